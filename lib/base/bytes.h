@@ -1,0 +1,51 @@
+// Byte strings, and the identity of a certificate.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ocsp_plus {
+
+using Bytes = std::vector<std::uint8_t>;
+
+// A borrowed run of bytes; valid as long as what it was made from.
+class ByteView {
+ public:
+  constexpr ByteView() = default;
+  constexpr ByteView(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
+  ByteView(const Bytes& bytes) : data_(bytes.data()), size_(bytes.size()) {}  // NOLINT: a view of them
+  template <std::size_t N>
+  constexpr ByteView(const std::array<std::uint8_t, N>& bytes) : data_(bytes.data()), size_(N) {}  // NOLINT
+  explicit ByteView(std::string_view text)
+      : data_(reinterpret_cast<const std::uint8_t*>(text.data())), size_(text.size()) {}
+
+  constexpr const std::uint8_t* data() const { return data_; }
+  constexpr std::size_t size() const { return size_; }
+  constexpr bool empty() const { return size_ == 0; }
+  constexpr const std::uint8_t* begin() const { return data_; }
+  constexpr const std::uint8_t* end() const { return data_ + size_; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  Bytes copy() const { return Bytes(begin(), end()); }
+
+ private:
+  const std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+inline bool operator==(ByteView a, ByteView b) {
+  return a.text() == b.text();
+}
+inline bool operator!=(ByteView a, ByteView b) {
+  return !(a == b);
+}
+
+// A certificate id: the SHA-256 of the certificate's DER. Shown as lower-case hex.
+using CertificateId = std::array<std::uint8_t, 32>;
+
+std::string to_hex(ByteView bytes);
+
+}  // namespace ocsp_plus

@@ -1,0 +1,34 @@
+// The EventLoop of processes without nginx: the command line, the start helper, tests. poll(2) and a list of timers.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/ports.h"
+
+namespace ocsp_plus {
+
+// The system's clocks.
+class SystemClock : public Clock {
+ public:
+  UnixSeconds now() const override;
+  Millis monotonic() const override;
+};
+
+class PollLoop : public EventLoop {
+ public:
+  explicit PollLoop(const Clock& clock);  // `clock` must outlive the loop; timers count its monotonic time
+  ~PollLoop() override;
+
+  std::unique_ptr<IoWatch> watch(int fd, IoCallback callback) override;
+  std::unique_ptr<Timer> timer(TimerCallback callback) override;
+
+  // Runs turns until `done` answers true after a turn, or `timeout` ms are over; true in the first case.
+  bool run_until(const std::function<bool()>& done, Millis timeout);
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace ocsp_plus

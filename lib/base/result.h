@@ -1,0 +1,25 @@
+// Expected failures are values: Result<T> holds a T or an Error. Exceptions are left to allocation failure and
+// programming errors and stop at the C ABI (capi/).
+#pragma once
+
+#include <string>
+#include <tl/expected.hpp>
+#include <utility>
+
+#include "base/reason.h"
+
+namespace ocsp_plus {
+
+struct Error {
+  Reason reason = Reason::kInternal;
+  std::string detail;  // for people: names the thing and, where there is one, the remedy
+};
+
+template <typename T>
+using Result = tl::expected<T, Error>;
+
+inline tl::unexpected<Error> fail(Reason reason, std::string detail = {}) {
+  return tl::unexpected<Error>(Error{reason, std::move(detail)});
+}
+
+}  // namespace ocsp_plus

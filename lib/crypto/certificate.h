@@ -1,0 +1,90 @@
+// Certificates as the engine needs them: what identifies one, whom to ask about it, and who issued it.
+//
+// Trust: certificates come from the operator's configuration (or, later, from connections' own configuration).
+// They are parsed by OpenSSL; subjects and names are untrusted text and may hold any byte.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/time.h"
+
+struct x509_st;      // OpenSSL's X509
+struct evp_pkey_st;  // OpenSSL's EVP_PKEY
+
+namespace ocsp_plus::crypto {
+
+struct X509Deleter {
+  void operator()(x509_st* certificate) const noexcept;
+};
+using X509Ptr = std::unique_ptr<x509_st, X509Deleter>;
+
+struct PkeyDeleter {
+  void operator()(evp_pkey_st* key) const noexcept;
+};
+using PkeyPtr = std::unique_ptr<evp_pkey_st, PkeyDeleter>;
+
+// What is kept of a certificate. Owns its data; no OpenSSL object stays behind (10,000 of these live in each worker).
+struct Certificate {
+  CertificateId id = {};
+  std::string subject;             // RFC 2253 one line, UTF-8 where the certificate is; for people
+  std::string issuer;              // likewise
+  std::vector<std::string> names;  // dNSName and iPAddress of subjectAltName, in order
+  Bytes serial;                    // content octets of the INTEGER as in the DER: two's complement, big-endian
+  UnixSeconds not_before = 0;
+  UnixSeconds not_after = 0;
+  bool must_staple = false;                  // TLS feature extension with status_request (5), RFC 7633
+  std::vector<std::string> ocsp_urls;        // accessMethod id-ad-ocsp of AIA, in order, RFC 5280 section 4.2.2.1
+  std::vector<std::string> ca_issuers_urls;  // accessMethod id-ad-caIssuers, in order
+
+  // The first name, else the subject: what log lines call it.
+  std::string_view label() const;
+};
+
+// Reads a certificate. `certificate` is borrowed for the call only.
+Result<Certificate> describe(x509_st* certificate);
+
+// An issuer, shared by all certificates it issued. Immutable.
+class Issuer {
+ public:
+  // Takes a reference of its own on `certificate`.
+  static Result<std::unique_ptr<Issuer>> create(x509_st* certificate);
+
+  const CertificateId& id() const { return id_; }
+  const std::string& subject() const { return subject_; }
+  x509_st* certificate() const { return certificate_.get(); }  // borrowed
+  evp_pkey_st* key() const { return key_.get(); }              // borrowed
+
+  // Hashes of the issuer's own DER name and of its public key's BIT STRING content (RFC 6960 section 4.1.1).
+  const std::array<std::uint8_t, 20>& name_sha1() const { return name_sha1_; }
+  const std::array<std::uint8_t, 20>& key_sha1() const { return key_sha1_; }
+  const std::array<std::uint8_t, 32>& name_sha256() const { return name_sha256_; }
+  const std::array<std::uint8_t, 32>& key_sha256() const { return key_sha256_; }
+
+ private:
+  Issuer() = default;
+
+  CertificateId id_ = {};
+  std::string subject_;
+  X509Ptr certificate_;
+  PkeyPtr key_;
+  std::array<std::uint8_t, 20> name_sha1_ = {};
+  std::array<std::uint8_t, 20> key_sha1_ = {};
+  std::array<std::uint8_t, 32> name_sha256_ = {};
+  std::array<std::uint8_t, 32> key_sha256_ = {};
+};
+
+// The first of `candidates` that issued `leaf`: subject equals the leaf's issuer, authority key identifier agrees
+// where there is one and, where that leaves more than one or nothing but the name to go by, the key verifies the
+// leaf's signature (same name, new key; cross-signed). Borrowed from `candidates`; nullptr if none did.
+x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
+
+// All certificates in PEM text, in order. An error where there is none or one does not parse; text between them is
+// skipped as OpenSSL does.
+Result<std::vector<X509Ptr>> parse_pem_certificates(std::string_view pem);
+
+}  // namespace ocsp_plus::crypto

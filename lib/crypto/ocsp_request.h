@@ -1,0 +1,21 @@
+// OCSP requests: one CertID, no nonce, no extensions, unsigned (RFC 9919 section 2.1), so that caches can answer.
+#pragma once
+
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "crypto/certificate.h"
+
+namespace ocsp_plus::crypto {
+
+enum class CertIdHash { kSha1, kSha256 };
+
+struct OcspRequest {
+  Bytes der;             // the body of a POST
+  std::string get_path;  // the same in base64 (RFC 4648 section 4), percent-encoded: what a GET appends after "/"
+};
+
+Result<OcspRequest> make_request(const Certificate& certificate, const Issuer& issuer, CertIdHash hash);
+
+}  // namespace ocsp_plus::crypto

@@ -1,0 +1,63 @@
+// Names to addresses, by c-ares on the event loop: never blocking, and every answer comes from the loop, also where
+// c-ares calls back before its own call returns.
+//
+// Belongs to one process: create it after fork.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ports.h"
+#include "base/result.h"
+
+struct sockaddr;
+
+namespace ocsp_plus::net {
+
+struct ResolverOptions {
+  // "address[:port]" or "[v6]:port" each; empty: the system's configuration (resolv.conf, hosts). With servers named
+  // here only DNS is asked, as with nginx's own `resolver`.
+  std::vector<std::string> servers;
+  bool ipv4 = true;
+  bool ipv6 = true;
+  Millis timeout = 5000;  // one question to one server, then the next; the exchange's deadline bounds the whole
+  Seconds max_ttl = 30;   // answers are kept for their TTL, at most so long
+};
+
+// An address with its port, ready for connect(2).
+struct Address {
+  alignas(8) unsigned char storage[28] = {};  // a sockaddr_in or sockaddr_in6
+  unsigned length = 0;
+
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(storage); }
+  int family() const;
+  std::string to_string() const;  // "127.0.0.1:80", "[::1]:80"
+
+  // From an IP literal, without brackets; length 0 where it is none.
+  static Address literal(const std::string& host, std::uint16_t port);
+};
+
+class Resolver {
+ public:
+  using Callback = std::function<void(Result<std::vector<Address>>)>;
+
+  // A question under way; destroying it cancels, the callback is not called any more. It may outlive the resolver.
+  class Query {
+   public:
+    virtual ~Query() = default;
+  };
+
+  virtual ~Resolver() = default;
+
+  // Both families unless the options say otherwise, interleaved, IPv6 first as getaddrinfo would order them; at most
+  // 16 addresses. Answers are cached per name. Errors: kDnsNotFound, kDnsNoAddress, kDnsTimeout, kDnsFailed.
+  // Never calls back before it returns.
+  virtual std::unique_ptr<Query> resolve(const std::string& host, std::uint16_t port, Callback callback) = 0;
+
+  // Errors: kInvalidArgument for a server that is no address; kOutOfMemory.
+  static Result<std::unique_ptr<Resolver>> create(EventLoop& loop, const Clock& clock, ResolverOptions options);
+};
+
+}  // namespace ocsp_plus::net
