@@ -32,14 +32,13 @@ namespace ocsp_plus {
   X(27, kOtherIssuer, "other_issuer", "the response is for a certificate of another issuer")                         \
   X(28, kUnsupportedHash, "unsupported_hash", "the CertID uses a hash other than SHA-1 or SHA-256")                  \
   X(29, kSha256Only, "sha256_only", "only a SHA-256 CertID matches and ocsp_plus_certid is not auto")                \
-  /* times */                                                                                                        \
+  /* times; 46 was producedAt before thisUpdate, which no client refuses */                                          \
   X(40, kMalformedTime, "malformed_time", "a time is not in the form RFC 5280 demands")                              \
   X(41, kThisUpdateInFuture, "this_update_in_future", "thisUpdate is in the future")                                 \
   X(42, kExpired, "expired", "the validity of the response has ended")                                               \
   X(43, kNextUpdateBeforeThisUpdate, "next_update_before_this_update", "nextUpdate is not after thisUpdate")         \
   X(44, kTooOldWithoutNextUpdate, "too_old_without_next_update", "no nextUpdate and thisUpdate is over a day old")   \
   X(45, kProducedAtInFuture, "produced_at_in_future", "producedAt is in the future")                                 \
-  X(46, kProducedAtBeforeThisUpdate, "produced_at_before_this_update", "producedAt is before thisUpdate")            \
   X(47, kProducedAtOutsideSigner, "produced_at_outside_signer", "producedAt is outside the signer's validity")       \
   X(48, kCertificateExpired, "certificate_expired", "the certificate itself has ended")                              \
   /* signer and signature */                                                                                         \

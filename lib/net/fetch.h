@@ -20,6 +20,7 @@ struct FetchRequest {
   Bytes body;              // the DER of the OCSP request
   std::string get_path;    // the same for a GET: base64, percent-encoded
   Millis timeout = 10000;  // DNS to last byte, redirects included
+  bool no_cache = false;   // sends Cache-Control: no-cache, after a cache on the way gave a response that had ended
   HttpLimits limits;
 };
 

@@ -10,10 +10,13 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "net/http_fields.h"
 
 namespace ocsp_plus::net {
 
-// What guides the next look and the log. Headers are not authenticated: guidance only.
+// What guides the next look and the log. Headers are not authenticated: guidance only. A field whose value does not
+// follow its grammar counts as absent, also "Expires: 0" (RFC 9111 section 5.3 would have it mean the past; here it
+// is the habit of a framework and says nothing about the response).
 struct HttpHead {
   unsigned status = 0;
   std::string content_type;
@@ -37,7 +40,10 @@ struct HttpLimits {
 };
 
 // Feed it bytes as they arrive until it is done or fails. 1xx responses are skipped. A body is refused as soon as it
-// is known to be over the limit, by its Content-Length before it arrives.
+// is known to be over the limit, by its Content-Length before it arrives. With a status other than 200 the response
+// is complete as soon as its header is: nobody wants the body of an error page, however large or slow it is.
+//
+// Holds at most twice the limits in memory.
 class HttpResponseParser {
  public:
   explicit HttpResponseParser(HttpLimits limits);
@@ -45,19 +51,18 @@ class HttpResponseParser {
   HttpResponseParser(const HttpResponseParser&) = delete;
   HttpResponseParser& operator=(const HttpResponseParser&) = delete;
 
-  // true: the response is complete. Errors: kHttpMalformed, kHeadersTooLarge, kTooLarge.
+  // true: the response is complete; what follows it is ignored and the connection not fit for another exchange.
+  // Errors: kHttpMalformed (also a content coding: none was asked for), kHeadersTooLarge, kTooLarge. Nothing may be
+  // fed after an error.
   Result<bool> feed(ByteView bytes);
   // The peer closed. true: complete (a body that runs to the end of the connection). kTruncated otherwise.
   Result<bool> finish();
-  // REQUIRES: complete. `now` turns Retry-After seconds into a point in time.
+  // REQUIRES: complete, not taken yet. `now` turns Retry-After seconds into a point in time.
   HttpResponse take(UnixSeconds now);
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// An HTTP-date in any of the three forms of RFC 9110 section 5.6.7.
-std::optional<UnixSeconds> parse_http_date(std::string_view text);
 
 }  // namespace ocsp_plus::net

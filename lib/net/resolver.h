@@ -4,6 +4,7 @@
 // Belongs to one process: create it after fork.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,8 +12,7 @@
 
 #include "base/ports.h"
 #include "base/result.h"
-
-struct sockaddr;
+#include "net/address.h"
 
 namespace ocsp_plus::net {
 
@@ -24,19 +24,6 @@ struct ResolverOptions {
   bool ipv6 = true;
   Millis timeout = 5000;  // one question to one server, then the next; the exchange's deadline bounds the whole
   Seconds max_ttl = 30;   // answers are kept for their TTL, at most so long
-};
-
-// An address with its port, ready for connect(2).
-struct Address {
-  alignas(8) unsigned char storage[28] = {};  // a sockaddr_in or sockaddr_in6
-  unsigned length = 0;
-
-  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(storage); }
-  int family() const;
-  std::string to_string() const;  // "127.0.0.1:80", "[::1]:80"
-
-  // From an IP literal, without brackets; length 0 where it is none.
-  static Address literal(const std::string& host, std::uint16_t port);
 };
 
 class Resolver {

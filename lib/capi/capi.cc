@@ -1,0 +1,291 @@
+// The C ABI: the one place where exceptions stop and C types become ours.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "capi/host.h"
+#include "crypto/verify.h"
+#include "engine/catalog.h"
+#include "engine/designated_worker.h"
+#include "engine/settings.h"
+#include "net/address.h"
+#include "ocsp_plus/ocsp_plus.h"
+#include "store/staple_zone.h"
+#include "store/zone_writer.h"
+
+using ocsp_plus::store::StapleZone;
+
+struct op_config_s {
+  ocsp_plus::engine::Settings settings;
+  ocsp_plus::engine::Catalog catalog;
+  std::vector<std::string> labels;  // by catalog index; printable
+  std::optional<StapleZone> zone;
+  std::uint32_t generation = 0;
+};
+
+struct op_worker_s {
+  op_worker_s(op_config_t& config, const op_host_ops_t& host_ops, const op_lock_ops_t& lock_ops,
+              const ocsp_plus::store::Candidate& self)
+      : host(host_ops),
+        lock_table(lock_ops),
+        clock(host),
+        log(host),
+        loop(host, log),
+        lock(lock_table),
+        worker({loop, clock, random, log, lock, *config.zone, config.catalog, config.settings}, self) {}
+
+  op_host_ops_t host;
+  op_lock_ops_t lock_table;
+  ocsp_plus::capi::HostClock clock;
+  ocsp_plus::capi::HostLog log;
+  ocsp_plus::capi::HostLoop loop;
+  ocsp_plus::capi::HostLock lock;
+  ocsp_plus::capi::HostRandom random;
+  ocsp_plus::engine::DesignatedWorker worker;
+};
+
+namespace {
+
+using namespace ocsp_plus;  // NOLINT: this file is nothing but the seam
+
+void say(op_error_t* error, std::string_view text) noexcept {
+  if (error != nullptr) {
+    std::snprintf(error->text, sizeof(error->text), "%.*s", static_cast<int>(text.size()), text.data());
+  }
+}
+
+// Runs `body`; whatever it throws becomes `failed` and a text.
+template <typename T, typename Body>
+T guarded(op_error_t* error, T failed, Body body) noexcept {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    say(error, "out of memory");
+  } catch (const std::exception& exception) {
+    say(error, exception.what());
+  } catch (...) {
+    say(error, "unexpected failure");
+  }
+  return failed;
+}
+
+std::string_view view(op_str_t text) {
+  return {text.data, text.len};
+}
+
+class FixedClock : public Clock {
+ public:
+  FixedClock(UnixSeconds now, Millis monotonic) : now_(now), monotonic_(monotonic) {}
+  UnixSeconds now() const override { return now_; }
+  Millis monotonic() const override { return monotonic_; }
+
+ private:
+  UnixSeconds now_;
+  Millis monotonic_;
+};
+
+std::vector<store::Registration> registrations(const engine::Catalog& catalog) {
+  std::vector<store::Registration> all;
+  all.reserve(catalog.targets().size());
+  for (const auto& target : catalog.targets()) {
+    store::Registration registration = {target->certificate.id, {}};
+    if (target->issuer != nullptr) {
+      registration.issuer_key = target->issuer->key_sha256();
+    }
+    all.push_back(registration);
+  }
+  return all;
+}
+
+op_status_t status_of(const Error& error, op_error_t* text) {
+  say(text, error.detail.empty() ? meaning(error.reason) : std::string_view(error.detail));
+  return error.reason == Reason::kZoneBusy ? OP_BUSY : error.reason == Reason::kZoneFull ? OP_TOO_SMALL : OP_ERROR;
+}
+
+}  // namespace
+
+op_config_t* op_config_create(void) {
+  return new (std::nothrow) op_config_s();
+}
+
+void op_config_destroy(op_config_t* config) {
+  delete config;
+}
+
+void op_settings_defaults(op_settings_t* settings) {
+  *settings = {};
+  settings->size = sizeof(*settings);
+  settings->ipv4 = 1;
+  settings->ipv6 = 1;
+  settings->resolver_timeout_ms = OP_DEFAULT_RESOLVER_TIMEOUT_MS;
+  settings->resolver_valid_s = OP_DEFAULT_RESOLVER_VALID_S;
+  settings->timeout_ms = OP_DEFAULT_TIMEOUT_MS;
+  settings->concurrency = OP_DEFAULT_CONCURRENCY;
+  settings->retry_min_s = OP_DEFAULT_RETRY_MIN_S;
+  settings->retry_max_s = OP_DEFAULT_RETRY_MAX_S;
+  settings->max_response = OP_DEFAULT_MAX_RESPONSE_BYTES;
+}
+
+op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    engine::Settings settings;
+    for (std::size_t i = 0; i < from->nresolvers; ++i) {
+      settings.resolver.servers.emplace_back(view(from->resolvers[i]));
+      if (net::Address::parse(settings.resolver.servers.back(), 53).length == 0) {
+        say(error,
+            fmt::format("\"{}\" is not an IP address with an optional port", settings.resolver.servers.back()));
+        return OP_ERROR;
+      }
+    }
+    settings.resolver.ipv4 = from->ipv4 != 0;
+    settings.resolver.ipv6 = from->ipv6 != 0;
+    settings.resolver.timeout = from->resolver_timeout_ms;
+    settings.resolver.max_ttl = from->resolver_valid_s;
+    settings.timeout = from->timeout_ms;
+    settings.concurrency = from->concurrency;
+    settings.retry = {from->retry_min_s, from->retry_max_s};
+    settings.max_response = from->max_response;
+    config->settings = std::move(settings);
+    return OP_OK;
+  });
+}
+
+op_status_t op_url_check(op_str_t url, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    const auto parsed = net::Url::parse(view(url));
+    return parsed ? OP_OK : status_of(parsed.error(), error);
+  });
+}
+
+op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_added_t* added, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    engine::Mention mention;
+    mention.leaf = from->leaf;
+    mention.issuers.assign(from->issuers, from->issuers + from->nissuers);
+    for (std::size_t i = 0; i < from->nresponders; ++i) {
+      mention.responders.push_back(view(from->responders[i]));
+    }
+    const auto result = config->catalog.add(mention);
+    if (!result) {
+      return status_of(result.error(), error);
+    }
+    const engine::Target& target = config->catalog.target(result->index);
+    if (!result->known) {
+      config->labels.push_back(quoted(target.certificate.label()));
+    }
+    *added = {};
+    added->index = result->index;
+    added->known = result->known;
+    added->differs = result->differs;
+    added->has_issuer = target.issuer != nullptr;
+    added->has_responder = !target.responders.empty();
+    added->must_staple = target.certificate.must_staple;
+    added->label = config->labels[result->index].c_str();
+    if (!result->ignored.empty()) {
+      std::snprintf(added->ignored, sizeof(added->ignored), "%s", result->ignored.front().c_str());
+    }
+    return OP_OK;
+  });
+}
+
+size_t op_config_count(const op_config_t* config) {
+  return config->catalog.targets().size();
+}
+
+size_t op_zone_required_size(size_t certificates) {
+  return store::required_size(certificates);
+}
+
+size_t op_zone_default_size(size_t certificates) {
+  return store::default_size(certificates);
+}
+
+op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, const void* old_base, size_t old_size,
+                                const op_lock_ops_t* lock_ops, int64_t now_s, int64_t monotonic_ms,
+                                op_zone_opened_t* opened, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    *opened = {};
+    auto zone = StapleZone::attach(base, size);
+    opened->kept = zone.has_value();
+    if (!zone) {
+      zone = StapleZone::format(base, size);
+    }
+    if (!zone) {
+      return status_of(zone.error(), error);
+    }
+    capi::HostLock lock(*lock_ops);
+    std::vector<store::EntryIndex> entries;
+    const auto generation = zone->register_all(lock, registrations(config->catalog), &entries);
+    if (!generation) {
+      return status_of(generation.error(), error);
+    }
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      config->catalog.target(static_cast<std::uint32_t>(i)).entry = entries[i];
+    }
+    if (!opened->kept && old_base != nullptr) {
+      // Reading does not write, whatever the type says.
+      if (const auto old = StapleZone::attach(const_cast<void*>(old_base), old_size)) {
+        opened->copied = store::copy_responses(*old, *zone, lock, FixedClock(now_s, monotonic_ms));
+      }
+    }
+    config->zone = *zone;
+    config->generation = *generation;
+    opened->generation = *generation;
+    return OP_OK;
+  });
+}
+
+op_staple_status_t op_staple(const op_config_t* config, uint32_t index, int64_t now_s, void* (*allocate)(size_t),
+                             void (*release)(void*), op_staple_t* staple) {
+  const engine::Target& target = config->catalog.target(index);
+  StapleZone::Copy copy;
+  if (config->zone->copy(target.entry, target.certificate.id, allocate, release, &copy) !=
+      StapleZone::Read::kCopied) {
+    return OP_STAPLE_NONE;
+  }
+  const auto status = static_cast<crypto::CertStatus>(copy.header.cert_status);
+  const bool fit = status == crypto::CertStatus::kGood || status == crypto::CertStatus::kRevoked;
+  if (!fit || now_s >= copy.header.expires) {
+    release(copy.data);
+    return OP_STAPLE_NONE;
+  }
+  staple->der = static_cast<unsigned char*>(copy.data);
+  staple->len = copy.header.length;
+  staple->expires_s = copy.header.expires;
+  return status == crypto::CertStatus::kGood ? OP_STAPLE_GOOD : OP_STAPLE_REVOKED;
+}
+
+void op_count_handshake(const op_config_t* config, uint32_t worker, uint32_t index, op_handshake_t what) {
+  store::HandshakeCounters& counters = config->zone->handshakes(worker);
+  counters.requested.fetch_add(1, std::memory_order_relaxed);
+  if (what == OP_HANDSHAKE_STAPLED) {
+    counters.stapled.fetch_add(1, std::memory_order_relaxed);
+    StapleZone(*config->zone).count_stapled(config->catalog.target(index).entry);
+  } else {
+    counters.missing.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+op_worker_t* op_worker_start(op_config_t* config, const op_host_ops_t* host, const op_lock_ops_t* lock, int32_t pid,
+                             uint32_t slot, op_error_t* error) {
+  return guarded(error, static_cast<op_worker_t*>(nullptr), [&] {
+    const store::Candidate self = {pid, slot, config->generation};
+    return std::make_unique<op_worker_s>(*config, *host, *lock, self).release();
+  });
+}
+
+void op_worker_retire(op_worker_t* worker) {
+  guarded(nullptr, 0, [&] {
+    worker->worker.retire();
+    return 0;
+  });
+}
+
+void op_worker_stop(op_worker_t* worker) {
+  delete worker;
+}

@@ -1,0 +1,65 @@
+// The core's ports on top of what the host gave through the C ABI.
+#pragma once
+
+#include <memory>
+
+#include "base/ports.h"
+#include "ocsp_plus/ocsp_plus.h"
+
+namespace ocsp_plus::capi {
+
+class HostClock : public Clock {
+ public:
+  explicit HostClock(const op_host_ops_t& host) : host_(host) {}
+  UnixSeconds now() const override { return host_.now_s(host_.ctx); }
+  Millis monotonic() const override { return host_.monotonic_ms(host_.ctx); }
+
+ private:
+  const op_host_ops_t& host_;
+};
+
+class HostLog : public LogSink {
+ public:
+  explicit HostLog(const op_host_ops_t& host) : host_(host) {}
+  bool enabled(LogLevel level) const override { return host_.log_enabled(host_.ctx, static_cast<int>(level)) != 0; }
+  void write(LogLevel level, std::string_view line) override {
+    host_.log_write(host_.ctx, static_cast<int>(level), line.data(), line.size());
+  }
+
+ private:
+  const op_host_ops_t& host_;
+};
+
+class HostLock : public SharedLock {
+ public:
+  explicit HostLock(const op_lock_ops_t& lock) : lock_(lock) {}
+  bool try_lock() override { return lock_.trylock(lock_.ctx) != 0; }
+  void unlock() override { lock_.unlock(lock_.ctx); }
+
+ private:
+  const op_lock_ops_t& lock_;
+};
+
+class HostLoop : public EventLoop {
+ public:
+  // An exception that a callback lets out is logged there; the worker goes on.
+  HostLoop(const op_host_ops_t& host, LogSink& log) : host_(host), log_(log) {}
+  std::unique_ptr<IoWatch> watch(int fd, IoCallback callback) override;
+  std::unique_ptr<Timer> timer(TimerCallback callback) override;
+
+ private:
+  const op_host_ops_t& host_;
+  LogSink& log_;
+};
+
+// Seeded from the system once; splitmix64 afterwards.
+class HostRandom : public Random {
+ public:
+  HostRandom();
+  std::uint64_t next() override;
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace ocsp_plus::capi

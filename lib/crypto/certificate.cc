@@ -1,0 +1,224 @@
+#include "crypto/certificate.h"
+
+#include <arpa/inet.h>
+#include <openssl/pem.h>
+
+#include <algorithm>
+#include <climits>
+
+#include "crypto/ossl.h"
+
+namespace ocsp_plus::crypto {
+namespace {
+
+constexpr long kStatusRequest = 5;  // TLS ExtensionType status_request, RFC 6066 section 8
+
+// What OpenSSL would look up by itself is a stack, a bag of attributes, or null where absent, doubled or malformed.
+template <typename Pointer>
+Pointer extension(x509_st* certificate, int nid) {
+  return Pointer(static_cast<typename Pointer::pointer>(X509_get_ext_d2i(certificate, nid, nullptr, nullptr)));
+}
+
+// An IA5String that is fit for a log line, a request line or a comparison: an embedded NUL once made
+// "www.bank.example\0.evil.example" pass as the first half.
+bool is_plain(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char byte) { return byte > 0x20 && byte < 0x7f; });
+}
+
+std::string address_text(ByteView address) {
+  std::array<char, INET6_ADDRSTRLEN> text = {};
+  const int family = address.size() == 4 ? AF_INET : AF_INET6;
+  if ((address.size() != 4 && address.size() != 16) ||
+      inet_ntop(family, address.data(), text.data(), text.size()) == nullptr) {
+    return {};
+  }
+  return text.data();
+}
+
+std::vector<std::string> subject_names(x509_st* certificate) {
+  std::vector<std::string> names;
+  const auto alternatives = extension<GeneralNamesPtr>(certificate, NID_subject_alt_name);
+  for (int i = 0; i < sk_GENERAL_NAME_num(alternatives.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives.get(), i);
+    std::string text;
+    if (name->type == GEN_DNS) {
+      text = view(name->d.dNSName).text();
+    } else if (name->type == GEN_IPADD) {
+      text = address_text(view(name->d.iPAddress));
+    }
+    if (is_plain(text)) {
+      names.push_back(std::move(text));
+    }
+  }
+  return names;
+}
+
+void read_access_urls(x509_st* certificate, Certificate& out) {
+  const auto access = extension<AuthorityInfoAccessPtr>(certificate, NID_info_access);
+  for (int i = 0; i < sk_ACCESS_DESCRIPTION_num(access.get()); ++i) {
+    const ACCESS_DESCRIPTION* description = sk_ACCESS_DESCRIPTION_value(access.get(), i);
+    if (description->location->type != GEN_URI) {
+      continue;
+    }
+    const std::string_view url = view(description->location->d.uniformResourceIdentifier).text();
+    if (!is_plain(url)) {
+      continue;
+    }
+    const int method = OBJ_obj2nid(description->method);
+    if (method == NID_ad_OCSP) {
+      out.ocsp_urls.emplace_back(url);
+    } else if (method == NID_ad_ca_issuers) {
+      out.ca_issuers_urls.emplace_back(url);
+    }
+  }
+}
+
+bool has_must_staple(x509_st* certificate) {
+  const auto features = extension<TlsFeaturePtr>(certificate, NID_tlsfeature);
+  for (int i = 0; i < sk_ASN1_INTEGER_num(features.get()); ++i) {
+    if (ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features.get(), i)) == kStatusRequest) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Result<CertificateId> certificate_id(x509_st* certificate) {
+  CertificateId id = {};
+  if (X509_digest(certificate, EVP_sha256(), id.data(), nullptr) != 1) {
+    return fail(Reason::kUnreadable, "the certificate cannot be hashed: " + drain_errors());
+  }
+  return id;
+}
+
+template <std::size_t N>
+bool digest(ByteView bytes, const EVP_MD* algorithm, std::array<std::uint8_t, N>& out) {
+  return EVP_Digest(bytes.data(), bytes.size(), out.data(), nullptr, algorithm, nullptr) == 1;
+}
+
+// X509_check_issued() compares key identifiers only where both certificates have one.
+bool has_key_identifiers(x509_st* leaf, x509_st* issuer) {
+  return X509_get0_authority_key_id(leaf) != nullptr && X509_get0_subject_key_id(issuer) != nullptr;
+}
+
+// A terminal must never be asked for a pass phrase.
+int no_pass_phrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) {
+  return -1;
+}
+
+// PEM text ends where no further "-----BEGIN" is found.
+bool is_end_of_pem(unsigned long code) {
+  return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
+}
+
+}  // namespace
+
+void X509Deleter::operator()(x509_st* certificate) const noexcept {
+  X509_free(certificate);
+}
+
+void PkeyDeleter::operator()(evp_pkey_st* key) const noexcept {
+  EVP_PKEY_free(key);
+}
+
+std::string_view Certificate::label() const {
+  return names.empty() ? std::string_view(subject) : std::string_view(names.front());
+}
+
+Result<Certificate> describe(x509_st* certificate) {
+  const ErrorQueueCleaner cleaner;
+  const auto id = certificate_id(certificate);
+  if (!id) {
+    return tl::unexpected<Error>(id.error());
+  }
+  Certificate out;
+  out.id = *id;
+  out.subject = name_text(X509_get_subject_name(certificate));
+  out.issuer = name_text(X509_get_issuer_name(certificate));
+  out.serial = integer_octets(X509_get0_serialNumber(certificate));
+  const auto not_before = parse_certificate_time(X509_get0_notBefore(certificate));
+  const auto not_after = parse_certificate_time(X509_get0_notAfter(certificate));
+  if (out.serial.empty() || !not_before || !not_after) {
+    return fail(Reason::kUnreadable, "the validity or serial number of " + out.subject + " is malformed");
+  }
+  out.not_before = *not_before;
+  out.not_after = *not_after;
+  out.names = subject_names(certificate);
+  out.must_staple = has_must_staple(certificate);
+  read_access_urls(certificate, out);
+  return out;
+}
+
+Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
+  const ErrorQueueCleaner cleaner;
+  const auto id = certificate_id(certificate);
+  if (!id) {
+    return tl::unexpected<Error>(id.error());
+  }
+  std::unique_ptr<Issuer> issuer(new Issuer);
+  issuer->id_ = *id;
+  issuer->subject_ = name_text(X509_get_subject_name(certificate));
+  issuer->key_.reset(X509_get_pubkey(certificate));
+  if (issuer->key_ == nullptr) {
+    return fail(Reason::kUnreadable, "the public key of " + issuer->subject_ + " cannot be used: " + drain_errors());
+  }
+  X509_up_ref(certificate);
+  issuer->certificate_.reset(certificate);
+
+  const ByteView name = name_der(X509_get_subject_name(certificate));
+  const ByteView key = view(X509_get0_pubkey_bitstr(certificate));
+  if (!digest(name, EVP_sha1(), issuer->name_sha1_) || !digest(key, EVP_sha1(), issuer->key_sha1_) ||
+      !digest(name, EVP_sha256(), issuer->name_sha256_) || !digest(key, EVP_sha256(), issuer->key_sha256_)) {
+    return fail(Reason::kInternal, "hashing " + issuer->subject_ + " failed: " + drain_errors());
+  }
+  return issuer;
+}
+
+x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
+  const ErrorQueueCleaner cleaner;
+  std::vector<x509_st*> fitting;
+  for (x509_st* candidate : candidates) {
+    // The same certificate often stands both in the chain and among the trusted ones.
+    const auto is_same = [candidate](x509_st* other) { return X509_cmp(candidate, other) == 0; };
+    if (candidate != nullptr && X509_check_issued(candidate, leaf) == X509_V_OK &&
+        std::none_of(fitting.begin(), fitting.end(), is_same)) {
+      fitting.push_back(candidate);
+    }
+  }
+  if (fitting.size() == 1 && has_key_identifiers(leaf, fitting.front())) {
+    return fitting.front();
+  }
+  for (x509_st* candidate : fitting) {
+    evp_pkey_st* key = X509_get0_pubkey(candidate);
+    if (key != nullptr && X509_verify(leaf, key) == 1) {
+      return candidate;
+    }
+  }
+  return nullptr;
+}
+
+Result<std::vector<X509Ptr>> parse_pem_certificates(std::string_view pem) {
+  const ErrorQueueCleaner cleaner;
+  ERR_clear_error();
+  if (pem.size() > INT_MAX) {
+    return fail(Reason::kUnreadable, "the PEM text is too large");
+  }
+  const BioPtr memory(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  if (memory == nullptr) {
+    return fail(Reason::kOutOfMemory);
+  }
+  std::vector<X509Ptr> certificates;
+  while (X509Ptr certificate{PEM_read_bio_X509_AUX(memory.get(), nullptr, no_pass_phrase, nullptr)}) {
+    certificates.push_back(std::move(certificate));
+  }
+  if (!is_end_of_pem(ERR_peek_last_error())) {
+    return fail(Reason::kUnreadable, "certificate number " + std::to_string(certificates.size() + 1) +
+                                         " does not parse: " + drain_errors());
+  }
+  if (certificates.empty()) {
+    return fail(Reason::kUnreadable, "no PEM certificate (-----BEGIN CERTIFICATE-----) in it");
+  }
+  return certificates;
+}
+
+}  // namespace ocsp_plus::crypto

@@ -1,0 +1,214 @@
+#include "crypto/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/result.h"
+#include "crypto/ossl.h"
+#include "crypto/signer.h"
+#include "crypto/single_response.h"
+
+namespace ocsp_plus::crypto {
+namespace {
+
+// OCSPResponseStatus, RFC 6960 section 4.2.1; 4 is not used.
+Reason reason_of_status(int status) {
+  switch (status) {
+    case OCSP_RESPONSE_STATUS_SUCCESSFUL:
+      return Reason::kOk;
+    case OCSP_RESPONSE_STATUS_MALFORMEDREQUEST:
+      return Reason::kMalformedRequest;
+    case OCSP_RESPONSE_STATUS_INTERNALERROR:
+      return Reason::kInternalError;
+    case OCSP_RESPONSE_STATUS_TRYLATER:
+      return Reason::kTryLater;
+    case OCSP_RESPONSE_STATUS_SIGREQUIRED:
+      return Reason::kSigRequired;
+    case OCSP_RESPONSE_STATUS_UNAUTHORIZED:
+      return Reason::kUnauthorized;
+    default:
+      return Reason::kUnknownResponseStatus;
+  }
+}
+
+// A signature covers octets, OpenSSL verifies what it encodes again from the parsed values. The two are the same
+// only for DER (RFC 6960 section 4.2.1), so anything else is refused, octets after an inner end among it.
+bool is_der(OCSP_BASICRESP* basic, ByteView response) {
+  const OcspResponsePtr again(OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic));
+  unsigned char* der = nullptr;
+  const int size = again == nullptr ? -1 : i2d_OCSP_RESPONSE(again.get(), &der);
+  const BytesPtr owner(der);
+  return size > 0 && ByteView(der, static_cast<std::size_t>(size)) == response;
+}
+
+Result<OcspBasicPtr> parse(ByteView response) {
+  const unsigned char* in = response.data();
+  const OcspResponsePtr outer(d2i_OCSP_RESPONSE(nullptr, &in, static_cast<long>(response.size())));
+  if (outer == nullptr) {
+    return fail(Reason::kMalformedResponse, drain_errors());
+  }
+  if (in != response.end()) {
+    return fail(Reason::kTrailingData, fmt::format("{} octets follow the response", response.end() - in));
+  }
+  const int status = OCSP_response_status(outer.get());
+  if (status != OCSP_RESPONSE_STATUS_SUCCESSFUL) {
+    return fail(reason_of_status(status), fmt::format("the response status is {}", status));
+  }
+  OcspBasicPtr basic(OCSP_response_get1_basic(outer.get()));
+  if (basic == nullptr) {
+    const bool is_other_type = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_OCSP &&
+                               ERR_GET_REASON(ERR_peek_last_error()) == OCSP_R_NOT_BASIC_RESPONSE;
+    return fail(is_other_type ? Reason::kNotBasicResponse : Reason::kMalformedResponse, drain_errors());
+  }
+  if (!is_der(basic.get(), response)) {
+    return fail(Reason::kMalformedResponse, "it is not encoded in DER");
+  }
+  return basic;
+}
+
+// OpenSSL has no accessor for the version, the optional first field of ResponseData: [0] EXPLICIT INTEGER. No other
+// first field has that tag (ResponderID is [1] or [2]).
+std::optional<long> version(OCSP_BASICRESP* basic) {
+  unsigned char* der = nullptr;
+  const auto* data = reinterpret_cast<const ASN1_VALUE*>(OCSP_resp_get0_respdata(basic));
+  const int size = ASN1_item_i2d(data, &der, ASN1_ITEM_rptr(OCSP_RESPDATA));
+  const BytesPtr owner(der);
+  const unsigned char* in = der;
+  long length = 0;
+  int tag = 0;
+  int tag_class = 0;
+  if (size <= 0 || (ASN1_get_object(&in, &length, &tag, &tag_class, size) & 0x80) != 0) {
+    return std::nullopt;
+  }
+  if ((ASN1_get_object(&in, &length, &tag, &tag_class, length) & 0x80) != 0) {
+    return std::nullopt;
+  }
+  if (tag != 0 || tag_class != V_ASN1_CONTEXT_SPECIFIC) {
+    return 0;  // DEFAULT v1
+  }
+  const Asn1IntegerPtr number(d2i_ASN1_INTEGER(nullptr, &in, length));
+  return number == nullptr ? std::nullopt : std::optional<long>(ASN1_INTEGER_get(number.get()));
+}
+
+// RFC 6960 section 4.4: we asked for no extension, so no critical one has a meaning for us, the nonce included.
+bool has_critical_extension(OCSP_BASICRESP* basic) {
+  for (int i = 0; i < OCSP_BASICRESP_get_ext_count(basic); ++i) {
+    if (X509_EXTENSION_get_critical(OCSP_BASICRESP_get_ext(basic, i)) != 0) {
+      return true;
+    }
+  }
+  for (int i = 0; i < OCSP_resp_count(basic); ++i) {
+    OCSP_SINGLERESP* single = OCSP_resp_get0(basic, i);
+    for (int j = 0; j < OCSP_SINGLERESP_get_ext_count(single); ++j) {
+      if (X509_EXTENSION_get_critical(OCSP_SINGLERESP_get_ext(single, j)) != 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+Verdict refuse(Verdict verdict, Reason reason, std::string detail = {}) {
+  verdict.reason = reason;
+  verdict.detail = std::move(detail);
+  return verdict;
+}
+
+// The times that do not depend on the signer. On return `verdict` holds them, and a reason where a rule is broken.
+Verdict judge_times(OCSP_BASICRESP* basic, const SingleResponse& single, const Certificate& certificate,
+                    UnixSeconds now, const VerifyPolicy& policy) {
+  Verdict verdict;
+  verdict.this_update = single.this_update;
+  verdict.next_update = single.next_update;
+  verdict.expires = std::min(single.end, certificate.not_after);
+  const auto produced_at = parse_generalized_time(OCSP_resp_get0_produced_at(basic));
+  verdict.produced_at = produced_at.value_or(0);
+  if (now >= certificate.not_after) {
+    return refuse(std::move(verdict), Reason::kCertificateExpired,
+                  "it ended at " + to_rfc3339(certificate.not_after));
+  }
+  if (single.in_time != Reason::kOk) {
+    return refuse(std::move(verdict), single.in_time, single.detail);
+  }
+  if (!produced_at) {
+    return refuse(std::move(verdict), Reason::kMalformedTime, "producedAt is not of the form YYYYMMDDHHMMSSZ");
+  }
+  if (*produced_at > saturating_add(now, policy.clock_skew)) {
+    return refuse(std::move(verdict), Reason::kProducedAtInFuture,
+                  fmt::format("producedAt is {}, now is {}", to_rfc3339(*produced_at), to_rfc3339(now)));
+  }
+  return verdict;
+}
+
+// Only here does a status leave the room, and only once the signature has verified.
+Verdict report(Verdict verdict, const SingleChoice& choice, const VerifyPolicy& policy) {
+  switch (choice.single.status) {
+    case CertStatus::kRevoked:
+      verdict.revoked_at = choice.single.revoked_at;
+      verdict.reason = Reason::kRevoked;
+      break;
+    case CertStatus::kUnknown:
+      verdict.reason = Reason::kUnknown;
+      break;
+    case CertStatus::kGood:
+      if (choice.sha256_only && !policy.accept_sha256_only) {
+        return refuse(std::move(verdict), Reason::kSha256Only, "several TLS clients refuse it when it is stapled");
+      }
+      verdict.reason = Reason::kOk;
+      break;
+    case CertStatus::kNone:
+      return refuse(std::move(verdict), Reason::kInternal);
+  }
+  verdict.cert_status = choice.single.status;
+  return verdict;
+}
+
+}  // namespace
+
+std::string_view token(CertStatus status) noexcept {
+  switch (status) {
+    case CertStatus::kNone:
+      return "";
+    case CertStatus::kGood:
+      return "good";
+    case CertStatus::kRevoked:
+      return "revoked";
+    case CertStatus::kUnknown:
+      return "unknown";
+  }
+  return "";
+}
+
+// Cheap checks come first: an answer that is of no use anyway must not cost a signature verification.
+Verdict verify(ByteView response, const Certificate& certificate, const Issuer& issuer, UnixSeconds now,
+               const VerifyPolicy& policy) {
+  const ErrorQueueCleaner cleaner;
+  ERR_clear_error();
+  const auto basic = parse(response);
+  if (!basic) {
+    return refuse({}, basic.error().reason, basic.error().detail);
+  }
+  if (const auto number = version(basic->get()); !number || *number != 0) {
+    return refuse({}, Reason::kUnsupportedVersion, "ResponseData has a version other than v1 (0)");
+  }
+  if (has_critical_extension(basic->get())) {
+    return refuse({}, Reason::kUnknownCriticalExtension);
+  }
+  const auto choice = choose_single(basic->get(), certificate, issuer, now, policy);
+  if (!choice) {
+    return refuse({}, choice.error().reason, choice.error().detail);
+  }
+  Verdict verdict = judge_times(basic->get(), choice->single, certificate, now, policy);
+  if (verdict.reason != Reason::kNotChecked) {
+    return verdict;
+  }
+  SignatureCheck signature = check_signature(basic->get(), issuer, verdict.produced_at, now);
+  if (signature.reason != Reason::kOk) {
+    return refuse(std::move(verdict), signature.reason, std::move(signature.detail));
+  }
+  verdict.expires = std::min(verdict.expires, signature.signer_end);
+  return report(std::move(verdict), *choice, policy);
+}
+
+}  // namespace ocsp_plus::crypto

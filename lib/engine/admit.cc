@@ -1,0 +1,69 @@
+#include "engine/admit.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using crypto::CertStatus;
+
+CertStatus status_of(const store::BlobHeader& header) {
+  return static_cast<CertStatus>(header.cert_status);
+}
+
+// thisUpdate decides; a responder that only extends nextUpdate has said something new as well.
+bool newer(const crypto::Verdict& verdict, const store::BlobHeader& held) {
+  return verdict.this_update > held.this_update ||
+         (verdict.this_update == held.this_update && verdict.expires > held.expires);
+}
+
+store::BlobHeader header_of(const Target& target, const crypto::Verdict& verdict, store::Source source,
+                            UnixSeconds now) {
+  store::BlobHeader header = {};
+  header.id = target.certificate.id;
+  header.issuer_key = target.issuer->key_sha256();
+  header.this_update = verdict.this_update;
+  header.next_update = verdict.next_update;
+  header.expires = verdict.expires;
+  header.produced_at = verdict.produced_at;
+  header.revoked_at = verdict.revoked_at;
+  header.admitted_at = now;
+  header.cert_status = static_cast<std::uint8_t>(verdict.cert_status);
+  header.source = source;
+  return header;
+}
+
+}  // namespace
+
+Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict) {
+  const bool good = verdict.reason == Reason::kOk;
+  const bool revoked = verdict.reason == Reason::kRevoked;
+  if (!good && !revoked) {
+    return Action::kRefuse;  // unknown, or not to be believed: it changes nothing
+  }
+  if (!held.has_value()) {
+    return Action::kPublish;
+  }
+  if (revoked && status_of(*held) != CertStatus::kRevoked) {
+    return Action::kPublish;  // the truth, whatever its date: a good response must never hide it
+  }
+  return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
+}
+
+Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy)
+    : zone_(zone), writer_(writer), policy_(policy) {}
+
+Admission Gate::admit(const Target& target, ByteView response, store::Source source, UnixSeconds now) {
+  Admission admission;
+  admission.verdict = crypto::verify(response, target.certificate, *target.issuer, now, policy_);
+  admission.action = decide(held(target), admission.verdict);
+  if (admission.action == Action::kPublish) {
+    auto published = writer_.publish(target.entry, header_of(target, admission.verdict, source, now), response);
+    admission.stored = published ? Reason::kOk : published.error().reason;
+  }
+  return admission;
+}
+
+std::optional<store::BlobHeader> Gate::held(const Target& target) const {
+  return zone_.peek(target.entry, target.certificate.id);
+}
+
+}  // namespace ocsp_plus::engine

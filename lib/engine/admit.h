@@ -1,0 +1,52 @@
+// The one gate: nothing enters the zone but through here, whatever its source, and everything is verified here with
+// our own copy of the certificate and its issuer.
+//
+//   held \ new     good, newer    good, same or older   revoked            unknown          error, garbage, …
+//   none           publish        publish               publish            keep none        keep none
+//   good, valid    publish        keep                  publish            keep             keep
+//   good, ended    publish        keep none             publish            keep none        keep none
+//   revoked        if newer       keep                  keep the newer     keep             keep
+//   revoked, ended if newer       keep none             publish            keep none        keep none
+#pragma once
+
+#include <optional>
+
+#include "base/bytes.h"
+#include "base/ports.h"
+#include "crypto/verify.h"
+#include "engine/catalog.h"
+#include "store/staple_zone.h"
+#include "store/zone_writer.h"
+
+namespace ocsp_plus::engine {
+
+enum class Action { kRefuse, kKeep, kPublish };
+
+// The table above: what a new verdict does to what is held (no value: nothing was ever held). Pure.
+Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict);
+
+struct Admission {
+  crypto::Verdict verdict;
+  Action action = Action::kRefuse;
+  // kOk: `action` was carried out. kZoneBusy: offer it again soon. kZoneFull, kLeaseLost: it was not.
+  Reason stored = Reason::kOk;
+};
+
+class Gate {
+ public:
+  // `zone` is copied (a handle); `writer` must outlive the gate.
+  Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy);
+
+  // REQUIRES: target.issuer is set and target.entry is registered.
+  Admission admit(const Target& target, ByteView response, store::Source source, UnixSeconds now);
+
+  // The response that is held for a target now, valid or not.
+  std::optional<store::BlobHeader> held(const Target& target) const;
+
+ private:
+  store::StapleZone zone_;
+  store::ZoneWriter& writer_;
+  crypto::VerifyPolicy policy_;
+};
+
+}  // namespace ocsp_plus::engine

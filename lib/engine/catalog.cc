@@ -1,0 +1,100 @@
+#include "engine/catalog.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ocsp_plus::engine {
+
+Result<const net::Url*> Catalog::intern_url(std::string_view text) {
+  const auto found = urls_.find(text);
+  if (found != urls_.end()) {
+    return found->second.get();
+  }
+  auto url = net::Url::parse(text);
+  if (!url) {
+    return tl::unexpected<Error>(url.error());
+  }
+  return urls_.emplace(std::string(text), std::make_unique<net::Url>(std::move(*url))).first->second.get();
+}
+
+Result<const crypto::Issuer*> Catalog::intern_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
+  x509_st* certificate = crypto::find_issuer(leaf, candidates);
+  if (certificate == nullptr) {
+    return nullptr;
+  }
+  auto issuer = crypto::Issuer::create(certificate);
+  if (!issuer) {
+    return tl::unexpected<Error>(issuer.error());
+  }
+  const CertificateId id = (*issuer)->id();
+  return issuers_.emplace(id, std::move(*issuer)).first->second.get();
+}
+
+bool Catalog::join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more) {
+  bool added = false;
+  for (const net::Url* url : more) {
+    if (std::find(into->begin(), into->end(), url) == into->end()) {
+      into->push_back(url);
+      added = true;
+    }
+  }
+  return added;
+}
+
+Result<std::vector<const net::Url*>> Catalog::responders_of(const Mention& mention,
+                                                            const crypto::Certificate& certificate,
+                                                            std::vector<std::string>* ignored) {
+  std::vector<const net::Url*> responders;
+  for (std::string_view text : mention.responders) {
+    auto url = intern_url(text);
+    if (!url) {
+      return tl::unexpected<Error>(url.error());
+    }
+    join(&responders, {*url});
+  }
+  if (!mention.responders.empty()) {
+    return responders;
+  }
+  for (const std::string& text : certificate.ocsp_urls) {
+    if (auto url = intern_url(text)) {
+      join(&responders, {*url});
+    } else {
+      ignored->push_back(url.error().detail);
+    }
+  }
+  return responders;
+}
+
+Result<Catalog::Added> Catalog::add(const Mention& mention) {
+  auto certificate = crypto::describe(mention.leaf);
+  if (!certificate) {
+    return tl::unexpected<Error>(certificate.error());
+  }
+  Added added;
+  auto responders = responders_of(mention, *certificate, &added.ignored);
+  if (!responders) {
+    return tl::unexpected<Error>(responders.error());
+  }
+
+  const auto known = by_id_.find(certificate->id);
+  added.known = known != by_id_.end();
+  added.index = added.known ? known->second : static_cast<Index>(targets_.size());
+  if (!added.known) {
+    targets_.push_back(std::make_unique<Target>());
+    targets_.back()->certificate = std::move(*certificate);
+    by_id_.emplace(targets_.back()->certificate.id, added.index);
+  }
+
+  Target& entry = target(added.index);
+  if (entry.issuer == nullptr) {
+    auto issuer = intern_issuer(mention.leaf, mention.issuers);
+    if (!issuer) {
+      return tl::unexpected<Error>(issuer.error());
+    }
+    entry.issuer = *issuer;
+  }
+  added.differs = join(&entry.responders, *responders) && added.known;
+  return added;
+}
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,69 @@
+// What the configuration named: certificates, who issued them and whom to ask. Built once per configuration, in the
+// master; immutable afterwards, so that workers share its pages.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "crypto/certificate.h"
+#include "net/url.h"
+#include "store/staple_zone.h"
+
+namespace ocsp_plus::engine {
+
+// One certificate that shall be stapled; however many servers use it.
+struct Target {
+  crypto::Certificate certificate;
+  const crypto::Issuer* issuer = nullptr;     // owned by the catalog; nullptr: none was found
+  std::vector<const net::Url*> responders;    // owned by the catalog, in order; empty: nobody to ask
+  store::EntryIndex entry = store::kNoEntry;  // once the zone is open
+
+  bool stapleable() const { return issuer != nullptr && !responders.empty(); }
+};
+
+// What one server says of a certificate. Everything is borrowed for the call.
+struct Mention {
+  x509_st* leaf = nullptr;
+  std::vector<x509_st*> issuers;             // candidates, in order of preference
+  std::vector<std::string_view> responders;  // ocsp_plus_responder; empty: the certificate's own
+};
+
+class Catalog {
+ public:
+  using Index = std::uint32_t;
+
+  struct Added {
+    Index index = 0;
+    bool known = false;                // an earlier server had named it
+    bool differs = false;              // and named other responders, which are joined
+    std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
+  };
+
+  // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInvalidArgument for a certificate that does not parse.
+  // Unusable URLs inside certificates are no error: they are left out and named in `ignored`.
+  Result<Added> add(const Mention& mention);
+
+  const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
+  Target& target(Index index) { return *targets_[index]; }
+  const Target& target(Index index) const { return *targets_[index]; }
+
+ private:
+  Result<const net::Url*> intern_url(std::string_view text);
+  Result<const crypto::Issuer*> intern_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
+  // Adds what is not there yet; true if anything was.
+  static bool join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more);
+  Result<std::vector<const net::Url*>> responders_of(const Mention& mention, const crypto::Certificate& certificate,
+                                                     std::vector<std::string>* ignored);
+
+  std::vector<std::unique_ptr<Target>> targets_;
+  std::map<CertificateId, Index> by_id_;
+  std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
+  std::map<CertificateId, std::unique_ptr<crypto::Issuer>> issuers_;
+};
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,83 @@
+// Getting one response for one certificate: its responders in order, the failing ones left out, under one deadline.
+// An exchange in flight is this object; destroying it cancels DNS, socket and timers.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ports.h"
+#include "engine/catalog.h"
+#include "engine/hosts.h"
+#include "engine/settings.h"
+#include "net/fetch.h"
+
+namespace ocsp_plus::engine {
+
+// What an answer came to, in the eyes of whoever judges it.
+enum class Answer {
+  kAccepted,     // the exchange is over
+  kRefused,      // of no use for this certificate, but the host does its work; the next responder is asked
+  kHostTrouble,  // try_later, a portal's page, garbage: counts against the host; the next responder is asked
+};
+
+class Exchange {
+ public:
+  struct Environment {
+    EventLoop& loop;
+    const Clock& clock;
+    Random& random;
+    net::Resolver& resolver;
+    Hosts& hosts;
+    const Settings& settings;
+  };
+  // Judges an answer; the reason for refusing one goes into `why`.
+  using Judge = std::function<Answer(const net::FetchResponse& response, std::size_t responder, Error* why)>;
+
+  struct Failure {
+    net::Fetch::Failure error;  // of the responder asked last
+    std::size_t responder = 0;  // index into Target::responders
+  };
+  struct End {
+    std::optional<Failure> failure;  // nothing: a response was accepted
+    std::vector<std::string> hosts;  // host keys of all that were asked: their standing may have changed
+  };
+  using Done = std::function<void(End)>;
+
+  // Whom to ask for a target now; where nobody, whom it has to wait for.
+  struct Choice {
+    Hosts::Permit permit = Hosts::Permit::kFailing;
+    std::size_t responder = 0;
+  };
+  static Choice choose(const Hosts& hosts, const Target& target, const std::vector<bool>& asked, UnixSeconds now);
+
+  // Asks `first`. REQUIRES: target.stapleable(), and that choose() permitted it. Callbacks come from the loop, `done`
+  // once; it may destroy the exchange. Everything borrowed outlives the exchange.
+  Exchange(const Environment& environment, const Target& target, std::size_t first, Judge judge, Done done);
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+ private:
+  void ask(std::size_t responder);
+  void on_outcome(net::Fetch::Outcome outcome);
+  void count_failure(const std::optional<UnixSeconds>& retry_after);
+  void ask_next_or_end();
+  void end(std::optional<Failure> failure);
+
+  Environment environment_;
+  const Target& target_;
+  Judge judge_;
+  Done done_;
+  Millis deadline_;
+  std::vector<bool> asked_;
+  std::vector<std::string> hosts_asked_;
+  bool counted_ = true;  // the fetch in flight is settled with Hosts
+  std::size_t responder_ = 0;
+  Failure failure_;
+  std::unique_ptr<net::Fetch> fetch_;
+};
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,90 @@
+#include "engine/hosts.h"
+
+#include <algorithm>
+
+namespace ocsp_plus::engine {
+namespace {
+
+// One reset connection does not make a host that has answered before a failing one.
+constexpr std::uint32_t kPatience = 3;
+
+}  // namespace
+
+std::uint32_t Hosts::cap(const Host& host) const {
+  return host.state == State::kUp ? static_cast<std::uint32_t>(std::max<std::size_t>(concurrency_ / 2, 1)) : 1;
+}
+
+Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now) const {
+  const auto found = hosts_.find(name);
+  if (found == hosts_.end()) {
+    return Permit::kGo;
+  }
+  const Host& host = found->second;
+  if (host.state == State::kFailing) {
+    if (now < host.next_probe || host.in_flight > 0) {
+      return Permit::kFailing;
+    }
+    return failing_in_flight_ < std::max<std::size_t>(concurrency_ / 2, 1) ? Permit::kGo : Permit::kBusy;
+  }
+  return host.in_flight < cap(host) ? Permit::kGo : Permit::kBusy;
+}
+
+void Hosts::started(const std::string& name) {
+  Host& host = hosts_[name];
+  ++host.in_flight;
+  failing_in_flight_ += host.state == State::kFailing ? 1 : 0;
+}
+
+void Hosts::ended(Host& host) {
+  failing_in_flight_ -= host.state == State::kFailing ? 1 : 0;
+  --host.in_flight;
+}
+
+void Hosts::cancelled(const std::string& name) {
+  ended(hosts_[name]);
+}
+
+void Hosts::answered(const std::string& name) {
+  Host& host = hosts_[name];
+  ended(host);
+  if (host.state == State::kFailing) {
+    failing_in_flight_ -= host.in_flight;  // what still runs counts as a live host's from now on
+  }
+  host.state = State::kUp;
+  host.failures = 0;
+}
+
+void Hosts::failed(const std::string& name, UnixSeconds next_probe, bool leave_alone) {
+  Host& host = hosts_[name];
+  ended(host);
+  host.failures = std::min<std::uint32_t>(host.failures + 1, 1000);
+  const bool patient = host.state == State::kUp && host.failures < kPatience && !leave_alone;
+  if (host.state != State::kFailing && !patient) {
+    host.state = State::kFailing;
+    failing_in_flight_ += host.in_flight;
+  }
+  host.next_probe = next_probe;
+}
+
+void Hosts::bring_probe_forward(const std::string& name, UnixSeconds when) {
+  Host& host = hosts_[name];
+  host.next_probe = std::min(host.next_probe, when);
+}
+
+void Hosts::forget_probe_times() {
+  for (auto& [name, host] : hosts_) {
+    host.next_probe = 0;
+  }
+}
+
+std::uint32_t Hosts::failures(const std::string& name) const {
+  const auto found = hosts_.find(name);
+  return found == hosts_.end() ? 0 : found->second.failures;
+}
+
+UnixSeconds Hosts::next_probe(const std::string& name) const {
+  const auto found = hosts_.find(name);
+  return found == hosts_.end() ? 0 : found->second.next_probe;
+}
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,60 @@
+#include "engine/report.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+std::string name_of(const Target& target) {
+  return fmt::format("certificate={} serial={}", quoted(target.certificate.label()),
+                     to_hex(target.certificate.serial));
+}
+
+std::string responder_of(const Target& target, std::size_t responder) {
+  return responder < target.responders.size() ? quoted(target.responders[responder]->to_string()) : quoted("");
+}
+
+}  // namespace
+
+void Report::verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
+                      Millis took) {
+  const crypto::Verdict& verdict = admission.verdict;
+  const bool revoked = verdict.reason == Reason::kRevoked;
+  const bool published = admission.action == Action::kPublish;
+  const LogLevel level = !published ? LogLevel::kInfo : revoked ? LogLevel::kCrit : LogLevel::kNotice;
+  const char* event = !published ? "response is no newer than the one held"
+                      : revoked  ? "CERTIFICATE IS REVOKED, replace it; response published"
+                                 : "response published";
+  log(sink_, level, "ocsp_plus: {}: {} responder={} status={} this_update={} valid_until={} next_look={} took={}ms",
+      event, name_of(target), responder_of(target, responder), crypto::token(verdict.cert_status),
+      to_rfc3339(verdict.this_update), to_rfc3339(verdict.expires), to_rfc3339(next_look), took);
+}
+
+void Report::failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
+                    UnixSeconds next_attempt, UnixSeconds now) {
+  const bool held = valid_until > now;
+  log(sink_, held ? LogLevel::kWarn : LogLevel::kError,
+      "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} in={}",
+      held ? "no new response, the one held goes on" : "no response, nothing is stapled", name_of(target),
+      responder_of(target, responder), token(error.reason), quoted(error.detail),
+      held ? fmt::format("valid_until={} ", to_rfc3339(valid_until)) : "", to_rfc3339(next_attempt),
+      to_span(saturating_sub(next_attempt, now)));
+}
+
+void Report::lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates) {
+  log(sink_, LogLevel::kInfo, "ocsp_plus: this is the designated worker now: slot={} generation={} certificates={}",
+      slot, generation, certificates);
+}
+
+void Report::lease_lost() {
+  log(sink_, LogLevel::kInfo, "ocsp_plus: another worker is the designated one now");
+}
+
+void Report::clock_jumped(Seconds by) {
+  log(sink_, LogLevel::kWarn, "ocsp_plus: the wall clock jumped, everything is planned anew: by={}", to_span(by));
+}
+
+void Report::resolver_failed(const Error& error) {
+  log(sink_, LogLevel::kError, "ocsp_plus: the resolver cannot be set up, nothing is fetched: reason={} detail={}",
+      token(error.reason), quoted(error.detail));
+}
+
+}  // namespace ocsp_plus::engine

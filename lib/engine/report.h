@@ -1,0 +1,34 @@
+// The engine's log lines: one event, one line, a sentence and then key=value pairs. docs/operations.md explains each.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/log.h"
+#include "base/ports.h"
+#include "engine/admit.h"
+#include "engine/catalog.h"
+#include "net/fetch.h"
+
+namespace ocsp_plus::engine {
+
+class Report {
+ public:
+  explicit Report(LogSink& sink) : sink_(sink) {}
+
+  // A response from `responder` was verified: published (crit where it says revoked), or no newer than the one held.
+  void verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
+                Millis took);
+  // A try failed; warn while something valid is held, error otherwise.
+  void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
+              UnixSeconds next_attempt, UnixSeconds now);
+  void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);
+  void lease_lost();
+  void clock_jumped(Seconds by);
+  void resolver_failed(const Error& error);
+
+ private:
+  LogSink& sink_;
+};
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,69 @@
+#include "engine/schedule.h"
+
+#include <algorithm>
+
+namespace ocsp_plus::engine {
+namespace {
+
+constexpr Seconds kOldest = 7 * 86400 / 2;  // 3.5 days
+constexpr Seconds kNewbornMin = 30;
+constexpr Seconds kNewbornMax = 60;
+
+// part/whole of a span, without overflow for any span.
+Seconds share(Seconds span, std::int64_t part, std::int64_t whole) {
+  return span / whole * part + span % whole * part / whole;
+}
+
+// 0..1000, the same for a certificate on every machine and at every start.
+std::int64_t permille(const CertificateId& id) {
+  return (id[0] | id[1] << 8) % 1001;
+}
+
+Seconds pick(Seconds from, Seconds to, std::uint64_t random) {
+  return from >= to ? from : from + static_cast<Seconds>(random % static_cast<std::uint64_t>(to - from + 1));
+}
+
+}  // namespace
+
+UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
+                      std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds) {
+  const Seconds span = std::max<Seconds>(saturating_sub(validity.expires, validity.this_update), 0);
+  const Seconds early = share(span, 40, 100);
+  UnixSeconds look = saturating_add(validity.this_update, early + share(share(span, 10, 100), permille(id), 1000));
+  look = std::min(look, saturating_add(validity.this_update, kOldest));
+  if (fresh_until.has_value() && *fresh_until < look) {
+    look = std::max(*fresh_until, saturating_add(validity.this_update, span / 4));
+  }
+  if (look > now) {
+    return look;
+  }
+  const Seconds left = std::max<Seconds>(saturating_sub(validity.expires, now), 0);
+  Seconds wait = std::max(left / 8, bounds.min);
+  if (fresh_until.has_value()) {
+    wait = std::max(wait, saturating_sub(*fresh_until, now));
+  }
+  return saturating_add(now, std::max<Seconds>(std::min(wait, left / 2), 1));
+}
+
+UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,
+                     std::uint64_t random) {
+  Seconds wait = 0;
+  if (failure.newborn) {
+    wait = pick(kNewbornMin, kNewbornMax, random);
+  } else {
+    // Beyond 2^30 times the minimum every sensible maximum is reached; clamped before shifting.
+    const std::uint32_t exponent = std::min<std::uint32_t>(failure.failures == 0 ? 0 : failure.failures - 1, 30);
+    const Seconds ceiling = bounds.min > (bounds.max >> exponent) ? bounds.max : bounds.min << exponent;
+    wait = pick(bounds.min, ceiling, random);
+  }
+  if (failure.retry_after.has_value()) {
+    wait = std::max(wait, saturating_sub(*failure.retry_after, now));
+  }
+  wait = std::clamp(wait, std::min(bounds.min, bounds.max), bounds.max);
+  if (valid_until > now) {
+    wait = std::min(wait, saturating_sub(valid_until, now) / 2);
+  }
+  return saturating_add(now, std::max<Seconds>(wait, 1));
+}
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,45 @@
+// When to look again: pure functions of times, failures and a seed. No clock, no randomness, no I/O of their own.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/bytes.h"
+#include "base/time.h"
+
+namespace ocsp_plus::engine {
+
+struct RetryBounds {
+  Seconds min = 5;
+  Seconds max = 3600;
+};
+
+struct Validity {
+  UnixSeconds this_update = 0;
+  UnixSeconds expires = 0;
+};
+
+// The next look after a response was verified. It lies between 40 % and 50 % of the validity, at a point chosen by
+// the certificate id so that a fleet does not march in step, and never later than 3.5 days after thisUpdate (clients
+// distrust old responses). `fresh_until` is what HTTP caching said (RFC 9919 section 5): it may bring the look
+// forward, but not before 25 % of the validity, or a max-age of a minute on a response of a week would become
+// polling.
+//
+// Where that point is past already (the responder hands out responses it has made earlier): after an eighth of what
+// is left, or when HTTP says that there is something newer if that is later, but never past half of what is left.
+UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
+                      std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds);
+
+struct Failure {
+  std::uint32_t failures = 1;              // in a row, this one included
+  std::optional<UnixSeconds> retry_after;  // what the responder asked for
+  bool newborn = false;                    // `unauthorized` for a certificate younger than an hour
+};
+
+// The next try after a failure: exponential with full jitter, between the bounds; never longer than half of what is
+// left of the response that is held, so that tries get denser towards its end, and never under a second.
+// `valid_until`: the end of the held response, 0 where none is. `random`: uniform.
+UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,
+                     std::uint64_t random);
+
+}  // namespace ocsp_plus::engine

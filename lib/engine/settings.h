@@ -1,0 +1,20 @@
+// The engine's settings: what the engine-wide directives said, with their defaults (ocsp_plus/defaults.h).
+#pragma once
+
+#include "crypto/verify.h"
+#include "engine/schedule.h"
+#include "net/resolver.h"
+#include "ocsp_plus/defaults.h"
+
+namespace ocsp_plus::engine {
+
+struct Settings {
+  net::ResolverOptions resolver;
+  Millis timeout = OP_DEFAULT_TIMEOUT_MS;  // one exchange: all its URLs, redirects and addresses
+  std::size_t concurrency = OP_DEFAULT_CONCURRENCY;
+  RetryBounds retry = {OP_DEFAULT_RETRY_MIN_S, OP_DEFAULT_RETRY_MAX_S};
+  std::size_t max_response = OP_DEFAULT_MAX_RESPONSE_BYTES;  // bytes
+  crypto::VerifyPolicy policy;
+};
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,194 @@
+/*
+ * The C ABI of ocsp_plus: what the nginx modules (or any other server) use of the core. Compiles as C and C++.
+ *
+ * Life of the objects: one op_config_t for each configuration, filled in the master; op_config_open_zone() before the
+ * workers are forked; then in each worker one op_worker_t, and op_staple() in the handshake.
+ *
+ * No exception leaves these functions and none of them blocks. Strings are not terminated: pointer and length.
+ * Everything passed in is borrowed for the call unless said otherwise. Nothing may be used by two threads.
+ */
+#ifndef OCSP_PLUS_H
+#define OCSP_PLUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ocsp_plus/defaults.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define OP_API __attribute__((visibility("default")))
+
+struct x509_st; /* OpenSSL's X509 */
+
+typedef struct op_config_s op_config_t;
+typedef struct op_worker_s op_worker_t;
+
+typedef enum {
+    OP_OK = 0,
+    OP_ERROR = 1,     /* op_error_t says what and what to do */
+    OP_BUSY = 2,      /* the zone's lock is taken: try again */
+    OP_TOO_SMALL = 3  /* the zone: op_zone_required_size() says what is needed */
+} op_status_t;
+
+typedef struct {
+    char    text[512]; /* terminated; for people */
+} op_error_t;
+
+typedef struct {
+    const char  *data;
+    size_t       len;
+} op_str_t;
+
+/* --- configuration ------------------------------------------------------------------------------------------- */
+
+/* NULL: out of memory. */
+OP_API op_config_t *op_config_create(void);
+OP_API void op_config_destroy(op_config_t *config);
+
+typedef struct {
+    size_t           size; /* sizeof(op_settings_t): the table may grow */
+    const op_str_t  *resolvers; /* "address[:port]"; none: the system's */
+    size_t           nresolvers;
+    int              ipv4; /* 0 or 1 */
+    int              ipv6;
+    int64_t          resolver_timeout_ms;
+    int64_t          resolver_valid_s;
+    int64_t          timeout_ms;
+    size_t           concurrency;
+    int64_t          retry_min_s;
+    int64_t          retry_max_s;
+    size_t           max_response; /* bytes */
+} op_settings_t;
+
+OP_API void op_settings_defaults(op_settings_t *settings);
+
+/* Copies the settings. OP_ERROR names a resolver that is no address. */
+OP_API op_status_t op_config_set(op_config_t *config, const op_settings_t *settings, op_error_t *error);
+
+/* Whether a responder URL can be used at all; OP_ERROR says why not. */
+OP_API op_status_t op_url_check(op_str_t url, op_error_t *error);
+
+typedef struct {
+    size_t                  size;
+    struct x509_st         *leaf;
+    struct x509_st *const  *issuers; /* candidates, in order of preference */
+    size_t                  nissuers;
+    const op_str_t         *responders; /* none: those of the certificate itself */
+    size_t                  nresponders;
+} op_mention_t;
+
+typedef struct {
+    uint32_t    index; /* the certificate's number in this configuration */
+    int         known; /* an earlier server named it */
+    int         differs; /* and named other responders; they are joined */
+    int         has_issuer;
+    int         has_responder;
+    int         must_staple; /* RFC 7633 */
+    const char *label; /* terminated, safe to print; lives as long as the config */
+    char        ignored[256]; /* the first AIA URL that cannot be used, and why; empty: none */
+} op_added_t;
+
+/* One server's certificate. A certificate has one entry however many servers name it. */
+OP_API op_status_t op_config_add(op_config_t *config, const op_mention_t *mention, op_added_t *added,
+                                 op_error_t *error);
+OP_API size_t op_config_count(const op_config_t *config);
+
+/* --- the shared zone ----------------------------------------------------------------------------------------- */
+
+OP_API size_t op_zone_required_size(size_t certificates); /* bytes, at the least */
+OP_API size_t op_zone_default_size(size_t certificates);
+
+/* The lock of the shared memory; lock() must not wait. */
+typedef struct {
+    void  *ctx;
+    int  (*trylock)(void *ctx); /* 1: it is ours */
+    void (*unlock)(void *ctx);
+} op_lock_ops_t;
+
+/*
+ * Adopts the zone that an earlier configuration left at `base`, or writes a new one, and registers the configuration's
+ * certificates in it. `old_base` (may be NULL): a zone of another size that this one replaces; its responses are copied.
+ * In the master, before fork; the memory must outlive `config` and all its workers.
+ */
+typedef struct {
+    int       kept; /* the zone's contents were adopted */
+    size_t    copied; /* responses taken over from the old zone */
+    uint32_t  generation;
+} op_zone_opened_t;
+
+OP_API op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, const void *old_base,
+                                       size_t old_size, const op_lock_ops_t *lock, int64_t now_s,
+                                       int64_t monotonic_ms, op_zone_opened_t *opened, op_error_t *error);
+
+/* --- the handshake ------------------------------------------------------------------------------------------- */
+
+typedef enum {
+    OP_STAPLE_NONE = 0,
+    OP_STAPLE_GOOD = 1,
+    OP_STAPLE_REVOKED = 2
+} op_staple_status_t;
+
+typedef struct {
+    unsigned char       *der; /* from the allocator given; the caller's */
+    size_t               len;
+    int64_t              expires_s; /* wall clock */
+} op_staple_t;
+
+/*
+ * The response to staple for a certificate of this configuration at this second. No lock, no parsing; one allocation.
+ * OP_STAPLE_NONE: nothing valid is held (or memory is short): `staple` is untouched.
+ */
+OP_API op_staple_status_t op_staple(const op_config_t *config, uint32_t index, int64_t now_s,
+                                    void *(*allocate)(size_t), void (*release)(void *), op_staple_t *staple);
+
+/* What a handshake that asked for a status came to. */
+typedef enum {
+    OP_HANDSHAKE_STAPLED = 0,
+    OP_HANDSHAKE_MISSING = 1
+} op_handshake_t;
+
+/* Atomic; `worker` is nginx's worker number. */
+OP_API void op_count_handshake(const op_config_t *config, uint32_t worker, uint32_t index, op_handshake_t what);
+
+/* --- the worker ---------------------------------------------------------------------------------------------- */
+
+#define OP_IO_READ 1u
+#define OP_IO_WRITE 2u
+
+/*
+ * The event loop. Watches are level-triggered; `ready` is a set of OP_IO_*, errors count as both. Timers fire once and
+ * never from inside timer_set(). Callbacks may delete any watch or timer, also the one they are called for.
+ */
+typedef struct {
+    size_t    size;
+    void     *ctx;
+    void   *(*io_add)(void *ctx, int fd, void (*callback)(void *data, unsigned ready), void *data); /* NULL: refused */
+    int     (*io_set)(void *ctx, void *io, unsigned interest); /* 1: done */
+    void    (*io_del)(void *ctx, void *io); /* before the descriptor is closed */
+    void   *(*timer_add)(void *ctx, void (*callback)(void *data), void *data); /* NULL: out of memory */
+    void    (*timer_set)(void *ctx, void *timer, int64_t after_ms); /* negative: disarm */
+    void    (*timer_del)(void *ctx, void *timer);
+    int64_t (*now_s)(void *ctx); /* wall clock */
+    int64_t (*monotonic_ms)(void *ctx); /* CLOCK_MONOTONIC: the same for all processes */
+    int     (*log_enabled)(void *ctx, int level); /* levels are nginx's: 3 crit … 8 debug */
+    void    (*log_write)(void *ctx, int level, const char *line, size_t len);
+} op_host_ops_t;
+
+/*
+ * Starts this worker's part in refreshing; one of all workers is the designated one at a time. After fork. `host` and
+ * `lock` are copied, what they point to outlives the worker. NULL: `error` says why.
+ */
+OP_API op_worker_t *op_worker_start(op_config_t *config, const op_host_ops_t *host, const op_lock_ops_t *lock,
+                                    int32_t pid, uint32_t slot, op_error_t *error);
+/* The worker is asked to leave: sockets and timers end at once and the lease is free. */
+OP_API void op_worker_retire(op_worker_t *worker);
+OP_API void op_worker_stop(op_worker_t *worker);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* OCSP_PLUS_H */

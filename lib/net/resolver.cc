@@ -1,0 +1,433 @@
+#include "net/resolver.h"
+
+#include <ares.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "net/address_cache.h"
+
+namespace ocsp_plus::net {
+namespace {
+
+constexpr std::uint16_t kDnsPort = 53;
+constexpr int kTries = 2;
+constexpr std::size_t kMaxAddresses = 16;
+
+// There are servers that never answer a question for AAAA. Once one family is here, the other gets so long (RFC 8305
+// section 3 calls it the resolution delay, and is in more of a hurry: there a user waits).
+constexpr Millis kOtherFamilyDelay = 500;
+
+class Question;
+
+class CaresQuery : public Resolver::Query {
+ public:
+  CaresQuery(EventLoop& loop, std::uint16_t port, Resolver::Callback callback)
+      : port_(port), callback_(std::move(callback)), timer_(loop.timer([this] { deliver(); })) {}
+  ~CaresQuery() override;
+
+  void wait_for(Question& question) { question_ = &question; }
+  void forget_question() { question_ = nullptr; }
+  void answer(const Addresses& addresses);
+
+ private:
+  void deliver() {
+    const Resolver::Callback callback = std::move(callback_);
+    callback(std::move(*answer_));  // may destroy this query, or the resolver
+  }
+
+  std::uint16_t port_;
+  Resolver::Callback callback_;
+  Question* question_ = nullptr;  // nullptr: answered, or the resolver is gone
+  std::optional<Addresses> answer_;
+  std::unique_ptr<Timer> timer_;
+};
+
+void CaresQuery::answer(const Addresses& addresses) {
+  answer_ = addresses;
+  if (answer_->has_value()) {
+    for (Address& address : **answer_) {
+      address.set_port(port_);
+    }
+  }
+  timer_->arm(0);
+}
+
+// One name that c-ares is asked for, once per family, and everybody who waits for it. Two questions to c-ares instead
+// of one for both families: of that, version 1.18 reports only the status of the family that came last.
+class Question {
+ public:
+  Question(std::uint64_t number, int families) : id(number), outstanding(families) {}
+  Question(const Question&) = delete;
+  Question& operator=(const Question&) = delete;
+  ~Question() {
+    for (CaresQuery* asker : askers_) {
+      asker->forget_question();
+    }
+  }
+
+  void join(CaresQuery& asker) {
+    askers_.push_back(&asker);
+    asker.wait_for(*this);
+  }
+  void leave(CaresQuery& asker) { askers_.erase(std::remove(askers_.begin(), askers_.end(), &asker), askers_.end()); }
+  void take(const ares_addrinfo& answer);
+  void take_failure(Reason reason, std::string detail);
+
+  bool has_addresses() const { return !v4_.empty() || !v6_.empty(); }
+  Seconds ttl() const { return ttl_; }
+  Addresses result() const;
+  void tell(const Addresses& result) {
+    for (CaresQuery* asker : askers_) {
+      asker->answer(result);
+    }
+  }
+
+  const std::uint64_t id;
+  int outstanding;  // families c-ares has not answered yet
+  std::unique_ptr<Timer> delay;
+
+ private:
+  std::vector<CaresQuery*> askers_;
+  std::vector<Address> v4_;
+  std::vector<Address> v6_;
+  Seconds ttl_ = INT_MAX;
+  Error failure_{Reason::kDnsNoAddress, ""};
+};
+
+CaresQuery::~CaresQuery() {
+  if (question_ != nullptr) {
+    question_->leave(*this);
+  }
+}
+
+void Question::take(const ares_addrinfo& answer) {
+  for (const ares_addrinfo_node* node = answer.nodes; node != nullptr; node = node->ai_next) {
+    const Address address = Address::from(node->ai_addr, 0);
+    if (address.length != 0) {
+      (address.family() == AF_INET ? v4_ : v6_).push_back(address);
+      ttl_ = std::min<Seconds>(ttl_, node->ai_ttl);
+    }
+  }
+  for (const ares_addrinfo_cname* alias = answer.cnames; alias != nullptr; alias = alias->next) {
+    ttl_ = std::min<Seconds>(ttl_, alias->ttl);
+  }
+}
+
+// Of two failures the one that leaves more hope is told, since the others are remembered: a name that has no AAAA
+// and whose A nobody could tell may well have an address.
+void Question::take_failure(Reason reason, std::string detail) {
+  const auto hope = [](Reason of) {
+    switch (of) {
+      case Reason::kDnsTimeout:
+        return 3;
+      case Reason::kDnsFailed:
+        return 2;
+      case Reason::kDnsNoAddress:
+        return 1;
+      default:
+        return 0;
+    }
+  };
+  if (failure_.detail.empty() || hope(reason) > hope(failure_.reason)) {
+    failure_ = {reason, std::move(detail)};
+  }
+}
+
+// Interleaved, so that a network without one of the families costs one attempt and not all of them.
+Addresses Question::result() const {
+  if (!has_addresses()) {
+    return tl::unexpected<Error>(failure_);
+  }
+  std::vector<Address> all;
+  for (std::size_t i = 0; i < std::max(v4_.size(), v6_.size()); ++i) {
+    for (const auto* family : {&v6_, &v4_}) {
+      if (i < family->size() && all.size() < kMaxAddresses) {
+        all.push_back((*family)[i]);
+      }
+    }
+  }
+  return all;
+}
+
+Reason reason_from(int status) {
+  switch (status) {
+    case ARES_ENOTFOUND:
+    case ARES_EBADNAME:
+      return Reason::kDnsNotFound;
+    case ARES_ENODATA:
+      return Reason::kDnsNoAddress;
+    case ARES_ETIMEOUT:
+      return Reason::kDnsTimeout;
+    default:
+      return Reason::kDnsFailed;
+  }
+}
+
+std::string lower(const std::string& text) {
+  std::string result = text;
+  for (char& c : result) {
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return result;
+}
+
+// RFC 6761 section 6.3: these names are loopback and never asked for.
+bool is_localhost(std::string_view name) {
+  constexpr std::string_view kName = "localhost";
+  if (!name.empty() && name.back() == '.') {
+    name.remove_suffix(1);
+  }
+  return name.size() >= kName.size() && name.substr(name.size() - kName.size()) == kName &&
+         (name.size() == kName.size() || name[name.size() - kName.size() - 1] == '.');
+}
+
+class CaresResolver : public Resolver {
+ public:
+  CaresResolver(EventLoop& loop, const Clock& clock, const ResolverOptions& options);
+  ~CaresResolver() override;
+
+  Result<void> init(const ResolverOptions& options);
+  std::unique_ptr<Query> resolve(const std::string& host, std::uint16_t port, Callback callback) override;
+
+ private:
+  // What c-ares gives back with an answer. It calls back exactly once for each, at the latest when it is destroyed.
+  struct Ticket {
+    CaresResolver& resolver;
+    std::string name;
+    std::uint64_t question;
+  };
+
+  static void on_socket_state(void* resolver, ares_socket_t fd, int readable, int writable) noexcept;
+  static void on_answer(void* ticket, int status, int timeouts, ares_addrinfo* answer) noexcept;
+  Result<void> set_servers(const std::vector<std::string>& servers);
+  Addresses loopback() const;
+  void watch(int fd, unsigned interest);
+  void ask(const std::string& name, std::uint64_t question);
+  void take(const Ticket& ticket, int status, const ares_addrinfo* answer);
+  void complete(const std::string& name);
+  void process(int fd, unsigned ready);
+  void schedule();
+
+  EventLoop& loop_;
+  const Clock& clock_;
+  std::vector<int> families_;
+  AddressCache cache_;
+  std::map<std::string, Question> questions_;
+  std::uint64_t last_question_ = 0;
+  std::map<int, std::unique_ptr<IoWatch>> watches_;
+  std::unique_ptr<Timer> timer_;
+  ares_channel channel_ = nullptr;
+  bool starved_ = false;  // the loop refused to watch a socket: what waits for it would wait in vain
+};
+
+CaresResolver::CaresResolver(EventLoop& loop, const Clock& clock, const ResolverOptions& options)
+    : loop_(loop), clock_(clock), cache_(options.max_ttl) {
+  if (options.ipv6) {
+    families_.push_back(AF_INET6);
+  }
+  if (options.ipv4) {
+    families_.push_back(AF_INET);
+  }
+  timer_ = loop.timer([this] { process(ARES_SOCKET_BAD, 0); });
+}
+
+CaresResolver::~CaresResolver() {
+  questions_.clear();  // first: nobody is told that the answers c-ares makes up now are answers
+  watches_.clear();    // before c-ares closes the sockets
+  if (channel_ != nullptr) {
+    ares_destroy(channel_);
+    ares_library_cleanup();
+  }
+}
+
+Result<void> CaresResolver::init(const ResolverOptions& options) {
+  ares_options ares = {};
+  // No search domains, and no aliases from the environment: a responder's name is a whole name, and
+  // "ocsp.example.com.corp.example" is somebody else's. (ARES_FLAG_NOSEARCH alone does not reach ares_getaddrinfo.)
+  ares.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
+  ares.ndomains = 0;
+  ares.timeout = static_cast<int>(std::clamp<Millis>(options.timeout, 1, INT_MAX));
+  ares.tries = kTries;
+  ares.sock_state_cb = on_socket_state;
+  ares.sock_state_cb_data = this;
+  int mask = ARES_OPT_FLAGS | ARES_OPT_DOMAINS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+  std::string dns_only = "b";
+  if (!options.servers.empty()) {
+    ares.lookups = dns_only.data();
+    mask |= ARES_OPT_LOOKUPS;
+  }
+  if (const int status = ares_library_init(ARES_LIB_INIT_ALL); status != ARES_SUCCESS) {
+    return fail(Reason::kOutOfMemory, ares_strerror(status));
+  }
+  if (const int status = ares_init_options(&channel_, &ares, mask); status != ARES_SUCCESS) {
+    channel_ = nullptr;
+    ares_library_cleanup();
+    return fail(status == ARES_ENOMEM ? Reason::kOutOfMemory : Reason::kDnsFailed,
+                fmt::format("c-ares cannot start: {}", ares_strerror(status)));
+  }
+  return options.servers.empty() ? Result<void>() : set_servers(options.servers);
+}
+
+Result<void> CaresResolver::set_servers(const std::vector<std::string>& servers) {
+  std::string list;
+  for (const std::string& server : servers) {
+    const Address address = Address::parse(server, kDnsPort);
+    if (address.length == 0) {
+      return fail(Reason::kInvalidArgument, fmt::format("the DNS server \"{}\" is no address", server));
+    }
+    list += (list.empty() ? "" : ",") + address.to_string();
+  }
+  const int status = ares_set_servers_ports_csv(channel_, list.c_str());
+  return status == ARES_SUCCESS ? Result<void>() : fail(Reason::kInvalidArgument, ares_strerror(status));
+}
+
+std::unique_ptr<Resolver::Query> CaresResolver::resolve(const std::string& host, std::uint16_t port,
+                                                        Callback callback) {
+  const std::string name = lower(host);
+  auto query = std::make_unique<CaresQuery>(loop_, port, std::move(callback));
+  if (is_localhost(name)) {
+    query->answer(loopback());
+    return query;
+  }
+  if (const Addresses* known = cache_.find(name, clock_.monotonic())) {
+    query->answer(*known);
+    return query;
+  }
+  const auto [found, fresh] = questions_.try_emplace(name, last_question_ + 1, static_cast<int>(families_.size()));
+  found->second.join(*query);
+  if (fresh) {
+    ask(name, ++last_question_);
+  }
+  return query;
+}
+
+Addresses CaresResolver::loopback() const {
+  std::vector<Address> all;
+  for (const int family : families_) {
+    all.push_back(Address::literal(family == AF_INET ? "127.0.0.1" : "::1", 0));
+  }
+  return all;
+}
+
+void CaresResolver::ask(const std::string& name, std::uint64_t question) {
+  for (const int family : families_) {
+    ares_addrinfo_hints hints = {};
+    hints.ai_family = family;
+    hints.ai_socktype = SOCK_STREAM;
+    // Sorting by RFC 6724 would open and connect a socket for each address; the next address is tried anyway.
+    hints.ai_flags = ARES_AI_NOSORT;
+    auto ticket = std::make_unique<Ticket>(Ticket{*this, name, question});
+    // May call back before it returns; with the last family's answer the question is gone.
+    ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, on_answer, ticket.release());
+  }
+  schedule();
+}
+
+void CaresResolver::on_answer(void* argument, int status, int /*timeouts*/, ares_addrinfo* answer) noexcept {
+  const std::unique_ptr<Ticket> ticket(static_cast<Ticket*>(argument));
+  const std::unique_ptr<ares_addrinfo, decltype(&ares_freeaddrinfo)> owned(answer, ares_freeaddrinfo);
+  try {
+    ticket->resolver.take(*ticket, status, answer);
+  } catch (...) {
+    // Out of memory, and no exception may pass through c-ares. Who asked is ended by its own deadline.
+    ticket->resolver.questions_.erase(ticket->name);
+  }
+}
+
+void CaresResolver::take(const Ticket& ticket, int status, const ares_addrinfo* answer) {
+  const auto found = questions_.find(ticket.name);
+  if (found == questions_.end() || found->second.id != ticket.question) {
+    return;  // answered without this family, or all is being destroyed
+  }
+  Question& question = found->second;
+  if (status == ARES_SUCCESS && answer != nullptr) {
+    question.take(*answer);
+  } else {
+    question.take_failure(reason_from(status), fmt::format("{}: {}", ticket.name, ares_strerror(status)));
+  }
+  if (--question.outstanding == 0) {
+    complete(ticket.name);
+  } else if (question.has_addresses()) {
+    question.delay = loop_.timer([this, name = ticket.name] { complete(name); });
+    question.delay->arm(kOtherFamilyDelay);
+  }
+}
+
+void CaresResolver::complete(const std::string& name) {
+  const auto question = questions_.find(name);
+  const Addresses result = question->second.result();
+  cache_.store(name, result, question->second.ttl(), clock_.monotonic());
+  question->second.tell(result);
+  questions_.erase(question);
+}
+
+void CaresResolver::on_socket_state(void* resolver, ares_socket_t fd, int readable, int writable) noexcept {
+  const unsigned interest = (readable != 0 ? IoWatch::kRead : 0) | (writable != 0 ? IoWatch::kWrite : 0);
+  auto& self = *static_cast<CaresResolver*>(resolver);
+  try {
+    self.watch(fd, interest);
+  } catch (...) {
+    self.starved_ = true;
+  }
+}
+
+void CaresResolver::watch(int fd, unsigned interest) {
+  if (interest == 0) {
+    watches_.erase(fd);  // c-ares closes it next
+    return;
+  }
+  std::unique_ptr<IoWatch>& watch = watches_[fd];
+  if (watch == nullptr) {
+    watch = loop_.watch(fd, [this, fd](unsigned ready) { process(fd, ready); });
+  }
+  if (watch == nullptr || !watch->set(interest)) {
+    starved_ = true;
+  }
+}
+
+// Nothing in here calls anybody who could destroy the resolver: answers travel through timers of their own.
+void CaresResolver::process(int fd, unsigned ready) {
+  if (starved_) {
+    starved_ = false;
+    ares_cancel(channel_);
+  } else {
+    ares_process_fd(channel_, (ready & IoWatch::kRead) != 0 ? fd : ARES_SOCKET_BAD,
+                    (ready & IoWatch::kWrite) != 0 ? fd : ARES_SOCKET_BAD);
+  }
+  schedule();
+}
+
+void CaresResolver::schedule() {
+  timeval next = {};
+  if (starved_) {
+    timer_->arm(0);
+  } else if (ares_timeout(channel_, nullptr, &next) != nullptr) {
+    timer_->arm(static_cast<Millis>(next.tv_sec) * 1000 + (next.tv_usec + 999) / 1000);
+  } else {
+    timer_->disarm();
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Resolver>> Resolver::create(EventLoop& loop, const Clock& clock, ResolverOptions options) {
+  if (!options.ipv4 && !options.ipv6) {
+    return fail(Reason::kInvalidArgument, "neither IPv4 nor IPv6 addresses are wanted");
+  }
+  auto resolver = std::make_unique<CaresResolver>(loop, clock, options);
+  if (auto started = resolver->init(options); !started) {
+    return tl::unexpected<Error>(std::move(started.error()));
+  }
+  return resolver;
+}
+
+}  // namespace ocsp_plus::net

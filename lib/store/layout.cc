@@ -1,0 +1,72 @@
+#include "store/layout.h"
+
+#include <algorithm>
+
+namespace ocsp_plus::store {
+namespace {
+
+constexpr std::size_t kLine = 64;             // each part begins on a cache line
+constexpr std::size_t kBytesPerEntry = 2048;  // of the whole zone: a common response is 500 to 2000 bytes long
+constexpr std::size_t kMinArena = 4096;       // less would hold no response
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kMinDefault = 8u << 20;
+constexpr std::size_t kPlannedResponse = 3072;
+
+// So that twice as many index slots are still counted in 32 bits.
+constexpr std::size_t kMaxCapacity = 1u << 30;
+// So that offsets, and the number of units, fit into the lower half of Entry::word.
+constexpr std::size_t kMaxArena = std::size_t{UINT32_MAX} * kBlobAlign;
+
+constexpr std::size_t align_up(std::size_t value, std::size_t to) {
+  return (value + to - 1) / to * to;
+}
+
+std::size_t power_of_two(std::size_t least) {
+  std::size_t power = 1;
+  while (power < least) {
+    power *= 2;
+  }
+  return power;
+}
+
+}  // namespace
+
+Geometry Geometry::of(std::size_t size) {
+  Geometry geometry;
+  geometry.size = size;
+  const std::size_t capacity = std::min(size / kBytesPerEntry, kMaxCapacity);
+  const std::size_t slots = power_of_two(2 * capacity);
+  geometry.workers = align_up(sizeof(Header), kLine);
+  geometry.counters = align_up(geometry.workers + kWorkerSlots * sizeof(WorkerSlot), kLine);
+  geometry.index = align_up(geometry.counters + kCounterSlots * sizeof(HandshakeCounters), kLine);
+  geometry.entries = align_up(geometry.index + slots * sizeof(IndexSlot), kLine);
+  geometry.arena = align_up(geometry.entries + capacity * sizeof(Entry), kLine);
+  if (geometry.arena + kMinArena > size) {
+    return geometry;
+  }
+  geometry.index_slots = static_cast<std::uint32_t>(slots);
+  geometry.capacity = static_cast<std::uint32_t>(capacity);
+  geometry.arena_bytes = std::min(size - geometry.arena, kMaxArena) / kBlobAlign * kBlobAlign;
+  return geometry;
+}
+
+std::size_t required_size(std::size_t certificates) {
+  certificates = std::min(certificates, kMaxCapacity / 2);
+  const std::size_t responses = certificates + certificates / 4 + 1;
+  const std::size_t arena = responses * (sizeof(BlobHeader) + kPlannedResponse);
+  // The arena's share depends on the size only slightly: a few steps of 1/64 reach it.
+  std::size_t size = align_up(arena + kMinArena, kPage);
+  for (;;) {
+    const Geometry geometry = Geometry::of(size);
+    if (geometry.arena_bytes >= std::min(arena, kMaxArena) && geometry.capacity >= 2 * certificates) {
+      return size;
+    }
+    size = align_up(size + size / 64 + 1, kPage);
+  }
+}
+
+std::size_t default_size(std::size_t certificates) {
+  return power_of_two(std::max(2 * required_size(certificates), kMinDefault));
+}
+
+}  // namespace ocsp_plus::store

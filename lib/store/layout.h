@@ -1,0 +1,131 @@
+// What lies in the shared memory, byte for byte. Trivially copyable, offsets instead of pointers, and a geometry that
+// is a pure function of the size: nothing that another process could have scribbled on decides where we read.
+//
+//   Header | WorkerSlot[] | HandshakeCounters[] | index (u32[]) | Entry[] | arena of blobs
+//
+// Change anything here and kLayoutVersion goes up: a zone of another version is not adopted.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "base/bytes.h"
+
+namespace ocsp_plus::store {
+
+constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
+constexpr std::uint32_t kLayoutVersion = 1;
+constexpr std::size_t kWorkerSlots = 1024;  // processes of all generations that may be alive together
+constexpr std::size_t kCounterSlots = 128;  // handshake counters, one cache line each; slot = worker % kCounterSlots
+constexpr std::size_t kBlobAlign = 16;      // blobs start at multiples of this; Entry::word counts in it
+constexpr std::uint32_t kMaxBlobLength = 1 << 20;  // bytes of DER; whatever claims to be longer makes no sense
+
+struct Lease {
+  std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: nobody holds it. The epoch only grows.
+  std::atomic<std::uint32_t> generation;  // of the holder
+  std::atomic<std::uint32_t> slot;        // worker number of the holder
+  std::atomic<std::int64_t> since;        // wall clock
+  std::atomic<std::int64_t> heartbeat;    // monotonic clock, ms
+};
+
+struct FetchCounters {
+  std::atomic<std::uint64_t> ok;
+  std::atomic<std::uint64_t> failed;
+  std::atomic<std::uint64_t> in_flight;
+};
+
+struct Header {
+  std::atomic<std::uint64_t> magic;  // written last: a zone without it was never finished
+  std::uint32_t layout_version;
+  std::atomic<std::uint32_t> unlisted_generation;  // oldest one with a worker that found no WorkerSlot; 0: none
+  std::uint64_t size;
+  std::atomic<std::uint32_t> generation;  // of the newest configuration that has registered its certificates
+  std::atomic<std::uint32_t> entries;     // entries ever used: the high-water mark of Entry[]
+  Lease lease;
+  FetchCounters fetches;
+};
+
+// pid << 32 | generation; 0: free.
+using WorkerSlot = std::atomic<std::uint64_t>;
+
+struct alignas(64) HandshakeCounters {
+  std::atomic<std::uint64_t> requested;
+  std::atomic<std::uint64_t> stapled;
+  std::atomic<std::uint64_t> missing;
+  std::atomic<std::uint64_t> refused;
+};
+
+// In the index: 0 where the slot has never been used (a search ends there), kTombstone where it was given up (a
+// search goes on), else the number of an entry plus one.
+using IndexSlot = std::atomic<std::uint32_t>;
+constexpr std::uint32_t kEmptySlot = 0;
+constexpr std::uint32_t kTombstone = UINT32_MAX;
+
+// One certificate. Identity is written under the zone's lock, `word` under the lock too, what is known about attempts
+// by the lease holder alone; readers of the handshake path look at `word` only and check identity inside the blob.
+struct Entry {
+  std::atomic<std::uint64_t> word;        // generation of the blob << 32 | arena offset / kBlobAlign; 0: none held
+  std::atomic<std::uint32_t> generation;  // of the newest configuration that named it; 0: the entry is free
+  std::atomic<std::uint32_t> failures;    // since the last success
+  CertificateId id;
+  std::array<std::uint8_t, 32> issuer_key;  // SHA-256 of the issuer's key when the entry was registered
+  std::atomic<std::int64_t> attempted_at;   // wall clock; 0: never
+  std::atomic<std::int64_t> next_attempt;   // wall clock; 0: as soon as possible
+  std::atomic<std::int64_t> succeeded_at;   // wall clock of the last exchange that brought something authentic
+  std::atomic<std::uint32_t> reason;        // Reason of the last attempt
+  std::atomic<std::uint32_t> responder;     // which of the certificate's URLs was asked last
+  std::atomic<std::uint64_t> stapled;       // handshakes that got its staple
+  std::atomic<std::uint32_t> swings;        // generation of the last blob; goes on growing while `word` is 0
+  std::uint32_t reserved;
+};
+
+enum class Source : std::uint8_t { kNone = 0, kNetwork = 1, kCache = 2, kFile = 3, kShared = 4 };
+
+// In front of each response in the arena; immutable once an Entry::word points to it.
+struct BlobHeader {
+  CertificateId id;
+  std::array<std::uint8_t, 32> issuer_key;
+  std::int64_t this_update;
+  std::int64_t next_update;  // 0: the response has none
+  std::int64_t expires;      // valid while now < expires
+  std::int64_t produced_at;
+  std::int64_t revoked_at;
+  std::int64_t admitted_at;
+  std::uint32_t length;      // of the DER that follows
+  std::uint8_t cert_status;  // crypto::CertStatus
+  Source source;
+  std::uint8_t reserved[10];
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free,
+              "shared memory holds no locks of its own");
+static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
+static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header without a gap");
+static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
+static_assert(sizeof(Header) == 88 && sizeof(Entry) == 128 && sizeof(BlobHeader) == 128, "raise kLayoutVersion");
+
+// Where everything is. A pure function of the size.
+struct Geometry {
+  std::size_t size = 0;
+  std::size_t workers = 0, counters = 0, index = 0, entries = 0, arena = 0;  // offsets from the start
+  std::uint32_t index_slots = 0;  // a power of two, at least twice capacity
+  std::uint32_t capacity = 0;     // entries
+  std::size_t arena_bytes = 0;    // a multiple of kBlobAlign
+
+  // capacity 0 where `size` is too small to hold anything.
+  static Geometry of(std::size_t size);
+};
+
+// Bytes that a zone for `certificates` needs at the least: an entry for each, a response of 3 kB for each, and a
+// quarter more for those that are being replaced (the old one stays while the new one is written) and for gaps. It
+// has entries for twice as many, so all of them may be renewed by one reload.
+std::size_t required_size(std::size_t certificates);
+
+// The size it gets when the operator names none: a power of two of at least twice that, at least 8 MB. Pages that are
+// never written cost nothing.
+std::size_t default_size(std::size_t certificates);
+
+}  // namespace ocsp_plus::store

@@ -1,0 +1,111 @@
+#include "store/lease.h"
+
+#include <cerrno>
+#include <csignal>
+
+#include "store/scoped_lock.h"
+
+namespace ocsp_plus::store {
+namespace {
+
+std::uint64_t pack(std::uint32_t epoch, std::int32_t pid) {
+  return std::uint64_t{epoch} << 32 | static_cast<std::uint32_t>(pid);
+}
+
+std::uint32_t epoch_of(std::uint64_t word) {
+  return static_cast<std::uint32_t>(word >> 32);
+}
+
+std::int32_t pid_of(std::uint64_t word) {
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(word));
+}
+
+bool stale(Millis heartbeat, Millis now) {
+  const Millis age = saturating_sub(now, heartbeat);
+  return age > kStale || age < -kStale;
+}
+
+bool may_take(const LeaseHolder& holder, const Candidate& candidate, Millis now, bool (*alive)(std::int32_t pid)) {
+  return holder.pid == 0 || holder.pid == candidate.pid || holder.generation < candidate.generation ||
+         stale(holder.heartbeat, now) || !alive(holder.pid);
+}
+
+void describe_holder(Lease& lease, const Candidate& candidate, const Clock& clock) {
+  lease.generation.store(candidate.generation, std::memory_order_relaxed);
+  lease.slot.store(candidate.slot, std::memory_order_relaxed);
+  lease.heartbeat.store(clock.monotonic(), std::memory_order_relaxed);
+}
+
+// Under the lock the word changes in one way only: its holder releases it. So the second try succeeds.
+std::optional<std::uint32_t> take(StapleZone& zone, const Candidate& candidate, const Clock& clock,
+                                  bool (*alive)(std::int32_t pid)) {
+  Lease& lease = zone.header().lease;
+  for (int tries = 0; tries < 2; ++tries) {
+    const LeaseHolder holder = lease_holder(zone);
+    if (!may_take(holder, candidate, clock.monotonic(), alive)) {
+      return std::nullopt;
+    }
+    const bool ours = holder.pid == candidate.pid;
+    const std::uint32_t epoch = ours ? holder.epoch : holder.epoch + 1;
+    std::uint64_t seen = pack(holder.epoch, holder.pid);
+    // The word first: whoever is killed before the rest is written is a holder that is gone, and that suffices to
+    // take the lease from it.
+    if (lease.word.compare_exchange_strong(seen, pack(epoch, candidate.pid), std::memory_order_acq_rel)) {
+      describe_holder(lease, candidate, clock);
+      if (!ours) {
+        lease.since.store(clock.now(), std::memory_order_relaxed);
+      }
+      return epoch;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+LeaseHolder lease_holder(const StapleZone& zone) noexcept {
+  const Lease& lease = zone.header().lease;
+  const std::uint64_t word = lease.word.load(std::memory_order_acquire);
+  LeaseHolder holder;
+  holder.epoch = epoch_of(word);
+  holder.pid = pid_of(word);
+  holder.slot = lease.slot.load(std::memory_order_relaxed);
+  holder.generation = lease.generation.load(std::memory_order_relaxed);
+  holder.since = lease.since.load(std::memory_order_relaxed);
+  holder.heartbeat = lease.heartbeat.load(std::memory_order_relaxed);
+  return holder;
+}
+
+bool process_alive(std::int32_t pid) {
+  // Pids come out of shared memory; 0 and below would address groups of processes.
+  return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
+std::optional<std::uint32_t> acquire_lease(StapleZone& zone, SharedLock& lock, const Candidate& candidate,
+                                           const Clock& clock, bool (*alive)(std::int32_t pid)) {
+  // Every worker asks again and again: most of the time the answer is no, and needs no lock.
+  if (candidate.pid <= 0 || !may_take(lease_holder(zone), candidate, clock.monotonic(), alive)) {
+    return std::nullopt;
+  }
+  const ScopedLock scope(lock);
+  return scope.held() ? take(zone, candidate, clock, alive) : std::nullopt;
+}
+
+bool renew_lease(StapleZone& zone, std::uint32_t epoch, std::int32_t pid, const Clock& clock) noexcept {
+  Lease& lease = zone.header().lease;
+  // The heartbeat is read before the word is checked and swapped after it, so a process that was stopped in between
+  // cannot put its old time over the beat of a new holder.
+  std::int64_t beat = lease.heartbeat.load(std::memory_order_acquire);
+  if (lease.word.load(std::memory_order_acquire) != pack(epoch, pid)) {
+    return false;
+  }
+  lease.heartbeat.compare_exchange_strong(beat, clock.monotonic(), std::memory_order_acq_rel);
+  return lease.word.load(std::memory_order_acquire) == pack(epoch, pid);
+}
+
+void release_lease(StapleZone& zone, std::uint32_t epoch, std::int32_t pid) noexcept {
+  std::uint64_t ours = pack(epoch, pid);
+  zone.header().lease.word.compare_exchange_strong(ours, pack(epoch, 0), std::memory_order_acq_rel);
+}
+
+}  // namespace ocsp_plus::store

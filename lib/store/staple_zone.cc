@@ -1,0 +1,245 @@
+#include "store/staple_zone.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "store/zone_index.h"
+
+namespace ocsp_plus::store {
+namespace {
+
+constexpr std::size_t kAlign = 64;
+constexpr int kTries =
+    16;  // of a reader; each one that fails means that a writer has replaced the response meanwhile
+
+bool aligned(const void* base) {
+  return base != nullptr && reinterpret_cast<std::uintptr_t>(base) % kAlign == 0;
+}
+
+// How reading without a lock is sound, as in a seqlock whose sequence number is the entry's word:
+//
+// - Publishing: the bytes are written, then the word is stored with release. Who loads that word with acquire sees
+// all
+//   the bytes.
+// - Reusing the space: it happens only after the word has moved on, and the writer puts a release fence between that
+//   and the first new byte (ZoneWriter::write). A reader that has copied even one such byte and then passes the
+//   acquire fence below therefore sees the word moved. If it has not moved, no byte was new.
+// - The word cannot come back to a value it had: its upper half grows with each swing (Entry::swings).
+bool unmoved(const std::atomic<std::uint64_t>& word, std::uint64_t seen) noexcept {
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return word.load(std::memory_order_relaxed) == seen;
+}
+
+std::size_t blob_offset(std::uint64_t word) noexcept {
+  return static_cast<std::size_t>(word & UINT32_MAX) * kBlobAlign;
+}
+
+enum class Try { kDone, kMoved, kFailed };
+
+// Calls use(word, header) with a header that was whole; use() answers kMoved for another try.
+template <typename Use>
+StapleZone::Read with_blob(const StapleZone& zone, EntryIndex entry, const CertificateId& id, Use use) noexcept {
+  if (entry >= zone.capacity()) {
+    return StapleZone::Read::kNone;
+  }
+  const std::atomic<std::uint64_t>& word = zone.entry(entry).word;
+  for (int tries = 0; tries < kTries; ++tries) {
+    const std::uint64_t seen = word.load(std::memory_order_acquire);
+    if (seen == 0) {
+      return StapleZone::Read::kNone;
+    }
+    BlobHeader header;
+    const bool sound = zone.blob_header(seen, id, &header);
+    if (!unmoved(word, seen)) {
+      continue;
+    }
+    if (!sound) {
+      return StapleZone::Read::kNone;
+    }
+    const Try outcome = use(seen, header);
+    if (outcome != Try::kMoved) {
+      return outcome == Try::kDone ? StapleZone::Read::kCopied : StapleZone::Read::kOutOfMemory;
+    }
+  }
+  return StapleZone::Read::kNone;
+}
+
+}  // namespace
+
+Result<StapleZone> StapleZone::format(void* base, std::size_t size, Memory memory) {
+  if (!aligned(base)) {
+    return fail(Reason::kInvalidArgument, "the zone is not aligned to 64 bytes");
+  }
+  const Geometry geometry = Geometry::of(size);
+  if (geometry.capacity == 0) {
+    return fail(Reason::kZoneFull,
+                fmt::format("a zone of {} bytes holds nothing; {} bytes are the least", size, required_size(1)));
+  }
+  StapleZone zone(static_cast<std::uint8_t*>(base), geometry);
+  zone.header().magic.store(0, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  // Entries need no clearing: none is looked at before register_all() has written it. Nor does the arena.
+  const std::size_t from = sizeof(Header::magic);
+  const std::size_t to = memory == Memory::kZeroed ? geometry.index : geometry.entries;
+  std::memset(zone.base_ + from, 0, to - from);
+  zone.header().layout_version = kLayoutVersion;
+  zone.header().size = size;
+  zone.header().magic.store(kMagic, std::memory_order_release);
+  return zone;
+}
+
+Result<StapleZone> StapleZone::attach(void* base, std::size_t size) {
+  const Geometry geometry = Geometry::of(size);
+  if (!aligned(base) || geometry.capacity == 0) {
+    return fail(Reason::kInvalidArgument, "the memory cannot be a zone: too small or not aligned to 64 bytes");
+  }
+  StapleZone zone(static_cast<std::uint8_t*>(base), geometry);
+  if (zone.header().magic.load(std::memory_order_acquire) != kMagic) {
+    return fail(Reason::kInvalidArgument, "the memory holds no zone");
+  }
+  if (zone.header().layout_version != kLayoutVersion || zone.header().size != size) {
+    return fail(Reason::kInvalidArgument,
+                fmt::format("the zone is of layout {} and {} bytes, not of layout {} and {} bytes",
+                            zone.header().layout_version, zone.header().size, kLayoutVersion, size));
+  }
+  return zone;
+}
+
+EntryIndex StapleZone::find(const CertificateId& id) const noexcept {
+  return ZoneIndex(*this).find(id);
+}
+
+bool StapleZone::blob_header(std::uint64_t word, const CertificateId& id, BlobHeader* out) const noexcept {
+  const std::size_t offset = blob_offset(word);
+  if (offset > geometry_.arena_bytes || geometry_.arena_bytes - offset < sizeof(BlobHeader)) {
+    return false;
+  }
+  std::memcpy(out, arena() + offset, sizeof(BlobHeader));
+  // The compiler must not go back to the shared bytes for a field that it has already checked.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const std::size_t room = geometry_.arena_bytes - offset - sizeof(BlobHeader);
+  return out->length != 0 && out->length <= kMaxBlobLength && out->length <= room && out->id == id;
+}
+
+StapleZone::Read StapleZone::copy(EntryIndex index, const CertificateId& id, Allocate allocate, Release release,
+                                  Copy* out) const noexcept {
+  return with_blob(*this, index, id, [&](std::uint64_t word, const BlobHeader& header) {
+    void* data = allocate(header.length);
+    if (data == nullptr) {
+      return Try::kFailed;
+    }
+    std::memcpy(data, arena() + blob_offset(word) + sizeof(BlobHeader), header.length);
+    if (!unmoved(entry(index).word, word)) {
+      release(data);
+      return Try::kMoved;
+    }
+    *out = Copy{header, data};
+    return Try::kDone;
+  });
+}
+
+std::optional<BlobHeader> StapleZone::peek(EntryIndex index, const CertificateId& id) const noexcept {
+  std::optional<BlobHeader> found;
+  with_blob(*this, index, id, [&](std::uint64_t, const BlobHeader& header) {
+    found = header;
+    return Try::kDone;
+  });
+  return found;
+}
+
+std::optional<Bytes> StapleZone::read(EntryIndex index, const CertificateId& id, BlobHeader* header) const {
+  Copy copied;
+  if (copy(index, id, std::malloc, std::free, &copied) != Read::kCopied) {
+    return std::nullopt;
+  }
+  const std::unique_ptr<void, Release> owner(copied.data, std::free);
+  if (header != nullptr) {
+    *header = copied.header;
+  }
+  const auto* bytes = static_cast<const std::uint8_t*>(copied.data);
+  return Bytes(bytes, bytes + copied.header.length);
+}
+
+Attempt StapleZone::attempt(EntryIndex index) const noexcept {
+  Attempt attempt;
+  if (index >= capacity()) {
+    return attempt;
+  }
+  const Entry& from = entry(index);
+  attempt.at = from.attempted_at.load(std::memory_order_relaxed);
+  attempt.next = from.next_attempt.load(std::memory_order_relaxed);
+  attempt.succeeded_at = from.succeeded_at.load(std::memory_order_relaxed);
+  attempt.failures = from.failures.load(std::memory_order_relaxed);
+  attempt.responder = from.responder.load(std::memory_order_relaxed);
+  attempt.reason = static_cast<Reason>(from.reason.load(std::memory_order_relaxed));
+  return attempt;
+}
+
+void StapleZone::set_attempt(EntryIndex index, const Attempt& attempt) noexcept {
+  if (index >= capacity()) {
+    return;
+  }
+  Entry& to = entry(index);
+  to.attempted_at.store(attempt.at, std::memory_order_relaxed);
+  to.next_attempt.store(attempt.next, std::memory_order_relaxed);
+  to.succeeded_at.store(attempt.succeeded_at, std::memory_order_relaxed);
+  to.failures.store(attempt.failures, std::memory_order_relaxed);
+  to.responder.store(attempt.responder, std::memory_order_relaxed);
+  to.reason.store(static_cast<std::uint32_t>(attempt.reason), std::memory_order_relaxed);
+}
+
+HandshakeCounters& StapleZone::handshakes(std::uint32_t worker) const noexcept {
+  return at<HandshakeCounters>(geometry_.counters, worker % kCounterSlots);
+}
+
+StapleZone::HandshakeTotals StapleZone::handshake_totals() const noexcept {
+  HandshakeTotals totals;
+  for (std::uint32_t slot = 0; slot < kCounterSlots; ++slot) {
+    const HandshakeCounters& counters = handshakes(slot);
+    totals.requested += counters.requested.load(std::memory_order_relaxed);
+    totals.stapled += counters.stapled.load(std::memory_order_relaxed);
+    totals.missing += counters.missing.load(std::memory_order_relaxed);
+    totals.refused += counters.refused.load(std::memory_order_relaxed);
+  }
+  return totals;
+}
+
+void StapleZone::count_stapled(EntryIndex index) noexcept {
+  if (index < capacity()) {
+    entry(index).stapled.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+std::uint32_t StapleZone::generation() const noexcept {
+  return header().generation.load(std::memory_order_acquire);
+}
+
+std::uint32_t StapleZone::entries_used() const noexcept {
+  return std::min(header().entries.load(std::memory_order_acquire), capacity());
+}
+
+Header& StapleZone::header() const noexcept {
+  return at<Header>(0);
+}
+
+Entry& StapleZone::entry(EntryIndex index) const noexcept {
+  return at<Entry>(geometry_.entries, index);
+}
+
+IndexSlot& StapleZone::index_slot(std::uint32_t slot) const noexcept {
+  return at<IndexSlot>(geometry_.index, slot);
+}
+
+WorkerSlot& StapleZone::worker_slot(std::size_t slot) const noexcept {
+  return at<WorkerSlot>(geometry_.workers, slot);
+}
+
+std::uint8_t* StapleZone::arena() const noexcept {
+  return base_ + geometry_.arena;
+}
+
+}  // namespace ocsp_plus::store

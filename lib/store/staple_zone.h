@@ -1,0 +1,144 @@
+// The shared-memory zone of verified responses: who may see what, and how.
+//
+// Readers (every worker, in the handshake) take no lock and survive a writer killed at any instruction: a response is
+// written aside and then one 64-bit word is swung; they load the word, copy, load it again and compare. Its identity
+// and length are checked before anything is handed out.
+//
+// Writers: only the holder of the lease publishes (zone_writer.h), and only the master registers. Both hold the
+// zone's lock, which nobody ever waits for.
+//
+// Trust: any worker could have scribbled on the memory. A handle reads no offset and no size from it.
+//
+// A StapleZone is a handle: cheap to copy, valid as long as the mapping; it may be used on both sides of a fork.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ports.h"
+#include "base/reason.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "store/layout.h"
+
+namespace ocsp_plus::store {
+
+using EntryIndex = std::uint32_t;
+constexpr EntryIndex kNoEntry = UINT32_MAX;
+
+struct Registration {
+  CertificateId id;
+  std::array<std::uint8_t, 32> issuer_key;
+};
+
+// What the last attempt for a certificate came to; shown by the status and taken up by the next lease holder.
+struct Attempt {
+  UnixSeconds at = 0;  // 0: never
+  UnixSeconds next = 0;
+  UnixSeconds succeeded_at = 0;
+  std::uint32_t failures = 0;
+  std::uint32_t responder = 0;
+  Reason reason = Reason::kNotChecked;
+};
+
+class StapleZone {
+ public:
+  // What is known about memory that becomes a zone. Fresh pages of mmap() are kZeroed: most of them stay untouched
+  // then, and cost nothing until they are used.
+  enum class Memory { kUsed, kZeroed };
+
+  // Writes an empty zone. kZoneFull where `size` is too small, kInvalidArgument where `base` is not aligned to 64.
+  // REQUIRES: nobody attached.
+  static Result<StapleZone> format(void* base, std::size_t size, Memory memory = Memory::kUsed);
+  // Adopts a zone that format() made, perhaps in another process. kInvalidArgument where magic, layout version or
+  // size differ: the caller formats a new one then.
+  static Result<StapleZone> attach(void* base, std::size_t size);
+
+  // --- registering: the master, once a configuration; or a test ---
+
+  // Makes this configuration the newest and gives each certificate its entry: the one it has, else a new one. Entries
+  // that are not named stay until remove_stale(). An entry whose issuer key has changed loses its response (it has to
+  // go through admit again). Returns the generation; `entries` gets one index per registration, in order; the same
+  // certificate named twice has one entry, with the issuer key named last.
+  // kZoneBusy: the lock was taken; kZoneFull: nothing was added, the detail names how many fit.
+  Result<std::uint32_t> register_all(SharedLock& lock, const std::vector<Registration>& registrations,
+                                     std::vector<EntryIndex>* entries);
+
+  // The entry of a certificate, lock-free; kNoEntry. A certificate that is being added or removed at this moment may
+  // be missed.
+  EntryIndex find(const CertificateId& id) const noexcept;
+
+  // --- reading: lock-free, any process ---
+
+  using Allocate = void* (*)(std::size_t);
+  using Release = void (*)(void*);
+  struct Copy {
+    BlobHeader header;
+    void* data = nullptr;  // header.length bytes from `allocate`; owned by the caller
+  };
+  enum class Read { kCopied, kNone, kOutOfMemory };
+
+  // The response held for `id`, whether valid now or not: look at header.expires. kNone also where the entry is
+  // another certificate's by now, or where the memory makes no sense.
+  Read copy(EntryIndex entry, const CertificateId& id, Allocate allocate, Release release, Copy* out) const noexcept;
+  // Likewise without the bytes.
+  std::optional<BlobHeader> peek(EntryIndex entry, const CertificateId& id) const noexcept;
+  // Likewise into a vector: for status, cache and tests. Empty where memory is out, too.
+  std::optional<Bytes> read(EntryIndex entry, const CertificateId& id, BlobHeader* header = nullptr) const;
+
+  // --- what is known about the attempts; written by the lease holder only; each field atomic, not all of them ---
+
+  Attempt attempt(EntryIndex entry) const noexcept;
+  void set_attempt(EntryIndex entry, const Attempt& attempt) noexcept;
+
+  // --- counters; any process, atomic ---
+
+  HandshakeCounters& handshakes(std::uint32_t worker) const noexcept;  // of one worker slot
+  struct HandshakeTotals {
+    std::uint64_t requested = 0, stapled = 0, missing = 0, refused = 0;
+  };
+  HandshakeTotals handshake_totals() const noexcept;
+  void count_stapled(EntryIndex entry) noexcept;
+
+  // --- which workers live ---
+
+  // false: no slot is free; the oldest generation then counts as alive for ever, so that nothing is removed early.
+  bool worker_started(std::int32_t pid, std::uint32_t generation) noexcept;
+  void worker_stopped(std::int32_t pid) noexcept;
+  // The oldest generation that a living worker belongs to; dead ones (`alive` says so) lose their slot. The newest
+  // where no worker lives.
+  std::uint32_t oldest_living_generation(bool (*alive)(std::int32_t pid)) noexcept;
+
+  std::uint32_t generation() const noexcept;
+  std::uint32_t entries_used() const noexcept;  // the high-water mark: entries from here on were never used
+  std::uint32_t capacity() const noexcept { return geometry_.capacity; }
+  std::size_t size() const noexcept { return geometry_.size; }
+
+  // For the other files of this room.
+  const Geometry& geometry() const noexcept { return geometry_; }
+  Header& header() const noexcept;
+  Entry& entry(EntryIndex index) const noexcept;             // REQUIRES: index < capacity()
+  IndexSlot& index_slot(std::uint32_t slot) const noexcept;  // REQUIRES: slot < geometry().index_slots
+  WorkerSlot& worker_slot(std::size_t slot) const noexcept;  // REQUIRES: slot < kWorkerSlots
+  std::uint8_t* arena() const noexcept;
+  // Copies the header of the blob that an Entry::word points to. false where it lies outside of the arena, is too
+  // long, or is another certificate's.
+  bool blob_header(std::uint64_t word, const CertificateId& id, BlobHeader* out) const noexcept;
+
+ private:
+  StapleZone(std::uint8_t* base, const Geometry& geometry) : base_(base), geometry_(geometry) {}
+
+  template <typename T>
+  T& at(std::size_t offset, std::size_t index = 0) const noexcept {
+    return reinterpret_cast<T*>(base_ + offset)[index];
+  }
+
+  std::uint8_t* base_ = nullptr;
+  Geometry geometry_;
+};
+
+}  // namespace ocsp_plus::store

@@ -1,0 +1,38 @@
+// From a certificate id to its entry: open addressing with linear probing, in shared memory.
+//
+// find() takes no lock and may meet a change half done: it then misses the certificate, never mistakes it. The others
+// REQUIRE the zone's lock. A slot is written in one store, after the entry it names; whoever is killed between the
+// two leaves an entry that no slot names, which remove_stale() picks up.
+#pragma once
+
+#include <cstdint>
+
+#include "store/staple_zone.h"
+
+namespace ocsp_plus::store {
+
+class ZoneIndex {
+ public:
+  explicit ZoneIndex(const StapleZone& zone) : zone_(zone) {}
+
+  EntryIndex find(const CertificateId& id) const noexcept;
+
+  // REQUIRES: the entry is written and its id is not in the index.
+  void insert(EntryIndex entry) noexcept;
+
+  // Does nothing where no slot names the entry.
+  void remove(EntryIndex entry) noexcept;
+
+ private:
+  std::uint32_t home(const CertificateId& id) const noexcept;
+  std::uint32_t after(std::uint32_t slot) const noexcept;
+  std::uint32_t before(std::uint32_t slot) const noexcept;
+  EntryIndex load(std::uint32_t slot, bool* ends_search) const noexcept;
+  bool try_insert(EntryIndex entry) noexcept;
+  void rebuild(EntryIndex first) noexcept;
+  void give_up(std::uint32_t slot) noexcept;
+
+  const StapleZone& zone_;
+};
+
+}  // namespace ocsp_plus::store

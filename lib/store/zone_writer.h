@@ -1,0 +1,82 @@
+// Publishing, by the one process that holds the lease.
+//
+// Which parts of the arena are free stands nowhere in the shared memory: what is in use is exactly what the entries
+// point to, so a new holder builds the free map anew and nothing that a kill could tear has to be repaired. A
+// response that was replaced stays for a grace period, so that a reader in the middle of copying it finishes on the
+// first try; that it would notice otherwise makes the grace a courtesy, not a condition.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ports.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "store/arena_map.h"
+#include "store/staple_zone.h"
+
+namespace ocsp_plus::store {
+
+constexpr Millis kGrace = 2000;
+
+class ZoneWriter {
+ public:
+  // REQUIRES: this process took the lease with `epoch` and `pid`. `lock` and `clock` must outlive the writer. Reads
+  // all entries once; writes nothing. Words that make no sense (somebody scribbled on the zone) are set to 0 by the
+  // first of the calls below that gets the lock.
+  ZoneWriter(const StapleZone& zone, SharedLock& lock, const Clock& clock, std::uint32_t epoch, std::int32_t pid);
+  ZoneWriter(const ZoneWriter&) = delete;
+  ZoneWriter& operator=(const ZoneWriter&) = delete;
+
+  // Writes the response aside and swings the entry to it. header.length is set from `der`.
+  // Under the lock, and only while the lease is still ours. kZoneBusy: try again soon. kZoneFull: the old response
+  // stays. kLeaseLost: stop. kInvalidArgument: `der` is empty or longer than kMaxBlobLength, or the entry is not (any
+  // more) that of header.id and header.issuer_key, as the newest configuration has it.
+  Result<void> publish(EntryIndex entry, BlobHeader header, ByteView der);
+
+  // Forgets what the entry holds. Errors as publish().
+  Result<void> drop(EntryIndex entry);
+
+  // Removes entries that no configuration of `oldest_living` or newer names; never one that the newest names. How
+  // many. Errors as publish().
+  Result<std::size_t> remove_stale(std::uint32_t oldest_living);
+
+  std::size_t bytes_used() const;  // by responses, those in their grace period included
+  std::size_t bytes_free() const;
+
+ private:
+  struct Retired {
+    Millis until;
+    ArenaMap::Range range;
+  };
+
+  Result<void> begin(bool locked);
+  void rebuild();
+  void drop_doomed();
+  void end_grace(Millis now);
+  ArenaMap::Range make_room(std::uint32_t units);
+  void hold(EntryIndex entry, ArenaMap::Range range);
+  void write(ArenaMap::Range range, const BlobHeader& header, ByteView der);
+
+  StapleZone zone_;
+  SharedLock& lock_;
+  const Clock& clock_;
+  std::uint64_t lease_word_;
+
+  ArenaMap arena_;
+  std::vector<ArenaMap::Range> held_;  // by entry: what its word points to, or pointed to until somebody cleared it
+  std::deque<Retired> grace_;          // in the order of `until`
+  std::vector<std::pair<EntryIndex, std::uint64_t>> doomed_;  // words found to make no sense
+  std::uint32_t rebuilt_at_ = 0;                              // the zone's generation at the last rebuild
+};
+
+// Copies what `from` holds, and what it knows about attempts, into the entries that `to` has registered: for a zone
+// whose size was changed. Both are of this layout; bytes are copied under the same checks as in the handshake and
+// nothing is parsed. REQUIRES: nobody else uses `to` yet. Returns how many responses came along; those that do not
+// fit, or were admitted under another issuer key, are left behind.
+std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& lock_of_to, const Clock& clock);
+
+}  // namespace ocsp_plus::store

@@ -1,0 +1,14 @@
+// Counting this process's descriptors, to see that none is left behind.
+#pragma once
+
+#include <filesystem>
+#include <iterator>
+
+namespace ocsp_plus::testing {
+
+inline long open_descriptors() {
+  const std::filesystem::directory_iterator list("/proc/self/fd");
+  return std::distance(begin(list), end(list));
+}
+
+}  // namespace ocsp_plus::testing

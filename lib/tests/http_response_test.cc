@@ -1,0 +1,342 @@
+#include "net/http_response.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <optional>
+#include <string>
+
+#include "net/http_fields.h"
+#include "tests/fakes/fake_clock.h"
+
+using namespace ocsp_plus;
+using namespace ocsp_plus::net;
+using ocsp_plus::testing::kTestNow;
+
+namespace {
+
+struct Parsed {
+  Reason reason = Reason::kNotChecked;  // kOk: complete
+  std::string detail;
+  bool by_close = false;  // complete only because the connection closed
+  HttpResponse response;
+};
+
+// Feeds `text` in pieces, then closes.
+Parsed parse(const std::string& text, std::size_t piece, HttpLimits limits = {}) {
+  HttpResponseParser parser(limits);
+  Parsed parsed;
+  Result<bool> complete = false;
+  for (std::size_t at = 0; at < text.size(); at += piece) {
+    complete = parser.feed(ByteView(std::string_view(text).substr(at, piece)));
+    if (!complete) {
+      parsed.reason = complete.error().reason;
+      parsed.detail = complete.error().detail;
+      return parsed;
+    }
+  }
+  if (!*complete) {
+    parsed.by_close = true;
+    complete = parser.finish();
+  }
+  if (!complete) {
+    parsed.reason = complete.error().reason;
+    parsed.detail = complete.error().detail;
+    return parsed;
+  }
+  CHECK(*complete);
+  parsed.reason = Reason::kOk;
+  parsed.response = parser.take(kTestNow);
+  return parsed;
+}
+
+std::string body_of(const Parsed& parsed) {
+  return std::string(ByteView(parsed.response.body).text());
+}
+
+}  // namespace
+
+TEST_CASE("http_response: complete responses, whole, byte by byte and in between", "[http_response][rfc9112]") {
+  struct Case {
+    const char* name;
+    std::string text;
+    unsigned status;
+    std::string body;
+    bool by_close;
+    bool keep_alive;
+  };
+  const Case cases[] = {
+      {"content length", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", false, true},
+      {"empty body", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", false, true},
+      {"no reason", "HTTP/1.1 200 \r\nContent-Length: 1\r\n\r\nx", 200, "x", false, true},
+      {"connection close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", 200, "x", false,
+       false},
+      {"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", 200,
+       "hello", false, true},
+      {"chunk extensions",
+       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b;c=\"d\"\r\nhello\r\n0;x\r\n\r\n", 200, "hello",
+       false, true},
+      {"trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n", 200,
+       "hello", false, true},
+      {"until close", "HTTP/1.1 200 OK\r\n\r\nhello", 200, "hello", true, false},
+      {"until close, empty", "HTTP/1.1 200 OK\r\n\r\n", 200, "", true, false},
+      {"1.0 until close", "HTTP/1.0 200 OK\r\nContent-Type: x\r\n\r\nhello", 200, "hello", true, false},
+      {"1.0 with length", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", false, false},
+      {"1.0 kept alive", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello", 200, "hello",
+       false, true},
+      {"100 first", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, "x", false,
+       true},
+      {"103 and 100 first",
+       "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"
+       "Content-Length: 1\r\n\r\nx",
+       200, "x", false, true},
+      {"identity", "HTTP/1.1 200 OK\r\nContent-Encoding: Identity\r\nContent-Length: 1\r\n\r\nx", 200, "x", false,
+       true},
+      {"bytes after the end", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200", 200, "x", false, false},
+      {"204", "HTTP/1.1 204 No Content\r\n\r\n", 204, "", false, true},
+      {"404 with a body", "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n<html></h", 404, "", false, false},
+      {"404 without its body", "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n", 404, "", false, false},
+      {"404 with an endless body", "HTTP/1.1 404 Not Found\r\nContent-Length: 99999999999\r\n\r\n<", 404, "", false,
+       false},
+      {"404 packed", "HTTP/1.1 404 Not Found\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 404, "", false,
+       false},
+      {"503 empty", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 503, "", false, true},
+  };
+  for (const Case& c : cases) {
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{100000}}) {
+      DYNAMIC_SECTION(c.name << ", pieces of " << piece) {
+        const Parsed parsed = parse(c.text, piece);
+        INFO(parsed.detail);
+        REQUIRE(parsed.reason == Reason::kOk);
+        CHECK(parsed.response.head.status == c.status);
+        CHECK(body_of(parsed) == c.body);
+        CHECK(parsed.by_close == c.by_close);
+        CHECK(parsed.response.head.keep_alive == c.keep_alive);
+      }
+    }
+  }
+}
+
+TEST_CASE("http_response: refused", "[http_response][rfc9112]") {
+  struct Case {
+    const char* name;
+    std::string text;
+    Reason reason;
+  };
+  const std::string ok = "HTTP/1.1 200 OK\r\n";
+  const std::string chunked = ok + "Transfer-Encoding: chunked\r\n\r\n";
+  const Case cases[] = {
+      {"nothing", "", Reason::kTruncated},
+      {"cut in the status line", "HTTP/1.1 2", Reason::kTruncated},
+      {"cut in the header", ok + "Content-Le", Reason::kTruncated},
+      {"cut before the body", ok + "Content-Length: 5\r\n\r\n", Reason::kTruncated},
+      {"cut in the body", ok + "Content-Length: 5\r\n\r\nhell", Reason::kTruncated},
+      {"cut in a chunk", chunked + "5\r\nhel", Reason::kTruncated},
+      {"cut after a chunk", chunked + "5\r\nhello\r\n", Reason::kTruncated},
+      {"cut before the trailer's end", chunked + "5\r\nhello\r\n0\r\n", Reason::kTruncated},
+      {"only 100", "HTTP/1.1 100 Continue\r\n\r\n", Reason::kTruncated},
+      {"another protocol", "SSH-2.0-OpenSSH_9.2\r\n\r\n", Reason::kHttpMalformed},
+      {"HTTP/2", "HTTP/2 200 OK\r\n\r\n", Reason::kHttpMalformed},
+      {"HTTP/1.2", "HTTP/1.2 200 OK\r\n\r\n", Reason::kHttpMalformed},
+      {"DER", std::string("\x30\x82\x01\x00\x0a\x01\x00\x00", 8), Reason::kHttpMalformed},
+      {"status of two digits", "HTTP/1.1 20 OK\r\n\r\n", Reason::kHttpMalformed},
+      {"space before the colon", ok + "Content-Length : 5\r\n\r\nhello", Reason::kHttpMalformed},
+      {"negative length", ok + "Content-Length: -1\r\n\r\n", Reason::kHttpMalformed},
+      {"two lengths", ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", Reason::kHttpMalformed},
+      {"length and chunked", ok + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+       Reason::kHttpMalformed},
+      {"length beyond 64 bits", ok + "Content-Length: 99999999999999999999999\r\n\r\n", Reason::kHttpMalformed},
+      {"chunk that is no number", chunked + "z\r\n", Reason::kHttpMalformed},
+      {"chunk longer than said", chunked + "1\r\nxy\r\n0\r\n\r\n", Reason::kHttpMalformed},
+      {"gzip", ok + "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", Reason::kHttpMalformed},
+      {"gzip as transfer coding", ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Reason::kHttpMalformed},
+      {"switching protocols", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", Reason::kHttpMalformed},
+      {"length over the limit", ok + "Content-Length: 65537\r\n\r\n", Reason::kTooLarge},
+      {"chunk over the limit", chunked + "10001\r\n", Reason::kTooLarge},
+      {"chunks over the limit", chunked + "8000\r\n" + std::string(0x8000, 'x') + "\r\n8001\r\n", Reason::kTooLarge},
+      {"huge chunk", chunked + "ffffffffffffffff\r\n", Reason::kTooLarge},
+      {"until close over the limit", ok + "\r\n" + std::string(65537, 'x'), Reason::kTooLarge},
+      {"one long field", ok + "X: " + std::string(17000, 'x') + "\r\n\r\n", Reason::kHeadersTooLarge},
+      {"one endless field", ok + "X: " + std::string(17000, 'x'), Reason::kHeadersTooLarge},
+      {"endless reason", "HTTP/1.1 200 " + std::string(17000, 'x'), Reason::kHeadersTooLarge},
+      {"endless chunk extension", chunked + "5;" + std::string(17000, 'x'), Reason::kHeadersTooLarge},
+      {"endless trailer", chunked + "0\r\nX: " + std::string(17000, 'x'), Reason::kHeadersTooLarge},
+  };
+  for (const Case& c : cases) {
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{1460}, std::size_t{100000}}) {
+      DYNAMIC_SECTION(c.name << ", pieces of " << piece) {
+        const Parsed parsed = parse(c.text, piece);
+        INFO(parsed.detail);
+        CHECK(parsed.reason == c.reason);
+        CHECK_FALSE(parsed.detail.empty());
+      }
+    }
+  }
+}
+
+// In pieces it is a status line that never ends, as far as Beast can tell.
+TEST_CASE("http_response: lines that end in a line feed only are refused", "[http_response][rfc9112-2.2]") {
+  const std::string text = "HTTP/1.1 200 OK\nContent-Length: 0\n\n";
+  CHECK(parse(text, 1000).reason == Reason::kHttpMalformed);
+  CHECK(parse(text, 1).reason == Reason::kTruncated);
+}
+
+TEST_CASE("http_response: a drip of short fields is bounded", "[http_response]") {
+  HttpResponseParser parser(HttpLimits{1000, 1000});
+  REQUIRE(parser.feed(ByteView(std::string_view("HTTP/1.1 200 OK\r\n"))).has_value());
+  std::size_t fed = 0;
+  Result<bool> result = false;
+  while (result.has_value() && fed < 100000) {
+    result = parser.feed(ByteView(std::string_view("X: y\r\n")));
+    fed += 6;
+  }
+  REQUIRE_FALSE(result.has_value());
+  CHECK(result.error().reason == Reason::kHeadersTooLarge);
+  CHECK(fed < 1100);
+}
+
+TEST_CASE("http_response: a row of interim responses is bounded", "[http_response]") {
+  std::string text;
+  for (int i = 0; i < 100; ++i) {
+    text += "HTTP/1.1 100 Continue\r\n\r\n";
+  }
+  CHECK(parse(text, 10).reason == Reason::kHttpMalformed);
+}
+
+TEST_CASE("http_response: limits are inclusive, and the length is judged before the body", "[http_response]") {
+  const HttpLimits limits{1000, 10};
+  CHECK(parse("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", 3, limits).reason == Reason::kOk);
+  CHECK(parse("HTTP/1.1 200 OK\r\n\r\n0123456789", 3, limits).reason == Reason::kOk);
+  HttpResponseParser parser(limits);
+  const auto result = parser.feed(ByteView(std::string_view("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n")));
+  REQUIRE_FALSE(result.has_value());
+  CHECK(result.error().reason == Reason::kTooLarge);
+  CHECK(result.error().detail == "Content-Length is 11, the limit 10");
+}
+
+TEST_CASE("http_response: header fields", "[http_response]") {
+  const Parsed parsed = parse(
+      "HTTP/1.1 200 OK\r\n"
+      "content-type:  application/ocsp-response \r\n"
+      "Date: Thu, 01 Jan 2026 00:00:10 GMT\r\n"
+      "Expires: Fri, 02 Jan 2026 00:00:00 GMT\r\n"
+      "Cache-Control: public, no-transform\r\n"
+      "Cache-Control: must-revalidate, max-age=3600\r\n"
+      "Age: 12\r\n"
+      "Location: /x\r\n"
+      "Retry-After: 30\r\n"
+      "Content-Length: 0\r\n\r\n",
+      100000);
+  const HttpHead& head = parsed.response.head;
+  CHECK(head.content_type == "application/ocsp-response");
+  CHECK(head.date == kTestNow + 10);
+  CHECK(head.expires == kTestNow + 86400);
+  CHECK(head.max_age == 3600);
+  CHECK(head.age == 12);
+  CHECK(head.location == "/x");
+  CHECK(head.retry_after == kTestNow + 30);
+}
+
+TEST_CASE("http_response: absent and senseless header fields", "[http_response]") {
+  const HttpHead bare = parse("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 100).response.head;
+  CHECK(bare.content_type.empty());
+  CHECK(bare.location.empty());
+  CHECK_FALSE((bare.date || bare.expires || bare.max_age || bare.age || bare.retry_after));
+  const HttpHead odd = parse(
+                           "HTTP/1.1 200 OK\r\nDate: today\r\nExpires: 0\r\nCache-Control: max-age=soon\r\n"
+                           "Age: -1\r\nRetry-After: later\r\nContent-Length: 0\r\n\r\n",
+                           100)
+                           .response.head;
+  CHECK_FALSE((odd.date || odd.expires || odd.max_age || odd.age || odd.retry_after));
+}
+
+TEST_CASE("http_response: Retry-After as a date", "[http_response][rfc9110-10.2.3]") {
+  const Parsed parsed =
+      parse("HTTP/1.1 503 Busy\r\nRetry-After: Thu, 01 Jan 2026 01:00:00 GMT\r\nContent-Length: 0\r\n\r\n", 100);
+  CHECK(parsed.response.head.retry_after == kTestNow + 3600);
+}
+
+TEST_CASE("http_fields: max-age", "[http_fields][rfc9111-5.2]") {
+  struct Case {
+    const char* text;
+    std::optional<Seconds> result;
+  };
+  const Case cases[] = {
+      {"", std::nullopt},
+      {"no-cache", std::nullopt},
+      {"max-age", std::nullopt},
+      {"max-age=", std::nullopt},
+      {"max-age=0", 0},
+      {"max-age=60", 60},
+      {"MAX-AGE=60", 60},
+      {"max-age=\"60\"", 60},
+      {"max-age=\"", std::nullopt},
+      {"public,max-age=60", 60},
+      {" public ,\tmax-age=60 , x", 60},
+      {",,max-age=60,,", 60},
+      {"s-maxage=5, max-age=60", 60},
+      {"x-max-age=5", std::nullopt},
+      {"max-age=60, max-age=5", 60},
+      {"max-age=-1", std::nullopt},
+      {"max-age=1.5", std::nullopt},
+      {"max-age= 5", std::nullopt},
+      {"max-age=2147483648", 2147483648},
+      {"max-age=2147483649", 2147483648},
+      {"max-age=99999999999999999999999999", 2147483648},
+      {"x=\"max-age=5\", max-age=60", 60},
+      {"x=\"a, max-age=5, b\", max-age=60", 60},
+      {"x=\"\\\", max-age=5\", max-age=60", 60},
+      {"x=\"open, max-age=5", std::nullopt},
+      {"x=\"open\\", std::nullopt},
+  };
+  for (const Case& c : cases) {
+    DYNAMIC_SECTION(c.text) {
+      CHECK(parse_max_age(c.text) == c.result);
+    }
+  }
+}
+
+TEST_CASE("http_fields: dates", "[http_fields][rfc9110-5.6.7]") {
+  struct Case {
+    const char* text;
+    std::optional<UnixSeconds> result;
+  };
+  const Case cases[] = {
+      {"Sun, 06 Nov 1994 08:49:37 GMT", 784111777},
+      {"Sunday, 06-Nov-94 08:49:37 GMT", 784111777},
+      {"Sun Nov  6 08:49:37 1994", 784111777},
+      {"Wed Nov 16 08:49:37 1994", 784975777},
+      {" Sun, 06 Nov 1994 08:49:37 GMT ", 784111777},
+      {"Thu, 01 Jan 1970 00:00:00 GMT", 0},
+      {"Thursday, 01-Jan-70 00:00:00 GMT", 0},
+      {"Tuesday, 01-Jan-69 00:00:00 GMT", 3124224000},
+      {"Tue, 19 Jan 2038 03:14:08 GMT", 2147483648},
+      {"Fri, 31 Dec 9999 23:59:59 GMT", 253402300799},
+      {"Thu, 29 Feb 2024 00:00:00 GMT", 1709164800},
+      {"Sat, 31 Dec 2016 23:59:60 GMT", 1483228800},
+      {"Wed, 29 Feb 2023 00:00:00 GMT", std::nullopt},
+      {"Sun, 31 Apr 2023 00:00:00 GMT", std::nullopt},
+      {"Sun, 00 Nov 1994 08:49:37 GMT", std::nullopt},
+      {"Sun, 32 Nov 1994 08:49:37 GMT", std::nullopt},
+      {"Sun, 06 Nox 1994 08:49:37 GMT", std::nullopt},
+      {"Sun, 06 nov 1994 08:49:37 GMT", std::nullopt},
+      {"Sun, 06 Nov 1994 24:00:00 GMT", std::nullopt},
+      {"Sun, 06 Nov 1994 08:60:00 GMT", std::nullopt},
+      {"Sun, 06 Nov 1994 08:49:61 GMT", std::nullopt},
+      {"Sun, 06 Nov 1994 08:49:37 CET", std::nullopt},
+      {"Sun, 06 Nov 1994 08:49:37", std::nullopt},
+      {"Sun, 6 Nov 1994 08:49:37 GMT", std::nullopt},
+      {"06 Nov 1994 08:49:37 GMT", std::nullopt},
+      {", 06 Nov 1994 08:49:37 GMT", std::nullopt},
+      {"Sun, 06 Nov 19x4 08:49:37 GMT", std::nullopt},
+      {"Sun Nov 06 08:49:37 1994 GMT", std::nullopt},
+      {"1994-11-06T08:49:37Z", std::nullopt},
+      {"0", std::nullopt},
+      {"-1", std::nullopt},
+      {"", std::nullopt},
+  };
+  for (const Case& c : cases) {
+    DYNAMIC_SECTION("\"" << c.text << "\"") {
+      CHECK(parse_http_date(c.text) == c.result);
+    }
+  }
+}

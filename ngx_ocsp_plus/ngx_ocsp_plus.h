@@ -1,0 +1,187 @@
+
+/*
+ * What the files of the shim share.  The shim adapts nginx to the C ABI of
+ * the core (ocsp_plus/ocsp_plus.h) and decides nothing about OCSP itself.
+ */
+
+
+#ifndef _NGX_OCSP_PLUS_H_INCLUDED_
+#define _NGX_OCSP_PLUS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_event_openssl.h>
+
+#include <ocsp_plus/ocsp_plus.h>
+
+
+/* engine-wide: one for a cycle, whichever block its directives stand in */
+
+typedef struct {
+    op_config_t         *config;
+    op_lock_ops_t        lock;
+    ngx_shm_zone_t      *shm_zone;
+
+    ngx_str_t            zone_name;
+    size_t               zone_size;
+
+    ngx_array_t         *resolvers;          /* op_str_t */
+    ngx_flag_t           ipv4;
+    ngx_flag_t           ipv6;
+    ngx_msec_t           resolver_timeout;
+    time_t               resolver_valid;
+
+    ngx_msec_t           timeout;
+    ngx_int_t            concurrency;
+    time_t               retry_min;
+    time_t               retry_max;
+    size_t               max_response;
+
+    ngx_array_t          trusted;            /* ngx_ocsp_plus_trusted_t */
+    ngx_uint_t           unsupported;        /* certificates nobody answers
+                                                for */
+    const char          *unsupported_first;
+    unsigned             took_over:1;        /* the notice was written */
+} ngx_ocsp_plus_conf_t;
+
+
+/* a file of ocsp_plus_trusted_certificate, read once */
+
+typedef struct {
+    ngx_str_t            name;
+    STACK_OF(X509)      *certificates;
+} ngx_ocsp_plus_trusted_t;
+
+
+/* of a server, http or stream */
+
+typedef struct {
+    ngx_flag_t           enable;
+    ngx_array_t         *responders;         /* op_str_t */
+    ngx_str_t            trusted_certificate;
+} ngx_ocsp_plus_srv_conf_t;
+
+
+/* a server as the SSL room sees it, http or stream */
+
+typedef struct {
+    ngx_ssl_t           *ssl;
+    ngx_flag_t           stapling;           /* nginx's own */
+    u_char              *file;
+    ngx_uint_t           line;
+} ngx_ocsp_plus_server_t;
+
+
+/* ngx_ocsp_plus_module.c */
+
+extern ngx_module_t      ngx_ocsp_plus_module;
+extern op_worker_t      *ngx_ocsp_plus_worker;
+
+/* ngx_ocsp_plus_conf.c */
+
+char *ngx_ocsp_plus_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_ocsp_plus_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_ocsp_plus_conf_retry(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_ocsp_plus_conf_timeout(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_ocsp_plus_conf_concurrency(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_ocsp_plus_conf_max_response(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void *ngx_ocsp_plus_create_main_conf(ngx_conf_t *cf);
+void *ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf);
+char *ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child);
+
+/* ngx_ocsp_plus_ssl.c */
+
+ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server);
+
+/* ngx_ocsp_plus_zone.c */
+
+ngx_int_t ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle,
+    ngx_ocsp_plus_conf_t *ocf);
+
+/* ngx_ocsp_plus_host.c */
+
+void ngx_ocsp_plus_host(op_host_ops_t *host);
+
+
+/*
+ * Directives as http and stream both have them; ctx names the offsets of
+ * the block, which differ.
+ */
+
+#define ngx_ocsp_plus_commands(MAIN, SRV, MAIN_OFFSET, SRV_OFFSET)            \
+                                                                              \
+    { ngx_string("ocsp_plus_zone"),                                           \
+      MAIN|NGX_CONF_TAKE1,                                                    \
+      ngx_ocsp_plus_conf_zone,                                                \
+      MAIN_OFFSET,                                                            \
+      0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_resolver"),                                       \
+      MAIN|NGX_CONF_1MORE,                                                    \
+      ngx_ocsp_plus_conf_resolver,                                            \
+      MAIN_OFFSET,                                                            \
+      0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_timeout"),                                        \
+      MAIN|NGX_CONF_TAKE1,                                                    \
+      ngx_ocsp_plus_conf_timeout,                                             \
+      MAIN_OFFSET,                                                            \
+      offsetof(ngx_ocsp_plus_conf_t, timeout),                                \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_concurrency"),                                    \
+      MAIN|NGX_CONF_TAKE1,                                                    \
+      ngx_ocsp_plus_conf_concurrency,                                         \
+      MAIN_OFFSET,                                                            \
+      offsetof(ngx_ocsp_plus_conf_t, concurrency),                            \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_retry"),                                          \
+      MAIN|NGX_CONF_TAKE2,                                                    \
+      ngx_ocsp_plus_conf_retry,                                               \
+      MAIN_OFFSET,                                                            \
+      0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_max_response"),                                   \
+      MAIN|NGX_CONF_TAKE1,                                                    \
+      ngx_ocsp_plus_conf_max_response,                                        \
+      MAIN_OFFSET,                                                            \
+      offsetof(ngx_ocsp_plus_conf_t, max_response),                           \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus"),                                                \
+      MAIN|SRV|NGX_CONF_FLAG,                                                 \
+      ngx_conf_set_flag_slot,                                                 \
+      SRV_OFFSET,                                                             \
+      offsetof(ngx_ocsp_plus_srv_conf_t, enable),                             \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_responder"),                                      \
+      MAIN|SRV|NGX_CONF_1MORE,                                                \
+      ngx_ocsp_plus_conf_responder,                                           \
+      SRV_OFFSET,                                                             \
+      0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_trusted_certificate"),                            \
+      MAIN|SRV|NGX_CONF_TAKE1,                                                \
+      ngx_conf_set_str_slot,                                                  \
+      SRV_OFFSET,                                                             \
+      offsetof(ngx_ocsp_plus_srv_conf_t, trusted_certificate),                \
+      NULL }
+
+
+#endif /* _NGX_OCSP_PLUS_H_INCLUDED_ */

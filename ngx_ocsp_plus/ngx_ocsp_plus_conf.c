@@ -1,0 +1,378 @@
+
+/*
+ * The directives.  Those of the engine may stand in http or in stream, once
+ * in all: both blocks write into the one configuration of the core module,
+ * so that nginx's own "is duplicate" holds across them.
+ */
+
+
+#include "ngx_ocsp_plus.h"
+
+
+#define NGX_OCSP_PLUS_MAX_SPAN  (365 * 24 * 60 * 60)
+
+
+static char *ngx_ocsp_plus_conf_range(ngx_conf_t *cf, ngx_command_t *cmd,
+    int64_t value, int64_t min, int64_t max);
+static ngx_int_t ngx_ocsp_plus_conf_flag(ngx_str_t *value, const char *name,
+    ngx_flag_t *flag);
+
+
+void *
+ngx_ocsp_plus_create_main_conf(ngx_conf_t *cf)
+{
+    return (void *) ngx_get_conf(cf->cycle->conf_ctx, ngx_ocsp_plus_module);
+}
+
+
+void *
+ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf)
+{
+    ngx_ocsp_plus_srv_conf_t  *oscf;
+
+    oscf = ngx_pcalloc(cf->pool, sizeof(ngx_ocsp_plus_srv_conf_t));
+    if (oscf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     oscf->trusted_certificate = { 0, NULL };
+     */
+
+    oscf->enable = NGX_CONF_UNSET;
+    oscf->responders = NGX_CONF_UNSET_PTR;
+
+    return oscf;
+}
+
+
+char *
+ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_ocsp_plus_srv_conf_t *prev = parent;
+    ngx_ocsp_plus_srv_conf_t *conf = child;
+
+    ngx_conf_merge_value(conf->enable, prev->enable, 0);
+    ngx_conf_merge_ptr_value(conf->responders, prev->responders, NULL);
+    ngx_conf_merge_str_value(conf->trusted_certificate,
+                             prev->trusted_certificate, "");
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_ocsp_plus_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    u_char     *p;
+    ssize_t     size;
+    ngx_str_t  *value, text;
+
+    if (ocf->zone_size) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    p = (u_char *) ngx_strchr(value[1].data, ':');
+
+    if (p == NULL || p == value[1].data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone \"%V\" in \"%V\": "
+                           "it takes name:size, as in \"ocsp_plus:16m\"",
+                           &value[1], &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    text.data = p + 1;
+    text.len = value[1].data + value[1].len - text.data;
+
+    size = ngx_parse_size(&text);
+
+    if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone size \"%V\" in \"%V\": "
+                           "it takes a size of at least %uzk",
+                           &text, &cmd->name, 8 * ngx_pagesize / 1024);
+        return NGX_CONF_ERROR;
+    }
+
+    ocf->zone_name.data = value[1].data;
+    ocf->zone_name.len = p - value[1].data;
+    ocf->zone_size = size;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_ocsp_plus_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    op_str_t    *server;
+    ngx_int_t    msec;
+    ngx_str_t   *value, text;
+    ngx_uint_t   i;
+    ngx_addr_t   addr;
+
+    if (ocf->resolvers) {
+        return "is duplicate";
+    }
+
+    ocf->resolvers = ngx_array_create(cf->pool, 2, sizeof(op_str_t));
+    if (ocf->resolvers == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_ocsp_plus_conf_flag(&value[i], "ipv4=", &ocf->ipv4) == NGX_OK
+            || ngx_ocsp_plus_conf_flag(&value[i], "ipv6=", &ocf->ipv6)
+               == NGX_OK)
+        {
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
+            text.data = value[i].data + 8;
+            text.len = value[i].len - 8;
+
+            msec = ngx_parse_time(&text, 0);
+            if (msec == NGX_ERROR || msec == 0) {
+                goto invalid;
+            }
+
+            ocf->resolver_timeout = msec;
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "valid=", 6) == 0) {
+            text.data = value[i].data + 6;
+            text.len = value[i].len - 6;
+
+            ocf->resolver_valid = ngx_parse_time(&text, 1);
+            if (ocf->resolver_valid == (time_t) NGX_ERROR
+                || ocf->resolver_valid == 0)
+            {
+                goto invalid;
+            }
+
+            continue;
+        }
+
+        if (ngx_parse_addr_port(cf->pool, &addr, value[i].data, value[i].len)
+            != NGX_OK)
+        {
+            goto invalid;
+        }
+
+        server = ngx_array_push(ocf->resolvers);
+        if (server == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        server->data = (const char *) value[i].data;
+        server->len = value[i].len;
+    }
+
+    if (ocf->ipv4 == 0 && ocf->ipv6 == 0) {
+        return "has \"ipv4=off\" and \"ipv6=off\", which leaves no addresses";
+    }
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\" in \"%V\": it takes IP "
+                       "addresses with an optional port, \"ipv4=on|off\", "
+                       "\"ipv6=on|off\", \"timeout=time\", \"valid=time\"",
+                       &value[i], &cmd->name);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_conf_flag(ngx_str_t *value, const char *name, ngx_flag_t *flag)
+{
+    size_t   len;
+    u_char  *p;
+
+    len = ngx_strlen(name);
+
+    if (ngx_strncmp(value->data, name, len) != 0) {
+        return NGX_DECLINED;
+    }
+
+    p = value->data + len;
+
+    if (ngx_strcmp(p, "on") == 0) {
+        *flag = 1;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(p, "off") == 0) {
+        *flag = 0;
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+char *
+ngx_ocsp_plus_conf_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    char  *rv;
+
+    rv = ngx_conf_set_msec_slot(cf, cmd, conf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_ocsp_plus_conf_range(cf, cmd, ocf->timeout, 1,
+                                    NGX_OCSP_PLUS_MAX_SPAN * (int64_t) 1000);
+}
+
+
+char *
+ngx_ocsp_plus_conf_concurrency(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    char  *rv;
+
+    rv = ngx_conf_set_num_slot(cf, cmd, conf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_ocsp_plus_conf_range(cf, cmd, ocf->concurrency, 1,
+                                    OP_MAX_CONCURRENCY);
+}
+
+
+char *
+ngx_ocsp_plus_conf_max_response(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    char  *rv;
+
+    rv = ngx_conf_set_size_slot(cf, cmd, conf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_ocsp_plus_conf_range(cf, cmd, ocf->max_response, 1024,
+                                    OP_MAX_MAX_RESPONSE_BYTES);
+}
+
+
+char *
+ngx_ocsp_plus_conf_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    ngx_str_t  *value;
+
+    if (ocf->retry_min != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    ocf->retry_min = ngx_parse_time(&value[1], 1);
+    ocf->retry_max = ngx_parse_time(&value[2], 1);
+
+    if (ocf->retry_min == (time_t) NGX_ERROR
+        || ocf->retry_max == (time_t) NGX_ERROR
+        || ocf->retry_min < 1
+        || ocf->retry_max < ocf->retry_min
+        || ocf->retry_max > NGX_OCSP_PLUS_MAX_SPAN)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid times \"%V %V\" in \"%V\": it takes two "
+                           "times, the first at least 1s and not above the "
+                           "second",
+                           &value[1], &value[2], &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_ocsp_plus_conf_range(ngx_conf_t *cf, ngx_command_t *cmd, int64_t value,
+    int64_t min, int64_t max)
+{
+    ngx_str_t  *args;
+
+    if (value >= min && value <= max) {
+        return NGX_CONF_OK;
+    }
+
+    args = cf->args->elts;
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\": it must be between "
+                       "%L and %L", &args[1], &cmd->name, min, max);
+
+    return NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_srv_conf_t *oscf = conf;
+
+    op_str_t    *url;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+    op_error_t   error;
+
+    if (oscf->responders != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    oscf->responders = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                        sizeof(op_str_t));
+    if (oscf->responders == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        url = ngx_array_push(oscf->responders);
+        if (url == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        url->data = (const char *) value[i].data;
+        url->len = value[i].len;
+
+        if (op_url_check(*url, &error) != OP_OK) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid URL \"%V\" in \"%V\": %s",
+                               &value[i], &cmd->name, error.text);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}

@@ -1,0 +1,221 @@
+
+/*
+ * The core module: one engine for a cycle, whichever of http and stream use
+ * it, and the life of the workers' part in it.
+ */
+
+
+#include "ngx_ocsp_plus.h"
+
+
+static void *ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle);
+static char *ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf);
+static void ngx_ocsp_plus_cleanup(void *data);
+static ngx_int_t ngx_ocsp_plus_init_process(ngx_cycle_t *cycle);
+static void ngx_ocsp_plus_exit_process(ngx_cycle_t *cycle);
+
+
+static ngx_core_module_t  ngx_ocsp_plus_module_ctx = {
+    ngx_string("ocsp_plus"),
+    ngx_ocsp_plus_create_conf,
+    ngx_ocsp_plus_init_conf
+};
+
+
+ngx_module_t  ngx_ocsp_plus_module = {
+    NGX_MODULE_V1,
+    &ngx_ocsp_plus_module_ctx,             /* module context */
+    NULL,                                  /* module directives */
+    NGX_CORE_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_ocsp_plus_init_process,            /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_ocsp_plus_exit_process,            /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+op_worker_t  *ngx_ocsp_plus_worker;
+
+
+static void *
+ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
+{
+    ngx_pool_cleanup_t    *cln;
+    ngx_ocsp_plus_conf_t  *ocf;
+
+    ocf = ngx_pcalloc(cycle->pool, sizeof(ngx_ocsp_plus_conf_t));
+    if (ocf == NULL) {
+        return NULL;
+    }
+
+    ocf->ipv4 = NGX_CONF_UNSET;
+    ocf->ipv6 = NGX_CONF_UNSET;
+    ocf->resolver_timeout = NGX_CONF_UNSET_MSEC;
+    ocf->resolver_valid = NGX_CONF_UNSET;
+    ocf->timeout = NGX_CONF_UNSET_MSEC;
+    ocf->concurrency = NGX_CONF_UNSET;
+    ocf->retry_min = NGX_CONF_UNSET;
+    ocf->retry_max = NGX_CONF_UNSET;
+    ocf->max_response = NGX_CONF_UNSET_SIZE;
+
+    if (ngx_array_init(&ocf->trusted, cycle->pool, 2,
+                       sizeof(ngx_ocsp_plus_trusted_t))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ocf->config = op_config_create();
+    if (ocf->config == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_ocsp_plus_cleanup;
+    cln->data = ocf;
+
+    return ocf;
+}
+
+
+static void
+ngx_ocsp_plus_cleanup(void *data)
+{
+    ngx_ocsp_plus_conf_t *ocf = data;
+
+    ngx_uint_t                i;
+    ngx_ocsp_plus_trusted_t  *trusted;
+
+    trusted = ocf->trusted.elts;
+
+    for (i = 0; i < ocf->trusted.nelts; i++) {
+        sk_X509_pop_free(trusted[i].certificates, X509_free);
+    }
+
+    op_config_destroy(ocf->config);
+}
+
+
+/* runs after http and stream have added their servers */
+
+static char *
+ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    op_error_t     error;
+    op_settings_t  settings;
+
+    ngx_conf_init_value(ocf->ipv4, 1);
+    ngx_conf_init_value(ocf->ipv6, 1);
+    ngx_conf_init_msec_value(ocf->resolver_timeout,
+                             OP_DEFAULT_RESOLVER_TIMEOUT_MS);
+    ngx_conf_init_value(ocf->resolver_valid, OP_DEFAULT_RESOLVER_VALID_S);
+    ngx_conf_init_msec_value(ocf->timeout, OP_DEFAULT_TIMEOUT_MS);
+    ngx_conf_init_value(ocf->concurrency, OP_DEFAULT_CONCURRENCY);
+    ngx_conf_init_value(ocf->retry_min, OP_DEFAULT_RETRY_MIN_S);
+    ngx_conf_init_value(ocf->retry_max, OP_DEFAULT_RETRY_MAX_S);
+    ngx_conf_init_size_value(ocf->max_response,
+                             OP_DEFAULT_MAX_RESPONSE_BYTES);
+
+    op_settings_defaults(&settings);
+
+    if (ocf->resolvers) {
+        settings.resolvers = ocf->resolvers->elts;
+        settings.nresolvers = ocf->resolvers->nelts;
+    }
+
+    settings.ipv4 = ocf->ipv4;
+    settings.ipv6 = ocf->ipv6;
+    settings.resolver_timeout_ms = ocf->resolver_timeout;
+    settings.resolver_valid_s = ocf->resolver_valid;
+    settings.timeout_ms = ocf->timeout;
+    settings.concurrency = ocf->concurrency;
+    settings.retry_min_s = ocf->retry_min;
+    settings.retry_max_s = ocf->retry_max;
+    settings.max_response = ocf->max_response;
+
+    if (op_config_set(ocf->config, &settings, &error) != OP_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "ocsp_plus: %s",
+                      error.text);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ocf->unsupported) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                      "ocsp_plus: %ui of %uz certificates name no OCSP "
+                      "responder and get no staple, the first is %s; "
+                      "\"ocsp_plus_responder\" can name one",
+                      ocf->unsupported, op_config_count(ocf->config),
+                      ocf->unsupported_first);
+    }
+
+    if (op_config_count(ocf->config) == 0
+        || ngx_process == NGX_PROCESS_SIGNALLER)
+    {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_ocsp_plus_add_zone(cycle, ocf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_init_process(ngx_cycle_t *cycle)
+{
+    op_error_t             error;
+    op_host_ops_t          host;
+    ngx_ocsp_plus_conf_t  *ocf;
+
+    /* not in the cache manager and loader: both are "worker 0" as well */
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    ocf = (ngx_ocsp_plus_conf_t *) ngx_get_conf(cycle->conf_ctx,
+                                                ngx_ocsp_plus_module);
+
+    if (ocf == NULL || ocf->shm_zone == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_ocsp_plus_host(&host);
+
+    ngx_ocsp_plus_worker = op_worker_start(ocf->config, &host, &ocf->lock,
+                                           (int32_t) ngx_pid,
+                                           (uint32_t) ngx_worker, &error);
+    if (ngx_ocsp_plus_worker == NULL) {
+
+        /* an error returned here would cost the worker for good */
+
+        ngx_log_error(NGX_LOG_CRIT, cycle->log, 0,
+                      "ocsp_plus: this worker cannot refresh responses: %s",
+                      error.text);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_ocsp_plus_exit_process(ngx_cycle_t *cycle)
+{
+    if (ngx_ocsp_plus_worker) {
+        op_worker_stop(ngx_ocsp_plus_worker);
+        ngx_ocsp_plus_worker = NULL;
+    }
+}

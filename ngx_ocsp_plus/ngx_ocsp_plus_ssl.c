@@ -1,0 +1,464 @@
+
+/*
+ * A server's certificates: told to the core at configuration, stapled in
+ * the handshake.
+ *
+ * The table that leads from a certificate to its entry belongs to the
+ * SSL_CTX.  Nothing is attached to certificates themselves: newer nginx
+ * shares them among servers and over reloads.
+ */
+
+
+#include "ngx_ocsp_plus.h"
+
+
+typedef struct {
+    X509                   *leaf;
+    uint32_t                index;
+} ngx_ocsp_plus_certificate_t;
+
+
+typedef struct {
+    op_config_t            *config;
+    ngx_array_t             certificates;    /* of the SSL_CTX */
+} ngx_ocsp_plus_ctx_t;
+
+
+static ngx_int_t ngx_ocsp_plus_add_certificate(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
+    ngx_ocsp_plus_server_t *server, ngx_ocsp_plus_ctx_t *ctx);
+static ngx_int_t ngx_ocsp_plus_issuers(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf, SSL_CTX *ssl,
+    ngx_array_t *issuers);
+static ngx_int_t ngx_ocsp_plus_push_all(ngx_array_t *issuers,
+    STACK_OF(X509) *certificates);
+static STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file);
+static STACK_OF(X509) *ngx_ocsp_plus_read_certificates(ngx_conf_t *cf,
+    ngx_str_t *name);
+static void ngx_ocsp_plus_report(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added);
+static int ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn,
+    void *data);
+static void *ngx_ocsp_plus_allocate(size_t size);
+static void ngx_ocsp_plus_release(void *p);
+
+
+ngx_int_t
+ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server)
+{
+    X509                 *current;
+    SSL_CTX              *ssl;
+    ngx_int_t             rc;
+    ngx_ocsp_plus_ctx_t  *ctx;
+
+    if (!oscf->enable || server->ssl->ctx == NULL) {
+        return NGX_OK;
+    }
+
+    ssl = server->ssl->ctx;
+
+    if (server->stapling == 1 && !ocf->took_over) {
+        ocf->took_over = 1;
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"ssl_stapling\" is ignored where \"ocsp_plus\" is on, "
+                      "which has taken over, first in %s:%ui",
+                      server->file, server->line);
+    }
+
+    ctx = ngx_pcalloc(cf->pool, sizeof(ngx_ocsp_plus_ctx_t));
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->config = ocf->config;
+
+    if (ngx_array_init(&ctx->certificates, cf->pool, 2,
+                       sizeof(ngx_ocsp_plus_certificate_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    current = SSL_CTX_get0_certificate(ssl);
+    rc = NGX_OK;
+
+    if (SSL_CTX_set_current_cert(ssl, SSL_CERT_SET_FIRST)) {
+
+        do {
+            rc = ngx_ocsp_plus_add_certificate(cf, ocf, oscf, server, ctx);
+
+        } while (rc == NGX_OK
+                 && SSL_CTX_set_current_cert(ssl, SSL_CERT_SET_NEXT));
+
+        SSL_CTX_select_current_cert(ssl, current);
+    }
+
+    ERR_clear_error();
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    SSL_CTX_set_tlsext_status_cb(ssl, ngx_ocsp_plus_status_callback);
+    SSL_CTX_set_tlsext_status_arg(ssl, ctx);
+
+    return NGX_OK;
+}
+
+
+/* the SSL_CTX's current certificate */
+
+static ngx_int_t
+ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
+    ngx_ocsp_plus_ctx_t *ctx)
+{
+    op_added_t                    added;
+    op_error_t                    error;
+    ngx_array_t                   issuers;
+    op_mention_t                  mention;
+    ngx_ocsp_plus_certificate_t  *certificate;
+
+    if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_ocsp_plus_issuers(cf, ocf, oscf, server->ssl->ctx, &issuers)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&mention, sizeof(op_mention_t));
+
+    mention.size = sizeof(op_mention_t);
+    mention.leaf = SSL_CTX_get0_certificate(server->ssl->ctx);
+    mention.issuers = issuers.elts;
+    mention.nissuers = issuers.nelts;
+
+    if (oscf->responders) {
+        mention.responders = oscf->responders->elts;
+        mention.nresponders = oscf->responders->nelts;
+    }
+
+    if (op_config_add(ocf->config, &mention, &added, &error) != OP_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "ocsp_plus cannot use a certificate: %s in %s:%ui",
+                      error.text, server->file, server->line);
+        return NGX_ERROR;
+    }
+
+    ngx_ocsp_plus_report(cf, ocf, server, mention.leaf, &added);
+
+    certificate = ngx_array_push(&ctx->certificates);
+    if (certificate == NULL) {
+        return NGX_ERROR;
+    }
+
+    certificate->leaf = mention.leaf;
+    certificate->index = added.index;
+
+    return NGX_OK;
+}
+
+
+/* where an issuer may be found, in order of preference */
+
+static ngx_int_t
+ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, SSL_CTX *ssl, ngx_array_t *issuers)
+{
+    int                     i;
+    X509                   *certificate, **issuer;
+    STACK_OF(X509)         *certificates;
+    STACK_OF(X509_OBJECT)  *objects;
+
+    if (oscf->trusted_certificate.len) {
+        certificates = ngx_ocsp_plus_trusted(cf, ocf,
+                                             &oscf->trusted_certificate);
+
+        if (certificates == NULL
+            || ngx_ocsp_plus_push_all(issuers, certificates) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    /* ssl_trusted_certificate and ssl_client_certificate */
+
+    objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ssl));
+
+    for (i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+
+        certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (certificate == NULL) {
+            continue;
+        }
+
+        issuer = ngx_array_push(issuers);
+        if (issuer == NULL) {
+            return NGX_ERROR;
+        }
+
+        *issuer = certificate;
+    }
+
+    /* the chain that is sent to clients */
+
+    if (SSL_CTX_get0_chain_certs(ssl, &certificates) && certificates) {
+        return ngx_ocsp_plus_push_all(issuers, certificates);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_push_all(ngx_array_t *issuers, STACK_OF(X509) *certificates)
+{
+    int     i;
+    X509  **issuer;
+
+    for (i = 0; i < sk_X509_num(certificates); i++) {
+
+        issuer = ngx_array_push(issuers);
+        if (issuer == NULL) {
+            return NGX_ERROR;
+        }
+
+        *issuer = sk_X509_value(certificates, i);
+    }
+
+    return NGX_OK;
+}
+
+
+/* each file is read once, however many servers name it */
+
+static STACK_OF(X509) *
+ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_str_t *file)
+{
+    ngx_str_t                 name;
+    ngx_uint_t                i;
+    STACK_OF(X509)           *certificates;
+    ngx_ocsp_plus_trusted_t  *trusted;
+
+    name = *file;
+
+    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        return NULL;
+    }
+
+    trusted = ocf->trusted.elts;
+
+    for (i = 0; i < ocf->trusted.nelts; i++) {
+
+        if (trusted[i].name.len == name.len
+            && ngx_strncmp(trusted[i].name.data, name.data, name.len) == 0)
+        {
+            return trusted[i].certificates;
+        }
+    }
+
+    certificates = ngx_ocsp_plus_read_certificates(cf, &name);
+    if (certificates == NULL) {
+        return NULL;
+    }
+
+    trusted = ngx_array_push(&ocf->trusted);
+    if (trusted == NULL) {
+        sk_X509_pop_free(certificates, X509_free);
+        return NULL;
+    }
+
+    trusted->name = name;
+    trusted->certificates = certificates;
+
+    return certificates;
+}
+
+
+static STACK_OF(X509) *
+ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name)
+{
+    BIO             *bio;
+    X509            *certificate;
+    u_long           n;
+    STACK_OF(X509)  *certificates;
+
+    bio = BIO_new_file((char *) name->data, "r");
+    if (bio == NULL) {
+        ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
+                      "BIO_new_file(\"%V\") failed for "
+                      "\"ocsp_plus_trusted_certificate\"", name);
+        return NULL;
+    }
+
+    certificates = sk_X509_new_null();
+
+    while (certificates) {
+
+        certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+
+        if (certificate == NULL) {
+            n = ERR_peek_last_error();
+
+            if (sk_X509_num(certificates) > 0
+                && ERR_GET_LIB(n) == ERR_LIB_PEM
+                && ERR_GET_REASON(n) == PEM_R_NO_START_LINE)
+            {
+                /* the end of the file */
+
+                ERR_clear_error();
+                break;
+            }
+
+            ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
+                          "no PEM certificate can be read from \"%V\" of "
+                          "\"ocsp_plus_trusted_certificate\"", name);
+
+            sk_X509_pop_free(certificates, X509_free);
+            certificates = NULL;
+            break;
+        }
+
+        if (sk_X509_push(certificates, certificate) == 0) {
+            X509_free(certificate);
+            sk_X509_pop_free(certificates, X509_free);
+            certificates = NULL;
+        }
+    }
+
+    BIO_free(bio);
+
+    return certificates;
+}
+
+
+/* what the operator should know of a certificate; once for each */
+
+static void
+ngx_ocsp_plus_report(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added)
+{
+    char  *name;
+
+    if (added->differs) {
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "ocsp_plus: servers name different responders for "
+                      "certificate %s, all are used in the order of the "
+                      "configuration; the second is in %s:%ui",
+                      added->label, server->file, server->line);
+    }
+
+    if (added->known) {
+        return;
+    }
+
+    if (added->ignored[0]) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "ocsp_plus: certificate %s names a responder that "
+                      "cannot be used: %s", added->label, added->ignored);
+    }
+
+    if (!added->has_responder) {
+
+        /* usual since several public CAs have ended OCSP: counted only */
+
+        if (ocf->unsupported++ == 0) {
+            ocf->unsupported_first = added->label;
+        }
+
+        if (added->must_staple) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "ocsp_plus: certificate %s demands a staple "
+                          "(Must-Staple) but names no OCSP responder: clients "
+                          "that honour it will refuse to connect; reissue it "
+                          "or name one with \"ocsp_plus_responder\" in %s:%ui",
+                          added->label, server->file, server->line);
+        }
+
+        return;
+    }
+
+    if (!added->has_issuer) {
+
+        name = X509_get_ex_data(leaf, ngx_ssl_certificate_name_index);
+
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "ocsp_plus: no issuer found for certificate %s of "
+                      "\"%s\", it gets no staple: append the issuer's "
+                      "certificate to that file or name it in "
+                      "\"ocsp_plus_trusted_certificate\" in %s:%ui",
+                      added->label, name ? name : "", server->file,
+                      server->line);
+    }
+}
+
+
+static int
+ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
+{
+    ngx_ocsp_plus_ctx_t *ctx = data;
+
+    X509                         *leaf;
+    ngx_uint_t                    i;
+    op_staple_t                   staple;
+    op_staple_status_t            status;
+    ngx_ocsp_plus_certificate_t  *certificate;
+
+    leaf = SSL_get_certificate(ssl_conn);
+    certificate = ctx->certificates.elts;
+
+    for (i = 0; i < ctx->certificates.nelts; i++) {
+        if (certificate[i].leaf == leaf) {
+            break;
+        }
+    }
+
+    if (i == ctx->certificates.nelts) {
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+
+    /* not ngx_time(), which a long turn of the loop leaves behind */
+
+    status = op_staple(ctx->config, certificate[i].index, time(NULL),
+                       ngx_ocsp_plus_allocate, ngx_ocsp_plus_release, &staple);
+
+    if (status == OP_STAPLE_NONE) {
+        op_count_handshake(ctx->config, ngx_worker, certificate[i].index,
+                           OP_HANDSHAKE_MISSING);
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+
+    /* the response is OpenSSL's from here on */
+
+    if (SSL_set_tlsext_status_ocsp_resp(ssl_conn, staple.der, staple.len)
+        != 1)
+    {
+        OPENSSL_free(staple.der);
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+
+    op_count_handshake(ctx->config, ngx_worker, certificate[i].index,
+                       OP_HANDSHAKE_STAPLED);
+
+    return SSL_TLSEXT_ERR_OK;
+}
+
+
+static void *
+ngx_ocsp_plus_allocate(size_t size)
+{
+    return OPENSSL_malloc(size);
+}
+
+
+static void
+ngx_ocsp_plus_release(void *p)
+{
+    OPENSSL_free(p);
+}

@@ -1,0 +1,35 @@
+# What the scripts share; sourced, not run.
+
+say() { printf '== %s\n' "$*"; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+die_with() { tail -n 60 "$1" >&2; die "failed, the end of $1 is above"; }
+
+jobs_here() { nproc 2>/dev/null || echo 2; }
+
+build_packages() {
+    echo g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost1.74-dev nlohmann-json3-dev \
+        libfmt-dev libexpected-dev libcli11-dev catch2
+}
+
+run_packages() { echo nginx-light openssl; }
+
+test_packages() { echo $(run_packages) perl libio-socket-ssl-perl libnet-ssleay-perl clang-format; }
+
+# Installs those of the named packages that are not there. As a normal user it only says which are missing.
+install_missing() {
+    local missing=() package
+    for package; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || die "packages are missing, as root: apt-get install ${missing[*]}"
+    say "installing ${missing[*]}"
+    # An nginx that starts by itself on port 80 is not wanted here.
+    local log
+    log=$(mktemp)
+    { apt-get update && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends "${missing[@]}"; } \
+        >"$log" 2>&1 || die_with "$log"
+    rm -f "$log"
+}
+
+nginx_source_version() { dpkg-query -W -f '${Version}' nginx-dev 2>/dev/null; }

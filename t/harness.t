@@ -1,0 +1,589 @@
+#!/usr/bin/perl
+
+# Tests for the harness itself: certificates, the responder and its faults,
+# the DNS server, and the life of an nginx with its built-in stapling.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Select;
+use IO::Socket::INET;
+use MIME::Base64 qw/ encode_base64 /;
+use Socket qw/ SOL_SOCKET SO_RCVTIMEO /;
+use Test::More;
+use Time::HiRes qw/ time /;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::DNS;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new(module => 0)->has(qw/ http_ssl /);
+my $d = $t->testdir();
+
+# certificates
+
+my $began = time();
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+my $ecdsa = $int->leaf('a.example', file => 'ecdsa', aia => $r->url(1),
+	must_staple => 1, serial => '1000');
+my ($b, $c) = $int->leaves(2, 'host%d.example', aia => $r->url(2));
+my $spent = time() - $began;
+cmp_ok($spent, '<', 0.3 * $Test::Nginx::SLOW, 'a CA is ready in no time');
+
+my $rsa = $int->leaf('a.example', file => 'rsa', key => 'rsa',
+	aia => $r->url(1));
+my $delegated = $int->responder_cert('delegated');
+my $impostor = $int->responder_cert('impostor', ocsp_signing => 0);
+$r->add_signer($_) for $delegated, $impostor;
+
+my $text = $t->command([ qw/ openssl x509 -noout -text -in /,
+	$ecdsa->cert() ])->{output};
+like($text, qr/Serial Number: 4096 \(0x1000\)/, 'serial as asked');
+like($text, qr!OCSP - URI:\Q${\$r->url(1)}\E!, 'responder URL');
+like($text, qr/TLS Feature:\s+status_request/, 'must-staple');
+like($text, qr/DNS:a.example/, 'name');
+like($t->command([ 'openssl', 'verify', '-CAfile', $root->cert(), '-untrusted',
+	$ecdsa->chain(), $ecdsa->cert() ])->{output}, qr/OK$/, 'chain verifies');
+is(() = $t->read_file($ecdsa->chain()) =~ /BEGIN CERT/g, 2,
+	'full chain without the root');
+use Digest::SHA ();
+is($ecdsa->id(), Digest::SHA::sha256_hex($ecdsa->der()), 'certificate id');
+isnt($b->serial(), $c->serial(), 'many leaves in one run');
+
+###############################################################################
+
+# the responder: what it says
+
+my %requests;			# DER of requests, by leaf and hash
+
+my $good = verdict($ecdsa);
+is($good->{ok}, 1, 'response verifies') or diag($good->{output});
+is($good->{status}, 'good', 'good');
+is($good->{serial}, '1000', 'for the serial');
+is($good->{next_update} - $good->{this_update}, 604800, 'valid for a week');
+
+$r->status($ecdsa, 'revoked', reason => 'key_compromise',
+	revoked_at => 1700000000);
+my $revoked = verdict($ecdsa);
+is("$revoked->{ok} $revoked->{status} $revoked->{revoked_at}",
+	'1 revoked 1700000000', 'revoked');
+like($revoked->{output}, qr/Reason: keyCompromise/, 'the reason');
+is(verdict($b, on => 2)->{status}, 'good', 'others are not');
+$r->status($ecdsa, 'unknown');
+is(verdict($ecdsa)->{status}, 'unknown', 'unknown');
+$r->status($ecdsa, 'good', on => 2);
+is(verdict($ecdsa, on => 1)->{status} . verdict($ecdsa, on => 2)->{status},
+	'unknowngood', 'another answer on another port');
+$r->reset();
+
+$r->signer('delegated');
+$good = verdict($ecdsa);
+is("$good->{ok} $good->{status}", '1 good', 'delegated signer');
+like($good->{output}, qr/Responder Id: CN = delegated/, 'by name');
+$r->set(rid => 'key');
+like(verdict($ecdsa)->{output}, qr/Responder Id: [0-9A-F]{40}/, 'by key');
+$r->fault('no_certs', times => 1);
+is(verdict($ecdsa)->{ok}, 0, 'its certificate missing');
+$r->signer('impostor');
+is(verdict($ecdsa)->{ok}, 0, 'a signer that must not sign');
+$r->reset();
+
+$r->validity(this_update => -100, next_update => 60);
+$good = verdict($ecdsa);
+is($good->{next_update} - $good->{this_update}, 160, 'validity');
+$r->validity(next_update => 'none');
+is(verdict($ecdsa)->{next_update}, undef, 'no nextUpdate');
+$r->set(clock => -7200);
+cmp_ok(abs(verdict($ecdsa)->{produced_at} - time() + 7200), '<', 5,
+	'another clock');
+$r->reset();
+
+$r->set(hash => 'both');
+is(@{verdict($ecdsa)->{statuses}}, 2, 'both hashes');
+like(verdict($ecdsa)->{output}, qr/Hash Algorithm: sha256/, 'SHA-256');
+is(verdict($ecdsa, hash => 'sha256')->{ok}, 1, 'asked by SHA-256');
+$r->reset();
+$r->set(accept_hash => 'sha256');
+is(verdict($ecdsa)->{status}, 'unauthorized', 'SHA-1 not accepted');
+is(verdict($ecdsa, hash => 'sha256')->{status}, 'good', 'SHA-256 accepted');
+$r->reset();
+
+# faults inside of the response
+
+my @lies = (
+	[ try_later => { status => 'trylater' } ],
+	[ internal_error => { status => 'internalerror' } ],
+	[ unauthorized => { status => 'unauthorized' } ],
+	[ malformed_request => { status => 'malformedrequest' } ],
+	[ sig_required => { status => 'sigrequired' } ],
+	[ broken_signature => { status => 'good', ok => 0 } ],
+	[ foreign_signer => { status => 'good', ok => 0 } ],
+	[ other_serial => { status => 'good', serial => '1001', ok => 0 } ],
+	[ other_issuer => { status => 'good', serial => '1000', ok => 0 } ],
+	[ expired => { status => 'good', ok => 0 } ],
+	[ future => { status => 'good', ok => 0 } ],
+	[ not_basic => { ok => 0 } ],
+	[ no_responses => { ok => 0 } ],
+	[ two_responses_disagree => { status => 'revoked' } ],
+	[ other_too => { ok => 1, serial => '1007' } ],
+	[ trailing => { } ],
+	[ older => { status => 'good', ok => 1 } ],
+);
+for my $lie (@lies) {
+	my ($name, $expected) = @$lie;
+	$r->fault($name);
+	my $seen = verdict($ecdsa);
+	is_deeply({ map { $_ => $seen->{$_} } keys %$expected }, $expected,
+		"fault $name") or diag($seen->{output});
+	if ($name eq 'expired') {
+		cmp_ok($seen->{next_update}, '<', time(), 'it has ended');
+	} elsif ($name eq 'future') {
+		cmp_ok($seen->{this_update}, '>', time() + 80000,
+			'it has not begun');
+	} elsif ($name eq 'older') {
+		cmp_ok($seen->{this_update}, '<', time() - 3000, 'it is old');
+	} elsif ($name eq 'two_responses_disagree') {
+		is("@{$seen->{statuses}}", 'good revoked', 'they do');
+	} elsif ($name eq 'not_basic') {
+		like($seen->{output}, qr/Response Type: (?!Basic)/, 'it is not');
+	}
+}
+$r->fault('none');
+is(verdict($ecdsa)->{status}, 'good', 'no fault again');
+
+my $first = ask($ecdsa)->{body};
+$r->fault('old_same');
+is(ask($ecdsa)->{body}, $first, 'fault old_same');
+$r->fault('none');
+isnt(ask($ecdsa)->{body}, $first, 'signed anew');
+$r->set(cache => 60);
+$first = ask($ecdsa)->{body};
+is(ask($ecdsa)->{body}, $first, 'cached');
+$r->status($ecdsa, 'revoked');
+is(verdict($ecdsa)->{status}, 'revoked', 'until a setting changes');
+$r->reset();
+
+# HTTP
+
+my $answer = ask($ecdsa);
+like($answer->{head}, qr!^HTTP/1.1 200 OK\r.*Content-Type: application/ocsp!s,
+	'HTTP response');
+like($answer->{head}, qr/^Date: \w{3}, \d\d \w{3} 20/m, 'has a date');
+is(ask($ecdsa, post => 1)->{code}, 200, 'POST');
+is(ask($ecdsa, prefix => '/ocsp/v1/')->{code}, 200, 'a path before the request');
+is(ask($ecdsa, raw => 1)->{code}, 200, 'base64 that is not URL-encoded');
+is(verdict($ecdsa, post => 1)->{status}, 'good', 'POST gives a response');
+is(ask($ecdsa, family => 6)->{code}, 200, 'IPv6')
+	if eval { $t->_has_feature('ipv6') };
+
+$r->set(max_age => 77, expires => 3600, header => 'X-Some: thing',
+	date_offset => 86400);
+$answer = ask($ecdsa);
+like($answer->{head}, qr/^Cache-Control: max-age=77/m, 'max-age');
+like($answer->{head}, qr/^Expires: .*GMT\r/m, 'expires');
+like($answer->{head}, qr/^X-Some: thing\r/m, 'any header');
+$r->reset();
+
+is_deeply(outcome('truncate', 100), { body => 100, end => 'closed', code => 200 },
+	'fault truncate');
+is_deeply(outcome('too_large', 200000), { body => 200000, end => 'complete',
+	code => 200 }, 'fault too_large');
+is_deeply(outcome('garbage'), { body => 700, end => 'complete', code => 200 },
+	'fault garbage');
+is_deeply(outcome('empty_body'), { body => 0, end => 'complete', code => 200 },
+	'fault empty_body');
+is(outcome('close')->{end}, 'nothing', 'fault close');
+is(outcome('reset')->{end}, 'reset', 'fault reset');
+is(outcome('reset_on_connect')->{end}, 'reset', 'fault reset_on_connect');
+is(outcome('hang_after_connect')->{end}, 'hangs', 'fault hang_after_connect');
+is(outcome('hang_after_request')->{end}, 'hangs', 'fault hang_after_request');
+is(outcome('hang_in_body', 50)->{body}, 50, 'fault hang_in_body');
+my $drip = outcome('slow_drip', 100);
+ok($drip->{end} eq 'hangs' && $drip->{size} > 0 && $drip->{size} < 100,
+	'fault slow_drip');
+is(outcome('http_404')->{code}, 404, 'fault http_404');
+is(outcome('http_500')->{code}, 500, 'fault http_500');
+like(ask_with('http_503', 17)->{head}, qr/ 503 .*Retry-After: 17\r/s,
+	'fault http_503');
+like(ask_with('http_429', '@60')->{head}, qr/Retry-After: \w+, .* GMT/,
+	'Retry-After as a date');
+like(ask_with('wrong_content_type')->{head}, qr!Content-Type: text/plain!,
+	'fault wrong_content_type');
+like(ask_with('html_200')->{body}, qr/<html>/, 'fault html_200');
+like(ask_with('not_http')->{all}, qr/^220 mail/, 'fault not_http');
+like(ask_with('http10')->{head}, qr!^HTTP/1.0 200!, 'fault http10');
+like(ask_with('continue_100')->{all}, qr!^HTTP/1.1 100.*HTTP/1.1 200!s,
+	'fault continue_100');
+like(ask_with('huge_header', 5000)->{head}, qr/X-Huge: x{5000}/,
+	'fault huge_header');
+$answer = ask_with('chunked', 64);
+ok($answer->{head} =~ /Transfer-Encoding: chunked/
+	&& $answer->{body} =~ /^40\r\n.*\r\n0\r\n\r\n\z/s, 'fault chunked');
+unlike(ask_with('chunked_truncated', 64)->{body}, qr/\r\n0\r\n/,
+	'fault chunked_truncated');
+$answer = ask_with('until_close');
+ok($answer->{head} !~ /Content-Length|chunked/ && length $answer->{body},
+	'fault until_close');
+
+like(ask_with('redirect', 'ftp://x.example/')->{head},
+	qr!302 .*Location: ftp://x.example/\r!s, 'fault redirect');
+like(ask_with('redirect', '301 loop')->{head},
+	qr!301 .*Location: http://127.0.0.1:\d+/M!s, 'redirect to itself');
+like(ask_with('redirect', 'hops:2')->{head}, qr!Location: http://\S+/hop1/M!,
+	'redirect by hops');
+$r->fault('redirect', arg => 'hops:2');
+like(ask($ecdsa, prefix => '/hop1/')->{head}, qr!Location: \S+/hop2/M!,
+	'the second hop');
+is(ask($ecdsa, prefix => '/hop2/')->{code}, 200, 'the last hop answers');
+
+$r->fault('refuse', on => 1);
+ok(!IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $r->port(1)),
+	'fault refuse');
+ok(IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $r->port(2)),
+	'the other port answers');
+$r->fault('none', on => 1);
+is(ask($ecdsa)->{code}, 200, 'connects again');
+$r->reset();
+
+$r->fault('http_500', times => 2);
+is(join(' ', map { ask($ecdsa)->{code} } 1 .. 3), '500 500 200',
+	'a fault for the next requests only');
+$r->fault('http_500', leaf => $ecdsa);
+is(ask($b)->{code} . ' ' . ask($ecdsa)->{code}, '200 500',
+	'a fault for one certificate');
+$r->set(delay => 200);
+$began = time();
+ask($b);
+cmp_ok(time() - $began, '>=', 0.2, 'delay');
+$r->reset();
+ok(!eval { $r->fault('nonsense'); 1 }, 'an unknown fault is refused');
+ok(!eval { $r->set(statsu => 'good'); 1 }, 'an unknown setting as well');
+
+# counters
+
+$r->clear();
+ask($ecdsa);
+ask($ecdsa, post => 1);
+ask($b, on => 2);
+my $stats = $r->stats();
+is_deeply([ @{$stats->{all}}{qw/ total get post /} ], [ 3, 2, 1 ], 'counters');
+is($stats->{ports}{2}{total}, 1, 'by port');
+is($stats->{serials}{$b->serial()}, 1, 'by serial');
+is(scalar(my @all = $r->requests(leaf => $ecdsa)), 2, 'log of requests');
+is(join(' ', map { "$_->{method} $_->{hash} $_->{serial}" } @all),
+	'GET sha1 1000 POST sha1 1000', 'what was asked');
+my @open = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+	PeerPort => $r->port(1)) } 1 .. 5;
+Test::Nginx::wait_for(sub { $r->stats()->{all}{peak} >= 5 }, 2, 'connections');
+is($r->stats()->{ports}{1}{open}, 5, 'open connections');
+$r->drop_connections();
+is($r->stats()->{all}{open}, 0, 'dropped');
+undef @open;
+
+$r->restart();
+is(verdict($ecdsa)->{status}, 'good', 'restarted on the same port');
+$r->serve_file('int.crt', $int->cert());
+like(Test::Nginx::http_get('/files/int.crt', port => $r->port(1)),
+	qr/200 OK.*BEGIN CERT/s, 'serves a file');
+
+###############################################################################
+
+# DNS
+
+my $dns = Test::Nginx::DNS->start($t, port => 8053, zone => {
+	'ocsp.example' => { a => [ '127.0.0.1', '127.0.0.2' ], aaaa => '::1' },
+	'alias.example' => { cname => 'ocsp.example' },
+	'fail.example' => { rcode => 'SERVFAIL' },
+	'drop.example' => { drop => 1 },
+	'half.example' => { a => '127.0.0.1', 'aaaa.drop' => 1 },
+	'first.example' => { a => '127.0.0.1', drop_first => 1 },
+	'slow.example' => { a => '127.0.0.1', delay => 150 },
+	'long.example' => { a => '127.0.0.1', tc => 1 },
+});
+is(dig('ocsp.example'), 'NOERROR 127.0.0.1 127.0.0.2', 'A');
+is(dig('ocsp.example', 28), 'NOERROR 0:0:0:0:0:0:0:1', 'AAAA');
+is(dig('alias.example'), 'NOERROR 127.0.0.1 127.0.0.2', 'CNAME');
+is(dig('half.example', 28), 'none', 'no answer for a type');
+is(dig('half.example'), 'NOERROR 127.0.0.1', 'but for another');
+is(dig('long.example', 28), 'NOERROR truncated', 'truncated');
+is(dig('long.example', 1, 'tcp'), 'NOERROR 127.0.0.1', 'TCP');
+is(dig('nowhere.example'), 'NXDOMAIN', 'NXDOMAIN');
+is(dig('fail.example'), 'SERVFAIL', 'SERVFAIL');
+is(dig('drop.example'), 'none', 'dropped');
+is(dig('first.example'), 'none', 'the first one dropped');
+is(dig('first.example'), 'NOERROR 127.0.0.1', 'the second one answered');
+$began = time();
+is(dig('slow.example'), 'NOERROR 127.0.0.1', 'delayed');
+cmp_ok(time() - $began, '>=', 0.14, 'it took its time');
+$dns->set('ocsp.example', a => '127.0.0.9');
+is(dig('ocsp.example'), 'NOERROR 127.0.0.9', 'switched');
+is(dig('ocsp.example', 28), 'NOERROR', 'no data');
+$dns->zone({ '*' => { rcode => 'REFUSED' } });
+is(dig('ocsp.example'), 'REFUSED', 'any name');
+is(scalar(my @asked = $dns->queries(name => 'first.example')), 2, 'queries');
+
+###############################################################################
+
+# nginx
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes 2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ssl_session_cache shared:SSL:1m;
+
+    server {
+        listen       127.0.0.1:8080;
+        listen       127.0.0.1:8443 ssl;
+        server_name  a.example;
+
+        ssl_certificate          %%TESTDIR%%/ecdsa.pem;
+        ssl_certificate_key      %%TESTDIR%%/ecdsa.key;
+        ssl_certificate          %%TESTDIR%%/rsa.pem;
+        ssl_certificate_key      %%TESTDIR%%/rsa.key;
+        ssl_trusted_certificate  %%TESTDIR%%/root.crt;
+        ssl_stapling             on;
+    }
+
+    server {
+        listen       127.0.0.1:8444 ssl;
+        server_name  b.example;
+
+        ssl_certificate          %%TESTDIR%%/host1.example.pem;
+        ssl_certificate_key      %%TESTDIR%%/host1.example.key;
+    }
+}
+
+CONF
+
+$t->write_file('index.html', 'HELLO');
+ok($t->config_test(), 'configuration is fine') or diag($t->output());
+$t->run();
+is(scalar(my @workers = $t->workers()), 2, 'workers');
+like(Test::Nginx::http_get('/index.html'), qr/200 OK.*HELLO/s, 'http');
+like(http_get('/index.html', port => 8443, ssl => 1), qr/200 OK.*HELLO/s,
+	'https');
+
+my $seen = wait_staple(8443, 'good', sig => 'ECDSA', tls => '1.2');
+is($seen->{status}, 'good', 'staple by ECDSA') or diag($seen->{output});
+is($seen->{serial}, '1000', 'serial of the staple');
+is("$seen->{handshake} $seen->{version}", '1 TLSv1.2', 'TLS 1.2');
+cmp_ok(abs($seen->{this_update} - time()), '<', 30, 'this update');
+$seen = $t->wait_staple(8443, 'good', sig => 'RSA', tls => '1.3');
+is("$seen->{status} $seen->{serial} $seen->{version}",
+	'good ' . $rsa->serial() . ' TLSv1.3', 'staple by RSA, TLS 1.3');
+is(staple(8444)->{status}, 'none', 'no staple');
+is(staple(8443, status => 0)->{status}, 'none', 'not asked for');
+like(staple(8444)->{subject}, qr/host1/, 'subject');
+
+for my $tls ('1.2', '1.3') {
+	staple(8443, tls => $tls, sess_out => "$d/session");
+	$seen = staple(8443, tls => $tls, sess_in => "$d/session");
+	is("$seen->{handshake} $seen->{resumed}", '1 1', "resumed in TLS $tls");
+}
+
+my $der = staple_fast(8443, 'a.example', tls => '1.2', sig => 'ECDSA');
+my $opinion = Test::Nginx::staple_verify($t, $der // '', $ecdsa);
+is("$opinion->{ok} $opinion->{status}", '1 good', 'a fast handshake')
+	or diag($opinion->{output});
+is(staple_fast(8444, 'b.example'), undef, 'without a staple');
+my $shake = handshake_fast(8443, 'a.example', keep_session => 1);
+is(handshake_fast(8443, 'a.example', session => $shake->{session})->{resumed},
+	1, 'resumed fast');
+$began = time();
+staple_fast(8443, 'a.example') for 1 .. 100;
+cmp_ok(time() - $began, '<', 2 * $Test::Nginx::SLOW, 'a hundred handshakes');
+is(handshake_fast(8445)->{ok}, 0, 'nobody there');
+is(staple(8445)->{status}, 'refused', 'nobody there for s_client');
+
+# a reload has new workers, a refused one keeps the old
+
+my %before = map { $_ => 1 } $t->workers();
+ok($t->reload(old_gone => 1), 'reload');
+is(scalar(grep { $before{$_} } $t->workers()), 0, 'new workers');
+
+my $mark = $t->log_mark();
+my $conf = $t->read_file('nginx.conf');
+(my $broken = $conf) =~ s/ssl_stapling/ssl_staplink/;
+$t->write_file('nginx.conf', $broken);
+ok(!$t->config_test(), 'a broken configuration');
+like($t->output(), qr/unknown directive "ssl_staplink"/, 'it says why');
+ok(!$t->reload(refused => 1), 'is refused');
+ok($t->wait_log(qr/ssl_staplink/, 2, $mark), 'and logged');
+is(scalar($t->log_lines(qr/ssl_staplink/, $t->log_mark())), 0, 'once');
+is(staple(8444)->{handshake}, 1, 'while the old one serves');
+$t->write_file('nginx.conf', $conf);
+
+# a worker that is killed comes back
+
+my ($victim) = $t->workers();
+$t->signal($victim, 'KILL');
+ok(wait_for(sub { $t->workers() == 2
+	&& !grep { $_ == $victim } $t->workers() }, 5), 'a worker comes back');
+
+my ($old, $new) = $t->upgrade();
+isnt($old, $new, 'a new binary');
+ok($t->stop(), 'both end');
+is($t->master_pid(), undef, 'nginx has ended');
+ok($t->run() && $t->stop('TERM'), 'again, ended by TERM');
+
+$conf = "daemon off;\nmaster_process off;\n$conf";
+$t->write_file_expand('nginx.conf', $conf);
+$t->run();
+is(join(' ', $t->workers()), $t->master_pid(), 'a single process');
+like(http_get('/index.html'), qr/200 OK/, 'serves');
+$t->stop();
+
+$t->write_file_expand('nginx.conf', "%%TEST_GLOBALS%%\nnonsense;\n");
+ok(!$t->try_run(), 'does not start');
+like($t->output(), qr/nonsense/, 'and says why');
+
+$t->done_testing();
+
+###############################################################################
+
+# An OCSP request by the openssl command, made once.
+sub request {
+	my ($leaf, $hash) = @_;
+	return $requests{$leaf->name(), $hash} ||= do {
+		my $file = "$d/request.der";
+		$t->command([ 'openssl', 'ocsp', "-$hash", '-issuer',
+			$leaf->issuer()->cert(), '-cert', $leaf->cert(),
+			'-no_nonce', '-reqout', $file ]);
+		$t->read_file($file);
+	};
+}
+
+# One exchange; "end" tells how it ended.
+sub ask {
+	my ($leaf, %opt) = @_;
+
+	my $der = request($leaf, $opt{hash} || 'sha1');
+	my $port = $r->port($opt{on} || 1);
+	my $request;
+	if ($opt{post}) {
+		$request = "POST / HTTP/1.1\r\nHost: 127.0.0.1:$port\r\n"
+			. "Content-Type: application/ocsp-request\r\n"
+			. 'Content-Length: ' . length($der) . "\r\n\r\n$der";
+	} else {
+		my $path = encode_base64($der, '');
+		$path =~ s/([^A-Za-z0-9])/sprintf '%%%02X', ord $1/ge
+			unless $opt{raw};
+		$request = 'GET ' . ($opt{prefix} || '/') . $path
+			. " HTTP/1.1\r\nHost: 127.0.0.1:$port\r\n\r\n";
+	}
+	my $socket;
+	if (($opt{family} || 4) == 6) {
+		require IO::Socket::IP;
+		$socket = IO::Socket::IP->new(PeerHost => '::1',
+			PeerPort => $port) or return { end => 'refused' };
+	} else {
+		$socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+			PeerPort => $port) or return { end => 'refused' };
+	}
+	syswrite $socket, $request;
+
+	my %answer = (all => '', end => 'hangs');
+	my $deadline = time() + ($opt{wait} || 3 * $Test::Nginx::SLOW);
+	my $select = IO::Select->new($socket);
+	while ((my $left = $deadline - time()) > 0) {
+		next unless $select->can_read($left);
+		my $got = sysread $socket, $answer{all}, 65536,
+			length $answer{all};
+		if (!$got) {
+			$answer{end} = !defined $got ? 'reset'
+				: length $answer{all} ? 'closed' : 'nothing';
+			last;
+		}
+		my ($size, $body) = $answer{all} =~
+			/^Content-Length: (\d+)(?=\r).*?\r\n\r\n(.*)\z/ms;
+		if (defined $size && length $body == $size
+			|| $answer{all} =~ /chunked.*\r\n0\r\n\r\n\z/s)
+		{
+			$answer{end} = 'complete';
+			last;
+		}
+	}
+	@answer{qw/ head body /} = split /\r\n\r\n/, $answer{all}, 2;
+	($answer{code}) = $answer{all} =~ m!^HTTP/\S+ (\d+)!;
+	$answer{$_} //= '' for qw/ head body code /;
+	return \%answer;
+}
+
+sub ask_with {
+	my ($fault, $arg) = @_;
+	$r->fault($fault, defined $arg ? (arg => $arg) : ());
+	my $answer = ask($ecdsa, wait => 0.3 * $Test::Nginx::SLOW);
+	$r->fault('none');
+	return $answer;
+}
+
+sub outcome {
+	my $answer = ask_with(@_);
+	return { code => $answer->{code}, end => $answer->{end},
+		body => length $answer->{body}, size => length $answer->{all} }
+		if $_[0] eq 'slow_drip';
+	return { code => $answer->{code}, end => $answer->{end},
+		body => length $answer->{body} };
+}
+
+# What openssl says about the response.
+sub verdict {
+	my ($leaf, %opt) = @_;
+	return Test::Nginx::staple_verify($t, ask($leaf, %opt)->{body}, $leaf);
+}
+
+sub dig {
+	my ($name, $type, $proto) = @_;
+	$type ||= 1;
+	$proto ||= 'udp';
+
+	my $socket = IO::Socket::INET->new(Proto => $proto,
+		PeerAddr => '127.0.0.1', PeerPort => $dns->port()) or return;
+	my $query = pack('n6', 4711, 0x0100, 1, 0, 0, 0)
+		. join('', map { pack 'C/a*', $_ } split /\./, $name)
+		. "\0" . pack('n2', $type, 1);
+	syswrite $socket, $proto eq 'tcp' ? pack('n/a*', $query) : $query;
+	IO::Select->new($socket)->can_read(0.25 * $Test::Nginx::SLOW)
+		or return 'none';
+	sysread $socket, my $answer, 4096;
+	substr $answer, 0, 2, '' if $proto eq 'tcp';
+	my ($id, $flags, undef, $count) = unpack 'n4', $answer;
+	return 'another id' unless $id == 4711;
+	my @codes = qw/ NOERROR FORMERR SERVFAIL NXDOMAIN NOTIMP REFUSED /;
+	my @words = $codes[$flags & 15];
+	push @words, 'truncated' if $flags & 0x0200;
+	my $at = length $query;
+	for (1 .. $count) {
+		# a pointer, or a name in full
+		$at += (unpack 'C', substr $answer, $at, 1) >= 192
+			? 2 : index($answer, "\0", $at) - $at + 1;
+		my ($kind, $size) = unpack 'n x6 n', substr $answer, $at, 10;
+		my $data = substr $answer, $at + 10, $size;
+		push @words, join '.', unpack 'C*', $data if $kind == 1;
+		push @words, join ':', map { sprintf '%x', $_ }
+			unpack 'n*', $data if $kind == 28;
+		$at += 10 + $size;
+	}
+	return "@words";
+}
+
+###############################################################################

@@ -1,0 +1,366 @@
+package Test::Nginx::Client;
+
+# The clients of the tests, as functions and as methods of Test::Nginx.
+# A port between 8000 and 8999 is translated as in the configuration.
+#
+#   http_get($path, %opt)    the whole response as text; http_head, http_post
+#                            ($path, $body); port (8080), host, headers =>
+#                            [ 'Name: value' ], ssl => 1, servername, timeout
+#   http($text, %opt)        the same with a request of your own
+#
+#   staple($port, %opt)      what "openssl s_client -status" sees:
+#       status       good, revoked, unknown, none, an OCSP error (trylater,
+#                    unauthorized, ...), garbage; or failed, refused, timeout
+#       statuses     of each single response
+#       this_update, next_update, produced_at, revoked_at   seconds since 1970
+#       serial       in lower-case hex
+#       handshake    1 or 0; alert, its number
+#       resumed, version, cipher, subject, output
+#     options: servername, tls => '1.2' | '1.3', sig => 'RSA' | 'ECDSA',
+#       status => 0 (do not ask), sess_out, sess_in (files), address, curves,
+#       args => [ more of s_client's ], timeout (5)
+#
+#   wait_staple($port, 'good', %opt)   polls until the status is this (a string,
+#                            a pattern or a sub that is given the hash), within
+#                            seconds (10); returns the hash last seen, and in
+#                            {ok} whether it was in time
+#
+#   staple_fast($port, $servername, %opt)    the DER of the response or undef,
+#                            by a handshake within this process
+#   handshake_fast($port, $servername, %opt)   { ok, der, resumed, session,
+#                            error, version }; session => of an earlier one,
+#                            tls => '1.2' | '1.3', sig (TLS 1.2), address
+#   staple_verify($t, $der, $cert, $ca_file)   openssl's opinion of a DER:
+#                            { ok, status, output }; at => seconds since 1970
+
+use warnings;
+use strict;
+
+use Exporter ();
+use IO::Select;
+use IO::Socket::INET;
+use Socket qw/ SOL_SOCKET SO_RCVTIMEO SO_SNDTIMEO IPPROTO_TCP TCP_NODELAY /;
+use Time::HiRes qw/ time /;
+use Time::Local qw/ timegm /;
+
+our @EXPORT_OK = qw/ http http_get http_head http_post staple wait_staple
+	staple_fast handshake_fast staple_verify /;
+
+# The verbs are methods of Test::Nginx as well and exported by it.
+sub import {
+	my ($class) = @_;
+	no strict 'refs';
+	for my $name (@EXPORT_OK) {
+		no warnings 'redefine';
+		*{"Test::Nginx::$name"} = \&{$name};
+	}
+}
+
+###############################################################################
+# http
+
+sub http_get {
+	shift if ref $_[0];
+	my ($path, %opt) = @_;
+	return http(_request('GET', $path, undef, %opt), %opt);
+}
+
+sub http_head {
+	shift if ref $_[0];
+	my ($path, %opt) = @_;
+	return http(_request('HEAD', $path, undef, %opt), %opt);
+}
+
+sub http_post {
+	shift if ref $_[0];
+	my ($path, $body, %opt) = @_;
+	return http(_request('POST', $path, $body, %opt), %opt);
+}
+
+sub _request {
+	my ($method, $path, $body, %opt) = @_;
+	my @lines = ("$method $path HTTP/1.0",
+		'Host: ' . ($opt{host} || 'localhost'),
+		@{$opt{headers} || []});
+	push @lines, 'Content-Length: ' . length $body if defined $body;
+	return join("\r\n", @lines, '', '') . ($body // '');
+}
+
+sub http {
+	shift if ref $_[0];
+	my ($request, %opt) = @_;
+
+	my $timeout = ($opt{timeout} || 8) * $Test::Nginx::SLOW;
+	my $socket = IO::Socket::INET->new(Proto => 'tcp',
+		PeerAddr => $opt{address} || '127.0.0.1',
+		PeerPort => Test::Nginx::port($opt{port} || 8080),
+		Timeout => $timeout) or return;
+	if ($opt{ssl}) {
+		require IO::Socket::SSL;
+		IO::Socket::SSL->start_SSL($socket, Timeout => $timeout,
+			SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE(),
+			SSL_hostname => $opt{servername} || '') or return;
+	}
+	Test::Nginx::log_out($request);
+	local $SIG{PIPE} = 'IGNORE';
+	$socket->print($request);
+	$socket->flush();
+
+	my $response = '';
+	my $deadline = time() + $timeout;
+	$socket->blocking(0);
+	my $select = IO::Select->new($socket);
+	while ((my $left = $deadline - time()) > 0) {
+		$select->can_read($left)
+			unless $opt{ssl} && $socket->pending();
+		my $got = $socket->sysread($response, 65536, length $response);
+		next if !defined $got && ($!{EAGAIN} || $!{EINTR});
+		last unless $got;
+	}
+	Test::Nginx::log_in($response);
+	return $response;
+}
+
+###############################################################################
+# openssl s_client
+
+my %SIGALGS = (
+	RSA => 'rsa_pss_rsae_sha256:rsa_pkcs1_sha256',
+	ECDSA => 'ecdsa_secp256r1_sha256',
+);
+my %CIPHERS = (
+	RSA => 'ECDHE-RSA-AES128-GCM-SHA256',
+	ECDSA => 'ECDHE-ECDSA-AES128-GCM-SHA256',
+);
+
+sub staple {
+	shift if ref $_[0];
+	my ($port, %opt) = @_;
+
+	my $address = $opt{address} || '127.0.0.1';
+	my @args = ('-connect', "$address:" . Test::Nginx::port($port));
+	push @args, '-status' unless defined $opt{status} && !$opt{status};
+	push @args, defined $opt{servername}
+		? ('-servername', $opt{servername}) : '-noservername';
+	if ($opt{tls}) {
+		(my $version = $opt{tls}) =~ s/\./_/;
+		push @args, "-tls$version";
+	}
+	if ($opt{sig}) {
+		my $sig = uc $opt{sig};
+		push @args, '-sigalgs', $SIGALGS{$sig};
+		push @args, '-cipher', $CIPHERS{$sig}
+			unless ($opt{tls} || '') eq '1.3';
+	}
+	push @args, '-sess_in', $opt{sess_in} if $opt{sess_in};
+	push @args, '-sess_out', $opt{sess_out} if $opt{sess_out};
+	push @args, '-curves', $opt{curves} if $opt{curves};
+	push @args, @{$opt{args} || []};
+
+	# a TLS 1.3 session comes only after the handshake
+	my @until;
+	if ($opt{sess_out}) {
+		unlink $opt{sess_out};
+		@until = (until => sub { -s $opt{sess_out} });
+	}
+	my $run = Test::Nginx->command([ 'openssl', 's_client', @args ],
+		timeout => $opt{timeout} || 5, @until);
+	Test::Nginx::log_in($run->{output});
+	return _read_s_client($run);
+}
+
+sub _read_s_client {
+	my ($run) = @_;
+	my $text = $run->{output};
+	my %seen = (output => $text, statuses => []);
+
+	$seen{handshake} = $text =~ /^(New|Reused), (\S+), Cipher is (?!\(NONE)
+		(\S+)/xm ? 1 : 0;
+	if ($seen{handshake}) {
+		$seen{resumed} = $1 eq 'Reused' ? 1 : 0;
+		$seen{cipher} = $3;
+		($seen{version}) = $text =~ /^\s+Protocol\s*: (\S+)/m;
+		$seen{version} ||= $text =~ /^New, (\S+?),/m ? $1 : '';
+	}
+	($seen{alert}) = $text =~ /SSL alert number (\d+)/;
+	($seen{subject}) = $text =~ /^subject=(.*)$/m;
+
+	if ($run->{timed_out}) {
+		$seen{status} = 'timeout';
+	} elsif ($text =~ /Connection refused/) {
+		$seen{status} = 'refused';
+	} elsif ($text =~ /^OCSP response: no response sent/m) {
+		$seen{status} = 'none';
+	} elsif ($text =~ /response parse error/) {
+		$seen{status} = 'garbage';
+	} elsif ($text =~ /OCSP Response Status: (\w+)/) {
+		$seen{status} = $1;
+		_read_response($text, \%seen) if $1 eq 'successful';
+	} else {
+		$seen{status} = $seen{handshake} ? 'none' : 'failed';
+	}
+	$seen{status} = 'failed'
+		if !$seen{handshake} && $seen{status} eq 'none';
+	return \%seen;
+}
+
+# The text form of a response, as s_client and "openssl ocsp" print it.
+sub _read_response {
+	my ($text, $seen) = @_;
+
+	my @statuses = $text =~ /^\s+Cert Status: (\w+)/mg;
+	$seen->{statuses} = \@statuses;
+	for my $strict (qw/ revoked unknown good /) {
+		next unless grep { $_ eq $strict } @statuses;
+		$seen->{status} = $strict;
+		last;
+	}
+	my %names = (this_update => 'This Update', next_update => 'Next Update',
+		produced_at => 'Produced At', revoked_at => 'Revocation Time');
+	for my $key (keys %names) {
+		($seen->{$key}) = map { _seconds($_) }
+			$text =~ /^\s+$names{$key}: (.*)$/m;
+	}
+	my ($serial) = $text =~ /^\s+Serial Number: ([0-9A-Fa-f]+)/m;
+	$seen->{serial} = lc $serial if defined $serial;
+}
+
+sub _seconds {
+	my ($text) = @_;
+	my %month;
+	@month{qw/ Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec /} = 0 .. 11;
+	my ($name, $day, $hour, $min, $sec, $year) = $text =~
+		/(\w{3})\s+(\d+)\s+(\d+):(\d+):(\d+)(?:\.\d+)?\s+(\d+)/ or return;
+	return timegm($sec, $min, $hour, $day, $month{$name}, $year);
+}
+
+sub wait_staple {
+	shift if ref $_[0];
+	my ($port, $wanted, %opt) = @_;
+
+	my $seconds = delete $opt{seconds} || 10;
+	my $fits = ref $wanted eq 'CODE' ? $wanted
+		: ref $wanted ? sub { $_[0]{status} =~ $wanted }
+		: sub { $_[0]{status} eq $wanted };
+	my $deadline = time() + $seconds * $Test::Nginx::SLOW;
+	my $seen;
+	while () {
+		$seen = staple($port, %opt);
+		$seen->{ok} = $fits->($seen) ? 1 : 0;
+		last if $seen->{ok} || time() >= $deadline;
+		select undef, undef, undef, 0.02;
+	}
+	return $seen;
+}
+
+###############################################################################
+# handshakes in this process
+
+my %contexts;
+my $stapled;			# set by the status callback
+
+sub staple_fast {
+	shift if ref $_[0];
+	return handshake_fast(@_)->{der};
+}
+
+sub handshake_fast {
+	shift if ref $_[0];
+	my ($port, $servername, %opt) = @_;
+
+	my $ctx = _context($opt{tls} || '', uc($opt{sig} || ''));
+	my $timeout = ($opt{timeout} || 5) * $Test::Nginx::SLOW;
+	my $socket = IO::Socket::INET->new(Proto => 'tcp',
+		PeerAddr => $opt{address} || '127.0.0.1',
+		PeerPort => Test::Nginx::port($port), Timeout => $timeout)
+		or return { ok => 0, error => "connect: $!" };
+	my $limit = pack 'l!l!', int $timeout, 0;
+	setsockopt $socket, SOL_SOCKET, SO_RCVTIMEO, $limit;
+	setsockopt $socket, SOL_SOCKET, SO_SNDTIMEO, $limit;
+	setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
+
+	my $ssl = Net::SSLeay::new($ctx) or die "SSL_new";
+	Net::SSLeay::set_fd($ssl, fileno $socket);
+	Net::SSLeay::set_tlsext_host_name($ssl, $servername)
+		if defined $servername;
+	Net::SSLeay::set_tlsext_status_type($ssl,
+		Net::SSLeay::TLSEXT_STATUSTYPE_ocsp());
+	Net::SSLeay::set_session($ssl, $opt{session}) if $opt{session};
+
+	$stapled = undef;
+	my %seen;
+	Net::SSLeay::ERR_clear_error();
+	$seen{ok} = Net::SSLeay::connect($ssl) == 1 ? 1 : 0;
+	$seen{der} = $stapled;
+	if ($seen{ok}) {
+		$seen{resumed} = Net::SSLeay::session_reused($ssl) ? 1 : 0;
+		$seen{version} = Net::SSLeay::get_version($ssl);
+		if ($opt{keep_session}) {
+			# a TLS 1.3 ticket comes with the first bytes
+			if ($seen{version} eq 'TLSv1.3') {
+				Net::SSLeay::write($ssl,
+					"GET / HTTP/1.0\r\n\r\n");
+				Net::SSLeay::read($ssl);
+			}
+			$seen{session} = Net::SSLeay::get1_session($ssl);
+		}
+		Net::SSLeay::shutdown($ssl);
+	} else {
+		$seen{error} = Net::SSLeay::ERR_error_string(
+			Net::SSLeay::ERR_get_error()) || "handshake: $!";
+	}
+	Net::SSLeay::free($ssl);
+	close $socket;
+	return \%seen;
+}
+
+sub _context {
+	my ($tls, $sig) = @_;
+	return $contexts{$tls, $sig} ||= do {
+		require Net::SSLeay;
+		Net::SSLeay::initialize();
+		my $ctx = Net::SSLeay::CTX_new_with_method(
+			Net::SSLeay::TLS_client_method()) or die "SSL_CTX_new";
+		my $version = $tls eq '1.2' ? 0x0303 : $tls eq '1.3' ? 0x0304 : 0;
+		if ($version) {
+			Net::SSLeay::CTX_set_min_proto_version($ctx, $version);
+			Net::SSLeay::CTX_set_max_proto_version($ctx, $version);
+		}
+		if ($sig) {
+			die "sig needs tls => '1.2'\n" unless $tls eq '1.2';
+			Net::SSLeay::CTX_set_cipher_list($ctx, $CIPHERS{$sig});
+		}
+		Net::SSLeay::CTX_set_tlsext_status_cb($ctx, sub {
+			my ($ssl, $response) = @_;
+			$stapled = $response
+				? Net::SSLeay::i2d_OCSP_RESPONSE($response)
+				: undef;
+			return 1;
+		});
+		$ctx;
+	};
+}
+
+sub staple_verify {
+	my ($t, $der, $cert, $ca_file, %opt) = @_;
+
+	my $file = $t->write_file('verify.der', $der);
+	my $issuer = $cert->issuer();
+	my @at = $opt{at} ? ('-attime', $opt{at}) : ();
+	my $run = $t->command([ 'openssl', 'ocsp', '-respin', $file,
+		'-issuer', $issuer->cert(), '-cert', $cert->cert(),
+		'-CAfile', $ca_file || $cert->root()->cert(),
+		'-verify_other', $issuer->cert(), '-no_nonce', '-resp_text',
+		@at ]);
+	my %seen = (output => $run->{output}, statuses => []);
+	$seen{status} = $run->{output} =~
+		/(?:OCSP Response Status|Responder Error): (\w+)/
+		? $1 : 'garbage';
+	_read_response($run->{output}, \%seen) if $seen{status} eq 'successful';
+	$seen{ok} = $run->{output} =~ /^Response verify OK/m
+		&& $run->{output} =~ /^\S+: (?:good|revoked|unknown)$/m
+		&& $run->{output} !~ /WARNING: Status times invalid/ ? 1 : 0;
+	return \%seen;
+}
+
+1;
