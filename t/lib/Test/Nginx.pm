@@ -626,7 +626,7 @@ sub _exec_nginx {
 	return $pid if $pid;
 
 	_child_signals();
-	_die_with_parent() if $self->{foreground};
+	_die_with_parent($self->{owner}) if $self->{foreground};
 	open STDIN, '<', '/dev/null';
 	open STDOUT, '>', "$dir/start.out";
 	open STDERR, '>&', \*STDOUT;
@@ -778,10 +778,11 @@ sub _reap {
 sub run_daemon {
 	my ($self, $code, @args) = @_;
 
+	my $parent = $$;
 	defined(my $pid = fork()) or die "fork: $!";
 	if (!$pid) {
 		_child_signals();
-		_die_with_parent();
+		_die_with_parent($parent);
 		close $self->{watchdog} if $self->{watchdog};
 		if (ref $code eq 'CODE') {
 			eval { $code->(@args); 1 } or print STDERR $@;
@@ -836,10 +837,11 @@ sub command {
 	my $timeout = ($opt{timeout} || 10) * $SLOW;
 	pipe(my $in, my $feed) or die "pipe: $!";
 	pipe(my $out, my $write) or die "pipe: $!";
+	my $parent = $$;
 	defined(my $pid = fork()) or die "fork: $!";
 	if (!$pid) {
 		_child_signals();
-		_die_with_parent();
+		_die_with_parent($parent);
 		open STDIN, '<&', $in;
 		open STDOUT, '>&', $write;
 		open STDERR, '>&', $write;
@@ -994,8 +996,10 @@ sub _child_signals {
 sub _die_with_parent {
 	my %number = (x86_64 => 157, aarch64 => 167, i686 => 172,
 		riscv64 => 167, ppc64le => 171, s390x => 172);
+	my ($parent) = @_;
 	my $prctl = $number{(POSIX::uname())[4]} or return;
 	syscall($prctl, 1, 15, 0, 0, 0);
+	POSIX::_exit(0) if getppid() != $parent;	# ended before
 }
 
 ###############################################################################

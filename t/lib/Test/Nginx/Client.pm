@@ -174,8 +174,8 @@ sub _read_s_client {
 	my $text = $run->{output};
 	my %seen = (output => $text, statuses => []);
 
-	$seen{handshake} = $text =~ /^(New|Reused), (\S+), Cipher is (?!\(NONE)
-		(\S+)/xm ? 1 : 0;
+	$seen{handshake} = $text =~
+		/^(New|Reused), (\S+), Cipher is (?!\(NONE)(\S+)/m ? 1 : 0;
 	if ($seen{handshake}) {
 		$seen{resumed} = $1 eq 'Reused' ? 1 : 0;
 		$seen{cipher} = $3;
