@@ -39,6 +39,9 @@ typedef struct {
     time_t               retry_max;
     size_t               max_response;
 
+    ngx_str_t            cache;              /* empty: off */
+    ngx_msec_t           startup_wait;
+
     ngx_array_t          trusted;            /* ngx_ocsp_plus_trusted_t */
     ngx_uint_t           unsupported;        /* certificates nobody answers
                                                 for */
@@ -60,8 +63,19 @@ typedef struct {
 typedef struct {
     ngx_flag_t           enable;
     ngx_array_t         *responders;         /* op_str_t */
+    ngx_array_t         *files;              /* op_str_t */
     ngx_str_t            trusted_certificate;
+    ngx_uint_t           require;
+    ngx_uint_t           revoked;
 } ngx_ocsp_plus_srv_conf_t;
+
+
+#define NGX_OCSP_PLUS_REQUIRE_OFF          0
+#define NGX_OCSP_PLUS_REQUIRE_MUST_STAPLE  1
+#define NGX_OCSP_PLUS_REQUIRE_ON           2
+
+#define NGX_OCSP_PLUS_REVOKED_STAPLE       0
+#define NGX_OCSP_PLUS_REVOKED_OMIT         1
 
 
 /* a server as the SSL room sees it, http or stream */
@@ -94,9 +108,15 @@ char *ngx_ocsp_plus_conf_max_response(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_ocsp_plus_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 void *ngx_ocsp_plus_create_main_conf(ngx_conf_t *cf);
 void *ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf);
 char *ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child);
+
+extern ngx_conf_enum_t   ngx_ocsp_plus_require[];
+extern ngx_conf_enum_t   ngx_ocsp_plus_revoked[];
 
 /* ngx_ocsp_plus_ssl.c */
 
@@ -107,6 +127,12 @@ ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
 ngx_int_t ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle,
     ngx_ocsp_plus_conf_t *ocf);
+
+/* ngx_ocsp_plus_start.c */
+
+void ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle,
+    ngx_ocsp_plus_conf_t *ocf);
+void ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 
 /* ngx_ocsp_plus_host.c */
 
@@ -162,6 +188,20 @@ void ngx_ocsp_plus_host(op_host_ops_t *host);
       offsetof(ngx_ocsp_plus_conf_t, max_response),                           \
       NULL },                                                                 \
                                                                               \
+    { ngx_string("ocsp_plus_cache"),                                          \
+      MAIN|NGX_CONF_TAKE1,                                                    \
+      ngx_ocsp_plus_conf_cache,                                               \
+      MAIN_OFFSET,                                                            \
+      0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_startup_wait"),                                   \
+      MAIN|NGX_CONF_TAKE1,                                                    \
+      ngx_conf_set_msec_slot,                                                 \
+      MAIN_OFFSET,                                                            \
+      offsetof(ngx_ocsp_plus_conf_t, startup_wait),                           \
+      NULL },                                                                 \
+                                                                              \
     { ngx_string("ocsp_plus"),                                                \
       MAIN|SRV|NGX_CONF_FLAG,                                                 \
       ngx_conf_set_flag_slot,                                                 \
@@ -181,7 +221,28 @@ void ngx_ocsp_plus_host(op_host_ops_t *host);
       ngx_conf_set_str_slot,                                                  \
       SRV_OFFSET,                                                             \
       offsetof(ngx_ocsp_plus_srv_conf_t, trusted_certificate),                \
-      NULL }
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_file"),                                           \
+      MAIN|SRV|NGX_CONF_1MORE,                                                \
+      ngx_ocsp_plus_conf_file,                                                \
+      SRV_OFFSET,                                                             \
+      0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_require"),                                        \
+      MAIN|SRV|NGX_CONF_TAKE1,                                                \
+      ngx_conf_set_enum_slot,                                                 \
+      SRV_OFFSET,                                                             \
+      offsetof(ngx_ocsp_plus_srv_conf_t, require),                            \
+      ngx_ocsp_plus_require },                                                \
+                                                                              \
+    { ngx_string("ocsp_plus_revoked"),                                        \
+      MAIN|SRV|NGX_CONF_TAKE1,                                                \
+      ngx_conf_set_enum_slot,                                                 \
+      SRV_OFFSET,                                                             \
+      offsetof(ngx_ocsp_plus_srv_conf_t, revoked),                            \
+      ngx_ocsp_plus_revoked }
 
 
 #endif /* _NGX_OCSP_PLUS_H_INCLUDED_ */

@@ -18,6 +18,21 @@ static ngx_int_t ngx_ocsp_plus_conf_flag(ngx_str_t *value, const char *name,
     ngx_flag_t *flag);
 
 
+ngx_conf_enum_t  ngx_ocsp_plus_require[] = {
+    { ngx_string("off"), NGX_OCSP_PLUS_REQUIRE_OFF },
+    { ngx_string("must_staple"), NGX_OCSP_PLUS_REQUIRE_MUST_STAPLE },
+    { ngx_string("on"), NGX_OCSP_PLUS_REQUIRE_ON },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_conf_enum_t  ngx_ocsp_plus_revoked[] = {
+    { ngx_string("staple"), NGX_OCSP_PLUS_REVOKED_STAPLE },
+    { ngx_string("omit"), NGX_OCSP_PLUS_REVOKED_OMIT },
+    { ngx_null_string, 0 }
+};
+
+
 void *
 ngx_ocsp_plus_create_main_conf(ngx_conf_t *cf)
 {
@@ -43,6 +58,9 @@ ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf)
 
     oscf->enable = NGX_CONF_UNSET;
     oscf->responders = NGX_CONF_UNSET_PTR;
+    oscf->files = NGX_CONF_UNSET_PTR;
+    oscf->require = NGX_CONF_UNSET_UINT;
+    oscf->revoked = NGX_CONF_UNSET_UINT;
 
     return oscf;
 }
@@ -56,6 +74,11 @@ ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_ptr_value(conf->responders, prev->responders, NULL);
+    ngx_conf_merge_ptr_value(conf->files, prev->files, NULL);
+    ngx_conf_merge_uint_value(conf->require, prev->require,
+                              NGX_OCSP_PLUS_REQUIRE_OFF);
+    ngx_conf_merge_uint_value(conf->revoked, prev->revoked,
+                              NGX_OCSP_PLUS_REVOKED_STAPLE);
     ngx_conf_merge_str_value(conf->trusted_certificate,
                              prev->trusted_certificate, "");
 
@@ -372,6 +395,78 @@ ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                &value[i], &cmd->name, error.text);
             return NGX_CONF_ERROR;
         }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_ocsp_plus_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    ngx_str_t  *value;
+
+    if (ocf->cache.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        ngx_str_set(&ocf->cache, "");
+        return NGX_CONF_OK;
+    }
+
+    if (value[1].len == 0) {
+        return "takes a path or \"off\"";
+    }
+
+    ocf->cache = value[1];
+
+    if (ngx_conf_full_name(cf->cycle, &ocf->cache, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_srv_conf_t *oscf = conf;
+
+    op_str_t    *file;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    if (oscf->files != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    oscf->files = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                   sizeof(op_str_t));
+    if (oscf->files == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_conf_full_name(cf->cycle, &value[i], 1) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        file = ngx_array_push(oscf->files);
+        if (file == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        file->data = (const char *) value[i].data;
+        file->len = value[i].len;
     }
 
     return NGX_CONF_OK;

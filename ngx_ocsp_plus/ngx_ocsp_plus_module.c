@@ -11,6 +11,9 @@
 static void *ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle);
 static char *ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf);
 static void ngx_ocsp_plus_cleanup(void *data);
+static ngx_int_t ngx_ocsp_plus_default_cache(ngx_cycle_t *cycle,
+    ngx_ocsp_plus_conf_t *ocf);
+static ngx_int_t ngx_ocsp_plus_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_ocsp_plus_init_process(ngx_cycle_t *cycle);
 static void ngx_ocsp_plus_exit_process(ngx_cycle_t *cycle);
 
@@ -28,7 +31,7 @@ ngx_module_t  ngx_ocsp_plus_module = {
     NULL,                                  /* module directives */
     NGX_CORE_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_ocsp_plus_init_module,             /* init module */
     ngx_ocsp_plus_init_process,            /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -61,6 +64,7 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
     ocf->retry_min = NGX_CONF_UNSET;
     ocf->retry_max = NGX_CONF_UNSET;
     ocf->max_response = NGX_CONF_UNSET_SIZE;
+    ocf->startup_wait = NGX_CONF_UNSET_MSEC;
 
     if (ngx_array_init(&ocf->trusted, cycle->pool, 2,
                        sizeof(ngx_ocsp_plus_trusted_t))
@@ -125,6 +129,13 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     ngx_conf_init_value(ocf->retry_max, OP_DEFAULT_RETRY_MAX_S);
     ngx_conf_init_size_value(ocf->max_response,
                              OP_DEFAULT_MAX_RESPONSE_BYTES);
+    ngx_conf_init_msec_value(ocf->startup_wait, OP_DEFAULT_STARTUP_WAIT_MS);
+
+    if (ocf->cache.data == NULL
+        && ngx_ocsp_plus_default_cache(cycle, ocf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     op_settings_defaults(&settings);
 
@@ -142,6 +153,8 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     settings.retry_min_s = ocf->retry_min;
     settings.retry_max_s = ocf->retry_max;
     settings.max_response = ocf->max_response;
+    settings.cache.data = (const char *) ocf->cache.data;
+    settings.cache.len = ocf->cache.len;
 
     if (op_config_set(ocf->config, &settings, &error) != OP_OK) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "ocsp_plus: %s",
@@ -169,6 +182,56 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* a folder beside nginx's other temporary ones */
+
+static ngx_int_t
+ngx_ocsp_plus_default_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
+{
+    size_t   len;
+    u_char  *p;
+
+    len = ngx_strlen(NGX_HTTP_CLIENT_TEMP_PATH);
+
+    while (len && NGX_HTTP_CLIENT_TEMP_PATH[len - 1] != '/') {
+        len--;
+    }
+
+    p = ngx_pnalloc(cycle->pool, len + sizeof(OP_CACHE_FOLDER));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ocf->cache.data = p;
+    ocf->cache.len = len + sizeof(OP_CACHE_FOLDER) - 1;
+
+    p = ngx_cpymem(p, NGX_HTTP_CLIENT_TEMP_PATH, len);
+    ngx_memcpy(p, OP_CACHE_FOLDER, sizeof(OP_CACHE_FOLDER));
+
+    return ngx_conf_full_name(cycle, &ocf->cache, 0);
+}
+
+
+/* never fails: on a reload that would end the master and orphan its workers */
+
+static ngx_int_t
+ngx_ocsp_plus_init_module(ngx_cycle_t *cycle)
+{
+    ngx_ocsp_plus_conf_t  *ocf;
+
+    ocf = (ngx_ocsp_plus_conf_t *) ngx_get_conf(cycle->conf_ctx,
+                                                ngx_ocsp_plus_module);
+
+    if (ngx_test_config || ocf == NULL || ocf->shm_zone == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_ocsp_plus_prepare_cache(cycle, ocf);
+    ngx_ocsp_plus_start(cycle, ocf);
+
+    return NGX_OK;
 }
 
 

@@ -12,15 +12,21 @@
 #include "ngx_ocsp_plus.h"
 
 
+#define NGX_OCSP_PLUS_LOG_INTERVAL  60    /* of refused handshakes, s */
+
+
 typedef struct {
-    X509                   *leaf;
-    uint32_t                index;
+    X509                       *leaf;
+    uint32_t                    index;
+    const char                 *label;
+    unsigned                    require:1;   /* no handshake without */
 } ngx_ocsp_plus_certificate_t;
 
 
 typedef struct {
-    op_config_t            *config;
-    ngx_array_t             certificates;    /* of the SSL_CTX */
+    op_config_t                *config;
+    ngx_ocsp_plus_srv_conf_t   *oscf;
+    ngx_array_t                 certificates;    /* of the SSL_CTX */
 } ngx_ocsp_plus_ctx_t;
 
 
@@ -36,10 +42,16 @@ static STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file);
 static STACK_OF(X509) *ngx_ocsp_plus_read_certificates(ngx_conf_t *cf,
     ngx_str_t *name);
-static void ngx_ocsp_plus_report(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added);
+static ngx_int_t ngx_ocsp_plus_report(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_server_t *server, X509 *leaf,
+    op_added_t *added);
+static void ngx_ocsp_plus_report_unsupported(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_server_t *server,
+    op_added_t *added);
 static int ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn,
     void *data);
+static int ngx_ocsp_plus_without_staple(ngx_ocsp_plus_ctx_t *ctx,
+    ngx_ocsp_plus_certificate_t *certificate);
 static void *ngx_ocsp_plus_allocate(size_t size);
 static void ngx_ocsp_plus_release(void *p);
 
@@ -73,6 +85,7 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     ctx->config = ocf->config;
+    ctx->oscf = oscf;
 
     if (ngx_array_init(&ctx->certificates, cf->pool, 2,
                        sizeof(ngx_ocsp_plus_certificate_t))
@@ -143,6 +156,13 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         mention.nresponders = oscf->responders->nelts;
     }
 
+    if (oscf->files) {
+        mention.files = oscf->files->elts;
+        mention.nfiles = oscf->files->nelts;
+    }
+
+    mention.require = oscf->require;
+
     if (op_config_add(ocf->config, &mention, &added, &error) != OP_OK) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "ocsp_plus cannot use a certificate: %s in %s:%ui",
@@ -150,7 +170,11 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
-    ngx_ocsp_plus_report(cf, ocf, server, mention.leaf, &added);
+    if (ngx_ocsp_plus_report(cf, ocf, server, mention.leaf, &added)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     certificate = ngx_array_push(&ctx->certificates);
     if (certificate == NULL) {
@@ -159,6 +183,8 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
     certificate->leaf = mention.leaf;
     certificate->index = added.index;
+    certificate->label = added.label;
+    certificate->require = added.required;
 
     return NGX_OK;
 }
@@ -340,11 +366,12 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name)
 
 /* what the operator should know of a certificate; once for each */
 
-static void
+static ngx_int_t
 ngx_ocsp_plus_report(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added)
 {
-    char  *name;
+    char       *name;
+    ngx_uint_t  never;
 
     if (added->differs) {
         ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
@@ -354,8 +381,25 @@ ngx_ocsp_plus_report(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
                       added->label, server->file, server->line);
     }
 
+    never = !added->has_issuer || !(added->has_responder || added->has_file);
+
+    if (never && added->required) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"ocsp_plus_require\" would refuse every handshake "
+                      "that asks for the status of certificate %s: %s in "
+                      "%s:%ui", added->label,
+                      added->has_issuer
+                          ? "it names no OCSP responder, name one with "
+                            "\"ocsp_plus_responder\""
+                          : "no issuer was found, append it to "
+                            "\"ssl_certificate\" or name it in "
+                            "\"ocsp_plus_trusted_certificate\"",
+                      server->file, server->line);
+        return NGX_ERROR;
+    }
+
     if (added->known) {
-        return;
+        return NGX_OK;
     }
 
     if (added->ignored[0]) {
@@ -364,24 +408,9 @@ ngx_ocsp_plus_report(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
                       "cannot be used: %s", added->label, added->ignored);
     }
 
-    if (!added->has_responder) {
-
-        /* usual since several public CAs have ended OCSP: counted only */
-
-        if (ocf->unsupported++ == 0) {
-            ocf->unsupported_first = added->label;
-        }
-
-        if (added->must_staple) {
-            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                          "ocsp_plus: certificate %s demands a staple "
-                          "(Must-Staple) but names no OCSP responder: clients "
-                          "that honour it will refuse to connect; reissue it "
-                          "or name one with \"ocsp_plus_responder\" in %s:%ui",
-                          added->label, server->file, server->line);
-        }
-
-        return;
+    if (!added->has_responder && !added->has_file) {
+        ngx_ocsp_plus_report_unsupported(cf, ocf, server, added);
+        return NGX_OK;
     }
 
     if (!added->has_issuer) {
@@ -395,6 +424,29 @@ ngx_ocsp_plus_report(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
                       "\"ocsp_plus_trusted_certificate\" in %s:%ui",
                       added->label, name ? name : "", server->file,
                       server->line);
+    }
+
+    return NGX_OK;
+}
+
+
+/* usual since several public CAs have ended OCSP: counted only */
+
+static void
+ngx_ocsp_plus_report_unsupported(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server, op_added_t *added)
+{
+    if (ocf->unsupported++ == 0) {
+        ocf->unsupported_first = added->label;
+    }
+
+    if (added->must_staple) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "ocsp_plus: certificate %s demands a staple "
+                      "(Must-Staple) but names no OCSP responder: clients "
+                      "that honour it will refuse to connect; reissue it or "
+                      "name one with \"ocsp_plus_responder\" in %s:%ui",
+                      added->label, server->file, server->line);
     }
 }
 
@@ -428,10 +480,15 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
     status = op_staple(ctx->config, certificate[i].index, time(NULL),
                        ngx_ocsp_plus_allocate, ngx_ocsp_plus_release, &staple);
 
+    if (status == OP_STAPLE_REVOKED
+        && ctx->oscf->revoked == NGX_OCSP_PLUS_REVOKED_OMIT)
+    {
+        OPENSSL_free(staple.der);
+        status = OP_STAPLE_NONE;
+    }
+
     if (status == OP_STAPLE_NONE) {
-        op_count_handshake(ctx->config, ngx_worker, certificate[i].index,
-                           OP_HANDSHAKE_MISSING);
-        return SSL_TLSEXT_ERR_NOACK;
+        return ngx_ocsp_plus_without_staple(ctx, &certificate[i]);
     }
 
     /* the response is OpenSSL's from here on */
@@ -447,6 +504,43 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
                        OP_HANDSHAKE_STAPLED);
 
     return SSL_TLSEXT_ERR_OK;
+}
+
+
+static int
+ngx_ocsp_plus_without_staple(ngx_ocsp_plus_ctx_t *ctx,
+    ngx_ocsp_plus_certificate_t *certificate)
+{
+    time_t             now;
+
+    static time_t      last;
+    static ngx_uint_t  refused;
+
+    if (!certificate->require) {
+        op_count_handshake(ctx->config, ngx_worker, certificate->index,
+                           OP_HANDSHAKE_MISSING);
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+
+    op_count_handshake(ctx->config, ngx_worker, certificate->index,
+                       OP_HANDSHAKE_REFUSED);
+
+    /* nginx itself logs the alert at info only */
+
+    now = ngx_time();
+    refused++;
+
+    if (now - last >= NGX_OCSP_PLUS_LOG_INTERVAL || now < last) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "ocsp_plus: handshake refused, no valid response is "
+                      "held and \"ocsp_plus_require\" demands one: "
+                      "certificate=%s refused=%ui", certificate->label,
+                      refused);
+        last = now;
+        refused = 0;
+    }
+
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 

@@ -115,6 +115,7 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     for (i = 0; /* void */ ; i++) {
 
         status = op_config_open_zone(ocf->config, area->base, area->size,
+                                     data == NULL && !shm_zone->shm.exists,
                                      old ? old->base : NULL,
                                      old ? old->size : 0, &ocf->lock,
                                      ngx_time(), ngx_current_msec, &opened,

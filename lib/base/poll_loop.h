@@ -15,6 +15,8 @@ class SystemClock : public Clock {
   Millis monotonic() const override;
 };
 
+// Watches and timers may outlive it and then do nothing. A descriptor that is closed under its watch is reported
+// once, as ready for both, and not again until the next set().
 class PollLoop : public EventLoop {
  public:
   explicit PollLoop(const Clock& clock);  // `clock` must outlive the loop; timers count its monotonic time
@@ -23,6 +25,7 @@ class PollLoop : public EventLoop {
   std::unique_ptr<IoWatch> watch(int fd, IoCallback callback) override;
   std::unique_ptr<Timer> timer(TimerCallback callback) override;
 
+  // Runs at least one turn. A turn waits for a descriptor or a timer, so `done` must come true by one of them.
   // Runs turns until `done` answers true after a turn, or `timeout` ms are over; true in the first case.
   bool run_until(const std::function<bool()>& done, Millis timeout);
 

@@ -205,15 +205,15 @@ size_t op_zone_default_size(size_t certificates) {
   return store::default_size(certificates);
 }
 
-op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, const void* old_base, size_t old_size,
-                                const op_lock_ops_t* lock_ops, int64_t now_s, int64_t monotonic_ms,
+op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, int fresh, const void* old_base,
+                                size_t old_size, const op_lock_ops_t* lock_ops, int64_t now_s, int64_t monotonic_ms,
                                 op_zone_opened_t* opened, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
     *opened = {};
     auto zone = StapleZone::attach(base, size);
     opened->kept = zone.has_value();
     if (!zone) {
-      zone = StapleZone::format(base, size);
+      zone = StapleZone::format(base, size, fresh ? StapleZone::Memory::kZeroed : StapleZone::Memory::kUsed);
     }
     if (!zone) {
       return status_of(zone.error(), error);
@@ -266,8 +266,11 @@ void op_count_handshake(const op_config_t* config, uint32_t worker, uint32_t ind
   if (what == OP_HANDSHAKE_STAPLED) {
     counters.stapled.fetch_add(1, std::memory_order_relaxed);
     StapleZone(*config->zone).count_stapled(config->catalog.target(index).entry);
-  } else {
-    counters.missing.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  counters.missing.fetch_add(1, std::memory_order_relaxed);
+  if (what == OP_HANDSHAKE_REFUSED) {
+    counters.refused.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

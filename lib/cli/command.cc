@@ -20,7 +20,8 @@ struct FileCloser {
 Result<std::string> read_file(const std::string& path, std::size_t limit) {
   const std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "rbe"));
   if (file == nullptr) {
-    return fail(Reason::kUnreadable, fmt::format("cannot open {}: {}", path, std::strerror(errno)));
+    return fail(Reason::kUnreadable,
+                fmt::format("cannot open \"{}\": {}; name a file that can be read", path, std::strerror(errno)));
   }
   std::string content;
   std::array<char, 8192> chunk = {};
@@ -31,7 +32,8 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
     }
   }
   if (std::ferror(file.get()) != 0) {
-    return fail(Reason::kUnreadable, fmt::format("cannot read {}: {}", path, std::strerror(errno)));
+    return fail(Reason::kUnreadable,
+                fmt::format("cannot read \"{}\": {}; name a file that can be read", path, std::strerror(errno)));
   }
   return content;
 }

@@ -24,7 +24,6 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
 int run(int argc, char** argv) {
   CLI::App app("Fetches, verifies and shows OCSP responses.", "ocsp-plus");
   app.set_version_flag("--version", std::string("ocsp-plus ") + OCSP_PLUS_VERSION);
-  app.require_subcommand(1);
   std::vector<std::pair<CLI::App*, Command>> commands;
   for (const Registration add : kCommands) {
     Command command = add(app);

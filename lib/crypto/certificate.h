@@ -1,7 +1,10 @@
 // Certificates as the engine needs them: what identifies one, whom to ask about it, and who issued it.
 //
 // Trust: certificates come from the operator's configuration (or, later, from connections' own configuration).
-// They are parsed by OpenSSL; subjects and names are untrusted text and may hold any byte.
+// They are parsed by OpenSSL; subjects are untrusted text, made printable here (control bytes escaped); names and
+// URLs with anything but printable ASCII in them are left out.
+//
+// OpenSSL's error queue is empty after each function.
 #pragma once
 
 #include <memory>
@@ -45,13 +48,16 @@ struct Certificate {
   std::string_view label() const;
 };
 
-// Reads a certificate. `certificate` is borrowed for the call only.
+// Reads a certificate. `certificate` is borrowed for the call only. Fails with kUnreadable where validity or serial
+// cannot be read; an extension that is malformed counts as absent.
 Result<Certificate> describe(x509_st* certificate);
 
-// An issuer, shared by all certificates it issued. Immutable.
+// An issuer, shared by all certificates it issued. Immutable. Any certificate will do: whether it may be a CA
+// (basicConstraints, validity) is judged by clients when they build the chain, and hand-made private CAs often lack
+// what public ones have.
 class Issuer {
  public:
-  // Takes a reference of its own on `certificate`.
+  // Takes a reference of its own on `certificate`. Fails with kUnreadable where its public key cannot be used.
   static Result<std::unique_ptr<Issuer>> create(x509_st* certificate);
 
   const CertificateId& id() const { return id_; }
@@ -80,11 +86,13 @@ class Issuer {
 
 // The first of `candidates` that issued `leaf`: subject equals the leaf's issuer, authority key identifier agrees
 // where there is one and, where that leaves more than one or nothing but the name to go by, the key verifies the
-// leaf's signature (same name, new key; cross-signed). Borrowed from `candidates`; nullptr if none did.
+// leaf's signature (same name, new key; cross-signed). No signature is verified where name and key identifier point
+// to one candidate, so that thousands of certificates stay cheap. A candidate whose keyUsage forbids signing
+// certificates is passed over. Borrowed from `candidates`, which may hold null; nullptr if none did.
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
-// All certificates in PEM text, in order. An error where there is none or one does not parse; text between them is
-// skipped as OpenSSL does.
+// All certificates in PEM text, in order. Text and other PEM objects between them are skipped, as OpenSSL does. Fails
+// with kUnreadable where there is none or one does not parse. Never asks for a pass phrase.
 Result<std::vector<X509Ptr>> parse_pem_certificates(std::string_view pem);
 
 }  // namespace ocsp_plus::crypto

@@ -16,6 +16,9 @@ struct OcspRequest {
   std::string get_path;  // the same in base64 (RFC 4648 section 4), percent-encoded: what a GET appends after "/"
 };
 
+// The hashes are of the issuer's own name and key (RFC 6960 section 4.1.1); responders compare them as octets. Fails
+// with kInternal where `certificate.serial` is not the content of a DER INTEGER or there is no memory. OpenSSL's
+// error queue is empty afterwards.
 Result<OcspRequest> make_request(const Certificate& certificate, const Issuer& issuer, CertIdHash hash);
 
 }  // namespace ocsp_plus::crypto

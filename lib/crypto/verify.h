@@ -3,8 +3,23 @@
 // Trust: the bytes come from anywhere (network, disk, shared memory of an older process) and are believed in
 // nothing. Pure: the time is a parameter, nothing is kept, no socket or file is touched. OpenSSL's error queue is
 // empty afterwards.
+//
+// Where the RFC leaves a choice, or clients differ:
+// - The encoding must be DER to the last octet, inside too: a signature covers octets.
+// - No critical extension is understood, not even a nonce: we ask for none (section 4.4).
+// - CertIDs, names and serials are compared octet for octet, as NSS does.
+// - A signer is the issuer's key, or a certificate signed by that very key, with OCSPSigning among its usages
+//   (anyExtendedKeyUsage is not it), digitalSignature where it has a keyUsage, and valid now (section 4.2.2.2). It
+//   may lack id-pkix-ocsp-nocheck: how its own status is learned is left to CA and client (section 4.2.2.2.1), and
+//   OpenSSL, GnuTLS and NSS accept it without.
+// - Neither the validity of the issuer nor its basicConstraints count. That is the client's verdict on the chain,
+//   and a chain may run over another certificate of the same key.
+// - producedAt may lie before thisUpdate (no client objects), but not in the future and not outside the delegated
+//   signer's validity.
+// - crypto/signature_policy.h has what is too weak.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -26,7 +41,8 @@ struct VerifyPolicy {
   bool accept_sha256_only = false;              // CONTRACT "SHA-256": only under ocsp_plus_certid auto
 };
 
-// The outcome. Everything but `reason` and `detail` is meaningful only once `authentic()`.
+// The outcome. `cert_status` and `revoked_at` are set only once `authentic()`. The times are set as soon as they are
+// read, so that a refusal can be explained; until `authentic()` they are only what the response claims.
 struct Verdict {
   // kOk: authentic, in time and good. kRevoked, kUnknown: authentic and in time, but says so. Else: not to be used.
   Reason reason = Reason::kNotChecked;
@@ -37,14 +53,17 @@ struct Verdict {
   // When it ends: the earliest of nextUpdate (or thisUpdate + max_age_without_next_update), the delegated signer's
   // end and the certificate's end. Valid while now < expires: OpenSSL's clients refuse at nextUpdate itself.
   UnixSeconds expires = 0;
-  UnixSeconds revoked_at = 0;  // only for kRevoked
+  UnixSeconds revoked_at = 0;  // only for kRevoked; 0 too where revocationTime is malformed
   std::string detail;          // for people: what was found and what was expected
 
   bool authentic() const { return reason == Reason::kOk || reason == Reason::kRevoked || reason == Reason::kUnknown; }
 };
 
 // `response` is the DER of an OCSPResponse. Of several matching single responses the strictest wins: revoked,
-// unknown, good; its times are the ones reported.
+// unknown, good; its times are the ones reported. Among good ones each must be in time, since a client may read any.
+// A response with nothing but a SHA-256 CertID is refused where the policy says so and it would be good; a
+// revocation in it is reported all the same, since the truth must not be hidden by the shape of its carrier.
+// Allocation failure shows as whichever check could not be made, never as acceptance.
 Verdict verify(ByteView response, const Certificate& certificate, const Issuer& issuer, UnixSeconds now,
                const VerifyPolicy& policy);
 

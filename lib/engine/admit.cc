@@ -9,10 +9,12 @@ CertStatus status_of(const store::BlobHeader& header) {
   return static_cast<CertStatus>(header.cert_status);
 }
 
-// thisUpdate decides; a responder that only extends nextUpdate has said something new as well.
+// thisUpdate decides; a responder that only extends nextUpdate has said something new as well, unless it takes a
+// revocation back.
 bool newer(const crypto::Verdict& verdict, const store::BlobHeader& held) {
   return verdict.this_update > held.this_update ||
-         (verdict.this_update == held.this_update && verdict.expires > held.expires);
+         (verdict.this_update == held.this_update && verdict.expires > held.expires &&
+          verdict.cert_status == status_of(held));
 }
 
 store::BlobHeader header_of(const Target& target, const crypto::Verdict& verdict, store::Source source,
@@ -33,7 +35,7 @@ store::BlobHeader header_of(const Target& target, const crypto::Verdict& verdict
 
 }  // namespace
 
-Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict) {
+Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, UnixSeconds now) {
   const bool good = verdict.reason == Reason::kOk;
   const bool revoked = verdict.reason == Reason::kRevoked;
   if (!good && !revoked) {
@@ -42,7 +44,7 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
   if (!held.has_value()) {
     return Action::kPublish;
   }
-  if (revoked && status_of(*held) != CertStatus::kRevoked) {
+  if (revoked && (status_of(*held) != CertStatus::kRevoked || held->expires <= now)) {
     return Action::kPublish;  // the truth, whatever its date: a good response must never hide it
   }
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
@@ -54,7 +56,7 @@ Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypt
 Admission Gate::admit(const Target& target, ByteView response, store::Source source, UnixSeconds now) {
   Admission admission;
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, now, policy_);
-  admission.action = decide(held(target), admission.verdict);
+  admission.action = decide(held(target), admission.verdict, now);
   if (admission.action == Action::kPublish) {
     auto published = writer_.publish(target.entry, header_of(target, admission.verdict, source, now), response);
     admission.stored = published ? Reason::kOk : published.error().reason;

@@ -7,6 +7,8 @@
 //   good, ended    publish        keep none             publish            keep none        keep none
 //   revoked        if newer       keep                  keep the newer     keep             keep
 //   revoked, ended if newer       keep none             publish            keep none        keep none
+//
+// Newer is a later thisUpdate; between two of the same kind, also the same thisUpdate with a later end.
 #pragma once
 
 #include <optional>
@@ -23,12 +25,13 @@ namespace ocsp_plus::engine {
 enum class Action { kRefuse, kKeep, kPublish };
 
 // The table above: what a new verdict does to what is held (no value: nothing was ever held). Pure.
-Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict);
+Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, UnixSeconds now);
 
 struct Admission {
   crypto::Verdict verdict;
   Action action = Action::kRefuse;
-  // kOk: `action` was carried out. kZoneBusy: offer it again soon. kZoneFull, kLeaseLost: it was not.
+  // kOk: `action` was carried out. kZoneBusy: offer it again soon. Else it was not: kZoneFull; kLeaseLost;
+  // kInvalidArgument where a newer configuration has given the entry to another certificate or issuer key.
   Reason stored = Reason::kOk;
 };
 

@@ -93,6 +93,14 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
     }
     entry.issuer = *issuer;
   }
+  for (std::string_view file : mention.files) {
+    if (std::find(entry.files.begin(), entry.files.end(), file) == entry.files.end()) {
+      entry.files.emplace_back(file);
+    }
+  }
+  added.required = mention.require == Mention::Require::kOn ||
+                   (mention.require == Mention::Require::kMustStaple && entry.certificate.must_staple);
+  entry.required = entry.required || added.required;
   added.differs = join(&entry.responders, *responders) && added.known;
   return added;
 }

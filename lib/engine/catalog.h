@@ -21,9 +21,12 @@ struct Target {
   crypto::Certificate certificate;
   const crypto::Issuer* issuer = nullptr;     // owned by the catalog; nullptr: none was found
   std::vector<const net::Url*> responders;    // owned by the catalog, in order; empty: nobody to ask
+  std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
+  bool required = false;                      // a server refuses handshakes without its staple
   store::EntryIndex entry = store::kNoEntry;  // once the zone is open
 
-  bool stapleable() const { return issuer != nullptr && !responders.empty(); }
+  bool stapleable() const { return issuer != nullptr && !responders.empty(); }  // by fetching
+  bool urgent() const { return required || certificate.must_staple; }
 };
 
 // What one server says of a certificate. Everything is borrowed for the call.
@@ -31,6 +34,8 @@ struct Mention {
   x509_st* leaf = nullptr;
   std::vector<x509_st*> issuers;             // candidates, in order of preference
   std::vector<std::string_view> responders;  // ocsp_plus_responder; empty: the certificate's own
+  std::vector<std::string_view> files;       // ocsp_plus_file
+  enum class Require { kOff, kMustStaple, kOn } require = Require::kOff;
 };
 
 class Catalog {
@@ -41,6 +46,7 @@ class Catalog {
     Index index = 0;
     bool known = false;                // an earlier server had named it
     bool differs = false;              // and named other responders, which are joined
+    bool required = false;             // this server refuses handshakes without a staple
     std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
   };
 

@@ -83,7 +83,7 @@ void DesignatedWorker::do_post() {
   const Millis now = environment_.clock.monotonic();
   if (now - swept_ >= kSweepInterval) {
     swept_ = now;
-    // Not now is soon enough: a busy lock or a lost lease shows at the next beat.
+    // A busy lock: the next sweep does it. A lost lease: the next beat shows it.
     (void)post_->writer.remove_stale(environment_.zone.oldest_living_generation(&store::process_alive));
   }
 }

@@ -48,18 +48,19 @@ Exchange::~Exchange() {
   }
 }
 
-void Exchange::ask(std::size_t responder) {
+void Exchange::ask(std::size_t responder, bool past_caches) {
   responder_ = responder;
   asked_[responder] = true;
   const net::Url& url = *target_.responders[responder];
   hosts_asked_.push_back(url.host_key());
-  environment_.hosts.started(hosts_asked_.back());
+  started_ = environment_.hosts.started(hosts_asked_.back());
   counted_ = false;
 
   net::FetchRequest request;
   request.url = url;
   request.timeout = std::max<Millis>(deadline_ - environment_.clock.monotonic(), 1);
   request.limits.body = environment_.settings.max_response;
+  request.no_cache = past_caches;
   // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
   // malformed_request.
   if (auto made = crypto::make_request(target_.certificate, *target_.issuer, crypto::CertIdHash::kSha1)) {
@@ -72,12 +73,13 @@ void Exchange::ask(std::size_t responder) {
 
 void Exchange::count_failure(const std::optional<UnixSeconds>& retry_after) {
   const std::string& host = hosts_asked_.back();
-  const UnixSeconds now = environment_.clock.now();
   engine::Failure failure;
-  failure.failures = environment_.hosts.failures(host) + 1;
+  failure.failures = environment_.hosts.failed(host, started_, retry_after.has_value());
   failure.retry_after = retry_after;
-  const UnixSeconds next_probe = next_try(now, failure, 0, environment_.settings.retry, environment_.random.next());
-  environment_.hosts.failed(host, next_probe, retry_after.has_value());
+  if (failure.failures > 0) {
+    environment_.hosts.plan_probe(host, next_try(environment_.clock.now(), failure, 0, environment_.settings.retry,
+                                                 environment_.random.next()));
+  }
 }
 
 void Exchange::on_outcome(net::Fetch::Outcome outcome) {
@@ -100,6 +102,10 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   }
   if (answer == Answer::kAccepted) {
     return end(std::nullopt);
+  }
+  if (answer == Answer::kEnded && !asked_past_caches_ && environment_.clock.monotonic() < deadline_) {
+    asked_past_caches_ = true;
+    return ask(responder_, true);
   }
   ask_next_or_end();
 }

@@ -18,8 +18,9 @@ namespace ocsp_plus::engine {
 
 // What an answer came to, in the eyes of whoever judges it.
 enum class Answer {
-  kAccepted,     // the exchange is over
-  kRefused,      // of no use for this certificate, but the host does its work; the next responder is asked
+  kAccepted,  // the exchange is over
+  kEnded,     // it was good once: an old copy, maybe of a cache on the way; the host is asked once more, past caches
+  kRefused,   // of no use for this certificate, but the host does its work; the next responder is asked
   kHostTrouble,  // try_later, a portal's page, garbage: counts against the host; the next responder is asked
 };
 
@@ -61,7 +62,7 @@ class Exchange {
   Exchange& operator=(const Exchange&) = delete;
 
  private:
-  void ask(std::size_t responder);
+  void ask(std::size_t responder, bool past_caches = false);
   void on_outcome(net::Fetch::Outcome outcome);
   void count_failure(const std::optional<UnixSeconds>& retry_after);
   void ask_next_or_end();
@@ -74,7 +75,9 @@ class Exchange {
   Millis deadline_;
   std::vector<bool> asked_;
   std::vector<std::string> hosts_asked_;
-  bool counted_ = true;  // the fetch in flight is settled with Hosts
+  bool counted_ = true;             // the fetch in flight is settled with Hosts
+  std::uint32_t started_ = 0;       // what Hosts said when it started
+  bool asked_past_caches_ = false;  // once is enough
   std::size_t responder_ = 0;
   Failure failure_;
   std::unique_ptr<net::Fetch> fetch_;

@@ -8,6 +8,8 @@ namespace {
 // One reset connection does not make a host that has answered before a failing one.
 constexpr std::uint32_t kPatience = 3;
 
+constexpr std::uint32_t kEnough = 1000;  // counting further would tell nothing
+
 }  // namespace
 
 std::uint32_t Hosts::cap(const Host& host) const {
@@ -29,10 +31,11 @@ Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now) const {
   return host.in_flight < cap(host) ? Permit::kGo : Permit::kBusy;
 }
 
-void Hosts::started(const std::string& name) {
+std::uint32_t Hosts::started(const std::string& name) {
   Host& host = hosts_[name];
   ++host.in_flight;
   failing_in_flight_ += host.state == State::kFailing ? 1 : 0;
+  return host.failures;
 }
 
 void Hosts::ended(Host& host) {
@@ -52,18 +55,30 @@ void Hosts::answered(const std::string& name) {
   }
   host.state = State::kUp;
   host.failures = 0;
+  host.strikes = 0;
 }
 
-void Hosts::failed(const std::string& name, UnixSeconds next_probe, bool leave_alone) {
+std::uint32_t Hosts::failed(const std::string& name, std::uint32_t started, bool leave_alone) {
   Host& host = hosts_[name];
   ended(host);
-  host.failures = std::min<std::uint32_t>(host.failures + 1, 1000);
-  const bool patient = host.state == State::kUp && host.failures < kPatience && !leave_alone;
-  if (host.state != State::kFailing && !patient) {
-    host.state = State::kFailing;
-    failing_in_flight_ += host.in_flight;
+  host.strikes = std::min(host.strikes + 1, kPatience);
+  if (host.state == State::kFailing) {
+    if (started == host.failures) {
+      host.failures = std::min(host.failures + 1, kEnough);
+      return host.failures;
+    }
+    return leave_alone ? host.failures : 0;
   }
-  host.next_probe = next_probe;
+  if (host.state == State::kUp && host.strikes < kPatience && !leave_alone) {
+    return 0;
+  }
+  host.state = State::kFailing;
+  failing_in_flight_ += host.in_flight;
+  return host.failures = 1;
+}
+
+void Hosts::plan_probe(const std::string& name, UnixSeconds when) {
+  hosts_[name].next_probe = when;
 }
 
 void Hosts::bring_probe_forward(const std::string& name, UnixSeconds when) {
@@ -77,9 +92,9 @@ void Hosts::forget_probe_times() {
   }
 }
 
-std::uint32_t Hosts::failures(const std::string& name) const {
+bool Hosts::failing(const std::string& name) const {
   const auto found = hosts_.find(name);
-  return found == hosts_.end() ? 0 : found->second.failures;
+  return found != hosts_.end() && found->second.state == State::kFailing;
 }
 
 UnixSeconds Hosts::next_probe(const std::string& name) const {

@@ -22,7 +22,8 @@ class Hosts {
   enum class State { kUnproven, kUp, kFailing };
   struct Host {
     State state = State::kUnproven;
-    std::uint32_t failures = 0;  // in a row
+    std::uint32_t strikes = 0;   // in a row, up to as many as patience bears
+    std::uint32_t failures = 0;  // since it counts as failing: the first and each probe's
     std::uint32_t in_flight = 0;
     UnixSeconds next_probe = 0;  // kFailing: not before
   };
@@ -30,21 +31,26 @@ class Hosts {
   enum class Permit { kGo, kBusy, kFailing };
 
   Permit may_start(const std::string& host, UnixSeconds now) const;
-  void started(const std::string& host);
+  // What it returns is to be handed to failed(), should it come to that.
+  std::uint32_t started(const std::string& host);
   // The exchange ended without a word on the host's health: it was cancelled.
   void cancelled(const std::string& host);
   void answered(const std::string& host);
-  // `next_probe`: when to ask it again, should it count as failing from now on; `leave_alone`: it does, however well
-  // it did before, because it asked for that itself (Retry-After).
-  void failed(const std::string& host, UnixSeconds next_probe, bool leave_alone);
+  // `leave_alone`: it counts as failing from now on, however well it did before, because it asked for that itself
+  // (Retry-After). Returns its failures, by which the caller plans the next probe. 0: there is nothing to plan; the
+  // host is forgiven, or the exchange had begun before it counted as failing: eight that time out together are no
+  // reason to back off eight times.
+  std::uint32_t failed(const std::string& host, std::uint32_t started, bool leave_alone);
+  void plan_probe(const std::string& host, UnixSeconds when);
   // Somebody's response ends soon: probe no later than `when`.
   void bring_probe_forward(const std::string& host, UnixSeconds when);
   // The wall clock jumped: what was planned by it means nothing any more.
   void forget_probe_times();
 
-  std::uint32_t failures(const std::string& host) const;  // in a row
+  bool failing(const std::string& host) const;
   UnixSeconds next_probe(const std::string& host) const;
   const std::map<std::string, Host>& all() const { return hosts_; }
+  std::size_t failing_in_flight() const { return failing_in_flight_; }
 
  private:
   std::uint32_t cap(const Host& host) const;

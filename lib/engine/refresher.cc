@@ -23,9 +23,17 @@ Answer answer_for(Reason reason) {
     case Reason::kMalformedResponse:
     case Reason::kTrailingData:
       return Answer::kHostTrouble;
+    case Reason::kExpired:
+    case Reason::kTooOldWithoutNextUpdate:
+      return Answer::kEnded;
     default:
       return Answer::kRefused;
   }
+}
+
+// Half of what is left until `ends`, at least a second from now.
+UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
+  return saturating_add(now, std::max<Seconds>(saturating_sub(ends, now) / 2, 1));
 }
 
 }  // namespace
@@ -39,6 +47,7 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
       offer_timer_(environment.loop.timer([this] { offer_again(); })),
       last_wall_(environment.clock.now()),
       last_monotonic_(environment.clock.monotonic()) {
+  environment_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous holder's are gone
   load(new_configuration);
 }
 
@@ -59,12 +68,14 @@ void Refresher::load(bool new_configuration) {
 UnixSeconds Refresher::first_due(Index index, bool new_configuration, UnixSeconds now) const {
   const store::Attempt& attempt = items_[index].attempt;
   const UnixSeconds latest = due_by_validity(index, now);
-  if (attempt.next == 0 || (new_configuration && attempt.failures > 0)) {
-    return attempt.failures > 0 ? now : latest;
+  // What stands in the zone may be nonsense, or from before a jump of the clock: it may not delay beyond a bound.
+  if (attempt.failures == 0) {
+    return attempt.next == 0 ? latest : std::min(attempt.next, latest);
   }
-  // What stands in the zone may be nonsense, or from before a jump of the clock.
-  const UnixSeconds bound = latest > now ? latest : saturating_add(now, environment_.settings.retry.max);
-  return std::min(attempt.next, bound);
+  if (new_configuration || attempt.next == 0) {
+    return now;
+  }
+  return std::min(attempt.next, latest > now ? latest : saturating_add(now, environment_.settings.retry.max));
 }
 
 UnixSeconds Refresher::due_by_validity(Index index, UnixSeconds now) const {
@@ -91,20 +102,23 @@ void Refresher::replan_if_clock_jumped() {
   }
   report_.clock_jumped(jump);
   hosts_.forget_probe_times();
-  Queue idle;
-  idle.swap(queue_);
-  for (auto& [host, waiting] : waiting_) {
-    idle.merge(waiting);
+  std::set<Index> idle;
+  for (const auto& [due, index] : queue_) {
+    idle.insert(index);
   }
+  for (const auto& [host, waiting] : waiting_) {
+    for (const auto& [ends, index] : waiting) {
+      idle.insert(index);
+    }
+  }
+  queue_.clear();
   waiting_.clear();
-  for (const auto& [due, index] : idle) {
-    enqueue(index, due_by_validity(index, now));
+  for (const Index index : idle) {
+    store::Attempt& attempt = item(index).attempt;
+    attempt.next = due_by_validity(index, now);
+    environment_.zone.set_attempt(target(index).entry, attempt);
+    enqueue(index, attempt.next);
   }
-}
-
-void Refresher::enqueue(Index index, UnixSeconds due) {
-  item(index).due = due;
-  queue_.emplace(due, index);
 }
 
 // --- starting ---
@@ -114,32 +128,49 @@ void Refresher::tick() {
   pump();
 }
 
+// Everything that is due waits first, if only for a moment: so a host whose turn it is goes before those that could
+// fill every slot.
 void Refresher::pump() {
   if (lease_lost_) {
     return;
   }
   const UnixSeconds now = environment_.clock.now();
-  start_waiting(now);
-  while (in_flight_ < environment_.settings.concurrency && !queue_.empty() && queue_.begin()->first <= now) {
+  while (!queue_.empty() && queue_.begin()->first <= now) {
     const Index index = queue_.begin()->second;
     queue_.erase(queue_.begin());
-    place(index, now);
+    wait(index, now);
+  }
+  start_waiting(now);
+}
+
+// For every host that it might ask: the first that permits gets it.
+void Refresher::wait(Index index, UnixSeconds now) {
+  item(index).ends = valid_until(target(index));
+  for (const net::Url* url : target(index).responders) {
+    const std::string host = url->host_key();
+    waiting_[host].emplace(item(index).ends, index);
+    probe_in_time(host, now);
   }
 }
 
-void Refresher::place(Index index, UnixSeconds now) {
-  const Exchange::Choice choice = Exchange::choose(hosts_, target(index), {}, now);
-  if (choice.permit == Hosts::Permit::kGo) {
-    return start(index, choice.responder);
+void Refresher::stop_waiting(Index index) {
+  for (const net::Url* url : target(index).responders) {
+    const auto found = waiting_.find(url->host_key());
+    if (found == waiting_.end()) {
+      continue;  // two URLs of one host
+    }
+    found->second.erase({item(index).ends, index});
+    if (found->second.empty()) {
+      waiting_.erase(found);
+    }
   }
-  waiting_[target(index).responders[choice.responder]->host_key()].emplace(item(index).due, index);
 }
 
 void Refresher::start_waiting(UnixSeconds now) {
   // One for each host in turn, until nobody may go any more: a host with thousands of certificates does not push
   // the others aside.
   bool started = true;
-  while (started && in_flight_ < environment_.settings.concurrency) {
+  while (started && slot_free()) {
     started = false;
     std::vector<std::string> order;
     order.reserve(waiting_.size());
@@ -150,7 +181,7 @@ void Refresher::start_waiting(UnixSeconds now) {
       order.push_back(it->first);
     }
     for (const std::string& host : order) {
-      if (in_flight_ < environment_.settings.concurrency && start_one_waiting_for(host, now)) {
+      if (slot_free() && start_one_waiting_for(host, now)) {
         started = true;
         turn_ = host;
       }
@@ -159,24 +190,20 @@ void Refresher::start_waiting(UnixSeconds now) {
 }
 
 bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) {
-  if (hosts_.may_start(host, now) != Hosts::Permit::kGo) {
+  const auto found = waiting_.find(host);
+  if (found == waiting_.end() || hosts_.may_start(host, now) != Hosts::Permit::kGo) {
     return false;
   }
-  const auto found = waiting_.find(host);
-  Queue& waiting = found->second;
-  auto chosen = waiting.begin();
-  if (hosts_.failures(host) > 0) {
-    // A probe: for the one whose response ends first.
-    chosen = std::min_element(waiting.begin(), waiting.end(), [this](const auto& a, const auto& b) {
-      return valid_until(target(a.second)) < valid_until(target(b.second));
+  auto chosen = found->second.begin();  // the one whose response ends first
+  if (hosts_.failing(host)) {
+    // A probe by the one that was not tried for longest: it may be a single certificate that the host chokes on.
+    chosen = std::min_element(found->second.begin(), found->second.end(), [this](const auto& a, const auto& b) {
+      return item(a.second).attempt.at < item(b.second).attempt.at;
     });
   }
   const Index index = chosen->second;
-  waiting.erase(chosen);
-  if (waiting.empty()) {
-    waiting_.erase(found);
-  }
-  place(index, now);
+  stop_waiting(index);
+  start(index, Exchange::choose(hosts_, target(index), {}, now).responder);
   return true;
 }
 
@@ -196,120 +223,44 @@ void Refresher::start(Index index, std::size_t responder) {
 
 // --- answers ---
 
-Answer Refresher::judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why) {
-  const Admission admission = offer(index, responder, response);
-  if (admission.action != Action::kRefuse) {
-    return Answer::kAccepted;
-  }
-  *why = {admission.verdict.reason, admission.verdict.detail};
-  return answer_for(admission.verdict.reason);
-}
-
-Admission Refresher::offer(Index index, std::size_t responder, const net::FetchResponse& response) {
-  const Target& about = target(index);
-  Admission admission =
-      environment_.gate.admit(about, response.http.body, store::Source::kNetwork, environment_.clock.now());
+// Shows the response to the gate; the reason where nothing comes of it.
+std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
+  const UnixSeconds now = environment_.clock.now();
+  accepted->admission =
+      environment_.gate.admit(target(index), accepted->response.http.body, store::Source::kNetwork, now);
+  const Admission& admission = accepted->admission;
   if (admission.action == Action::kRefuse) {
-    return admission;
+    return Error{admission.verdict.reason, admission.verdict.detail};
   }
-  switch (admission.stored) {
-    case Reason::kOk:
-      succeeded(index, responder, admission, response);
-      break;
-    case Reason::kZoneBusy:
-      offers_.push_back({index, responder, response});
-      offer_timer_->arm(kOfferInterval);
-      break;
-    case Reason::kLeaseLost:
-      lease_lost_ = true;
-      break;
-    default: {
-      net::Fetch::Failure failure;
-      failure.reason = admission.stored;
-      failure.detail = "enlarge ocsp_plus_zone";
-      failed(index, responder, failure);
-    }
+  if (admission.action == Action::kKeep && valid_until(target(index)) <= now) {
+    return Error{Reason::kNotNewer, "the response held has ended, and this one is no newer"};
   }
-  return admission;
+  return std::nullopt;
 }
 
-void Refresher::offer_again() {
-  std::vector<Offer> offers;
-  offers.swap(offers_);
-  for (const Offer& again : offers) {
-    const Admission admission = offer(again.index, again.responder, again.response);
-    if (admission.action == Action::kRefuse) {
-      net::Fetch::Failure failure;  // it ended while it waited
-      failure.reason = admission.verdict.reason;
-      failure.detail = admission.verdict.detail;
-      failed(again.index, again.responder, failure);
-    }
+Answer Refresher::judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why) {
+  Accepted accepted = {responder, response, {}};
+  if (auto refused = admit(index, &accepted)) {
+    *why = std::move(*refused);
+    return answer_for(why->reason);
   }
-}
-
-void Refresher::succeeded(Index index, std::size_t responder, const Admission& admission,
-                          const net::FetchResponse& response) {
-  const UnixSeconds now = environment_.clock.now();
-  const Target& about = target(index);
-  const auto held = environment_.gate.held(about);
-  const Validity validity = {held->this_update, held->expires};
-  store::Attempt& attempt = item(index).attempt;
-  attempt.at = now;
-  attempt.succeeded_at = now;
-  attempt.failures = 0;
-  attempt.responder = static_cast<std::uint32_t>(responder);
-  attempt.reason = admission.action == Action::kKeep ? Reason::kNotNewer : admission.verdict.reason;
-  attempt.next = held->expires > now ? next_look(now, validity, about.certificate.id,
-                                                 fresh_until(response.http.head, now), environment_.settings.retry)
-                                     : saturating_add(now, environment_.settings.retry.min);
-  environment_.zone.set_attempt(about.entry, attempt);
-  environment_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
-  report_.verified(about, responder, admission, attempt.next, response.took);
-  enqueue(index, attempt.next);
-}
-
-void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Failure& error) {
-  const UnixSeconds now = environment_.clock.now();
-  const Target& about = target(index);
-  store::Attempt& attempt = item(index).attempt;
-  attempt.at = now;
-  attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
-  attempt.responder = static_cast<std::uint32_t>(responder);
-  attempt.reason = error.reason;
-
-  const Exchange::Choice choice = Exchange::choose(hosts_, about, {}, now);
-  if (choice.permit == Hosts::Permit::kFailing) {
-    attempt.next = std::max(hosts_.next_probe(about.responders[choice.responder]->host_key()), now + 1);
-  } else {
-    Failure failure;
-    failure.failures = attempt.failures;
-    failure.retry_after = error.retry_after;
-    failure.newborn =
-        error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewborn;
-    attempt.next =
-        next_try(now, failure, valid_until(about), environment_.settings.retry, environment_.random.next());
-  }
-  environment_.zone.set_attempt(about.entry, attempt);
-  environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
-  report_.failed(about, responder, error, valid_until(about), attempt.next, now);
-  enqueue(index, attempt.next);
+  item(index).accepted = std::move(accepted);
+  return Answer::kAccepted;
 }
 
 void Refresher::exchange_ended(Index index, Exchange::End end) {
   item(index).exchange.reset();
+  std::optional<Accepted> accepted;
+  accepted.swap(item(index).accepted);
   --in_flight_;
   environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
   const UnixSeconds now = environment_.clock.now();
   for (const std::string& host : end.hosts) {
     probe_in_time(host, now);
   }
-  if (end.failure.has_value()) {
-    for (const net::Url* url : target(index).responders) {
-      const UnixSeconds until = valid_until(target(index));
-      if (until > now) {
-        hosts_.bring_probe_forward(url->host_key(), now + std::max<Seconds>((until - now) / 2, 1));
-      }
-    }
+  if (accepted.has_value()) {
+    settle(index, std::move(*accepted));
+  } else if (end.failure.has_value()) {
     failed(index, end.failure->responder, end.failure->error);
   }
   pump_timer_->arm(0);
@@ -318,15 +269,114 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
 // Among those who wait for a failing host may be one whose response ends before the host's next probe.
 void Refresher::probe_in_time(const std::string& host, UnixSeconds now) {
   const auto found = waiting_.find(host);
-  if (found == waiting_.end() || hosts_.failures(host) == 0) {
+  if (found == waiting_.end() || !hosts_.failing(host)) {
     return;
   }
-  for (const auto& [due, index] : found->second) {
-    const UnixSeconds until = valid_until(target(index));
-    if (until > now) {
-      hosts_.bring_probe_forward(host, now + std::max<Seconds>((until - now) / 2, 1));
+  const auto soonest = found->second.upper_bound({now, UINT32_MAX});
+  if (soonest != found->second.end()) {
+    hosts_.bring_probe_forward(host, halfway(now, soonest->first));
+  }
+}
+
+void Refresher::settle(Index index, Accepted accepted) {
+  net::Fetch::Failure failure;
+  failure.reason = accepted.admission.stored;
+  switch (failure.reason) {
+    case Reason::kOk:
+      return succeeded(index, accepted);
+    case Reason::kZoneBusy:
+      offers_.emplace_back(index, std::move(accepted));
+      return offer_timer_->arm(kOfferInterval);
+    case Reason::kLeaseLost:
+      lease_lost_ = true;
+      return;
+    case Reason::kZoneFull:
+      failure.detail = "enlarge ocsp_plus_zone";
+      break;
+    default:
+      failure.detail = "a newer configuration has taken the entry over";
+  }
+  failed(index, accepted.responder, failure);
+}
+
+// In order, and no further than to the first that finds the zone busy still: each costs a verification.
+void Refresher::offer_again() {
+  for (bool busy = false; !busy && !lease_lost_ && !offers_.empty();) {
+    auto [index, accepted] = std::move(offers_.front());
+    offers_.pop_front();
+    const auto refused = admit(index, &accepted);
+    busy = !refused.has_value() && accepted.admission.stored == Reason::kZoneBusy;
+    if (refused.has_value()) {  // it ended while it waited
+      net::Fetch::Failure failure;
+      static_cast<Error&>(failure) = *refused;
+      failed(index, accepted.responder, failure);
+    } else {
+      settle(index, std::move(accepted));
     }
   }
+  pump_timer_->arm(0);
+}
+
+// What both outcomes leave behind.
+void Refresher::note(Index index, Reason reason, std::size_t responder, UnixSeconds now) {
+  store::Attempt& attempt = item(index).attempt;
+  attempt.at = now;
+  attempt.responder = static_cast<std::uint32_t>(responder);
+  attempt.reason = reason;
+}
+
+void Refresher::succeeded(Index index, const Accepted& accepted) {
+  const UnixSeconds now = environment_.clock.now();
+  const Target& about = target(index);
+  const Admission& admission = accepted.admission;
+  note(index, admission.action == Action::kKeep ? Reason::kNotNewer : admission.verdict.reason, accepted.responder,
+       now);
+  store::Attempt& attempt = item(index).attempt;
+  attempt.succeeded_at = now;
+  attempt.failures = 0;
+  // A registration may have taken it away again this very moment.
+  const auto held = environment_.gate.held(about);
+  const RetryBounds& bounds = environment_.settings.retry;
+  attempt.next = held.has_value() && held->expires > now
+                     ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
+                                 fresh_until(accepted.response.http.head, now), bounds)
+                     : saturating_add(now, bounds.min);
+  environment_.zone.set_attempt(about.entry, attempt);
+  environment_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
+  report_.verified(about, accepted.responder, admission, attempt.next, accepted.response.took);
+  enqueue(index, attempt.next);
+}
+
+void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Failure& error) {
+  const UnixSeconds now = environment_.clock.now();
+  const Target& about = target(index);
+  note(index, error.reason, responder, now);
+  store::Attempt& attempt = item(index).attempt;
+  attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
+  const UnixSeconds held_until = valid_until(about);
+  if (Exchange::choose(hosts_, about, {}, now).permit == Hosts::Permit::kFailing) {
+    wait(index, now);  // goes as soon as one of its hosts answers anybody
+    attempt.next = std::max(next_probe(about), saturating_add(now, 1));
+  } else {
+    Failure failure;
+    failure.failures = attempt.failures;
+    failure.retry_after = error.retry_after;
+    failure.newborn =
+        error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewborn;
+    attempt.next = next_try(now, failure, held_until, environment_.settings.retry, environment_.random.next());
+    enqueue(index, attempt.next);
+  }
+  environment_.zone.set_attempt(about.entry, attempt);
+  environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
+  report_.failed(about, responder, error, held_until, attempt.next, now);
+}
+
+UnixSeconds Refresher::next_probe(const Target& target) const {
+  UnixSeconds next = kNever;
+  for (const net::Url* url : target.responders) {
+    next = std::min(next, hosts_.next_probe(url->host_key()));
+  }
+  return next;
 }
 
 }  // namespace ocsp_plus::engine

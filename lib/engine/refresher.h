@@ -1,12 +1,15 @@
-// Keeps every certificate's response fresh: a queue ordered by due time, a bounded number of exchanges in flight, and
-// those who wait for a responder kept beside it, out of the queue.
+// Keeps every certificate's response fresh. Each stapleable certificate is in exactly one place: in the queue,
+// ordered by due time; due, and waiting for a responder that permits; in an exchange, a bounded number of them; or
+// its accepted response is waiting for the zone's lock.
 //
 // Lives in the process that holds the lease, for as long as it does. Everything it decides by the wall clock it
 // decides anew when that jumps.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -52,49 +55,57 @@ class Refresher {
   const Hosts& hosts() const { return hosts_; }
 
  private:
+  friend struct RefresherInspector;  // tests look at the places
+
   using Index = Catalog::Index;
-  using Queue = std::set<std::pair<UnixSeconds, Index>>;  // by due time
+  using Queue = std::set<std::pair<UnixSeconds, Index>>;
+  // A response that the gate has accepted.
+  struct Accepted {
+    std::size_t responder;
+    net::FetchResponse response;
+    Admission admission;
+  };
   struct Item {
     store::Attempt attempt;
     std::unique_ptr<Exchange> exchange;  // its existence is what "refreshing" means
-    UnixSeconds due = 0;                 // while it is in the queue or waits for a host
-  };
-  // An accepted response that the zone had no time for.
-  struct Offer {
-    Index index;
-    std::size_t responder;
-    net::FetchResponse response;
+    std::optional<Accepted> accepted;    // from the exchange's last word until the exchange has ended
+    UnixSeconds ends = 0;                // of the response held, as it was when it began to wait for a host
   };
 
   void load(bool new_configuration);
   UnixSeconds first_due(Index index, bool new_configuration, UnixSeconds now) const;
   UnixSeconds due_by_validity(Index index, UnixSeconds now) const;
   void replan_if_clock_jumped();
-  void enqueue(Index index, UnixSeconds due);
+  void enqueue(Index index, UnixSeconds due) { queue_.emplace(due, index); }
   void pump();
-  void place(Index index, UnixSeconds now);
+  bool slot_free() const { return in_flight_ + offers_.size() < environment_.settings.concurrency; }
+  void wait(Index index, UnixSeconds now);
+  void stop_waiting(Index index);
   void start_waiting(UnixSeconds now);
   bool start_one_waiting_for(const std::string& host, UnixSeconds now);
   void start(Index index, std::size_t responder);
+  std::optional<Error> admit(Index index, Accepted* accepted);
   Answer judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why);
   void exchange_ended(Index index, Exchange::End end);
   void probe_in_time(const std::string& host, UnixSeconds now);
-  Admission offer(Index index, std::size_t responder, const net::FetchResponse& response);
+  void settle(Index index, Accepted accepted);
   void offer_again();
-  void succeeded(Index index, std::size_t responder, const Admission& admission, const net::FetchResponse& response);
+  void succeeded(Index index, const Accepted& accepted);
   void failed(Index index, std::size_t responder, const net::Fetch::Failure& error);
+  void note(Index index, Reason reason, std::size_t responder, UnixSeconds now);
   UnixSeconds valid_until(const Target& target) const;
+  UnixSeconds next_probe(const Target& target) const;  // the earliest of its hosts
   Item& item(Index index) { return items_[index]; }
   const Target& target(Index index) const { return environment_.catalog.target(index); }
 
   Environment environment_;
   Report report_;
   Hosts hosts_;
-  std::vector<Item> items_;  // by catalog index
-  Queue queue_;
-  std::map<std::string, Queue> waiting_;  // by host key
-  std::string turn_;                      // the host whose waiting certificates went last
-  std::vector<Offer> offers_;
+  std::vector<Item> items_;                        // by catalog index
+  Queue queue_;                                    // by due time
+  std::map<std::string, Queue> waiting_;           // by key of each host it might ask, then by Item::ends
+  std::string turn_;                               // the host whose waiting certificates went last
+  std::deque<std::pair<Index, Accepted>> offers_;  // what the zone had no time for; each keeps its slot
   std::unique_ptr<Timer> pump_timer_;  // an exchange that ended makes room for the next in the loop's next turn
   std::unique_ptr<Timer> offer_timer_;
   std::size_t in_flight_ = 0;

@@ -5,7 +5,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Seconds kOldest = 7 * 86400 / 2;  // 3.5 days
+constexpr Seconds kWeek = 7 * 86400;
 constexpr Seconds kNewbornMin = 30;
 constexpr Seconds kNewbornMax = 60;
 
@@ -19,6 +19,11 @@ std::int64_t permille(const CertificateId& id) {
   return (id[0] | id[1] << 8) % 1001;
 }
 
+// A response may be valid for years; what we do about it goes by a week at the most.
+Seconds within_week(Seconds span) {
+  return std::clamp<Seconds>(span, 0, kWeek);
+}
+
 Seconds pick(Seconds from, Seconds to, std::uint64_t random) {
   return from >= to ? from : from + static_cast<Seconds>(random % static_cast<std::uint64_t>(to - from + 1));
 }
@@ -27,17 +32,17 @@ Seconds pick(Seconds from, Seconds to, std::uint64_t random) {
 
 UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
                       std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds) {
-  const Seconds span = std::max<Seconds>(saturating_sub(validity.expires, validity.this_update), 0);
-  const Seconds early = share(span, 40, 100);
-  UnixSeconds look = saturating_add(validity.this_update, early + share(share(span, 10, 100), permille(id), 1000));
-  look = std::min(look, saturating_add(validity.this_update, kOldest));
+  const Seconds span = within_week(saturating_sub(validity.expires, validity.this_update));
+  const Seconds wander = share(share(span, 10, 100), permille(id), 1000);
+  UnixSeconds look = saturating_add(validity.this_update, share(span, 40, 100) + wander);
   if (fresh_until.has_value() && *fresh_until < look) {
     look = std::max(*fresh_until, saturating_add(validity.this_update, span / 4));
   }
   if (look > now) {
-    return look;
+    // A thisUpdate far ahead of our clock, which has jumped back since, is no reason to sleep that long.
+    return std::min(look, saturating_add(now, kWeek / 2));
   }
-  const Seconds left = std::max<Seconds>(saturating_sub(validity.expires, now), 0);
+  const Seconds left = within_week(saturating_sub(validity.expires, now));
   Seconds wait = std::max(left / 8, bounds.min);
   if (fresh_until.has_value()) {
     wait = std::max(wait, saturating_sub(*fresh_until, now));

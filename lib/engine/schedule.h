@@ -20,13 +20,14 @@ struct Validity {
 };
 
 // The next look after a response was verified. It lies between 40 % and 50 % of the validity, at a point chosen by
-// the certificate id so that a fleet does not march in step, and never later than 3.5 days after thisUpdate (clients
-// distrust old responses). `fresh_until` is what HTTP caching said (RFC 9919 section 5): it may bring the look
-// forward, but not before 25 % of the validity, or a max-age of a minute on a response of a week would become
-// polling.
+// the certificate id so that a fleet does not march in step. Of a longer validity seven days count, so it is never
+// later than 3.5 days after thisUpdate (clients distrust old responses). `fresh_until` is what HTTP caching said (RFC
+// 9919 section 5): it may bring the look forward, but not before 25 % of the validity, or a max-age of a minute on a
+// response of a week would become polling.
 //
 // Where that point is past already (the responder hands out responses it has made earlier): after an eighth of what
-// is left, or when HTTP says that there is something newer if that is later, but never past half of what is left.
+// is left, or when HTTP says that there is something newer if that is later, but never past half of what is left
+// (again, of seven days at the most) and never under a second.
 UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
                       std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds);
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
@@ -31,7 +32,8 @@ struct FetchResponse {
   bool get = true;  // asked by GET or by POST
 };
 
-// Errors carry the HTTP status, address or errno in their text. kHttpStatus for anything but 200 after redirects.
+// Errors carry the HTTP status, address or errno in their text. kHttpStatus for anything but 200 after redirects;
+// kUrlScheme for https, which is not supported yet; a deadline that ends while the name is resolved is kDnsTimeout.
 // An Error from an HTTP answer may come with guidance (Retry-After): `retry_after` of the failure below.
 class Fetch {
  public:
@@ -45,8 +47,11 @@ class Fetch {
   virtual ~Fetch() = default;  // cancels: DNS, socket and timers end, the callback is not called any more
 
   // GET where scheme, host, path and encoded request together are at most 255 bytes, POST otherwise (RFC 9919
-  // section 6.1). Redirects: only to the same scheme, at most three, none twice. The callback is called once, from
-  // the loop, never before start() returns; it may destroy the Fetch.
+  // section 6.1) and where the URL has a query. Redirects: only to the same scheme, at most three, none twice; a POST
+  // stays a POST. While more addresses follow, one gets half of the time that is left, a second at least, until its
+  // first byte is here; then all of it. Of several addresses the last one's error is told, unless that is only
+  // kConnectUnreachable. The callback is called once, from the loop, never before start() returns; it may destroy the
+  // Fetch.
   // `loop`, `clock` and `resolver` must outlive the Fetch.
   static std::unique_ptr<Fetch> start(EventLoop& loop, const Clock& clock, Resolver& resolver, FetchRequest request,
                                       Callback callback);

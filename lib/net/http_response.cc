@@ -1,3 +1,8 @@
+// g++ 12 with sanitizers sees an optional of Boost's used before it is set, which it is not; also as a system header.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 #include "net/http_response.h"
 
 #include <fmt/format.h>

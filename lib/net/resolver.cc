@@ -9,154 +9,21 @@
 #include <climits>
 #include <cstddef>
 #include <map>
-#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "net/address_cache.h"
+#include "net/question.h"
 
 namespace ocsp_plus::net {
 namespace {
 
 constexpr std::uint16_t kDnsPort = 53;
 constexpr int kTries = 2;
-constexpr std::size_t kMaxAddresses = 16;
 
 // There are servers that never answer a question for AAAA. Once one family is here, the other gets so long (RFC 8305
 // section 3 calls it the resolution delay, and is in more of a hurry: there a user waits).
 constexpr Millis kOtherFamilyDelay = 500;
-
-class Question;
-
-class CaresQuery : public Resolver::Query {
- public:
-  CaresQuery(EventLoop& loop, std::uint16_t port, Resolver::Callback callback)
-      : port_(port), callback_(std::move(callback)), timer_(loop.timer([this] { deliver(); })) {}
-  ~CaresQuery() override;
-
-  void wait_for(Question& question) { question_ = &question; }
-  void forget_question() { question_ = nullptr; }
-  void answer(const Addresses& addresses);
-
- private:
-  void deliver() {
-    const Resolver::Callback callback = std::move(callback_);
-    callback(std::move(*answer_));  // may destroy this query, or the resolver
-  }
-
-  std::uint16_t port_;
-  Resolver::Callback callback_;
-  Question* question_ = nullptr;  // nullptr: answered, or the resolver is gone
-  std::optional<Addresses> answer_;
-  std::unique_ptr<Timer> timer_;
-};
-
-void CaresQuery::answer(const Addresses& addresses) {
-  answer_ = addresses;
-  if (answer_->has_value()) {
-    for (Address& address : **answer_) {
-      address.set_port(port_);
-    }
-  }
-  timer_->arm(0);
-}
-
-// One name that c-ares is asked for, once per family, and everybody who waits for it. Two questions to c-ares instead
-// of one for both families: of that, version 1.18 reports only the status of the family that came last.
-class Question {
- public:
-  Question(std::uint64_t number, int families) : id(number), outstanding(families) {}
-  Question(const Question&) = delete;
-  Question& operator=(const Question&) = delete;
-  ~Question() {
-    for (CaresQuery* asker : askers_) {
-      asker->forget_question();
-    }
-  }
-
-  void join(CaresQuery& asker) {
-    askers_.push_back(&asker);
-    asker.wait_for(*this);
-  }
-  void leave(CaresQuery& asker) { askers_.erase(std::remove(askers_.begin(), askers_.end(), &asker), askers_.end()); }
-  void take(const ares_addrinfo& answer);
-  void take_failure(Reason reason, std::string detail);
-
-  bool has_addresses() const { return !v4_.empty() || !v6_.empty(); }
-  Seconds ttl() const { return ttl_; }
-  Addresses result() const;
-  void tell(const Addresses& result) {
-    for (CaresQuery* asker : askers_) {
-      asker->answer(result);
-    }
-  }
-
-  const std::uint64_t id;
-  int outstanding;  // families c-ares has not answered yet
-  std::unique_ptr<Timer> delay;
-
- private:
-  std::vector<CaresQuery*> askers_;
-  std::vector<Address> v4_;
-  std::vector<Address> v6_;
-  Seconds ttl_ = INT_MAX;
-  Error failure_{Reason::kDnsNoAddress, ""};
-};
-
-CaresQuery::~CaresQuery() {
-  if (question_ != nullptr) {
-    question_->leave(*this);
-  }
-}
-
-void Question::take(const ares_addrinfo& answer) {
-  for (const ares_addrinfo_node* node = answer.nodes; node != nullptr; node = node->ai_next) {
-    const Address address = Address::from(node->ai_addr, 0);
-    if (address.length != 0) {
-      (address.family() == AF_INET ? v4_ : v6_).push_back(address);
-      ttl_ = std::min<Seconds>(ttl_, node->ai_ttl);
-    }
-  }
-  for (const ares_addrinfo_cname* alias = answer.cnames; alias != nullptr; alias = alias->next) {
-    ttl_ = std::min<Seconds>(ttl_, alias->ttl);
-  }
-}
-
-// Of two failures the one that leaves more hope is told, since the others are remembered: a name that has no AAAA
-// and whose A nobody could tell may well have an address.
-void Question::take_failure(Reason reason, std::string detail) {
-  const auto hope = [](Reason of) {
-    switch (of) {
-      case Reason::kDnsTimeout:
-        return 3;
-      case Reason::kDnsFailed:
-        return 2;
-      case Reason::kDnsNoAddress:
-        return 1;
-      default:
-        return 0;
-    }
-  };
-  if (failure_.detail.empty() || hope(reason) > hope(failure_.reason)) {
-    failure_ = {reason, std::move(detail)};
-  }
-}
-
-// Interleaved, so that a network without one of the families costs one attempt and not all of them.
-Addresses Question::result() const {
-  if (!has_addresses()) {
-    return tl::unexpected<Error>(failure_);
-  }
-  std::vector<Address> all;
-  for (std::size_t i = 0; i < std::max(v4_.size(), v6_.size()); ++i) {
-    for (const auto* family : {&v6_, &v4_}) {
-      if (i < family->size() && all.size() < kMaxAddresses) {
-        all.push_back((*family)[i]);
-      }
-    }
-  }
-  return all;
-}
 
 Reason reason_from(int status) {
   switch (status) {
@@ -169,6 +36,15 @@ Reason reason_from(int status) {
       return Reason::kDnsTimeout;
     default:
       return Reason::kDnsFailed;
+  }
+}
+
+void take_addresses(const ares_addrinfo& answer, Question& question) {
+  for (const ares_addrinfo_node* node = answer.nodes; node != nullptr; node = node->ai_next) {
+    question.take(Address::from(node->ai_addr, 0), node->ai_ttl);
+  }
+  for (const ares_addrinfo_cname* alias = answer.cnames; alias != nullptr; alias = alias->next) {
+    question.limit_ttl(alias->ttl);
   }
 }
 
@@ -293,7 +169,7 @@ Result<void> CaresResolver::set_servers(const std::vector<std::string>& servers)
 std::unique_ptr<Resolver::Query> CaresResolver::resolve(const std::string& host, std::uint16_t port,
                                                         Callback callback) {
   const std::string name = lower(host);
-  auto query = std::make_unique<CaresQuery>(loop_, port, std::move(callback));
+  auto query = std::make_unique<Asker>(loop_, port, std::move(callback));
   if (is_localhost(name)) {
     query->answer(loopback());
     return query;
@@ -318,6 +194,8 @@ Addresses CaresResolver::loopback() const {
   return all;
 }
 
+// Two questions to c-ares instead of one for both families: of that, version 1.18 reports only the status of the
+// family that came last.
 void CaresResolver::ask(const std::string& name, std::uint64_t question) {
   for (const int family : families_) {
     ares_addrinfo_hints hints = {};
@@ -350,7 +228,7 @@ void CaresResolver::take(const Ticket& ticket, int status, const ares_addrinfo* 
   }
   Question& question = found->second;
   if (status == ARES_SUCCESS && answer != nullptr) {
-    question.take(*answer);
+    take_addresses(*answer, question);
   } else {
     question.take_failure(reason_from(status), fmt::format("{}: {}", ticket.name, ares_strerror(status)));
   }

@@ -1,6 +1,9 @@
 // Names to addresses, by c-ares on the event loop: never blocking, and every answer comes from the loop, also where
 // c-ares calls back before its own call returns.
 //
+// Names are asked for as they stand: no search domains. "localhost" and names below it are loopback (RFC 6761 section
+// 6.3). The system's configuration is read once, by create(). When c-ares tries again is counted by its own clock.
+//
 // Belongs to one process: create it after fork.
 #pragma once
 
@@ -38,9 +41,10 @@ class Resolver {
 
   virtual ~Resolver() = default;
 
-  // Both families unless the options say otherwise, interleaved, IPv6 first as getaddrinfo would order them; at most
-  // 16 addresses. Answers are cached per name. Errors: kDnsNotFound, kDnsNoAddress, kDnsTimeout, kDnsFailed.
-  // Never calls back before it returns.
+  // Both families unless the options say otherwise, interleaved, IPv6 first; at most 16 addresses. Once one family is
+  // known, the other gets half a second. Answers are cached per name for their TTL, 5 seconds at least, so long also
+  // that there is no such name or address. Questions for a name that is being asked for already join in. Errors:
+  // kDnsNotFound, kDnsNoAddress, kDnsTimeout, kDnsFailed. Never calls back before it returns.
   virtual std::unique_ptr<Query> resolve(const std::string& host, std::uint16_t port, Callback callback) = 0;
 
   // Errors: kInvalidArgument for a server that is no address; kOutOfMemory.

@@ -17,11 +17,13 @@ struct Url {
   std::string target;      // path and query as they are sent; at least "/"
   bool ip_literal = false;
 
-  // http or https, a host of letters, digits, "-", "_" and "." or an IP literal, no user information, no control
-  // characters or spaces, at most 2048 bytes; a fragment is dropped. kUrlMalformed, or kUrlScheme for another scheme.
+  // http or https, a host of letters, digits, "-", "_" and "." or an IP literal (not "127.1" or "2130706433", which
+  // are addresses to some and names to others), no user information, printable ASCII only, percent-encodings kept as
+  // they are, at most 2048 bytes; a fragment is dropped. kUrlMalformed, or kUrlScheme for another scheme.
   static Result<Url> parse(std::string_view text);
 
-  // Resolves a Location header against this URL (absolute, "//host/…", "/path", relative path), RFC 3986 section 5.
+  // Resolves a Location header against this URL (absolute, "//host/…", "/path", relative path), RFC 3986 section 5;
+  // dot segments are removed. Errors as parse().
   Result<Url> resolve(std::string_view reference) const;
 
   std::string to_string() const;  // without a default port

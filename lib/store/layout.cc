@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ocsp_plus/defaults.h"
+
 namespace ocsp_plus::store {
 namespace {
 
@@ -9,7 +11,7 @@ constexpr std::size_t kLine = 64;             // each part begins on a cache lin
 constexpr std::size_t kBytesPerEntry = 2048;  // of the whole zone: a common response is 500 to 2000 bytes long
 constexpr std::size_t kMinArena = 4096;       // less would hold no response
 constexpr std::size_t kPage = 4096;
-constexpr std::size_t kMinDefault = 8u << 20;
+constexpr std::size_t kMinDefault = OP_MIN_ZONE_BYTES;
 constexpr std::size_t kPlannedResponse = 3072;
 
 // So that twice as many index slots are still counted in 32 bits.

@@ -94,13 +94,15 @@ Result<std::uint32_t> StapleZone::register_all(SharedLock& lock, const std::vect
   }
   entries->clear();
   entries->reserve(registrations.size());
-  // From here on nothing fails. A kill in between leaves entries of a generation that has not come into being; the
-  // next registration takes its number and finds them.
+  // From here on nothing fails in a sound zone. A kill in between leaves entries of a generation that has not come
+  // into being; the next registration takes its number and finds them.
   const std::uint32_t next = next_generation(generation());
   for (const Registration& registration : registrations) {
     EntryIndex found = index.find(registration.id);
     if (found != kNoEntry) {
       keep(*this, found, registration, next);
+    } else if (free.empty()) {
+      return fail(Reason::kInternal, "the zone changed under its lock: another process has scribbled on it");
     } else {
       found = free.back();
       free.pop_back();

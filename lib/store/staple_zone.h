@@ -64,7 +64,8 @@ class StapleZone {
   // that are not named stay until remove_stale(). An entry whose issuer key has changed loses its response (it has to
   // go through admit again). Returns the generation; `entries` gets one index per registration, in order; the same
   // certificate named twice has one entry, with the issuer key named last.
-  // kZoneBusy: the lock was taken; kZoneFull: nothing was added, the detail names how many fit.
+  // kZoneBusy: the lock was taken; kZoneFull: nothing was added, the detail names how many fit. kInternal:
+  // somebody is scribbling on the zone at this moment.
   Result<std::uint32_t> register_all(SharedLock& lock, const std::vector<Registration>& registrations,
                                      std::vector<EntryIndex>* entries);
 

@@ -25,7 +25,8 @@ std::uint32_t ZoneIndex::before(std::uint32_t slot) const noexcept {
 EntryIndex ZoneIndex::load(std::uint32_t slot, bool* ends_search) const noexcept {
   const std::uint32_t value = zone_.index_slot(slot).load(std::memory_order_acquire);
   *ends_search = value == kEmptySlot;
-  if (value == kEmptySlot || value == kTombstone || value > zone_.capacity()) {
+  // The high-water mark is raised before a slot is written.
+  if (value == kEmptySlot || value == kTombstone || value > zone_.entries_used()) {
     return kNoEntry;
   }
   const EntryIndex entry = value - 1;

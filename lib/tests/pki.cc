@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "crypto/ossl.h"
+#include "tests/pki_internal.h"
 
 namespace ocsp_plus::testing {
 namespace {
@@ -21,27 +22,6 @@ using MdContextPtr = OpenSslPtr<EVP_MD_CTX, EVP_MD_CTX_free>;
 using NamePtr = OpenSslPtr<X509_NAME, X509_NAME_free>;
 using OctetStringPtr = OpenSslPtr<ASN1_OCTET_STRING, ASN1_OCTET_STRING_free>;
 using PkeyContextPtr = OpenSslPtr<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
-
-void require(bool done, const char* what) {
-  if (!done) {
-    throw std::runtime_error(std::string("test PKI: ") + what + ": " + crypto::drain_errors());
-  }
-}
-
-template <typename T, typename Encoder>
-Bytes encode(T* object, Encoder encoder) {
-  unsigned char* out = nullptr;
-  const int size = encoder(object, &out);
-  const crypto::BytesPtr owner(out);
-  require(size > 0, "encoding");
-  return Bytes(out, out + size);
-}
-
-Bytes hash(const EVP_MD* algorithm, ByteView bytes) {
-  Bytes out(static_cast<std::size_t>(EVP_MD_get_size(algorithm)));
-  require(EVP_Digest(bytes.data(), bytes.size(), out.data(), nullptr, algorithm, nullptr) == 1, "hashing");
-  return out;
-}
 
 // --- keys --------------------------------------------------------------------------------------------------------
 
@@ -62,11 +42,11 @@ EVP_PKEY* generate_dsa() {
 EVP_PKEY* generate(KeyType type) {
   switch (type) {
     case KeyType::kP256:
-      return EVP_EC_gen("P-256");
+      return EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
     case KeyType::kP384:
-      return EVP_EC_gen("P-384");
+      return EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384");
     case KeyType::kP192:
-      return EVP_EC_gen("P-192");
+      return EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-192");
     case KeyType::kRsa512:
       return EVP_RSA_gen(512);
     case KeyType::kRsa1024:
@@ -105,13 +85,9 @@ bool is_pss(Digest digest) {
   return digest == Digest::kPssSha256 || digest == Digest::kPssSha1;
 }
 
-Bytes null() {
-  return der::tlv(V_ASN1_NULL, {});
-}
-
 // RSASSA-PSS-params, RFC 4055 section 3.1.
 Bytes pss_algorithm(const EVP_MD* digest) {
-  const Bytes hash_algorithm = der::sequence({der::oid(EVP_MD_get0_name(digest)), null()});
+  const Bytes hash_algorithm = der::sequence({der::oid(EVP_MD_get0_name(digest)), der::null()});
   const Bytes mask = der::sequence({der::oid("mgf1"), hash_algorithm});
   const Bytes salt = der::integer(Bytes{static_cast<std::uint8_t>(EVP_MD_get_size(digest))});
   return der::sequence({der::oid("rsassaPss"),
@@ -131,7 +107,7 @@ Bytes signature_algorithm(EVP_PKEY* key, Digest digest) {
   require(OBJ_find_sigid_by_algs(&nid, EVP_MD_get_type(algorithm), type) == 1, "no such signature algorithm");
   std::vector<Bytes> parts = {der::oid(OBJ_nid2sn(nid))};
   if (type == EVP_PKEY_RSA) {
-    parts.push_back(null());
+    parts.push_back(der::null());
   }
   return der::sequence(parts);
 }
@@ -215,7 +191,7 @@ void add_extensions(X509* certificate, const CertificateSpec& spec, EVP_PKEY* ke
     add_raw(certificate, {"1.3.6.1.5.5.7.1.24", false, der::sequence({der::integer(Bytes{5})})});
   }
   if (spec.ocsp_nocheck) {
-    add_raw(certificate, {"noCheck", false, null()});
+    add_raw(certificate, {"noCheck", false, der::null()});
   }
   add_names(certificate, spec);
   add_access(certificate, spec);
@@ -231,9 +207,8 @@ void set_serial(X509* certificate, const Bytes& octets) {
   require(serial != nullptr && X509_set_serialNumber(certificate, serial.get()) == 1, "setting a serial");
 }
 
-// The TBSCertificate of OpenSSL, but the outer sequence by hand, so that any algorithm and any defect is possible.
+// Signed, and read back, so that the certificate is what came over a wire.
 crypto::X509Ptr sign_certificate(X509* certificate, const CertificateSpec& spec, EVP_PKEY* signing_key) {
-  // Signing by OpenSSL first fills the inner AlgorithmIdentifier.
   const int type = EVP_PKEY_get_base_id(signing_key);
   require(!is_pss(spec.digest) && X509_sign(certificate, signing_key, digest_of(spec.digest, type)) > 0,
           "signing a certificate");
@@ -247,74 +222,19 @@ crypto::X509Ptr sign_certificate(X509* certificate, const CertificateSpec& spec,
   return read;
 }
 
-// --- responses ---------------------------------------------------------------------------------------------------
-
-Bytes time_der(const std::string& text) {
-  return der::tlv(V_ASN1_GENERALIZEDTIME, ByteView(text));
-}
-
-Bytes extensions_der(std::uint8_t tag, const std::vector<Extension>& extensions) {
-  if (extensions.empty()) {
-    return {};
-  }
-  std::vector<Bytes> parts;
-  for (const Extension& extension : extensions) {
-    parts.push_back(der::sequence({der::oid(extension.oid), extension.critical ? der::boolean(true) : Bytes(),
-                                   der::octet_string(extension.value)}));
-  }
-  return der::tlv(tag, der::sequence(parts));
-}
-
-Bytes status_der(const SingleSpec& spec) {
-  switch (spec.status) {
-    case Status::kGood:
-      return der::tlv(0x80, {});
-    case Status::kRevoked:
-      return der::tlv(0xa1, time_der(spec.revoked_at));
-    case Status::kUnknown:
-      return der::tlv(0x82, {});
-  }
-  return {};
-}
-
-Bytes single_der(const SingleSpec& spec, const Identity& leaf, const Identity& issuer) {
-  const EVP_MD* digest = EVP_get_digestbyname(spec.hash.c_str());
-  require(digest != nullptr, spec.hash.c_str());
-  const Bytes name = encode(X509_get_subject_name(issuer.get()), i2d_X509_NAME);
-  const ByteView key = crypto::view(X509_get0_pubkey_bitstr(issuer.get()));
-  const Bytes id = der::sequence(
-      {der::sequence({der::oid(spec.hash), null()}), der::octet_string(spec.name_hash.value_or(hash(digest, name))),
-       der::octet_string(spec.key_hash.value_or(hash(digest, key))),
-       der::integer(spec.serial.value_or(crypto::integer_octets(X509_get0_serialNumber(leaf.get()))))});
-  return der::sequence({id, status_der(spec), time_der(spec.this_update),
-                        spec.next_update ? der::tlv(0xa0, time_der(*spec.next_update)) : Bytes(),
-                        extensions_der(0xa1, spec.extensions)});
-}
-
-Bytes responder_id_der(const ResponseSpec& spec, const Identity& signer) {
-  if (spec.responder_id) {
-    return *spec.responder_id;
-  }
-  return spec.by_key ? der::tlv(0xa2, der::octet_string(key_sha1(signer.key)))
-                     : der::tlv(0xa1, encode(X509_get_subject_name(signer.get()), i2d_X509_NAME));
-}
-
-Bytes response_data(const ResponseSpec& spec, const Identity& leaf, const Identity& issuer, const Identity& signer) {
-  std::vector<Bytes> singles;
-  for (const SingleSpec& single : spec.singles) {
-    singles.push_back(single_der(single, leaf, issuer));
-  }
-  const Bytes version =
-      spec.version ? der::tlv(0xa0, der::integer(Bytes{static_cast<std::uint8_t>(*spec.version)})) : Bytes();
-  return der::sequence({version, responder_id_der(spec, signer), time_der(spec.produced_at), der::sequence(singles),
-                        extensions_der(0xa1, spec.extensions)});
-}
-
-Bytes bit_string(ByteView content) {
-  return der::tlv(V_ASN1_BIT_STRING, der::join({{0}, content.copy()}));
-}
-
 }  // namespace
+
+void require(bool done, const char* what) {
+  if (!done) {
+    throw std::runtime_error(std::string("test PKI: ") + what + ": " + crypto::drain_errors());
+  }
+}
+
+Bytes hash(const EVP_MD* algorithm, ByteView bytes) {
+  Bytes out(static_cast<std::size_t>(EVP_MD_get_size(algorithm)));
+  require(EVP_Digest(bytes.data(), bytes.size(), out.data(), nullptr, algorithm, nullptr) == 1, "hashing");
+  return out;
+}
 
 namespace der {
 
@@ -357,6 +277,10 @@ Bytes oid(const std::string& text) {
 
 Bytes octet_string(ByteView content) {
   return tlv(V_ASN1_OCTET_STRING, content);
+}
+
+Bytes null() {
+  return tlv(V_ASN1_NULL, {});
 }
 
 Bytes boolean(bool value) {
@@ -480,49 +404,6 @@ Identity make_responder(const Identity& ca, const std::string& name) {
   spec.ext_key_usage = "OCSPSigning";
   spec.ocsp_nocheck = true;
   return make_certificate(spec, key(KeyType::kP256, name), &ca);
-}
-
-std::string generalized_time(UnixSeconds time) {
-  std::string text;
-  for (const char byte : to_rfc3339(time)) {
-    if (byte != '-' && byte != ':' && byte != 'T') {
-      text.push_back(byte);
-    }
-  }
-  return text;
-}
-
-Bytes make_response(const ResponseSpec& spec, const Identity& leaf, const Identity& issuer, const Identity& signer) {
-  const Bytes status = der::tlv(V_ASN1_ENUMERATED, Bytes{static_cast<std::uint8_t>(spec.status)});
-  if (spec.status != 0) {
-    return der::join({der::sequence({status}), spec.trailing});
-  }
-  const Bytes data = response_data(spec, leaf, issuer, signer);
-  Signed made = sign(data, signer.key, spec.digest);
-  if (spec.break_signature) {
-    made.signature.back() ^= 0x01;
-  }
-  const bool has_certificates = spec.empty_certificates || !spec.certificates.empty();
-  const Bytes basic =
-      der::sequence({data, spec.signature_algorithm.value_or(made.algorithm), bit_string(made.signature),
-                     has_certificates ? der::tlv(0xa0, der::sequence(spec.certificates)) : Bytes()});
-  const Bytes bytes =
-      der::sequence({der::oid(spec.type), der::octet_string(der::join({basic, spec.inner_trailing}))});
-  return der::join({der::sequence({status, der::tlv(0xa0, bytes)}), spec.trailing});
-}
-
-Bytes simple_response(const Identity& leaf, const Identity& issuer, Status status, UnixSeconds this_update,
-                      UnixSeconds next_update) {
-  ResponseSpec spec;
-  spec.produced_at = generalized_time(this_update);
-  spec.singles.front().status = status;
-  spec.singles.front().this_update = generalized_time(this_update);
-  spec.singles.front().next_update = generalized_time(next_update);
-  return make_response(spec, leaf, issuer, issuer);
-}
-
-Bytes error_response(int status) {
-  return der::sequence({der::tlv(V_ASN1_ENUMERATED, Bytes{static_cast<std::uint8_t>(status)})});
 }
 
 int queued_openssl_errors() {

@@ -4,6 +4,7 @@
 // kept; all else is plain values. A helper that cannot do its work aborts the test by an exception.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +29,7 @@ Bytes integer(ByteView octets);      // content octets as they are
 Bytes oid(const std::string& text);  // dotted, or a name that OpenSSL knows
 Bytes octet_string(ByteView content);
 Bytes boolean(bool value);
+Bytes null();
 }  // namespace der
 
 // --- keys --------------------------------------------------------------------------------------------------------

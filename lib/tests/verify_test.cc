@@ -330,6 +330,16 @@ Table matching_cases() {
        }},
       {"another issuer's name", Reason::kOtherIssuer, [](Setup& s) { s.single().name_hash = Bytes(20, 1); }},
       {"another issuer's key", Reason::kOtherIssuer, [](Setup& s) { s.single().key_hash = Bytes(20, 1); }},
+      {"another issuer's name, SHA-256", Reason::kOtherIssuer,
+       [](Setup& s) {
+         s.single().hash = "SHA256";
+         s.single().name_hash = Bytes(32, 1);
+       }},
+      {"another issuer's key, SHA-256", Reason::kOtherIssuer,
+       [](Setup& s) {
+         s.single().hash = "SHA256";
+         s.single().key_hash = Bytes(32, 1);
+       }},
       {"a hash cut short", Reason::kOtherIssuer,
        [](Setup& s) {
          s.single().key_hash = key_sha1(world().ca.key);
@@ -338,7 +348,7 @@ Table matching_cases() {
       {"empty hashes", Reason::kOtherIssuer, [](Setup& s) { s.single().name_hash = s.single().key_hash = Bytes(); }},
       {"SHA-256 hashes cut to the length of SHA-1", Reason::kOtherIssuer,
        [](Setup& s) {
-         const auto& full = world().ca.issuer()->key_sha256();
+         const auto full = world().ca.issuer()->key_sha256();
          s.single().key_hash = Bytes(full.begin(), full.begin() + 20);
        }},
       {"a SHA-512 CertID", Reason::kUnsupportedHash, [](Setup& s) { s.single().hash = "SHA512"; }},
@@ -419,6 +429,7 @@ Table time_cases() {
       {"thisUpdate with an offset", Reason::kMalformedTime, malformed("20300601110000+0000")},
       {"thisUpdate without seconds", Reason::kMalformedTime, malformed("203006011100Z")},
       {"thisUpdate without Z", Reason::kMalformedTime, malformed("20300601110000")},
+      {"thisUpdate in a zone of the army", Reason::kMalformedTime, malformed("20300601110000A")},
       {"thisUpdate on the 31st of June", Reason::kMalformedTime, malformed("20300631110000Z")},
       {"thisUpdate on the 29th of February of no leap year", Reason::kMalformedTime, malformed("20300229110000Z")},
       {"thisUpdate in a leap second", Reason::kMalformedTime, malformed("20291231235960Z")},
@@ -525,6 +536,14 @@ Table signer_cases() {
          const Identity intermediate = make_intermediate(world().ca, "Intermediate");
          s.use_signer(delegate({}, KeyType::kP256, &intermediate));
          s.spec.certificates.push_back(intermediate.der());
+       }},
+      {"delegated with the issuer's key, but under another name", Reason::kSignerNotIssuedByIssuer,
+       [](Setup& s) {
+         CertificateSpec spec;
+         spec.subject = "CA by another name";
+         spec.ca = true;
+         const Identity renamed = make_certificate(spec, world().ca.key, nullptr);
+         s.use_signer(delegate({}, KeyType::kP256, &renamed));
        }},
       {"delegated by itself", Reason::kSignerNotIssuedByIssuer,
        [](Setup& s) { s.use_signer(make_certificate(responder_spec(), key(KeyType::kP256, "Responder"), nullptr)); }},

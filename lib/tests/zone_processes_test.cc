@@ -3,6 +3,7 @@
 // lock, or stopped and continued after another one has taken over. Nothing here waits for a time to pass.
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,10 +77,11 @@ Bytes make_payload(std::size_t entry, std::uint64_t sequence, TestRandom& random
   return bytes;
 }
 
-// Dies with the lock in its hands now and then: on taking it, and when all is written but it is not given back.
+// Where it is deadly, its holder dies now and then: on taking it, and when all is written but it is not given back.
 class DeadlyLock : public SharedLock {
  public:
-  DeadlyLock(Shared* shared, TestRandom* random) : lock_(&shared->lock), shared_(shared), random_(random) {}
+  DeadlyLock(Shared* shared, TestRandom* random, bool deadly)
+      : lock_(&shared->lock), shared_(shared), random_(random), deadly_(deadly) {}
   bool try_lock() override {
     const bool taken = lock_.try_lock();
     maybe_die(taken);
@@ -92,7 +94,7 @@ class DeadlyLock : public SharedLock {
 
  private:
   void maybe_die(bool holding) {
-    if (holding && random_->below(1500) == 0) {
+    if (deadly_ && holding && random_->below(1500) == 0) {
       ++shared_->lock_deaths;
       raise(SIGKILL);
     }
@@ -101,9 +103,19 @@ class DeadlyLock : public SharedLock {
   PidLock lock_;
   Shared* shared_;
   TestRandom* random_;
+  bool deadly_;
 };
 
+// Between a reader's look at the header and its copy of the bytes: now and then a writer gets its turn just there.
+void* allocate_and_dawdle(std::size_t size) {
+  if (size % 4 == 0) {
+    sched_yield();
+  }
+  return std::malloc(size);
+}
+
 int run_reader(const StapleZone& zone, Shared* shared, std::uint64_t seed) {
+  setpriority(PRIO_PROCESS, 0, 10);  // they never rest; the parent has to get its turns
   TestRandom random(seed);
   std::array<std::uint64_t, kEntries> newest{};
   while (!shared->stop) {
@@ -111,7 +123,8 @@ int run_reader(const StapleZone& zone, Shared* shared, std::uint64_t seed) {
     const CertificateId id = test_registration(entry).id;
     const bool must_be_there = shared->held[entry];
     StapleZone::Copy copy;
-    if (zone.copy(static_cast<EntryIndex>(entry), id, std::malloc, std::free, &copy) != StapleZone::Read::kCopied) {
+    if (zone.copy(static_cast<EntryIndex>(entry), id, allocate_and_dawdle, std::free, &copy) !=
+        StapleZone::Read::kCopied) {
       if (must_be_there) {
         return kVanished;
       }
@@ -135,11 +148,11 @@ int run_reader(const StapleZone& zone, Shared* shared, std::uint64_t seed) {
   return kFine;
 }
 
-int run_writer(StapleZone zone, Shared* shared, std::uint32_t generation, std::uint64_t seed) {
+int run_writer(StapleZone zone, Shared* shared, std::uint32_t generation, std::uint64_t seed, bool deadly_lock) {
   TestRandom random(seed);
   const SystemClock clock;
   PidLock lock(&shared->lock);
-  DeadlyLock deadly(shared, &random);
+  DeadlyLock deadly(shared, &random, deadly_lock);
   const auto epoch = acquire_lease(zone, lock, {getpid(), 0, generation}, clock, process_alive);
   if (!epoch) {
     return kNoLease;
@@ -259,10 +272,10 @@ struct Stage {
     REQUIRE(zone.register_all(lock, test_registrations(kEntries), &entries));
     REQUIRE(entries == std::vector<EntryIndex>{0, 1, 2, 3});
   }
-  pid_t start_writer() {
+  pid_t start_writer(bool deadly) {
     const std::uint64_t own_seed = ++seed;
     const std::uint32_t own_generation = generation;
-    return family.start([=] { return run_writer(zone, shared, own_generation, own_seed); });
+    return family.start([=] { return run_writer(zone, shared, own_generation, own_seed, deadly); });
   }
   // The index, the entries and the arena: what the lease protects.
   Bytes snapshot() const { return Bytes(memory.data() + zone.geometry().index, memory.data() + memory.size()); }
@@ -272,7 +285,7 @@ struct Stage {
 // Returns the newer one, going on as well, or 0 if it has died meanwhile.
 pid_t overtake(Stage& stage, pid_t old_writer) {
   ++stage.generation;
-  const pid_t writer = stage.start_writer();
+  const pid_t writer = stage.start_writer(false);
   if (!stage.family.progress(writer, 20) || !stage.family.stop_outside_lock(writer)) {
     kill(old_writer, SIGCONT);
     const int status = stage.family.reap(old_writer);
@@ -300,19 +313,22 @@ TEST_CASE("processes: readers see whole responses whatever happens to the writer
   const Millis end = clock.monotonic() + kTestLasts;
   int kills = 0;
   int overtaken = 0;
-  pid_t writer = stage.start_writer();
-  while (clock.monotonic() < end) {
+  const auto start_any = [&] { return stage.start_writer(random.below(2) == 0); };
+  pid_t writer = start_any();
+  // On a slow machine a little longer, until each kind of mishap has happened.
+  const auto enough = [&] { return kills > 3 && overtaken > 3 && stage.shared->lock_deaths > 0; };
+  while (clock.monotonic() < end || (!enough() && clock.monotonic() < end + kDeadline)) {
     if (writer == 0 || !stage.family.progress(writer, 1 + random.below(200))) {
       ++kills;
-      writer = stage.start_writer();
+      writer = start_any();
     } else if (random.below(2) == 0) {
       kill(writer, SIGKILL);
       stage.family.reap(writer);
       ++kills;
-      writer = stage.start_writer();
+      writer = start_any();
     } else if (stage.family.stop_outside_lock(writer)) {
       writer = overtake(stage, writer);
-      ++overtaken;
+      overtaken += writer != 0 ? 1 : 0;
     } else {
       writer = 0;
     }
@@ -326,9 +342,7 @@ TEST_CASE("processes: readers see whole responses whatever happens to the writer
   INFO(kills << " kills, " << overtaken << " overtaken, " << stage.shared->lock_deaths << " died with the lock, "
              << stage.shared->published << " published, " << stage.shared->full << " refused, "
              << stage.shared->copies << " copied");
-  CHECK(kills > 3);
-  CHECK(overtaken > 3);
-  CHECK(stage.shared->lock_deaths > 0);
+  CHECK(enough());
   CHECK(stage.shared->published > 500);
   CHECK(stage.shared->copies > 500);
   CHECK(stage.shared->full < stage.shared->published);

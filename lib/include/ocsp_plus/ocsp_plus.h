@@ -61,6 +61,7 @@ typedef struct {
     int64_t          retry_min_s;
     int64_t          retry_max_s;
     size_t           max_response; /* bytes */
+    op_str_t         cache; /* path of the cache folder; empty: none */
 } op_settings_t;
 
 OP_API void op_settings_defaults(op_settings_t *settings);
@@ -71,6 +72,13 @@ OP_API op_status_t op_config_set(op_config_t *config, const op_settings_t *setti
 /* Whether a responder URL can be used at all; OP_ERROR says why not. */
 OP_API op_status_t op_url_check(op_str_t url, op_error_t *error);
 
+/* Which handshakes the server refuses for want of a staple. */
+typedef enum {
+    OP_REQUIRE_OFF = 0,
+    OP_REQUIRE_MUST_STAPLE = 1, /* those of certificates with the TLS feature extension */
+    OP_REQUIRE_ON = 2
+} op_require_t;
+
 typedef struct {
     size_t                  size;
     struct x509_st         *leaf;
@@ -78,6 +86,9 @@ typedef struct {
     size_t                  nissuers;
     const op_str_t         *responders; /* none: those of the certificate itself */
     size_t                  nresponders;
+    const op_str_t         *files; /* paths of responses made elsewhere, DER or PEM */
+    size_t                  nfiles;
+    op_require_t            require;
 } op_mention_t;
 
 typedef struct {
@@ -86,7 +97,9 @@ typedef struct {
     int         differs; /* and named other responders; they are joined */
     int         has_issuer;
     int         has_responder;
+    int         has_file;
     int         must_staple; /* RFC 7633 */
+    int         required; /* this server refuses handshakes without a staple */
     const char *label; /* terminated, safe to print; lives as long as the config */
     char        ignored[256]; /* the first AIA URL that cannot be used, and why; empty: none */
 } op_added_t;
@@ -111,6 +124,7 @@ typedef struct {
 /*
  * Adopts the zone that an earlier configuration left at `base`, or writes a new one, and registers the configuration's
  * certificates in it. `old_base` (may be NULL): a zone of another size that this one replaces; its responses are copied.
+ * `fresh`: the memory comes straight from the kernel, so it is zero already and its pages need not be touched.
  * In the master, before fork; the memory must outlive `config` and all its workers.
  */
 typedef struct {
@@ -119,9 +133,10 @@ typedef struct {
     uint32_t  generation;
 } op_zone_opened_t;
 
-OP_API op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, const void *old_base,
-                                       size_t old_size, const op_lock_ops_t *lock, int64_t now_s,
-                                       int64_t monotonic_ms, op_zone_opened_t *opened, op_error_t *error);
+OP_API op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, int fresh,
+                                       const void *old_base, size_t old_size, const op_lock_ops_t *lock,
+                                       int64_t now_s, int64_t monotonic_ms, op_zone_opened_t *opened,
+                                       op_error_t *error);
 
 /* --- the handshake ------------------------------------------------------------------------------------------- */
 
@@ -147,11 +162,31 @@ OP_API op_staple_status_t op_staple(const op_config_t *config, uint32_t index, i
 /* What a handshake that asked for a status came to. */
 typedef enum {
     OP_HANDSHAKE_STAPLED = 0,
-    OP_HANDSHAKE_MISSING = 1
+    OP_HANDSHAKE_MISSING = 1,
+    OP_HANDSHAKE_REFUSED = 2 /* missing, and refused for it */
 } op_handshake_t;
 
 /* Atomic; `worker` is nginx's worker number. */
 OP_API void op_count_handshake(const op_config_t *config, uint32_t worker, uint32_t index, op_handshake_t what);
+
+/* --- the start helper ---------------------------------------------------------------------------------------- */
+
+/* What a helper process needs of its host: the log, by level and line. */
+typedef struct {
+    size_t    size;
+    void     *ctx;
+    int     (*log_enabled)(void *ctx, int level);
+    void    (*log_write)(void *ctx, int level, const char *line, size_t len);
+} op_log_ops_t;
+
+/*
+ * Fills the zone before the workers begin: from the cache folder and the files, then from the responders, for up to
+ * `wait_ms` and for as long as something is missing that may still come. Runs its own event loop and returns when it
+ * is done. To be called in a process of its own, forked after op_config_open_zone(), unprivileged, that ends
+ * afterwards: whoever forked it may kill it at any instruction.
+ */
+OP_API op_status_t op_start(op_config_t *config, const op_log_ops_t *log, const op_lock_ops_t *lock, int32_t pid,
+                            int64_t wait_ms, op_error_t *error);
 
 /* --- the worker ---------------------------------------------------------------------------------------------- */
 

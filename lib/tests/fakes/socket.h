@@ -46,7 +46,7 @@ inline Socket bound_socket(int type, const net::Address& address) {
 
 inline Socket listening_socket(const net::Address& address) {
   Socket socket = bound_socket(SOCK_STREAM, address);
-  if (::listen(socket.get(), 16) != 0) {
+  if (::listen(socket.get(), 256) != 0) {
     throw std::system_error(errno, std::generic_category(), "listen on " + address.to_string());
   }
   return socket;

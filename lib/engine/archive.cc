@@ -1,0 +1,110 @@
+#include "engine/archive.h"
+
+#include <algorithm>
+
+namespace ocsp_plus::engine {
+namespace {
+
+constexpr std::size_t kBudget = 8;              // files written in one turn of the loop
+constexpr std::size_t kLastBudget = 1000;       // and when the process leaves
+constexpr Millis kRetry = 30000;                // after the folder failed
+constexpr Seconds kUnwanted = 90 * 86400;       // longer than any response lives
+constexpr std::size_t kSweepBudget = 16;        // files removed at a call
+
+}  // namespace
+
+Archive::Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone,
+                 const Settings& settings)
+    : clock_(clock),
+      report_(log),
+      zone_(zone),
+      settings_(settings),
+      timer_(loop.timer([this] { keep(kBudget); })) {}
+
+Archive::~Archive() {
+  if (!failing_) {
+    keep(kLastBudget);
+  }
+}
+
+bool Archive::open() {
+  if (settings_.cache.empty()) {
+    return false;
+  }
+  if (disk_.has_value()) {
+    return true;
+  }
+  if (failing_ && clock_.monotonic() < retry_at_) {
+    return false;
+  }
+  auto disk = store::DiskStore::open(settings_.cache, settings_.max_response);
+  if (!disk) {
+    failed(disk.error());
+    return false;
+  }
+  disk_.emplace(std::move(*disk));
+  return true;
+}
+
+std::optional<Bytes> Archive::load(const Target& target) {
+  if (!open()) {
+    return std::nullopt;
+  }
+  auto bytes = disk_->load(target.certificate.id);
+  if (!bytes) {
+    report_.cached_ignored(target, bytes.error());
+    return std::nullopt;
+  }
+  if (bytes->empty()) {
+    return std::nullopt;
+  }
+  disk_->touch(target.certificate.id);
+  return std::move(*bytes);
+}
+
+void Archive::published(const Target& target) {
+  if (settings_.cache.empty()) {
+    return;
+  }
+  if (std::find(pending_.begin(), pending_.end(), &target) == pending_.end()) {
+    pending_.push_back(&target);
+  }
+  timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
+}
+
+void Archive::keep(std::size_t budget) {
+  for (; budget > 0 && !pending_.empty() && open(); --budget) {
+    const Target& target = *pending_.front();
+    const auto response = zone_.read(target.entry, target.certificate.id);
+    if (response.has_value()) {
+      if (auto saved = disk_->save(target.certificate.id, *response); !saved) {
+        failed(saved.error());
+        break;
+      }
+      if (failing_) {
+        failing_ = false;
+        report_.cache_works();
+      }
+    }
+    pending_.pop_front();
+  }
+  if (!pending_.empty()) {
+    timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 1) : 0);
+  }
+}
+
+void Archive::failed(const Error& error) {
+  retry_at_ = clock_.monotonic() + kRetry;
+  if (!failing_) {
+    failing_ = true;
+    report_.cache_fails(error, kRetry / 1000);
+  }
+}
+
+void Archive::sweep() {
+  if (open()) {
+    disk_->remove_older_than(kUnwanted, clock_.now(), kSweepBudget);
+  }
+}
+
+}  // namespace ocsp_plus::engine

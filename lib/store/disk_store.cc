@@ -1,0 +1,373 @@
+#include "store/disk_store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace ocsp_plus::store {
+namespace {
+
+constexpr std::size_t kIdDigits = 2 * sizeof(CertificateId);
+constexpr std::string_view kResponseEnd = ".der";
+constexpr std::string_view kTemporaryEnd = ".tmp";
+constexpr int kTemporaryTries = 64;
+
+std::string errno_text(int error) {
+  return std::generic_category().message(error);
+}
+
+// nginx installs its signal handlers without SA_RESTART.
+template <typename Call>
+auto uninterrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) {
+    result = call();
+  }
+  return result;
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) {
+      ::close(fd_);
+    }
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int get() const { return fd_; }
+  bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
+  void release() { fd_ = -1; }
+
+ private:
+  int fd_;
+};
+
+// A file that is gone again unless it was renamed. The functions leave errno as the system call set it.
+class TemporaryFile {
+ public:
+  TemporaryFile(int folder, std::string name, int fd) : folder_(folder), name_(std::move(name)), file_(fd) {}
+  ~TemporaryFile() {
+    if (!renamed_) {
+      unlinkat(folder_, name_.c_str(), 0);
+    }
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  bool write(ByteView bytes) {
+    std::size_t written = 0;
+    while (written < bytes.size()) {
+      const ssize_t size =
+          uninterrupted([&] { return ::write(file_.get(), bytes.data() + written, bytes.size() - written); });
+      if (size <= 0) {
+        errno = size == 0 ? EIO : errno;
+        return false;
+      }
+      written += static_cast<std::size_t>(size);
+    }
+    return true;
+  }
+
+  // Some file systems tell only now that there was no room.
+  bool close() { return file_.close(); }
+
+  bool rename(const std::string& name) {
+    renamed_ = renameat(folder_, name_.c_str(), folder_, name.c_str()) == 0;
+    return renamed_;
+  }
+
+ private:
+  int folder_;
+  std::string name_;
+  Descriptor file_;
+  bool renamed_ = false;
+};
+
+std::string strip_slashes(std::string path) {
+  // With a slash at the end the system would follow a symbolic link despite O_NOFOLLOW.
+  while (path.size() > 1 && path.back() == '/') {
+    path.pop_back();
+  }
+  return path;
+}
+
+std::string why_not_opened(const std::string& path, int error) {
+  struct stat found = {};
+  if (error == ENOENT) {
+    return fmt::format("{} does not exist; create it as a folder of uid {} with mode 0700", path, geteuid());
+  }
+  // What is asked here serves the message only; the refusal stands.
+  if (lstat(path.c_str(), &found) == 0 && S_ISLNK(found.st_mode)) {
+    return fmt::format("{} is a symbolic link; name the folder itself", path);
+  }
+  if (error == ENOTDIR) {
+    return fmt::format("{} is not a folder; name one, or remove what is in its place", path);
+  }
+  if (error == EACCES) {
+    return fmt::format("{} cannot be opened by uid {}: {}; make it a folder of this user with mode 0700", path,
+                       geteuid(), errno_text(error));
+  }
+  return fmt::format("{} cannot be opened: {}", path, errno_text(error));
+}
+
+// Where others can replace our files, admit still lets nothing false through, but they decide what we keep.
+Result<void> check_folder(const std::string& path, const struct stat& found) {
+  if (found.st_uid != geteuid()) {
+    return fail(
+        Reason::kUnreadable,
+        fmt::format("{} belongs to uid {} and we run as uid {}; chown it to this user, or name another folder", path,
+                    found.st_uid, geteuid()));
+  }
+  if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (found.st_mode & S_ISVTX) == 0) {
+    return fail(Reason::kUnreadable,
+                fmt::format("{} is writable by others (mode {:04o}); chmod 0700 it", path, found.st_mode & 07777));
+  }
+  return {};
+}
+
+// Why this is nothing to read; empty where it is.
+std::string objection(const struct stat& found, std::size_t max_size) {
+  if (!S_ISREG(found.st_mode)) {
+    return "it is not a regular file";
+  }
+  // 0 is a file that another process has just replaced.
+  if (found.st_nlink > 1) {
+    return "it is a hard link to a file that has another name as well";
+  }
+  if (found.st_size <= 0) {
+    return "it is empty";
+  }
+  if (static_cast<std::uintmax_t>(found.st_size) > max_size) {
+    return fmt::format("its {} bytes are more than the {} allowed", found.st_size, max_size);
+  }
+  return {};
+}
+
+// Reads until the end or until `bytes` is full, and makes it as long as what was read. Leaves errno where it fails.
+bool read_up_to(int fd, Bytes* bytes) {
+  std::size_t size = 0;
+  while (size < bytes->size()) {
+    const ssize_t more = uninterrupted([&] { return read(fd, bytes->data() + size, bytes->size() - size); });
+    if (more < 0) {
+      return false;
+    }
+    if (more == 0) {
+      break;
+    }
+    size += static_cast<std::size_t>(more);
+  }
+  bytes->resize(size);
+  return true;
+}
+
+std::string remedy(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; make room on this disk";
+    case EROFS:
+      return "; mount it writable";
+    case EACCES:
+    case EPERM:
+      return fmt::format("; uid {} must be able to write to this folder", geteuid());
+    case EISDIR:
+      return "; remove the folder of this name";
+    default:
+      return {};
+  }
+}
+
+bool skip_id(std::string_view* name) {
+  const bool is_id = name->size() >= kIdDigits && std::all_of(name->begin(), name->begin() + kIdDigits, [](char c) {
+                       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+                     });
+  name->remove_prefix(is_id ? kIdDigits : 0);
+  return is_id;
+}
+
+// A dot and decimal digits.
+bool skip_number(std::string_view* name) {
+  if (name->empty() || name->front() != '.') {
+    return false;
+  }
+  const std::size_t end = std::min(name->find_first_not_of("0123456789", 1), name->size());
+  name->remove_prefix(end);
+  return end > 1;
+}
+
+bool is_response_name(std::string_view name) {
+  return skip_id(&name) && name == kResponseEnd;
+}
+
+bool is_temporary_name(std::string_view name) {
+  if (name.empty() || name.front() != '.') {
+    return false;
+  }
+  name.remove_prefix(1);
+  return skip_id(&name) && skip_number(&name) && skip_number(&name) && name == kTemporaryEnd;
+}
+
+// Another instance may save this file between the look and the removal; it then fetches once more at its next start.
+bool remove_if_older(int folder, const char* name, UnixSeconds time) {
+  struct stat found = {};
+  return fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && found.st_mtim.tv_sec < time &&
+         unlinkat(folder, name, 0) == 0;
+}
+
+}  // namespace
+
+DiskStore::DiskStore(std::string path, Folder folder, std::size_t max_file_size)
+    : path_(std::move(path)), folder_(std::move(folder)), max_file_size_(max_file_size) {}
+
+Result<DiskStore::Folder> DiskStore::open_folder(const std::string& path) {
+  Descriptor fd(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
+  struct stat found = {};
+  if (fd.get() < 0 || fstat(fd.get(), &found) != 0) {
+    return fail(Reason::kUnreadable, why_not_opened(path, errno));
+  }
+  if (auto fine = check_folder(path, found); !fine) {
+    return tl::unexpected<Error>(std::move(fine.error()));
+  }
+  Folder folder(fdopendir(fd.get()));
+  if (folder == nullptr) {
+    return fail(Reason::kUnreadable, why_not_opened(path, errno));
+  }
+  fd.release();
+  return folder;
+}
+
+Result<DiskStore> DiskStore::open(const std::string& path, std::size_t max_file_size) {
+  std::string stripped = strip_slashes(path);
+  auto folder = open_folder(stripped);
+  if (!folder) {
+    return tl::unexpected<Error>(std::move(folder.error()));
+  }
+  return DiskStore(std::move(stripped), std::move(*folder), max_file_size);
+}
+
+std::string DiskStore::file_name(const CertificateId& id) {
+  return to_hex(id).append(kResponseEnd);
+}
+
+Result<Bytes> DiskStore::load(const CertificateId& id) const {
+  const std::string name = file_name(id);
+  const auto refuse = [&](const std::string& why) {
+    return fail(Reason::kUnreadable, fmt::format("{}/{} is ignored: {}", path_, name, why));
+  };
+  // O_NONBLOCK: a FIFO must not hold us. O_NOCTTY: nor must a terminal become ours.
+  constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  const Descriptor file(uninterrupted([&] { return openat(folder_fd(), name.c_str(), kFlags); }));
+  struct stat found = {};
+  if (file.get() < 0 || fstat(file.get(), &found) != 0) {
+    const int error = errno;
+    if (error == ENOENT) {
+      return Bytes();
+    }
+    return refuse(error == ELOOP ? "it is a symbolic link" : errno_text(error));
+  }
+  if (const std::string why = objection(found, max_file_size_); !why.empty()) {
+    return refuse(why);
+  }
+  const auto size = static_cast<std::size_t>(found.st_size);
+  Bytes bytes(size + 1);  // one more, to see that it ends there
+  if (!read_up_to(file.get(), &bytes)) {
+    return refuse(errno_text(errno));
+  }
+  if (bytes.size() != size) {
+    return refuse("it changes while it is read");
+  }
+  return bytes;
+}
+
+// A new file for writing, under a name that no other has; the negative errno where there is none.
+int DiskStore::create_temporary(const CertificateId& id, std::string* name) {
+  const std::string hex = to_hex(id);
+  // A killed process of the same number may have left a file of this name, and in another container there may be a
+  // living one of the same number.
+  for (int tries = 0; tries < kTemporaryTries; ++tries) {
+    *name = fmt::format(".{}.{}.{}{}", hex, getpid(), next_temporary_++, kTemporaryEnd);
+    const int fd = uninterrupted([&] {
+      return openat(folder_fd(), name->c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    });
+    if (fd >= 0) {
+      return fd;
+    }
+    if (errno != EEXIST) {
+      return -errno;
+    }
+  }
+  return -EEXIST;
+}
+
+// After somebody has removed the folder and perhaps made it anew.
+Result<void> DiskStore::reopen() {
+  auto folder = open_folder(path_);
+  if (!folder) {
+    return tl::unexpected<Error>(std::move(folder.error()));
+  }
+  folder_ = std::move(*folder);
+  return {};
+}
+
+Result<void> DiskStore::save(const CertificateId& id, ByteView response) {
+  const std::string name = file_name(id);
+  if (response.empty() || response.size() > max_file_size_) {
+    return fail(Reason::kInvalidArgument,
+                fmt::format("{}/{}: {} bytes are no response to keep", path_, name, response.size()));
+  }
+  std::string temporary;
+  int fd = create_temporary(id, &temporary);
+  if (fd == -ENOENT) {
+    if (auto done = reopen(); !done) {
+      return done;
+    }
+    fd = create_temporary(id, &temporary);
+  }
+  const auto refuse = [&](int error) {
+    return fail(Reason::kUnreadable,
+                fmt::format("{}/{} cannot be written: {}{}", path_, name, errno_text(error), remedy(error)));
+  };
+  if (fd < 0) {
+    return refuse(-fd);
+  }
+  TemporaryFile file(folder_fd(), std::move(temporary), fd);
+  if (!file.write(response) || !file.close() || !file.rename(name)) {
+    return refuse(errno);
+  }
+  return {};
+}
+
+std::size_t DiskStore::remove_older_than(Seconds age, UnixSeconds now, std::size_t budget) {
+  const UnixSeconds time = saturating_sub(now, age);
+  std::size_t removed = 0;
+  for (std::size_t looks = 0; removed < budget && looks / kLooksPerRemoval < budget; ++looks) {
+    const dirent* entry = readdir(folder_.get());
+    if (entry == nullptr) {
+      rewinddir(folder_.get());
+      break;
+    }
+    const bool ours = is_response_name(entry->d_name) || is_temporary_name(entry->d_name);
+    removed += ours && remove_if_older(folder_fd(), entry->d_name, time) ? 1 : 0;
+  }
+  return removed;
+}
+
+void DiskStore::touch(const CertificateId& id) const {
+  timespec times[2] = {};
+  times[0].tv_nsec = UTIME_OMIT;
+  times[1].tv_nsec = UTIME_NOW;
+  utimensat(folder_fd(), file_name(id).c_str(), times, AT_SYMLINK_NOFOLLOW);
+}
+
+}  // namespace ocsp_plus::store

@@ -1,0 +1,86 @@
+// Responses that outlive nginx: a folder with one raw DER file a certificate, named by the certificate id, readable
+// by `openssl ocsp -respin`. Nothing but the response is kept; everything else is recomputed from it by the gate.
+//
+// Trust: a folder that others may have written to. Names are ours; files are opened relative to the folder's own
+// descriptor, never through a symbolic link, and only regular files of bounded size are read. What comes out is
+// unverified bytes. Writers write to a temporary name and rename, without fsync: a torn file is refused by the gate
+// and replaced by the next fetch. Any number of processes, and of instances of nginx that run as the same user, may
+// share a folder, each with a DiskStore of its own that it opened after its fork.
+//
+// Every call blocks for as long as the disk takes: a few small system calls each.
+#pragma once
+
+#include <dirent.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/time.h"
+
+namespace ocsp_plus::store {
+
+// Owns one descriptor, that of the folder. A moved-from store may only be destroyed or assigned to.
+class DiskStore {
+ public:
+  // Opens an existing folder; symbolic links are followed above it, not at its own name. kUnreadable with the path
+  // and what to do: it does not exist, is no folder, is a symbolic link, belongs to another user than the effective
+  // one, is writable by group or others without being sticky, cannot be read.
+  // A folder that can be read but not written to (a disk that went read-only) is opened: what it keeps is worth most
+  // just then. Whether it can be written to is told by save().
+  static Result<DiskStore> open(const std::string& path, std::size_t max_file_size);
+
+  // The bytes kept for a certificate, never more than max_file_size; an empty value where there are none.
+  // kUnreadable: there is something, but it is no regular file, has a second name (a hard link: it may be anybody's),
+  // is empty or too large, or reading failed; the detail names the file and the cause. Never blocks on what others
+  // have planted and never follows a link.
+  Result<Bytes> load(const CertificateId& id) const;
+
+  // Replaces what is kept for a certificate, whatever kind of file it is, in one step: who loads meanwhile gets the
+  // old or the new response. kUnreadable with the errno text and the remedy (disk full, read-only, no permission, a
+  // folder under the file's name); what was kept is untouched then and no temporary file stays behind. If the folder
+  // itself was removed it is opened anew, with the checks and errors of open(). kInvalidArgument: `response` is empty
+  // or larger than max_file_size.
+  Result<void> save(const CertificateId& id, ByteView response);
+
+  // Removes up to `budget` files that are older than `age` by their modification time and whose name is one of ours
+  // (a response, or a temporary file that a killed process left), and goes on where it stopped at the next call; at
+  // the end of the folder it begins again with the next call. Looks at no more than kLooksPerRemoval * `budget`
+  // names, so a call in a huge folder is as cheap as in a small one. Files of other names and folders are never
+  // touched. How many were removed; a file that cannot be removed is passed over.
+  // touch() what is still wanted first: a wall clock that jumped forwards makes everything old.
+  std::size_t remove_older_than(Seconds age, UnixSeconds now, std::size_t budget);
+
+  // Marks a certificate's file as still wanted, as of the system's wall clock, so that remove_older_than() of any
+  // instance spares it. Failures are of no consequence and not told.
+  void touch(const CertificateId& id) const;
+
+  const std::string& path() const { return path_; }  // without trailing slashes
+
+  // "<64 hex digits>.der"
+  static std::string file_name(const CertificateId& id);
+
+  static constexpr std::size_t kLooksPerRemoval = 16;
+
+ private:
+  struct FolderCloser {
+    void operator()(DIR* folder) const { closedir(folder); }
+  };
+  using Folder = std::unique_ptr<DIR, FolderCloser>;
+
+  DiskStore(std::string path, Folder folder, std::size_t max_file_size);
+  static Result<Folder> open_folder(const std::string& path);
+  Result<void> reopen();
+  int folder_fd() const { return dirfd(folder_.get()); }
+  int create_temporary(const CertificateId& id, std::string* name);
+
+  std::string path_;
+  Folder folder_;  // its read position is where remove_older_than() stopped
+  std::size_t max_file_size_ = 0;
+  std::uint64_t next_temporary_ = 0;  // the last part of its name
+};
+
+}  // namespace ocsp_plus::store

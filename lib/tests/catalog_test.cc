@@ -1,0 +1,135 @@
+#include "engine/catalog.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/pki.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using namespace testing;
+
+Mention mention_of(const Identity& leaf, const Identity* issuer, std::vector<std::string_view> responders = {}) {
+  Mention mention;
+  mention.leaf = leaf.get();
+  if (issuer != nullptr) {
+    mention.issuers = {issuer->get()};
+  }
+  mention.responders = std::move(responders);
+  return mention;
+}
+
+Identity leaf_with_urls(const Identity& ca, std::vector<std::string> urls) {
+  CertificateSpec spec;
+  spec.subject = "with urls";
+  spec.ocsp_urls = std::move(urls);
+  return make_certificate(spec, key(KeyType::kP256, "with urls"), &ca);
+}
+
+std::vector<std::string> urls_of(const Target& target) {
+  std::vector<std::string> urls;
+  for (const net::Url* url : target.responders) {
+    urls.push_back(url->to_string());
+  }
+  return urls;
+}
+
+using Urls = std::vector<std::string>;
+
+struct Fixture {
+  Identity ca = make_ca("Catalog CA");
+  Identity leaf = make_leaf(ca, "www.example", "http://ocsp.example/");
+  Catalog catalog;
+};
+
+TEST_CASE("catalog: a certificate named twice has one entry", "[catalog]") {
+  Fixture f;
+  const auto first = f.catalog.add(mention_of(f.leaf, &f.ca));
+  REQUIRE(first);
+  CHECK_FALSE(first->known);
+  const auto again = f.catalog.add(mention_of(f.leaf, &f.ca));
+  REQUIRE(again);
+  CHECK(again->known);
+  CHECK_FALSE(again->differs);
+  CHECK(again->index == first->index);
+
+  const Identity other = make_leaf(f.ca, "other.example", "http://ocsp.example/", {0x2b});
+  const auto second = f.catalog.add(mention_of(other, &f.ca));
+  REQUIRE(second);
+  CHECK_FALSE(second->known);
+  REQUIRE(f.catalog.targets().size() == 2);
+  const Target& a = f.catalog.target(0);
+  const Target& b = f.catalog.target(1);
+  CHECK(a.stapleable());
+  CHECK(a.issuer == b.issuer);          // interned
+  CHECK(a.responders == b.responders);  // likewise
+  CHECK(a.certificate.label() == "www.example");
+  CHECK(a.entry == store::kNoEntry);
+}
+
+TEST_CASE("catalog: responders of the configuration replace the certificate's own", "[catalog]") {
+  Fixture f;
+  REQUIRE(f.catalog.add(mention_of(f.leaf, &f.ca, {"http://a.example/x", "http://b.example", "http://a.example/x"})));
+  CHECK(urls_of(f.catalog.target(0)) == Urls{"http://a.example/x", "http://b.example/"});
+}
+
+TEST_CASE("catalog: two servers that name other responders", "[catalog]") {
+  Fixture f;
+  REQUIRE(f.catalog.add(mention_of(f.leaf, &f.ca)));
+  const auto more = f.catalog.add(mention_of(f.leaf, &f.ca, {"http://b.example/", "http://ocsp.example/"}));
+  REQUIRE(more);
+  CHECK(more->known);
+  CHECK(more->differs);
+  CHECK(urls_of(f.catalog.target(0)) == Urls{"http://ocsp.example/", "http://b.example/"});
+  CHECK_FALSE(f.catalog.add(mention_of(f.leaf, &f.ca, {"http://b.example/"}))->differs);
+}
+
+TEST_CASE("catalog: the certificate's own URLs, and those that cannot be used", "[catalog]") {
+  struct Case {
+    const char* name;
+    Urls own, used;
+    std::size_t ignored;
+  };
+  const Identity ca = make_ca("Catalog CA");
+  for (const Case& c : {
+           Case{"none", {}, {}, 0},
+           Case{"two", {"http://a.example/", "http://b.example/"}, {"http://a.example/", "http://b.example/"}, 0},
+           Case{"twice the same", {"http://a.example/", "http://a.example/"}, {"http://a.example/"}, 0},
+           Case{"LDAP beside HTTP", {"ldap://a.example/", "http://b.example/"}, {"http://b.example/"}, 1},
+           Case{"nothing but nonsense", {"http://", "gopher://a.example/"}, {}, 2},
+       }) {
+    INFO(c.name);
+    Catalog catalog;
+    const auto added = catalog.add(mention_of(leaf_with_urls(ca, c.own), &ca));
+    REQUIRE(added);
+    CHECK(added->ignored.size() == c.ignored);
+    CHECK(urls_of(catalog.target(0)) == c.used);
+    CHECK(catalog.target(0).stapleable() == !c.used.empty());
+  }
+}
+
+TEST_CASE("catalog: an unusable responder of the configuration is an error and leaves nothing behind", "[catalog]") {
+  Fixture f;
+  CHECK(f.catalog.add(mention_of(f.leaf, &f.ca, {"ftp://a.example/"})).error().reason == Reason::kUrlScheme);
+  CHECK(f.catalog.add(mention_of(f.leaf, &f.ca, {"http://a example/"})).error().reason == Reason::kUrlMalformed);
+  CHECK(f.catalog.targets().empty());
+}
+
+TEST_CASE("catalog: no issuer, until a later mention brings it", "[catalog]") {
+  Fixture f;
+  const Identity stranger = make_ca("Stranger");
+  REQUIRE(f.catalog.add(mention_of(f.leaf, nullptr)));
+  CHECK(f.catalog.target(0).issuer == nullptr);
+  CHECK_FALSE(f.catalog.target(0).stapleable());
+  REQUIRE(f.catalog.add(mention_of(f.leaf, &stranger)));
+  CHECK(f.catalog.target(0).issuer == nullptr);
+  const auto added = f.catalog.add(mention_of(f.leaf, &f.ca));
+  REQUIRE(added);
+  CHECK(added->known);
+  CHECK_FALSE(added->differs);
+  REQUIRE(f.catalog.target(0).stapleable());
+  CHECK(f.catalog.target(0).issuer->subject() == f.ca.issuer()->subject());
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,146 @@
+#include "engine/designated_worker.h"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/fakes/engine_house.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using namespace testing;
+
+// Several workers in one process; each goes by the id of a process that really lives, or of one that does not.
+struct Fixture : EngineHouse {
+  Fixture() {
+    responder = &server();
+    for (std::size_t i = 0; i < 5; ++i) {
+      add(i, {responder});
+    }
+    generation = register_all();
+  }
+  std::unique_ptr<DesignatedWorker> worker(std::int32_t pid, std::uint32_t slot) {
+    return std::make_unique<DesignatedWorker>(
+        DesignatedWorker::Environment{loop, loop.clock, random, log, lock, zone, catalog, settings},
+        store::Candidate{pid, slot, generation});
+  }
+  std::int32_t holder() const { return store::lease_holder(zone).pid; }
+
+  OcspServer* responder = nullptr;
+  std::uint32_t generation = 0;
+};
+
+const std::int32_t kSelf = getpid();
+constexpr std::int32_t kInit = 1;
+
+TEST_CASE("designated worker: slot 0 takes the post at once, the other keeps away", "[worker]") {
+  Fixture f;
+  const auto other = f.worker(kInit, 1);
+  const auto first = f.worker(kSelf, 0);
+  f.loop.pass(0);
+  CHECK(first->designated());
+  CHECK(f.stapled() == 5);
+  f.loop.pass(60000);
+  CHECK(first->designated());
+  CHECK_FALSE(other->designated());
+  CHECK(f.holder() == kSelf);
+  CHECK(f.responder->asked.size() == 5);
+  CHECK(f.log.count("this is the designated worker now: slot=0 generation=1 certificates=5") == 1);
+}
+
+TEST_CASE("designated worker: another takes over when it leaves", "[worker]") {
+  Fixture f;
+  auto first = f.worker(kSelf, 0);
+  const auto other = f.worker(kInit, 1);
+  f.loop.pass(2000);
+  REQUIRE(first->designated());
+  SECTION("destroyed") {
+    first.reset();
+  }
+  SECTION("retired") {
+    first->retire();
+    CHECK_FALSE(first->designated());
+    first->retire();  // twice is once
+  }
+  CHECK(f.holder() == 0);
+  f.loop.pass(store::kHeartbeatInterval);
+  CHECK(other->designated());
+  CHECK(f.holder() == kInit);
+  f.loop.pass(10000);
+  CHECK(f.responder->asked.size() == 5);  // the plans were taken over
+  if (first) {
+    CHECK_FALSE(first->designated());
+  }
+}
+
+TEST_CASE("designated worker: retiring cancels what is in flight and leaves nothing behind", "[worker]") {
+  Fixture f;
+  f.responder->answer = EngineHouse::hang();
+  const auto first = f.worker(kSelf, 0);
+  f.loop.pass(1000);
+  REQUIRE(f.responder->open() == 1);
+  first->retire();
+  f.loop.settle();
+  CHECK(f.responder->open() == 0);
+}
+
+TEST_CASE("designated worker: a stale heartbeat", "[worker]") {
+  Fixture f;
+  // Its holder lives and holds the lease, but has stopped to beat.
+  REQUIRE(store::acquire_lease(f.zone, f.lock, {kInit, 0, f.generation}, f.loop.clock, &store::process_alive));
+  const auto other = f.worker(kSelf, 1);
+  f.loop.pass(store::kStale - 1000);
+  CHECK_FALSE(other->designated());
+  f.loop.pass(2000);
+  CHECK(other->designated());
+  CHECK(f.stapled() == 5);
+}
+
+TEST_CASE("designated worker: one that was overtaken notices and stops", "[worker]") {
+  Fixture f;
+  const auto old = f.worker(kSelf, 0);
+  f.loop.pass(2000);
+  REQUIRE(old->designated());
+  f.generation = f.register_all();  // a reload
+  const auto young = f.worker(kInit, 0);
+  f.loop.pass(store::kHeartbeatInterval);
+  CHECK(young->designated());
+  CHECK_FALSE(old->designated());
+  CHECK(f.log.count("another worker is the designated one now") == 1);
+  f.loop.pass(20000);
+  CHECK(f.holder() == kInit);
+  CHECK_FALSE(old->designated());
+  CHECK(f.responder->asked.size() == 5);
+}
+
+TEST_CASE("designated worker: without a resolver the post stays free for a while", "[worker]") {
+  Fixture f;
+  f.settings.resolver.servers = {"no address"};
+  const auto worker = f.worker(kSelf, 0);
+  f.loop.pass(20000);
+  CHECK_FALSE(worker->designated());
+  CHECK(f.holder() == 0);
+  CHECK(f.log.count("the resolver cannot be set up") == 1);
+  f.settings.resolver.servers = {"127.0.0.1:1"};
+  f.loop.pass(20000);
+  CHECK(worker->designated());
+}
+
+TEST_CASE("designated worker: entries of configurations without workers are swept", "[worker]") {
+  Fixture f;
+  std::vector<store::EntryIndex> entries;
+  const auto with_one_more = [&] {
+    std::vector<store::Registration> all = {{test_id(1), test_id(2)}};
+    REQUIRE(f.zone.register_all(f.lock, all, &entries));
+  };
+  with_one_more();
+  f.generation = f.register_all();
+  const auto worker = f.worker(kSelf, 0);
+  f.loop.pass(1000);
+  CHECK(f.zone.find(test_id(1)) == store::kNoEntry);
+  CHECK(f.stapled() == 5);
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,796 @@
+// The cache folder: what is kept comes back, whatever else lies there is reported and neither followed nor waited
+// for, and no failure of the disk leaves anything but the old response.
+#include "store/disk_store.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "tests/fakes/descriptors.h"
+
+namespace ocsp_plus::store {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+using testing::open_descriptors;
+
+constexpr std::size_t kMax = 4096;
+constexpr uid_t kNobody = 65534;
+constexpr Seconds kDay = 86400;
+
+CertificateId make_id(std::uint8_t first) {
+  CertificateId id = {};
+  id[0] = first;
+  id[31] = 0xab;
+  return id;
+}
+
+Bytes make_response(std::size_t size, std::uint8_t seed = 0x30) {
+  Bytes bytes(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    bytes[i] = static_cast<std::uint8_t>(seed + i * 7);
+  }
+  return bytes;
+}
+
+// A folder of mode 0700 that is gone after the test.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string path = (fs::temp_directory_path() / "ocsp_plus_disk_XXXXXX").string();
+    REQUIRE(mkdtemp(path.data()) != nullptr);
+    path_ = path;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+  std::string string() const { return path_.string(); }
+  fs::path operator/(const std::string& name) const { return path_ / name; }
+  fs::path file(const CertificateId& id) const { return path_ / DiskStore::file_name(id); }
+
+  std::set<std::string> names() const {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(path_)) {
+      names.insert(entry.path().filename().string());
+    }
+    return names;
+  }
+
+ private:
+  fs::path path_;
+};
+
+DiskStore open_store(const std::string& path, std::size_t max = kMax) {
+  auto store = DiskStore::open(path, max);
+  INFO((store ? std::string() : store.error().detail));
+  REQUIRE(store);
+  return std::move(*store);
+}
+
+void write_file(const fs::path& path, ByteView bytes) {
+  std::ofstream file(path, std::ios::binary);
+  file << bytes.text();
+  REQUIRE(file.good());
+}
+
+void set_mtime(const fs::path& path, UnixSeconds time) {
+  const timespec times[2] = {{time, 0}, {time, 0}};
+  REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+UnixSeconds mtime(const fs::path& path) {
+  struct stat found = {};
+  REQUIRE(lstat(path.c_str(), &found) == 0);
+  return found.st_mtim.tv_sec;
+}
+
+std::string outcome(const Result<void>& result) {
+  return result ? "done" : std::string(token(result.error().reason)) + ": " + result.error().detail;
+}
+std::string outcome(const Result<Bytes>& result) {
+  return result ? std::to_string(result->size()) + " bytes"
+                : std::string(token(result.error().reason)) + ": " + result.error().detail;
+}
+std::string outcome(const Result<DiskStore>& result) {
+  return result ? "done" : std::string(token(result.error().reason)) + ": " + result.error().detail;
+}
+
+// A process that ends with its parent.
+pid_t start_child(const std::function<int()>& run) {
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int code = 99;
+    try {
+      code = getppid() == parent ? run() : 0;
+    } catch (...) {
+    }
+    _exit(code);
+  }
+  REQUIRE(pid > 0);
+  return pid;
+}
+
+int reap(pid_t pid) {
+  int status = 0;
+  REQUIRE(waitpid(pid, &status, 0) == pid);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+// Runs in a process of its own; what it returns, or what it threw.
+std::string in_child(const std::function<std::string()>& run) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t pid = start_child([&] {
+    std::string said;
+    try {
+      said = run();
+    } catch (const std::exception& thrown) {
+      said = std::string("threw ") + thrown.what();
+    }
+    return write(ends[1], said.data(), said.size()) == static_cast<ssize_t>(said.size()) ? 0 : 1;
+  });
+  close(ends[1]);
+  std::string said;
+  char chunk[512];
+  ssize_t size = 0;
+  while ((size = read(ends[0], chunk, sizeof(chunk))) > 0) {
+    said.append(chunk, static_cast<std::size_t>(size));
+  }
+  close(ends[0]);
+  REQUIRE(reap(pid) == 0);
+  return said;
+}
+
+bool is_root() {
+  return geteuid() == 0;
+}
+
+// As in_child(), without the rights of root.
+std::string unprivileged(const std::function<std::string()>& run) {
+  return in_child([&]() -> std::string {
+    if (is_root() && (setegid(kNobody) != 0 || seteuid(kNobody) != 0)) {
+      return "cannot become nobody";
+    }
+    return run();
+  });
+}
+
+void give_away(const fs::path& path) {
+  if (is_root()) {
+    REQUIRE(lchown(path.c_str(), kNobody, kNobody) == 0);
+  }
+}
+
+// No file of this process grows beyond `size`.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t size) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &old_);
+    const rlimit limit = {size, old_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &old_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit old_ = {};
+};
+
+TEST_CASE("disk: a response comes back as it was kept", "[disk]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  const CertificateId id = make_id(1);
+  CHECK(outcome(store.load(id)) == "0 bytes");
+
+  REQUIRE(outcome(store.save(id, make_response(1000))) == "done");
+  CHECK(*store.load(id) == make_response(1000));
+  CHECK(outcome(store.load(make_id(2))) == "0 bytes");
+
+  REQUIRE(outcome(store.save(id, make_response(10, 1))) == "done");
+  CHECK(*store.load(id) == make_response(10, 1));
+  CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(id)});
+}
+
+TEST_CASE("disk: a file is named by the certificate and is for its owner only", "[disk]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  CHECK(DiskStore::file_name(make_id(0x0f)) == "0f" + std::string(60, '0') + "ab.der");
+  REQUIRE(store.save(make_id(0x0f), make_response(10)));
+  struct stat found = {};
+  REQUIRE(stat(folder.file(make_id(0x0f)).c_str(), &found) == 0);
+  CHECK((found.st_mode & 07777) == 0600);
+  CHECK(found.st_nlink == 1);
+}
+
+TEST_CASE("disk: sizes at the bound", "[disk]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  const CertificateId id = make_id(1);
+  REQUIRE(store.save(id, make_response(kMax)));
+  CHECK(*store.load(id) == make_response(kMax));
+
+  CHECK_THAT(outcome(store.save(id, make_response(kMax + 1))),
+             Contains("invalid_argument") && Contains("4097 bytes"));
+  CHECK_THAT(outcome(store.save(id, {})), Contains("invalid_argument"));
+  CHECK(*store.load(id) == make_response(kMax));
+
+  // The bound was lowered since.
+  const DiskStore smaller = open_store(folder.string(), kMax - 1);
+  CHECK_THAT(outcome(smaller.load(id)), Contains("4096 bytes are more than the 4095 allowed"));
+}
+
+TEST_CASE("disk: a store can be moved and gives its descriptors back", "[disk]") {
+  const ScratchFolder folder;
+  const ScratchFolder other;
+  const long before = open_descriptors();
+  {
+    DiskStore store = open_store(folder.string());
+    DiskStore target = open_store(other.string());
+    target = std::move(store);
+    DiskStore last(std::move(target));
+    REQUIRE(last.save(make_id(1), make_response(10)));
+    CHECK(last.path() == folder.string());
+    CHECK(open_descriptors() == before + 1);
+  }
+  CHECK(folder.names().size() == 1);
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("disk: opening refuses what is no folder", "[disk][open]") {
+  const ScratchFolder scratch;
+  const long before = open_descriptors();
+  fs::create_directory(scratch / "real");
+  fs::permissions(scratch / "real", fs::perms::owner_all);
+
+  const std::string missing = (scratch / "missing").string();
+  CHECK_THAT(outcome(DiskStore::open(missing, kMax)),
+             Contains("unreadable: " + missing + " does not exist") && Contains("create it"));
+  CHECK_THAT(outcome(DiskStore::open("", kMax)), Contains("does not exist"));
+
+  write_file(scratch / "file", make_response(1));
+  CHECK_THAT(outcome(DiskStore::open((scratch / "file").string(), kMax)), Contains("/file is not a folder"));
+  CHECK_THAT(outcome(DiskStore::open((scratch / "file/below").string(), kMax)), Contains("not a folder"));
+  REQUIRE(mkfifo((scratch / "fifo").c_str(), 0600) == 0);
+  CHECK_THAT(outcome(DiskStore::open((scratch / "fifo").string(), kMax)), Contains("is not a folder"));
+
+  fs::create_symlink("real", scratch / "link");
+  fs::create_symlink("nowhere", scratch / "dangling");
+  for (const std::string name : {"link", "link/", "link//", "dangling", "dangling/"}) {
+    INFO(name);
+    CHECK_THAT(outcome(DiskStore::open((scratch / name).string(), kMax)), Contains("is a symbolic link"));
+  }
+  CHECK_THAT(outcome(DiskStore::open(std::string(5000, 'x'), kMax)), Contains("File name too long"));
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("disk: a slash at the end of the folder's path does not matter", "[disk][open]") {
+  const ScratchFolder folder;
+  CHECK(open_store(folder.string() + "//").path() == folder.string());
+}
+
+TEST_CASE("disk: opening refuses a folder that others may write to", "[disk][open]") {
+  const ScratchFolder folder;
+  const auto with_mode = [&](mode_t mode) {
+    REQUIRE(chmod(folder.string().c_str(), mode) == 0);
+    return outcome(DiskStore::open(folder.string(), kMax));
+  };
+  CHECK_THAT(with_mode(0770),
+             Contains("unreadable: " + folder.string()) && Contains("mode 0770") && Contains("chmod 0700"));
+  CHECK_THAT(with_mode(0720), Contains("writable by others"));
+  CHECK_THAT(with_mode(0702), Contains("writable by others"));
+  CHECK_THAT(with_mode(02777), Contains("mode 2777"));
+  CHECK(with_mode(01777) == "done");
+  CHECK(with_mode(0755) == "done");
+  CHECK(with_mode(0700) == "done");
+}
+
+TEST_CASE("disk: opening refuses a folder of another user", "[disk][open]") {
+  CHECK_THAT(unprivileged([] { return outcome(DiskStore::open("/usr", kMax)); }),
+             Contains("/usr belongs to uid 0") && Contains("chown"));
+  if (!is_root()) {
+    WARN("not root: a folder of another user seen by root is not tried");
+    return;
+  }
+  const ScratchFolder folder;
+  give_away(folder.string());
+  CHECK_THAT(outcome(DiskStore::open(folder.string(), kMax)), Contains("belongs to uid 65534 and we run as uid 0"));
+  CHECK(unprivileged([&] { return outcome(DiskStore::open(folder.string(), kMax)); }) == "done");
+}
+
+TEST_CASE("disk: opening refuses a folder that cannot be read", "[disk][open]") {
+  const ScratchFolder folder;
+  give_away(folder.string());
+  REQUIRE(chmod(folder.string().c_str(), 0300) == 0);
+  CHECK_THAT(unprivileged([&] { return outcome(DiskStore::open(folder.string(), kMax)); }),
+             Contains("Permission denied") && Contains("mode 0700"));
+  REQUIRE(chmod(folder.string().c_str(), 0700) == 0);
+}
+
+// What others may have put under one of our names, and what load() says about it.
+struct Planted {
+  std::string name;
+  std::string complaint;
+  std::function<bool(const std::string& path)> plant;
+};
+
+std::vector<Planted> planted_files(const ScratchFolder& outside) {
+  const std::string secret = (outside / "secret").string();
+  write_file(secret, make_response(100));
+  return {
+      {"fifo", "not a regular file", [](const std::string& path) { return mkfifo(path.c_str(), 0600) == 0; }},
+      {"null device", "not a regular file",
+       [](const std::string& path) { return mknod(path.c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0; }},
+      {"endless device", "not a regular file",
+       [](const std::string& path) { return mknod(path.c_str(), S_IFCHR | 0600, makedev(1, 5)) == 0; }},
+      {"link to a file", "symbolic link",
+       [=](const std::string& path) { return symlink(secret.c_str(), path.c_str()) == 0; }},
+      {"link to nothing", "symbolic link",
+       [](const std::string& path) { return symlink("/nowhere/at/all", path.c_str()) == 0; }},
+      {"link to itself", "symbolic link",
+       [](const std::string& path) { return symlink(path.c_str(), path.c_str()) == 0; }},
+      {"hard link", "hard link", [=](const std::string& path) { return link(secret.c_str(), path.c_str()) == 0; }},
+      {"huge sparse file", "1099511627776 bytes are more than the 4096 allowed",
+       [](const std::string& path) {
+         return std::ofstream(path).good() && truncate(path.c_str(), off_t{1} << 40) == 0;
+       }},
+      {"empty file", "it is empty", [](const std::string& path) { return std::ofstream(path).good(); }},
+      {"socket", "No such device",
+       [](const std::string& path) {
+         sockaddr_un address = {};
+         address.sun_family = AF_UNIX;
+         path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+         const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+         const bool bound = bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+         close(fd);
+         return bound;
+       }},
+  };
+}
+
+TEST_CASE("disk: planted files are reported by load and replaced by save", "[disk][planted]") {
+  const ScratchFolder folder;
+  const ScratchFolder outside;
+  DiskStore store = open_store(folder.string());
+  const CertificateId id = make_id(9);
+  const std::string path = folder.file(id).string();
+  for (const Planted& planted : planted_files(outside)) {
+    INFO(planted.name);
+    if (!planted.plant(path)) {
+      WARN(planted.name << " cannot be made here: " << std::generic_category().message(errno));
+      fs::remove(path);
+      continue;
+    }
+    const long before = open_descriptors();
+    alarm(20);  // it must not block
+    CHECK_THAT(outcome(store.load(id)),
+               Contains("unreadable: " + path + " is ignored") && Contains(planted.complaint));
+    store.touch(id);
+    CHECK(outcome(store.save(id, make_response(77))) == "done");
+    alarm(0);
+    CHECK(outcome(store.load(id)) == "77 bytes");
+    CHECK(open_descriptors() == before);
+    fs::remove(path);
+  }
+  // Nothing was written through a link.
+  CHECK(fs::file_size(outside / "secret") == 100);
+}
+
+TEST_CASE("disk: a folder under a file's name cannot be replaced", "[disk][planted]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  const CertificateId id = make_id(9);
+  fs::create_directory(folder.file(id));
+  CHECK_THAT(outcome(store.load(id)), Contains("not a regular file"));
+  CHECK_THAT(outcome(store.save(id, make_response(10))),
+             Contains("unreadable") && Contains("Is a directory") && Contains("remove the folder"));
+  CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(id)});
+  CHECK(store.remove_older_than(-kDay, std::time(nullptr), 100) == 0);
+  CHECK(fs::is_directory(folder.file(id)));
+}
+
+TEST_CASE("disk: a file that others forbid us to read is reported", "[disk][planted]") {
+  const ScratchFolder folder;
+  give_away(folder.string());
+  write_file(folder.file(make_id(1)), make_response(10));
+  REQUIRE(chmod(folder.file(make_id(1)).c_str(), 0) == 0);
+  CHECK_THAT(unprivileged([&] { return outcome(DiskStore::open(folder.string(), kMax)->load(make_id(1))); }),
+             Contains("unreadable") && Contains("Permission denied"));
+}
+
+TEST_CASE("disk: a short write leaves the old response and no temporary file", "[disk][full]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  REQUIRE(store.save(make_id(1), make_response(500)));
+  const long before = open_descriptors();
+  for (const rlim_t limit : {0, 1, 1000, 1999}) {
+    INFO(limit);
+    std::string said;
+    {
+      const FileSizeLimit scope(limit);
+      said = outcome(store.save(make_id(1), make_response(2000, 1)));
+    }
+    CHECK_THAT(said, Contains("unreadable: " + folder.file(make_id(1)).string()) && Contains("File too large"));
+  }
+  CHECK(*store.load(make_id(1)) == make_response(500));
+  CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(make_id(1))});
+  CHECK(open_descriptors() == before);
+  REQUIRE(store.save(make_id(1), make_response(2000, 1)));
+  CHECK(*store.load(make_id(1)) == make_response(2000, 1));
+}
+
+// In a mount namespace of its own, so nothing of it is seen outside or outlives the child.
+std::string on_small_disk(const std::string& path, const std::function<std::string(DiskStore&)>& run) {
+  return in_child([&]() -> std::string {
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("tmpfs", path.c_str(), "tmpfs", 0, "size=64k,mode=0700") != 0) {
+      return "not possible";
+    }
+    DiskStore store = open_store(path, 64 << 10);
+    return run(store);
+  });
+}
+
+TEST_CASE("disk: a full disk keeps the old responses and works again when there is room", "[disk][full]") {
+  const ScratchFolder folder;
+  const std::string said = on_small_disk(folder.string(), [&](DiskStore& store) -> std::string {
+    std::uint8_t kept = 0;
+    Result<void> saved;
+    while ((saved = store.save(make_id(kept), make_response(10000, kept)))) {
+      ++kept;
+    }
+    std::string text = outcome(saved) + " / " + std::to_string(folder.names().size() - kept) + " too many";
+    for (std::uint8_t i = 0; i < kept; ++i) {
+      text += *store.load(make_id(i)) == make_response(10000, i) ? "" : " / lost";
+    }
+    // Even to replace one there must be room for both.
+    text += store.save(make_id(0), make_response(10000, 99)) ? " / replaced" : "";
+    text += *store.load(make_id(0)) == make_response(10000, 0) ? "" : " / torn";
+    fs::remove(folder.file(make_id(1)));
+    return text + " / " + outcome(store.save(make_id(kept), make_response(10000)));
+  });
+  if (said == "not possible") {
+    WARN("no right to mount a small disk");
+    return;
+  }
+  CHECK_THAT(said, Contains("No space left on device; make room") && Contains("/ 0 too many / done"));
+}
+
+TEST_CASE("disk: a read-only disk can be loaded from, and save says why it fails", "[disk][full]") {
+  const ScratchFolder folder;
+  const std::string said = on_small_disk(folder.string(), [&](DiskStore& store) -> std::string {
+    const std::string saved = outcome(store.save(make_id(1), make_response(10)));
+    if (mount("none", folder.string().c_str(), "tmpfs", MS_REMOUNT | MS_RDONLY, nullptr) != 0) {
+      return "not possible";
+    }
+    auto again = DiskStore::open(folder.string(), kMax);
+    again->touch(make_id(1));
+    return saved + " / " + outcome(again->load(make_id(1))) + " / " +
+           outcome(again->save(make_id(1), make_response(20))) + " / " +
+           std::to_string(again->remove_older_than(0, INT64_MAX, 10)) + " removed";
+  });
+  if (said == "not possible") {
+    WARN("no right to mount a small disk");
+    return;
+  }
+  CHECK_THAT(said, Contains("done / 10 bytes / unreadable") && Contains("mount it writable / 0 removed"));
+}
+
+TEST_CASE("disk: a folder without the right to write can be loaded from", "[disk][full]") {
+  const ScratchFolder folder;
+  const CertificateId id = make_id(1);
+  write_file(folder.file(id), make_response(10));
+  give_away(folder.string());
+  give_away(folder.file(id));
+  REQUIRE(chmod(folder.string().c_str(), 0500) == 0);
+  const std::string said = unprivileged([&] {
+    auto store = DiskStore::open(folder.string(), kMax);
+    return outcome(store->load(id)) + " / " + outcome(store->save(id, make_response(20))) + " / " +
+           outcome(store->load(id)) + " / " + std::to_string(store->remove_older_than(0, INT64_MAX, 10));
+  });
+  CHECK_THAT(said, Contains("10 bytes / unreadable") && Contains("Permission denied; uid ") &&
+                       Contains("must be able to write to this folder / 10 bytes / 0"));
+  REQUIRE(chmod(folder.string().c_str(), 0700) == 0);
+  CHECK(folder.names().size() == 1);
+}
+
+TEST_CASE("disk: a folder that is removed while open costs nothing but what it held", "[disk][full]") {
+  const ScratchFolder scratch;
+  const fs::path folder = scratch / "cache";
+  const auto make = [&](mode_t mode) {
+    REQUIRE(mkdir(folder.c_str(), 0700) == 0);
+    REQUIRE(chmod(folder.c_str(), mode) == 0);
+  };
+  make(0700);
+  DiskStore store = open_store(folder.string());
+  REQUIRE(store.save(make_id(1), make_response(10)));
+  const long before = open_descriptors();
+
+  fs::remove_all(folder);
+  CHECK(outcome(store.load(make_id(1))) == "0 bytes");
+  CHECK_THAT(outcome(store.save(make_id(1), make_response(10))), Contains("does not exist; create it"));
+  CHECK(store.remove_older_than(0, INT64_MAX, 10) == 0);
+
+  make(0777);
+  CHECK_THAT(outcome(store.save(make_id(1), make_response(10))), Contains("writable by others"));
+  fs::remove_all(folder);
+  make(0700);
+  CHECK(outcome(store.save(make_id(1), make_response(10))) == "done");
+  CHECK(outcome(store.load(make_id(1))) == "10 bytes");
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("disk: temporary names that are taken are passed over and left alone", "[disk]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  const CertificateId id = make_id(1);
+  const auto temporary = [&](int number) {
+    return "." + to_hex(id) + "." + std::to_string(getpid()) + "." + std::to_string(number) + ".tmp";
+  };
+  // A file, and a trap: a link that must not be written through.
+  const ScratchFolder outside;
+  write_file(folder / temporary(0), make_response(3));
+  fs::create_symlink(outside / "created", folder / temporary(1));
+  REQUIRE(outcome(store.save(id, make_response(10))) == "done");
+  CHECK(folder.names() == std::set<std::string>{temporary(0), temporary(1), DiskStore::file_name(id)});
+  CHECK(outside.names().empty());
+
+  // With very many of them this call fails, a later one finds a free name.
+  for (int i = 3; i < 80; ++i) {
+    write_file(folder / temporary(i), make_response(1));
+  }
+  CHECK_THAT(outcome(store.save(id, make_response(20))), Contains("File exists"));
+  CHECK(outcome(store.save(id, make_response(20))) == "done");
+}
+
+TEST_CASE("disk: cleaning removes what is ours and old, nothing else", "[disk][clean]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  const UnixSeconds now = 1800000000;
+  const std::string hex = to_hex(make_id(1));
+  const std::vector<std::string> ours = {hex + ".der", "." + hex + ".1.0.tmp", "." + hex + ".4194304.99999.tmp"};
+  const std::vector<std::string> others = {
+      "index.html",
+      hex,
+      hex + ".der.bak",
+      hex + "0.der",
+      hex.substr(1) + ".der",
+      "A" + hex.substr(1) + ".der",
+      "." + hex + ".der",
+      "." + hex + ".1.tmp",
+      "." + hex + ".1..tmp",
+      "." + hex + ".1.x.tmp",
+      "." + hex + ".1.2.3.tmp",
+      hex + ".1.0.tmp",
+      ".tmp",
+      ".der",
+  };
+  for (const std::string& name : ours) {
+    write_file(folder / name, make_response(1));
+    set_mtime(folder / name, now - kDay - 1);
+  }
+  for (const std::string& name : others) {
+    write_file(folder / name, make_response(1));
+    set_mtime(folder / name, 0);
+  }
+  write_file(folder.file(make_id(2)), make_response(1));
+  set_mtime(folder.file(make_id(2)), now - kDay);  // not older than a day
+  write_file(folder.file(make_id(3)), make_response(1));
+  set_mtime(folder.file(make_id(3)), now + 10 * kDay);
+
+  CHECK(store.remove_older_than(kDay, now, 0) == 0);
+  CHECK(store.remove_older_than(kDay, now, 100) == ours.size());
+  CHECK(store.remove_older_than(kDay, now, 100) == 0);
+  std::set<std::string> left(others.begin(), others.end());
+  left.insert({DiskStore::file_name(make_id(2)), DiskStore::file_name(make_id(3))});
+  CHECK(folder.names() == left);
+
+  CHECK(store.remove_older_than(0, INT64_MAX, 100) == 2);
+  CHECK(store.remove_older_than(INT64_MAX, INT64_MIN, 100) == 0);
+}
+
+TEST_CASE("disk: a touched file is spared", "[disk][clean]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  const UnixSeconds now = std::time(nullptr);
+  for (const std::uint8_t number : {1, 2}) {
+    REQUIRE(store.save(make_id(number), make_response(1)));
+    set_mtime(folder.file(make_id(number)), now - 100 * kDay);
+  }
+  store.touch(make_id(1));
+  store.touch(make_id(3));  // there is none, and none comes to be
+  CHECK(mtime(folder.file(make_id(1))) >= now - 5);
+  CHECK(store.remove_older_than(30 * kDay, now, 100) == 1);
+  CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(make_id(1))});
+}
+
+TEST_CASE("disk: neither touching nor cleaning follows a link", "[disk][clean]") {
+  const ScratchFolder folder;
+  const ScratchFolder outside;
+  DiskStore store = open_store(folder.string());
+  write_file(outside / "file", make_response(1));
+  set_mtime(outside / "file", 1000);
+  fs::create_symlink(outside / "file", folder.file(make_id(1)));
+  store.touch(make_id(1));
+  CHECK(mtime(outside / "file") == 1000);
+  CHECK(mtime(folder.file(make_id(1))) > 1000);
+
+  // The link itself is old, and goes; what it names is young, and would stay anyway.
+  set_mtime(outside / "file", std::time(nullptr));
+  set_mtime(folder.file(make_id(1)), 1000);
+  CHECK(store.remove_older_than(kDay, std::time(nullptr), 10) == 1);
+  CHECK(folder.names().empty());
+  CHECK(outside.names().size() == 1);
+}
+
+TEST_CASE("disk: cleaning keeps to its budget and gets through the whole folder", "[disk][clean]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  const UnixSeconds now = std::time(nullptr);
+  constexpr std::size_t kOld = 300;
+  constexpr std::size_t kYoung = 700;
+  CertificateId id = {};
+  for (std::size_t i = 0; i < kOld + kYoung; ++i) {
+    id[0] = static_cast<std::uint8_t>(i);
+    id[1] = static_cast<std::uint8_t>(i >> 8);
+    write_file(folder.file(id), make_response(1));
+    if (i < kOld) {
+      set_mtime(folder.file(id), now - 2 * kDay);
+    }
+  }
+  const long before = open_descriptors();
+  std::size_t removed = 0;
+  std::size_t calls = 0;
+  while (removed < kOld && calls < 1000) {
+    const std::size_t more = store.remove_older_than(kDay, now, 5);
+    CHECK(more <= 5);
+    removed += more;
+    ++calls;
+  }
+  CHECK(removed == kOld);
+  // Never more than 5 removed or 80 looked at; and at no more than a pass and a bit.
+  CHECK(calls >= kOld / 5);
+  CHECK(calls <= kOld / 5 + (kOld + kYoung) / 80 + 2);
+  CHECK(folder.names().size() == kYoung);
+
+  // What becomes old behind its back is found in the next pass.
+  set_mtime(folder.file(id), now - 2 * kDay);
+  for (calls = 0; removed < kOld + 1 && calls < 50; ++calls) {
+    removed += store.remove_older_than(kDay, now, 5);
+  }
+  CHECK(removed == kOld + 1);
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("disk: a call of cleaning looks at a bounded part of a folder", "[disk][clean]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  constexpr std::size_t kOthers = 1000;
+  constexpr std::size_t kOld = 4;
+  for (std::size_t i = 0; i < kOthers; ++i) {
+    // Ours lie in the middle where the system keeps the order, anywhere else where it hashes names.
+    for (std::uint8_t old = 0; i == kOthers / 2 && old < kOld; ++old) {
+      write_file(folder.file(make_id(old)), make_response(1));
+      set_mtime(folder.file(make_id(old)), 0);
+    }
+    write_file(folder / ("other" + std::to_string(i)), {});
+  }
+  std::size_t removed = 0;
+  std::size_t calls = 0;
+  std::size_t in_vain = 0;
+  for (; removed < kOld && calls < 100; ++calls) {
+    const std::size_t more = store.remove_older_than(kDay, std::time(nullptr), 1);
+    removed += more;
+    in_vain += more == 0 ? 1 : 0;
+  }
+  CHECK(removed == kOld);
+  CHECK(in_vain > 0);
+  CHECK(calls <= (kOthers + kOld + 2) / DiskStore::kLooksPerRemoval + kOld + 1);
+  CHECK(folder.names().size() == kOthers);
+}
+
+// Saves one of two responses in turn, for ever or for some rounds.
+int keep_saving(const std::string& path, const Bytes& first, const Bytes& second, std::size_t rounds) {
+  auto store = DiskStore::open(path, 64 << 10);
+  if (!store) {
+    return 2;
+  }
+  for (std::size_t i = 0; i < rounds; ++i) {
+    if (!store->save(make_id(7), i % 2 == 0 ? first : second)) {
+      return 3;
+    }
+  }
+  return 0;
+}
+
+TEST_CASE("disk: two processes save the same certificate and every load sees a whole response", "[disk][processes]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string(), 64 << 10);
+  const Bytes small = make_response(300, 1);
+  const Bytes large = make_response(30000, 2);
+  REQUIRE(store.save(make_id(7), small));
+  constexpr std::size_t kRounds = 600;
+  std::vector<pid_t> writers = {
+      start_child([&] { return keep_saving(folder.string(), small, large, kRounds); }),
+      start_child([&] { return keep_saving(folder.string(), large, small, kRounds); }),
+  };
+  std::size_t smalls = 0;
+  std::size_t larges = 0;
+  std::size_t wrong = 0;
+  while (!writers.empty()) {
+    const auto loaded = store.load(make_id(7));
+    smalls += loaded && *loaded == small ? 1 : 0;
+    larges += loaded && *loaded == large ? 1 : 0;
+    wrong += !loaded || (*loaded != small && *loaded != large) ? 1 : 0;
+    int status = 0;
+    if (waitpid(writers.back(), &status, WNOHANG) == writers.back()) {
+      CHECK(WIFEXITED(status));
+      CHECK(WEXITSTATUS(status) == 0);
+      writers.pop_back();
+    }
+  }
+  INFO(smalls << " small, " << larges << " large, " << wrong << " wrong");
+  CHECK(wrong == 0);
+  CHECK(smalls > 0);
+  CHECK(larges > 0);
+  CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(make_id(7))});
+}
+
+TEST_CASE("disk: a writer killed at any point leaves a whole response, and its rest is cleaned up",
+          "[disk][processes]") {
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string(), 64 << 10);
+  const Bytes one = make_response(60000, 1);
+  const Bytes two = make_response(60000, 2);
+  REQUIRE(store.save(make_id(7), one));
+  for (int kills = 0; kills < 60; ++kills) {
+    const pid_t writer = start_child([&] { return keep_saving(folder.string(), two, one, SIZE_MAX); });
+    usleep(static_cast<useconds_t>(500 + kills * 37));
+    kill(writer, SIGKILL);
+    REQUIRE(reap(writer) == -SIGKILL);
+    const auto loaded = store.load(make_id(7));
+    REQUIRE(loaded);
+    REQUIRE((*loaded == one || *loaded == two));
+  }
+  const std::size_t left = folder.names().size() - 1;
+  for (const std::string& name : folder.names()) {
+    set_mtime(folder / name, 1000);
+  }
+  store.touch(make_id(7));
+  CHECK(store.remove_older_than(kDay, std::time(nullptr), 1000) == left);
+  CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(make_id(7))});
+}
+
+}  // namespace
+}  // namespace ocsp_plus::store

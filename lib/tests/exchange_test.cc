@@ -1,0 +1,252 @@
+#include "engine/exchange.h"
+
+#include <catch2/catch.hpp>
+#include <optional>
+
+#include "crypto/verify.h"
+#include "tests/fakes/descriptors.h"
+#include "tests/fakes/engine_house.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using namespace testing;
+
+// One certificate with two responders, judged as the refresher would in short.
+struct Fixture : EngineHouse {
+  Fixture() {
+    resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
+    add(1, {&first, &second});
+  }
+
+  void start() {
+    REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).permit == Hosts::Permit::kGo);
+    exchange = std::make_unique<Exchange>(
+        Exchange::Environment{loop, loop.clock, random, *resolver, hosts, settings}, catalog.target(0),
+        Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).responder,
+        [this](const net::FetchResponse& response, std::size_t responder, Error* why) {
+          judged.push_back(responder);
+          return judge(response, why);
+        },
+        [this](Exchange::End ended) {
+          end = std::move(ended);
+          ++ends;
+          exchange.reset();
+        });
+    CHECK(ends == 0);
+  }
+  Answer judge(const net::FetchResponse& response, Error* why) {
+    const Target& target = catalog.target(0);
+    const auto verdict = crypto::verify(response.http.body, target.certificate, *target.issuer, loop.clock.now(), {});
+    *why = {verdict.reason, verdict.detail};
+    switch (verdict.reason) {
+      case Reason::kOk:
+        return Answer::kAccepted;
+      case Reason::kExpired:
+        return Answer::kEnded;
+      case Reason::kTryLater:
+        return Answer::kHostTrouble;
+      default:
+        return Answer::kRefused;
+    }
+  }
+  void run() {
+    start();
+    loop.pass(settings.timeout, 1000);
+    REQUIRE(ends == 1);
+    CHECK(exchange == nullptr);
+    for (const auto& [name, host] : hosts.all()) {
+      CHECK(host.in_flight == 0);
+    }
+    CHECK(hosts.failing_in_flight() == 0);
+  }
+  Hosts::Host health(const OcspServer& server) const {
+    const auto found = hosts.all().find(server.host());
+    return found == hosts.all().end() ? Hosts::Host() : found->second;
+  }
+
+  OcspServer& first = server();
+  OcspServer& second = server();
+  std::unique_ptr<net::Resolver> resolver;
+  Hosts hosts{16};
+  std::unique_ptr<Exchange> exchange;
+  std::vector<std::size_t> judged;
+  std::optional<Exchange::End> end;
+  int ends = 0;
+};
+
+std::string error_reply(int status) {
+  return ocsp_reply(error_response(status));
+}
+
+const std::string kHttp503 = "HTTP/1.1 503 Busy\r\nRetry-After: 100\r\nContent-Length: 0\r\n\r\n";
+const std::string kHttp404 = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
+
+TEST_CASE("exchange: two responders, with every combination of failure", "[exchange]") {
+  struct Reply {
+    const char* name;
+    std::optional<std::string> text;  // nothing: a good one
+    Reason reason;
+    bool host_fails;
+  };
+  const std::vector<Reply> replies = {
+      {"good", {}, Reason::kOk, false},
+      {"tryLater", error_reply(3), Reason::kTryLater, true},
+      {"unauthorized", error_reply(6), Reason::kUnauthorized, false},
+      {"garbage", "hello\r\n\r\n", Reason::kHttpMalformed, true},
+      {"404", kHttp404, Reason::kHttpStatus, true},
+      {"503", kHttp503, Reason::kHttpStatus, true},
+      {"silence", "", Reason::kTimeout, true},
+  };
+  for (const Reply& one : replies) {
+    for (const Reply& two : replies) {
+      INFO(one.name << ", then " << two.name);
+      Fixture f;
+      f.first.answer = one.text ? EngineHouse::always(*one.text) : f.good_answers(kDay);
+      f.second.answer = two.text ? EngineHouse::always(*two.text) : f.good_answers(kDay);
+      f.run();
+
+      const bool accepted_first = one.reason == Reason::kOk;
+      // The deadline is one for both: after silence no time is left for the second.
+      const bool asked_second = !accepted_first && one.reason != Reason::kTimeout;
+      CHECK(f.first.asked.size() == 1);
+      CHECK(f.second.asked.size() == (asked_second ? 1 : 0));
+      CHECK(f.end->hosts.size() == (asked_second ? 2 : 1));
+      const Reply& last = asked_second ? two : one;
+      REQUIRE(f.end->failure.has_value() == (last.reason != Reason::kOk));
+      if (f.end->failure) {
+        CHECK(token(f.end->failure->error.reason) == token(last.reason));
+        CHECK(f.end->failure->responder == (asked_second ? 1 : 0));
+        CHECK(f.end->failure->error.retry_after.has_value() == (last.text == kHttp503));
+      }
+      CHECK(f.hosts.failing(f.first.host()) == one.host_fails);
+      CHECK((f.health(f.first).state == Hosts::State::kUp) == !one.host_fails);
+      CHECK(f.hosts.failing(f.second.host()) == (asked_second && two.host_fails));
+    }
+  }
+}
+
+TEST_CASE("exchange: the next probe is planned by the back-off or what the host asked for", "[exchange]") {
+  Fixture f;
+  SECTION("back-off") {
+    f.first.answer = EngineHouse::always(kHttp404);
+    f.run();
+    CHECK(f.hosts.next_probe(f.first.host()) == kNow + 5);
+  }
+  SECTION("Retry-After") {
+    f.first.answer = EngineHouse::always(kHttp503);
+    f.run();
+    CHECK(f.hosts.next_probe(f.first.host()) == kNow + 100);
+  }
+}
+
+TEST_CASE("exchange: one deadline for all", "[exchange]") {
+  Fixture f;
+  f.second.answer = EngineHouse::hang();
+  f.first.answer = EngineHouse::hang();
+  f.start();
+  f.loop.pass(f.settings.timeout - 1, 1000);
+  CHECK(f.ends == 0);
+  f.loop.pass(1);
+  CHECK(f.ends == 1);
+  CHECK(f.end->failure->error.reason == Reason::kTimeout);
+}
+
+TEST_CASE("exchange: an old copy is asked for once more, past caches", "[exchange]") {
+  Fixture f;
+  const std::string old = ocsp_reply(good_response(test_leaf(1), test_ca(), kNow - kDay, kNow - 1));
+  SECTION("a cache had it") {
+    const auto good = f.good_answers(kDay);
+    f.first.answer = [&](const std::string& head) {
+      return head.find("Cache-Control: no-cache\r\n") == std::string::npos ? old : good(head);
+    };
+    f.run();
+    CHECK_FALSE(f.end->failure);
+    CHECK(f.first.asked.size() == 2);
+    CHECK(f.second.asked.empty());
+  }
+  SECTION("the responder has nothing else") {
+    f.first.answer = f.second.answer = EngineHouse::always(old);
+    f.run();
+    REQUIRE(f.end->failure);
+    CHECK(f.end->failure->error.reason == Reason::kExpired);
+    CHECK(f.first.asked.size() == 2);
+    CHECK(f.second.asked.size() == 1);
+    CHECK(f.judged == std::vector<std::size_t>{0, 0, 1});
+  }
+}
+
+TEST_CASE("exchange: whom to ask", "[exchange]") {
+  Fixture f;
+  const auto choose = [&](const std::vector<bool>& asked = {}) {
+    return Exchange::choose(f.hosts, f.catalog.target(0), asked, kNow);
+  };
+  const std::string a = f.first.host();
+  const std::string b = f.second.host();
+  const auto fail = [&](const std::string& host, UnixSeconds next_probe) {
+    f.hosts.failed(host, f.hosts.started(host), false);
+    f.hosts.plan_probe(host, next_probe);
+  };
+  SECTION("in order") {
+    CHECK(choose().responder == 0);
+    CHECK(choose({true, false}).responder == 1);
+  }
+  SECTION("a failing one is left out") {
+    fail(a, kNow + 5);
+    CHECK(choose().permit == Hosts::Permit::kGo);
+    CHECK(choose().responder == 1);
+  }
+  SECTION("a busy one rather than a failing one") {
+    fail(a, kNow + 5);
+    f.hosts.started(b);
+    CHECK(choose().permit == Hosts::Permit::kBusy);
+    CHECK(choose().responder == 1);
+  }
+  SECTION("of two that fail, the one that is probed first") {
+    fail(a, kNow + 9);
+    fail(b, kNow + 5);
+    CHECK(choose().permit == Hosts::Permit::kFailing);
+    CHECK(choose().responder == 1);
+    CHECK(choose({false, true}).responder == 0);
+  }
+  SECTION("nobody left") {
+    CHECK(choose({true, true}).permit == Hosts::Permit::kFailing);
+  }
+}
+
+TEST_CASE("exchange: a failing responder is not asked second either", "[exchange]") {
+  Fixture f;
+  f.hosts.failed(f.second.host(), f.hosts.started(f.second.host()), false);
+  f.hosts.plan_probe(f.second.host(), kNow + 60);
+  f.first.answer = EngineHouse::always(kHttp404);
+  f.run();
+  CHECK(f.second.asked.empty());
+  CHECK(f.end->failure->responder == 0);
+}
+
+TEST_CASE("exchange: destroyed at any stage it leaves nothing behind", "[exchange]") {
+  const long descriptors = open_descriptors();
+  bool finished = false;
+  for (int turns = 0; !finished; ++turns) {
+    REQUIRE(turns < 200);
+    Fixture f;
+    f.first.answer = EngineHouse::always(kHttp404);
+    f.start();
+    for (int i = 0; i < turns && f.ends == 0; ++i) {
+      f.loop.turn();
+    }
+    finished = f.ends > 0;
+    f.exchange.reset();
+    for (const auto& [name, host] : f.hosts.all()) {
+      CHECK(host.in_flight == 0);
+    }
+    f.loop.pass(f.settings.timeout, 5000);
+    CHECK(f.ends == (finished ? 1 : 0));
+    CHECK(f.first.open() == 0);
+    CHECK(f.second.open() == 0);
+  }
+  CHECK(open_descriptors() == descriptors);
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,126 @@
+// Everything an engine needs, all of it real but time: a CA with leaves, a catalog, a zone, and responders that
+// answer with fresh signatures.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/catalog.h"
+#include "engine/settings.h"
+#include "store/lease.h"
+#include "tests/fakes/mmap_zone.h"
+#include "tests/fakes/ocsp_server.h"
+#include "tests/fakes/stepped_loop.h"
+
+namespace ocsp_plus::testing {
+
+class SeededRandom : public Random {
+ public:
+  std::uint64_t next() override { return random_.next(); }
+
+ private:
+  TestRandom random_{1};
+};
+
+inline const Identity& test_ca() {
+  static const Identity ca = make_ca("Engine CA");
+  return ca;
+}
+
+// The same leaf for the same number; all share a key, for they are many.
+inline const Identity& test_leaf(std::size_t number) {
+  static std::map<std::size_t, Identity> leaves;
+  auto found = leaves.find(number);
+  if (found == leaves.end()) {
+    CertificateSpec spec;
+    spec.subject = "leaf" + std::to_string(number);
+    spec.dns_names = {spec.subject + ".example"};
+    spec.serial = {0x10, static_cast<std::uint8_t>(number >> 8 & 0xff), static_cast<std::uint8_t>(number & 0xff)};
+    found = leaves.emplace(number, make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca())).first;
+  }
+  return found->second;
+}
+
+struct EngineHouse {
+  explicit EngineHouse(std::size_t zone_size = 1 << 20) : memory(zone_size), zone(memory.format()) {
+    settings.resolver.servers = {"127.0.0.1:1"};  // nobody is asked: all URLs are literal
+  }
+
+  OcspServer& server(OcspServer::Answer answer = nullptr) {
+    servers.push_back(
+        std::make_unique<OcspServer>(loop, loop.clock, answer ? std::move(answer) : good_answers(3 * kDay)));
+    return *servers.back();
+  }
+
+  // Certificate `number` asks `responders`, each under a path of its number.
+  engine::Catalog::Index add(std::size_t number, const std::vector<const OcspServer*>& responders) {
+    std::vector<std::string> urls;
+    urls.reserve(responders.size());
+    for (const OcspServer* responder : responders) {
+      urls.push_back(responder->url(std::to_string(number)));
+    }
+    engine::Mention mention;
+    mention.leaf = test_leaf(number).get();
+    mention.issuers = {test_ca().get()};
+    mention.responders.assign(urls.begin(), urls.end());
+    return catalog.add(mention)->index;
+  }
+
+  // As a configuration that has come up; its generation.
+  std::uint32_t register_all() {
+    std::vector<store::Registration> registrations;
+    for (const auto& target : catalog.targets()) {
+      registrations.push_back({target->certificate.id, target->issuer->key_sha256()});
+    }
+    std::vector<store::EntryIndex> entries;
+    const std::uint32_t generation = zone.register_all(lock, registrations, &entries).value();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      catalog.target(static_cast<engine::Catalog::Index>(i)).entry = entries[i];
+    }
+    return generation;
+  }
+
+  // A fresh good response each time, valid from now for `span`.
+  OcspServer::Answer good_answers(Seconds span) {
+    return [this, span](const std::string& head) {
+      const std::size_t number = std::stoul(OcspServer::path_of(head));
+      const UnixSeconds now = loop.clock.now();
+      return ocsp_reply(good_response(test_leaf(number), test_ca(), now, now + span));
+    };
+  }
+  static OcspServer::Answer always(std::string reply) {
+    return [reply](const std::string&) { return reply; };
+  }
+  static OcspServer::Answer hang() { return always(""); }
+
+  std::optional<store::BlobHeader> held(engine::Catalog::Index index) const {
+    const engine::Target& target = catalog.target(index);
+    return zone.peek(target.entry, target.certificate.id);
+  }
+  bool stapled(engine::Catalog::Index index) const {
+    const auto header = held(index);
+    return header.has_value() && header->expires > loop.clock.now();
+  }
+  std::size_t stapled() const {
+    std::size_t count = 0;
+    for (engine::Catalog::Index i = 0; i < catalog.targets().size(); ++i) {
+      count += stapled(i) ? 1u : 0u;
+    }
+    return count;
+  }
+
+  SteppedLoop loop;
+  MmapZone memory;
+  store::StapleZone zone;
+  LocalLock lock;
+  RecordingLog log;
+  SeededRandom random;
+  engine::Settings settings;
+  engine::Catalog catalog;
+  std::vector<std::unique_ptr<OcspServer>> servers;
+};
+
+}  // namespace ocsp_plus::testing

@@ -1,0 +1,109 @@
+// A refresher over an engine house, driven as its worker would drive it; after each step the places of all
+// certificates are checked.
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/refresher.h"
+#include "tests/fakes/engine_house.h"
+
+namespace ocsp_plus::engine {
+
+struct RefresherInspector {
+  // How many places hold a certificate; waiting counts once, and must be the same for all of its hosts.
+  static int places(const Refresher& refresher, Catalog::Index index) {
+    const Target& target = refresher.target(index);
+    int queued = 0;
+    for (const auto& [due, each] : refresher.queue_) {
+      queued += each == index ? 1 : 0;
+    }
+    std::size_t waits = 0;
+    for (const auto& [host, waiting] : refresher.waiting_) {
+      waits += waiting.count({refresher.items_[index].ends, index});
+    }
+    std::set<std::string> hosts;
+    for (const net::Url* url : target.responders) {
+      hosts.insert(url->host_key());
+    }
+    if (waits != 0 && waits != hosts.size()) {
+      return -1;
+    }
+    int offered = 0;
+    for (const auto& offer : refresher.offers_) {
+      offered += offer.first == index ? 1 : 0;
+    }
+    return queued + (waits != 0 ? 1 : 0) + (refresher.items_[index].exchange != nullptr ? 1 : 0) + offered;
+  }
+  static std::size_t offers(const Refresher& refresher) { return refresher.offers_.size(); }
+  static std::size_t entries(const Refresher& refresher) {
+    std::size_t count = refresher.queue_.size();
+    for (const auto& [host, waiting] : refresher.waiting_) {
+      count += waiting.size();
+    }
+    return count;
+  }
+};
+
+}  // namespace ocsp_plus::engine
+
+namespace ocsp_plus::testing {
+
+struct RefresherHouse : EngineHouse {
+  using EngineHouse::EngineHouse;
+
+  // The caller has added its certificates.
+  void begin(bool new_configuration = true) {
+    if (catalog.target(0).entry == store::kNoEntry) {
+      register_all();
+    }
+    refresher.reset();
+    gate.reset();
+    resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
+    writer = std::make_unique<store::ZoneWriter>(zone, lock, loop.clock, 0, 0);
+    gate = std::make_unique<engine::Gate>(zone, *writer, settings.policy);
+    refresher = std::make_unique<engine::Refresher>(
+        engine::Refresher::Environment{loop, loop.clock, random, log, *resolver, zone, *gate, catalog, settings},
+        new_configuration);
+  }
+
+  // Ticks twice a second, and less often where long spans shall pass quickly.
+  void pass(Seconds span, Millis step = 500) {
+    const auto each = [this] {
+      refresher->tick();
+      loop.settle();
+      check();
+    };
+    refresher->tick();
+    loop.pass(span * 1000, step, each);
+  }
+  void pass_until(Seconds at_most, const std::function<bool()>& done) {
+    for (Seconds passed = 0; passed < at_most && !done(); ++passed) {
+      pass(1);
+    }
+    REQUIRE(done());
+  }
+
+  // Every stapleable certificate is in exactly one place, and the bounds hold.
+  void check() const {
+    const std::size_t in_slots = refresher->in_flight() + engine::RefresherInspector::offers(*refresher);
+    REQUIRE(in_slots <= settings.concurrency);
+    if (refresher->lease_lost()) {
+      return;
+    }
+    for (engine::Catalog::Index i = 0; i < catalog.targets().size(); ++i) {
+      REQUIRE(engine::RefresherInspector::places(*refresher, i) == (catalog.target(i).stapleable() ? 1 : 0));
+    }
+  }
+
+  store::Attempt attempt(engine::Catalog::Index index) const { return zone.attempt(catalog.target(index).entry); }
+
+  std::unique_ptr<net::Resolver> resolver;
+  std::unique_ptr<store::ZoneWriter> writer;
+  std::unique_ptr<engine::Gate> gate;
+  std::unique_ptr<engine::Refresher> refresher;
+};
+
+}  // namespace ocsp_plus::testing

@@ -1,0 +1,223 @@
+#include "engine/hosts.h"
+
+#include <catch2/catch.hpp>
+#include <vector>
+
+#include "tests/fakes/mmap_zone.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using testing::TestRandom;
+using Permit = Hosts::Permit;
+using State = Hosts::State;
+
+constexpr UnixSeconds kNow = 1000;
+
+void fail(Hosts& hosts, const std::string& name, UnixSeconds next_probe = kNow + 5) {
+  if (hosts.failed(name, hosts.started(name), false) > 0) {
+    hosts.plan_probe(name, next_probe);
+  }
+}
+
+void answer(Hosts& hosts, const std::string& name) {
+  hosts.started(name);
+  hosts.answered(name);
+}
+
+TEST_CASE("hosts: one that never answered gets one at a time", "[hosts]") {
+  Hosts hosts(16);
+  CHECK(hosts.may_start("a", kNow) == Permit::kGo);
+  hosts.started("a");
+  CHECK(hosts.may_start("a", kNow) == Permit::kBusy);
+  CHECK(hosts.may_start("b", kNow) == Permit::kGo);
+  hosts.cancelled("a");
+  CHECK(hosts.may_start("a", kNow) == Permit::kGo);
+  CHECK(hosts.all().at("a").state == State::kUnproven);
+}
+
+TEST_CASE("hosts: one that answers gets half of the slots", "[hosts]") {
+  struct Case {
+    std::size_t concurrency;
+    int cap;
+  };
+  for (const Case& c : {Case{16, 8}, {3, 1}, {2, 1}, {1, 1}, {0, 1}, {512, 256}}) {
+    INFO(c.concurrency);
+    Hosts hosts(c.concurrency);
+    answer(hosts, "a");
+    int started = 0;
+    while (hosts.may_start("a", kNow) == Permit::kGo) {
+      hosts.started("a");
+      ++started;
+    }
+    CHECK(started == c.cap);
+    CHECK(hosts.may_start("a", kNow) == Permit::kBusy);
+  }
+}
+
+TEST_CASE("hosts: a failing one is probed by one, when its time comes", "[hosts]") {
+  Hosts hosts(16);
+  fail(hosts, "a", kNow + 5);
+  CHECK(hosts.failing("a"));
+  CHECK(hosts.may_start("a", kNow + 4) == Permit::kFailing);
+  CHECK(hosts.may_start("a", kNow + 5) == Permit::kGo);
+  hosts.started("a");
+  CHECK(hosts.may_start("a", kNow + 5) == Permit::kFailing);
+
+  SECTION("it answers") {
+    hosts.answered("a");
+    CHECK_FALSE(hosts.failing("a"));
+    CHECK(hosts.may_start("a", kNow) == Permit::kGo);
+  }
+  SECTION("it is cancelled: the next one may probe") {
+    hosts.cancelled("a");
+    CHECK(hosts.may_start("a", kNow + 5) == Permit::kGo);
+  }
+}
+
+TEST_CASE("hosts: the failing ones together get half of the slots", "[hosts]") {
+  Hosts hosts(4);
+  const std::vector<std::string> names = {"a", "b", "c"};
+  for (const std::string& name : names) {
+    fail(hosts, name);
+  }
+  hosts.started("a");
+  hosts.started("b");
+  CHECK(hosts.may_start("c", kNow + 5) == Permit::kBusy);
+  CHECK(hosts.may_start("good", kNow) == Permit::kGo);
+  SECTION("one answers") {
+    hosts.answered("a");
+  }
+  SECTION("one fails") {
+    hosts.failed("a", 1, false);
+  }
+  SECTION("one is cancelled") {
+    hosts.cancelled("a");
+  }
+  CHECK(hosts.may_start("c", kNow + 5) == Permit::kGo);
+}
+
+TEST_CASE("hosts: patience with one that has answered, none with one that has not", "[hosts]") {
+  Hosts hosts(16);
+  fail(hosts, "new");
+  CHECK(hosts.failing("new"));
+
+  answer(hosts, "old");
+  fail(hosts, "old");
+  fail(hosts, "old");
+  CHECK_FALSE(hosts.failing("old"));
+  SECTION("an answer forgives") {
+    answer(hosts, "old");
+    fail(hosts, "old");
+    fail(hosts, "old");
+    CHECK_FALSE(hosts.failing("old"));
+  }
+  SECTION("the third in a row is enough") {
+    fail(hosts, "old");
+    CHECK(hosts.failing("old"));
+  }
+}
+
+TEST_CASE("hosts: one that asks to be left alone is, however well it did", "[hosts]") {
+  Hosts hosts(16);
+  answer(hosts, "a");
+  const std::uint32_t first = hosts.started("a");
+  const std::uint32_t second = hosts.started("a");
+  CHECK(hosts.failed("a", first, true) == 1);
+  CHECK(hosts.failing("a"));
+  CHECK(hosts.failed("a", second, true) == 1);  // it says so again: planned anew, but no failure more
+}
+
+TEST_CASE("hosts: those that fail side by side are one failure", "[hosts]") {
+  Hosts hosts(16);
+  answer(hosts, "a");
+  std::vector<std::uint32_t> started;
+  for (int i = 0; i < 8; ++i) {
+    started.push_back(hosts.started("a"));
+  }
+  for (std::size_t i = 0; i < 8; ++i) {
+    CHECK(hosts.failed("a", started[i], false) == (i == 2 ? 1 : 0));
+    CHECK(hosts.failing("a") == (i >= 2));
+  }
+  CHECK(hosts.failed("a", hosts.started("a"), false) == 2);  // a probe
+
+  SECTION("a straggler that ends after an answer is forgiven") {
+    const std::uint32_t straggler = hosts.started("a");
+    answer(hosts, "a");
+    CHECK(hosts.failed("a", straggler, false) == 0);
+    CHECK_FALSE(hosts.failing("a"));
+  }
+}
+
+TEST_CASE("hosts: the count of failures ends somewhere", "[hosts]") {
+  Hosts hosts(16);
+  std::uint32_t last = 0;
+  for (int i = 0; i < 1500; ++i) {
+    last = hosts.failed("a", hosts.started("a"), false);
+  }
+  CHECK(last == 1000);
+}
+
+TEST_CASE("hosts: probes are brought forward, never put off, and forgotten", "[hosts]") {
+  Hosts hosts(16);
+  fail(hosts, "a", kNow + 100);
+  hosts.bring_probe_forward("a", kNow + 200);
+  CHECK(hosts.next_probe("a") == kNow + 100);
+  hosts.bring_probe_forward("a", kNow + 20);
+  CHECK(hosts.next_probe("a") == kNow + 20);
+  hosts.forget_probe_times();
+  CHECK(hosts.may_start("a", 0) == Permit::kGo);
+  CHECK(hosts.next_probe("unheard of") == 0);
+  CHECK_FALSE(hosts.failing("unheard of"));
+}
+
+// Against the plainest model: all that runs, in a list.
+TEST_CASE("hosts: the books balance, whatever happens in whatever order", "[hosts]") {
+  struct Running {
+    std::string host;
+    std::uint32_t started;
+  };
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    TestRandom random(seed);
+    const std::size_t concurrency = 1 + random.below(12);
+    Hosts hosts(concurrency);
+    std::vector<Running> running;
+    for (int step = 0; step < 2000; ++step) {
+      const std::string name(1, static_cast<char>('a' + random.below(5)));
+      // Sometimes a second responder is asked although it is busy.
+      if (hosts.may_start(name, kNow) == Permit::kGo || random.below(10) == 0) {
+        running.push_back({name, hosts.started(name)});
+      }
+      if (!running.empty() && random.below(2) == 0) {
+        const auto which = running.begin() + static_cast<std::ptrdiff_t>(random.below(running.size()));
+        const Running ended = *which;
+        running.erase(which);
+        switch (random.below(4)) {
+          case 0:
+            hosts.cancelled(ended.host);
+            break;
+          case 1:
+            hosts.answered(ended.host);
+            break;
+          default:
+            if (hosts.failed(ended.host, ended.started, random.below(8) == 0) > 0) {
+              hosts.plan_probe(ended.host, kNow + static_cast<UnixSeconds>(random.below(2)));
+            }
+        }
+      }
+      std::size_t with_failing = 0;
+      for (const auto& [host, state] : hosts.all()) {
+        std::size_t expected = 0;
+        for (const Running& each : running) {
+          expected += each.host == host ? 1u : 0u;
+        }
+        REQUIRE(state.in_flight == expected);
+        with_failing += state.state == State::kFailing ? expected : 0;
+      }
+      REQUIRE(hosts.failing_in_flight() == with_failing);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,519 @@
+#include "engine/refresher.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/fakes/refresher_house.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using namespace testing;
+using House = RefresherHouse;
+
+const std::string kTryLater = ocsp_reply(error_response(3));
+const std::string kHttp404 = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
+
+TEST_CASE("refresher: a fetch, and the next one in its window", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(kDay));
+  house.add(1, {&server});
+  house.begin();
+  house.pass(1);
+  CHECK(house.stapled(0));
+  REQUIRE(server.asked.size() == 1);
+  const store::Attempt attempt = house.attempt(0);
+  CHECK(attempt.failures == 0);
+  CHECK(attempt.reason == Reason::kOk);
+  CHECK(attempt.succeeded_at == kNow);
+  CHECK((attempt.next >= kNow + kDay * 40 / 100 && attempt.next <= kNow + kDay / 2));
+  CHECK(house.log.count("response published") == 1);
+
+  house.pass(kDay, 60000);
+  REQUIRE(server.asked.size() == 3);
+  CHECK(server.asked[1].at >= attempt.next);
+  CHECK(server.asked[1].at <= attempt.next + 60);
+}
+
+TEST_CASE("refresher: a response of a minute never leaves a gap", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(60));
+  house.add(1, {&server});
+  house.begin();
+  house.pass(1);
+  int gaps = 0;
+  for (int i = 0; i < 600; ++i) {
+    house.pass(1);
+    gaps += house.stapled(0) ? 0 : 1;
+  }
+  CHECK(gaps == 0);
+  CHECK(server.asked.size() <= 600 / 24 + 1);
+}
+
+TEST_CASE("refresher: certificates that cannot be stapled are left alone", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  house.add(1, {});
+  house.add(2, {&server});
+  house.begin();
+  house.pass(10);
+  CHECK(house.stapled() == 1);
+  CHECK(server.asked.size() == 1);
+}
+
+// --- bounds ------------------------------------------------------------------------------------------------------
+
+TEST_CASE("refresher: concurrency and the hosts' caps hold", "[refresher]") {
+  House house;
+  house.settings.concurrency = 6;
+  OcspServer& a = house.server();
+  OcspServer& b = house.server();
+  OcspServer& c = house.server();
+  for (std::size_t i = 0; i < 60; ++i) {
+    house.add(i, {i % 3 == 0 ? &a : i % 3 == 1 ? &b : &c});
+  }
+  house.begin();
+  house.pass(5);
+  CHECK(house.stapled() == 60);
+  for (const OcspServer* server : {&a, &b, &c}) {
+    CHECK(server->asked.size() == 20);
+    CHECK(server->most_open <= 3);
+  }
+}
+
+TEST_CASE("refresher: eight hosts that hang do not delay a good one", "[refresher]") {
+  House house;
+  std::size_t number = 0;
+  for (int i = 0; i < 8; ++i) {
+    OcspServer& hanging = house.server(EngineHouse::hang());
+    for (int j = 0; j < 5; ++j) {
+      house.add(number++, {&hanging});
+    }
+  }
+  OcspServer& good = house.server();
+  for (int j = 0; j < 20; ++j) {
+    house.add(number++, {&good});
+  }
+  house.begin();
+  house.pass(1);
+  CHECK(house.stapled() == 20);
+}
+
+TEST_CASE("refresher: two slow hosts with a backlog leave a slot to the third", "[refresher]") {
+  House house;
+  house.settings.concurrency = 4;
+  OcspServer& a = house.server();
+  OcspServer& b = house.server();
+  OcspServer& c = house.server(house.good_answers(60));
+  for (std::size_t i = 0; i < 100; ++i) {
+    house.add(i, {i % 2 == 0 ? &a : &b});
+  }
+  house.add(100, {&c});
+  house.begin();
+  house.pass(20);  // all have answered once
+  REQUIRE(house.stapled() == 101);
+  a.answer = b.answer = EngineHouse::hang();
+  house.loop.clock.jump(kDay);  // everything is due
+  a.asked.clear();
+  c.asked.clear();
+  house.pass(1);
+  house.pass_until(30, [&] { return house.stapled(100); });
+  for (int i = 0; i < 300; ++i) {
+    house.pass(1);
+    CHECK(house.stapled(100));
+  }
+}
+
+// --- outages -----------------------------------------------------------------------------------------------------
+
+TEST_CASE("refresher: a dead host with many certificates sees probes only, and all are fetched once it is back",
+          "[refresher]") {
+  House house;
+  OcspServer& server = house.server(EngineHouse::hang());
+  for (std::size_t i = 0; i < 200; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass(3600, 1000);
+  CHECK(server.most_open == 1);
+  CHECK(server.asked.size() < 30);
+  CHECK(house.log.count("no response, nothing is stapled") < 30);
+  server.answer = house.good_answers(kDay);
+  const UnixSeconds probe = house.refresher->hosts().all().begin()->second.next_probe;
+  house.pass_until(3700, [&] { return house.stapled() == 200; });
+  CHECK(house.loop.clock.now() <= probe + 15);  // an exchange that hung when it came back counts, too
+}
+
+TEST_CASE("refresher: a host that dies while many are asked backs off once, not many times", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(100));
+  for (std::size_t i = 0; i < 40; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass(5);
+  REQUIRE(house.stapled() == 40);
+  server.answer = EngineHouse::always(kHttp404);
+  house.loop.clock.jump(kDay);
+  house.pass(10);
+  CHECK(house.stapled() == 0);
+  server.answer = house.good_answers(kDay);
+  house.pass_until(6, [&] { return house.stapled() == 40; });
+}
+
+TEST_CASE("refresher: tries get denser towards the end of what is held, and recovery is picked up", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(4 * kHour));
+  house.add(1, {&server});
+  house.begin();
+  house.pass(1);
+  server.answer = EngineHouse::always(kTryLater);
+  server.asked.clear();
+  house.pass(4 * kHour - 10, 1000);
+  CHECK(house.stapled(0));
+  CHECK(server.asked.size() < 40);
+  CHECK(house.loop.clock.now() - server.asked.back().at <= 15);
+  CHECK(house.log.count("no new response, the one held goes on") == static_cast<int>(server.asked.size()));
+  server.answer = house.good_answers(4 * kHour);
+  house.pass(9);
+  CHECK(house.stapled(0));
+  CHECK(house.attempt(0).failures == 0);
+  CHECK(house.held(0)->expires > house.loop.clock.now() + kHour);
+}
+
+TEST_CASE("refresher: one whose response ends soon has the dead host probed in time", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  const auto minutes = house.good_answers(600);
+  bool up = true;
+  server.answer = [&](const std::string& head) {
+    return up && OcspServer::path_of(head) == "2" ? minutes(head) : kHttp404;
+  };
+  house.add(1, {&server});  // nothing is ever held for it
+  house.add(2, {&server});
+  house.begin();
+  house.pass_until(20, [&] { return house.stapled(1); });
+  const UnixSeconds ends = house.held(1)->expires;
+  // An hour of silence is asked for in the other's exchange, long before the one that has ten minutes is due.
+  up = false;
+  const std::string leave_alone = "HTTP/1.1 503 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
+  server.answer = EngineHouse::always(leave_alone);
+  house.pass_until(200, [&] { return house.refresher->hosts().failing(server.host()); });
+  REQUIRE(house.loop.clock.now() < ends - 300);
+  up = true;
+  server.answer = minutes;
+  house.pass(ends - house.loop.clock.now());
+  CHECK(house.stapled(1));
+  CHECK(house.held(1)->expires > ends);
+}
+
+TEST_CASE("refresher: a certificate the host chokes on does not speak for the others", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  const auto good = house.good_answers(1200);
+  server.answer = [&](const std::string& head) { return OcspServer::path_of(head) == "0" ? kTryLater : good(head); };
+  for (std::size_t i = 0; i < 10; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass_until(30, [&] { return house.stapled() == 9; });
+  int gaps = 0;
+  for (int i = 0; i < 2 * 3600; i += 5) {
+    house.pass(5);
+    gaps += house.stapled() == 9 ? 0 : 1;
+  }
+  CHECK(gaps == 0);
+}
+
+TEST_CASE("refresher: a second responder takes all over at once when the first is dead", "[refresher]") {
+  House house;
+  OcspServer& dead = house.server(EngineHouse::hang());
+  OcspServer& other = house.server(EngineHouse::hang());
+  for (std::size_t i = 0; i < 100; ++i) {
+    house.add(i, {&dead, &other});
+  }
+  house.begin();
+  house.pass(120, 1000);
+  CHECK(house.stapled() == 0);
+  other.answer = house.good_answers(kDay);
+  dead.asked.clear();
+  const UnixSeconds probe = house.refresher->hosts().next_probe(other.host());
+  house.pass_until(600, [&] { return house.stapled() == 100; });
+  CHECK(house.loop.clock.now() <= probe + 30);
+  CHECK(dead.asked.size() < 10);
+}
+
+// --- the clock ---------------------------------------------------------------------------------------------------
+
+TEST_CASE("refresher: a jump of the clock replans everything", "[refresher]") {
+  struct Case {
+    const char* name;
+    Seconds jump;
+    int fetches;
+    int lines;
+  };
+  for (const Case& c : {
+           Case{"a second: nothing", 1, 0, 0},
+           Case{"within the validity, before the window", kHour, 0, 1},
+           Case{"beyond the end", 2 * kDay, 1, 1},
+           Case{"back", -kDay, 0, 1},
+       }) {
+    INFO(c.name);
+    House house;
+    OcspServer& server = house.server(house.good_answers(kDay));
+    house.add(1, {&server});
+    house.begin();
+    house.pass(1);
+    house.loop.clock.jump(c.jump);
+    house.pass(2);
+    CHECK(static_cast<int>(server.asked.size()) == 1 + c.fetches);
+    CHECK(house.log.count("the wall clock jumped") == c.lines);
+    // Not later than the validity demands, nor in a past that does not come again.
+    CHECK(house.attempt(0).next <= house.loop.clock.now() + 7 * kDay / 2);
+  }
+}
+
+TEST_CASE("refresher: a jump lets failing hosts be asked at once", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(EngineHouse::always(kHttp404));
+  house.add(1, {&server});
+  house.add(2, {&server});
+  house.begin();
+  house.pass(3600, 1000);
+  server.answer = house.good_answers(kDay);
+  house.loop.clock.jump(-kDay);
+  house.pass(1);
+  CHECK(house.stapled() == 2);
+}
+
+// --- the zone ----------------------------------------------------------------------------------------------------
+
+TEST_CASE("refresher: while the zone is busy responses keep their slots and are offered again", "[refresher]") {
+  House house;
+  house.settings.concurrency = 4;
+  OcspServer& server = house.server();
+  for (std::size_t i = 0; i < 20; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.lock.busy = true;
+  house.pass(5);
+  CHECK(house.stapled() == 0);
+  CHECK(server.asked.size() == 4);
+  house.lock.busy = false;
+  house.pass(2);
+  CHECK(house.stapled() == 20);
+  CHECK(server.asked.size() == 20);
+}
+
+TEST_CASE("refresher: a response that ends while it waits for the zone is a failure", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(3));
+  house.add(1, {&server});
+  house.begin();
+  house.lock.busy = true;
+  house.pass(2);
+  server.answer = EngineHouse::hang();
+  house.pass(4);
+  CHECK(house.attempt(0).failures >= 1);
+  CHECK(house.log.count("reason=expired") == 1);
+}
+
+TEST_CASE("refresher: a full zone is an error, and tried again by the back-off", "[refresher]") {
+  House house(64 << 10);
+  OcspServer& server = house.server();
+  ResponseSpec large;
+  for (std::size_t size = 0; size < 60 << 10; size += test_leaf(1).der().size()) {
+    large.certificates.push_back(test_leaf(1).der());
+  }
+  house.settings.max_response = 1 << 20;
+  server.answer = EngineHouse::always(ocsp_reply(make_response(large, test_leaf(1), test_ca(), test_ca())));
+  house.add(1, {&server});
+  house.begin();
+  house.pass(60);
+  CHECK_FALSE(house.stapled(0));
+  CHECK((server.asked.size() >= 3 && server.asked.size() <= 8));
+  CHECK(house.attempt(0).reason == Reason::kZoneFull);
+  CHECK(house.log.count("reason=zone_full detail=\"enlarge ocsp_plus_zone\"") ==
+        static_cast<int>(server.asked.size()));
+  server.answer = house.good_answers(kDay);
+  house.pass_until(120, [&] { return house.stapled(0); });
+}
+
+TEST_CASE("refresher: after the lease is lost nothing more is done", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(60));
+  for (std::size_t i = 0; i < 5; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass(2);
+  CHECK(house.stapled() == 5);
+  house.zone.header().lease.word = std::uint64_t{7} << 32 | 4711;
+  house.pass(120);
+  CHECK(house.refresher->lease_lost());
+  CHECK(house.stapled() == 0);
+  CHECK(server.asked.size() == 6);
+}
+
+TEST_CASE("refresher: an ended response and one that is no newer: back off, no polling", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  house.add(1, {&server});
+  // The first: short but young. Then only older ones that last longer.
+  server.answer = EngineHouse::always(ocsp_reply(good_response(test_leaf(1), test_ca(), kNow - 10, kNow + 60)));
+  house.begin();
+  house.pass(1);
+  server.answer = EngineHouse::always(ocsp_reply(good_response(test_leaf(1), test_ca(), kNow - 20, kNow + kDay)));
+  house.pass(60);
+  server.asked.clear();
+  house.pass(3600, 1000);
+  CHECK_FALSE(house.stapled(0));
+  CHECK(server.asked.size() < 20);
+  CHECK(house.attempt(0).reason == Reason::kNotNewer);
+}
+
+TEST_CASE("refresher: what a registration takes away at this moment does no harm", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  house.add(1, {&server});
+  house.begin();
+  house.refresher->tick();
+  std::vector<store::EntryIndex> entries;
+  REQUIRE(house.zone.register_all(house.lock, {{house.catalog.target(0).certificate.id, test_id(3)}}, &entries));
+  house.pass(10);
+  CHECK_FALSE(house.stapled(0));
+  CHECK(house.log.count("a newer configuration has taken the entry over") >= 1);
+}
+
+// --- handing over ------------------------------------------------------------------------------------------------
+
+TEST_CASE("refresher: who takes over keeps the plan", "[refresher]") {
+  House house;
+  OcspServer& good = house.server();
+  OcspServer& bad = house.server(EngineHouse::always(ocsp_reply(error_response(6))));
+  house.add(1, {&good});
+  house.add(2, {&bad});
+  house.begin();
+  house.pass(300);
+  const store::Attempt good_plan = house.attempt(0);
+  const store::Attempt bad_plan = house.attempt(1);
+  REQUIRE(bad_plan.next > house.loop.clock.now() + 1);
+  const std::size_t asked = bad.asked.size();
+
+  SECTION("of the same configuration") {
+    house.begin(false);
+    house.pass(1);
+    CHECK(house.attempt(0).next == good_plan.next);
+    CHECK(house.attempt(1).next == bad_plan.next);
+    CHECK(bad.asked.size() == asked);
+    house.pass(bad_plan.next - house.loop.clock.now() + 1);
+    CHECK(bad.asked.size() == asked + 1);
+    CHECK(house.attempt(1).failures == bad_plan.failures + 1);
+  }
+  SECTION("a new configuration: what had failed is tried at once") {
+    house.begin(true);
+    house.pass(1);
+    CHECK(bad.asked.size() == asked + 1);
+  }
+  SECTION("nonsense in the zone delays nothing beyond its bound") {
+    for (const Catalog::Index index : {0u, 1u}) {
+      store::Attempt nonsense = house.attempt(index);
+      nonsense.next = INT64_MAX;
+      house.zone.set_attempt(house.catalog.target(index).entry, nonsense);
+    }
+    house.begin(false);
+    house.pass(house.settings.retry.max + 1, 1000);
+    CHECK(bad.asked.size() == asked + 1);
+    house.pass(3 * kDay / 2, 60000);
+    CHECK(good.asked.size() == 2);
+  }
+  CHECK(good.asked.size() <= 2);
+}
+
+TEST_CASE("refresher: all was well by the plan, but nothing valid is held", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  house.add(1, {&server});
+  house.begin();
+  house.pass(1);
+  REQUIRE(house.writer->drop(house.catalog.target(0).entry));
+  house.begin(false);
+  house.pass(1);
+  CHECK(house.stapled(0));
+}
+
+TEST_CASE("refresher: destroyed in the middle of anything", "[refresher]") {
+  House house;
+  OcspServer& hanging = house.server(EngineHouse::hang());
+  OcspServer& good = house.server();
+  house.add(1, {&hanging});
+  house.add(2, {&good});
+  house.begin();
+  for (int turns = 0; turns < 30; ++turns) {
+    house.begin();
+    house.refresher->tick();
+    for (int i = 0; i < turns; ++i) {
+      house.loop.turn();
+    }
+    house.refresher.reset();
+    house.loop.settle();
+    CHECK(hanging.open() == 0);
+  }
+}
+
+TEST_CASE("refresher: any mixture of troubles loses no certificate", "[refresher]") {
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    INFO("seed " << seed);
+    TestRandom random(seed);
+    House house;
+    house.settings.concurrency = 1 + random.below(8);
+    std::vector<OcspServer*> servers;
+    for (int i = 0; i < 4; ++i) {
+      servers.push_back(&house.server());
+    }
+    for (std::size_t i = 0; i < 30; ++i) {
+      const std::size_t first = random.below(4);
+      std::vector<const OcspServer*> responders = {servers[first]};
+      if (random.below(2) == 0) {
+        responders.push_back(servers[(first + 1) % 4]);
+      }
+      house.add(i, responders);
+    }
+    house.begin();
+    for (int step = 0; step < 60; ++step) {
+      OcspServer& server = *servers[random.below(4)];
+      switch (random.below(8)) {
+        case 0:
+          server.answer = EngineHouse::hang();
+          break;
+        case 1:
+          server.answer = EngineHouse::always(kHttp404);
+          break;
+        case 2:
+          server.answer = EngineHouse::always(kTryLater);
+          break;
+        case 3:
+          house.loop.clock.jump(static_cast<Seconds>(random.below(7200)) - 3600);
+          break;
+        case 4:
+          house.lock.busy = !house.lock.busy;
+          break;
+        case 5:
+          house.begin(random.below(2) == 0);
+          break;
+        default:
+          server.answer = house.good_answers(static_cast<Seconds>(30 + random.below(600)));
+      }
+      house.pass(static_cast<Seconds>(1 + random.below(30)));
+    }
+    house.lock.busy = false;
+    for (OcspServer* server : servers) {
+      server->answer = house.good_answers(kDay);
+    }
+    house.pass(house.settings.retry.max + 30, 1000);
+    CHECK(house.stapled() == 30);
+  }
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,237 @@
+#include "engine/schedule.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <map>
+
+#include "tests/fakes/mmap_zone.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using testing::test_id;
+using testing::TestRandom;
+
+constexpr Seconds kHour = 3600;
+constexpr Seconds kDay = 24 * kHour;
+constexpr UnixSeconds kStart = 1900000000;
+const RetryBounds kBounds = {5, 3600};
+
+CertificateId id_at(std::uint64_t permille) {
+  CertificateId id = {};
+  id[0] = static_cast<std::uint8_t>(permille & 0xff);
+  id[1] = static_cast<std::uint8_t>(permille >> 8);
+  return id;
+}
+
+// --- the next look -----------------------------------------------------------------------------------------------
+
+TEST_CASE("schedule: the first look lies in its window", "[schedule]") {
+  struct Case {
+    const char* name;
+    Seconds span, first, last;
+  };
+  for (const Case& c : {
+           Case{"a minute", 60, 24, 30},
+           Case{"two seconds", 2, 1, 1},
+           Case{"an hour", kHour, 1440, 1800},
+           Case{"a week", 7 * kDay, 241920, 302400},
+           Case{"eight days: no later than three and a half", 8 * kDay, 241920, 302400},
+           Case{"ten years, likewise", 3650 * kDay, 241920, 302400},
+       }) {
+    INFO(c.name);
+    const Validity validity = {kStart, kStart + c.span};
+    CHECK(next_look(kStart, validity, id_at(0), {}, kBounds) == kStart + c.first);
+    CHECK(next_look(kStart, validity, id_at(1000), {}, kBounds) == kStart + c.last);
+    for (std::uint64_t i = 0; i < 200; ++i) {
+      const UnixSeconds look = next_look(kStart, validity, test_id(i), {}, kBounds);
+      CHECK((look >= kStart + c.first && look <= kStart + c.last));
+    }
+  }
+}
+
+TEST_CASE("schedule: ten thousand certificates are spread evenly, however long the validity", "[schedule]") {
+  for (const Seconds span : {Seconds{kDay}, 7 * kDay, 10 * kDay, 365 * kDay}) {
+    const Seconds counted = std::min(span, 7 * kDay);
+    std::map<Seconds, int> twentieths;
+    for (std::uint64_t i = 0; i < 10000; ++i) {
+      const UnixSeconds look = next_look(kStart, {kStart, kStart + span}, test_id(i), {}, kBounds);
+      ++twentieths[std::min<Seconds>((look - kStart - counted * 40 / 100) * 20 / (counted / 10), 19)];
+    }
+    CHECK(twentieths.size() == 20);
+    for (const auto& [part, count] : twentieths) {
+      INFO("span " << span << " part " << part);
+      CHECK((count > 400 && count < 620));  // 500 would be even
+    }
+  }
+}
+
+TEST_CASE("schedule: HTTP freshness brings the look forward, to a quarter at the most", "[schedule]") {
+  struct Case {
+    const char* name;
+    Seconds span, fresh, look;
+  };
+  for (const Case& c : {
+           Case{"later than planned: ignored", kDay, kDay / 2 + 1, kDay * 40 / 100},
+           Case{"a little earlier", kDay, kDay / 3, kDay / 3},
+           Case{"a minute: no polling", 7 * kDay, 60, 7 * kDay / 4},
+           Case{"in the past", kDay, -kDay, kDay / 4},
+           Case{"nonsense", kDay, INT64_MIN / 2, kDay / 4},
+           Case{"ten years: a quarter of a week", 3650 * kDay, 60, 7 * kDay / 4},
+       }) {
+    INFO(c.name);
+    CHECK(next_look(kStart, {kStart, kStart + c.span}, id_at(0), kStart + c.fresh, kBounds) == kStart + c.look);
+  }
+}
+
+TEST_CASE("schedule: past the window, an eighth of what is left", "[schedule]") {
+  struct Case {
+    const char* name;
+    Seconds ago, left;
+    std::optional<Seconds> fresh;
+    Seconds wait;
+  };
+  for (const Case& c : {
+           Case{"a day left", 5 * kDay, kDay, {}, 3 * kHour},
+           Case{"the minimum, where an eighth is less", kHour, 30, {}, 5},
+           Case{"half of what is left, where even that is too late", kHour, 8, {}, 4},
+           Case{"never under a second", kHour, 1, {}, 1},
+           Case{"ended", kHour, 0, {}, 1},
+           Case{"ended long ago", kHour, -kDay, {}, 1},
+           Case{"HTTP knows when there is something newer", 5 * kDay, kDay, 6 * kHour, 6 * kHour},
+           Case{"but not past half of what is left", 5 * kDay, kDay, 30 * kHour, 12 * kHour},
+           Case{"stale by HTTP", 5 * kDay, kDay, -60, 3 * kHour},
+           Case{"ten years left: an eighth of a week", 4 * kDay, 3650 * kDay, {}, 7 * kDay / 8},
+           Case{"and not past half of a week", 4 * kDay, 3650 * kDay, 365 * kDay, 7 * kDay / 2},
+       }) {
+    INFO(c.name);
+    const std::optional<UnixSeconds> fresh =
+        c.fresh ? std::optional<UnixSeconds>(kStart + *c.fresh) : std::optional<UnixSeconds>();
+    CHECK(next_look(kStart, {kStart - c.ago, kStart + c.left}, id_at(0), fresh, kBounds) == kStart + c.wait);
+  }
+}
+
+TEST_CASE("schedule: looks are in the future and bounded, whatever the times", "[schedule]") {
+  const std::int64_t hostile[] = {INT64_MIN,  INT64_MIN + 1, -kDay,         -1,       0, 1, kStart - 1, kStart,
+                                  kStart + 1, kStart + kDay, INT64_MAX - 1, INT64_MAX};
+  for (const UnixSeconds from : hostile) {
+    for (const UnixSeconds to : hostile) {
+      for (const UnixSeconds fresh : hostile) {
+        INFO(from << " " << to << " " << fresh);
+        const UnixSeconds look = next_look(kStart, {from, to}, id_at(500), fresh, kBounds);
+        CHECK((look > kStart && look <= kStart + 7 * kDay / 2));
+      }
+    }
+  }
+  CHECK(next_look(INT64_MAX, {0, INT64_MAX}, id_at(0), {}, kBounds) == INT64_MAX);
+}
+
+// Polling a responder that never has anything newer, until what is held has ended.
+TEST_CASE("schedule: looking at an old response to its end stays bounded", "[schedule]") {
+  for (const Seconds span : {Seconds{60}, kHour, 7 * kDay, 365 * kDay}) {
+    int looks = 0;
+    for (UnixSeconds now = kStart; now < kStart + span; ++looks) {
+      now = next_look(now, {kStart, kStart + span}, id_at(500), {}, kBounds);
+    }
+    INFO(span);
+    CHECK(looks <= (span <= 7 * kDay ? 90 : 500));
+  }
+}
+
+// --- the next try ------------------------------------------------------------------------------------------------
+
+TEST_CASE("schedule: the back-off doubles up to its bound, with full jitter", "[schedule]") {
+  struct Case {
+    std::uint32_t failures;
+    Seconds last;
+  };
+  for (const Case& c :
+       {Case{0, 5}, {1, 5}, {2, 10}, {3, 20}, {10, 2560}, {11, 3600}, {31, 3600}, {1000, 3600}, {UINT32_MAX, 3600}}) {
+    Seconds least = INT64_MAX;
+    Seconds most = 0;
+    TestRandom random(c.failures);
+    for (int i = 0; i < 20000; ++i) {
+      const Seconds wait = next_try(kStart, {c.failures, {}, false}, 0, kBounds, random.next()) - kStart;
+      least = std::min(least, wait);
+      most = std::max(most, wait);
+    }
+    INFO(c.failures << " failures");
+    CHECK((least >= 5 && least <= 5 + c.last / 100));
+    CHECK((most <= c.last && most >= c.last - c.last / 100));
+  }
+}
+
+TEST_CASE("schedule: what bends the next try", "[schedule]") {
+  struct Case {
+    const char* name;
+    Failure failure;
+    Seconds left;  // of what is held; 0: nothing is
+    Seconds first, last;
+  };
+  for (const Case& c : {
+           Case{"no later than half of what is left", {20, {}, false}, 100, 5, 50},
+           Case{"down to a second", {20, {}, false}, 3, 1, 1},
+           Case{"what has ended does not count", {1, {}, false}, -100, 5, 5},
+           Case{"Retry-After", {1, kStart + 120, false}, 0, 120, 120},
+           Case{"not beyond the maximum", {1, kStart + kDay, false}, 0, 3600, 3600},
+           Case{"not below the back-off", {1, kStart + 1, false}, 0, 5, 5},
+           Case{"nor beyond half of what is left", {1, kStart + 120, false}, 100, 50, 50},
+           Case{"saturating", {1, INT64_MAX, false}, 0, 3600, 3600},
+           Case{"in the past", {1, INT64_MIN, false}, 0, 5, 5},
+           Case{"a newborn", {1, {}, true}, 0, 30, 60},
+           Case{"a newborn is tried as often after many failures", {1000, {}, true}, 0, 30, 60},
+           Case{"for ever valid", {1, {}, false}, INT64_MAX - kStart, 5, 5},
+       }) {
+    INFO(c.name);
+    TestRandom random(7);
+    for (int i = 0; i < 1000; ++i) {
+      const UnixSeconds valid_until = c.left == 0 ? 0 : kStart + c.left;
+      const Seconds wait = next_try(kStart, c.failure, valid_until, kBounds, random.next()) - kStart;
+      CHECK((wait >= c.first && wait <= c.last));
+    }
+  }
+}
+
+TEST_CASE("schedule: odd bounds stay sane", "[schedule]") {
+  for (const RetryBounds& bounds :
+       {RetryBounds{5, 5}, {10, 5}, {0, 0}, {1, INT64_MAX / 2}, {INT64_MAX / 2, INT64_MAX / 2}}) {
+    for (const std::uint32_t failures : {0u, 1u, 2u, 31u, UINT32_MAX}) {
+      for (const std::uint64_t random : {std::uint64_t{0}, std::uint64_t{12345}, UINT64_MAX}) {
+        const UnixSeconds next = next_try(kStart, {failures, {}, false}, 0, bounds, random);
+        CHECK((next > kStart && next <= kStart + std::max<Seconds>(bounds.max, 1)));
+      }
+    }
+  }
+}
+
+TEST_CASE("schedule: a responder that is back after ten seconds is used within fifteen", "[schedule]") {
+  for (std::uint64_t random = 0; random < 1000; ++random) {
+    UnixSeconds now = kStart;
+    for (std::uint32_t failures = 1; now < kStart + 10; ++failures) {
+      now = next_try(now, {failures, {}, false}, 0, kBounds, random);
+    }
+    CHECK(now <= kStart + 15);
+  }
+}
+
+TEST_CASE("schedule: an outage of half a week costs a bounded number of tries, denser towards the end",
+          "[schedule]") {
+  TestRandom random(3);
+  for (int run = 0; run < 100; ++run) {
+    const UnixSeconds end = kStart + 7 * kDay / 2;
+    int tries = 0;
+    int in_last_hour = 0;
+    UnixSeconds last = 0;
+    for (UnixSeconds now = kStart; now < end; ++tries) {
+      last = now;
+      in_last_hour += now >= end - kHour ? 1 : 0;
+      now = next_try(now, {static_cast<std::uint32_t>(tries + 1), {}, false}, end, kBounds, random.next());
+    }
+    CHECK(tries <= 260);
+    CHECK(in_last_hour >= 5);
+    CHECK(end - last <= 2);  // it was tried to the very end
+  }
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,244 @@
+
+/*
+ * The start helper: a process that fills the zone before the workers begin.
+ *
+ * The master, which is root, parses no byte of the cache folder or of the
+ * network: it forks the helper, which gives its rights up first, and waits
+ * for it, but not past the deadline and not against a signal.
+ */
+
+
+#include "ngx_ocsp_plus.h"
+
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+
+/* reading the cache folder is not waiting: it may take so much longer, ms */
+#define NGX_OCSP_PLUS_START_GRACE  30000
+#define NGX_OCSP_PLUS_START_TURN   20
+
+
+static void ngx_ocsp_plus_helper(ngx_cycle_t *cycle,
+    ngx_ocsp_plus_conf_t *ocf, pid_t master);
+static ngx_int_t ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle);
+static ngx_uint_t ngx_ocsp_plus_signalled(void);
+static int ngx_ocsp_plus_start_log_enabled(void *ctx, int level);
+static void ngx_ocsp_plus_start_log_write(void *ctx, int level,
+    const char *line, size_t len);
+
+
+/* creates the cache folder; whatever fails costs the cache only */
+
+void
+ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
+{
+    ngx_core_conf_t  *ccf;
+
+    if (ocf->cache.len == 0) {
+        return;
+    }
+
+    if (mkdir((char *) ocf->cache.data, 0700) == -1) {
+
+        if (ngx_errno != NGX_EEXIST) {
+            ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+                          "ocsp_plus: the cache folder \"%V\" cannot be "
+                          "created, responses will not outlive nginx; see "
+                          "\"ocsp_plus_cache\"", &ocf->cache);
+        }
+
+        return;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (geteuid() == 0
+        && lchown((char *) ocf->cache.data, ccf->user, ccf->group) == -1)
+    {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+                      "ocsp_plus: the cache folder \"%V\" cannot be given "
+                      "to the worker user", &ocf->cache);
+    }
+}
+
+
+void
+ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
+{
+    int            fd[2], status;
+    pid_t          pid, master;
+    ngx_msec_t     deadline, waited;
+    struct pollfd  pfd;
+
+    if (pipe(fd) == -1) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      "ocsp_plus: pipe() failed, the zone starts as it is");
+        return;
+    }
+
+    master = ngx_getpid();
+    pid = fork();
+
+    switch (pid) {
+
+    case -1:
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      "ocsp_plus: fork() failed, the zone starts as it is");
+        (void) close(fd[0]);
+        (void) close(fd[1]);
+        return;
+
+    case 0:
+        (void) close(fd[0]);
+        ngx_ocsp_plus_helper(cycle, ocf, master);
+        _exit(0);
+
+    default:
+        break;
+    }
+
+    /* the other end closes when the helper ends, however it does */
+
+    (void) close(fd[1]);
+
+    pfd.fd = fd[0];
+    pfd.events = POLLIN;
+
+    deadline = ocf->startup_wait + NGX_OCSP_PLUS_START_GRACE;
+
+    for (waited = 0; waited < deadline; waited += NGX_OCSP_PLUS_START_TURN) {
+
+        if (poll(&pfd, 1, NGX_OCSP_PLUS_START_TURN) != 0
+            || ngx_ocsp_plus_signalled())
+        {
+            break;
+        }
+    }
+
+    (void) close(fd[0]);
+    (void) kill(pid, SIGKILL);
+
+    while (waitpid(pid, &status, 0) == -1 && ngx_errno == NGX_EINTR) {
+        /* void */
+    }
+
+    /* should it have been killed with the zone's lock in its hand */
+
+    (void) ngx_shmtx_force_unlock(
+        &((ngx_slab_pool_t *) ocf->shm_zone->shm.addr)->mutex, pid);
+}
+
+
+/*
+ * Signals that end nginx.  On a reload they are blocked here and wait until
+ * we return; at a first start nginx handles none yet and they simply kill.
+ */
+
+static ngx_uint_t
+ngx_ocsp_plus_signalled(void)
+{
+    sigset_t  set;
+
+    if (sigpending(&set) == -1) {
+        return 0;
+    }
+
+    return sigismember(&set, ngx_signal_value(NGX_SHUTDOWN_SIGNAL))
+           || sigismember(&set, ngx_signal_value(NGX_TERMINATE_SIGNAL))
+           || sigismember(&set, SIGINT);
+}
+
+
+static void
+ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
+    pid_t master)
+{
+    int           i;
+    sigset_t      set;
+    op_error_t    error;
+    op_log_ops_t  log;
+
+    ngx_pid = ngx_getpid();
+
+    for (i = 1; i < NSIG; i++) {
+        (void) signal(i, SIG_DFL);
+    }
+
+    (void) signal(SIGPIPE, SIG_IGN);
+
+    sigemptyset(&set);
+    (void) sigprocmask(SIG_SETMASK, &set, NULL);
+
+    if (ngx_ocsp_plus_drop_rights(cycle) != NGX_OK) {
+        return;
+    }
+
+    /* after setuid(), which clears it */
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != master) {
+        return;
+    }
+
+    ngx_memzero(&log, sizeof(op_log_ops_t));
+
+    log.size = sizeof(op_log_ops_t);
+    log.ctx = cycle->log;
+    log.log_enabled = ngx_ocsp_plus_start_log_enabled;
+    log.log_write = ngx_ocsp_plus_start_log_write;
+
+    if (op_start(ocf->config, &log, &ocf->lock, (int32_t) ngx_pid,
+                 ocf->startup_wait, &error)
+        != OP_OK)
+    {
+        ngx_time_update();
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "ocsp_plus: the start helper failed: %s", error.text);
+    }
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle)
+{
+    ngx_core_conf_t  *ccf;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (geteuid() != 0) {
+        return NGX_OK;
+    }
+
+    if (setgid(ccf->group) == -1
+        || initgroups(ccf->username, ccf->group) == -1
+        || setuid(ccf->user) == -1)
+    {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      "ocsp_plus: the start helper cannot become the worker "
+                      "user, the zone starts as it is");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static int
+ngx_ocsp_plus_start_log_enabled(void *ctx, int level)
+{
+    ngx_log_t *log = ctx;
+
+    return level != NGX_LOG_DEBUG && log->log_level >= (ngx_uint_t) level;
+}
+
+
+static void
+ngx_ocsp_plus_start_log_write(void *ctx, int level, const char *line,
+    size_t len)
+{
+    ngx_log_t *log = ctx;
+
+    ngx_time_update();
+    ngx_log_error_core(level, log, 0, "%*s", len, line);
+}

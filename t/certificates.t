@@ -1,0 +1,204 @@
+#!/usr/bin/perl
+
+# Tests for which staple a handshake gets: RSA and ECDSA certificates side by
+# side, SNI, TLS 1.2 and 1.3, http2, unusual serial numbers and names, and
+# servers that have it off.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl http_v2 /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $other = $root->intermediate('other');
+my $r = Test::Nginx::Responder->start($t, ca => [ $int, $other ]);
+my @aia = (aia => $r->url());
+
+my $ecdsa = $int->leaf('both.example', file => 'ecdsa', @aia);
+my $rsa = $other->leaf('both.example', file => 'rsa', key => 'rsa', @aia);
+my $sni = $int->leaf('sni.example', @aia);
+$int->leaf('off.example', @aia);
+$int->leaf('variable.example', @aia);
+
+# the largest serial number that RFC 5280 allows, and one that begins with a
+# byte of the high bit, which DER writes with a zero before it
+
+my $long = $int->leaf('long.example', serial => '7f' . 'e1' x 19, @aia,
+	names => [ 'long.example', map { "name$_.long.example" } 1 .. 400 ]);
+my $high = $int->leaf('high.example', serial => 'ff' . '0a' x 18, @aia);
+
+$t->write_file_expand('nginx.conf', <<'EOC');
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ssl_protocols TLSv1.2 TLSv1.3;
+
+    ocsp_plus on;
+
+    server {
+        listen       127.0.0.1:8443 ssl http2;
+        server_name  both.example;
+
+        ssl_certificate      ecdsa.pem;
+        ssl_certificate_key  ecdsa.key;
+        ssl_certificate      rsa.pem;
+        ssl_certificate_key  rsa.key;
+    }
+
+    server {
+        listen       127.0.0.1:8443 ssl http2;
+        server_name  sni.example;
+
+        ssl_certificate      sni.example.pem;
+        ssl_certificate_key  sni.example.key;
+    }
+
+    server {
+        listen       127.0.0.1:8443 ssl http2;
+        server_name  long.example;
+
+        ssl_certificate      long.example.pem;
+        ssl_certificate_key  long.example.key;
+    }
+
+    server {
+        listen       127.0.0.1:8443 ssl http2;
+        server_name  high.example;
+
+        ssl_certificate      high.example.pem;
+        ssl_certificate_key  high.example.key;
+    }
+
+    server {
+        listen       127.0.0.1:8443 ssl http2;
+        server_name  off.example;
+
+        ssl_certificate      off.example.pem;
+        ssl_certificate_key  off.example.key;
+
+        ocsp_plus            off;
+    }
+
+    server {
+        listen       127.0.0.1:8443 ssl http2;
+        server_name  variable.example;
+
+        ssl_certificate      %%TESTDIR%%/$ssl_server_name.pem;
+        ssl_certificate_key  %%TESTDIR%%/$ssl_server_name.key;
+    }
+
+    # with a certificate that others staple
+
+    server {
+        listen       127.0.0.1:8444 ssl;
+
+        ssl_certificate      ecdsa.pem;
+        ssl_certificate_key  ecdsa.key;
+
+        ocsp_plus            off;
+    }
+}
+
+EOC
+
+$t->run();
+
+###############################################################################
+
+my @wanted = (
+	[ 'the default server', undef, $ecdsa ],
+	[ 'an unknown name', 'nobody.example', $ecdsa ],
+	[ 'a name', 'sni.example', $sni ],
+	[ 'a serial of 20 bytes and 401 names', 'long.example', $long ],
+	[ 'a serial with the high bit set', 'high.example', $high ],
+);
+
+for my $wanted (@wanted) {
+	my ($what, $name, $leaf) = @$wanted;
+	my @name = defined $name ? (servername => $name) : ();
+	wait_staple(8443, 'good', @name, seconds => 30);
+
+	for my $tls ('1.2', '1.3') {
+		my $seen = staple(8443, @name, tls => $tls,
+			args => [ '-alpn', 'h2' ]);
+		is("$seen->{status} " . ($seen->{serial} // ''),
+			'good ' . $leaf->serial(), "$what, TLS $tls");
+		like($seen->{output}, qr/^ALPN protocol: h2/m,
+			"$what, TLS $tls, http2");
+	}
+}
+
+# each of the two certificates of one server has its own
+
+for my $tls ('1.2', '1.3') {
+	for my $key ([ RSA => $rsa ], [ ECDSA => $ecdsa ]) {
+		my ($sig, $leaf) = @$key;
+		my $seen = wait_staple(8443, 'good', tls => $tls, sig => $sig,
+			servername => 'both.example', seconds => 30);
+		is("$seen->{status} " . ($seen->{serial} // ''),
+			'good ' . $leaf->serial(), "$sig, TLS $tls");
+	}
+}
+
+# an independent opinion of the bytes
+
+for my $key ([ RSA => $rsa ], [ ECDSA => $ecdsa ]) {
+	my ($sig, $leaf) = @$key;
+	my $der = staple_fast(8443, 'both.example', tls => '1.2', sig => $sig);
+	is(opinion($der, $leaf), '1 good', "openssl verifies the staple, $sig");
+}
+for my $leaf ($sni, $long, $high) {
+	my $der = staple_fast(8443, $leaf->name());
+	is(opinion($der, $leaf), '1 good',
+		'openssl verifies the staple of ' . $leaf->name());
+}
+
+is($r->stats()->{serials}{$rsa->serial()}, 1, 'one request for the RSA one');
+is($r->stats()->{serials}{$ecdsa->serial()}, 1, 'and one for the ECDSA one');
+
+# servers that do not use it
+
+my $seen = staple(8443, servername => 'off.example');
+is("$seen->{handshake} $seen->{status}", '1 none', 'off under on');
+like($seen->{subject} // '', qr/off.example/, 'with its own certificate');
+is(staple(8444)->{status}, 'none', 'off with a certificate stapled elsewhere');
+
+$seen = staple(8443, servername => 'variable.example');
+is("$seen->{handshake} $seen->{status}", '1 none',
+	'a certificate named by a variable');
+like($seen->{subject} // '', qr/variable.example/, 'which is served');
+
+is(join("\n", $t->log_lines(qr/\[(?:warn|error|crit)\]/)), '', 'no complaint');
+
+$t->done_testing();
+
+###############################################################################
+
+sub opinion {
+	my ($der, $leaf) = @_;
+	return 'no staple' unless defined $der;
+	my $seen = Test::Nginx::staple_verify($t, $der, $leaf);
+	return "$seen->{ok} $seen->{status}";
+}
+
+###############################################################################

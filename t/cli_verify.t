@@ -1,0 +1,276 @@
+#!/usr/bin/perl
+
+# Tests for "ocsp-plus verify": exit codes, JSON, and that its verdict on the
+# bytes of a responder is what nginx does with them.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Socket::INET;
+use JSON::PP ();
+use MIME::Base64 qw/ encode_base64 /;
+use POSIX qw/ strftime /;
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+my $d = $t->testdir();
+my $tool = $t->build_dir() . '/ocsp-plus';
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $old = $root->intermediate('old', subject_of => $int);
+my $r = Test::Nginx::Responder->start($t, ca => $int, signers =>
+	[ $int->responder_cert('delegated'),
+	$int->responder_cert('plain', ocsp_signing => 0) ]);
+
+# the CLI's bytes come from a client, nginx fetches its own: for each case a
+# certificate, so that what one case said is not held in the next
+
+my @cases = (
+	# name, settings of the responder, exit code, reason, cert_status
+	[ good => {}, 0, 'ok', 'good' ],
+	[ delegated => { signer => 'delegated' }, 0, 'ok', 'good' ],
+	[ endless => { next_update => 'none' }, 0, 'ok', 'good' ],
+	[ others => { fault => 'other_too' }, 0, 'ok', 'good' ],
+	[ skewed => { this_update => 200 }, 0, 'ok', 'good' ],
+	[ revoked => { status => 'revoked', revoked_at => time() - 60 },
+		1, 'revoked', 'revoked' ],
+	[ unknown => { status => 'unknown' }, 1, 'unknown', 'unknown' ],
+	[ expired => { fault => 'expired' }, 1, 'expired' ],
+	[ future => { fault => 'future' }, 1, qr/in_future$/ ],
+	[ old_endless => { this_update => -90000, next_update => 'none' },
+		1, 'too_old_without_next_update' ],
+	[ other_serial => { fault => 'other_serial' }, 1, 'other_serial' ],
+	[ other_issuer => { fault => 'other_issuer' }, 1, 'other_issuer' ],
+	[ garbage => { fault => 'garbage' }, 1, 'malformed_response' ],
+	[ trailing => { fault => 'trailing' }, 1, 'trailing_data' ],
+	[ broken => { fault => 'broken_signature' }, 1, 'bad_signature' ],
+	[ foreign => { fault => 'foreign_signer' }, 1,
+		qr/^signer_|^bad_signature$/ ],
+	[ plain => { signer => 'plain' }, 1, 'signer_without_ocsp_signing' ],
+	[ try_later => { fault => 'try_later' }, 1, 'try_later' ],
+	[ unauthorized => { fault => 'unauthorized' }, 1, 'unauthorized' ],
+	[ not_basic => { fault => 'not_basic' }, 1, 'not_basic_response' ],
+	[ nothing => { fault => 'no_responses' }, 1, 'no_single_response' ],
+	[ disagree => { fault => 'two_responses_disagree' }, 1, 'revoked',
+		'revoked' ],
+	[ sha256 => { hash => 'sha256' }, 1, 'sha256_only' ],
+);
+
+my $port = 8443;
+my $servers = '';
+my (%leaf, %port);
+for my $case (@cases) {
+	my ($name, $settings) = @$case;
+	$leaf{$name} = $int->leaf("$name.example", aia => $r->url());
+	$r->set(%$settings, leaf => $leaf{$name}) if %$settings;
+	$port{$name} = $port++;
+	$servers .= <<EOC;
+
+    server {
+        listen               127.0.0.1:$port{$name} ssl;
+        ssl_certificate      $name.example.pem;
+        ssl_certificate_key  $name.example.key;
+    }
+EOC
+}
+
+$t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus on;
+    ocsp_plus_concurrency 64;
+$servers}
+
+EOC
+
+$t->run();
+
+###############################################################################
+
+my (%der, %json);
+for my $case (@cases) {
+	my ($name, $settings, $code, $reason, $status) = @$case;
+
+	my $file = "$d/$name.der";
+	$der{$name} = fetch($leaf{$name});
+	$t->write_file($file, $der{$name});
+	my $run = verify($leaf{$name}, '--response', $file, '--json');
+
+	is($run->{status}, $code, "$name: exit code");
+	my $json = $json{$name} = eval { JSON::PP::decode_json($run->{output}) }
+		|| { output => $run->{output} };
+	is(join(' ', sort keys %$json), 'cert_status detail expires next_update'
+		. ' reason this_update verdict', "$name: the keys");
+	is($json->{verdict}, $code ? 'reject' : 'accept', "$name: verdict");
+	ref $reason ? like($json->{reason}, $reason, "$name: reason")
+		: is($json->{reason}, $reason, "$name: reason");
+	is($json->{cert_status}, $status, "$name: cert_status")
+		if defined $status || $reason =~ /malformed|later|unauth|basic/;
+
+	# the same in words
+
+	$run = verify($leaf{$name}, '--response', $file);
+	is($run->{status}, $code, "$name: exit code of the text");
+	like($run->{output}, qr/^verdict:\s+\Q$json->{verdict}\E$
+		.*^reason:\s+\Q$json->{reason}\E\s/msx, "$name: text");
+}
+
+# what nginx staples: what is fit, and the truth about what is revoked
+
+for my $case (@cases) {
+	my ($name, undef, $code, $reason) = @$case;
+
+	if ($code == 0 || $reason eq 'revoked') {
+		my $seen = wait_staple($port{$name}, qr/good|revoked/,
+			seconds => 30);
+		my $wanted = $code ? 'revoked' : 'good';
+		is(scalar(grep { $_ eq $wanted } @{$seen->{statuses}}), 1,
+			"$name: nginx agrees");
+		next;
+	}
+
+	# the first verdict is the first line
+	my $line = $t->wait_log(qr/no response.*"\Q$name\E\.example"/, 30);
+	my ($said) = ($line // '') =~ /reason=(\w+)/;
+	is($said, $json{$name}{reason}, "$name: nginx agrees on why");
+	is(staple($port{$name})->{status}, 'none', "$name: and staples nothing");
+}
+
+# and the bytes that it staples are fit in the eyes of the tool
+
+for my $name (qw/ good delegated revoked /) {
+	my $der = staple_fast($port{$name});
+	$t->write_file("stapled.der", $der // '');
+	is(verify($leaf{$name}, '--response', "$d/stapled.der")->{status},
+		$name eq 'revoked' ? 1 : 0, "$name: its staple is judged alike");
+}
+
+###############################################################################
+
+# times
+
+my $json = $json{good};
+like($json->{$_}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, "$_ is RFC 3339")
+	for qw/ this_update next_update expires /;
+is($json->{expires}, $json->{next_update}, 'expires with nextUpdate');
+is($json{endless}{next_update}, undef, 'null where there is no nextUpdate');
+isnt($json{endless}{expires}, undef, 'which expires all the same');
+is($json{garbage}{$_}, undef, "null for garbage: $_")
+	for qw/ cert_status this_update next_update expires /;
+
+my @at = ('--response', "$d/good.der", '--json', '--at');
+for my $at (
+	[ time(), 0, 'ok' ], [ time() + 86400, 0, 'ok' ],
+	[ time() + 8 * 86400, 1, 'expired' ],
+	[ time() - 3600, 1, qr/in_future$/ ],
+	[ time() + 100 * 86400, 1, qr/expired$/ ])
+{
+	my ($seconds, $code, $reason) = @$at;
+	my $text = rfc3339($seconds);
+	my $run = verify($leaf{good}, @at, $text);
+	is($run->{status}, $code, "--at $text");
+	my $said = eval { JSON::PP::decode_json($run->{output})->{reason} };
+	like($said // '', ref $reason ? $reason : qr/^$reason$/,
+		"--at $text: the reason");
+}
+
+# expired and the end of its validity, to the second
+
+is(verify($leaf{good}, @at, $json->{next_update})->{status}, 1,
+	'not at nextUpdate any more');
+
+###############################################################################
+
+# forms of the response
+
+my $pem = "-----BEGIN OCSP RESPONSE-----\n" . encode_base64($der{good})
+	. "-----END OCSP RESPONSE-----\n";
+my @good = ('--response', "$d/form");
+for my $form ([ PEM => $pem ], [ 'PEM after a comment' => "hello\n$pem" ],
+	[ DER => $der{good} ])
+{
+	my ($what, $content) = @$form;
+	$t->write_file('form', $content);
+	is(verify($leaf{good}, @good)->{status}, 0, "a response in $what");
+}
+
+# several candidates for the issuer: the same name, another key
+
+my $file = $t->write_file("$d/candidates", $t->read_file($old->cert())
+	. $t->read_file($int->cert()));
+is(run('--cert', $leaf{good}->cert(), '--issuer', $file, @good)->{status}, 0,
+	'the issuer is the second one of the file');
+is(run('--cert', $leaf{good}->cert(), '--issuer', $old->cert(), '--trusted',
+	$int->cert(), @good)->{status}, 0, 'the issuer is in --trusted');
+is(run('--cert', $leaf{good}->chain(), '--issuer', $root->cert(),
+	@good)->{status}, 0, 'the issuer is in the chain of --cert');
+for my $wrong ($old, $root) {
+	my $run = run('--cert', $leaf{good}->cert(), '--issuer',
+		$wrong->cert(), '--json', @good);
+	is($run->{status}, 1, 'not the issuer: ' . $wrong->name());
+	like($run->{output}, qr/"reason": "no_issuer"/, 'which is the reason');
+}
+
+# another certificate of the same issuer
+
+my $run = verify($leaf{others}, @good, '--json');
+is($run->{status}, 1, 'the response of another certificate');
+like($run->{output}, qr/"reason": "other_serial"/, 'which is the reason');
+
+$t->done_testing();
+
+###############################################################################
+
+sub run {
+	return $t->command([ $tool, 'verify', @_ ]);
+}
+
+sub verify {
+	my ($leaf, @arguments) = @_;
+	return run('--cert', $leaf->cert(), '--issuer', $int->cert(),
+		@arguments);
+}
+
+# What the responder says, whatever it is.
+sub fetch {
+	my ($leaf) = @_;
+
+	my $request = "$d/request.der";
+	$t->command([ qw/ openssl ocsp -sha1 -no_nonce -issuer /, $int->cert(),
+		'-cert', $leaf->cert(), '-reqout', $request ]);
+	my $der = $t->read_file($request);
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+		PeerPort => $r->port(), Timeout => 10) or return '';
+	syswrite $socket, "POST / HTTP/1.0\r\nHost: 127.0.0.1\r\n"
+		. "Content-Type: application/ocsp-request\r\n"
+		. "Connection: close\r\n"
+		. 'Content-Length: ' . length($der) . "\r\n\r\n$der";
+	local $/;
+	my $answer = <$socket> // '';
+	return (split /\r\n\r\n/, $answer, 2)[1] // '';
+}
+
+sub rfc3339 {
+	return strftime('%Y-%m-%dT%H:%M:%SZ', gmtime $_[0]);
+}
+
+###############################################################################

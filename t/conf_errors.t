@@ -1,0 +1,260 @@
+#!/usr/bin/perl
+
+# Tests for wrong, missing, duplicate and misplaced arguments of each
+# directive: one message that names directive, value, place and what it takes.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+my $leaf = $int->leaf('example.com', aia => $r->url());
+
+my ($value, $directive) = (qr/invalid value/, qr/directive/);
+my $number = qr/invalid number of arguments in/;
+my $on_off = qr/it must be "on" or "off"/;
+my $between = sub { my ($min, $max) = @_;
+	return qr/it must be between $min and $max/ };
+my $zone = qr/takes name:size, as in "\w+:\d+m"/;
+my $size = qr/takes a size of at least \d+k/;
+my $resolver = qr/takes IP addresses with an optional port, .*"valid=time"/;
+my $retry = qr/takes two times, the first at least 1s and not above the second/;
+
+# arguments of a directive, the value that the message has to name (undef:
+# none), what else it has to say
+
+my @wrong = (
+	[ 'ocsp_plus', '', undef, $number ],
+	[ 'ocsp_plus', 'on off', undef, $number ],
+	[ 'ocsp_plus', 'yes', 'yes', $on_off ],
+	[ 'ocsp_plus', '""', '', $on_off ],
+
+	[ 'ocsp_plus_zone', '', undef, $number ],
+	[ 'ocsp_plus_zone', 'a:8m b:8m', undef, $number ],
+	[ 'ocsp_plus_zone', '8m', '8m', $zone ],
+	[ 'ocsp_plus_zone', 'staples', 'staples', $zone ],
+	[ 'ocsp_plus_zone', ':8m', ':8m', $zone ],
+	[ 'ocsp_plus_zone', 'a:', '', $size ],
+	[ 'ocsp_plus_zone', 'a:much', 'much', $size ],
+	[ 'ocsp_plus_zone', 'a:-8m', '-8m', $size ],
+	[ 'ocsp_plus_zone', 'a:8t', '8t', $size ],
+	[ 'ocsp_plus_zone', 'a:8m:8m', '8m:8m', $size ],
+	[ 'ocsp_plus_zone', 'a:1k', '1k', $size ],
+	[ 'ocsp_plus_zone', 'a:99999999999999999999m',
+		'99999999999999999999m', $size ],
+
+	[ 'ocsp_plus_resolver', '', undef, $number ],
+	[ 'ocsp_plus_resolver', 'resolver.example', 'resolver.example',
+		$resolver ],
+	[ 'ocsp_plus_resolver', '127.0.0.1 localhost:53', 'localhost:53',
+		$resolver ],
+	[ 'ocsp_plus_resolver', '127.0.0.1:0', '127.0.0.1:0', $resolver ],
+	[ 'ocsp_plus_resolver', '127.0.0.1:65536', '127.0.0.1:65536',
+		$resolver ],
+	[ 'ocsp_plus_resolver', '127.0.0.256', '127.0.0.256', $resolver ],
+	[ 'ocsp_plus_resolver', '[::1', '[::1', $resolver ],
+	[ 'ocsp_plus_resolver', '127.0.0.1 ipv4=no', 'ipv4=no', $resolver ],
+	[ 'ocsp_plus_resolver', '127.0.0.1 ipv6=', 'ipv6=', $resolver ],
+	[ 'ocsp_plus_resolver', '127.0.0.1 ipv7=on', 'ipv7=on', $resolver ],
+	[ 'ocsp_plus_resolver', 'ipv4=off ipv6=off', undef,
+		qr/"ipv4=off" and "ipv6=off", which leaves no addresses/ ],
+	[ 'ocsp_plus_resolver', 'timeout=', 'timeout=', $resolver ],
+	[ 'ocsp_plus_resolver', 'timeout=0', 'timeout=0', $resolver ],
+	[ 'ocsp_plus_resolver', 'timeout=soon', 'timeout=soon', $resolver ],
+	[ 'ocsp_plus_resolver', 'valid=0', 'valid=0', $resolver ],
+	[ 'ocsp_plus_resolver', 'valid=1x', 'valid=1x', $resolver ],
+	[ 'ocsp_plus_resolver', 'valid=500ms', 'valid=500ms', $resolver ],
+	[ 'ocsp_plus_resolver', '""', '', $resolver ],
+
+	[ 'ocsp_plus_timeout', '', undef, $number ],
+	[ 'ocsp_plus_timeout', '5s 10s', undef, $number ],
+	[ 'ocsp_plus_timeout', 'soon', undef, $value ],
+	[ 'ocsp_plus_timeout', '-1s', undef, $value ],
+	[ 'ocsp_plus_timeout', '0', '0', $between->(1, '\d+') ],
+	[ 'ocsp_plus_timeout', '400d', '400d', $between->(1, '\d+') ],
+
+	[ 'ocsp_plus_concurrency', '', undef, $number ],
+	[ 'ocsp_plus_concurrency', '1 2', undef, $number ],
+	[ 'ocsp_plus_concurrency', 'many', undef, qr/invalid number/ ],
+	[ 'ocsp_plus_concurrency', '-1', undef, qr/invalid number/ ],
+	[ 'ocsp_plus_concurrency', '1.5', undef, qr/invalid number/ ],
+	[ 'ocsp_plus_concurrency', '0', '0', $between->(1, 512) ],
+	[ 'ocsp_plus_concurrency', '513', '513', $between->(1, 512) ],
+
+	[ 'ocsp_plus_retry', '', undef, $number ],
+	[ 'ocsp_plus_retry', '5s', undef, $number ],
+	[ 'ocsp_plus_retry', '5s 1h 1d', undef, $number ],
+	[ 'ocsp_plus_retry', 'soon 1h', 'soon 1h', $retry ],
+	[ 'ocsp_plus_retry', '5s later', '5s later', $retry ],
+	[ 'ocsp_plus_retry', '0 1h', '0 1h', $retry ],
+	[ 'ocsp_plus_retry', '500ms 1h', '500ms 1h', $retry ],
+	[ 'ocsp_plus_retry', '1h 5s', '1h 5s', $retry ],
+
+	[ 'ocsp_plus_max_response', '', undef, $number ],
+	[ 'ocsp_plus_max_response', '1k 2k', undef, $number ],
+	[ 'ocsp_plus_max_response', 'large', undef, $value ],
+	[ 'ocsp_plus_max_response', '-1', undef, $value ],
+	[ 'ocsp_plus_max_response', '0', '0', $between->(1024, 1048576) ],
+	[ 'ocsp_plus_max_response', '1023', '1023',
+		$between->(1024, 1048576) ],
+	[ 'ocsp_plus_max_response', '2m', '2m', $between->(1024, 1048576) ],
+
+	[ 'ocsp_plus_responder', '', undef, $number ],
+	[ 'ocsp_plus_responder', 'ocsp.example', 'ocsp.example',
+		qr/no scheme/ ],
+
+	[ 'ocsp_plus_trusted_certificate', '', undef, $number ],
+	[ 'ocsp_plus_trusted_certificate', 'a.pem b.pem', undef, $number ],
+	[ 'ocsp_plus_trusted_certificate', 'missing.pem', undef,
+		qr/missing\.pem.*No such file/ ],
+);
+
+# arguments that are fine, as one would write them
+
+my @right = (
+	[ 'ocsp_plus', 'on', 'off', 'ON' ],
+	[ 'ocsp_plus_zone', 'a:8m', 'ocsp_plus:9000k', 'a:16777216' ],
+	[ 'ocsp_plus_resolver', '127.0.0.1', '127.0.0.1:53 [::1]:5353 ::1',
+		'ipv6=off', 'ipv4=off', '127.0.0.1 timeout=500ms valid=1h',
+		'timeout=2s', 'ipv4=on ipv6=on valid=1d' ],
+	[ 'ocsp_plus_timeout', '1ms', '10s', '1h' ],
+	[ 'ocsp_plus_concurrency', '1', '512' ],
+	[ 'ocsp_plus_retry', '1s 1s', '5s 1h', '1m 1d' ],
+	[ 'ocsp_plus_max_response', '1k', '1024', '1m', '100k' ],
+	[ 'ocsp_plus_responder', 'http://a.example',
+		'http://a.example/ http://b.example:8080/x' ],
+	[ 'ocsp_plus_trusted_certificate', 'int.crt' ],
+);
+
+my %of_server = map { $_ => 1 } qw/ ocsp_plus ocsp_plus_responder
+	ocsp_plus_trusted_certificate /;
+
+for my $case (@wrong) {
+	my ($name, $arguments, $named, $says) = @$case;
+	my $what = "$name $arguments";
+	my $line = refused($what, http => "$name $arguments;");
+	like($line, qr/"\Q$name\E"|\Q$name\E directive/, "$what: the directive");
+	like($line, qr/"\Q$named\E"/, "$what: the value") if defined $named;
+	like($line, $says, "$what: the remedy");
+	like($line, qr/nginx\.conf:\d+$/, "$what: the place")
+		unless $says =~ /No such/;
+}
+
+for my $case (@right) {
+	my ($name, @values) = @$case;
+	for my $arguments (@values) {
+		write_conf(http => "$name $arguments;");
+		ok($t->config_test(), "$name $arguments is accepted")
+			or diag($t->output());
+		is(() = $t->output() =~ /\[\w+\]/g, 0, 'without a word')
+			or diag($t->output());
+	}
+
+	# twice; once more in a server for those of a server
+
+	my $lines = "$name $values[0];";
+	my $twice = qr/"\Q$name\E" directive is duplicate.*nginx\.conf:\d+$/;
+	like(refused("$name twice", http => "$lines\n$lines"), $twice,
+		"$name: duplicate");
+
+	my $here = qr/"\Q$name\E" directive is not allowed here.*conf:\d+$/;
+	if ($of_server{$name}) {
+		like(refused("$name twice in a server",
+			server => "$lines\n$lines"), $twice,
+			"$name: duplicate in a server");
+		write_conf(http => $lines, server => $lines);
+		ok($t->config_test(), "$name in http and in a server")
+			or diag($t->output());
+	} else {
+		like(refused("$name in a server", server => $lines), $here,
+			"$name: not in a server");
+	}
+	for my $place (qw/ location main events /) {
+		like(refused("$name in $place", $place => $lines), $here,
+			"$name: not in $place");
+	}
+}
+
+# as nginx's own resolver is written
+
+write_conf(http => 'ocsp_plus_resolver [::1];');
+my $ok = $t->config_test();
+TODO: {
+	local $TODO = 'brackets need a port';
+	ok($ok, 'ocsp_plus_resolver [::1] is accepted');
+}
+
+like(refused('an unknown one', http => 'ocsp_plus_nonsense on;'),
+	qr/unknown directive "ocsp_plus_nonsense"/, 'what it is');
+
+is($r->stats()->{all}{connections}, 0, 'nobody was asked by any of them');
+
+$t->done_testing();
+
+###############################################################################
+
+sub write_conf {
+	my %lines = (main => '', events => '', http => '', server => '',
+		location => '', @_);
+	# other places keep it on, unless it is what the test is about
+	my $on = $lines{http} =~ /^ocsp_plus / ? '' : 'ocsp_plus on;';
+	$t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+$lines{main}
+
+events {
+    $lines{events}
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    $on
+    $lines{http}
+
+    server {
+        listen  127.0.0.1:8443 ssl;
+
+        ssl_certificate      example.com.pem;
+        ssl_certificate_key  example.com.key;
+        $lines{server}
+
+        location / {
+            $lines{location}
+        }
+    }
+}
+
+EOC
+}
+
+# The one message of a refusal.
+sub refused {
+	my ($what, @lines) = @_;
+	write_conf(@lines);
+	my $ok = $t->config_test();
+	my @said = $t->output() =~ /^(nginx: \[emerg\] .*)$/mg;
+	is(($ok ? 'accepted' : 'refused') . ' ' . scalar @said, 'refused 1',
+		"$what is refused with one message") or diag($t->output());
+	return $said[0] // '';
+}
+
+###############################################################################

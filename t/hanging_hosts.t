@@ -1,0 +1,149 @@
+#!/usr/bin/perl
+
+# Tests for hosts that are dead or hang: a good one beside them is not affected,
+# a dead one with many certificates sees probes only, and all of those are
+# stapled soon after it recovers.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+use Time::HiRes qw/ time /;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+
+# 1 to 8 hang, 9 is good, 10 is dead
+
+my ($good, $dead) = (9, 10);
+my $r = Test::Nginx::Responder->start($t, ca => $int,
+	ports => [ map { 8100 + $_ } 1 .. $dead ]);
+
+my @hanging = map { $int->leaves(3, "hangs$_-%d.example",
+	aia => $r->url($_)) } 1 .. 8;
+my $leaf = $int->leaf('good.example', aia => $r->url($good));
+my @many = $int->leaves(60, 'many%d.example', aia => $r->url($dead));
+
+my $servers = join '', map { <<"CONF" } map { $_->name() }
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  $_;
+
+        ssl_certificate      %%TESTDIR%%/$_.pem;
+        ssl_certificate_key  %%TESTDIR%%/$_.key;
+    }
+CONF
+	@hanging, $leaf, @many;
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    server_names_hash_max_size  4096;
+
+    ocsp_plus          on;
+    ocsp_plus_timeout  5s;
+    ocsp_plus_retry    1s 2s;
+
+$servers
+}
+
+CONF
+
+$r->fault($_ % 2 ? 'hang_after_connect' : 'hang_after_request', on => $_)
+	for 1 .. 8;
+$r->fault('close', on => $dead);
+$r->validity(next_update => 8, on => $good);
+my $began = time();
+$t->run();
+
+###############################################################################
+
+ok(wait_for(sub { staple_fast(8443, 'good.example') }, 4, 'a staple'),
+	'the good one is stapled while the others hang');
+is(scalar(() = $t->log_lines(qr/hangs.* reason=timeout/)), 0,
+	'before any of them timed out');
+
+# it is refreshed on time, and never missing
+
+my $missing = 0;
+my $handshakes = 0;
+wait_for(sub {
+	$handshakes++;
+	my $shake = handshake_fast(8443, 'good.example');
+	$missing++ unless $shake->{ok} && defined $shake->{der};
+	return $r->requests(on => $good) >= 4;
+}, 25, 'refreshes');
+cmp_ok($handshakes, '>', 20, 'many handshakes');
+is($missing, 0, 'all with a staple');
+cmp_ok(scalar(() = $r->requests(on => $good)), '>=', 4, 'refreshed on time');
+
+# each of the hanging ones is asked by one at a time
+
+for my $i (1 .. 8) {
+	cmp_ok($r->stats()->{ports}{$i}{peak}, '<=', 1,
+		"hanging host $i: one connection at a time");
+}
+ok(wait_for(sub { $t->log_lines(qr/hangs.* reason=timeout/) >= 8 }, 20),
+	'their time-outs are logged');
+for my $i (1 .. 8) {
+	cmp_ok($r->stats()->{ports}{$i}{connections}, '<=',
+		2 + (time() - $began) / 2, "hanging host $i: probes only");
+}
+
+# the dead one: a probe each second or two, whoever waits for it
+
+my $stats = $r->stats()->{ports}{$dead};
+my $seconds = time() - $began;
+cmp_ok($stats->{connections}, '>=', 2, 'the dead host is probed');
+cmp_ok($stats->{connections}, '<=', 2 * $seconds + 5,
+	'by far not by every certificate');
+cmp_ok($stats->{peak}, '<=', 1, 'by one at a time');
+is(staple_fast(8443, 'many7.example'), undef, 'no staple yet');
+is(handshake_fast(8443, 'many7.example')->{ok}, 1, 'but a handshake');
+
+# it recovers, and hands out its answers slowly
+
+my $mark = $t->log_mark();
+$r->clear();
+$r->set(delay => 100, on => $dead);
+$r->fault('none', on => $dead);
+ok(wait_for(sub {
+	$t->log_lines(qr/response published.*"many\d/, $mark) >= @many;
+}, 20, 'all to be fetched'), 'all are fetched soon after it recovers');
+my @without = grep { !defined staple_fast(8443, $_->name()) } @many;
+is(join(' ', map { $_->name() } @without), '', 'all are stapled');
+
+$stats = $r->stats()->{ports}{$dead};
+cmp_ok($stats->{total}, '<=', @many + 2, 'by one request each');
+cmp_ok($stats->{peak}, '>', 1, 'several at a time');
+cmp_ok($stats->{peak}, '<=', 8, 'but half of ocsp_plus_concurrency at most');
+
+# and so do the hanging ones
+
+$r->fault('none', on => $_) for 1 .. 8;
+ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @hanging },
+	25, 'the hanging ones'), 'the hanging ones recover');
+
+$t->done_testing();
+
+###############################################################################

@@ -1,0 +1,226 @@
+#!/usr/bin/perl
+
+# Tests for where the issuer of a certificate is looked for: in the chain, in
+# ssl_trusted_certificate, in ocsp_plus_trusted_certificate; and for what
+# happens when it is nowhere.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+
+# a CA that changed its key, and one that does not tell which key it used
+
+my $renewed = $root->intermediate('renewed', subject_of => $int);
+my $mute = $root->intermediate('mute');
+my $mute_renewed = $root->intermediate('mute-renewed', subject_of => $mute);
+
+my $r = Test::Nginx::Responder->start($t,
+	ca => [ $int, $renewed, $mute, $mute_renewed ]);
+my @aia = (aia => $r->url());
+my @alone = (@aia, chain => 0);
+
+my %leaf = (
+	chain => $int->leaf('chain', @aia),
+	ssl => $int->leaf('ssl', @alone),
+	relative => $int->leaf('relative', @alone),
+	shared => $int->leaf('shared', @alone),
+	first => $int->leaf('first', @alone),
+	second => $renewed->leaf('second', @alone),
+	quiet => $mute->leaf('quiet', @alone, no_aki => 1),
+	silent => $mute_renewed->leaf('silent', @alone, no_aki => 1),
+	wrong => $int->leaf('wrong', @aia),
+	later => $int->leaf('later', @alone),
+	nowhere => $int->leaf('nowhere', @alone),
+);
+
+sub pem { return join '', map { $t->read_file($_->cert()) } @_ }
+
+mkdir $t->testdir() . '/sub';
+$t->write_file('sub/issuers.pem', "comments are fine\n" . pem($root, $int));
+$t->write_file('both.pem', pem($int, $renewed, $mute, $mute_renewed));
+$t->write_file('reverse.pem', pem($mute_renewed, $mute, $renewed, $int));
+
+# a chain that holds a CA, but not the one, and the right one elsewhere
+
+$t->write_file('wrong.pem', pem($leaf{wrong}, $renewed));
+
+my @servers = (
+	[ chain => '' ],
+	[ ssl => 'ssl_trusted_certificate int.crt;' ],
+	[ relative => 'ocsp_plus_trusted_certificate sub/issuers.pem;' ],
+	[ shared => 'ocsp_plus_trusted_certificate %%TESTDIR%%/sub/issuers.pem;' ],
+	[ first => 'ocsp_plus_trusted_certificate both.pem;' ],
+	[ second => 'ocsp_plus_trusted_certificate both.pem;' ],
+	[ quiet => 'ocsp_plus_trusted_certificate reverse.pem;' ],
+	[ silent => 'ocsp_plus_trusted_certificate both.pem;' ],
+	[ wrong => 'ocsp_plus_trusted_certificate both.pem;' ],
+	[ later => '' ],
+	[ nowhere => '' ],
+	[ nowhere => 'ocsp_plus_trusted_certificate root.crt;' ],
+	[ later => 'ocsp_plus_trusted_certificate int.crt;' ],
+);
+
+my $port = 8443;
+my $list = '';
+for my $server (@servers) {
+	my ($name, $lines) = @$server;
+	$server->[2] = $port;
+	$list .= <<EOC;
+
+    server {
+        listen  127.0.0.1:$port ssl;
+
+        ssl_certificate      $name.pem;
+        ssl_certificate_key  $name.key;
+        $lines
+    }
+EOC
+	$port++;
+}
+
+my $conf = <<"EOC";
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus on;
+$list}
+
+EOC
+
+$t->write_file_expand('nginx.conf', $conf);
+$t->run();
+
+###############################################################################
+
+my @found = ([ chain => 'in the chain' ],
+	[ ssl => 'in ssl_trusted_certificate' ],
+	[ relative => 'in ocsp_plus_trusted_certificate, a relative path' ],
+	[ shared => 'in the same file by its full path' ],
+	[ first => 'the older of two with one name' ],
+	[ second => 'the newer of two with one name' ],
+	[ quiet => 'the older of two without key identifiers' ],
+	[ silent => 'the newer of two without key identifiers' ],
+	[ wrong => 'elsewhere, with another CA in the chain' ]);
+
+for my $found (@found) {
+	my ($name, $what) = @$found;
+	my ($server) = grep { $_->[0] eq $name } @servers;
+	my $seen = wait_staple($server->[2], 'good', seconds => 30);
+	is("$seen->{status} " . ($seen->{serial} // ''),
+		'good ' . $leaf{$name}->serial(), $what);
+	my $der = staple_fast($server->[2]);
+	is(defined $der && Test::Nginx::staple_verify($t, $der, $leaf{$name},
+		$root->cert())->{ok}, 1, "$what: the right one");
+}
+
+# one server's file serves all servers of the certificate
+
+my ($without, $with) = map { $_->[2] } grep { $_->[0] eq 'later' } @servers;
+is(wait_staple($with, 'good', seconds => 30)->{status}, 'good',
+	'named by the second server of a certificate');
+is(staple($without)->{status}, 'good', 'and used in the first one');
+
+# no issuer
+
+for my $server (grep { $_->[0] eq 'nowhere' } @servers) {
+	my $seen = staple($server->[2]);
+	is("$seen->{handshake} $seen->{status}", '1 none',
+		'nowhere: a handshake without a staple');
+}
+is($r->stats()->{serials}{$leaf{nowhere}->serial()}, undef, 'nobody is asked');
+
+my @warnings = $t->log_lines(qr/\[warn\].*no issuer/);
+my @nowhere = grep { /"nowhere"/ } @warnings;
+is(scalar @nowhere, 1, 'one warning, however many servers');
+like($nowhere[0] // '', qr/no issuer found for certificate "nowhere"/,
+	'it names the certificate');
+like($nowhere[0] // '', qr!of "\Q${\$t->testdir()}\E/nowhere\.pem"!, 'the file');
+like($nowhere[0] // '', qr/append the issuer.*"ocsp_plus_trusted_certificate"/,
+	'what to do');
+my $line = line_of($nowhere[0]);
+like($line, qr/server \{/, 'and where') or diag($line);
+
+is(join("\n", grep { !/"nowhere"|"later"/ } @warnings), '',
+	'no warning for those that have one');
+TODO: {
+	local $TODO = 'said before all servers are known';
+	is(join("\n", grep { /"later"/ } @warnings), '',
+		'nor where a later server names it');
+}
+
+$t->stop();
+
+###############################################################################
+
+# files that hold no certificate
+
+my $good = pem($int);
+(my $broken = $good) =~ s/(\n.{20}).{8}/$1!!!!!!!!/;
+my @files = (
+	[ 'missing.pem', undef, qr/No such file/ ],
+	[ 'empty.pem', '', qr/no PEM certificate can be read/ ],
+	[ 'garbage.pem', "\x30\x82\x01\x00" . "\xff\0" x 200,
+		qr/no PEM certificate can be read/ ],
+	[ 'key.pem', $t->read_file($int->key()),
+		qr/no PEM certificate can be read/ ],
+	[ 'second.broken.pem', $good . $broken, qr// ],
+	[ 'cut.pem', substr($good, 0, 200), qr// ],
+);
+
+for my $file (@files) {
+	my ($name, $content, $why) = @$file;
+	$t->write_file($name, $content) if defined $content;
+	(my $changed = $conf) =~ s/both\.pem/$name/;
+	$t->write_file_expand('nginx.conf', $changed);
+
+	ok(!$t->config_test(), "$name is refused");
+	my @lines = $t->output() =~ /^(nginx: \[emerg\].*)$/mg;
+	is(scalar @lines, 1, "$name: one message")
+		or diag($t->output());
+	like($lines[0] // '', qr/\Q$name\E".*"ocsp_plus_trusted_certificate"/,
+		"$name: naming file and directive");
+	like($lines[0] // '', $why, "$name: and why");
+}
+
+# what stands after the last certificate does no harm
+
+$t->write_file('comment.pem', "$good\nthe end\n");
+(my $changed = $conf) =~ s/both\.pem/comment.pem/;
+$t->write_file_expand('nginx.conf', $changed);
+ok($t->config_test(), 'text after the last certificate') or diag($t->output());
+
+$t->done_testing();
+
+###############################################################################
+
+# The line of the configuration that a message ends with.
+sub line_of {
+	my ($message) = @_;
+	my ($number) = ($message // '') =~ /nginx\.conf:(\d+)/ or return '';
+	return (split /\n/, $t->read_file('nginx.conf'))[$number - 1];
+}
+
+###############################################################################

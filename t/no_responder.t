@@ -1,0 +1,183 @@
+#!/usr/bin/perl
+
+# Tests for certificates that name no responder, or none that can be asked:
+# usual nowadays, so they are quiet, unless the certificate demands a staple.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+my $url = $r->url();
+
+my %leaf = map { $_->name() => $_ } (
+	# short names, the first of all, and many more than one after it
+	$int->leaf('a.test'), $int->leaf('b.test'),
+	$int->leaves(10, 'n%d.test'),
+	$int->leaf('chainless', chain => 0),
+	$int->leaf('must', must_staple => 1),
+	$int->leaf('must2', must_staple => 1),
+	$int->leaf('override'),
+	$int->leaf('late'),
+	$int->leaf('ftp', aia => [ 'ftp://ftp.example/ocsp', $url ]),
+	$int->leaf('host', aia => [ $url, 'http:///nowhere' ]),
+	$int->leaf('bytes', aia => [ "http://a.example/\x01\x1b[31m\"", $url ]),
+	$int->leaf('useless', aia => [ 'ldap://ldap.example/cn=ocsp' ]),
+	$int->leaf('fine', aia => $url),
+);
+
+my @unsupported = ('a.test', 'b.test', (map { "n$_.test" } 1 .. 10),
+	'chainless', 'must', 'must2', 'useless');
+my @supported = qw/ override late ftp host bytes fine /;
+my %lines = (
+	override => 'ocsp_plus_responder ' . $r->url(2) . ';',
+	late2 => 'ocsp_plus_responder ' . $r->url(2) . ';',
+);
+
+# twice a.test and must: one word each, whatever the number of servers
+
+my $port = 8443;
+my (%port, $list);
+for my $name (@unsupported, 'a.test', 'must', 'late', 'late2',
+	grep { $_ ne 'late' } @supported)
+{
+	(my $file = $name) =~ s/^late2$/late/;
+	my $lines = $lines{$name} // '';
+	$port{$name} //= $port;
+	$list .= <<EOC;
+
+    server {
+        listen  127.0.0.1:$port ssl;
+
+        ssl_certificate      $file.pem;
+        ssl_certificate_key  $file.key;
+        $lines
+    }
+EOC
+	$port++;
+}
+
+$t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus on;
+$list}
+
+EOC
+
+$t->run();
+
+###############################################################################
+
+# those that can be asked somewhere
+
+for my $name (@supported) {
+	my $seen = wait_staple($port{$name}, 'good', seconds => 30);
+	is("$seen->{status} " . ($seen->{serial} // ''),
+		'good ' . $leaf{$name}->serial(), "$name has a staple");
+}
+for my $name (qw/ override late /) {
+	is($r->requests(leaf => $leaf{$name}, on => 2), 1,
+		"$name is asked for where ocsp_plus_responder says");
+}
+is(staple($port{late2})->{status}, 'good', 'late2 is the same as late');
+
+# the others go without
+
+my @wrong = grep {
+	my $seen = staple($port{$_});
+	$seen->{status} ne 'none' || !$seen->{handshake};
+} 'a.test', 'n10.test', 'must', 'useless';
+is("@wrong", '', 'handshakes without a staple');
+is($r->stats()->{all}{total}, scalar @supported, 'and nobody else was asked');
+
+###############################################################################
+
+# one notice for all
+
+my @notices = $t->log_lines(qr/name no OCSP responder/);
+is(scalar @notices, 1, 'one notice');
+like($notices[0] // '', qr/\[notice\]/, 'no warning');
+my ($count, $all) = ($notices[0] // '') =~ /(\d+) of (\d+) certificates name/;
+is($all, keys %leaf, 'how many certificates there are');
+like($notices[0] // '', qr/"ocsp_plus_responder" can name one/, 'the remedy');
+
+TODO: {
+	local $TODO = 'counted before all servers are known';
+	is($count, @unsupported, 'how many of them get no staple');
+}
+like($notices[0] // '', qr/the first is "a\.test"/, 'the first of them');
+
+my @warnings = $t->log_lines(qr/\[(?:warn|error|crit)\]/);
+is(join("\n", grep { /"(?:a|b|n\d+)\.test"|"late"|"override"/ } @warnings), '',
+	'no warning for any of them');
+
+# a warning for each that demands a staple
+
+for my $name (qw/ must must2 /) {
+	my @lines = grep { /"\Q$name\E"/ } @warnings;
+	is(scalar @lines, 1, "$name: one warning");
+	like($lines[0] // '', qr/\[warn\].*Must-Staple.*"ocsp_plus_responder"/,
+		"$name: why, and what to do");
+	like($lines[0] // '', qr/nginx\.conf:\d+/, "$name: and where");
+}
+
+# URLs that cannot be used
+
+my %fault = (
+	ftp => qr/the scheme "ftp" is not supported/,
+	host => qr/no host/,
+	useless => qr/the scheme "ldap" is not supported/,
+);
+for my $name (sort keys %fault) {
+	my @lines = grep { /"\Q$name\E"/ } @warnings;
+	is(scalar @lines, 1, "$name: one warning");
+	like($lines[0] // '', qr/\[warn\].*names a responder that cannot be used/,
+		"$name: what is wrong");
+	like($lines[0] // '', $fault{$name}, "$name: with what");
+	unlike($lines[0] // '', qr/[^\x20-\x7e]/, "$name: printable");
+}
+my ($line) = grep { /"ftp"/ } @warnings;
+TODO: {
+	local $TODO = 'the URL is not in the message';
+	like($line // '', qr!ftp://ftp\.example/ocsp!, 'the URL itself');
+}
+
+# bytes that must not reach a log
+
+my @lines = grep { /"bytes"/ } @warnings;
+TODO: {
+	local $TODO = 'left out without a word';
+	like($lines[0] // '', qr/names a responder that cannot be used/,
+		'bytes: what is wrong');
+}
+unlike($t->read_file('error.log'), qr/[^\x20-\x7e\n]/, 'the log is printable');
+
+is(@warnings - @lines, 5, 'and no other warning') or diag(join "\n", @warnings);
+
+$t->done_testing();
+
+###############################################################################

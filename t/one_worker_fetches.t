@@ -1,0 +1,139 @@
+#!/usr/bin/perl
+
+# Tests for several workers: one of them fetches, each response once, and all
+# of them staple.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+my @leaves = ($int->leaves(10, 'one%d.example', aia => $r->url(1)),
+	$int->leaves(10, 'two%d.example', aia => $r->url(2)));
+
+my $servers = join '', map { <<"CONF" } map { $_->name() } @leaves;
+    server {
+        listen       127.0.0.1:8443 ssl;
+        listen       127.0.0.1:8444 ssl;
+        server_name  $_;
+
+        ssl_certificate      %%TESTDIR%%/$_.pem;
+        ssl_certificate_key  %%TESTDIR%%/$_.key;
+
+        location / {
+            return 200 "\$pid";
+        }
+    }
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  also-$_;
+
+        ssl_certificate      %%TESTDIR%%/$_.pem;
+        ssl_certificate_key  %%TESTDIR%%/$_.key;
+    }
+CONF
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes  4;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus  on;
+
+$servers
+}
+
+CONF
+
+$r->set(delay => 50);
+$t->run();
+
+###############################################################################
+
+my @published;
+ok(wait_for(sub {
+	@published = $t->log_lines(qr/ocsp_plus: response published/);
+	@published >= @leaves;
+}, 15, 'all to be fetched'), 'all are fetched');
+is(scalar(() = $r->requests()), 20, 'by one request each');
+is(join(' ', grep { $r->requests(leaf => $_) != 1 } @leaves), '',
+	'for each certificate');
+for my $i (1, 2) {
+	my $peak = $r->stats()->{ports}{$i}{peak};
+	cmp_ok($peak, '<=', 8, "host $i: no more than half of the slots");
+}
+
+my @chosen = $t->log_lines(qr/this is the designated worker now/);
+is(scalar @chosen, 1, 'one designated worker');
+like($chosen[0] // '', qr/\[info\] (\d+)#.* slot=0 .* certificates=20$/,
+	'it is the first, for all certificates');
+my ($designated) = ($chosen[0] // '') =~ /\] (\d+)#/;
+is(join(' ', grep { !/\] $designated#/ } @published), '',
+	'all was fetched by it');
+
+# every worker staples: the others are stopped meanwhile
+
+my @workers = $t->workers();
+is(scalar @workers, 4, 'four workers');
+for my $worker (@workers) {
+	my @others = grep { $_ != $worker } @workers;
+	$t->signal($_, 'STOP') for @others;
+	wait_for(sub { !grep { !stopped($_) } @others }, 5, 'all to stop');
+	my @without = grep {
+		!defined staple_fast(8443, $_->name())
+			|| !defined staple_fast(8443, 'also-' . $_->name())
+	} @leaves;
+	my $answer = http_get('/', port => 8443, ssl => 1,
+		host => 'one1.example', servername => 'one1.example');
+	$t->signal($_, 'CONT') for @others;
+	is(scalar @without, 0, 'a worker staples all');
+	like($answer // '', qr/\b$worker\z/, 'it was that one');
+}
+
+# many handshakes later there still is nothing more to fetch
+
+my $missing = 0;
+for (1 .. 100) {
+	for my $port (8443, 8444) {
+		my $leaf = $leaves[rand @leaves];
+		$missing++ unless defined staple_fast($port, $leaf->name());
+	}
+}
+is($missing, 0, 'staples in many handshakes');
+is(scalar(() = $r->requests()), 20, 'no other request');
+is(scalar(() = $t->log_lines(qr/this is the designated worker now/)), 1,
+	'still the same designated worker');
+
+$t->done_testing();
+
+###############################################################################
+
+sub stopped {
+	my ($pid) = @_;
+	return $t->read_file("/proc/$pid/stat") =~ /\) T /;
+}
+
+###############################################################################

@@ -1,0 +1,253 @@
+#!/usr/bin/perl
+
+# Tests for ocsp_plus_responder: in place of the URLs of the certificate, in
+# order, inherited by servers, and joined where servers differ.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int,
+	ports => [ 8081, 8082, 8083, 8084 ]);
+
+my %leaf = map { $_->name() => $_ } map { $int->leaf($_, aia => $r->url(1)) }
+	qw/ inherited own several path equal differs same /;
+
+# the second of three is the first that has something to say
+
+$r->fault('http_404', on => 3);
+
+$t->write_file_expand('nginx.conf', <<'EOC');
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus            on;
+    ocsp_plus_responder  http://127.0.0.1:8082;
+
+    server {
+        listen               127.0.0.1:8443 ssl;
+        ssl_certificate      inherited.pem;
+        ssl_certificate_key  inherited.key;
+    }
+
+    server {
+        listen               127.0.0.1:8444 ssl;
+        ssl_certificate      own.pem;
+        ssl_certificate_key  own.key;
+        ocsp_plus_responder  http://127.0.0.1:8084/;
+    }
+
+    server {
+        listen               127.0.0.1:8445 ssl;
+        ssl_certificate      several.pem;
+        ssl_certificate_key  several.key;
+        ocsp_plus_responder  http://127.0.0.1:8083/ http://127.0.0.1:8084/
+                             http://127.0.0.1:8081/;
+    }
+
+    server {
+        listen               127.0.0.1:8446 ssl;
+        ssl_certificate      path.pem;
+        ssl_certificate_key  path.key;
+        ocsp_plus_responder  HTTP://localhost:8082/some/path;
+    }
+
+    # one certificate, the same URLs
+
+    server {
+        listen               127.0.0.1:8447 ssl;
+        ssl_certificate      equal.pem;
+        ssl_certificate_key  equal.key;
+        ocsp_plus_responder  http://127.0.0.1:8084/;
+    }
+
+    server {
+        listen               127.0.0.1:8448 ssl;
+        ssl_certificate      equal.pem;
+        ssl_certificate_key  equal.key;
+        ocsp_plus_responder  http://127.0.0.1:8084/;
+    }
+
+    # one certificate, other URLs: 3 answers nothing, then 4
+
+    server {
+        listen               127.0.0.1:8449 ssl;
+        ssl_certificate      differs.pem;
+        ssl_certificate_key  differs.key;
+        ocsp_plus_responder  http://127.0.0.1:8083/;
+    }
+
+    server {
+        listen               127.0.0.1:8450 ssl;
+        ssl_certificate      differs.pem;
+        ssl_certificate_key  differs.key;
+        ocsp_plus_responder  http://127.0.0.1:8084/;
+    }
+
+    server {
+        listen               127.0.0.1:8451 ssl;
+        ssl_certificate      differs.pem;
+        ssl_certificate_key  differs.key;
+        ocsp_plus_responder  http://127.0.0.1:8082/;
+    }
+
+    # a server that has it off has no say
+
+    server {
+        listen               127.0.0.1:8452 ssl;
+        ssl_certificate      same.pem;
+        ssl_certificate_key  same.key;
+    }
+
+    server {
+        listen               127.0.0.1:8453 ssl;
+        ssl_certificate      same.pem;
+        ssl_certificate_key  same.key;
+        ocsp_plus            off;
+        ocsp_plus_responder  http://127.0.0.1:8084/;
+    }
+}
+
+EOC
+
+my $conf = $t->read_file('nginx.conf');
+$t->run();
+
+###############################################################################
+
+# name, port, the responders asked
+
+my @wanted = (
+	[ 'inherited', 8443, '2' ],
+	[ 'own', 8444, '4' ],
+	[ 'several', 8445, '3 4' ],
+	[ 'path', 8446, '2' ],
+	[ 'equal', 8447, '4' ],
+	[ 'differs', 8449, '3 4' ],
+	[ 'same', 8452, '2' ],
+);
+
+for my $wanted (@wanted) {
+	my ($name, $port, $asked) = @$wanted;
+	my $seen = wait_staple($port, 'good', seconds => 30);
+	is("$seen->{status} " . ($seen->{serial} // ''),
+		'good ' . $leaf{$name}->serial(), "$name: a staple");
+
+	my %index = map { $r->port($_) => $_ } 1 .. 4;
+	is(join(' ', map { $index{$_->{port}} }
+		$r->requests(leaf => $leaf{$name})), $asked,
+		"$name: from where it should be");
+}
+
+for my $port (8448, 8450, 8451) {
+	is(staple($port)->{status}, 'good', "what another server said, on $port");
+}
+is(staple(8453)->{status}, 'none', 'not where it is off');
+
+my ($request) = $r->requests(leaf => $leaf{path});
+like($request->{target} // '', qr!^/some/path/.!, 'the path of the URL');
+like($request->{host} // '', qr/^localhost:\d+$/, 'and its host');
+
+# what was said
+
+is(scalar @{[ $r->requests(on => 1) ]}, 0,
+	'the certificates\' own URLs are not used');
+
+my ($line) = $t->log_lines(qr/response published.*"several"/);
+like($line // '', qr!responder="http://127\.0\.0\.1:\Q${\$r->port(4)}\E/"!,
+	'the log names the responder that answered');
+
+my @notices = $t->log_lines(qr/name different responders/);
+my @differs = grep { /"differs"/ } @notices;
+like($differs[0] // '', qr/\[notice\].*in the order.*nginx\.conf:\d+/,
+	'a notice that servers differ');
+TODO: {
+	local $TODO = 'one for each server that differs';
+	is(scalar @differs, 1, 'one');
+}
+is(scalar(grep { !/"differs"/ } @notices), 0, 'none where they do not');
+is(join("\n", $t->log_lines(qr/\[(?:warn|crit)\]/)), '', 'no warning');
+
+$t->stop();
+
+###############################################################################
+
+# URLs that are none
+
+my @bad = (
+	[ 'ldap://ldap.example/', qr/the scheme "ldap" is not supported/ ],
+	[ 'ftp://ftp.example/', qr/the scheme "ftp" is not supported/ ],
+	[ 'ocsp.example', qr/no scheme/ ],
+	[ 'http:/ocsp.example/', qr!no "//" after its scheme! ],
+	[ 'http://', qr/no host/ ],
+	[ 'http:///path', qr/no host/ ],
+	[ 'http://ocsp.example:0/', qr/port/ ],
+	[ 'http://ocsp.example:65536/', qr/port/ ],
+	[ 'http://ocsp.example:x/', qr/port/ ],
+	[ 'http://user@ocsp.example/', qr/user information/ ],
+	[ 'http://[::z]/', qr/no IPv6 address/ ],
+	[ 'http://ocsp..example/', qr/a host that is no name/ ],
+	[ 'http://1.2.3.256/', qr/no address/ ],
+	[ '"http://ocsp.example/a b"', qr/a space/, 'http://ocsp.example/a b' ],
+	[ 'http://ocsp.example/%zz', qr/two hexadecimal digits/ ],
+	[ '""', qr/no scheme/, '' ],
+	[ 'http://127.0.0.1/ ftp://second.example/',
+		qr/the scheme "ftp" is not supported/, 'ftp://second.example/' ],
+);
+
+for my $bad (@bad) {
+	my ($url, $why, $named) = @$bad;
+	(my $changed = $conf) =~
+		s!(ocsp_plus_responder) +http://127.0.0.1:\d+;!$1 $url;!;
+	$t->write_file('nginx.conf', $changed);
+
+	ok(!$t->config_test(), "$url is refused");
+	$named //= $url;
+	like($t->output(), qr/\[emerg\]\ invalid\ URL\ "\Q$named\E"
+		\ in\ "ocsp_plus_responder":\ .*$why.*nginx\.conf:\d+$/mx,
+		"$url: says what, where and why");
+}
+
+(my $changed = $conf) =~ s!(ocsp_plus_responder) +http://127.0.0.1:\d+;!
+	"$1 http://ocsp.example/" . 'x' x 2048 . ';'!e;
+$t->write_file('nginx.conf', $changed);
+ok(!$t->config_test(), 'a URL of more than 2048 bytes is refused');
+TODO: {
+	local $TODO = 'the URL leaves no room in the line';
+	like($t->output(), qr/\[emerg\].*more than 2048 bytes/, 'it says why');
+}
+
+for my $url ('http://ocsp.example', 'http://[::1]:8080/x?y=z',
+	'http://127.0.0.1:80/', 'HTTP://OCSP.Example./')
+{
+	(my $changed = $conf) =~
+		s!(ocsp_plus_responder) +http://127.0.0.1:\d+;!$1 $url;!;
+	$t->write_file('nginx.conf', $changed);
+	ok($t->config_test(), "$url is accepted") or diag($t->output());
+}
+
+$t->done_testing();
+
+###############################################################################

@@ -1,0 +1,176 @@
+#!/usr/bin/perl
+
+# Tests for certificates with several responders: the next one is asked where
+# one fails or has nothing to say, failing ones are left out for a while, and
+# one deadline holds for all.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+# name of the server, what its first responder does
+
+my @first = (
+	[ 'refused', fault => 'refuse' ],
+	[ 'reset', fault => 'reset' ],
+	[ 'broken', fault => 'http_500' ],
+	[ 'busy', fault => 'http_503', arg => 60 ],
+	[ 'garbage', fault => 'garbage' ],
+	[ 'short', fault => 'truncate' ],
+	[ 'try-later', fault => 'try_later' ],
+	[ 'unauthorized', fault => 'unauthorized' ],
+	[ 'signature', fault => 'broken_signature' ],
+	[ 'expired', fault => 'expired' ],
+	[ 'unknown', status => 'unknown' ],
+	[ 'loop', fault => 'redirect' ],
+	[ 'fine' ],
+);
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int,
+	ports => [ map { 8100 + $_ } 1 .. 2 * @first + 8 ]);
+
+my (%leaf, %on);
+my $ports = 1;
+for my $case (@first) {
+	my ($name, @settings) = @$case;
+	$on{$name} = $ports;
+	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+		aia => [ $r->url($ports), $r->url($ports + 1) ]);
+	$r->set(@settings, on => $ports) if @settings;
+	$ports += 2;
+}
+
+# one deadline: the third would answer
+
+my ($mute, $mute_too, $speaks) = $ports .. $ports + 2;
+$leaf{hangs} = $int->leaf('hangs.example', file => 'leaf-hangs',
+	aia => [ map { $r->url($_) } $mute, $mute_too, $speaks ]);
+$r->fault('hang_after_request', on => $_) for $mute, $mute_too;
+
+# many with the same two
+
+my ($dead, $alive) = ($ports + 3, $ports + 4);
+my @many = $int->leaves(12, 'many%d.example',
+	aia => [ $r->url($dead), $r->url($alive) ]);
+$r->fault('close', on => $dead);
+$r->validity(next_update => 8, on => $_) for $dead, $alive;
+
+# from the configuration, in its order
+
+my ($named, $named_too) = ($ports + 5, $ports + 6);
+$leaf{override} = $int->leaf('override.example', file => 'leaf-override',
+	aia => $r->url($alive));
+$r->fault('http_404', on => $named);
+
+my %file = (map({ ("$_.example" => "leaf-$_") } keys %leaf),
+	map { ($_->name() => $_->name()) } @many);
+my $servers = join '', map { <<"CONF" } sort keys %file;
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  $_;
+
+        ssl_certificate      %%TESTDIR%%/$file{$_}.pem;
+        ssl_certificate_key  %%TESTDIR%%/$file{$_}.key;
+    }
+CONF
+my $responders = join ' ', map { $r->url($_) } $named, $named_too;
+$servers =~ s/(leaf-override\.key;\n)/$1        ocsp_plus_responder $responders;\n/;
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus          on;
+    ocsp_plus_timeout  2s;
+    ocsp_plus_retry    3s 6s;
+
+$servers
+}
+
+CONF
+
+$t->run();
+
+###############################################################################
+
+for my $case (@first) {
+	my ($name, @settings) = @$case;
+	ok(wait_for(sub { staple_fast(8443, "$name.example") }, 15,
+		"a staple for $name"), "$name: stapled");
+
+	my $answered = @settings ? $on{$name} + 1 : $on{$name};
+	my @lines = $t->log_lines(qr/certificate="\Q$name\E\.example"/);
+	is(scalar @lines, 1, "$name: by the first exchange");
+	like($lines[0] // '', qr/response\ published
+		.*\ responder="\Q${\$r->url($answered)}\E"\ status=good/x,
+		"$name: by the responder that answered");
+	is(scalar(() = $r->requests(on => $on{$name} + 1)),
+		@settings ? 1 : 0, "$name: requests at the second");
+}
+
+ok(wait_for(sub { staple_fast(8443, 'override.example') }, 15, 'a staple'),
+	'override: stapled');
+like(join("\n", $t->log_lines(qr/certificate="override\./)),
+	qr/\A\S+ \S+ \[notice\].* responder="\Q${\$r->url($named_too)}\E"[^\n]*\z/,
+	'override: by the second that was named');
+is(scalar(() = $r->requests(leaf => $leaf{override}, on => $named)), 1,
+	'override: after the first');
+is(scalar(() = $r->requests(leaf => $leaf{override}, on => $alive)), 0,
+	'override: that of the certificate is not asked');
+
+# many: the dead one saw a few probes only
+
+for my $leaf (@many) {
+	ok(wait_for(sub { staple_fast(8443, $leaf->name()) }, 15,
+		"a staple for " . $leaf->name()), $leaf->name() . ': stapled');
+}
+my $stats = $r->stats()->{ports};
+cmp_ok($stats->{$dead}{connections}, '>=', 1, 'the dead one was tried');
+cmp_ok($stats->{$dead}{connections}, '<=', 6, 'but not by all');
+is(scalar(grep { /many\d/ } $t->log_lines(qr/ reason=/)), 0,
+	'that is no failure');
+
+# one deadline, and the hanging one is left out next time
+
+my $line = $t->wait_log(qr/certificate="hangs\./, 10);
+like($line // '', qr/\[error\].* responder="\Q${\$r->url($mute)}\E"
+	\ reason=timeout\ .*next_attempt=/x, 'hangs: a time-out');
+is(scalar(() = $r->requests(on => $speaks)), 0,
+	'hangs: the deadline was for all');
+ok(wait_for(sub { staple_fast(8443, 'hangs.example') }, 30, 'a staple'),
+	'hangs: stapled in the end');
+like(($t->log_lines(qr/response published.*certificate="hangs\./))[0] // '',
+	qr/responder="\Q${\$r->url($speaks)}\E"/, 'hangs: by the third');
+
+# it is asked again when it has recovered
+
+$r->fault('none', on => $dead);
+ok(wait_for(sub { $t->log_lines(
+	qr/response published.*"many.* responder="\Q${\$r->url($dead)}\E"/) },
+	25, 'the dead one to be asked again'), 'the dead one is used again');
+
+$t->done_testing();
+
+###############################################################################

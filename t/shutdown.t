@@ -1,0 +1,212 @@
+#!/usr/bin/perl
+
+# Tests for the end of workers: nothing of ocsp_plus holds a graceful shutdown
+# or a reload, whatever is in flight; a single process; a new binary.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Socket::INET;
+use Test::More;
+use Time::HiRes qw/ time /;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::DNS;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int,
+	ports => [ map { 8080 + $_ } 1 .. 5 ]);
+my $dns = Test::Nginx::DNS->start($t, port => 8053, zone => {
+	'lost.test' => { drop => 1 } });
+
+# hanging at every stage of an exchange
+
+my %fault = (1 => 'hang_after_connect', 2 => 'hang_after_request',
+	3 => 'hang_in_body', 4 => 'slow_drip');
+my @hanging = map { $int->leaf("hangs$_.example", aia => $r->url($_)) } 1 .. 4;
+my $lost = $int->leaf('lost.example',
+	aia => 'http://lost.test:' . $r->port(5) . '/');
+my $good = $int->leaf('good.example', aia => $r->url(5));
+my @all = (@hanging, $lost, $good);
+
+configure();
+hang();
+
+###############################################################################
+
+# QUIT, TERM
+
+for my $signal (qw/ QUIT TERM /) {
+	$t->run();
+	ok(in_flight(), "$signal: exchanges in flight");
+	my $began = time();
+	ok($t->stop($signal), "$signal: all processes end");
+	cmp_ok(time() - $began, '<', 5 * $Test::Nginx::SLOW,
+		"$signal: without delay");
+	ok(wait_for(sub { $r->stats()->{all}{open} == 0 }, 5),
+		"$signal: no connection left");
+}
+
+# reload
+
+$t->run();
+ok(in_flight(), 'reload: exchanges in flight');
+my $began = time();
+ok($t->reload(old_gone => 1), 'reload: old workers leave');
+cmp_ok(time() - $began, '<', 10 * $Test::Nginx::SLOW, 'reload: without delay');
+is(scalar($t->old_workers()), 0, 'reload: none is left');
+ok(in_flight(), 'reload: asked again by the new workers');
+is(handshake_fast(8443, 'hangs1.example')->{ok}, 1, 'reload: handshakes work');
+
+# an old worker that goes on for a client does not refresh
+
+ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
+	'a good one');
+my $client = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+	PeerPort => port(8080)) or die "connect: $!\n";
+$client->print("GET / HTTP/1.0\r\n");
+http_get('/');	# accepted later than that
+my $mark = $t->log_mark();
+ok($t->reload(), 'reload with a client');
+ok(wait_for(sub { $t->old_workers() == 1 }, 5), 'an old worker stays');
+my $line = $t->wait_log(qr/this is the designated worker now/, 5, $mark);
+ok($line, 'a new one is the designated worker');
+release();
+ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @all },
+	25, 'staples'), 'it fetches');
+is(scalar($t->old_workers()), 1, 'while the old one stays');
+close $client;
+ok(wait_for(sub { !$t->old_workers() }, 10), 'and leaves with its client');
+ok($t->stop(), 'stop');
+
+###############################################################################
+
+# a single process
+
+hang();
+for my $signal (qw/ QUIT TERM /) {
+	configure("daemon off;\nmaster_process off;\n");
+	$t->run();
+	ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
+		"single process, $signal: stapled");
+	ok(in_flight(), "single process, $signal: exchanges in flight");
+	$began = time();
+	ok($t->stop($signal), "single process, $signal: ends");
+	cmp_ok(time() - $began, '<', 5 * $Test::Nginx::SLOW,
+		"single process, $signal: without delay");
+}
+
+# in the foreground
+
+configure("daemon off;\n");
+$t->run();
+ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
+	'daemon off: stapled');
+ok($t->stop(), 'daemon off: ends');
+
+###############################################################################
+
+# a new binary
+
+configure();
+release();
+$t->run();
+ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @all },
+	25, 'staples'), 'stapled');
+hang();
+$mark = $t->log_mark();
+my ($old, $new) = $t->upgrade();
+isnt($old, $new, 'a new binary');
+$line = $t->wait_log(qr/this is the designated worker now/, 10, $mark);
+ok($line, 'has a designated worker of its own');
+kill QUIT => $old;
+ok(wait_for(sub { !Test::Nginx::_alive($old) }, 10, 'the old one to end'),
+	'the old one ends');
+release();
+ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @all },
+	25, 'staples'), 'all are stapled by the new one');
+is(scalar(grep { !defined staple_fast(8443, 'good.example') } 1 .. 30), 0,
+	'in each handshake');
+ok($t->reload(old_gone => 1), 'it can be reloaded');
+is(scalar(grep { !defined staple_fast(8443, $_->name()) } @all), 0,
+	'and keeps its staples');
+ok($t->stop(), 'it ends');
+
+$t->done_testing();
+
+###############################################################################
+
+sub configure {
+	my ($globals) = @_;
+	$globals //= '';
+
+	my $servers = join '', map { <<"CONF" } map { $_->name() } @all;
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  $_;
+
+        ssl_certificate      %%TESTDIR%%/$_.pem;
+        ssl_certificate_key  %%TESTDIR%%/$_.key;
+    }
+CONF
+	$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+$globals
+worker_processes  2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus           on;
+    ocsp_plus_timeout   50s;
+    ocsp_plus_retry     1s 2s;
+    ocsp_plus_resolver  127.0.0.1:8053 timeout=40s;
+
+    server {
+        listen       127.0.0.1:8080;
+        server_name  localhost;
+    }
+
+$servers
+}
+
+CONF
+}
+
+sub hang {
+	$r->fault($fault{$_}, on => $_) for keys %fault;
+	$dns->set('lost.test', drop => 1);
+}
+
+sub release {
+	$r->fault('none', on => $_) for keys %fault;
+	$r->drop_connections();
+	$dns->set('lost.test', a => '127.0.0.1');
+}
+
+# All that can hang does.
+sub in_flight {
+	return wait_for(sub {
+		my $stats = $r->stats();
+		$stats->{all}{open} >= 4;
+	}, 15, 'exchanges in flight');
+}
+
+###############################################################################
