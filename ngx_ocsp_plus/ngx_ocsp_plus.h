@@ -137,6 +137,7 @@ void ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 /* ngx_ocsp_plus_host.c */
 
 void ngx_ocsp_plus_host(op_host_ops_t *host);
+void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
 
 
 /*

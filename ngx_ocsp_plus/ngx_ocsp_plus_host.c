@@ -62,8 +62,17 @@ ngx_ocsp_plus_host(op_host_ops_t *host)
     host->timer_del = ngx_ocsp_plus_timer_del;
     host->now_s = ngx_ocsp_plus_now;
     host->monotonic_ms = ngx_ocsp_plus_monotonic;
-    host->log_enabled = ngx_ocsp_plus_log_enabled;
-    host->log_write = ngx_ocsp_plus_log_write;
+
+    ngx_ocsp_plus_log(&host->log, NULL);
+}
+
+
+void
+ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log)
+{
+    ops->ctx = log;
+    ops->log_enabled = ngx_ocsp_plus_log_enabled;
+    ops->log_write = ngx_ocsp_plus_log_write;
 }
 
 
@@ -285,19 +294,36 @@ ngx_ocsp_plus_monotonic(void *ctx)
 }
 
 
+/* the log of the current cycle, which a reload replaces, unless one is given */
+
 static int
 ngx_ocsp_plus_log_enabled(void *ctx, int level)
 {
+    ngx_log_t  *log;
+
+    log = ctx ? ctx : ngx_cycle->log;
+
     if (level == NGX_LOG_DEBUG) {
-        return (ngx_cycle->log->log_level & NGX_LOG_DEBUG_EVENT) != 0;
+        return (log->log_level & NGX_LOG_DEBUG_EVENT) != 0;
     }
 
-    return ngx_cycle->log->log_level >= (ngx_uint_t) level;
+    return log->log_level >= (ngx_uint_t) level;
 }
 
 
 static void
 ngx_ocsp_plus_log_write(void *ctx, int level, const char *line, size_t len)
 {
-    ngx_log_error_core(level, ngx_cycle->log, 0, "%*s", len, line);
+    ngx_log_t  *log;
+
+    log = ctx ? ctx : ngx_cycle->log;
+
+    if (log == ctx) {
+
+        /* no event loop keeps the time here */
+
+        ngx_time_update();
+    }
+
+    ngx_log_error_core(level, log, 0, "%*s", len, line);
 }

@@ -24,9 +24,6 @@ static void ngx_ocsp_plus_helper(ngx_cycle_t *cycle,
     ngx_ocsp_plus_conf_t *ocf, pid_t master);
 static ngx_int_t ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle);
 static ngx_uint_t ngx_ocsp_plus_signalled(void);
-static int ngx_ocsp_plus_start_log_enabled(void *ctx, int level);
-static void ngx_ocsp_plus_start_log_write(void *ctx, int level,
-    const char *line, size_t len);
 
 
 /* creates the cache folder; whatever fails costs the cache only */
@@ -55,6 +52,7 @@ ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
     if (geteuid() == 0
+        && ccf->master
         && lchown((char *) ocf->cache.data, ccf->user, ccf->group) == -1)
     {
         ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
@@ -181,12 +179,7 @@ ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
         return;
     }
 
-    ngx_memzero(&log, sizeof(op_log_ops_t));
-
-    log.size = sizeof(op_log_ops_t);
-    log.ctx = cycle->log;
-    log.log_enabled = ngx_ocsp_plus_start_log_enabled;
-    log.log_write = ngx_ocsp_plus_start_log_write;
+    ngx_ocsp_plus_log(&log, cycle->log);
 
     if (op_start(ocf->config, &log, &ocf->lock, (int32_t) ngx_pid,
                  ocf->startup_wait, &error)
@@ -206,7 +199,7 @@ ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle)
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    if (geteuid() != 0) {
+    if (geteuid() != 0 || ccf->master == 0) {
         return NGX_OK;
     }
 
@@ -221,24 +214,4 @@ ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle)
     }
 
     return NGX_OK;
-}
-
-
-static int
-ngx_ocsp_plus_start_log_enabled(void *ctx, int level)
-{
-    ngx_log_t *log = ctx;
-
-    return level != NGX_LOG_DEBUG && log->log_level >= (ngx_uint_t) level;
-}
-
-
-static void
-ngx_ocsp_plus_start_log_write(void *ctx, int level, const char *line,
-    size_t len)
-{
-    ngx_log_t *log = ctx;
-
-    ngx_time_update();
-    ngx_log_error_core(level, log, 0, "%*s", len, line);
 }

@@ -129,7 +129,7 @@ EOC
 sub files {
 	my @found;
 	find({ no_chdir => 1, wanted => sub {
-		push @found, $_ unless m!/(?:start\.out|error\.log)$! } },
+		push @found, $_ unless m!/(?:start\.out|error\.log|cache/.*)$! } },
 		$t->testdir());
 	return sort @found;
 }

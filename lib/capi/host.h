@@ -20,14 +20,14 @@ class HostClock : public Clock {
 
 class HostLog : public LogSink {
  public:
-  explicit HostLog(const op_host_ops_t& host) : host_(host) {}
-  bool enabled(LogLevel level) const override { return host_.log_enabled(host_.ctx, static_cast<int>(level)) != 0; }
+  explicit HostLog(const op_log_ops_t& log) : log_(log) {}
+  bool enabled(LogLevel level) const override { return log_.log_enabled(log_.ctx, static_cast<int>(level)) != 0; }
   void write(LogLevel level, std::string_view line) override {
-    host_.log_write(host_.ctx, static_cast<int>(level), line.data(), line.size());
+    log_.log_write(log_.ctx, static_cast<int>(level), line.data(), line.size());
   }
 
  private:
-  const op_host_ops_t& host_;
+  const op_log_ops_t& log_;
 };
 
 class HostLock : public SharedLock {

@@ -1,5 +1,7 @@
 #include "engine/admit.h"
 
+#include "engine/archive.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -9,8 +11,8 @@ CertStatus status_of(const store::BlobHeader& header) {
   return static_cast<CertStatus>(header.cert_status);
 }
 
-// thisUpdate decides; a responder that only extends nextUpdate has said something new as well, unless it takes a
-// revocation back.
+// thisUpdate decides; a responder that only extends nextUpdate has said
+// something new as well, unless it takes a revocation back.
 bool newer(const crypto::Verdict& verdict, const store::BlobHeader& held) {
   return verdict.this_update > held.this_update ||
          (verdict.this_update == held.this_update && verdict.expires > held.expires &&
@@ -39,19 +41,22 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
   const bool good = verdict.reason == Reason::kOk;
   const bool revoked = verdict.reason == Reason::kRevoked;
   if (!good && !revoked) {
-    return Action::kRefuse;  // unknown, or not to be believed: it changes nothing
+    return Action::kRefuse;  // unknown, or not to be believed: it changes
+                             // nothing
   }
   if (!held.has_value()) {
     return Action::kPublish;
   }
   if (revoked && (status_of(*held) != CertStatus::kRevoked || held->expires <= now)) {
-    return Action::kPublish;  // the truth, whatever its date: a good response must never hide it
+    return Action::kPublish;  // the truth, whatever its date: a good response
+                              // must never hide it
   }
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
 }
 
-Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy)
-    : zone_(zone), writer_(writer), policy_(policy) {}
+Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
+           Archive* archive)
+    : zone_(zone), writer_(writer), policy_(policy), archive_(archive) {}
 
 Admission Gate::admit(const Target& target, ByteView response, store::Source source, UnixSeconds now) {
   Admission admission;
@@ -60,6 +65,9 @@ Admission Gate::admit(const Target& target, ByteView response, store::Source sou
   if (admission.action == Action::kPublish) {
     auto published = writer_.publish(target.entry, header_of(target, admission.verdict, source, now), response);
     admission.stored = published ? Reason::kOk : published.error().reason;
+    if (published && archive_ != nullptr && source != store::Source::kCache) {
+      archive_->published(target);
+    }
   }
   return admission;
 }

@@ -5,21 +5,17 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kBudget = 8;              // files written in one turn of the loop
-constexpr std::size_t kLastBudget = 1000;       // and when the process leaves
-constexpr Millis kRetry = 30000;                // after the folder failed
-constexpr Seconds kUnwanted = 90 * 86400;       // longer than any response lives
-constexpr std::size_t kSweepBudget = 16;        // files removed at a call
+constexpr std::size_t kBudget = 2;         // files written in one turn of the loop
+constexpr std::size_t kLastBudget = 1000;  // and when the process leaves
+constexpr Millis kRetry = 30000;           // after the folder failed
+constexpr Seconds kUnwanted = 90 * 86400;  // longer than any response lives
+constexpr std::size_t kSweepBudget = 16;   // files removed at a call
 
 }  // namespace
 
 Archive::Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone,
                  const Settings& settings)
-    : clock_(clock),
-      report_(log),
-      zone_(zone),
-      settings_(settings),
-      timer_(loop.timer([this] { keep(kBudget); })) {}
+    : clock_(clock), report_(log), zone_(zone), settings_(settings), timer_(loop.timer([this] { keep(kBudget); })) {}
 
 Archive::~Archive() {
   if (!failing_) {
@@ -66,15 +62,13 @@ void Archive::published(const Target& target) {
   if (settings_.cache.empty()) {
     return;
   }
-  if (std::find(pending_.begin(), pending_.end(), &target) == pending_.end()) {
-    pending_.push_back(&target);
-  }
+  pending_.insert(&target);
   timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
 }
 
 void Archive::keep(std::size_t budget) {
   for (; budget > 0 && !pending_.empty() && open(); --budget) {
-    const Target& target = *pending_.front();
+    const Target& target = **pending_.begin();
     const auto response = zone_.read(target.entry, target.certificate.id);
     if (response.has_value()) {
       if (auto saved = disk_->save(target.certificate.id, *response); !saved) {
@@ -86,7 +80,7 @@ void Archive::keep(std::size_t budget) {
         report_.cache_works();
       }
     }
-    pending_.pop_front();
+    pending_.erase(pending_.begin());
   }
   if (!pending_.empty()) {
     timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 1) : 0);

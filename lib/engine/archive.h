@@ -1,12 +1,13 @@
-// The cache folder, as the engine uses it: what was published is kept, a little at a time, and what fails costs
-// nothing but the keeping. A folder that cannot be used is one line in the log, and tried again.
+// The cache folder, as the engine uses it: what was published is kept, a little
+// at a time, and what fails costs nothing but the keeping. A folder that cannot
+// be used is one line in the log, and tried again.
 //
 // Lives in the process that holds the lease.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/ports.h"
@@ -20,14 +21,16 @@ namespace ocsp_plus::engine {
 
 class Archive {
  public:
-  // With an empty settings.cache everything below does nothing. All references outlive the archive.
+  // With an empty settings.cache everything below does nothing. All references
+  // outlive the archive.
   Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone, const Settings& settings);
   ~Archive();  // keeps what is left, up to a bound
 
   // What is kept for a target: unverified bytes. Marks it as still wanted.
   std::optional<Bytes> load(const Target& target);
 
-  // A response for `target` was published: it is read from the zone and kept in one of the loop's next turns.
+  // A response for `target` was published: it is read from the zone and kept in
+  // one of the loop's next turns.
   void published(const Target& target);
 
   // Removes files that nobody has wanted for long, a few at a call.
@@ -43,7 +46,7 @@ class Archive {
   store::StapleZone zone_;
   const Settings& settings_;
   std::optional<store::DiskStore> disk_;
-  std::deque<const Target*> pending_;
+  std::set<const Target*> pending_;
   std::unique_ptr<Timer> timer_;
   Millis retry_at_ = 0;   // monotonic
   bool failing_ = false;  // and said so

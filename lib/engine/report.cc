@@ -23,7 +23,9 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
   const char* event = !published ? "response is no newer than the one held"
                       : revoked  ? "CERTIFICATE IS REVOKED, replace it; response published"
                                  : "response published";
-  log(sink_, level, "ocsp_plus: {}: {} responder={} status={} this_update={} valid_until={} next_look={} took={}ms",
+  log(sink_, level,
+      "ocsp_plus: {}: {} responder={} status={} this_update={} valid_until={} "
+      "next_look={} took={}ms",
       event, name_of(target), responder_of(target, responder), crypto::token(verdict.cert_status),
       to_rfc3339(verdict.this_update), to_rfc3339(verdict.expires), to_rfc3339(next_look), took);
 }
@@ -32,15 +34,67 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
                     UnixSeconds next_attempt, UnixSeconds now) {
   const bool held = valid_until > now;
   log(sink_, held ? LogLevel::kWarn : LogLevel::kError,
-      "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} in={}",
+      "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} "
+      "in={}",
       held ? "no new response, the one held goes on" : "no response, nothing is stapled", name_of(target),
       responder_of(target, responder), token(error.reason), quoted(error.detail),
       held ? fmt::format("valid_until={} ", to_rfc3339(valid_until)) : "", to_rfc3339(next_attempt),
       to_span(saturating_sub(next_attempt, now)));
 }
 
+void Report::file_admitted(const Target& target, const std::string& path, const Admission& admission) {
+  const bool published = admission.action == Action::kPublish && admission.stored == Reason::kOk;
+  const bool revoked = admission.verdict.reason == Reason::kRevoked;
+  log(sink_,
+      !published ? LogLevel::kInfo
+      : revoked  ? LogLevel::kCrit
+                 : LogLevel::kNotice,
+      "ocsp_plus: {}: {} file={} status={} valid_until={}",
+      !published ? "response of a file is no newer than the one held"
+      : revoked  ? "CERTIFICATE IS REVOKED, replace it; response of a file published"
+                 : "response of a file published",
+      name_of(target), quoted(path), crypto::token(admission.verdict.cert_status),
+      to_rfc3339(admission.verdict.expires));
+}
+
+void Report::file_ignored(const Target& target, const std::string& path, const Error& error) {
+  log(sink_, LogLevel::kWarn, "ocsp_plus: response of a file ignored: {} file={} reason={} detail={}",
+      name_of(target), quoted(path), token(error.reason), quoted(error.detail));
+}
+
+void Report::cached_ignored(const Target& target, const Error& error) {
+  log(sink_, error.reason == Reason::kExpired ? LogLevel::kInfo : LogLevel::kWarn,
+      "ocsp_plus: response of the cache folder ignored: {} reason={} detail={}", name_of(target), token(error.reason),
+      quoted(error.detail));
+}
+
+void Report::cache_fails(const Error& error, Seconds retry) {
+  log(sink_, LogLevel::kWarn,
+      "ocsp_plus: the cache folder cannot be used, responses will not outlive "
+      "nginx: reason={} detail={} retry_every={}",
+      token(error.reason), quoted(error.detail), to_span(retry));
+}
+
+void Report::cache_works() {
+  log(sink_, LogLevel::kNotice, "ocsp_plus: the cache folder can be used again");
+}
+
+void Report::startup_waits(std::size_t certificates, Millis at_most) {
+  log(sink_, LogLevel::kNotice,
+      "ocsp_plus: waiting for responses before the workers begin: "
+      "certificates={} at_most={}ms",
+      certificates, at_most);
+}
+
+void Report::startup_ends(std::size_t stapled, std::size_t missing, Millis took) {
+  log(sink_, missing == 0 ? LogLevel::kNotice : LogLevel::kWarn,
+      "ocsp_plus: the workers begin: stapled={} missing={} waited={}ms", stapled, missing, took);
+}
+
 void Report::lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates) {
-  log(sink_, LogLevel::kInfo, "ocsp_plus: this is the designated worker now: slot={} generation={} certificates={}",
+  log(sink_, LogLevel::kInfo,
+      "ocsp_plus: this is the designated worker now: slot={} generation={} "
+      "certificates={}",
       slot, generation, certificates);
 }
 
@@ -53,7 +107,9 @@ void Report::clock_jumped(Seconds by) {
 }
 
 void Report::resolver_failed(const Error& error) {
-  log(sink_, LogLevel::kError, "ocsp_plus: the resolver cannot be set up, nothing is fetched: reason={} detail={}",
+  log(sink_, LogLevel::kError,
+      "ocsp_plus: the resolver cannot be set up, nothing is fetched: reason={} "
+      "detail={}",
       token(error.reason), quoted(error.detail));
 }
 

@@ -1,4 +1,5 @@
-// The engine's log lines: one event, one line, a sentence and then key=value pairs. docs/operations.md explains each.
+// The engine's log lines: one event, one line, a sentence and then key=value
+// pairs. docs/operations.md explains each.
 #pragma once
 
 #include <optional>
@@ -16,12 +17,23 @@ class Report {
  public:
   explicit Report(LogSink& sink) : sink_(sink) {}
 
-  // A response from `responder` was verified: published (crit where it says revoked), or no newer than the one held.
+  // A response from `responder` was verified: published (crit where it says
+  // revoked), or no newer than the one held.
   void verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
                 Millis took);
   // A try failed; warn while something valid is held, error otherwise.
   void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
               UnixSeconds next_attempt, UnixSeconds now);
+  // A response made elsewhere was taken, or was no newer; or is of no use.
+  void file_admitted(const Target& target, const std::string& path, const Admission& admission);
+  void file_ignored(const Target& target, const std::string& path, const Error& error);
+  // What the cache folder holds for a certificate is of no use; info where it
+  // has merely ended.
+  void cached_ignored(const Target& target, const Error& error);
+  void cache_fails(const Error& error, Seconds retry);
+  void cache_works();
+  void startup_waits(std::size_t certificates, Millis at_most);
+  void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);
   void lease_lost();
   void clock_jumped(Seconds by);

@@ -1,5 +1,8 @@
-// The engine's settings: what the engine-wide directives said, with their defaults (ocsp_plus/defaults.h).
+// The engine's settings: what the engine-wide directives said, with their
+// defaults (ocsp_plus/defaults.h).
 #pragma once
+
+#include <string>
 
 #include "crypto/verify.h"
 #include "engine/schedule.h"
@@ -10,10 +13,12 @@ namespace ocsp_plus::engine {
 
 struct Settings {
   net::ResolverOptions resolver;
-  Millis timeout = OP_DEFAULT_TIMEOUT_MS;  // one exchange: all its URLs, redirects and addresses
+  Millis timeout = OP_DEFAULT_TIMEOUT_MS;  // one exchange: all its URLs,
+                                           // redirects and addresses
   std::size_t concurrency = OP_DEFAULT_CONCURRENCY;
   RetryBounds retry = {OP_DEFAULT_RETRY_MIN_S, OP_DEFAULT_RETRY_MAX_S};
   std::size_t max_response = OP_DEFAULT_MAX_RESPONSE_BYTES;  // bytes
+  std::string cache;                                         // path of the cache folder; empty: none
   crypto::VerifyPolicy policy;
 };
 

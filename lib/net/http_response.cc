@@ -32,6 +32,10 @@ using BeastHeader = BeastParser::value_type::header_type;
 // "100 Continue" nobody asked for, "103 Early Hints": a few are a responder's whim, an endless row is not.
 constexpr int kMaxInterim = 8;
 
+// The least a chunked body can end with: "0", two line ends. Beast 1.74 asserts that it sees no less of a last chunk
+// it has looked at before, and aborts where assertions are on.
+constexpr std::size_t kLeastOfChunked = 5;
+
 std::string_view view(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
@@ -127,6 +131,9 @@ Result<bool> HttpResponseParser::Impl::advance() {
   while (!complete && !pending.empty()) {
     if (!may_be_http()) {
       return fail(Reason::kHttpMalformed, "it does not start with an HTTP/1 status line");
+    }
+    if (header_checked && parser->chunked() && pending.size() < kLeastOfChunked) {
+      break;
     }
     error_code error;
     const std::size_t used = parser->put(boost::asio::buffer(pending), error);

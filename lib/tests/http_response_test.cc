@@ -142,7 +142,7 @@ TEST_CASE("http_response: refused", "[http_response][rfc9112]") {
       {"length and chunked", ok + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
        Reason::kHttpMalformed},
       {"length beyond 64 bits", ok + "Content-Length: 99999999999999999999999\r\n\r\n", Reason::kHttpMalformed},
-      {"chunk that is no number", chunked + "z\r\n", Reason::kHttpMalformed},
+      {"chunk that is no number", chunked + "z\r\nx\r\n", Reason::kHttpMalformed},
       {"chunk longer than said", chunked + "1\r\nxy\r\n0\r\n\r\n", Reason::kHttpMalformed},
       {"gzip", ok + "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", Reason::kHttpMalformed},
       {"gzip as transfer coding", ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Reason::kHttpMalformed},

@@ -169,15 +169,14 @@ typedef enum {
 /* Atomic; `worker` is nginx's worker number. */
 OP_API void op_count_handshake(const op_config_t *config, uint32_t worker, uint32_t index, op_handshake_t what);
 
-/* --- the start helper ---------------------------------------------------------------------------------------- */
-
-/* What a helper process needs of its host: the log, by level and line. */
+/* Where log lines go. Levels are nginx's: 3 crit … 8 debug. */
 typedef struct {
-    size_t    size;
     void     *ctx;
     int     (*log_enabled)(void *ctx, int level);
     void    (*log_write)(void *ctx, int level, const char *line, size_t len);
 } op_log_ops_t;
+
+/* --- the start helper ---------------------------------------------------------------------------------------- */
 
 /*
  * Fills the zone before the workers begin: from the cache folder and the files, then from the responders, for up to
@@ -208,8 +207,7 @@ typedef struct {
     void    (*timer_del)(void *ctx, void *timer);
     int64_t (*now_s)(void *ctx); /* wall clock */
     int64_t (*monotonic_ms)(void *ctx); /* CLOCK_MONOTONIC: the same for all processes */
-    int     (*log_enabled)(void *ctx, int level); /* levels are nginx's: 3 crit … 8 debug */
-    void    (*log_write)(void *ctx, int level, const char *line, size_t len);
+    op_log_ops_t log;
 } op_host_ops_t;
 
 /*

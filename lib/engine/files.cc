@@ -1,0 +1,140 @@
+#include "engine/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "crypto/response_file.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+constexpr Millis kRound = 2000;       // each file is looked at about so often
+constexpr std::size_t kBudget = 256;  // files looked at in one beat
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) {
+      close(fd_);
+    }
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+bool Files::Stamp::operator==(const Stamp& other) const {
+  return device == other.device && inode == other.inode && size == other.size && modified_s == other.modified_s &&
+         modified_ns == other.modified_ns && changed_s == other.changed_s && changed_ns == other.changed_ns;
+}
+
+Files::Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Settings& settings, Gate& gate)
+    : clock_(clock), report_(log), settings_(settings), gate_(gate) {
+  for (const auto& target : catalog.targets()) {
+    if (target->issuer != nullptr) {
+      for (const std::string& path : target->files) {
+        files_.push_back({target.get(), path, {}, false});
+      }
+    }
+  }
+}
+
+void Files::look() {
+  if (next_ == 0) {
+    const Millis now = clock_.monotonic();
+    if (files_.empty() || (round_began_ != 0 && now - round_began_ < kRound)) {
+      return;
+    }
+    round_began_ = now;
+  }
+  for (std::size_t budget = kBudget; budget > 0 && next_ < files_.size(); --budget) {
+    look_at(&files_[next_++]);
+  }
+  if (next_ == files_.size()) {
+    next_ = 0;
+  }
+}
+
+void Files::look_at_all() {
+  for (File& file : files_) {
+    look_at(&file);
+  }
+}
+
+void Files::look_at(File* file) {
+  struct stat status = {};
+  if (stat(file->path.c_str(), &status) != 0) {
+    if (!file->missing) {
+      file->missing = true;
+      report_.file_ignored(*file->target, file->path, {Reason::kUnreadable, std::strerror(errno)});
+    }
+    return;
+  }
+  file->missing = false;
+  const Stamp stamp = {status.st_dev,          status.st_ino,         status.st_size,        status.st_mtim.tv_sec,
+                       status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec};
+  if (stamp == file->seen) {
+    return;
+  }
+  const auto response = read(file->path);
+  if (!response) {
+    file->seen = stamp;
+    return report_.file_ignored(*file->target, file->path, response.error());
+  }
+  const Admission admission = gate_.admit(*file->target, *response, store::Source::kFile, clock_.now());
+  if (admission.stored == Reason::kZoneBusy) {
+    return;  // not seen yet: the next round shows it again
+  }
+  file->seen = stamp;
+  if (admission.action == Action::kRefuse) {
+    report_.file_ignored(*file->target, file->path, {admission.verdict.reason, admission.verdict.detail});
+  } else {
+    report_.file_admitted(*file->target, file->path, admission);
+  }
+}
+
+Result<Bytes> Files::read(const std::string& path) const {
+  // A FIFO must not block the worker.
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  struct stat status = {};
+  if (file.get() < 0 || fstat(file.get(), &status) != 0) {
+    return fail(Reason::kUnreadable, std::strerror(errno));
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return fail(Reason::kUnreadable, "it is no regular file");
+  }
+  const std::size_t limit = 2 * settings_.max_response;  // PEM is a third larger than DER
+  std::string text(limit + 1, '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t count = ::read(file.get(), text.data() + size, text.size() - size);
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      return fail(Reason::kUnreadable, std::strerror(errno));
+    }
+    if (count == 0) {
+      break;
+    }
+    size += static_cast<std::size_t>(count);
+  }
+  if (size > limit) {
+    return fail(Reason::kUnreadable, "it is larger than ocsp_plus_max_response allows");
+  }
+  text.resize(size);
+  return crypto::response_from_file(text);
+}
+
+}  // namespace ocsp_plus::engine

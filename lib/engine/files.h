@@ -1,0 +1,56 @@
+// Responses made elsewhere (ocsp_plus_file: an offline CA, a cron job): looked
+// at every few seconds, shown to the gate when they have changed, whether by a
+// rename over them or in place. Beside the responders: the newer response wins.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/ports.h"
+#include "engine/admit.h"
+#include "engine/catalog.h"
+#include "engine/report.h"
+#include "engine/settings.h"
+
+namespace ocsp_plus::engine {
+
+class Files {
+ public:
+  // All references outlive the object. Without files it costs nothing.
+  Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Settings& settings, Gate& gate);
+
+  // To be called at each beat: looks at a few files at a time, at each about
+  // every two seconds.
+  void look();
+  // Looks at all of them now.
+  void look_at_all();
+
+ private:
+  // What tells that a file has changed.
+  struct Stamp {
+    std::uint64_t device = 0, inode = 0;
+    std::int64_t size = -1, modified_s = 0, modified_ns = 0, changed_s = 0, changed_ns = 0;
+    bool operator==(const Stamp& other) const;
+  };
+  struct File {
+    const Target* target;
+    std::string path;
+    Stamp seen;            // of the contents that were last shown to the gate, or
+                           // complained about
+    bool missing = false;  // and said so
+  };
+
+  void look_at(File* file);
+  Result<Bytes> read(const std::string& path) const;
+
+  const Clock& clock_;
+  Report report_;
+  const Settings& settings_;
+  Gate& gate_;
+  std::vector<File> files_;
+  std::size_t next_ = 0;
+  Millis round_began_ = 0;
+};
+
+}  // namespace ocsp_plus::engine

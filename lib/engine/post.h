@@ -1,0 +1,68 @@
+// The designated worker's post: everything that exists only in the process that
+// holds the lease, and only for as long as it does. Whoever has a Post may
+// write to the zone.
+#pragma once
+
+#include <memory>
+
+#include "base/ports.h"
+#include "engine/admit.h"
+#include "engine/archive.h"
+#include "engine/catalog.h"
+#include "engine/files.h"
+#include "engine/refresher.h"
+#include "engine/settings.h"
+#include "net/resolver.h"
+#include "store/lease.h"
+#include "store/staple_zone.h"
+#include "store/zone_writer.h"
+
+namespace ocsp_plus::engine {
+
+class Post {
+ public:
+  struct Environment {
+    EventLoop& loop;
+    const Clock& clock;
+    Random& random;
+    LogSink& log;
+    SharedLock& lock;
+    store::StapleZone zone;
+    const Catalog& catalog;
+    const Settings& settings;
+  };
+
+  // Takes the lease where it is ours to take (store/lease.h). kLeaseLost: it is
+  // not, or the zone is busy; ask again. Anything else: the resolver cannot be
+  // set up; asking again soon is of no use.
+  static Result<std::unique_ptr<Post>> take(const Environment& environment, const store::Candidate& self);
+  // Cancels what is in flight and gives the lease up, if it is still ours.
+  ~Post();
+  Post(const Post&) = delete;
+  Post& operator=(const Post&) = delete;
+
+  // One beat: keeps the lease and does what is due. To be called about twice a
+  // second. false: the lease is another's by now; destroy the post.
+  bool beat();
+
+  Gate& gate() { return gate_; }
+  Archive& archive() { return archive_; }
+  Files& files() { return files_; }
+
+ private:
+  Post(const Environment& environment, const store::Candidate& self, std::uint32_t epoch,
+       std::unique_ptr<net::Resolver> resolver, bool new_configuration);
+
+  Environment environment_;
+  store::Candidate self_;
+  std::uint32_t epoch_;
+  std::unique_ptr<net::Resolver> resolver_;
+  store::ZoneWriter writer_;
+  Archive archive_;
+  Gate gate_;
+  Files files_;
+  Refresher refresher_;
+  Millis swept_ = 0;
+};
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,119 @@
+#include "engine/startup.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ocsp_plus::engine {
+namespace {
+
+constexpr Millis kTakeTime = 1000;  // for the post: the holder before us writes
+                                    // to the zone for an instant at a time
+constexpr Millis kBeat = 100;
+constexpr Seconds kAboutToEnd = 10;
+
+}  // namespace
+
+Startup::Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self)
+    : loop_(loop), environment_(environment), self_(self), report_(environment.log) {}
+
+Result<void> Startup::run(Millis wait) {
+  if (auto taken = take_post(); !taken) {
+    return taken;
+  }
+  load_archive();
+  post_->files().look_at_all();
+  const std::vector<const Target*> awaited = missing();
+  if (!awaited.empty() && wait > 0) {
+    wait_for(awaited, wait);
+  }
+  post_.reset();
+  return {};
+}
+
+Result<void> Startup::take_post() {
+  Result<void> taken;
+  const auto try_once = [&] {
+    auto post = Post::take(environment_, self_);
+    if (post) {
+      post_ = std::move(*post);
+      taken = {};
+    } else {
+      taken = tl::unexpected<Error>(std::move(post.error()));
+    }
+    return taken || taken.error().reason != Reason::kLeaseLost;
+  };
+  if (!try_once()) {
+    // The holder before us writes to the zone for an instant at a time.
+    every_beat([&] { (void)try_once(); }, [&] { return post_ != nullptr; }, kTakeTime);
+  }
+  return taken;
+}
+
+void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
+  report_.startup_waits(awaited.size(), wait);
+  const Millis began = environment_.clock.monotonic();
+  bool lost = false;
+  every_beat([&] { lost = lost || !post_->beat(); },
+             [&] {
+               return lost || std::all_of(awaited.begin(), awaited.end(),
+                                          [this](const Target* target) { return settled(*target); });
+             },
+             wait);
+  const auto stapled = static_cast<std::size_t>(
+      std::count_if(awaited.begin(), awaited.end(), [this](const Target* target) { return held(*target, 0); }));
+  report_.startup_ends(stapled, awaited.size() - stapled, environment_.clock.monotonic() - began);
+}
+
+// Runs the loop, with `work` at once and then at each beat, until `done` or the
+// time is over.
+void Startup::every_beat(const std::function<void()>& work, const std::function<bool()>& done, Millis wait) {
+  std::unique_ptr<Timer> timer;
+  timer = environment_.loop.timer([&] {
+    work();
+    timer->arm(kBeat);
+  });
+  timer->arm(0);
+  loop_.run_until(done, wait);
+}
+
+void Startup::load_archive() {
+  for (const auto& target : environment_.catalog.targets()) {
+    if (target->issuer == nullptr || held(*target, 0)) {
+      continue;
+    }
+    const auto response = post_->archive().load(*target);
+    if (!response.has_value()) {
+      continue;
+    }
+    const Admission admission =
+        post_->gate().admit(*target, *response, store::Source::kCache, environment_.clock.now());
+    if (admission.action == Action::kRefuse) {
+      report_.cached_ignored(*target, {admission.verdict.reason, admission.verdict.detail});
+    }
+  }
+}
+
+// Whom the workers may have to wait for: certificates that can be stapled by
+// fetching, are not (or not for long), and that no configuration has tried
+// before, so that a responder that is dead does not delay each reload.
+std::vector<const Target*> Startup::missing() const {
+  std::vector<const Target*> missing;
+  for (const auto& target : environment_.catalog.targets()) {
+    if (target->stapleable() && !held(*target, kAboutToEnd) && environment_.zone.attempt(target->entry).at == 0) {
+      missing.push_back(target.get());
+    }
+  }
+  return missing;
+}
+
+// Stapled; or tried in vain, unless clients would refuse it without.
+bool Startup::settled(const Target& target) const {
+  return held(target, 0) || (!target.urgent() && environment_.zone.attempt(target.entry).at != 0);
+}
+
+bool Startup::held(const Target& target, Seconds margin) const {
+  const auto held = environment_.zone.peek(target.entry, target.certificate.id);
+  return held.has_value() && held->expires > environment_.clock.now() + margin;
+}
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,45 @@
+// The start helper's work: fills the zone before the workers begin, from the
+// cache folder and the files, and then from the responders for as long as
+// something may still come and the time allows.
+//
+// Runs in a process of its own that may be killed at any instruction; it takes
+// the post like any worker, and the first worker takes it over.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/poll_loop.h"
+#include "engine/post.h"
+#include "engine/report.h"
+
+namespace ocsp_plus::engine {
+
+class Startup {
+ public:
+  // `environment.loop` has to be `loop`. `self.slot` is 0.
+  Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self);
+
+  // Returns when nothing is left to wait for, after `wait` ms at the latest;
+  // reading the cache folder is not waiting. kLeaseLost: the post was not to be
+  // had, the zone stays as it is; else as Post::take().
+  Result<void> run(Millis wait);
+
+ private:
+  Result<void> take_post();
+  void wait_for(const std::vector<const Target*>& awaited, Millis wait);
+  void every_beat(const std::function<void()>& work, const std::function<bool()>& done, Millis wait);
+  void load_archive();
+  std::vector<const Target*> missing() const;
+  bool settled(const Target& target) const;
+  bool held(const Target& target, Seconds margin) const;
+
+  PollLoop& loop_;
+  Post::Environment environment_;
+  store::Candidate self_;
+  Report report_;
+  std::unique_ptr<Post> post_;
+};
+
+}  // namespace ocsp_plus::engine
