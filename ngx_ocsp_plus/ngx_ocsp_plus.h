@@ -43,9 +43,8 @@ typedef struct {
     ngx_msec_t           startup_wait;
 
     ngx_array_t          trusted;            /* ngx_ocsp_plus_trusted_t */
-    ngx_uint_t           unsupported;        /* certificates nobody answers
-                                                for */
-    const char          *unsupported_first;
+    ngx_array_t          notes;              /* ngx_ocsp_plus_note_t, by
+                                                certificate */
     unsigned             took_over:1;        /* the notice was written */
 } ngx_ocsp_plus_conf_t;
 
@@ -88,6 +87,24 @@ typedef struct {
 } ngx_ocsp_plus_server_t;
 
 
+/* what is to be said of a certificate when all servers are known */
+
+typedef struct {
+    const char              *label;
+    const char              *file;
+    char                    *ignored;        /* a URL of its own, and why */
+    ngx_ocsp_plus_server_t   server;         /* the first that uses it */
+    ngx_ocsp_plus_server_t   other;          /* the first that differs */
+    ngx_ocsp_plus_server_t   requires;       /* the first that requires it */
+    unsigned                 has_issuer:1;
+    unsigned                 has_responder:1;
+    unsigned                 has_file:1;
+    unsigned                 must_staple:1;
+    unsigned                 differs:1;
+    unsigned                 required:1;
+} ngx_ocsp_plus_note_t;
+
+
 /* ngx_ocsp_plus_module.c */
 
 extern ngx_module_t      ngx_ocsp_plus_module;
@@ -122,6 +139,12 @@ extern ngx_conf_enum_t   ngx_ocsp_plus_revoked[];
 
 ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server);
+
+/* ngx_ocsp_plus_report.c */
+
+ngx_int_t ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added);
+ngx_int_t ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf);
 
 /* ngx_ocsp_plus_zone.c */
 

@@ -9,6 +9,7 @@
 #include "ngx_ocsp_plus.h"
 
 
+#define NGX_OCSP_PLUS_SHOWN     (size_t) 512    /* bytes of a bad URL */
 #define NGX_OCSP_PLUS_MAX_SPAN  (365 * 24 * 60 * 60)
 
 
@@ -141,7 +142,7 @@ ngx_ocsp_plus_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_int_t    msec;
     ngx_str_t   *value, text;
     ngx_uint_t   i;
-    ngx_addr_t   addr;
+    op_error_t   error;
 
     if (ocf->resolvers) {
         return "is duplicate";
@@ -190,12 +191,6 @@ ngx_ocsp_plus_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
-        if (ngx_parse_addr_port(cf->pool, &addr, value[i].data, value[i].len)
-            != NGX_OK)
-        {
-            goto invalid;
-        }
-
         server = ngx_array_push(ocf->resolvers);
         if (server == NULL) {
             return NGX_CONF_ERROR;
@@ -203,6 +198,10 @@ ngx_ocsp_plus_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         server->data = (const char *) value[i].data;
         server->len = value[i].len;
+
+        if (op_address_check(*server, &error) != OP_OK) {
+            goto invalid;
+        }
     }
 
     if (ocf->ipv4 == 0 && ocf->ipv6 == 0) {
@@ -391,8 +390,11 @@ ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (op_url_check(*url, &error) != OP_OK) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid URL \"%V\" in \"%V\": %s",
-                               &value[i], &cmd->name, error.text);
+                               "invalid URL \"%*s%s\" in \"%V\": %s",
+                               ngx_min(value[i].len, NGX_OCSP_PLUS_SHOWN),
+                               value[i].data,
+                               value[i].len > NGX_OCSP_PLUS_SHOWN ? "..." : "",
+                               &cmd->name, error.text);
             return NGX_CONF_ERROR;
         }
     }

@@ -68,7 +68,10 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
 
     if (ngx_array_init(&ocf->trusted, cycle->pool, 2,
                        sizeof(ngx_ocsp_plus_trusted_t))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&ocf->notes, cycle->pool, 4,
+                          sizeof(ngx_ocsp_plus_note_t))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -162,13 +165,8 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ocf->unsupported) {
-        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
-                      "ocsp_plus: %ui of %uz certificates name no OCSP "
-                      "responder and get no staple, the first is %s; "
-                      "\"ocsp_plus_responder\" can name one",
-                      ocf->unsupported, op_config_count(ocf->config),
-                      ocf->unsupported_first);
+    if (ngx_ocsp_plus_report(cycle->log, ocf) != NGX_OK) {
+        return NGX_CONF_ERROR;
     }
 
     if (op_config_count(ocf->config) == 0

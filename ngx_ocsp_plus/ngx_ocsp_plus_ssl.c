@@ -42,12 +42,6 @@ static STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file);
 static STACK_OF(X509) *ngx_ocsp_plus_read_certificates(ngx_conf_t *cf,
     ngx_str_t *name);
-static ngx_int_t ngx_ocsp_plus_report(ngx_conf_t *cf,
-    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_server_t *server, X509 *leaf,
-    op_added_t *added);
-static void ngx_ocsp_plus_report_unsupported(ngx_conf_t *cf,
-    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_server_t *server,
-    op_added_t *added);
 static int ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn,
     void *data);
 static int ngx_ocsp_plus_without_staple(ngx_ocsp_plus_ctx_t *ctx,
@@ -170,7 +164,7 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
-    if (ngx_ocsp_plus_report(cf, ocf, server, mention.leaf, &added)
+    if (ngx_ocsp_plus_note(cf->pool, ocf, server, mention.leaf, &added)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -364,93 +358,6 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name)
 }
 
 
-/* what the operator should know of a certificate; once for each */
-
-static ngx_int_t
-ngx_ocsp_plus_report(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added)
-{
-    char       *name;
-    ngx_uint_t  never;
-
-    if (added->differs) {
-        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
-                      "ocsp_plus: servers name different responders for "
-                      "certificate %s, all are used in the order of the "
-                      "configuration; the second is in %s:%ui",
-                      added->label, server->file, server->line);
-    }
-
-    never = !added->has_issuer || !(added->has_responder || added->has_file);
-
-    if (never && added->required) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"ocsp_plus_require\" would refuse every handshake "
-                      "that asks for the status of certificate %s: %s in "
-                      "%s:%ui", added->label,
-                      added->has_issuer
-                          ? "it names no OCSP responder, name one with "
-                            "\"ocsp_plus_responder\""
-                          : "no issuer was found, append it to "
-                            "\"ssl_certificate\" or name it in "
-                            "\"ocsp_plus_trusted_certificate\"",
-                      server->file, server->line);
-        return NGX_ERROR;
-    }
-
-    if (added->known) {
-        return NGX_OK;
-    }
-
-    if (added->ignored[0]) {
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "ocsp_plus: certificate %s names a responder that "
-                      "cannot be used: %s", added->label, added->ignored);
-    }
-
-    if (!added->has_responder && !added->has_file) {
-        ngx_ocsp_plus_report_unsupported(cf, ocf, server, added);
-        return NGX_OK;
-    }
-
-    if (!added->has_issuer) {
-
-        name = X509_get_ex_data(leaf, ngx_ssl_certificate_name_index);
-
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "ocsp_plus: no issuer found for certificate %s of "
-                      "\"%s\", it gets no staple: append the issuer's "
-                      "certificate to that file or name it in "
-                      "\"ocsp_plus_trusted_certificate\" in %s:%ui",
-                      added->label, name ? name : "", server->file,
-                      server->line);
-    }
-
-    return NGX_OK;
-}
-
-
-/* usual since several public CAs have ended OCSP: counted only */
-
-static void
-ngx_ocsp_plus_report_unsupported(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_server_t *server, op_added_t *added)
-{
-    if (ocf->unsupported++ == 0) {
-        ocf->unsupported_first = added->label;
-    }
-
-    if (added->must_staple) {
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "ocsp_plus: certificate %s demands a staple "
-                      "(Must-Staple) but names no OCSP responder: clients "
-                      "that honour it will refuse to connect; reissue it or "
-                      "name one with \"ocsp_plus_responder\" in %s:%ui",
-                      added->label, server->file, server->line);
-    }
-}
-
-
 static int
 ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
 {
@@ -459,6 +366,7 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
     X509                         *leaf;
     ngx_uint_t                    i;
     op_staple_t                   staple;
+    struct timeval                tv;
     op_staple_status_t            status;
     ngx_ocsp_plus_certificate_t  *certificate;
 
@@ -475,9 +383,14 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
         return SSL_TLSEXT_ERR_NOACK;
     }
 
-    /* not ngx_time(), which a long turn of the loop leaves behind */
+    /*
+     * not ngx_time(), which a long turn of the loop leaves behind, nor
+     * time(), which lags by a tick of the kernel
+     */
 
-    status = op_staple(ctx->config, certificate[i].index, time(NULL),
+    ngx_gettimeofday(&tv);
+
+    status = op_staple(ctx->config, certificate[i].index, tv.tv_sec,
                        ngx_ocsp_plus_allocate, ngx_ocsp_plus_release, &staple);
 
     if (status == OP_STAPLE_REVOKED

@@ -195,10 +195,7 @@ for my $case (@right) {
 
 write_conf(http => 'ocsp_plus_resolver [::1];');
 my $ok = $t->config_test();
-TODO: {
-	local $TODO = 'brackets need a port';
-	ok($ok, 'ocsp_plus_resolver [::1] is accepted');
-}
+ok($ok, 'ocsp_plus_resolver [::1] is accepted');
 
 like(refused('an unknown one', http => 'ocsp_plus_nonsense on;'),
 	qr/unknown directive "ocsp_plus_nonsense"/, 'what it is');

@@ -121,10 +121,7 @@ while (time() - $began < 30) {
 for my $name (sort keys %on) {
 	is($seen{$name}{failed} || 0, 0, "$name: all handshakes work");
 	is($later{$name} || 0, 0, "$name: not after its end");
-	TODO: {
-	local $TODO = 'time() lags behind by a tick';
 	is($late{$name} || 0, 0, "$name: not even a moment");
-	}
 	is($gaps{$name} || 0, 0, "$name: never missing before its end");
 }
 is($seen{stays}{none} || 0, 0, 'no gap while the responder is up');

@@ -165,11 +165,8 @@ like($line, qr/server \{/, 'and where') or diag($line);
 
 is(join("\n", grep { !/"nowhere"|"later"/ } @warnings), '',
 	'no warning for those that have one');
-TODO: {
-	local $TODO = 'said before all servers are known';
-	is(join("\n", grep { /"later"/ } @warnings), '',
-		'nor where a later server names it');
-}
+is(join("\n", grep { /"later"/ } @warnings), '',
+	'nor where a later server names it');
 
 $t->stop();
 

@@ -179,6 +179,9 @@ http {
     %%TEST_GLOBALS_HTTP%%
 
     ocsp_plus           on;
+    # the workers are watched, not what helps them to start
+    ocsp_plus_startup_wait  0;
+    ocsp_plus_cache  off;
     ocsp_plus_timeout   50s;
     ocsp_plus_retry     1s 2s;
     ocsp_plus_resolver  127.0.0.1:8053 timeout=40s;

@@ -53,6 +53,9 @@ http {
     %%TEST_GLOBALS_HTTP%%
 
     ocsp_plus        on;
+    # the workers are watched, not what helps them to start
+    ocsp_plus_startup_wait  0;
+    ocsp_plus_cache  off;
     ocsp_plus_retry  1s 2s;
 
 $servers
@@ -76,7 +79,8 @@ for my $more (1 .. 4) {
 	# some are answered and some are not
 	my $seen = () = $r->requests(on => 1);
 	$r->wait_requests($seen + 1, 5, on => 1) if $seen < @leaves;
-	select undef, undef, undef, rand 0.3;
+	# at any moment
+	staple_fast(8443, 'brief.example') for 1 .. rand 40;
 	$mark = $t->log_mark();
 	$t->signal($designated, 'KILL');
 	$kills++;

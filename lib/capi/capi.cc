@@ -1,6 +1,7 @@
 // The C ABI: the one place where exceptions stop and C types become ours.
 #include <algorithm>
 #include <cstdio>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <new>
@@ -25,7 +26,7 @@ using ocsp_plus::store::StapleZone;
 struct op_config_s {
   ocsp_plus::engine::Settings settings;
   ocsp_plus::engine::Catalog catalog;
-  std::vector<std::string> labels;  // by catalog index; printable
+  std::deque<std::string> labels;  // by catalog index; printable; never moved, C has pointers into them
   std::optional<StapleZone> zone;
   std::uint32_t generation = 0;
 };
@@ -138,9 +139,7 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     engine::Settings settings;
     for (std::size_t i = 0; i < from->nresolvers; ++i) {
       settings.resolver.servers.emplace_back(view(from->resolvers[i]));
-      if (net::Address::parse(settings.resolver.servers.back(), 53).length == 0) {
-        say(error,
-            fmt::format("\"{}\" is not an IP address with an optional port", settings.resolver.servers.back()));
+      if (op_address_check(from->resolvers[i], error) != OP_OK) {
         return OP_ERROR;
       }
     }
@@ -155,6 +154,16 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     settings.cache = std::string(view(from->cache));
     config->settings = std::move(settings);
     return OP_OK;
+  });
+}
+
+op_status_t op_address_check(op_str_t address, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    if (net::Address::parse(std::string(view(address)), 53).length != 0) {
+      return OP_OK;
+    }
+    say(error, fmt::format("{} is not an IP address with an optional port", quoted(view(address))));
+    return OP_ERROR;
   });
 }
 

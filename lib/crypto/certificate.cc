@@ -60,10 +60,8 @@ void read_access_urls(x509_st* certificate, Certificate& out) {
     if (description->location->type != GEN_URI) {
       continue;
     }
+    // As it stands: whoever parses it says what is wrong with it.
     const std::string_view url = view(description->location->d.uniformResourceIdentifier).text();
-    if (!is_plain(url)) {
-      continue;
-    }
     const int method = OBJ_obj2nid(description->method);
     if (method == NID_ad_OCSP) {
       out.ocsp_urls.emplace_back(url);

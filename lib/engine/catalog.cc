@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
+
 namespace ocsp_plus::engine {
 
 Result<const net::Url*> Catalog::intern_url(std::string_view text) {
@@ -30,15 +32,12 @@ Result<const crypto::Issuer*> Catalog::intern_issuer(x509_st* leaf, const std::v
   return issuers_.emplace(id, std::move(*issuer)).first->second.get();
 }
 
-bool Catalog::join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more) {
-  bool added = false;
+void Catalog::join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more) {
   for (const net::Url* url : more) {
     if (std::find(into->begin(), into->end(), url) == into->end()) {
       into->push_back(url);
-      added = true;
     }
   }
-  return added;
 }
 
 Result<std::vector<const net::Url*>> Catalog::responders_of(const Mention& mention,
@@ -59,7 +58,7 @@ Result<std::vector<const net::Url*>> Catalog::responders_of(const Mention& menti
     if (auto url = intern_url(text)) {
       join(&responders, {*url});
     } else {
-      ignored->push_back(url.error().detail);
+      ignored->push_back(fmt::format("{}: {}", quoted(text), url.error().detail));
     }
   }
   return responders;
@@ -101,7 +100,8 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
   added.required = mention.require == Mention::Require::kOn ||
                    (mention.require == Mention::Require::kMustStaple && entry.certificate.must_staple);
   entry.required = entry.required || added.required;
-  added.differs = join(&entry.responders, *responders) && added.known;
+  added.differs = added.known && entry.responders != *responders;
+  join(&entry.responders, *responders);
   return added;
 }
 

@@ -46,7 +46,7 @@ class Catalog {
   struct Added {
     Index index = 0;
     bool known = false;                // an earlier server had named it
-    bool differs = false;              // and named other responders, which are joined
+    bool differs = false;              // and named others, or in another order; they are joined
     bool required = false;             // this server refuses handshakes without a staple
     std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
   };
@@ -63,8 +63,8 @@ class Catalog {
  private:
   Result<const net::Url*> intern_url(std::string_view text);
   Result<const crypto::Issuer*> intern_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
-  // Adds what is not there yet; true if anything was.
-  static bool join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more);
+  // Adds what is not there yet.
+  static void join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more);
   Result<std::vector<const net::Url*>> responders_of(const Mention& mention, const crypto::Certificate& certificate,
                                                      std::vector<std::string>* ignored);
 

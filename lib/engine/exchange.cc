@@ -58,7 +58,7 @@ void Exchange::ask(std::size_t responder, bool past_caches) {
 
   net::FetchRequest request;
   request.url = url;
-  request.timeout = std::max<Millis>(deadline_ - environment_.clock.monotonic(), 1);
+  request.timeout = std::max<Millis>(time_for_one(), 1);
   request.limits.body = environment_.settings.max_response;
   request.no_cache = past_caches;
   // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
@@ -69,6 +69,14 @@ void Exchange::ask(std::size_t responder, bool past_caches) {
   }
   fetch_ = net::Fetch::start(environment_.loop, environment_.clock, environment_.resolver, std::move(request),
                              [this](net::Fetch::Outcome outcome) { on_outcome(std::move(outcome)); });
+}
+
+// The deadline is one for all; where others can still be asked, one that hangs gets half of what is left of it.
+Millis Exchange::time_for_one() const {
+  const Millis left = deadline_ - environment_.clock.monotonic();
+  const Choice next = choose(environment_.hosts, target_, asked_, environment_.clock.now());
+  const bool others = !asked_[next.responder] && next.permit != Hosts::Permit::kFailing;
+  return others ? left / 2 : left;
 }
 
 void Exchange::count_failure(const std::optional<UnixSeconds>& retry_after) {

@@ -64,6 +64,7 @@ class Exchange {
  private:
   void ask(std::size_t responder, bool past_caches = false);
   void on_outcome(net::Fetch::Outcome outcome);
+  Millis time_for_one() const;
   void count_failure(const std::optional<UnixSeconds>& retry_after);
   void ask_next_or_end();
   void end(std::optional<Failure> failure);

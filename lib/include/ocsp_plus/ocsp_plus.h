@@ -69,6 +69,9 @@ OP_API void op_settings_defaults(op_settings_t *settings);
 /* Copies the settings. OP_ERROR names a resolver that is no address. */
 OP_API op_status_t op_config_set(op_config_t *config, const op_settings_t *settings, op_error_t *error);
 
+/* Whether a DNS server is written as an IP address with an optional port. */
+OP_API op_status_t op_address_check(op_str_t address, op_error_t *error);
+
 /* Whether a responder URL can be used at all; OP_ERROR says why not. */
 OP_API op_status_t op_url_check(op_str_t url, op_error_t *error);
 

@@ -1,0 +1,171 @@
+
+/*
+ * What the operator should know of the certificates.  Noted while servers are
+ * added, said once all of them are known: a later server may name the issuer
+ * or the responder that an earlier one lacked.
+ */
+
+
+#include "ngx_ocsp_plus.h"
+
+
+static void ngx_ocsp_plus_report_one(ngx_log_t *log,
+    ngx_ocsp_plus_note_t *note);
+
+
+ngx_int_t
+ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added)
+{
+    size_t                 len;
+    char                  *name;
+    ngx_ocsp_plus_note_t  *note;
+
+    if (added->known) {
+        note = (ngx_ocsp_plus_note_t *) ocf->notes.elts + added->index;
+
+    } else {
+        note = ngx_array_push(&ocf->notes);
+        if (note == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(note, sizeof(ngx_ocsp_plus_note_t));
+
+        name = X509_get_ex_data(leaf, ngx_ssl_certificate_name_index);
+
+        note->label = added->label;
+        note->file = name ? name : "";
+        note->server = *server;
+        note->must_staple = added->must_staple;
+
+        len = ngx_strlen(added->ignored);
+
+        if (len) {
+            note->ignored = ngx_pnalloc(pool, len + 1);
+            if (note->ignored == NULL) {
+                return NGX_ERROR;
+            }
+
+            ngx_memcpy(note->ignored, added->ignored, len + 1);
+        }
+    }
+
+    note->has_issuer = added->has_issuer;
+    note->has_responder = added->has_responder;
+    note->has_file = added->has_file;
+
+    if (added->differs && !note->differs) {
+        note->differs = 1;
+        note->other = *server;
+    }
+
+    if (added->required && !note->required) {
+        note->required = 1;
+        note->requires = *server;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf)
+{
+    ngx_uint_t             i, unsupported;
+    const char            *first;
+    ngx_ocsp_plus_note_t  *note;
+
+    note = ocf->notes.elts;
+    unsupported = 0;
+    first = NULL;
+
+    for (i = 0; i < ocf->notes.nelts; i++) {
+
+        if (note[i].required
+            && !(note[i].has_issuer
+                 && (note[i].has_responder || note[i].has_file)))
+        {
+            ngx_log_error(NGX_LOG_EMERG, log, 0,
+                          "\"ocsp_plus_require\" would refuse every handshake "
+                          "that asks for the status of certificate %s: %s in "
+                          "%s:%ui", note[i].label,
+                          note[i].has_responder || note[i].has_file
+                              ? "no issuer was found, append it to "
+                                "\"ssl_certificate\" or name it in "
+                                "\"ocsp_plus_trusted_certificate\""
+                              : "it names no OCSP responder, name one with "
+                                "\"ocsp_plus_responder\"",
+                          note[i].requires.file, note[i].requires.line);
+            return NGX_ERROR;
+        }
+
+        ngx_ocsp_plus_report_one(log, &note[i]);
+
+        if (!note[i].has_responder && !note[i].has_file) {
+
+            /* usual since several public CAs have ended OCSP */
+
+            if (unsupported++ == 0) {
+                first = note[i].label;
+            }
+        }
+    }
+
+    if (unsupported) {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "ocsp_plus: %ui of %ui certificates name no OCSP "
+                      "responder and get no staple, the first is %s; "
+                      "\"ocsp_plus_responder\" can name one",
+                      unsupported, ocf->notes.nelts, first);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_ocsp_plus_report_one(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
+{
+    if (note->differs) {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "ocsp_plus: servers name different responders for "
+                      "certificate %s, all are used in the order of the "
+                      "configuration; the second is in %s:%ui",
+                      note->label, note->other.file, note->other.line);
+    }
+
+    if (note->ignored) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "ocsp_plus: certificate %s names a responder that "
+                      "cannot be used: %s", note->label, note->ignored);
+    }
+
+    if (!note->has_responder && !note->has_file) {
+
+        if (note->must_staple) {
+            ngx_log_error(NGX_LOG_WARN, log, 0,
+                          "ocsp_plus: certificate %s demands a staple "
+                          "(Must-Staple) but names no OCSP responder: clients "
+                          "that honour it will refuse to connect; reissue it "
+                          "or name one with \"ocsp_plus_responder\" in %s:%ui",
+                          note->label, note->server.file, note->server.line);
+        }
+
+        return;
+    }
+
+    if (!note->has_issuer) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "ocsp_plus: no issuer found for certificate %s of "
+                      "\"%s\", it gets no staple%s: append the issuer's "
+                      "certificate to that file or name it in "
+                      "\"ocsp_plus_trusted_certificate\" in %s:%ui",
+                      note->label, note->file,
+                      note->must_staple
+                          ? " although it demands one (Must-Staple), so that "
+                            "clients that honour it will refuse to connect"
+                          : "",
+                      note->server.file, note->server.line);
+    }
+}
