@@ -31,7 +31,8 @@ my %leaf = map { $_->name() => $_ } map { $int->leaf($_, aia => $r->url(1)) }
 
 # the second of three is the first that has something to say
 
-$r->fault('http_404', on => 3);
+# it is up and speaks, but does not know the certificates
+$r->fault('unauthorized', on => 3);
 
 $t->write_file_expand('nginx.conf', <<'EOC');
 

@@ -2,13 +2,12 @@
 // and everything is verified here with our own copy of the certificate and its
 // issuer.
 //
-//   held \ new     good, newer    good, same or older   revoked unknown error,
-//   garbage, … none           publish        publish               publish keep
-//   none        keep none good, valid    publish        keep publish keep keep
-//   good, ended    publish        keep none             publish            keep
-//   none        keep none revoked        if newer       keep keep the newer
-//   keep             keep revoked, ended if newer       keep none publish keep
-//   none        keep none
+//   held \ new     good, newer    good, same or older   revoked            unknown          error, garbage, …
+//   none           publish        publish               publish            keep none        keep none
+//   good, valid    publish        keep                  publish            keep             keep
+//   good, ended    publish        keep none             publish            keep none        keep none
+//   revoked        if newer       keep                  keep the newer     keep             keep
+//   revoked, ended if newer       keep none             publish            keep none        keep none
 //
 // Newer is a later thisUpdate; between two of the same kind, also the same
 // thisUpdate with a later end.

@@ -349,10 +349,13 @@ TEST_CASE("refresher: after the lease is lost nothing more is done", "[refresher
   house.pass(2);
   CHECK(house.stapled() == 5);
   house.zone.header().lease.word = std::uint64_t{7} << 32 | 4711;
-  house.pass(120);
+  house.pass(60);
   CHECK(house.refresher->lease_lost());
+  const std::size_t asked = server.asked.size();
+  CHECK(asked > 5);  // how else would it know
+  house.pass(120);
+  CHECK(server.asked.size() == asked);
   CHECK(house.stapled() == 0);
-  CHECK(server.asked.size() == 6);
 }
 
 TEST_CASE("refresher: an ended response and one that is no newer: back off, no polling", "[refresher]") {
