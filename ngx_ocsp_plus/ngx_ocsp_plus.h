@@ -128,6 +128,7 @@ char *ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_ocsp_plus_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_ocsp_plus_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 void *ngx_ocsp_plus_create_main_conf(ngx_conf_t *cf);
 void *ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf);
 char *ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child);
@@ -256,14 +257,14 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
                                                                               \
     { ngx_string("ocsp_plus_require"),                                        \
       MAIN|SRV|NGX_CONF_TAKE1,                                                \
-      ngx_conf_set_enum_slot,                                                 \
+      ngx_ocsp_plus_conf_enum,                                                \
       SRV_OFFSET,                                                             \
       offsetof(ngx_ocsp_plus_srv_conf_t, require),                            \
       ngx_ocsp_plus_require },                                                \
                                                                               \
     { ngx_string("ocsp_plus_revoked"),                                        \
       MAIN|SRV|NGX_CONF_TAKE1,                                                \
-      ngx_conf_set_enum_slot,                                                 \
+      ngx_ocsp_plus_conf_enum,                                                \
       SRV_OFFSET,                                                             \
       offsetof(ngx_ocsp_plus_srv_conf_t, revoked),                            \
       ngx_ocsp_plus_revoked }

@@ -67,6 +67,7 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 {
     int            fd[2], status;
     pid_t          pid, master;
+    ngx_uint_t     ended;
     ngx_msec_t     deadline, waited;
     struct pollfd  pfd;
 
@@ -104,13 +105,17 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
     pfd.fd = fd[0];
     pfd.events = POLLIN;
 
+    ended = 0;
     deadline = ocf->startup_wait + NGX_OCSP_PLUS_START_GRACE;
 
     for (waited = 0; waited < deadline; waited += NGX_OCSP_PLUS_START_TURN) {
 
-        if (poll(&pfd, 1, NGX_OCSP_PLUS_START_TURN) != 0
-            || ngx_ocsp_plus_signalled())
-        {
+        if (poll(&pfd, 1, NGX_OCSP_PLUS_START_TURN) > 0) {
+            ended = 1;
+            break;
+        }
+
+        if (ngx_ocsp_plus_signalled()) {
             break;
         }
     }
@@ -120,6 +125,13 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     while (waitpid(pid, &status, 0) == -1 && ngx_errno == NGX_EINTR) {
         /* void */
+    }
+
+    if (ended && WIFSIGNALED(status)) {
+        ngx_time_update();
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "ocsp_plus: the start helper exited on signal %d, "
+                      "the zone starts as it is", WTERMSIG(status));
     }
 
     /* should it have been killed with the zone's lock in its hand */

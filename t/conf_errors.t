@@ -28,6 +28,8 @@ my $leaf = $int->leaf('example.com', aia => $r->url());
 
 my ($value, $directive) = (qr/invalid value/, qr/directive/);
 my $number = qr/invalid number of arguments in/;
+my $choices = qr/it must be "off", "must_staple" or "on"/;
+my $either = qr/it must be "staple" or "omit"/;
 my $on_off = qr/it must be "on" or "off"/;
 my $between = sub { my ($min, $max) = @_;
 	return qr/it must be between $min and $max/ };
@@ -123,6 +125,31 @@ my @wrong = (
 	[ 'ocsp_plus_trusted_certificate', 'a.pem b.pem', undef, $number ],
 	[ 'ocsp_plus_trusted_certificate', 'missing.pem', undef,
 		qr/missing\.pem.*No such file/ ],
+
+	[ 'ocsp_plus_cache', '', undef, $number ],
+	[ 'ocsp_plus_cache', 'a b', undef, $number ],
+	[ 'ocsp_plus_cache', '""', undef, qr/takes a path or "off"/ ],
+
+	[ 'ocsp_plus_startup_wait', '', undef, $number ],
+	[ 'ocsp_plus_startup_wait', '5s 10s', undef, $number ],
+	[ 'ocsp_plus_startup_wait', 'soon', undef, $value ],
+	[ 'ocsp_plus_startup_wait', '-1s', undef, $value ],
+	[ 'ocsp_plus_startup_wait', 'off', undef, $value ],
+	[ 'ocsp_plus_startup_wait', '""', undef, $value ],
+
+	[ 'ocsp_plus_file', '', undef, $number ],
+
+	[ 'ocsp_plus_require', '', undef, $number ],
+	[ 'ocsp_plus_require', 'on off', undef, $number ],
+	[ 'ocsp_plus_require', 'yes', 'yes', $choices ],
+	[ 'ocsp_plus_require', 'must-staple', 'must-staple',
+		$choices ],
+	[ 'ocsp_plus_require', '""', '', $choices ],
+
+	[ 'ocsp_plus_revoked', '', undef, $number ],
+	[ 'ocsp_plus_revoked', 'staple omit', undef, $number ],
+	[ 'ocsp_plus_revoked', 'off', 'off', $either ],
+	[ 'ocsp_plus_revoked', '""', '', $either ],
 );
 
 # arguments that are fine, as one would write them
@@ -140,10 +167,16 @@ my @right = (
 	[ 'ocsp_plus_responder', 'http://a.example',
 		'http://a.example/ http://b.example:8080/x' ],
 	[ 'ocsp_plus_trusted_certificate', 'int.crt' ],
+	[ 'ocsp_plus_cache', 'state', 'off', '%%TESTDIR%%/state/', 'a/b' ],
+	[ 'ocsp_plus_startup_wait', '0', '5s', '500ms', '1m' ],
+	[ 'ocsp_plus_file', 'int.crt', 'int.crt root.crt' ],
+	[ 'ocsp_plus_require', 'off', 'must_staple', 'on' ],
+	[ 'ocsp_plus_revoked', 'staple', 'omit' ],
 );
 
 my %of_server = map { $_ => 1 } qw/ ocsp_plus ocsp_plus_responder
-	ocsp_plus_trusted_certificate /;
+	ocsp_plus_trusted_certificate ocsp_plus_file ocsp_plus_require
+	ocsp_plus_revoked /;
 
 for my $case (@wrong) {
 	my ($name, $arguments, $named, $says) = @$case;

@@ -11,8 +11,7 @@
 namespace ocsp_plus::capi {
 namespace {
 
-// Where exceptions of callbacks stop. The callable is copied first: it may
-// destroy its owner, and itself with it.
+// Where exceptions of callbacks stop. The callable is copied first: it may destroy its owner, and itself with it.
 template <typename Callback, typename... Args>
 void guarded(LogSink& log, const Callback& callback, Args... args) noexcept {
   try {
@@ -91,8 +90,7 @@ std::unique_ptr<Timer> HostLoop::timer(TimerCallback callback) {
 }
 
 HostRandom::HostRandom() : state_(0) {
-  // Without the system's randomness the address of the object is jitter enough;
-  // nothing secret hangs on it.
+  // Without the system's randomness the address of the object is jitter enough; nothing secret hangs on it.
   if (getrandom(&state_, sizeof(state_), GRND_NONBLOCK) != static_cast<ssize_t>(sizeof(state_))) {
     state_ = reinterpret_cast<std::uintptr_t>(this);
   }

@@ -11,8 +11,8 @@ CertStatus status_of(const store::BlobHeader& header) {
   return static_cast<CertStatus>(header.cert_status);
 }
 
-// thisUpdate decides; a responder that only extends nextUpdate has said
-// something new as well, unless it takes a revocation back.
+// thisUpdate decides; a responder that only extends nextUpdate has said something new as well, unless it takes a
+// revocation back.
 bool newer(const crypto::Verdict& verdict, const store::BlobHeader& held) {
   return verdict.this_update > held.this_update ||
          (verdict.this_update == held.this_update && verdict.expires > held.expires &&

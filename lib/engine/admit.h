@@ -1,6 +1,5 @@
-// The one gate: nothing enters the zone but through here, whatever its source,
-// and everything is verified here with our own copy of the certificate and its
-// issuer.
+// The one gate: nothing enters the zone but through here, whatever its source, and everything is verified here with
+// our own copy of the certificate and its issuer.
 //
 //   held \ new     good, newer    good, same or older   revoked            unknown          error, garbage, …
 //   none           publish        publish               publish            keep none        keep none
@@ -9,8 +8,7 @@
 //   revoked        if newer       keep                  keep the newer     keep             keep
 //   revoked, ended if newer       keep none             publish            keep none        keep none
 //
-// Newer is a later thisUpdate; between two of the same kind, also the same
-// thisUpdate with a later end.
+// Newer is a later thisUpdate; between two of the same kind, also the same thisUpdate with a later end.
 #pragma once
 
 #include <optional>
@@ -26,16 +24,14 @@ namespace ocsp_plus::engine {
 
 enum class Action { kRefuse, kKeep, kPublish };
 
-// The table above: what a new verdict does to what is held (no value: nothing
-// was ever held). Pure.
+// The table above: what a new verdict does to what is held (no value: nothing was ever held). Pure.
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, UnixSeconds now);
 
 struct Admission {
   crypto::Verdict verdict;
   Action action = Action::kRefuse;
-  // kOk: `action` was carried out. kZoneBusy: offer it again soon. Else it was
-  // not: kZoneFull; kLeaseLost; kInvalidArgument where a newer configuration
-  // has given the entry to another certificate or issuer key.
+  // kOk: `action` was carried out. kZoneBusy: offer it again soon. Else it was not: kZoneFull; kLeaseLost;
+  // kInvalidArgument where a newer configuration has given the entry to another certificate or issuer key.
   Reason stored = Reason::kOk;
 };
 
@@ -43,9 +39,8 @@ class Archive;
 
 class Gate {
  public:
-  // `zone` is copied (a handle); `writer` and `archive` must outlive the gate.
-  // What is published is kept in `archive`, unless it came from there; nullptr:
-  // nothing is kept.
+  // `zone` is copied (a handle); `writer` and `archive` must outlive the gate. What is published is kept in
+  // `archive`, unless it came from there; nullptr: nothing is kept.
   Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
        Archive* archive = nullptr);
 

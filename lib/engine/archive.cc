@@ -14,13 +14,13 @@ constexpr std::size_t kSweepBudget = 16;   // files removed at a call
 }  // namespace
 
 Archive::Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone,
-                 const Settings& settings)
-    : clock_(clock), report_(log), zone_(zone), settings_(settings), timer_(loop.timer([this] { keep(kBudget); })) {}
+                 const Settings& settings, bool mute)
+    : clock_(clock), report_(log), zone_(zone), settings_(settings), mute_(mute), timer_(loop.timer([this] {
+        keep(kBudget);
+      })) {}
 
 Archive::~Archive() {
-  if (!failing_) {
-    keep(kLastBudget);
-  }
+  keep(kLastBudget);
 }
 
 bool Archive::open() {
@@ -68,19 +68,28 @@ void Archive::published(const Target& target) {
 
 void Archive::keep(std::size_t budget) {
   for (; budget > 0 && !pending_.empty() && open(); --budget) {
-    const Target& target = **pending_.begin();
+    // One that cannot be kept must not be in the way of the others.
+    auto next = pending_.upper_bound(refused_);
+    if (next == pending_.end()) {
+      next = pending_.begin();
+    }
+    const Target& target = **next;
     const auto response = zone_.read(target.entry, target.certificate.id);
     if (response.has_value()) {
       if (auto saved = disk_->save(target.certificate.id, *response); !saved) {
+        refused_ = &target;
         failed(saved.error());
         break;
       }
-      if (failing_) {
-        failing_ = false;
+      retry_at_ = 0;
+    }
+    pending_.erase(next);
+    if (failing_ && pending_.empty()) {
+      failing_ = false;
+      if (!mute_) {
         report_.cache_works();
       }
     }
-    pending_.erase(pending_.begin());
   }
   if (!pending_.empty()) {
     timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 1) : 0);
@@ -91,7 +100,9 @@ void Archive::failed(const Error& error) {
   retry_at_ = clock_.monotonic() + kRetry;
   if (!failing_) {
     failing_ = true;
-    report_.cache_fails(error, kRetry / 1000);
+    if (!mute_) {
+      report_.cache_fails(error, kRetry / 1000);
+    }
   }
 }
 

@@ -1,6 +1,5 @@
-// The cache folder, as the engine uses it: what was published is kept, a little
-// at a time, and what fails costs nothing but the keeping. A folder that cannot
-// be used is one line in the log, and tried again.
+// The cache folder, as the engine uses it: what was published is kept, a little at a time, and what fails costs
+// nothing but the keeping. A folder that cannot be used is one line in the log, and tried again.
 //
 // Lives in the process that holds the lease.
 #pragma once
@@ -21,16 +20,16 @@ namespace ocsp_plus::engine {
 
 class Archive {
  public:
-  // With an empty settings.cache everything below does nothing. All references
-  // outlive the archive.
-  Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone, const Settings& settings);
+  // With an empty settings.cache everything below does nothing. All references outlive the archive. `mute`: not a
+  // word of a folder that cannot be used.
+  Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone, const Settings& settings,
+          bool mute = false);
   ~Archive();  // keeps what is left, up to a bound
 
   // What is kept for a target: unverified bytes. Marks it as still wanted.
   std::optional<Bytes> load(const Target& target);
 
-  // A response for `target` was published: it is read from the zone and kept in
-  // one of the loop's next turns.
+  // A response for `target` was published: it is read from the zone and kept in one of the loop's next turns.
   void published(const Target& target);
 
   // Removes files that nobody has wanted for long, a few at a call.
@@ -45,11 +44,13 @@ class Archive {
   Report report_;
   store::StapleZone zone_;
   const Settings& settings_;
+  bool mute_;
   std::optional<store::DiskStore> disk_;
   std::set<const Target*> pending_;
+  const Target* refused_ = nullptr;  // the last that could not be kept: others go first
   std::unique_ptr<Timer> timer_;
   Millis retry_at_ = 0;   // monotonic
-  bool failing_ = false;  // and said so
+  bool failing_ = false;  // and said so; until nothing is pending
 };
 
 }  // namespace ocsp_plus::engine

@@ -1,6 +1,5 @@
-// What the configuration named: certificates, who issued them and whom to ask.
-// Built once per configuration, in the master; immutable afterwards, so that
-// workers share its pages.
+// What the configuration named: certificates, who issued them and whom to ask. Built once per configuration, in the
+// master; immutable afterwards, so that workers share its pages.
 #pragma once
 
 #include <map>
@@ -51,9 +50,8 @@ class Catalog {
     std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
   };
 
-  // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInvalidArgument for
-  // a certificate that does not parse. Unusable URLs inside certificates are no
-  // error: they are left out and named in `ignored`.
+  // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInvalidArgument for a certificate that does not parse.
+  // Unusable URLs inside certificates are no error: they are left out and named in `ignored`.
   Result<Added> add(const Mention& mention);
 
   const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }

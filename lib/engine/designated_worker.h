@@ -1,6 +1,5 @@
-// One worker's part in refreshing: it asks for the post twice a second; while
-// it has it, it does its work. Every worker has one of these; one of them is
-// the designated worker.
+// One worker's part in refreshing: it asks for the post twice a second; while it has it, it does its work. Every
+// worker has one of these; one of them is the designated worker.
 #pragma once
 
 #include <memory>
@@ -16,9 +15,8 @@ class DesignatedWorker {
  public:
   using Environment = Post::Environment;
 
-  // Begins at once: worker 0 asks for the post in the loop's next turn, the
-  // others a beat later. `environment` and what it refers to outlive the
-  // object. Create it after fork.
+  // Begins at once: worker 0 asks for the post in the loop's next turn, the others a beat later. `environment` and
+  // what it refers to outlive the object. Create it after fork.
   DesignatedWorker(const Environment& environment, const store::Candidate& self);
   // Cancels what is in flight and gives the lease up, if it is ours.
   ~DesignatedWorker();

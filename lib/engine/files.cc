@@ -39,8 +39,9 @@ bool Files::Stamp::operator==(const Stamp& other) const {
          modified_ns == other.modified_ns && changed_s == other.changed_s && changed_ns == other.changed_ns;
 }
 
-Files::Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Settings& settings, Gate& gate)
-    : clock_(clock), report_(log), settings_(settings), gate_(gate) {
+Files::Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Settings& settings, Gate& gate,
+             bool mute)
+    : clock_(clock), report_(log), settings_(settings), gate_(gate), mute_(mute) {
   for (const auto& target : catalog.targets()) {
     if (target->issuer != nullptr) {
       for (const std::string& path : target->files) {
@@ -77,7 +78,7 @@ void Files::look_at(File* file) {
   if (stat(file->path.c_str(), &status) != 0) {
     if (!file->missing) {
       file->missing = true;
-      report_.file_ignored(*file->target, file->path, {Reason::kUnreadable, std::strerror(errno)});
+      ignore(*file, {Reason::kUnreadable, std::strerror(errno)});
     }
     return;
   }
@@ -90,7 +91,7 @@ void Files::look_at(File* file) {
   const auto response = read(file->path);
   if (!response) {
     file->seen = stamp;
-    return report_.file_ignored(*file->target, file->path, response.error());
+    return ignore(*file, response.error());
   }
   const Admission admission = gate_.admit(*file->target, *response, store::Source::kFile, clock_.now());
   if (admission.stored == Reason::kZoneBusy) {
@@ -98,9 +99,15 @@ void Files::look_at(File* file) {
   }
   file->seen = stamp;
   if (admission.action == Action::kRefuse) {
-    report_.file_ignored(*file->target, file->path, {admission.verdict.reason, admission.verdict.detail});
+    ignore(*file, {admission.verdict.reason, admission.verdict.detail});
   } else {
     report_.file_admitted(*file->target, file->path, admission);
+  }
+}
+
+void Files::ignore(const File& file, const Error& error) {
+  if (!mute_) {
+    report_.file_ignored(*file.target, file.path, error);
   }
 }
 

@@ -1,6 +1,6 @@
-// Responses made elsewhere (ocsp_plus_file: an offline CA, a cron job): looked
-// at every few seconds, shown to the gate when they have changed, whether by a
-// rename over them or in place. Beside the responders: the newer response wins.
+// Responses made elsewhere (ocsp_plus_file: an offline CA, a cron job): looked at every few seconds, shown to the
+// gate when they have changed, whether by a rename over them or in place. Beside the responders: the newer response
+// wins.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,12 @@ namespace ocsp_plus::engine {
 
 class Files {
  public:
-  // All references outlive the object. Without files it costs nothing.
-  Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Settings& settings, Gate& gate);
+  // All references outlive the object. Without files it costs nothing. `mute`: not a word of files that are of no
+  // use.
+  Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Settings& settings, Gate& gate,
+        bool mute = false);
 
-  // To be called at each beat: looks at a few files at a time, at each about
-  // every two seconds.
+  // To be called at each beat: looks at a few files at a time, at each about every two seconds.
   void look();
   // Looks at all of them now.
   void look_at_all();
@@ -42,12 +43,14 @@ class Files {
   };
 
   void look_at(File* file);
+  void ignore(const File& file, const Error& error);
   Result<Bytes> read(const std::string& path) const;
 
   const Clock& clock_;
   Report report_;
   const Settings& settings_;
   Gate& gate_;
+  bool mute_;
   std::vector<File> files_;
   std::size_t next_ = 0;
   Millis round_began_ = 0;

@@ -1,5 +1,6 @@
 #include "engine/post.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ocsp_plus::engine {
@@ -32,9 +33,11 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       epoch_(epoch),
       resolver_(std::move(resolver)),
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
-      archive_(environment.loop, environment.clock, environment.log, environment.zone, environment.settings),
+      archive_(environment.loop, environment.clock, environment.log, environment.zone, environment.settings,
+               environment.starting),
       gate_(environment.zone, writer_, environment.settings.policy, &archive_),
-      files_(environment.clock, environment.log, environment.catalog, environment.settings, gate_),
+      files_(environment.clock, environment.log, environment.catalog, environment.settings, gate_,
+             environment.starting),
       refresher_({environment.loop, environment.clock, environment.random, environment.log, *resolver_,
                   environment.zone, gate_, environment.catalog, environment.settings},
                  new_configuration) {}
@@ -52,12 +55,17 @@ bool Post::beat() {
   const Millis now = environment_.clock.monotonic();
   if (now - swept_ >= kSweepInterval) {
     swept_ = now;
-    // Entries of configurations whose last worker is gone. A busy lock: the
-    // next sweep does it. A lost lease: the next beat shows it.
+    // Entries of configurations whose last worker is gone. A busy lock: the next sweep does it. A lost lease: the
+    // next beat shows it.
     (void)writer_.remove_stale(environment_.zone.oldest_living_generation(&store::process_alive));
     archive_.sweep();
   }
   return true;
+}
+
+bool Post::hopeless(const Target& target) const {
+  return std::all_of(target.responders.begin(), target.responders.end(),
+                     [this](const net::Url* url) { return refresher_.hosts().failing(url->host_key()); });
 }
 
 }  // namespace ocsp_plus::engine

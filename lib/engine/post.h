@@ -1,6 +1,5 @@
-// The designated worker's post: everything that exists only in the process that
-// holds the lease, and only for as long as it does. Whoever has a Post may
-// write to the zone.
+// The designated worker's post: everything that exists only in the process that holds the lease, and only for as long
+// as it does. Whoever has a Post may write to the zone.
 #pragma once
 
 #include <memory>
@@ -30,20 +29,23 @@ class Post {
     store::StapleZone zone;
     const Catalog& catalog;
     const Settings& settings;
+    bool starting = false;  // the start helper: what the first worker will meet as well is left to it to say
   };
 
-  // Takes the lease where it is ours to take (store/lease.h). kLeaseLost: it is
-  // not, or the zone is busy; ask again. Anything else: the resolver cannot be
-  // set up; asking again soon is of no use.
+  // Takes the lease where it is ours to take (store/lease.h). kLeaseLost: it is not, or the zone is busy; ask again.
+  // Anything else: the resolver cannot be set up; asking again soon is of no use.
   static Result<std::unique_ptr<Post>> take(const Environment& environment, const store::Candidate& self);
   // Cancels what is in flight and gives the lease up, if it is still ours.
   ~Post();
   Post(const Post&) = delete;
   Post& operator=(const Post&) = delete;
 
-  // One beat: keeps the lease and does what is due. To be called about twice a
-  // second. false: the lease is another's by now; destroy the post.
+  // One beat: keeps the lease and does what is due. To be called about twice a second. false: the lease is another's
+  // by now; destroy the post.
   bool beat();
+
+  // All responders of the target fail: it has to wait until one of them answers a probe.
+  bool hopeless(const Target& target) const;
 
   Gate& gate() { return gate_; }
   Archive& archive() { return archive_; }

@@ -258,6 +258,10 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
   for (const std::string& host : end.hosts) {
     probe_in_time(host, now);
   }
+  if (const auto date = accepted.has_value() ? accepted->response.http.head.date : end.failure->error.date) {
+    const std::size_t responder = accepted.has_value() ? accepted->responder : end.failure->responder;
+    report_.compare_clocks(target(index), responder, *date, now);
+  }
   if (accepted.has_value()) {
     settle(index, std::move(*accepted));
   } else if (end.failure.has_value()) {

@@ -3,6 +3,15 @@
 namespace ocsp_plus::engine {
 namespace {
 
+constexpr Seconds kUrgentInterval = 60;
+constexpr Seconds kClocksInterval = 3600;
+constexpr Seconds kClockSkew = 300;
+
+// Said less than `interval` ago; a clock that went back has forgotten when.
+bool recently(UnixSeconds said, Seconds interval, UnixSeconds now) {
+  return said != 0 && now >= said && now - said < interval;
+}
+
 std::string name_of(const Target& target) {
   return fmt::format("certificate={} serial={}", quoted(target.certificate.label()),
                      to_hex(target.certificate.serial));
@@ -33,13 +42,32 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
 void Report::failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
                     UnixSeconds next_attempt, UnixSeconds now) {
   const bool held = valid_until > now;
-  log(sink_, held ? LogLevel::kWarn : LogLevel::kError,
-      "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} "
-      "in={}",
-      held ? "no new response, the one held goes on" : "no response, nothing is stapled", name_of(target),
-      responder_of(target, responder), token(error.reason), quoted(error.detail),
+  const bool urgent = !held && target.urgent() && !recently(urgent_said_, kUrgentInterval, now);
+  if (urgent) {
+    urgent_said_ = now;
+  }
+  log(sink_,
+      held     ? LogLevel::kWarn
+      : urgent ? LogLevel::kCrit
+               : LogLevel::kError,
+      "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} in={}",
+      held     ? "no new response, the one held goes on"
+      : urgent ? "NO STAPLE FOR A CERTIFICATE THAT NEEDS ONE, clients are refused; mend what the reason names"
+               : "no response, nothing is stapled",
+      name_of(target), responder_of(target, responder), token(error.reason), quoted(error.detail),
       held ? fmt::format("valid_until={} ", to_rfc3339(valid_until)) : "", to_rfc3339(next_attempt),
       to_span(saturating_sub(next_attempt, now)));
+}
+
+void Report::compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours) {
+  const Seconds apart = saturating_sub(theirs, ours);
+  if ((apart <= kClockSkew && apart >= -kClockSkew) || recently(clocks_said_, kClocksInterval, ours)) {
+    return;
+  }
+  clocks_said_ = ours;
+  log(sink_, LogLevel::kWarn,
+      "ocsp_plus: our clock and a responder's disagree: responder={} ours={} theirs={} apart={}",
+      responder_of(target, responder), to_rfc3339(ours), to_rfc3339(theirs), to_span(apart));
 }
 
 void Report::file_admitted(const Target& target, const std::string& path, const Admission& admission) {

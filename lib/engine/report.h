@@ -1,5 +1,4 @@
-// The engine's log lines: one event, one line, a sentence and then key=value
-// pairs. docs/operations.md explains each.
+// The engine's log lines: one event, one line, a sentence and then key=value pairs. docs/operations.md explains each.
 #pragma once
 
 #include <optional>
@@ -17,18 +16,17 @@ class Report {
  public:
   explicit Report(LogSink& sink) : sink_(sink) {}
 
-  // A response from `responder` was verified: published (crit where it says
-  // revoked), or no newer than the one held.
+  // A response from `responder` was verified: published (crit where it says revoked), or no newer than the one held.
   void verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
                 Millis took);
-  // A try failed; warn while something valid is held, error otherwise.
+  // A try failed; warn while something valid is held, error otherwise; crit, but once a minute at most, where clients
+  // or a server refuse the certificate without a staple.
   void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
               UnixSeconds next_attempt, UnixSeconds now);
   // A response made elsewhere was taken, or was no newer; or is of no use.
   void file_admitted(const Target& target, const std::string& path, const Admission& admission);
   void file_ignored(const Target& target, const std::string& path, const Error& error);
-  // What the cache folder holds for a certificate is of no use; info where it
-  // has merely ended.
+  // What the cache folder holds for a certificate is of no use; info where it has merely ended.
   void cached_ignored(const Target& target, const Error& error);
   void cache_fails(const Error& error, Seconds retry);
   void cache_works();
@@ -37,10 +35,14 @@ class Report {
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);
   void lease_lost();
   void clock_jumped(Seconds by);
+  // A responder's Date against our clock: one line an hour where they are more than five minutes apart.
+  void compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours);
   void resolver_failed(const Error& error);
 
  private:
   LogSink& sink_;
+  UnixSeconds urgent_said_ = 0;
+  UnixSeconds clocks_said_ = 0;
 };
 
 }  // namespace ocsp_plus::engine

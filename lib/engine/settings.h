@@ -1,5 +1,4 @@
-// The engine's settings: what the engine-wide directives said, with their
-// defaults (ocsp_plus/defaults.h).
+// The engine's settings: what the engine-wide directives said, with their defaults (ocsp_plus/defaults.h).
 #pragma once
 
 #include <string>

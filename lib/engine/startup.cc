@@ -14,7 +14,9 @@ constexpr Seconds kAboutToEnd = 10;
 }  // namespace
 
 Startup::Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self)
-    : loop_(loop), environment_(environment), self_(self), report_(environment.log) {}
+    : loop_(loop), environment_(environment), self_(self), report_(environment.log) {
+  environment_.starting = true;
+}
 
 Result<void> Startup::run(Millis wait) {
   if (auto taken = take_post(); !taken) {
@@ -62,10 +64,12 @@ void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
   const auto stapled = static_cast<std::size_t>(
       std::count_if(awaited.begin(), awaited.end(), [this](const Target* target) { return held(*target, 0); }));
   report_.startup_ends(stapled, awaited.size() - stapled, environment_.clock.monotonic() - began);
+  if (!lost) {
+    mark_tried(awaited);
+  }
 }
 
-// Runs the loop, with `work` at once and then at each beat, until `done` or the
-// time is over.
+// Runs the loop, with `work` at once and then at each beat, until `done` or the time is over.
 void Startup::every_beat(const std::function<void()>& work, const std::function<bool()>& done, Millis wait) {
   std::unique_ptr<Timer> timer;
   timer = environment_.loop.timer([&] {
@@ -93,9 +97,8 @@ void Startup::load_archive() {
   }
 }
 
-// Whom the workers may have to wait for: certificates that can be stapled by
-// fetching, are not (or not for long), and that no configuration has tried
-// before, so that a responder that is dead does not delay each reload.
+// Whom the workers may have to wait for: certificates that can be stapled by fetching, are not (or not for long), and
+// that no configuration has tried before, so that a responder that is dead does not delay each reload.
 std::vector<const Target*> Startup::missing() const {
   std::vector<const Target*> missing;
   for (const auto& target : environment_.catalog.targets()) {
@@ -106,9 +109,24 @@ std::vector<const Target*> Startup::missing() const {
   return missing;
 }
 
-// Stapled; or tried in vain, unless clients would refuse it without.
+// Stapled; or tried in vain, or nobody is left who might answer, unless clients would refuse it without.
 bool Startup::settled(const Target& target) const {
-  return held(target, 0) || (!target.urgent() && environment_.zone.attempt(target.entry).at != 0);
+  if (held(target, 0)) {
+    return true;
+  }
+  return !target.urgent() && (environment_.zone.attempt(target.entry).at != 0 || post_->hopeless(target));
+}
+
+// Certificates whose turn did not come, because their responder failed for others or took too long, count as tried:
+// they delay no other start.
+void Startup::mark_tried(const std::vector<const Target*>& awaited) {
+  for (const Target* target : awaited) {
+    store::Attempt attempt = environment_.zone.attempt(target->entry);
+    if (attempt.at == 0) {
+      attempt.at = environment_.clock.now();
+      environment_.zone.set_attempt(target->entry, attempt);
+    }
+  }
 }
 
 bool Startup::held(const Target& target, Seconds margin) const {

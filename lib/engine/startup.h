@@ -1,9 +1,8 @@
-// The start helper's work: fills the zone before the workers begin, from the
-// cache folder and the files, and then from the responders for as long as
-// something may still come and the time allows.
+// The start helper's work: fills the zone before the workers begin, from the cache folder and the files, and then
+// from the responders for as long as something may still come and the time allows.
 //
-// Runs in a process of its own that may be killed at any instruction; it takes
-// the post like any worker, and the first worker takes it over.
+// Runs in a process of its own that may be killed at any instruction; it takes the post like any worker, and the
+// first worker takes it over.
 #pragma once
 
 #include <functional>
@@ -21,9 +20,8 @@ class Startup {
   // `environment.loop` has to be `loop`. `self.slot` is 0.
   Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self);
 
-  // Returns when nothing is left to wait for, after `wait` ms at the latest;
-  // reading the cache folder is not waiting. kLeaseLost: the post was not to be
-  // had, the zone stays as it is; else as Post::take().
+  // Returns when nothing is left to wait for, after `wait` ms at the latest; reading the cache folder is not waiting.
+  // kLeaseLost: the post was not to be had, the zone stays as it is; else as Post::take().
   Result<void> run(Millis wait);
 
  private:
@@ -33,6 +31,7 @@ class Startup {
   void load_archive();
   std::vector<const Target*> missing() const;
   bool settled(const Target& target) const;
+  void mark_tried(const std::vector<const Target*>& awaited);
   bool held(const Target& target, Seconds margin) const;
 
   PollLoop& loop_;

@@ -308,7 +308,8 @@ sub _start_watchdog {
 	if (!$pid) {
 		_child_signals();
 		$SIG{INT} = $SIG{HUP} = 'IGNORE';
-		close $hold;
+		# nor keep the watchdogs of other objects from their end
+		close $_ for $hold, map { $_ && $_->{watchdog} || () } @live;
 		open STDOUT, '>', '/dev/null';
 		open STDERR, '>', '/dev/null';
 		sysread $end, my $byte, 1;

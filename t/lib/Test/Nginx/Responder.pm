@@ -20,6 +20,8 @@ package Test::Nginx::Responder;
 #   $r->set(key => value, ...)  any setting; the value 'default' takes it back
 #   $r->reset()                 forget all settings
 #   $r->drop_connections()
+#   $r->response($leaf, %opt)   the DER that it answers with now; on => $i.  It
+#                               counts as a request.
 #
 # Each of these takes on => $i (only this port) and leaf => $leaf or serial =>
 # $hex (only these requests).  The narrowest wins: port and serial, serial,
@@ -187,6 +189,18 @@ sub reset {
 sub clear {
 	my ($self) = @_;
 	return $self->_control(clear_stats => 1);
+}
+
+sub response {
+	my ($self, $leaf, %opt) = @_;
+	my $file = $self->{t}->testdir() . '/made.der';
+	my $run = $self->{t}->command([ qw/ openssl ocsp -noverify -no_nonce /,
+		'-issuer', $leaf->issuer()->cert(), '-cert', $leaf->cert(),
+		'-url', $self->url($opt{on}), '-respout', $file ]);
+	die "openssl ocsp: $run->{output}" if $run->{status};
+	my $der = $self->{t}->read_file($file);
+	unlink $file;
+	return $der;
 }
 
 sub drop_connections {

@@ -1,0 +1,155 @@
+// The refresher while responders are dead, slow to come back, or choke on single certificates.
+#include <catch2/catch.hpp>
+
+#include "engine/refresher.h"
+#include "tests/fakes/refresher_house.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using namespace testing;
+using House = RefresherHouse;
+
+const std::string kTryLater = ocsp_reply(error_response(3));
+const std::string kHttp404 = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
+
+TEST_CASE("refresher: a dead host with many certificates sees probes only, and all are fetched once it is back",
+          "[refresher]") {
+  House house;
+  OcspServer& server = house.server(EngineHouse::hang());
+  for (std::size_t i = 0; i < 200; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass(3600, 1000);
+  CHECK(server.most_open == 1);
+  CHECK(server.asked.size() < 30);
+  CHECK(house.log.count("no response, nothing is stapled") < 30);
+  house.pass_until(60, [&] { return server.open() == 0; });  // a probe that hangs at this moment would go on doing so
+  server.answer = house.good_answers(kDay);
+  const UnixSeconds probe = house.refresher->hosts().next_probe(server.host());
+  house.pass_until(3700, [&] { return house.stapled() == 200; });
+  CHECK(house.loop.clock.now() <= probe + 5);
+}
+
+TEST_CASE("refresher: a host that dies while many are asked backs off once, not many times", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(100));
+  for (std::size_t i = 0; i < 40; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass(5);
+  REQUIRE(house.stapled() == 40);
+  server.answer = EngineHouse::always(kHttp404);
+  house.loop.clock.jump(kDay);
+  house.pass(10);
+  CHECK(house.stapled() == 0);
+  server.answer = house.good_answers(kDay);
+  house.pass_until(6, [&] { return house.stapled() == 40; });
+}
+
+TEST_CASE("refresher: tries get denser towards the end of what is held, and recovery is picked up", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(4 * kHour));
+  house.add(1, {&server});
+  house.begin();
+  house.pass(1);
+  server.answer = EngineHouse::always(kTryLater);
+  server.asked.clear();
+  house.pass(4 * kHour - 10, 1000);
+  CHECK(house.stapled(0));
+  CHECK(server.asked.size() < 40);
+  CHECK(house.loop.clock.now() - server.asked.back().at <= 15);
+  CHECK(house.log.count("no new response, the one held goes on") == static_cast<int>(server.asked.size()));
+  server.answer = house.good_answers(4 * kHour);
+  house.pass(9);
+  CHECK(house.stapled(0));
+  CHECK(house.attempt(0).failures == 0);
+  CHECK(house.held(0)->expires > house.loop.clock.now() + kHour);
+}
+
+TEST_CASE("refresher: one whose response ends soon has the dead host probed in time", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  const auto minutes = house.good_answers(600);
+  bool up = true;
+  server.answer = [&](const std::string& head) {
+    return up && OcspServer::path_of(head) == "2" ? minutes(head) : kHttp404;
+  };
+  house.add(1, {&server});  // nothing is ever held for it
+  house.add(2, {&server});
+  house.begin();
+  house.pass_until(20, [&] { return house.stapled(1); });
+  const UnixSeconds ends = house.held(1)->expires;
+  // An hour of silence is asked for in the other's exchange, long before the one that has ten minutes is due.
+  up = false;
+  const std::string leave_alone = "HTTP/1.1 503 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
+  server.answer = EngineHouse::always(leave_alone);
+  house.pass_until(200, [&] { return house.refresher->hosts().failing(server.host()); });
+  REQUIRE(house.loop.clock.now() < ends - 300);
+  up = true;
+  server.answer = minutes;
+  house.pass(ends - house.loop.clock.now());
+  CHECK(house.stapled(1));
+  CHECK(house.held(1)->expires > ends);
+}
+
+TEST_CASE("refresher: an answer to anybody ends the back-off of all who wait for the host", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  const auto good = house.good_answers(kDay);
+  server.answer = [&](const std::string& head) { return OcspServer::path_of(head) == "0" ? good(head) : kHttp404; };
+  for (std::size_t i = 0; i < 6; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass_until(120, [&] { return house.stapled(0); });
+  server.answer = EngineHouse::always(kHttp404);
+  house.pass(kDay - 600, 5000);  // probes have become frequent for its sake, all others have failed many times
+  REQUIRE(house.attempt(5).failures > 5);
+  server.answer = good;
+  house.pass_until(300, [&] { return house.stapled() > 1; });
+  house.pass(1);
+  CHECK(house.stapled() == 6);
+}
+
+TEST_CASE("refresher: a certificate the host chokes on does not speak for the others", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  const auto good = house.good_answers(1200);
+  server.answer = [&](const std::string& head) { return OcspServer::path_of(head) == "0" ? kTryLater : good(head); };
+  for (std::size_t i = 0; i < 10; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass_until(30, [&] { return house.stapled() == 9; });
+  int gaps = 0;
+  for (int i = 0; i < 2 * 3600; i += 5) {
+    house.pass(5);
+    gaps += house.stapled() == 9 ? 0 : 1;
+  }
+  CHECK(gaps == 0);
+}
+
+TEST_CASE("refresher: a second responder takes all over at once when the first is dead", "[refresher]") {
+  House house;
+  OcspServer& dead = house.server(EngineHouse::hang());
+  OcspServer& other = house.server(EngineHouse::hang());
+  for (std::size_t i = 0; i < 100; ++i) {
+    house.add(i, {&dead, &other});
+  }
+  house.begin();
+  house.pass(120, 1000);
+  CHECK(house.stapled() == 0);
+  house.pass_until(60, [&] { return other.open() == 0; });
+  other.answer = house.good_answers(kDay);
+  dead.asked.clear();
+  const UnixSeconds probe = house.refresher->hosts().next_probe(other.host());
+  house.pass_until(600, [&] { return house.stapled() == 100; });
+  CHECK(house.loop.clock.now() <= probe + 15);  // a probe of the dead one may go first
+  CHECK(dead.asked.size() < 10);
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,222 @@
+#!/usr/bin/perl
+
+# Tests for a cache folder that cannot be used: it costs what is kept and
+# nothing else, it is said once, and once more when it can be used again.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use File::Path qw/ remove_tree /;
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+my $leaf = $int->leaf('example.com', aia => $r->url());
+# long-lived enough to outlive a restart, looked after every few seconds
+$r->validity(this_update => -1000, next_update => 30);
+
+my $dir = $t->testdir() . '/state';
+my $cannot = qr/cache folder cannot be used, nothing outlives nginx/;
+my $again = qr/cache folder can be used again/;
+
+# A folder that is taken away while nginx runs, in a second nginx: it is tried
+# again after half a minute, in which the first one shows the rest.
+
+my $taken = Test::Nginx->new();
+$taken->write_file("example.com.$_", $t->read_file("example.com.$_"))
+	for qw/ pem key /;
+write_conf($taken, 8444, $taken->testdir() . '/gone');
+$taken->run();
+my $gone = $taken->testdir() . '/gone';
+my $file = "$gone/" . $leaf->id() . '.der';
+ok(wait_for(sub { -e $file }, 15, 'a file'), 'taken away: kept at first');
+my ($uid, $gid) = (stat $gone)[4, 5];
+remove_tree($gone);
+my $said = $taken->wait_log($cannot, 20);
+like($said // '', qr/\[warn\].*reason=unreadable.*\Q$gone\E\ does\ not\ exist;
+	\ create\ it\ as\ a\ folder\ of\ uid\ $uid\ with\ mode\ 0700.*
+	retry_every=30s/x, 'taken away: it is said, with what to do');
+my $held = staple_fast(8444);
+ok(defined $held, 'taken away: staples go on');
+my $back = time();
+mkdir $gone, 0700;
+chown $uid, $gid, $gone;
+
+###############################################################################
+
+# the parent is missing
+
+my $mark = $t->log_mark();
+write_conf($t, 8443, "$dir/none/here");
+$t->run();
+is(without(20), 0, 'no parent: stapled from the first');
+my @lines = $t->log_lines(qr/cache folder/, $mark);
+like($lines[0] // '', qr!\[warn\].*"\Q$dir\E/none/here"\ cannot\ be\ created,
+	.*"ocsp_plus_cache".*No\ such\ file!x, 'no parent: said at the start');
+ok(refreshed(), 'no parent: refreshing goes on');
+is(scalar(() = $t->log_lines($cannot, $mark)), 1,
+	'no parent: said once while it runs')
+	or diag(join "\n", $t->log_lines(qr/cache folder/, $mark));
+ok(!-e $dir, 'no parent: none is made');
+$t->stop();
+
+# a file in its place
+
+$t->write_file($dir, 'mine');
+unusable('a file', qr/is not a folder; name one, or remove/);
+is($t->read_file($dir), 'mine', 'a file: left alone');
+unlink $dir;
+
+# a symbolic link in its place
+
+my $elsewhere = $t->testdir() . '/elsewhere';
+mkdir $elsewhere, 0700;
+chown $uid, $gid, $elsewhere;
+symlink $elsewhere, $dir;
+unusable('a link', qr/is a symbolic link; name the folder itself/);
+is(join(' ', glob "$elsewhere/*"), '', 'a link: not followed');
+unlink $dir;
+
+# others may write to it
+
+mkdir $dir;
+chmod 0777, $dir;
+chown $uid, $gid, $dir;
+unusable('open to all', qr/is writable by others \(mode 0777\); chmod 0700/);
+
+# somebody else's
+
+SKIP: {
+	skip 'needs root', 7 unless $> == 0;
+	chmod 0700, $dir;
+	chown $uid + 1, $gid, $dir;
+	unusable("another's", qr/cannot be opened by uid $uid/);
+	chmod 0755, $dir;
+	unusable("another's, to be read", qr/belongs to uid ${\($uid + 1)}/);
+	is((stat $dir)[4], $uid + 1, "another's: it remains theirs");
+	chown $uid, $gid, $dir;
+}
+chmod 0700, $dir;
+
+# read-only: what is in it is used
+
+SKIP: {
+	skip 'the workers may write anywhere', 5 if $uid == 0;
+	$mark = $t->log_mark();
+	write_conf($t, 8443, $dir);
+	$t->run();
+	ok(wait_for(sub { -e "$dir/" . $leaf->id() . '.der' }, 15, 'a file'),
+		'read-only: kept before');
+	$t->stop();
+	is(scalar(() = $t->log_lines($cannot, $mark)), 0,
+		'read-only: not a word so far');
+	$mark = $t->log_mark();
+	chmod 0500, $dir;
+	$r->fault('refuse');
+	$t->run();
+	is(without(20), 0, 'read-only: it is read');
+	$r->fault('none');
+	my $line = $t->wait_log($cannot, 20, $mark);
+	like($line // '', qr/cannot be written:.*uid $uid must be able to write/,
+		'read-only: nothing can be kept');
+	is(without(20), 0, 'read-only: stapled');
+	chmod 0700, $dir;
+	$t->stop();
+}
+
+# it is made anew before anybody notices: not a word
+
+$mark = $t->log_mark();
+$t->run();
+remove_tree($dir);
+mkdir $dir, 0700;
+chown $uid, $gid, $dir;
+ok(wait_for(sub { -e "$dir/" . $leaf->id() . '.der' }, 20, 'a file'),
+	'replaced: used again');
+is(scalar(() = $t->log_lines($cannot, $mark)), 0, 'replaced: not a word');
+$t->stop();
+
+###############################################################################
+
+# the folder that was taken away is there again
+
+my $line = $taken->wait_log($again, 40);
+like($line // '', qr/\[notice\]/, 'taken away: it can be used again');
+ok(-e $file, 'taken away: and is used');
+is(scalar(() = $taken->log_lines($cannot)), 1, 'taken away: said once');
+is(scalar(() = $taken->log_lines($again)), 1, 'and once');
+ok(defined staple_fast(8444), 'taken away: stapled all the time');
+ok($taken->stop(), 'it ends');
+
+$t->done_testing();
+
+###############################################################################
+
+sub write_conf {
+	my ($nginx, $port, $cache) = @_;
+	$nginx->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes  2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus        on;
+    ocsp_plus_cache  $cache;
+    ocsp_plus_retry  1s 1s;
+
+    server {
+        listen       127.0.0.1:$port ssl;
+
+        ssl_certificate      example.com.pem;
+        ssl_certificate_key  example.com.key;
+    }
+}
+
+CONF
+}
+
+# Three tests: of a folder that cannot be used.
+sub unusable {
+	my ($what, $why) = @_;
+	my $mark = $t->log_mark();
+	write_conf($t, 8443, $dir);
+	$t->run();
+	is(without(20), 0, "$what: stapled from the first");
+	like($t->wait_log($cannot, 10, $mark) // '', $why,
+		"$what: it is said, and what to do");
+	is(scalar(() = $t->log_lines(qr/cache folder/, $mark)), 1,
+		"$what: once")
+		or diag(join "\n", $t->log_lines(qr/cache folder/, $mark));
+	$t->stop();
+}
+
+sub without { return scalar grep { !defined staple_fast(8443) } 1 .. $_[0] }
+
+# True once another response is stapled.
+sub refreshed {
+	my $held = staple_fast(8443) // '';
+	return wait_for(sub { (staple_fast(8443) // $held) ne $held }, 20,
+		'another response');
+}
+
+###############################################################################

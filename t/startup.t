@@ -1,0 +1,217 @@
+#!/usr/bin/perl
+
+# Tests for the start: no handshake comes before the responses that can be had
+# in time, and nothing that cannot be had keeps the workers from beginning.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use File::Path qw/ remove_tree /;
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+use Test::Nginx::Watch;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+my @names = map { $_->name() } $int->leaves(3, 'host%d.example',
+	aia => $r->url(1));
+my $must = $int->leaf('must.example', aia => $r->url(2), must_staple => 1);
+my $cache = $t->testdir() . '/cache';
+
+my $waits = qr/waiting for responses before the workers begin/;
+my $begin = qr/the workers begin: stapled=/;
+
+# a configuration test leaves all alone, with the longest of waits
+
+$r->fault('hang_after_connect');
+write_conf('60s', @names, 'must.example');
+ok($t->config_test(), 'configuration test') or diag($t->output());
+is($r->stats()->{all}{connections}, 0, 'nginx -t: no request');
+ok(!-e $cache, 'nginx -t: no cache folder');
+is(scalar(() = $t->log_lines(qr/ocsp_plus: /)), 0, 'nginx -t: no wait');
+
+###############################################################################
+
+# a slow responder: connections wait, none goes without
+
+$r->fault('none');
+$r->set(delay => 300);
+write_conf('60s', @names);
+my $watch = Test::Nginx::Watch->start($t, 8443, @names);
+wait_for(sub { $watch->seen()->{unreachable} }, 10, 'a try before the start');
+my $mark = $t->log_mark();
+$t->run();
+ok($watch->wait_for(200, 20), 'slow: 200 handshakes');
+my $seen = $watch->end();
+is("$seen->{missing} $seen->{failed}", '0 0',
+	'slow: none without a staple from the first on');
+my ($line) = $t->log_lines($waits, $mark);
+like($line // '', qr/\[notice\].*certificates=3 at_most=60000ms/,
+	'slow: the wait is said');
+($line) = $t->log_lines($begin, $mark);
+like($line // '', qr/\[notice\].*stapled=3 missing=0 waited=\d+ms/,
+	'slow: and how it ended');
+is(scalar(() = $t->log_lines(qr/: response published/, $mark)), 3,
+	'slow: each is fetched once');
+ok(wait_for(sub { kept() == 3 }, 10, 'files'), 'slow: and kept');
+$t->stop();
+is(kept(), 3, 'slow: still');
+is(scalar(() = $r->requests()), 3, 'slow: three requests');
+
+# what is kept is not waited for, though nobody answers
+
+$r->fault('hang_after_connect');
+$mark = $t->log_mark();
+$watch = Test::Nginx::Watch->start($t, 8443, @names);
+$t->run();
+$watch->wait_for(50);
+$seen = $watch->end();
+is("$seen->{missing} $seen->{failed}", '0 0', 'kept: all with a staple');
+is(scalar(() = $t->log_lines(qr/$waits|$begin/, $mark)), 0, 'kept: no wait');
+$t->stop();
+
+###############################################################################
+
+# nobody answers in time
+
+remove_tree($cache);
+write_conf('1s', @names);
+$line = start_without(@names);
+like($line, qr/\[warn\].*stapled=0 missing=3 waited=1\d\d\dms/,
+	'hanging: the workers begin after the wait');
+$t->stop();
+
+# all are refused: there is nothing to wait for, whoever was tried
+
+$r->drop_connections();
+$r->fault('refuse');
+write_conf('60s', @names);
+$line = start_without(@names);
+like($line, qr/\[warn\].*stapled=0 missing=3 waited=\d{1,4}ms/,
+	'refused: there is nothing to wait for');
+$r->fault('none');
+is(wait_staple(8443, 'good', servername => $_, seconds => 20)->{status},
+	'good', "refused: recovers, $_") for @names;
+$t->stop();
+
+# a wrong answer is an answer
+
+remove_tree($cache);
+$r->fault('unauthorized');
+$line = start_without(@names);
+like($line, qr/stapled=0 missing=3 waited=\d{1,4}ms/, 'wrong answers: no wait');
+$t->stop();
+
+# one that answers and one that does not
+
+$r->fault('none');
+$r->fault('refuse', on => 2);
+write_conf('2s', @names, 'must.example');
+$line = start_without('must.example');
+like($line, qr/\[warn\].*stapled=3 missing=1 waited=2\d\d\dms/,
+	'Must-Staple: waited for to the end');
+is(without(@names), 0, 'Must-Staple: the others are stapled');
+$t->stop();
+
+# which may be in time
+
+remove_tree($cache);
+$r->fault('http_503', on => 2, times => 2);
+write_conf('60s', 'must.example');
+$watch = Test::Nginx::Watch->start($t, 8443, 'must.example');
+$mark = $t->log_mark();
+$t->run();
+$watch->wait_for(20);
+$seen = $watch->end();
+is("$seen->{missing} $seen->{failed}", '0 0',
+	'Must-Staple: none without a staple after two failures');
+like(join("\n", $t->log_lines($begin, $mark)), qr/stapled=1 missing=0/,
+	'Must-Staple: waited for');
+$t->stop();
+
+# no wait
+
+remove_tree($cache);
+$r->fault('hang_after_connect');
+write_conf('0', @names, 'must.example');
+$mark = $t->log_mark();
+$t->run();
+is(without(@names, 'must.example'), 4, '0: the workers begin');
+is(scalar(() = $t->log_lines(qr/$waits|$begin/, $mark)), 0, '0: no wait');
+$r->fault('none');
+$r->drop_connections();
+is(wait_staple(8443, 'good', servername => $_, seconds => 20)->{status},
+	'good', "0: fetched by the workers, $_") for @names, 'must.example';
+
+$t->done_testing();
+
+###############################################################################
+
+# Starts nginx, in which these get no staple; what the log says when the
+# workers begin.
+sub start_without {
+	my @missing = @_;
+	my $mark = $t->log_mark();
+	$t->run();
+	is(without(@missing), scalar @missing, 'no staple yet');
+	my @lines = $t->log_lines($begin, $mark);
+	is(scalar @lines, 1, 'one wait') or diag(join "\n", @lines);
+	return $lines[0] // '';
+}
+
+sub without {
+	return scalar grep { !defined staple_fast(8443, $_) } @_;
+}
+
+sub kept {
+	opendir my $folder, $cache or return 0;
+	return scalar grep { /^[0-9a-f]{64}\.der$/ } readdir $folder;
+}
+
+sub write_conf {
+	my ($wait, @servers) = @_;
+	my $servers = join '', map { <<"CONF" } @servers;
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  $_;
+
+        ssl_certificate      %%TESTDIR%%/$_.pem;
+        ssl_certificate_key  %%TESTDIR%%/$_.key;
+    }
+CONF
+	$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes  2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus                on;
+    ocsp_plus_startup_wait   $wait;
+    ocsp_plus_retry          1s 1s;
+
+$servers
+}
+
+CONF
+}
+
+###############################################################################

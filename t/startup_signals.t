@@ -1,0 +1,219 @@
+#!/usr/bin/perl
+
+# Tests for signals while the start helper is waited for, at a first start and
+# on a reload: those that end nginx end the wait at once, and no helper ever
+# outlives its master.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use POSIX qw/ WNOHANG /;
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+use Test::Nginx::Watch;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+$int->leaf('good.example', aia => $r->url(1));
+$int->leaf("hangs$_.example", aia => $r->url(2)) for 1 .. 6;
+$r->fault('hang_after_request', on => 2);
+
+my $waits = qr/waiting for responses before the workers begin/;
+my $begin = qr/the workers begin: stapled=/;
+
+# a core dump, should one be left, belongs there
+chdir $t->testdir();
+
+###############################################################################
+
+# a first start: nginx has no handlers yet, so signals kill as they do without
+
+for my $daemon ('on', 'off') {
+	for my $signal (qw/ TERM INT QUIT KILL /) {
+		my $what = "$signal, daemon $daemon";
+		write_conf("daemon $daemon;", 'hangs1.example');
+		my ($master, $helper) = begin();
+		ok($helper, "$what: a helper");
+		kill $signal => $master;
+		ok(wait_for(sub { waitpid($master, WNOHANG) == $master }, 10),
+			"$what: nginx ends");
+		ok(gone($helper), "$what: the helper as well");
+		is(handshake_fast(8443, 'hangs1.example')->{error} =~
+			/^connect:/ ? 1 : 0, 1, "$what: nobody listens");
+	}
+}
+is(scalar(() = $t->log_lines($begin)), 0, 'no worker began');
+is($r->stats()->{all}{open}, 0, 'no connection left');
+
+# the helper is killed: nginx starts, and the workers do its work
+
+write_conf('', 'good.example', 'hangs1.example');
+my $mark = $t->log_mark();
+my ($nginx, $helper) = begin();
+# it holds the post, its connections and at times the zone's lock
+kill KILL => $helper;
+ok(wait_for(sub { waitpid($nginx, WNOHANG) == $nginx }, 10),
+	'helper killed: the start goes on');
+is($?, 0, 'helper killed: nginx starts');
+ok(wait_for(sub { $t->workers() == 2 }, 10), 'helper killed: workers');
+$t->_remember();
+ok(gone($helper), 'helper killed: it is reaped');
+like($t->wait_log(qr/start helper exited/, 10, $mark) // '',
+	qr/\[error\].*on signal 9, the zone starts as it is/,
+	'helper killed: it is said');
+ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
+	'helper killed: stapled');
+ok($t->wait_log(qr/the designated worker now/, 10, $mark),
+	'helper killed: a designated worker');
+
+###############################################################################
+
+# on a reload the old workers go on
+
+my @workers = sort $t->workers();
+my $watch = Test::Nginx::Watch->start($t, 8443, 'good.example');
+write_conf('', qw/ good.example hangs2.example /);
+($helper) = reload();
+ok($helper, 'reload: a helper');
+is($t->read_file("/proc/$helper/status") =~ /^Uid:\s+(\d+)/m ? $1 : '',
+	worker_uid(), 'reload: it runs as the worker user');
+my $before = $watch->seen()->{stapled};
+ok($watch->wait_for($before + 50), 'reload: handshakes during the wait');
+is(join(' ', sort $t->workers()), "@workers", 'reload: by the old workers');
+
+# the helper is killed
+
+$mark = $t->log_mark();
+kill KILL => $helper;
+ok(wait_for(sub { !grep { my $old = $_; grep { $_ == $old } @workers }
+	$t->workers() and $t->workers() == 2 }, 10),
+	'reload, helper killed: new workers');
+like($t->wait_log(qr/start helper exited/, 10, $mark) // '',
+	qr/\[error\].*on signal 9/, 'reload, helper killed: it is said');
+$t->_remember();
+$before = $watch->seen()->{stapled};
+ok($watch->wait_for($before + 50), 'reload, helper killed: handshakes');
+
+# a signal in the wait
+
+my $n = 3;
+for my $signal (qw/ QUIT TERM INT /) {
+	$t->run() unless $t->master_pid();
+	my $master = $t->master_pid();
+	write_conf('', 'good.example', "hangs$n.example");
+	($helper) = reload();
+	ok($helper, "reload, $signal: a helper");
+	if ($watch) {
+		my $seen = $watch->end();
+		is("$seen->{missing} $seen->{failed} $seen->{unreachable}",
+			'0 0 0', 'reload: no handshake without a staple');
+		undef $watch;
+	}
+	$mark = $t->log_mark();
+	$t->_remember();
+	kill $signal => $master;
+	# far less than the wait
+	ok(wait_for(sub { !$t->master_pid() }, 12),
+		"reload, $signal: nginx ends");
+	ok(gone($helper), "reload, $signal: the helper as well");
+	is(scalar(() = $t->log_lines($begin, $mark)), 0,
+		"reload, $signal: not at the end of the wait");
+	write_conf('', 'good.example');
+	$n++;
+}
+
+# the master is killed in the wait: workers go on as always, the helper not
+
+$t->run();
+my $master = $t->master_pid();
+write_conf('', 'good.example', "hangs$n.example");
+($helper) = reload();
+ok($helper, 'reload, KILL: a helper');
+$t->signal($master, 'KILL');
+ok(gone($helper), 'reload, KILL: the helper ends');
+ok(defined staple_fast(8443, 'good.example'), 'reload, KILL: workers go on');
+ok($t->stop('KILL'), 'they end');
+
+$t->done_testing();
+
+###############################################################################
+
+# Starts nginx and returns its process and the helper's, once it waits.
+sub begin {
+	my $mark = $t->log_mark();
+	my $requests = () = $r->requests(on => 2);
+	my $pid = $t->_exec_nginx();
+	$t->wait_log($waits, 10, $mark);
+	$r->wait_requests($requests + 1, 10, on => 2);
+	return ($pid, Test::Nginx::_children($pid));
+}
+
+# Tells nginx to reload and returns the helper, once it waits.
+sub reload {
+	my $mark = $t->log_mark();
+	my %old = map { $_ => 1 } Test::Nginx::_children($t->master_pid());
+	kill HUP => $t->master_pid();
+	$t->wait_log($waits, 10, $mark);
+	return grep { !$old{$_} } Test::Nginx::_children($t->master_pid());
+}
+
+sub gone {
+	my ($pid) = @_;
+	return $pid && wait_for(sub { !Test::Nginx::_alive($pid) }, 5,
+		'a process to end');
+}
+
+sub worker_uid {
+	my ($worker) = $t->workers();
+	return $t->read_file("/proc/$worker/status") =~ /^Uid:\s+(\d+)/m
+		? $1 : undef;
+}
+
+sub write_conf {
+	my ($globals, @names) = @_;
+	my $servers = join '', map { <<"CONF" } @names;
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  $_;
+
+        ssl_certificate      %%TESTDIR%%/$_.pem;
+        ssl_certificate_key  %%TESTDIR%%/$_.key;
+    }
+CONF
+	$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+$globals
+worker_processes  2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus                on;
+    ocsp_plus_startup_wait   60s;
+    ocsp_plus_timeout        60s;
+
+$servers
+}
+
+CONF
+}
+
+###############################################################################

@@ -1,0 +1,162 @@
+#!/usr/bin/perl
+
+# Tests for a new binary (USR2, WINCH, QUIT): both instances share the cache
+# folder, the new one starts from it, and no handshake lacks its staple.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+use Test::Nginx::Watch;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+my @leaves = $int->leaves(5, 'host%d.example', aia => $r->url(1));
+my @names = map { $_->name() } @leaves;
+my $brief = $int->leaf('brief.example', aia => $r->url(2));
+# valid for 20 seconds, so both instances have to refresh it
+$r->validity(this_update => -1000, next_update => 20, on => 2);
+
+my $servers = join '', map { <<"CONF" } @names, 'brief.example';
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  $_;
+
+        ssl_certificate      %%TESTDIR%%/$_.pem;
+        ssl_certificate_key  %%TESTDIR%%/$_.key;
+    }
+CONF
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes  2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus        on;
+    ocsp_plus_retry  1s 1s;
+
+$servers
+}
+
+CONF
+
+my $waits = qr/waiting for responses before the workers begin/;
+my $file = $t->testdir() . '/cache/' . $brief->id() . '.der';
+
+$t->run();
+is(without(), 0, 'stapled');
+ok(wait_for(sub { kept() == 6 }, 10, 'files'), 'kept');
+my %held = map { $_ => staple_fast(8443, $_) } @names;
+
+###############################################################################
+
+# twice, so that the new one becomes the old one; nobody answers for the first
+# five, and what is needed is in the cache folder
+
+$r->fault('hang_after_connect', on => 1);
+$r->clear();
+my $watch = Test::Nginx::Watch->start($t, 8443, @names, 'brief.example');
+$watch->wait_for(20);
+
+for my $n (1, 2) {
+	my $mark = $t->log_mark();
+	my ($old, $new) = $t->upgrade();
+	isnt($old, $new, "$n: a new binary");
+	wait_for(sub { $t->workers($new) == 2 }, 10, 'workers');
+	is(scalar($t->workers($old)), 2, "$n: beside the old one");
+	is(scalar(() = $t->log_lines($waits, $mark)), 0,
+		"$n: nothing to wait for");
+	ok($t->wait_log(qr/the designated worker now/, 10, $mark),
+		"$n: a designated worker of its own");
+	is(scalar(() = $t->log_lines(qr/cache folder/, $mark)), 0,
+		"$n: no trouble with the cache folder");
+
+	# both refresh, into the same folder
+
+	my $requests = () = $r->requests(on => 2);
+	ok($r->wait_requests($requests + 2, 20, on => 2), "$n: both refresh");
+
+	$watch->wait_for(seen() + 20);
+	kill WINCH => $old;
+	ok(wait_for(sub { !below($old, $new) }, 10, 'workers to go'),
+		"$n: the old workers leave");
+	$watch->wait_for(seen() + 50);
+	is(without(), 0, "$n: the new ones have all staples");
+	is(scalar(grep { (staple_fast(8443, $_) // '') ne $held{$_} } @names),
+		0, "$n: the same");
+	kill QUIT => $old;
+	ok(wait_for(sub { !Test::Nginx::_alive($old) }, 10, 'the old one'),
+		"$n: the old master ends");
+	$watch->wait_for(seen() + 20);
+	my $now = -e $file ? $t->read_file($file) : '';
+	ok(wait_for(sub { $t->read_file($file) ne $now }, 20, 'a new file'),
+		"$n: the new one keeps its responses");
+}
+
+###############################################################################
+
+# taken back: the old workers come again by HUP
+
+my ($old, $new) = $t->upgrade();
+kill WINCH => $old;
+ok(wait_for(sub { !below($old, $new) }, 10, 'workers to go'),
+	'taken back: the old workers have left');
+kill HUP => $old;
+ok(wait_for(sub { below($old, $new) == 2 }, 10, 'workers'),
+	'taken back: and come again');
+$t->_remember();
+kill QUIT => $new;
+ok(wait_for(sub { !Test::Nginx::_alive($new) }, 10, 'the new one to end'),
+	'taken back: the new one ends');
+$watch->wait_for(seen() + 50);
+is(without(), 0, 'taken back: stapled');
+
+my $seen = $watch->end();
+cmp_ok($seen->{stapled}, '>', 300, 'many handshakes meanwhile');
+is("$seen->{missing} $seen->{failed} $seen->{unreachable}", '0 0 0',
+	'none without a staple at any moment');
+is($r->stats()->{ports}{1}{connections} // 0, 0,
+	'nothing was asked for that is not due');
+
+$t->done_testing();
+
+###############################################################################
+
+sub seen { return $watch->seen()->{stapled} }
+
+sub without {
+	return scalar grep { !defined staple_fast(8443, $_) }
+		@names, 'brief.example';
+}
+
+# The old master's workers; the new master is its child as well.
+sub below {
+	my ($old, $new) = @_;
+	my @workers = grep { $_ != $new } Test::Nginx::_children($old);
+	return @workers;
+}
+
+sub kept { return scalar(() = glob $t->testdir() . '/cache/*.der') }
+
+###############################################################################
