@@ -72,7 +72,8 @@ TEST_CASE("describe: access URLs in order", "[certificate][rfc5280-4.2.2.1]") {
   CHECK(c.ca_issuers_urls == spec.ca_issuers_urls);
 }
 
-TEST_CASE("describe: URLs are kept as they are, names with octets that do not belong there are dropped", "[certificate]") {
+TEST_CASE("describe: URLs are kept as they are, names with octets that do not belong there are dropped",
+          "[certificate]") {
   const Family family;
   CertificateSpec spec = named("leaf.example");
   spec.ocsp_urls = {std::string("http://a.example/\0evil", 22),
