@@ -43,6 +43,7 @@ typedef struct {
     ngx_msec_t           startup_wait;
 
     ngx_array_t          trusted;            /* ngx_ocsp_plus_trusted_t */
+    ngx_array_t          files;              /* ngx_str_t, of all servers */
     ngx_array_t          notes;              /* ngx_ocsp_plus_note_t, by
                                                 certificate */
     unsigned             took_over:1;        /* the notice was written */
@@ -146,6 +147,7 @@ ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 ngx_int_t ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added);
 ngx_int_t ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf);
+void ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 
 /* ngx_ocsp_plus_zone.c */
 

@@ -440,15 +440,18 @@ ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_ocsp_plus_srv_conf_t *oscf = conf;
 
-    op_str_t    *file;
-    ngx_str_t   *value;
-    ngx_uint_t   i;
+    op_str_t              *file;
+    ngx_str_t             *value, *name;
+    ngx_uint_t             i;
+    ngx_ocsp_plus_conf_t  *ocf;
 
     if (oscf->files != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
+
+    ocf = ngx_ocsp_plus_create_main_conf(cf);
 
     oscf->files = ngx_array_create(cf->pool, cf->args->nelts - 1,
                                    sizeof(op_str_t));
@@ -457,6 +460,10 @@ ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     for (i = 1; i < cf->args->nelts; i++) {
+
+        if (value[i].len == 0) {
+            return "takes paths of files";
+        }
 
         if (ngx_conf_full_name(cf->cycle, &value[i], 1) != NGX_OK) {
             return NGX_CONF_ERROR;
@@ -469,6 +476,13 @@ ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         file->data = (const char *) value[i].data;
         file->len = value[i].len;
+
+        name = ngx_array_push(&ocf->files);
+        if (name == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *name = value[i];
     }
 
     return NGX_CONF_OK;

@@ -71,6 +71,8 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
         != NGX_OK
         || ngx_array_init(&ocf->notes, cycle->pool, 4,
                           sizeof(ngx_ocsp_plus_note_t))
+           != NGX_OK
+        || ngx_array_init(&ocf->files, cycle->pool, 4, sizeof(ngx_str_t))
            != NGX_OK)
     {
         return NULL;
@@ -168,6 +170,8 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     if (ngx_ocsp_plus_report(cycle->log, ocf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
+
+    ngx_ocsp_plus_check_files(cycle, ocf);
 
     if (op_config_count(ocf->config) == 0
         || ngx_process == NGX_PROCESS_SIGNALLER)

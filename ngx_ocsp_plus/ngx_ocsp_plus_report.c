@@ -169,3 +169,56 @@ ngx_ocsp_plus_report_one(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
                       note->server.file, note->server.line);
     }
 }
+
+
+/* as the worker user, who will read them; a file may still come later */
+
+void
+ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
+{
+    uid_t             uid;
+    gid_t             gid;
+    ngx_fd_t          fd;
+    ngx_str_t        *file;
+    ngx_uint_t        i;
+    ngx_core_conf_t  *ccf;
+
+    if (ocf->files.nelts == 0 || ngx_process == NGX_PROCESS_SIGNALLER) {
+        return;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    uid = geteuid();
+    gid = getegid();
+
+    if (uid == 0
+        && (setegid(ccf->group) == -1 || seteuid(ccf->user) == -1))
+    {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+                      "ocsp_plus: cannot check as the worker user whether "
+                      "\"ocsp_plus_file\" can be read");
+    }
+
+    file = ocf->files.elts;
+
+    for (i = 0; i < ocf->files.nelts; i++) {
+
+        fd = ngx_open_file(file[i].data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
+                           NGX_FILE_OPEN, 0);
+
+        if (fd == NGX_INVALID_FILE) {
+            ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+                          "ocsp_plus: the worker user cannot read \"%V\" of "
+                          "\"ocsp_plus_file\"", &file[i]);
+            continue;
+        }
+
+        (void) ngx_close_file(fd);
+    }
+
+    if (uid == 0 && (seteuid(uid) == -1 || setegid(gid) == -1)) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
+                      "ocsp_plus: seteuid(%ud) failed", uid);
+    }
+}

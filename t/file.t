@@ -213,6 +213,8 @@ for my $name (@bad) {
 	is(scalar(() = $t->log_lines(qr/ignored: certificate="$name\./)),
 		$name eq 'secret' && $> != 0 ? 0 : 1, "$name: one warning");
 }
+like(join("\n", $t->log_lines(qr/the worker user cannot read/)),
+	qr!/missing\.der" of "ocsp_plus_file"!, 'missing: said at configuration');
 unlink glob $t->testdir() . '/*.der';
 $t->restart();
 is(same('later', $made{later}), 1, 'the next start has it from the cache');
