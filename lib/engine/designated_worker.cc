@@ -49,6 +49,7 @@ void DesignatedWorker::take_post() {
   auto post = Post::take(environment_, self_);
   if (post) {
     post_ = std::move(*post);
+    post_->keep_held();
     report_.lease_taken(self_.slot, self_.generation, environment_.catalog.targets().size());
   } else if (post.error().reason != Reason::kLeaseLost) {
     report_.resolver_failed(post.error());

@@ -46,6 +46,14 @@ Post::~Post() {
   store::release_lease(environment_.zone, epoch_, self_.pid);
 }
 
+void Post::keep_held() {
+  for (const auto& target : environment_.catalog.targets()) {
+    if (gate_.held(*target).has_value()) {
+      archive_.published(*target);
+    }
+  }
+}
+
 bool Post::beat() {
   if (refresher_.lease_lost() || !store::renew_lease(environment_.zone, epoch_, self_.pid, environment_.clock)) {
     return false;
