@@ -76,10 +76,14 @@ void Archive::keep(std::size_t budget) {
     const Target& target = **next;
     const auto response = zone_.read(target.entry, target.certificate.id);
     if (response.has_value()) {
-      if (auto saved = disk_->save(target.certificate.id, *response); !saved) {
-        refused_ = &target;
-        failed(saved.error());
-        break;
+      // Reading is cheap beside writing, and most of what a new holder finds in the zone is in the folder already.
+      const auto kept = disk_->load(target.certificate.id);
+      if (!kept || *kept != *response) {
+        if (auto saved = disk_->save(target.certificate.id, *response); !saved) {
+          refused_ = &target;
+          failed(saved.error());
+          break;
+        }
       }
       retry_at_ = 0;
     }

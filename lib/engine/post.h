@@ -44,6 +44,10 @@ class Post {
   // by now; destroy the post.
   bool beat();
 
+  // The holder before us may have been killed between publishing and keeping, or have left while the folder failed:
+  // whatever the zone holds and the cache folder does not is kept, a little at a time.
+  void keep_held();
+
   // All responders of the target fail: it has to wait until one of them answers a probe.
   bool hopeless(const Target& target) const;
 

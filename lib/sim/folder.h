@@ -1,0 +1,35 @@
+// The disk: one folder that survives processes and restarts. store::DiskStore leads here instead of to a file system;
+// as with the network the header is the contract, and lib/tests/disk_store_test.cc tests the real one.
+#pragma once
+
+#include <map>
+
+#include "base/bytes.h"
+#include "base/time.h"
+#include "sim/script.h"
+
+namespace ocsp_plus::sim {
+
+class Folder {
+ public:
+  explicit Folder(const Script& script);
+  ~Folder();
+  static Folder& here();
+
+  struct File {
+    Bytes bytes;
+    Millis written = 0;        // true time, for the power cut
+    UnixSeconds modified = 0;  // by the wall clock
+  };
+
+  DiskFault fault() const;
+  std::map<CertificateId, File>& files() { return files_; }
+  // What was not long on its way to the disk is torn.
+  void cut_power(Dice& dice);
+
+ private:
+  const Script& script_;
+  std::map<CertificateId, File> files_;
+};
+
+}  // namespace ocsp_plus::sim

@@ -1,0 +1,199 @@
+// The simulator's command line. scripts/simulate builds and calls it.
+//
+// Every run gets a process of its own: a crash is one failed seed, what killed processes left behind goes with it,
+// and a seed finds the same heap whatever ran before it.
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "sim/ca.h"
+#include "sim/fixed_random.h"
+#include "sim/run.h"
+#include "sim/script.h"
+
+namespace {
+
+using namespace ocsp_plus::sim;  // NOLINT: this file is nothing but its front
+
+constexpr double kYear = 365.0 * 86400;
+
+struct Options {
+  double years = 300;
+  long seeds = -1;  // at most so many runs; -1: as many as the years take
+  unsigned long seed = 1;
+  bool one = false;  // this seed only
+  bool until_failure = false;
+  bool verbose = false;
+};
+
+int usage() {
+  std::fputs(
+      "Usage: simulator [--years N] [--seeds N] [--seed S] [--one] [--until-failure] [--verbose]\n"
+      "  --years N   simulate runs until their node-years are N (default 300)\n"
+      "  --seeds N   at most so many runs\n"
+      "  --seed S    the first run's seed (default 1)\n"
+      "  --one       only this seed: replays a failure exactly\n"
+      "  --until-failure  no further than to the first that fails\n"
+      "  --verbose   with --one: everything that happens; else a line for each run\n",
+      stderr);
+  return 2;
+}
+
+bool parse(int argc, char** argv, Options* options) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
+    if (argument == "--one") {
+      options->one = true;
+    } else if (argument == "--until-failure") {
+      options->until_failure = true;
+    } else if (argument == "--verbose") {
+      options->verbose = true;
+    } else if (value == nullptr) {
+      return false;
+    } else if (++i; argument == "--years") {
+      options->years = std::atof(value);
+    } else if (argument == "--seeds") {
+      options->seeds = std::atol(value);
+    } else if (argument == "--seed") {
+      options->seed = std::strtoul(value, nullptr, 10);
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+void print(std::string_view line) {
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fputc('\n', stdout);
+}
+
+// `body` in a child; what it returns comes back through shared memory.
+template <typename Body>
+Figures in_child(Figures* shared, Body body) {
+  *shared = Figures();
+  shared->runs = 1;
+  shared->failed = true;
+  std::strcpy(shared->violation, "the simulator crashed in this run");
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    *shared = body();
+    std::fflush(stdout);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return *shared;
+}
+
+void report_failure(const Script& script, const Figures& figures) {
+  std::printf("FAILED %s\n", figures.violation);
+  for (const std::string& line : script.description()) {
+    print(line);
+  }
+  std::printf("replay: scripts/simulate --one --seed %lu --verbose\n", static_cast<unsigned long>(script.seed));
+}
+
+void print_table(const Figures& f) {
+  const auto row = [](const char* what, long long value) { std::printf("  %-58s %12lld\n", what, value); };
+  const auto part = [](const char* what, double value, const char* bound) {
+    std::printf("  %-58s %12.2f   %s\n", what, value, bound);
+  };
+  std::printf("survived\n");
+  row("runs", f.runs);
+  part("node-years", static_cast<double>(f.seconds) / kYear, "");
+  row("handshakes judged", f.handshakes);
+  row("  for which a staple was due by the oracle", f.due);
+  row("  without a staple, excusably", f.bare);
+  row("requests", f.requests);
+  row("  answered by lies", f.lies);
+  row("spans of faults of responders", f.outages);
+  row("spans of faults of the disk", f.disk_faults);
+  row("jumps of the wall clock", f.jumps);
+  row("kills of the designated worker", f.kills - f.helper_kills);
+  row("  with the zone's lock in its hand", f.kills_locked);
+  row("kills of the start helper", f.helper_kills);
+  row("reloads", f.reloads);
+  row("  that failed", f.failed_reloads);
+  row("restarts with an empty zone", f.restarts + f.crashes + f.power_cuts);
+  row("  of them kills of everything", f.crashes);
+  row("  of them power cuts", f.power_cuts);
+  row("true revocations", f.revocations);
+  row("runs with a lie", f.lie_runs);
+  row("runs with a clock jump", f.jump_runs);
+  row("runs with a kill", f.kill_runs);
+  row("calm runs", f.calm_runs);
+  part("most requests per certificate and validity, calm, fresh", f.calm_fresh, "bound 2.5");
+  part("most requests per certificate and validity, calm, in advance", f.calm_advance, "bound 8");
+  part("most requests in faults, as a part of what they excuse", f.faults, "bound 1");
+  part("peak of requests per minute over their mean", f.peak, "bound 6");
+}
+
+int run_one(const Options& options) {
+  const Script script = Script::draw(options.seed);
+  const Figures figures = run(script, options.verbose ? Narrator(print) : nullptr);
+  for (const std::string& line : script.description()) {
+    print(line);
+  }
+  std::printf("digest %016llx\n", static_cast<unsigned long long>(figures.digest));
+  if (figures.failed) {
+    std::printf("FAILED %s\n", figures.violation);
+  }
+  return figures.failed ? 1 : 0;
+}
+
+int run_many(const Options& options) {
+  void* memory = mmap(nullptr, sizeof(Figures), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    return 2;
+  }
+  auto* shared = static_cast<Figures*>(memory);
+  Figures total;
+  long failed = 0;
+  const Figures herd = in_child(shared, [] { return run_herd(2000, nullptr); });
+  total.peak = herd.peak;
+  if (herd.failed) {
+    ++failed;
+    std::printf("FAILED %s\n", herd.violation);
+  }
+  for (unsigned long seed = options.seed;
+       static_cast<double>(total.seconds) < options.years * kYear &&
+       (options.seeds < 0 || total.runs < options.seeds) && failed < (options.until_failure ? 1 : 5);
+       ++seed) {
+    const Figures figures = in_child(shared, [seed] { return run(Script::draw(seed), nullptr); });
+    total.add(figures);
+    if (options.verbose) {
+      std::printf("%s digest %016llx\n", Script::draw(seed).summary().c_str(),
+                  static_cast<unsigned long long>(figures.digest));
+    }
+    if (figures.failed) {
+      ++failed;
+      report_failure(Script::draw(seed), figures);
+    }
+  }
+  print_table(total);
+  if (total.runs >= 100 && 5 * std::min({total.lie_runs, total.jump_runs, total.kill_runs}) < total.runs) {
+    std::printf("FAILED fewer than a fifth of the runs held a lie, a clock jump or a kill\n");
+    ++failed;
+  }
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (!parse(argc, argv, &options)) {
+    return usage();
+  }
+  fix_openssl_random();
+  Pki::get();
+  return options.one ? run_one(options) : run_many(options);
+}

@@ -1,0 +1,162 @@
+#include "sim/network.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "net/resolver.h"
+#include "sim/machine.h"
+
+namespace ocsp_plus::sim {
+namespace {
+
+Network* network = nullptr;
+
+net::Fetch::Outcome failure(Reason reason, const char* detail, std::optional<UnixSeconds> retry_after = {}) {
+  net::Fetch::Failure failure;
+  failure.reason = reason;
+  failure.detail = detail;
+  failure.retry_after = retry_after;
+  return tl::unexpected<net::Fetch::Failure>(std::move(failure));
+}
+
+class SimFetch : public net::Fetch {
+ public:
+  SimFetch(EventLoop& loop, const Clock& clock, const net::FetchRequest& request, Callback callback)
+      : clock_(clock),
+        callback_(std::move(callback)),
+        plan_(network->begin(request)),
+        started_(clock.monotonic()),
+        timeout_(request.timeout),
+        timer_(loop.timer([this] { over(); })) {
+    timer_->arm(std::min(plan_.after, timeout_));
+  }
+
+ private:
+  void over() {
+    const Millis took = clock_.monotonic() - started_;
+    Outcome outcome = [&]() -> Outcome {
+      const Shield shield;
+      return plan_.after > timeout_ ? failure(Reason::kTimeout, "simulated time-out") : network->finish(plan_, took);
+    }();
+    const Callback callback = std::move(callback_);
+    callback(std::move(outcome));  // may destroy this
+  }
+
+  const Clock& clock_;
+  Callback callback_;
+  const Network::Plan plan_;
+  const Millis started_;
+  const Millis timeout_;
+  std::unique_ptr<Timer> timer_;
+};
+
+class SimResolver : public net::Resolver {
+ public:
+  std::unique_ptr<Query> resolve(const std::string&, std::uint16_t, Callback) override { return nullptr; }
+};
+
+}  // namespace
+
+Network::Network(const Script& script, Ca& ca, Dice dice) : script_(script), ca_(ca), dice_(dice) {
+  network = this;
+}
+
+Network::~Network() {
+  network = nullptr;
+}
+
+Network& Network::here() {
+  return *network;
+}
+
+// URLs are http://r<responder>.example/<leaf>.
+Network::Plan Network::begin(const net::FetchRequest& request) {
+  const Shield shield;
+  Plan plan;
+  plan.responder = static_cast<std::size_t>(request.url.host[1] - '0');
+  plan.leaf = std::stoul(request.url.target.substr(1));
+  ++counts_.requests;
+  ++requests_[plan.leaf];
+  if (keep_times_) {
+    times_.push_back(Machine::here().monotonic());
+  }
+  const Conduct* conduct = script_.conduct(plan.responder, Machine::here().monotonic());
+  if (conduct != nullptr && (conduct->only == SIZE_MAX || conduct->only == plan.leaf)) {
+    plan.deed = conduct->deed;
+    plan.lie = conduct->lie;
+    plan.retry_after = conduct->retry_after;
+  }
+  plan.after = plan.deed == Deed::kHang   ? kNever
+               : plan.deed == Deed::kSlow ? dice_.between(2000, 15000)
+                                          : dice_.between(5, 400);
+  return plan;
+}
+
+net::Fetch::Outcome Network::finish(const Plan& plan, Millis took) {
+  const UnixSeconds wall = Machine::here().wall();
+  const UnixSeconds now = Machine::here().true_time();
+  Machine::here().say(fmt::format("  responder {} {}{} certificate {}", plan.responder, name_of(plan.deed),
+                                  plan.deed == Deed::kLie ? fmt::format(" ({})", name_of(plan.lie)) : "", plan.leaf));
+  switch (plan.deed) {
+    case Deed::kHonest:
+    case Deed::kSlow:
+      break;
+    case Deed::kHang:
+      return failure(Reason::kTimeout, "simulated");
+    case Deed::kRefuse:
+      ++counts_.failures;
+      return failure(Reason::kConnectRefused, "simulated");
+    case Deed::kReset:
+      ++counts_.failures;
+      return failure(Reason::kConnectionReset, "simulated");
+    case Deed::kNoDns:
+      ++counts_.failures;
+      return failure(Reason::kDnsFailed, "simulated");
+    case Deed::kHttpError:
+      ++counts_.failures;
+      return failure(Reason::kHttpStatus, "simulated");
+    case Deed::kRetryAfter:
+      ++counts_.failures;
+      return failure(Reason::kHttpStatus, "simulated", wall + plan.retry_after);
+    case Deed::kReplay:
+      return answer(plan, ca_.old_answer(plan.leaf, now), took);
+    case Deed::kLie:
+      ++counts_.lies;
+      ++counts_.kinds[plan.lie];
+      return answer(plan, ca_.lie(plan.lie, plan.leaf, now), took);
+  }
+  ++counts_.good;
+  const Bytes& honest = ca_.answer(plan.leaf, now);
+  on_honest(plan.leaf, *ca_.find(honest));
+  return answer(plan, honest, took);
+}
+
+net::Fetch::Outcome Network::answer(const Plan&, Bytes body, Millis took) {
+  net::FetchResponse response;
+  response.http.head.status = 200;
+  response.http.head.date = Machine::here().true_time();
+  response.http.body = std::move(body);
+  response.took = took;
+  return response;
+}
+
+}  // namespace ocsp_plus::sim
+
+// --- the seam ---
+
+namespace ocsp_plus::net {
+
+std::unique_ptr<Fetch> Fetch::start(EventLoop& loop, const Clock& clock, Resolver&, FetchRequest request,
+                                    Callback callback) {
+  return std::make_unique<sim::SimFetch>(loop, clock, request, std::move(callback));
+}
+
+Result<std::unique_ptr<Resolver>> Resolver::create(EventLoop&, const Clock&, ResolverOptions) {
+  return std::make_unique<sim::SimResolver>();
+}
+
+}  // namespace ocsp_plus::net

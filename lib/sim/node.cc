@@ -1,0 +1,454 @@
+#include "sim/node.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "store/lease.h"
+
+namespace ocsp_plus::sim {
+namespace {
+
+constexpr std::int32_t kMaster = 1;
+constexpr Millis kQuietLimit = 3600000;  // a beat at least so often
+constexpr Millis kLateLimit = 30000;     // and so often while something is due and cannot be had
+
+void must(bool done, const std::string& what) {
+  if (!done) {
+    throw std::runtime_error("simulator: " + what);
+  }
+}
+
+}  // namespace
+
+struct Node::Config {
+  ~Config() { op_config_destroy(op); }
+  op_config_t* op = op_config_create();
+  std::vector<LeafNumber> leaves;  // by catalog index
+};
+
+// What the ports of one process lead to.
+struct Node::Context {
+  Node& node;
+  Process* process = nullptr;  // nullptr: the master, whom nobody kills
+  std::int32_t pid() const { return process == nullptr ? kMaster : process->pid; }
+  void point() const {
+    if (process != nullptr) {
+      process->point();
+    }
+  }
+};
+
+struct Node::Worker {
+  Context context;
+  Config* config = nullptr;
+  std::uint32_t slot = 0;
+  op_worker_t* handle = nullptr;
+  bool leaving = false;
+};
+
+namespace {
+
+// --- the host's table, as the shim fills it for nginx ---
+
+using Callback = void (*)(void*);
+
+void* timer_add(void*, Callback callback, void* data) {
+  return Machine::here().timer([callback, data] { callback(data); }).release();
+}
+
+void timer_set(void*, void* timer, int64_t after) {
+  if (Machine::here().current() != nullptr) {
+    Machine::here().current()->point();
+  }
+  if (after < 0) {
+    static_cast<Timer*>(timer)->disarm();
+  } else {
+    static_cast<Timer*>(timer)->arm(after);
+  }
+}
+
+void timer_del(void*, void* timer) {
+  delete static_cast<Timer*>(timer);
+}
+
+int64_t now_s(void*) {
+  if (Machine::here().current() != nullptr) {
+    Machine::here().current()->point();
+  }
+  return Machine::here().wall();
+}
+
+int64_t monotonic_ms(void*) {
+  if (Machine::here().current() != nullptr) {
+    Machine::here().current()->point();
+  }
+  return Machine::here().monotonic();
+}
+
+void* io_add(void*, int, void (*)(void*, unsigned), void*) {
+  return nullptr;
+}
+
+int io_set(void*, void*, unsigned) {
+  return 0;
+}
+
+void io_del(void*, void*) {}
+
+int log_enabled(void*, int level) {
+  return level <= static_cast<int>(LogLevel::kInfo) ? 1 : 0;
+}
+
+void log_write(void*, int, const char* line, size_t size) {
+  const Process* process = Machine::here().current();
+  const Shield shield;
+  Machine::here().say(fmt::format("  [{}] {}", process == nullptr ? kMaster : process->pid, std::string(line, size)));
+}
+
+op_log_ops_t log_ops() {
+  return {nullptr, log_enabled, log_write};
+}
+
+op_host_ops_t host_ops() {
+  op_host_ops_t ops = {};
+  ops.size = sizeof(ops);
+  ops.io_add = io_add;
+  ops.io_set = io_set;
+  ops.io_del = io_del;
+  ops.timer_add = timer_add;
+  ops.timer_set = timer_set;
+  ops.timer_del = timer_del;
+  ops.now_s = now_s;
+  ops.monotonic_ms = monotonic_ms;
+  ops.log = log_ops();
+  return ops;
+}
+
+}  // namespace
+
+// The lock is nginx's: a word with the holder's pid, which the master frees when it reaps a child that held it.
+op_lock_ops_t Node::lock_for(Context* context) const {
+  op_lock_ops_t ops = {};
+  ops.ctx = context;
+  ops.trylock = [](void* ctx) {
+    auto* self = static_cast<Context*>(ctx);
+    self->point();
+    if (self->node.lock_holder_ != 0) {
+      return 0;
+    }
+    self->node.lock_holder_ = self->pid();
+    if (self->process != nullptr) {
+      self->process->holds_lock = true;
+      self->point();
+    }
+    return 1;
+  };
+  ops.unlock = [](void* ctx) {
+    auto* self = static_cast<Context*>(ctx);
+    self->point();
+    self->node.lock_holder_ = 0;
+    if (self->process != nullptr) {
+      self->process->holds_lock = false;
+    }
+    self->point();
+  };
+  return ops;
+}
+
+Node::Node(Machine& machine, const Script& script)
+    : machine_(machine), script_(script), master_(new Context{*this, nullptr}) {
+  for (LeafNumber i = 0; i < script.certificates; ++i) {
+    wanted_.push_back(i);
+  }
+}
+
+Node::~Node() = default;
+
+// --- configuration and zone ---
+
+std::unique_ptr<Node::Config> Node::configure() const {
+  auto config = std::make_unique<Config>();
+  op_settings_t settings;
+  op_settings_defaults(&settings);
+  settings.retry_min_s = script_.retry_min;
+  settings.retry_max_s = script_.retry_max;
+  settings.cache = {"cache", 5};
+  op_error_t error = {};
+  must(op_config_set(config->op, &settings, &error) == OP_OK, error.text);
+  for (const LeafNumber leaf : wanted_) {
+    std::vector<std::string> urls;
+    std::vector<op_str_t> texts;
+    for (std::size_t i = 0; i < script_.responders.size(); ++i) {
+      urls.push_back(fmt::format("http://r{}.example/{}", i, leaf));
+    }
+    for (const std::string& url : urls) {
+      texts.push_back({url.data(), url.size()});
+    }
+    x509_st* const issuer = Pki::get().ca.get();
+    op_mention_t mention = {};
+    mention.size = sizeof(mention);
+    mention.leaf = Pki::get().leaf(leaf).get();
+    mention.issuers = &issuer;
+    mention.nissuers = 1;
+    mention.responders = texts.data();
+    mention.nresponders = texts.size();
+    op_added_t added = {};
+    must(op_config_add(config->op, &mention, &added, &error) == OP_OK, error.text);
+    config->leaves.push_back(leaf);
+  }
+  return config;
+}
+
+bool Node::open_zone(Config* config, bool fresh) {
+  const op_lock_ops_t lock = lock_for(master_.get());
+  op_zone_opened_t opened = {};
+  op_error_t error = {};
+  for (int tries = 0; tries < 2; ++tries) {
+    const op_status_t status = op_config_open_zone(config->op, memory_, size_, fresh ? 1 : 0, nullptr, 0, &lock,
+                                                   machine_.wall(), machine_.monotonic(), &opened, &error);
+    if (status == OP_OK) {
+      zone_ = store::StapleZone::attach(memory_, size_).value();
+      return true;
+    }
+    must(status == OP_BUSY && !fresh, error.text);
+    // Nobody reaps while the master reloads: it frees the lock of a killed worker itself.
+    free_lock_of_the_dead();
+  }
+  return false;
+}
+
+void Node::free_lock_of_the_dead() {
+  const Process* holder = machine_.find(lock_holder_);
+  if (holder != nullptr && !holder->alive) {
+    lock_holder_ = 0;
+  }
+}
+
+// --- starts and reloads ---
+
+void Node::start() {
+  busy_ = true;
+  machine_.say("start");
+  ++boots_;
+  auto config = configure();
+  size_ = op_zone_default_size(wanted_.size());
+  memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  must(memory_ != MAP_FAILED, "mmap() failed");
+  lock_holder_ = 0;
+  must(open_zone(config.get(), true), "the zone cannot be opened");
+  run_helper(*config);
+  configs_.push_back(std::move(config));
+  start_workers(configs_.back().get());
+  busy_ = false;
+}
+
+void Node::reload(bool fails) {
+  busy_ = true;
+  machine_.say(fails ? "reload that fails" : "reload");
+  auto config = configure();
+  if (!open_zone(config.get(), false) || fails) {
+    configs_.push_back(std::move(config));
+    busy_ = false;
+    return;
+  }
+  run_helper(*config);
+  configs_.push_back(std::move(config));
+  for (const auto& worker : workers_) {
+    if (!worker->leaving) {
+      worker->leaving = true;
+      Worker* const old = worker.get();
+      machine_.at(machine_.monotonic() + machine_.dice().between(1, 300), [this, old] { leave(old); });
+    }
+  }
+  start_workers(configs_.back().get());
+  busy_ = false;
+}
+
+void Node::run_helper(Config& config) {
+  Process& helper = machine_.spawn();
+  Context* const context = new Context{*this, &helper};  // a killed helper's ports are never destroyed
+  if (helper_fuse_.points != 0) {
+    helper.light_fuse(helper_fuse_.points, helper_fuse_.locked);
+    helper_fuse_ = {};
+  }
+  const op_lock_ops_t lock = lock_for(context);
+  const op_log_ops_t log = log_ops();
+  last_helper_killed_ = !helper.run([&] {
+    op_error_t error = {};
+    (void)op_start(config.op, &log, &lock, helper.pid, script_.startup_wait, &error);
+  });
+  machine_.end(helper);
+  machine_.reap(helper.pid);
+  free_lock_of_the_dead();
+}
+
+void Node::start_workers(Config* config) {
+  for (std::uint32_t slot = 0; slot < script_.workers; ++slot) {
+    start_worker(config, slot);
+  }
+  served_ = std::set<LeafNumber>(config->leaves.begin(), config->leaves.end());
+}
+
+void Node::start_worker(Config* config, std::uint32_t slot) {
+  Process& process = machine_.spawn();
+  workers_.push_back(std::unique_ptr<Worker>(new Worker{{*this, &process}, config, slot, nullptr, false}));
+  Worker* const worker = workers_.back().get();
+  process.run([&] {
+    const op_host_ops_t host = host_ops();
+    const op_lock_ops_t lock = lock_for(&worker->context);
+    op_error_t error = {};
+    worker->handle = op_worker_start(config->op, &host, &lock, process.pid, slot, &error);
+    must(worker->handle != nullptr, error.text);
+  });
+}
+
+// --- ends ---
+
+// Asked to leave, a worker leaves the work at once; its connections may keep it for a while.
+void Node::leave(Worker* worker) {
+  Process* const process = worker->context.process;
+  if (!process->alive) {
+    return;
+  }
+  if (process->run([&] { op_worker_retire(worker->handle); })) {
+    const std::int32_t pid = process->pid;
+    machine_.at(machine_.monotonic() + machine_.dice().spread(1, 120000), [this, pid] { stop_worker(pid); });
+  }
+}
+
+void Node::stop_worker(std::int32_t pid) {
+  const auto found = std::find_if(workers_.begin(), workers_.end(),
+                                  [pid](const auto& worker) { return worker->context.pid() == pid; });
+  if (found == workers_.end() || !(*found)->context.process->alive) {
+    return;
+  }
+  Process* const process = (*found)->context.process;
+  op_worker_t* const handle = (*found)->handle;
+  if (process->run([&] { op_worker_stop(handle); })) {
+    machine_.end(*process);
+    machine_.reap(pid);
+    abandoned_.push_back(std::move(*found));
+    workers_.erase(found);
+  }
+}
+
+void Node::stop(bool graceful) {
+  machine_.say(graceful ? "stop" : "all processes are killed");
+  std::vector<std::int32_t> pids;
+  for (const auto& worker : workers_) {
+    pids.push_back(worker->context.pid());
+  }
+  for (const std::int32_t pid : pids) {
+    if (graceful) {
+      stop_worker(pid);
+    }
+    machine_.end(*machine_.find(pid));
+    machine_.reap(pid);
+  }
+  for (auto& worker : workers_) {
+    abandoned_.push_back(std::move(worker));
+  }
+  workers_.clear();
+  served_.clear();
+  zone_.reset();
+  munmap(memory_, size_);
+  memory_ = nullptr;
+}
+
+void Node::kill_designated(std::int64_t points, bool locked) {
+  Process* const process = machine_.find(designated());
+  if (process != nullptr) {
+    process->light_fuse(points, locked);
+  }
+}
+
+void Node::killed(Process& process) {
+  machine_.say(
+      fmt::format("process {} is killed{}", process.pid, process.holds_lock ? ", the lock in its hand" : ""));
+  const std::int32_t pid = process.pid;
+  machine_.at(machine_.monotonic() + machine_.dice().spread(1, 200), [this, pid] { respawn(pid); });
+}
+
+// The master reaps a killed worker, frees its lock and starts another in its place; not while it is busy.
+void Node::respawn(std::int32_t pid) {
+  const auto found = std::find_if(workers_.begin(), workers_.end(),
+                                  [pid](const auto& worker) { return worker->context.pid() == pid; });
+  if (found == workers_.end()) {
+    return;
+  }
+  if (busy_) {
+    machine_.at(machine_.monotonic() + 50, [this, pid] { respawn(pid); });
+    return;
+  }
+  const bool leaving = (*found)->leaving;
+  Config* const config = (*found)->config;
+  const std::uint32_t slot = (*found)->slot;
+  abandoned_.push_back(std::move(*found));
+  workers_.erase(found);
+  free_lock_of_the_dead();
+  machine_.reap(pid);
+  if (!leaving) {
+    start_worker(config, slot);
+  }
+}
+
+// --- looking in ---
+
+std::vector<Node::Staple> Node::handshake(LeafNumber leaf) const {
+  std::vector<Staple> staples;
+  std::set<const Config*> seen;
+  for (const auto& worker : workers_) {
+    const auto& leaves = worker->config->leaves;
+    const auto found = std::find(leaves.begin(), leaves.end(), leaf);
+    if (found == leaves.end() || !seen.insert(worker->config).second) {
+      continue;
+    }
+    Staple staple;
+    op_staple_t raw = {};
+    staple.status = op_staple(worker->config->op, static_cast<std::uint32_t>(found - leaves.begin()), machine_.wall(),
+                              std::malloc, std::free, &raw);
+    if (staple.status != OP_STAPLE_NONE) {
+      staple.der.assign(raw.der, raw.der + raw.len);
+      std::free(raw.der);
+    }
+    staples.push_back(std::move(staple));
+  }
+  return staples;
+}
+
+std::int32_t Node::designated() const {
+  if (!zone_.has_value()) {
+    return 0;
+  }
+  const std::int32_t pid = store::lease_holder(*zone_).pid;
+  const Process* process = machine_.find(pid);
+  return process != nullptr && process->alive && !process->doomed() ? pid : 0;
+}
+
+// By what the engine itself noted down. Being wrong here costs time or is seen by the oracle as a late fetch; it
+// cannot make anything happen that the engine did not do.
+Millis Node::quiet_until() const {
+  Millis until = kQuietLimit;
+  for (const LeafNumber leaf : served_) {
+    const store::EntryIndex entry = zone_->find(Pki::get().id(leaf));
+    if (entry == store::kNoEntry) {
+      return 0;
+    }
+    const Seconds ahead = zone_->attempt(entry).next - machine_.wall();
+    if (ahead > 0) {
+      until = std::min<Millis>(until, ahead * 1000);
+      continue;
+    }
+    const auto held = zone_->peek(entry, Pki::get().id(leaf));
+    const Seconds left = held.has_value() ? held->expires - machine_.wall() : 0;
+    until = std::min(until, left > 0 ? std::min<Millis>(left * 1000 / 50, kLateLimit) : kLateLimit);
+  }
+  return machine_.monotonic() + until;
+}
+
+}  // namespace ocsp_plus::sim

@@ -1,0 +1,91 @@
+// One nginx: a master, its workers and start helpers, the shared zone, reloads and restarts. Everything of ocsp_plus
+// in it is the real thing, from the C ABI downwards; what nginx itself and the shim do around it is told here in the
+// order in which they do it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "ocsp_plus/ocsp_plus.h"
+#include "sim/machine.h"
+#include "sim/script.h"
+#include "store/staple_zone.h"
+
+namespace ocsp_plus::sim {
+
+class Node {
+ public:
+  Node(Machine& machine, const Script& script);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // What a configuration names, by leaf number. Takes effect with the next start or reload.
+  std::vector<LeafNumber>& wanted() { return wanted_; }
+
+  void start();                        // a new zone, a start helper, workers
+  void reload(bool fails);             // a new generation in the same zone; if it fails, no worker of it starts
+  void stop(bool graceful);            // all processes end, the zone is gone
+  bool busy() const { return busy_; }  // the master is starting or reloading
+  bool up() const { return !workers_.empty(); }
+  void kill_designated(std::int64_t points, bool locked);
+  void kill_next_helper(std::int64_t points, bool locked) { helper_fuse_ = {points, locked}; }
+  // One of ours was killed: the master will notice.
+  void killed(Process& process);
+
+  // What a handshake for a certificate gets: as op_staple() says, from every configuration that is served now.
+  struct Staple {
+    op_staple_status_t status = OP_STAPLE_NONE;
+    Bytes der;
+  };
+  std::vector<Staple> handshake(LeafNumber leaf) const;
+  const std::set<LeafNumber>& served() const { return served_; }  // by the newest configuration
+
+  bool last_helper_killed() const { return last_helper_killed_; }
+  std::int32_t designated() const;  // 0: nobody alive
+  Millis quiet_until() const;       // nothing is planned before that
+  std::optional<store::StapleZone> zone() const { return zone_; }
+
+ private:
+  struct Config;
+  struct Context;
+  struct Worker;
+  struct Fuse {
+    std::int64_t points = 0;
+    bool locked = false;
+  };
+
+  std::unique_ptr<Config> configure() const;
+  bool open_zone(Config* config, bool fresh);
+  void run_helper(Config& config);
+  void start_workers(Config* config);
+  void start_worker(Config* config, std::uint32_t slot);
+  void leave(Worker* worker);
+  void stop_worker(std::int32_t pid);
+  void respawn(std::int32_t pid);
+  void free_lock_of_the_dead();
+  op_lock_ops_t lock_for(Context* context) const;
+
+  Machine& machine_;
+  const Script& script_;
+  std::vector<LeafNumber> wanted_;
+  std::set<LeafNumber> served_;
+  std::unique_ptr<Context> master_;
+  std::vector<std::unique_ptr<Config>> configs_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::unique_ptr<Worker>> abandoned_;
+  void* memory_ = nullptr;
+  std::size_t size_ = 0;
+  std::optional<store::StapleZone> zone_;
+  std::int32_t lock_holder_ = 0;
+  Fuse helper_fuse_;
+  bool last_helper_killed_ = false;
+  bool busy_ = false;
+  std::uint32_t boots_ = 0;
+};
+
+}  // namespace ocsp_plus::sim

@@ -1,0 +1,87 @@
+// What must be true of every handshake, judged from the fault script and the CA's table alone: the oracle never looks
+// at the engine's state.
+//
+// (a) What is served stands in the table, for that certificate, with that status, and has not ended by the node's
+// wall
+//     clock; when it is first served, its thisUpdate is at most 300 s ahead of that clock.
+// (b) What could have been had and kept is served. `sure` is the time until which the node must have something to
+//     staple for a certificate, whatever it did within its rules. It is derived window by window: in a window an
+//     honest responder is reachable, the node's clock is right and its worker is alive, without interruption.
+//       - Whoever holds a response until E at a time u of the window tries again by (u + E) / 2, and has the answer
+//         kSlack later. So at a time b of the window everything that ends before 2 * (b - kSlack) - u was replaced by
+//         what the responder had at u.
+//       - Whoever holds nothing tries at least once in the upper bound of ocsp_plus_retry.
+//       - A start that waits serves from its first handshake on what was honest and reachable all the while.
+//     `sure` survives reloads, kills and outages, and a restart if the folder worked for the last minute before it
+//     and power was not cut.
+// (e) Once a true revocation was served, or has reached a node that then lived on for two seconds, no older good
+//     response is served, through restarts too as far as in (b).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "sim/ca.h"
+#include "sim/machine.h"
+#include "sim/node.h"
+#include "sim/script.h"
+
+namespace ocsp_plus::sim {
+
+class Oracle {
+ public:
+  Oracle(const Machine& machine, const Script& script, const Ca& ca) : machine_(machine), script_(script), ca_(ca) {}
+
+  // --- what happens in the world ---
+  void start_begins(bool new_zone);
+  void start_ended(const std::set<LeafNumber>& served, bool helper_killed);
+  void stopped(bool power_cut);
+  void interrupted();        // a worker was killed
+  void conditions_change();  // the script's next span or happening has begun
+  void delivered(LeafNumber leaf, const Signed& response);
+
+  // --- what a handshake got ---
+  void judge(LeafNumber leaf, const Node::Staple& staple);
+
+  std::int64_t judged() const { return judged_; }
+  std::int64_t bare() const { return bare_; }      // handshakes without a staple that nobody could have had
+  std::int64_t strict() const { return strict_; }  // handshakes for which a staple was due
+  const std::string& violation() const { return violation_; }  // the first; empty: none
+
+ private:
+  struct Known {
+    UnixSeconds sure = 0;
+    std::optional<UnixSeconds> open;     // since when the window is open
+    bool in_zone = false;                // ever since the zone was made
+    std::optional<UnixSeconds> revoked;  // thisUpdate of a revocation that was seen
+    std::optional<UnixSeconds> revoked_soon;
+    Millis revoked_from = 0;
+    UnixSeconds newest = 0;  // the latest thisUpdate that was served
+  };
+
+  bool good(LeafNumber leaf, Millis from, Millis to) const;
+  UnixSeconds sure_at(LeafNumber leaf, const Known& known, UnixSeconds at) const;
+  void close(LeafNumber leaf, Known* known);
+  bool disk_was_good(Millis span) const;
+  void judge_order(LeafNumber leaf, Known* known, const Signed& served);
+  static void forget(Known* known);
+  void complain(LeafNumber leaf, const std::string& what);
+  Seconds slack() const;
+
+  const Machine& machine_;
+  const Script& script_;
+  const Ca& ca_;
+  std::map<LeafNumber, Known> known_;
+  std::set<LeafNumber> served_;
+  std::set<const Signed*> accepted_;
+  bool up_ = false;
+  bool new_zone_ = false;
+  Millis start_began_ = 0;
+  std::int64_t judged_ = 0, bare_ = 0, strict_ = 0;
+  std::string violation_;
+};
+
+}  // namespace ocsp_plus::sim

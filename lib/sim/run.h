@@ -1,0 +1,37 @@
+// One run: a machine, a node on it and the world around, from a script to the figures.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+
+#include "sim/script.h"
+
+namespace ocsp_plus::sim {
+
+// Plain bytes: a run may end in a process of its own.
+struct Figures {
+  std::int64_t runs = 0, calm_runs = 0, lie_runs = 0, jump_runs = 0, kill_runs = 0;
+  std::int64_t seconds = 0;  // simulated
+  std::int64_t handshakes = 0, due = 0, bare = 0;
+  std::int64_t requests = 0, lies = 0, failures = 0, outages = 0, disk_faults = 0;
+  std::int64_t jumps = 0, kills = 0, kills_locked = 0, helper_kills = 0;
+  std::int64_t reloads = 0, failed_reloads = 0, restarts = 0, crashes = 0, power_cuts = 0, revocations = 0;
+  double calm_fresh = 0, calm_advance = 0;  // the most requests per certificate and validity in a calm run
+  double faults = 0;                        // the most of what the bound for faults allows, as a part of it
+  double peak = 0;                          // of requests per minute over their mean
+  std::uint64_t digest = 0;
+  bool failed = false;
+  char violation[400] = {};
+
+  void add(const Figures& other);
+};
+
+using Narrator = std::function<void(std::string_view)>;
+
+Figures run(const Script& script, const Narrator& narrator);
+
+// Invariant (d): many certificates, all fetched in one minute.
+Figures run_herd(std::size_t certificates, const Narrator& narrator);
+
+}  // namespace ocsp_plus::sim

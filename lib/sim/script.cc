@@ -1,0 +1,229 @@
+#include "sim/script.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/machine.h"
+
+namespace ocsp_plus::sim {
+namespace {
+
+constexpr Seconds kHour = 3600;
+constexpr Seconds kDay = 24 * kHour;
+
+Millis some_time(Dice& dice, Millis length) {
+  return Machine::kBoot + dice.between(0, length);
+}
+
+// Spans in order, without overlap, as long as `longest` and rarely so.
+template <typename Span, typename Fill>
+std::vector<Span> draw_spans(Dice& dice, Millis length, std::int64_t count, Seconds longest, Fill fill) {
+  std::vector<Span> spans;
+  for (; count > 0; --count) {
+    Span span;
+    span.from = some_time(dice, length);
+    span.to = span.from + 1000 * dice.spread(5, longest);
+    fill(&span);
+    spans.push_back(span);
+  }
+  std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.from < b.from; });
+  for (std::size_t i = 0; i + 1 < spans.size(); ++i) {
+    spans[i].to = std::min(spans[i].to, spans[i + 1].from);
+  }
+  return spans;
+}
+
+void draw_practice(Dice& dice, Script* script) {
+  constexpr Seconds kValidities[] = {60, 300, kHour, 12 * kHour, 4 * kDay, 7 * kDay, 7 * kDay, 10 * kDay};
+  Practice& practice = script->practice;
+  practice.validity = kValidities[dice.between(0, 7)];
+  practice.delegated = dice.chance(50);
+  practice.by_key = dice.chance(50);
+  if (practice.validity >= kHour && dice.chance(40)) {
+    practice.resign = practice.validity / dice.between(2, 8);
+  }
+  script->length = 1000 * std::min<Seconds>(365 * kDay, practice.validity * dice.between(45, 65));
+}
+
+Conduct draw_conduct(Dice& dice, bool lies) {
+  constexpr Deed kOutages[] = {Deed::kSlow,  Deed::kHang,      Deed::kRefuse,     Deed::kReset,
+                               Deed::kNoDns, Deed::kHttpError, Deed::kRetryAfter, Deed::kHang};
+  Conduct conduct;
+  if (lies && dice.chance(60)) {
+    conduct.deed = dice.chance(20) ? Deed::kReplay : Deed::kLie;
+    conduct.lie = static_cast<Lie>(dice.between(0, static_cast<int>(Lie::kLast)));
+  } else {
+    conduct.deed = kOutages[dice.between(0, 7)];
+    conduct.retry_after = dice.spread(1, 2 * kDay);
+  }
+  conduct.only = dice.chance(20) ? static_cast<LeafNumber>(dice.between(0, 7)) : SIZE_MAX;
+  return conduct;
+}
+
+void draw_network(Dice& dice, Script* script) {
+  const std::size_t count = dice.chance(25) ? 2 : 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto faults = dice.spread(4, 40);
+    script->responders.push_back(
+        draw_spans<Conduct>(dice, script->length, faults, 2 * script->practice.validity, [&](Conduct* conduct) {
+          const Conduct drawn = draw_conduct(dice, script->lies);
+          conduct->deed = drawn.deed;
+          conduct->lie = drawn.lie;
+          conduct->only = drawn.only;
+          conduct->retry_after = drawn.retry_after;
+        }));
+    if (script->lies) {
+      Conduct& sure = script->responders[i][static_cast<std::size_t>(dice.between(0, faults - 1))];
+      sure.deed = Deed::kLie;
+      sure.only = SIZE_MAX;
+    }
+  }
+}
+
+void add(Dice& dice, Script* script, Incident what, std::int64_t number = 0, bool flag = false) {
+  script->happenings.push_back({some_time(dice, script->length), what, number, flag});
+}
+
+// The wall clock goes wrong, and is set right again.
+void draw_jump(Dice& dice, Script* script) {
+  const Seconds most = dice.chance(10) ? 120 * kDay : 30 * kHour;
+  const Seconds by = dice.spread(3, most) * (dice.chance(50) ? 1 : -1);
+  const Millis from = some_time(dice, script->length);
+  const Millis span = 1000 * dice.spread(1, script->practice.validity);
+  script->happenings.push_back({from, Incident::kClock, by, false});
+  script->happenings.push_back({from + span, Incident::kClock, 0, false});
+}
+
+void draw_happenings(Dice& dice, Script* script) {
+  for (auto n = script->jumps ? dice.spread(1, 6) : 0; n > 0; --n) {
+    draw_jump(dice, script);
+  }
+  for (auto n = script->kills ? dice.spread(1, 20) : 0; n > 0; --n) {
+    const bool locked = dice.chance(70);
+    add(dice, script, Incident::kKill, dice.spread(1, locked ? 40 : 4000), locked);
+  }
+  for (auto n = script->kills ? dice.between(0, 1) : 0; n > 0; --n) {
+    add(dice, script, Incident::kKillHelper, dice.spread(1, 2000), dice.chance(30));
+  }
+  for (auto n = dice.spread(1, 12); n > 0; --n) {
+    add(dice, script, Incident::kReload, dice.chance(50) ? dice.between(1, 2) : 0);
+  }
+  for (auto n = dice.between(0, 2); n > 0; --n) {
+    add(dice, script, Incident::kFailedReload, dice.chance(50) ? dice.between(1, 2) : 0);
+  }
+  constexpr Incident kEnds[] = {Incident::kRestart, Incident::kRestart, Incident::kCrash, Incident::kPowerCut};
+  for (auto n = dice.between(0, 6); n > 0; --n) {
+    const Seconds most = dice.chance(20) ? script->practice.validity : 60;
+    add(dice, script, kEnds[dice.between(0, 3)], 1000 * dice.spread(1, most));
+  }
+  if (dice.chance(50)) {
+    add(dice, script, Incident::kRevoke, dice.between(0, 7));
+  }
+  std::stable_sort(script->happenings.begin(), script->happenings.end(),
+                   [](const Happening& a, const Happening& b) { return a.at < b.at; });
+}
+
+}  // namespace
+
+Script Script::draw(std::uint64_t seed) {
+  Dice dice(seed * 0x9e3779b97f4a7c15 + 1);
+  Script script;
+  script.seed = seed;
+  draw_practice(dice, &script);
+  script.certificates = static_cast<std::size_t>(dice.between(1, 5));
+  script.workers = static_cast<std::uint32_t>(dice.between(1, 2));
+  script.startup_wait = dice.chance(80) ? 5000 : 0;
+  script.calm = dice.chance(10);
+  if (dice.chance(30)) {
+    script.retry_max = dice.spread(10 + script.practice.validity / 500, kDay);
+    script.retry_min = dice.between(1, 10);
+  }
+  if (script.calm) {
+    script.responders.resize(1);
+    return script;
+  }
+  script.lies = dice.chance(70);
+  script.jumps = dice.chance(60);
+  script.kills = dice.chance(60);
+  draw_network(dice, &script);
+  constexpr DiskFault kFaults[] = {DiskFault::kFull, DiskFault::kReadOnly, DiskFault::kGone};
+  script.disk = draw_spans<DiskSpan>(dice, script.length, dice.between(0, 5), script.practice.validity,
+                                     [&](DiskSpan* span) { span->fault = kFaults[dice.between(0, 2)]; });
+  draw_happenings(dice, &script);
+  return script;
+}
+
+const Conduct* Script::conduct(std::size_t responder, Millis at) const {
+  const auto& spans = responders[responder];
+  auto after = std::upper_bound(spans.begin(), spans.end(), at,
+                                [](Millis time, const Conduct& conduct) { return time < conduct.from; });
+  return after != spans.begin() && (after - 1)->to > at ? &*(after - 1) : nullptr;
+}
+
+DiskFault Script::disk_fault(Millis at) const {
+  for (const DiskSpan& span : disk) {
+    if (span.from <= at && at < span.to) {
+      return span.fault;
+    }
+  }
+  return DiskFault::kNone;
+}
+
+const char* name_of(Deed deed) {
+  static constexpr const char* kNames[] = {"honest", "slow",       "hangs",       "refuses", "resets",
+                                           "no dns", "http error", "retry after", "replays", "lies"};
+  return kNames[static_cast<std::size_t>(deed)];
+}
+
+const char* name_of(Incident incident) {
+  static constexpr const char* kNames[] = {"clock off by", "kill",  "kill helper", "reload", "failed reload",
+                                           "restart",      "crash", "power cut",   "revoke"};
+  return kNames[static_cast<std::size_t>(incident)];
+}
+
+const char* name_of(DiskFault fault) {
+  static constexpr const char* kNames[] = {"works", "full", "read-only", "gone"};
+  return kNames[static_cast<std::size_t>(fault)];
+}
+
+std::string Script::summary() const {
+  return fmt::format(
+      "seed {}: {} valid for {}, {}, {} signer, {} certificates, {} workers, {} responders, retry {}..{} s, wait {} "
+      "ms",
+      seed, to_span(length / 1000), to_span(practice.validity),
+      practice.resign == 0 ? "signed when asked" : "made every " + to_span(practice.resign),
+      practice.delegated ? "delegated" : "direct", certificates, workers, responders.size(), retry_min, retry_max,
+      startup_wait);
+}
+
+std::vector<std::string> Script::description() const {
+  std::vector<std::pair<Millis, std::string>> lines;
+  const auto time = [](Millis at) {
+    return fmt::format("{:.1f} s", static_cast<double>(at - Machine::kBoot) / 1000);
+  };
+  for (std::size_t i = 0; i < responders.size(); ++i) {
+    for (const Conduct& c : responders[i]) {
+      lines.emplace_back(c.from,
+                         fmt::format("{} .. {}: responder {} {}{}{}", time(c.from), time(c.to), i, name_of(c.deed),
+                                     c.deed == Deed::kLie ? fmt::format(" ({})", name_of(c.lie)) : "",
+                                     c.only == SIZE_MAX ? "" : fmt::format(" towards certificate {}", c.only)));
+    }
+  }
+  for (const DiskSpan& span : disk) {
+    lines.emplace_back(span.from,
+                       fmt::format("{} .. {}: disk {}", time(span.from), time(span.to), name_of(span.fault)));
+  }
+  for (const Happening& h : happenings) {
+    lines.emplace_back(
+        h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number, h.flag ? " with the lock held" : ""));
+  }
+  std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> text = {summary()};
+  for (auto& line : lines) {
+    text.push_back("  " + std::move(line.second));
+  }
+  return text;
+}
+
+}  // namespace ocsp_plus::sim

@@ -1,0 +1,77 @@
+// What a run's seed makes happen: the fault script. Everything the oracle knows about the world stands here.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "sim/ca.h"
+#include "sim/dice.h"
+
+namespace ocsp_plus::sim {
+
+enum class Deed { kHonest, kSlow, kHang, kRefuse, kReset, kNoDns, kHttpError, kRetryAfter, kReplay, kLie };
+
+// For a span of time a responder does this; outside of all spans it is honest.
+struct Conduct {
+  Millis from = 0, to = 0;
+  Deed deed = Deed::kHonest;
+  Lie lie = Lie::kGarbage;
+  LeafNumber only = SIZE_MAX;  // towards this certificate alone; SIZE_MAX: towards all
+  Seconds retry_after = 0;
+};
+
+enum class DiskFault { kNone, kFull, kReadOnly, kGone };
+struct DiskSpan {
+  Millis from = 0, to = 0;
+  DiskFault fault = DiskFault::kNone;
+};
+
+enum class Incident {
+  kClock,       // `number`: seconds by which the wall clock is wrong from now on
+  kKill,        // the designated worker dies within `number` instants, while it holds the lock if `flag`
+  kKillHelper,  // the next start helper dies so
+  kReload,      // `number`: certificates exchanged
+  kFailedReload,
+  kRestart,   // graceful; the zone is lost, the folder stays; down for `number` ms
+  kCrash,     // likewise, but every process is killed at once
+  kPowerCut,  // likewise, and files that were just written are torn
+  kRevoke,    // the CA revokes the certificate at position `number` of the configuration
+};
+
+struct Happening {
+  Millis at = 0;
+  Incident what = Incident::kReload;
+  std::int64_t number = 0;
+  bool flag = false;
+};
+
+struct Script {
+  std::uint64_t seed = 0;
+  Millis length = 0;
+  Practice practice;
+  Seconds retry_min = 5, retry_max = 3600;
+  Millis startup_wait = 5000;
+  std::uint32_t workers = 1;
+  std::size_t certificates = 3;
+  std::vector<std::vector<Conduct>> responders;  // of one or two responders, in order of time, without overlap
+  std::vector<DiskSpan> disk;
+  std::vector<Happening> happenings;  // in order of time
+  bool calm = false;
+
+  bool lies = false, jumps = false, kills = false;
+
+  static Script draw(std::uint64_t seed);
+  const Conduct* conduct(std::size_t responder, Millis at) const;  // nullptr: honest
+  DiskFault disk_fault(Millis at) const;
+  std::string summary() const;                   // one line
+  std::vector<std::string> description() const;  // the whole scenario, for people
+};
+
+const char* name_of(Deed deed);
+const char* name_of(Incident incident);
+const char* name_of(DiskFault fault);
+
+}  // namespace ocsp_plus::sim
