@@ -23,7 +23,9 @@ std::vector<Span> draw_spans(Dice& dice, Millis length, std::int64_t count, Seco
   for (; count > 0; --count) {
     Span span;
     span.from = some_time(dice, length);
-    span.to = span.from + 1000 * dice.spread(5, longest);
+    // Those that end shortly before what is held does are the hardest to survive.
+    span.to =
+        span.from + 1000 * (dice.chance(35) ? dice.between(longest / 10, longest / 4) : dice.spread(5, longest));
     fill(&span);
     spans.push_back(span);
   }

@@ -16,27 +16,30 @@
 // or settings, for port= and/or serial= (hex) if given, else everywhere; the narrowest scope wins; the value
 // "default" takes a setting back, reset=1 all of the scope:
 //
-//   status        good, revoked (revoked_at=EPOCH, reason=key_compromise|superseded|cessation|hold|unspecified),
-//   unknown default       the status where none is set (good) this_update   seconds from now (0); next_update:
-//   seconds from now or "none" (604800) clock         what this responder takes for now, seconds ahead; date_offset:
-//   only in its Date header cache         give the same response again for so many seconds, or until a setting
-//   changes signer        direct, delegated (a signer that the issuer certified) or a signer's name; rid: name or key
-//   hash          of the CertID in the answer: request (as asked), sha1, sha256, both
-//   accept_hash   sha1 or sha256: any other request is answered unauthorized
-//   delay         milliseconds before an answer
-//   max_age, cache_control, expires (seconds from now), header (a whole line): HTTP headers
-//   fault         with arg= and times=N (only the next N requests); none ends it
+// - status: good, revoked (revoked_at=EPOCH, reason=key_compromise|superseded|cessation|hold|unspecified), unknown
+// - default: the status where none is set (good)
+// - this_update: seconds from now (0); next_update: seconds from now or "none" (604800)
+// - clock: what this responder takes for now, seconds ahead; date_offset: only in its Date header
+// - cache: give the same response again for so many seconds, or until a setting changes
+// - signer: direct, delegated (a signer that the issuer certified) or a signer's name; rid: name or key
+// - hash: of the CertID in the answer: request (as asked), sha1, sha256, both
+// - accept_hash: sha1 or sha256: any other request is answered unauthorized
+// - delay: milliseconds before an answer
+// - max_age, cache_control, expires (seconds from now), header (a whole line): HTTP headers
+// - fault: with arg= and times=N (only the next N requests); none ends it
 //
 // Faults (their arg and its default):
-//   refuse (connects are refused), reset_on_connect, hang_after_connect, close, reset, hang_after_request,
-//   hang_in_body, slow_drip (bytes a second, 10), truncate (bytes kept, half), too_large (bytes, 1048576), chunked
-//   (chunk size, 100), chunked_truncated, until_close, http10, continue_100, not_http, huge_header (bytes), garbage
-//   (bytes), empty_body, html_200, wrong_content_type (the type, or "none"), http_404 and any other code
-//   (Retry-After: seconds, or @seconds for a date), redirect ("[code ]URL", "URL*" appends the path, loop, hops:N,
-//   relative) try_later, internal_error, unauthorized, malformed_request, sig_required broken_signature,
+// - of the connection: refuse (connects are refused), reset_on_connect, hang_after_connect, close, reset
+// - of the answer's pace: hang_after_request, hang_in_body, slow_drip (bytes a second, 10)
+// - of the body: truncate (bytes kept, half), too_large (bytes, 1048576), chunked (chunk size, 100),
+//   chunked_truncated, until_close, garbage (bytes), empty_body, html_200
+// - of HTTP: http10, continue_100, not_http, huge_header (bytes), wrong_content_type (the type, or "none"), http_404
+//   and any other code (Retry-After: seconds, or @seconds for a date), redirect ("[code ]URL", "URL*" appends the
+//   path, loop, hops:N, relative)
+// - of OCSP: try_later, internal_error, unauthorized, malformed_request, sig_required, broken_signature,
 //   foreign_signer, no_certs, other_serial, other_issuer, expired (seconds ago, 3600), future (seconds ahead, 86400),
-//   not_basic, two_responses_disagree (second status, revoked), no_responses, other_too, trailing old_same (the last
-//   response, again and again), older (seconds, 3600)
+//   not_basic, two_responses_disagree (second status, revoked), no_responses, other_too, trailing
+// - of time: old_same (the last response, again and again), older (seconds, 3600)
 //
 // GET /control/stats: one line for all, for each port and each serial. GET /control/requests[?since=N]: one line for
 // each request.
