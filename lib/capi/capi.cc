@@ -12,6 +12,7 @@
 #include "base/poll_loop.h"
 #include "capi/host.h"
 #include "crypto/verify.h"
+#include "engine/admit.h"
 #include "engine/catalog.h"
 #include "engine/designated_worker.h"
 #include "engine/settings.h"
@@ -270,9 +271,7 @@ op_staple_status_t op_staple(const op_config_t* config, uint32_t index, int64_t 
   }
   const auto status = static_cast<crypto::CertStatus>(copy.header.cert_status);
   const bool fit = status == crypto::CertStatus::kGood || status == crypto::CertStatus::kRevoked;
-  // The second half: the clock was set back since the response was verified.
-  const bool early = saturating_add(now_s, config->settings.policy.clock_skew) < copy.header.this_update;
-  if (!fit || now_s >= copy.header.expires || early) {
+  if (!fit || !engine::in_time(copy.header, config->settings.policy.clock_skew, now_s)) {
     release(copy.data);
     return OP_STAPLE_NONE;
   }

@@ -35,9 +35,18 @@ store::BlobHeader header_of(const Target& target, const crypto::Verdict& verdict
   return header;
 }
 
+bool ahead(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now) {
+  return saturating_add(now, clock_skew) < held.this_update;
+}
+
 }  // namespace
 
-Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, UnixSeconds now) {
+bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now) {
+  return now < held.expires && !ahead(held, clock_skew, now);
+}
+
+Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
+              UnixSeconds now) {
   const bool good = verdict.reason == Reason::kOk;
   const bool revoked = verdict.reason == Reason::kRevoked;
   if (!good && !revoked) {
@@ -47,9 +56,12 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
   if (!held.has_value()) {
     return Action::kPublish;
   }
-  if (revoked && (status_of(*held) != CertStatus::kRevoked || held->expires <= now)) {
+  if (revoked && (status_of(*held) != CertStatus::kRevoked || !in_time(*held, clock_skew, now))) {
     return Action::kPublish;  // the truth, whatever its date: a good response
                               // must never hide it
+  }
+  if (good && status_of(*held) == CertStatus::kGood && ahead(*held, clock_skew, now)) {
+    return Action::kPublish;
   }
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
 }
@@ -61,7 +73,7 @@ Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypt
 Admission Gate::admit(const Target& target, ByteView response, store::Source source, UnixSeconds now) {
   Admission admission;
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, now, policy_);
-  admission.action = decide(held(target), admission.verdict, now);
+  admission.action = decide(held(target), admission.verdict, policy_.clock_skew, now);
   if (admission.action == Action::kPublish) {
     auto published = writer_.publish(target.entry, header_of(target, admission.verdict, source, now), response);
     admission.stored = published ? Reason::kOk : published.error().reason;
@@ -74,6 +86,14 @@ Admission Gate::admit(const Target& target, ByteView response, store::Source sou
 
 std::optional<store::BlobHeader> Gate::held(const Target& target) const {
   return zone_.peek(target.entry, target.certificate.id);
+}
+
+std::optional<store::BlobHeader> Gate::stapled(const Target& target, UnixSeconds now) const {
+  auto found = held(target);
+  if (found.has_value() && !in_time(*found, policy_.clock_skew, now)) {
+    found.reset();
+  }
+  return found;
 }
 
 }  // namespace ocsp_plus::engine

@@ -5,10 +5,12 @@
 //   none           publish        publish               publish            keep none        keep none
 //   good, valid    publish        keep                  publish            keep             keep
 //   good, ended    publish        keep none             publish            keep none        keep none
+//   good, ahead    publish        publish               publish            keep none        keep none
 //   revoked        if newer       keep                  keep the newer     keep             keep
 //   revoked, ended if newer       keep none             publish            keep none        keep none
 //
-// Newer is a later thisUpdate; between two of the same kind, also the same thisUpdate with a later end.
+// Newer is a later thisUpdate; between two of the same kind, also the same thisUpdate with a later end. Ahead is what
+// our clock, set back since, finds in the future: it cannot be stapled, so it must not keep out what can.
 #pragma once
 
 #include <optional>
@@ -24,8 +26,12 @@ namespace ocsp_plus::engine {
 
 enum class Action { kRefuse, kKeep, kPublish };
 
+// Whether a held response may be stapled at `now`: neither ended nor, by more than `clock_skew`, yet to begin.
+bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now);
+
 // The table above: what a new verdict does to what is held (no value: nothing was ever held). Pure.
-Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, UnixSeconds now);
+Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
+              UnixSeconds now);
 
 struct Admission {
   crypto::Verdict verdict;
@@ -47,8 +53,10 @@ class Gate {
   // REQUIRES: target.issuer is set and target.entry is registered.
   Admission admit(const Target& target, ByteView response, store::Source source, UnixSeconds now);
 
-  // The response that is held for a target now, valid or not.
+  // The response that is held for a target, valid or not.
   std::optional<store::BlobHeader> held(const Target& target) const;
+  // The same, if a handshake at `now` would get it.
+  std::optional<store::BlobHeader> stapled(const Target& target, UnixSeconds now) const;
 
  private:
   store::StapleZone zone_;

@@ -79,15 +79,15 @@ UnixSeconds Refresher::first_due(Index index, bool new_configuration, UnixSecond
 }
 
 UnixSeconds Refresher::due_by_validity(Index index, UnixSeconds now) const {
-  const auto held = environment_.gate.held(target(index));
-  if (!held.has_value() || held->expires <= now) {
+  const auto held = environment_.gate.stapled(target(index), now);
+  if (!held.has_value()) {
     return now;
   }
   return next_look(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry);
 }
 
-UnixSeconds Refresher::valid_until(const Target& target) const {
-  const auto held = environment_.gate.held(target);
+UnixSeconds Refresher::valid_until(const Target& target, UnixSeconds now) const {
+  const auto held = environment_.gate.stapled(target, now);
   return held.has_value() ? held->expires : 0;
 }
 
@@ -145,7 +145,7 @@ void Refresher::pump() {
 
 // For every host that it might ask: the first that permits gets it.
 void Refresher::wait(Index index, UnixSeconds now) {
-  item(index).ends = valid_until(target(index));
+  item(index).ends = valid_until(target(index), now);
   for (const net::Url* url : target(index).responders) {
     const std::string host = url->host_key();
     waiting_[host].emplace(item(index).ends, index);
@@ -232,7 +232,7 @@ std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
   if (admission.action == Action::kRefuse) {
     return Error{admission.verdict.reason, admission.verdict.detail};
   }
-  if (admission.action == Action::kKeep && valid_until(target(index)) <= now) {
+  if (admission.action == Action::kKeep && valid_until(target(index), now) == 0) {
     return Error{Reason::kNotNewer, "the response held has ended, and this one is no newer"};
   }
   return std::nullopt;
@@ -339,9 +339,9 @@ void Refresher::succeeded(Index index, const Accepted& accepted) {
   attempt.succeeded_at = now;
   attempt.failures = 0;
   // A registration may have taken it away again this very moment.
-  const auto held = environment_.gate.held(about);
+  const auto held = environment_.gate.stapled(about, now);
   const RetryBounds& bounds = environment_.settings.retry;
-  attempt.next = held.has_value() && held->expires > now
+  attempt.next = held.has_value()
                      ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
                                  fresh_until(accepted.response.http.head, now), bounds)
                      : saturating_add(now, bounds.min);
@@ -357,7 +357,7 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
   note(index, error.reason, responder, now);
   store::Attempt& attempt = item(index).attempt;
   attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
-  const UnixSeconds held_until = valid_until(about);
+  const UnixSeconds held_until = valid_until(about, now);
   if (Exchange::choose(hosts_, about, {}, now).permit == Hosts::Permit::kFailing) {
     wait(index, now);  // goes as soon as one of its hosts answers anybody
     attempt.next = std::max(next_probe(about), saturating_add(now, 1));

@@ -93,7 +93,7 @@ class Refresher {
   void succeeded(Index index, const Accepted& accepted);
   void failed(Index index, std::size_t responder, const net::Fetch::Failure& error);
   void note(Index index, Reason reason, std::size_t responder, UnixSeconds now);
-  UnixSeconds valid_until(const Target& target) const;
+  UnixSeconds valid_until(const Target& target, UnixSeconds now) const;
   UnixSeconds next_probe(const Target& target) const;  // the earliest of its hosts
   Item& item(Index index) { return items_[index]; }
   const Target& target(Index index) const { return environment_.catalog.target(index); }

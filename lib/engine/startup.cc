@@ -130,8 +130,7 @@ void Startup::mark_tried(const std::vector<const Target*>& awaited) {
 }
 
 bool Startup::held(const Target& target, Seconds margin) const {
-  const auto held = environment_.zone.peek(target.entry, target.certificate.id);
-  return held.has_value() && held->expires > environment_.clock.now() + margin;
+  return post_->gate().stapled(target, saturating_add(environment_.clock.now(), margin)).has_value();
 }
 
 }  // namespace ocsp_plus::engine

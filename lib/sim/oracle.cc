@@ -223,6 +223,8 @@ void Oracle::judge_order(LeafNumber leaf, Known* known, const Signed& served) {
   } else if (known->revoked.has_value() && served.this_update <= *known->revoked) {
     complain(leaf, fmt::format("(e) served good of {} though it was revoked at {}", to_rfc3339(served.this_update),
                                to_rfc3339(*known->revoked)));
+  } else if (known->newest > machine_.wall() + kAhead) {
+    known->newest = 0;  // the clock was set back: what it finds in the future makes room
   } else if (served.this_update < known->newest) {
     complain(leaf, fmt::format("(b) served good of {} where that of {} was served before",
                                to_rfc3339(served.this_update), to_rfc3339(known->newest)));

@@ -33,7 +33,7 @@ Action decide_on(const std::optional<Held>& held, Reason reason, UnixSeconds thi
                                                      : CertStatus::kUnknown;
   verdict.this_update = this_update;
   verdict.expires = expires;
-  return decide(header, verdict, kNow);
+  return decide(header, verdict, 300, kNow);
 }
 
 constexpr Reason kGood = Reason::kOk;
@@ -43,6 +43,8 @@ constexpr UnixSeconds kEnd = kNow + kDay;     // of what is held and valid
 const std::optional<Held> kNone;
 const std::optional<Held> kGoodValid = Held{CertStatus::kGood, kUpdate, kEnd};
 const std::optional<Held> kGoodEnded = Held{CertStatus::kGood, kUpdate, kNow};
+const std::optional<Held> kGoodAhead = Held{CertStatus::kGood, kNow + 301, kEnd};  // by more than clocks may differ
+const std::optional<Held> kRevokedAhead = Held{CertStatus::kRevoked, kNow + 301, kEnd};
 const std::optional<Held> kRevokedValid = Held{CertStatus::kRevoked, kUpdate, kEnd};
 const std::optional<Held> kRevokedEnded = Held{CertStatus::kRevoked, kUpdate, kNow};
 
@@ -69,6 +71,10 @@ TEST_CASE("admit: old state and new answer, each cell", "[admit]") {
            Case{"good ended, newer", kGoodEnded, kGood, 1, 0, Action::kPublish},
            Case{"good ended, older", kGoodEnded, kGood, -1, 0, Action::kKeep},
            Case{"good ended, revoked", kGoodEnded, kRevoked, -1, 0, Action::kPublish},
+           Case{"good ahead, older", kGoodAhead, kGood, 0, 0, Action::kPublish},
+           Case{"good ahead, revoked", kGoodAhead, kRevoked, 0, 0, Action::kPublish},
+           Case{"revoked ahead, good and older", kRevokedAhead, kGood, 0, 0, Action::kKeep},
+           Case{"revoked ahead, revoked and older", kRevokedAhead, kRevoked, 0, 0, Action::kPublish},
            Case{"revoked, good and newer", kRevokedValid, kGood, 1, 0, Action::kPublish},
            Case{"revoked, good at the same time", kRevokedValid, kGood, 0, 0, Action::kKeep},
            Case{"revoked, good at the same time for longer", kRevokedValid, kGood, 0, 60, Action::kKeep},
@@ -93,7 +99,7 @@ TEST_CASE("admit: nothing but good and revoked ever enters", "[admit]") {
     if (reason == kGood || reason == kRevoked) {
       continue;
     }
-    for (const auto& held : {kNone, kGoodValid, kGoodEnded, kRevokedValid, kRevokedEnded}) {
+    for (const auto& held : {kNone, kGoodValid, kGoodEnded, kGoodAhead, kRevokedValid, kRevokedEnded}) {
       INFO(token(reason));
       CHECK(decide_on(held, reason, kUpdate + 1, kEnd + 1) == Action::kRefuse);
     }
