@@ -13,7 +13,7 @@ build_packages() {
 
 run_packages() { echo nginx-light openssl; }
 
-test_packages() { echo $(run_packages) perl libio-socket-ssl-perl libnet-ssleay-perl clang-format; }
+test_packages() { echo $(run_packages) perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format; }
 
 # Installs those of the named packages that are not there. As a normal user it only says which are missing.
 install_missing() {

@@ -23,11 +23,16 @@ use Test::Nginx::Responder;
 
 my @cells = (
 	[ 'good-good', 'good', { status => 'good' }, 'good' ],
+	[ 'good-older', 'good', { status => 'good', fault => 'older' }, 'none' ],
 	[ 'good-revoked', 'good', { status => 'revoked' }, 'revoked' ],
 	[ 'good-unknown', 'good', { status => 'unknown' }, 'none' ],
 	[ 'good-error', 'good', { fault => 'try_later' }, 'none' ],
 	[ 'good-garbage', 'good', { fault => 'garbage' }, 'none' ],
 	[ 'revoked-good', 'revoked', { status => 'good' }, 'good' ],
+	[ 'revoked-older', 'revoked', { status => 'good', fault => 'older' },
+		'none' ],
+	[ 'revoked-old', 'revoked', { status => 'revoked', fault => 'older' },
+		'revoked' ],
 	[ 'revoked-revoked', 'revoked', { status => 'revoked' }, 'revoked' ],
 	[ 'revoked-unknown', 'revoked', { status => 'unknown' }, 'none' ],
 	[ 'revoked-error', 'revoked', { fault => 'http_500' }, 'none' ],

@@ -46,21 +46,22 @@ bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now)
 }
 
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
-              UnixSeconds now) {
+              Moment moment) {
   const bool good = verdict.reason == Reason::kOk;
   const bool revoked = verdict.reason == Reason::kRevoked;
   if (!good && !revoked) {
-    return Action::kRefuse;  // unknown, or not to be believed: it changes
-                             // nothing
+    return Action::kRefuse;  // unknown, or not to be believed: it changes nothing
   }
   if (!held.has_value()) {
     return Action::kPublish;
   }
-  if (revoked && (status_of(*held) != CertStatus::kRevoked || !in_time(*held, clock_skew, now))) {
-    return Action::kPublish;  // the truth, whatever its date: a good response
-                              // must never hide it
+  const bool held_good = status_of(*held) != CertStatus::kRevoked;
+  const bool held_ahead = moment.confirmed && ahead(*held, clock_skew, moment.now);
+  // The truth, whatever its date: a good response must never hide it.
+  if (revoked && (held_good || held->expires <= moment.now || held_ahead)) {
+    return Action::kPublish;
   }
-  if (good && status_of(*held) == CertStatus::kGood && ahead(*held, clock_skew, now)) {
+  if (good && held_good && held_ahead) {
     return Action::kPublish;
   }
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
@@ -70,12 +71,13 @@ Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypt
            Archive* archive)
     : zone_(zone), writer_(writer), policy_(policy), archive_(archive) {}
 
-Admission Gate::admit(const Target& target, ByteView response, store::Source source, UnixSeconds now) {
+Admission Gate::admit(const Target& target, ByteView response, store::Source source, Moment moment) {
   Admission admission;
-  admission.verdict = crypto::verify(response, target.certificate, *target.issuer, now, policy_);
-  admission.action = decide(held(target), admission.verdict, policy_.clock_skew, now);
+  admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
+  admission.action = decide(held(target), admission.verdict, policy_.clock_skew, moment);
   if (admission.action == Action::kPublish) {
-    auto published = writer_.publish(target.entry, header_of(target, admission.verdict, source, now), response);
+    auto published =
+        writer_.publish(target.entry, header_of(target, admission.verdict, source, moment.now), response);
     admission.stored = published ? Reason::kOk : published.error().reason;
     if (published && archive_ != nullptr && source != store::Source::kCache) {
       archive_->published(target);

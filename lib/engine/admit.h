@@ -10,7 +10,8 @@
 //   revoked, ended if newer       keep none             publish            keep none        keep none
 //
 // Newer is a later thisUpdate; between two of the same kind, also the same thisUpdate with a later end. Ahead is what
-// our clock, set back since, finds in the future: it cannot be stapled, so it must not keep out what can.
+// our clock, set back since, finds in the future, where the responder's clock confirms ours: it cannot be stapled for
+// a long time, so it must not keep out what can.
 #pragma once
 
 #include <optional>
@@ -29,9 +30,15 @@ enum class Action { kRefuse, kKeep, kPublish };
 // Whether a held response may be stapled at `now`: neither ended nor, by more than `clock_skew`, yet to begin.
 bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now);
 
+// What the gate takes for the time.
+struct Moment {
+  UnixSeconds now = 0;
+  bool confirmed = false;  // by the clock of the responder that sent the response
+};
+
 // The table above: what a new verdict does to what is held (no value: nothing was ever held). Pure.
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
-              UnixSeconds now);
+              Moment moment);
 
 struct Admission {
   crypto::Verdict verdict;
@@ -51,7 +58,7 @@ class Gate {
        Archive* archive = nullptr);
 
   // REQUIRES: target.issuer is set and target.entry is registered.
-  Admission admit(const Target& target, ByteView response, store::Source source, UnixSeconds now);
+  Admission admit(const Target& target, ByteView response, store::Source source, Moment moment);
 
   // The response that is held for a target, valid or not.
   std::optional<store::BlobHeader> held(const Target& target) const;

@@ -93,7 +93,7 @@ void Files::look_at(File* file) {
     file->seen = stamp;
     return ignore(*file, response.error());
   }
-  const Admission admission = gate_.admit(*file->target, *response, store::Source::kFile, clock_.now());
+  const Admission admission = gate_.admit(*file->target, *response, store::Source::kFile, {clock_.now()});
   if (admission.stored == Reason::kZoneBusy) {
     return;  // not seen yet: the next round shows it again
   }

@@ -226,8 +226,12 @@ void Refresher::start(Index index, std::size_t responder) {
 // Shows the response to the gate; the reason where nothing comes of it.
 std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
   const UnixSeconds now = environment_.clock.now();
+  const auto& date = accepted->response.http.head.date;
+  const Seconds skew = environment_.settings.policy.clock_skew;
+  const Moment moment = {
+      now, date.has_value() && *date <= saturating_add(now, skew) && now <= saturating_add(*date, skew)};
   accepted->admission =
-      environment_.gate.admit(target(index), accepted->response.http.body, store::Source::kNetwork, now);
+      environment_.gate.admit(target(index), accepted->response.http.body, store::Source::kNetwork, moment);
   const Admission& admission = accepted->admission;
   if (admission.action == Action::kRefuse) {
     return Error{admission.verdict.reason, admission.verdict.detail};
@@ -341,10 +345,9 @@ void Refresher::succeeded(Index index, const Accepted& accepted) {
   // A registration may have taken it away again this very moment.
   const auto held = environment_.gate.stapled(about, now);
   const RetryBounds& bounds = environment_.settings.retry;
-  attempt.next = held.has_value()
-                     ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
-                                 fresh_until(accepted.response.http.head, now), bounds)
-                     : saturating_add(now, bounds.min);
+  attempt.next = held.has_value() ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
+                                              fresh_until(accepted.response.http.head, now), bounds)
+                                  : saturating_add(now, bounds.min);
   environment_.zone.set_attempt(about.entry, attempt);
   environment_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
   report_.verified(about, accepted.responder, admission, attempt.next, accepted.response.took);

@@ -90,7 +90,7 @@ void Startup::load_archive() {
       continue;
     }
     const Admission admission =
-        post_->gate().admit(*target, *response, store::Source::kCache, environment_.clock.now());
+        post_->gate().admit(*target, *response, store::Source::kCache, {environment_.clock.now()});
     if (admission.action == Action::kRefuse) {
       report_.cached_ignored(*target, {admission.verdict.reason, admission.verdict.detail});
     }

@@ -103,6 +103,8 @@ class Ca {
  private:
   UnixSeconds made_at(UnixSeconds now) const;
   UnixSeconds end_of(UnixSeconds this_update) const;
+  // Signs what enters the table.
+  const Bytes& vouch(LeafNumber leaf, bool revoked, UnixSeconds made);
   Bytes sign(LeafNumber leaf, testing::Status status, UnixSeconds this_update, const testing::Identity* signer,
              bool broken = false) const;
   static std::size_t term_of(UnixSeconds time);

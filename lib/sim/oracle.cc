@@ -53,7 +53,8 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const Known& known, UnixSeconds at)
     if (at < from + longest) {
       return sure;
     }
-    sure = std::max(sure, ca_.end_of_answer(leaf, from));
+    // It may hold what it got before the window opened, and look after that by the rule below.
+    sure = std::max(sure, std::min(ca_.end_of_answer(leaf, from), 2 * (at - slack()) - from));
     from += longest;
   }
   // Tried at u, known at `at`: the best u is where both bounds meet, or where something new was made.

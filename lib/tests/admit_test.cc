@@ -18,7 +18,8 @@ struct Held {
   UnixSeconds this_update, expires;
 };
 
-Action decide_on(const std::optional<Held>& held, Reason reason, UnixSeconds this_update, UnixSeconds expires) {
+Action decide_on(const std::optional<Held>& held, Reason reason, UnixSeconds this_update, UnixSeconds expires,
+                 bool confirmed = true) {
   std::optional<store::BlobHeader> header;
   if (held.has_value()) {
     header.emplace();
@@ -33,7 +34,7 @@ Action decide_on(const std::optional<Held>& held, Reason reason, UnixSeconds thi
                                                      : CertStatus::kUnknown;
   verdict.this_update = this_update;
   verdict.expires = expires;
-  return decide(header, verdict, 300, kNow);
+  return decide(header, verdict, 300, {kNow, confirmed});
 }
 
 constexpr Reason kGood = Reason::kOk;
@@ -92,6 +93,12 @@ TEST_CASE("admit: old state and new answer, each cell", "[admit]") {
   }
 }
 
+TEST_CASE("admit: what is held keeps its place while the responder's clock does not confirm ours", "[admit]") {
+  CHECK(decide_on(kGoodAhead, kGood, kUpdate, kEnd, false) == Action::kKeep);
+  CHECK(decide_on(kRevokedAhead, kRevoked, kUpdate, kEnd, false) == Action::kKeep);
+  CHECK(decide_on(kGoodAhead, kRevoked, kUpdate, kEnd, false) == Action::kPublish);
+}
+
 TEST_CASE("admit: nothing but good and revoked ever enters", "[admit]") {
 #define OCSP_PLUS_TEST_REASON(number, name, token, meaning) Reason::name,
   for (const Reason reason : {OCSP_PLUS_REASONS(OCSP_PLUS_TEST_REASON)}) {
@@ -115,7 +122,7 @@ struct Fixture : EngineHouse {
   }
   const Target& target() const { return catalog.target(index); }
   Admission admit(const Bytes& response) {
-    return gate.admit(target(), response, store::Source::kNetwork, loop.clock.now());
+    return gate.admit(target(), response, store::Source::kNetwork, {loop.clock.now()});
   }
   Bytes made(Status status, Seconds this_update, Seconds next_update) const {
     const UnixSeconds now = loop.clock.now();

@@ -1,0 +1,117 @@
+#!/usr/bin/perl
+
+# Tests for a wall clock that jumps by hours: what is not valid by the new
+# time is not stapled from that moment on, and all is planned anew.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my ($faketime) = glob '/usr/lib/*/faketime/libfaketime.so.1';
+plan(skip_all => 'libfaketime is not installed') unless $faketime;
+plan(skip_all => 'libfaketime and AddressSanitizer do not go together')
+	if $ENV{OCSP_PLUS_SANITIZE};
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+$int->leaf('example.com', aia => $r->url(), not_before => -30 * 86400);
+
+
+my $clock = $t->testdir() . '/clock';
+set_clock(0);
+$t->env(LD_PRELOAD => $faketime, FAKETIME_TIMESTAMP_FILE => $clock,
+	FAKETIME_NO_CACHE => 1, FAKETIME_DONT_FAKE_MONOTONIC => 1,
+	DONT_FAKE_MONOTONIC => 1, FAKETIME_DISABLE_SHM => 1, NO_FAKE_STAT => 1);
+$t->write_file_expand('nginx.conf', conf());
+$r->validity(this_update => -3600, next_update => 3600);
+$t->run();
+is(staple(8443)->{status}, 'good', 'stapled');
+
+# The world goes on with the right time or with ours, as each case says; the
+# responder is silent until what is held has been looked at.
+
+jump('ahead, beyond the end', 7200, 'none', 7200);
+jump('and back again', 0, 'none', 0);
+jump('back, before the beginning', -10800, 'none', -10800);
+jump('and ahead again', 0, 'none', 0);
+jump('ahead, within the validity', 1800, 'good', 1800);
+jump('back, by less than clocks may differ', -1900, 'good', -1900);
+
+# nobody has the time that our clock shows: nothing can be had
+
+jump('ours alone is wrong', 86400, 'none', undef);
+jump('ours is right again', -1900, 'good', -1900);
+
+$t->done_testing();
+
+###############################################################################
+
+# The file is replaced at once; libfaketime reads it at each look at the clock.
+sub set_clock {
+	my ($offset) = @_;
+	$t->write_file("$clock.new", sprintf "%+d\n", $offset);
+	rename "$clock.new", $clock or die $!;
+}
+
+sub jump {
+	my ($what, $offset, $at_once, $theirs) = @_;
+	my $mark = $t->log_mark();
+	$r->fault('close');
+	set_clock($offset);
+	my %seen;
+	$seen{defined staple_fast(8443) ? 'good' : 'none'}++ for 1 .. 20;
+	is_deeply(\%seen, { $at_once => 20 }, "$what: $at_once at once");
+	ok($t->wait_log(qr/the wall clock jumped/, 10, $mark),
+		"$what: it is noticed");
+	if (defined $theirs) {
+		$r->set(clock => $theirs);
+		$r->fault('none');
+		is(wait_staple(8443, 'good', seconds => 15)->{status}, 'good',
+			"$what: stapled by the new time");
+	} else {
+		$r->fault('none');
+		ok($t->wait_log(qr/reason=expired/, 15, $mark),
+			"$what: planned anew");
+		ok(!defined staple_fast(8443), "$what: nothing is fit");
+	}
+}
+
+sub conf {
+	return <<"CONF";
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus        on;
+    ocsp_plus_retry  1s 2s;
+
+    server {
+        listen               127.0.0.1:8443 ssl;
+        ssl_certificate      example.com.pem;
+        ssl_certificate_key  example.com.key;
+    }
+}
+
+CONF
+}
+
+###############################################################################
