@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "tests/fakes/descriptors.h"
+#include "tests/fakes/scratch_folder.h"
 
 namespace ocsp_plus::store {
 namespace {
@@ -36,6 +37,7 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 using testing::open_descriptors;
+using testing::ScratchFolder;
 
 constexpr std::size_t kMax = 4096;
 constexpr uid_t kNobody = 65534;
@@ -55,37 +57,6 @@ Bytes make_response(std::size_t size, std::uint8_t seed = 0x30) {
   }
   return bytes;
 }
-
-// A folder of mode 0700 that is gone after the test.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string path = (fs::temp_directory_path() / "ocsp_plus_disk_XXXXXX").string();
-    REQUIRE(mkdtemp(path.data()) != nullptr);
-    path_ = path;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-  std::string string() const { return path_.string(); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  fs::path file(const CertificateId& id) const { return path_ / DiskStore::file_name(id); }
-
-  std::set<std::string> names() const {
-    std::set<std::string> names;
-    for (const auto& entry : fs::directory_iterator(path_)) {
-      names.insert(entry.path().filename().string());
-    }
-    return names;
-  }
-
- private:
-  fs::path path_;
-};
 
 DiskStore open_store(const std::string& path, std::size_t max = kMax) {
   auto store = DiskStore::open(path, max);
