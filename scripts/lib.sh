@@ -15,6 +15,8 @@ run_packages() { echo nginx-light openssl; }
 
 test_packages() { echo $(run_packages) perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format; }
 
+fuzz_packages() { echo clang libclang-rt-14-dev; }
+
 # Installs those of the named packages that are not there. As a normal user it only says which are missing.
 install_missing() {
     local missing=() package

@@ -1,8 +1,12 @@
 #include "tests/pki.h"
 
+#include <openssl/core_names.h>
 #include <openssl/dsa.h>
+#include <openssl/ec.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 
+#include <array>
 #include <map>
 #include <stdexcept>
 #include <utility>
@@ -39,10 +43,37 @@ EVP_PKEY* generate_dsa() {
   return key;
 }
 
-EVP_PKEY* generate(KeyType type) {
+// From its name alone, so that every process has the same key: what one has made another can judge.
+EVP_PKEY* make_p256(const std::string& name) {
+  const Bytes secret = hash(EVP_sha256(), ByteView("ocsp_plus test key: " + name));
+  const OpenSslPtr<EC_GROUP, EC_GROUP_free> group(EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1));
+  const OpenSslPtr<BIGNUM, BN_free> number(BN_bin2bn(secret.data(), static_cast<int>(secret.size()), nullptr));
+  const OpenSslPtr<EC_POINT, EC_POINT_free> point(EC_POINT_new(group.get()));
+  std::array<unsigned char, 65> encoded = {};
+  require(BN_cmp(number.get(), EC_GROUP_get0_order(group.get())) < 0 &&
+              EC_POINT_mul(group.get(), point.get(), number.get(), nullptr, nullptr, nullptr) == 1 &&
+              EC_POINT_point2oct(group.get(), point.get(), POINT_CONVERSION_UNCOMPRESSED, encoded.data(),
+                                 encoded.size(), nullptr) == encoded.size(),
+          "computing a key");
+  const OpenSslPtr<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free> builder(OSSL_PARAM_BLD_new());
+  require(OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) == 1 &&
+              OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_PRIV_KEY, number.get()) == 1 &&
+              OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, encoded.data(),
+                                               encoded.size()) == 1,
+          "describing a key");
+  const OpenSslPtr<OSSL_PARAM, OSSL_PARAM_free> parameters(OSSL_PARAM_BLD_to_param(builder.get()));
+  const PkeyContextPtr context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  EVP_PKEY* key = nullptr;
+  require(EVP_PKEY_fromdata_init(context.get()) == 1 &&
+              EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_KEYPAIR, parameters.get()) == 1,
+          "making a key");
+  return key;
+}
+
+EVP_PKEY* generate(KeyType type, const std::string& name) {
   switch (type) {
     case KeyType::kP256:
-      return EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
+      return make_p256(name);
     case KeyType::kP384:
       return EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384");
     case KeyType::kP192:
@@ -293,7 +324,7 @@ evp_pkey_st* key(KeyType type, const std::string& name) {
   static std::map<std::pair<KeyType, std::string>, crypto::PkeyPtr> keys;
   crypto::PkeyPtr& kept = keys[{type, name}];
   if (kept == nullptr) {
-    kept.reset(generate(type));
+    kept.reset(generate(type, name));
     require(kept != nullptr, "making a key");
   }
   return kept.get();

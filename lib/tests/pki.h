@@ -36,7 +36,7 @@ Bytes null();
 
 enum class KeyType { kP256, kP384, kP192, kRsa512, kRsa1024, kRsa2048, kEd25519, kDsa };
 
-// The same key for the same arguments; lives until the process ends.
+// The same key for the same arguments; lives until the process ends. A P-256 key is the same in every process.
 evp_pkey_st* key(KeyType type, const std::string& name);
 
 // SHA-1 of the key's BIT STRING, as in a byKey ResponderID.

@@ -1,0 +1,69 @@
+// What the fuzz targets share. A target is one file that defines LLVMFuzzerTestOneInput and knows nothing of who
+// calls it: libFuzzer (scripts/fuzz), or standalone.cc, which replays files under any compiler.
+//
+// A finding is a crash, a sanitizer's report, or a promise() that does not hold.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+namespace ocsp_plus::fuzz {
+
+// A sentence of a header that must hold whatever the input is.
+inline void promise(bool holds, const char* what) {
+  if (!holds) {
+    std::fprintf(stderr, "broken promise: %s\n", what);
+    std::abort();
+  }
+}
+
+// Eats an input from its front; what is missing at its end is zero.
+class Input {
+ public:
+  Input(const std::uint8_t* data, std::size_t size) : rest_(data, size) {}
+
+  bool empty() const { return rest_.empty(); }
+  std::uint8_t byte() { return number(1) & 0xff; }
+  std::uint64_t number(std::size_t bytes) {
+    std::uint64_t value = 0;
+    for (const std::uint8_t each : take(bytes)) {
+      value = value << 8 | each;
+    }
+    return value;
+  }
+  ByteView take(std::size_t bytes) {
+    const ByteView taken(rest_.data(), bytes < rest_.size() ? bytes : rest_.size());
+    rest_ = ByteView(rest_.data() + taken.size(), rest_.size() - taken.size());
+    return taken;
+  }
+  ByteView rest() const { return rest_; }
+
+ private:
+  ByteView rest_;
+};
+
+// A named input to begin from.
+struct Seed {
+  std::string name;
+  Bytes bytes;
+};
+
+// In the order of a folder listing; see seeds*.cc.
+std::vector<Seed> response_seeds();
+std::vector<Seed> http_seeds();
+std::vector<Seed> url_seeds();
+std::vector<Seed> cache_seeds();
+std::vector<Seed> zone_seeds();
+std::vector<Seed> dns_seeds();
+std::vector<Seed> resolver_seeds();
+
+}  // namespace ocsp_plus::fuzz

@@ -1,0 +1,123 @@
+// A zone that somebody has scribbled on: each patch is an offset (2 bytes), a length (1 byte) and bytes that
+// overwrite a zone that works. The first byte chooses what its users do then.
+#include <cstdlib>
+#include <cstring>
+
+#include "fuzz/fuzz.h"
+#include "store/lease.h"
+#include "store/zone_writer.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/mmap_zone.h"
+
+using namespace ocsp_plus;         // NOLINT: nothing but the target
+using namespace ocsp_plus::store;  // NOLINT
+
+namespace {
+
+constexpr std::size_t kSize = 36 << 10;
+constexpr std::size_t kCertificates = 8;
+
+struct World {
+  testing::MmapZone memory{kSize};
+  testing::MmapZone other{kSize};
+  Bytes image;  // of a zone that works
+
+  World() {
+    testing::FakeClock clock;
+    testing::LocalLock lock;
+    StapleZone zone = memory.format(StapleZone::Memory::kUsed);
+    std::vector<EntryIndex> entries;
+    const auto registrations = testing::test_registrations(kCertificates);
+    zone.register_all(lock, registrations, &entries);
+    ZoneWriter writer(zone, lock, clock, 0, 0);
+    for (std::size_t i = 0; i < 5; ++i) {
+      writer.publish(entries[i], testing::test_header(registrations[i]), Bytes(100 + 300 * i, 1));
+    }
+    image.assign(memory.data(), memory.data() + kSize);
+  }
+};
+
+bool some_live(std::int32_t pid) {
+  return pid % 3 == 0;
+}
+
+void read_everything(const StapleZone& zone) {
+  for (std::size_t i = 0; i < kCertificates; ++i) {
+    const CertificateId id = testing::test_id(i);
+    const EntryIndex found = zone.find(id);
+    fuzz::promise(found == kNoEntry || found < zone.capacity(), "an entry that exists");
+    for (EntryIndex entry = 0; entry <= zone.capacity(); ++entry) {
+      StapleZone::Copy copy;
+      if (zone.copy(entry, id, std::malloc, std::free, &copy) == StapleZone::Read::kCopied) {
+        fuzz::promise(copy.header.id == id && copy.header.length <= zone.geometry().arena_bytes,
+                      "a copy is of this certificate");
+        std::free(copy.data);
+      }
+      zone.peek(entry, id);
+      zone.attempt(entry);
+    }
+  }
+  zone.handshake_totals();
+  lease_holder(zone);
+}
+
+void write_everything(StapleZone& zone) {
+  testing::FakeClock clock;
+  testing::LocalLock lock;
+  zone.worker_started(33, 1);
+  zone.oldest_living_generation(some_live);
+  zone.worker_stopped(33);
+  acquire_lease(zone, lock, {100, 0, 1}, clock, some_live);
+  const LeaseHolder holder = lease_holder(zone);
+  renew_lease(zone, holder.epoch, holder.pid, clock);
+  ZoneWriter writer(zone, lock, clock, holder.epoch, holder.pid);
+  fuzz::promise(writer.bytes_used() + writer.bytes_free() == zone.geometry().arena_bytes, "the arena adds up");
+  writer.drop(3);
+  writer.remove_stale(1);
+  std::vector<EntryIndex> entries;
+  const auto registrations = testing::test_registrations(kCertificates);
+  if (zone.register_all(lock, registrations, &entries)) {
+    for (std::size_t i = 0; i < kCertificates; ++i) {
+      fuzz::promise(entries[i] < zone.capacity(), "an entry that exists");
+      const Bytes der(1 + 331 * i, static_cast<std::uint8_t>(i));
+      if (writer.publish(entries[i], testing::test_header(registrations[i]), der)) {
+        fuzz::promise(zone.read(entries[i], registrations[i].id) == der, "what was published is read");
+      }
+    }
+  }
+  fuzz::promise(writer.bytes_used() + writer.bytes_free() == zone.geometry().arena_bytes, "the arena adds up");
+  fuzz::promise(!lock.held, "no lock is left behind");
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static const World world;
+  fuzz::Input input(data, size);
+  const std::uint8_t use = input.byte();
+  std::memcpy(world.memory.data(), world.image.data(), kSize);
+  while (!input.empty()) {
+    const std::size_t offset = input.number(2) % kSize;
+    const ByteView patch = input.take(1 + input.byte());
+    std::memcpy(world.memory.data() + offset, patch.data(), std::min(patch.size(), kSize - offset));
+  }
+  auto zone = StapleZone::attach(world.memory.data(), kSize);
+  if (!zone) {
+    return 0;
+  }
+  read_everything(*zone);
+  if ((use & 1) != 0) {
+    testing::FakeClock clock;
+    testing::LocalLock lock;
+    StapleZone to = world.other.format(StapleZone::Memory::kUsed);
+    std::vector<EntryIndex> entries;
+    to.register_all(lock, testing::test_registrations(kCertificates), &entries);
+    copy_responses(*zone, to, lock, clock);
+    read_everything(to);
+  }
+  if ((use & 2) == 0) {
+    write_everything(*zone);
+    read_everything(*zone);
+  }
+  return 0;
+}

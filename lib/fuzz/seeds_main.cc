@@ -1,0 +1,33 @@
+// Writes the named seeds of all fuzz targets: fuzz_seeds FOLDER makes FOLDER/TARGET/NAME.
+#include <filesystem>
+#include <fstream>
+
+#include "fuzz/fuzz.h"
+
+int main(int argc, char** argv) {
+  namespace fs = std::filesystem;
+  using namespace ocsp_plus::fuzz;  // NOLINT: nothing but the tool
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: fuzz_seeds FOLDER\n");
+    return 2;
+  }
+  const std::pair<const char*, std::vector<Seed>> targets[] = {
+      {"response", response_seeds()}, {"http", http_seeds()}, {"url", url_seeds()},
+      {"cache", cache_seeds()},       {"zone", zone_seeds()}, {"dns", dns_seeds()},
+      {"resolver", resolver_seeds()},
+  };
+  for (const auto& [target, seeds] : targets) {
+    const fs::path folder = fs::path(argv[1]) / target;
+    fs::remove_all(folder);
+    fs::create_directories(folder);
+    for (const Seed& seed : seeds) {
+      std::ofstream file(folder / seed.name, std::ios::binary);
+      file.write(reinterpret_cast<const char*>(seed.bytes.data()), static_cast<std::streamsize>(seed.bytes.size()));
+      if (!file.flush()) {
+        std::fprintf(stderr, "cannot write %s\n", (folder / seed.name).c_str());
+        return 1;
+      }
+    }
+  }
+  return 0;
+}
