@@ -53,6 +53,7 @@ namespace ocsp_plus {
   X(68, kWeakSignature, "weak_signature", "the signature algorithm is too weak")                                     \
   X(69, kWeakKey, "weak_key", "the signer's key is too weak")                                                        \
   X(70, kUnsupportedSignature, "unsupported_signature", "the signature algorithm is not supported")                  \
+  X(71, kSignerIsCa, "signer_is_ca", "the signer is a CA, and not the issuer")                                       \
   /* verified, but not good */                                                                                       \
   X(80, kRevoked, "revoked", "the certificate is revoked")                                                           \
   X(81, kUnknown, "unknown", "the responder does not know the certificate")                                          \

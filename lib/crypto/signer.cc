@@ -109,6 +109,11 @@ SignatureCheck check_usage(X509* signer) {
   if ((flags & EXFLAG_XKUSAGE) == 0 || (X509_get_extended_key_usage(signer) & XKU_OCSP_SIGN) == 0) {
     return refuse(Reason::kSignerWithoutOcspSigning);
   }
+  // An end entity that answers for the issuer is one thing. A CA certificate with OCSPSigning could vouch for all of
+  // its issuer's certificates though nobody meant it to; Firefox refuses it.
+  if ((flags & EXFLAG_CA) != 0) {
+    return refuse(Reason::kSignerIsCa);
+  }
   if ((flags & EXFLAG_KUSAGE) != 0 && (X509_get_key_usage(signer) & KU_DIGITAL_SIGNATURE) == 0) {
     return refuse(Reason::kSignerKeyUsage, "it lacks digitalSignature");
   }
@@ -151,10 +156,6 @@ SignatureCheck check_embedded(OCSP_BASICRESP* basic, X509* signer, const Issuer&
   EVP_PKEY* key = X509_get0_pubkey(signer);
   if (key == nullptr) {
     return refuse(Reason::kUnsupportedSignature, "the key of the responder's certificate cannot be used");
-  }
-  // The issuer under another name or by a cross-certificate is still the issuer.
-  if (EVP_PKEY_eq(key, issuer.key()) == 1) {
-    return verify_with(basic, issuer.key());
   }
   const SignatureCheck delegation = check_delegation(signer, issuer);
   if (delegation.reason != Reason::kOk) {

@@ -145,14 +145,14 @@ Bytes signature_algorithm(EVP_PKEY* key, Digest digest) {
 
 // --- certificates ------------------------------------------------------------------------------------------------
 
-NamePtr make_name(const std::string& common_name) {
+NamePtr make_name(const std::string& common_name, int type = MBSTRING_UTF8) {
   NamePtr name(X509_NAME_new());
   const auto* text = reinterpret_cast<const unsigned char*>(common_name.data());
-  require(X509_NAME_add_entry_by_txt(name.get(), "O", MBSTRING_UTF8,
-                                     reinterpret_cast<const unsigned char*>("ocsp_plus tests"), -1, -1, 0) == 1 &&
-              X509_NAME_add_entry_by_txt(name.get(), "CN", MBSTRING_UTF8, text, static_cast<int>(common_name.size()),
-                                         -1, 0) == 1,
-          "making a name");
+  require(
+      X509_NAME_add_entry_by_txt(name.get(), "O", type, reinterpret_cast<const unsigned char*>("ocsp_plus tests"), -1,
+                                 -1, 0) == 1 &&
+          X509_NAME_add_entry_by_txt(name.get(), "CN", type, text, static_cast<int>(common_name.size()), -1, 0) == 1,
+      "making a name");
   return name;
 }
 
@@ -382,21 +382,31 @@ std::unique_ptr<crypto::Issuer> Identity::issuer() const {
   return *std::move(issuer);
 }
 
+Bytes issuer_name_sha1(const Identity& certificate) {
+  return hash(EVP_sha1(), crypto::name_der(X509_get_issuer_name(certificate.get())));
+}
+
 Identity make_certificate(const CertificateSpec& spec, evp_pkey_st* key, const Identity* issuer) {
   const crypto::X509Ptr draft(X509_new());
   X509* certificate = draft.get();
   const NamePtr name = make_name(spec.subject);
   const Asn1TimePtr not_before(ASN1_TIME_set(nullptr, spec.not_before));
   const Asn1TimePtr not_after(ASN1_TIME_set(nullptr, spec.not_after));
+  const NamePtr printable = make_name(spec.issuer_printable, V_ASN1_PRINTABLESTRING);
+  const X509_NAME* issuer_name = !spec.issuer_printable.empty() ? printable.get()
+                                 : issuer == nullptr            ? name.get()
+                                                                : X509_get_subject_name(issuer->get());
   EVP_PKEY* signing_key = issuer == nullptr ? key : issuer->key;
   set_serial(certificate, spec.serial);
-  require(X509_set_version(certificate, X509_VERSION_3) == 1 && X509_set_subject_name(certificate, name.get()) == 1 &&
-              X509_set_issuer_name(certificate,
-                                   issuer == nullptr ? name.get() : X509_get_subject_name(issuer->get())) == 1 &&
+  require(X509_set_version(certificate, spec.version1 ? X509_VERSION_1 : X509_VERSION_3) == 1 &&
+              X509_set_subject_name(certificate, name.get()) == 1 &&
+              X509_set_issuer_name(certificate, issuer_name) == 1 &&
               X509_set1_notBefore(certificate, not_before.get()) == 1 &&
               X509_set1_notAfter(certificate, not_after.get()) == 1 && X509_set_pubkey(certificate, key) == 1,
           "filling a certificate");
-  add_extensions(certificate, spec, key, signing_key);
+  if (!spec.version1) {
+    add_extensions(certificate, spec, key, signing_key);
+  }
   return {sign_certificate(certificate, spec, signing_key), key};
 }
 

@@ -74,6 +74,8 @@ struct CertificateSpec {
   std::string ext_key_usage;    // likewise: "OCSPSigning"
   bool ocsp_nocheck = false;
   std::vector<Extension> extensions;  // further ones
+  std::string issuer_printable;       // the issuer's CN, written as PrintableString though it is UTF8String
+  bool version1 = false;              // without any extension
   Digest digest = Digest::kDefault;   // of the signature
   bool break_signature = false;
 };
@@ -90,6 +92,9 @@ struct Identity {
   std::unique_ptr<crypto::Issuer> issuer() const;
 };
 
+// SHA-1 of the issuer field of a certificate, as it stands there.
+Bytes issuer_name_sha1(const Identity& certificate);
+
 Identity make_certificate(const CertificateSpec& spec, evp_pkey_st* key,
                           const Identity* issuer);  // null: self-signed
 
@@ -105,12 +110,14 @@ enum class Status { kGood, kRevoked, kUnknown };
 std::string generalized_time(UnixSeconds time);  // YYYYMMDDHHMMSSZ
 
 struct SingleSpec {
-  std::string hash = "SHA1";  // or "SHA256", or any digest of OpenSSL's
+  std::string hash = "SHA1";    // or "SHA256", or any digest of OpenSSL's
+  bool hash_parameters = true;  // NULL in its AlgorithmIdentifier
   std::optional<Bytes> name_hash;
   std::optional<Bytes> key_hash;
   std::optional<Bytes> serial;
   Status status = Status::kGood;
   std::string revoked_at = generalized_time(kNow - 2 * kDay);
+  std::optional<int> revoked_for;  // CRLReason
   std::string this_update = generalized_time(kNow - kHour);
   std::optional<std::string> next_update = generalized_time(kNow + 3 * kDay);
   std::vector<Extension> extensions;

@@ -22,12 +22,16 @@ Bytes extensions_der(std::uint8_t tag, const std::vector<Extension>& extensions)
   return der::tlv(tag, der::sequence(parts));
 }
 
+Bytes reason_der(const std::optional<int>& reason) {
+  return reason ? der::tlv(0xa0, der::tlv(V_ASN1_ENUMERATED, Bytes{static_cast<std::uint8_t>(*reason)})) : Bytes();
+}
+
 Bytes status_der(const SingleSpec& spec) {
   switch (spec.status) {
     case Status::kGood:
       return der::tlv(0x80, {});
     case Status::kRevoked:
-      return der::tlv(0xa1, time_der(spec.revoked_at));
+      return der::tlv(0xa1, der::join({time_der(spec.revoked_at), reason_der(spec.revoked_for)}));
     case Status::kUnknown:
       return der::tlv(0x82, {});
   }
@@ -40,7 +44,7 @@ Bytes single_der(const SingleSpec& spec, const Identity& leaf, const Identity& i
   const Bytes name = encode(X509_get_subject_name(issuer.get()), i2d_X509_NAME);
   const ByteView key = crypto::view(X509_get0_pubkey_bitstr(issuer.get()));
   const Bytes id =
-      der::sequence({der::sequence({der::oid(spec.hash), der::null()}),
+      der::sequence({der::sequence({der::oid(spec.hash), spec.hash_parameters ? der::null() : Bytes()}),
                      der::octet_string(spec.name_hash.value_or(hash(digest, name))),
                      der::octet_string(spec.key_hash.value_or(hash(digest, key))),
                      der::integer(spec.serial.value_or(crypto::integer_octets(X509_get0_serialNumber(leaf.get()))))});
