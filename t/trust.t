@@ -19,7 +19,7 @@ use Test::Nginx;
 
 ###############################################################################
 
-my $t = Test::Nginx->new(timeout => 600)->has_daemon('faketime');
+my $t = Test::Nginx->new(timeout => 600);
 my $tool = $t->build_dir() . '/ocsp-plus';
 my $folder = $t->testdir() . '/cases';
 

@@ -39,7 +39,7 @@ struct op_worker_s {
         lock_table(lock_ops),
         clock(host),
         log(host.log),
-        loop(host, log),
+        loop(host, log, [this] { worker.distrust(); }),
         lock(lock_table),
         worker({loop, clock, random, log, lock, *config.zone, config.catalog, config.settings}, self) {}
 
@@ -114,7 +114,9 @@ op_status_t status_of(const Error& error, op_error_t* text) {
 }  // namespace
 
 op_config_t* op_config_create(void) {
-  return new (std::nothrow) op_config_s();
+  // Not new (std::nothrow): what the members allocate throws all the same.
+  return guarded(nullptr, static_cast<op_config_t*>(nullptr),
+                 [] { return std::make_unique<op_config_s>().release(); });
 }
 
 void op_config_destroy(op_config_t* config) {
@@ -194,7 +196,8 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
       return status_of(result.error(), error);
     }
     const engine::Target& target = config->catalog.target(result->index);
-    if (!result->known) {
+    // One that failed half way may be known without one.
+    if (result->index == config->labels.size()) {
       config->labels.push_back(quoted(target.certificate.label()));
     }
     *added = {};

@@ -2,32 +2,50 @@
 
 #include <sys/random.h>
 
+#include <array>
+#include <cstdio>
 #include <exception>
 #include <new>
 #include <utility>
 
-#include "base/log.h"
-
 namespace ocsp_plus::capi {
 namespace {
 
-// Where exceptions of callbacks stop. The callable is copied first: it may destroy its owner, and itself with it.
-template <typename Callback, typename... Args>
-void guarded(LogSink& log, const Callback& callback, Args... args) noexcept {
-  try {
-    const Callback kept = callback;
-    kept(args...);
-  } catch (const std::exception& error) {
-    log.write(LogLevel::kError, std::string("ocsp_plus: unexpected failure: ") + error.what());
-  } catch (...) {
-    log.write(LogLevel::kError, "ocsp_plus: unexpected failure");
+// Where the exceptions of callbacks stop. What is called may destroy its owner; it is kept until it returns, and
+// keeping it allocates nothing: a callback that is not called at all would be the worst of failures.
+class Guard {
+ public:
+  Guard(LogSink& log, const std::function<void()>& failed) : log_(log), failed_(failed) {}
+
+  template <typename Callback, typename... Args>
+  void run(std::shared_ptr<Callback> callback, Args... args) const noexcept {
+    const Guard kept = *this;
+    try {
+      (*callback)(args...);
+    } catch (const std::exception& error) {
+      kept.tell(error.what());
+    } catch (...) {
+      kept.tell("not a standard exception");
+    }
   }
-}
+
+ private:
+  void tell(const char* what) const noexcept {
+    // Memory may be what is missing.
+    std::array<char, 256> line = {};
+    std::snprintf(line.data(), line.size(), "ocsp_plus: unexpected failure: %s", what);
+    log_.write(LogLevel::kError, line.data());
+    failed_();
+  }
+
+  LogSink& log_;
+  const std::function<void()>& failed_;
+};
 
 class HostWatch : public IoWatch {
  public:
-  HostWatch(const op_host_ops_t& host, LogSink& log, EventLoop::IoCallback callback)
-      : host_(host), log_(log), callback_(std::move(callback)) {}
+  HostWatch(const op_host_ops_t& host, Guard guard, EventLoop::IoCallback callback)
+      : host_(host), guard_(guard), callback_(std::make_shared<EventLoop::IoCallback>(std::move(callback))) {}
   ~HostWatch() override {
     if (io_ != nullptr) {
       host_.io_del(host_.ctx, io_);
@@ -41,22 +59,22 @@ class HostWatch : public IoWatch {
 
  private:
   static void ready(void* data, unsigned ready) {
-    auto* self = static_cast<HostWatch*>(data);
-    guarded(self->log_, self->callback_, ready);
+    const auto* self = static_cast<HostWatch*>(data);
+    self->guard_.run(self->callback_, ready);
   }
 
   const op_host_ops_t& host_;
-  LogSink& log_;
-  EventLoop::IoCallback callback_;
+  Guard guard_;
+  std::shared_ptr<EventLoop::IoCallback> callback_;
   void* io_ = nullptr;
 };
 
 class HostTimer : public Timer {
  public:
-  HostTimer(const op_host_ops_t& host, LogSink& log, EventLoop::TimerCallback callback)
+  HostTimer(const op_host_ops_t& host, Guard guard, EventLoop::TimerCallback callback)
       : host_(host),
-        log_(log),
-        callback_(std::move(callback)),
+        guard_(guard),
+        callback_(std::make_shared<EventLoop::TimerCallback>(std::move(callback))),
         timer_(host_.timer_add(host_.ctx, &HostTimer::fired, this)) {
     if (timer_ == nullptr) {
       throw std::bad_alloc();
@@ -68,25 +86,25 @@ class HostTimer : public Timer {
 
  private:
   static void fired(void* data) {
-    auto* self = static_cast<HostTimer*>(data);
-    guarded(self->log_, self->callback_);
+    const auto* self = static_cast<HostTimer*>(data);
+    self->guard_.run(self->callback_);
   }
 
   const op_host_ops_t& host_;
-  LogSink& log_;
-  EventLoop::TimerCallback callback_;
+  Guard guard_;
+  std::shared_ptr<EventLoop::TimerCallback> callback_;
   void* timer_;
 };
 
 }  // namespace
 
 std::unique_ptr<IoWatch> HostLoop::watch(int fd, IoCallback callback) {
-  auto watch = std::make_unique<HostWatch>(host_, log_, std::move(callback));
+  auto watch = std::make_unique<HostWatch>(host_, Guard(log_, failed_), std::move(callback));
   return watch->open(fd) ? std::move(watch) : nullptr;
 }
 
 std::unique_ptr<Timer> HostLoop::timer(TimerCallback callback) {
-  return std::make_unique<HostTimer>(host_, log_, std::move(callback));
+  return std::make_unique<HostTimer>(host_, Guard(log_, failed_), std::move(callback));
 }
 
 HostRandom::HostRandom() : state_(0) {

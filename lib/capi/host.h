@@ -1,7 +1,9 @@
 // The core's ports on top of what the host gave through the C ABI.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "base/ports.h"
 #include "ocsp_plus/ocsp_plus.h"
@@ -42,14 +44,17 @@ class HostLock : public SharedLock {
 
 class HostLoop : public EventLoop {
  public:
-  // An exception that a callback lets out is logged there; the worker goes on.
-  HostLoop(const op_host_ops_t& host, LogSink& log) : host_(host), log_(log) {}
+  // An exception that a callback lets out is logged, and `failed` is called: what the callback was about is half
+  // done.
+  HostLoop(const op_host_ops_t& host, LogSink& log, std::function<void()> failed)
+      : host_(host), log_(log), failed_(std::move(failed)) {}
   std::unique_ptr<IoWatch> watch(int fd, IoCallback callback) override;
   std::unique_ptr<Timer> timer(TimerCallback callback) override;
 
  private:
   const op_host_ops_t& host_;
   LogSink& log_;
+  std::function<void()> failed_;
 };
 
 // Seeded from the system once; splitmix64 afterwards.

@@ -125,6 +125,7 @@ std::string_view Certificate::label() const {
 
 Result<Certificate> describe(x509_st* certificate) {
   const ErrorQueueCleaner cleaner;
+  ERR_clear_error();
   const auto id = certificate_id(certificate);
   if (!id) {
     return tl::unexpected<Error>(id.error());
@@ -144,6 +145,10 @@ Result<Certificate> describe(x509_st* certificate) {
   out.names = subject_names(certificate);
   out.must_staple = has_must_staple(certificate);
   read_access_urls(certificate, out);
+  // Then an extension may only seem to be absent.
+  if (ran_out_of_memory()) {
+    return fail(Reason::kOutOfMemory, "no memory to read the certificate of " + out.subject);
+  }
   return out;
 }
 

@@ -18,6 +18,14 @@ std::string drain_errors() {
   return text.empty() ? "no reason given" : text;
 }
 
+bool ran_out_of_memory() {
+  bool found = false;
+  while (const unsigned long code = ERR_get_error()) {
+    found = found || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+  }
+  return found;
+}
+
 Bytes integer_octets(const ASN1_INTEGER* integer) {
   unsigned char* der = nullptr;
   const int size = i2d_ASN1_INTEGER(integer, &der);

@@ -66,6 +66,9 @@ class ErrorQueueCleaner {
 // Empties the error queue into one line, oldest error first; "no reason given" where it was empty.
 std::string drain_errors();
 
+// Whether an error in the queue says that memory is short; empties the queue.
+bool ran_out_of_memory();
+
 inline ByteView view(const ASN1_STRING* string) {
   return {ASN1_STRING_get0_data(string), static_cast<std::size_t>(ASN1_STRING_length(string))};
 }

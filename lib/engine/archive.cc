@@ -20,7 +20,11 @@ Archive::Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store:
       })) {}
 
 Archive::~Archive() {
-  keep(kLastBudget);
+  try {
+    keep(kLastBudget);
+  } catch (...) {
+    // Out of memory: what was not kept is fetched again after the next start.
+  }
 }
 
 bool Archive::open() {

@@ -79,9 +79,16 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
   added.known = known != by_id_.end();
   added.index = added.known ? known->second : static_cast<Index>(targets_.size());
   if (!added.known) {
-    targets_.push_back(std::make_unique<Target>());
-    targets_.back()->certificate = std::move(*certificate);
-    by_id_.emplace(targets_.back()->certificate.id, added.index);
+    auto fresh = std::make_unique<Target>();
+    fresh->certificate = std::move(*certificate);
+    const CertificateId& id = fresh->certificate.id;
+    targets_.push_back(std::move(fresh));
+    try {
+      by_id_.emplace(id, added.index);
+    } catch (...) {
+      targets_.pop_back();
+      throw;
+    }
   }
 
   Target& entry = target(added.index);

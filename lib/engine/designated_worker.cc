@@ -30,15 +30,19 @@ void DesignatedWorker::retire() {
 }
 
 void DesignatedWorker::beat() {
+  if (retired_) {
+    return;
+  }
+  timer_->arm(store::kHeartbeatInterval);  // first: whatever fails below, there is another beat
+  if (std::exchange(distrusted_, false)) {
+    post_.reset();
+  }
   if (post_ == nullptr) {
     take_post();
   }
   if (post_ != nullptr && !post_->beat()) {
     report_.lease_lost();
     post_.reset();
-  }
-  if (!retired_) {
-    timer_->arm(store::kHeartbeatInterval);
   }
 }
 

@@ -25,6 +25,9 @@ class DesignatedWorker {
 
   // The worker is shutting down: like destruction, but for good.
   void retire();
+  // Something of this worker's failed half way (out of memory, most likely): what it left behind is not to be trusted.
+  // At the next beat the post is put down and taken anew, and all it knows is built from the zone again.
+  void distrust() noexcept { distrusted_ = true; }
   bool designated() const { return post_ != nullptr; }
 
  private:
@@ -38,6 +41,7 @@ class DesignatedWorker {
   std::unique_ptr<Timer> timer_;
   Millis not_before_ = 0;  // of the next attempt to take the post
   bool retired_ = false;
+  bool distrusted_ = false;
 };
 
 }  // namespace ocsp_plus::engine
