@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <new>
 
 #include "crypto/ossl.h"
 
@@ -179,6 +180,7 @@ Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
 
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
   const ErrorQueueCleaner cleaner;
+  ERR_clear_error();
   std::vector<x509_st*> fitting;
   for (x509_st* candidate : candidates) {
     // The same certificate often stands both in the chain and among the trusted ones.
@@ -196,6 +198,9 @@ x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
     if (key != nullptr && X509_verify(leaf, key) == 1) {
       return candidate;
     }
+  }
+  if (ran_out_of_memory()) {
+    throw std::bad_alloc();  // it may be among them
   }
   return nullptr;
 }

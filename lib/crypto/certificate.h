@@ -89,6 +89,7 @@ class Issuer {
 // leaf's signature (same name, new key; cross-signed). No signature is verified where name and key identifier point
 // to one candidate, so that thousands of certificates stay cheap. A candidate whose keyUsage forbids signing
 // certificates is passed over. Borrowed from `candidates`, which may hold null; nullptr if none did.
+// Throws std::bad_alloc where that cannot be told for want of memory.
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
 // All certificates in PEM text, in order. Text and other PEM objects between them are skipped, as OpenSSL does. Fails

@@ -1,0 +1,265 @@
+// Every path of the engine with its first allocation failing, then its second, and so on until it needs no more:
+// through the C ABI, as nginx goes, and with everybody's allocations, OpenSSL's and c-ares' among them. Nothing may
+// leave the C ABI but a refusal, nothing may leak (the sanitizer build looks), and the next try has to work.
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "ocsp_plus/ocsp_plus.h"
+#include "store/disk_store.h"
+#include "tests/fakes/engine_house.h"
+#include "tests/fakes/failing_memory.h"
+
+namespace ocsp_plus::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using Inside = FailingMemory::Inside;
+using Outside = FailingMemory::Outside;
+
+constexpr std::size_t kZoneSize = 1 << 20;
+
+// What nginx is to the core. Only what the core does may fail.
+struct CHost {
+  SteppedLoop loop;
+  RecordingLog log;
+  LocalLock lock;
+  op_host_ops_t host = {};
+  op_lock_ops_t locks = {};
+
+  CHost() {
+    host.size = sizeof host;
+    host.ctx = locks.ctx = host.log.ctx = this;
+    host.io_add = [](void* ctx, int fd, void (*callback)(void*, unsigned), void* data) -> void* {
+      const Outside outside;
+      auto then = [callback, data](unsigned ready) {
+        const Inside inside;
+        callback(data, ready);
+      };
+      return self(ctx).loop.watch(fd, then).release();
+    };
+    host.io_set = [](void*, void* io, unsigned interest) {
+      const Outside outside;
+      return static_cast<IoWatch*>(io)->set(interest) ? 1 : 0;
+    };
+    host.io_del = [](void*, void* io) { delete static_cast<IoWatch*>(io); };
+    host.timer_add = [](void* ctx, void (*callback)(void*), void* data) -> void* {
+      const Outside outside;
+      auto then = [callback, data] {
+        const Inside inside;
+        callback(data);
+      };
+      return self(ctx).loop.timer(then).release();
+    };
+    host.timer_set = [](void*, void* timer, std::int64_t after) {
+      const Outside outside;
+      after < 0 ? static_cast<Timer*>(timer)->disarm() : static_cast<Timer*>(timer)->arm(after);
+    };
+    host.timer_del = [](void*, void* timer) { delete static_cast<Timer*>(timer); };
+    host.now_s = [](void* ctx) { return self(ctx).loop.clock.now(); };
+    host.monotonic_ms = [](void* ctx) { return self(ctx).loop.clock.monotonic(); };
+    host.log.log_enabled = [](void*, int level) { return level <= 7 ? 1 : 0; };
+    host.log.log_write = [](void* ctx, int level, const char* text, std::size_t size) {
+      const Outside outside;
+      self(ctx).log.write(static_cast<LogLevel>(level), {text, size});
+    };
+    locks.trylock = [](void* ctx) { return self(ctx).lock.try_lock() ? 1 : 0; };
+    locks.unlock = [](void* ctx) { self(ctx).lock.unlock(); };
+  }
+
+  static CHost& self(void* ctx) { return *static_cast<CHost*>(ctx); }
+};
+
+struct ConfigDeleter {
+  void operator()(op_config_t* config) const { op_config_destroy(config); }
+};
+using Config = std::unique_ptr<op_config_t, ConfigDeleter>;
+struct WorkerDeleter {
+  void operator()(op_worker_t* worker) const { op_worker_stop(worker); }
+};
+using Worker = std::unique_ptr<op_worker_t, WorkerDeleter>;
+
+op_str_t text(const std::string& from) {
+  return {from.data(), from.size()};
+}
+
+struct Configuration {
+  std::string responder = "http://127.0.0.1:1/";
+  std::string cache;
+  MmapZone memory{kZoneSize};
+  CHost host;
+  Config config;
+
+  op_status_t create() {
+    const Inside inside;
+    config.reset(op_config_create());
+    return config != nullptr ? OP_OK : OP_ERROR;
+  }
+  op_status_t set() {
+    const std::string dns = "127.0.0.1:1";
+    const op_str_t resolver = text(dns);
+    op_settings_t settings;
+    op_error_t error = {};
+    op_settings_defaults(&settings);
+    settings.resolvers = &resolver;
+    settings.nresolvers = 1;
+    settings.cache = text(cache);
+    const Inside inside;
+    return op_config_set(config.get(), &settings, &error);
+  }
+  op_status_t add(op_added_t* added) {
+    x509_st* issuer = test_ca().get();
+    const op_str_t url = text(responder);
+    op_error_t error = {};
+    op_mention_t mention = {};
+    mention.leaf = test_leaf(0).get();
+    mention.issuers = &issuer;
+    mention.nissuers = 1;
+    mention.responders = &url;
+    mention.nresponders = 1;
+    const Inside inside;
+    return op_config_add(config.get(), &mention, added, &error);
+  }
+  op_status_t open_zone() {
+    op_error_t error = {};
+    op_zone_opened_t opened;
+    const Inside inside;
+    return op_config_open_zone(config.get(), memory.data(), kZoneSize, 1, nullptr, 0, &host.locks,
+                               host.loop.clock.now(), host.loop.clock.monotonic(), &opened, &error);
+  }
+  op_status_t start() {
+    op_error_t error = {};
+    const Inside inside;
+    return op_start(config.get(), &host.host.log, &host.locks, 4711, 0, &error);
+  }
+  op_staple_status_t staple(UnixSeconds now) {
+    op_staple_t staple = {};
+    const Inside inside;
+    const op_staple_status_t status = op_staple(
+        config.get(), 0, now, [](std::size_t size) -> void* { return ::operator new(size, std::nothrow); },
+        [](void* released) { ::operator delete(released); }, &staple);
+    ::operator delete(staple.der);
+    return status;
+  }
+  // All of it, and nothing fails.
+  void set_up() {
+    op_added_t added = {};
+    REQUIRE(create() == OP_OK);
+    REQUIRE(set() == OP_OK);
+    REQUIRE(add(&added) == OP_OK);
+    REQUIRE(open_zone() == OP_OK);
+  }
+};
+
+// A refusal is allowed once, and only where memory was out.
+template <typename Step>
+void refused_at_most_once(Step step) {
+  if (step() != OP_OK) {
+    REQUIRE(FailingMemory::failed());
+    REQUIRE(step() == OP_OK);
+  }
+}
+
+// Runs `path` with each of its allocations failing in turn, once it has planned that; how many there were.
+template <typename Path>
+long fail_each(Path path) {
+  path(0);  // OpenSSL keeps what it makes at its first use, also a failure of it; nginx has used it long before us
+  for (long nth = 1;; ++nth) {
+    INFO("allocation " << nth);
+    path(nth);
+    if (!FailingMemory::failed()) {
+      return nth - 1;
+    }
+  }
+}
+
+TEST_CASE("out of memory: a certificate is added to the configuration and the zone opened", "[out_of_memory]") {
+  REQUIRE(FailingMemory::reaches_everybody());
+  const long allocations = fail_each([](long nth) {
+    Configuration c;
+    FailingMemory::plan(nth);
+    op_added_t added = {};
+    refused_at_most_once([&] { return c.create(); });
+    refused_at_most_once([&] { return c.set(); });
+    refused_at_most_once([&] { return c.add(&added); });
+    REQUIRE(added.index == 0);
+    if (!added.has_issuer) {
+      // OpenSSL does not tell that it ran out of memory where it compares keys and names.
+      REQUIRE(FailingMemory::failed());
+      REQUIRE(c.add(&added) == OP_OK);
+    }
+    REQUIRE(added.has_issuer);
+    REQUIRE(added.has_responder);
+    REQUIRE(std::string(added.label) == "\"leaf0.example\"");
+    REQUIRE(op_config_count(c.config.get()) == 1);
+    refused_at_most_once([&] { return c.open_zone(); });
+    REQUIRE_FALSE(c.host.lock.held);
+    REQUIRE(c.staple(kNow) == OP_STAPLE_NONE);
+  });
+  CHECK(allocations > 20);
+}
+
+TEST_CASE("out of memory: the post is taken, a response fetched, admitted, kept and stapled", "[out_of_memory]") {
+  std::string folder = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
+  REQUIRE(mkdtemp(folder.data()) != nullptr);
+  const long allocations = fail_each([&folder](long nth) {
+    Configuration c;
+    const Bytes response = good_response(test_leaf(0), test_ca());
+    OcspServer responder(c.host.loop, c.host.loop.clock, [&](const std::string&) { return ocsp_reply(response); });
+    c.responder = responder.url();
+    c.cache = folder;
+    FailingMemory::plan(0);
+    c.set_up();
+    FailingMemory::plan(nth);
+    Worker worker;
+    refused_at_most_once([&] {
+      op_error_t error = {};
+      const Inside inside;
+      worker.reset(op_worker_start(c.config.get(), &c.host.host, &c.host.locks, 4711, 0, &error));
+      return worker != nullptr ? OP_OK : OP_ERROR;
+    });
+    // A response that is published is kept a turn later; back-off begins at five seconds.
+    const std::string file = folder + "/" + store::DiskStore::file_name(test_leaf(0).described().id);
+    for (int second = 0; second < 300 && !fs::exists(file); ++second) {
+      c.host.loop.pass(1000);
+    }
+    REQUIRE(fs::remove(file));
+    worker.reset();
+    REQUIRE_FALSE(c.host.lock.held);
+    REQUIRE(responder.open() == 0);
+    refused_at_most_once([&] { return c.staple(c.host.loop.clock.now()) == OP_STAPLE_GOOD ? OP_OK : OP_ERROR; });
+  });
+  fs::remove_all(folder);
+  CHECK(allocations > 200);
+}
+
+TEST_CASE("out of memory: the start helper reads the cache folder", "[out_of_memory]") {
+  std::string folder = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
+  REQUIRE(mkdtemp(folder.data()) != nullptr);
+  const UnixSeconds now = SystemClock().now();
+  const Bytes response = good_response(test_leaf(0), test_ca(), now - kHour, now + kDay);
+  REQUIRE(store::DiskStore::open(folder, 65536)->save(test_leaf(0).described().id, response));
+  const long allocations = fail_each([&](long nth) {
+    Configuration c;
+    c.cache = folder;
+    FailingMemory::plan(0);
+    c.set_up();
+    FailingMemory::plan(nth);
+    // What cannot be read is passed over, so the helper may well end without a word.
+    if (c.start() != OP_OK || c.staple(now) != OP_STAPLE_GOOD) {
+      REQUIRE(FailingMemory::failed());
+      REQUIRE(c.start() == OP_OK);
+    }
+    refused_at_most_once([&] { return c.staple(now) == OP_STAPLE_GOOD ? OP_OK : OP_ERROR; });
+    REQUIRE_FALSE(c.host.lock.held);
+  });
+  fs::remove_all(folder);
+  CHECK(allocations > 100);
+}
+
+}  // namespace
+}  // namespace ocsp_plus::testing
