@@ -47,6 +47,7 @@ op_worker_t  *ngx_ocsp_plus_worker;
 static void *
 ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
 {
+    op_error_t             error;
     ngx_pool_cleanup_t    *cln;
     ngx_ocsp_plus_conf_t  *ocf;
 
@@ -75,6 +76,12 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
         || ngx_array_init(&ocf->files, cycle->pool, 4, sizeof(ngx_str_t))
            != NGX_OK)
     {
+        return NULL;
+    }
+
+    if (op_openssl_check(&error) != OP_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "ocsp_plus: %s",
+                      error.text);
         return NULL;
     }
 

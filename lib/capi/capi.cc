@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/poll_loop.h"
 #include "capi/host.h"
+#include "crypto/one_openssl.h"
 #include "crypto/verify.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
@@ -112,6 +113,13 @@ op_status_t status_of(const Error& error, op_error_t* text) {
 }
 
 }  // namespace
+
+op_status_t op_openssl_check(op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    const auto checked = crypto::check_one_openssl();
+    return checked ? OP_OK : status_of(checked.error(), error);
+  });
+}
 
 op_config_t* op_config_create(void) {
   // Not new (std::nothrow): what the members allocate throws all the same.

@@ -25,8 +25,8 @@ class DesignatedWorker {
 
   // The worker is shutting down: like destruction, but for good.
   void retire();
-  // Something of this worker's failed half way (out of memory, most likely): what it left behind is not to be trusted.
-  // At the next beat the post is put down and taken anew, and all it knows is built from the zone again.
+  // Something of this worker's failed half way (out of memory, most likely): what it left behind is not to be
+  // trusted. At the next beat the post is put down and taken anew, and all it knows is built from the zone again.
   void distrust() noexcept { distrusted_ = true; }
   bool designated() const { return post_ != nullptr; }
 

@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (bytes == nullptr) {
       continue;
     }
-    const engine::Admission admission = gate.admit(target, *bytes, store::Source::kCache, testing::kNow);
+    const engine::Admission admission = gate.admit(target, *bytes, store::Source::kCache, {testing::kNow});
     const auto held = house.zone.read(target.entry, target.certificate.id);
     fuzz::promise(held.has_value() == (admission.action == engine::Action::kPublish), "the gate alone publishes");
     fuzz::promise(!held || (*held == *bytes && admission.verdict.authentic()), "what was verified, octet for octet");

@@ -44,6 +44,12 @@ typedef struct {
 
 /* --- configuration ------------------------------------------------------------------------------------------- */
 
+/*
+ * That there is one OpenSSL in this process and that it is of the version we were built for. To be called once, before
+ * anything else; what follows would crash otherwise.
+ */
+OP_API op_status_t op_openssl_check(op_error_t *error);
+
 /* NULL: out of memory. */
 OP_API op_config_t *op_config_create(void);
 OP_API void op_config_destroy(op_config_t *config);
