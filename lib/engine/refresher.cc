@@ -237,7 +237,7 @@ std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
     return Error{admission.verdict.reason, admission.verdict.detail};
   }
   if (admission.action == Action::kKeep && valid_until(target(index), now) == 0) {
-    return Error{Reason::kNotNewer, "the response held has ended, and this one is no newer"};
+    return Error{Reason::kNotNewer, "the response held cannot be stapled any more, and this one is no newer"};
   }
   return std::nullopt;
 }
@@ -370,7 +370,10 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
     failure.retry_after = error.retry_after;
     failure.newborn =
         error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewborn;
-    attempt.next = next_try(now, failure, held_until, environment_.settings.retry, environment_.random.next());
+    // What lies ahead of a clock that was set back will be stapled again: its end counts as any other's.
+    const auto held = environment_.gate.held(about);
+    attempt.next = next_try(now, failure, held.has_value() ? held->expires : 0, environment_.settings.retry,
+                            environment_.random.next());
     enqueue(index, attempt.next);
   }
   environment_.zone.set_attempt(about.entry, attempt);

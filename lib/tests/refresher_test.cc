@@ -139,7 +139,8 @@ TEST_CASE("refresher: a jump of the clock replans everything", "[refresher]") {
            Case{"a second: nothing", 1, 0, 0},
            Case{"within the validity, before the window", kHour, 0, 1},
            Case{"beyond the end", 2 * kDay, 1, 1},
-           Case{"back", -kDay, 0, 1},
+           Case{"back, before what is held begins", -kDay, 1, 1},
+           Case{"back, by less than clocks may differ", -200, 0, 1},
        }) {
     INFO(c.name);
     House house;
