@@ -7,6 +7,21 @@
 
 namespace ocsp_plus::engine {
 
+Answer answer_for(Reason reason) {
+  switch (reason) {
+    case Reason::kTryLater:
+    case Reason::kInternalError:
+    case Reason::kMalformedResponse:
+    case Reason::kTrailingData:
+      return Answer::kHostTrouble;
+    case Reason::kExpired:
+    case Reason::kTooOldWithoutNextUpdate:
+      return Answer::kEnded;
+    default:
+      return Answer::kRefused;
+  }
+}
+
 Exchange::Choice Exchange::choose(const Hosts& hosts, const Target& target, const std::vector<bool>& asked,
                                   UnixSeconds now) {
   Choice best;
@@ -61,6 +76,7 @@ void Exchange::ask(std::size_t responder, bool past_caches) {
   request.timeout = std::max<Millis>(time_for_one(), 1);
   request.limits.body = environment_.settings.max_response;
   request.no_cache = past_caches;
+  request.trace = environment_.trace;
   // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
   // malformed_request.
   if (auto made = crypto::make_request(target_.certificate, *target_.issuer, crypto::CertIdHash::kSha1)) {

@@ -24,6 +24,9 @@ enum class Answer {
   kHostTrouble,  // try_later, a portal's page, garbage: counts against the host; the next responder is asked
 };
 
+// What a verdict that refuses a response says of the host it came from.
+Answer answer_for(Reason reason);
+
 class Exchange {
  public:
   struct Environment {
@@ -33,6 +36,7 @@ class Exchange {
     net::Resolver& resolver;
     Hosts& hosts;
     const Settings& settings;
+    net::Trace trace = {};  // of each fetch
   };
   // Judges an answer; the reason for refusing one goes into `why`.
   using Judge = std::function<Answer(const net::FetchResponse& response, std::size_t responder, Error* why)>;

@@ -16,21 +16,6 @@ std::optional<UnixSeconds> fresh_until(const net::HttpHead& head, UnixSeconds no
   return head.expires;
 }
 
-Answer answer_for(Reason reason) {
-  switch (reason) {
-    case Reason::kTryLater:
-    case Reason::kInternalError:
-    case Reason::kMalformedResponse:
-    case Reason::kTrailingData:
-      return Answer::kHostTrouble;
-    case Reason::kExpired:
-    case Reason::kTooOldWithoutNextUpdate:
-      return Answer::kEnded;
-    default:
-      return Answer::kRefused;
-  }
-}
-
 // Half of what is left until `ends`, at least a second from now.
 UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
   return saturating_add(now, std::max<Seconds>(saturating_sub(ends, now) / 2, 1));

@@ -55,6 +55,14 @@ class FetchOnLoop : public Fetch {
   void fail_with(Error error, const HttpHead* head = nullptr);
   void end(Outcome outcome);
 
+  template <typename... Args>
+  void trace(fmt::format_string<Args...> format, Args&&... args) const {
+    if (request_.trace) {
+      request_.trace(fmt::format(format, std::forward<Args>(args)...));
+    }
+  }
+  void trace_request(const std::string& text) const;
+  void trace_head(const HttpHead& head) const;
   std::string request_text() const;
   std::string where() const;
   Millis left() const { return std::max<Millis>(saturating_sub(deadline_, clock_.monotonic()), 0); }
@@ -114,6 +122,7 @@ void FetchOnLoop::ask() {
   if (url_.ip_literal) {
     return on_addresses(std::vector<Address>{Address::literal(url_.host, url_.port)});
   }
+  trace("resolving {}", url_.host);
   query_ = resolver_.resolve(url_.host, url_.port,
                              [this](Result<std::vector<Address>> addresses) { on_addresses(std::move(addresses)); });
 }
@@ -125,13 +134,23 @@ void FetchOnLoop::on_addresses(Result<std::vector<Address>> addresses) {
   }
   addresses_ = std::move(*addresses);
   next_address_ = 0;
+  if (!url_.ip_literal) {
+    std::string list;
+    for (const Address& address : addresses_) {
+      list += (list.empty() ? "" : ", ") + address.to_string();
+    }
+    trace("{} is {}", url_.host, list);
+  }
   try_next_address();
 }
 
 void FetchOnLoop::try_next_address() {
   while (next_address_ < addresses_.size()) {
     const Address& address = addresses_[next_address_++];
-    auto connection = Connection::open(loop_, clock_, address, request_text(), request_.limits,
+    std::string request = request_text();
+    trace("connecting to {}", address.to_string());
+    trace_request(request);
+    auto connection = Connection::open(loop_, clock_, address, std::move(request), request_.limits,
                                        [this](Connection::Outcome outcome) { on_outcome(std::move(outcome)); });
     if (connection) {
       connection_ = std::move(*connection);
@@ -176,6 +195,9 @@ void FetchOnLoop::on_outcome(Connection::Outcome outcome) {
 
 // What the last address said is told; but that a family of addresses is of no use here only if nothing else is known.
 void FetchOnLoop::remember(Error error) {
+  if (next_address_ < addresses_.size()) {
+    trace("{}: {}", token(error.reason), error.detail);
+  }
   if (!last_error_ || error.reason != Reason::kConnectUnreachable) {
     last_error_ = std::move(error);
   }
@@ -183,6 +205,7 @@ void FetchOnLoop::remember(Error error) {
 
 void FetchOnLoop::on_response(HttpResponse response) {
   const Address peer = addresses_[next_address_ - 1];
+  trace_head(response.head);
   if (response.head.status == 200) {
     return end(FetchResponse{std::move(response), peer, saturating_sub(clock_.monotonic(), started_), get_});
   }
@@ -221,6 +244,7 @@ void FetchOnLoop::follow(const HttpHead& head) {
 }
 
 void FetchOnLoop::fail_with(Error error, const HttpHead* head) {
+  trace("{}: {}", token(error.reason), error.detail);
   Failure failure{std::move(error), std::nullopt, std::nullopt};
   if (head != nullptr) {
     failure.date = head->date;
@@ -239,6 +263,42 @@ void FetchOnLoop::end(Outcome outcome) {
   deadline_timer_.reset();
   const Callback callback = std::move(callback_);
   callback(std::move(outcome));  // may destroy this
+}
+
+// The header of the request; a body is no text.
+void FetchOnLoop::trace_request(const std::string& text) const {
+  if (!request_.trace) {
+    return;
+  }
+  for (std::size_t begin = 0, end = 0; (end = text.find("\r\n", begin)) > begin; begin = end + 2) {
+    request_.trace("> " + text.substr(begin, end - begin));
+  }
+}
+
+void FetchOnLoop::trace_head(const HttpHead& head) const {
+  trace("< HTTP {}", head.status);
+  const auto field = [this](const char* name, const std::string& value) { trace("< {}: {}", name, value); };
+  if (!head.content_type.empty()) {
+    field("Content-Type", quoted(head.content_type));
+  }
+  if (!head.location.empty()) {
+    field("Location", quoted(std::string_view(head.location).substr(0, kMaxQuoted)));
+  }
+  const auto time = [&field](const char* name, const std::optional<UnixSeconds>& value) {
+    if (value) {
+      field(name, to_rfc3339(*value));
+    }
+  };
+  const auto span = [&field](const char* name, const std::optional<Seconds>& value) {
+    if (value) {
+      field(name, fmt::format("{}s", *value));
+    }
+  };
+  time("Date", head.date);
+  time("Expires", head.expires);
+  span("max-age", head.max_age);
+  span("Age", head.age);
+  time("Retry-After", head.retry_after);
 }
 
 std::string FetchOnLoop::request_text() const {

@@ -16,6 +16,10 @@
 
 namespace ocsp_plus::net {
 
+// Told each step of an exchange in words, for people who look for a fault: names, addresses, the request (lines that
+// begin with ">"), the answer's header ("<"), why a step failed. Bytes of others are quoted in it.
+using Trace = std::function<void(const std::string& step)>;
+
 struct FetchRequest {
   Url url;
   Bytes body;              // the DER of the OCSP request
@@ -23,6 +27,7 @@ struct FetchRequest {
   Millis timeout = 10000;  // DNS to last byte, redirects included
   bool no_cache = false;   // sends Cache-Control: no-cache, after a cache on the way gave a response that had ended
   HttpLimits limits;
+  Trace trace;  // empty: nobody listens
 };
 
 struct FetchResponse {
