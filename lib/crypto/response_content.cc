@@ -1,0 +1,91 @@
+#include "crypto/response_content.h"
+
+#include <utility>
+
+#include "crypto/ossl.h"
+#include "crypto/response.h"
+#include "crypto/signature_policy.h"
+
+namespace ocsp_plus::crypto {
+namespace {
+
+CertStatus status_from(int openssl_status) {
+  return openssl_status == V_OCSP_CERTSTATUS_GOOD      ? CertStatus::kGood
+         : openssl_status == V_OCSP_CERTSTATUS_REVOKED ? CertStatus::kRevoked
+                                                       : CertStatus::kUnknown;
+}
+
+std::string responder_id(OCSP_BASICRESP* basic) {
+  const ASN1_OCTET_STRING* key = nullptr;
+  const X509_NAME* name = nullptr;
+  if (OCSP_resp_get0_id(basic, &key, &name) != 1) {
+    return {};
+  }
+  return name != nullptr ? name_text(name) : to_hex(view(key));
+}
+
+std::string hash_name(ASN1_OBJECT* algorithm) {
+  switch (OBJ_obj2nid(algorithm)) {
+    case NID_sha1:
+      return "sha1";
+    case NID_sha256:
+      return "sha256";
+    default: {
+      std::array<char, 80> text = {};
+      OBJ_obj2txt(text.data(), static_cast<int>(text.size()), algorithm, 0);
+      return text.data();
+    }
+  }
+}
+
+ResponseContent::Single read(OCSP_SINGLERESP* response) {
+  ResponseContent::Single single;
+  // OCSP_id_get0_info() asks for a mutable CertID but only reads it.
+  auto* id = const_cast<OCSP_CERTID*>(OCSP_SINGLERESP_get0_id(response));
+  ASN1_OCTET_STRING* name_hash = nullptr;
+  ASN1_OBJECT* algorithm = nullptr;
+  ASN1_OCTET_STRING* key_hash = nullptr;
+  ASN1_INTEGER* serial = nullptr;
+  OCSP_id_get0_info(&name_hash, &algorithm, &key_hash, &serial, id);
+  single.serial = integer_octets(serial);
+  single.hash = hash_name(algorithm);
+  single.issuer_name_hash = view(name_hash).copy();
+  single.issuer_key_hash = view(key_hash).copy();
+
+  int reason = OCSP_REVOKED_STATUS_NOSTATUS;
+  ASN1_GENERALIZEDTIME* revoked_at = nullptr;
+  ASN1_GENERALIZEDTIME* this_update = nullptr;
+  ASN1_GENERALIZEDTIME* next_update = nullptr;
+  single.status = status_from(OCSP_single_get0_status(response, &reason, &revoked_at, &this_update, &next_update));
+  single.this_update = parse_generalized_time(this_update).value_or(0);
+  single.next_update = parse_generalized_time(next_update).value_or(0);
+  if (single.status == CertStatus::kRevoked) {
+    single.revoked_at = parse_generalized_time(revoked_at).value_or(0);
+    single.revocation_reason = reason == OCSP_REVOKED_STATUS_NOSTATUS ? "" : OCSP_crl_reason_str(reason);
+  }
+  return single;
+}
+
+}  // namespace
+
+Result<ResponseContent> read_response_content(ByteView der) {
+  const ErrorQueueCleaner cleaner;
+  const auto basic = parse_response(der);
+  if (!basic) {
+    return tl::unexpected<Error>(basic.error());
+  }
+  ResponseContent content;
+  content.produced_at = parse_generalized_time(OCSP_resp_get0_produced_at(basic->get())).value_or(0);
+  content.responder = responder_id(basic->get());
+  content.signature = algorithm_name(OCSP_resp_get0_tbs_sigalg(basic->get()));
+  const STACK_OF(X509)* certificates = OCSP_resp_get0_certs(basic->get());
+  for (int i = 0; i < sk_X509_num(certificates); ++i) {
+    content.certificates.push_back(name_text(X509_get_subject_name(sk_X509_value(certificates, i))));
+  }
+  for (int i = 0; i < OCSP_resp_count(basic->get()); ++i) {
+    content.singles.push_back(read(OCSP_resp_get0(basic->get(), i)));
+  }
+  return content;
+}
+
+}  // namespace ocsp_plus::crypto

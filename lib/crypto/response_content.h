@@ -1,0 +1,40 @@
+// What an OCSP response says, as it says it: nothing here is proven. For people who look at files; whether a response
+// may be stapled is for verify() to say.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "crypto/verify.h"
+
+namespace ocsp_plus::crypto {
+
+struct ResponseContent {
+  // One single response (RFC 6960 section 4.2.1).
+  struct Single {
+    Bytes serial;
+    std::string hash;  // algorithm of the CertID, "sha1", "sha256", …
+    Bytes issuer_name_hash;
+    Bytes issuer_key_hash;
+    CertStatus status = CertStatus::kNone;
+    UnixSeconds this_update = 0;    // 0: malformed
+    UnixSeconds next_update = 0;    // 0: none, or malformed
+    UnixSeconds revoked_at = 0;     // 0: not revoked, or malformed
+    std::string revocation_reason;  // empty: none is given
+  };
+
+  UnixSeconds produced_at = 0;            // 0: malformed
+  std::string responder;                  // ResponderID: a name, or the hash of a key in hex
+  std::string signature;                  // algorithm
+  std::vector<std::string> certificates;  // subjects of those that it carries
+  std::vector<Single> singles;
+};
+
+// Errors: kMalformedResponse, kTrailingData, kNotBasicResponse, and what responders say instead of an answer
+// (kTryLater, kUnauthorized, …). OpenSSL's error queue is empty afterwards.
+Result<ResponseContent> read_response_content(ByteView der);
+
+}  // namespace ocsp_plus::crypto

@@ -1,0 +1,38 @@
+// Certificates that are trusted as they stand. For the command line: the module trusts nobody, it checks that a
+// response is the issuer's own.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "crypto/certificate.h"
+
+namespace ocsp_plus::crypto {
+
+class TrustAnchors {
+ public:
+  // Those of a file that was read, or of the system (OpenSSL's default file and folder). kInternal where there is no
+  // memory.
+  static Result<TrustAnchors> of(const std::vector<X509Ptr>& certificates);
+  static Result<TrustAnchors> of_system();
+
+  // The anchor that issued `certificate`; null: none.
+  X509Ptr issuer_of(x509_st* certificate) const;
+
+  // Why `chain`, the server's own certificate first, does not lead to an anchor as a TLS server's now; empty where it
+  // does. An anchor may be an intermediate. Names are not looked at.
+  std::string objection(const std::vector<X509Ptr>& chain) const;
+
+ private:
+  struct Store;
+  struct StoreDeleter {
+    void operator()(Store* store) const noexcept;
+  };
+  static Result<TrustAnchors> create();
+
+  std::unique_ptr<Store, StoreDeleter> store_;
+};
+
+}  // namespace ocsp_plus::crypto
