@@ -11,7 +11,6 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use IO::Socket::INET;
 use JSON::PP ();
 use MIME::Base64 qw/ encode_base64 /;
 use POSIX qw/ strftime /;
@@ -111,7 +110,7 @@ for my $case (@cases) {
 	my ($name, $settings, $code, $reason, $status) = @$case;
 
 	my $file = "$d/$name.der";
-	$der{$name} = fetch($leaf{$name});
+	$der{$name} = $r->response($leaf{$name});
 	$t->write_file($file, $der{$name});
 	my $run = verify($leaf{$name}, '--response', $file, '--json');
 
@@ -248,25 +247,6 @@ sub verify {
 	my ($leaf, @arguments) = @_;
 	return run('--cert', $leaf->cert(), '--issuer', $int->cert(),
 		@arguments);
-}
-
-# What the responder says, whatever it is.
-sub fetch {
-	my ($leaf) = @_;
-
-	my $request = "$d/request.der";
-	$t->command([ qw/ openssl ocsp -sha1 -no_nonce -issuer /, $int->cert(),
-		'-cert', $leaf->cert(), '-reqout', $request ]);
-	my $der = $t->read_file($request);
-	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-		PeerPort => $r->port(), Timeout => 10) or return '';
-	syswrite $socket, "POST / HTTP/1.0\r\nHost: 127.0.0.1\r\n"
-		. "Content-Type: application/ocsp-request\r\n"
-		. "Connection: close\r\n"
-		. 'Content-Length: ' . length($der) . "\r\n\r\n$der";
-	local $/;
-	my $answer = <$socket> // '';
-	return (split /\r\n\r\n/, $answer, 2)[1] // '';
 }
 
 sub rfc3339 {

@@ -1,24 +1,77 @@
 #include "cli/command.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
+
+#include "crypto/response_file.h"
 
 namespace ocsp_plus::cli {
 namespace {
 
+constexpr std::size_t kMaxPemFile = 16 << 20;      // a whole trust store fits
+constexpr std::size_t kMaxResponseFile = 1 << 20;  // far more than ocsp_plus_max_response admits by default
+constexpr Seconds kMaxSpan = 10LL * 366 * 86400;
+constexpr std::size_t kTerminalWidth = 78;
+
 struct FileCloser {
   void operator()(std::FILE* file) const noexcept { std::fclose(file); }
 };
+using File = std::unique_ptr<std::FILE, FileCloser>;
+
+std::string printable(std::string_view line) {
+  std::string plain(line);
+  for (char& byte : plain) {
+    if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f) {
+      byte = ' ';
+    }
+  }
+  return plain;
+}
+
+std::optional<Seconds> parse_span(std::string_view text) {
+  Seconds number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  const Seconds factor = unit.empty() || unit == "s" ? 1
+                         : unit == "m"               ? 60
+                         : unit == "h"               ? 3600
+                         : unit == "d"               ? 86400
+                                                     : 0;
+  if (error != std::errc() || factor == 0 || number < 0 || number > kMaxSpan / factor) {
+    return std::nullopt;
+  }
+  return number * factor;
+}
 
 }  // namespace
 
+CLI::Option* add_span(CLI::App& command, const std::string& name, Seconds* span, const std::string& by_default,
+                      const std::string& description) {
+  *span = parse_span(by_default).value();
+  const auto set = [name, span](const std::string& text) {
+    const auto parsed = parse_span(text);
+    if (!parsed) {
+      throw CLI::ValidationError(name, text + " is no time; give it like 30s, 5m, 24h or 7d");
+    }
+    *span = *parsed;
+  };
+  return command.add_option_function<std::string>(name, set, description)->default_str(by_default)->type_name("TIME");
+}
+
 Result<std::string> read_file(const std::string& path, std::size_t limit) {
-  const std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "rbe"));
+  const File file(std::fopen(path.c_str(), "rbe"));
   if (file == nullptr) {
     return fail(Reason::kUnreadable,
                 fmt::format("cannot open \"{}\": {}; name a file that can be read", path, std::strerror(errno)));
@@ -38,15 +91,94 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
   return content;
 }
 
-int complain(std::string_view line) {
-  std::string plain(line);
-  for (char& byte : plain) {
-    if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f) {
-      byte = ' ';
-    }
+Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path) {
+  const auto text = read_file(path, kMaxPemFile);
+  if (!text) {
+    return tl::unexpected<Error>(text.error());
   }
-  fmt::print(stderr, "ocsp-plus: {}\n", plain);
+  auto certificates = crypto::parse_pem_certificates(*text);
+  if (!certificates) {
+    return fail(Reason::kUnreadable,
+                fmt::format("{}: {}; give certificates in PEM form", path, certificates.error().detail));
+  }
+  return certificates;
+}
+
+Result<Bytes> read_response(const std::string& path) {
+  const auto file = read_file(path, kMaxResponseFile);
+  if (!file) {
+    return tl::unexpected<Error>(file.error());
+  }
+  if (file->empty()) {
+    return fail(Reason::kUnreadable, path + " is empty; give an OCSP response in DER or PEM form");
+  }
+  auto response = crypto::response_from_file(*file);
+  if (!response) {
+    return fail(Reason::kUnreadable,
+                fmt::format("{}: {}; give an OCSP response in DER or PEM form", path, response.error().detail));
+  }
+  return response;
+}
+
+Result<void> become_owner(const std::string& folder) {
+  struct stat found = {};
+  if (geteuid() != 0 || lstat(folder.c_str(), &found) != 0 || found.st_uid == 0) {
+    return {};
+  }
+  if (setgroups(0, nullptr) != 0 || setgid(found.st_gid) != 0 || setuid(found.st_uid) != 0) {
+    return fail(Reason::kUnreadable, fmt::format("cannot become uid {}, the owner of {}: {}; run as that user",
+                                                 found.st_uid, folder, std::strerror(errno)));
+  }
+  return {};
+}
+
+int complain(std::string_view line) {
+  fmt::print(stderr, "ocsp-plus: {}\n", printable(line));
   return kUsage;
+}
+
+Progress::Progress(bool verbose, Millis began)
+    : verbose_(verbose), terminal_(!verbose && isatty(STDERR_FILENO) == 1), began_(began) {}
+
+Progress::~Progress() {
+  if (terminal_) {
+    fmt::print(stderr, "\r\033[K");
+  }
+}
+
+void Progress::step(const std::string& what, Millis now) {
+  if (verbose_) {
+    fmt::print(stderr, "{:>6} ms  {}\n", now - began_, printable(what));
+  } else if (terminal_) {
+    fmt::print(stderr, "\r\033[K{}", printable(std::string_view(what).substr(0, kTerminalWidth)));
+    std::fflush(stderr);
+  }
+}
+
+Result<void> write_file(const std::string& path, ByteView content) {
+  const auto refuse = [&path] {
+    return fail(Reason::kUnreadable, fmt::format("cannot write \"{}\": {}; name a file in a folder that can be "
+                                                 "written to",
+                                                 path, std::strerror(errno)));
+  };
+  struct stat found = {};
+  const bool special = stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode);
+  const std::string name = special ? path : fmt::format("{}.{}.tmp", path, getpid());
+  const int fd = ::open(name.c_str(), O_WRONLY | O_CLOEXEC | (special ? 0 : O_CREAT | O_EXCL), 0666);
+  if (fd < 0) {
+    return refuse();
+  }
+  File file(fdopen(fd, "wb"));
+  const bool written =
+      file != nullptr && std::fwrite(content.data(), 1, content.size(), file.get()) == content.size();
+  if (!written || std::fclose(file.release()) != 0 || (!special && std::rename(name.c_str(), path.c_str()) != 0)) {
+    auto refused = refuse();
+    if (!special) {
+      ::unlink(name.c_str());
+    }
+    return refused;
+  }
+  return {};
 }
 
 }  // namespace ocsp_plus::cli

@@ -1,13 +1,17 @@
 // The command line's frame. A subcommand is one file with one function that registers its options with CLI11 and
-// returns what to run; main.cc holds the table of them.
+// returns what to run; main.cc holds the table of them. What they share of reading and printing is here as well.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/bytes.h"
 #include "base/result.h"
+#include "base/time.h"
+#include "crypto/certificate.h"
 
 namespace ocsp_plus::cli {
 
@@ -16,18 +20,69 @@ constexpr int kFit = 0;
 constexpr int kUnfit = 1;
 constexpr int kUsage = 2;  // wrong use, or an input that cannot be read
 
-// Runs a subcommand whose options have been parsed; returns the exit status.
-using Command = std::function<int()>;
+// A subcommand whose options have been parsed.
+struct Command {
+  std::function<int()> run;   // returns the exit status; what its options are parsed into lives as long as this
+  int usage_status = kUsage;  // the exit status of wrong use
+};
 
-// Adds the subcommand's name, help and options to `app`. What they are parsed into lives as long as the Command.
+// Adds the subcommand's name, help and options to `app`.
 using Registration = Command (*)(CLI::App& app);
 
+Command register_check(CLI::App& app);
+Command register_fetch(CLI::App& app);
+Command register_show(CLI::App& app);
 Command register_verify(CLI::App& app);
 
-// Reads a regular file or a pipe of at most `limit` octets. The error names the file and what is wrong with it.
+// --- options ---
+
+// An option that takes a span such as "90s", "30m", "24h" or "7d"; a bare number is seconds. Not negative, at most
+// ten years. `by_default` is of the same form.
+CLI::Option* add_span(CLI::App& command, const std::string& name, Seconds* span, const std::string& by_default,
+                      const std::string& description);
+
+// --- input; errors name the file, what is wrong with it and what to do ---
+
+// Reads a regular file or a pipe of at most `limit` octets.
 Result<std::string> read_file(const std::string& path, std::size_t limit);
+
+// All certificates of a PEM file; there is at least one.
+Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path);
+
+// A response in DER or PEM form, not parsed yet.
+Result<Bytes> read_response(const std::string& path);
+
+// --- the cache folder ---
+
+// Where we are root and `folder` belongs to somebody else, becomes its owner for good: what lies there and what
+// comes from the network is not for root to parse, and what is kept has to be readable by the owner.
+Result<void> become_owner(const std::string& folder);
+
+// --- output ---
 
 // One line on standard error, "ocsp-plus: ...", control bytes replaced. Returns kUsage.
 int complain(std::string_view line);
+
+// What goes on, for people who wait: one line on standard error that is replaced by the next and gone at the end.
+// Does nothing where standard error is no terminal. For --verbose, lines that stay, whatever standard error is. It
+// has to be gone before anything is printed.
+class Progress {
+ public:
+  Progress(bool verbose, Millis began);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void step(const std::string& what, Millis now);
+
+ private:
+  bool verbose_;
+  bool terminal_;
+  Millis began_;
+};
+
+// Replaces a file by rename; writes into what is there where that is no regular file (a pipe, a terminal). New files
+// are readable by everybody that the umask lets.
+Result<void> write_file(const std::string& path, ByteView content);
 
 }  // namespace ocsp_plus::cli

@@ -12,33 +12,48 @@
 namespace ocsp_plus::cli {
 namespace {
 
-// One file each: verify.cc, ...
-constexpr std::array<Registration, 1> kCommands = {register_verify};
+// One file each.
+constexpr std::array<Registration, 4> kCommands = {register_verify, register_fetch, register_check, register_show};
 
-int usage_error(const CLI::App& app, const CLI::ParseError& error) {
+using Registered = std::pair<CLI::App*, Command>;
+
+int usage_error(const CLI::App& app, const CLI::ParseError& error, int status) {
   const auto chosen = app.get_subcommands();
   const std::string name = chosen.empty() ? "" : chosen.front()->get_name() + " ";
-  return complain(fmt::format("{}; see ocsp-plus {}--help", error.what(), name));
+  complain(fmt::format("{}; see ocsp-plus {}--help", error.what(), name));
+  return status;
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("Fetches, verifies and shows OCSP responses.", "ocsp-plus");
-  app.set_version_flag("--version", std::string("ocsp-plus ") + OCSP_PLUS_VERSION);
-  std::vector<std::pair<CLI::App*, Command>> commands;
+// *usage_status becomes that of the command that was chosen.
+int run(int argc, char** argv, int* usage_status) {
+  CLI::App app("Fetches, verifies, checks and shows OCSP responses.", "ocsp-plus");
+  app.set_version_flag("--version", std::string("ocsp-plus ") + OCSP_PLUS_VERSION, "Print the version and exit");
+  app.footer("ocsp-plus COMMAND --help tells a command's options; so does the manual page, ocsp-plus(1).");
+  std::vector<Registered> commands;
   for (const Registration add : kCommands) {
     Command command = add(app);
     commands.emplace_back(app.get_subcommands([](CLI::App*) { return true; }).back(), std::move(command));
   }
+  // Options are parsed after the subcommand's name was, so it is known by the time they turn out wrong.
+  const auto chosen = [&commands]() -> const Command* {
+    for (const auto& [subcommand, command] : commands) {
+      if (subcommand->parsed()) {
+        return &command;
+      }
+    }
+    return nullptr;
+  };
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // --help and --version arrive as exceptions too, with exit status 0.
-    return error.get_exit_code() == 0 ? app.exit(error) : usage_error(app, error);
+    const Command* command = chosen();
+    return error.get_exit_code() == 0 ? app.exit(error)
+                                      : usage_error(app, error, command != nullptr ? command->usage_status : kUsage);
   }
-  for (const auto& [subcommand, command] : commands) {
-    if (subcommand->parsed()) {
-      return command();
-    }
+  if (const Command* command = chosen()) {
+    *usage_status = command->usage_status;
+    return command->run();
   }
   return complain("no command given; see ocsp-plus --help");
 }
@@ -47,12 +62,16 @@ int run(int argc, char** argv) {
 }  // namespace ocsp_plus::cli
 
 int main(int argc, char** argv) {
+  int usage_status = ocsp_plus::cli::kUsage;
   try {
-    const int status = ocsp_plus::cli::run(argc, argv);
+    const int status = ocsp_plus::cli::run(argc, argv, &usage_status);
     // A full disk behind standard output must not pass for an answer.
-    return std::fflush(stdout) == 0 ? status
-                                    : ocsp_plus::cli::complain("cannot write to standard output; is the disk full?");
+    if (std::fflush(stdout) == 0) {
+      return status;
+    }
+    ocsp_plus::cli::complain("cannot write to standard output; is the disk full?");
   } catch (const std::exception& error) {
-    return ocsp_plus::cli::complain(error.what());
+    ocsp_plus::cli::complain(error.what());
   }
+  return usage_status;
 }

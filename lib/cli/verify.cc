@@ -1,26 +1,22 @@
-#include "cli/verify.h"
+#include "crypto/verify.h"
 
 #include <fmt/format.h>
 
 #include <cstdio>
 #include <iterator>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "base/poll_loop.h"
 #include "cli/command.h"
+#include "cli/verdict.h"
 #include "crypto/certificate.h"
-#include "crypto/response_file.h"
 
 namespace ocsp_plus::cli {
 namespace {
 
 using crypto::Verdict;
-
-constexpr std::size_t kMaxPemFile = 16 << 20;      // a whole trust store fits
-constexpr std::size_t kMaxResponseFile = 1 << 20;  // far more than ocsp_plus_max_response admits by default
 
 struct Options {
   std::string certificate;
@@ -40,35 +36,6 @@ struct Input {
   Bytes response;
   UnixSeconds now = 0;
 };
-
-Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path) {
-  const auto text = read_file(path, kMaxPemFile);
-  if (!text) {
-    return tl::unexpected<Error>(text.error());
-  }
-  auto certificates = crypto::parse_pem_certificates(*text);
-  if (!certificates) {
-    return fail(Reason::kUnreadable,
-                fmt::format("{}: {}; give certificates in PEM form", path, certificates.error().detail));
-  }
-  return certificates;
-}
-
-Result<Bytes> read_response(const std::string& path) {
-  const auto file = read_file(path, kMaxResponseFile);
-  if (!file) {
-    return tl::unexpected<Error>(file.error());
-  }
-  if (file->empty()) {
-    return fail(Reason::kUnreadable, path + " is empty; give an OCSP response in DER or PEM form");
-  }
-  auto response = crypto::response_from_file(*file);
-  if (!response) {
-    return fail(Reason::kUnreadable,
-                fmt::format("{}: {}; give an OCSP response in DER or PEM form", path, response.error().detail));
-  }
-  return response;
-}
 
 Result<UnixSeconds> read_time(const std::string& at) {
   if (at.empty()) {
@@ -158,47 +125,15 @@ int run_verify(const Options& options) {
     return complain(input.error().detail);
   }
   const Verdict verdict = judge(*input);
-  fmt::print("{}", options.json ? verdict_json(verdict) + "\n" : verdict_text(verdict));
+  if (options.json) {
+    print_json(verdict_json(verdict));
+  } else {
+    fmt::print("{}", verdict_text(verdict));
+  }
   return verdict.reason == Reason::kOk ? kFit : kUnfit;
 }
 
-nlohmann::ordered_json text_or_null(std::string_view text) {
-  return text.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(std::string(text));
-}
-
-// 0 is what a Verdict holds where it has no such time.
-std::string time_or_empty(UnixSeconds time) {
-  return time == 0 ? "" : to_rfc3339(time);
-}
-
-std::string line(std::string_view name, const std::string& value) {
-  return value.empty() ? "" : fmt::format("{:<12} {}\n", fmt::format("{}:", name), value);
-}
-
 }  // namespace
-
-std::string verdict_json(const Verdict& verdict) {
-  nlohmann::ordered_json json;
-  json["verdict"] = verdict.reason == Reason::kOk ? "accept" : "reject";
-  json["reason"] = std::string(token(verdict.reason));
-  json["cert_status"] = text_or_null(token(verdict.cert_status));
-  json["this_update"] = text_or_null(time_or_empty(verdict.this_update));
-  json["next_update"] = text_or_null(time_or_empty(verdict.next_update));
-  json["expires"] = text_or_null(time_or_empty(verdict.expires));
-  json["detail"] = text_or_null(verdict.detail);
-  // Names in certificates may hold bytes that are not UTF-8.
-  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
-std::string verdict_text(const Verdict& verdict) {
-  const bool is_fit = verdict.reason == Reason::kOk;
-  return line("verdict", is_fit ? "accept" : "reject") +
-         line("reason", fmt::format("{} ({})", token(verdict.reason), meaning(verdict.reason))) +
-         line("cert status", std::string(token(verdict.cert_status))) +
-         line("this update", time_or_empty(verdict.this_update)) +
-         line("next update", time_or_empty(verdict.next_update)) + line("expires", time_or_empty(verdict.expires)) +
-         line("detail", verdict.detail);
-}
 
 Command register_verify(CLI::App& app) {
   const auto options = std::make_shared<Options>();
@@ -206,15 +141,21 @@ Command register_verify(CLI::App& app) {
   command
       ->add_option("--cert", options->certificate,
                    "PEM file with the certificate, which may be followed by its chain")
-      ->required();
+      ->required()
+      ->type_name("FILE");
   command->add_option("--issuer", options->issuer, "PEM file with the certificate's issuer, or several candidates")
-      ->required();
-  command->add_option("--trusted", options->trusted, "PEM file with further candidates for the issuer");
-  command->add_option("--response", options->response, "The OCSP response, DER or PEM")->required();
-  command->add_option("--at", options->at, "Judge as of this time, like 2026-01-31T00:00:00Z; default: now");
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--trusted", options->trusted, "PEM file with further candidates for the issuer")
+      ->type_name("FILE");
+  command->add_option("--response", options->response, "The OCSP response, DER or PEM")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--at", options->at, "Judge as of this time, like 2026-01-31T00:00:00Z; default: now")
+      ->type_name("TIME");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer("Exit status: 0 fit to staple as good, 1 not fit, 2 wrong use or unreadable input.");
-  return [options] { return run_verify(*options); };
+  return {[options] { return run_verify(*options); }};
 }
 
 }  // namespace ocsp_plus::cli

@@ -193,14 +193,16 @@ sub clear {
 
 sub response {
 	my ($self, $leaf, %opt) = @_;
-	my $file = $self->{t}->testdir() . '/made.der';
-	my $run = $self->{t}->command([ qw/ openssl ocsp -noverify -no_nonce /,
+	my $file = $self->{t}->testdir() . '/request.der';
+	my $run = $self->{t}->command([ qw/ openssl ocsp -sha1 -no_nonce /,
 		'-issuer', $leaf->issuer()->cert(), '-cert', $leaf->cert(),
-		'-url', $self->url($opt{on}), '-respout', $file ]);
+		'-reqout', $file ]);
 	die "openssl ocsp: $run->{output}" if $run->{status};
-	my $der = $self->{t}->read_file($file);
+	my $request = $self->{t}->read_file($file);
 	unlink $file;
-	return $der;
+	my $answer = _exchange($self->port($opt{on}), 'POST', '/', $request,
+		'Content-Type: application/ocsp-request');
+	return (split /\r\n\r\n/, $answer, 2)[1] // '';
 }
 
 sub drop_connections {
@@ -263,24 +265,31 @@ sub _control {
 sub _http {
 	my ($self, $method, $path, $body) = @_;
 
+	my $response = _exchange($self->{control}, $method, $path, $body // '');
+	my ($head, $content) = split /\r\n\r\n/, $response, 2;
+	die "the responder does not answer\n" unless defined $content;
+	die "the responder refuses: $content" unless $head =~ /^HTTP\S+ 200/;
+	return $content;
+}
+
+# A request and everything that comes until the end of the connection.
+sub _exchange {
+	my ($port, $method, $path, $body, @headers) = @_;
+
 	my $deadline = time() + 5 * $Test::Nginx::SLOW;
 	my $socket = IO::Socket::INET->new(Proto => 'tcp',
-		PeerAddr => '127.0.0.1', PeerPort => $self->{control})
+		PeerAddr => '127.0.0.1', PeerPort => $port)
 		or die "the responder does not run: $!\n";
-	$body //= '';
-	syswrite $socket, "$method $path HTTP/1.1\r\nHost: control\r\n"
-		. "Connection: close\r\n"
-		. 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+	syswrite $socket, join("\r\n", "$method $path HTTP/1.1",
+		"Host: 127.0.0.1:$port", 'Connection: close',
+		'Content-Length: ' . length($body), @headers, '', $body);
 	my $response = '';
 	my $select = IO::Select->new($socket);
 	while ((my $left = $deadline - time()) > 0) {
 		next unless $select->can_read($left);
 		sysread $socket, $response, 65536, length $response or last;
 	}
-	my ($head, $content) = split /\r\n\r\n/, $response, 2;
-	die "the responder does not answer\n" unless defined $content;
-	die "the responder refuses: $content" unless $head =~ /^HTTP\S+ 200/;
-	return $content;
+	return $response;
 }
 
 1;

@@ -1,0 +1,373 @@
+// ocsp-plus fetch: one verified response, by the engine's own exchange, gate's table and cache folder, on a poll
+// loop.
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/poll_loop.h"
+#include "cli/command.h"
+#include "cli/verdict.h"
+#include "crypto/verify.h"
+#include "engine/admit.h"
+#include "engine/catalog.h"
+#include "engine/exchange.h"
+#include "engine/hosts.h"
+#include "engine/settings.h"
+#include "net/resolver.h"
+#include "net/url.h"
+#include "store/disk_store.h"
+
+namespace ocsp_plus::cli {
+namespace {
+
+using crypto::Verdict;
+
+struct Options {
+  std::string certificate;
+  std::string issuer;
+  std::vector<std::string> responders;
+  std::vector<std::string> resolvers;
+  std::string out;
+  std::string cache;
+  Seconds timeout = 0;
+  bool ipv4_only = false;
+  bool ipv6_only = false;
+  bool verbose = false;
+  bool json = false;
+};
+
+// A single exchange has nothing to spread.
+class NoJitter : public Random {
+ public:
+  std::uint64_t next() override { return 0; }
+};
+
+// What came of it.
+struct Outcome {
+  Verdict verdict;        // of what is held in the end, or why there is nothing
+  std::string responder;  // the URL asked last
+  std::string file;       // where the response is; empty: nowhere
+  bool written = false;   // by us, now
+  Bytes response;         // empty: none was accepted
+};
+
+Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto::X509Ptr>* owned) {
+  auto chain = read_certificates(options.certificate);
+  if (!chain) {
+    return tl::unexpected<Error>(chain.error());
+  }
+  engine::Mention mention;
+  mention.leaf = chain->front().get();
+  std::vector<crypto::X509Ptr> issuers;
+  if (!options.issuer.empty()) {
+    auto read = read_certificates(options.issuer);
+    if (!read) {
+      return tl::unexpected<Error>(read.error());
+    }
+    issuers = std::move(*read);
+  }
+  for (const auto* certificates : {&issuers, &*chain}) {
+    for (const auto& certificate : *certificates) {
+      if (certificate.get() != mention.leaf) {
+        mention.issuers.push_back(certificate.get());
+      }
+    }
+  }
+  for (const std::string& responder : options.responders) {
+    if (const auto url = net::Url::parse(responder); !url) {
+      return fail(url.error().reason, fmt::format("--responder {}: {}; give it like http://ocsp.example/",
+                                                  ocsp_plus::quoted(responder), url.error().detail));
+    }
+    mention.responders.push_back(responder);
+  }
+  engine::Catalog catalog;
+  const auto added = catalog.add(mention);
+  if (!added) {
+    return fail(added.error().reason, added.error().detail);
+  }
+  const engine::Target& target = catalog.target(0);
+  const std::string name = quoted(target.certificate.label());
+  if (target.issuer == nullptr) {
+    return fail(Reason::kNoIssuer, fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",
+                                               name, options.certificate));
+  }
+  if (target.responders.empty()) {
+    return fail(Reason::kUrlMalformed,
+                added->ignored.empty()
+                    ? fmt::format("{} names no OCSP responder; give one with --responder", name)
+                    : fmt::format("the responder that {} names cannot be used, {}; give one with --responder", name,
+                                  added->ignored.front()));
+  }
+  for (auto* certificates : {&issuers, &*chain}) {
+    for (auto& certificate : *certificates) {
+      owned->push_back(std::move(certificate));
+    }
+  }
+  return catalog;
+}
+
+// The folder is made where it is missing, as the module does; but who its owner shall be root cannot know.
+Result<store::DiskStore> open_cache(const std::string& path, std::size_t max_response) {
+  struct stat found = {};
+  if (lstat(path.c_str(), &found) != 0 && errno == ENOENT) {
+    if (geteuid() == 0) {
+      return fail(Reason::kUnreadable, fmt::format("{0} does not exist; create it for nginx's worker user, like: "
+                                                   "install -d -m 0700 -o www-data {0}",
+                                                   path));
+    }
+    if (mkdir(path.c_str(), 0700) != 0) {
+      return fail(Reason::kUnreadable,
+                  fmt::format("{} cannot be created: {}; name another with --cache", path, std::strerror(errno)));
+    }
+  }
+  if (auto owner = become_owner(path); !owner) {
+    return tl::unexpected<Error>(owner.error());
+  }
+  return store::DiskStore::open(path, max_response);
+}
+
+// What the cache folder has, as the gate sees it; nothing where it is of no use.
+struct Held {
+  Verdict verdict;
+  store::BlobHeader header = {};
+};
+
+std::optional<Held> load(const store::DiskStore& disk, const engine::Target& target, UnixSeconds now) {
+  const auto bytes = disk.load(target.certificate.id);
+  if (!bytes || bytes->empty()) {
+    return std::nullopt;
+  }
+  Held held;
+  held.verdict = crypto::verify(*bytes, target.certificate, *target.issuer, now, {});
+  if (held.verdict.reason != Reason::kOk && held.verdict.reason != Reason::kRevoked) {
+    return std::nullopt;
+  }
+  held.header.this_update = held.verdict.this_update;
+  held.header.expires = held.verdict.expires;
+  held.header.cert_status = static_cast<std::uint8_t>(held.verdict.cert_status);
+  return held;
+}
+
+class Fetching {
+ public:
+  Fetching(const Options& options, const engine::Target& target) : target_(target), loop_(clock_), hosts_(1) {
+    settings_.resolver.servers = options.resolvers;
+    settings_.resolver.ipv4 = !options.ipv6_only;
+    settings_.resolver.ipv6 = !options.ipv4_only;
+    settings_.timeout = options.timeout * 1000;
+  }
+
+  const engine::Settings& settings() const { return settings_; }
+  UnixSeconds now() const { return clock_.now(); }
+
+  Result<Outcome> run(bool verbose) {
+    Progress progress(verbose, clock_.monotonic());
+    auto resolver = net::Resolver::create(loop_, clock_, settings_.resolver);
+    if (!resolver) {
+      return fail(resolver.error().reason, resolver.error().detail);
+    }
+    Outcome outcome;
+    std::optional<engine::Exchange::End> end;
+    const auto judge = [&](const net::FetchResponse& response, std::size_t responder, Error* why) {
+      return this->judge(response, responder, progress, why, &outcome);
+    };
+    engine::Exchange exchange({loop_, clock_, random_, **resolver, hosts_, settings_,
+                               [&](const std::string& step) { progress.step(step, clock_.monotonic()); }},
+                              target_, 0, judge, [&end](engine::Exchange::End ended) { end = std::move(ended); });
+    // The exchange has a deadline of its own.
+    loop_.run_until([&end] { return end.has_value(); }, kNever);
+    if (end->failure.has_value()) {
+      const auto& failure = *end->failure;
+      outcome.responder = target_.responders[failure.responder]->to_string();
+      if (outcome.verdict.reason != failure.error.reason) {
+        outcome.verdict = {};
+        outcome.verdict.reason = failure.error.reason;
+        outcome.verdict.detail = failure.error.detail;
+      }
+    }
+    return outcome;
+  }
+
+ private:
+  engine::Answer judge(const net::FetchResponse& response, std::size_t responder, Progress& progress, Error* why,
+                       Outcome* outcome) {
+    outcome->verdict =
+        crypto::verify(response.http.body, target_.certificate, *target_.issuer, clock_.now(), settings_.policy);
+    outcome->responder = target_.responders[responder]->to_string();
+    const Verdict& verdict = outcome->verdict;
+    progress.step(fmt::format("{} bytes from {} in {} ms by {}: {}{}{}", response.http.body.size(),
+                              response.peer.to_string(), response.took, response.get ? "GET" : "POST",
+                              token(verdict.reason), verdict.detail.empty() ? "" : ", ", verdict.detail),
+                  clock_.monotonic());
+    if (verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked) {
+      outcome->response = response.http.body;
+      return engine::Answer::kAccepted;
+    }
+    *why = {verdict.reason, verdict.detail};
+    return engine::answer_for(verdict.reason);
+  }
+
+  const engine::Target& target_;
+  SystemClock clock_;
+  PollLoop loop_;
+  NoJitter random_;
+  engine::Hosts hosts_;
+  engine::Settings settings_;
+};
+
+// Into the folder by the rules of the gate: what is held goes on where the new one is no better.
+Result<void> keep(store::DiskStore& disk, const engine::Target& target, UnixSeconds now, Outcome* outcome) {
+  const auto held = load(disk, target, now);
+  outcome->file = disk.path() + "/" + store::DiskStore::file_name(target.certificate.id);
+  const auto action = engine::decide(held ? std::optional(held->header) : std::nullopt, outcome->verdict, now);
+  if (action != engine::Action::kPublish) {
+    outcome->verdict = held->verdict;
+    disk.touch(target.certificate.id);
+    return {};
+  }
+  outcome->written = true;
+  return disk.save(target.certificate.id, outcome->response);
+}
+
+// What an operator can do about it.
+std::string_view remedy(Reason reason) {
+  switch (reason) {
+    case Reason::kDnsNotFound:
+    case Reason::kDnsNoAddress:
+    case Reason::kDnsTimeout:
+    case Reason::kDnsFailed:
+      return "look at the resolver, or name one with --resolver";
+    case Reason::kConnectRefused:
+    case Reason::kConnectUnreachable:
+    case Reason::kConnectionReset:
+    case Reason::kTimeout:
+    case Reason::kNetworkError:
+      return "look whether a firewall lets us reach the responder, or name another with --responder";
+    case Reason::kUrlScheme:
+    case Reason::kUrlMalformed:
+      return "name an http:// responder with --responder";
+    case Reason::kUnauthorized:
+    case Reason::kUnknown:
+      return "new certificates may take some minutes to be known; else ask the CA";
+    case Reason::kThisUpdateInFuture:
+    case Reason::kProducedAtInFuture:
+    case Reason::kExpired:
+      return "look at this machine's clock, then ask the CA";
+    case Reason::kRevoked:
+    case Reason::kCertificateExpired:
+      return "replace the certificate";
+    case Reason::kOtherIssuer:
+      return "give the right issuer with --issuer";
+    default:
+      return "try again later with -v, then ask the CA";
+  }
+}
+
+void print(const Outcome& outcome, const engine::Target& target, const Options& options) {
+  if (options.json) {
+    Json json = verdict_json(outcome.verdict);
+    json["certificate_id"] = to_hex(target.certificate.id);
+    json["responder"] = json_text(outcome.responder);
+    json["file"] = json_text(outcome.file);
+    json["written"] = outcome.written;
+    print_json(json);
+  } else {
+    fmt::print(
+        "{}{}{}", verdict_text(outcome.verdict), line("responder", outcome.responder),
+        outcome.file.empty() ? "" : line("file", outcome.file + (outcome.written ? "" : " (goes on, as it is)")));
+  }
+  if (outcome.verdict.reason != Reason::kOk) {
+    complain(fmt::format("{}: {}{}; {}", quoted(target.certificate.label()), meaning(outcome.verdict.reason),
+                         outcome.verdict.detail.empty() ? "" : ", " + outcome.verdict.detail,
+                         remedy(outcome.verdict.reason)));
+  }
+}
+
+int run_fetch(const Options& options) {
+  std::vector<crypto::X509Ptr> owned;
+  const auto catalog = read_catalog(options, &owned);
+  if (!catalog) {
+    return complain(catalog.error().detail);
+  }
+  const engine::Target& target = catalog->target(0);
+  Fetching fetching(options, target);
+  std::optional<store::DiskStore> disk;
+  if (!options.cache.empty()) {
+    auto opened = open_cache(options.cache, fetching.settings().max_response);
+    if (!opened) {
+      return complain(opened.error().detail);
+    }
+    disk.emplace(std::move(*opened));
+  }
+  auto outcome = fetching.run(options.verbose);
+  if (!outcome) {
+    return complain(outcome.error().detail);
+  }
+  if (!outcome->response.empty()) {
+    Result<void> stored;
+    if (disk.has_value()) {
+      stored = keep(*disk, target, fetching.now(), &*outcome);
+    } else if (!options.out.empty()) {
+      stored = write_file(options.out, outcome->response);
+      outcome->file = options.out;
+      outcome->written = true;
+    }
+    if (!stored) {
+      return complain(stored.error().detail);
+    }
+  }
+  print(*outcome, target, options);
+  return outcome->verdict.reason == Reason::kOk ? kFit : kUnfit;
+}
+
+}  // namespace
+
+Command register_fetch(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("fetch", "Fetches one verified OCSP response, to a file or a cache folder");
+  command
+      ->add_option("--cert", options->certificate,
+                   "PEM file with the certificate and its chain, as ssl_certificate has it")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--issuer", options->issuer, "PEM file with its issuer; default: in the chain of --cert")
+      ->type_name("FILE");
+  command
+      ->add_option("--responder", options->responders,
+                   "URL of whom to ask, may be given again; default: those that the certificate names")
+      ->expected(1)
+      ->type_name("URL")
+      ->take_all();
+  command
+      ->add_option("--resolver", options->resolvers,
+                   "DNS server, address[:port], may be given again; default: the system's")
+      ->expected(1)
+      ->type_name("ADDRESS")
+      ->take_all();
+  CLI::Option* ipv4 = command->add_flag("-4", options->ipv4_only, "Use IPv4 only");
+  command->add_flag("-6", options->ipv6_only, "Use IPv6 only")->excludes(ipv4);
+  CLI::Option* out =
+      command->add_option("--out", options->out, "Write the response, DER, to this file")->type_name("FILE");
+  command
+      ->add_option("--cache", options->cache,
+                   "Keep the response in this cache folder, from which the module starts; root becomes its owner")
+      ->excludes(out)
+      ->type_name("DIR");
+  add_span(*command, "--timeout", &options->timeout, fmt::format("{}s", OP_DEFAULT_TIMEOUT_MS / 1000),
+           "How long all of it may take");
+  command->add_flag("-v,--verbose", options->verbose, "Tell each step on standard error");
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->footer("Exit status: 0 a good response, 1 none or one that is not good, 2 wrong use or unreadable input.");
+  return {[options] { return run_fetch(*options); }};
+}
+
+}  // namespace ocsp_plus::cli

@@ -1,0 +1,222 @@
+// ocsp-plus show: what a response, or a cache folder full of them, says. Nothing is verified: there is no certificate
+// to verify it for.
+#include <dirent.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/poll_loop.h"
+#include "cli/command.h"
+#include "cli/verdict.h"
+#include "crypto/response_content.h"
+#include "ocsp_plus/defaults.h"
+#include "store/disk_store.h"
+
+namespace ocsp_plus::cli {
+namespace {
+
+using crypto::ResponseContent;
+using Single = ResponseContent::Single;
+
+constexpr std::size_t kIdDigits = 2 * sizeof(CertificateId);
+
+struct Options {
+  std::string path;
+  bool json = false;
+};
+
+// One response, or why it is none.
+struct Shown {
+  std::string file;
+  std::string certificate_id;  // by the file's name; empty: the name tells none
+  std::size_t size = 0;
+  Result<ResponseContent> content;
+};
+
+std::optional<CertificateId> id_from(std::string_view name) {
+  CertificateId id = {};
+  if (name.size() < kIdDigits) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < id.size(); ++i) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    const auto high = kDigits.find(name[2 * i]);
+    const auto low = kDigits.find(name[2 * i + 1]);
+    if (high == std::string_view::npos || low == std::string_view::npos) {
+      return std::nullopt;
+    }
+    id[i] = static_cast<std::uint8_t>(high << 4 | low);
+  }
+  return store::DiskStore::file_name(id) == name ? std::optional(id) : std::nullopt;
+}
+
+Result<std::vector<std::string>> names_in(const std::string& path) {
+  struct Closer {
+    void operator()(DIR* folder) const { closedir(folder); }
+  };
+  const std::unique_ptr<DIR, Closer> folder(opendir(path.c_str()));
+  if (folder == nullptr) {
+    return fail(Reason::kUnreadable, path + " cannot be read; run as its owner or as root");
+  }
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(folder.get())) {
+    names.emplace_back(entry->d_name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<std::vector<Shown>> read_folder(const std::string& path) {
+  if (auto owner = become_owner(path); !owner) {
+    return tl::unexpected<Error>(owner.error());
+  }
+  const auto disk = store::DiskStore::open(path, OP_MAX_MAX_RESPONSE_BYTES);
+  if (!disk) {
+    return tl::unexpected<Error>(disk.error());
+  }
+  const auto names = names_in(disk->path());
+  if (!names) {
+    return tl::unexpected<Error>(names.error());
+  }
+  std::vector<Shown> all;
+  for (const std::string& name : *names) {
+    const auto id = id_from(name);
+    if (!id) {
+      continue;
+    }
+    const auto bytes = disk->load(*id);
+    Shown shown = {disk->path() + "/" + name, to_hex(*id), bytes ? bytes->size() : 0, ResponseContent()};
+    shown.content = bytes ? crypto::read_response_content(*bytes) : tl::unexpected<Error>(bytes.error());
+    all.push_back(std::move(shown));
+  }
+  return all;
+}
+
+Result<std::vector<Shown>> read_one(const std::string& path) {
+  const auto bytes = read_response(path);
+  if (!bytes) {
+    return tl::unexpected<Error>(bytes.error());
+  }
+  std::vector<Shown> one;
+  one.push_back({path, "", bytes->size(), crypto::read_response_content(*bytes)});
+  return one;
+}
+
+// By its own times alone, as verify() reads them: "valid", "ended", "early".
+std::string_view state_of(const Single& single, UnixSeconds now) {
+  const crypto::VerifyPolicy policy;
+  const UnixSeconds end = single.next_update != 0
+                              ? single.next_update
+                              : saturating_add(single.this_update, policy.max_age_without_next_update);
+  return single.this_update > saturating_add(now, policy.clock_skew) ? "early" : now >= end ? "ended" : "valid";
+}
+
+Json json_of(const Single& single, UnixSeconds now) {
+  Json json;
+  json["cert_status"] = std::string(token(single.status));
+  json["state"] = std::string(state_of(single, now));
+  json["serial"] = to_hex(single.serial);
+  json["hash"] = single.hash;
+  json["issuer_name_hash"] = to_hex(single.issuer_name_hash);
+  json["issuer_key_hash"] = to_hex(single.issuer_key_hash);
+  json["this_update"] = json_time(single.this_update);
+  json["next_update"] = json_time(single.next_update);
+  json["revoked_at"] = json_time(single.revoked_at);
+  json["revocation_reason"] = json_text(single.revocation_reason);
+  return json;
+}
+
+Json json_of(const Shown& shown, UnixSeconds now) {
+  Json json;
+  json["file"] = shown.file;
+  json["certificate_id"] = json_text(shown.certificate_id);
+  json["bytes"] = shown.size;
+  json["reason"] = std::string(token(shown.content ? Reason::kOk : shown.content.error().reason));
+  json["detail"] = shown.content ? Json() : json_text(shown.content.error().detail);
+  const ResponseContent content = shown.content.value_or(ResponseContent());
+  json["produced_at"] = json_time(content.produced_at);
+  json["responder"] = json_text(content.responder);
+  json["signature"] = json_text(content.signature);
+  json["certificates"] = content.certificates;
+  json["responses"] = Json::array();
+  for (const Single& single : content.singles) {
+    json["responses"].push_back(json_of(single, now));
+  }
+  return json;
+}
+
+std::string text_of(const Single& single, UnixSeconds now) {
+  return line("cert status", fmt::format("{}, by its times {}", token(single.status), state_of(single, now))) +
+         line("serial", to_hex(single.serial)) +
+         line("issuer", fmt::format("name {} key {} ({})", to_hex(single.issuer_name_hash),
+                                    to_hex(single.issuer_key_hash), single.hash)) +
+         line("this update", text_time(single.this_update)) + line("next update", text_time(single.next_update)) +
+         line("revoked at", text_time(single.revoked_at)) + line("because", single.revocation_reason);
+}
+
+std::string text_of(const Shown& shown, UnixSeconds now) {
+  std::string text = line("file", shown.file);
+  if (!shown.content) {
+    const Error& error = shown.content.error();
+    return text + line("reason", fmt::format("{} ({})", token(error.reason), meaning(error.reason))) +
+           line("detail", error.detail);
+  }
+  text += line("produced at", text_time(shown.content->produced_at)) + line("responder", shown.content->responder) +
+          line("signature", shown.content->signature);
+  for (const std::string& certificate : shown.content->certificates) {
+    text += line("carries", certificate);
+  }
+  for (const Single& single : shown.content->singles) {
+    text += text_of(single, now);
+  }
+  return text;
+}
+
+int run_show(const Options& options) {
+  struct stat found = {};
+  const bool is_folder = stat(options.path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
+  const auto all = is_folder ? read_folder(options.path) : read_one(options.path);
+  if (!all) {
+    return complain(all.error().detail);
+  }
+  const UnixSeconds now = SystemClock().now();
+  if (options.json && !is_folder) {
+    print_json(json_of(all->front(), now));
+  } else if (options.json) {
+    Json json = Json::array();
+    for (const Shown& shown : *all) {
+      json.push_back(json_of(shown, now));
+    }
+    print_json(json);
+  } else {
+    for (const Shown& shown : *all) {
+      fmt::print("{}{}", &shown == &all->front() ? "" : "\n", text_of(shown, now));
+    }
+  }
+  const bool fine =
+      std::all_of(all->begin(), all->end(), [](const Shown& shown) { return shown.content.has_value(); });
+  if (!fine) {
+    complain(fmt::format("{} holds what is no response; remove it, or name another file", options.path));
+  }
+  return fine ? kFit : kUnfit;
+}
+
+}  // namespace
+
+Command register_show(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("show", "Shows what OCSP responses hold; verifies nothing");
+  command->add_option("path", options->path, "A response, DER or PEM, or a cache folder")->required()->type_name("");
+  command->add_flag("--json", options->json, "Print one JSON object, or an array of them for a folder");
+  command->footer("Exit status: 0 shown, 1 something there is no response, 2 wrong use or unreadable input.");
+  return {[options] { return run_show(*options); }};
+}
+
+}  // namespace ocsp_plus::cli

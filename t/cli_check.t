@@ -1,0 +1,389 @@
+#!/usr/bin/perl
+
+# Tests for "ocsp-plus check": what it makes of servers that staple well, not
+# at all, or the wrong thing.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP ();
+use POSIX ();
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+my $d = $t->testdir();
+my $tool = $t->build_dir() . '/ocsp-plus';
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $other = Test::Nginx::CA->new($t, 'other');
+my $r = Test::Nginx::Responder->start($t, ca => [ $root, $int ],
+	ports => [ 8081, 8082 ]);
+my @aia = (aia => $r->url());
+
+# nginx's built-in stapling sends whatever its file holds.  For each case: the
+# leaf's options, the settings of the responder that make the response (none:
+# no staple), lines of the server, arguments, exit code, the gravest finding
+
+my @cases = (
+	{ name => 'good', response => {}, code => 0, finding => 'ok' },
+	{ name => 'delegated', response => { signer => 'delegated' },
+		code => 0, finding => 'ok' },
+	{ name => 'warned', response => { next_update => 12 * 3600 },
+		code => 1, finding => 'ends_soon' },
+	{ name => 'grave', response => { next_update => 3600 }, code => 2,
+		finding => 'ends_soon' },
+	{ name => 'bounds', response => { next_update => 12 * 3600 },
+		arguments => [ '--warn', '600', '--critical', '5m' ],
+		code => 0, finding => 'ok' },
+	{ name => 'week', response => { next_update => 86400 * 7 },
+		arguments => [ '--warn', '30d', '--critical', '8d' ],
+		code => 2, finding => 'ends_soon' },
+	{ name => 'none', code => 2, finding => 'no_staple' },
+	{ name => 'must', leaf => [ must_staple => 1 ], code => 2,
+		finding => 'must_staple_missing' },
+	{ name => 'mute', leaf => [ aia => [] ], code => 1,
+		finding => 'no_responder' },
+	{ name => 'expired', response => { fault => 'expired' }, code => 2,
+		finding => 'expired' },
+	{ name => 'early', response => { fault => 'future' }, code => 2,
+		finding => qr/_in_future$/ },
+	{ name => 'serial', response => { fault => 'other_serial' },
+		code => 2, finding => 'other_serial' },
+	{ name => 'issuer', response => { fault => 'other_issuer' },
+		code => 2, finding => 'other_issuer' },
+	{ name => 'forged', response => { fault => 'broken_signature' },
+		code => 2, finding => 'bad_signature' },
+	{ name => 'foreign', response => { fault => 'foreign_signer' },
+		code => 2, finding => qr/^signer_|^bad_signature$/ },
+	{ name => 'revoked', response => { status => 'revoked',
+		revoked_at => time() - 60 }, code => 2, finding => 'revoked' },
+	{ name => 'unknown', response => { status => 'unknown' }, code => 2,
+		finding => 'unknown' },
+
+	# chains
+
+	{ name => 'alone', leaf => [ chain => 0 ], response => {}, code => 3,
+		finding => 'no_issuer' },
+	{ name => 'known', leaf => [ chain => 0 ], response => {}, code => 1,
+		arguments => [ '--cafile', $int->cert() ],
+		finding => 'chain_without_issuer' },
+	{ name => 'root', ca => $root, leaf => [ chain => 0 ], response => {},
+		arguments => [ '--cafile', $root->cert() ], code => 0,
+		finding => 'ok' },
+	{ name => 'trusted', response => {}, code => 0, finding => 'ok',
+		arguments => [ '--cafile', $root->cert() ] },
+	{ name => 'distrusted', response => {}, code => 2,
+		finding => 'chain_not_trusted',
+		arguments => [ '--cafile', $other->cert() ] },
+
+	# versions of TLS
+
+	{ name => 'tls12', response => {}, conf => 'ssl_protocols TLSv1.2;',
+		code => 0, finding => 'ok' },
+	{ name => 'tls13', response => {}, conf => 'ssl_protocols TLSv1.3;',
+		code => 0, finding => 'ok' },
+
+	# a server that asks for a certificate
+
+	{ name => 'mutual', response => {}, conf => "ssl_verify_client on;\n"
+		. "        ssl_client_certificate root.crt;", code => 0,
+		finding => 'ok' },
+
+	# the module
+
+	{ name => 'module', module => 1, code => 0, finding => 'ok' },
+	{ name => 'required', module => 1, leaf => [ aia => $r->url(2) ],
+		conf => 'ocsp_plus_require on;', code => 2,
+		finding => 'handshake_refused' },
+);
+
+$r->add_signer($int->responder_cert('delegated'));
+$r->fault('refuse', on => 2);
+
+my $port = 8443;
+my $servers = '';
+for my $case (@cases) {
+	my $name = $case->{name};
+	my $leaf = $case->{cert} = ($case->{ca} || $int)->leaf("$name.example",
+		@aia, @{$case->{leaf} || []});
+	$case->{port} = $port++;
+	my @conf = $case->{conf} || ();
+	push @conf, 'ocsp_plus on;' if $case->{module};
+	if (my $settings = $case->{response}) {
+		$r->set(%$settings, leaf => $leaf) if %$settings;
+		$t->write_file("$name.der", $r->response($leaf));
+		push @conf, 'ssl_stapling on;', "ssl_stapling_file $name.der;";
+	}
+	my $conf = join "\n        ", @conf;
+	$servers .= <<EOC;
+
+    server {
+        listen               127.0.0.1:$case->{port} ssl;
+        ssl_certificate      $name.example.pem;
+        ssl_certificate_key  $name.example.key;
+        $conf
+    }
+EOC
+}
+my ($named) = grep { $_->{name} eq 'revoked' } @cases;
+
+$t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus_startup_wait  1s;
+    ssl_protocols           TLSv1.2 TLSv1.3;
+$servers
+    server {
+        listen               127.0.0.1:$port ssl;
+        ssl_certificate      good.example.pem;
+        ssl_certificate_key  good.example.key;
+        ssl_stapling         on;
+        ssl_stapling_file    good.der;
+    }
+
+    server {
+        listen               127.0.0.1:$port ssl;
+        server_name          revoked.example;
+        ssl_certificate      revoked.example.pem;
+        ssl_certificate_key  revoked.example.key;
+        ssl_stapling         on;
+        ssl_stapling_file    revoked.der;
+    }
+}
+
+EOC
+
+$t->run();
+
+###############################################################################
+
+my @words = qw/ OK WARNING CRITICAL UNKNOWN /;
+
+for my $case (@cases) {
+	my ($name, $code, $finding) = @$case{qw/ name code finding /};
+	my @arguments = @{$case->{arguments} || []};
+	my ($run, $json) = check($case->{port}, @arguments);
+
+	is($run->{status}, $code, "$name: exit code") or diag($run->{output});
+	is($json->{status}, $words[$code], "$name: status");
+	my $gravest = $json->{findings}[0];
+	ref $finding ? like($gravest->{finding}, $finding, "$name: finding")
+		: is($gravest->{finding}, $finding, "$name: finding");
+	is($gravest->{status}, $words[$code], "$name: is what decides");
+	like($gravest->{detail}, qr/\w/, "$name: is told in words");
+
+	for my $handshake (@{$json->{handshakes}}) {
+		my $version = "$name: TLS $handshake->{tls}";
+		my $certificate = $handshake->{certificate};
+		if ($name eq 'tls' . ($handshake->{tls} eq '1.2' ? 13 : 12)) {
+			is("@{$handshake->{findings}}", 'tls_not_supported',
+				"$version: not spoken");
+			next;
+		}
+		if ($finding eq 'handshake_refused') {
+			is($certificate, undef, "$version: nothing seen");
+			next;
+		}
+		is($certificate->{id}, $case->{cert}->id(),
+			"$version: whose it is");
+		ok(!!$handshake->{stapled} == !!($case->{response}
+			|| $case->{module}), "$version: stapled or not");
+		is($handshake->{staple}{reason}, $finding, "$version: judged")
+			if $handshake->{staple} && !ref $finding
+			&& $finding !~ /soon|chain/;
+	}
+
+	# the same in words
+
+	$run = $t->command([ $tool, 'check', address($case->{port}),
+		@arguments ]);
+	is($run->{status}, $code, "$name: exit code of the text");
+	like($run->{output}, qr/\AOCSP $words[$code] - 127\.0\.0\.1:\d+: \S/,
+		"$name: text");
+	is(scalar($run->{output} =~ /\A.* \| expires_in=\d+s;\d+:;\d+:\n/),
+		$json->{expires_in} ? 1 : '', "$name: performance data");
+}
+
+# ends in time
+
+my ($case) = grep { $_->{name} eq 'good' } @cases;
+my ($run, $json) = check($case->{port});
+my $staple = $json->{handshakes}[0]{staple};
+is($json->{expires}, $staple->{expires}, 'when it ends');
+cmp_ok(abs($json->{expires_in} - 7 * 86400), '<', 300, 'in how long');
+is(join(' ', sort keys %$staple), 'cert_status detail expires next_update'
+	. ' reason this_update verdict', 'a verdict like that of verify');
+is(join(' ', sort keys %$json), 'expires expires_in findings handshakes host'
+	. ' port status', 'the keys');
+
+# names
+
+($run, $json) = check($port);
+is($json->{findings}[0]{finding}, 'ok', 'an address sends no name');
+($run, $json) = check($port, '--servername', 'revoked.example');
+is($json->{findings}[0]{finding}, 'revoked', '--servername');
+is($json->{handshakes}[1]{certificate}{id}, $named->{cert}->id(),
+	'--servername: whose it is');
+SKIP: {
+	skip 'no localhost', 1 unless gethostbyname 'localhost';
+	$run = $t->command([ $tool, 'check', 'localhost:' . port($port) ]);
+	is($run->{status}, 0, 'a name') or diag($run->{output});
+}
+
+# steps
+
+$run = $t->command([ $tool, 'check', address($case->{port}), '-v' ]);
+like($run->{output}, qr/^ *\d+ ms  TLS $_: connecting to 127\.0\.0\.1:\d+$/m,
+	"-v: TLS $_") for '1.2', '1.3';
+like($run->{output}, qr/TLS 1\.3: 2 certificates, a staple of \d+ bytes/,
+	'-v: what came');
+
+###############################################################################
+
+# a server whose versions differ: by the first message, to one server or the
+# other
+
+my %to = map { $_->{name} => port($_->{port}) } @cases;
+for my $pair ([ 'good', 'none', 'no_staple' ], [ 'none', 'good', 'no_staple' ],
+	[ 'good', 'revoked', 'revoked' ], [ 'good', 'mute', 'no_responder' ])
+{
+	my ($older, $newer, $finding) = @$pair;
+	my $splitter = splitter($to{$older}, $to{$newer});
+	($run, $json) = check(8980);
+	my %found = map { $_->{finding} => $_ } @{$json->{findings}};
+	ok($found{$finding}, "$older and $newer: $finding");
+	is($found{tls_versions_differ}{status}, 'WARNING',
+		"$older and $newer: differ");
+	like($found{tls_versions_differ}{detail} // '',
+		qr/TLS 1\.2 and TLS 1\.3 differ: .+ and .+/,
+		"$older and $newer: how");
+	$t->stop_daemons($splitter);
+}
+
+###############################################################################
+
+# no server, or none that speaks TLS
+
+$r->fault('hang_after_connect', on => 1);
+for my $case (
+	[ 'nobody', 8999, 3, 'connect_refused' ],
+	[ 'no answer', 8081, 3, 'timeout', '--timeout', '1s' ],
+	[ 'another protocol', 'http', 3, 'handshake_failed' ],
+	[ 'a connection that ends', 'end', 3, 'handshake_failed' ])
+{
+	my ($what, $where, $code, $finding, @arguments) = @$case;
+	my $daemon = $where =~ /\D/ ? speaker($where) : undef;
+	($run, $json) = check($daemon ? 8981 : $where, @arguments);
+	is("$run->{status} $json->{findings}[0]{finding}", "$code $finding",
+		$what) or diag($run->{output});
+	is($json->{expires}, undef, "$what: nothing ends");
+	$t->stop_daemons($daemon) if $daemon;
+}
+$r->fault('none', on => 1);
+$run = $t->command([ $tool, 'check', 'no.such.host.invalid', '--json',
+	'--timeout', '5s' ]);
+is($run->{status}, 3, 'no such name');
+like($run->{output}, qr/"finding": "dns_\w+"/, 'no such name: why');
+
+# wrong use is nothing to tell either
+
+for my $misuse ([ 'no host', qr/host is required/ ],
+	[ 'a URL', qr!https://x/ is no host; give it like!, 'https://x/' ],
+	[ 'a port that is none', qr/is no host/, 'localhost:port' ],
+	[ 'a time that is none', qr/is no time/, 'x', '--warn', 'soon' ],
+	[ 'no CA file', qr!\Q$d\E/nofile.*No such file!, 'x', '--cafile',
+		"$d/nofile" ],
+	[ 'an unknown option', qr/--nonsense/, 'x', '--nonsense' ])
+{
+	my ($what, $says, @arguments) = @$misuse;
+	$run = $t->command([ $tool, 'check', @arguments ]);
+	is($run->{status}, 3, "$what: exit code");
+	like($run->{output}, qr/\Aocsp-plus: [^\n]*$says[^\n]*\n\z/,
+		"$what: why");
+}
+
+$t->done_testing();
+
+###############################################################################
+
+sub address {
+	my ($number) = @_;
+	return '127.0.0.1:' . port($number);
+}
+
+sub check {
+	my ($number, @arguments) = @_;
+	my $run = $t->command([ $tool, 'check', address($number), '--json',
+		@arguments ], timeout => 30);
+	return ($run, eval { JSON::PP::decode_json($run->{output}) } || {});
+}
+
+# On port 8980: TLS 1.3 is what names it in supported_versions.
+sub splitter {
+	my ($older, $newer) = @_;
+	return listener(8980, sub {
+		my ($client) = @_;
+		sysread $client, my $hello, 65536;
+		my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+			PeerPort => $hello =~ /\x00\x2b\x00\x03\x02\x03\x04/
+				? $newer : $older) or return;
+		syswrite $server, $hello;
+		my $select = IO::Select->new($client, $server);
+		while (my @ready = $select->can_read()) {
+			for my $from (@ready) {
+				sysread $from, my $bytes, 65536 or return;
+				syswrite $from == $client ? $server : $client,
+					$bytes;
+			}
+		}
+	});
+}
+
+# On port 8981: what is no TLS.
+sub speaker {
+	my ($what) = @_;
+	return listener(8981, sub {
+		my ($client) = @_;
+		sysread $client, my $hello, 65536;
+		syswrite $client, "HTTP/1.1 400 Bad Request\r\n\r\n"
+			if $what eq 'http';
+	});
+}
+
+sub listener {
+	my ($number, $serve) = @_;
+	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+		LocalPort => port($number), Listen => 5, ReuseAddr => 1)
+		or die "listen: $!";
+	return $t->run_daemon(sub {
+		local $SIG{CHLD} = 'IGNORE';
+		while (my $client = $socket->accept()) {
+			next if fork();
+			$serve->($client);
+			POSIX::_exit(0);
+		}
+	});
+}
+
+###############################################################################

@@ -1,0 +1,185 @@
+#!/usr/bin/perl
+
+# Tests for "ocsp-plus show": what a response says, and a cache folder.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP ();
+use MIME::Base64 qw/ encode_base64 /;
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new();
+my $d = $t->testdir();
+my $tool = $t->build_dir() . '/ocsp-plus';
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int,
+	signers => [ $int->responder_cert('delegated') ]);
+my $leaf = $int->leaf('example.com', aia => $r->url());
+
+# settings of the responder, what each of the single responses shows
+
+for my $case (
+	[ 'good', {}, { cert_status => 'good', state => 'valid',
+		serial => $leaf->serial(), hash => 'sha1' } ],
+	[ 'revoked', { status => 'revoked', revoked_at => 1700000000,
+		reason => 'key_compromise' }, { cert_status => 'revoked',
+		revoked_at => '2023-11-14T22:13:20Z',
+		revocation_reason => 'keyCompromise' } ],
+	[ 'unknown', { status => 'unknown' }, { cert_status => 'unknown' } ],
+	[ 'ended', { fault => 'expired' }, { state => 'ended' } ],
+	[ 'early', { fault => 'future' }, { state => 'early' } ],
+	[ 'endless', { next_update => 'none' }, { state => 'valid',
+		next_update => undef } ],
+	[ 'old and endless', { this_update => -90000, next_update => 'none' },
+		{ state => 'ended' } ],
+	[ 'two', { hash => 'both' }, { hash => 'sha1' }, { hash => 'sha256' } ],
+	[ 'contradiction', { fault => 'two_responses_disagree' },
+		{ cert_status => 'good' }, { cert_status => 'revoked' } ],
+	[ 'forged', { fault => 'broken_signature' },
+		{ cert_status => 'good' } ],
+	[ 'nothing', { fault => 'no_responses' } ])
+{
+	my ($what, $settings, @wanted) = @$case;
+	my $file = response($settings);
+	my ($run, $json) = show($file);
+	is($run->{status}, 0, "$what: exit code");
+	is(scalar @{$json->{responses}}, @wanted, "$what: how many");
+	for my $wanted (@wanted) {
+		my ($seen) = grep { fits($_, $wanted) } @{$json->{responses}};
+		ok($seen, "$what: " . join ' ', map { "$_=" . ($wanted->{$_}
+			// 'null') } sort keys %$wanted)
+			or diag($run->{output});
+	}
+	is($json->{file}, $file, "$what: its file");
+	is($json->{bytes}, -s $file, "$what: its size");
+	is($json->{reason}, 'ok', "$what: it is one");
+	my $text = text($file);
+	like($text, qr/^file: +\Q$file\E$/m, "$what: in words");
+	is(scalar(() = $text =~ /^cert status: /mg), @wanted,
+		"$what: each in words");
+}
+
+my (undef, $json) = show(response({ signer => 'delegated', rid => 'name' }));
+like($json->{responder}, qr/CN=delegated/, 'who answers, by name');
+like("@{$json->{certificates}}", qr/CN=delegated/, 'and what comes along');
+is($json->{signature}, 'ecdsa-with-SHA256', 'the signature');
+like($json->{produced_at}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/,
+	'when it was made');
+(undef, $json) = show(response({ rid => 'key' }));
+like($json->{responder}, qr/^[0-9a-f]{40}$/, 'who answers, by key');
+(undef, $json) = show(response({}, sub {
+	"-----BEGIN OCSP RESPONSE-----\n" . encode_base64($_[0])
+	. "-----END OCSP RESPONSE-----\n" }));
+is($json->{responses}[0]{serial}, $leaf->serial(), 'PEM');
+
+# what is no answer
+
+for my $case ([ 'try later', "\x30\x03\x0a\x01\x03", 'try_later' ],
+	[ 'unauthorized', "\x30\x03\x0a\x01\x06", 'unauthorized' ],
+	[ 'garbage', 'garbage', 'malformed_response' ],
+	[ 'more behind it', "\x30\x03\x0a\x01\x03\0", 'trailing_data' ])
+{
+	my ($what, $content, $reason) = @$case;
+	my $file = $t->write_file('answer', $content);
+	my ($run, $shown) = show($file);
+	is("$run->{status} $shown->{reason}", "1 $reason", $what);
+	is(scalar @{$shown->{responses}}, 0, "$what: nothing in it");
+	like(text($file), qr/^reason: +$reason \(.+\)$/m, "$what: in words");
+}
+
+###############################################################################
+
+# a folder
+
+my $cache = "$d/kept";
+mkdir $cache, 0700;
+my ($uid, $gid) = $> == 0 ? (getpwnam 'nobody')[2, 3] : ($>, $) + 0);
+chown $uid, $gid, $cache;
+my ($run, $all) = show($cache);
+is("$run->{status} " . @$all, '0 0', 'an empty folder');
+
+my @leaves = $int->leaves(3, 'host%d.example', aia => $r->url());
+for my $one (@leaves) {
+	is($t->command([ $tool, 'fetch', '--cert', $one->chain(), '--cache',
+		$cache ])->{status}, 0, 'fetch: ' . $one->name());
+}
+$t->write_file("$cache/$_", 'x') for 'notes', 'short.der', '.tmp';
+($run, $all) = show($cache);
+is("$run->{status} " . @$all, '0 3', 'three responses, and other files');
+is(join(' ', map { $_->{certificate_id} } @$all),
+	join(' ', sort map { $_->id() } @leaves), 'whose they are, in order');
+is(join(' ', sort map { $_->{responses}[0]{serial} } @$all),
+	join(' ', sort map { $_->serial() } @leaves), 'what they say');
+is(scalar(() = text($cache) =~ /^file: .*\/[0-9a-f]{64}\.der$/mg), 3,
+	'in words');
+
+my $torn = 'ab' x 32 . '.der';
+$t->write_file("$cache/$torn", 'torn');
+chown $uid, $gid, "$cache/$torn";
+symlink '/etc/passwd', "$cache/" . 'cd' x 32 . '.der';
+($run, $all) = show($cache);
+is("$run->{status} " . @$all, '1 5', 'a torn file, and a link');
+is(join(' ', sort map { $_->{reason} } @$all),
+	'malformed_response ok ok ok unreadable', 'which is said');
+unlike($run->{output}, qr/root:/, 'links are not followed');
+
+# wrong use
+
+for my $misuse ([ 'nothing', qr/path is required/ ],
+	[ 'no file', qr!\Q$d\E/none.*No such file!, "$d/none" ],
+	[ 'an empty file', qr!empty is empty!, $t->write_file('empty', '') ],
+	[ 'two', qr/not expected/, $cache, $cache ])
+{
+	my ($what, $says, @arguments) = @$misuse;
+	my $bad = $t->command([ $tool, 'show', @arguments ]);
+	is($bad->{status}, 2, "$what: exit code");
+	like($bad->{output}, qr/\Aocsp-plus: [^\n]*$says[^\n]*\n\z/,
+		"$what: why");
+}
+
+$t->done_testing();
+
+###############################################################################
+
+# A file with what the responder says, through a filter.
+sub response {
+	my ($settings, $filter) = @_;
+	$r->reset();
+	$r->set(%$settings) if %$settings;
+	my $der = $r->response($leaf);
+	return $t->write_file('response', $filter ? $filter->($der) : $der);
+}
+
+sub show {
+	my ($path) = @_;
+	my $run = $t->command([ 'sh', '-c', 'exec "$@" 2>/dev/null', 'sh', $tool,
+		'show', $path, '--json' ]);
+	return ($run, eval { JSON::PP::decode_json($run->{output}) } || {});
+}
+
+sub text {
+	my ($path) = @_;
+	return $t->command([ $tool, 'show', $path ])->{output};
+}
+
+sub fits {
+	my ($seen, $wanted) = @_;
+	return !grep { ($seen->{$_} // 'null') ne ($wanted->{$_} // 'null') }
+		keys %$wanted;
+}
+
+###############################################################################
