@@ -1,0 +1,43 @@
+# Completion of ocsp-plus for bash: source it, or install it as
+# /usr/share/bash-completion/completions/ocsp-plus. t/cli_completion.t compares it with --help.
+
+_ocsp_plus() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= i
+    local -A options=(
+        [check]="--servername --cafile --warn --critical --timeout --verbose --json --help -v -h"
+        [fetch]="--cert --issuer --responder --resolver --out --cache --timeout --verbose --json --help -4 -6 -v -h"
+        [show]="--json --help -h"
+        [verify]="--cert --issuer --trusted --response --at --json --help -h"
+    )
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        [[ -n ${options[${COMP_WORDS[i]}]-} ]] && command=${COMP_WORDS[i]} && break
+    done
+    if [[ -z $command ]]; then
+        COMPREPLY=($(compgen -W "${!options[*]} --help --version -h" -- "$word"))
+        return
+    fi
+    case $previous in
+        --cert | --issuer | --trusted | --response | --cafile | --out)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return
+            ;;
+        --cache)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -d -- "$word")
+            return
+            ;;
+        --responder | --resolver | --servername | --at | --timeout | --warn | --critical) return ;;
+    esac
+    if [[ $word == -* ]]; then
+        COMPREPLY=($(compgen -W "${options[$command]}" -- "$word"))
+    elif [[ $command == show ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    elif [[ $command == check ]]; then
+        COMPREPLY=($(compgen -A hostname -- "$word"))
+    fi
+}
+
+complete -F _ocsp_plus ocsp-plus
