@@ -84,6 +84,10 @@ ok(wait_for(sub {
 is(scalar(() = $r->requests()), 20, 'by one request each');
 is(join(' ', grep { $r->requests(leaf => $_) != 1 } @leaves), '',
 	'for each certificate');
+for my $i (1, 2) {
+	cmp_ok($r->stats()->{ports}{$i}{working_peak}, '<=', 8,
+		"host $i: no more than half of the slots");
+}
 
 my @chosen = $t->log_lines(qr/this is the designated worker now/);
 is(scalar @chosen, 1, 'one designated worker');

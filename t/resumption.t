@@ -151,10 +151,7 @@ for my $port (8443, 8444) {
 	}
 }
 is($wrong, '', 'a staple in exactly the full ones');
-# nginx may decline one: what matters is that both kinds were met
-is($full + $resumed, 40, 'forty handshakes');
-cmp_ok($full, '>=', 10, 'ten of them full');
-cmp_ok($resumed, '>=', 25, 'most of the others resumed');
+is("$full $resumed", '10 30', 'each that could be was resumed');
 
 is($r->stats()->{all}{total}, 1, 'and one request at the responder');
 

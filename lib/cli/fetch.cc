@@ -228,7 +228,8 @@ class Fetching {
 Result<void> keep(store::DiskStore& disk, const engine::Target& target, UnixSeconds now, Outcome* outcome) {
   const auto held = load(disk, target, now);
   outcome->file = disk.path() + "/" + store::DiskStore::file_name(target.certificate.id);
-  const auto action = engine::decide(held ? std::optional(held->header) : std::nullopt, outcome->verdict, now);
+  const auto action = engine::decide(held ? std::optional(held->header) : std::nullopt, outcome->verdict,
+                                     crypto::VerifyPolicy().clock_skew, {now});
   if (action != engine::Action::kPublish) {
     outcome->verdict = held->verdict;
     disk.touch(target.certificate.id);

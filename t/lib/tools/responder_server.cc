@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -145,14 +146,35 @@ void Server::close(Connection& c, bool reset) {
     setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
   }
   if (!c.control) {
-    if (c.answering) {
-      stats_.answering(-1);
-    }
+    set_working(c, false);
     stats_.closed(c.port);
   }
   const int fd = c.fd;
   ::close(fd);
   connections_.erase(fd);
+}
+
+void Server::set_working(Connection& c, bool working) {
+  if (c.working != working) {
+    c.working = working;
+    stats_.working(c.port, working);
+  }
+}
+
+// Whom a client has left before it came again counts no more: epoll may tell of the new connection first.
+void Server::close_the_gone() {
+  std::vector<pollfd> polled;
+  for (const auto& [fd, c] : connections_) {
+    if (!c->control) {
+      polled.push_back({fd, POLLRDHUP, 0});
+    }
+  }
+  poll(polled.data(), polled.size(), 0);
+  for (const pollfd& one : polled) {
+    if ((one.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
+      close(*connections_.at(one.fd), false);
+    }
+  }
 }
 
 void Server::accept_all(Listener& listener) {
@@ -163,6 +185,7 @@ void Server::accept_all(Listener& listener) {
     }
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    close_the_gone();
     auto made = std::make_unique<Connection>();
     Connection& c = *made;
     c.fd = fd;
@@ -177,6 +200,7 @@ void Server::accept_all(Listener& listener) {
       continue;
     }
     stats_.opened(c.port);
+    set_working(c, true);
     const Scope scope{c.port, ""};
     const std::string fault = settings_.peek_fault(scope).name;
     if (fault == "hang_after_connect") {
@@ -273,8 +297,7 @@ void Server::ocsp(Connection& c, const HttpRequest& http) {
   if (!found && fault.name == "none") {
     fault.name = "malformed_request";
   }
-  c.answering = true;
-  stats_.answering(1);
+  set_working(c, true);
   c.script = play(http, answerer_.answer(request, c.port, fault), fault, settings_, scope);
 }
 
@@ -386,10 +409,7 @@ bool Server::advance(Connection& c) {
       shutdown(c.fd, SHUT_WR);
       c.deaf = true;
       c.script.clear();
-      if (c.answering) {
-        c.answering = false;
-        stats_.answering(-1);
-      }
+      set_working(c, false);
       return true;
     }
     if (end != Step::End::kNone) {
@@ -397,9 +417,8 @@ bool Server::advance(Connection& c) {
       return false;
     }
   }
-  if (c.script.empty() && c.out.empty() && c.answering) {
-    c.answering = false;
-    stats_.answering(-1);
+  if (c.script.empty() && c.out.empty()) {
+    set_working(c, false);
   }
   return true;
 }

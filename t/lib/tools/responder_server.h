@@ -23,8 +23,8 @@ struct Connection {
   int fd = -1;
   int port = 0;
   bool control = false;
-  bool deaf = false;       // hangs: what comes is thrown away
-  bool answering = false;  // counted as an exchange in progress
+  bool deaf = false;     // hangs: what comes is thrown away
+  bool working = false;  // counted as in work: accepted, or asked again, and not answered yet
   bool want_write = false;
   std::string in, out;
   Script script;
@@ -51,6 +51,8 @@ class Server {
   bool advance(Connection& c);  // false: the connection is gone
   bool flush(Connection& c);
   void close(Connection& c, bool reset);
+  void close_the_gone();
+  void set_working(Connection& c, bool working);
   void watch(Connection& c, bool want_write);
   void apply_refusals();
 

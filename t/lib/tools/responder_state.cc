@@ -209,22 +209,24 @@ void Stats::closed(int port) {
   --ports_[port].open;
 }
 
-void Stats::answering(int delta) {
-  answering_ = delta > 0 ? answering_ + 1 : answering_ - 1;
-  answering_peak_ = std::max(answering_peak_, answering_);
+void Stats::working(int port, bool begins) {
+  for (Counts* counts : {&all_, &ports_[port]}) {
+    counts->working = begins ? counts->working + 1 : counts->working - 1;
+    counts->working_peak = std::max(counts->working_peak, counts->working);
+  }
 }
 
 void Stats::clear() {
   const auto keep_open = [](Counts& counts) {
-    const uint64_t open = counts.open;
+    const Counts before = counts;
     counts = Counts();
-    counts.open = counts.peak = open;
+    counts.open = counts.peak = before.open;
+    counts.working = counts.working_peak = before.working;
   };
   keep_open(all_);
   for (auto& [port, counts] : ports_) {
     keep_open(counts);
   }
-  answering_peak_ = answering_;
   serials_.clear();
   log_.clear();
 }
@@ -233,13 +235,12 @@ std::string Stats::totals() const {
   std::ostringstream out;
   const auto line = [&out](const std::string& head, const Counts& c) {
     out << head << " total=" << c.total << " get=" << c.get << " post=" << c.post << " connections=" << c.connections
-        << " open=" << c.open << " peak=" << c.peak;
+        << " open=" << c.open << " peak=" << c.peak << " working=" << c.working << " working_peak=" << c.working_peak
+        << '\n';
   };
   line("all", all_);
-  out << " answering=" << answering_ << " answering_peak=" << answering_peak_ << '\n';
   for (const auto& [port, counts] : ports_) {
     line("port " + std::to_string(port), counts);
-    out << '\n';
   }
   for (const auto& [serial, count] : serials_) {
     out << "serial " << serial << " total=" << count << '\n';

@@ -63,7 +63,7 @@ class Stats {
   void request(const Seen& seen);
   void opened(int port);
   void closed(int port);
-  void answering(int delta);
+  void working(int port, bool begins);
   void clear();
 
   std::string totals() const;
@@ -71,12 +71,11 @@ class Stats {
 
  private:
   struct Counts {
-    uint64_t total = 0, get = 0, post = 0, connections = 0, open = 0, peak = 0;
+    uint64_t total = 0, get = 0, post = 0, connections = 0, open = 0, peak = 0, working = 0, working_peak = 0;
   };
   static constexpr size_t kLogLimit = 300000;
 
   Counts all_;
-  uint64_t answering_ = 0, answering_peak_ = 0;
   std::map<int, Counts> ports_;
   std::map<std::string, uint64_t> serials_;
   std::vector<Seen> log_;

@@ -296,12 +296,11 @@ sub handshake_fast {
 		$seen{resumed} = Net::SSLeay::session_reused($ssl) ? 1 : 0;
 		$seen{version} = Net::SSLeay::get_version($ssl);
 		if ($opt{keep_session}) {
-			# a TLS 1.3 ticket comes with the first bytes
-			if ($seen{version} eq 'TLSv1.3') {
-				Net::SSLeay::write($ssl,
-					"GET / HTTP/1.0\r\n\r\n");
-				Net::SSLeay::read($ssl);
-			}
+			# a TLS 1.3 ticket comes with the first bytes; and in
+			# TLS 1.2 a worker puts the session where the others
+			# find it after the handshake has ended for the client
+			Net::SSLeay::write($ssl, "GET / HTTP/1.0\r\n\r\n");
+			Net::SSLeay::read($ssl);
 			$seen{session} = Net::SSLeay::get1_session($ssl);
 		}
 		Net::SSLeay::shutdown($ssl);

@@ -31,8 +31,10 @@ package Test::Nginx::Responder;
 #                               nonce, fault, url_size, host, target; filters on
 #                               and leaf; in scalar context their number
 #   $r->stats()                 { all => {total, get, post, connections, open,
-#                               peak, answering, answering_peak},
+#                               peak, working, working_peak},
 #                               ports => { $i => {..} }, serials => { hex => n } }
+#                               open: connections; working: of these, those not
+#                               answered yet, and not left by the client
 #   $r->wait_requests($n, $seconds, %filters)
 #   $r->clear()                 the counters
 #   $r->stop(), $r->restart()   restart: the same ports, CAs and signers, no
