@@ -41,7 +41,7 @@ ok(!-e $dir, 'a test of the configuration creates no folder');
 # what is kept
 
 $t->run();
-is(without(@names, 'brief.example'), 0, 'stapled');
+is(without(8443, @names, 'brief.example'), 0, 'stapled');
 ok(wait_for(sub { kept() == 6 }, 10, 'files'), 'a file for each certificate');
 
 my @stat = stat $dir;
@@ -106,7 +106,8 @@ for my $signal (qw/ QUIT TERM KILL /) {
 $t->stop();
 $r->stop();
 $t->run();
-is(without(map { @names } 1 .. 10), 0, '50 handshakes without a responder');
+is(without(8443, map { @names } 1 .. 10), 0,
+	'50 handshakes without a responder');
 $r->restart();
 
 # the folder is used again, whoever it belongs to now
@@ -130,11 +131,11 @@ my $before = join ' ', kept();
 $r->fault('none');
 write_conf('ocsp_plus_cache  off;');
 $t->run();
-is(without(@names), 0, 'off: stapled');
+is(without(8443, @names), 0, 'off: stapled');
 $t->stop();
 $r->fault('refuse');
 $t->run();
-is(without(@names), 5, 'off: nothing outlives nginx');
+is(without(8443, @names), 5, 'off: nothing outlives nginx');
 is(join(' ', kept()), $before, 'off: nothing is written');
 ok(!-e $t->testdir() . '/off', 'off: is no folder');
 $t->stop();
@@ -164,7 +165,7 @@ SKIP: {
 	(my $conf = $t->read_file('nginx.conf')) =~ s/^ocsp_plus_cache.*$//m;
 	$t->write_file('nginx.conf', $conf);
 	$t->run();
-	is(without(@names), 0, 'default: stapled');
+	is(without(8443, @names), 0, 'default: stapled');
 	my $default = '/proc/' . $t->master_pid() . "/root$parent/ocsp_plus";
 	ok(wait_for(sub { -e "$default/" . $leaves[4]->id() . '.der' }, 10,
 		'a file'), 'default: a folder beside the temporary ones');
@@ -181,15 +182,7 @@ $t->done_testing();
 
 sub write_conf {
 	my ($lines) = @_;
-	my $servers = join '', map { <<"CONF" } @names, 'brief.example';
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
+	my $servers = $t->ssl_servers(8443, @names, 'brief.example');
 	$t->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%
@@ -210,10 +203,6 @@ $servers
 }
 
 CONF
-}
-
-sub without {
-	return scalar grep { !defined staple_fast(8443, $_) } @_;
 }
 
 sub kept {

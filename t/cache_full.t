@@ -89,14 +89,7 @@ sub fill {
 }
 
 sub conf {
-	my $servers = join '', map { <<"CONF" } @_;
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          $_;
-        ssl_certificate      $_.pem;
-        ssl_certificate_key  $_.key;
-    }
-CONF
+	my $servers = $t->ssl_servers(8443, @_);
 	$t->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%

@@ -41,7 +41,8 @@ write_conf($one, 8443, @names[0, 1]);
 write_conf($two, 8444, @names[0, 2]);
 $one->run();
 $two->run();
-ok(wait_for(sub { kept() == 3 }, 15, 'three files'), 'both keep theirs');
+ok(wait_for(sub { $one->kept($dir) == 3 }, 15, 'three files'),
+	'both keep theirs');
 
 # both go on writing the one they have in common
 
@@ -52,7 +53,8 @@ for my $nginx ($one, $two) {
 }
 is(scalar(() = $_->log_lines(qr/cache folder|is ignored/)), 0, 'no trouble')
 	for $one, $two;
-is(kept(), 3, 'one file for each certificate, whoever wrote it');
+is(scalar($one->kept($dir)), 3,
+	'one file for each certificate, whoever wrote it');
 is(scalar(() = grep { !/\.der$/ } glob "$dir/*"), 0, 'nothing else is left');
 
 # each starts from what the other has kept
@@ -72,18 +74,9 @@ $one->done_testing();
 
 ###############################################################################
 
-sub kept { return scalar(() = glob "$dir/*.der") }
-
 sub write_conf {
 	my ($nginx, $port, @has) = @_;
-	my $servers = join '', map { <<"CONF" } @has;
-    server {
-        listen               127.0.0.1:$port ssl;
-        server_name          $_;
-        ssl_certificate      $_.pem;
-        ssl_certificate_key  $_.key;
-    }
-CONF
+	my $servers = $nginx->ssl_servers($port, @has);
 	$nginx->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%

@@ -37,16 +37,7 @@ my @hanging = map { $int->leaves(3, "hangs$_-%d.example",
 my $leaf = $int->leaf('good.example', aia => $r->url($good));
 my @many = $int->leaves(60, 'many%d.example', aia => $r->url($dead));
 
-my $servers = join '', map { <<"CONF" } map { $_->name() }
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
-	@hanging, $leaf, @many;
+my $servers = $t->ssl_servers(8443, map { $_->name() } @hanging, $leaf, @many);
 
 $t->write_file_expand('nginx.conf', <<"CONF");
 

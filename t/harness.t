@@ -486,7 +486,7 @@ ok(!kill(0, $pid), 'daemons are ended');
 $report = inner('$t->run_daemon(sub { select undef, undef, undef, 60 }); '
 	. 'diag($t->testdir(), "\n", @{$t->{daemons}}); kill KILL => $$;');
 ($gone, $pid) = $report =~ m!^# (/\S+)\n# (\d+)!m;
-ok(wait_for(sub { !Test::Nginx::_alive($pid) }, 5), 'also if the test is killed');
+ok(wait_for(sub { !Test::Nginx::alive($pid) }, 5), 'also if the test is killed');
 system('rm', '-r', $gone);
 
 $t->done_testing();

@@ -91,8 +91,9 @@ for my $i (1, 2) {
 
 my @chosen = $t->log_lines(qr/this is the designated worker now/);
 is(scalar @chosen, 1, 'one designated worker');
-like($chosen[0] // '', qr/\[info\] (\d+)#.* slot=0 .* certificates=20$/,
-	'it is the first, for all certificates');
+# the first one has a start of half a second, which is no promise
+like($chosen[0] // '', qr/\[info\] (\d+)#.* slot=\d .* certificates=20$/,
+	'for all certificates');
 my ($designated) = ($chosen[0] // '') =~ /\] (\d+)#/;
 is(join(' ', grep { !/\] $designated#/ } @published), '',
 	'all was fetched by it');

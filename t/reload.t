@@ -37,7 +37,7 @@ $r->validity(next_update => 10, on => 2);
 
 configure();
 $t->run();
-ok(wait_for(sub { !without(@names) }, 15, 'staples'), 'stapled');
+ok(wait_for(sub { !without(8443, @names) }, 15, 'staples'), 'stapled');
 is(scalar(() = $r->requests()), 5, 'five requests');
 
 # five reloads
@@ -63,7 +63,8 @@ is(scalar(grep { staple_fast(8443, $_) ne $held{$_} } @names), 0,
 configure(names => [ @names, 'new.example', 'brief.example' ], workers => 4);
 $watch = start_watch();
 ok($t->reload(), 'reload with more');
-ok(wait_for(sub { !without(qw/ new.example brief.example /) }, 15, 'staples'),
+ok(wait_for(sub { !without(8443, qw/ new.example brief.example /) }, 15,
+	'staples'),
 	'the new ones are stapled');
 is(scalar(() = $r->requests(on => 1)), 6, 'only what is new is fetched');
 
@@ -80,11 +81,12 @@ ok($t->reload(old_gone => 1), 'reload with less');
 $seen = end_watch($watch, 'host1.example');
 is("$seen->{missing} $seen->{failed}", '0 0',
 	'never one without a staple that is still there');
-is(without(@names[1 .. 4], 'brief.example'), 0, 'the others are stapled');
+is(without(8443, @names[1 .. 4], 'brief.example'), 0,
+	'the others are stapled');
 
 configure(workers => 2);
 ok($t->reload(old_gone => 1), 'it comes back');
-ok(wait_for(sub { !without(@names) }, 15, 'a staple'), 'and is stapled');
+ok(wait_for(sub { !without(8443, @names) }, 15, 'a staple'), 'and is stapled');
 cmp_ok(scalar(() = $r->requests(on => 1)), '<=', 7,
 	'no other is fetched again');
 
@@ -104,7 +106,7 @@ is("$staple->{status} $staple->{serial}", 'good ' . $renewed->serial(),
 my $opinion = Test::Nginx::staple_verify($t,
 	staple_fast(8443, 'host2.example') // '', $renewed);
 is("$opinion->{ok} $opinion->{status}", '1 good', 'and it verifies');
-is(without(@names), 0, 'the others still are stapled');
+is(without(8443, @names), 0, 'the others still are stapled');
 
 ###############################################################################
 
@@ -113,7 +115,7 @@ is(without(@names), 0, 'the others still are stapled');
 my $requests = () = $r->requests();
 configure(names => [ @names, 'brief.example' ]);
 ok($t->reload(old_gone => 1), 'a good one');
-ok(wait_for(sub { !without(@names, 'brief.example') }, 15, 'staples'),
+ok(wait_for(sub { !without(8443, @names, 'brief.example') }, 15, 'staples'),
 	'stapled');
 my @workers = sort $t->workers();
 my $mark = $t->log_mark();
@@ -173,15 +175,7 @@ sub configure {
 	my (%opt) = @_;
 	my $workers = $opt{workers} || 2;
 	my $zone = $opt{zone} ? "ocsp_plus_zone  $opt{zone};" : '';
-	my $servers = join '', map { <<"CONF" } @{$opt{names} || \@names};
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
+	my $servers = $t->ssl_servers(8443, @{$opt{names} || \@names});
 	$t->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%
@@ -201,11 +195,6 @@ $servers
 }
 
 CONF
-}
-
-# How many of them lack their staple.
-sub without {
-	return scalar grep { !defined staple_fast(8443, $_) } @_;
 }
 
 # Handshakes without a pause in another process.

@@ -161,9 +161,4 @@ $list
 CONF
 }
 
-sub without {
-	my ($port, @names) = @_;
-	return scalar grep { !defined staple_fast($port, $_) } @names;
-}
-
 ###############################################################################

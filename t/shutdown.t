@@ -136,7 +136,7 @@ isnt($old, $new, 'a new binary');
 $line = $t->wait_log(qr/this is the designated worker now/, 10, $mark);
 ok($line, 'has a designated worker of its own');
 kill QUIT => $old;
-ok(wait_for(sub { !Test::Nginx::_alive($old) }, 10, 'the old one to end'),
+ok(wait_for(sub { !Test::Nginx::alive($old) }, 10, 'the old one to end'),
 	'the old one ends');
 release();
 ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @answered },
@@ -156,15 +156,7 @@ sub configure {
 	my ($globals) = @_;
 	$globals //= '';
 
-	my $servers = join '', map { <<"CONF" } map { $_->name() } @all;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
+	my $servers = $t->ssl_servers(8443, map { $_->name() } @all);
 	$t->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%

@@ -56,9 +56,9 @@ for my $daemon (qw/ off on /) {
 	is(scalar(() = $r->requests()), 3, "$what: three requests");
 	ok($t->wait_log(qr/the designated worker now/, 10, $mark),
 		"$what: it refreshes");
-	is(scalar(() = Test::Nginx::_children($t->master_pid())), 0,
+	is(scalar(() = Test::Nginx::children($t->master_pid())), 0,
 		"$what: alone");
-	ok(wait_for(sub { kept() == 3 }, 10, 'files'), "$what: kept");
+	ok(wait_for(sub { $t->kept() == 3 }, 10, 'files'), "$what: kept");
 	my @stat = stat $t->testdir() . '/cache';
 	is(sprintf('%d %04o', $stat[4], $stat[2] & 07777), "$> 0700",
 		"$what: the folder is its own");
@@ -90,12 +90,12 @@ for my $daemon (qw/ off on /) {
 		$mark = $t->log_mark();
 		my $pid = $t->_exec_nginx();
 		$t->wait_log($waits, 10, $mark);
-		my ($helper) = Test::Nginx::_children($pid);
+		my ($helper) = Test::Nginx::children($pid);
 		ok($helper, "$what, $signal: a helper");
 		kill $signal => $pid;
 		ok(wait_for(sub { waitpid($pid, WNOHANG) == $pid }, 10),
 			"$what, $signal: it ends");
-		ok(wait_for(sub { !Test::Nginx::_alive($helper) }, 5),
+		ok(wait_for(sub { !Test::Nginx::alive($helper) }, 5),
 			"$what, $signal: the helper as well");
 	}
 
@@ -122,19 +122,9 @@ $t->done_testing();
 
 ###############################################################################
 
-sub kept { return scalar(() = glob $t->testdir() . '/cache/*.der') }
-
 sub write_conf {
 	my ($daemon, @servers) = @_;
-	my $servers = join '', map { <<"CONF" } @servers;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
+	my $servers = $t->ssl_servers(8443, @servers);
 	$t->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%

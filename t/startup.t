@@ -66,9 +66,9 @@ like($line // '', qr/\[notice\].*stapled=3 missing=0 waited=\d+ms/,
 	'slow: and how it ended');
 is(scalar(() = $t->log_lines(qr/: response published/, $mark)), 3,
 	'slow: each is fetched once');
-ok(wait_for(sub { kept() == 3 }, 10, 'files'), 'slow: and kept');
+ok(wait_for(sub { $t->kept() == 3 }, 10, 'files'), 'slow: and kept');
 $t->stop();
-is(kept(), 3, 'slow: still');
+is(scalar($t->kept()), 3, 'slow: still');
 is(scalar(() = $r->requests()), 3, 'slow: three requests');
 
 # what is kept is not waited for, though nobody answers
@@ -123,7 +123,7 @@ write_conf('2s', @names, 'must.example');
 $line = start_without('must.example');
 like($line, qr/\[warn\].*stapled=3 missing=1 waited=2\d\d\dms/,
 	'Must-Staple: waited for to the end');
-is(without(@names), 0, 'Must-Staple: the others are stapled');
+is(without(8443, @names), 0, 'Must-Staple: the others are stapled');
 $t->stop();
 
 # which may be in time
@@ -149,7 +149,7 @@ $r->fault('hang_after_connect');
 write_conf('0', @names, 'must.example');
 $mark = $t->log_mark();
 $t->run();
-is(without(@names, 'must.example'), 4, '0: the workers begin');
+is(without(8443, @names, 'must.example'), 4, '0: the workers begin');
 is(scalar(() = $t->log_lines(qr/$waits|$begin/, $mark)), 0, '0: no wait');
 $r->fault('none');
 $r->drop_connections();
@@ -166,32 +166,15 @@ sub start_without {
 	my @missing = @_;
 	my $mark = $t->log_mark();
 	$t->run();
-	is(without(@missing), scalar @missing, 'no staple yet');
+	is(without(8443, @missing), scalar @missing, 'no staple yet');
 	my @lines = $t->log_lines($begin, $mark);
 	is(scalar @lines, 1, 'one wait') or diag(join "\n", @lines);
 	return $lines[0] // '';
 }
 
-sub without {
-	return scalar grep { !defined staple_fast(8443, $_) } @_;
-}
-
-sub kept {
-	opendir my $folder, $cache or return 0;
-	return scalar grep { /^[0-9a-f]{64}\.der$/ } readdir $folder;
-}
-
 sub write_conf {
 	my ($wait, @servers) = @_;
-	my $servers = join '', map { <<"CONF" } @servers;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
+	my $servers = $t->ssl_servers(8443, @servers);
 	$t->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%

@@ -158,21 +158,21 @@ sub begin {
 	my $pid = $t->_exec_nginx();
 	$t->wait_log($waits, 10, $mark);
 	$r->wait_requests($requests + 1, 10, on => 2);
-	return ($pid, Test::Nginx::_children($pid));
+	return ($pid, Test::Nginx::children($pid));
 }
 
 # Tells nginx to reload and returns the helper, once it waits.
 sub reload {
 	my $mark = $t->log_mark();
-	my %old = map { $_ => 1 } Test::Nginx::_children($t->master_pid());
+	my %old = map { $_ => 1 } Test::Nginx::children($t->master_pid());
 	kill HUP => $t->master_pid();
 	$t->wait_log($waits, 10, $mark);
-	return grep { !$old{$_} } Test::Nginx::_children($t->master_pid());
+	return grep { !$old{$_} } Test::Nginx::children($t->master_pid());
 }
 
 sub gone {
 	my ($pid) = @_;
-	return $pid && wait_for(sub { !Test::Nginx::_alive($pid) }, 5,
+	return $pid && wait_for(sub { !Test::Nginx::alive($pid) }, 5,
 		'a process to end');
 }
 
@@ -184,15 +184,7 @@ sub worker_uid {
 
 sub write_conf {
 	my ($globals, @names) = @_;
-	my $servers = join '', map { <<"CONF" } @names;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
+	my $servers = $t->ssl_servers(8443, @names);
 	$t->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%

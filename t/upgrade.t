@@ -31,15 +31,7 @@ my $brief = $int->leaf('brief.example', aia => $r->url(2));
 # valid for 20 seconds, so both instances have to refresh it
 $r->validity(this_update => -1000, next_update => 20, on => 2);
 
-my $servers = join '', map { <<"CONF" } @names, 'brief.example';
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
+my $servers = $t->ssl_servers(8443, @names, 'brief.example');
 
 $t->write_file_expand('nginx.conf', <<"CONF");
 
@@ -65,8 +57,8 @@ my $waits = qr/waiting for responses before the workers begin/;
 my $file = $t->testdir() . '/cache/' . $brief->id() . '.der';
 
 $t->run();
-is(without(), 0, 'stapled');
-ok(wait_for(sub { kept() == 6 }, 10, 'files'), 'kept');
+is(without(8443, @names, 'brief.example'), 0, 'stapled');
+ok(wait_for(sub { $t->kept() == 6 }, 10, 'files'), 'kept');
 my %held = map { $_ => staple_fast(8443, $_) } @names;
 
 ###############################################################################
@@ -102,11 +94,11 @@ for my $n (1, 2) {
 	ok(wait_for(sub { !below($old, $new) }, 10, 'workers to go'),
 		"$n: the old workers leave");
 	$watch->wait_for(seen() + 50);
-	is(without(), 0, "$n: the new ones have all staples");
+	is(without(8443, @names, 'brief.example'), 0, "$n: the new ones have all staples");
 	is(scalar(grep { (staple_fast(8443, $_) // '') ne $held{$_} } @names),
 		0, "$n: the same");
 	kill QUIT => $old;
-	ok(wait_for(sub { !Test::Nginx::_alive($old) }, 10, 'the old one'),
+	ok(wait_for(sub { !Test::Nginx::alive($old) }, 10, 'the old one'),
 		"$n: the old master ends");
 	$watch->wait_for(seen() + 20);
 	my $now = -e $file ? $t->read_file($file) : '';
@@ -127,10 +119,10 @@ ok(wait_for(sub { below($old, $new) == 2 }, 10, 'workers'),
 	'taken back: and come again');
 $t->_remember();
 kill QUIT => $new;
-ok(wait_for(sub { !Test::Nginx::_alive($new) }, 10, 'the new one to end'),
+ok(wait_for(sub { !Test::Nginx::alive($new) }, 10, 'the new one to end'),
 	'taken back: the new one ends');
 $watch->wait_for(seen() + 50);
-is(without(), 0, 'taken back: stapled');
+is(without(8443, @names, 'brief.example'), 0, 'taken back: stapled');
 
 my $seen = $watch->end();
 cmp_ok($seen->{stapled}, '>', 300, 'many handshakes meanwhile');
@@ -145,18 +137,11 @@ $t->done_testing();
 
 sub seen { return $watch->seen()->{stapled} }
 
-sub without {
-	return scalar grep { !defined staple_fast(8443, $_) }
-		@names, 'brief.example';
-}
-
 # The old master's workers; the new master is its child as well.
 sub below {
 	my ($old, $new) = @_;
-	my @workers = grep { $_ != $new } Test::Nginx::_children($old);
+	my @workers = grep { $_ != $new } Test::Nginx::children($old);
 	return @workers;
 }
-
-sub kept { return scalar(() = glob $t->testdir() . '/cache/*.der') }
 
 ###############################################################################

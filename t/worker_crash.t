@@ -30,15 +30,7 @@ my @leaves = $int->leaves(20, 'host%d.example', aia => $r->url(1));
 my $brief = $int->leaf('brief.example', aia => $r->url(2));
 $r->validity(next_update => 8, on => 2);
 
-my $servers = join '', map { <<"CONF" } map { $_->name() } @leaves, $brief;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
+my $servers = $t->ssl_servers(8443, map { $_->name() } @leaves, $brief);
 
 $t->write_file_expand('nginx.conf', <<"CONF");
 

@@ -105,7 +105,7 @@ sub _issue {
 
 	my $dir = $self->{t}->testdir();
 	my $commands = $self->{t}->write_file('pki.commands', join '', @$lines);
-	my $tool = Test::Nginx::tool('test_pki');
+	my $tool = Test::Nginx::Config::tool('test_pki');
 	my $output = `$tool < $commands 2>&1`;
 	die "test_pki: $output" if $?;
 

@@ -27,6 +27,8 @@ package Test::Nginx::Client;
 #
 #   staple_fast($port, $servername, %opt)    the DER of the response or undef,
 #                            by a handshake within this process
+#   without($port, @names)   how many of these names get no staple, by
+#                            staple_fast
 #   handshake_fast($port, $servername, %opt)   { ok, der, resumed, session,
 #                            error, version }; session => of an earlier one,
 #                            tls => '1.2' | '1.3', sig (TLS 1.2), address
@@ -44,7 +46,7 @@ use Time::HiRes qw/ time /;
 use Time::Local qw/ timegm /;
 
 our @EXPORT_OK = qw/ http http_get http_head http_post staple wait_staple
-	staple_fast handshake_fast staple_verify /;
+	staple_fast without handshake_fast staple_verify /;
 
 # The verbs are methods of Test::Nginx as well and exported by it.
 sub import {
@@ -262,6 +264,12 @@ my $stapled;			# set by the status callback
 sub staple_fast {
 	shift if ref $_[0];
 	return handshake_fast(@_)->{der};
+}
+
+sub without {
+	shift if ref $_[0];
+	my ($port, @names) = @_;
+	return scalar grep { !defined staple_fast($port, $_) } @names;
 }
 
 sub handshake_fast {

@@ -78,7 +78,7 @@ sub _spawn {
 	my @args = ('--parent', $$, '--control', $self->{control},
 		(map { ('--listen', $_) } @{$self->{ports}}),
 		(map { ('--address', $_) } @{$self->{addresses}}));
-	my $tool = Test::Nginx::tool('test_responder');
+	my $tool = Test::Nginx::Config::tool('test_responder');
 	pipe(my $out, my $write) or die "pipe: $!";
 	$self->{pid} = $self->{t}->run_daemon(sub {
 		close $out;

@@ -1,0 +1,208 @@
+package Test::Nginx::Config;
+
+# The part of Test::Nginx that has to do with files: the directory of a test,
+# configurations, and where the programs are.  Test::Nginx tells the methods.
+
+use warnings;
+use strict;
+
+use Cwd qw/ abs_path /;
+use File::Basename qw/ dirname /;
+
+use Test::Nginx::System;
+
+my $REPO = abs_path(dirname(__FILE__) . '/../../../..');
+my $SANITIZE = $ENV{OCSP_PLUS_SANITIZE};
+
+sub testdir {
+	my ($self) = @_;
+	return $self->{dir};
+}
+
+sub write_file {
+	my ($self, $name, $content) = @_;
+	my $path = $name =~ m!^/! ? $name : "$self->{dir}/$name";
+	open my $fh, '>', $path or die "Can't open $path: $!\n";
+	binmode $fh;
+	print $fh $content;
+	close $fh or die "Can't write $path: $!\n";
+	return $path;
+}
+
+sub write_file_expand {
+	my ($self, $name, $content) = @_;
+	return $self->write_file($name, $self->expand($content, $name));
+}
+
+sub expand {
+	my ($self, $content, $name) = @_;
+
+	$content =~ s/%%TEST_GLOBALS%%/$self->_globals($content)/ge;
+	$content =~ s/%%TEST_GLOBALS_HTTP%%/$self->_globals_http($content)/ge;
+	$content =~ s/%%TESTDIR%%/$self->{dir}/g;
+	$content =~ s/%%PORT_(\d+)%%/port($1)/ge;
+	$content =~ s/(127(?:\.\d+){3}:|\[::1\]:|localhost:|\*:)(8\d\d\d)\b/
+		$1 . port($2)/gex;
+
+	if ($name && $name eq 'nginx.conf') {
+		$self->{foreground} = $content =~ /^\s*daemon\s+off;/m;
+		$self->{single} = $content =~ /^\s*master_process\s+off;/m;
+		$self->{processes} = $content =~
+			/^\s*worker_processes\s+(\d+);/m ? $1 : 1;
+	}
+	return $content;
+}
+
+sub read_file {
+	my ($self, $name) = @_;
+	my $path = $name =~ m!^/! ? $name : "$self->{dir}/$name";
+	open my $fh, '<', $path or die "Can't open $path: $!\n";
+	binmode $fh;
+	local $/;
+	return scalar <$fh>;
+}
+
+sub find_in_file {
+	my ($self, $name, $re) = @_;
+	my $path = $name =~ m!^/! ? $name : "$self->{dir}/$name";
+	return '' unless -e $path;
+	my $content = $self->read_file($path);
+	return $content =~ $re ? (defined $1 ? $1 : $&) : '';
+}
+
+sub ssl_servers {
+	my ($self, $port, @names) = @_;
+	return join '', map { <<"CONF" } @names;
+    server {
+        listen               127.0.0.1:$port ssl;
+        server_name          $_;
+        ssl_certificate      $_.pem;
+        ssl_certificate_key  $_.key;
+    }
+CONF
+}
+
+sub kept {
+	my ($self, $folder) = @_;
+	my @names;
+	if (opendir my $handle, $folder // "$self->{dir}/cache") {
+		@names = sort grep { /^[0-9a-f]{64}\.der$/ } readdir $handle;
+	}
+	return @names;
+}
+
+sub log_level {
+	my ($self, $level) = @_;
+	$self->{log_level} = $level;
+	return $self;
+}
+
+sub globals {
+	my ($self, @lines) = @_;
+	push @{$self->{globals}}, @lines;
+	return $self;
+}
+
+sub globals_http {
+	my ($self, @lines) = @_;
+	push @{$self->{globals_http}}, @lines;
+	return $self;
+}
+
+sub env {
+	my ($self, %env) = @_;
+	%{$self->{env}} = (%{$self->{env}}, %env);
+	return $self;
+}
+
+sub build_dir {
+	return $ENV{OCSP_PLUS_BUILD}
+		|| $REPO . ($SANITIZE ? '/build-asan' : '/build');
+}
+
+# A program of t/lib/tools.
+sub tool {
+	my ($name) = @_;
+	for my $dir ($ENV{OCSP_PLUS_TOOLS}, $ENV{OCSP_PLUS_BUILD},
+		"$REPO/build", "$REPO/build-asan")
+	{
+		return "$dir/$name" if defined $dir && -x "$dir/$name";
+	}
+	die "$name is not built: cmake -S $REPO -B $REPO/build"
+		. " -DOCSP_PLUS_TESTS=ON && cmake --build $REPO/build"
+		. " --target $name\n";
+}
+
+sub _globals {
+	my ($self, $content) = @_;
+
+	my @lines = ("pid $self->{dir}/nginx.pid;",
+		"error_log $self->{dir}/error.log $self->{log_level};");
+
+	my $stream = $content =~ /^\s*stream\s*\{/m;
+	if ($stream && $self->_build_options() =~ /--with-stream=dynamic/) {
+		push @lines, 'load_module ' . $self->_modules_path()
+			. '/ngx_stream_module.so;';
+	}
+	if ($self->{module}) {
+		my @modules = 'http';
+		push @modules, 'stream' if $stream;
+		push @lines, map { 'load_module ' . build_dir()
+			. "/ngx_${_}_ocsp_plus_module.so;" } @modules;
+	}
+	# a new binary started by USR2 gets nothing but these
+	my %env = $self->_environment();
+	push @lines, map { "env $_;" } sort keys %env;
+
+	return join "\n", @lines, @{$self->{globals}};
+}
+
+sub _globals_http {
+	my ($self, $content) = @_;
+
+	my @lines = ("root $self->{dir};",
+		"access_log $self->{dir}/access.log;");
+
+	my $built = $self->_build_options();
+	for my $temp (qw/ client_body proxy fastcgi scgi uwsgi /) {
+		next if $built =~ /--without-http_${temp}_module/;
+		push @lines, "${temp}_temp_path $self->{dir}/${temp}_temp;";
+	}
+	# never the folder that an nginx of this machine may use
+	if ($self->{module} && $content !~ /\bocsp_plus_cache\b/
+		&& $self->_module_knows('ocsp_plus_cache'))
+	{
+		push @lines, "ocsp_plus_cache $self->{dir}/cache;";
+	}
+	return join "\n", @lines, @{$self->{globals_http}};
+}
+
+sub _module_knows {
+	my ($self, $directive) = @_;
+	return $self->{knows}{$directive} //= do {
+		my $file = build_dir() . '/ngx_http_ocsp_plus_module.so';
+		-e $file && $self->read_file($file) =~ /\Q$directive\E\0/
+			? 1 : 0;
+	};
+}
+
+sub _environment {
+	my ($self) = @_;
+	my %env = %{$self->{env}};
+	if ($SANITIZE) {
+		our @preload;
+		@preload = map { chomp(my $path = `gcc -print-file-name=$_`);
+			$path } qw/ libasan.so libstdc++.so.6 / unless @preload;
+		my $leaks = $ENV{OCSP_PLUS_LEAKS} ? 1 : 0;
+		my $log = "$self->{dir}/sanitizer";
+		$env{LD_PRELOAD} = join ':', @preload, $env{LD_PRELOAD} // ();
+		$env{ASAN_OPTIONS} = join ':', "detect_leaks=$leaks",
+			'abort_on_error=0', "log_path=$log/asan",
+			$ENV{ASAN_OPTIONS} // ();
+		$env{UBSAN_OPTIONS} = join ':', 'print_stacktrace=1',
+			"log_path=$log/ubsan", $ENV{UBSAN_OPTIONS} // ();
+	}
+	return %env;
+}
+
+1;
