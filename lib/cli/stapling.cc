@@ -133,7 +133,7 @@ void judge_one(Handshake& handshake, const crypto::TrustAnchors& anchors, bool t
   handshake.certificate = std::move(*certificate);
   const auto issuer = issuer_for(handshake, anchors, &findings);
   if (trusted) {
-    if (const std::string objection = anchors.objection(handshake.seen.chain); !objection.empty()) {
+    if (const std::string objection = anchors.objection(handshake.seen.chain, now); !objection.empty()) {
       findings.push_back({"chain_not_trusted", Severity::kCritical,
                           "the chain does not lead to the certificates of --cafile: " + objection});
     }

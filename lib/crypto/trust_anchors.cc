@@ -65,7 +65,7 @@ X509Ptr TrustAnchors::issuer_of(x509_st* certificate) const {
   return X509Ptr(issuer);
 }
 
-std::string TrustAnchors::objection(const std::vector<X509Ptr>& chain) const {
+std::string TrustAnchors::objection(const std::vector<X509Ptr>& chain, UnixSeconds now) const {
   const ErrorQueueCleaner cleaner;
   const std::unique_ptr<STACK_OF(X509), StackDeleter> others(sk_X509_new_null());
   const X509StoreContextPtr context(X509_STORE_CTX_new());
@@ -79,7 +79,9 @@ std::string TrustAnchors::objection(const std::vector<X509Ptr>& chain) const {
       X509_STORE_CTX_set_default(context.get(), "ssl_server") != 1) {
     return drain_errors();
   }
-  X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(context.get()), X509_V_FLAG_PARTIAL_CHAIN);
+  X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
+  X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);
+  X509_VERIFY_PARAM_set_time(parameters, now);
   if (X509_verify_cert(context.get()) == 1) {
     return {};
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/time.h"
 #include "crypto/certificate.h"
 
 namespace ocsp_plus::crypto {
@@ -21,9 +22,9 @@ class TrustAnchors {
   // The anchor that issued `certificate`; null: none.
   X509Ptr issuer_of(x509_st* certificate) const;
 
-  // Why `chain`, the server's own certificate first, does not lead to an anchor as a TLS server's now; empty where it
-  // does. An anchor may be an intermediate. Names are not looked at.
-  std::string objection(const std::vector<X509Ptr>& chain) const;
+  // Why `chain`, the server's own certificate first, does not lead to an anchor as a TLS server's does at `now`;
+  // empty where it does. An anchor may be an intermediate. Names are not looked at.
+  std::string objection(const std::vector<X509Ptr>& chain, UnixSeconds now) const;
 
  private:
   struct Store;

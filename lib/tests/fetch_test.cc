@@ -199,3 +199,32 @@ TEST_CASE("fetch: failures of the DNS", "[fetch]") {
   FetchFixture fixture;
   CHECK(fixture.run("http://nobody.example/").error().reason == Reason::kDnsNotFound);
 }
+
+TEST_CASE("fetch: it tells its steps to whoever listens", "[fetch]") {
+  FetchFixture fixture;
+  fixture.server.play(http_reply("302 Found", "Location: /there\r\n", ""));
+  fixture.server.play(http_reply("503 Busy", "Date: Sat, 01 Jun 2030 12:00:00 GMT\r\nRetry-After: 60\r\n", ""));
+  std::string told;
+  FetchRequest request = fixture.request(fixture.base("ocsp.example"));
+  request.trace = [&told](const std::string& step) { told += step + "\n"; };
+  REQUIRE_FALSE(fixture.run(request).has_value());
+  const std::string address = "127.0.0.1:" + std::to_string(fixture.server.port());
+  std::size_t at = 0;
+  for (const std::string& step : {
+           std::string("resolving ocsp.example\n"),
+           "ocsp.example is " + address + "\n",
+           "connecting to " + address + "\n",
+           std::string("> GET /MAMCAQA%3D HTTP/1.1\n> Host: ocsp.example:"),
+           std::string("> Connection: close\n"),
+           std::string("< HTTP 302\n< Location: \"/there\"\n"),
+           std::string("> GET /there HTTP/1.1\n"),
+           std::string("< HTTP 503\n< Date: 2030-06-01T12:00:00Z\n< Retry-After: "),
+           std::string("http_status: HTTP 503 from " + address + "\n"),
+       }) {
+    INFO(told);
+    const std::size_t found = told.find(step, at);
+    REQUIRE(found != std::string::npos);
+    at = found + step.size();
+  }
+  CHECK(at == told.size());
+}

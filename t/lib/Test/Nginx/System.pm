@@ -139,9 +139,10 @@ sub children {
 	return @found;
 }
 
+# A shell that starts this in the background has it ignore INT and QUIT.
 sub child_signals {
 	alarm(0);
-	$SIG{$_} = 'DEFAULT' for qw/ INT TERM HUP ALRM PIPE CHLD /;
+	$SIG{$_} = 'DEFAULT' for qw/ INT QUIT TERM HUP ALRM PIPE CHLD /;
 }
 
 # Linux: prctl(PR_SET_PDEATHSIG, SIGTERM), kept over exec.

@@ -1,0 +1,122 @@
+// Servers that are none: what a TLS server staples is for t/cli_check.t.
+#include "crypto/tls_probe.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/poll_loop.h"
+
+using namespace ocsp_plus;
+using crypto::TlsProbe;
+using crypto::TlsSeen;
+using crypto::TlsVersion;
+
+namespace {
+
+struct Pair {
+  Pair() { REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0); }
+  ~Pair() {
+    probe.reset();
+    close(ends[0]);
+    hang_up();
+  }
+  void hang_up() {
+    if (ends[1] >= 0) {
+      close(ends[1]);
+    }
+    ends[1] = -1;
+  }
+  void start(TlsVersion version) {
+    probe = TlsProbe::start(loop, ends[0], version, "www.example.com", [this](TlsSeen result) {
+              seen = std::move(result);
+              probe.reset();  // as callers may
+            }).value();
+  }
+  std::string hello() {
+    std::string bytes(4096, '\0');
+    ssize_t got = -1;
+    REQUIRE(loop.run_until([&] { return (got = recv(ends[1], bytes.data(), bytes.size(), 0)) > 0; }, 20000));
+    bytes.resize(static_cast<std::size_t>(got));
+    return bytes;
+  }
+  const TlsSeen& answer(const std::string& bytes, bool then_hang_up) {
+    REQUIRE(send(ends[1], bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
+    if (then_hang_up) {
+      hang_up();
+    }
+    REQUIRE(loop.run_until([&] { return seen.has_value(); }, 20000));
+    return *seen;
+  }
+
+  SystemClock clock;
+  PollLoop loop{clock};
+  int ends[2] = {-1, -1};
+  std::unique_ptr<TlsProbe> probe;
+  std::optional<TlsSeen> seen;
+};
+
+}  // namespace
+
+TEST_CASE("tls_probe: it asks for a status, by name", "[tls_probe][rfc6066-8]") {
+  for (const TlsVersion version : {TlsVersion::k12, TlsVersion::k13}) {
+    Pair pair;
+    pair.start(version);
+    const std::string hello = pair.hello();
+    CHECK(hello.find("www.example.com") != std::string::npos);
+    // extension status_request: type 5, five octets: ocsp, no responders, no extensions
+    CHECK(hello.find(std::string("\0\x05\0\x05\x01\0\0\0\0", 9)) != std::string::npos);
+    CHECK_FALSE(pair.seen.has_value());
+  }
+}
+
+TEST_CASE("tls_probe: what is no handshake", "[tls_probe]") {
+  struct Case {
+    const char* what;
+    std::string bytes;
+    bool hang_up;
+    TlsSeen::End end;
+    int alert;
+  };
+  const Case cases[] = {
+      {"nothing, and the end", "", true, TlsSeen::End::kBroken, 0},
+      {"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", false, TlsSeen::End::kBroken, 0},
+      {"half a record", std::string("\x16\x03\x03\x40\0\x02", 6), true, TlsSeen::End::kBroken, 0},
+      {"zeros", std::string(20000, '\0'), false, TlsSeen::End::kBroken, 0},
+      {"internal_error", std::string("\x15\x03\x03\0\x02\x02\x50", 7), false, TlsSeen::End::kAlert, 80},
+      {"unrecognized_name", std::string("\x15\x03\x03\0\x02\x02\x70", 7), true, TlsSeen::End::kAlert, 112},
+      {"protocol_version", std::string("\x15\x03\x03\0\x02\x02\x46", 7), false, TlsSeen::End::kNotSupported, 0},
+  };
+  for (const Case& c : cases) {
+    for (const TlsVersion version : {TlsVersion::k12, TlsVersion::k13}) {
+      DYNAMIC_SECTION(c.what << ", TLS " << token(version)) {
+        Pair pair;
+        pair.start(version);
+        pair.hello();
+        const TlsSeen& seen = pair.answer(c.bytes, c.hang_up);
+        INFO(seen.detail);
+        CHECK(seen.end == c.end);
+        CHECK(seen.alert == c.alert);
+        CHECK(seen.chain.empty());
+        CHECK(seen.staple.empty());
+        CHECK_FALSE(seen.detail.empty());
+        CHECK(seen.answered == !c.bytes.empty());
+      }
+    }
+  }
+}
+
+TEST_CASE("tls_probe: destroyed before its end, it says nothing", "[tls_probe]") {
+  Pair pair;
+  pair.start(TlsVersion::k13);
+  pair.hello();
+  pair.probe.reset();
+  send(pair.ends[1], "x", 1, MSG_NOSIGNAL);
+  pair.loop.run_until([] { return false; }, 1);
+  CHECK_FALSE(pair.seen.has_value());
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/perl
+
+# Tests for the private CA of docs/private-ca.md: its commands, as they stand
+# there, and what nginx makes of them.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+my $d = $t->testdir();
+my $tool = $t->build_dir() . '/ocsp-plus';
+my $port = port(8081);
+my $url = "http://127.0.0.1:$port/";
+
+my $page = $t->read_file("$FindBin::Bin/../docs/private-ca.md");
+my ($conf) = $page =~ /```ini\n(.*?)```/s;
+my ($make, $serve, $revoke, $tell, $by_hand) = $page =~ /```sh\n(.*?)```/sg;
+my ($responder, $try) = split /\n/, $serve;
+s/2560/$port/, s/^ocsp-plus/$tool/mg for $responder, $try, $tell, $by_hand;
+$tell =~ s!/etc/nginx/ocsp!$d!;
+$tell =~ s/ocsp-plus fetch|\Q$tool\E fetch/$tool fetch --responder $url/;
+
+$t->write_file('ca.cnf', $conf);
+is(shell($make)->{status}, 0, 'the CA, its responder, a certificate');
+my $pid = serve();
+my $run = shell($try);
+is($run->{status}, 0, 'the try') or diag($run->{output});
+
+$t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus on;
+
+    server {
+        listen               127.0.0.1:8443 ssl;
+        ssl_certificate      www.pem;
+        ssl_certificate_key  www.key;
+        ocsp_plus_responder  $url;
+        ocsp_plus_file       $d/www.der;
+    }
+}
+
+EOC
+
+chmod 0755, $d;
+$t->run();
+is(wait_staple(8443, 'good', seconds => 20)->{status}, 'good', 'stapled');
+
+is(shell((split /\n/, $revoke)[0])->{status}, 0, 'revoked');
+$t->stop_daemons($pid);
+$pid = serve();
+$run = shell($tell);
+is($run->{status}, 1, 'the responder says so') or diag($run->{output});
+is(wait_staple(8443, 'revoked', seconds => 20)->{status}, 'revoked',
+	'stapled from the file, without a reload');
+like($t->wait_log(qr/CERTIFICATE IS REVOKED.*"www\.internal\.example"/) // '',
+	qr/\[crit\]/, 'and said');
+$t->stop_daemons($pid);
+
+$run = shell($by_hand);
+is($run->{status}, 1, 'by hand, without a responder');
+like($run->{output}, qr/^reason: +revoked /m, 'it says the same');
+
+$t->done_testing();
+
+###############################################################################
+
+sub shell {
+	my ($commands) = @_;
+	return $t->command([ 'sh', '-ec', "cd $d\n$commands" ],
+		timeout => 30);
+}
+
+sub serve {
+	$t->write_file('responder.log', '');
+	my $daemon = $t->run_daemon('sh', '-c', "cd $d && exec $responder"
+		. ' >responder.log 2>&1');
+	# to connect without a request would keep it busy for good
+	ok(wait_for(sub { $t->find_in_file('responder.log',
+		qr/waiting for OCSP client connections/) }, 10), 'a responder');
+	return $daemon;
+}
+
+###############################################################################
