@@ -95,7 +95,7 @@ for my $signal (qw/ QUIT TERM KILL /) {
 		"$signal: a designated worker");
 	is($r->stats()->{ports}{1}{connections} // 0, 0,
 		"$signal: nobody is asked before it is due");
-	is(join("\n", $t->log_lines(qr/waiting for responses.*=[2-9]/, $mark)),
+	is(join("\n", $t->log_lines(qr/waiting for responses.* certificates=[2-9]/, $mark)),
 		'', "$signal: no wait for what is kept");
 	$r->fault('none', on => 1);
 	$r->drop_connections();
