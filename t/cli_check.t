@@ -178,6 +178,7 @@ $t->run();
 
 ###############################################################################
 
+my $listeners = 0;
 my @words = qw/ OK WARNING CRITICAL UNKNOWN /;
 
 for my $case (@cases) {
@@ -269,8 +270,8 @@ for my $pair ([ 'good', 'none', 'no_staple' ], [ 'none', 'good', 'no_staple' ],
 	[ 'good', 'revoked', 'revoked' ], [ 'good', 'mute', 'no_responder' ])
 {
 	my ($older, $newer, $finding) = @$pair;
-	my $splitter = splitter($to{$older}, $to{$newer});
-	($run, $json) = check(8980);
+	my ($number, $splitter) = splitter($to{$older}, $to{$newer});
+	($run, $json) = check($number);
 	my %found = map { $_->{finding} => $_ } @{$json->{findings}};
 	ok($found{$finding}, "$older and $newer: $finding");
 	is($found{tls_versions_differ}{status}, 'WARNING',
@@ -293,8 +294,9 @@ for my $case (
 	[ 'a connection that ends', 'end', 3, 'handshake_failed' ])
 {
 	my ($what, $where, $code, $finding, @arguments) = @$case;
-	my $daemon = $where =~ /\D/ ? speaker($where) : undef;
-	($run, $json) = check($daemon ? 8981 : $where, @arguments);
+	my $daemon;
+	($where, $daemon) = speaker($where) if $where =~ /\D/;
+	($run, $json) = check($where, @arguments);
 	is("$run->{status} $json->{findings}[0]{finding}", "$code $finding",
 		$what) or diag($run->{output});
 	is($json->{expires}, undef, "$what: nothing ends");
@@ -339,10 +341,10 @@ sub check {
 	return ($run, eval { JSON::PP::decode_json($run->{output}) } || {});
 }
 
-# On port 8980: TLS 1.3 is what names it in supported_versions.
+# TLS 1.3 is what names it in supported_versions.
 sub splitter {
 	my ($older, $newer) = @_;
-	return listener(8980, sub {
+	return listener(sub {
 		my ($client) = @_;
 		sysread $client, my $hello, 65536;
 		my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
@@ -360,10 +362,10 @@ sub splitter {
 	});
 }
 
-# On port 8981: what is no TLS.
+# What is no TLS.
 sub speaker {
 	my ($what) = @_;
-	return listener(8981, sub {
+	return listener(sub {
 		my ($client) = @_;
 		sysread $client, my $hello, 65536;
 		syswrite $client, "HTTP/1.1 400 Bad Request\r\n\r\n"
@@ -371,19 +373,21 @@ sub speaker {
 	});
 }
 
+# On a port of its own, since who serves a client may outlive who listened.
 sub listener {
-	my ($number, $serve) = @_;
+	my ($serve) = @_;
+	my $number = 8970 + $listeners++;
 	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
 		LocalPort => port($number), Listen => 5, ReuseAddr => 1)
 		or die "listen: $!";
-	return $t->run_daemon(sub {
+	return ($number, $t->run_daemon(sub {
 		local $SIG{CHLD} = 'IGNORE';
 		while (my $client = $socket->accept()) {
 			next if fork();
 			$serve->($client);
 			POSIX::_exit(0);
 		}
-	});
+	}));
 }
 
 ###############################################################################
