@@ -105,7 +105,7 @@ is(scalar @workers, 4, 'four workers');
 for my $worker (@workers) {
 	my @others = grep { $_ != $worker } @workers;
 	$t->signal($_, 'STOP') for @others;
-	wait_for(sub { !grep { !stopped($_) } @others }, 5, 'all to stop');
+	wait_for(sub { !grep { !Test::Nginx::is_stopped($_) } @others }, 5, 'all to stop');
 	my @without = grep {
 		!defined staple_fast(8443, $_->name())
 			|| !defined staple_fast(8443, 'also-' . $_->name())
@@ -132,12 +132,5 @@ is(scalar(() = $t->log_lines(qr/this is the designated worker now/)), 1,
 	'still the same designated worker');
 
 $t->done_testing();
-
-###############################################################################
-
-sub stopped {
-	my ($pid) = @_;
-	return $t->read_file("/proc/$pid/stat") =~ /\) T /;
-}
 
 ###############################################################################

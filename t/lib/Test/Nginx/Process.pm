@@ -132,6 +132,8 @@ sub stop {
 	my $first = 1;
 	for my $step ([ $signal || 'QUIT', 10 ], [ TERM => 5 ], [ KILL => 5 ]) {
 		my ($name, $seconds) = @$step;
+		$self->_freeze(grep { is_nginx($_) } @masters)
+			if $name eq 'KILL';
 		my @alive = grep { is_nginx($_) } keys %{$self->{seen}};
 		last unless @alive;
 		$ok = 0 unless $first;
@@ -148,6 +150,14 @@ sub stop {
 	$self->{seen} = {};
 	delete $self->{child};
 	return $ok;
+}
+
+# A master that sees a worker killed makes another before it is killed itself.
+sub _freeze {
+	my ($self, @masters) = @_;
+	kill STOP => @masters;
+	poll(5, sub { !grep { !is_stopped($_) } @masters });
+	$self->_remember();
 }
 
 sub restart {

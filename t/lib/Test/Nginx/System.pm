@@ -7,7 +7,8 @@ package Test::Nginx::System;
 #                          for this process; other numbers as they are
 #   wait_for(sub, seconds, what)   polls, and says so where it was in vain
 #   poll(seconds, sub)     the same without a word; seconds are not stretched
-#   pid_of(file), alive(pid), is_nginx(pid), cmdline(pid), children(pid)
+#   pid_of(file), alive(pid), is_nginx(pid), is_stopped(pid), cmdline(pid),
+#   children(pid)
 #   child_signals()        the default ones again, after a fork
 #   die_with_parent(pid)   after a fork
 #   log_core(prefix, text), log_in, log_out    for TEST_NGINX_VERBOSE
@@ -23,8 +24,8 @@ use Socket qw/ AF_UNIX SOCK_STREAM sockaddr_un /;
 use Test::More qw//;
 use Time::HiRes qw/ time /;
 
-our @EXPORT = qw/ $SLOW port wait_for poll pid_of alive is_nginx cmdline
-	children child_signals die_with_parent log_core log_in log_out /;
+our @EXPORT = qw/ $SLOW port wait_for poll pid_of alive is_nginx is_stopped
+	cmdline children child_signals die_with_parent log_core log_in log_out /;
 
 # Deadlines are stretched where everything is slower.
 our $SLOW = $ENV{OCSP_PLUS_SANITIZE} ? 3 : 1;
@@ -112,6 +113,12 @@ sub alive {
 	open my $fh, '<', "/proc/$pid/stat" or return 0;
 	my $stat = <$fh>;
 	return defined $stat && $stat =~ /\)\s+([A-Za-z])/ && $1 !~ /[ZXx]/;
+}
+
+sub is_stopped {
+	my ($pid) = @_;
+	open my $fh, '<', "/proc/$pid/stat" or return 1;
+	return (<$fh> // '') !~ /\)\s+[^T\s]/;
 }
 
 sub cmdline {
