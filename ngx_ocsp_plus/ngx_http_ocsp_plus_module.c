@@ -4,12 +4,16 @@
  */
 
 
-#include "ngx_ocsp_plus.h"
+#include "ngx_http_ocsp_plus.h"
 
-#include <ngx_http.h>
 #include <ngx_http_ssl_module.h>
 
 
+static void *ngx_http_ocsp_plus_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static ngx_int_t ngx_http_ocsp_plus_names(ngx_conf_t *cf,
+    ngx_http_core_srv_conf_t *cscf, ngx_array_t *names);
 static ngx_int_t ngx_http_ocsp_plus_init(ngx_conf_t *cf);
 
 
@@ -19,12 +23,26 @@ static ngx_command_t  ngx_http_ocsp_plus_commands[] = {
                            NGX_HTTP_MAIN_CONF_OFFSET,
                            NGX_HTTP_SRV_CONF_OFFSET),
 
+    { ngx_string("ocsp_plus_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_ocsp_plus_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("ocsp_plus_control"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_ocsp_plus_control,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
 
 static ngx_http_module_t  ngx_http_ocsp_plus_module_ctx = {
-    NULL,                                  /* preconfiguration */
+    ngx_http_ocsp_plus_add_variables,      /* preconfiguration */
     ngx_http_ocsp_plus_init,               /* postconfiguration */
 
     ngx_ocsp_plus_create_main_conf,        /* create main configuration */
@@ -33,8 +51,8 @@ static ngx_http_module_t  ngx_http_ocsp_plus_module_ctx = {
     ngx_ocsp_plus_create_srv_conf,         /* create server configuration */
     ngx_ocsp_plus_merge_srv_conf,          /* merge server configuration */
 
-    NULL,                                  /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_ocsp_plus_create_loc_conf,    /* create location configuration */
+    ngx_http_ocsp_plus_merge_loc_conf      /* merge location configuration */
 };
 
 
@@ -54,10 +72,68 @@ ngx_module_t  ngx_http_ocsp_plus_module = {
 };
 
 
+static void *
+ngx_http_ocsp_plus_create_loc_conf(ngx_conf_t *cf)
+{
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     olcf->format = OP_FORMAT_ANY;
+     *     olcf->control = 0;
+     */
+
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_ocsp_plus_loc_conf_t));
+}
+
+
+/* handlers are not inherited, so nor is what belongs to them */
+
+static char *
+ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_ocsp_plus_loc_conf_t *conf = child;
+
+    if (conf->control) {
+        ngx_http_ocsp_plus_check_control(cf, conf);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_table_elt_t *
+ngx_http_ocsp_plus_header(ngx_http_request_t *r, const char *name)
+{
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    len = ngx_strlen(name);
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len == len
+                && ngx_strncmp(h[i].lowcase_key, name, len) == 0)
+            {
+                return &h[i];
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
 static ngx_int_t
 ngx_http_ocsp_plus_init(ngx_conf_t *cf)
 {
     ngx_uint_t                   s;
+    ngx_array_t                  names;
     ngx_ocsp_plus_conf_t        *ocf;
     ngx_ocsp_plus_server_t       server;
     ngx_http_ssl_srv_conf_t     *sscf;
@@ -73,6 +149,10 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
     cscfp = cmcf->servers.elts;
 
+    if (ngx_array_init(&names, cf->temp_pool, 4, sizeof(op_str_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     for (s = 0; s < cmcf->servers.nelts; s++) {
 
         sscf = cscfp[s]->ctx->srv_conf[ngx_http_ssl_module.ctx_index];
@@ -83,10 +163,74 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
         server.file = cscfp[s]->file_name;
         server.line = cscfp[s]->line;
 
+        if (!oscf->enable) {
+            continue;
+        }
+
+        if (ngx_http_ocsp_plus_names(cf, cscfp[s], &names) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        server.names = names.elts;
+        server.nnames = names.nelts;
+
         if (ngx_ocsp_plus_add_server(cf, ocf, oscf, &server) != NGX_OK) {
             return NGX_ERROR;
         }
     }
+
+    return NGX_OK;
+}
+
+
+/* what the status calls the server: its names, else where it stands */
+
+static ngx_int_t
+ngx_http_ocsp_plus_names(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
+    ngx_array_t *names)
+{
+    size_t                   len;
+    u_char                  *p;
+    op_str_t                *str;
+    ngx_uint_t               n;
+    ngx_http_server_name_t  *name;
+
+    names->nelts = 0;
+    name = cscf->server_names.elts;
+
+    for (n = 0; n < cscf->server_names.nelts; n++) {
+
+        if (name[n].name.len == 0) {
+            continue;
+        }
+
+        str = ngx_array_push(names);
+        if (str == NULL) {
+            return NGX_ERROR;
+        }
+
+        str->data = (const char *) name[n].name.data;
+        str->len = name[n].name.len;
+    }
+
+    if (names->nelts) {
+        return NGX_OK;
+    }
+
+    str = ngx_array_push(names);
+    if (str == NULL) {
+        return NGX_ERROR;
+    }
+
+    len = ngx_strlen(cscf->file_name) + 1 + NGX_INT_T_LEN;
+
+    p = ngx_pnalloc(cf->temp_pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    str->data = (const char *) p;
+    str->len = ngx_snprintf(p, len, "%s:%ui", cscf->file_name, cscf->line) - p;
 
     return NGX_OK;
 }

@@ -85,7 +85,28 @@ typedef struct {
     ngx_flag_t           stapling;           /* nginx's own */
     u_char              *file;
     ngx_uint_t           line;
+    op_str_t            *names;              /* while it is added */
+    ngx_uint_t           nnames;
 } ngx_ocsp_plus_server_t;
+
+
+/* what became of a connection's handshake */
+
+typedef struct {
+    ngx_uint_t           outcome;
+    op_config_t         *config;             /* NULL: no certificate known */
+    uint32_t             index;              /* of the certificate */
+    time_t               expires;            /* of the staple that was sent */
+    unsigned             revoked:1;          /* which said so */
+} ngx_ocsp_plus_handshake_t;
+
+
+#define NGX_OCSP_PLUS_STAPLE_PLAIN          0    /* there was none */
+#define NGX_OCSP_PLUS_STAPLE_OFF            1    /* not our server's */
+#define NGX_OCSP_PLUS_STAPLE_RESUMED        2
+#define NGX_OCSP_PLUS_STAPLE_NOT_REQUESTED  3
+#define NGX_OCSP_PLUS_STAPLE_NONE           4
+#define NGX_OCSP_PLUS_STAPLE_SENT           5
 
 
 /* what is to be said of a certificate when all servers are known */
@@ -141,6 +162,8 @@ extern ngx_conf_enum_t   ngx_ocsp_plus_revoked[];
 
 ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server);
+void ngx_ocsp_plus_handshake(ngx_connection_t *c,
+    ngx_ocsp_plus_handshake_t *hs);
 
 /* ngx_ocsp_plus_report.c */
 

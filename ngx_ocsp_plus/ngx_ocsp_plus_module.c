@@ -168,6 +168,13 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     settings.cache.data = (const char *) ocf->cache.data;
     settings.cache.len = ocf->cache.len;
 
+    if (ocf->zone_name.len == 0) {
+        ngx_str_set(&ocf->zone_name, "ocsp_plus");
+    }
+
+    settings.zone_name.data = (const char *) ocf->zone_name.data;
+    settings.zone_name.len = ocf->zone_name.len;
+
     if (op_config_set(ocf->config, &settings, &error) != OP_OK) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "ocsp_plus: %s",
                       error.text);

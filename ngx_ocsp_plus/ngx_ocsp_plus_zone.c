@@ -44,7 +44,6 @@ ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
     size = ngx_ocsp_plus_with_slab(op_zone_required_size(n));
 
     if (ocf->zone_size == 0) {
-        ngx_str_set(&ocf->zone_name, "ocsp_plus");
         ocf->zone_size = op_zone_default_size(n);
 
     } else if (ocf->zone_size < size) {

@@ -13,7 +13,7 @@ build_packages() {
 
 run_packages() { echo nginx-light openssl; }
 
-test_packages() { echo $(run_packages) perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format; }
+test_packages() { echo $(run_packages) perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl; }
 
 fuzz_packages() { echo clang libclang-rt-14-dev; }
 

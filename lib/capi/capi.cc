@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "admin/control.h"
+#include "admin/document.h"
 #include "base/log.h"
 #include "base/poll_loop.h"
 #include "capi/host.h"
@@ -20,6 +22,7 @@
 #include "engine/startup.h"
 #include "net/address.h"
 #include "ocsp_plus/ocsp_plus.h"
+#include "store/board.h"
 #include "store/staple_zone.h"
 #include "store/zone_writer.h"
 
@@ -52,6 +55,13 @@ struct op_worker_s {
   ocsp_plus::capi::HostLock lock;
   ocsp_plus::capi::HostRandom random;
   ocsp_plus::engine::DesignatedWorker worker;
+};
+
+struct op_document_s {
+  std::unique_ptr<ocsp_plus::admin::Document> document;
+  std::string pending;  // written, and not handed out yet
+  std::size_t from = 0;
+  bool over = false;
 };
 
 namespace {
@@ -163,6 +173,7 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     settings.retry = {from->retry_min_s, from->retry_max_s};
     settings.max_response = from->max_response;
     settings.cache = std::string(view(from->cache));
+    settings.zone_name = std::string(view(from->zone_name));
     config->settings = std::move(settings);
     return OP_OK;
   });
@@ -195,6 +206,9 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     }
     for (std::size_t i = 0; i < from->nfiles; ++i) {
       mention.files.push_back(view(from->files[i]));
+    }
+    for (std::size_t i = 0; i < from->nservers; ++i) {
+      mention.servers.push_back(view(from->servers[i]));
     }
     mention.require = from->require == OP_REQUIRE_ON            ? engine::Mention::Require::kOn
                       : from->require == OP_REQUIRE_MUST_STAPLE ? engine::Mention::Require::kMustStaple
@@ -263,7 +277,11 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
       // Reading does not write, whatever the type says.
       if (const auto old = StapleZone::attach(const_cast<void*>(old_base), old_size)) {
         opened->copied = store::copy_responses(*old, *zone, lock, FixedClock(now_s, monotonic_ms));
+        store::copy_board(*old, *zone);
       }
+    }
+    if (zone->board().began.load(std::memory_order_relaxed) == 0) {
+      zone->board().began.store(monotonic_ms, std::memory_order_relaxed);
     }
     config->zone = *zone;
     config->generation = *generation;
@@ -281,8 +299,7 @@ op_staple_status_t op_staple(const op_config_t* config, uint32_t index, int64_t 
     return OP_STAPLE_NONE;
   }
   const auto status = static_cast<crypto::CertStatus>(copy.header.cert_status);
-  const bool fit = status == crypto::CertStatus::kGood || status == crypto::CertStatus::kRevoked;
-  if (!fit || !engine::in_time(copy.header, config->settings.policy.clock_skew, now_s)) {
+  if (!engine::fit(copy.header, now_s, config->settings.policy.clock_skew)) {
     release(copy.data);
     return OP_STAPLE_NONE;
   }
@@ -294,16 +311,87 @@ op_staple_status_t op_staple(const op_config_t* config, uint32_t index, int64_t 
 
 void op_count_handshake(const op_config_t* config, uint32_t worker, uint32_t index, op_handshake_t what) {
   store::HandshakeCounters& counters = config->zone->handshakes(worker);
-  counters.requested.fetch_add(1, std::memory_order_relaxed);
   if (what == OP_HANDSHAKE_STAPLED) {
     counters.stapled.fetch_add(1, std::memory_order_relaxed);
     StapleZone(*config->zone).count_stapled(config->catalog.target(index).entry);
-    return;
-  }
-  counters.missing.fetch_add(1, std::memory_order_relaxed);
-  if (what == OP_HANDSHAKE_REFUSED) {
+  } else if (what == OP_HANDSHAKE_MISSING) {
+    counters.missing.fetch_add(1, std::memory_order_relaxed);
+  } else {
     counters.refused.fetch_add(1, std::memory_order_relaxed);
   }
+}
+
+void op_certificate_id(const op_config_t* config, uint32_t index, char id[64]) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  for (const std::uint8_t byte : config->catalog.target(index).certificate.id) {
+    *id++ = kDigits[byte >> 4];
+    *id++ = kDigits[byte & 15];
+  }
+}
+
+op_document_t* op_document_begin(const op_config_t* config, const op_document_request_t* request) {
+  return guarded(nullptr, static_cast<op_document_t*>(nullptr), [&] {
+    std::optional<admin::Format> fixed;
+    switch (request->format) {
+      case OP_FORMAT_HTML:
+        fixed = admin::Format::kHtml;
+        break;
+      case OP_FORMAT_JSON:
+        fixed = admin::Format::kJson;
+        break;
+      case OP_FORMAT_PROMETHEUS:
+        fixed = admin::Format::kPrometheus;
+        break;
+      case OP_FORMAT_READY:
+        fixed = admin::Format::kReady;
+        break;
+      case OP_FORMAT_ANY:
+        break;
+    }
+    auto document = std::make_unique<op_document_t>();
+    document->document =
+        admin::make_document({config->catalog, config->settings, config->zone, request->now_s, request->monotonic_ms},
+                             fixed, view(request->args), view(request->accept));
+    return document.release();
+  });
+}
+
+op_document_state_t op_document_next(op_document_t* document, unsigned char* to, size_t size, size_t* len) {
+  *len = 0;
+  return guarded(nullptr, OP_DOCUMENT_FAILED, [&] {
+    if (document->from == document->pending.size() && !document->over) {
+      document->pending.clear();
+      document->from = 0;
+      document->over = !document->document->next(&document->pending);
+    }
+    *len = document->pending.copy(reinterpret_cast<char*>(to), size, document->from);
+    document->from += *len;
+    if (document->from == document->pending.size() && document->over) {
+      return OP_DOCUMENT_DONE;
+    }
+    return *len == 0 ? OP_DOCUMENT_WORKING : OP_DOCUMENT_MORE;
+  });
+}
+
+void op_document_head(const op_document_t* document, op_document_head_t* head) {
+  const admin::Head& from = document->document->head();
+  head->status = from.http_status;
+  head->content_type = {from.content_type.data(), from.content_type.size()};
+  head->content_security_policy = {from.content_security_policy.data(), from.content_security_policy.size()};
+  head->varies = from.varies;
+}
+
+void op_document_end(op_document_t* document) {
+  delete document;
+}
+
+int op_refresh(const op_config_t* config, op_str_t args, int64_t now_s, int64_t monotonic_ms, op_error_t* text) {
+  return guarded(text, 503, [&] {
+    const admin::Answer answer =
+        admin::refresh({config->catalog, config->settings, config->zone, now_s, monotonic_ms}, view(args));
+    say(text, answer.text);
+    return answer.http_status;
+  });
 }
 
 op_status_t op_start(op_config_t* config, const op_log_ops_t* log_ops, const op_lock_ops_t* lock_ops, int32_t pid,

@@ -67,6 +67,12 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
 }
 
+bool fit(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
+  const CertStatus status = status_of(held);
+  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && now < held.expires &&
+         saturating_add(now, clock_skew) >= held.this_update;
+}
+
 Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
            Archive* archive)
     : zone_(zone), writer_(writer), policy_(policy), archive_(archive) {}

@@ -16,6 +16,9 @@ Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   if (!url) {
     return tl::unexpected<Error>(url.error());
   }
+  if (known_hosts_.insert(url->host_key()).second) {
+    hosts_.push_back(url->host_key());
+  }
   return urls_.emplace(std::string(text), std::make_unique<net::Url>(std::move(*url))).first->second.get();
 }
 
@@ -103,6 +106,9 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
     if (std::find(entry.files.begin(), entry.files.end(), file) == entry.files.end()) {
       entry.files.emplace_back(file);
     }
+  }
+  for (const std::string_view server : mention.servers) {
+    entry.servers.emplace(server);
   }
   added.required = mention.require == Mention::Require::kOn ||
                    (mention.require == Mention::Require::kMustStaple && entry.certificate.must_staple);

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@ struct Target {
   const crypto::Issuer* issuer = nullptr;     // owned by the catalog; nullptr: none was found
   std::vector<const net::Url*> responders;    // owned by the catalog, in order; empty: nobody to ask
   std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
+  std::set<std::string> servers;              // names of the servers that use it
   bool required = false;                      // a server refuses handshakes without its staple
   store::EntryIndex entry = store::kNoEntry;  // once the zone is open
 
@@ -35,6 +37,7 @@ struct Mention {
   std::vector<x509_st*> issuers;             // candidates, in order of preference
   std::vector<std::string_view> responders;  // ocsp_plus_responder; empty: the certificate's own
   std::vector<std::string_view> files;       // ocsp_plus_file
+  std::vector<std::string_view> servers;     // the server's names
   enum class Require { kOff, kMustStaple, kOn } require = Require::kOff;
 };
 
@@ -55,6 +58,10 @@ class Catalog {
   Result<Added> add(const Mention& mention);
 
   const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
+  // Each certificate's number, in the order of their ids.
+  const std::map<CertificateId, Index>& by_id() const { return by_id_; }
+  // Host keys of all responders, each once, in the order of their first mention.
+  const std::vector<std::string>& hosts() const { return hosts_; }
   Target& target(Index index) { return *targets_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
 
@@ -70,6 +77,8 @@ class Catalog {
   std::map<CertificateId, Index> by_id_;
   std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
   std::map<CertificateId, std::unique_ptr<crypto::Issuer>> issuers_;
+  std::vector<std::string> hosts_;
+  std::set<std::string> known_hosts_;
 };
 
 }  // namespace ocsp_plus::engine

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/board.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -40,9 +42,13 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
              environment.starting),
       refresher_({environment.loop, environment.clock, environment.random, environment.log, *resolver_,
                   environment.zone, gate_, environment.catalog, environment.settings},
-                 new_configuration) {}
+                 new_configuration),
+      readiness_(environment.zone, environment.catalog, environment.settings) {
+  store::keep_hosts(environment.zone, environment.catalog.hosts());
+}
 
 Post::~Post() {
+  tell_hosts();
   store::release_lease(environment_.zone, epoch_, self_.pid);
 }
 
@@ -58,8 +64,12 @@ bool Post::beat() {
   if (refresher_.lease_lost() || !store::renew_lease(environment_.zone, epoch_, self_.pid, environment_.clock)) {
     return false;
   }
+  answer_requests();
   files_.look();
   refresher_.tick();
+  tell_hosts();
+  environment_.zone.board().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
+  readiness_.look(environment_.clock);
   const Millis now = environment_.clock.monotonic();
   if (now - swept_ >= kSweepInterval) {
     swept_ = now;
@@ -69,6 +79,32 @@ bool Post::beat() {
     archive_.sweep();
   }
   return true;
+}
+
+// What other workers were asked to have done.
+void Post::answer_requests() {
+  const store::RefreshRequests requests = store::take_refresh_requests(environment_.zone);
+  if (requests.all) {
+    refresher_.refresh_all();
+  }
+  const auto& targets = environment_.catalog.targets();
+  for (const store::EntryIndex entry : requests.entries) {
+    const auto found =
+        std::find_if(targets.begin(), targets.end(), [entry](const auto& target) { return target->entry == entry; });
+    if (found != targets.end()) {
+      refresher_.refresh(static_cast<Catalog::Index>(found - targets.begin()));
+    }
+  }
+}
+
+void Post::tell_hosts() {
+  for (const auto& [key, host] : refresher_.hosts().all()) {
+    // Of one that is unproven to us an earlier holder may have known more.
+    if (host.state != Hosts::State::kUnproven) {
+      store::tell_host(environment_.zone, key,
+                       {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe});
+    }
+  }
 }
 
 bool Post::hopeless(const Target& target) const {

@@ -9,6 +9,7 @@
 #include "engine/archive.h"
 #include "engine/catalog.h"
 #include "engine/files.h"
+#include "engine/readiness.h"
 #include "engine/refresher.h"
 #include "engine/settings.h"
 #include "net/resolver.h"
@@ -56,6 +57,8 @@ class Post {
   Files& files() { return files_; }
 
  private:
+  void answer_requests();
+  void tell_hosts();
   Post(const Environment& environment, const store::Candidate& self, std::uint32_t epoch,
        std::unique_ptr<net::Resolver> resolver, bool new_configuration);
 
@@ -68,6 +71,7 @@ class Post {
   Gate gate_;
   Files files_;
   Refresher refresher_;
+  Readiness readiness_;
   Millis swept_ = 0;
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "store/board.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -106,6 +108,29 @@ void Refresher::replan_if_clock_jumped() {
   }
 }
 
+void Refresher::refresh_all() {
+  hosts_.forget_probe_times();
+  const UnixSeconds now = environment_.clock.now();
+  Queue due;
+  for (const auto& [was, index] : queue_) {
+    due.emplace(now, index);
+  }
+  queue_.swap(due);
+}
+
+void Refresher::refresh(Index index) {
+  const UnixSeconds now = environment_.clock.now();
+  for (const net::Url* url : target(index).responders) {
+    hosts_.bring_probe_forward(url->host_key(), now);
+  }
+  const auto found =
+      std::find_if(queue_.begin(), queue_.end(), [index](const auto& queued) { return queued.second == index; });
+  if (found != queue_.end()) {
+    queue_.erase(found);
+    enqueue(index, now);
+  }
+}
+
 // --- starting ---
 
 void Refresher::tick() {
@@ -198,6 +223,7 @@ void Refresher::start(Index index, std::size_t responder) {
   const Exchange::Environment environment = {
       environment_.loop,    environment_.clock, environment_.random, environment_.resolver, hosts_,
       environment_.settings};
+  item(index).started = environment_.clock.monotonic();
   item(index).exchange = std::make_unique<Exchange>(
       environment, target(index), responder,
       [this, index](const net::FetchResponse& response, std::size_t asked, Error* why) {
@@ -247,9 +273,11 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
   for (const std::string& host : end.hosts) {
     probe_in_time(host, now);
   }
+  store::tell_exchange(environment_.zone, environment_.clock.monotonic() - item(index).started);
   if (const auto date = accepted.has_value() ? accepted->response.http.head.date : end.failure->error.date) {
     const std::size_t responder = accepted.has_value() ? accepted->responder : end.failure->responder;
     report_.compare_clocks(target(index), responder, *date, now);
+    store::tell_clock_skew(environment_.zone, saturating_sub(*date, now), now);
   }
   if (accepted.has_value()) {
     settle(index, std::move(*accepted));
@@ -334,6 +362,7 @@ void Refresher::succeeded(Index index, const Accepted& accepted) {
                                               fresh_until(accepted.response.http.head, now), bounds)
                                   : saturating_add(now, bounds.min);
   environment_.zone.set_attempt(about.entry, attempt);
+  environment_.zone.set_detail(about.entry, {});
   environment_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
   report_.verified(about, accepted.responder, admission, attempt.next, accepted.response.took);
   enqueue(index, attempt.next);
@@ -362,6 +391,8 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
     enqueue(index, attempt.next);
   }
   environment_.zone.set_attempt(about.entry, attempt);
+  environment_.zone.set_detail(about.entry, error.detail);
+  store::tell_failure(environment_.zone, error.reason);
   environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
   report_.failed(about, responder, error, held_until, attempt.next, now);
 }

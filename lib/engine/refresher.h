@@ -29,6 +29,8 @@ namespace ocsp_plus::engine {
 
 class Refresher {
  public:
+  using Index = Catalog::Index;
+
   struct Environment {
     EventLoop& loop;
     const Clock& clock;
@@ -49,6 +51,10 @@ class Refresher {
   // Starts what is due. To be called about twice a second; between ticks the end of one exchange starts the next.
   void tick();
 
+  // An operator wants them asked for again now, also those whose responder fails.
+  void refresh_all();
+  void refresh(Index index);
+
   // The zone said that another process holds the lease: nothing more is done.
   bool lease_lost() const { return lease_lost_; }
   std::size_t in_flight() const { return in_flight_; }
@@ -57,7 +63,6 @@ class Refresher {
  private:
   friend struct RefresherInspector;  // tests look at the places
 
-  using Index = Catalog::Index;
   using Queue = std::set<std::pair<UnixSeconds, Index>>;
   // A response that the gate has accepted.
   struct Accepted {
@@ -69,6 +74,7 @@ class Refresher {
     store::Attempt attempt;
     std::unique_ptr<Exchange> exchange;  // its existence is what "refreshing" means
     std::optional<Accepted> accepted;    // from the exchange's last word until the exchange has ended
+    Millis started = 0;                  // of the exchange
     UnixSeconds ends = 0;                // of the response held, as it was when it began to wait for a host
   };
 

@@ -11,6 +11,8 @@ constexpr std::size_t kLine = 64;             // each part begins on a cache lin
 constexpr std::size_t kBytesPerEntry = 2048;  // of the whole zone: a common response is 500 to 2000 bytes long
 constexpr std::size_t kMinArena = 4096;       // less would hold no response
 constexpr std::size_t kPage = 4096;
+constexpr std::size_t kMinHosts = 16;
+constexpr std::size_t kMaxHosts = 512;
 constexpr std::size_t kMinDefault = OP_MIN_ZONE_BYTES;
 constexpr std::size_t kPlannedResponse = 3072;
 
@@ -38,14 +40,19 @@ Geometry Geometry::of(std::size_t size) {
   geometry.size = size;
   const std::size_t capacity = std::min(size / kBytesPerEntry, kMaxCapacity);
   const std::size_t slots = power_of_two(2 * capacity);
-  geometry.workers = align_up(sizeof(Header), kLine);
+  const std::size_t hosts = std::clamp(capacity / 8, kMinHosts, kMaxHosts);
+  geometry.board = align_up(sizeof(Header), kLine);
+  geometry.workers = align_up(geometry.board + sizeof(Board), kLine);
   geometry.counters = align_up(geometry.workers + kWorkerSlots * sizeof(WorkerSlot), kLine);
-  geometry.index = align_up(geometry.counters + kCounterSlots * sizeof(HandshakeCounters), kLine);
+  geometry.hosts = align_up(geometry.counters + kCounterSlots * sizeof(HandshakeCounters), kLine);
+  geometry.index = align_up(geometry.hosts + hosts * sizeof(HostSlot), kLine);
   geometry.entries = align_up(geometry.index + slots * sizeof(IndexSlot), kLine);
-  geometry.arena = align_up(geometry.entries + capacity * sizeof(Entry), kLine);
+  geometry.details = align_up(geometry.entries + capacity * sizeof(Entry), kLine);
+  geometry.arena = align_up(geometry.details + capacity * sizeof(Detail), kLine);
   if (geometry.arena + kMinArena > size) {
     return geometry;
   }
+  geometry.host_slots = static_cast<std::uint32_t>(hosts);
   geometry.index_slots = static_cast<std::uint32_t>(slots);
   geometry.capacity = static_cast<std::uint32_t>(capacity);
   geometry.arena_bytes = std::min(size - geometry.arena, kMaxArena) / kBlobAlign * kBlobAlign;

@@ -1,7 +1,8 @@
 // What lies in the shared memory, byte for byte. Trivially copyable, offsets instead of pointers, and a geometry that
 // is a pure function of the size: nothing that another process could have scribbled on decides where we read.
 //
-//   Header | WorkerSlot[] | HandshakeCounters[] | index (u32[]) | Entry[] | arena of blobs
+//   Header | Board | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | Entry[] | Detail[] | arena of
+//   blobs
 //
 // Change anything here and kLayoutVersion goes up: a zone of another version is not adopted.
 #pragma once
@@ -17,7 +18,7 @@
 namespace ocsp_plus::store {
 
 constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
-constexpr std::uint32_t kLayoutVersion = 1;
+constexpr std::uint32_t kLayoutVersion = 2;
 constexpr std::size_t kWorkerSlots = 1024;  // processes of all generations that may be alive together
 constexpr std::size_t kCounterSlots = 128;  // handshake counters, one cache line each; slot = worker % kCounterSlots
 constexpr std::size_t kBlobAlign = 16;      // blobs start at multiples of this; Entry::word counts in it
@@ -48,14 +49,49 @@ struct Header {
   FetchCounters fetches;
 };
 
+// Upper bounds of the histogram of exchanges, in ms; what took longer is counted behind the last one.
+constexpr std::array<std::uint32_t, 11> kDurationBounds = {10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
+constexpr std::size_t kReasonNumbers = 256;  // more than the largest Reason
+constexpr std::size_t kRefreshSlots = 64;    // refresh requests that the designated worker has not seen yet
+
+// What the processes tell each other beside responses (board.h): numbers only, each of them atomic for itself.
+struct Board {
+  // Written by the lease holder.
+  std::atomic<std::int64_t> clock_skew;         // s: a responder's clock minus ours, at the last look
+  std::atomic<std::int64_t> clock_compared_at;  // wall clock; 0: never
+  std::atomic<std::uint64_t> arena_used;        // bytes
+  std::atomic<std::uint64_t> duration_ms;       // of all exchanges together
+  std::array<std::atomic<std::uint64_t>, kDurationBounds.size() + 1> durations;  // exchanges by duration
+  std::array<std::atomic<std::uint64_t>, kReasonNumbers> failures;               // exchanges that failed, by Reason
+  // Readiness: set once, by anybody who finds it true.
+  std::atomic<std::int64_t> began;     // monotonic clock, ms: when the zone was new
+  std::atomic<std::uint32_t> settled;  // 1: the first round of fetches is over
+  // Requests to the lease holder.
+  std::atomic<std::uint32_t> refresh_all_serial;  // grows with each request for all
+  std::atomic<std::uint32_t> refresh_all_done;    // the last one that was carried out
+  std::uint32_t reserved;
+  std::atomic<std::int64_t> refresh_all_at;                           // monotonic clock, ms: the last request for all
+  std::array<std::atomic<std::uint32_t>, kRefreshSlots> refresh_one;  // number of an entry plus one; 0: free
+};
+
+// A responder host's health, by a hash of its host key: names stand in everybody's configuration.
+struct HostSlot {
+  std::atomic<std::uint64_t> key;        // 0: free
+  std::atomic<std::uint32_t> state;      // engine::Hosts::State
+  std::atomic<std::uint32_t> failures;   // since it counts as failing
+  std::atomic<std::int64_t> next_probe;  // wall clock; of one that fails
+  std::atomic<std::uint32_t> in_flight;
+  std::uint32_t reserved;
+};
+
 // pid << 32 | generation; 0: free.
 using WorkerSlot = std::atomic<std::uint64_t>;
 
+// Handshakes that asked for a status; each is counted in one place only.
 struct alignas(64) HandshakeCounters {
-  std::atomic<std::uint64_t> requested;
   std::atomic<std::uint64_t> stapled;
-  std::atomic<std::uint64_t> missing;
-  std::atomic<std::uint64_t> refused;
+  std::atomic<std::uint64_t> missing;  // and went on without
+  std::atomic<std::uint64_t> refused;  // missing, and refused for it
 };
 
 // In the index: 0 where the slot has never been used (a search ends there), kTombstone where it was given up (a
@@ -79,8 +115,13 @@ struct Entry {
   std::atomic<std::uint32_t> responder;     // which of the certificate's URLs was asked last
   std::atomic<std::uint64_t> stapled;       // handshakes that got its staple
   std::atomic<std::uint32_t> swings;        // generation of the last blob; goes on growing while `word` is 0
-  std::uint32_t reserved;
+  std::atomic<std::uint32_t> detail;        // checksum of its Detail; 0: there is none
 };
+
+// What is to be said of an entry's last attempt: text, cut off and padded with zeros. In a table of its own, so that
+// it costs no memory while all goes well.
+constexpr std::size_t kDetailBytes = 128;
+using Detail = std::array<std::atomic<std::uint64_t>, kDetailBytes / 8>;
 
 enum class Source : std::uint8_t { kNone = 0, kNetwork = 1, kCache = 2, kFile = 3, kShared = 4 };
 
@@ -105,12 +146,16 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std
 static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header without a gap");
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
-static_assert(sizeof(Header) == 88 && sizeof(Entry) == 128 && sizeof(BlobHeader) == 128, "raise kLayoutVersion");
+static_assert(sizeof(Header) == 88 && sizeof(Entry) == 128 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2464 &&
+                  sizeof(HostSlot) == 32,
+              "raise kLayoutVersion");
 
 // Where everything is. A pure function of the size.
 struct Geometry {
   std::size_t size = 0;
-  std::size_t workers = 0, counters = 0, index = 0, entries = 0, arena = 0;  // offsets from the start
+  // offsets from the start
+  std::size_t board = 0, workers = 0, counters = 0, hosts = 0, index = 0, entries = 0, details = 0, arena = 0;
+  std::uint32_t host_slots = 0;   // responder hosts whose health is told
   std::uint32_t index_slots = 0;  // a power of two, at least twice capacity
   std::uint32_t capacity = 0;     // entries
   std::size_t arena_bytes = 0;    // a multiple of kBlobAlign

@@ -46,6 +46,7 @@ std::vector<EntryIndex> free_entries(const StapleZone& zone, std::size_t wanted)
 void forget_response(StapleZone& zone, EntryIndex index) {
   zone.entry(index).word.store(0, std::memory_order_release);
   zone.set_attempt(index, Attempt{});
+  zone.set_detail(index, {});
 }
 
 // Writes all of an entry: above the high-water mark it may hold anything.
@@ -54,7 +55,6 @@ void add(StapleZone& zone, EntryIndex index, const Registration& registration, s
   const bool untouched = index >= zone.entries_used();
   if (untouched) {
     entry.swings.store(0, std::memory_order_relaxed);  // a reused entry's goes on: see Entry::word
-    entry.reserved = 0;
   }
   forget_response(zone, index);
   entry.stapled.store(0, std::memory_order_relaxed);

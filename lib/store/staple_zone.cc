@@ -200,7 +200,6 @@ StapleZone::HandshakeTotals StapleZone::handshake_totals() const noexcept {
   HandshakeTotals totals;
   for (std::uint32_t slot = 0; slot < kCounterSlots; ++slot) {
     const HandshakeCounters& counters = handshakes(slot);
-    totals.requested += counters.requested.load(std::memory_order_relaxed);
     totals.stapled += counters.stapled.load(std::memory_order_relaxed);
     totals.missing += counters.missing.load(std::memory_order_relaxed);
     totals.refused += counters.refused.load(std::memory_order_relaxed);
@@ -214,6 +213,10 @@ void StapleZone::count_stapled(EntryIndex index) noexcept {
   }
 }
 
+std::uint64_t StapleZone::stapled(EntryIndex index) const noexcept {
+  return index < capacity() ? entry(index).stapled.load(std::memory_order_relaxed) : 0;
+}
+
 std::uint32_t StapleZone::generation() const noexcept {
   return header().generation.load(std::memory_order_acquire);
 }
@@ -224,6 +227,18 @@ std::uint32_t StapleZone::entries_used() const noexcept {
 
 Header& StapleZone::header() const noexcept {
   return at<Header>(0);
+}
+
+Board& StapleZone::board() const noexcept {
+  return at<Board>(geometry_.board);
+}
+
+HostSlot& StapleZone::host_slot(std::uint32_t slot) const noexcept {
+  return at<HostSlot>(geometry_.hosts, slot);
+}
+
+Detail& StapleZone::detail_words(EntryIndex index) const noexcept {
+  return at<Detail>(geometry_.details, index);
 }
 
 Entry& StapleZone::entry(EntryIndex index) const noexcept {

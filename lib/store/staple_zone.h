@@ -16,6 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -95,15 +97,20 @@ class StapleZone {
 
   Attempt attempt(EntryIndex entry) const noexcept;
   void set_attempt(EntryIndex entry, const Attempt& attempt) noexcept;
+  // What is to be said of the last attempt, up to kDetailBytes of it; any bytes. Empty also while it is being
+  // changed.
+  std::string detail(EntryIndex entry) const;
+  void set_detail(EntryIndex entry, std::string_view text) noexcept;
 
   // --- counters; any process, atomic ---
 
   HandshakeCounters& handshakes(std::uint32_t worker) const noexcept;  // of one worker slot
   struct HandshakeTotals {
-    std::uint64_t requested = 0, stapled = 0, missing = 0, refused = 0;
+    std::uint64_t stapled = 0, missing = 0, refused = 0;  // disjoint; all that asked is their sum
   };
   HandshakeTotals handshake_totals() const noexcept;
   void count_stapled(EntryIndex entry) noexcept;
+  std::uint64_t stapled(EntryIndex entry) const noexcept;  // handshakes that got its staple
 
   // --- which workers live ---
 
@@ -122,6 +129,9 @@ class StapleZone {
   // For the other files of this room.
   const Geometry& geometry() const noexcept { return geometry_; }
   Header& header() const noexcept;
+  Board& board() const noexcept;
+  HostSlot& host_slot(std::uint32_t slot) const noexcept;    // REQUIRES: slot < geometry().host_slots
+  Detail& detail_words(EntryIndex index) const noexcept;     // REQUIRES: index < capacity()
   Entry& entry(EntryIndex index) const noexcept;             // REQUIRES: index < capacity()
   IndexSlot& index_slot(std::uint32_t slot) const noexcept;  // REQUIRES: slot < geometry().index_slots
   WorkerSlot& worker_slot(std::size_t slot) const noexcept;  // REQUIRES: slot < kWorkerSlots

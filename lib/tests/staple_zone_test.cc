@@ -85,7 +85,7 @@ TEST_CASE("zone: a zone is made of memory that holds anything", "[zone]") {
     CHECK(zone.attempt(entries[i]).at == 0);
     CHECK(zone.entry(entries[i]).stapled == 0);
   }
-  CHECK(zone.handshake_totals().requested == 0);
+  CHECK(zone.handshake_totals().missing == 0);
   CHECK(zone.oldest_living_generation([](std::int32_t) { return true; }) == 1);
 }
 
@@ -343,11 +343,11 @@ TEST_CASE("zone: counters add up over all workers", "[zone]") {
   Fixture f;
   const auto entries = f.add(test_registrations(1));
   for (const std::uint32_t worker : {0u, 1u, 127u, 128u, UINT32_MAX}) {
-    f.zone.handshakes(worker).requested.fetch_add(1, std::memory_order_relaxed);
+    f.zone.handshakes(worker).missing.fetch_add(1, std::memory_order_relaxed);
     f.zone.handshakes(worker).refused.fetch_add(2, std::memory_order_relaxed);
   }
   CHECK(&f.zone.handshakes(0) == &f.zone.handshakes(kCounterSlots));
-  CHECK(f.zone.handshake_totals().requested == 5);
+  CHECK(f.zone.handshake_totals().missing == 5);
   CHECK(f.zone.handshake_totals().refused == 10);
   CHECK(f.zone.handshake_totals().stapled == 0);
   f.zone.count_stapled(entries[0]);

@@ -330,7 +330,7 @@ TEST_CASE("writer: a zone of another size takes the responses over", "[zone][wri
     CHECK(lease_holder(to).pid == 0);
   }
   SECTION("smaller: what fits comes along") {
-    const MmapZone memory(32 << 10);
+    const MmapZone memory(36 << 10);
     StapleZone to = memory.format();
     LocalLock lock;
     std::vector<EntryIndex> entries;

@@ -68,6 +68,7 @@ typedef struct {
     int64_t          retry_max_s;
     size_t           max_response; /* bytes */
     op_str_t         cache; /* path of the cache folder; empty: none */
+    op_str_t         zone_name; /* for people */
 } op_settings_t;
 
 OP_API void op_settings_defaults(op_settings_t *settings);
@@ -97,6 +98,8 @@ typedef struct {
     size_t                  nresponders;
     const op_str_t         *files; /* paths of responses made elsewhere, DER or PEM */
     size_t                  nfiles;
+    const op_str_t         *servers; /* the server's names */
+    size_t                  nservers;
     op_require_t            require;
 } op_mention_t;
 
@@ -177,6 +180,62 @@ typedef enum {
 
 /* Atomic; `worker` is nginx's worker number. */
 OP_API void op_count_handshake(const op_config_t *config, uint32_t worker, uint32_t index, op_handshake_t what);
+
+/* The certificate's id: 64 hexadecimal digits, not terminated. */
+OP_API void op_certificate_id(const op_config_t *config, uint32_t index, char id[64]);
+
+/* --- the status ---------------------------------------------------------------------------------------------- */
+
+/*
+ * A status document while it is being written, from the zone, by any worker: a piece at a time, each of at most the
+ * size asked for and the work of a millisecond or two.
+ */
+typedef struct op_document_s op_document_t;
+
+typedef enum {
+    OP_FORMAT_ANY = 0, /* by `format=`, else by the Accept header, else JSON */
+    OP_FORMAT_HTML = 1,
+    OP_FORMAT_JSON = 2,
+    OP_FORMAT_PROMETHEUS = 3,
+    OP_FORMAT_READY = 4
+} op_format_t;
+
+typedef struct {
+    size_t       size;
+    op_format_t  format;
+    op_str_t     args; /* the query string */
+    op_str_t     accept; /* the Accept header; empty: none */
+    int64_t      now_s;
+    int64_t      monotonic_ms;
+} op_document_request_t;
+
+typedef struct {
+    int       status; /* of HTTP */
+    op_str_t  content_type;
+    op_str_t  content_security_policy; /* empty: none */
+    int       varies; /* with the Accept header */
+} op_document_head_t;
+
+typedef enum {
+    OP_DOCUMENT_WORKING = 0, /* nothing yet: call again in the loop's next turn */
+    OP_DOCUMENT_MORE = 1, /* `len` bytes, and more to come */
+    OP_DOCUMENT_DONE = 2, /* `len` bytes, maybe none; that was all */
+    OP_DOCUMENT_FAILED = 3 /* out of memory */
+} op_document_state_t;
+
+/* `request` is borrowed for the call; the config outlives the document. NULL: out of memory. */
+OP_API op_document_t *op_document_begin(const op_config_t *config, const op_document_request_t *request);
+OP_API op_document_state_t op_document_next(op_document_t *document, unsigned char *to, size_t size, size_t *len);
+/* Final as soon as op_document_next() has said anything but OP_DOCUMENT_WORKING. Lives as long as the document. */
+OP_API void op_document_head(const op_document_t *document, op_document_head_t *head);
+OP_API void op_document_end(op_document_t *document);
+
+/*
+ * Asks the designated worker, whichever process it is, to fetch now what the query string names: `refresh=all`, once a
+ * minute at most, or `refresh=<certificate id>`. An HTTP status, and `text` for the client: 202 accepted, 400, 404, 429,
+ * 503.
+ */
+OP_API int op_refresh(const op_config_t *config, op_str_t args, int64_t now_s, int64_t monotonic_ms, op_error_t *text);
 
 /* Where log lines go. Levels are nginx's: 3 crit … 8 debug. */
 typedef struct {

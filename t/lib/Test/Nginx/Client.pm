@@ -157,6 +157,7 @@ sub staple {
 	push @args, '-sess_in', $opt{sess_in} if $opt{sess_in};
 	push @args, '-sess_out', $opt{sess_out} if $opt{sess_out};
 	push @args, '-curves', $opt{curves} if $opt{curves};
+	push @args, '-ign_eof' if defined $opt{request};
 	push @args, @{$opt{args} || []};
 
 	# a TLS 1.3 session comes only after the handshake
@@ -166,7 +167,8 @@ sub staple {
 		@until = (until => sub { -s $opt{sess_out} });
 	}
 	my $run = Test::Nginx->command([ 'openssl', 's_client', @args ],
-		timeout => $opt{timeout} || 5, @until);
+		timeout => $opt{timeout} || 5, @until,
+		defined $opt{request} ? (stdin => $opt{request}) : ());
 	Test::Nginx::log_in($run->{output});
 	return _read_s_client($run);
 }

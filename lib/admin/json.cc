@@ -1,0 +1,171 @@
+#include "admin/json.h"
+
+#include <algorithm>
+
+#include "admin/document.h"
+
+namespace ocsp_plus::admin {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kServersShown = 100;  // of a certificate
+
+Json time_or_null(std::optional<UnixSeconds> time) {
+  return time.has_value() ? Json(to_rfc3339(*time)) : Json();
+}
+
+Json text_or_null(const std::string& text) {
+  return text.empty() ? Json() : Json(text);
+}
+
+Json last_attempt(const std::optional<LastAttempt>& attempt) {
+  if (!attempt.has_value()) {
+    return nullptr;
+  }
+  return {{"at", to_rfc3339(attempt->at)},
+          {"result", token(attempt->reason)},
+          {"detail", text_or_null(attempt->detail)},
+          {"responder", text_or_null(attempt->responder)}};
+}
+
+Json worker_json(const std::optional<Worker>& worker) {
+  if (!worker.has_value()) {
+    return nullptr;
+  }
+  return {{"pid", worker->pid},
+          {"slot", worker->slot},
+          {"since", to_rfc3339(worker->since)},
+          {"heartbeat", to_rfc3339(worker->heartbeat)}};
+}
+
+// Members in lines of their own, each certificate in one: easy on the eye and on line-based tools.
+class JsonDocument : public Document {
+ public:
+  JsonDocument(const View& view, const Query& query) : view_(view), query_(query), selection_(view_, query_) {
+    head_.content_type = "application/json";
+    head_.varies = query.negotiated;
+  }
+
+  bool next(std::string* out) override {
+    if (!begun_) {
+      begun_ = true;
+      *out += top();
+    }
+    std::size_t budget = kPieceCertificates;
+    while (out->size() < kPieceBytes) {
+      const auto status = selection_.next(&budget);
+      if (!status.has_value()) {
+        break;
+      }
+      *out += any_ ? ",\n" : "\n";
+      *out += dump(to_json(*status, view_.now));
+      any_ = true;
+    }
+    if (!selection_.over()) {
+      return true;
+    }
+    const auto page = selection_.next_page();
+    *out += "\n],\n\"next\":" + (page.has_value() ? dump(to_hex(*page)) : "null") + "\n}\n";
+    return false;
+  }
+
+ private:
+  std::string top() const {
+    const Overview all = overview(view_);
+    std::string out = "{\n";
+    const auto member = [&out](const char* name, const Json& value) {
+      out += dump(name) + ":" + dump(value) + ",\n";
+    };
+    member("version", OCSP_PLUS_VERSION);
+    member("now", to_rfc3339(view_.now));
+    member("zone", {{"name", view_.settings.zone_name},
+                    {"size", all.zone_size},
+                    {"used", all.zone_used},
+                    {"entries", all.zone_entries}});
+    member("worker", worker_json(all.worker));
+    const auto& handshakes = all.handshakes;
+    member("handshakes", {{"requested", handshakes.stapled + handshakes.missing + handshakes.refused},
+                          {"stapled", handshakes.stapled},
+                          {"missing", handshakes.missing + handshakes.refused},
+                          {"refused", handshakes.refused}});
+    member("fetches",
+           {{"ok", all.exchanges.ok}, {"failed", all.exchanges.failed}, {"in_flight", all.exchanges.in_flight}});
+    member("clock_skew", all.clock_skew.has_value() ? Json(*all.clock_skew) : Json());
+    Json responders = Json::array();
+    for (const ResponderStatus& responder : responder_statuses(view_)) {
+      responders.push_back(to_json(responder));
+    }
+    member("responders", responders);
+    return out + "\"certificates\":[";
+  }
+
+  View view_;
+  Query query_;
+  Selection selection_;
+  bool begun_ = false;
+  bool any_ = false;
+};
+
+}  // namespace
+
+std::string dump(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json to_json(const ResponderStatus& status) {
+  return {{"host", status.host},
+          {"state", status.state},
+          {"failures", status.failures},
+          {"next_attempt", time_or_null(status.next_attempt)}};
+}
+
+Json to_json(const CertificateStatus& status, UnixSeconds now) {
+  const engine::Target& target = *status.target;
+  const crypto::Certificate& certificate = target.certificate;
+  Json responders = Json::array();
+  for (const net::Url* url : target.responders) {
+    responders.push_back(url->to_string());
+  }
+  Json servers = Json::array();
+  for (auto name = target.servers.begin(); name != target.servers.end() && servers.size() < kServersShown; ++name) {
+    servers.push_back(*name);
+  }
+  const std::optional<Held>& held = status.held;
+  Json json = {{"id", to_hex(certificate.id)},
+               {"subject", certificate.subject},
+               {"names", certificate.names},
+               {"issuer", certificate.issuer},
+               {"serial", to_hex(certificate.serial)},
+               {"not_after", to_rfc3339(certificate.not_after)},
+               {"must_staple", certificate.must_staple},
+               {"required", target.required},
+               {"servers", std::move(servers)},
+               {"responders", std::move(responders)},
+               {"state", token(status.state)},
+               {"cert_status", nullptr},
+               {"this_update", nullptr},
+               {"next_update", nullptr},
+               {"expires", nullptr},
+               {"expires_in", nullptr},
+               {"source", nullptr},
+               {"last_attempt", last_attempt(status.last_attempt)},
+               {"next_attempt", time_or_null(status.next_attempt)},
+               {"failures", status.failures},
+               {"stapled", status.stapled}};
+  if (held.has_value()) {
+    json["cert_status"] = crypto::token(held->cert_status);
+    json["this_update"] = to_rfc3339(held->this_update);
+    json["next_update"] = time_or_null(held->next_update);
+    json["expires"] = to_rfc3339(held->expires);
+    json["expires_in"] = saturating_sub(held->expires, now);
+    json["source"] = held->source;
+  }
+  return json;
+}
+
+std::unique_ptr<Document> make_json(const View& view, const Query& query) {
+  return std::make_unique<JsonDocument>(view, query);
+}
+
+}  // namespace ocsp_plus::admin

@@ -1,0 +1,267 @@
+// Prometheus' text format 0.0.4 and OpenMetrics 1.0.0, which differ in how counters are declared and in the last
+// line.
+#include "admin/metrics.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "admin/document.h"
+#include "engine/readiness.h"
+
+namespace ocsp_plus::admin {
+namespace {
+
+struct Description {
+  std::string_view name, type, help;
+};
+
+constexpr std::array kMetrics = {
+#define OCSP_PLUS_METRIC_ROW(enumerator, name, type, help) Description{name, type, help},
+    OCSP_PLUS_METRICS(OCSP_PLUS_METRIC_ROW)
+#undef OCSP_PLUS_METRIC_ROW
+};
+
+// A label's value: UTF-8 (what is not becomes U+FFFD), with backslash, quote and line feed escaped.
+std::string label(std::string_view text) {
+  using Json = nlohmann::json;
+  const Json clean = Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
+  std::string out;
+  for (const char character : clean.get_ref<const std::string&>()) {
+    if (character == '\n') {
+      out += "\\n";
+      continue;
+    }
+    if (character == '\\' || character == '"') {
+      out += '\\';
+    }
+    out += character;
+  }
+  return out;
+}
+
+std::string seconds(std::uint64_t milliseconds) {
+  return fmt::format("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+}
+
+class Metrics : public Document {
+ public:
+  Metrics(const View& view, const Query& query)
+      : view_(view), query_(query), open_(query.format == Format::kOpenMetrics), all_(overview(view_)) {
+    head_.content_type = open_ ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                               : "text/plain; version=0.0.4; charset=utf-8";
+    head_.varies = query.negotiated;
+  }
+
+  bool next(std::string* out) override {
+    if (!begun_) {
+      begun_ = true;
+      engine_metrics(out);
+    }
+    while (family_ < kFamilies.size()) {
+      if (!selection_.has_value()) {
+        selection_.emplace(view_, query_);
+        if (kFamilies[family_].metric != Metric::kCertificates) {
+          declare(kFamilies[family_].metric, out);
+        }
+      }
+      std::size_t budget = kPieceCertificates;
+      while (out->size() < kPieceBytes) {
+        const auto status = selection_->next(&budget);
+        if (!status.has_value()) {
+          break;
+        }
+        (this->*kFamilies[family_].write)(*status, out);
+      }
+      if (!selection_->over()) {
+        return true;
+      }
+      if (kFamilies[family_].metric == Metric::kCertificates) {
+        certificates(out);
+      }
+      selection_.reset();
+      ++family_;
+      if (out->size() >= kPieceBytes || view_.catalog.targets().size() > kPieceCertificates) {
+        return family_ < kFamilies.size() || end(out);
+      }
+    }
+    return end(out);
+  }
+
+ private:
+  bool end(std::string* out) const {
+    *out += open_ ? "# EOF\n" : "";
+    return false;
+  }
+
+  static std::string full_name(Metric metric) {
+    return fmt::format("ocsp_plus_{}", kMetrics[static_cast<std::size_t>(metric)].name);
+  }
+
+  // A counter's family is declared without its _total in OpenMetrics.
+  void declare(Metric metric, std::string* out) const {
+    const Description& about = kMetrics[static_cast<std::size_t>(metric)];
+    std::string family = full_name(metric);
+    constexpr std::string_view kTotal = "_total";
+    if (open_ && about.type == "counter") {
+      family.resize(family.size() - kTotal.size());
+    }
+    *out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", family, about.help, family, about.type);
+  }
+
+  template <typename Value>
+  void sample(Metric metric, std::string_view labels, const Value& value, std::string* out) const {
+    *out += fmt::format("{}{} {}\n", full_name(metric), labels.empty() ? "" : fmt::format("{{{}}}", labels), value);
+  }
+
+  template <typename Value>
+  void single(Metric metric, const Value& value, std::string* out) const {
+    declare(metric, out);
+    sample(metric, "", value, out);
+  }
+
+  void engine_metrics(std::string* out) const {
+    declare(Metric::kBuildInfo, out);
+    sample(Metric::kBuildInfo, "version=\"" OCSP_PLUS_VERSION "\"", 1, out);
+    single(Metric::kReady, !view_.zone.has_value() || engine::Readiness::over(*view_.zone) ? 1 : 0, out);
+    if (all_.worker.has_value()) {
+      single(Metric::kHeartbeat, all_.worker->heartbeat, out);
+    }
+    declare(Metric::kHandshakes, out);
+    sample(Metric::kHandshakes, "staple=\"sent\"", all_.handshakes.stapled, out);
+    sample(Metric::kHandshakes, "staple=\"none\"", all_.handshakes.missing, out);
+    sample(Metric::kHandshakes, "staple=\"refused\"", all_.handshakes.refused, out);
+    fetches(out);
+    if (all_.clock_skew.has_value()) {
+      single(Metric::kClockSkew, *all_.clock_skew, out);
+    }
+    responders(out);
+    declare(Metric::kZoneBytes, out);
+    sample(Metric::kZoneBytes, "kind=\"total\"", all_.zone_size, out);
+    sample(Metric::kZoneBytes, "kind=\"used\"", all_.zone_used, out);
+    single(Metric::kZoneEntries, all_.zone_entries, out);
+  }
+
+  void fetches(std::string* out) const {
+    declare(Metric::kFetches, out);
+    sample(Metric::kFetches, "result=\"ok\"", all_.exchanges.ok, out);
+    sample(Metric::kFetches, "result=\"failed\"", all_.exchanges.failed, out);
+    declare(Metric::kFetchFailures, out);
+    if (view_.zone.has_value()) {
+      for (std::size_t number = 0; number < store::kReasonNumbers; ++number) {
+        const auto reason = static_cast<Reason>(number);
+        // A number that is no reason has the token of kNotChecked, which is none why a fetch fails.
+        const std::uint64_t count = store::failures(*view_.zone, reason);
+        if (count != 0 && token(reason) != token(Reason::kNotChecked)) {
+          sample(Metric::kFetchFailures, fmt::format("reason=\"{}\"", token(reason)), count, out);
+        }
+      }
+    }
+    single(Metric::kFetchesInFlight, all_.exchanges.in_flight, out);
+    declare(Metric::kFetchDuration, out);
+    const std::string name = full_name(Metric::kFetchDuration);
+    std::uint64_t count = 0;
+    for (std::size_t i = 0; i < all_.exchanges.durations.size(); ++i) {
+      count += all_.exchanges.durations[i];
+      const bool last = i == store::kDurationBounds.size();
+      *out +=
+          fmt::format("{}_bucket{{le=\"{}\"}} {}\n", name, last ? "+Inf" : seconds(store::kDurationBounds[i]), count);
+    }
+    *out += fmt::format("{}_sum {}\n{}_count {}\n", name, seconds(all_.exchanges.duration_ms), name, count);
+  }
+
+  void responders(std::string* out) const {
+    const auto all = responder_statuses(view_);
+    declare(Metric::kResponderUp, out);
+    for (const ResponderStatus& responder : all) {
+      sample(Metric::kResponderUp, fmt::format("responder=\"{}\"", label(responder.host)),
+             responder.state == "failing" ? 0 : 1, out);
+    }
+    declare(Metric::kResponderFailures, out);
+    for (const ResponderStatus& responder : all) {
+      sample(Metric::kResponderFailures, fmt::format("responder=\"{}\"", label(responder.host)), responder.failures,
+             out);
+    }
+  }
+
+  void certificates(std::string* out) const {
+    declare(Metric::kCertificates, out);
+    for (std::size_t i = 0; i < kStates.size(); ++i) {
+      sample(Metric::kCertificates, fmt::format("state=\"{}\"", token(kStates[i])), by_state_[i], out);
+    }
+  }
+
+  // --- of a certificate ---
+
+  template <typename Value>
+  void of_certificate(Metric metric, const CertificateStatus& status, const Value& value, std::string* out) const {
+    const crypto::Certificate& certificate = status.target->certificate;
+    sample(metric, fmt::format("id=\"{}\",name=\"{}\"", to_hex(certificate.id), label(certificate.label())), value,
+           out);
+  }
+
+  void count(const CertificateStatus& status, std::string*) { ++by_state_[static_cast<std::size_t>(status.state)]; }
+  void staple_valid(const CertificateStatus& status, std::string* out) {
+    of_certificate(Metric::kStapleValid, status, status.fit ? 1 : 0, out);
+  }
+  void staple_expiry(const CertificateStatus& status, std::string* out) {
+    if (status.held.has_value()) {
+      of_certificate(Metric::kStapleExpiry, status, status.held->expires, out);
+    }
+  }
+  void revoked(const CertificateStatus& status, std::string* out) {
+    of_certificate(Metric::kRevoked, status, status.state == State::kRevoked ? 1 : 0, out);
+  }
+  void required(const CertificateStatus& status, std::string* out) {
+    of_certificate(Metric::kRequired, status, status.target->urgent() ? 1 : 0, out);
+  }
+  void not_after(const CertificateStatus& status, std::string* out) {
+    of_certificate(Metric::kNotAfter, status, status.target->certificate.not_after, out);
+  }
+  void last_success(const CertificateStatus& status, std::string* out) {
+    if (status.last_success.has_value()) {
+      of_certificate(Metric::kLastSuccess, status, *status.last_success, out);
+    }
+  }
+  void failures(const CertificateStatus& status, std::string* out) {
+    of_certificate(Metric::kFailures, status, status.failures, out);
+  }
+  void staples(const CertificateStatus& status, std::string* out) {
+    of_certificate(Metric::kStaples, status, status.stapled, out);
+  }
+
+  // A family's samples have to stand together, so there is one walk for each. The counts come after theirs.
+  struct Family {
+    Metric metric;
+    void (Metrics::*write)(const CertificateStatus& status, std::string* out);
+  };
+  static constexpr std::array<Family, 9> kFamilies = {{
+      {Metric::kCertificates, &Metrics::count},
+      {Metric::kStapleValid, &Metrics::staple_valid},
+      {Metric::kStapleExpiry, &Metrics::staple_expiry},
+      {Metric::kRevoked, &Metrics::revoked},
+      {Metric::kRequired, &Metrics::required},
+      {Metric::kNotAfter, &Metrics::not_after},
+      {Metric::kLastSuccess, &Metrics::last_success},
+      {Metric::kFailures, &Metrics::failures},
+      {Metric::kStaples, &Metrics::staples},
+  }};
+
+  View view_;
+  Query query_;
+  bool open_;
+  Overview all_;
+  bool begun_ = false;
+  std::size_t family_ = 0;
+  std::optional<Selection> selection_;
+  std::array<std::uint64_t, kStates.size()> by_state_ = {};
+};
+
+}  // namespace
+
+std::unique_ptr<Document> make_metrics(const View& view, const Query& query) {
+  return std::make_unique<Metrics>(view, query);
+}
+
+}  // namespace ocsp_plus::admin

@@ -1,0 +1,28 @@
+// The page: one document without external parts, put together from lib/admin/page/ when the core is built.
+#include "admin/page.h"
+
+#include "admin/document.h"
+
+namespace ocsp_plus::admin {
+namespace {
+
+class Page : public Document {
+ public:
+  Page() {
+    head_.content_type = "text/html; charset=utf-8";
+    head_.content_security_policy = kPagePolicy;
+    head_.varies = true;
+  }
+  bool next(std::string* out) override {
+    *out += kPage;
+    return false;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Document> make_page() {
+  return std::make_unique<Page>();
+}
+
+}  // namespace ocsp_plus::admin

@@ -1,0 +1,11 @@
+// Defined by the file that cmake/page.cmake generates from lib/admin/page/.
+#pragma once
+
+#include <string_view>
+
+namespace ocsp_plus::admin {
+
+extern const std::string_view kPage;
+extern const std::string_view kPagePolicy;  // Content-Security-Policy, with the hashes of its script and its style
+
+}  // namespace ocsp_plus::admin

@@ -1,0 +1,250 @@
+#include "admin/query.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "base/log.h"
+
+namespace ocsp_plus::admin {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t");
+  return first == std::string_view::npos ? std::string_view()
+                                         : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+// Calls use(part) for each part between separators.
+template <typename Use>
+void split(std::string_view text, char separator, Use use) {
+  while (true) {
+    const auto end = text.find(separator);
+    use(text.substr(0, end));
+    if (end == std::string_view::npos) {
+      return;
+    }
+    text.remove_prefix(end + 1);
+  }
+}
+
+int hex_digit(char character) {
+  if (character >= '0' && character <= '9') {
+    return character - '0';
+  }
+  const auto lower = static_cast<char>(character | 0x20);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+    if (low >= 0) {
+      out += static_cast<char>(high * 16 + low);
+      i += 2;
+    } else {
+      out += text[i] == '+' ? ' ' : text[i];
+    }
+  }
+  return out;
+}
+
+// The weight of a media range in thousandths, RFC 9110 section 12.4.2.
+int weight_of(std::string_view parameters) {
+  int weight = 1000;
+  split(parameters, ';', [&weight](std::string_view parameter) {
+    parameter = trimmed(parameter);
+    if (parameter.size() < 3 || (parameter[0] | 0x20) != 'q' || parameter[1] != '=') {
+      return;
+    }
+    weight = parameter[2] == '1' ? 1000 : 0;
+    int scale = 100;
+    for (const char digit : parameter.substr(std::min<std::size_t>(parameter.size(), 4))) {
+      weight += weight < 1000 && digit >= '0' && digit <= '9' ? (digit - '0') * scale : 0;
+      scale /= 10;
+    }
+  });
+  return weight;
+}
+
+// The best of what we have; JSON where the client does not care.
+Format by_accept(std::string_view accept) {
+  static constexpr std::array<std::pair<std::string_view, Format>, 4> kTypes = {{
+      {"application/openmetrics-text", Format::kOpenMetrics},
+      {"application/json", Format::kJson},
+      {"text/html", Format::kHtml},
+      {"text/plain", Format::kPrometheus},
+  }};
+  Format best = Format::kJson;
+  int best_weight = 0;
+  split(accept, ',', [&](std::string_view range) {
+    const auto end = range.find(';');
+    std::string type(trimmed(range.substr(0, end)));
+    std::transform(type.begin(), type.end(), type.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    const int weight = end == std::string_view::npos ? 1000 : weight_of(range.substr(end + 1));
+    for (const auto& [name, format] : kTypes) {
+      if (type == name && weight > best_weight) {
+        best = format;
+        best_weight = weight;
+      }
+    }
+  });
+  return best;
+}
+
+bool is_metrics(Format format) {
+  return format == Format::kPrometheus || format == Format::kOpenMetrics;
+}
+
+std::optional<Format> format_named(std::string_view name) {
+  static constexpr std::array<std::pair<std::string_view, Format>, 4> kNames = {{
+      {"html", Format::kHtml},
+      {"json", Format::kJson},
+      {"prometheus", Format::kPrometheus},
+      {"ready", Format::kReady},
+  }};
+  for (const auto& [known, format] : kNames) {
+    if (name == known) {
+      return format;
+    }
+  }
+  return std::nullopt;
+}
+
+tl::unexpected<Error> invalid(std::string_view name, std::string_view value, std::string_view takes) {
+  return fail(Reason::kInvalidArgument, fmt::format("{}={}: it takes {}", name, quoted(value), takes));
+}
+
+Result<void> choose_format(std::optional<Format> fixed, std::string_view args, std::string_view accept,
+                           Query* query) {
+  const auto named = argument(args, "format");
+  std::optional<Format> asked;
+  if (named.has_value()) {
+    asked = format_named(*named);
+    if (!asked.has_value() && !fixed.has_value()) {
+      return invalid("format", *named, "html, json, prometheus or ready");
+    }
+  }
+  if (fixed.has_value()) {
+    const bool of_the_page = fixed == Format::kHtml && asked == Format::kJson;
+    query->format = of_the_page ? Format::kJson : *fixed;
+  } else {
+    query->negotiated = !asked.has_value();
+    query->format = asked.value_or(by_accept(accept));
+  }
+  if (is_metrics(query->format)) {
+    query->negotiated = true;
+    query->format = by_accept(accept) == Format::kOpenMetrics ? Format::kOpenMetrics : Format::kPrometheus;
+  }
+  return {};
+}
+
+Result<void> choose_certificates(std::string_view args, Query* query) {
+  if (const auto text = argument(args, "state")) {
+    query->state = state_of(std::string_view(*text));
+    if (!query->state.has_value()) {
+      return invalid("state", *text, "valid, pending, expired, revoked or unsupported");
+    }
+  }
+  for (const auto& [name, id] : {std::pair{"id", &query->id}, std::pair{"after", &query->after}}) {
+    if (const auto text = argument(args, name)) {
+      *id = parse_id(*text);
+      if (!id->has_value()) {
+        return invalid(name, *text, "a certificate id of 64 hexadecimal digits");
+      }
+    }
+  }
+  if (const auto text = argument(args, "limit")) {
+    const char* const end = text->data() + text->size();
+    const auto [stopped, error] = std::from_chars(text->data(), end, query->limit);
+    if (error != std::errc() || stopped != end || query->limit == 0) {
+      return invalid("limit", *text, "a number above 0");
+    }
+  }
+  query->server = argument(args, "server");
+  return {};
+}
+
+}  // namespace
+
+std::optional<std::string> argument(std::string_view args, std::string_view name) {
+  std::optional<std::string> found;
+  split(args, '&', [&](std::string_view pair) {
+    const auto equals = pair.find('=');
+    if (!found.has_value() && percent_decoded(pair.substr(0, equals)) == name) {
+      found = equals == std::string_view::npos ? std::string() : percent_decoded(pair.substr(equals + 1));
+    }
+  });
+  return found;
+}
+
+std::optional<CertificateId> parse_id(std::string_view hex) {
+  CertificateId id;
+  if (hex.size() != 2 * id.size()) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < id.size(); ++i) {
+    const int high = hex_digit(hex[2 * i]);
+    const int low = hex_digit(hex[2 * i + 1]);
+    if (high < 0 || low < 0) {
+      return std::nullopt;
+    }
+    id[i] = static_cast<std::uint8_t>(high * 16 + low);
+  }
+  return id;
+}
+
+Result<Query> parse_query(std::optional<Format> fixed, std::string_view args, std::string_view accept) {
+  Query query;
+  if (auto chosen = choose_format(fixed, args, accept, &query); !chosen) {
+    return tl::unexpected<Error>(std::move(chosen.error()));
+  }
+  if (auto chosen = choose_certificates(args, &query); !chosen) {
+    return tl::unexpected<Error>(std::move(chosen.error()));
+  }
+  const auto strict = argument(args, "strict");
+  query.strict = strict.has_value() && *strict != "0";
+  return query;
+}
+
+Selection::Selection(const View& view, const Query& query) : view_(view), query_(query), left_(query.limit) {
+  const auto& all = view.catalog.by_id();
+  at_ = query.id.has_value()      ? all.find(*query.id)
+        : query.after.has_value() ? all.upper_bound(*query.after)
+                                  : all.begin();
+  over_ = !view.zone.has_value() || at_ == all.end();
+}
+
+std::optional<CertificateStatus> Selection::next(std::size_t* budget) {
+  const auto& all = view_.catalog.by_id();
+  while (!over_ && *budget > 0) {
+    if (left_ == 0) {
+      next_page_ = last_;
+      over_ = true;
+      break;
+    }
+    --*budget;
+    const CertificateStatus status = certificate_status(view_, view_.catalog.target(at_->second));
+    last_ = at_->first;
+    ++at_;
+    over_ = at_ == all.end() || query_.id.has_value();
+    if (wanted(status)) {
+      --left_;
+      return status;
+    }
+  }
+  return std::nullopt;
+}
+
+bool Selection::wanted(const CertificateStatus& status) const {
+  return (!query_.state.has_value() || status.state == *query_.state) &&
+         (!query_.server.has_value() || status.target->servers.count(*query_.server) != 0);
+}
+
+}  // namespace ocsp_plus::admin

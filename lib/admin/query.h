@@ -1,0 +1,64 @@
+// What a request asks for: the format, by the location's argument, else by `format=`, else by the Accept header, else
+// JSON; and which certificates.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "admin/snapshot.h"
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace ocsp_plus::admin {
+
+enum class Format { kJson, kHtml, kPrometheus, kOpenMetrics, kReady };
+
+struct Query {
+  Format format = Format::kJson;
+  bool negotiated = false;  // by the Accept header: caches have to know
+  std::optional<State> state;
+  std::optional<CertificateId> id;
+  std::optional<std::string> server;
+  std::optional<CertificateId> after;
+  std::size_t limit = SIZE_MAX;
+  bool strict = false;
+};
+
+// `fixed`: what the location says; a location of the page also serves the JSON that the page fetches. `args`: the
+// query string. kInvalidArgument names the argument that makes no sense; unknown ones are none of our business.
+Result<Query> parse_query(std::optional<Format> fixed, std::string_view args, std::string_view accept);
+
+// An argument of a query string, decoded; nothing where there is none.
+std::optional<std::string> argument(std::string_view args, std::string_view name);
+
+// 64 hexadecimal digits.
+std::optional<CertificateId> parse_id(std::string_view hex);
+
+// The certificates that a query selects, in the order of their ids, so that `after` also works when the one it names
+// has gone.
+class Selection {
+ public:
+  // All borrowed.
+  Selection(const View& view, const Query& query);
+
+  // The next one. Nothing: `budget` certificates were looked at, or none is left (over()).
+  std::optional<CertificateStatus> next(std::size_t* budget);
+  bool over() const { return over_; }
+  // Where `limit` ended it: the id to go on after.
+  std::optional<CertificateId> next_page() const { return next_page_; }
+
+ private:
+  bool wanted(const CertificateStatus& status) const;
+
+  const View& view_;
+  const Query& query_;
+  std::map<CertificateId, engine::Catalog::Index>::const_iterator at_;
+  std::size_t left_;
+  bool over_ = false;
+  std::optional<CertificateId> last_;
+  std::optional<CertificateId> next_page_;
+};
+
+}  // namespace ocsp_plus::admin

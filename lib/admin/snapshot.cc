@@ -1,0 +1,151 @@
+#include "admin/snapshot.h"
+
+#include <algorithm>
+
+#include "engine/admit.h"
+#include "engine/hosts.h"
+#include "store/lease.h"
+
+namespace ocsp_plus::admin {
+namespace {
+
+constexpr UnixSeconds kLastTime = 253402300799;  // the end of year 9999
+
+std::optional<UnixSeconds> sane(UnixSeconds time) {
+  return time > 0 && time <= kLastTime ? std::optional<UnixSeconds>(time) : std::nullopt;
+}
+
+std::string_view source_name(store::Source source) {
+  switch (source) {
+    case store::Source::kCache:
+      return "cache";
+    case store::Source::kFile:
+      return "file";
+    case store::Source::kShared:
+      return "shared";
+    default:
+      return "network";
+  }
+}
+
+std::optional<Held> held_of(const View& view, const engine::Target& target, bool* fit) {
+  const auto header = view.zone->peek(target.entry, target.certificate.id);
+  if (!header.has_value()) {
+    return std::nullopt;
+  }
+  *fit = engine::fit(*header, view.now, view.settings.policy.clock_skew);
+  const auto status = static_cast<crypto::CertStatus>(header->cert_status);
+  return Held{status == crypto::CertStatus::kRevoked ? status : crypto::CertStatus::kGood,
+              sane(header->this_update).value_or(0), sane(header->next_update), sane(header->expires).value_or(0),
+              source_name(header->source)};
+}
+
+State state_of(const engine::Target& target, const std::optional<Held>& held, bool fit) {
+  if (held.has_value()) {
+    return held->cert_status == crypto::CertStatus::kRevoked ? State::kRevoked
+           : fit                                             ? State::kValid
+                                                             : State::kExpired;
+  }
+  const bool somebody = !target.responders.empty() || !target.files.empty();
+  return target.issuer != nullptr && somebody ? State::kPending : State::kUnsupported;
+}
+
+std::string_view host_state(std::uint32_t state) {
+  using HostState = engine::Hosts::State;
+  switch (static_cast<HostState>(state)) {
+    case HostState::kUp:
+      return "up";
+    case HostState::kFailing:
+      return "failing";
+    default:
+      return "unproven";
+  }
+}
+
+}  // namespace
+
+std::string_view token(State state) {
+  switch (state) {
+    case State::kValid:
+      return "valid";
+    case State::kPending:
+      return "pending";
+    case State::kExpired:
+      return "expired";
+    case State::kRevoked:
+      return "revoked";
+    case State::kUnsupported:
+      break;
+  }
+  return "unsupported";
+}
+
+std::optional<State> state_of(std::string_view text) {
+  const auto* const found =
+      std::find_if(kStates.begin(), kStates.end(), [text](State state) { return token(state) == text; });
+  return found == kStates.end() ? std::nullopt : std::optional<State>(*found);
+}
+
+CertificateStatus certificate_status(const View& view, const engine::Target& target) {
+  CertificateStatus status = {};
+  status.target = &target;
+  status.held = held_of(view, target, &status.fit);
+  status.state = state_of(target, status.held, status.fit);
+  status.stapled = view.zone->stapled(target.entry);
+  const store::Attempt attempt = view.zone->attempt(target.entry);
+  if (const auto at = sane(attempt.at)) {
+    status.last_attempt = LastAttempt{*at, attempt.reason, view.zone->detail(target.entry), {}};
+    if (attempt.responder < target.responders.size()) {
+      status.last_attempt->responder = target.responders[attempt.responder]->to_string();
+    }
+  }
+  status.next_attempt = target.stapleable() ? sane(attempt.next) : std::nullopt;
+  status.last_success = sane(attempt.succeeded_at);
+  status.failures = attempt.failures;
+  return status;
+}
+
+std::vector<ResponderStatus> responder_statuses(const View& view) {
+  std::vector<ResponderStatus> all;
+  if (!view.zone.has_value()) {
+    return all;
+  }
+  const store::HostTable table(*view.zone);
+  for (const std::string& host : view.catalog.hosts()) {
+    const store::HostHealth health = table.find(host).value_or(store::HostHealth());
+    const std::string_view state = host_state(health.state);
+    const bool failing = state == "failing";
+    all.push_back({host, state, failing ? health.failures : 0, failing ? sane(health.next_probe) : std::nullopt});
+  }
+  return all;
+}
+
+Overview overview(const View& view) {
+  Overview all;
+  if (!view.zone.has_value()) {
+    return all;
+  }
+  const store::StapleZone& zone = *view.zone;
+  const store::Geometry& geometry = zone.geometry();
+  const std::size_t arena = zone.board().arena_used.load(std::memory_order_relaxed);
+  all.zone_size = zone.size();
+  all.zone_used =
+      geometry.entries + zone.entries_used() * sizeof(store::Entry) + std::min(arena, geometry.arena_bytes);
+  for (store::EntryIndex i = 0; i < zone.entries_used(); ++i) {
+    all.zone_entries += zone.entry(i).generation.load(std::memory_order_relaxed) != 0 ? 1u : 0u;
+  }
+  const store::LeaseHolder holder = store::lease_holder(zone);
+  if (holder.pid > 0) {
+    const Seconds age = std::max<Millis>(saturating_sub(view.monotonic, holder.heartbeat), 0) / 1000;
+    all.worker = Worker{holder.pid, holder.slot, sane(holder.since).value_or(0),
+                        sane(saturating_sub(view.now, age)).value_or(0)};
+  }
+  all.handshakes = zone.handshake_totals();
+  all.exchanges = store::exchange_totals(zone);
+  if (zone.board().clock_compared_at.load(std::memory_order_relaxed) != 0) {
+    all.clock_skew = zone.board().clock_skew.load(std::memory_order_relaxed);
+  }
+  return all;
+}
+
+}  // namespace ocsp_plus::admin

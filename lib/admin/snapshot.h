@@ -1,0 +1,98 @@
+// What there is to be said of the engine and of a certificate at one moment: read from the zone and the catalog once,
+// bounded, and the same for all that show it (JSON, page, metrics, readiness, command line).
+//
+// Any process may take it. Names come from the configuration, numbers from the zone, where another process may have
+// scribbled: a time that no calendar knows counts as none.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.h"
+#include "crypto/verify.h"
+#include "engine/catalog.h"
+#include "engine/settings.h"
+#include "store/board.h"
+#include "store/staple_zone.h"
+
+namespace ocsp_plus::admin {
+
+// Where it is read from; all borrowed. Without a zone (nothing is to be stapled) there are no certificates.
+struct View {
+  const engine::Catalog& catalog;
+  const engine::Settings& settings;
+  const std::optional<store::StapleZone>& zone;
+  UnixSeconds now;
+  Millis monotonic;
+};
+
+enum class State {
+  kValid,        // a good response is stapled
+  kPending,      // none has been held yet
+  kExpired,      // the one held has ended, or is not valid yet by our clock
+  kRevoked,      // the one held says revoked, whether it has ended or not
+  kUnsupported,  // there is nobody to ask and no file, or no issuer to verify with
+};
+inline constexpr std::array kStates = {State::kValid, State::kPending, State::kExpired, State::kRevoked,
+                                       State::kUnsupported};
+std::string_view token(State state);
+std::optional<State> state_of(std::string_view token);
+
+struct Held {
+  crypto::CertStatus cert_status;
+  UnixSeconds this_update;
+  std::optional<UnixSeconds> next_update;
+  UnixSeconds expires;
+  std::string_view source;  // network, cache, file, shared
+};
+
+struct LastAttempt {
+  UnixSeconds at;
+  Reason reason;
+  std::string detail;     // any bytes
+  std::string responder;  // URL; empty where it is not known any more
+};
+
+struct CertificateStatus {
+  const engine::Target* target;
+  State state;
+  bool fit;  // what is held may be stapled now
+  std::optional<Held> held;
+  std::optional<LastAttempt> last_attempt;
+  std::optional<UnixSeconds> next_attempt;
+  std::optional<UnixSeconds> last_success;
+  std::uint32_t failures;  // in a row
+  std::uint64_t stapled;   // handshakes
+};
+// REQUIRES: view.zone has a value and `target` is the catalog's.
+CertificateStatus certificate_status(const View& view, const engine::Target& target);
+
+struct ResponderStatus {
+  std::string host;                         // "host:port"
+  std::string_view state;                   // unproven, up, failing
+  std::uint32_t failures;                   // of one that fails
+  std::optional<UnixSeconds> next_attempt;  // likewise
+};
+std::vector<ResponderStatus> responder_statuses(const View& view);
+
+struct Worker {
+  std::int32_t pid;
+  std::uint32_t slot;
+  UnixSeconds since;
+  UnixSeconds heartbeat;
+};
+
+struct Overview {
+  std::size_t zone_size = 0, zone_used = 0, zone_entries = 0;  // bytes, bytes, certificates
+  std::optional<Worker> worker;                                // the designated one
+  store::StapleZone::HandshakeTotals handshakes;
+  store::ExchangeTotals exchanges;
+  std::optional<Seconds> clock_skew;  // a responder's clock minus ours
+};
+Overview overview(const View& view);
+
+}  // namespace ocsp_plus::admin

@@ -1,0 +1,39 @@
+#include "engine/readiness.h"
+
+#include "engine/admit.h"
+
+namespace ocsp_plus::engine {
+
+bool Readiness::over(const store::StapleZone& zone) {
+  return zone.board().settled.load(std::memory_order_relaxed) == 1;
+}
+
+const Target* Readiness::look(const Clock& clock, std::size_t budget) {
+  if (over(zone_)) {
+    return nullptr;
+  }
+  const UnixSeconds now = clock.now();
+  const Millis began = zone_.board().began.load(std::memory_order_relaxed);
+  const bool late = saturating_sub(clock.monotonic(), began) >= kFirstRound;
+  const auto& targets = catalog_.targets();
+  for (; next_ < targets.size(); ++next_) {
+    if (budget-- == 0) {
+      return nullptr;
+    }
+    if (!settled(*targets[next_], now, late)) {
+      return targets[next_].get();
+    }
+  }
+  zone_.board().settled.store(1, std::memory_order_relaxed);
+  return nullptr;
+}
+
+bool Readiness::settled(const Target& target, UnixSeconds now, bool late) const {
+  if (!target.required && (late || !target.stapleable() || zone_.attempt(target.entry).at != 0)) {
+    return true;
+  }
+  const auto held = zone_.peek(target.entry, target.certificate.id);
+  return held.has_value() && fit(*held, now, settings_.policy.clock_skew);
+}
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,225 @@
+#include "store/board.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ocsp_plus::store {
+namespace {
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+// FNV-1a; the same in all processes. 0 marks free slots.
+std::uint64_t hash(std::string_view text) {
+  std::uint64_t sum = 0xcbf29ce484222325;
+  for (const char character : text) {
+    sum = (sum ^ static_cast<unsigned char>(character)) * 0x100000001b3;
+  }
+  return sum == 0 ? 1 : sum;
+}
+
+template <typename T>
+void carry(const std::atomic<T>& from, std::atomic<T>& to) {
+  to.store(from.load(kRelaxed), kRelaxed);
+}
+
+}  // namespace
+
+// --- the text of an attempt ---
+
+void StapleZone::set_detail(EntryIndex index, std::string_view text) noexcept {
+  if (index >= capacity()) {
+    return;
+  }
+  std::atomic<std::uint32_t>& sum = entry(index).detail;
+  sum.store(0, kRelaxed);
+  if (text.empty()) {
+    return;
+  }
+  std::atomic_thread_fence(std::memory_order_release);
+  char bytes[kDetailBytes] = {};
+  std::memcpy(bytes, text.data(), std::min(text.size(), sizeof(bytes)));
+  Detail& words = detail_words(index);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes + 8 * i, 8);
+    words[i].store(word, kRelaxed);
+  }
+  const auto check = static_cast<std::uint32_t>(hash({bytes, sizeof(bytes)}));
+  sum.store(check == 0 ? 1 : check, std::memory_order_release);
+}
+
+std::string StapleZone::detail(EntryIndex index) const {
+  const std::uint32_t wanted = index < capacity() ? entry(index).detail.load(std::memory_order_acquire) : 0;
+  if (wanted == 0) {
+    return {};
+  }
+  char bytes[kDetailBytes];
+  const Detail& words = detail_words(index);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::uint64_t word = words[i].load(kRelaxed);
+    std::memcpy(bytes + 8 * i, &word, 8);
+  }
+  const auto check = static_cast<std::uint32_t>(hash({bytes, sizeof(bytes)}));
+  if ((check == 0 ? 1 : check) != wanted) {
+    return {};  // half of it is another text
+  }
+  return std::string(bytes, std::find(bytes, bytes + sizeof(bytes), '\0'));
+}
+
+// --- the designated worker tells ---
+
+void tell_exchange(const StapleZone& zone, Millis took) noexcept {
+  const auto spent = static_cast<std::uint64_t>(std::max<Millis>(took, 0));
+  const auto bucket = std::lower_bound(kDurationBounds.begin(), kDurationBounds.end(), spent);
+  Board& board = zone.board();
+  board.durations[static_cast<std::size_t>(bucket - kDurationBounds.begin())].fetch_add(1, kRelaxed);
+  board.duration_ms.fetch_add(spent, kRelaxed);
+}
+
+void tell_failure(const StapleZone& zone, Reason reason) noexcept {
+  zone.board().failures[static_cast<std::size_t>(reason) % kReasonNumbers].fetch_add(1, kRelaxed);
+}
+
+void tell_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept {
+  zone.board().clock_skew.store(skew, kRelaxed);
+  zone.board().clock_compared_at.store(now, kRelaxed);
+}
+
+void tell_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept {
+  const std::uint64_t key = hash(host_key);
+  const std::uint32_t slots = zone.geometry().host_slots;
+  for (std::uint32_t probes = 0; probes < slots; ++probes) {
+    HostSlot& to = zone.host_slot(static_cast<std::uint32_t>((key + probes) % slots));
+    const std::uint64_t seen = to.key.load(kRelaxed);
+    if (seen != key && seen != 0) {
+      continue;
+    }
+    to.state.store(health.state, kRelaxed);
+    to.failures.store(health.failures, kRelaxed);
+    to.in_flight.store(health.in_flight, kRelaxed);
+    to.next_probe.store(health.next_probe, kRelaxed);
+    to.key.store(key, std::memory_order_release);
+    return;
+  }
+}
+
+void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_keys) {
+  const HostTable before(zone);
+  for (std::uint32_t i = 0; i < zone.geometry().host_slots; ++i) {
+    zone.host_slot(i).key.store(0, kRelaxed);
+  }
+  for (const std::string& host_key : host_keys) {
+    if (const auto health = before.find(host_key)) {
+      tell_host(zone, host_key, *health);
+    }
+  }
+}
+
+// --- and anybody reads ---
+
+HostTable::HostTable(const StapleZone& zone) {
+  for (std::uint32_t i = 0; i < zone.geometry().host_slots; ++i) {
+    const HostSlot& from = zone.host_slot(i);
+    const std::uint64_t key = from.key.load(std::memory_order_acquire);
+    if (key != 0) {
+      hosts_[key] = {from.state.load(kRelaxed), from.failures.load(kRelaxed), from.in_flight.load(kRelaxed),
+                     from.next_probe.load(kRelaxed)};
+    }
+  }
+}
+
+std::optional<HostHealth> HostTable::find(std::string_view host_key) const {
+  const auto found = hosts_.find(hash(host_key));
+  return found == hosts_.end() ? std::nullopt : std::optional<HostHealth>(found->second);
+}
+
+ExchangeTotals exchange_totals(const StapleZone& zone) noexcept {
+  ExchangeTotals totals;
+  totals.ok = zone.header().fetches.ok.load(kRelaxed);
+  totals.failed = zone.header().fetches.failed.load(kRelaxed);
+  totals.in_flight = zone.header().fetches.in_flight.load(kRelaxed);
+  totals.duration_ms = zone.board().duration_ms.load(kRelaxed);
+  for (std::size_t i = 0; i < totals.durations.size(); ++i) {
+    totals.durations[i] = zone.board().durations[i].load(kRelaxed);
+  }
+  return totals;
+}
+
+std::uint64_t failures(const StapleZone& zone, Reason reason) noexcept {
+  return zone.board().failures[static_cast<std::size_t>(reason) % kReasonNumbers].load(kRelaxed);
+}
+
+// --- requests to the designated worker ---
+
+bool request_refresh_all(const StapleZone& zone, Millis now) noexcept {
+  Board& board = zone.board();
+  std::int64_t last = board.refresh_all_at.load(kRelaxed);
+  // A time in the future was not written by any clock of this boot.
+  if (last != 0 && last <= now && now - last < kRefreshAllInterval) {
+    return false;
+  }
+  if (!board.refresh_all_at.compare_exchange_strong(last, now, kRelaxed)) {
+    return false;  // another worker has just been asked
+  }
+  board.refresh_all_serial.fetch_add(1, std::memory_order_release);
+  return true;
+}
+
+bool request_refresh(const StapleZone& zone, EntryIndex entry) noexcept {
+  const std::uint32_t wanted = entry + 1;
+  for (std::atomic<std::uint32_t>& slot : zone.board().refresh_one) {
+    std::uint32_t seen = 0;
+    if (slot.compare_exchange_strong(seen, wanted, std::memory_order_release) || seen == wanted) {
+      return true;
+    }
+  }
+  return false;
+}
+
+RefreshRequests take_refresh_requests(const StapleZone& zone) {
+  RefreshRequests requests;
+  Board& board = zone.board();
+  const std::uint32_t serial = board.refresh_all_serial.load(std::memory_order_acquire);
+  requests.all = serial != board.refresh_all_done.load(kRelaxed);
+  board.refresh_all_done.store(serial, kRelaxed);
+  for (std::atomic<std::uint32_t>& slot : board.refresh_one) {
+    if (slot.load(kRelaxed) != 0) {
+      requests.entries.push_back(slot.exchange(0, std::memory_order_acquire) - 1);
+    }
+  }
+  return requests;
+}
+
+// --- a zone of another size ---
+
+void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
+  const StapleZone::HandshakeTotals totals = from.handshake_totals();
+  HandshakeCounters& counters = to.handshakes(0);
+  counters.stapled.store(totals.stapled, kRelaxed);
+  counters.missing.store(totals.missing, kRelaxed);
+  counters.refused.store(totals.refused, kRelaxed);
+  carry(from.header().fetches.ok, to.header().fetches.ok);
+  carry(from.header().fetches.failed, to.header().fetches.failed);
+  const Board& old = from.board();
+  Board& board = to.board();
+  carry(old.clock_skew, board.clock_skew);
+  carry(old.clock_compared_at, board.clock_compared_at);
+  carry(old.duration_ms, board.duration_ms);
+  for (std::size_t i = 0; i < old.durations.size(); ++i) {
+    carry(old.durations[i], board.durations[i]);
+  }
+  for (std::size_t i = 0; i < old.failures.size(); ++i) {
+    carry(old.failures[i], board.failures[i]);
+  }
+  carry(old.began, board.began);
+  carry(old.settled, board.settled);
+  carry(old.refresh_all_at, board.refresh_all_at);
+  for (EntryIndex i = 0; i < to.entries_used(); ++i) {
+    const EntryIndex source = from.find(to.entry(i).id);
+    if (source != kNoEntry) {
+      carry(from.entry(source).stapled, to.entry(i).stapled);
+    }
+  }
+}
+
+}  // namespace ocsp_plus::store

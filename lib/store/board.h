@@ -1,0 +1,81 @@
+// The board: what the processes tell each other beside responses. The designated worker tells of responders, of the
+// clock and of its exchanges; workers ask it for a refresh; anybody notes that the first round is over.
+//
+// All of it is lock-free and may be written by a process that is killed at any instruction: each number is atomic for
+// itself and nothing depends on two of them agreeing. Trust: as the rest of the zone; readers bound what they read.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/reason.h"
+#include "base/time.h"
+#include "store/staple_zone.h"
+
+namespace ocsp_plus::store {
+
+// --- the designated worker tells ---
+
+void tell_exchange(const StapleZone& zone, Millis took) noexcept;
+void tell_failure(const StapleZone& zone, Reason reason) noexcept;
+void tell_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept;
+
+struct HostHealth {
+  std::uint32_t state = 0;  // engine::Hosts::State; whatever stands in the zone
+  std::uint32_t failures = 0;
+  std::uint32_t in_flight = 0;
+  UnixSeconds next_probe = 0;
+};
+// One for which the table has no room is not told.
+void tell_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept;
+// Takes all others out of the table.
+void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_keys);
+
+// --- and anybody reads ---
+
+class HostTable {
+ public:
+  explicit HostTable(const StapleZone& zone);
+  // Nothing where the host was never told of.
+  std::optional<HostHealth> find(std::string_view host_key) const;
+
+ private:
+  std::unordered_map<std::uint64_t, HostHealth> hosts_;
+};
+
+struct ExchangeTotals {
+  std::uint64_t ok = 0, failed = 0, in_flight = 0;
+  std::uint64_t duration_ms = 0;
+  std::array<std::uint64_t, kDurationBounds.size() + 1> durations = {};
+};
+ExchangeTotals exchange_totals(const StapleZone& zone) noexcept;
+std::uint64_t failures(const StapleZone& zone, Reason reason) noexcept;
+
+// --- requests to the designated worker ---
+
+constexpr Millis kRefreshAllInterval = 60000;
+
+// false: the last such request is less than kRefreshAllInterval ago.
+bool request_refresh_all(const StapleZone& zone, Millis now) noexcept;
+// false: too many requests wait.
+bool request_refresh(const StapleZone& zone, EntryIndex entry) noexcept;
+
+struct RefreshRequests {
+  bool all = false;
+  std::vector<EntryIndex> entries;
+};
+// What was asked for since the last call, by whichever process.
+RefreshRequests take_refresh_requests(const StapleZone& zone);
+
+// --- a zone of another size ---
+
+// Counters, and whether the first round is over: into a fresh zone that replaces `from`. REQUIRES: nobody else uses
+// `to` yet, and copy_responses() is done.
+void copy_board(const StapleZone& from, const StapleZone& to) noexcept;
+
+}  // namespace ocsp_plus::store

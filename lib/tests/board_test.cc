@@ -1,0 +1,153 @@
+#include "store/board.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "store/zone_writer.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/mmap_zone.h"
+
+namespace ocsp_plus::store {
+namespace {
+
+using testing::LocalLock;
+using testing::MmapZone;
+using testing::test_registration;
+using testing::test_registrations;
+
+struct Fixture {
+  explicit Fixture(std::size_t size = 1 << 20) : memory(size), zone(memory.format()) {
+    REQUIRE(zone.register_all(lock, test_registrations(3), &entries).has_value());
+  }
+  MmapZone memory;
+  StapleZone zone;
+  LocalLock lock;
+  std::vector<EntryIndex> entries;
+};
+
+TEST_CASE("board: exchanges are counted by duration and failures by reason", "[zone][board]") {
+  Fixture f;
+  for (const Millis took : {-5, 0, 10, 11, 30000, 30001, 100000}) {
+    tell_exchange(f.zone, took);
+  }
+  const ExchangeTotals totals = exchange_totals(f.zone);
+  CHECK(totals.durations[0] == 3);
+  CHECK(totals.durations[1] == 1);
+  CHECK(totals.durations[10] == 1);
+  CHECK(totals.durations[11] == 2);
+  CHECK(totals.duration_ms == 10 + 11 + 30000 + 30001 + 100000);
+  tell_failure(f.zone, Reason::kTimeout);
+  tell_failure(f.zone, Reason::kTimeout);
+  tell_failure(f.zone, static_cast<Reason>(65535));
+  CHECK(failures(f.zone, Reason::kTimeout) == 2);
+  CHECK(failures(f.zone, Reason::kHttpStatus) == 0);
+}
+
+TEST_CASE("board: hosts are found by their key, and those that went are not", "[zone][board]") {
+  Fixture f;
+  CHECK_FALSE(HostTable(f.zone).find("a.example:80").has_value());
+  tell_host(f.zone, "a.example:80", {2, 6, 1, 1000});
+  tell_host(f.zone, "b.example:80", {1, 0, 0, 0});
+  tell_host(f.zone, "a.example:80", {2, 7, 1, 1000});
+  const HostTable table(f.zone);
+  REQUIRE(table.find("a.example:80").has_value());
+  CHECK(table.find("a.example:80")->state == 2);
+  CHECK(table.find("a.example:80")->failures == 7);
+  CHECK(table.find("a.example:80")->in_flight == 1);
+  CHECK(table.find("a.example:80")->next_probe == 1000);
+  CHECK(table.find("b.example:80").has_value());
+  keep_hosts(f.zone, {"a.example:80", "c.example:80"});
+  CHECK(HostTable(f.zone).find("a.example:80")->failures == 7);
+  CHECK_FALSE(HostTable(f.zone).find("b.example:80").has_value());
+  CHECK_FALSE(HostTable(f.zone).find("c.example:80").has_value());
+}
+
+TEST_CASE("board: hosts for which there is no room are not told", "[zone][board]") {
+  Fixture f(36864);
+  const std::size_t slots = f.zone.geometry().host_slots;
+  for (std::size_t i = 0; i < slots + 10; ++i) {
+    tell_host(f.zone, std::to_string(i), {});
+  }
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < slots + 10; ++i) {
+    found += HostTable(f.zone).find(std::to_string(i)).has_value() ? 1u : 0u;
+  }
+  CHECK(found == slots);
+}
+
+TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "[zone][board]") {
+  Fixture f;
+  CHECK(f.zone.detail(f.entries[0]).empty());
+  f.zone.set_detail(f.entries[0], "HTTP status 503");
+  f.zone.set_detail(f.entries[1], std::string(500, 'x'));
+  CHECK(f.zone.detail(f.entries[0]) == "HTTP status 503");
+  CHECK(f.zone.detail(f.entries[1]) == std::string(kDetailBytes, 'x'));
+  CHECK(f.zone.detail(f.entries[2]).empty());
+  f.zone.detail_words(f.entries[0])[1].fetch_add(1);
+  CHECK(f.zone.detail(f.entries[0]).empty());
+  f.zone.set_detail(f.entries[1], {});
+  CHECK(f.zone.detail(f.entries[1]).empty());
+  f.zone.set_detail(kNoEntry, "nowhere");
+  CHECK(f.zone.detail(kNoEntry).empty());
+}
+
+TEST_CASE("board: all are refreshed once a minute at most", "[zone][board]") {
+  Fixture f;
+  CHECK(request_refresh_all(f.zone, 5000));
+  CHECK_FALSE(request_refresh_all(f.zone, 5000));
+  CHECK_FALSE(request_refresh_all(f.zone, 64999));
+  CHECK(take_refresh_requests(f.zone).all);
+  CHECK_FALSE(take_refresh_requests(f.zone).all);
+  CHECK(request_refresh_all(f.zone, 65000));
+  CHECK(request_refresh_all(f.zone, 100));  // no clock of this boot has written the time that stands there
+  CHECK(take_refresh_requests(f.zone).all);
+}
+
+TEST_CASE("board: single certificates wait for their refresh, each once, up to a number", "[zone][board]") {
+  Fixture f;
+  for (std::uint32_t i = 0; i < kRefreshSlots; ++i) {
+    CHECK(request_refresh(f.zone, i));
+    CHECK(request_refresh(f.zone, i));
+  }
+  CHECK_FALSE(request_refresh(f.zone, 1000));
+  const RefreshRequests requests = take_refresh_requests(f.zone);
+  CHECK_FALSE(requests.all);
+  REQUIRE(requests.entries.size() == kRefreshSlots);
+  CHECK(requests.entries.front() == 0);
+  CHECK(take_refresh_requests(f.zone).entries.empty());
+  CHECK(request_refresh(f.zone, 1000));
+}
+
+TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
+  Fixture from;
+  Fixture to(2 << 20);
+  from.zone.handshakes(3).stapled.fetch_add(5);
+  from.zone.handshakes(4).missing.fetch_add(6);
+  from.zone.handshakes(5).refused.fetch_add(7);
+  from.zone.header().fetches.ok.store(8);
+  from.zone.header().fetches.failed.store(9);
+  from.zone.count_stapled(from.entries[1]);
+  from.zone.board().began.store(77);
+  from.zone.board().settled.store(1);
+  tell_exchange(from.zone, 20);
+  tell_failure(from.zone, Reason::kTimeout);
+  tell_clock_skew(from.zone, -30, 1000);
+  copy_board(from.zone, to.zone);
+  CHECK(to.zone.handshake_totals().stapled == 5);
+  CHECK(to.zone.handshake_totals().missing == 6);
+  CHECK(to.zone.handshake_totals().refused == 7);
+  CHECK(exchange_totals(to.zone).ok == 8);
+  CHECK(exchange_totals(to.zone).failed == 9);
+  CHECK(exchange_totals(to.zone).in_flight == 0);
+  CHECK(exchange_totals(to.zone).durations[1] == 1);
+  CHECK(exchange_totals(to.zone).duration_ms == 20);
+  CHECK(failures(to.zone, Reason::kTimeout) == 1);
+  CHECK(to.zone.stapled(to.entries[1]) == 1);
+  CHECK(to.zone.stapled(to.entries[0]) == 0);
+  CHECK(to.zone.board().clock_skew == -30);
+  CHECK(to.zone.board().began == 77);
+  CHECK(to.zone.board().settled == 1);
+}
+
+}  // namespace
+}  // namespace ocsp_plus::store

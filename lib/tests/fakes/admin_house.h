@@ -1,0 +1,65 @@
+// An engine at work, and what its status says.
+#pragma once
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "admin/document.h"
+#include "engine/designated_worker.h"
+#include "tests/fakes/engine_house.h"
+
+namespace ocsp_plus::testing {
+
+struct AdminHouse : EngineHouse {
+  using EngineHouse::EngineHouse;
+
+  void open() {
+    generation = register_all();
+    maybe_zone = zone;
+    zone.board().began = loop.clock.monotonic();
+    settings.zone_name = "ocsp_plus";
+  }
+  // The designated worker, for `span` ms.
+  void work(Millis span) {
+    if (worker == nullptr) {
+      worker = std::make_unique<engine::DesignatedWorker>(
+          engine::DesignatedWorker::Environment{loop, loop.clock, random, log, lock, zone, catalog, settings},
+          store::Candidate{getpid(), 0, generation});
+    }
+    loop.pass(span);
+  }
+  admin::View view() const { return {catalog, settings, maybe_zone, loop.clock.now(), loop.clock.monotonic()}; }
+
+  struct Shown {
+    int status = 0;
+    std::string type;
+    std::string text;
+    std::size_t pieces = 0, largest = 0;
+  };
+  Shown show(std::optional<admin::Format> fixed, std::string_view args = {}, std::string_view accept = {}) const {
+    const auto document = admin::make_document(view(), fixed, args, accept);
+    Shown shown;
+    bool more = true;
+    while (more) {
+      std::string piece;
+      more = document->next(&piece);
+      shown.text += piece;
+      shown.largest = std::max(shown.largest, piece.size());
+      ++shown.pieces;
+    }
+    shown.status = document->head().http_status;
+    shown.type = document->head().content_type;
+    return shown;
+  }
+  nlohmann::json json(std::string_view args = {}) const {
+    return nlohmann::json::parse(show(admin::Format::kJson, args).text);
+  }
+
+  std::optional<store::StapleZone> maybe_zone;
+  std::uint32_t generation = 0;
+  std::unique_ptr<engine::DesignatedWorker> worker;
+};
+
+}  // namespace ocsp_plus::testing

@@ -1,0 +1,50 @@
+
+/*
+ * What the files of the http side share.
+ */
+
+
+#ifndef _NGX_HTTP_OCSP_PLUS_H_INCLUDED_
+#define _NGX_HTTP_OCSP_PLUS_H_INCLUDED_
+
+
+#include "ngx_ocsp_plus.h"
+
+#include <ngx_http.h>
+
+
+/* of a location */
+
+typedef struct {
+    ngx_uint_t           format;             /* op_format_t */
+    ngx_flag_t           control;            /* "ocsp_plus_control" */
+    u_char              *file;               /* where it says so */
+    ngx_uint_t           line;
+} ngx_http_ocsp_plus_loc_conf_t;
+
+
+extern ngx_module_t      ngx_http_ocsp_plus_module;
+
+/* ngx_http_ocsp_plus_module.c; the name in lower case */
+
+ngx_table_elt_t *ngx_http_ocsp_plus_header(ngx_http_request_t *r,
+    const char *name);
+
+/* ngx_http_ocsp_plus_status.c */
+
+char *ngx_http_ocsp_plus_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* ngx_http_ocsp_plus_control.c */
+
+char *ngx_http_ocsp_plus_control(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_http_ocsp_plus_check_control(ngx_conf_t *cf,
+    ngx_http_ocsp_plus_loc_conf_t *conf);
+
+/* ngx_http_ocsp_plus_variables.c */
+
+ngx_int_t ngx_http_ocsp_plus_add_variables(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_OCSP_PLUS_H_INCLUDED_ */
