@@ -13,7 +13,10 @@ build_packages() {
 
 run_packages() { echo nginx-light openssl; }
 
-test_packages() { echo $(run_packages) perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl; }
+test_packages() {
+    echo $(run_packages) perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl prometheus \
+        chromium chromium-driver fonts-dejavu-core
+}
 
 fuzz_packages() { echo clang libclang-rt-14-dev; }
 

@@ -170,7 +170,7 @@ sub counted {
 		qw/ stapled missing refused /;
 	$want{requested} = $want{stapled} + $want{missing};
 	my $now;
-	Test::Nginx::_poll(sub {
+	wait_for(sub {
 		$now = counters();
 		!grep { $now->{$_} != $want{$_} } keys %want;
 	}, 5);

@@ -1,0 +1,243 @@
+#!/usr/bin/perl
+
+# Tests for metrics: promtool likes them, a real Prometheus scrapes them, and
+# they say what happened; the alert rules fire when they should.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use JSON::PP;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /)
+	->has_daemon('prometheus')->has_daemon('promtool');
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+my $good = $int->leaf('good.example', aia => $r->url(1), must_staple => 1);
+my $bad = $int->leaf('bad.example', aia => $r->url(2));
+my $revoked = $int->leaf('revoked.example', aia => $r->url(1));
+my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
+	cn_bytes => "quote\" slash\\ line\n \xff");
+$r->fault('http_500', on => 2);
+$r->status($revoked, 'revoked');
+
+my $servers = join '', map { <<"CONF" } $good, $bad, $revoked, $odd;
+    server {
+        listen               127.0.0.1:8443 ssl;
+        server_name          @{[ $_->name() ]};
+        ssl_certificate      @{[ $_->chain() ]};
+        ssl_certificate_key  @{[ $_->key() ]};
+    }
+CONF
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes 2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus  on;
+
+$servers
+
+    server {
+        listen  127.0.0.1:8080;
+
+        location / {
+            ocsp_plus_status prometheus;
+        }
+    }
+}
+
+CONF
+
+$t->run();
+is(wait_staple(8443, 'good', servername => 'good.example', seconds => 30)
+	->{status}, 'good', 'a staple');
+
+###############################################################################
+
+my $text;
+ok(wait_for(sub {
+	$text = scrape();
+	return value('fetches_total', result => 'ok') >= 3
+		&& value('fetches_total', result => 'failed') >= 1
+		&& defined value('engine_heartbeat_timestamp_seconds');
+}, 20, 'all to be tried'), 'all are tried');
+
+my @of_good = (id => $good->id(), name => 'good.example');
+is(value('build_info', version => '0.1.0'), 1, 'build');
+is(value('staple_valid', @of_good), 1, 'a valid staple');
+cmp_ok(value('staple_expiry_timestamp_seconds', @of_good), '>', time(),
+	'that ends later');
+cmp_ok(value('certificate_not_after_timestamp_seconds', @of_good), '>',
+	time() + 80 * 86400, 'of a certificate that ends much later');
+cmp_ok(abs(value('last_success_timestamp_seconds', @of_good) - time()), '<',
+	60, 'fetched lately');
+is(value('certificate_staple_required', @of_good), 1, 'Must-Staple');
+cmp_ok(value('staples_total', @of_good), '>=', 1, 'stapled');
+
+my @of_bad = (id => $bad->id(), name => 'bad.example');
+is(value('staple_valid', @of_bad), 0, 'no staple');
+is(value('staple_expiry_timestamp_seconds', @of_bad), undef, 'nor its end');
+is(value('last_success_timestamp_seconds', @of_bad), undef, 'nor a success');
+cmp_ok(value('fetch_consecutive_failures', @of_bad), '>=', 1, 'but failures');
+is(value('certificate_revoked', id => $revoked->id(),
+	name => 'revoked.example'), 1, 'revoked');
+is(value('certificate_revoked', @of_bad), 0, 'not revoked');
+
+is(value('certificates', state => 'valid'), 2, 'certificates, valid');
+is(value('certificates', state => 'pending'), 1, 'certificates, pending');
+is(value('certificates', state => 'revoked'), 1, 'certificates, revoked');
+is(value('certificates', state => 'expired'), 0, 'certificates, expired');
+cmp_ok(value('fetch_failures_total', reason => 'http_status'), '>=', 1,
+	'failures by reason');
+my $all = value('fetches_total', result => 'ok')
+	+ value('fetches_total', result => 'failed');
+cmp_ok(value('fetch_duration_seconds_count'), '>=', $all, 'durations');
+is(value('fetch_duration_seconds_bucket', le => '+Inf'),
+	value('fetch_duration_seconds_count'), 'all of them in buckets');
+is(value('responder_up', responder => '127.0.0.1:' . port(8081)), 1,
+	'a responder that is up');
+is(value('zone_entries'), 4, 'entries of the zone');
+cmp_ok(abs(value('clock_skew_seconds')), '<', 5, 'clock skew');
+cmp_ok(abs(value('engine_heartbeat_timestamp_seconds') - time()), '<', 10,
+	'heartbeat');
+like($text, qr/name="CN=quote\\\\\\" slash\\\\\\\\ line\\\\0A \x{c3}\x{bf}"/,
+	'a subject is escaped');
+is(scalar(() = $text =~ /^# TYPE ocsp_plus_staple_valid /mg), 1,
+	'a family is declared once');
+
+staple(8443, servername => 'bad.example');
+ok(wait_for(sub {
+	$text = scrape();
+	value('handshakes_total', staple => 'none') == 1;
+}, 5), 'a handshake without');
+
+is(scalar(() = scrape('/?id=' . $bad->id()) =~ /^ocsp_plus_staple_valid\{/mg),
+	1, 'filters work here, too');
+
+# every name of the table, once something of its kind has happened
+
+my @table = map { /^\| `(\w+)` \| \w+ / ? $1 : () }
+	$t->command([ "$FindBin::Bin/../scripts/check-metrics", '--table' ])
+	->{output} =~ /.+/g;
+cmp_ok(scalar @table, '>', 20, 'the table');
+is(join(' ', grep { $text !~ /^# TYPE $_ /m } @table), '', 'all are there');
+
+# promtool
+
+my $lint = $t->command([ 'promtool', 'check', 'metrics' ], stdin => $text);
+is($lint->{status}, 0, 'promtool likes them');
+is($lint->{output}, '', 'and says nothing');
+
+my $docs = "$FindBin::Bin/../docs/monitoring";
+my $rules = $t->command([ 'promtool', 'test', 'rules',
+	"$docs/alerts_test.yml" ], timeout => 60);
+is($rules->{status}, 0, 'the alert rules fire when they should')
+	or diag($rules->{output});
+
+# OpenMetrics
+
+my $open = scrape('/', 'application/openmetrics-text; version=1.0.0');
+like($open, qr/\n# EOF\n\z/, 'OpenMetrics ends');
+like($open, qr/^# TYPE ocsp_plus_handshakes counter$/m,
+	'and declares counters without their suffix');
+like($open, qr/^ocsp_plus_handshakes_total\{staple="sent"\} \d+$/m,
+	'which samples have');
+unlike($text, qr/# EOF/, 'the text format does not end so');
+
+# Prometheus itself
+
+$t->write_file_expand('prometheus.yml', <<"EOC");
+global:
+  scrape_interval: 1s
+rule_files:
+  - $docs/alerts.yml
+scrape_configs:
+  - job_name: nginx
+    metrics_path: /
+    static_configs:
+      - targets: ['127.0.0.1:8080']
+EOC
+
+$t->run_daemon('prometheus',
+	'--config.file=' . $t->testdir() . '/prometheus.yml',
+	'--storage.tsdb.path=' . $t->testdir() . '/tsdb',
+	'--web.listen-address=127.0.0.1:' . port(8085), '--log.level=error');
+
+my $target;
+ok(wait_for(sub {
+	my $state = query('targets?state=active') or return;
+	$target = $state->{activeTargets}[0];
+	return $target->{health} && $target->{health} eq 'up';
+}, 60, 'a scrape'), 'Prometheus scrapes it');
+is($target->{lastError}, '', 'without an error');
+
+my $result;
+ok(wait_for(sub {
+	my $state = query('query?query=ocsp_plus_staple_valid') or return;
+	$result = $state->{result};
+	return @$result == 4;
+}, 20, 'samples'), 'and has a sample for each certificate');
+my ($odd_one) = grep { $_->{metric}{id} eq $odd->id() } @$result;
+is($odd_one->{metric}{name}, 'CN=quote\\" slash\\\\ line\\0A ' . "\x{ff}",
+	'names are what they are');
+
+my $groups = query('rules');
+is(scalar(grep { $_->{health} eq 'err' } map { @{$_->{rules}} }
+	@{$groups->{groups} || []}), 0, 'the alert rules can be evaluated');
+
+$t->done_testing();
+
+###############################################################################
+
+sub scrape {
+	my ($path, $accept) = @_;
+	my $answer = http_get($path // '/',
+		headers => [ $accept ? "Accept: $accept" : () ]);
+	die "no 200: $answer" unless $answer =~ / 200 .*?\r\n\r\n(.*)/s;
+	return $1;
+}
+
+# of a metric with exactly these labels
+sub value {
+	my ($name, @labels) = @_;
+	my @text;
+	while (my ($label, $value) = splice @labels, 0, 2) {
+		push @text, qq{$label="$value"};
+	}
+	my $series = "ocsp_plus_$name" . (@text ? '{' . join(',', @text) . '}'
+		: '');
+	return $text =~ /^\Q$series\E (\S+)$/m ? $1 : undef;
+}
+
+sub query {
+	my ($what) = @_;
+	my $answer = http_get("/api/v1/$what", port => 8085) or return;
+	my ($body) = $answer =~ /\r\n\r\n(.*)/s or return;
+	my $decoded = eval { decode_json($body) } or return;
+	return $decoded->{data};
+}
+
+###############################################################################
