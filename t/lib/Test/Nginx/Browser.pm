@@ -1,0 +1,129 @@
+package Test::Nginx::Browser;
+
+# A real browser: headless Chromium, driven through chromedriver (WebDriver).
+#
+#   my $b = Test::Nginx::Browser->start($t);   skips the file where there is none
+#   $b->open("http://127.0.0.1:$port/")
+#   $b->script('return document.title')        what it returns
+#   $b->wait_script('return ...', $seconds)    until that is true; returns it
+#   $b->size($width, $height)                  of the page
+#   $b->dark($yes)                             prefers-color-scheme
+#   $b->screenshot($path)                      the whole page as PNG
+#   $b->log()                                  what it complained about (JSON
+#                                              entries: level, message)
+#   $b->end()
+
+use warnings;
+use strict;
+
+use HTTP::Tiny;
+use JSON::PP;
+use MIME::Base64 qw/ decode_base64 /;
+
+use Test::More qw//;
+
+use Test::Nginx ();
+
+sub start {
+	my ($class, $t) = @_;
+	$t->has_daemon('chromium')->has_daemon('chromedriver');
+
+	my $port = Test::Nginx::port(8980);
+	# a new home, so that nothing of this machine plays a part
+	my $home = $t->testdir() . '/browser';
+	mkdir $home;
+	local $ENV{HOME} = $home;
+	$t->run_daemon('chromedriver', "--port=$port", '--silent');
+	$t->waitforsocket("127.0.0.1:$port") or die "no chromedriver\n";
+
+	my $self = bless {
+		base => "http://127.0.0.1:$port/session",
+		http => HTTP::Tiny->new(timeout => 60 * $Test::Nginx::SLOW),
+	}, $class;
+	my $made = $self->_call(POST => '', { capabilities => { alwaysMatch => {
+		browserName => 'chrome',
+		'goog:loggingPrefs' => { browser => 'ALL' },
+		'goog:chromeOptions' => { args => [ qw/
+			--headless=new --no-sandbox --disable-gpu
+			--disable-quic --no-first-run
+			--disable-background-networking
+			--disable-component-update --disable-sync
+			--disable-dev-shm-usage --hide-scrollbars /,
+			"--user-data-dir=$home/profile" ] },
+	} } });
+	$self->{base} .= "/$made->{sessionId}";
+	return $self;
+}
+
+sub open {
+	my ($self, $url) = @_;
+	return $self->_call(POST => '/url', { url => $url });
+}
+
+sub script {
+	my ($self, $script, @args) = @_;
+	return $self->_call(POST => '/execute/sync',
+		{ script => $script, args => \@args });
+}
+
+sub wait_script {
+	my ($self, $script, $seconds) = @_;
+	my $value;
+	Test::Nginx::wait_for(sub { $value = $self->script($script) },
+		$seconds || 10, "the page: $script");
+	return $value;
+}
+
+sub size {
+	my ($self, $width, $height) = @_;
+	return $self->_cdp('Emulation.setDeviceMetricsOverride', {
+		width => $width, height => $height, deviceScaleFactor => 1,
+		mobile => $width < 600 ? JSON::PP::true : JSON::PP::false });
+}
+
+sub dark {
+	my ($self, $yes) = @_;
+	return $self->_cdp('Emulation.setEmulatedMedia', { features => [ {
+		name => 'prefers-color-scheme',
+		value => $yes ? 'dark' : 'light' } ] });
+}
+
+sub screenshot {
+	my ($self, $path) = @_;
+	my $shot = $self->_cdp('Page.captureScreenshot',
+		{ captureBeyondViewport => JSON::PP::true });
+	CORE::open my $fh, '>:raw', $path or die "$path: $!";
+	print $fh decode_base64($shot->{data});
+	close $fh;
+	return -s $path;
+}
+
+sub log {
+	my ($self) = @_;
+	return @{$self->_call(POST => '/se/log', { type => 'browser' })};
+}
+
+sub end {
+	my ($self) = @_;
+	return $self->_call(DELETE => '');
+}
+
+sub _cdp {
+	my ($self, $command, $parameters) = @_;
+	return $self->_call(POST => '/goog/cdp/execute',
+		{ cmd => $command, params => $parameters });
+}
+
+sub _call {
+	my ($self, $method, $path, $body) = @_;
+	my $answer = $self->{http}->request($method, "$self->{base}$path", {
+		headers => { 'Content-Type' => 'application/json' },
+		$body ? (content => encode_json($body)) : () });
+	my $decoded = eval { decode_json($answer->{content}) };
+	die "WebDriver $method $path: $answer->{status} "
+		. substr($answer->{content}, 0, 400) . "\n"
+		unless $answer->{success} && $decoded;
+	return $decoded->{value};
+}
+
+1;

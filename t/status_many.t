@@ -1,0 +1,148 @@
+#!/usr/bin/perl
+
+# Tests for the status of ten thousand certificates: complete, in bounded
+# memory, to clients that take their time, and nobody else waits meanwhile.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use IO::Socket::INET;
+use JSON::PP;
+use Time::HiRes qw/ time /;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+
+###############################################################################
+
+my $count = $ENV{OCSP_PLUS_SANITIZE} ? 2000 : 10000;
+
+my $t = Test::Nginx->new(timeout => 300)->has(qw/ http_ssl /);
+
+# nobody answers: what matters is how many there are
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my @leaves = $int->leaves($count, 'h%d.example', aia => 'http://127.0.0.1:1/');
+
+my $servers = join '', map { <<"CONF" } @leaves;
+    server {
+        listen               127.0.0.1:8443 ssl;
+        server_name          @{[ $_->name() ]};
+        ssl_certificate      @{[ $_->chain() ]};
+        ssl_certificate_key  @{[ $_->key() ]};
+    }
+CONF
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes 1;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    server_names_hash_max_size  262144;
+    ocsp_plus                   on;
+    ocsp_plus_startup_wait      0;
+    ocsp_plus_cache             off;
+
+$servers
+
+    server {
+        listen  127.0.0.1:8080 sndbuf=16k;
+
+        location / {
+            ocsp_plus_status;
+        }
+        location /ping {
+            return 200 pong;
+        }
+    }
+}
+
+CONF
+
+$t->run();
+
+###############################################################################
+
+my ($worker) = $t->workers();
+my $memory = memory();
+
+my $answer = http_get('/', timeout => 30);
+my ($body) = $answer =~ /\r\n\r\n(.*)/s;
+my $document = decode_json($body);
+is(scalar @{$document->{certificates}}, $count, 'all certificates');
+my %seen = map { $_->{id} => 1 } @{$document->{certificates}};
+is(scalar(grep { !$seen{$_->id()} } @leaves), 0, 'each of them');
+
+my $metrics = http_get('/?format=prometheus', timeout => 30);
+is(scalar(() = $metrics =~ /^ocsp_plus_staple_valid\{/mg), $count, 'all metrics');
+like(http_get('/?format=ready&strict=1', timeout => 30), qr/ 503 /,
+	'none is stapled');
+
+# page by page
+
+my ($met, $pages, $after) = (0, 0, '');
+while ($pages++ < 30) {
+	my ($text) = http_get("/?limit=1000$after") =~ /\r\n\r\n(.*)/s;
+	my $page = decode_json($text);
+	$met += @{$page->{certificates}};
+	$after = '&after=' . ($page->{next} // last);
+}
+is($met, $count, 'page by page');
+
+# a client that takes nothing keeps the rest of the document from being
+# written; others are answered while one is
+
+my @slow = map { my $socket = IO::Socket::INET->new(
+	PeerAddr => '127.0.0.1:' . port(8080));
+	setsockopt $socket, Socket::SOL_SOCKET(), Socket::SO_RCVBUF(), 8192;
+	print $socket "GET / HTTP/1.0\r\n\r\n";
+	$socket } 1 .. 20;
+sysread $_, my $first, 1000 for @slow;
+like(http_get('/ping'), qr/pong/, 'others are answered');
+my $grown = memory() - $memory;
+# whole documents would take this for each of them
+my $whole = length($body) / 1024;
+cmp_ok($grown, '<', 5 * $whole, "twenty slow clients take $grown kB, "
+	. 'much less than twenty documents');
+
+# and they get all of it in the end
+
+my $text = '';
+while (sysread $slow[0], $text, 65536, length $text) { }
+like($text, qr/"next":null\n\}\n\z/, 'a slow client gets all');
+close $_ for @slow;
+
+# among a document's pieces other requests have their turn
+
+my $reader = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8080));
+print $reader "GET / HTTP/1.0\r\n\r\n";
+my ($pongs, $got) = (0, 0);
+while (my $n = sysread $reader, my $piece, 65536) {
+	$got += $n;
+	$pongs++ if $got % 3 == 0 && http_get('/ping') =~ /pong/;
+}
+cmp_ok($pongs, '>', 3, "$pongs requests were answered while it was written");
+
+$t->done_testing();
+
+###############################################################################
+
+sub memory {
+	return $t->read_file("/proc/$worker/status") =~ /^VmRSS:\s+(\d+) kB/m
+		? $1 : 0;
+}
+
+###############################################################################

@@ -1,0 +1,271 @@
+#!/usr/bin/perl
+
+# Tests for the page, in a real browser: what it shows, that text stays text,
+# that it says when it is old; two widths, light and dark.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::Browser;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+my $b = Test::Nginx::Browser->start($t);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int', cn => 'Example Issuing CA');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+my $good = $int->leaf('shop.example', aia => $r->url(1), must_staple => 1,
+	names => [ 'shop.example', 'www.shop.example', 'img.shop.example' ]);
+my $revoked = $int->leaf('old.example', aia => $r->url(1));
+my $bad = $int->leaf('mail.example', aia => $r->url(2), not_after => 86400);
+my $none = $int->leaf('plain.example');
+
+# whatever a certificate may hold
+my $attack = '<img src=x onerror=document.title="owned">';
+my $name = '<img/src=x/onerror=document.title=1>';
+my $odd = $int->leaf('attack', aia => $r->url(1), names => [ $name ],
+	cn_bytes => "$attack</script><script>document.title='owned'</script>\xff");
+my @many = $int->leaves(12, 'host%d.example', aia => $r->url(1));
+
+$r->status($revoked, 'revoked');
+$r->fault('http_503', on => 2);
+
+my $servers = join '', map { <<"CONF" } $good, $revoked, $bad, $none, $odd, @many;
+    server {
+        listen               127.0.0.1:8443 ssl;
+        server_name          @{[ $_->name() ]};
+        ssl_certificate      @{[ $_->chain() ]};
+        ssl_certificate_key  @{[ $_->key() ]};
+    }
+CONF
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes 2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus  on;
+
+$servers
+
+    server {
+        listen  127.0.0.1:8080;
+
+        location /ocsp {
+            ocsp_plus_status html;
+        }
+        location /any {
+            ocsp_plus_status;
+        }
+    }
+}
+
+CONF
+
+$t->run();
+is(wait_staple(8443, 'good', servername => 'shop.example', seconds => 30)
+	->{status}, 'good', 'a staple');
+ok(wait_for(sub {
+	http_get('/any?state=pending') =~ /"last_attempt":\{/
+		&& http_get('/any?state=valid') =~ /host12\.example/;
+}, 30, 'the others'), 'all are tried');
+
+my $page = http_get('/ocsp');
+like($page, qr/^Content-Type: text\/html; charset=utf-8\r$/m, 'a page');
+like($page, qr/^Content-Security-Policy: default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-[^']+'; connect-src 'self';/m,
+	'that may do next to nothing');
+unlike($page, qr/(?:src|href)\s*=\s*"?(?:https?:)?\/\//, 'without other parts');
+
+###############################################################################
+
+my $url = 'http://127.0.0.1:' . port(8080);
+$b->size(1280, 900);
+$b->dark(0);
+$b->open("$url/ocsp");
+ok($b->wait_script(
+	'return document.querySelectorAll("#certificates tbody tr").length == 17'),
+	'a row for each certificate');
+
+my $text = $b->script('return document.querySelector("main").innerText');
+like($text, qr/14 of 16 certificates are stapled with a good response/,
+	'what is stapled');
+like($text, qr/1 revoked: old\.example/, 'what is revoked');
+like($text, qr/1 without a valid response \(http_status\): mail\.example/,
+	'what is missing and why');
+like($text, qr/1 certificate names no responder/, 'what cannot be');
+
+# three certificates in three states
+
+my %row = map { $_->[0] => $_->[1] } @{$b->script(<<'EOS')};
+	return [...document.querySelectorAll("#certificates tbody tr")].map(
+		(row) => [row.querySelector(".name").textContent, row.innerText]);
+EOS
+like($row{'shop.example'}, qr/^valid\s.*ends in .*ok/s, 'a valid one');
+like($row{'shop.example'}, qr/Must-Staple/, 'and what it demands');
+like($row{'old.example'}, qr/^revoked\s/, 'a revoked one');
+like($row{'mail.example'}, qr/^no response yet\s.*nothing to staple.*http_status.*503/s,
+	'one without');
+like($row{'mail.example'}, qr/certificate ends in (?:23 h|1 d)/, 'which ends itself');
+like($row{'plain.example'}, qr/^no responder\s/, 'one that cannot be');
+is_deeply($b->script(<<'EOS'), [ 'old.example', 'mail.example' ],
+	return [...document.querySelectorAll("#certificates .name")].slice(0, 2)
+		.map((name) => name.textContent);
+EOS
+	'the most urgent first');
+like($b->script('return document.querySelector("#certificates svg")'
+	. '.getAttribute("aria-label")'), qr/^valid from .* UTC; \d+ % of it/,
+	'pictures have words');
+
+my $hosts = $b->script('return document.querySelector("#responders").innerText');
+like($hosts, qr/127\.0\.0\.1:@{[ port(8082) ]}\s+fails.*127\.0\.0\.1:@{[ port(8081) ]}\s+answers/s,
+	'responders');
+
+# text stays text
+
+ok(exists $row{$name}, 'the attack is a name');
+is($b->script('return document.querySelectorAll("main img, main script").length'),
+	0, 'no element');
+is($b->script('return document.title'), '(2) OCSP stapling', 'nothing ran');
+$b->script('[...document.querySelectorAll(".name")].find((name) => '
+	. 'name.textContent.includes("onerror")).click()');
+like($b->script('return document.querySelector(".detail").innerText'),
+	qr/Subject\s+CN=.*onerror=document\.title=.*script/, 'nor in the details');
+is($b->script('return document.querySelectorAll("main img, main script").length'),
+	0, 'no element there either');
+$b->script('document.querySelector(".name[aria-expanded=true]").click()');
+
+# search and filters
+
+$b->script(search('shop'));
+is($b->script(rows()), 1, 'search');
+$b->script(search('issuing http_status'));
+is($b->script(rows()), 1, 'search for several words');
+$b->script(search('no such name'));
+is($b->script('return document.querySelector("#nothing").innerText'),
+	'No certificate matches.', 'search in vain');
+$b->script(search(''));
+$b->script('[...document.querySelectorAll("#states button")].find((button) => '
+	. 'button.textContent.startsWith("revoked")).click()');
+is($b->script(rows()), 1, 'by state');
+is($b->script('return document.querySelector("[aria-pressed=true]").textContent'),
+	'revoked 1', 'which shows');
+$b->script('document.querySelector("#states button").click()');
+
+# details
+
+$b->script('[...document.querySelectorAll(".name")].find((name) => '
+	. 'name.textContent == "shop.example").click()');
+like($b->script('return document.querySelector(".detail").innerText'),
+	qr/www\.shop\.example.*Example Issuing CA.*@{[ $good->id() ]}/s,
+	'details of a certificate');
+
+# nothing is wider than the screen, at any width; pictures for people
+
+for my $width (1280, 390) {
+	for my $dark (0, 1) {
+		my $what = "$width, " . ($dark ? 'dark' : 'light');
+		$b->size($width, 900);
+		$b->dark($dark);
+		cmp_ok($b->script('return document.documentElement.scrollWidth'),
+			'<=', $width, "$what: fits");
+		cmp_ok($b->script(contrast()), '>=', 4.5, "$what: legible");
+		ok($b->screenshot($t->testdir() . "/page-$width-"
+			. ($dark ? 'dark' : 'light') . '.png'), "$what: seen");
+	}
+}
+
+# it refreshes itself
+
+staple(8443, servername => 'mail.example');
+ok($b->wait_script('return /Missing\s+1\b/.test(document.querySelector('
+	. '"#facts").innerText)', 25), 'new figures without a reload');
+
+# a page that negotiated keeps its filters
+
+$b->open("$url/any?format=html&server=shop.example");
+ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 1'),
+	'filters of the address');
+
+# honest about its age
+
+my @complaints = grep { $_->{level} eq 'SEVERE' } $b->log();
+is(join("\n", map { $_->{message} } @complaints), '', 'nothing to complain of');
+$b->open("$url/ocsp");
+ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 17'), 'again');
+$t->stop();
+ok($b->wait_script('return !document.querySelector("#stale").hidden', 25),
+	'it says when it is old');
+like($b->script('return document.querySelector("#stale").innerText'),
+	qr/What you see is \d+ \w+ old\. The status cannot be fetched: the server cannot be reached/,
+	'and why');
+is($b->script(rows()), 17, 'and goes on showing what it has');
+$b->size(1280, 900);
+$b->screenshot($t->testdir() . '/page-old.png');
+
+$b->end();
+$t->done_testing();
+
+###############################################################################
+
+sub rows {
+	return 'return document.querySelectorAll('
+		. '"#certificates tbody tr:not(.detail)").length';
+}
+
+sub search {
+	my ($text) = @_;
+	return qq{const field = document.querySelector("#search");
+		field.value = "$text";
+		field.dispatchEvent(new Event("input"));};
+}
+
+# the least contrast of any text with what it stands on (WCAG 2)
+sub contrast {
+	return <<'EOS';
+	const numbers = (color) => color.match(/[\d.]+/g).map(Number);
+	const light = (color) => {
+		const [r, g, b] = numbers(color).slice(0, 3).map((v) => {
+			v /= 255;
+			return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+		});
+		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+	};
+	const ground = (node) => {
+		for (; node; node = node.parentElement) {
+			const color = getComputedStyle(node).backgroundColor;
+			if ((numbers(color)[3] ?? 1) > 0) return color;
+		}
+		return "rgb(255, 255, 255)";
+	};
+	let least = 21;
+	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (walker.nextNode()) {
+		const node = walker.currentNode.parentElement;
+		if (!walker.currentNode.data.trim() || node.closest(".hidden, [hidden], script, style, noscript")) continue;
+		const [a, b] = [light(getComputedStyle(node).color), light(ground(node))];
+		least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+	}
+	return least;
+EOS
+}
+
+###############################################################################
