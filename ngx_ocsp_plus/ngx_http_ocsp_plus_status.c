@@ -171,6 +171,7 @@ ngx_http_ocsp_plus_status_write(ngx_http_request_t *r)
 {
     ngx_int_t                         rc;
     ngx_event_t                      *wev;
+    ngx_chain_t                      *out;
     ngx_connection_t                 *c;
     ngx_http_ocsp_plus_status_ctx_t  *ctx;
 
@@ -196,7 +197,9 @@ ngx_http_ocsp_plus_status_write(ngx_http_request_t *r)
                 return;
             }
 
-            ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, NULL,
+            out = NULL;
+
+            ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
                         (ngx_buf_tag_t) &ngx_http_ocsp_plus_module);
         }
 
@@ -271,9 +274,16 @@ ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r,
         }
     }
 
-    out = ngx_alloc_chain_link(r->pool);
-    if (out == NULL) {
-        return NGX_ERROR;
+    out = ctx->free;
+
+    if (out) {
+        ctx->free = NULL;
+
+    } else {
+        out = ngx_alloc_chain_link(r->pool);
+        if (out == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     b->tag = (ngx_buf_tag_t) &ngx_http_ocsp_plus_module;

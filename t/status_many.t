@@ -24,18 +24,29 @@ use Test::Nginx::CA;
 
 my $count = $ENV{OCSP_PLUS_SANITIZE} ? 2000 : 10000;
 
-my $t = Test::Nginx->new(timeout => 300)->has(qw/ http_ssl /);
+my $t = Test::Nginx->new(timeout => 600)->has(qw/ http_ssl http_v2
+	http_gzip /)->has_daemon('curl');
 
 # nobody answers: what matters is how many there are
 my $int = Test::Nginx::CA->new($t)->intermediate('int');
-my @leaves = $int->leaves($count, 'h%d.example', aia => 'http://127.0.0.1:1/');
+my @aia = (aia => 'http://127.0.0.1:1/');
+my @leaves = map {
+	my $first = $int->leaf("$_.example", @aia, key => $_);
+	$first, $int->leaves($count / 2 - 1, "h%d.$_.example", @aia,
+		key_of => $first);
+} qw/ ec ed25519 /;
 
-my $servers = join '', map { <<"CONF" } @leaves;
+# two a server, for servers cost nginx much more than certificates
+my $servers = join '', map {
+	my ($one, $two) = @leaves[$_, $_ + $count / 2];
+	<<"CONF" } 0 .. $count / 2 - 1;
     server {
         listen               127.0.0.1:8443 ssl;
-        server_name          @{[ $_->name() ]};
-        ssl_certificate      @{[ $_->chain() ]};
-        ssl_certificate_key  @{[ $_->key() ]};
+        server_name          @{[ $one->name() ]};
+        ssl_certificate      @{[ $one->chain() ]};
+        ssl_certificate_key  @{[ $one->key() ]};
+        ssl_certificate      @{[ $two->chain() ]};
+        ssl_certificate_key  @{[ $two->key() ]};
     }
 CONF
 
@@ -59,10 +70,34 @@ http {
 $servers
 
     server {
-        listen  127.0.0.1:8080 sndbuf=16k;
+        listen               127.0.0.1:8444 ssl http2;
+        ssl_certificate      @{[ $leaves[0]->chain() ]};
+        ssl_certificate_key  @{[ $leaves[0]->key() ]};
 
         location / {
             ocsp_plus_status;
+        }
+        location /zipped {
+            ocsp_plus_status;
+            gzip             on;
+            gzip_types       application/json;
+        }
+    }
+
+    server {
+        listen  127.0.0.1:8080;
+
+        location / {
+            ocsp_plus_status;
+        }
+        location /zipped {
+            ocsp_plus_status;
+            gzip             on;
+            gzip_types       application/json;
+        }
+        location /limited {
+            ocsp_plus_status;
+            limit_rate       50m;
         }
         location /ping {
             return 200 pong;
@@ -72,30 +107,49 @@ $servers
 
 CONF
 
-$t->run();
+$t->run(timeout => 120);
 
 ###############################################################################
 
 my ($worker) = $t->workers();
 my $memory = memory();
 
-my $answer = http_get('/', timeout => 30);
+my $answer = http_get('/', timeout => 60);
 my ($body) = $answer =~ /\r\n\r\n(.*)/s;
 my $document = decode_json($body);
 is(scalar @{$document->{certificates}}, $count, 'all certificates');
 my %seen = map { $_->{id} => 1 } @{$document->{certificates}};
 is(scalar(grep { !$seen{$_->id()} } @leaves), 0, 'each of them');
 
-my $metrics = http_get('/?format=prometheus', timeout => 30);
+my $metrics = http_get('/?format=prometheus', timeout => 60);
 is(scalar(() = $metrics =~ /^ocsp_plus_staple_valid\{/mg), $count, 'all metrics');
-like(http_get('/?format=ready&strict=1', timeout => 30), qr/ 503 /,
+like(http_get('/?format=ready&strict=1', timeout => 60), qr/ 503 /,
 	'none is stapled');
+
+# whatever stands between us and the client
+
+for my $path ('http://127.0.0.1:' . port(8080) . '/limited',
+	'http://127.0.0.1:' . port(8080) . '/zipped',
+	(map { 'https://127.0.0.1:' . port(8444) . $_ } '/', '/zipped'))
+{
+	for my $http ('--http1.1', '--http2') {
+		my $file = $t->testdir() . '/got';
+		my $status = $t->command([ 'curl', '-sk', '--compressed',
+			$http, '-o', $file, $path ], timeout => 60)->{status};
+		my $got = -s $file ? $t->read_file('got') : '';
+		is("$status " . (() = $got =~ /^\{"id":"/mg), "0 $count",
+			"$http $path");
+		like($got, qr/"next":null\n\}\n\z/, 'to its end');
+		unlink $file;
+	}
+}
 
 # page by page
 
 my ($met, $pages, $after) = (0, 0, '');
 while ($pages++ < 30) {
-	my ($text) = http_get("/?limit=1000$after") =~ /\r\n\r\n(.*)/s;
+	my ($text) = http_get("/?limit=1000$after",
+		timeout => 60) =~ /\r\n\r\n(.*)/s;
 	my $page = decode_json($text);
 	$met += @{$page->{certificates}};
 	$after = '&after=' . ($page->{next} // last);
@@ -107,7 +161,6 @@ is($met, $count, 'page by page');
 
 my @slow = map { my $socket = IO::Socket::INET->new(
 	PeerAddr => '127.0.0.1:' . port(8080));
-	setsockopt $socket, Socket::SOL_SOCKET(), Socket::SO_RCVBUF(), 8192;
 	print $socket "GET / HTTP/1.0\r\n\r\n";
 	$socket } 1 .. 20;
 sysread $_, my $first, 1000 for @slow;
@@ -132,7 +185,7 @@ print $reader "GET / HTTP/1.0\r\n\r\n";
 my ($pongs, $got) = (0, 0);
 while (my $n = sysread $reader, my $piece, 65536) {
 	$got += $n;
-	$pongs++ if $got % 3 == 0 && http_get('/ping') =~ /pong/;
+	$pongs++ if $pongs < 10 && http_get('/ping') =~ /pong/;
 }
 cmp_ok($pongs, '>', 3, "$pongs requests were answered while it was written");
 
