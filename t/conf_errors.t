@@ -174,6 +174,42 @@ my @right = (
 	[ 'ocsp_plus_revoked', 'staple', 'omit' ],
 );
 
+# those of a location
+
+for my $case (
+	[ 'ocsp_plus_status', 'xml', 'xml',
+		qr/it takes html, json, prometheus or ready/ ],
+	[ 'ocsp_plus_status', 'JSON', 'JSON',
+		qr/it takes html, json, prometheus or ready/ ],
+	[ 'ocsp_plus_status', 'html json', undef, $number ],
+	[ 'ocsp_plus_control', 'on', undef, $number ],
+) {
+	my ($name, $arguments, $named, $says) = @$case;
+	my $line = refused("$name $arguments",
+		location => "$name $arguments;");
+	like($line, qr/"\Q$name\E"/, "$name $arguments: the directive");
+	like($line, qr/"\Q$named\E"/, "$name $arguments: the value")
+		if defined $named;
+	like($line, $says, "$name $arguments: the remedy");
+}
+for my $name (qw/ ocsp_plus_status ocsp_plus_control /) {
+	like(refused("$name twice", location => "$name; $name;"),
+		qr/"$name" directive is duplicate.*nginx\.conf:\d+$/,
+		"$name: duplicate");
+	for my $place (qw/ http server main events /) {
+		like(refused("$name in $place", $place => "$name;"),
+			qr/"$name" directive is not allowed here.*conf:\d+$/,
+			"$name: not in $place");
+	}
+}
+for my $arguments ('', 'html', 'json', 'prometheus', 'ready') {
+	write_conf(location => "ocsp_plus_status $arguments;");
+	ok($t->config_test(), "ocsp_plus_status $arguments is accepted")
+		or diag($t->output());
+	is(() = $t->output() =~ /\[\w+\]/g, 0, 'without a word')
+		or diag($t->output());
+}
+
 my %of_server = map { $_ => 1 } qw/ ocsp_plus ocsp_plus_responder
 	ocsp_plus_trusted_certificate ocsp_plus_file ocsp_plus_require
 	ocsp_plus_revoked /;

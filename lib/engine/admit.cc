@@ -69,8 +69,7 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
 
 bool fit(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
   const CertStatus status = status_of(held);
-  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && now < held.expires &&
-         saturating_add(now, clock_skew) >= held.this_update;
+  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && in_time(held, clock_skew, now);
 }
 
 Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,

@@ -40,8 +40,7 @@ struct Moment {
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
               Moment moment);
 
-// Whether what is held may be stapled at this second: good or revoked, not ended, and not from the future by more
-// than `clock_skew` (the clock was set back since it was verified).
+// Whether what is held may be stapled at `now`: good or revoked, and in time.
 bool fit(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew);
 
 struct Admission {
