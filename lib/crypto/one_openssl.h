@@ -1,8 +1,8 @@
 // That there is one OpenSSL in this process, and the right one.
 //
 // The module brings none of its own: it uses what nginx has loaded. Where another library has brought a second one,
-// each symbol is bound to whichever comes first, and an X509 made by one and freed by the other is a crash at best. So
-// this asks the linker where each symbol that we use has come from.
+// each symbol is bound to whichever comes first, and an X509 made by one and freed by the other is a crash at best.
+// So this asks the linker where each symbol that we use has come from.
 #pragma once
 
 #include "base/result.h"
