@@ -189,8 +189,6 @@ static ngx_int_t
 ngx_http_ocsp_plus_names(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
     ngx_array_t *names)
 {
-    size_t                   len;
-    u_char                  *p;
     op_str_t                *str;
     ngx_uint_t               n;
     ngx_http_server_name_t  *name;
@@ -217,20 +215,5 @@ ngx_http_ocsp_plus_names(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
         return NGX_OK;
     }
 
-    str = ngx_array_push(names);
-    if (str == NULL) {
-        return NGX_ERROR;
-    }
-
-    len = ngx_strlen(cscf->file_name) + 1 + NGX_INT_T_LEN;
-
-    p = ngx_pnalloc(cf->temp_pool, len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    str->data = (const char *) p;
-    str->len = ngx_snprintf(p, len, "%s:%ui", cscf->file_name, cscf->line) - p;
-
-    return NGX_OK;
+    return ngx_ocsp_plus_place(cf, cscf->file_name, cscf->line, names);
 }

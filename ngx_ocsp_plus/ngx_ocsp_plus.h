@@ -109,6 +109,20 @@ typedef struct {
 #define NGX_OCSP_PLUS_STAPLE_SENT           5
 
 
+/* a variable of http and stream */
+
+typedef struct {
+    ngx_str_t            name;
+    uintptr_t            which;
+} ngx_ocsp_plus_variable_t;
+
+
+#define NGX_OCSP_PLUS_VAR_STAPLE       0
+#define NGX_OCSP_PLUS_VAR_CERT_STATUS  1
+#define NGX_OCSP_PLUS_VAR_EXPIRES_IN   2
+#define NGX_OCSP_PLUS_VAR_CERT_ID      3
+
+
 /* what is to be said of a certificate when all servers are known */
 
 typedef struct {
@@ -162,8 +176,17 @@ extern ngx_conf_enum_t   ngx_ocsp_plus_revoked[];
 
 ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server);
+ngx_int_t ngx_ocsp_plus_place(ngx_conf_t *cf, u_char *file, ngx_uint_t line,
+    ngx_array_t *names);
 void ngx_ocsp_plus_handshake(ngx_connection_t *c,
     ngx_ocsp_plus_handshake_t *hs);
+
+/* ngx_ocsp_plus_variables.c */
+
+ngx_int_t ngx_ocsp_plus_variable(ngx_connection_t *c, ngx_pool_t *pool,
+    ngx_variable_value_t *v, uintptr_t which);
+
+extern ngx_ocsp_plus_variable_t  ngx_ocsp_plus_variables[];
 
 /* ngx_ocsp_plus_report.c */
 

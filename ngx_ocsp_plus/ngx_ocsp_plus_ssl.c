@@ -143,6 +143,35 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
+/* what a server without a name is called in the status */
+
+ngx_int_t
+ngx_ocsp_plus_place(ngx_conf_t *cf, u_char *file, ngx_uint_t line,
+    ngx_array_t *names)
+{
+    size_t     len;
+    u_char    *p;
+    op_str_t  *str;
+
+    str = ngx_array_push(names);
+    if (str == NULL) {
+        return NGX_ERROR;
+    }
+
+    len = ngx_strlen(file) + 1 + NGX_INT_T_LEN;
+
+    p = ngx_pnalloc(cf->temp_pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    str->data = (const char *) p;
+    str->len = ngx_snprintf(p, len, "%s:%ui", file, line) - p;
+
+    return NGX_OK;
+}
+
+
 /* the SSL_CTX's current certificate */
 
 static ngx_int_t

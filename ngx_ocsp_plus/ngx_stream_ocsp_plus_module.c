@@ -1,0 +1,193 @@
+
+/*
+ * The stream side: its servers, told to the engine, which is in the module
+ * of the http side; that one is loaded first.
+ */
+
+
+#include "ngx_ocsp_plus.h"
+
+#include <ngx_stream.h>
+#include <ngx_stream_ssl_module.h>
+
+
+#if (NGX_OCSP_PLUS_STREAM_SSL_SRV)
+typedef ngx_stream_ssl_srv_conf_t  ngx_stream_ocsp_plus_ssl_t;
+#else
+typedef ngx_stream_ssl_conf_t      ngx_stream_ocsp_plus_ssl_t;
+#endif
+
+
+static ngx_int_t ngx_stream_ocsp_plus_add_variables(ngx_conf_t *cf);
+static ngx_int_t ngx_stream_ocsp_plus_variable(ngx_stream_session_t *s,
+    ngx_stream_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_stream_ocsp_plus_init(ngx_conf_t *cf);
+static ngx_int_t ngx_stream_ocsp_plus_names(ngx_conf_t *cf,
+    ngx_stream_core_srv_conf_t *cscf, ngx_array_t *names);
+
+
+static ngx_command_t  ngx_stream_ocsp_plus_commands[] = {
+
+    ngx_ocsp_plus_commands(NGX_STREAM_MAIN_CONF, NGX_STREAM_SRV_CONF,
+                           NGX_STREAM_MAIN_CONF_OFFSET,
+                           NGX_STREAM_SRV_CONF_OFFSET),
+
+      ngx_null_command
+};
+
+
+static ngx_stream_module_t  ngx_stream_ocsp_plus_module_ctx = {
+    ngx_stream_ocsp_plus_add_variables,    /* preconfiguration */
+    ngx_stream_ocsp_plus_init,             /* postconfiguration */
+
+    ngx_ocsp_plus_create_main_conf,        /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    ngx_ocsp_plus_create_srv_conf,         /* create server configuration */
+    ngx_ocsp_plus_merge_srv_conf           /* merge server configuration */
+};
+
+
+ngx_module_t  ngx_stream_ocsp_plus_module = {
+    NGX_MODULE_V1,
+    &ngx_stream_ocsp_plus_module_ctx,      /* module context */
+    ngx_stream_ocsp_plus_commands,         /* module directives */
+    NGX_STREAM_MODULE,                     /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_stream_ocsp_plus_add_variables(ngx_conf_t *cf)
+{
+    ngx_stream_variable_t     *var;
+    ngx_ocsp_plus_variable_t  *v;
+
+    for (v = ngx_ocsp_plus_variables; v->name.len; v++) {
+
+        var = ngx_stream_add_variable(cf, &v->name, 0);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = ngx_stream_ocsp_plus_variable;
+        var->data = v->which;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_stream_ocsp_plus_variable(ngx_stream_session_t *s,
+    ngx_stream_variable_value_t *v, uintptr_t data)
+{
+    return ngx_ocsp_plus_variable(s->connection, s->connection->pool, v, data);
+}
+
+
+static ngx_int_t
+ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
+{
+    ngx_uint_t                     s;
+    ngx_array_t                    names;
+    ngx_ocsp_plus_conf_t          *ocf;
+    ngx_ocsp_plus_server_t         server;
+    ngx_ocsp_plus_srv_conf_t      *oscf;
+    ngx_stream_core_srv_conf_t   **cscfp;
+    ngx_stream_ocsp_plus_ssl_t    *sscf;
+    ngx_stream_core_main_conf_t   *cmcf;
+
+    if (ngx_process == NGX_PROCESS_SIGNALLER) {
+        return NGX_OK;
+    }
+
+    ocf = ngx_stream_conf_get_module_main_conf(cf, ngx_stream_ocsp_plus_module);
+    cmcf = ngx_stream_conf_get_module_main_conf(cf, ngx_stream_core_module);
+    cscfp = cmcf->servers.elts;
+
+    if (ngx_array_init(&names, cf->temp_pool, 4, sizeof(op_str_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (s = 0; s < cmcf->servers.nelts; s++) {
+
+        sscf = cscfp[s]->ctx->srv_conf[ngx_stream_ssl_module.ctx_index];
+        oscf = cscfp[s]->ctx->srv_conf[ngx_stream_ocsp_plus_module.ctx_index];
+
+        if (!oscf->enable) {
+            continue;
+        }
+
+        server.ssl = &sscf->ssl;
+#if (NGX_OCSP_PLUS_STREAM_STAPLING)
+        server.stapling = sscf->stapling;
+#else
+        server.stapling = 0;
+#endif
+        server.file = cscfp[s]->file_name;
+        server.line = cscfp[s]->line;
+
+        if (ngx_stream_ocsp_plus_names(cf, cscfp[s], &names) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        server.names = names.elts;
+        server.nnames = names.nelts;
+
+        if (ngx_ocsp_plus_add_server(cf, ocf, oscf, &server) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* servers of stream had no names before nginx 1.25.5 */
+
+static ngx_int_t
+ngx_stream_ocsp_plus_names(ngx_conf_t *cf, ngx_stream_core_srv_conf_t *cscf,
+    ngx_array_t *names)
+{
+#if (NGX_OCSP_PLUS_STREAM_NAMES)
+
+    op_str_t                  *str;
+    ngx_uint_t                 n;
+    ngx_stream_server_name_t  *name;
+
+    names->nelts = 0;
+    name = cscf->server_names.elts;
+
+    for (n = 0; n < cscf->server_names.nelts; n++) {
+
+        if (name[n].name.len == 0) {
+            continue;
+        }
+
+        str = ngx_array_push(names);
+        if (str == NULL) {
+            return NGX_ERROR;
+        }
+
+        str->data = (const char *) name[n].name.data;
+        str->len = name[n].name.len;
+    }
+
+    if (names->nelts) {
+        return NGX_OK;
+    }
+
+#endif
+
+    names->nelts = 0;
+
+    return ngx_ocsp_plus_place(cf, cscf->file_name, cscf->line, names);
+}
