@@ -24,7 +24,7 @@ plan(skip_all => 'AddressSanitizer wants to be the first of all libraries')
 
 my $root = Test::Nginx::CA->new($t);
 my $leaf = $root->leaf('example.com');
-my $second = Test::Nginx::tool('libsecond_openssl.so');
+my $second = Test::Nginx::Config::tool('libsecond_openssl.so');
 
 $t->write_file_expand('nginx.conf', <<'EOF');
 

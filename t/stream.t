@@ -133,7 +133,7 @@ ok(!$t->config_test(), 'one zone in all');
 like($t->output(), qr/"ocsp_plus_zone" directive is duplicate/,
 	'said like any other duplicate');
 
-my $dir = Test::Nginx::build_dir();
+my $dir = Test::Nginx::Config::build_dir();
 my $modules = $t->_modules_path();
 $t->write_file('nginx.conf', <<"CONF");
 load_module $modules/ngx_stream_module.so;

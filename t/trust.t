@@ -26,7 +26,7 @@ my $folder = $t->testdir() . '/cases';
 my ($faketime) = glob '/usr/lib/*/faketime/libfaketime.so.1';
 plan(skip_all => 'no libfaketime') unless defined $faketime;
 
-is($t->command([ Test::Nginx::tool("test_fixtures"), $folder ])->{status}, 0,
+is($t->command([ Test::Nginx::Config::tool("test_fixtures"), $folder ])->{status}, 0,
 	'the fixtures are written');
 my $cases = JSON::PP::decode_json($t->read_file("$folder/cases.json"));
 
