@@ -394,7 +394,7 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
   environment_.zone.set_detail(about.entry, error.detail);
   store::tell_failure(environment_.zone, error.reason);
   environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
-  report_.failed(about, responder, error, held_until, attempt.next, now);
+  report_.failed(about, responder, error, held_until, attempt.next, attempt.failures, now);
 }
 
 UnixSeconds Refresher::next_probe(const Target& target) const {

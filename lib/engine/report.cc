@@ -4,6 +4,7 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Seconds kUrgentInterval = 60;
+constexpr Seconds kFailingInterval = 3600;
 constexpr Seconds kClocksInterval = 3600;
 constexpr Seconds kClockSkew = 300;
 
@@ -28,6 +29,7 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
   const crypto::Verdict& verdict = admission.verdict;
   const bool revoked = verdict.reason == Reason::kRevoked;
   const bool published = admission.action == Action::kPublish;
+  failing_.erase(target.certificate.id);
   const LogLevel level = !published ? LogLevel::kInfo : revoked ? LogLevel::kCrit : LogLevel::kNotice;
   const char* event = !published ? "response is no newer than the one held"
                       : revoked  ? "CERTIFICATE IS REVOKED, replace it; response published"
@@ -40,23 +42,29 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
 }
 
 void Report::failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
-                    UnixSeconds next_attempt, UnixSeconds now) {
+                    UnixSeconds next_attempt, std::uint32_t failures, UnixSeconds now) {
   const bool held = valid_until > now;
+  Failing& last = failing_[target.certificate.id];
+  const bool again = last.reason == error.reason && last.held == held && recently(last.said, kFailingInterval, now);
+  if (!again) {
+    last = {error.reason, held, now};
+  }
   const bool urgent = !held && target.urgent() && !recently(urgent_said_, kUrgentInterval, now);
   if (urgent) {
     urgent_said_ = now;
   }
   log(sink_,
-      held     ? LogLevel::kWarn
-      : urgent ? LogLevel::kCrit
-               : LogLevel::kError,
-      "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} in={}",
+      urgent  ? LogLevel::kCrit
+      : again ? LogLevel::kInfo
+      : held  ? LogLevel::kWarn
+              : LogLevel::kError,
+      "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} in={} failures={}",
       held     ? "no new response, the one held goes on"
       : urgent ? "NO STAPLE FOR A CERTIFICATE THAT NEEDS ONE, clients are refused; mend what the reason names"
                : "no response, nothing is stapled",
       name_of(target), responder_of(target, responder), token(error.reason), quoted(error.detail),
       held ? fmt::format("valid_until={} ", to_rfc3339(valid_until)) : "", to_rfc3339(next_attempt),
-      to_span(saturating_sub(next_attempt, now)));
+      to_span(saturating_sub(next_attempt, now)), failures);
 }
 
 void Report::compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours) {

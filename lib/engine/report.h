@@ -1,6 +1,7 @@
 // The engine's log lines: one event, one line, a sentence and then key=value pairs. docs/operations.md explains each.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -19,10 +20,11 @@ class Report {
   // A response from `responder` was verified: published (crit where it says revoked), or no newer than the one held.
   void verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
                 Millis took);
-  // A try failed; warn while something valid is held, error otherwise; crit, but once a minute at most, where clients
-  // or a server refuse the certificate without a staple.
+  // A try failed, the `failures`-th in a row; warn while something valid is held, error otherwise; crit, but once a
+  // minute at most, where clients or a server refuse the certificate without a staple. What fails again for the same
+  // reason is said at info, and once an hour as loudly as the first time.
   void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
-              UnixSeconds next_attempt, UnixSeconds now);
+              UnixSeconds next_attempt, std::uint32_t failures, UnixSeconds now);
   // A response made elsewhere was taken, or was no newer; or is of no use.
   void file_admitted(const Target& target, const std::string& path, const Admission& admission);
   void file_ignored(const Target& target, const std::string& path, const Error& error);
@@ -40,7 +42,14 @@ class Report {
   void resolver_failed(const Error& error);
 
  private:
+  struct Failing {
+    Reason reason = Reason::kNotChecked;
+    bool held = false;
+    UnixSeconds said = 0;
+  };
+
   LogSink& sink_;
+  std::map<CertificateId, Failing> failing_;  // since their last success
   UnixSeconds urgent_said_ = 0;
   UnixSeconds clocks_said_ = 0;
 };

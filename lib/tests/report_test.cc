@@ -66,20 +66,48 @@ TEST_CASE("report: revoked", "[report]") {
 
 TEST_CASE("report: failed while a response is held", "[report]") {
   Fixture f;
-  f.report.failed(f.target(), 0, {Reason::kTimeout, "no \"answer\"\n"}, kNow + kHour, kNow + 65, kNow);
+  f.report.failed(f.target(), 0, {Reason::kTimeout, "no \"answer\"\n"}, kNow + kHour, kNow + 65, 3, kNow);
   f.expect(LogLevel::kWarn, "ocsp_plus: no new response, the one held goes on: " + kWho +
                                 "reason=timeout detail=\"no \\x22answer\\x22\\x0a\" valid_until=2030-06-01T13:00:00Z "
-                                "next_attempt=2030-06-01T12:01:05Z in=1m 5s");
+                                "next_attempt=2030-06-01T12:01:05Z in=1m 5s failures=3");
 }
 
 TEST_CASE("report: failed with nothing held", "[report]") {
   for (const UnixSeconds held_until : {UnixSeconds{0}, kNow}) {
     Fixture f;
-    f.report.failed(f.target(), 7, {Reason::kUnknown, ""}, held_until, kNow + 5, kNow);
+    f.report.failed(f.target(), 7, {Reason::kUnknown, ""}, held_until, kNow + 5, 1, kNow);
     f.expect(LogLevel::kError,
              "ocsp_plus: no response, nothing is stapled: certificate=\"leaf1.example\" serial=100001 responder=\"\" "
-             "reason=unknown detail=\"\" next_attempt=2030-06-01T12:00:05Z in=5s");
+             "reason=unknown detail=\"\" next_attempt=2030-06-01T12:00:05Z in=5s failures=1");
   }
+}
+
+TEST_CASE("report: what fails again is loud once an hour, and when something about it changes", "[report]") {
+  Fixture f;
+  struct Case {
+    UnixSeconds at;
+    Reason reason;
+    bool held;
+    LogLevel level;
+  };
+  std::uint32_t failures = 0;
+  for (const Case& c : {
+           Case{kNow, Reason::kTimeout, true, LogLevel::kWarn},
+           Case{kNow + 60, Reason::kTimeout, true, LogLevel::kInfo},
+           Case{kNow + 120, Reason::kConnectRefused, true, LogLevel::kWarn},
+           Case{kNow + 180, Reason::kConnectRefused, true, LogLevel::kInfo},
+           Case{kNow + 240, Reason::kConnectRefused, false, LogLevel::kError},
+           Case{kNow + 3839, Reason::kConnectRefused, false, LogLevel::kInfo},
+           Case{kNow + 3840, Reason::kConnectRefused, false, LogLevel::kError},
+           Case{kNow - kDay, Reason::kConnectRefused, false, LogLevel::kError},  // the clock was set back
+       }) {
+    INFO(c.at - kNow);
+    f.report.failed(f.target(), 0, {c.reason, ""}, c.held ? c.at + kHour : 0, c.at + 5, ++failures, c.at);
+    CHECK(f.log.lines.back().first == c.level);
+  }
+  f.report.verified(f.target(), 0, f.admission(Action::kPublish, Reason::kOk), kNow + kHour, 12);
+  f.report.failed(f.target(), 0, {Reason::kConnectRefused, ""}, 0, kNow + 5, 1, kNow - kDay);
+  CHECK(f.log.lines.back().first == LogLevel::kError);
 }
 
 TEST_CASE("report: the worker's own lines", "[report]") {
