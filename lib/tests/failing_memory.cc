@@ -78,6 +78,11 @@ void* operator new(std::size_t size) {
   return memory;
 }
 
+// With AddressSanitizer this would be its own, and the delete below not its counterpart.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return ocsp_plus::testing::allocate(size == 0 ? 1 : size);
+}
+
 void operator delete(void* memory) noexcept {
   std::free(memory);
 }
