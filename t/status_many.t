@@ -168,8 +168,12 @@ like(http_get('/ping'), qr/pong/, 'others are answered');
 my $grown = memory() - $memory;
 # whole documents would take this for each of them
 my $whole = length($body) / 1024;
-cmp_ok($grown, '<', 5 * $whole, "twenty slow clients take $grown kB, "
-	. 'much less than twenty documents');
+SKIP: {
+	skip 'AddressSanitizer keeps freed memory back', 1
+		if $ENV{OCSP_PLUS_SANITIZE};
+	cmp_ok($grown, '<', 5 * $whole, "twenty slow clients take $grown kB, "
+		. 'much less than twenty documents');
+}
 
 # and they get all of it in the end
 
