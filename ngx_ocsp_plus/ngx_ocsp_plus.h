@@ -39,6 +39,8 @@ typedef struct {
     time_t               retry_max;
     size_t               max_response;
 
+    ngx_str_t            proxy;              /* empty: off */
+    ngx_uint_t           certid;
     ngx_str_t            cache;              /* empty: off */
     ngx_msec_t           startup_wait;
 
@@ -50,7 +52,10 @@ typedef struct {
 } ngx_ocsp_plus_conf_t;
 
 
-/* a file of ocsp_plus_trusted_certificate, read once */
+/*
+ * a file of ocsp_plus_trusted_certificate or
+ * ocsp_plus_responder_trusted_certificate, read once
+ */
 
 typedef struct {
     ngx_str_t            name;
@@ -65,6 +70,7 @@ typedef struct {
     ngx_array_t         *responders;         /* op_str_t */
     ngx_array_t         *files;              /* op_str_t */
     ngx_str_t            trusted_certificate;
+    ngx_str_t            responder_trusted_certificate;
     ngx_uint_t           require;
     ngx_uint_t           revoked;
 } ngx_ocsp_plus_srv_conf_t;
@@ -73,6 +79,9 @@ typedef struct {
 #define NGX_OCSP_PLUS_REQUIRE_OFF          0
 #define NGX_OCSP_PLUS_REQUIRE_MUST_STAPLE  1
 #define NGX_OCSP_PLUS_REQUIRE_ON           2
+
+#define NGX_OCSP_PLUS_CERTID_SHA1          0
+#define NGX_OCSP_PLUS_CERTID_AUTO          1
 
 #define NGX_OCSP_PLUS_REVOKED_STAPLE       0
 #define NGX_OCSP_PLUS_REVOKED_OMIT         1
@@ -161,6 +170,8 @@ char *ngx_ocsp_plus_conf_max_response(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_ocsp_plus_conf_proxy(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_ocsp_plus_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -171,6 +182,7 @@ char *ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child);
 
 extern ngx_conf_enum_t   ngx_ocsp_plus_require[];
 extern ngx_conf_enum_t   ngx_ocsp_plus_revoked[];
+extern ngx_conf_enum_t   ngx_ocsp_plus_certid[];
 
 /* ngx_ocsp_plus_ssl.c */
 
@@ -233,6 +245,20 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
       0,                                                                      \
       NULL },                                                                 \
                                                                               \
+    { ngx_string("ocsp_plus_proxy"),                                          \
+      MAIN|NGX_CONF_TAKE1,                                                    \
+      ngx_ocsp_plus_conf_proxy,                                               \
+      MAIN_OFFSET,                                                            \
+      0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_certid"),                                         \
+      MAIN|NGX_CONF_TAKE1,                                                    \
+      ngx_ocsp_plus_conf_enum,                                                \
+      MAIN_OFFSET,                                                            \
+      offsetof(ngx_ocsp_plus_conf_t, certid),                                 \
+      ngx_ocsp_plus_certid },                                                 \
+                                                                              \
     { ngx_string("ocsp_plus_timeout"),                                        \
       MAIN|NGX_CONF_TAKE1,                                                    \
       ngx_ocsp_plus_conf_timeout,                                             \
@@ -287,6 +313,13 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
       ngx_ocsp_plus_conf_responder,                                           \
       SRV_OFFSET,                                                             \
       0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_responder_trusted_certificate"),                  \
+      MAIN|SRV|NGX_CONF_TAKE1,                                                \
+      ngx_conf_set_str_slot,                                                  \
+      SRV_OFFSET,                                                             \
+      offsetof(ngx_ocsp_plus_srv_conf_t, responder_trusted_certificate),      \
       NULL },                                                                 \
                                                                               \
     { ngx_string("ocsp_plus_trusted_certificate"),                            \

@@ -34,6 +34,13 @@ ngx_conf_enum_t  ngx_ocsp_plus_revoked[] = {
 };
 
 
+ngx_conf_enum_t  ngx_ocsp_plus_certid[] = {
+    { ngx_string("sha1"), NGX_OCSP_PLUS_CERTID_SHA1 },
+    { ngx_string("auto"), NGX_OCSP_PLUS_CERTID_AUTO },
+    { ngx_null_string, 0 }
+};
+
+
 void *
 ngx_ocsp_plus_create_main_conf(ngx_conf_t *cf)
 {
@@ -55,6 +62,7 @@ ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     oscf->trusted_certificate = { 0, NULL };
+     *     oscf->responder_trusted_certificate = { 0, NULL };
      */
 
     oscf->enable = NGX_CONF_UNSET;
@@ -82,6 +90,8 @@ ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_OCSP_PLUS_REVOKED_STAPLE);
     ngx_conf_merge_str_value(conf->trusted_certificate,
                              prev->trusted_certificate, "");
+    ngx_conf_merge_str_value(conf->responder_trusted_certificate,
+                             prev->responder_trusted_certificate, "");
 
     return NGX_CONF_OK;
 }
@@ -398,6 +408,46 @@ ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
     }
+
+    return NGX_CONF_OK;
+}
+
+
+/* the value may hold a password, so no message shows it */
+
+char *
+ngx_ocsp_plus_conf_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    op_str_t     proxy;
+    ngx_str_t   *value;
+    op_error_t   error;
+
+    if (ocf->proxy.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        ngx_str_set(&ocf->proxy, "");
+        return NGX_CONF_OK;
+    }
+
+    proxy.data = (const char *) value[1].data;
+    proxy.len = value[1].len;
+
+    if (op_proxy_check(proxy, &error) != OP_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid proxy in \"%V\": %s; it takes "
+                           "\"http://host:port\", with "
+                           "\"user:password@\" before the host where need "
+                           "be, or \"off\"", &cmd->name, error.text);
+        return NGX_CONF_ERROR;
+    }
+
+    ocf->proxy = value[1];
 
     return NGX_CONF_OK;
 }

@@ -66,6 +66,7 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
     ocf->retry_max = NGX_CONF_UNSET;
     ocf->max_response = NGX_CONF_UNSET_SIZE;
     ocf->startup_wait = NGX_CONF_UNSET_MSEC;
+    ocf->certid = NGX_CONF_UNSET_UINT;
 
     if (ngx_array_init(&ocf->trusted, cycle->pool, 2,
                        sizeof(ngx_ocsp_plus_trusted_t))
@@ -143,6 +144,8 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
                              OP_DEFAULT_MAX_RESPONSE_BYTES);
     ngx_conf_init_msec_value(ocf->startup_wait, OP_DEFAULT_STARTUP_WAIT_MS);
 
+    ngx_conf_init_uint_value(ocf->certid, NGX_OCSP_PLUS_CERTID_SHA1);
+
     if (ocf->cache.data == NULL
         && ngx_ocsp_plus_default_cache(cycle, ocf) != NGX_OK)
     {
@@ -165,6 +168,9 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     settings.retry_min_s = ocf->retry_min;
     settings.retry_max_s = ocf->retry_max;
     settings.max_response = ocf->max_response;
+    settings.proxy.data = (const char *) ocf->proxy.data;
+    settings.proxy.len = ocf->proxy.len;
+    settings.certid_auto = (ocf->certid == NGX_OCSP_PLUS_CERTID_AUTO);
     settings.cache.data = (const char *) ocf->cache.data;
     settings.cache.len = ocf->cache.len;
 

@@ -39,9 +39,9 @@ static ngx_int_t ngx_ocsp_plus_issuers(ngx_conf_t *cf,
 static ngx_int_t ngx_ocsp_plus_push_all(ngx_array_t *issuers,
     STACK_OF(X509) *certificates);
 static STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
-    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file);
+    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive);
 static STACK_OF(X509) *ngx_ocsp_plus_read_certificates(ngx_conf_t *cf,
-    ngx_str_t *name);
+    ngx_str_t *name, const char *directive);
 static int ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn,
     void *data);
 static int ngx_ocsp_plus_without_staple(ngx_ssl_conn_t *ssl_conn,
@@ -181,11 +181,15 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 {
     op_added_t                    added;
     op_error_t                    error;
-    ngx_array_t                   issuers;
+    ngx_array_t                   issuers, anchors;
     op_mention_t                  mention;
+    STACK_OF(X509)               *certificates;
     ngx_ocsp_plus_certificate_t  *certificate;
 
-    if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK) {
+    if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
+        || ngx_array_init(&anchors, cf->temp_pool, 4, sizeof(X509 *))
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -195,12 +199,26 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
+    if (oscf->responder_trusted_certificate.len) {
+        certificates = ngx_ocsp_plus_trusted(cf, ocf,
+                                  &oscf->responder_trusted_certificate,
+                                  "ocsp_plus_responder_trusted_certificate");
+
+        if (certificates == NULL
+            || ngx_ocsp_plus_push_all(&anchors, certificates) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
     ngx_memzero(&mention, sizeof(op_mention_t));
 
     mention.size = sizeof(op_mention_t);
     mention.leaf = SSL_CTX_get0_certificate(server->ssl->ctx);
     mention.issuers = issuers.elts;
     mention.nissuers = issuers.nelts;
+    mention.responder_anchors = anchors.elts;
+    mention.nresponder_anchors = anchors.nelts;
 
     if (oscf->responders) {
         mention.responders = oscf->responders->elts;
@@ -256,7 +274,8 @@ ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
     if (oscf->trusted_certificate.len) {
         certificates = ngx_ocsp_plus_trusted(cf, ocf,
-                                             &oscf->trusted_certificate);
+                                             &oscf->trusted_certificate,
+                                             "ocsp_plus_trusted_certificate");
 
         if (certificates == NULL
             || ngx_ocsp_plus_push_all(issuers, certificates) != NGX_OK)
@@ -318,7 +337,7 @@ ngx_ocsp_plus_push_all(ngx_array_t *issuers, STACK_OF(X509) *certificates)
 
 static STACK_OF(X509) *
 ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_str_t *file)
+    ngx_str_t *file, const char *directive)
 {
     ngx_str_t                 name;
     ngx_uint_t                i;
@@ -342,7 +361,7 @@ ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         }
     }
 
-    certificates = ngx_ocsp_plus_read_certificates(cf, &name);
+    certificates = ngx_ocsp_plus_read_certificates(cf, &name, directive);
     if (certificates == NULL) {
         return NULL;
     }
@@ -361,7 +380,8 @@ ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
 
 static STACK_OF(X509) *
-ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name)
+ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name,
+    const char *directive)
 {
     BIO             *bio;
     X509            *certificate;
@@ -371,8 +391,8 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name)
     bio = BIO_new_file((char *) name->data, "r");
     if (bio == NULL) {
         ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
-                      "BIO_new_file(\"%V\") failed for "
-                      "\"ocsp_plus_trusted_certificate\"", name);
+                      "BIO_new_file(\"%V\") failed for \"%s\"", name,
+                      directive);
         return NULL;
     }
 
@@ -397,7 +417,7 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name)
 
             ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
                           "no PEM certificate can be read from \"%V\" of "
-                          "\"ocsp_plus_trusted_certificate\"", name);
+                          "\"%s\"", name, directive);
 
             sk_X509_pop_free(certificates, X509_free);
             certificates = NULL;

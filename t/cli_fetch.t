@@ -132,8 +132,11 @@ for my $name (
 	ref $reason ? like($json->{reason}, $reason, "$what: reason")
 		: is($json->{reason}, $reason, "$what: reason");
 }
-($run, $json) = fetch(@cert, '--responder', 'https://127.0.0.1/');
-is("$run->{status} $json->{reason}", '1 url_scheme', 'https');
+$r->fault('reset_on_connect', on => 1);
+($run, $json) = fetch(@cert, '--responder', "https://127.0.0.1:$port/");
+like("$run->{status} $json->{reason}", qr/^1 (?:tls_failed|connection_reset)$/,
+	'https, and no TLS');
+$r->set(reset => 1, on => 1);
 
 ###############################################################################
 

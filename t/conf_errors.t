@@ -36,6 +36,7 @@ my $between = sub { my ($min, $max) = @_;
 my $zone = qr/takes name:size, as in "\w+:\d+m"/;
 my $size = qr/takes a size of at least \d+k/;
 my $resolver = qr/takes IP addresses with an optional port, .*"valid=time"/;
+my $proxy = qr/it takes "http:\/\/host:port", with .* or "off"/;
 my $retry = qr/takes two times, the first at least 1s and not above the second/;
 
 # arguments of a directive, the value that the message has to name (undef:
@@ -84,6 +85,19 @@ my @wrong = (
 	[ 'ocsp_plus_resolver', 'valid=500ms', 'valid=500ms', $resolver ],
 	[ 'ocsp_plus_resolver', '""', '', $resolver ],
 
+	[ 'ocsp_plus_proxy', '', undef, $number ],
+	[ 'ocsp_plus_proxy', 'on', undef, $proxy ],
+	[ 'ocsp_plus_proxy', '""', undef, $proxy ],
+	[ 'ocsp_plus_proxy', 'proxy.example:3128', undef, $proxy ],
+	[ 'ocsp_plus_proxy', 'https://proxy.example:3128', undef, $proxy ],
+	[ 'ocsp_plus_proxy', 'http://proxy.example:99999', undef, $proxy ],
+	[ 'ocsp_plus_proxy', 'http://proxy.example/path', undef, $proxy ],
+	[ 'ocsp_plus_proxy', 'http://a http://b', undef, $number ],
+
+	[ 'ocsp_plus_certid', '', undef, $number ],
+	[ 'ocsp_plus_certid', 'sha256', 'sha256',
+		qr/it must be "sha1" or "auto"/ ],
+
 	[ 'ocsp_plus_timeout', '', undef, $number ],
 	[ 'ocsp_plus_timeout', '5s 10s', undef, $number ],
 	[ 'ocsp_plus_timeout', 'soon', undef, $value ],
@@ -126,6 +140,12 @@ my @wrong = (
 	[ 'ocsp_plus_trusted_certificate', 'missing.pem', undef,
 		qr/missing\.pem.*No such file/ ],
 
+	[ 'ocsp_plus_responder_trusted_certificate', '', undef, $number ],
+	[ 'ocsp_plus_responder_trusted_certificate', 'a.pem b.pem', undef,
+		$number ],
+	[ 'ocsp_plus_responder_trusted_certificate', 'missing.pem', undef,
+		qr/missing\.pem.*No such file/ ],
+
 	[ 'ocsp_plus_cache', '', undef, $number ],
 	[ 'ocsp_plus_cache', 'a b', undef, $number ],
 	[ 'ocsp_plus_cache', '""', undef, qr/takes a path or "off"/ ],
@@ -160,6 +180,9 @@ my @right = (
 	[ 'ocsp_plus_resolver', '127.0.0.1', '127.0.0.1:53 [::1]:5353 ::1',
 		'ipv6=off', 'ipv4=off', '127.0.0.1 timeout=500ms valid=1h',
 		'timeout=2s', 'ipv4=on ipv6=on valid=1d' ],
+	[ 'ocsp_plus_proxy', 'off', 'http://proxy.example:3128',
+		'http://user:secret@[::1]:3128' ],
+	[ 'ocsp_plus_certid', 'sha1', 'auto' ],
 	[ 'ocsp_plus_timeout', '1ms', '10s', '1h' ],
 	[ 'ocsp_plus_concurrency', '1', '512' ],
 	[ 'ocsp_plus_retry', '1s 1s', '5s 1h', '1m 1d' ],
@@ -167,6 +190,7 @@ my @right = (
 	[ 'ocsp_plus_responder', 'http://a.example',
 		'http://a.example/ http://b.example:8080/x' ],
 	[ 'ocsp_plus_trusted_certificate', 'int.crt' ],
+	[ 'ocsp_plus_responder_trusted_certificate', 'int.crt' ],
 	[ 'ocsp_plus_cache', 'state', 'off', '%%TESTDIR%%/state/', 'a/b' ],
 	[ 'ocsp_plus_startup_wait', '0', '5s', '500ms', '1m' ],
 	[ 'ocsp_plus_file', 'int.crt', 'int.crt root.crt' ],
@@ -212,7 +236,7 @@ for my $arguments ('', 'html', 'json', 'prometheus', 'ready') {
 
 my %of_server = map { $_ => 1 } qw/ ocsp_plus ocsp_plus_responder
 	ocsp_plus_trusted_certificate ocsp_plus_file ocsp_plus_require
-	ocsp_plus_revoked /;
+	ocsp_plus_revoked ocsp_plus_responder_trusted_certificate /;
 
 for my $case (@wrong) {
 	my ($name, $arguments, $named, $says) = @$case;
@@ -259,6 +283,9 @@ for my $case (@right) {
 			"$name: not in $place");
 	}
 }
+
+unlike(refused('a secret', http => 'ocsp_plus_proxy http://u:sesame@:1;'),
+	qr/sesame/, 'a secret is not shown');
 
 # as nginx's own resolver is written
 

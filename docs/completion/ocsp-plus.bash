@@ -5,7 +5,7 @@ _ocsp_plus() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= i
     local -A options=(
         [check]="--servername --cafile --warn --critical --timeout --verbose --json --help -v -h"
-        [fetch]="--cert --issuer --responder --resolver --out --cache --timeout --verbose --json --help -4 -6 -v -h"
+        [fetch]="--cert --issuer --responder --resolver --proxy --out --cache --timeout --verbose --json --help -4 -6 -v -h"
         [show]="--json --help -h"
         [verify]="--cert --issuer --trusted --response --at --json --help -h"
     )
@@ -28,7 +28,7 @@ _ocsp_plus() {
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             return
             ;;
-        --responder | --resolver | --servername | --at | --timeout | --warn | --critical) return ;;
+        --responder | --resolver | --proxy | --servername | --at | --timeout | --warn | --critical) return ;;
     esac
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "${options[$command]}" -- "$word"))

@@ -77,6 +77,12 @@ namespace ocsp_plus {
   X(115, kRedirectLimit, "redirect_limit", "too many redirects, or a loop")                                          \
   X(116, kRedirectScheme, "redirect_scheme", "the redirect leads to a scheme that is not allowed")                   \
   X(117, kNetworkError, "network_error", "a system call of the exchange failed")                                     \
+  X(118, kTlsFailed, "tls_failed", "the TLS handshake with the responder failed")                                    \
+  X(119, kTlsCertificate, "tls_certificate", "the responder's TLS certificate is not trusted")                       \
+  X(120, kTlsName, "tls_name", "the responder's TLS certificate is for another name")                                \
+  X(121, kProxyFailed, "proxy_failed", "the proxy cannot be reached, or fails itself")                               \
+  X(122, kProxyAuth, "proxy_auth", "the proxy wants another user or password")                                       \
+  X(123, kProxyRefused, "proxy_refused", "the proxy refuses to lead to the responder")                               \
   /* ourselves */                                                                                                    \
   X(200, kZoneFull, "zone_full", "the shared zone has no room")                                                      \
   X(201, kZoneBusy, "zone_busy", "the shared zone is being written by another process")                              \

@@ -172,6 +172,15 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     settings.concurrency = from->concurrency;
     settings.retry = {from->retry_min_s, from->retry_max_s};
     settings.max_response = from->max_response;
+    if (from->proxy.len != 0) {
+      auto proxy = net::Proxy::parse(view(from->proxy));
+      if (!proxy) {
+        return status_of(proxy.error(), error);
+      }
+      settings.proxy = std::move(*proxy);
+    }
+    settings.certid_auto = from->certid_auto != 0;
+    settings.policy.accept_sha256_only = settings.certid_auto;
     settings.cache = std::string(view(from->cache));
     settings.zone_name = std::string(view(from->zone_name));
     config->settings = std::move(settings);
@@ -196,6 +205,13 @@ op_status_t op_url_check(op_str_t url, op_error_t* error) {
   });
 }
 
+op_status_t op_proxy_check(op_str_t proxy, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    const auto parsed = net::Proxy::parse(view(proxy));
+    return parsed ? OP_OK : status_of(parsed.error(), error);
+  });
+}
+
 op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_added_t* added, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
     engine::Mention mention;
@@ -204,6 +220,7 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     for (std::size_t i = 0; i < from->nresponders; ++i) {
       mention.responders.push_back(view(from->responders[i]));
     }
+    mention.responder_anchors.assign(from->responder_anchors, from->responder_anchors + from->nresponder_anchors);
     for (std::size_t i = 0; i < from->nfiles; ++i) {
       mention.files.push_back(view(from->files[i]));
     }

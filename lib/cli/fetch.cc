@@ -36,6 +36,7 @@ struct Options {
   std::string issuer;
   std::vector<std::string> responders;
   std::vector<std::string> resolvers;
+  std::string proxy;
   std::string out;
   std::string cache;
   Seconds timeout = 0;
@@ -169,6 +170,17 @@ class Fetching {
   const engine::Settings& settings() const { return settings_; }
   UnixSeconds now() const { return clock_.now(); }
 
+  Result<void> set_proxy(const std::string& text) {
+    auto proxy = net::Proxy::parse(text);
+    if (!proxy) {
+      return fail(
+          proxy.error().reason,
+          fmt::format("--proxy: {}; give it like http://user:password@proxy.example:3128", proxy.error().detail));
+    }
+    settings_.proxy = std::move(*proxy);
+    return {};
+  }
+
   Result<Outcome> run(bool verbose) {
     Progress progress(verbose, clock_.monotonic());
     auto resolver = net::Resolver::create(loop_, clock_, settings_.resolver);
@@ -180,9 +192,12 @@ class Fetching {
     const auto judge = [&](const net::FetchResponse& response, std::size_t responder, Error* why) {
       return this->judge(response, responder, progress, why, &outcome);
     };
-    engine::Exchange exchange({loop_, clock_, random_, **resolver, hosts_, settings_,
+    engine::TlsClients tls;
+    net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
+    engine::Exchange exchange({clock_, random_, transport, tls, hosts_, settings_,
                                [&](const std::string& step) { progress.step(step, clock_.monotonic()); }},
-                              target_, 0, judge, [&end](engine::Exchange::End ended) { end = std::move(ended); });
+                              target_, 0, std::nullopt, judge,
+                              [&end](engine::Exchange::End ended) { end = std::move(ended); });
     // The exchange has a deadline of its own.
     loop_.run_until([&end] { return end.has_value(); }, kNever);
     if (end->failure.has_value()) {
@@ -253,6 +268,14 @@ std::string_view remedy(Reason reason) {
     case Reason::kTimeout:
     case Reason::kNetworkError:
       return "look whether a firewall lets us reach the responder, or name another with --responder";
+    case Reason::kProxyFailed:
+    case Reason::kProxyAuth:
+    case Reason::kProxyRefused:
+      return "look at the proxy, or leave --proxy out";
+    case Reason::kTlsFailed:
+    case Reason::kTlsCertificate:
+    case Reason::kTlsName:
+      return "look at the responder's TLS with -v, or name another with --responder";
     case Reason::kUrlScheme:
     case Reason::kUrlMalformed:
       return "name an http:// responder with --responder";
@@ -301,6 +324,11 @@ int run_fetch(const Options& options) {
   }
   const engine::Target& target = catalog->target(0);
   Fetching fetching(options, target);
+  if (!options.proxy.empty()) {
+    if (const auto set = fetching.set_proxy(options.proxy); !set) {
+      return complain(set.error().detail);
+    }
+  }
   std::optional<store::DiskStore> disk;
   if (!options.cache.empty()) {
     auto opened = open_cache(options.cache, fetching.settings().max_response);
@@ -354,6 +382,10 @@ Command register_fetch(CLI::App& app) {
       ->expected(1)
       ->type_name("ADDRESS")
       ->take_all();
+  command
+      ->add_option("--proxy", options->proxy,
+                   "HTTP proxy to the responder, http://[user:password@]host[:port]; default: none")
+      ->type_name("URL");
   CLI::Option* ipv4 = command->add_flag("-4", options->ipv4_only, "Use IPv4 only");
   command->add_flag("-6", options->ipv6_only, "Use IPv6 only")->excludes(ipv4);
   CLI::Option* out =

@@ -54,6 +54,10 @@ Result<TrustAnchors> TrustAnchors::of_system() {
   return anchors;
 }
 
+x509_store_st* TrustAnchors::store() const {
+  return store_->x509.get();
+}
+
 X509Ptr TrustAnchors::issuer_of(x509_st* certificate) const {
   const ErrorQueueCleaner cleaner;
   const X509StoreContextPtr context(X509_STORE_CTX_new());

@@ -1,5 +1,5 @@
-// Certificates that are trusted as they stand. For the command line: the module trusts nobody, it checks that a
-// response is the issuer's own.
+// Certificates that are trusted as they stand: those that TLS servers are checked against. What is stapled needs none
+// of them; a response is checked to be the issuer's own.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,8 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "crypto/certificate.h"
+
+struct x509_store_st;  // OpenSSL's X509_STORE
 
 namespace ocsp_plus::crypto {
 
@@ -25,6 +27,8 @@ class TrustAnchors {
   // Why `chain`, the server's own certificate first, does not lead to an anchor as a TLS server's does at `now`;
   // empty where it does. An anchor may be an intermediate. Names are not looked at.
   std::string objection(const std::vector<X509Ptr>& chain, UnixSeconds now) const;
+
+  x509_store_st* store() const;  // borrowed
 
  private:
   struct Store;

@@ -1,6 +1,7 @@
 #include "engine/catalog.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/log.h"
@@ -33,6 +34,37 @@ Result<const crypto::Issuer*> Catalog::intern_issuer(x509_st* leaf, const std::v
   }
   const CertificateId id = (*issuer)->id();
   return issuers_.emplace(id, std::move(*issuer)).first->second.get();
+}
+
+// Of several servers, the anchors of each are trusted.
+Result<void> Catalog::join_anchors(Target* target, const std::vector<x509_st*>& more) {
+  if (more.empty()) {
+    return {};
+  }
+  std::vector<x509_st*> all;
+  for (const auto& [certificates, anchors] : anchors_) {
+    if (anchors.get() == target->responder_anchors) {
+      all = certificates;
+    }
+  }
+  for (x509_st* certificate : more) {
+    if (std::find(all.begin(), all.end(), certificate) == all.end()) {
+      all.push_back(certificate);
+    }
+  }
+  std::unique_ptr<crypto::TrustAnchors>& anchors = anchors_[all];
+  if (anchors == nullptr) {
+    std::vector<crypto::X509Ptr> certificates;
+    std::transform(all.begin(), all.end(), std::back_inserter(certificates), &crypto::share);
+    auto made = crypto::TrustAnchors::of(certificates);
+    if (!made) {
+      anchors_.erase(all);
+      return tl::unexpected<Error>(made.error());
+    }
+    anchors = std::make_unique<crypto::TrustAnchors>(std::move(*made));
+  }
+  target->responder_anchors = anchors.get();
+  return {};
 }
 
 void Catalog::join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more) {
@@ -101,6 +133,9 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
       return tl::unexpected<Error>(issuer.error());
     }
     entry.issuer = *issuer;
+  }
+  if (auto joined = join_anchors(&entry, mention.responder_anchors); !joined) {
+    return tl::unexpected<Error>(joined.error());
   }
   for (std::string_view file : mention.files) {
     if (std::find(entry.files.begin(), entry.files.end(), file) == entry.files.end()) {

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "crypto/certificate.h"
+#include "crypto/trust_anchors.h"
 #include "net/url.h"
 #include "store/staple_zone.h"
 
@@ -20,8 +21,10 @@ namespace ocsp_plus::engine {
 // One certificate that shall be stapled; however many servers use it.
 struct Target {
   crypto::Certificate certificate;
-  const crypto::Issuer* issuer = nullptr;     // owned by the catalog; nullptr: none was found
-  std::vector<const net::Url*> responders;    // owned by the catalog, in order; empty: nobody to ask
+  const crypto::Issuer* issuer = nullptr;   // owned by the catalog; nullptr: none was found
+  std::vector<const net::Url*> responders;  // owned by the catalog, in order; empty: nobody to ask
+  // Whom https responders are checked against; owned by the catalog; nullptr: the system's trust store.
+  const crypto::TrustAnchors* responder_anchors = nullptr;
   std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
   std::set<std::string> servers;              // names of the servers that use it
   bool required = false;                      // a server refuses handshakes without its staple
@@ -36,6 +39,7 @@ struct Mention {
   x509_st* leaf = nullptr;
   std::vector<x509_st*> issuers;             // candidates, in order of preference
   std::vector<std::string_view> responders;  // ocsp_plus_responder; empty: the certificate's own
+  std::vector<x509_st*> responder_anchors;   // ocsp_plus_responder_trusted_certificate; empty: the system's
   std::vector<std::string_view> files;       // ocsp_plus_file
   std::vector<std::string_view> servers;     // the server's names
   enum class Require { kOff, kMustStaple, kOn } require = Require::kOff;
@@ -68,6 +72,7 @@ class Catalog {
  private:
   Result<const net::Url*> intern_url(std::string_view text);
   Result<const crypto::Issuer*> intern_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
+  Result<void> join_anchors(Target* target, const std::vector<x509_st*>& more);
   // Adds what is not there yet.
   static void join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more);
   Result<std::vector<const net::Url*>> responders_of(const Mention& mention, const crypto::Certificate& certificate,
@@ -79,6 +84,8 @@ class Catalog {
   std::map<CertificateId, std::unique_ptr<crypto::Issuer>> issuers_;
   std::vector<std::string> hosts_;
   std::set<std::string> known_hosts_;
+  // By the certificates themselves, which the anchors keep alive: a file is read once, however many servers name it.
+  std::map<std::vector<x509_st*>, std::unique_ptr<crypto::TrustAnchors>> anchors_;
 };
 
 }  // namespace ocsp_plus::engine

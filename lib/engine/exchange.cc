@@ -22,6 +22,11 @@ Answer answer_for(Reason reason) {
   }
 }
 
+// Answers by which responders refuse a request they cannot make sense of.
+static bool refuses_hash(Reason reason) {
+  return reason == Reason::kUnauthorized || reason == Reason::kMalformedRequest || reason == Reason::kInternalError;
+}
+
 Exchange::Choice Exchange::choose(const Hosts& hosts, const Target& target, const std::vector<bool>& asked,
                                   UnixSeconds now) {
   Choice best;
@@ -47,13 +52,15 @@ Exchange::Choice Exchange::choose(const Hosts& hosts, const Target& target, cons
   return best;
 }
 
-Exchange::Exchange(const Environment& environment, const Target& target, std::size_t first, Judge judge, Done done)
+Exchange::Exchange(const Environment& environment, const Target& target, std::size_t first,
+                   std::optional<Known> known, Judge judge, Done done)
     : environment_(environment),
       target_(target),
       judge_(std::move(judge)),
       done_(std::move(done)),
       deadline_(environment.clock.monotonic() + environment.settings.timeout),
-      asked_(target.responders.size(), false) {
+      asked_(target.responders.size(), false),
+      known_(std::move(known)) {
   ask(first);
 }
 
@@ -63,7 +70,15 @@ Exchange::~Exchange() {
   }
 }
 
-void Exchange::ask(std::size_t responder, bool past_caches) {
+void Exchange::ask(std::size_t responder) {
+  asked_by_other_hash_ = false;
+  const bool automatic = environment_.settings.certid_auto;
+  const std::string host = target_.responders[responder]->host_key();
+  ask(responder, {automatic ? environment_.hosts.hash(host) : crypto::CertIdHash::kSha1, false});
+}
+
+void Exchange::ask(std::size_t responder, Manner manner) {
+  manner_ = manner;
   responder_ = responder;
   asked_[responder] = true;
   const net::Url& url = *target_.responders[responder];
@@ -75,15 +90,19 @@ void Exchange::ask(std::size_t responder, bool past_caches) {
   request.url = url;
   request.timeout = std::max<Millis>(time_for_one(), 1);
   request.limits.body = environment_.settings.max_response;
-  request.no_cache = past_caches;
+  request.no_cache = manner.past_caches;
+  request.tls = url.https ? environment_.tls.find(target_) : nullptr;
+  if (known_.has_value() && known_->responder == responder && !manner.past_caches) {
+    request.validators = known_->validators;
+  }
   request.trace = environment_.trace;
   // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
   // malformed_request.
-  if (auto made = crypto::make_request(target_.certificate, *target_.issuer, crypto::CertIdHash::kSha1)) {
+  if (auto made = crypto::make_request(target_.certificate, *target_.issuer, manner.hash)) {
     request.body = std::move(made->der);
     request.get_path = std::move(made->get_path);
   }
-  fetch_ = net::Fetch::start(environment_.loop, environment_.clock, environment_.resolver, std::move(request),
+  fetch_ = net::Fetch::start(environment_.transport, std::move(request),
                              [this](net::Fetch::Outcome outcome) { on_outcome(std::move(outcome)); });
 }
 
@@ -110,6 +129,10 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   counted_ = true;
   failure_.responder = responder_;
   if (!outcome) {
+    const unsigned status = outcome.error().status;
+    if (ask_by_other_hash(status == 400 || status == 404)) {
+      return;
+    }
     count_failure(outcome.error().retry_after);
     failure_.error = std::move(outcome.error());
     return ask_next_or_end();
@@ -119,19 +142,37 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   static_cast<Error&>(failure_.error) = std::move(why);
   failure_.error.date = outcome->http.head.date;
   failure_.error.retry_after = outcome->http.head.retry_after;
+  if (answer != Answer::kAccepted && ask_by_other_hash(refuses_hash(failure_.error.reason))) {
+    return;
+  }
   if (answer == Answer::kHostTrouble) {
     count_failure(failure_.error.retry_after);
   } else {
     environment_.hosts.answered(hosts_asked_.back());
   }
   if (answer == Answer::kAccepted) {
+    environment_.hosts.remember_hash(hosts_asked_.back(), manner_.hash);
     return end(std::nullopt);
   }
   if (answer == Answer::kEnded && !asked_past_caches_ && environment_.clock.monotonic() < deadline_) {
     asked_past_caches_ = true;
-    return ask(responder_, true);
+    return ask(responder_, {manner_.hash, true});
   }
   ask_next_or_end();
+}
+
+// A responder that refuses one hash may know the other; which one, it does not say, so any refusal counts. True: it
+// is asked again.
+bool Exchange::ask_by_other_hash(bool refused) {
+  if (!refused || !environment_.settings.certid_auto || asked_by_other_hash_ ||
+      environment_.clock.monotonic() >= deadline_) {
+    return false;
+  }
+  environment_.hosts.answered(hosts_asked_.back());
+  asked_by_other_hash_ = true;
+  const bool sha1 = manner_.hash == crypto::CertIdHash::kSha1;
+  ask(responder_, {sha1 ? crypto::CertIdHash::kSha256 : crypto::CertIdHash::kSha1, false});
+  return true;
 }
 
 void Exchange::ask_next_or_end() {

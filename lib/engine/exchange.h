@@ -12,6 +12,7 @@
 #include "engine/catalog.h"
 #include "engine/hosts.h"
 #include "engine/settings.h"
+#include "engine/tls_clients.h"
 #include "net/fetch.h"
 
 namespace ocsp_plus::engine {
@@ -30,16 +31,23 @@ Answer answer_for(Reason reason);
 class Exchange {
  public:
   struct Environment {
-    EventLoop& loop;
     const Clock& clock;
     Random& random;
-    net::Resolver& resolver;
+    net::Transport& transport;
+    TlsClients& tls;
     Hosts& hosts;
     const Settings& settings;
     net::Trace trace = {};  // of each fetch
   };
   // Judges an answer; the reason for refusing one goes into `why`.
   using Judge = std::function<Answer(const net::FetchResponse& response, std::size_t responder, Error* why)>;
+
+  // What is held came with these from that responder: it need not send the same again. The judge gets to see a
+  // response that is not_modified() then.
+  struct Known {
+    std::size_t responder = 0;
+    net::Validators validators;
+  };
 
   struct Failure {
     net::Fetch::Failure error;  // of the responder asked last
@@ -60,15 +68,23 @@ class Exchange {
 
   // Asks `first`. REQUIRES: target.stapleable(), and that choose() permitted it. Callbacks come from the loop, `done`
   // once; it may destroy the exchange. Everything borrowed outlives the exchange.
-  Exchange(const Environment& environment, const Target& target, std::size_t first, Judge judge, Done done);
+  Exchange(const Environment& environment, const Target& target, std::size_t first, std::optional<Known> known,
+           Judge judge, Done done);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
  private:
-  void ask(std::size_t responder, bool past_caches = false);
+  // How a responder is asked.
+  struct Manner {
+    crypto::CertIdHash hash = crypto::CertIdHash::kSha1;
+    bool past_caches = false;
+  };
+  void ask(std::size_t responder);
+  void ask(std::size_t responder, Manner manner);
   void on_outcome(net::Fetch::Outcome outcome);
   Millis time_for_one() const;
+  bool ask_by_other_hash(bool refused);
   void count_failure(const std::optional<UnixSeconds>& retry_after);
   void ask_next_or_end();
   void end(std::optional<Failure> failure);
@@ -80,9 +96,12 @@ class Exchange {
   Millis deadline_;
   std::vector<bool> asked_;
   std::vector<std::string> hosts_asked_;
-  bool counted_ = true;             // the fetch in flight is settled with Hosts
-  std::uint32_t started_ = 0;       // what Hosts said when it started
-  bool asked_past_caches_ = false;  // once is enough
+  bool counted_ = true;        // the fetch in flight is settled with Hosts
+  std::uint32_t started_ = 0;  // what Hosts said when it started
+  std::optional<Known> known_;
+  Manner manner_;                     // of the fetch in flight
+  bool asked_past_caches_ = false;    // once is enough
+  bool asked_by_other_hash_ = false;  // of this responder
   std::size_t responder_ = 0;
   Failure failure_;
   std::unique_ptr<net::Fetch> fetch_;

@@ -92,6 +92,11 @@ void Hosts::forget_probe_times() {
   }
 }
 
+crypto::CertIdHash Hosts::hash(const std::string& name) const {
+  const auto found = hosts_.find(name);
+  return found == hosts_.end() ? crypto::CertIdHash::kSha1 : found->second.hash;
+}
+
 bool Hosts::failing(const std::string& name) const {
   const auto found = hosts_.find(name);
   return found != hosts_.end() && found->second.state == State::kFailing;

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/time.h"
+#include "crypto/ocsp_request.h"
 
 namespace ocsp_plus::engine {
 
@@ -25,7 +26,8 @@ class Hosts {
     std::uint32_t strikes = 0;   // in a row, up to as many as patience bears
     std::uint32_t failures = 0;  // since it counts as failing: the first and each probe's
     std::uint32_t in_flight = 0;
-    UnixSeconds next_probe = 0;  // kFailing: not before
+    UnixSeconds next_probe = 0;                           // kFailing: not before
+    crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // by which it has answered
   };
   // kBusy: a slot will come free without anybody's doing. kFailing: not before next_probe.
   enum class Permit { kGo, kBusy, kFailing };
@@ -46,6 +48,10 @@ class Hosts {
   void bring_probe_forward(const std::string& host, UnixSeconds when);
   // The wall clock jumped: what was planned by it means nothing any more.
   void forget_probe_times();
+
+  // Which hash the host is asked by, and that it has answered to one.
+  crypto::CertIdHash hash(const std::string& host) const;
+  void remember_hash(const std::string& host, crypto::CertIdHash hash) { hosts_[host].hash = hash; }
 
   bool failing(const std::string& host) const;
   UnixSeconds next_probe(const std::string& host) const;

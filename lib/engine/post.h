@@ -12,7 +12,9 @@
 #include "engine/readiness.h"
 #include "engine/refresher.h"
 #include "engine/settings.h"
+#include "engine/tls_clients.h"
 #include "net/resolver.h"
+#include "net/transport.h"
 #include "store/lease.h"
 #include "store/staple_zone.h"
 #include "store/zone_writer.h"
@@ -66,6 +68,8 @@ class Post {
   store::Candidate self_;
   std::uint32_t epoch_;
   std::unique_ptr<net::Resolver> resolver_;
+  TlsClients tls_;
+  net::Transport transport_;
   store::ZoneWriter writer_;
   Archive archive_;
   Gate gate_;

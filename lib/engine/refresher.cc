@@ -221,11 +221,15 @@ void Refresher::start(Index index, std::size_t responder) {
   ++in_flight_;
   environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
   const Exchange::Environment environment = {
-      environment_.loop,    environment_.clock, environment_.random, environment_.resolver, hosts_,
+      environment_.clock,   environment_.random, environment_.transport, environment_.tls, hosts_,
       environment_.settings};
   item(index).started = environment_.clock.monotonic();
+  std::optional<Exchange::Known> known;
+  if (held_as_known(index).has_value()) {
+    known = *item(index).known;
+  }
   item(index).exchange = std::make_unique<Exchange>(
-      environment, target(index), responder,
+      environment, target(index), responder, std::move(known),
       [this, index](const net::FetchResponse& response, std::size_t asked, Error* why) {
         return judge(index, response, asked, why);
       },
@@ -253,8 +257,40 @@ std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
   return std::nullopt;
 }
 
+// What is held, if it is what `known` came with and can be stapled.
+std::optional<store::BlobHeader> Refresher::held_as_known(Index index) const {
+  const std::optional<Known>& known = items_[index].known;
+  auto held = environment_.gate.stapled(target(index), environment_.clock.now());
+  if (!known.has_value() || !held.has_value() || held->this_update != known->this_update ||
+      held->produced_at != known->produced_at) {
+    held.reset();
+  }
+  return held;
+}
+
+// "Nothing new": what is held goes on, if it is still there. Nothing enters the zone.
+Answer Refresher::judge_not_modified(Index index, Accepted accepted, Error* why) {
+  const auto held = held_as_known(index);
+  if (!held.has_value()) {
+    *why = {Reason::kNotNewer, "not modified, but what is held is another one by now"};
+    return Answer::kEnded;  // asked once more, without validators
+  }
+  crypto::Verdict& verdict = accepted.admission.verdict;
+  verdict.cert_status = static_cast<crypto::CertStatus>(held->cert_status);
+  verdict.reason = verdict.cert_status == crypto::CertStatus::kRevoked ? Reason::kRevoked : Reason::kOk;
+  verdict.this_update = held->this_update;
+  verdict.next_update = held->next_update;
+  verdict.expires = held->expires;
+  accepted.admission.action = Action::kKeep;
+  item(index).accepted = std::move(accepted);
+  return Answer::kAccepted;
+}
+
 Answer Refresher::judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why) {
   Accepted accepted = {responder, response, {}};
+  if (response.not_modified()) {
+    return judge_not_modified(index, std::move(accepted), why);
+  }
   if (auto refused = admit(index, &accepted)) {
     *why = std::move(*refused);
     return answer_for(why->reason);
@@ -357,6 +393,18 @@ void Refresher::succeeded(Index index, const Accepted& accepted) {
   attempt.failures = 0;
   // A registration may have taken it away again this very moment.
   const auto held = environment_.gate.stapled(about, now);
+  if (!accepted.response.not_modified()) {
+    item(index).known.reset();
+    if (held.has_value() && held->this_update == admission.verdict.this_update &&
+        held->produced_at == admission.verdict.produced_at && !accepted.response.validators.empty()) {
+      Known known;
+      known.responder = accepted.responder;
+      known.validators = accepted.response.validators;
+      known.this_update = held->this_update;
+      known.produced_at = held->produced_at;
+      item(index).known = std::move(known);
+    }
+  }
   const RetryBounds& bounds = environment_.settings.retry;
   attempt.next = held.has_value() ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
                                               fresh_until(accepted.response.http.head, now), bounds)

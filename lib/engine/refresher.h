@@ -22,7 +22,7 @@
 #include "engine/hosts.h"
 #include "engine/report.h"
 #include "engine/settings.h"
-#include "net/resolver.h"
+#include "net/transport.h"
 #include "store/staple_zone.h"
 
 namespace ocsp_plus::engine {
@@ -36,7 +36,8 @@ class Refresher {
     const Clock& clock;
     Random& random;
     LogSink& log;
-    net::Resolver& resolver;
+    net::Transport& transport;
+    TlsClients& tls;
     store::StapleZone zone;
     Gate& gate;
     const Catalog& catalog;
@@ -70,10 +71,16 @@ class Refresher {
     net::FetchResponse response;
     Admission admission;
   };
+  // By what the response held can be asked for again; of no use once another is held.
+  struct Known : Exchange::Known {
+    UnixSeconds this_update = 0;
+    UnixSeconds produced_at = 0;
+  };
   struct Item {
     store::Attempt attempt;
     std::unique_ptr<Exchange> exchange;  // its existence is what "refreshing" means
     std::optional<Accepted> accepted;    // from the exchange's last word until the exchange has ended
+    std::optional<Known> known;
     Millis started = 0;                  // of the exchange
     UnixSeconds ends = 0;                // of the response held, as it was when it began to wait for a host
   };
@@ -92,6 +99,8 @@ class Refresher {
   void start(Index index, std::size_t responder);
   std::optional<Error> admit(Index index, Accepted* accepted);
   Answer judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why);
+  std::optional<store::BlobHeader> held_as_known(Index index) const;
+  Answer judge_not_modified(Index index, Accepted accepted, Error* why);
   void exchange_ended(Index index, Exchange::End end);
   void probe_in_time(const std::string& host, UnixSeconds now);
   void settle(Index index, Accepted accepted);

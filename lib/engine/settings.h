@@ -1,10 +1,12 @@
 // The engine's settings: what the engine-wide directives said, with their defaults (ocsp_plus/defaults.h).
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "crypto/verify.h"
 #include "engine/schedule.h"
+#include "net/proxy.h"
 #include "net/resolver.h"
 #include "ocsp_plus/defaults.h"
 
@@ -12,6 +14,8 @@ namespace ocsp_plus::engine {
 
 struct Settings {
   net::ResolverOptions resolver;
+  std::optional<net::Proxy> proxy;         // nothing: responders are asked directly
+  bool certid_auto = false;                // SHA-256 where a responder refuses SHA-1; policy goes with it
   Millis timeout = OP_DEFAULT_TIMEOUT_MS;  // one exchange: all its URLs,
                                            // redirects and addresses
   std::size_t concurrency = OP_DEFAULT_CONCURRENCY;

@@ -9,51 +9,66 @@
 #include <vector>
 
 #include "base/log.h"
-#include "net/connection.h"
+#include "net/connector.h"
+#include "net/http_exchange.h"
+#include "net/request_text.h"
 
 namespace ocsp_plus::net {
 namespace {
 
-constexpr std::size_t kMaxGet = 255;  // RFC 9919 section 6.1
 constexpr int kMaxRedirects = 3;
 constexpr Millis kLeastShare = 1000;
 constexpr std::size_t kMaxQuoted = 200;  // bytes of a Location that go into a message
-
-// The URL of a GET, or nothing where only POST will do. What a base URL with a query means together with a request in
-// its path nobody knows: RFC 6960 forms the URL by appending, so such a responder is asked by POST.
-std::optional<Url> url_for_get(const FetchRequest& request) {
-  if (request.get_path.empty() || request.url.target.find('?') != std::string::npos) {
-    return std::nullopt;
-  }
-  Url url = request.url;
-  if (url.target.empty() || url.target.back() != '/') {
-    url.target += '/';
-  }
-  url.target += request.get_path;
-  return url.to_string().size() <= kMaxGet ? std::optional<Url>(std::move(url)) : std::nullopt;
-}
 
 bool is_redirect(unsigned status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-class FetchOnLoop : public Fetch {
+// What a proxy's own status means. 401 is what tinyproxy says where 407 would be right.
+Reason proxy_reason(unsigned status) {
+  return status == 407 || status == 401 ? Reason::kProxyAuth
+         : status >= 500                ? Reason::kProxyFailed
+                                        : Reason::kProxyRefused;
+}
+
+std::string list(const std::vector<Address>& addresses) {
+  std::string text;
+  for (const Address& address : addresses) {
+    text += (text.empty() ? "" : ", ") + address.to_string();
+  }
+  return text;
+}
+
+// The steps, in order: ask, connect (or an idle connection), open (tunnel, TLS), send, on_response; follow leads back
+// to ask, what is of no use to the next address.
+class FetchOnLoop : public Fetch, public Stream::User {
  public:
-  FetchOnLoop(EventLoop& loop, const Clock& clock, Resolver& resolver, FetchRequest request, Callback callback);
+  FetchOnLoop(Transport& transport, FetchRequest request, Callback callback);
 
  private:
   void begin();
   void ask();
+  void connect();
   void on_addresses(Result<std::vector<Address>> addresses);
-  void try_next_address();
+  void on_stream(Result<std::unique_ptr<Stream>> stream);
+  void open_tunnel();
+  void on_tunnel(const Result<HttpResponse>& response);
+  void start_tls();
+  void send();
   void on_share_over();
   void on_deadline();
-  void on_outcome(Connection::Outcome outcome);
-  void on_response(HttpResponse response);
+  void on_answer(Result<HttpResponse> response);
+  void on_response(HttpResponse response, const Address& peer);
   void follow(const HttpHead& head);
-  void remember(Error error);
+  void of_no_use(Error error);
+  void ask_afresh(const Error& error);
   void fail_with(Error error, const HttpHead* head = nullptr);
   void end(Outcome outcome);
+
+  // Of the stream while TLS is being set up.
+  void on_open() override;
+  void on_data(ByteView) override {}
+  void on_end(std::optional<Error> error) override;
 
   template <typename... Args>
   void trace(fmt::format_string<Args...> format, Args&&... args) const {
@@ -61,54 +76,52 @@ class FetchOnLoop : public Fetch {
       request_.trace(fmt::format(format, std::forward<Args>(args)...));
     }
   }
-  void trace_request(const std::string& text) const;
-  void trace_head(const HttpHead& head) const;
-  std::string request_text() const;
+  const Proxy* proxy() const { return transport_.proxy ? &*transport_.proxy : nullptr; }
+  const Url& next_hop() const { return proxy() != nullptr ? proxy()->url : url_; }
+  // What we speak to is the proxy, not the responder through it.
+  bool with_proxy() const { return proxy() != nullptr && (!url_.https || !tunnel_open_); }
+  Error from_hop(Error error) const;
+  std::string stream_key() const;
   std::string where() const;
-  Millis left() const { return std::max<Millis>(saturating_sub(deadline_, clock_.monotonic()), 0); }
+  Millis left() const { return std::max<Millis>(saturating_sub(deadline_, transport_.clock.monotonic()), 0); }
 
-  EventLoop& loop_;
-  const Clock& clock_;
-  Resolver& resolver_;
+  Transport& transport_;
   FetchRequest request_;
   Callback callback_;
   const Millis started_;
   const Millis deadline_;
   bool get_ = false;
+  bool conditional_ = false;          // validators were sent
   Url url_;                           // asked now: the base URL, with the request of a GET, or where a redirect led
   std::vector<std::string> visited_;  // URLs asked so far, url_ included
-  std::vector<Address> addresses_;    // of url_
-  std::size_t next_address_ = 0;      // the current one is the one before
-  std::optional<Error> last_error_;   // of the addresses tried so far
+  bool reused_ = false;               // the stream was idle before
+  bool tunnel_open_ = false;
+  bool ipv6_only_ = false;  // all addresses of the next hop are
   std::unique_ptr<Resolver::Query> query_;
-  std::unique_ptr<Connection> connection_;
+  std::optional<Connector> connector_;
+  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<HttpExchange> http_;  // uses stream_
   std::unique_ptr<Timer> begin_timer_;
   std::unique_ptr<Timer> share_timer_;
   std::unique_ptr<Timer> deadline_timer_;
 };
 
-FetchOnLoop::FetchOnLoop(EventLoop& loop, const Clock& clock, Resolver& resolver, FetchRequest request,
-                         Callback callback)
-    : loop_(loop),
-      clock_(clock),
-      resolver_(resolver),
+FetchOnLoop::FetchOnLoop(Transport& transport, FetchRequest request, Callback callback)
+    : transport_(transport),
       request_(std::move(request)),
       callback_(std::move(callback)),
-      started_(clock.monotonic()),
+      started_(transport.clock.monotonic()),
       deadline_(saturating_add(started_, request_.timeout)),
       url_(request_.url) {
-  begin_timer_ = loop.timer([this] { begin(); });
-  share_timer_ = loop.timer([this] { on_share_over(); });
-  deadline_timer_ = loop.timer([this] { on_deadline(); });
+  begin_timer_ = transport.loop.timer([this] { begin(); });
+  share_timer_ = transport.loop.timer([this] { on_share_over(); });
+  deadline_timer_ = transport.loop.timer([this] { on_deadline(); });
   // The first step is made by the loop already, so a step that fails at once may simply end the exchange.
   begin_timer_->arm(0);
   deadline_timer_->arm(request_.timeout);
 }
 
 void FetchOnLoop::begin() {
-  if (url_.https) {
-    return fail_with({Reason::kUrlScheme, "https responders are not supported yet"});
-  }
   if (auto get_url = url_for_get(request_)) {
     get_ = true;
     url_ = std::move(*get_url);
@@ -118,103 +131,205 @@ void FetchOnLoop::begin() {
 
 void FetchOnLoop::ask() {
   visited_.push_back(url_.to_string());
-  last_error_.reset();
-  if (url_.ip_literal) {
-    return on_addresses(std::vector<Address>{Address::literal(url_.host, url_.port)});
+  if (url_.https && request_.tls == nullptr) {
+    return fail_with({Reason::kTlsFailed, "no TLS client could be set up"});
   }
-  trace("resolving {}", url_.host);
-  query_ = resolver_.resolve(url_.host, url_.port,
-                             [this](Result<std::vector<Address>> addresses) { on_addresses(std::move(addresses)); });
+  stream_ = transport_.idle.take(stream_key());
+  if (stream_ == nullptr) {
+    return connect();
+  }
+  reused_ = true;
+  share_timer_->arm(std::max(left() / 2, kLeastShare));
+  trace("using an idle connection to {}", stream_->peer().to_string());
+  send();
+}
+
+// --- a connection ---
+
+void FetchOnLoop::connect() {
+  reused_ = false;
+  const Url& hop = next_hop();
+  if (hop.ip_literal) {
+    return on_addresses(std::vector<Address>{Address::literal(hop.host, hop.port)});
+  }
+  trace("resolving {}", hop.host);
+  query_ = transport_.resolver.resolve(
+      hop.host, hop.port, [this](Result<std::vector<Address>> addresses) { on_addresses(std::move(addresses)); });
 }
 
 void FetchOnLoop::on_addresses(Result<std::vector<Address>> addresses) {
   query_.reset();
   if (!addresses) {
-    return fail_with(std::move(addresses.error()));
+    return fail_with(from_hop(std::move(addresses.error())));
   }
-  addresses_ = std::move(*addresses);
-  next_address_ = 0;
-  if (!url_.ip_literal) {
-    std::string list;
-    for (const Address& address : addresses_) {
-      list += (list.empty() ? "" : ", ") + address.to_string();
-    }
-    trace("{} is {}", url_.host, list);
+  const Url& hop = next_hop();
+  if (!hop.ip_literal) {
+    trace("{} is {}", hop.host, list(*addresses));
   }
-  try_next_address();
+  ipv6_only_ = std::all_of(addresses->begin(), addresses->end(),
+                           [](const Address& address) { return address.family() == AF_INET6; });
+  transport_.families.sort(hop.host, transport_.clock.monotonic(), &*addresses);
+  connector_.emplace(transport_.loop, std::move(*addresses), *this, request_.trace,
+                     [this](Result<std::unique_ptr<Stream>> stream) { on_stream(std::move(stream)); });
+  connector_->next();
 }
 
-void FetchOnLoop::try_next_address() {
-  while (next_address_ < addresses_.size()) {
-    const Address& address = addresses_[next_address_++];
-    std::string request = request_text();
-    trace("connecting to {}", address.to_string());
-    trace_request(request);
-    auto connection = Connection::open(loop_, clock_, address, std::move(request), request_.limits,
-                                       [this](Connection::Outcome outcome) { on_outcome(std::move(outcome)); });
-    if (connection) {
-      connection_ = std::move(*connection);
-      // One address that swallows everything must not use up the time of those after it.
-      if (next_address_ < addresses_.size()) {
-        share_timer_->arm(std::max(left() / 2, kLeastShare));
-      }
-      return;
+void FetchOnLoop::on_stream(Result<std::unique_ptr<Stream>> stream) {
+  if (!stream) {
+    Error error = std::move(stream.error());
+    if (error.reason == Reason::kConnectUnreachable && ipv6_only_) {
+      error.detail += "; " + next_hop().host + " has IPv6 addresses only, and IPv6 leads nowhere from here";
     }
-    remember(std::move(connection.error()));
+    return fail_with(from_hop(std::move(error)));
   }
-  fail_with(last_error_ ? std::move(*last_error_) : Error{Reason::kDnsNoAddress, "no address to connect to"});
+  stream_ = std::move(*stream);
+  tunnel_open_ = false;
+  transport_.families.worked(next_hop().host, stream_->peer().family(), transport_.clock.monotonic());
+  // One address that swallows everything must not use up the time of those after it.
+  if (connector_->more()) {
+    share_timer_->arm(std::max(left() / 2, kLeastShare));
+  }
+  if (!url_.https) {
+    send();
+  } else if (proxy() != nullptr) {
+    open_tunnel();
+  } else {
+    start_tls();
+  }
+}
+
+void FetchOnLoop::open_tunnel() {
+  const std::string text = connect_text(url_, *proxy());
+  trace_request(request_.trace, text);
+  HttpLimits limits = request_.limits;
+  limits.tunnel = true;
+  http_ = std::make_unique<HttpExchange>(transport_.clock, *stream_, text, limits,
+                                         [this](Result<HttpResponse> response) { on_tunnel(response); });
+}
+
+void FetchOnLoop::on_tunnel(const Result<HttpResponse>& response) {
+  http_.reset();
+  if (!response) {
+    return of_no_use(response.error());
+  }
+  const HttpHead& head = response->head;
+  trace_head(request_.trace, head);
+  if (head.status / 100 == 2) {
+    tunnel_open_ = true;
+    return start_tls();
+  }
+  fail_with({proxy_reason(head.status), fmt::format("HTTP {} from the proxy {} for a tunnel to {}", head.status,
+                                                    stream_->peer().to_string(), url_.host_key())},
+            &head);
+}
+
+void FetchOnLoop::start_tls() {
+  auto session = request_.tls->open(url_.host, url_.port);
+  if (!session) {
+    return fail_with(std::move(session.error()));
+  }
+  stream_->hand_to(*this);
+  stream_->start_tls(std::move(*session));
+}
+
+void FetchOnLoop::on_open() {
+  trace("{} is who it should be: {}", url_.host, stream_->tls()->describe());
+  send();
+}
+
+void FetchOnLoop::on_end(std::optional<Error> error) {
+  of_no_use(error ? std::move(*error)
+                  : Error{Reason::kTlsFailed, fmt::format("TLS with {}: closed", stream_->peer().to_string())});
+}
+
+// Not one byte of an answer came: another address may have more to say.
+void FetchOnLoop::of_no_use(Error error) {
+  share_timer_->disarm();
+  http_.reset();
+  stream_.reset();
+  if (!connector_->more()) {
+    return fail_with(from_hop(std::move(error)));
+  }
+  transport_.families.forget(next_hop().host);
+  connector_->remember(std::move(error));
+  connector_->next();
+}
+
+// The idle connection was not what it seemed.
+void FetchOnLoop::ask_afresh(const Error& error) {
+  trace("{}: {}; once more with a fresh connection", token(error.reason), error.detail);
+  http_.reset();
+  stream_.reset();
+  connect();
+}
+
+// --- question and answer ---
+
+void FetchOnLoop::send() {
+  conditional_ = get_ && !request_.validators.empty() && visited_.size() == 1;
+  const std::string text = request_text(request_, url_, get_, conditional_, url_.https ? nullptr : proxy());
+  trace_request(request_.trace, text);
+  http_ = std::make_unique<HttpExchange>(transport_.clock, *stream_, text, request_.limits,
+                                         [this](Result<HttpResponse> response) { on_answer(std::move(response)); });
 }
 
 void FetchOnLoop::on_share_over() {
   // Who has begun to answer is alive and may take what is left.
-  if (connection_ == nullptr || connection_->stage() == Connection::Stage::kReceiving) {
+  if (stream_ == nullptr || (http_ != nullptr && http_->answered())) {
     return;
   }
-  remember({Reason::kTimeout, fmt::format("no answer in this address's share of the time, {}", where())});
-  connection_.reset();
-  try_next_address();
+  Error error = {Reason::kTimeout, fmt::format("no answer in this address's share of the time, {}", where())};
+  if (reused_) {
+    return ask_afresh(error);
+  }
+  of_no_use(std::move(error));
 }
 
 void FetchOnLoop::on_deadline() {
   const Reason reason = query_ != nullptr ? Reason::kDnsTimeout : Reason::kTimeout;
-  fail_with({reason, fmt::format("no complete answer within {} ms, {}", request_.timeout, where())});
+  Error error = {reason, fmt::format("no complete answer within {} ms, {}", request_.timeout, where())};
+  fail_with(stream_ == nullptr ? from_hop(std::move(error)) : std::move(error));
 }
 
-void FetchOnLoop::on_outcome(Connection::Outcome outcome) {
+void FetchOnLoop::on_answer(Result<HttpResponse> response) {
   share_timer_->disarm();
-  if (outcome) {
-    return on_response(std::move(*outcome));
+  const bool answered = http_->answered();
+  http_.reset();
+  const Address peer = stream_->peer();
+  if (response) {
+    if (response->head.keep_alive) {
+      transport_.idle.keep(stream_key(), std::move(stream_));
+    }
+    stream_.reset();
+    return on_response(std::move(*response), peer);
   }
-  if (outcome.error().stage == Connection::Stage::kReceiving) {
-    return fail_with(std::move(outcome.error()));
+  if (!answered && reused_) {
+    return ask_afresh(response.error());
   }
-  remember(std::move(outcome.error()));
-  connection_.reset();
-  try_next_address();
+  if (!answered) {
+    return of_no_use(std::move(response.error()));
+  }
+  fail_with(std::move(response.error()));
 }
 
-// What the last address said is told; but that a family of addresses is of no use here only if nothing else is known.
-void FetchOnLoop::remember(Error error) {
-  if (next_address_ < addresses_.size()) {
-    trace("{}: {}", token(error.reason), error.detail);
+void FetchOnLoop::on_response(HttpResponse response, const Address& peer) {
+  const HttpHead& head = response.head;
+  trace_head(request_.trace, head);
+  if (head.status == 200 || (head.status == 304 && conditional_)) {
+    Validators validators;
+    if (visited_.size() == 1) {
+      validators = {head.etag, head.last_modified};
+    }
+    return end(FetchResponse{std::move(response), peer, saturating_sub(transport_.clock.monotonic(), started_), get_,
+                             std::move(validators)});
   }
-  if (!last_error_ || error.reason != Reason::kConnectUnreachable) {
-    last_error_ = std::move(error);
+  if (is_redirect(head.status)) {
+    return follow(head);
   }
-}
-
-void FetchOnLoop::on_response(HttpResponse response) {
-  const Address peer = addresses_[next_address_ - 1];
-  trace_head(response.head);
-  if (response.head.status == 200) {
-    return end(FetchResponse{std::move(response), peer, saturating_sub(clock_.monotonic(), started_), get_});
-  }
-  if (is_redirect(response.head.status)) {
-    connection_.reset();
-    return follow(response.head);
-  }
-  fail_with({Reason::kHttpStatus, fmt::format("HTTP {} from {}", response.head.status, peer.to_string())},
-            &response.head);
+  const bool of_proxy = proxy() != nullptr && !url_.https && (head.from_proxy || head.status == 407);
+  const Reason reason = of_proxy ? proxy_reason(head.status) : Reason::kHttpStatus;
+  fail_with({reason, fmt::format("HTTP {} from {}{}", head.status, of_proxy ? "the proxy " : "", peer.to_string())},
+            &head);
 }
 
 // A POST stays a POST, whatever the status. For 301, 302 and 303 a browser would go on with a GET, but here that
@@ -245,8 +360,10 @@ void FetchOnLoop::follow(const HttpHead& head) {
 
 void FetchOnLoop::fail_with(Error error, const HttpHead* head) {
   trace("{}: {}", token(error.reason), error.detail);
-  Failure failure{std::move(error), std::nullopt, std::nullopt};
+  Failure failure;
+  static_cast<Error&>(failure) = std::move(error);
   if (head != nullptr) {
+    failure.status = head->status;
     failure.date = head->date;
     if (head->status == 429 || head->status == 503) {
       failure.retry_after = head->retry_after;
@@ -257,7 +374,9 @@ void FetchOnLoop::fail_with(Error error, const HttpHead* head) {
 
 void FetchOnLoop::end(Outcome outcome) {
   query_.reset();
-  connection_.reset();
+  http_.reset();
+  stream_.reset();
+  connector_.reset();
   begin_timer_.reset();
   share_timer_.reset();
   deadline_timer_.reset();
@@ -265,89 +384,46 @@ void FetchOnLoop::end(Outcome outcome) {
   callback(std::move(outcome));  // may destroy this
 }
 
-// The header of the request; a body is no text.
-void FetchOnLoop::trace_request(const std::string& text) const {
-  if (!request_.trace) {
-    return;
+// What went wrong between us and the proxy is no fault of the responder.
+Error FetchOnLoop::from_hop(Error error) const {
+  if (!with_proxy()) {
+    return error;
   }
-  for (std::size_t begin = 0, end = 0; (end = text.find("\r\n", begin)) > begin; begin = end + 2) {
-    request_.trace("> " + text.substr(begin, end - begin));
-  }
+  return {Reason::kProxyFailed,
+          fmt::format("the proxy {}: {}: {}", proxy()->url.authority(), token(error.reason), error.detail)};
 }
 
-void FetchOnLoop::trace_head(const HttpHead& head) const {
-  trace("< HTTP {}", head.status);
-  const auto field = [this](const char* name, const std::string& value) { trace("< {}: {}", name, value); };
-  if (!head.content_type.empty()) {
-    field("Content-Type", quoted(head.content_type));
+// Whom a connection leads to, and what it was proven to be.
+std::string FetchOnLoop::stream_key() const {
+  if (url_.https) {
+    return fmt::format("https {} {}", url_.host_key(), static_cast<const void*>(request_.tls));
   }
-  if (!head.location.empty()) {
-    field("Location", quoted(std::string_view(head.location).substr(0, kMaxQuoted)));
-  }
-  const auto time = [&field](const char* name, const std::optional<UnixSeconds>& value) {
-    if (value) {
-      field(name, to_rfc3339(*value));
-    }
-  };
-  const auto span = [&field](const char* name, const std::optional<Seconds>& value) {
-    if (value) {
-      field(name, fmt::format("{}s", *value));
-    }
-  };
-  time("Date", head.date);
-  time("Expires", head.expires);
-  span("max-age", head.max_age);
-  span("Age", head.age);
-  time("Retry-After", head.retry_after);
-}
-
-std::string FetchOnLoop::request_text() const {
-  std::string text = fmt::format(
-      "{} {} HTTP/1.1\r\n"
-      "Host: {}\r\n"
-      "User-Agent: ocsp_plus/" OCSP_PLUS_VERSION
-      "\r\n"
-      "Accept: application/ocsp-response\r\n"
-      "Connection: close\r\n",
-      get_ ? "GET" : "POST", url_.target, url_.authority());
-  if (request_.no_cache) {
-    text += "Cache-Control: no-cache\r\n";
-  }
-  if (get_) {
-    return text + "\r\n";
-  }
-  text += fmt::format("Content-Type: application/ocsp-request\r\nContent-Length: {}\r\n\r\n", request_.body.size());
-  text += ByteView(request_.body).text();
-  return text;
+  return "http " + next_hop().host_key();
 }
 
 // For messages: what was going on.
 std::string FetchOnLoop::where() const {
   if (query_ != nullptr) {
-    return "resolving " + url_.host;
+    return "resolving " + next_hop().host;
   }
-  if (connection_ == nullptr) {
-    return "not started yet";
+  if (stream_ == nullptr) {
+    return connector_ ? "connecting to " + next_hop().authority() : "not started yet";
   }
-  const std::string peer = addresses_[next_address_ - 1].to_string();
-  switch (connection_->stage()) {
-    case Connection::Stage::kConnecting:
-      return "connecting to " + peer;
-    case Connection::Stage::kSending:
-      return "sending to " + peer;
-    case Connection::Stage::kWaiting:
-      return "waiting for " + peer;
-    case Connection::Stage::kReceiving:
-      break;
+  const std::string peer = stream_->peer().to_string();
+  if (http_ == nullptr) {
+    return "in the TLS handshake with " + peer;
   }
-  return "receiving from " + peer;
+  return fmt::format("{} {}",
+                     !stream_->sent_all() ? "sending to"
+                     : http_->answered()  ? "receiving from"
+                                          : "waiting for",
+                     peer);
 }
 
 }  // namespace
 
-std::unique_ptr<Fetch> Fetch::start(EventLoop& loop, const Clock& clock, Resolver& resolver, FetchRequest request,
-                                    Callback callback) {
-  return std::make_unique<FetchOnLoop>(loop, clock, resolver, std::move(request), std::move(callback));
+std::unique_ptr<Fetch> Fetch::start(Transport& transport, FetchRequest request, Callback callback) {
+  return std::make_unique<FetchOnLoop>(transport, std::move(request), std::move(callback));
 }
 
 }  // namespace ocsp_plus::net

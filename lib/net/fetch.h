@@ -1,5 +1,5 @@
-// One exchange with one responder URL: resolve, connect to one address after the other, send, parse, follow up to
-// three redirects; one deadline for all of it.
+// One exchange with one responder URL: resolve, connect, through a proxy and over TLS where that is asked for, send,
+// parse, follow up to three redirects; one deadline for all of it.
 #pragma once
 
 #include <functional>
@@ -10,40 +10,54 @@
 #include "base/bytes.h"
 #include "base/ports.h"
 #include "base/result.h"
+#include "base/tls.h"
 #include "net/http_response.h"
-#include "net/resolver.h"
+#include "net/trace.h"
+#include "net/transport.h"
 #include "net/url.h"
 
 namespace ocsp_plus::net {
 
-// Told each step of an exchange in words, for people who look for a fault: names, addresses, the request (lines that
-// begin with ">"), the answer's header ("<"), why a step failed. Bytes of others are quoted in it.
-using Trace = std::function<void(const std::string& step)>;
+// What a response came with, by which a later request asks whether it is still the same (RFC 9110 section 13.1).
+struct Validators {
+  std::string etag;
+  std::string last_modified;
+
+  bool empty() const { return etag.empty() && last_modified.empty(); }
+};
 
 struct FetchRequest {
   Url url;
-  Bytes body;              // the DER of the OCSP request
-  std::string get_path;    // the same for a GET: base64, percent-encoded
-  Millis timeout = 10000;  // DNS to last byte, redirects included
-  bool no_cache = false;   // sends Cache-Control: no-cache, after a cache on the way gave a response that had ended
+  Bytes body;                // the DER of the OCSP request
+  std::string get_path;      // the same for a GET: base64, percent-encoded
+  Millis timeout = 10000;    // DNS to last byte, redirects included
+  bool no_cache = false;     // sends Cache-Control: no-cache, after a cache on the way gave a response that had ended
+  Validators validators;     // not empty: "nothing new" (304) is an answer too; with GET only
+  TlsClient* tls = nullptr;  // for https; outlives the Transport. nullptr: kTlsFailed
   HttpLimits limits;
   Trace trace;  // empty: nobody listens
 };
 
 struct FetchResponse {
-  HttpResponse http;  // status 200; content type is not judged: some responders send it wrong
-  Address peer;       // who answered
+  HttpResponse http;  // status 200 or, where validators were sent, 304; content type is not judged: some responders
+                      // send it wrong
+  Address peer;       // who answered; a proxy where there is one
   Millis took = 0;
   bool get = true;  // asked by GET or by POST
+  Validators validators;
+
+  bool not_modified() const { return http.head.status == 304; }
 };
 
-// Errors carry the HTTP status, address or errno in their text. kHttpStatus for anything but 200 after redirects;
-// kUrlScheme for https, which is not supported yet; a deadline that ends while the name is resolved is kDnsTimeout.
-// An Error from an HTTP answer may come with guidance (Retry-After): `retry_after` of the failure below.
+// Errors carry the HTTP status, address or errno in their text. kHttpStatus for anything but 200 after redirects; a
+// deadline that ends while the name is resolved is kDnsTimeout. Where there is a proxy, what goes wrong on the way to
+// it or is its own word is kProxyFailed, kProxyAuth or kProxyRefused. An Error from an HTTP answer may come with
+// guidance (Retry-After): `retry_after` of the failure below.
 class Fetch {
  public:
   struct Failure : Error {
     std::optional<UnixSeconds> retry_after;  // from a 429 or 503
+    unsigned status = 0;                     // of the HTTP answer, where there was one
     std::optional<UnixSeconds> date;         // the responder's Date, where there was an answer
   };
   using Outcome = tl::expected<FetchResponse, Failure>;
@@ -53,13 +67,14 @@ class Fetch {
 
   // GET where scheme, host, path and encoded request together are at most 255 bytes, POST otherwise (RFC 9919
   // section 6.1) and where the URL has a query. Redirects: only to the same scheme, at most three, none twice; a POST
-  // stays a POST. While more addresses follow, one gets half of the time that is left, a second at least, until its
-  // first byte is here; then all of it. Of several addresses the last one's error is told, unless that is only
-  // kConnectUnreachable. The callback is called once, from the loop, never before start() returns; it may destroy the
-  // Fetch.
-  // `loop`, `clock` and `resolver` must outlive the Fetch.
-  static std::unique_ptr<Fetch> start(EventLoop& loop, const Clock& clock, Resolver& resolver, FetchRequest request,
-                                      Callback callback);
+  // stays a POST. Connections are kept for the next fetch where the peer allows; one that was closed under a request
+  // is replaced silently, once.
+  //
+  // Addresses are raced as net/connector.h says. While there are more, one that is connected gets half of the time
+  // that is left, a second at least, until its first byte is here; then all of it. Of several addresses the last
+  // one's error is told, unless that is only kConnectUnreachable. The callback is called once, from the loop, never
+  // before start() returns; it may destroy the Fetch. `transport` must outlive the Fetch.
+  static std::unique_ptr<Fetch> start(Transport& transport, FetchRequest request, Callback callback);
 };
 
 }  // namespace ocsp_plus::net

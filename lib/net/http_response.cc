@@ -36,6 +36,8 @@ constexpr int kMaxInterim = 8;
 // it has looked at before, and aborts where assertions are on.
 constexpr std::size_t kLeastOfChunked = 5;
 
+constexpr std::size_t kMaxValidator = 256;
+
 std::string_view view(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
@@ -54,7 +56,8 @@ Error to_error(const error_code& error) {
 }
 
 // All values of a field as one list (RFC 9110 section 5.3).
-std::string joined(const BeastHeader& header, http::field name) {
+template <typename Name>
+std::string joined(const BeastHeader& header, const Name& name) {
   std::string list;
   const auto [begin, end] = header.equal_range(name);
   for (auto it = begin; it != end; ++it) {
@@ -75,6 +78,17 @@ std::optional<UnixSeconds> retry_after(std::string_view value, UnixSeconds now) 
   return parse_http_date(value);
 }
 
+std::string validator(std::string_view value) {
+  return std::string(value.size() <= kMaxValidator ? value : std::string_view());
+}
+
+// RFC 9209 has a parameter for it; squid and tinyproxy came before.
+bool is_from_proxy(const BeastHeader& header) {
+  return joined(header, "Proxy-Status").find("error=") != std::string::npos ||
+         header.find("X-Squid-Error") != header.end() ||
+         first(header, http::field::server).substr(0, 10) == "tinyproxy/";
+}
+
 HttpHead read_head(const BeastHeader& header, UnixSeconds now) {
   HttpHead head;
   head.status = header.result_int();
@@ -85,6 +99,9 @@ HttpHead read_head(const BeastHeader& header, UnixSeconds now) {
   head.expires = parse_http_date(first(header, http::field::expires));
   head.age = parse_delta_seconds(first(header, http::field::age));
   head.retry_after = retry_after(first(header, http::field::retry_after), now);
+  head.etag = validator(first(header, http::field::etag));
+  head.last_modified = validator(first(header, http::field::last_modified));
+  head.from_proxy = is_from_proxy(header);
   return head;
 }
 
@@ -180,7 +197,7 @@ std::optional<Error> HttpResponseParser::Impl::check_header() {
     return std::nullopt;
   }
   header_checked = true;
-  if (status != 200) {
+  if (status != 200 || limits.tunnel) {
     complete = true;
     reusable = reusable && parser->is_done();
     return std::nullopt;

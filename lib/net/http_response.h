@@ -26,6 +26,9 @@ struct HttpHead {
   std::optional<UnixSeconds> expires;
   std::optional<Seconds> age;
   std::optional<UnixSeconds> retry_after;  // as a point in time; seconds are counted from `now` given to feed()
+  std::string etag;                        // as it stands, to be sent back; at most 256 bytes, else absent
+  std::string last_modified;               // likewise
+  bool from_proxy = false;                 // a proxy says that these are its own words (RFC 9209, and common ones)
   bool keep_alive = false;
 };
 
@@ -37,6 +40,7 @@ struct HttpResponse {
 struct HttpLimits {
   std::size_t headers = 16 * 1024;
   std::size_t body = 64 * 1024;
+  bool tunnel = false;  // the answer to a CONNECT: it ends with its header, and what follows is not HTTP
 };
 
 // Feed it bytes as they arrive until it is done or fails. 1xx responses are skipped. A body is refused as soon as it

@@ -65,6 +65,16 @@ void Question::leave(Asker& asker) {
   askers_.erase(std::remove(askers_.begin(), askers_.end(), &asker), askers_.end());
 }
 
+void Question::start_again(std::uint64_t number, int families) {
+  id = number;
+  outstanding = families;
+  delay.reset();
+  v4_.clear();
+  v6_.clear();
+  ttl_ = INT32_MAX;
+  failure_.reset();
+}
+
 void Question::take(const Address& address, Seconds ttl) {
   if (address.length != 0) {
     (address.family() == AF_INET ? v4_ : v6_).push_back(address);

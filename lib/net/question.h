@@ -54,7 +54,10 @@ class Question {
   // At most 16 addresses, interleaved, so that a network without one of the families costs one attempt and not all.
   Addresses result() const;
 
-  const std::uint64_t id;
+  // It is asked from the beginning, under another number. Who waits goes on to wait.
+  void start_again(std::uint64_t number, int families);
+
+  std::uint64_t id;
   int outstanding;
   std::unique_ptr<Timer> delay;  // runs while one family is known and the other is not
 

@@ -3,6 +3,7 @@
 #include <ares.h>
 #include <fmt/format.h>
 #include <netdb.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::uint16_t kDnsPort = 53;
 constexpr int kTries = 2;
+constexpr Millis kLookInterval = 3000;  // at the system's configuration
 
 // There are servers that never answer a question for AAAA. Once one family is here, the other gets so long (RFC 8305
 // section 3 calls it the resolution delay, and is in more of a hurry: there a user waits).
@@ -66,12 +68,33 @@ bool is_localhost(std::string_view name) {
          (name.size() == kName.size() || name[name.size() - kName.size() - 1] == '.');
 }
 
+// What tells one version of a file from another.
+struct Version {
+  dev_t device = 0;
+  ino_t inode = 0;
+  off_t size = 0;
+  timespec modified = {};
+
+  static Version of(const std::string& path) {
+    struct stat found = {};
+    Version version;
+    if (::stat(path.c_str(), &found) == 0) {
+      version = {found.st_dev, found.st_ino, found.st_size, found.st_mtim};
+    }
+    return version;
+  }
+  bool operator==(const Version& other) const {
+    return device == other.device && inode == other.inode && size == other.size &&
+           modified.tv_sec == other.modified.tv_sec && modified.tv_nsec == other.modified.tv_nsec;
+  }
+};
+
 class CaresResolver : public Resolver {
  public:
   CaresResolver(EventLoop& loop, const Clock& clock, const ResolverOptions& options);
   ~CaresResolver() override;
 
-  Result<void> init(const ResolverOptions& options);
+  Result<void> init();
   std::unique_ptr<Query> resolve(const std::string& host, std::uint16_t port, Callback callback) override;
 
  private:
@@ -84,6 +107,8 @@ class CaresResolver : public Resolver {
 
   static void on_socket_state(void* resolver, ares_socket_t fd, int readable, int writable) noexcept;
   static void on_answer(void* ticket, int status, int timeouts, ares_addrinfo* answer) noexcept;
+  Result<void> open_channel();
+  void reopen_if_changed();
   Result<void> set_servers(const std::vector<std::string>& servers);
   Addresses loopback() const;
   void watch(int fd, unsigned interest);
@@ -95,6 +120,7 @@ class CaresResolver : public Resolver {
 
   EventLoop& loop_;
   const Clock& clock_;
+  const ResolverOptions options_;
   std::vector<int> families_;
   AddressCache cache_;
   std::map<std::string, Question> questions_;
@@ -102,11 +128,14 @@ class CaresResolver : public Resolver {
   std::map<int, std::unique_ptr<IoWatch>> watches_;
   std::unique_ptr<Timer> timer_;
   ares_channel channel_ = nullptr;
+  bool library_ = false;  // c-ares counts who uses it
+  Version system_;        // of the configuration that the channel has
+  Millis looked_ = 0;
   bool starved_ = false;  // the loop refused to watch a socket: what waits for it would wait in vain
 };
 
 CaresResolver::CaresResolver(EventLoop& loop, const Clock& clock, const ResolverOptions& options)
-    : loop_(loop), clock_(clock), cache_(options.max_ttl) {
+    : loop_(loop), clock_(clock), options_(options), cache_(options.max_ttl) {
   if (options.ipv6) {
     families_.push_back(AF_INET6);
   }
@@ -121,36 +150,75 @@ CaresResolver::~CaresResolver() {
   watches_.clear();    // before c-ares closes the sockets
   if (channel_ != nullptr) {
     ares_destroy(channel_);
+  }
+  if (library_) {
     ares_library_cleanup();
   }
 }
 
-Result<void> CaresResolver::init(const ResolverOptions& options) {
+Result<void> CaresResolver::init() {
+  if (const int status = ares_library_init(ARES_LIB_INIT_ALL); status != ARES_SUCCESS) {
+    return fail(Reason::kOutOfMemory, ares_strerror(status));
+  }
+  library_ = true;
+  return open_channel();
+}
+
+Result<void> CaresResolver::open_channel() {
   ares_options ares = {};
   // No search domains, and no aliases from the environment: a responder's name is a whole name, and
   // "ocsp.example.com.corp.example" is somebody else's. (ARES_FLAG_NOSEARCH alone does not reach ares_getaddrinfo.)
   ares.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
   ares.ndomains = 0;
-  ares.timeout = static_cast<int>(std::clamp<Millis>(options.timeout, 1, INT_MAX));
+  ares.timeout = static_cast<int>(std::clamp<Millis>(options_.timeout, 1, INT_MAX));
   ares.tries = kTries;
   ares.sock_state_cb = on_socket_state;
   ares.sock_state_cb_data = this;
   int mask = ARES_OPT_FLAGS | ARES_OPT_DOMAINS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
   std::string dns_only = "b";
-  if (!options.servers.empty()) {
+  std::string system = options_.system;
+  ares.resolvconf_path = system.data();
+  mask |= ARES_OPT_RESOLVCONF;
+  system_ = Version::of(options_.system);
+  looked_ = clock_.monotonic();
+  if (!options_.servers.empty()) {
     ares.lookups = dns_only.data();
     mask |= ARES_OPT_LOOKUPS;
   }
-  if (const int status = ares_library_init(ARES_LIB_INIT_ALL); status != ARES_SUCCESS) {
-    return fail(Reason::kOutOfMemory, ares_strerror(status));
-  }
   if (const int status = ares_init_options(&channel_, &ares, mask); status != ARES_SUCCESS) {
     channel_ = nullptr;
-    ares_library_cleanup();
     return fail(status == ARES_ENOMEM ? Reason::kOutOfMemory : Reason::kDnsFailed,
                 fmt::format("c-ares cannot start: {}", ares_strerror(status)));
   }
-  return options.servers.empty() ? Result<void>() : set_servers(options.servers);
+  return options_.servers.empty() ? Result<void>() : set_servers(options_.servers);
+}
+
+// Whoever waits for servers that are no longer named is asked for anew.
+void CaresResolver::reopen_if_changed() {
+  if (!options_.servers.empty() || clock_.monotonic() - looked_ < kLookInterval) {
+    return;
+  }
+  looked_ = clock_.monotonic();
+  if (Version::of(options_.system) == system_) {
+    return;
+  }
+  const ares_channel old = channel_;
+  if (!open_channel()) {
+    channel_ = old;  // and tried again when it changes once more
+    return;
+  }
+  std::vector<std::string> names;
+  for (auto& [name, question] : questions_) {
+    question.start_again(++last_question_, static_cast<int>(families_.size()));
+    names.push_back(name);
+  }
+  watches_.clear();  // before c-ares closes the sockets
+  ares_destroy(old);
+  for (const std::string& name : names) {
+    if (const auto found = questions_.find(name); found != questions_.end()) {
+      ask(name, found->second.id);
+    }
+  }
 }
 
 Result<void> CaresResolver::set_servers(const std::vector<std::string>& servers) {
@@ -169,6 +237,7 @@ Result<void> CaresResolver::set_servers(const std::vector<std::string>& servers)
 std::unique_ptr<Resolver::Query> CaresResolver::resolve(const std::string& host, std::uint16_t port,
                                                         Callback callback) {
   const std::string name = lower(host);
+  reopen_if_changed();
   auto query = std::make_unique<Asker>(loop_, port, std::move(callback));
   if (is_localhost(name)) {
     query->answer(loopback());
@@ -302,7 +371,7 @@ Result<std::unique_ptr<Resolver>> Resolver::create(EventLoop& loop, const Clock&
     return fail(Reason::kInvalidArgument, "neither IPv4 nor IPv6 addresses are wanted");
   }
   auto resolver = std::make_unique<CaresResolver>(loop, clock, options);
-  if (auto started = resolver->init(options); !started) {
+  if (auto started = resolver->init(); !started) {
     return tl::unexpected<Error>(std::move(started.error()));
   }
   return resolver;

@@ -2,7 +2,8 @@
 // c-ares calls back before its own call returns.
 //
 // Names are asked for as they stand: no search domains. "localhost" and names below it are loopback (RFC 6761 section
-// 6.3). The system's configuration is read once, by create(). When c-ares tries again is counted by its own clock.
+// 6.3). The system's configuration is read again when it has changed: who is asked then, is asked anew. When c-ares
+// tries again is counted by its own clock.
 //
 // Belongs to one process: create it after fork.
 #pragma once
@@ -23,6 +24,7 @@ struct ResolverOptions {
   // "address[:port]" or "[v6]:port" each; empty: the system's configuration (resolv.conf, hosts). With servers named
   // here only DNS is asked, as with nginx's own `resolver`.
   std::vector<std::string> servers;
+  std::string system = "/etc/resolv.conf";
   bool ipv4 = true;
   bool ipv6 = true;
   Millis timeout = 5000;  // one question to one server, then the next; the exchange's deadline bounds the whole

@@ -150,9 +150,8 @@ net::Fetch::Outcome Network::answer(const Plan&, Bytes body, Millis took) {
 
 namespace ocsp_plus::net {
 
-std::unique_ptr<Fetch> Fetch::start(EventLoop& loop, const Clock& clock, Resolver&, FetchRequest request,
-                                    Callback callback) {
-  return std::make_unique<sim::SimFetch>(loop, clock, request, std::move(callback));
+std::unique_ptr<Fetch> Fetch::start(Transport& transport, FetchRequest request, Callback callback) {
+  return std::make_unique<sim::SimFetch>(transport.loop, transport.clock, request, std::move(callback));
 }
 
 Result<std::unique_ptr<Resolver>> Resolver::create(EventLoop&, const Clock&, ResolverOptions) {

@@ -16,14 +16,15 @@ using namespace testing;
 struct Fixture : EngineHouse {
   Fixture() {
     resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
+    transport = std::make_unique<net::Transport>(loop, loop.clock, *resolver);
     add(1, {&first, &second});
   }
 
   void start() {
     REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).permit == Hosts::Permit::kGo);
     exchange = std::make_unique<Exchange>(
-        Exchange::Environment{loop, loop.clock, random, *resolver, hosts, settings}, catalog.target(0),
-        Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).responder,
+        Exchange::Environment{loop.clock, random, *transport, tls, hosts, settings}, catalog.target(0),
+        Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).responder, known,
         [this](const net::FetchResponse& response, std::size_t responder, Error* why) {
           judged.push_back(responder);
           return judge(response, why);
@@ -68,6 +69,9 @@ struct Fixture : EngineHouse {
   OcspServer& first = server();
   OcspServer& second = server();
   std::unique_ptr<net::Resolver> resolver;
+  TlsClients tls;
+  std::unique_ptr<net::Transport> transport;
+  std::optional<Exchange::Known> known;
   Hosts hosts{16};
   std::unique_ptr<Exchange> exchange;
   std::vector<std::size_t> judged;

@@ -123,11 +123,10 @@ TEST_CASE("fetch: the callback may destroy the fetch, and start another", "[fetc
   fixture.server.play(kOk);
   std::optional<Fetch::Outcome> second;
   std::unique_ptr<Fetch> fetch;
-  fetch = Fetch::start(fixture.loop, fixture.clock, *fixture.resolver, fixture.request(fixture.base("ocsp.example")),
+  fetch = Fetch::start(*fixture.transport, fixture.request(fixture.base("ocsp.example")),
                        [&](const Fetch::Outcome& first) {
                          CHECK(first.has_value() == good);
-                         fetch = Fetch::start(fixture.loop, fixture.clock, *fixture.resolver,
-                                              fixture.request(fixture.base()),
+                         fetch = Fetch::start(*fixture.transport, fixture.request(fixture.base()),
                                               [&](Fetch::Outcome outcome) { second = std::move(outcome); });
                        });
   REQUIRE(fixture.loop.run_until([&] { return second.has_value(); }, kPatience));
@@ -156,12 +155,12 @@ TEST_CASE("fetch: a loop without a free slot", "[fetch]") {
   };
   FetchFixture fixture;
   FullLoop full(fixture.loop);
+  net::Transport transport(full, fixture.clock, *fixture.resolver);
   const long before = open_descriptors();
-  fixture.fetch = Fetch::start(full, fixture.clock, *fixture.resolver, fixture.request(fixture.base()),
-                               [&](Fetch::Outcome result) {
-                                 fixture.outcome = std::move(result);
-                                 ++fixture.calls;
-                               });
+  fixture.fetch = Fetch::start(transport, fixture.request(fixture.base()), [&](Fetch::Outcome result) {
+    fixture.outcome = std::move(result);
+    ++fixture.calls;
+  });
   fixture.wait();
   REQUIRE_FALSE(fixture.outcome->has_value());
   CHECK(fixture.outcome->error().reason == Reason::kNetworkError);
@@ -174,8 +173,8 @@ TEST_CASE("fetch: many at once", "[fetch]") {
   std::vector<std::unique_ptr<Fetch>> fetches;
   for (int i = 0; i < 50; ++i) {
     fixture.server.play(kOk);
-    fetches.push_back(Fetch::start(fixture.loop, fixture.clock, *fixture.resolver,
-                                   fixture.request(fixture.base("ocsp.example")), [&](const Fetch::Outcome& outcome) {
+    fetches.push_back(Fetch::start(*fixture.transport, fixture.request(fixture.base("ocsp.example")),
+                                   [&](const Fetch::Outcome& outcome) {
                                      CHECK(body_of(outcome) == kBody);
                                      ++ended;
                                    }));

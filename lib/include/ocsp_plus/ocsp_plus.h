@@ -67,6 +67,8 @@ typedef struct {
     int64_t          retry_min_s;
     int64_t          retry_max_s;
     size_t           max_response; /* bytes */
+    op_str_t         proxy; /* "http://[user:password@]host[:port]"; empty: none */
+    int              certid_auto; /* 0 or 1: SHA-256 where a responder refuses SHA-1 */
     op_str_t         cache; /* path of the cache folder; empty: none */
     op_str_t         zone_name; /* for people */
 } op_settings_t;
@@ -82,6 +84,9 @@ OP_API op_status_t op_address_check(op_str_t address, op_error_t *error);
 /* Whether a responder URL can be used at all; OP_ERROR says why not. */
 OP_API op_status_t op_url_check(op_str_t url, op_error_t *error);
 
+/* Whether a proxy is written as above; OP_ERROR says why not, without a word of user or password. */
+OP_API op_status_t op_proxy_check(op_str_t proxy, op_error_t *error);
+
 /* Which handshakes the server refuses for want of a staple. */
 typedef enum {
     OP_REQUIRE_OFF = 0,
@@ -96,6 +101,8 @@ typedef struct {
     size_t                  nissuers;
     const op_str_t         *responders; /* none: those of the certificate itself */
     size_t                  nresponders;
+    struct x509_st *const  *responder_anchors; /* whom https responders are checked against; none: the system's */
+    size_t                  nresponder_anchors;
     const op_str_t         *files; /* paths of responses made elsewhere, DER or PEM */
     size_t                  nfiles;
     const op_str_t         *servers; /* the server's names */

@@ -27,6 +27,7 @@ struct FetchFixture {
   DnsServer dns{loop};
   TcpServer server{loop};
   std::unique_ptr<net::Resolver> resolver;
+  std::unique_ptr<net::Transport> transport;
   std::unique_ptr<net::Fetch> fetch;
   std::optional<net::Fetch::Outcome> outcome;
   int calls = 0;
@@ -36,6 +37,7 @@ struct FetchFixture {
     options.servers = {dns.address()};
     options.timeout = 2000;
     resolver = net::Resolver::create(loop, clock, options).value();
+    transport = std::make_unique<net::Transport>(loop, clock, *resolver);
     DnsRecord record;
     record.a = {"127.0.0.1"};
     dns.set("ocsp.example", record);
@@ -54,7 +56,7 @@ struct FetchFixture {
   }
 
   void start(net::FetchRequest made) {
-    fetch = net::Fetch::start(loop, clock, *resolver, std::move(made), [this](net::Fetch::Outcome result) {
+    fetch = net::Fetch::start(*transport, std::move(made), [this](net::Fetch::Outcome result) {
       outcome = std::move(result);
       ++calls;
     });

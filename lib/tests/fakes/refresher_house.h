@@ -62,11 +62,13 @@ struct RefresherHouse : EngineHouse {
     refresher.reset();
     gate.reset();
     resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
+    transport = std::make_unique<net::Transport>(loop, loop.clock, *resolver, settings.proxy);
     writer = std::make_unique<store::ZoneWriter>(zone, lock, loop.clock, 0, 0);
     gate = std::make_unique<engine::Gate>(zone, *writer, settings.policy);
-    refresher = std::make_unique<engine::Refresher>(
-        engine::Refresher::Environment{loop, loop.clock, random, log, *resolver, zone, *gate, catalog, settings},
-        new_configuration);
+    refresher =
+        std::make_unique<engine::Refresher>(engine::Refresher::Environment{loop, loop.clock, random, log, *transport,
+                                                                           tls, zone, *gate, catalog, settings},
+                                            new_configuration);
   }
 
   // Ticks twice a second, and less often where long spans shall pass quickly.
@@ -101,6 +103,8 @@ struct RefresherHouse : EngineHouse {
   store::Attempt attempt(engine::Catalog::Index index) const { return zone.attempt(catalog.target(index).entry); }
 
   std::unique_ptr<net::Resolver> resolver;
+  engine::TlsClients tls;
+  std::unique_ptr<net::Transport> transport;
   std::unique_ptr<store::ZoneWriter> writer;
   std::unique_ptr<engine::Gate> gate;
   std::unique_ptr<engine::Refresher> refresher;

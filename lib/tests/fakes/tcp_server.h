@@ -19,7 +19,8 @@
 namespace ocsp_plus::testing {
 
 struct Script {
-  enum class End { kClose, kReset, kHold };  // after the reply: an orderly end, RST, or nothing at all
+  // After the reply: an orderly end, RST, nothing at all, or another request for the next script.
+  enum class End { kClose, kReset, kHold, kNext };
 
   std::string reply;  // sent when the request is complete
   End end = End::kClose;
@@ -87,16 +88,21 @@ class TcpServer {
     peers_.push_back(std::make_unique<Peer>());
     Peer& peer = *peers_.back();
     peer.socket = Socket(fd);
-    peer.script.end = Script::End::kHold;
-    if (!scripts_.empty()) {
-      peer.script = std::move(scripts_.front());
-      scripts_.pop_front();
-    }
+    take_script(peer);
     peer.watch = loop_.watch(fd, [this, &peer](unsigned) { on_readable(peer); });
     peer.watch->set(IoWatch::kRead);
     peer.timer = loop_.timer([this, &peer] { step(peer); });
     if (peer.script.at_once) {
       answer(peer);
+    }
+  }
+
+  void take_script(Peer& peer) {
+    peer.script = Script();
+    peer.script.end = Script::End::kHold;
+    if (!scripts_.empty()) {
+      peer.script = std::move(scripts_.front());
+      scripts_.pop_front();
     }
   }
 
@@ -131,6 +137,12 @@ class TcpServer {
     }
     if (peer.script.end == Script::End::kHold) {
       return;
+    }
+    if (peer.script.end == Script::End::kNext) {
+      peer.request.clear();
+      peer.answering = false;
+      peer.sent = 0;
+      return take_script(peer);
     }
     if (peer.script.end == Script::End::kReset) {
       const linger at_once = {1, 0};

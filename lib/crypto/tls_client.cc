@@ -1,0 +1,265 @@
+#include "crypto/tls_client.h"
+
+#include <fmt/format.h>
+#include <openssl/ssl.h>
+
+#include <array>
+#include <climits>
+#include <map>
+#include <utility>
+
+#include "crypto/ossl.h"
+
+namespace ocsp_plus::crypto {
+namespace {
+
+using SslCtxPtr = OpenSslPtr<SSL_CTX, SSL_CTX_free>;
+using SslPtr = OpenSslPtr<SSL, SSL_free>;
+using SslSessionPtr = OpenSslPtr<SSL_SESSION, SSL_SESSION_free>;
+using OctetStringPtr = OpenSslPtr<ASN1_OCTET_STRING, ASN1_OCTET_STRING_free>;
+
+constexpr std::size_t kMaxHosts = 64;
+constexpr std::size_t kReadSize = 16 * 1024;
+
+bool is_ip_literal(const std::string& host) {
+  const ErrorQueueCleaner cleaner;
+  return OctetStringPtr(a2i_IPADDRESS(host.c_str())) != nullptr;
+}
+
+class Client;
+
+class Session : public TlsSession {
+ public:
+  Session(Client& client, std::string key) : client_(client), key_(std::move(key)) {}
+  ~Session() override;
+
+  Result<void> set_up(SSL_CTX* context, const std::string& host, SSL_SESSION* resumed);
+
+  Result<void> receive(ByteView ciphertext) override;
+  bool established() const override { return established_; }
+  bool closed() const override { return closed_; }
+  Result<void> send(ByteView plaintext) override;
+  Bytes take_output() override;
+  Bytes take_plaintext() override { return std::exchange(plaintext_, {}); }
+  std::string describe() const override;
+
+  void keep(SslSessionPtr session);
+
+ private:
+  Result<void> shake_hands();
+  Result<void> read();
+  Error failure(const char* what) const;
+
+  Client& client_;
+  const std::string key_;
+  SslPtr ssl_;
+  BIO* incoming_ = nullptr;  // owned by ssl_
+  BIO* outgoing_ = nullptr;
+  Bytes plaintext_;
+  bool established_ = false;
+  bool closed_ = false;
+};
+
+class Client : public TlsClient {
+ public:
+  Result<void> set_up(const TrustAnchors& anchors);
+  Result<std::unique_ptr<TlsSession>> open(const std::string& host, unsigned port) override;
+
+  void keep(const std::string& key, SslSessionPtr session) {
+    if (sessions_.size() >= kMaxHosts && sessions_.find(key) == sessions_.end()) {
+      sessions_.erase(sessions_.begin());
+    }
+    sessions_[key] = std::move(session);
+  }
+
+ private:
+  SslCtxPtr context_;
+  std::map<std::string, SslSessionPtr> sessions_;
+};
+
+// OpenSSL has a session that can be resumed: with TLS 1.3 that comes after the handshake, and more than once. 1: the
+// reference is ours.
+int on_new_session(SSL* ssl, SSL_SESSION* session) {
+  static_cast<Session*>(SSL_get_ex_data(ssl, 0))->keep(SslSessionPtr(session));
+  return 1;
+}
+
+Result<void> Session::set_up(SSL_CTX* context, const std::string& host, SSL_SESSION* resumed) {
+  ssl_.reset(SSL_new(context));
+  BioPtr in(BIO_new(BIO_s_mem()));
+  BioPtr out(BIO_new(BIO_s_mem()));
+  bool ready = ssl_ != nullptr && in != nullptr && out != nullptr && SSL_set_ex_data(ssl_.get(), 0, this) == 1;
+  if (ready) {
+    X509_VERIFY_PARAM* parameters = SSL_get0_param(ssl_.get());
+    X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (is_ip_literal(host)) {
+      ready = X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str()) == 1;
+    } else {
+      // A root's dot, "ocsp.example.", is for the DNS; neither certificates nor SNI have it.
+      const std::string name = host.substr(0, host.size() - (host.back() == '.' ? 1 : 0));
+      ready = X509_VERIFY_PARAM_set1_host(parameters, name.c_str(), name.size()) == 1 &&
+              SSL_ctrl(ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                       const_cast<char*>(name.c_str())) == 1;
+    }
+  }
+  if (!ready) {
+    return fail(Reason::kInternal, "a TLS client cannot be set up: " + drain_errors());
+  }
+  if (resumed != nullptr) {
+    SSL_set_session(ssl_.get(), resumed);  // where it cannot be used, there is a full handshake
+  }
+  incoming_ = in.get();
+  outgoing_ = out.get();
+  SSL_set_bio(ssl_.get(), in.release(), out.release());
+  SSL_set_connect_state(ssl_.get());
+  return shake_hands();
+}
+
+Session::~Session() {
+  // A session whose connection ended without a close is one that OpenSSL resumes no more.
+  if (ssl_ != nullptr && established_) {
+    SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  }
+}
+
+Result<void> Session::receive(ByteView ciphertext) {
+  const ErrorQueueCleaner cleaner;
+  // A memory BIO takes everything, or there is no memory.
+  if (BIO_write(incoming_, ciphertext.data(), static_cast<int>(ciphertext.size())) !=
+      static_cast<int>(ciphertext.size())) {
+    return fail(Reason::kOutOfMemory);
+  }
+  if (!established_) {
+    if (auto shaken = shake_hands(); !shaken || !established_) {
+      return shaken;
+    }
+  }
+  return read();
+}
+
+Result<void> Session::shake_hands() {
+  ERR_clear_error();
+  const int result = SSL_do_handshake(ssl_.get());
+  if (result == 1) {
+    established_ = true;
+    return {};
+  }
+  const int why = SSL_get_error(ssl_.get(), result);
+  if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+    return {};
+  }
+  return tl::unexpected<Error>(failure("the TLS handshake failed"));
+}
+
+Result<void> Session::read() {
+  std::array<unsigned char, kReadSize> buffer;
+  for (;;) {
+    ERR_clear_error();
+    const int count = SSL_read(ssl_.get(), buffer.data(), static_cast<int>(buffer.size()));
+    if (count > 0) {
+      plaintext_.insert(plaintext_.end(), buffer.begin(), buffer.begin() + count);
+      continue;
+    }
+    switch (SSL_get_error(ssl_.get(), count)) {
+      case SSL_ERROR_WANT_READ:
+      case SSL_ERROR_WANT_WRITE:
+        return {};
+      case SSL_ERROR_ZERO_RETURN:
+        closed_ = true;
+        return {};
+      default:
+        return tl::unexpected<Error>(failure("the TLS connection broke"));
+    }
+  }
+}
+
+Result<void> Session::send(ByteView plaintext) {
+  const ErrorQueueCleaner cleaner;
+  if (plaintext.empty()) {
+    return {};
+  }
+  if (plaintext.size() > INT_MAX ||
+      SSL_write(ssl_.get(), plaintext.data(), static_cast<int>(plaintext.size())) <= 0) {
+    return tl::unexpected<Error>(failure("the TLS connection broke"));
+  }
+  return {};
+}
+
+Bytes Session::take_output() {
+  Bytes output(BIO_ctrl_pending(outgoing_));
+  if (!output.empty()) {
+    BIO_read(outgoing_, output.data(), static_cast<int>(output.size()));
+  }
+  return output;
+}
+
+Error Session::failure(const char* what) const {
+  const long verified = SSL_get_verify_result(ssl_.get());
+  if (verified == X509_V_ERR_HOSTNAME_MISMATCH || verified == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+    drain_errors();
+    return {Reason::kTlsName, X509_verify_cert_error_string(verified)};
+  }
+  if (verified != X509_V_OK) {
+    drain_errors();
+    return {Reason::kTlsCertificate, X509_verify_cert_error_string(verified)};
+  }
+  return {Reason::kTlsFailed, fmt::format("{}: {}", what, drain_errors())};
+}
+
+std::string Session::describe() const {
+  return fmt::format("{}, {}{}", SSL_get_version(ssl_.get()), SSL_get_cipher_name(ssl_.get()),
+                     SSL_session_reused(ssl_.get()) == 1 ? ", resumed" : "");
+}
+
+void Session::keep(SslSessionPtr session) {
+  client_.keep(key_, std::move(session));
+}
+
+Result<void> Client::set_up(const TrustAnchors& anchors) {
+  context_.reset(SSL_CTX_new(TLS_client_method()));
+  if (context_ == nullptr || SSL_CTX_set_min_proto_version(context_.get(), TLS1_2_VERSION) != 1) {
+    return fail(Reason::kInternal, "a TLS client cannot be set up: " + drain_errors());
+  }
+  SSL_CTX_set1_cert_store(context_.get(), anchors.store());
+  SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
+  // An anchor is whatever was named as one, an intermediate too.
+  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context_.get()), X509_V_FLAG_PARTIAL_CHAIN);
+  SSL_CTX_set_session_cache_mode(context_.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(context_.get(), on_new_session);
+  // A peer that closes without saying so is like one that closes a plain connection: the response is signed.
+  SSL_CTX_set_options(context_.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
+  return {};
+}
+
+Result<std::unique_ptr<TlsSession>> Client::open(const std::string& host, unsigned port) {
+  const ErrorQueueCleaner cleaner;
+  const std::string key = fmt::format("{} {}", host, port);
+  const auto known = sessions_.find(key);
+  SslSessionPtr resumed;
+  if (known != sessions_.end()) {
+    resumed = std::move(known->second);
+    sessions_.erase(known);
+    // A ticket of TLS 1.3 is used once only, as RFC 8446 appendix C.4 advises: the next comes with this connection.
+    if (SSL_SESSION_get_protocol_version(resumed.get()) < TLS1_3_VERSION && SSL_SESSION_up_ref(resumed.get()) == 1) {
+      sessions_[key] = SslSessionPtr(resumed.get());
+    }
+  }
+  auto session = std::make_unique<Session>(*this, key);
+  if (auto ready = session->set_up(context_.get(), host, resumed.get()); !ready) {
+    return tl::unexpected<Error>(std::move(ready.error()));
+  }
+  return session;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TlsClient>> make_tls_client(const TrustAnchors& anchors) {
+  const ErrorQueueCleaner cleaner;
+  auto client = std::make_unique<Client>();
+  if (auto ready = client->set_up(anchors); !ready) {
+    return tl::unexpected<Error>(std::move(ready.error()));
+  }
+  return client;
+}
+
+}  // namespace ocsp_plus::crypto

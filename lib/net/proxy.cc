@@ -1,0 +1,83 @@
+#include "net/proxy.h"
+
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+
+namespace ocsp_plus::net {
+namespace {
+
+// RFC 4648 section 4.
+std::string base64(std::string_view text) {
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string encoded;
+  for (std::size_t i = 0; i < text.size(); i += 3) {
+    std::uint32_t group = 0;
+    for (std::size_t j = 0; j < 3; ++j) {
+      group = group << 8 | (i + j < text.size() ? static_cast<std::uint8_t>(text[i + j]) : 0u);
+    }
+    for (std::size_t j = 0; j < 4; ++j) {
+      encoded += i + j <= text.size() ? kAlphabet[group >> (18 - 6 * j) & 63] : '=';
+    }
+  }
+  return encoded;
+}
+
+// False where a "%" is not followed by two digits, or stands for a control byte, which no header may hold.
+bool percent_decode(std::string_view text, std::string* decoded) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    char byte = text[i];
+    if (byte == '%') {
+      unsigned value = 0;
+      const char* digits = text.data() + i + 1;
+      if (text.size() - i < 3 || std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2 || value < ' ' ||
+          value == 0x7f) {
+        return false;
+      }
+      byte = static_cast<char>(value);
+      i += 2;
+    }
+    *decoded += byte;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<Proxy> Proxy::parse(std::string_view text) {
+  Proxy proxy;
+  std::string plain(text);
+  const std::size_t slashes = text.find("//");
+  const std::size_t start = slashes == std::string_view::npos ? 0 : slashes + 2;
+  const std::size_t at = text.substr(start, text.find('/', start) - start).rfind('@');
+  if (at != std::string_view::npos) {
+    const std::string_view credentials = text.substr(start, at);
+    const std::size_t colon = credentials.find(':');
+    const bool has_password = colon != std::string_view::npos;
+    std::string decoded;
+    std::string password;
+    if (!percent_decode(credentials.substr(0, colon), &decoded) ||
+        (has_password && !percent_decode(credentials.substr(colon + 1), &password))) {
+      return fail(Reason::kUrlMalformed, "the URL has a \"%\" in user or password that encodes nothing");
+    }
+    if (decoded.find(':') != std::string::npos) {
+      return fail(Reason::kUrlMalformed, "the URL has a colon in its user, which no proxy could tell from its end");
+    }
+    proxy.authorization = "Basic " + base64(decoded + ":" + password);
+    plain.erase(start, at + 1);
+  }
+  auto url = Url::parse(plain);
+  if (!url) {
+    return tl::unexpected<Error>(std::move(url.error()));
+  }
+  if (url->https) {
+    return fail(Reason::kUrlScheme, "proxies are spoken to by http only");
+  }
+  if (url->target != "/") {
+    return fail(Reason::kUrlMalformed, "the URL has a path, and a proxy has none");
+  }
+  proxy.url = std::move(*url);
+  return proxy;
+}
+
+}  // namespace ocsp_plus::net
