@@ -225,7 +225,10 @@ void Refresher::start(Index index, std::size_t responder) {
       environment_.settings};
   item(index).started = environment_.clock.monotonic();
   std::optional<Exchange::Known> known;
-  if (held_as_known(index).has_value()) {
+  const auto held = held_as_known(index);
+  const UnixSeconds now = environment_.clock.now();
+  // Not in the last quarter: a cache that says "not modified" for too long must not lead us to the end.
+  if (held.has_value() && saturating_sub(held->expires, now) > saturating_sub(held->expires, held->this_update) / 4) {
     known = *item(index).known;
   }
   item(index).exchange = std::make_unique<Exchange>(

@@ -81,8 +81,8 @@ class Refresher {
     std::unique_ptr<Exchange> exchange;  // its existence is what "refreshing" means
     std::optional<Accepted> accepted;    // from the exchange's last word until the exchange has ended
     std::optional<Known> known;
-    Millis started = 0;                  // of the exchange
-    UnixSeconds ends = 0;                // of the response held, as it was when it began to wait for a host
+    Millis started = 0;    // of the exchange
+    UnixSeconds ends = 0;  // of the response held, as it was when it began to wait for a host
   };
 
   void load(bool new_configuration);

@@ -180,6 +180,84 @@ TEST_CASE("exchange: an old copy is asked for once more, past caches", "[exchang
   }
 }
 
+// A request's CertID by SHA-256 is longer.
+bool by_sha256(const std::string& head) {
+  return head.find(" HTTP/1.1\r\n") > 130;
+}
+
+TEST_CASE("exchange: the other hash where one is refused, remembered per host", "[exchange][rfc9919]") {
+  Fixture f;
+  std::vector<bool> hashes;
+  const auto good = f.good_answers(kDay);
+  std::string refusal = error_reply(6);
+  bool wants_sha256 = true;
+  f.first.answer = [&](const std::string& head) {
+    hashes.push_back(by_sha256(head));
+    return by_sha256(head) == wants_sha256 ? good(head) : refusal;
+  };
+  SECTION("not by default") {
+    f.run();
+    CHECK(hashes == std::vector<bool>{false});
+    CHECK(f.second.asked.size() == 1);
+  }
+  SECTION("auto") {
+    f.settings.certid_auto = true;
+    for (const std::string& each : {error_reply(6), error_reply(1), error_reply(2), kHttp404}) {
+      INFO(each);
+      refusal = each;
+      wants_sha256 = !wants_sha256;
+      f.hosts.remember_hash(f.first.host(), wants_sha256 ? crypto::CertIdHash::kSha1 : crypto::CertIdHash::kSha256);
+      hashes.clear();
+      f.ends = 0;
+      f.run();
+      CHECK_FALSE(f.end->failure);
+      CHECK(hashes == std::vector<bool>{!wants_sha256, wants_sha256});
+      hashes.clear();
+      f.ends = 0;
+      f.run();
+      CHECK_FALSE(f.end->failure);
+      CHECK(hashes == std::vector<bool>{wants_sha256});
+    }
+    CHECK(f.second.asked.empty());
+  }
+  SECTION("auto, refused by both: the next responder") {
+    f.settings.certid_auto = true;
+    f.first.answer = [&](const std::string& head) {
+      hashes.push_back(by_sha256(head));
+      return refusal;
+    };
+    f.run();
+    CHECK(hashes == std::vector<bool>{false, true});
+    CHECK(f.second.asked.size() == 1);
+    CHECK_FALSE(f.end->failure);
+  }
+  SECTION("auto, what no hash would change") {
+    f.settings.certid_auto = true;
+    refusal = kHttp503;
+    f.run();
+    CHECK(hashes == std::vector<bool>{false});
+  }
+}
+
+TEST_CASE("exchange: validators go to the responder they came from", "[exchange][rfc9110-13.1]") {
+  Fixture f;
+  f.known = Exchange::Known{1, {"\"one\"", ""}};
+  std::vector<std::string> heads;
+  f.first.answer = [&](const std::string& head) {
+    heads.push_back(head);
+    return error_reply(6);
+  };
+  const auto good = f.good_answers(kDay);
+  f.second.answer = [&](const std::string& head) {
+    heads.push_back(head);
+    return good(head);
+  };
+  f.run();
+  REQUIRE(heads.size() == 2);
+  CHECK(heads[0].find("If-None-Match") == std::string::npos);
+  CHECK(heads[1].find("If-None-Match: \"one\"\r\n") != std::string::npos);
+}
+
 TEST_CASE("exchange: whom to ask", "[exchange]") {
   Fixture f;
   const auto choose = [&](const std::vector<bool>& asked = {}) {

@@ -349,6 +349,63 @@ TEST_CASE("refresher: destroyed in the middle of anything", "[refresher]") {
   }
 }
 
+TEST_CASE("refresher: what is held and not modified goes on", "[refresher][rfc9110-13.1]") {
+  House house;
+  std::vector<std::string> heads;
+  bool changed = false;
+  OcspServer& server = house.server();
+  server.answer = [&](const std::string& head) {
+    heads.push_back(head);
+    if (!changed && head.find("If-None-Match: \"one\"") != std::string::npos) {
+      return std::string("HTTP/1.1 304 Not Modified\r\n\r\n");
+    }
+    const UnixSeconds now = house.loop.clock.now();
+    return ocsp_reply(good_response(test_leaf(1), test_ca(), now, now + kDay), "ETag: \"one\"\r\n");
+  };
+  house.add(1, {&server});
+  house.begin();
+  house.pass(1);
+  REQUIRE(house.stapled(0));
+  const auto held = house.held(0);
+  CHECK(heads.size() == 1);
+  CHECK(heads[0].find("If-None-Match") == std::string::npos);
+
+  house.pass(kDay * 55 / 100, 10000);
+  REQUIRE(heads.size() >= 2);
+  for (std::size_t i = 1; i < heads.size(); ++i) {
+    CHECK(heads[i].find("If-None-Match: \"one\"") != std::string::npos);
+  }
+  CHECK(house.held(0)->this_update == held->this_update);
+  CHECK(house.attempt(0).reason == Reason::kNotNewer);
+  CHECK(house.attempt(0).failures == 0);
+  CHECK(house.attempt(0).next > house.loop.clock.now());
+  CHECK(house.attempt(0).next < held->expires);
+
+  SECTION("until there is another") {
+    changed = true;
+    house.pass(kHour * 4, 10000);
+    CHECK(house.held(0)->this_update > held->this_update);
+  }
+  SECTION("until its last quarter: then nobody is asked whether it has changed") {
+    house.pass(kDay * 40 / 100, 10000);
+    CHECK(house.held(0)->this_update > held->this_update);
+    CHECK(house.held(0)->this_update < held->expires);
+    CHECK(std::count_if(heads.begin(), heads.end(), [](const std::string& head) {
+            return head.find("If-None-Match") == std::string::npos;
+          }) == 2);
+  }
+  SECTION("not for one that has come from elsewhere meanwhile") {
+    const UnixSeconds now = house.loop.clock.now();
+    const auto other = good_response(test_leaf(1), test_ca(), now, now + kDay);
+    REQUIRE(house.gate->admit(house.catalog.target(0), other, store::Source::kFile, {now}).action ==
+            Action::kPublish);
+    const std::size_t before = heads.size();
+    house.pass(kDay * 3 / 4, 10000);
+    REQUIRE(heads.size() > before);
+    CHECK(heads[before].find("If-None-Match") == std::string::npos);
+  }
+}
+
 TEST_CASE("refresher: any mixture of troubles loses no certificate", "[refresher]") {
   for (std::uint64_t seed = 0; seed < 10; ++seed) {
     INFO("seed " << seed);

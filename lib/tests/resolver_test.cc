@@ -1,11 +1,17 @@
 #include "net/resolver.h"
 
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "tests/fakes/resolver_fixture.h"
+#include "tests/fakes/scratch_folder.h"
 
 using namespace ocsp_plus;
 using namespace ocsp_plus::testing;
@@ -193,6 +199,50 @@ TEST_CASE("resolver: the system's configuration", "[resolver]") {
   const auto query = resolver->resolve("localhost", 80, [&](Addresses addresses) { answer = std::move(addresses); });
   REQUIRE(loop.run_until([&] { return answer.has_value(); }, kDnsPatience));
   REQUIRE(answer->has_value());
+}
+
+// resolv.conf knows no ports, so this takes the one that is everybody's.
+TEST_CASE("resolver: the system's configuration is read again when it changes", "[resolver]") {
+  ShiftedClock clock;
+  PollLoop loop(clock);
+  std::unique_ptr<DnsServer> dns;
+  try {
+    dns = std::make_unique<DnsServer>(loop, "127.0.0.53", std::uint16_t{53});
+  } catch (const std::system_error&) {
+    WARN("port 53 of 127.0.0.53 cannot be had here");
+    return;
+  }
+  DnsRecord record;
+  record.a = {"192.0.2.7"};
+  dns->set("one.example", record);
+  dns->set("two.example", record);
+  const ScratchFolder folder;
+  const std::string path = folder.string() + "/resolv.conf";
+  const auto write = [&path](const std::string& server) { std::ofstream(path) << "nameserver " << server << "\n"; };
+  write("127.0.0.54");
+  ResolverOptions options;
+  options.system = path;
+  options.timeout = 60000;
+  const auto resolver = Resolver::create(loop, clock, options).value();
+  std::map<std::string, std::optional<Addresses>> answers;
+  std::vector<std::unique_ptr<Resolver::Query>> queries;
+  const auto ask = [&](const std::string& name) {
+    queries.push_back(
+        resolver->resolve(name, 80, [&answers, name](Addresses addresses) { answers[name] = std::move(addresses); }));
+  };
+  // A socket that is bound there and never read makes the server one that never answers.
+  const Socket silent = bound_socket(SOCK_DGRAM, net::Address::literal("127.0.0.54", 53));
+  ask("one.example");
+  loop.run_until([] { return true; }, 0);
+  write("127.0.0.53");
+  ask("two.example");  // too soon to look again
+  loop.run_until([] { return true; }, 0);
+  CHECK(dns->asked() == 0);
+  clock.advance(3100);
+  ask("two.example");
+  REQUIRE(loop.run_until([&] { return answers["one.example"] && answers["two.example"]; }, kDnsPatience));
+  CHECK(answers["one.example"]->value().size() == 1);
+  CHECK(answers["two.example"]->value().size() == 1);
 }
 
 TEST_CASE("resolver: options that make no sense", "[resolver]") {

@@ -33,8 +33,10 @@ struct DnsRecord {
 
 class DnsServer {
  public:
-  explicit DnsServer(EventLoop& loop, const std::string& address = "127.0.0.1") : loop_(loop) {
-    listen(address);
+  // `port` 0: any.
+  explicit DnsServer(EventLoop& loop, const std::string& address = "127.0.0.1", std::uint16_t port = 0)
+      : loop_(loop) {
+    listen(address, port);
     udp_watch_ = loop.watch(udp_.get(), [this](unsigned) { on_datagram(); });
     udp_watch_->set(IoWatch::kRead);
     tcp_watch_ = loop.watch(tcp_.get(), [this](unsigned) { on_accept(); });
@@ -56,14 +58,14 @@ class DnsServer {
   };
 
   // UDP and TCP want the same port; the one that UDP got may be taken for TCP.
-  void listen(const std::string& address) {
+  void listen(const std::string& address, std::uint16_t port) {
     for (int attempt = 0;; ++attempt) {
-      udp_ = bound_socket(SOCK_DGRAM, net::Address::literal(address, 0));
+      udp_ = bound_socket(SOCK_DGRAM, net::Address::literal(address, port));
       try {
         tcp_ = listening_socket(local_address(udp_));
         return;
       } catch (const std::system_error&) {
-        if (attempt == 20) {
+        if (attempt == 20 || port != 0) {
           throw;
         }
       }

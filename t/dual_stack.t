@@ -1,0 +1,110 @@
+#!/usr/bin/perl
+
+# Tests for responders with addresses of both families, one of which swallows
+# everything.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Socket::IP;
+use Socket qw/ SOCK_STREAM pack_sockaddr_in6 inet_pton AF_INET6 /;
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::DNS;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl ipv6 /);
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081 ],
+	addresses => [ '127.0.0.1' ]);
+my $dns = Test::Nginx::DNS->start($t, port => 8053, zone => {
+	'both.test' => { a => '127.0.0.1', aaaa => '::1' },
+	# RFC 6666: discarded, if there is a route at all
+	'six.test' => { aaaa => '100::1' },
+});
+
+# a socket whose queue is full drops what comes
+
+my $hole = IO::Socket::IP->new(LocalHost => '::1', LocalPort => port(8081),
+	Type => SOCK_STREAM, Listen => 1, ReuseAddr => 1, V6Only => 1)
+	or plan(skip_all => "no [::1]:" . port(8081));
+listen $hole, 0;
+my @fill;
+for (1 .. 3) {
+	my $socket = IO::Socket::IP->new(Family => AF_INET6,
+		Type => SOCK_STREAM, Blocking => 0) or die "socket: $@";
+	connect $socket, pack_sockaddr_in6(port(8081),
+		inet_pton(AF_INET6, '::1'));
+	push @fill, $socket;
+}
+
+my %leaf;
+for my $name (qw/ both six /) {
+	$leaf{$name} = $int->leaf("$name.example", file => $name,
+		aia => "http://$name.test:" . port(8081) . '/');
+}
+my $servers = join '', map { <<"EOC" } sort keys %leaf;
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  $_.example;
+
+        ssl_certificate      $_.pem;
+        ssl_certificate_key  $_.key;
+    }
+EOC
+$t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus               on;
+    ocsp_plus_startup_wait  0;
+    ocsp_plus_timeout       40s;
+    ocsp_plus_resolver      @{[ $dns->address() ]};
+
+$servers
+}
+
+EOC
+$t->run();
+
+###############################################################################
+
+# The time of the exchange is its own: half of it is what an address would get
+# that takes connections and says nothing.
+
+my $line = $t->wait_log(qr/response published: certificate="both\./, 30) // '';
+my ($took) = $line =~ / took=(\d+)ms/;
+ok(defined $took && $took >= 200 && $took < 20000,
+	'the family that swallows everything is left behind') or diag($line);
+ok(wait_for(sub { staple_fast(8443, 'both.example') }, 5), 'stapled');
+
+my $is_six = IO::Socket::IP->new(Family => AF_INET6, Type => SOCK_STREAM,
+	Blocking => 0);
+my $routed = connect($is_six, pack_sockaddr_in6(80,
+	inet_pton(AF_INET6, '100::1'))) || $!{EINPROGRESS};
+SKIP: {
+	skip 'this machine has a route for IPv6', 1 if $routed;
+	like($t->wait_log(qr/no response.*certificate="six\./, 30) // '',
+		qr/ reason=connect_unreachable .*six\.test\ has\ IPv6\ addresses
+		\ only/x, 'IPv6 only, where there is none');
+}
+
+$t->done_testing();
+
+###############################################################################
