@@ -1,6 +1,8 @@
 #include "net/family_memory.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace ocsp_plus::net {
 
@@ -16,8 +18,11 @@ void FamilyMemory::sort(const std::string& host, Millis now, std::vector<Address
   if (found == hosts_.end() || found->second.until <= now) {
     return;
   }
-  std::stable_partition(addresses->begin(), addresses->end(),
-                        [&found](const Address& address) { return address.family() == found->second.family; });
+  const auto same = [&found](const Address& address) { return address.family() == found->second.family; };
+  std::vector<Address> sorted;
+  std::copy_if(addresses->begin(), addresses->end(), std::back_inserter(sorted), same);
+  std::remove_copy_if(addresses->begin(), addresses->end(), std::back_inserter(sorted), same);
+  *addresses = std::move(sorted);
 }
 
 }  // namespace ocsp_plus::net
