@@ -133,7 +133,9 @@ void Stream::flush() {
       break;
     }
     if (count < 0) {
-      // The peer may have answered early and closed. Its answer, or the error, is there to be received.
+      // The peer may have answered early and closed. Its answer is there to be received; an error that the system has
+      // told once it may not tell again.
+      send_error_ = errno;
       out_.clear();
       break;
     }
@@ -153,6 +155,9 @@ void Stream::receive() {
   if (count < 0) {
     return end(system_error("receive from", errno));
   }
+  if (count == 0 && send_error_ != 0) {
+    return end(system_error("send to", send_error_));
+  }
   if (count == 0) {
     if (tls_ != nullptr && !tls_->established()) {
       return end(
@@ -160,6 +165,7 @@ void Stream::receive() {
     }
     return end(std::nullopt);
   }
+  send_error_ = 0;  // it did answer
   const ByteView bytes(buffer.data(), static_cast<std::size_t>(count));
   if (tls_ == nullptr) {
     return user_->on_data(bytes);

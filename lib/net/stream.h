@@ -58,7 +58,8 @@ class Stream {
   const Address address_;
   User* user_;
   std::unique_ptr<TlsSession> tls_;
-  std::string out_;  // to be sent
+  std::string out_;     // to be sent
+  int send_error_ = 0;  // errno of a send that failed
   int fd_ = -1;
   bool connected_ = false;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // a call to the user may end the stream
