@@ -29,6 +29,8 @@ extern ngx_module_t      ngx_http_ocsp_plus_module;
 
 ngx_table_elt_t *ngx_http_ocsp_plus_header(ngx_http_request_t *r,
     const char *name);
+ngx_int_t ngx_http_ocsp_plus_add_header(ngx_http_request_t *r,
+    const char *name, const char *value, size_t len);
 
 /* ngx_http_ocsp_plus_status.c */
 

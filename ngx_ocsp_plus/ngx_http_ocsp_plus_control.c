@@ -142,7 +142,6 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
     ngx_int_t                  rc;
     ngx_str_t                  body;
     op_error_t                 text;
-    ngx_table_elt_t           *h;
     ngx_ocsp_plus_conf_t      *ocf;
     ngx_http_complex_value_t   cv;
 
@@ -154,16 +153,12 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
 
     if (r->method != NGX_HTTP_POST) {
 
-        h = ngx_list_push(&r->headers_out.headers);
-        if (h == NULL) {
+        if (ngx_http_ocsp_plus_add_header(r, "Allow", "POST",
+                                          sizeof("POST") - 1)
+            != NGX_OK)
+        {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
-
-        ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-        h->hash = 1;
-        ngx_str_set(&h->key, "Allow");
-        ngx_str_set(&h->value, "POST");
 
         return NGX_HTTP_NOT_ALLOWED;
     }

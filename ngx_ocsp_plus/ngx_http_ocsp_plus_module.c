@@ -129,6 +129,31 @@ ngx_http_ocsp_plus_header(ngx_http_request_t *r, const char *name)
 }
 
 
+/* both strings live as long as the request */
+
+ngx_int_t
+ngx_http_ocsp_plus_add_header(ngx_http_request_t *r, const char *name,
+    const char *value, size_t len)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value.data = (u_char *) value;
+    h->value.len = len;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_ocsp_plus_init(ngx_conf_t *cf)
 {

@@ -30,8 +30,6 @@ static ngx_int_t ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r,
 static ngx_int_t ngx_http_ocsp_plus_status_wait(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ocsp_plus_send_header(ngx_http_request_t *r,
     op_document_t *document);
-static ngx_int_t ngx_http_ocsp_plus_add_header(ngx_http_request_t *r,
-    const char *name, const char *value, size_t len);
 static void ngx_http_ocsp_plus_accept(ngx_http_request_t *r, op_str_t *accept);
 
 
@@ -388,31 +386,6 @@ ngx_http_ocsp_plus_send_header(ngx_http_request_t *r, op_document_t *document)
     }
 
     return ngx_http_send_header(r);
-}
-
-
-/* both strings live as long as the request */
-
-static ngx_int_t
-ngx_http_ocsp_plus_add_header(ngx_http_request_t *r, const char *name,
-    const char *value, size_t len)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = 1;
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value.data = (u_char *) value;
-    h->value.len = len;
-
-    return NGX_OK;
 }
 
 
