@@ -185,6 +185,11 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
 
         server.ssl = &sscf->ssl;
         server.stapling = sscf->stapling;
+#if (NGX_OCSP_PLUS_HTTP_COMPRESSION)
+        server.compression = sscf->certificate_compression;
+#else
+        server.compression = 0;
+#endif
         server.file = cscfp[s]->file_name;
         server.line = cscfp[s]->line;
 

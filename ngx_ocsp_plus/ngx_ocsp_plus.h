@@ -92,6 +92,7 @@ typedef struct {
 typedef struct {
     ngx_ssl_t           *ssl;
     ngx_flag_t           stapling;           /* nginx's own */
+    ngx_flag_t           compression;        /* ssl_certificate_compression */
     u_char              *file;
     ngx_uint_t           line;
     op_str_t            *names;              /* while it is added */

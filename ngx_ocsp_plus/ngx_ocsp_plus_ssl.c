@@ -93,6 +93,16 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         }
     }
 
+    /* certificates that OpenSSL compresses beforehand carry no staple */
+
+    if (server->compression) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"ocsp_plus\" is incompatible with "
+                      "\"ssl_certificate_compression\", turn off one of "
+                      "them in %s:%ui", server->file, server->line);
+        return NGX_ERROR;
+    }
+
     if (server->stapling == 1 && !ocf->took_over) {
         ocf->took_over = 1;
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,

@@ -132,6 +132,11 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
 #else
         server.stapling = 0;
 #endif
+#if (NGX_OCSP_PLUS_STREAM_COMPRESSION)
+        server.compression = sscf->certificate_compression;
+#else
+        server.compression = 0;
+#endif
         server.file = cscfp[s]->file_name;
         server.line = cscfp[s]->line;
 

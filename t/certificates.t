@@ -188,7 +188,9 @@ is("$seen->{handshake} $seen->{status}", '1 none',
 	'a certificate named by a variable');
 like($seen->{subject} // '', qr/variable.example/, 'which is served');
 
-is(join("\n", $t->log_lines(qr/\[(?:warn|error|crit)\]/)), '', 'no complaint');
+# newer nginx would have http2 on a line of its own
+my $complaint = qr/\[(?:warn|error|crit)\](?!.*"listen \.\.\. http2")/;
+is(join("\n", $t->log_lines($complaint)), '', 'no complaint');
 
 $t->done_testing();
 

@@ -169,6 +169,10 @@ sub _has_feature {
 		return !! IO::Socket::IP->new(LocalHost => '::1', Listen => 1);
 	}
 
+	if ($feature =~ /^directive (\w+)$/) {
+		return $self->read_file($self->{binary}) =~ /\0$1\0/;
+	}
+
 	my $built = $self->_build_options();
 	return $built =~ /--with-debug\b/ if $feature eq 'debug';
 
