@@ -163,12 +163,6 @@ char *ngx_ocsp_plus_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_retry(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_ocsp_plus_conf_timeout(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_ocsp_plus_conf_concurrency(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_ocsp_plus_conf_max_response(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_proxy(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -181,9 +175,12 @@ void *ngx_ocsp_plus_create_main_conf(ngx_conf_t *cf);
 void *ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf);
 char *ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child);
 
-extern ngx_conf_enum_t   ngx_ocsp_plus_require[];
-extern ngx_conf_enum_t   ngx_ocsp_plus_revoked[];
-extern ngx_conf_enum_t   ngx_ocsp_plus_certid[];
+extern ngx_conf_enum_t        ngx_ocsp_plus_require[];
+extern ngx_conf_enum_t        ngx_ocsp_plus_revoked[];
+extern ngx_conf_enum_t        ngx_ocsp_plus_certid[];
+extern ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_timeout;
+extern ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_concurrency;
+extern ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_max_response;
 
 /* ngx_ocsp_plus_ssl.c */
 
@@ -262,17 +259,17 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
                                                                               \
     { ngx_string("ocsp_plus_timeout"),                                        \
       MAIN|NGX_CONF_TAKE1,                                                    \
-      ngx_ocsp_plus_conf_timeout,                                             \
+      ngx_conf_set_msec_slot,                                                 \
       MAIN_OFFSET,                                                            \
       offsetof(ngx_ocsp_plus_conf_t, timeout),                                \
-      NULL },                                                                 \
+      &ngx_ocsp_plus_conf_timeout },                                          \
                                                                               \
     { ngx_string("ocsp_plus_concurrency"),                                    \
       MAIN|NGX_CONF_TAKE1,                                                    \
-      ngx_ocsp_plus_conf_concurrency,                                         \
+      ngx_conf_set_num_slot,                                                  \
       MAIN_OFFSET,                                                            \
       offsetof(ngx_ocsp_plus_conf_t, concurrency),                            \
-      NULL },                                                                 \
+      &ngx_ocsp_plus_conf_concurrency },                                      \
                                                                               \
     { ngx_string("ocsp_plus_retry"),                                          \
       MAIN|NGX_CONF_TAKE2,                                                    \
@@ -283,10 +280,10 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
                                                                               \
     { ngx_string("ocsp_plus_max_response"),                                   \
       MAIN|NGX_CONF_TAKE1,                                                    \
-      ngx_ocsp_plus_conf_max_response,                                        \
+      ngx_conf_set_size_slot,                                                 \
       MAIN_OFFSET,                                                            \
       offsetof(ngx_ocsp_plus_conf_t, max_response),                           \
-      NULL },                                                                 \
+      &ngx_ocsp_plus_conf_max_response },                                     \
                                                                               \
     { ngx_string("ocsp_plus_cache"),                                          \
       MAIN|NGX_CONF_TAKE1,                                                    \

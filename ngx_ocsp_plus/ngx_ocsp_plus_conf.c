@@ -13,8 +13,7 @@
 #define NGX_OCSP_PLUS_MAX_SPAN  (365 * 24 * 60 * 60)
 
 
-static char *ngx_ocsp_plus_conf_range(ngx_conf_t *cf, ngx_command_t *cmd,
-    int64_t value, int64_t min, int64_t max);
+static char *ngx_ocsp_plus_conf_range(ngx_conf_t *cf, void *post, void *data);
 static ngx_int_t ngx_ocsp_plus_conf_flag(ngx_str_t *value, const char *name,
     ngx_flag_t *flag);
 
@@ -38,6 +37,21 @@ ngx_conf_enum_t  ngx_ocsp_plus_certid[] = {
     { ngx_string("sha1"), NGX_OCSP_PLUS_CERTID_SHA1 },
     { ngx_string("auto"), NGX_OCSP_PLUS_CERTID_AUTO },
     { ngx_null_string, 0 }
+};
+
+
+ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_timeout = {
+    ngx_ocsp_plus_conf_range, 1, (ngx_int_t) NGX_OCSP_PLUS_MAX_SPAN * 1000
+};
+
+
+ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_concurrency = {
+    ngx_ocsp_plus_conf_range, 1, OP_MAX_CONCURRENCY
+};
+
+
+ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_max_response = {
+    ngx_ocsp_plus_conf_range, 1024, OP_MAX_MAX_RESPONSE_BYTES
 };
 
 
@@ -261,58 +275,6 @@ ngx_ocsp_plus_conf_flag(ngx_str_t *value, const char *name, ngx_flag_t *flag)
 
 
 char *
-ngx_ocsp_plus_conf_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_ocsp_plus_conf_t *ocf = conf;
-
-    char  *rv;
-
-    rv = ngx_conf_set_msec_slot(cf, cmd, conf);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    return ngx_ocsp_plus_conf_range(cf, cmd, ocf->timeout, 1,
-                                    NGX_OCSP_PLUS_MAX_SPAN * (int64_t) 1000);
-}
-
-
-char *
-ngx_ocsp_plus_conf_concurrency(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_ocsp_plus_conf_t *ocf = conf;
-
-    char  *rv;
-
-    rv = ngx_conf_set_num_slot(cf, cmd, conf);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    return ngx_ocsp_plus_conf_range(cf, cmd, ocf->concurrency, 1,
-                                    OP_MAX_CONCURRENCY);
-}
-
-
-char *
-ngx_ocsp_plus_conf_max_response(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_ocsp_plus_conf_t *ocf = conf;
-
-    char  *rv;
-
-    rv = ngx_conf_set_size_slot(cf, cmd, conf);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    return ngx_ocsp_plus_conf_range(cf, cmd, ocf->max_response, 1024,
-                                    OP_MAX_MAX_RESPONSE_BYTES);
-}
-
-
-char *
 ngx_ocsp_plus_conf_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_ocsp_plus_conf_t *ocf = conf;
@@ -346,13 +308,20 @@ ngx_ocsp_plus_conf_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/*
+ * as ngx_conf_check_num_bounds(), which does not name the directive; after
+ * nginx's own handlers of numbers, times and sizes, all of the same width
+ */
+
 static char *
-ngx_ocsp_plus_conf_range(ngx_conf_t *cf, ngx_command_t *cmd, int64_t value,
-    int64_t min, int64_t max)
+ngx_ocsp_plus_conf_range(ngx_conf_t *cf, void *post, void *data)
 {
+    ngx_conf_num_bounds_t  *bounds = post;
+    ngx_int_t              *value = data;
+
     ngx_str_t  *args;
 
-    if (value >= min && value <= max) {
+    if (*value >= bounds->low && *value <= bounds->high) {
         return NGX_CONF_OK;
     }
 
@@ -360,7 +329,8 @@ ngx_ocsp_plus_conf_range(ngx_conf_t *cf, ngx_command_t *cmd, int64_t value,
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid value \"%V\" in \"%V\": it must be between "
-                       "%L and %L", &args[1], &cmd->name, min, max);
+                       "%i and %i", &args[1], &args[0], bounds->low,
+                       bounds->high);
 
     return NGX_CONF_ERROR;
 }
