@@ -12,8 +12,6 @@
 static void *ngx_http_ocsp_plus_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static ngx_int_t ngx_http_ocsp_plus_names(ngx_conf_t *cf,
-    ngx_http_core_srv_conf_t *cscf, ngx_array_t *names);
 static ngx_int_t ngx_http_ocsp_plus_init(ngx_conf_t *cf);
 
 
@@ -197,12 +195,12 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
             continue;
         }
 
-        if (ngx_http_ocsp_plus_names(cf, cscfp[s], &names) != NGX_OK) {
+        if (ngx_ocsp_plus_names(cf, &server, &cscfp[s]->server_names,
+                                offsetof(ngx_http_server_name_t, name), &names)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
-
-        server.names = names.elts;
-        server.nnames = names.nelts;
 
         if (ngx_ocsp_plus_add_server(cf, ocf, oscf, &server) != NGX_OK) {
             return NGX_ERROR;
@@ -210,40 +208,4 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
     }
 
     return NGX_OK;
-}
-
-
-/* what the status calls the server: its names, else where it stands */
-
-static ngx_int_t
-ngx_http_ocsp_plus_names(ngx_conf_t *cf, ngx_http_core_srv_conf_t *cscf,
-    ngx_array_t *names)
-{
-    op_str_t                *str;
-    ngx_uint_t               n;
-    ngx_http_server_name_t  *name;
-
-    names->nelts = 0;
-    name = cscf->server_names.elts;
-
-    for (n = 0; n < cscf->server_names.nelts; n++) {
-
-        if (name[n].name.len == 0) {
-            continue;
-        }
-
-        str = ngx_array_push(names);
-        if (str == NULL) {
-            return NGX_ERROR;
-        }
-
-        str->data = (const char *) name[n].name.data;
-        str->len = name[n].name.len;
-    }
-
-    if (names->nelts) {
-        return NGX_OK;
-    }
-
-    return ngx_ocsp_plus_place(cf, cscf->file_name, cscf->line, names);
 }

@@ -186,8 +186,8 @@ extern ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_max_response;
 
 ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server);
-ngx_int_t ngx_ocsp_plus_place(ngx_conf_t *cf, u_char *file, ngx_uint_t line,
-    ngx_array_t *names);
+ngx_int_t ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
+    ngx_array_t *server_names, size_t offset, ngx_array_t *names);
 void ngx_ocsp_plus_handshake(ngx_connection_t *c,
     ngx_ocsp_plus_handshake_t *hs);
 

@@ -153,30 +153,62 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
-/* what a server without a name is called in the status */
+/*
+ * What the status calls a server: the names in an array whose elements hold
+ * one at an offset, else where the server stands.
+ */
 
 ngx_int_t
-ngx_ocsp_plus_place(ngx_conf_t *cf, u_char *file, ngx_uint_t line,
-    ngx_array_t *names)
+ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
+    ngx_array_t *server_names, size_t offset, ngx_array_t *names)
 {
-    size_t     len;
-    u_char    *p;
-    op_str_t  *str;
+    size_t       len;
+    u_char      *p;
+    op_str_t    *str;
+    ngx_str_t   *name;
+    ngx_uint_t   n;
 
-    str = ngx_array_push(names);
-    if (str == NULL) {
-        return NGX_ERROR;
+    names->nelts = 0;
+
+    for (n = 0; server_names && n < server_names->nelts; n++) {
+
+        p = server_names->elts;
+        name = (ngx_str_t *) (p + n * server_names->size + offset);
+
+        if (name->len == 0) {
+            continue;
+        }
+
+        str = ngx_array_push(names);
+        if (str == NULL) {
+            return NGX_ERROR;
+        }
+
+        str->data = (const char *) name->data;
+        str->len = name->len;
     }
 
-    len = ngx_strlen(file) + 1 + NGX_INT_T_LEN;
+    if (names->nelts == 0) {
 
-    p = ngx_pnalloc(cf->temp_pool, len);
-    if (p == NULL) {
-        return NGX_ERROR;
+        len = ngx_strlen(server->file) + 1 + NGX_INT_T_LEN;
+
+        p = ngx_pnalloc(cf->temp_pool, len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        str = ngx_array_push(names);
+        if (str == NULL) {
+            return NGX_ERROR;
+        }
+
+        str->data = (const char *) p;
+        str->len = ngx_snprintf(p, len, "%s:%ui", server->file, server->line)
+                   - p;
     }
 
-    str->data = (const char *) p;
-    str->len = ngx_snprintf(p, len, "%s:%ui", file, line) - p;
+    server->names = names->elts;
+    server->nnames = names->nelts;
 
     return NGX_OK;
 }

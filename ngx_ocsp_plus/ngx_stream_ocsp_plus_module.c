@@ -22,8 +22,6 @@ static ngx_int_t ngx_stream_ocsp_plus_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_stream_ocsp_plus_variable(ngx_stream_session_t *s,
     ngx_stream_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_stream_ocsp_plus_init(ngx_conf_t *cf);
-static ngx_int_t ngx_stream_ocsp_plus_names(ngx_conf_t *cf,
-    ngx_stream_core_srv_conf_t *cscf, ngx_array_t *names);
 
 
 static ngx_command_t  ngx_stream_ocsp_plus_commands[] = {
@@ -96,6 +94,7 @@ ngx_stream_ocsp_plus_variable(ngx_stream_session_t *s,
 static ngx_int_t
 ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
 {
+    ngx_int_t                      rc;
     ngx_uint_t                     s;
     ngx_array_t                    names;
     ngx_ocsp_plus_conf_t          *ocf;
@@ -140,12 +139,19 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
         server.file = cscfp[s]->file_name;
         server.line = cscfp[s]->line;
 
-        if (ngx_stream_ocsp_plus_names(cf, cscfp[s], &names) != NGX_OK) {
+        /* servers of stream had no names before nginx 1.25.5 */
+
+#if (NGX_OCSP_PLUS_STREAM_NAMES)
+        rc = ngx_ocsp_plus_names(cf, &server, &cscfp[s]->server_names,
+                                 offsetof(ngx_stream_server_name_t, name),
+                                 &names);
+#else
+        rc = ngx_ocsp_plus_names(cf, &server, NULL, 0, &names);
+#endif
+
+        if (rc != NGX_OK) {
             return NGX_ERROR;
         }
-
-        server.names = names.elts;
-        server.nnames = names.nelts;
 
         if (ngx_ocsp_plus_add_server(cf, ocf, oscf, &server) != NGX_OK) {
             return NGX_ERROR;
@@ -153,46 +159,4 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
     }
 
     return NGX_OK;
-}
-
-
-/* servers of stream had no names before nginx 1.25.5 */
-
-static ngx_int_t
-ngx_stream_ocsp_plus_names(ngx_conf_t *cf, ngx_stream_core_srv_conf_t *cscf,
-    ngx_array_t *names)
-{
-#if (NGX_OCSP_PLUS_STREAM_NAMES)
-
-    op_str_t                  *str;
-    ngx_uint_t                 n;
-    ngx_stream_server_name_t  *name;
-
-    names->nelts = 0;
-    name = cscf->server_names.elts;
-
-    for (n = 0; n < cscf->server_names.nelts; n++) {
-
-        if (name[n].name.len == 0) {
-            continue;
-        }
-
-        str = ngx_array_push(names);
-        if (str == NULL) {
-            return NGX_ERROR;
-        }
-
-        str->data = (const char *) name[n].name.data;
-        str->len = name[n].name.len;
-    }
-
-    if (names->nelts) {
-        return NGX_OK;
-    }
-
-#endif
-
-    names->nelts = 0;
-
-    return ngx_ocsp_plus_place(cf, cscf->file_name, cscf->line, names);
 }
