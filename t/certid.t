@@ -28,13 +28,10 @@ $r->set(accept_hash => 'sha1', on => 2);
 $r->fault('unauthorized', on => 3);
 
 my %leaf = (
-	sha256 => $int->leaf('sha256.example', file => 'sha256',
-		aia => $r->url(1)),
-	again => $int->leaf('again.example', file => 'again',
-		aia => $r->url(1)),
-	sha1 => $int->leaf('sha1.example', file => 'sha1', aia => $r->url(2)),
-	neither => $int->leaf('neither.example', file => 'neither',
-		aia => $r->url(3)),
+	sha256 => $int->leaf('sha256.example', aia => $r->url(1)),
+	again => $int->leaf('again.example', aia => $r->url(1)),
+	sha1 => $int->leaf('sha1.example', aia => $r->url(2)),
+	neither => $int->leaf('neither.example', aia => $r->url(3)),
 );
 
 ###############################################################################
@@ -92,15 +89,7 @@ sub hashes {
 
 sub configure {
 	my ($line, @names) = @_;
-	my $servers = join '', map { <<"EOC" } @names;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      $_.pem;
-        ssl_certificate_key  $_.key;
-    }
-EOC
+	my $servers = $t->ssl_servers(8443, @leaf{@names});
 	$t->write_file_expand('nginx.conf', <<"EOC");
 
 %%TEST_GLOBALS%%

@@ -50,18 +50,10 @@ for (1 .. 3) {
 
 my %leaf;
 for my $name (qw/ both six /) {
-	$leaf{$name} = $int->leaf("$name.example", file => $name,
+	$leaf{$name} = $int->leaf("$name.example",
 		aia => "http://$name.test:" . port(8081) . '/');
 }
-my $servers = join '', map { <<"EOC" } sort keys %leaf;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      $_.pem;
-        ssl_certificate_key  $_.key;
-    }
-EOC
+my $servers = $t->ssl_servers(8443, map { $leaf{$_} } sort keys %leaf);
 $t->write_file_expand('nginx.conf', <<"EOC");
 
 %%TEST_GLOBALS%%

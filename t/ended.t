@@ -45,22 +45,16 @@ my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int,
 	ports => [ map { 8100 + $_ } 1 .. @cells ]);
 
-my (%leaf, %on, $servers);
+my (%leaf, %on);
 for my $cell (@cells) {
 	my $name = $cell->[0];
 	$on{$name} = 1 + keys %on;
-	$leaf{$name} = $int->leaf("$name.example", file => $name,
+	$leaf{$name} = $int->leaf("$name.example",
 		not_before => -86400, aia => $r->url($on{$name}));
-	$servers .= <<"CONF";
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          $name.example;
-        ssl_certificate      $name.pem;
-        ssl_certificate_key  $name.key;
-    }
-CONF
 	$r->status($leaf{$name}, $cell->[1]);
 }
+
+my $servers = $t->ssl_servers(8443, map { $leaf{$_->[0]} } @cells);
 
 $t->write_file_expand('nginx.conf', <<"CONF");
 

@@ -24,22 +24,13 @@ $t->log_level('info');
 
 my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
-my $with = $int->leaf('with.example', file => 'with', aia => $r->url(1));
-my $without = $int->leaf('without.example', file => 'without',
-	aia => $r->url(2));
+my $with = $int->leaf('with.example', aia => $r->url(1));
+my $without = $int->leaf('without.example', aia => $r->url(2));
 
 $r->set(header => 'ETag: "a-validator"', on => 1);
 $r->validity(next_update => 12);
 
-my $servers = join '', map { <<"EOC" } qw/ with without /;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      $_.pem;
-        ssl_certificate_key  $_.key;
-    }
-EOC
+my $servers = $t->ssl_servers(8443, $with, $without);
 $t->write_file_expand('nginx.conf', <<"EOC");
 
 %%TEST_GLOBALS%%

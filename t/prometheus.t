@@ -35,14 +35,7 @@ my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
 $r->fault('http_500', on => 2);
 $r->status($revoked, 'revoked');
 
-my $servers = join '', map { <<"CONF" } $good, $bad, $revoked, $odd;
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          @{[ $_->name() ]};
-        ssl_certificate      @{[ $_->chain() ]};
-        ssl_certificate_key  @{[ $_->key() ]};
-    }
-CONF
+my $servers = $t->ssl_servers(8443, $good, $bad, $revoked, $odd);
 
 $t->write_file_expand('nginx.conf', <<"CONF");
 

@@ -39,25 +39,19 @@ my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int,
 	ports => [ map { 8100 + $_ } 1 .. @cases ]);
 
-my (%on, $servers);
+my (%on, @leaves);
 for my $case (@cases) {
 	my ($name, $fault, $arg) = @$case;
 	$on{$name} = 1 + keys %on;
 	# two certificates on one host
 	for my $which ("$name", "$name-2") {
-		$int->leaf("$which.example", file => $which,
+		push @leaves, $int->leaf("$which.example",
 			not_before => -86400, aia => $r->url($on{$name}));
-		$servers .= <<"CONF";
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          $which.example;
-        ssl_certificate      $which.pem;
-        ssl_certificate_key  $which.key;
-    }
-CONF
 	}
 	$r->fault($fault, on => $on{$name}, arg => $arg);
 }
+
+my $servers = $t->ssl_servers(8443, @leaves);
 
 $t->write_file_expand('nginx.conf', <<"CONF");
 

@@ -42,14 +42,7 @@ my @many = $int->leaves(12, 'host%d.example', aia => $r->url(1));
 $r->status($revoked, 'revoked');
 $r->fault('http_503', on => 2);
 
-my $servers = join '', map { <<"CONF" } $good, $revoked, $bad, $none, $odd, @many;
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          @{[ $_->name() ]};
-        ssl_certificate      @{[ $_->chain() ]};
-        ssl_certificate_key  @{[ $_->key() ]};
-    }
-CONF
+my $servers = $t->ssl_servers(8443, $good, $revoked, $bad, $none, $odd, @many);
 
 $t->write_file_expand('nginx.conf', <<"CONF");
 

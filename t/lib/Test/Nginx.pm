@@ -26,8 +26,8 @@ package Test::Nginx;
 #   $t->log_level('debug')           before write_file_expand; default info
 #   $t->globals('..'), globals_http  more lines for %%TEST_GLOBALS...%%
 #   $t->env(NAME => value)           environment of nginx
-#   $t->ssl_servers($port, @names)   server blocks, one for each name, with the
-#                                    certificate of that name
+#   $t->ssl_servers($port, @leaves)  server blocks, one for each leaf of a CA, or for
+#                                    each name with the certificate NAME.pem
 #   $t->kept([$folder])              names of the responses in a cache folder
 #                                    (cache), in order
 #

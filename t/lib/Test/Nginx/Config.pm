@@ -71,15 +71,19 @@ sub find_in_file {
 }
 
 sub ssl_servers {
-	my ($self, $port, @names) = @_;
-	return join '', map { <<"CONF" } @names;
+	my ($self, $port, @leaves) = @_;
+	return join '', map {
+		my ($name, $chain, $key) = ref $_
+			? ($_->name(), $_->chain(), $_->key()) : ($_, "$_.pem", "$_.key");
+		<<"CONF";
     server {
         listen               127.0.0.1:$port ssl;
-        server_name          $_;
-        ssl_certificate      $_.pem;
-        ssl_certificate_key  $_.key;
+        server_name          $name;
+        ssl_certificate      $chain;
+        ssl_certificate_key  $key;
     }
 CONF
+	} @leaves;
 }
 
 sub kept {
