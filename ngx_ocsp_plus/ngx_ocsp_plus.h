@@ -41,6 +41,7 @@ typedef struct {
 
     ngx_str_t            proxy;              /* empty: off */
     ngx_uint_t           certid;
+    ngx_flag_t           issuer_fetch;
     ngx_str_t            cache;              /* empty: off */
     ngx_msec_t           startup_wait;
 
@@ -143,6 +144,7 @@ typedef struct {
     ngx_ocsp_plus_server_t   other;          /* the first that differs */
     ngx_ocsp_plus_server_t   requires;       /* the first that requires it */
     unsigned                 has_issuer:1;
+    unsigned                 issuer_sought:1;
     unsigned                 has_responder:1;
     unsigned                 has_file:1;
     unsigned                 must_staple:1;
@@ -256,6 +258,13 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
       MAIN_OFFSET,                                                            \
       offsetof(ngx_ocsp_plus_conf_t, certid),                                 \
       ngx_ocsp_plus_certid },                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_issuer_fetch"),                                   \
+      MAIN|NGX_CONF_FLAG,                                                     \
+      ngx_conf_set_flag_slot,                                                 \
+      MAIN_OFFSET,                                                            \
+      offsetof(ngx_ocsp_plus_conf_t, issuer_fetch),                           \
+      NULL },                                                                 \
                                                                               \
     { ngx_string("ocsp_plus_timeout"),                                        \
       MAIN|NGX_CONF_TAKE1,                                                    \

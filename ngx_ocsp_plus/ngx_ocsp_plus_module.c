@@ -67,6 +67,7 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
     ocf->max_response = NGX_CONF_UNSET_SIZE;
     ocf->startup_wait = NGX_CONF_UNSET_MSEC;
     ocf->certid = NGX_CONF_UNSET_UINT;
+    ocf->issuer_fetch = NGX_CONF_UNSET;
 
     if (ngx_array_init(&ocf->trusted, cycle->pool, 2,
                        sizeof(ngx_ocsp_plus_trusted_t))
@@ -145,6 +146,7 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     ngx_conf_init_msec_value(ocf->startup_wait, OP_DEFAULT_STARTUP_WAIT_MS);
 
     ngx_conf_init_uint_value(ocf->certid, NGX_OCSP_PLUS_CERTID_SHA1);
+    ngx_conf_init_value(ocf->issuer_fetch, 1);
 
     if (ocf->cache.data == NULL
         && ngx_ocsp_plus_default_cache(cycle, ocf) != NGX_OK)
@@ -171,6 +173,7 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     settings.proxy.data = (const char *) ocf->proxy.data;
     settings.proxy.len = ocf->proxy.len;
     settings.certid_auto = (ocf->certid == NGX_OCSP_PLUS_CERTID_AUTO);
+    settings.issuer_fetch = ocf->issuer_fetch;
     settings.cache.data = (const char *) ocf->cache.data;
     settings.cache.len = ocf->cache.len;
 

@@ -11,6 +11,8 @@
 
 static void ngx_ocsp_plus_report_one(ngx_log_t *log,
     ngx_ocsp_plus_note_t *note);
+static void ngx_ocsp_plus_report_issuer(ngx_log_t *log,
+    ngx_ocsp_plus_note_t *note);
 
 
 ngx_int_t
@@ -52,6 +54,7 @@ ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
     }
 
     note->has_issuer = added->has_issuer;
+    note->issuer_sought = added->issuer_sought;
     note->has_responder = added->has_responder;
     note->has_file = added->has_file;
 
@@ -82,8 +85,13 @@ ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf)
 
     for (i = 0; i < ocf->notes.nelts; i++) {
 
+        /* it is the responder's turn that begins with the issuer */
+
+        note[i].issuer_sought = note[i].issuer_sought && ocf->issuer_fetch
+                                && note[i].has_responder;
+
         if (note[i].required
-            && !(note[i].has_issuer
+            && !((note[i].has_issuer || note[i].issuer_sought)
                  && (note[i].has_responder || note[i].has_file)))
         {
             ngx_log_error(NGX_LOG_EMERG, log, 0,
@@ -156,18 +164,34 @@ ngx_ocsp_plus_report_one(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
     }
 
     if (!note->has_issuer) {
-        ngx_log_error(NGX_LOG_WARN, log, 0,
-                      "ocsp_plus: no issuer found for certificate %s of "
-                      "\"%s\", it gets no staple%s: append the issuer's "
-                      "certificate to that file or name it in "
-                      "\"ocsp_plus_trusted_certificate\" in %s:%ui",
-                      note->label, note->file,
-                      note->must_staple
-                          ? " although it demands one (Must-Staple), so that "
-                            "clients that honour it will refuse to connect"
-                          : "",
-                      note->server.file, note->server.line);
+        ngx_ocsp_plus_report_issuer(log, note);
     }
+}
+
+
+static void
+ngx_ocsp_plus_report_issuer(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
+{
+    const char  *what;
+
+    if (note->issuer_sought) {
+        what = "it is fetched from where the certificate says, but the chain "
+               "that clients get is incomplete";
+
+    } else if (note->must_staple) {
+        what = "it gets no staple although it demands one (Must-Staple), so "
+               "that clients that honour it will refuse to connect";
+
+    } else {
+        what = "it gets no staple";
+    }
+
+    ngx_log_error(NGX_LOG_WARN, log, 0,
+                  "ocsp_plus: no issuer found for certificate %s of \"%s\", "
+                  "%s: append the issuer's certificate to that file or name "
+                  "it in \"ocsp_plus_trusted_certificate\" in %s:%ui",
+                  note->label, note->file, what, note->server.file,
+                  note->server.line);
 }
 
 

@@ -47,7 +47,7 @@ State state_of(const engine::Target& target, const std::optional<Held>& held, bo
                                                              : State::kExpired;
   }
   const bool somebody = !target.responders.empty() || !target.files.empty();
-  return target.issuer != nullptr && somebody ? State::kPending : State::kUnsupported;
+  return target.verifiable() && somebody ? State::kPending : State::kUnsupported;
 }
 
 std::string_view host_state(std::uint32_t state) {

@@ -83,6 +83,8 @@ namespace ocsp_plus {
   X(121, kProxyFailed, "proxy_failed", "the proxy cannot be reached, or fails itself")                               \
   X(122, kProxyAuth, "proxy_auth", "the proxy wants another user or password")                                       \
   X(123, kProxyRefused, "proxy_refused", "the proxy refuses to lead to the responder")                               \
+  X(124, kIssuerMalformed, "issuer_malformed", "what the caIssuers URL leads to is no certificate")                  \
+  X(125, kIssuerMismatch, "issuer_mismatch", "what the caIssuers URL leads to is not the issuer")                    \
   /* ourselves */                                                                                                    \
   X(200, kZoneFull, "zone_full", "the shared zone has no room")                                                      \
   X(201, kZoneBusy, "zone_busy", "the shared zone is being written by another process")                              \

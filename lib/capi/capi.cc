@@ -108,7 +108,7 @@ std::vector<store::Registration> registrations(const engine::Catalog& catalog) {
   std::vector<store::Registration> all;
   all.reserve(catalog.targets().size());
   for (const auto& target : catalog.targets()) {
-    store::Registration registration = {target->certificate.id, {}};
+    store::Registration registration = {target->certificate.id, store::kUnknownIssuer};
     if (target->issuer != nullptr) {
       registration.issuer_key = target->issuer->key_sha256();
     }
@@ -152,6 +152,7 @@ void op_settings_defaults(op_settings_t* settings) {
   settings->concurrency = OP_DEFAULT_CONCURRENCY;
   settings->retry_min_s = OP_DEFAULT_RETRY_MIN_S;
   settings->retry_max_s = OP_DEFAULT_RETRY_MAX_S;
+  settings->issuer_fetch = 1;
   settings->max_response = OP_DEFAULT_MAX_RESPONSE_BYTES;
 }
 
@@ -179,6 +180,7 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
       }
       settings.proxy = std::move(*proxy);
     }
+    settings.issuer_fetch = from->issuer_fetch != 0;
     settings.certid_auto = from->certid_auto != 0;
     settings.policy.accept_sha256_only = settings.certid_auto;
     settings.cache = std::string(view(from->cache));
@@ -244,6 +246,7 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     added->known = result->known;
     added->differs = result->differs;
     added->has_issuer = target.issuer != nullptr;
+    added->issuer_sought = result->issuer_sought;
     added->has_responder = !target.responders.empty();
     added->has_file = !target.files.empty();
     added->required = result->required;
@@ -280,6 +283,9 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     }
     if (!zone) {
       return status_of(zone.error(), error);
+    }
+    if (auto settled = config->catalog.settle_issuers(config->settings.issuer_fetch); !settled) {
+      return status_of(settled.error(), error);
     }
     capi::HostLock lock(*lock_ops);
     std::vector<store::EntryIndex> entries;

@@ -16,11 +16,13 @@
 #include "base/poll_loop.h"
 #include "cli/command.h"
 #include "cli/verdict.h"
+#include "crypto/issuer_document.h"
 #include "crypto/verify.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
 #include "engine/exchange.h"
 #include "engine/hosts.h"
+#include "engine/issuers.h"
 #include "engine/settings.h"
 #include "net/resolver.h"
 #include "net/url.h"
@@ -56,6 +58,7 @@ class NoJitter : public Random {
 struct Outcome {
   Verdict verdict;        // of what is held in the end, or why there is nothing
   std::string responder;  // the URL asked last
+  std::string issuer;     // the URL that the issuer was fetched from; empty: it was given
   std::string file;       // where the response is; empty: nowhere
   bool written = false;   // by us, now
   Bytes response;         // empty: none was accepted
@@ -97,7 +100,10 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
   }
   const engine::Target& target = catalog.target(0);
   const std::string name = quoted(target.certificate.label());
-  if (target.issuer == nullptr) {
+  if (const auto settled = catalog.settle_issuers(true); !settled) {
+    return tl::unexpected<Error>(settled.error());
+  }
+  if (!target.verifiable()) {
     return fail(Reason::kNoIssuer, fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",
                                                name, options.certificate));
   }
@@ -160,7 +166,12 @@ std::optional<Held> load(const store::DiskStore& disk, const engine::Target& tar
 
 class Fetching {
  public:
-  Fetching(const Options& options, const engine::Target& target) : target_(target), loop_(clock_), hosts_(1) {
+  Fetching(const Options& options, const engine::Catalog& catalog)
+      : target_(catalog.target(0)),
+        loop_(clock_),
+        hosts_(1),
+        issuers_(catalog, nullptr,
+                 [this](const engine::Target&, const net::Url& url) { issuer_ = url.to_string(); }) {
     settings_.resolver.servers = options.resolvers;
     settings_.resolver.ipv4 = !options.ipv6_only;
     settings_.resolver.ipv6 = !options.ipv4_only;
@@ -181,6 +192,16 @@ class Fetching {
     return {};
   }
 
+  // Beside responses, a cache folder keeps the issuers that were fetched.
+  void find_issuer(const store::DiskStore& disk) {
+    if (target_.sought != nullptr) {
+      const auto kept = disk.load(target_.sought->reference, store::FileKind::kIssuer);
+      if (kept && !kept->empty()) {
+        (void)issuers_.take_kept(target_, *kept);
+      }
+    }
+  }
+
   Result<Outcome> run(bool verbose) {
     Progress progress(verbose, clock_.monotonic());
     auto resolver = net::Resolver::create(loop_, clock_, settings_.resolver);
@@ -195,14 +216,17 @@ class Fetching {
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
     engine::Exchange exchange({clock_, random_, transport, tls, hosts_, settings_,
-                               [&](const std::string& step) { progress.step(step, clock_.monotonic()); }},
+                               [&](const std::string& step) { progress.step(step, clock_.monotonic()); }, &issuers_},
                               target_, 0, std::nullopt, judge,
                               [&end](engine::Exchange::End ended) { end = std::move(ended); });
     // The exchange has a deadline of its own.
     loop_.run_until([&end] { return end.has_value(); }, kNever);
+    outcome.issuer = issuer_;
     if (end->failure.has_value()) {
       const auto& failure = *end->failure;
-      outcome.responder = target_.responders[failure.responder]->to_string();
+      if (failure.responder < target_.responders.size()) {
+        outcome.responder = target_.responders[failure.responder]->to_string();
+      }
       if (outcome.verdict.reason != failure.error.reason) {
         outcome.verdict = {};
         outcome.verdict.reason = failure.error.reason;
@@ -237,12 +261,22 @@ class Fetching {
   NoJitter random_;
   engine::Hosts hosts_;
   engine::Settings settings_;
+  engine::Issuers issuers_;
+  std::string issuer_;  // where it came from
 };
 
 // Into the folder by the rules of the gate: what is held goes on where the new one is no better.
 Result<void> keep(store::DiskStore& disk, const engine::Target& target, UnixSeconds now, Outcome* outcome) {
   const auto held = load(disk, target, now);
   outcome->file = disk.path() + "/" + store::DiskStore::file_name(target.certificate.id);
+  if (!outcome->issuer.empty()) {
+    const auto der = crypto::to_der(target.issuer->certificate());
+    const auto saved = der ? disk.save(target.sought->reference, *der, store::FileKind::kIssuer)
+                           : Result<void>(tl::unexpected<Error>(der.error()));
+    if (!saved) {
+      return saved;
+    }
+  }
   const auto action = engine::decide(held ? std::optional(held->header) : std::nullopt, outcome->verdict,
                                      crypto::VerifyPolicy().clock_skew, {now});
   if (action != engine::Action::kPublish) {
@@ -276,6 +310,9 @@ std::string_view remedy(Reason reason) {
     case Reason::kTlsCertificate:
     case Reason::kTlsName:
       return "look at the responder's TLS with -v, or name another with --responder";
+    case Reason::kIssuerMalformed:
+    case Reason::kIssuerMismatch:
+      return "append the issuer to the file of --cert, or give it with --issuer";
     case Reason::kUrlScheme:
     case Reason::kUrlMalformed:
       return "name an http:// responder with --responder";
@@ -301,12 +338,14 @@ void print(const Outcome& outcome, const engine::Target& target, const Options& 
     Json json = verdict_json(outcome.verdict);
     json["certificate_id"] = to_hex(target.certificate.id);
     json["responder"] = json_text(outcome.responder);
+    json["issuer_url"] = json_text(outcome.issuer);
     json["file"] = json_text(outcome.file);
     json["written"] = outcome.written;
     print_json(json);
   } else {
     fmt::print(
-        "{}{}{}", verdict_text(outcome.verdict), line("responder", outcome.responder),
+        "{}{}{}{}", verdict_text(outcome.verdict), line("responder", outcome.responder),
+        outcome.issuer.empty() ? "" : line("issuer", outcome.issuer + " (missing in --cert: append it)"),
         outcome.file.empty() ? "" : line("file", outcome.file + (outcome.written ? "" : " (goes on, as it is)")));
   }
   if (outcome.verdict.reason != Reason::kOk) {
@@ -323,7 +362,7 @@ int run_fetch(const Options& options) {
     return complain(catalog.error().detail);
   }
   const engine::Target& target = catalog->target(0);
-  Fetching fetching(options, target);
+  Fetching fetching(options, *catalog);
   if (!options.proxy.empty()) {
     if (const auto set = fetching.set_proxy(options.proxy); !set) {
       return complain(set.error().detail);
@@ -336,6 +375,7 @@ int run_fetch(const Options& options) {
       return complain(opened.error().detail);
     }
     disk.emplace(std::move(*opened));
+    fetching.find_issuer(*disk);
   }
   auto outcome = fetching.run(options.verbose);
   if (!outcome) {
@@ -368,7 +408,9 @@ Command register_fetch(CLI::App& app) {
                    "PEM file with the certificate and its chain, as ssl_certificate has it")
       ->required()
       ->type_name("FILE");
-  command->add_option("--issuer", options->issuer, "PEM file with its issuer; default: in the chain of --cert")
+  command
+      ->add_option("--issuer", options->issuer,
+                   "PEM file with its issuer; default: in the chain of --cert, else it is fetched")
       ->type_name("FILE");
   command
       ->add_option("--responder", options->responders,

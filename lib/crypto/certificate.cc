@@ -100,11 +100,6 @@ bool has_key_identifiers(x509_st* leaf, x509_st* issuer) {
   return X509_get0_authority_key_id(leaf) != nullptr && X509_get0_subject_key_id(issuer) != nullptr;
 }
 
-// A terminal must never be asked for a pass phrase.
-int no_pass_phrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) {
-  return -1;
-}
-
 // PEM text ends where no further "-----BEGIN" is found.
 bool is_end_of_pem(unsigned long code) {
   return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;

@@ -69,6 +69,11 @@ std::string drain_errors();
 // Whether an error in the queue says that memory is short; empties the queue.
 bool ran_out_of_memory();
 
+// For readers of PEM: a terminal must never be asked for a pass phrase.
+inline int no_pass_phrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) {
+  return -1;
+}
+
 inline ByteView view(const ASN1_STRING* string) {
   return {ASN1_STRING_get0_data(string), static_cast<std::size_t>(ASN1_STRING_length(string))};
 }

@@ -81,8 +81,13 @@ Admission Gate::admit(const Target& target, ByteView response, store::Source sou
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
   admission.action = decide(held(target), admission.verdict, policy_.clock_skew, moment);
   if (admission.action == Action::kPublish) {
-    auto published =
-        writer_.publish(target.entry, header_of(target, admission.verdict, source, moment.now), response);
+    Result<void> published;
+    if (target.sought != nullptr) {
+      published = writer_.set_issuer_key(target.entry, target.certificate.id, target.issuer->key_sha256());
+    }
+    if (published) {
+      published = writer_.publish(target.entry, header_of(target, admission.verdict, source, moment.now), response);
+    }
     admission.stored = published ? Reason::kOk : published.error().reason;
     if (published && archive_ != nullptr && source != store::Source::kCache) {
       archive_->published(target);

@@ -60,7 +60,7 @@ class Gate {
   Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
        Archive* archive = nullptr);
 
-  // REQUIRES: target.issuer is set and target.entry is registered.
+  // REQUIRES: target.issuer is set and target.entry is registered. An issuer that was fetched becomes the entry's.
   Admission admit(const Target& target, ByteView response, store::Source source, Moment moment);
 
   // The response that is held for a target, valid or not.

@@ -67,10 +67,46 @@ void Archive::published(const Target& target) {
     return;
   }
   pending_.insert(&target);
+  begin();
+}
+
+void Archive::begin() {
   timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
 }
 
+std::optional<Bytes> Archive::load_issuer(const Target& target) {
+  if (!open()) {
+    return std::nullopt;
+  }
+  auto bytes = disk_->load(target.sought->reference, store::FileKind::kIssuer);
+  if (!bytes || bytes->empty()) {
+    return std::nullopt;  // it is fetched again
+  }
+  disk_->touch(target.sought->reference, store::FileKind::kIssuer);
+  return std::move(*bytes);
+}
+
+void Archive::keep_issuer(const Target& target, Bytes der) {
+  if (!settings_.cache.empty()) {
+    pending_issuers_[target.sought->reference] = std::move(der);
+    begin();
+  }
+}
+
+void Archive::keep_issuers(std::size_t* budget) {
+  for (auto it = pending_issuers_.begin(); it != pending_issuers_.end() && *budget > 0 && open(); --*budget) {
+    if (auto saved = disk_->save(it->first, it->second, store::FileKind::kIssuer); !saved) {
+      failed(saved.error());
+      ++it;
+    } else {
+      it = pending_issuers_.erase(it);
+      retry_at_ = 0;
+    }
+  }
+}
+
 void Archive::keep(std::size_t budget) {
+  keep_issuers(&budget);
   for (; budget > 0 && !pending_.empty() && open(); --budget) {
     // One that cannot be kept must not be in the way of the others.
     auto next = pending_.upper_bound(refused_);
@@ -90,16 +126,19 @@ void Archive::keep(std::size_t budget) {
         }
       }
       retry_at_ = 0;
-    }
-    pending_.erase(next);
-    if (failing_ && pending_.empty()) {
-      failing_ = false;
-      if (!mute_) {
-        report_.cache_works();
+      if (target.sought != nullptr) {
+        disk_->touch(target.sought->reference, store::FileKind::kIssuer);
       }
     }
+    pending_.erase(next);
   }
-  if (!pending_.empty()) {
+  if (failing_ && nothing_pending()) {
+    failing_ = false;
+    if (!mute_) {
+      report_.cache_works();
+    }
+  }
+  if (!nothing_pending()) {
     timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 1) : 0);
   }
 }

@@ -4,6 +4,7 @@
 // Lives in the process that holds the lease.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -32,12 +33,19 @@ class Archive {
   // A response for `target` was published: it is read from the zone and kept in one of the loop's next turns.
   void published(const Target& target);
 
+  // Likewise, the certificate of an issuer that was fetched. REQUIRES: target.sought.
+  std::optional<Bytes> load_issuer(const Target& target);
+  void keep_issuer(const Target& target, Bytes der);
+
   // Removes files that nobody has wanted for long, a few at a call.
   void sweep();
 
  private:
   bool open();
   void keep(std::size_t budget);
+  void keep_issuers(std::size_t* budget);
+  void begin();
+  bool nothing_pending() const { return pending_.empty() && pending_issuers_.empty(); }
   void failed(const Error& error);
 
   const Clock& clock_;
@@ -47,7 +55,8 @@ class Archive {
   bool mute_;
   std::optional<store::DiskStore> disk_;
   std::set<const Target*> pending_;
-  const Target* refused_ = nullptr;  // the last that could not be kept: others go first
+  std::map<CertificateId, Bytes> pending_issuers_;  // by reference
+  const Target* refused_ = nullptr;                 // the last that could not be kept: others go first
   std::unique_ptr<Timer> timer_;
   Millis retry_at_ = 0;   // monotonic
   bool failing_ = false;  // and said so; until nothing is pending

@@ -5,8 +5,14 @@
 #include <utility>
 
 #include "base/log.h"
+#include "crypto/issuer_document.h"
 
 namespace ocsp_plus::engine {
+namespace {
+
+constexpr std::size_t kMaxIssuerUrls = 4;
+
+}  // namespace
 
 Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   const auto found = urls_.find(text);
@@ -133,7 +139,12 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
       return tl::unexpected<Error>(issuer.error());
     }
     entry.issuer = *issuer;
+    entry.leaf = entry.issuer == nullptr ? crypto::share(mention.leaf) : nullptr;
   }
+  added.issuer_sought =
+      entry.issuer == nullptr &&
+      std::any_of(entry.certificate.ca_issuers_urls.begin(), entry.certificate.ca_issuers_urls.end(),
+                  [](const std::string& text) { return net::Url::parse(text).has_value(); });
   if (auto joined = join_anchors(&entry, mention.responder_anchors); !joined) {
     return tl::unexpected<Error>(joined.error());
   }
@@ -151,6 +162,30 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
   added.differs = added.known && entry.responders != *responders;
   join(&entry.responders, *responders);
   return added;
+}
+
+// Other schemes than http and https (ldap is usual) are no fault; there may be nobody to ask, then.
+Result<void> Catalog::settle_issuers(bool fetch) {
+  for (const auto& target : targets_) {
+    if (!fetch || target->leaf == nullptr) {
+      target->leaf.reset();
+      continue;
+    }
+    auto sought = std::make_unique<Sought>();
+    for (const std::string& text : target->certificate.ca_issuers_urls) {
+      if (const auto url = intern_url(text); url && sought->urls.size() < kMaxIssuerUrls) {
+        join(&sought->urls, {*url});
+      }
+    }
+    const auto reference = crypto::issuer_reference(target->leaf.get());
+    if (!reference) {
+      return tl::unexpected<Error>(reference.error());
+    }
+    sought->reference = *reference;
+    sought->leaf = std::move(target->leaf);
+    target->sought = sought->urls.empty() ? nullptr : std::move(sought);
+  }
+  return {};
 }
 
 }  // namespace ocsp_plus::engine

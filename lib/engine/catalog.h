@@ -1,5 +1,5 @@
 // What the configuration named: certificates, who issued them and whom to ask. Built once per configuration, in the
-// master; immutable afterwards, so that workers share its pages.
+// master; immutable afterwards, so that workers share its pages, but for issuers that are fetched (engine/issuers.h).
 #pragma once
 
 #include <map>
@@ -18,10 +18,20 @@
 
 namespace ocsp_plus::engine {
 
+// What it takes to fetch an issuer, and to know it again.
+struct Sought {
+  crypto::X509Ptr leaf;
+  CertificateId reference = {};       // crypto::issuer_reference()
+  std::vector<const net::Url*> urls;  // caIssuers; owned by the catalog, in order, at least one
+};
+
 // One certificate that shall be stapled; however many servers use it.
 struct Target {
   crypto::Certificate certificate;
-  const crypto::Issuer* issuer = nullptr;   // owned by the catalog; nullptr: none was found
+  // Owned by the catalog; nullptr: none was found. Then the lease's holder may fill it in, in its own process.
+  mutable const crypto::Issuer* issuer = nullptr;
+  crypto::X509Ptr leaf;                     // where it has none, until settle_issuers()
+  std::unique_ptr<Sought> sought;           // how to find it, after that; nullptr: no way
   std::vector<const net::Url*> responders;  // owned by the catalog, in order; empty: nobody to ask
   // Whom https responders are checked against; owned by the catalog; nullptr: the system's trust store.
   const crypto::TrustAnchors* responder_anchors = nullptr;
@@ -30,7 +40,8 @@ struct Target {
   bool required = false;                      // a server refuses handshakes without its staple
   store::EntryIndex entry = store::kNoEntry;  // once the zone is open
 
-  bool stapleable() const { return issuer != nullptr && !responders.empty(); }  // by fetching
+  bool stapleable() const { return verifiable() && !responders.empty(); }     // by fetching
+  bool verifiable() const { return issuer != nullptr || sought != nullptr; }  // maybe after a fetch
   bool urgent() const { return required || certificate.must_staple; }
 };
 
@@ -54,12 +65,17 @@ class Catalog {
     bool known = false;                // an earlier server had named it
     bool differs = false;              // and named others, or in another order; they are joined
     bool required = false;             // this server refuses handshakes without a staple
+    bool issuer_sought = false;        // no server has named the issuer so far, but the certificate says where it is
     std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
   };
 
   // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInvalidArgument for a certificate that does not parse.
   // Unusable URLs inside certificates are no error: they are left out and named in `ignored`.
   Result<Added> add(const Mention& mention);
+
+  // All certificates were added: issuers that nobody named are not sought any more, or, with `fetch`, where the
+  // certificates themselves say. To be called once; without it none is.
+  Result<void> settle_issuers(bool fetch);
 
   const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
   // Each certificate's number, in the order of their ids.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "crypto/ocsp_request.h"
+#include "engine/issuer_exchange.h"
 
 namespace ocsp_plus::engine {
 
@@ -61,7 +62,24 @@ Exchange::Exchange(const Environment& environment, const Target& target, std::si
       deadline_(environment.clock.monotonic() + environment.settings.timeout),
       asked_(target.responders.size(), false),
       known_(std::move(known)) {
-  ask(first);
+  if (target.issuer == nullptr && !environment_.issuers->find(target)) {
+    get_issuer();
+  } else {
+    ask(first);
+  }
+}
+
+void Exchange::get_issuer() {
+  issuer_ = std::make_unique<IssuerExchange>(
+      environment_, target_, &hosts_asked_, [this](std::optional<net::Fetch::Failure> failure) {
+        issuer_.reset();
+        if (failure.has_value()) {
+          return end(Failure{std::move(*failure), kNobody});
+        }
+        const UnixSeconds now = environment_.clock.now();
+        deadline_ = environment_.clock.monotonic() + environment_.settings.timeout;
+        ask(choose(environment_.hosts, target_, asked_, now).responder);
+      });
 }
 
 Exchange::~Exchange() {
@@ -114,14 +132,14 @@ Millis Exchange::time_for_one() const {
   return others ? left / 2 : left;
 }
 
-void Exchange::count_failure(const std::optional<UnixSeconds>& retry_after) {
-  const std::string& host = hosts_asked_.back();
+void host_failed(const Exchange::Environment& environment, const std::string& host, std::uint32_t started,
+                 const std::optional<UnixSeconds>& retry_after) {
   engine::Failure failure;
-  failure.failures = environment_.hosts.failed(host, started_, retry_after.has_value());
+  failure.failures = environment.hosts.failed(host, started, retry_after.has_value());
   failure.retry_after = retry_after;
   if (failure.failures > 0) {
-    environment_.hosts.plan_probe(host, next_try(environment_.clock.now(), failure, 0, environment_.settings.retry,
-                                                 environment_.random.next()));
+    environment.hosts.plan_probe(
+        host, next_try(environment.clock.now(), failure, 0, environment.settings.retry, environment.random.next()));
   }
 }
 
@@ -133,7 +151,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
     if (ask_by_other_hash(status == 400 || status == 404)) {
       return;
     }
-    count_failure(outcome.error().retry_after);
+    host_failed(environment_, hosts_asked_.back(), started_, outcome.error().retry_after);
     failure_.error = std::move(outcome.error());
     return ask_next_or_end();
   }
@@ -146,7 +164,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
     return;
   }
   if (answer == Answer::kHostTrouble) {
-    count_failure(failure_.error.retry_after);
+    host_failed(environment_, hosts_asked_.back(), started_, failure_.error.retry_after);
   } else {
     environment_.hosts.answered(hosts_asked_.back());
   }

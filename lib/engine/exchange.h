@@ -1,4 +1,5 @@
-// Getting one response for one certificate: its responders in order, the failing ones left out, under one deadline.
+// Getting one response for one certificate: its responders in order, the failing ones left out, under one deadline;
+// before that, where it has none, its issuer (engine/issuer_exchange.h), under a deadline of its own.
 // An exchange in flight is this object; destroying it cancels DNS, socket and timers.
 #pragma once
 
@@ -28,6 +29,9 @@ enum class Answer {
 // What a verdict that refuses a response says of the host it came from.
 Answer answer_for(Reason reason);
 
+class IssuerExchange;
+class Issuers;
+
 class Exchange {
  public:
   struct Environment {
@@ -37,7 +41,8 @@ class Exchange {
     TlsClients& tls;
     Hosts& hosts;
     const Settings& settings;
-    net::Trace trace = {};  // of each fetch
+    net::Trace trace = {};       // of each fetch
+    Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
   };
   // Judges an answer; the reason for refusing one goes into `why`.
   using Judge = std::function<Answer(const net::FetchResponse& response, std::size_t responder, Error* why)>;
@@ -49,9 +54,10 @@ class Exchange {
     net::Validators validators;
   };
 
+  static constexpr std::size_t kNobody = UINT32_MAX;
   struct Failure {
     net::Fetch::Failure error;  // of the responder asked last
-    std::size_t responder = 0;  // index into Target::responders
+    std::size_t responder = 0;  // index into Target::responders; kNobody: it was the issuer that was not to be had
   };
   struct End {
     std::optional<Failure> failure;  // nothing: a response was accepted
@@ -80,12 +86,12 @@ class Exchange {
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;
     bool past_caches = false;
   };
+  void get_issuer();
   void ask(std::size_t responder);
   void ask(std::size_t responder, Manner manner);
   void on_outcome(net::Fetch::Outcome outcome);
   Millis time_for_one() const;
   bool ask_by_other_hash(bool refused);
-  void count_failure(const std::optional<UnixSeconds>& retry_after);
   void ask_next_or_end();
   void end(std::optional<Failure> failure);
 
@@ -104,7 +110,13 @@ class Exchange {
   bool asked_by_other_hash_ = false;  // of this responder
   std::size_t responder_ = 0;
   Failure failure_;
+  std::unique_ptr<IssuerExchange> issuer_;
   std::unique_ptr<net::Fetch> fetch_;
 };
+
+// A fetch from `host` that was started with that number ended in a way that counts against it: it is left alone for a
+// while, where it is time to.
+void host_failed(const Exchange::Environment& environment, const std::string& host, std::uint32_t started,
+                 const std::optional<UnixSeconds>& retry_after);
 
 }  // namespace ocsp_plus::engine

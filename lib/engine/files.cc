@@ -43,7 +43,7 @@ Files::Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Set
              bool mute)
     : clock_(clock), report_(log), settings_(settings), gate_(gate), mute_(mute) {
   for (const auto& target : catalog.targets()) {
-    if (target->issuer != nullptr) {
+    if (target->verifiable()) {
       for (const std::string& path : target->files) {
         files_.push_back({target.get(), path, {}, false});
       }
@@ -74,6 +74,9 @@ void Files::look_at_all() {
 }
 
 void Files::look_at(File* file) {
+  if (file->target->issuer == nullptr) {
+    return;  // until it was fetched
+  }
   struct stat status = {};
   if (stat(file->path.c_str(), &status) != 0) {
     if (!file->missing) {

@@ -9,6 +9,7 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Millis kSweepInterval = 10000;
+constexpr std::size_t kIssuersAtOnce = 16;  // looked for in the cache folder in one beat
 
 }  // namespace
 
@@ -38,13 +39,19 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
       archive_(environment.loop, environment.clock, environment.log, environment.zone, environment.settings,
                environment.starting),
+      issuers_(environment.catalog, &archive_,
+               [this](const Target& target, const net::Url& url) {
+                 report_.issuer_fetched(target, url);
+                 refresher_.issuer_came(target);
+               }),
       gate_(environment.zone, writer_, environment.settings.policy, &archive_),
       files_(environment.clock, environment.log, environment.catalog, environment.settings, gate_,
              environment.starting),
       refresher_({environment.loop, environment.clock, environment.random, environment.log, transport_, tls_,
-                  environment.zone, gate_, environment.catalog, environment.settings},
+                  environment.zone, gate_, environment.catalog, environment.settings, &issuers_},
                  new_configuration),
-      readiness_(environment.zone, environment.catalog, environment.settings) {
+      readiness_(environment.zone, environment.catalog, environment.settings),
+      report_(environment.log) {
   store::keep_hosts(environment.zone, environment.catalog.hosts());
 }
 
@@ -66,6 +73,7 @@ bool Post::beat() {
     return false;
   }
   answer_requests();
+  issuers_.look(kIssuersAtOnce);
   files_.look();
   refresher_.tick();
   tell_hosts();

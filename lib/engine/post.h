@@ -9,8 +9,10 @@
 #include "engine/archive.h"
 #include "engine/catalog.h"
 #include "engine/files.h"
+#include "engine/issuers.h"
 #include "engine/readiness.h"
 #include "engine/refresher.h"
+#include "engine/report.h"
 #include "engine/settings.h"
 #include "engine/tls_clients.h"
 #include "net/resolver.h"
@@ -56,6 +58,7 @@ class Post {
 
   Gate& gate() { return gate_; }
   Archive& archive() { return archive_; }
+  Issuers& issuers() { return issuers_; }
   Files& files() { return files_; }
 
  private:
@@ -72,10 +75,12 @@ class Post {
   net::Transport transport_;
   store::ZoneWriter writer_;
   Archive archive_;
+  Issuers issuers_;
   Gate gate_;
   Files files_;
   Refresher refresher_;
   Readiness readiness_;
+  Report report_;
   Millis swept_ = 0;
 };
 

@@ -131,6 +131,17 @@ void Refresher::refresh(Index index) {
   }
 }
 
+void Refresher::issuer_came(const Target& first) {
+  const UnixSeconds now = environment_.clock.now();
+  Queue queue;
+  for (const auto& [due, index] : queue_) {
+    const Target& about = target(index);
+    const bool waits = about.issuer == nullptr && about.sought->reference == first.sought->reference;
+    queue.emplace(waits ? std::min(due, now) : due, index);
+  }
+  queue_.swap(queue);
+}
+
 // --- starting ---
 
 void Refresher::tick() {
@@ -220,9 +231,14 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
 void Refresher::start(Index index, std::size_t responder) {
   ++in_flight_;
   environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
-  const Exchange::Environment environment = {
-      environment_.clock,   environment_.random, environment_.transport, environment_.tls, hosts_,
-      environment_.settings};
+  const Exchange::Environment environment = {environment_.clock,
+                                             environment_.random,
+                                             environment_.transport,
+                                             environment_.tls,
+                                             hosts_,
+                                             environment_.settings,
+                                             {},
+                                             environment_.issuers};
   item(index).started = environment_.clock.monotonic();
   std::optional<Exchange::Known> known;
   const auto held = held_as_known(index);

@@ -42,6 +42,7 @@ class Refresher {
     Gate& gate;
     const Catalog& catalog;
     const Settings& settings;
+    Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
   };
 
   // `new_configuration`: nobody has refreshed for this configuration yet, so what failed before is tried at once (the
@@ -55,6 +56,9 @@ class Refresher {
   // An operator wants them asked for again now, also those whose responder fails.
   void refresh_all();
   void refresh(Index index);
+
+  // An issuer was fetched for one of its certificates: those that failed for want of it need not wait any longer.
+  void issuer_came(const Target& first);
 
   // The zone said that another process holds the lease: nothing more is done.
   bool lease_lost() const { return lease_lost_; }

@@ -78,6 +78,14 @@ void Report::compare_clocks(const Target& target, std::size_t responder, UnixSec
       responder_of(target, responder), to_rfc3339(ours), to_rfc3339(theirs), to_span(apart));
 }
 
+void Report::issuer_fetched(const Target& target, const net::Url& url) {
+  log(sink_, LogLevel::kNotice,
+      "ocsp_plus: issuer fetched, the chain that clients get is incomplete, append it to ssl_certificate: {} "
+      "issuer={} "
+      "url={}",
+      name_of(target), quoted(target.certificate.issuer), quoted(url.to_string()));
+}
+
 void Report::file_admitted(const Target& target, const std::string& path, const Admission& admission) {
   const bool published = admission.action == Action::kPublish && admission.stored == Reason::kOk;
   const bool revoked = admission.verdict.reason == Reason::kRevoked;

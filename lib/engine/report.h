@@ -25,6 +25,8 @@ class Report {
   // reason is said at info, and once an hour as loudly as the first time.
   void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
               UnixSeconds next_attempt, std::uint32_t failures, UnixSeconds now);
+  // The issuer that the configuration lacks was fetched; once for all of its certificates.
+  void issuer_fetched(const Target& target, const net::Url& url);
   // A response made elsewhere was taken, or was no newer; or is of no use.
   void file_admitted(const Target& target, const std::string& path, const Admission& admission);
   void file_ignored(const Target& target, const std::string& path, const Error& error);

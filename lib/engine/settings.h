@@ -15,6 +15,7 @@ namespace ocsp_plus::engine {
 struct Settings {
   net::ResolverOptions resolver;
   std::optional<net::Proxy> proxy;         // nothing: responders are asked directly
+  bool issuer_fetch = true;                // get missing issuers where certificates say
   bool certid_auto = false;                // SHA-256 where a responder refuses SHA-1; policy goes with it
   Millis timeout = OP_DEFAULT_TIMEOUT_MS;  // one exchange: all its URLs,
                                            // redirects and addresses

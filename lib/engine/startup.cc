@@ -82,7 +82,8 @@ void Startup::every_beat(const std::function<void()>& work, const std::function<
 
 void Startup::load_archive() {
   for (const auto& target : environment_.catalog.targets()) {
-    if (target->issuer == nullptr || held(*target, 0)) {
+    if (held(*target, 0) ||
+        (target->issuer == nullptr && (target->sought == nullptr || !post_->issuers().find(*target)))) {
       continue;
     }
     const auto response = post_->archive().load(*target);

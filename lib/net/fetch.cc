@@ -122,7 +122,9 @@ FetchOnLoop::FetchOnLoop(Transport& transport, FetchRequest request, Callback ca
 }
 
 void FetchOnLoop::begin() {
-  if (auto get_url = url_for_get(request_)) {
+  if (!request_.accept.empty()) {
+    get_ = true;
+  } else if (auto get_url = url_for_get(request_)) {
     get_ = true;
     url_ = std::move(*get_url);
   }

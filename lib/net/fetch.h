@@ -1,5 +1,5 @@
-// One exchange with one responder URL: resolve, connect, through a proxy and over TLS where that is asked for, send,
-// parse, follow up to three redirects; one deadline for all of it.
+// One exchange with one URL, a responder's or that of a document: resolve, connect, through a proxy and over TLS
+// where that is asked for, send, parse, follow up to three redirects; one deadline for all of it.
 #pragma once
 
 #include <functional>
@@ -30,6 +30,7 @@ struct FetchRequest {
   Url url;
   Bytes body;                // the DER of the OCSP request
   std::string get_path;      // the same for a GET: base64, percent-encoded
+  std::string accept;        // not empty: media types of a document that is asked for in place of a response, by GET
   Millis timeout = 10000;    // DNS to last byte, redirects included
   bool no_cache = false;     // sends Cache-Control: no-cache, after a cache on the way gave a response that had ended
   Validators validators;     // not empty: "nothing new" (304) is an answer too; with GET only

@@ -40,9 +40,10 @@ std::string request_text(const FetchRequest& request, const Url& url, bool get, 
   std::string text = fmt::format(
       "{} {} HTTP/1.1\r\n"
       "Host: {}\r\n"
-      "{}Accept: application/ocsp-response\r\n"
+      "{}Accept: {}\r\n"
       "Accept-Encoding: identity\r\n",
-      get ? "GET" : "POST", via != nullptr ? url.to_string() : url.target, url.authority(), kAgent);
+      get ? "GET" : "POST", via != nullptr ? url.to_string() : url.target, url.authority(), kAgent,
+      request.accept.empty() ? "application/ocsp-response" : request.accept);
   if (via != nullptr) {
     text += authorization(*via);
   }

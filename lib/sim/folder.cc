@@ -70,7 +70,7 @@ Result<DiskStore> DiskStore::open(const std::string& path, std::size_t max_file_
   return DiskStore(path, nullptr, max_file_size);
 }
 
-Result<Bytes> DiskStore::load(const CertificateId& id) const {
+Result<Bytes> DiskStore::load(const CertificateId& id, FileKind /*kind*/) const {
   system_call();
   const Shield shield;
   sim::Folder& disk = sim::Folder::here();
@@ -84,7 +84,7 @@ Result<Bytes> DiskStore::load(const CertificateId& id) const {
   return found->second.bytes;
 }
 
-Result<void> DiskStore::save(const CertificateId& id, ByteView response) {
+Result<void> DiskStore::save(const CertificateId& id, ByteView response, FileKind /*kind*/) {
   system_call();
   {
     const Shield shield;
@@ -116,7 +116,7 @@ std::size_t DiskStore::remove_older_than(Seconds age, UnixSeconds now, std::size
   return removed;
 }
 
-void DiskStore::touch(const CertificateId& id) const {
+void DiskStore::touch(const CertificateId& id, FileKind /*kind*/) const {
   const Shield shield;
   const auto found = sim::Folder::here().files().find(id);
   if (found != sim::Folder::here().files().end() && sim::Folder::here().fault() == DiskFault::kNone) {

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kIdDigits = 2 * sizeof(CertificateId);
 constexpr std::string_view kResponseEnd = ".der";
+constexpr std::string_view kIssuerEnd = ".issuer";
 constexpr std::string_view kTemporaryEnd = ".tmp";
 constexpr int kTemporaryTries = 64;
 
@@ -206,8 +207,8 @@ bool skip_number(std::string_view* name) {
   return end > 1;
 }
 
-bool is_response_name(std::string_view name) {
-  return skip_id(&name) && name == kResponseEnd;
+bool is_kept_name(std::string_view name) {
+  return skip_id(&name) && (name == kResponseEnd || name == kIssuerEnd);
 }
 
 bool is_temporary_name(std::string_view name) {
@@ -256,12 +257,12 @@ Result<DiskStore> DiskStore::open(const std::string& path, std::size_t max_file_
   return DiskStore(std::move(stripped), std::move(*folder), max_file_size);
 }
 
-std::string DiskStore::file_name(const CertificateId& id) {
-  return to_hex(id).append(kResponseEnd);
+std::string DiskStore::file_name(const CertificateId& id, FileKind kind) {
+  return to_hex(id).append(kind == FileKind::kResponse ? kResponseEnd : kIssuerEnd);
 }
 
-Result<Bytes> DiskStore::load(const CertificateId& id) const {
-  const std::string name = file_name(id);
+Result<Bytes> DiskStore::load(const CertificateId& id, FileKind kind) const {
+  const std::string name = file_name(id, kind);
   const auto refuse = [&](const std::string& why) {
     return fail(Reason::kUnreadable, fmt::format("{}/{} is ignored: {}", path_, name, why));
   };
@@ -320,11 +321,11 @@ Result<void> DiskStore::reopen() {
   return {};
 }
 
-Result<void> DiskStore::save(const CertificateId& id, ByteView response) {
-  const std::string name = file_name(id);
-  if (response.empty() || response.size() > max_file_size_) {
+Result<void> DiskStore::save(const CertificateId& id, ByteView bytes, FileKind kind) {
+  const std::string name = file_name(id, kind);
+  if (bytes.empty() || bytes.size() > max_file_size_) {
     return fail(Reason::kInvalidArgument,
-                fmt::format("{}/{}: {} bytes are no response to keep", path_, name, response.size()));
+                fmt::format("{}/{}: {} bytes are nothing to keep", path_, name, bytes.size()));
   }
   std::string temporary;
   int fd = create_temporary(id, &temporary);
@@ -342,7 +343,7 @@ Result<void> DiskStore::save(const CertificateId& id, ByteView response) {
     return refuse(-fd);
   }
   TemporaryFile file(folder_fd(), std::move(temporary), fd);
-  if (!file.write(response) || !file.close() || !file.rename(name)) {
+  if (!file.write(bytes) || !file.close() || !file.rename(name)) {
     return refuse(errno);
   }
   return {};
@@ -357,17 +358,17 @@ std::size_t DiskStore::remove_older_than(Seconds age, UnixSeconds now, std::size
       rewinddir(folder_.get());
       break;
     }
-    const bool ours = is_response_name(entry->d_name) || is_temporary_name(entry->d_name);
+    const bool ours = is_kept_name(entry->d_name) || is_temporary_name(entry->d_name);
     removed += ours && remove_if_older(folder_fd(), entry->d_name, time) ? 1 : 0;
   }
   return removed;
 }
 
-void DiskStore::touch(const CertificateId& id) const {
+void DiskStore::touch(const CertificateId& id, FileKind kind) const {
   timespec times[2] = {};
   times[0].tv_nsec = UTIME_OMIT;
   times[1].tv_nsec = UTIME_NOW;
-  utimensat(folder_fd(), file_name(id).c_str(), times, AT_SYMLINK_NOFOLLOW);
+  utimensat(folder_fd(), file_name(id, kind).c_str(), times, AT_SYMLINK_NOFOLLOW);
 }
 
 }  // namespace ocsp_plus::store

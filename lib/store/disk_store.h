@@ -1,5 +1,6 @@
 // Responses that outlive nginx: a folder with one raw DER file a certificate, named by the certificate id, readable
 // by `openssl ocsp -respin`. Nothing but the response is kept; everything else is recomputed from it by the gate.
+// Beside them the certificates of issuers that were fetched, named by crypto::issuer_reference().
 //
 // Trust: a folder that others may have written to. Names are ours; files are opened relative to the folder's own
 // descriptor, never through a symbolic link, and only regular files of bounded size are read. What comes out is
@@ -23,6 +24,8 @@
 
 namespace ocsp_plus::store {
 
+enum class FileKind { kResponse, kIssuer };
+
 // Owns one descriptor, that of the folder. A moved-from store may only be destroyed or assigned to.
 class DiskStore {
  public:
@@ -37,31 +40,31 @@ class DiskStore {
   // kUnreadable: there is something, but it is no regular file, has a second name (a hard link: it may be anybody's),
   // is empty or too large, or reading failed; the detail names the file and the cause. Never blocks on what others
   // have planted and never follows a link.
-  Result<Bytes> load(const CertificateId& id) const;
+  Result<Bytes> load(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
 
   // Replaces what is kept for a certificate, whatever kind of file it is, in one step: who loads meanwhile gets the
   // old or the new response. kUnreadable with the errno text and the remedy (disk full, read-only, no permission, a
   // folder under the file's name); what was kept is untouched then and no temporary file stays behind. If the folder
-  // itself was removed it is opened anew, with the checks and errors of open(). kInvalidArgument: `response` is empty
+  // itself was removed it is opened anew, with the checks and errors of open(). kInvalidArgument: `bytes` is empty
   // or larger than max_file_size.
-  Result<void> save(const CertificateId& id, ByteView response);
+  Result<void> save(const CertificateId& id, ByteView bytes, FileKind kind = FileKind::kResponse);
 
   // Removes up to `budget` files that are older than `age` by their modification time and whose name is one of ours
-  // (a response, or a temporary file that a killed process left), and goes on where it stopped at the next call; at
-  // the end of the folder it begins again with the next call. Looks at no more than kLooksPerRemoval * `budget`
-  // names, so a call in a huge folder is as cheap as in a small one. Files of other names and folders are never
-  // touched. How many were removed; a file that cannot be removed is passed over.
-  // touch() what is still wanted first: a wall clock that jumped forwards makes everything old.
+  // (a response, an issuer, or a temporary file that a killed process left), and goes on where it stopped at the next
+  // call; at the end of the folder it begins again with the next call. Looks at no more than kLooksPerRemoval *
+  // `budget` names, so a call in a huge folder is as cheap as in a small one. Files of other names and folders are
+  // never touched. How many were removed; a file that cannot be removed is passed over. touch() what is still wanted
+  // first: a wall clock that jumped forwards makes everything old.
   std::size_t remove_older_than(Seconds age, UnixSeconds now, std::size_t budget);
 
   // Marks a certificate's file as still wanted, as of the system's wall clock, so that remove_older_than() of any
   // instance spares it. Failures are of no consequence and not told.
-  void touch(const CertificateId& id) const;
+  void touch(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
 
   const std::string& path() const { return path_; }  // without trailing slashes
 
-  // "<64 hex digits>.der"
-  static std::string file_name(const CertificateId& id);
+  // "<64 hex digits>.der", and ".issuer" for issuers: what looks for responses by their name does not find them.
+  static std::string file_name(const CertificateId& id, FileKind kind = FileKind::kResponse);
 
   static constexpr std::size_t kLooksPerRemoval = 16;
 

@@ -69,7 +69,8 @@ void add(StapleZone& zone, EntryIndex index, const Registration& registration, s
 
 void keep(StapleZone& zone, EntryIndex index, const Registration& registration, std::uint32_t generation) {
   Entry& entry = zone.entry(index);
-  if (entry.issuer_key != registration.issuer_key) {
+  // Where this configuration does not know the issuer, whoever fetched it for the one before us did.
+  if (registration.issuer_key != kUnknownIssuer && entry.issuer_key != registration.issuer_key) {
     forget_response(zone, index);
     entry.issuer_key = registration.issuer_key;
   }

@@ -32,9 +32,14 @@ namespace ocsp_plus::store {
 using EntryIndex = std::uint32_t;
 constexpr EntryIndex kNoEntry = UINT32_MAX;
 
+// SHA-256 of an issuer's public key.
+using IssuerKey = std::array<std::uint8_t, 32>;
+// It is still to be fetched: ZoneWriter::set_issuer_key().
+constexpr IssuerKey kUnknownIssuer = {};
+
 struct Registration {
   CertificateId id;
-  std::array<std::uint8_t, 32> issuer_key;
+  IssuerKey issuer_key;
 };
 
 // What the last attempt for a certificate came to; shown by the status and taken up by the next lease holder.
@@ -64,10 +69,10 @@ class StapleZone {
 
   // Makes this configuration the newest and gives each certificate its entry: the one it has, else a new one. Entries
   // that are not named stay until remove_stale(). An entry whose issuer key has changed loses its response (it has to
-  // go through admit again). Returns the generation; `entries` gets one index per registration, in order; the same
-  // certificate named twice has one entry, with the issuer key named last.
-  // kZoneBusy: the lock was taken; kZoneFull: nothing was added, the detail names how many fit. kInternal:
-  // somebody is scribbling on the zone at this moment.
+  // go through admit again); one that is registered with kUnknownIssuer keeps what it has. Returns the generation;
+  // `entries` gets one index per registration, in order; the same certificate named twice has one entry, with the
+  // issuer key named last. kZoneBusy: the lock was taken; kZoneFull: nothing was added, the detail names how many
+  // fit. kInternal: somebody is scribbling on the zone at this moment.
   Result<std::uint32_t> register_all(SharedLock& lock, const std::vector<Registration>& registrations,
                                      std::vector<EntryIndex>* entries);
 

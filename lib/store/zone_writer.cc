@@ -205,6 +205,32 @@ Result<void> ZoneWriter::publish(EntryIndex index, BlobHeader header, ByteView d
   return {};
 }
 
+Result<void> ZoneWriter::set_issuer_key(EntryIndex index, const CertificateId& id, const IssuerKey& key) {
+  const ScopedLock scope(lock_);
+  if (auto ready = begin(scope.held()); !ready) {
+    return ready;
+  }
+  if (index >= zone_.entries_used() || zone_.entry(index).generation.load(std::memory_order_relaxed) == 0 ||
+      zone_.entry(index).id != id) {
+    return fail(Reason::kInvalidArgument, fmt::format("entry {} belongs to another certificate", index));
+  }
+  Entry& entry = zone_.entry(index);
+  if (entry.issuer_key == key) {
+    return {};
+  }
+  if (entry.issuer_key != kUnknownIssuer) {
+    // The lease is ours, so the generation in it is ours as well.
+    if (zone_.header().lease.generation.load(std::memory_order_relaxed) != zone_.generation()) {
+      return fail(Reason::kInvalidArgument,
+                  fmt::format("a newer configuration knows another issuer of entry {}", index));
+    }
+    clear_word(entry);
+    hold(index, {});
+  }
+  entry.issuer_key = key;
+  return {};
+}
+
 Result<void> ZoneWriter::drop(EntryIndex index) {
   const ScopedLock scope(lock_);
   if (auto ready = begin(scope.held()); !ready) {
@@ -257,7 +283,13 @@ std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& l
   for (EntryIndex i = 0; i < to.entries_used(); ++i) {
     const CertificateId id = to.entry(i).id;
     const EntryIndex source = from.find(id);
-    if (source == kNoEntry || from.entry(source).issuer_key != to.entry(i).issuer_key) {
+    if (source == kNoEntry) {
+      continue;
+    }
+    if (to.entry(i).issuer_key == kUnknownIssuer) {
+      to.entry(i).issuer_key = from.entry(source).issuer_key;  // was fetched
+    }
+    if (from.entry(source).issuer_key != to.entry(i).issuer_key) {
       continue;
     }
     to.set_attempt(i, from.attempt(source));

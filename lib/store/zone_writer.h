@@ -37,6 +37,10 @@ class ZoneWriter {
   // more) that of header.id and header.issuer_key, as the newest configuration has it.
   Result<void> publish(EntryIndex entry, BlobHeader header, ByteView der);
 
+  // The issuer of this certificate, which its configuration did not know, has that key. What the entry held under
+  // another is dropped. Errors as publish(); kInvalidArgument also where a newer configuration has named another.
+  Result<void> set_issuer_key(EntryIndex entry, const CertificateId& id, const IssuerKey& key);
+
   // Forgets what the entry holds. Errors as publish().
   Result<void> drop(EntryIndex entry);
 

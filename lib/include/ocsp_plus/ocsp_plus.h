@@ -69,6 +69,7 @@ typedef struct {
     size_t           max_response; /* bytes */
     op_str_t         proxy; /* "http://[user:password@]host[:port]"; empty: none */
     int              certid_auto; /* 0 or 1: SHA-256 where a responder refuses SHA-1 */
+    int              issuer_fetch; /* 0 or 1: get missing issuers where certificates say */
     op_str_t         cache; /* path of the cache folder; empty: none */
     op_str_t         zone_name; /* for people */
 } op_settings_t;
@@ -115,6 +116,7 @@ typedef struct {
     int         known; /* an earlier server named it */
     int         differs; /* and named other responders; they are joined */
     int         has_issuer;
+    int         issuer_sought; /* it has none, but the certificate says where it may be fetched */
     int         has_responder;
     int         has_file;
     int         must_staple; /* RFC 7633 */

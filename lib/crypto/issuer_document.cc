@@ -1,0 +1,143 @@
+#include "crypto/issuer_document.h"
+
+#include <openssl/pem.h>
+#include <openssl/pkcs7.h>
+
+#include <climits>
+#include <string_view>
+#include <utility>
+
+#include "crypto/ossl.h"
+
+namespace ocsp_plus::crypto {
+namespace {
+
+using Pkcs7Ptr = OpenSslPtr<PKCS7, PKCS7_free>;
+
+// Leaves errors in the queue.
+bool issued(x509_st* issuer, x509_st* leaf) {
+  evp_pkey_st* key = X509_get0_pubkey(issuer);
+  return key != nullptr && X509_check_issued(issuer, leaf) == X509_V_OK && X509_verify(leaf, key) == 1;
+}
+
+// Borrowed from `message`; nullptr where it is of another type.
+const STACK_OF(X509) * certificates_of(const PKCS7* message) {
+  if (message == nullptr || !PKCS7_type_is_signed(message) || message->d.sign == nullptr) {
+    return nullptr;
+  }
+  return message->d.sign->cert;
+}
+
+void add_all(const PKCS7* message, std::vector<X509Ptr>* to) {
+  const STACK_OF(X509)* certificates = certificates_of(message);
+  for (int i = 0; i < sk_X509_num(certificates) && to->size() < kMaxIssuerCandidates; ++i) {
+    to->push_back(share(sk_X509_value(certificates, i)));
+  }
+}
+
+std::vector<X509Ptr> read_der(ByteView document) {
+  std::vector<X509Ptr> certificates;
+  const auto size = static_cast<long>(document.size());
+  const unsigned char* at = document.data();
+  if (X509Ptr certificate{d2i_X509(nullptr, &at, size)}) {
+    certificates.push_back(std::move(certificate));
+    return certificates;
+  }
+  at = document.data();
+  add_all(Pkcs7Ptr(d2i_PKCS7(nullptr, &at, size)).get(), &certificates);
+  return certificates;
+}
+
+// PEM of any kind is read in its order; what is neither a certificate nor a message is passed over.
+std::vector<X509Ptr> read_pem(ByteView document) {
+  std::vector<X509Ptr> certificates;
+  const BioPtr certificates_in(BIO_new_mem_buf(document.data(), static_cast<int>(document.size())));
+  const BioPtr messages_in(BIO_new_mem_buf(document.data(), static_cast<int>(document.size())));
+  while (certificates_in != nullptr && certificates.size() < kMaxIssuerCandidates) {
+    X509Ptr certificate{PEM_read_bio_X509(certificates_in.get(), nullptr, no_pass_phrase, nullptr)};
+    if (certificate == nullptr) {
+      break;
+    }
+    certificates.push_back(std::move(certificate));
+  }
+  while (messages_in != nullptr && certificates.size() < kMaxIssuerCandidates) {
+    const Pkcs7Ptr message(PEM_read_bio_PKCS7(messages_in.get(), nullptr, no_pass_phrase, nullptr));
+    if (message == nullptr) {
+      break;
+    }
+    add_all(message.get(), &certificates);
+  }
+  return certificates;
+}
+
+}  // namespace
+
+Result<std::vector<X509Ptr>> read_issuer_document(ByteView document) {
+  const ErrorQueueCleaner cleaner;
+  ERR_clear_error();
+  if (document.empty() || document.size() > INT_MAX) {
+    return fail(Reason::kIssuerMalformed, "the document is empty or huge");
+  }
+  std::vector<X509Ptr> certificates = read_der(document);
+  if (certificates.empty() && document.text().find("-----BEGIN ") != std::string_view::npos) {
+    certificates = read_pem(document);
+  }
+  if (ran_out_of_memory()) {
+    return fail(Reason::kOutOfMemory, "no memory to read the issuer's certificate");
+  }
+  if (certificates.empty()) {
+    return fail(Reason::kIssuerMalformed, "neither a certificate nor a PKCS#7 message with one, in DER or PEM");
+  }
+  return certificates;
+}
+
+bool has_issued(x509_st* issuer, x509_st* leaf) {
+  const ErrorQueueCleaner cleaner;
+  return issued(issuer, leaf);
+}
+
+Result<X509Ptr> issuer_from(ByteView document, x509_st* leaf) {
+  auto certificates = read_issuer_document(document);
+  if (!certificates) {
+    return tl::unexpected<Error>(certificates.error());
+  }
+  const ErrorQueueCleaner cleaner;
+  for (X509Ptr& certificate : *certificates) {
+    if (issued(certificate.get(), leaf)) {
+      return std::move(certificate);
+    }
+  }
+  if (ran_out_of_memory()) {
+    return fail(Reason::kOutOfMemory, "no memory to verify the issuer's certificate");
+  }
+  return fail(Reason::kIssuerMismatch, "it holds " + name_text(X509_get_subject_name(certificates->front().get())) +
+                                           (certificates->size() > 1 ? " and others" : "") +
+                                           ", by whose key the certificate was not signed");
+}
+
+Result<Bytes> to_der(x509_st* certificate) {
+  const ErrorQueueCleaner cleaner;
+  unsigned char* der = nullptr;
+  const int size = i2d_X509(certificate, &der);
+  const BytesPtr owner(der);
+  if (size <= 0) {
+    return fail(Reason::kOutOfMemory, "no memory to write a certificate");
+  }
+  return ByteView(der, static_cast<std::size_t>(size)).copy();
+}
+
+Result<CertificateId> issuer_reference(x509_st* leaf) {
+  const ErrorQueueCleaner cleaner;
+  Bytes text = name_der(X509_get_issuer_name(leaf)).copy();
+  if (const ASN1_OCTET_STRING* key = X509_get0_authority_key_id(leaf)) {
+    const ByteView identifier = view(key);
+    text.insert(text.end(), identifier.begin(), identifier.end());
+  }
+  CertificateId reference = {};
+  if (EVP_Digest(text.data(), text.size(), reference.data(), nullptr, EVP_sha256(), nullptr) != 1) {
+    return fail(Reason::kInternal, "the issuer's name cannot be hashed: " + drain_errors());
+  }
+  return reference;
+}
+
+}  // namespace ocsp_plus::crypto

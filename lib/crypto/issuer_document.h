@@ -1,0 +1,36 @@
+// What a certificate's caIssuers URL leads to (RFC 5280 section 4.2.2.1): the issuer's certificate in DER, or several
+// in a "certs-only" PKCS#7 message; PEM of either, as some servers have it.
+//
+// The document is anybody's: it travels over http, unsigned. What is taken from it has to be what signed the leaf.
+//
+// OpenSSL's error queue is empty after each function.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "crypto/certificate.h"
+
+namespace ocsp_plus::crypto {
+
+constexpr std::size_t kMaxIssuerCandidates = 32;  // certificates of a document that are looked at
+
+// The first certificates of a document, at least one. kIssuerMalformed where there is none, kOutOfMemory.
+Result<std::vector<X509Ptr>> read_issuer_document(ByteView document);
+
+// The one of them that issued `leaf`: by name and key identifier, as find_issuer(), and always by the signature on
+// the leaf. kIssuerMalformed, kIssuerMismatch where none of them did, kOutOfMemory.
+Result<X509Ptr> issuer_from(ByteView document, x509_st* leaf);
+
+// Whether this key signed the leaf and name and key identifier say so as well.
+bool has_issued(x509_st* issuer, x509_st* leaf);
+
+Result<Bytes> to_der(x509_st* certificate);
+
+// By what certificates of one issuer know it, whatever their own names: SHA-256 over the issuer's name and the
+// authority key identifier. It proves nothing: it is a name to keep things under.
+Result<CertificateId> issuer_reference(x509_st* leaf);
+
+}  // namespace ocsp_plus::crypto

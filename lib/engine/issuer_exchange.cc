@@ -1,0 +1,113 @@
+#include "engine/issuer_exchange.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace ocsp_plus::engine {
+namespace {
+
+// Servers that look at it at all know one of these (RFC 2585 section 4, RFC 8551 section 3.2.2).
+constexpr const char* kAccept = "application/pkix-cert, application/pkcs7-mime, application/x-x509-ca-cert, */*;q=0.1";
+
+}  // namespace
+
+IssuerExchange::IssuerExchange(const Exchange::Environment& environment, const Target& target,
+                               std::vector<std::string>* hosts, Done done)
+    : environment_(environment),
+      target_(target),
+      hosts_(hosts),
+      done_(std::move(done)),
+      deadline_(environment.clock.monotonic() + environment.settings.timeout),
+      begin_timer_(environment.transport.loop.timer([this] { ask_next(); })) {
+  begin_timer_->arm(0);
+}
+
+IssuerExchange::~IssuerExchange() {
+  if (!counted_) {
+    environment_.hosts.cancelled(url().host_key());
+  }
+}
+
+void IssuerExchange::ask_next() {
+  const auto& urls = target_.sought->urls;
+  while (next_ < urls.size() && environment_.clock.monotonic() < deadline_) {
+    const net::Url& url = *urls[next_++];
+    // A busy host is asked all the same: this exchange holds its slot already.
+    if (environment_.hosts.may_start(url.host_key(), environment_.clock.now()) != Hosts::Permit::kFailing) {
+      return ask(url);
+    }
+    leave_out(url);
+  }
+  end(std::move(failure_));
+}
+
+// Told as if it had been asked again, so that what is said of the certificate stays the same.
+void IssuerExchange::leave_out(const net::Url& url) {
+  net::Fetch::Failure failure;
+  const Error* last = environment_.issuers->last_failure(url.host_key());
+  static_cast<Error&>(failure) =
+      last != nullptr ? *last
+                      : Error{Reason::kNoIssuer, fmt::format("the issuer is at {}, whose host fails", url.to_string())};
+  failure_ = std::move(failure);
+}
+
+void IssuerExchange::ask(const net::Url& url) {
+  hosts_->push_back(url.host_key());
+  started_ = environment_.hosts.started(url.host_key());
+  counted_ = false;
+  const Millis left = std::max<Millis>(deadline_ - environment_.clock.monotonic(), 1);
+  net::FetchRequest request;
+  request.url = url;
+  request.accept = kAccept;
+  request.timeout = next_ < target_.sought->urls.size() ? std::max<Millis>(left / 2, 1) : left;
+  request.limits.body = environment_.settings.max_response;
+  request.tls = url.https ? environment_.tls.find(target_) : nullptr;
+  request.trace = environment_.trace;
+  if (environment_.trace) {
+    environment_.trace("no issuer is known, fetching it from " + url.to_string());
+  }
+  fetch_ = net::Fetch::start(environment_.transport, std::move(request),
+                             [this](net::Fetch::Outcome outcome) { on_outcome(std::move(outcome)); });
+}
+
+void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
+  counted_ = true;
+  if (!outcome) {
+    host_failed(environment_, url().host_key(), started_, outcome.error().retry_after);
+    return fail_with(std::move(outcome.error()));
+  }
+  const auto taken = environment_.issuers->take(target_, outcome->http.body, url());
+  // A certificate of somebody else is wrong in the certificate, or on the host; what is none may be a portal's page.
+  if (!taken && taken.error().reason == Reason::kIssuerMalformed) {
+    host_failed(environment_, url().host_key(), started_, std::nullopt);
+  } else {
+    environment_.hosts.answered(url().host_key());
+  }
+  if (taken) {
+    if (environment_.trace) {
+      environment_.trace("the issuer is " + target_.issuer->subject());
+    }
+    return end(std::nullopt);
+  }
+  net::Fetch::Failure failure;
+  static_cast<Error&>(failure) = taken.error();
+  failure.date = outcome->http.head.date;
+  fail_with(std::move(failure));
+}
+
+void IssuerExchange::fail_with(net::Fetch::Failure failure) {
+  failure.detail = fmt::format("fetching the issuer from {}: {}", url().to_string(), failure.detail);
+  environment_.issuers->remember_failure(url().host_key(), failure);
+  failure_ = std::move(failure);
+  ask_next();
+}
+
+void IssuerExchange::end(std::optional<net::Fetch::Failure> failure) {
+  // The callback may destroy this object, and itself with it.
+  const Done done = std::move(done_);
+  done(std::move(failure));
+}
+
+}  // namespace ocsp_plus::engine

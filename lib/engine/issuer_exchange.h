@@ -1,0 +1,52 @@
+// Getting the issuer of one certificate: its caIssuers URLs in order, the failing hosts left out, under one deadline.
+// The hosts' health is that of responders. Like an Exchange, of which it may be the first part: destroying it cancels
+// all.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/exchange.h"
+#include "engine/issuers.h"
+
+namespace ocsp_plus::engine {
+
+class IssuerExchange {
+ public:
+  // Nothing: the target has its issuer. Else the failure of the URL asked last, named in its detail.
+  using Done = std::function<void(std::optional<net::Fetch::Failure>)>;
+
+  // REQUIRES: environment.issuers, target.sought. `done` comes from the loop, once; it may destroy the object. Host
+  // keys of those that are asked are added to `hosts`, whose standing may change. All of it outlives the object.
+  IssuerExchange(const Exchange::Environment& environment, const Target& target, std::vector<std::string>* hosts,
+                 Done done);
+  ~IssuerExchange();
+  IssuerExchange(const IssuerExchange&) = delete;
+  IssuerExchange& operator=(const IssuerExchange&) = delete;
+
+ private:
+  void ask_next();
+  void ask(const net::Url& url);
+  void leave_out(const net::Url& url);
+  void on_outcome(net::Fetch::Outcome outcome);
+  void fail_with(net::Fetch::Failure failure);
+  void end(std::optional<net::Fetch::Failure> failure);
+  const net::Url& url() const { return *target_.sought->urls[next_ - 1]; }
+
+  Exchange::Environment environment_;
+  const Target& target_;
+  std::vector<std::string>* hosts_;
+  Done done_;
+  Millis deadline_;
+  std::size_t next_ = 0;       // URL to be asked; the one before is being asked
+  bool counted_ = true;        // the fetch in flight is settled with Hosts
+  std::uint32_t started_ = 0;  // what Hosts said when it started
+  std::optional<net::Fetch::Failure> failure_;
+  std::unique_ptr<Timer> begin_timer_;
+  std::unique_ptr<net::Fetch> fetch_;
+};
+
+}  // namespace ocsp_plus::engine
