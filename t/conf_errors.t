@@ -98,6 +98,10 @@ my @wrong = (
 	[ 'ocsp_plus_certid', 'sha256', 'sha256',
 		qr/it must be "sha1" or "auto"/ ],
 
+	[ 'ocsp_plus_issuer_fetch', '', undef, $number ],
+	[ 'ocsp_plus_issuer_fetch', 'on off', undef, $number ],
+	[ 'ocsp_plus_issuer_fetch', 'auto', 'auto', $on_off ],
+
 	[ 'ocsp_plus_timeout', '', undef, $number ],
 	[ 'ocsp_plus_timeout', '5s 10s', undef, $number ],
 	[ 'ocsp_plus_timeout', 'soon', undef, $value ],
@@ -183,6 +187,7 @@ my @right = (
 	[ 'ocsp_plus_proxy', 'off', 'http://proxy.example:3128',
 		'http://user:secret@[::1]:3128' ],
 	[ 'ocsp_plus_certid', 'sha1', 'auto' ],
+	[ 'ocsp_plus_issuer_fetch', 'on', 'off' ],
 	[ 'ocsp_plus_timeout', '1ms', '10s', '1h' ],
 	[ 'ocsp_plus_concurrency', '1', '512' ],
 	[ 'ocsp_plus_retry', '1s 1s', '5s 1h', '1m 1d' ],

@@ -9,7 +9,8 @@ namespace ocsp_plus::engine {
 namespace {
 
 // Servers that look at it at all know one of these (RFC 2585 section 4, RFC 8551 section 3.2.2).
-constexpr const char* kAccept = "application/pkix-cert, application/pkcs7-mime, application/x-x509-ca-cert, */*;q=0.1";
+constexpr const char* kAccept =
+    "application/pkix-cert, application/pkcs7-mime, application/x-x509-ca-cert, */*;q=0.1";
 
 }  // namespace
 
@@ -48,8 +49,9 @@ void IssuerExchange::leave_out(const net::Url& url) {
   net::Fetch::Failure failure;
   const Error* last = environment_.issuers->last_failure(url.host_key());
   static_cast<Error&>(failure) =
-      last != nullptr ? *last
-                      : Error{Reason::kNoIssuer, fmt::format("the issuer is at {}, whose host fails", url.to_string())};
+      last != nullptr
+          ? *last
+          : Error{Reason::kNoIssuer, fmt::format("the issuer is at {}, whose host fails", url.to_string())};
   failure_ = std::move(failure);
 }
 

@@ -1,5 +1,6 @@
 // Issuers that the configuration did not name: fetched by the caIssuers URLs of their certificates
-// (engine/issuer_exchange.h), kept beside the responses in the cache folder, and known here to whoever holds the lease.
+// (engine/issuer_exchange.h), kept beside the responses in the cache folder, and known here to whoever holds the
+// lease.
 //
 // Gives a Target its issuer, in this process only, and takes it away again at its end: it owns all of them. What it
 // gives has always been verified: name, key identifier, and the signature on the certificate itself.

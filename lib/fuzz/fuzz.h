@@ -62,6 +62,7 @@ std::vector<Seed> response_seeds();
 std::vector<Seed> http_seeds();
 std::vector<Seed> url_seeds();
 std::vector<Seed> cache_seeds();
+std::vector<Seed> issuer_seeds();
 std::vector<Seed> zone_seeds();
 std::vector<Seed> dns_seeds();
 std::vector<Seed> resolver_seeds();

@@ -135,4 +135,46 @@ std::vector<Seed> cache_seeds() {
   };
 }
 
+// --- issuer ------------------------------------------------------------------------------------------------------
+
+std::vector<Seed> issuer_seeds() {
+  const auto& ca = testing::test_ca();
+  const auto& leaf = testing::test_leaf(0);
+  const Bytes der = ca.der();
+  Bytes torn = der;
+  torn.resize(torn.size() / 2);
+  Bytes trailed = der;
+  trailed.insert(trailed.end(), 5, 0);
+  Bytes flipped = der;
+  flipped.back() ^= 1;
+  // ContentInfo of SignedData with certificates and no signer, by hand.
+  namespace asn1 = testing::der;
+  const auto message = [](const std::vector<Bytes>& certificates) {
+    return asn1::sequence(
+        {asn1::oid("1.2.840.113549.1.7.2"),
+         asn1::tlv(0xa0, asn1::sequence({asn1::integer(Bytes{1}), asn1::tlv(0x31, Bytes()),
+                                         asn1::sequence({asn1::oid("1.2.840.113549.1.7.1")}),
+                                         asn1::tlv(0xa0, asn1::join(certificates)), asn1::tlv(0x31, Bytes())}))});
+  };
+  return {
+      {"der", der},
+      {"der_of_leaf", leaf.der()},
+      {"der_torn", torn},
+      {"der_trailed", trailed},
+      {"der_flipped", flipped},
+      {"p7c", message({leaf.der(), der})},
+      {"p7c_of_none", message({})},
+      {"p7c_of_many", message(std::vector<Bytes>(40, leaf.der()))},
+      {"p7c_of_other_type", asn1::sequence({asn1::oid("1.2.840.113549.1.7.1"), asn1::tlv(0xa0, asn1::null())})},
+      {"p7c_without_content", asn1::sequence({asn1::oid("1.2.840.113549.1.7.2")})},
+      seed("pem", "text\n" + leaf.pem() + ca.pem()),
+      seed("pem_p7c", "-----BEGIN PKCS7-----\nMAsGCSqGSIb3DQEHAg==\n-----END PKCS7-----\n"),
+      seed("pem_encrypted",
+           "-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,00\n\nMAMKAQM=\n"
+           "-----END CERTIFICATE-----\n"),
+      seed("pem_open", "-----BEGIN CERTIFICATE-----\nMAMKAQM=\n"),
+      seed("page", "<html><body>Please log in</body></html>"),
+  };
+}
+
 }  // namespace ocsp_plus::fuzz

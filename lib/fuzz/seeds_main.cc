@@ -12,9 +12,9 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::pair<const char*, std::vector<Seed>> targets[] = {
-      {"response", response_seeds()}, {"http", http_seeds()}, {"url", url_seeds()},
-      {"cache", cache_seeds()},       {"zone", zone_seeds()}, {"dns", dns_seeds()},
-      {"resolver", resolver_seeds()},
+      {"response", response_seeds()}, {"http", http_seeds()},     {"url", url_seeds()},
+      {"cache", cache_seeds()},       {"zone", zone_seeds()},     {"dns", dns_seeds()},
+      {"resolver", resolver_seeds()}, {"issuer", issuer_seeds()},
   };
   for (const auto& [target, seeds] : targets) {
     const fs::path folder = fs::path(argv[1]) / target;

@@ -9,6 +9,7 @@
 #include <new>
 #include <string>
 
+#include "crypto/issuer_document.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/disk_store.h"
 #include "tests/fakes/engine_house.h"
@@ -88,6 +89,8 @@ op_str_t text(const std::string& from) {
 }
 
 struct Configuration {
+  const Identity* leaf = &test_leaf(0);
+  const Identity* issuer = &test_ca();
   std::string responder = "http://127.0.0.1:1/";
   std::string cache;
   MmapZone memory{kZoneSize};
@@ -112,12 +115,12 @@ struct Configuration {
     return op_config_set(config.get(), &settings, &error);
   }
   op_status_t add(op_added_t* added) {
-    x509_st* issuer = test_ca().get();
+    x509_st* candidate = issuer != nullptr ? issuer->get() : nullptr;
     const op_str_t url = text(responder);
     op_error_t error = {};
     op_mention_t mention = {};
-    mention.leaf = test_leaf(0).get();
-    mention.issuers = &issuer;
+    mention.leaf = leaf->get();
+    mention.issuers = &candidate;
     mention.nissuers = 1;
     mention.responders = &url;
     mention.nresponders = 1;
@@ -231,6 +234,49 @@ TEST_CASE("out of memory: the post is taken, a response fetched, admitted, kept 
     worker.reset();
     REQUIRE_FALSE(c.host.lock.held);
     REQUIRE(responder.open() == 0);
+    refused_at_most_once([&] { return c.staple(c.host.loop.clock.now()) == OP_STAPLE_GOOD ? OP_OK : OP_ERROR; });
+  });
+  fs::remove_all(folder);
+  CHECK(allocations > 200);
+}
+
+TEST_CASE("out of memory: an issuer is fetched and kept, and a response after it", "[out_of_memory]") {
+  std::string folder = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
+  REQUIRE(mkdtemp(folder.data()) != nullptr);
+  const long allocations = fail_each([&folder](long nth) {
+    Configuration c;
+    OcspServer host(c.host.loop, c.host.loop.clock, [&](const std::string&) { return ocsp_reply(test_ca().der()); });
+    CertificateSpec spec;
+    spec.subject = "without issuer";
+    spec.ca_issuers_urls = {host.url("ca.der")};
+    const Identity leaf = make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
+    const Bytes response = good_response(leaf, test_ca());
+    OcspServer responder(c.host.loop, c.host.loop.clock, [&](const std::string&) { return ocsp_reply(response); });
+    c.responder = responder.url();
+    c.cache = folder;
+    c.leaf = &leaf;
+    c.issuer = nullptr;
+    FailingMemory::plan(0);
+    c.set_up();
+    FailingMemory::plan(nth);
+    Worker worker;
+    refused_at_most_once([&] {
+      op_error_t error = {};
+      const Inside inside;
+      worker.reset(op_worker_start(c.config.get(), &c.host.host, &c.host.locks, 4711, 0, &error));
+      return worker != nullptr ? OP_OK : OP_ERROR;
+    });
+    const std::string file = folder + "/" + store::DiskStore::file_name(leaf.described().id);
+    const std::string issuer =
+        folder + "/" + store::DiskStore::file_name(*crypto::issuer_reference(leaf.get()), store::FileKind::kIssuer);
+    for (int second = 0; second < 300 && !fs::exists(file); ++second) {
+      c.host.loop.pass(1000);
+    }
+    REQUIRE(fs::remove(file));
+    fs::remove(issuer);  // one that could not be kept is fetched again
+    worker.reset();
+    REQUIRE_FALSE(c.host.lock.held);
+    REQUIRE(responder.open() + host.open() == 0);
     refused_at_most_once([&] { return c.staple(c.host.loop.clock.now()) == OP_STAPLE_GOOD ? OP_OK : OP_ERROR; });
   });
   fs::remove_all(folder);

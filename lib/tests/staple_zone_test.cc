@@ -185,6 +185,37 @@ TEST_CASE("zone: an entry with another issuer key loses its response", "[zone]")
   CHECK(f.zone.entry(entries[1]).issuer_key == changed[1].issuer_key);
 }
 
+TEST_CASE("zone: where the issuer is not known, what is known stays", "[zone]") {
+  Fixture f;
+  const auto entries = f.add(test_registrations(1));
+  {
+    auto writer = f.writer();
+    REQUIRE(writer.publish(entries[0], test_header(test_registration(0)), Bytes(100, 1)));
+  }
+  auto unknown = test_registrations(1);
+  unknown[0].issuer_key = kUnknownIssuer;
+  CHECK(f.add(unknown) == entries);
+  CHECK(f.zone.peek(entries[0], test_id(0)));
+  CHECK(f.zone.entry(entries[0]).issuer_key == test_registration(0).issuer_key);
+
+  auto writer = f.writer();
+  const IssuerKey key = test_registration(0).issuer_key;
+  REQUIRE(writer.set_issuer_key(entries[0], test_id(0), key));
+  CHECK(f.zone.peek(entries[0], test_id(0)));
+  CHECK(writer.set_issuer_key(entries[0], test_id(1), key).error().reason == Reason::kInvalidArgument);
+
+  // An earlier configuration named an issuer that the certificate does not have.
+  IssuerKey other = key;
+  other[0] ^= 1;
+  f.zone.header().lease.generation.store(f.zone.generation() - 1);
+  CHECK(writer.set_issuer_key(entries[0], test_id(0), other).error().reason == Reason::kInvalidArgument);
+  CHECK(f.zone.peek(entries[0], test_id(0)));
+  f.zone.header().lease.generation.store(f.zone.generation());
+  REQUIRE(writer.set_issuer_key(entries[0], test_id(0), other));
+  CHECK_FALSE(f.zone.peek(entries[0], test_id(0)));
+  CHECK(f.zone.entry(entries[0]).issuer_key == other);
+}
+
 TEST_CASE("zone: a reader gets what was published", "[zone][read]") {
   Fixture f;
   const auto entries = f.add(test_registrations(3));

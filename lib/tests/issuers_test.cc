@@ -1,0 +1,315 @@
+// Issuers that are in no file: what a document may hold, what is taken from it, and how a post gets, keeps and forgets
+// them.
+#include "engine/issuers.h"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "crypto/issuer_document.h"
+#include "engine/post.h"
+#include "tests/fakes/engine_house.h"
+#include "tests/fakes/scratch_folder.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using namespace testing;
+
+// A certs-only message, by hand: ContentInfo of SignedData without signers (RFC 5652 section 5).
+Bytes certs_only(const std::vector<Bytes>& certificates) {
+  const Bytes signed_data = der::sequence(
+      {der::integer(Bytes{1}), der::tlv(0x31, Bytes()), der::sequence({der::oid("1.2.840.113549.1.7.1")}),
+       der::tlv(0xa0, der::join(certificates)), der::tlv(0x31, Bytes())});
+  return der::sequence({der::oid("1.2.840.113549.1.7.2"), der::tlv(0xa0, signed_data)});
+}
+
+Bytes bytes_of(const std::string& text) {
+  return ByteView(text).copy();
+}
+
+TEST_CASE("issuer document: DER, PEM and PKCS#7, and what is none", "[issuer][rfc5280-4.2.2.1]") {
+  const Identity& ca = test_ca();
+  const Identity other = make_ca("Another CA");
+  const Bytes trailed = der::join({ca.der(), Bytes(5, 0)});
+  struct Case {
+    const char* name;
+    Bytes document;
+    Reason reason;
+  };
+  const std::vector<Case> cases = {
+      {"DER", ca.der(), Reason::kOk},
+      {"DER and more", trailed, Reason::kOk},
+      {"PEM", bytes_of("for you:\n" + ca.pem()), Reason::kOk},
+      {"the second in PEM", bytes_of(other.pem() + ca.pem()), Reason::kOk},
+      {"PKCS#7", certs_only({ca.der()}), Reason::kOk},
+      {"the last in PKCS#7", certs_only({other.der(), test_leaf(1).der(), ca.der()}), Reason::kOk},
+      {"another CA", other.der(), Reason::kIssuerMismatch},
+      {"the certificate itself", test_leaf(0).der(), Reason::kIssuerMismatch},
+      {"a message with others", certs_only({other.der()}), Reason::kIssuerMismatch},
+      {"a message with none", certs_only({}), Reason::kIssuerMalformed},
+      {"a message with garbage", certs_only({Bytes(40, 0x30)}), Reason::kIssuerMalformed},
+      {"nothing", Bytes(), Reason::kIssuerMalformed},
+      {"half", Bytes(trailed.begin(), trailed.begin() + 200), Reason::kIssuerMalformed},
+      {"a page", bytes_of("<html>-----BEGIN "), Reason::kIssuerMalformed},
+      {"a key", bytes_of("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), Reason::kIssuerMalformed},
+  };
+  for (const Case& c : cases) {
+    INFO(c.name);
+    const auto issuer = crypto::issuer_from(c.document, test_leaf(0).get());
+    CHECK(token(issuer ? Reason::kOk : issuer.error().reason) == token(c.reason));
+    if (issuer) {
+      CHECK(*crypto::to_der(issuer->get()) == ca.der());
+    }
+  }
+}
+
+TEST_CASE("issuer document: only the key that signed the certificate will do", "[issuer]") {
+  CertificateSpec spec;
+  spec.subject = "Engine CA";
+  spec.ca = true;
+  spec.key_identifiers = false;
+  const Identity lookalike = make_certificate(spec, key(KeyType::kP256, "lookalike"), nullptr);
+  spec.subject = "quiet leaf";
+  spec.ca = false;
+  const Identity quiet = make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
+
+  const auto refused = crypto::issuer_from(lookalike.der(), quiet.get());
+  REQUIRE_FALSE(refused);
+  CHECK(token(refused.error().reason) == "issuer_mismatch");
+  CHECK(crypto::issuer_from(certs_only({lookalike.der(), test_ca().der()}), quiet.get()));
+  CHECK_FALSE(crypto::has_issued(lookalike.get(), quiet.get()));
+  CHECK(crypto::has_issued(test_ca().get(), quiet.get()));
+  // Names of issuers are compared, not believed.
+  CHECK(*crypto::issuer_reference(quiet.get()) != *crypto::issuer_reference(test_leaf(0).get()));
+  CHECK(*crypto::issuer_reference(test_leaf(1).get()) == *crypto::issuer_reference(test_leaf(0).get()));
+}
+
+TEST_CASE("issuer document: no more certificates are looked at than it takes", "[issuer]") {
+  std::vector<Bytes> many(crypto::kMaxIssuerCandidates, make_ca("Another CA").der());
+  many.push_back(test_ca().der());
+  CHECK(crypto::read_issuer_document(certs_only(many))->size() == crypto::kMaxIssuerCandidates);
+  CHECK_FALSE(crypto::issuer_from(certs_only(many), test_leaf(0).get()));
+}
+
+// Certificates without an issuer, and a host that has it.
+struct Fixture : EngineHouse {
+  Fixture() {
+    settings.cache = folder.string();
+    settings.retry = {1, 60};
+  }
+  Identity leaf(const std::string& name, std::vector<std::string> urls, std::uint8_t serial = 1) {
+    CertificateSpec spec;
+    spec.subject = name;
+    spec.serial = {0x11, serial};
+    spec.ca_issuers_urls = std::move(urls);
+    return make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
+  }
+  Catalog::Index add_without(const Identity& certificate) {
+    const std::string url = responder.url("0");
+    Mention mention;
+    mention.leaf = certificate.get();
+    mention.responders = {url};
+    leaves.push_back(certificate.der());
+    return catalog.add(mention)->index;
+  }
+  void open(bool fetch = true) {
+    REQUIRE(catalog.settle_issuers(fetch));
+    std::vector<store::Registration> registrations;
+    for (const auto& target : catalog.targets()) {
+      registrations.push_back({target->certificate.id, store::kUnknownIssuer});
+    }
+    std::vector<store::EntryIndex> entries;
+    generation = zone.register_all(lock, registrations, &entries).value();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      catalog.target(static_cast<Catalog::Index>(i)).entry = entries[i];
+    }
+  }
+  void take_post() {
+    post.reset();
+    auto taken = Post::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
+                            store::Candidate{getpid(), 0, generation});
+    REQUIRE(taken);
+    post = std::move(*taken);
+  }
+  void pass(Seconds span) {
+    const auto beat = [this] {
+      REQUIRE(post->beat());
+      loop.settle();
+    };
+    beat();
+    loop.pass(span * 1000, 500, beat);
+  }
+  std::size_t said(const std::string& text) const {
+    return static_cast<std::size_t>(std::count_if(log.lines.begin(), log.lines.end(), [&](const auto& line) {
+      return line.second.find(text) != std::string::npos;
+    }));
+  }
+
+  ScratchFolder folder;
+  OcspServer& host = server(always(ocsp_reply(test_ca().der())));
+  OcspServer& spare = server(always(ocsp_reply(test_ca().der())));
+  // Answers for whatever leaf it is asked for: they differ in their serial number only.
+  OcspServer& responder = server([this](const std::string&) {
+    const UnixSeconds now = loop.clock.now();
+    return ocsp_reply(good_response(*answered, test_ca(), now, now + 3 * kDay));
+  });
+  const Identity* answered = nullptr;
+  std::vector<Bytes> leaves;
+  std::uint32_t generation = 0;
+  std::unique_ptr<Post> post;
+};
+
+TEST_CASE("issuers: fetched, used, kept, and forgotten with the post", "[issuer]") {
+  Fixture f;
+  const Identity leaf = f.leaf("one", {"ldap://nobody/", f.host.url("ca.der")});
+  f.answered = &leaf;
+  f.add_without(leaf);
+  f.open();
+  const Target& target = f.catalog.target(0);
+  REQUIRE(target.stapleable());
+  REQUIRE(target.issuer == nullptr);
+  f.take_post();
+  f.pass(2);
+  CHECK(f.stapled(0));
+  CHECK(f.host.asked.size() == 1);
+  REQUIRE(target.issuer != nullptr);
+  CHECK(f.zone.entry(target.entry).issuer_key == test_ca().issuer()->key_sha256());
+  CHECK(f.said("issuer fetched") == 1);
+  CHECK(store::DiskStore::open(f.folder.string(), 65536)
+            ->load(target.sought->reference, store::FileKind::kIssuer)
+            .value() == test_ca().der());
+
+  f.post.reset();
+  CHECK(target.issuer == nullptr);
+  CHECK(f.stapled(0));
+
+  SECTION("the next holder has it from the folder") {
+    f.host.answer = EngineHouse::hang();
+    f.take_post();
+    f.pass(1);
+    CHECK(target.issuer != nullptr);
+    f.loop.clock.advance(2 * kDay * 1000);
+    f.pass(5);
+    CHECK(f.responder.asked.size() == 2);
+    CHECK(f.host.asked.size() == 1);
+    CHECK(f.said("issuer fetched") == 1);
+  }
+  SECTION("what was planted there is not used, and replaced") {
+    auto disk = store::DiskStore::open(f.folder.string(), 65536);
+    REQUIRE(disk->save(target.sought->reference, make_ca("Another CA").der(), store::FileKind::kIssuer));
+    f.take_post();
+    f.loop.clock.advance(2 * kDay * 1000);
+    f.pass(5);
+    CHECK(f.host.asked.size() == 2);
+    CHECK(disk->load(target.sought->reference, store::FileKind::kIssuer).value() == test_ca().der());
+  }
+  f.post.reset();
+}
+
+TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
+  Fixture f;
+  const Identity leaf = f.leaf("one", {f.host.url("a"), f.spare.url("b")});
+  f.answered = &leaf;
+  f.add_without(leaf);
+  f.open();
+  f.host.answer = EngineHouse::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+  SECTION("has it") {
+    f.take_post();
+    f.pass(2);
+    CHECK(f.stapled(0));
+  }
+  SECTION("hangs: the first gets half of the time") {
+    f.host.answer = EngineHouse::hang();
+    f.take_post();
+    f.pass(f.settings.timeout / 1000);
+    CHECK(f.stapled(0));
+  }
+  SECTION("has another") {
+    f.spare.answer = EngineHouse::always(ocsp_reply(make_ca("Another CA").der()));
+    f.take_post();
+    f.pass(2);
+    CHECK_FALSE(f.stapled(0));
+    CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "issuer_mismatch");
+    CHECK(f.zone.detail(f.catalog.target(0).entry).find(f.spare.url("b")) != std::string::npos);
+    CHECK(f.responder.asked.empty());
+  }
+  SECTION("nothing but a page: the host fails, and is left alone; it mends itself") {
+    f.spare.answer = EngineHouse::always(ocsp_reply(bytes_of("<html>")));
+    f.take_post();
+    f.pass(20);
+    CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "issuer_malformed");
+    CHECK(f.spare.asked.size() < 8);
+    CHECK(f.said("no response") >= 1);
+    f.spare.answer = EngineHouse::always(ocsp_reply(test_ca().der()));
+    f.pass(120);
+    CHECK(f.stapled(0));
+  }
+  f.post.reset();
+}
+
+TEST_CASE("issuers: who waits for the same one gets it as well", "[issuer]") {
+  Fixture f;
+  std::vector<Identity> leaves;
+  for (std::uint8_t i = 0; i < 40; ++i) {
+    leaves.push_back(f.leaf("leaf" + std::to_string(i), {f.host.url("ca.der")}, i));
+    f.add_without(leaves.back());
+  }
+  f.answered = &leaves[0];
+  f.settings.retry = {1, 3600};
+  f.host.answer = EngineHouse::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+  f.open();
+  f.take_post();
+  f.pass(600);
+  const std::size_t before = f.host.asked.size();
+  CHECK(before < 60);  // probes of one host, not tries of forty certificates
+  f.host.answer = EngineHouse::always(ocsp_reply(test_ca().der()));
+  f.pass(3600);
+  CHECK(f.host.asked.size() <= before + 2);
+  for (const auto& target : f.catalog.targets()) {
+    CHECK(target->issuer != nullptr);
+  }
+  CHECK(f.said("issuer fetched") == 1);
+  f.post.reset();
+}
+
+TEST_CASE("issuers: not fetched where that is off, or another server names it", "[issuer]") {
+  Fixture f;
+  const Identity leaf = f.leaf("one", {f.host.url("ca.der")});
+  f.add_without(leaf);
+  SECTION("off") {
+    f.open(false);
+    CHECK_FALSE(f.catalog.target(0).stapleable());
+  }
+  SECTION("named") {
+    Mention mention;
+    mention.leaf = leaf.get();
+    mention.issuers = {test_ca().get()};
+    const auto added = f.catalog.add(mention);
+    REQUIRE(added);
+    CHECK_FALSE(added->issuer_sought);
+    f.open();
+    CHECK(f.catalog.target(0).sought == nullptr);
+    CHECK(f.catalog.target(0).stapleable());
+  }
+  CHECK(f.catalog.hosts() == std::vector<std::string>{f.responder.host()});
+}
+
+TEST_CASE("issuers: the certificate's URLs are bounded, and of schemes we speak", "[issuer]") {
+  Fixture f;
+  const Identity leaf = f.leaf("one", {"ldap://a/", "http://b/", "http://b/", "ftp://c/", "https://d/", "http://e/",
+                                       "http://f/", "http://g/", "http://h/"});
+  CHECK(f.catalog.target(f.add_without(leaf)).leaf != nullptr);
+  REQUIRE(f.catalog.settle_issuers(true));
+  std::vector<std::string> urls;
+  for (const net::Url* url : f.catalog.target(0).sought->urls) {
+    urls.push_back(url->to_string());
+  }
+  CHECK(urls == std::vector<std::string>{"http://b/", "https://d/", "http://e/", "http://f/"});
+  CHECK(f.catalog.target(0).leaf == nullptr);
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine
