@@ -163,7 +163,8 @@ Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
   issuer->id_ = *id;
   issuer->subject_ = name_text(X509_get_subject_name(certificate));
   issuer->key_.reset(X509_get_pubkey(certificate));
-  if (issuer->key_ == nullptr) {
+  // Without bits where OpenSSL had no memory to look at it more closely.
+  if (issuer->key_ == nullptr || EVP_PKEY_get_bits(issuer->key_.get()) <= 0) {
     return fail(Reason::kUnreadable, "the public key of " + issuer->subject_ + " cannot be used: " + drain_errors());
   }
   X509_up_ref(certificate);
