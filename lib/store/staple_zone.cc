@@ -38,11 +38,25 @@ std::size_t blob_offset(std::uint64_t word) noexcept {
   return static_cast<std::size_t>(word & UINT32_MAX) * kBlobAlign;
 }
 
+// As ==, but eight bytes at a time: the id has just been copied in pieces, and a processor that reads more at once than
+// was written at once waits until all of it has left for the cache.
+bool same_id(const CertificateId& a, const CertificateId& b) noexcept {
+  std::uint64_t difference = 0;
+  for (std::size_t i = 0; i < sizeof(CertificateId); i += sizeof(std::uint64_t)) {
+    std::uint64_t words[2];
+    std::memcpy(&words[0], a.data() + i, sizeof(words[0]));
+    std::memcpy(&words[1], b.data() + i, sizeof(words[1]));
+    difference |= words[0] ^ words[1];
+  }
+  return difference == 0;
+}
+
 enum class Try { kDone, kMoved, kFailed };
 
-// Calls use(word, header) with a header that was whole; use() answers kMoved for another try.
+// Calls use(word) once `header` is whole; use() answers kMoved for another try.
 template <typename Use>
-StapleZone::Read with_blob(const StapleZone& zone, EntryIndex entry, const CertificateId& id, Use use) noexcept {
+StapleZone::Read with_blob(const StapleZone& zone, EntryIndex entry, const CertificateId& id, BlobHeader* header,
+                           Use use) noexcept {
   if (entry >= zone.capacity()) {
     return StapleZone::Read::kNone;
   }
@@ -52,15 +66,14 @@ StapleZone::Read with_blob(const StapleZone& zone, EntryIndex entry, const Certi
     if (seen == 0) {
       return StapleZone::Read::kNone;
     }
-    BlobHeader header;
-    const bool sound = zone.blob_header(seen, id, &header);
+    const bool sound = zone.blob_header(seen, id, header);
     if (!unmoved(word, seen)) {
       continue;
     }
     if (!sound) {
       return StapleZone::Read::kNone;
     }
-    const Try outcome = use(seen, header);
+    const Try outcome = use(seen);
     if (outcome != Try::kMoved) {
       return outcome == Try::kDone ? StapleZone::Read::kCopied : StapleZone::Read::kOutOfMemory;
     }
@@ -122,32 +135,32 @@ bool StapleZone::blob_header(std::uint64_t word, const CertificateId& id, BlobHe
   // The compiler must not go back to the shared bytes for a field that it has already checked.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   const std::size_t room = geometry_.arena_bytes - offset - sizeof(BlobHeader);
-  return out->length != 0 && out->length <= kMaxBlobLength && out->length <= room && out->id == id;
+  return out->length != 0 && out->length <= kMaxBlobLength && out->length <= room && same_id(out->id, id);
 }
 
 StapleZone::Read StapleZone::copy(EntryIndex index, const CertificateId& id, Allocate allocate, Release release,
                                   Copy* out) const noexcept {
-  return with_blob(*this, index, id, [&](std::uint64_t word, const BlobHeader& header) {
-    void* data = allocate(header.length);
+  return with_blob(*this, index, id, &out->header, [&](std::uint64_t word) {
+    const std::uint32_t length = out->header.length;
+    void* data = allocate(length);
     if (data == nullptr) {
       return Try::kFailed;
     }
-    std::memcpy(data, arena() + blob_offset(word) + sizeof(BlobHeader), header.length);
+    std::memcpy(data, arena() + blob_offset(word) + sizeof(BlobHeader), length);
     if (!unmoved(entry(index).word, word)) {
       release(data);
       return Try::kMoved;
     }
-    *out = Copy{header, data};
+    out->data = data;
     return Try::kDone;
   });
 }
 
 std::optional<BlobHeader> StapleZone::peek(EntryIndex index, const CertificateId& id) const noexcept {
-  std::optional<BlobHeader> found;
-  with_blob(*this, index, id, [&](std::uint64_t, const BlobHeader& header) {
-    found = header;
-    return Try::kDone;
-  });
+  std::optional<BlobHeader> found(std::in_place);
+  if (with_blob(*this, index, id, &*found, [](std::uint64_t) { return Try::kDone; }) != Read::kCopied) {
+    found.reset();
+  }
   return found;
 }
 

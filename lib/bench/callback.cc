@@ -1,0 +1,394 @@
+// bench_callback: what a handshake costs in the status callback, without the handshake: op_staple() on a zone in
+// shared memory (find, copy, check), beside malloc() and memcpy() of the same bytes from a table.
+//
+//   bench_callback [--certificates N] [--operations N] [--rounds N]
+//
+// Readers are processes of their own; while they are timed a writer replaces responses, as often as the designated
+// worker at the very most could (kPublications a second), or none does. Times are of the processor, medians over the
+// rounds; within a round the ways take turns. Then more readers than there are processors check a digest in every
+// copy, while the writer never rests; a wrong byte ends this program with status 1.
+//
+// Prints one line: nanoseconds an operation, by way, certificates, readers and writer, and the copies that were
+// checked.
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <functional>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/poll_loop.h"
+#include "ocsp_plus/ocsp_plus.h"
+#include "store/lease.h"
+#include "store/zone_writer.h"
+#include "tests/fakes/mmap_zone.h"
+#include "tests/pki.h"
+
+namespace ocsp_plus {
+namespace {
+
+using testing::TestRandom;
+
+constexpr std::size_t kShortest = 300;
+constexpr std::size_t kLongest = 2500;
+constexpr std::uint64_t kPublications = 5000;  // a second; twice what one core can verify
+constexpr unsigned kCheckers = 6;
+constexpr UnixSeconds kTime = testing::kNow;
+
+struct Options {
+  std::size_t certificates = 1000;
+  std::size_t operations = 1000000;
+  unsigned rounds = 5;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string option = argv[i];
+    const std::size_t value = std::stoul(argv[i + 1]);
+    if (option == "--certificates") {
+      options.certificates = value;
+    } else if (option == "--operations") {
+      options.operations = value;
+    } else if (option == "--rounds") {
+      options.rounds = static_cast<unsigned>(value);
+    } else {
+      throw std::invalid_argument("unknown option " + option);
+    }
+  }
+  if (argc % 2 == 0 || options.certificates == 0 || options.operations == 0 || options.rounds == 0) {
+    throw std::invalid_argument("usage: bench_callback [--certificates N] [--operations N] [--rounds N]");
+  }
+  return options;
+}
+
+// The first eight bytes of a response are made of all the others.
+std::uint64_t digest(const unsigned char* data, std::size_t size) {
+  std::uint64_t hash = size;
+  for (; size >= 8; data += 8, size -= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, data, 8);
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+Bytes make_response(TestRandom& random) {
+  Bytes bytes = random.bytes(kShortest + random.below(kLongest - kShortest + 1));
+  const std::uint64_t sum = digest(bytes.data() + 8, bytes.size() - 8);
+  std::memcpy(bytes.data(), &sum, sizeof(sum));
+  return bytes;
+}
+
+bool whole(const op_staple_t& staple) {
+  std::uint64_t sum = 0;
+  std::memcpy(&sum, staple.der, sizeof(sum));
+  return staple.len >= kShortest && sum == digest(staple.der + 8, staple.len - 8);
+}
+
+// Of all processes.
+struct Shared {
+  testing::PidLock::Word lock{0};
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> checked{0};
+  std::atomic<std::uint64_t> published{0};
+  std::atomic<unsigned> ready{0};
+  std::array<double, kCheckers> nanoseconds{};
+};
+
+template <typename T>
+T* share() {
+  void* memory = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw std::runtime_error("mmap() failed");
+  }
+  return new (memory) T;
+}
+
+double processor_ns() {
+  timespec time = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+}
+
+class Process {
+ public:
+  explicit Process(const std::function<bool()>& body) : pid_(fork()) {
+    if (pid_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      _exit(body() ? 0 : 1);
+    }
+  }
+  // Whether all went well in it.
+  bool wait() const {
+    int status = 0;
+    return pid_ > 0 && waitpid(pid_, &status, 0) == pid_ && status == 0;
+  }
+
+ private:
+  pid_t pid_;
+};
+
+class Bench {
+ public:
+  explicit Bench(const Options& options)
+      : options_(options),
+        shared_(share<Shared>()),
+        memory_(op_zone_default_size(options.certificates)),
+        config_(op_config_create()),
+        lock_(&shared_->lock) {
+    const testing::Identity ca = testing::make_ca("Bench CA");
+    const auto issuer = ca.issuer();
+    TestRandom random(1);
+    for (std::size_t i = 0; i < options.certificates; ++i) {
+      const Bytes serial = {1, static_cast<std::uint8_t>(i >> 16), static_cast<std::uint8_t>(i >> 8),
+                            static_cast<std::uint8_t>(i)};
+      add(testing::make_leaf(ca, fmt::format("h{}.example", i), "http://ocsp.example/", serial), ca,
+          issuer->key_sha256());
+      responses_.push_back(make_response(random));
+    }
+    open();
+    Publisher publisher(*this);
+    for (std::size_t i = 0; i < options.certificates; ++i) {
+      publisher.publish(i, responses_[i]);
+    }
+  }
+  ~Bench() { op_config_destroy(config_); }
+  Bench(const Bench&) = delete;
+  Bench& operator=(const Bench&) = delete;
+
+  bool run() {
+    for (unsigned round = 0; round < options_.rounds; ++round) {
+      for (const bool writer : {false, true}) {
+        for (const unsigned readers : {1u, 2u}) {
+          for (const std::size_t among : {std::size_t{1}, options_.certificates}) {
+            for (const bool staple : {round % 2 == 0, round % 2 != 0}) {
+              took_[{staple, among, readers, writer}].push_back(time(staple, among, readers, writer));
+            }
+          }
+        }
+      }
+    }
+    return check();
+  }
+
+  void print() {
+    std::string out = "{\"took\":[";
+    const char* separator = "";
+    for (auto& [what, all] : took_) {
+      std::sort(all.begin(), all.end());
+      const auto [staple, among, readers, writer] = what;
+      out += fmt::format("{}{{\"way\":\"{}\",\"certificates\":{},\"readers\":{},\"writer\":{},\"ns\":{:.1f}}}",
+                         separator, staple ? "staple" : "copy", among, readers, writer, all[all.size() / 2]);
+      separator = ",";
+    }
+    fmt::print("{}],\"checked\":{},\"published\":{}}}\n", out, shared_->checked.load(), shared_->published.load());
+  }
+
+ private:
+  // The holder of the lease.
+  class Publisher {
+   public:
+    explicit Publisher(Bench& bench)
+        : bench_(bench), zone_(bench.memory_.attach()), writer_(zone_, bench.lock_, clock_, take(), getpid()) {}
+
+    void publish(std::size_t index, const Bytes& response) {
+      store::BlobHeader header = {};
+      header.id = bench_.ids_[index];
+      header.issuer_key = bench_.issuer_key_;
+      header.this_update = kTime - 3600;
+      header.expires = header.next_update = kTime + 86400;
+      header.cert_status = OP_STAPLE_GOOD;
+      if (!writer_.publish(zone_.find(bench_.ids_[index]), header, response)) {
+        throw std::runtime_error("a response cannot be published");
+      }
+    }
+
+   private:
+    std::uint32_t take() {
+      const store::Candidate self = {getpid(), 0, zone_.generation()};
+      // The holder before has ended.
+      const auto epoch = store::acquire_lease(zone_, bench_.lock_, self, clock_, [](std::int32_t) { return false; });
+      return epoch.value();
+    }
+
+    Bench& bench_;
+    SystemClock clock_;
+    store::StapleZone zone_;
+    store::ZoneWriter writer_;
+  };
+
+  void add(const testing::Identity& leaf, const testing::Identity& ca, const std::array<std::uint8_t, 32>& key) {
+    op_mention_t mention = {};
+    x509_st* issuer = ca.get();
+    mention.size = sizeof(mention);
+    mention.leaf = leaf.get();
+    mention.issuers = &issuer;
+    mention.nissuers = 1;
+    op_added_t added = {};
+    op_error_t error = {};
+    if (op_config_add(config_, &mention, &added, &error) != OP_OK) {
+      throw std::runtime_error(error.text);
+    }
+    ids_.push_back(leaf.described().id);
+    issuer_key_ = key;
+  }
+
+  void open() {
+    op_settings_t settings;
+    op_settings_defaults(&settings);
+    op_zone_opened_t opened = {};
+    op_error_t error = {};
+    const op_lock_ops_t lock = {
+        &lock_, [](void* ctx) { return static_cast<int>(static_cast<testing::PidLock*>(ctx)->try_lock()); },
+        [](void* ctx) { static_cast<testing::PidLock*>(ctx)->unlock(); }};
+    if (op_config_set(config_, &settings, &error) != OP_OK ||
+        op_config_open_zone(config_, memory_.data(), memory_.size(), 1, nullptr, 0, &lock, kTime, 0, &opened,
+                            &error) != OP_OK) {
+      throw std::runtime_error(error.text);
+    }
+  }
+
+  // One reader's operations, in an order that the processor cannot foretell.
+  bool staple_all(std::size_t among) const {
+    TestRandom random(among);
+    for (std::size_t i = 0; i < options_.operations; ++i) {
+      op_staple_t staple = {};
+      if (op_staple(config_, static_cast<std::uint32_t>(random.below(among)), kTime, std::malloc, std::free,
+                    &staple) != OP_STAPLE_GOOD) {
+        return false;
+      }
+      std::free(staple.der);
+    }
+    return true;
+  }
+
+  bool copy_all(std::size_t among) const {
+    TestRandom random(among);
+    for (std::size_t i = 0; i < options_.operations; ++i) {
+      const Bytes& from = responses_[random.below(among)];
+      void* to = std::malloc(from.size());
+      if (to == nullptr) {
+        return false;
+      }
+      std::memcpy(to, from.data(), from.size());
+      asm volatile("" : : "g"(to) : "memory");  // or the compiler leaves all of it out
+      std::free(to);
+    }
+    return true;
+  }
+
+  bool write_until_stopped(std::uint64_t a_second) {
+    Publisher publisher(*this);
+    TestRandom random(7);
+    while (!shared_->stop) {
+      publisher.publish(random.below(options_.certificates), make_response(random));
+      ++shared_->published;
+      if (a_second != 0) {
+        const timespec pause = {0, static_cast<long>(1000000000 / a_second)};
+        nanosleep(&pause, nullptr);
+      }
+    }
+    return true;
+  }
+
+  // Nanoseconds an operation, the mean of the readers.
+  double time(bool staple, std::size_t among, unsigned readers, bool writer) {
+    shared_->stop = false;
+    shared_->ready = 0;
+    std::vector<Process> all;
+    std::vector<Process> writers;
+    if (writer) {
+      writers.emplace_back([this] { return write_until_stopped(kPublications); });
+    }
+    for (unsigned reader = 0; reader < readers; ++reader) {
+      all.emplace_back([=] {
+        for (++shared_->ready; shared_->ready < readers;) {
+        }
+        const double began = processor_ns();
+        const bool fine = staple ? staple_all(among) : copy_all(among);
+        shared_->nanoseconds[reader] = (processor_ns() - began) / static_cast<double>(options_.operations);
+        return fine;
+      });
+    }
+    bool fine = std::all_of(all.begin(), all.end(), [](const Process& process) { return process.wait(); });
+    shared_->stop = true;
+    fine = std::all_of(writers.begin(), writers.end(), [](const Process& process) { return process.wait(); }) && fine;
+    if (!fine) {
+      throw std::runtime_error("a response was not there");
+    }
+    double sum = 0;
+    for (unsigned reader = 0; reader < readers; ++reader) {
+      sum += shared_->nanoseconds[reader];
+    }
+    return sum / readers;
+  }
+
+  bool check() {
+    shared_->stop = false;
+    const Process writer([this] { return write_until_stopped(0); });
+    std::vector<Process> all;
+    for (unsigned reader = 0; reader < kCheckers; ++reader) {
+      all.emplace_back([=] {
+        TestRandom random(reader);
+        for (std::size_t i = 0; i < options_.operations / 10; ++i) {
+          op_staple_t staple = {};
+          const auto index = static_cast<std::uint32_t>(random.below(options_.certificates));
+          if (op_staple(config_, index, kTime, std::malloc, std::free, &staple) != OP_STAPLE_GOOD || !whole(staple)) {
+            return false;
+          }
+          std::free(staple.der);
+          ++shared_->checked;
+        }
+        return true;
+      });
+    }
+    bool fine = true;
+    for (const Process& process : all) {
+      fine = process.wait() && fine;
+    }
+    shared_->stop = true;
+    return writer.wait() && fine;
+  }
+
+  const Options options_;
+  Shared* shared_;
+  testing::MmapZone memory_;
+  op_config_t* config_;
+  testing::PidLock lock_;
+  std::vector<CertificateId> ids_;
+  std::array<std::uint8_t, 32> issuer_key_ = {};
+  std::vector<Bytes> responses_;
+  std::map<std::tuple<bool, std::size_t, unsigned, bool>, std::vector<double>> took_;
+};
+
+}  // namespace
+}  // namespace ocsp_plus
+
+int main(int argc, char** argv) {
+  try {
+    ocsp_plus::Bench bench(ocsp_plus::parse(argc, argv));
+    const bool fine = bench.run();
+    bench.print();
+    if (!fine) {
+      fmt::print(stderr, "bench_callback: a copy was not what had been published\n");
+    }
+    return fine ? 0 : 1;
+  } catch (const std::exception& exception) {
+    fmt::print(stderr, "bench_callback: {}\n", exception.what());
+    return 2;
+  }
+}
