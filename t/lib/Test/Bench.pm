@@ -1,0 +1,119 @@
+package Test::Bench;
+
+# What the parts of scripts/bench share: rounds in which the ways that are
+# compared take turns, ratios beside their targets, the tools.
+#
+#   my $b = Test::Bench->new(size => 'full' | 'quick' | 'tiny')
+#   $b->size(full, quick, tiny)      that of the three which fits this run
+#   $b->rounds($n, { way => sub, .. })   calls each in each round, in an order
+#                                    that turns; { way => [ results ] }
+#   $b->at_most($name, $ratio, $target), at_least
+#                                    prints it with "ok" or "missed"
+#   $b->tell($name, $value)          a figure without a target
+#   $b->results()                    all of them, as they go into the JSON
+#   $b->handshakes(%options)         bench_handshakes, what it printed; dies
+#                                    where a handshake failed
+#
+# Functions: median(@numbers), processor(@pids): seconds of the processor that
+# these have used, wait_staples($t, $port, $count, $pattern).
+
+use warnings;
+use strict;
+
+use Exporter qw/ import /;
+use JSON::PP ();
+
+use Test::Nginx ();
+use Test::Nginx::Config ();
+
+our @EXPORT_OK = qw/ median processor /;
+
+my %SIZE = (full => 0, quick => 1, tiny => 2);
+
+sub new {
+	my ($class, %opt) = @_;
+	die "size?\n" unless defined $SIZE{$opt{size}};
+	return bless { size => $opt{size}, results => [] }, $class;
+}
+
+sub size {
+	my ($self, @sizes) = @_;
+	return $sizes[$SIZE{$self->{size}}];
+}
+
+sub rounds {
+	my ($self, $rounds, $ways) = @_;
+	my @order = sort keys %$ways;
+	my %results;
+	for (1 .. $rounds) {
+		push @{$results{$_}}, $ways->{$_}->() for @order;
+		push @order, shift @order;
+	}
+	return \%results;
+}
+
+sub at_most {
+	my ($self, $name, $value, $target) = @_;
+	$self->_target($name, $value, $target, 'at most', $value <= $target);
+}
+
+sub at_least {
+	my ($self, $name, $value, $target) = @_;
+	$self->_target($name, $value, $target, 'at least', $value >= $target);
+}
+
+sub _target {
+	my ($self, $name, $value, $target, $bound, $fine) = @_;
+	printf "%-74s %9s  %-8s %6s  %s\n", $name, _figure($value), $bound,
+		$target, $fine ? 'ok' : 'missed';
+	push @{$self->{results}}, { name => $name, value => $value + 0,
+		bound => $bound, target => $target + 0,
+		ok => $fine ? JSON::PP::true() : JSON::PP::false() };
+}
+
+sub tell {
+	my ($self, $name, $value) = @_;
+	printf "%-74s %9s\n", $name, _figure($value);
+	push @{$self->{results}}, { name => $name, value => $value + 0 };
+}
+
+sub _figure {
+	my ($value) = @_;
+	return sprintf $value >= 100 ? '%.0f' : '%.3f', $value;
+}
+
+sub results {
+	my ($self) = @_;
+	return $self->{results};
+}
+
+sub median {
+	my @sorted = sort { $a <=> $b } @_;
+	return @sorted % 2 ? $sorted[$#sorted / 2]
+		: ($sorted[@sorted / 2 - 1] + $sorted[@sorted / 2]) / 2;
+}
+
+sub processor {
+	my $sum = 0;
+	for my $pid (@_) {
+		open my $fh, '<', "/proc/$pid/schedstat"
+			or die "/proc/$pid/schedstat: $!\n";
+		$sum += (split ' ', scalar <$fh>)[0];
+	}
+	return $sum / 1e9;
+}
+
+sub handshakes {
+	my ($self, %opt) = @_;
+	$opt{port} = Test::Nginx::port($opt{port});
+	my @command = (Test::Nginx::Config::tool('bench_handshakes'),
+		map { ("--$_", $opt{$_}) } sort keys %opt);
+	open my $out, '-|', @command or die "$command[0]: $!\n";
+	my $line = <$out> // '';
+	close $out or die "@command failed\n";
+	my $seen = JSON::PP::decode_json($line);
+	die "@command: $line" if $seen->{failed};
+	return $seen;
+}
+
+1;
