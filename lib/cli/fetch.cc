@@ -215,7 +215,8 @@ class Fetching {
     };
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
-    engine::Exchange exchange({clock_, random_, transport, tls, hosts_, settings_,
+    engine::Turns turns(loop_);
+    engine::Exchange exchange({clock_, random_, transport, tls, hosts_, turns, settings_,
                                [&](const std::string& step) { progress.step(step, clock_.monotonic()); }, &issuers_},
                               target_, 0, std::nullopt, judge,
                               [&end](engine::Exchange::End ended) { end = std::move(ended); });

@@ -5,7 +5,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kBudget = 2;         // files written in one turn of the loop
+constexpr std::size_t kBudget = 1;         // files written in one turn of the loop: no more than are verified in one
 constexpr std::size_t kLastBudget = 1000;  // and when the process leaves
 constexpr Millis kRetry = 30000;           // after the folder failed
 constexpr Seconds kUnwanted = 90 * 86400;  // longer than any response lives
@@ -139,7 +139,7 @@ void Archive::keep(std::size_t budget) {
     }
   }
   if (!nothing_pending()) {
-    timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 1) : 0);
+    timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
   }
 }
 

@@ -144,9 +144,9 @@ void host_failed(const Exchange::Environment& environment, const std::string& ho
 }
 
 void Exchange::on_outcome(net::Fetch::Outcome outcome) {
-  counted_ = true;
   failure_.responder = responder_;
   if (!outcome) {
+    counted_ = true;
     const unsigned status = outcome.error().status;
     if (ask_by_other_hash(status == 400 || status == 404)) {
       return;
@@ -155,11 +155,18 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
     failure_.error = std::move(outcome.error());
     return ask_next_or_end();
   }
+  // A copyable owner, for std::function's sake.
+  const auto response = std::make_shared<net::FetchResponse>(std::move(*outcome));
+  place_ = environment_.turns.wait([this, response] { judge_answer(*response); });
+}
+
+void Exchange::judge_answer(const net::FetchResponse& response) {
+  counted_ = true;
   Error why;
-  const Answer answer = judge_(*outcome, responder_, &why);
+  const Answer answer = judge_(response, responder_, &why);
   static_cast<Error&>(failure_.error) = std::move(why);
-  failure_.error.date = outcome->http.head.date;
-  failure_.error.retry_after = outcome->http.head.retry_after;
+  failure_.error.date = response.http.head.date;
+  failure_.error.retry_after = response.http.head.retry_after;
   if (answer != Answer::kAccepted && ask_by_other_hash(refuses_hash(failure_.error.reason))) {
     return;
   }

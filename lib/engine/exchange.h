@@ -14,6 +14,7 @@
 #include "engine/hosts.h"
 #include "engine/settings.h"
 #include "engine/tls_clients.h"
+#include "engine/turns.h"
 #include "net/fetch.h"
 
 namespace ocsp_plus::engine {
@@ -40,6 +41,7 @@ class Exchange {
     net::Transport& transport;
     TlsClients& tls;
     Hosts& hosts;
+    Turns& turns;  // each answer waits for its own to be judged
     const Settings& settings;
     net::Trace trace = {};       // of each fetch
     Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
@@ -90,6 +92,7 @@ class Exchange {
   void ask(std::size_t responder);
   void ask(std::size_t responder, Manner manner);
   void on_outcome(net::Fetch::Outcome outcome);
+  void judge_answer(const net::FetchResponse& response);
   Millis time_for_one() const;
   bool ask_by_other_hash(bool refused);
   void ask_next_or_end();
@@ -112,6 +115,7 @@ class Exchange {
   Failure failure_;
   std::unique_ptr<IssuerExchange> issuer_;
   std::unique_ptr<net::Fetch> fetch_;
+  std::unique_ptr<Turns::Place> place_;  // of an answer that is to be judged
 };
 
 // A fetch from `host` that was started with that number ended in a way that counts against it: it is left alone for a

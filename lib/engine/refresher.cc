@@ -29,6 +29,7 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
     : environment_(environment),
       report_(environment.log),
       hosts_(environment.settings.concurrency),
+      turns_(environment.loop),
       items_(environment.catalog.targets().size()),
       pump_timer_(environment.loop.timer([this] { pump(); })),
       offer_timer_(environment.loop.timer([this] { offer_again(); })),
@@ -236,6 +237,7 @@ void Refresher::start(Index index, std::size_t responder) {
                                              environment_.transport,
                                              environment_.tls,
                                              hosts_,
+                                             turns_,
                                              environment_.settings,
                                              {},
                                              environment_.issuers};

@@ -22,6 +22,7 @@
 #include "engine/hosts.h"
 #include "engine/report.h"
 #include "engine/settings.h"
+#include "engine/turns.h"
 #include "net/transport.h"
 #include "store/staple_zone.h"
 
@@ -120,6 +121,7 @@ class Refresher {
   Environment environment_;
   Report report_;
   Hosts hosts_;
+  Turns turns_;
   std::vector<Item> items_;                        // by catalog index
   Queue queue_;                                    // by due time
   std::map<std::string, Queue> waiting_;           // by key of each host it might ask, then by Item::ends

@@ -16,8 +16,9 @@ namespace ocsp_plus::net {
 class IdleStreams {
  public:
   static constexpr Millis kKept = 10000;
-  static constexpr std::size_t kPerPeer = 4;
-  static constexpr std::size_t kInAll = 32;
+  // As many as are under way with one host by default, and more: those that end together are taken again together.
+  static constexpr std::size_t kPerPeer = 16;
+  static constexpr std::size_t kInAll = 64;
 
   explicit IdleStreams(EventLoop& loop);
   ~IdleStreams();

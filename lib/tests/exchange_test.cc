@@ -23,7 +23,7 @@ struct Fixture : EngineHouse {
   void start() {
     REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).permit == Hosts::Permit::kGo);
     exchange = std::make_unique<Exchange>(
-        Exchange::Environment{loop.clock, random, *transport, tls, hosts, settings}, catalog.target(0),
+        Exchange::Environment{loop.clock, random, *transport, tls, hosts, turns, settings}, catalog.target(0),
         Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).responder, known,
         [this](const net::FetchResponse& response, std::size_t responder, Error* why) {
           judged.push_back(responder);
@@ -73,6 +73,7 @@ struct Fixture : EngineHouse {
   std::unique_ptr<net::Transport> transport;
   std::optional<Exchange::Known> known;
   Hosts hosts{16};
+  Turns turns{loop};
   std::unique_ptr<Exchange> exchange;
   std::vector<std::size_t> judged;
   std::optional<Exchange::End> end;

@@ -115,12 +115,13 @@ TEST_CASE("fetch: not more idle connections than enough", "[fetch][keep-alive]")
   Fixture fixture;
   std::vector<std::unique_ptr<net::Fetch>> fetches;
   std::size_t done = 0;
-  for (int i = 0; i < 8; ++i) {
+  const std::size_t count = net::IdleStreams::kPerPeer + 4;
+  for (std::size_t i = 0; i < count; ++i) {
     fixture.server.play(kOk, End::kHold);
     fetches.push_back(net::Fetch::start(*fixture.transport, fixture.request(fixture.base()),
                                         [&done](net::Fetch::Outcome outcome) { done += outcome ? 1u : 0u; }));
   }
-  REQUIRE(fixture.loop.run_until([&] { return done == 8; }, kPatience));
+  REQUIRE(fixture.loop.run_until([&] { return done == count; }, kPatience));
   CHECK(fixture.transport->idle.size() == net::IdleStreams::kPerPeer);
   CHECK(fixture.eventually([&] { return fixture.server.open_connections() == net::IdleStreams::kPerPeer; }));
 }

@@ -59,6 +59,7 @@ events {
 http {
     %%TEST_GLOBALS_HTTP%%
     access_log                  off;
+    ssl_protocols               TLSv1.2 TLSv1.3;
     server_names_hash_max_size  262144;
 $http
     server {

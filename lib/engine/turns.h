@@ -1,0 +1,47 @@
+// One piece of work for each turn of the event loop: what takes long, verifying responses above all, is done in the
+// order in which it came up, and between two pieces the loop serves everybody else. So a thousand responses that
+// arrive together delay a handshake by one verification, not by a thousand.
+//
+// While the loop has nothing else to do its turns follow one another at once, so nothing is lost by it.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+
+#include "base/ports.h"
+
+namespace ocsp_plus::engine {
+
+class Turns {
+ public:
+  // A place in the queue. Destroying it before its turn gives it up; Turns must outlive it.
+  class Place {
+   public:
+    ~Place();
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+
+   private:
+    friend class Turns;
+    explicit Place(Turns& turns, std::function<void()> work) : turns_(turns), work_(std::move(work)) {}
+
+    Turns& turns_;
+    std::function<void()> work_;
+    std::list<Place*>::iterator at_;  // turns_.waiting_.end(): it had its turn
+  };
+
+  explicit Turns(EventLoop& loop);
+
+  // `work` is called from the loop, once, not before its next turn; it may destroy its place.
+  std::unique_ptr<Place> wait(std::function<void()> work);
+  std::size_t waiting() const { return waiting_.size(); }
+
+ private:
+  void next();
+
+  std::list<Place*> waiting_;
+  std::unique_ptr<Timer> timer_;
+};
+
+}  // namespace ocsp_plus::engine
