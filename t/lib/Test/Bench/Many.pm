@@ -2,8 +2,10 @@ package Test::Bench::Many;
 
 # An nginx with many servers, a certificate each, and the responder of all.
 #
-#   my $many = Test::Bench::Many->new($count, delegated => 1)
-#   $many->nginx(), responder()
+#   my $many = Test::Bench::Many->new($count, signers => [ {}, .. ])
+#                                    delegated signers, by their options of
+#                                    responder_cert; named "signer-KEY"
+#   $many->nginx(), responder(), leaves()
 #   $many->configure($http, %opt)    writes nginx.conf; $http are more lines for
 #                                    the http block; workers => 1
 #   $many->warm()                    the responder signs each response once and
@@ -27,13 +29,15 @@ sub new {
 	$t->log_level('notice');
 	my $int = Test::Nginx::CA->new($t)->intermediate('int');
 	my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081 ],
-		signers => [ $int->responder_cert('signer') ]);
+		signers => [ map { $int->responder_cert("signer-$_->{key}",
+			%$_) } @{$opt{signers} || [ { key => 'ec' } ]} ]);
 	my @leaves = $int->leaves($count, 'h%d.example', aia => $r->url(1));
 	return bless { t => $t, r => $r, leaves => \@leaves }, $class;
 }
 
 sub nginx { return $_[0]{t} }
 sub responder { return $_[0]{r} }
+sub leaves { return @{$_[0]{leaves}} }
 sub count { return scalar @{$_[0]{leaves}} }
 sub folder { return $_[0]{t}->testdir() . '/cache' }
 
