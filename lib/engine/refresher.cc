@@ -280,9 +280,9 @@ std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
 
 // What is held, if it is what `known` came with and can be stapled.
 std::optional<store::BlobHeader> Refresher::held_as_known(Index index) const {
-  const std::optional<Known>& known = items_[index].known;
+  const Known* known = items_[index].known.get();
   auto held = environment_.gate.stapled(target(index), environment_.clock.now());
-  if (!known.has_value() || !held.has_value() || held->this_update != known->this_update ||
+  if (known == nullptr || !held.has_value() || held->this_update != known->this_update ||
       held->produced_at != known->produced_at) {
     held.reset();
   }
@@ -303,7 +303,7 @@ Answer Refresher::judge_not_modified(Index index, Accepted accepted, Error* why)
   verdict.next_update = held->next_update;
   verdict.expires = held->expires;
   accepted.admission.action = Action::kKeep;
-  item(index).accepted = std::move(accepted);
+  item(index).accepted = std::make_unique<Accepted>(std::move(accepted));
   return Answer::kAccepted;
 }
 
@@ -316,14 +316,13 @@ Answer Refresher::judge(Index index, const net::FetchResponse& response, std::si
     *why = std::move(*refused);
     return answer_for(why->reason);
   }
-  item(index).accepted = std::move(accepted);
+  item(index).accepted = std::make_unique<Accepted>(std::move(accepted));
   return Answer::kAccepted;
 }
 
 void Refresher::exchange_ended(Index index, Exchange::End end) {
   item(index).exchange.reset();
-  std::optional<Accepted> accepted;
-  accepted.swap(item(index).accepted);
+  const std::unique_ptr<Accepted> accepted = std::move(item(index).accepted);
   --in_flight_;
   environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
   const UnixSeconds now = environment_.clock.now();
@@ -331,12 +330,12 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
     probe_in_time(host, now);
   }
   store::tell_exchange(environment_.zone, environment_.clock.monotonic() - item(index).started);
-  if (const auto date = accepted.has_value() ? accepted->response.http.head.date : end.failure->error.date) {
-    const std::size_t responder = accepted.has_value() ? accepted->responder : end.failure->responder;
+  if (const auto date = accepted != nullptr ? accepted->response.http.head.date : end.failure->error.date) {
+    const std::size_t responder = accepted != nullptr ? accepted->responder : end.failure->responder;
     report_.compare_clocks(target(index), responder, *date, now);
     store::tell_clock_skew(environment_.zone, saturating_sub(*date, now), now);
   }
-  if (accepted.has_value()) {
+  if (accepted != nullptr) {
     settle(index, std::move(*accepted));
   } else if (end.failure.has_value()) {
     failed(index, end.failure->responder, end.failure->error);
@@ -423,7 +422,7 @@ void Refresher::succeeded(Index index, const Accepted& accepted) {
       known.validators = accepted.response.validators;
       known.this_update = held->this_update;
       known.produced_at = held->produced_at;
-      item(index).known = std::move(known);
+      item(index).known = std::make_unique<Known>(std::move(known));
     }
   }
   const RetryBounds& bounds = environment_.settings.retry;

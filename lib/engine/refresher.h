@@ -81,11 +81,12 @@ class Refresher {
     UnixSeconds this_update = 0;
     UnixSeconds produced_at = 0;
   };
+  // One for each certificate, ten thousand maybe: what only some need at a time is kept elsewhere.
   struct Item {
     store::Attempt attempt;
     std::unique_ptr<Exchange> exchange;  // its existence is what "refreshing" means
-    std::optional<Accepted> accepted;    // from the exchange's last word until the exchange has ended
-    std::optional<Known> known;
+    std::unique_ptr<Accepted> accepted;  // from the exchange's last word until the exchange has ended
+    std::unique_ptr<Known> known;
     Millis started = 0;    // of the exchange
     UnixSeconds ends = 0;  // of the response held, as it was when it began to wait for a host
   };

@@ -44,7 +44,6 @@ sub folder { return $_[0]{t}->testdir() . '/cache' }
 sub configure {
 	my ($self, $http, %opt) = @_;
 
-	my $server = $opt{server} || '';
 	my $servers = join '', map { my $name = $_->name(); <<"CONF" }
     server {
         listen               127.0.0.1:8443 ssl;
@@ -53,7 +52,7 @@ sub configure {
         ssl_certificate_key  @{[ $_->key() ]};
     }
 CONF
-		@{$self->{leaves}};
+		@{$self->{leaves}}[0 .. ($opt{only} || $self->count()) - 1];
 	$self->{t}->write_file_expand('nginx.conf', <<"CONF");
 %%TEST_GLOBALS%%
 worker_processes  @{[ $opt{workers} || 1 ]};
