@@ -14,7 +14,7 @@ build_packages() {
 run_packages() { echo nginx-light openssl; }
 
 test_packages() {
-    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl tinyproxy-bin prometheus \
+    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl tinyproxy-bin squid dnsmasq-base prometheus \
         chromium chromium-driver fonts-dejavu-core
 }
 
@@ -29,11 +29,18 @@ install_missing() {
     [ ${#missing[@]} -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] || die "packages are missing, as root: apt-get install ${missing[*]}"
     say "installing ${missing[*]}"
-    # An nginx that starts by itself on port 80 is not wanted here.
-    local log
+    # An nginx that starts by itself on port 80, or a squid, is not wanted here. systemd does not look at RUNLEVEL.
+    local log services=()
     log=$(mktemp)
+    if [ -d /run/systemd/system ]; then
+        for package in "${missing[@]}"; do
+            case "$package" in nginx-light | squid) services+=("${package%-light}.service") ;; esac
+        done
+    fi
+    [ ${#services[@]} = 0 ] || systemctl mask --runtime "${services[@]}" >"$log" 2>&1 || die_with "$log"
     { apt-get update && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends "${missing[@]}"; } \
         >"$log" 2>&1 || die_with "$log"
+    [ ${#services[@]} = 0 ] || systemctl unmask --runtime "${services[@]}" >"$log" 2>&1 || die_with "$log"
     rm -f "$log"
 }
 

@@ -69,6 +69,12 @@ http {
     ocsp_plus_timeout       40s;
     ocsp_plus_resolver      @{[ $dns->address() ]};
 
+    server {
+        listen  127.0.0.1:8080;
+        location /metrics {
+            ocsp_plus_status prometheus;
+        }
+    }
 $servers
 }
 
@@ -85,6 +91,11 @@ my ($took) = $line =~ / took=(\d+)ms/;
 ok(defined $took && $took >= 200 && $took < 20000,
 	'the family that swallows everything is left behind') or diag($line);
 ok(wait_for(sub { staple_fast(8443, 'both.example') }, 5), 'stapled');
+ok(wait_for(sub {
+	my $text = http_get('/metrics');
+	return $text =~ /connections_total\{family="ipv4",result="ok"\} 1$/m
+		&& $text =~ /connections_total\{family="ipv6",result="failed"\} 1$/m;
+}, 5, 'counters'), 'and counted by family');
 
 my $is_six = IO::Socket::IP->new(Family => AF_INET6, Type => SOCK_STREAM,
 	Blocking => 0);

@@ -110,6 +110,12 @@ my $all = value('fetches_total', result => 'ok')
 cmp_ok(value('fetch_duration_seconds_count'), '>=', $all, 'durations');
 is(value('fetch_duration_seconds_bucket', le => '+Inf'),
 	value('fetch_duration_seconds_count'), 'all of them in buckets');
+cmp_ok(value('connections_total', family => 'ipv4', result => 'ok'), '>=', 2,
+	'connections by IPv4');
+is(value('connections_total', family => 'ipv4', result => 'failed'), 0,
+	'of which none failed');
+is(value('connections_total', family => 'ipv6', result => $_), 0,
+	"nor was IPv6 tried: $_") for qw/ ok failed /;
 is(value('responder_up', responder => '127.0.0.1:' . port(8081)), 1,
 	'a responder that is up');
 is(value('zone_entries'), 4, 'entries of the zone');

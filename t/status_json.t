@@ -136,6 +136,9 @@ ok((grep { $_ == $seen->{worker}{pid} } $t->workers()), 'worker, pid');
 like($seen->{worker}{heartbeat}, $time, 'worker, heartbeat');
 cmp_ok($seen->{fetches}{ok}, '>=', 2, 'fetches, ok');
 cmp_ok($seen->{fetches}{failed}, '>=', 1, 'fetches, failed');
+cmp_ok($seen->{connections}{ipv4}{ok}, '>=', 2, 'connections, IPv4');
+is_deeply($seen->{connections}{ipv6}, { ok => 0, failed => 0 },
+	'connections, IPv6');
 ok(defined $seen->{clock_skew} && abs($seen->{clock_skew}) < 5, 'clock skew');
 
 my %host = map { $_->{host} => $_ } @{$seen->{responders}};

@@ -91,6 +91,9 @@ class JsonDocument : public Document {
                           {"refused", handshakes.refused}});
     member("fetches",
            {{"ok", all.exchanges.ok}, {"failed", all.exchanges.failed}, {"in_flight", all.exchanges.in_flight}});
+    const store::Connections& connections = all.connections;
+    member("connections", {{"ipv4", {{"ok", connections.ipv4_ok}, {"failed", connections.ipv4_failed}}},
+                           {"ipv6", {{"ok", connections.ipv6_ok}, {"failed", connections.ipv6_failed}}}});
     member("clock_skew", all.clock_skew.has_value() ? Json(*all.clock_skew) : Json());
     Json responders = Json::array();
     for (const ResponderStatus& responder : responder_statuses(view_)) {

@@ -133,6 +133,11 @@ class Metrics : public Document {
     sample(Metric::kHandshakes, "staple=\"none\"", all_.handshakes.missing, out);
     sample(Metric::kHandshakes, "staple=\"refused\"", all_.handshakes.refused, out);
     fetches(out);
+    declare(Metric::kConnections, out);
+    sample(Metric::kConnections, "family=\"ipv4\",result=\"ok\"", all_.connections.ipv4_ok, out);
+    sample(Metric::kConnections, "family=\"ipv4\",result=\"failed\"", all_.connections.ipv4_failed, out);
+    sample(Metric::kConnections, "family=\"ipv6\",result=\"ok\"", all_.connections.ipv6_ok, out);
+    sample(Metric::kConnections, "family=\"ipv6\",result=\"failed\"", all_.connections.ipv6_failed, out);
     if (all_.clock_skew.has_value()) {
       single(Metric::kClockSkew, *all_.clock_skew, out);
     }

@@ -17,6 +17,7 @@ namespace ocsp_plus::admin {
   X(kFetchFailures, "fetch_failures_total", "counter", "failed fetches by reason")                                   \
   X(kFetchesInFlight, "fetches_in_flight", "gauge", "fetches that run now")                                          \
   X(kFetchDuration, "fetch_duration_seconds", "histogram", "how long fetches took, failed ones included")            \
+  X(kConnections, "connections_total", "counter", "connections to responders or the proxy, by family and result")    \
   X(kClockSkew, "clock_skew_seconds", "gauge", "the clock of the responder that answered last minus ours")           \
   X(kResponderUp, "responder_up", "gauge", "0 where a responder host fails and is only probed, else 1")              \
   X(kResponderFailures, "responder_failures", "gauge", "failures of a responder host since it counts as failing")    \

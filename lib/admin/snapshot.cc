@@ -142,6 +142,7 @@ Overview overview(const View& view) {
   }
   all.handshakes = zone.handshake_totals();
   all.exchanges = store::exchange_totals(zone);
+  all.connections = store::connections(zone);
   if (zone.board().clock_compared_at.load(std::memory_order_relaxed) != 0) {
     all.clock_skew = zone.board().clock_skew.load(std::memory_order_relaxed);
   }

@@ -91,6 +91,7 @@ struct Overview {
   std::optional<Worker> worker;                                // the designated one
   store::StapleZone::HandshakeTotals handshakes;
   store::ExchangeTotals exchanges;
+  store::Connections connections;
   std::optional<Seconds> clock_skew;  // a responder's clock minus ours
 };
 Overview overview(const View& view);

@@ -57,6 +57,7 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
 
 Post::~Post() {
   tell_hosts();
+  tell_connections();
   store::release_lease(environment_.zone, epoch_, self_.pid);
 }
 
@@ -77,6 +78,7 @@ bool Post::beat() {
   files_.look();
   refresher_.tick();
   tell_hosts();
+  tell_connections();
   environment_.zone.board().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
   readiness_.look(environment_.clock);
   const Millis now = environment_.clock.monotonic();
@@ -114,6 +116,11 @@ void Post::tell_hosts() {
                        {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe});
     }
   }
+}
+
+void Post::tell_connections() {
+  const net::ConnectionTally tally = std::exchange(transport_.tally, {});
+  store::tell_connections(environment_.zone, {tally.ipv4.ok, tally.ipv4.failed, tally.ipv6.ok, tally.ipv6.failed});
 }
 
 bool Post::hopeless(const Target& target) const {

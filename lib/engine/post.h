@@ -64,6 +64,7 @@ class Post {
  private:
   void answer_requests();
   void tell_hosts();
+  void tell_connections();
   Post(const Environment& environment, const store::Candidate& self, std::uint32_t epoch,
        std::unique_ptr<net::Resolver> resolver, bool new_configuration);
 

@@ -14,8 +14,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
                 "some certificates, but not many, or that it holds none");
   const auto issuer = crypto::issuer_from(document, leaf);
   if (!issuer) {
-    fuzz::promise(issuer.error().reason == Reason::kIssuerMalformed || issuer.error().reason == Reason::kIssuerMismatch,
-                  "a document is refused as one");
+    fuzz::promise(
+        issuer.error().reason == Reason::kIssuerMalformed || issuer.error().reason == Reason::kIssuerMismatch,
+        "a document is refused as one");
     return 0;
   }
   fuzz::promise(crypto::has_issued(issuer->get(), leaf), "what comes out has signed the leaf");

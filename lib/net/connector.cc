@@ -23,16 +23,21 @@ class Connector::Attempt : public Stream::User {
   Connector& owner_;
 };
 
-Connector::Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, Trace trace,
-                     Callback callback)
+Connector::Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, ConnectionTally& tally,
+                     Trace trace, Callback callback)
     : loop_(loop),
       addresses_(std::move(addresses)),
       user_(user),
+      tally_(tally),
       trace_(std::move(trace)),
       callback_(std::move(callback)),
       timer_(loop.timer([this] { on_timer(); })) {}
 
-Connector::~Connector() = default;
+Connector::~Connector() {
+  for (const Attempt& each : attempts_) {
+    ++tally_.of(each.address.family()).failed;
+  }
+}
 
 void Connector::next() {
   start_one();
@@ -61,6 +66,7 @@ void Connector::start_one() {
       attempt.stream = std::move(*stream);
       return timer_->arm(kAttemptDelay);
     }
+    ++tally_.of(attempt.address.family()).failed;
     attempts_.pop_back();
     remember(std::move(stream.error()));
   }
@@ -81,11 +87,17 @@ void Connector::won(Attempt& attempt) {
   timer_->disarm();
   std::unique_ptr<Stream> stream = std::move(attempt.stream);
   stream->hand_to(user_);
-  // Those that were slower are as good as untried, should this one be of no use.
+  ++tally_.of(attempt.address.family()).ok;
+  // Those that were slower are as good as untried, should this one be of no use. They are in the order in which they
+  // began: the ones before it had more time.
+  bool earlier = true;
   for (const Attempt& each : attempts_) {
-    if (&each != &attempt) {
-      addresses_.push_back(each.address);
+    if (&each == &attempt) {
+      earlier = false;
+      continue;
     }
+    tally_.of(each.address.family()).failed += earlier ? 1 : 0;
+    addresses_.push_back(each.address);
   }
   attempts_.clear();
   const Callback callback = callback_;
@@ -93,6 +105,7 @@ void Connector::won(Attempt& attempt) {
 }
 
 void Connector::lost(Attempt& attempt, Error error) {
+  ++tally_.of(attempt.address.family()).failed;
   attempts_.remove_if([&attempt](const Attempt& each) { return &each == &attempt; });
   remember(std::move(error));
   start_one();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/ports.h"
+#include "net/connection_tally.h"
 #include "net/stream.h"
 #include "net/trace.h"
 
@@ -21,8 +22,10 @@ class Connector {
 
   using Callback = std::function<void(Result<std::unique_ptr<Stream>>)>;
 
-  // `user` is whose the streams will be. The callback comes from the loop and may destroy the connector.
-  Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, Trace trace, Callback callback);
+  // `user` is whose the streams will be; `tally` counts what came of each attempt. Both outlive the connector. The
+  // callback comes from the loop and may destroy the connector.
+  Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, ConnectionTally& tally, Trace trace,
+            Callback callback);
   ~Connector();
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
@@ -45,6 +48,7 @@ class Connector {
   EventLoop& loop_;
   std::vector<Address> addresses_;  // still to be tried, in order
   Stream::User& user_;
+  ConnectionTally& tally_;
   Trace trace_;
   Callback callback_;
   std::list<Attempt> attempts_;

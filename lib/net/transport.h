@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/ports.h"
+#include "net/connection_tally.h"
 #include "net/family_memory.h"
 #include "net/idle_streams.h"
 #include "net/proxy.h"
@@ -25,6 +26,7 @@ struct Transport {
   const std::optional<Proxy> proxy;  // nothing: responders are asked directly
   IdleStreams idle;
   FamilyMemory families;
+  ConnectionTally tally;
 };
 
 }  // namespace ocsp_plus::net

@@ -149,6 +149,20 @@ std::uint64_t failures(const StapleZone& zone, Reason reason) noexcept {
   return zone.board().failures[static_cast<std::size_t>(reason) % kReasonNumbers].load(kRelaxed);
 }
 
+void tell_connections(const StapleZone& zone, const Connections& more) noexcept {
+  auto& counters = zone.board().connections;
+  counters[0].fetch_add(more.ipv4_ok, kRelaxed);
+  counters[1].fetch_add(more.ipv4_failed, kRelaxed);
+  counters[2].fetch_add(more.ipv6_ok, kRelaxed);
+  counters[3].fetch_add(more.ipv6_failed, kRelaxed);
+}
+
+Connections connections(const StapleZone& zone) noexcept {
+  const auto& counters = zone.board().connections;
+  return {counters[0].load(kRelaxed), counters[1].load(kRelaxed), counters[2].load(kRelaxed),
+          counters[3].load(kRelaxed)};
+}
+
 // --- requests to the designated worker ---
 
 bool request_refresh_all(const StapleZone& zone, Millis now) noexcept {
@@ -210,6 +224,9 @@ void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
   }
   for (std::size_t i = 0; i < old.failures.size(); ++i) {
     carry(old.failures[i], board.failures[i]);
+  }
+  for (std::size_t i = 0; i < old.connections.size(); ++i) {
+    carry(old.connections[i], board.connections[i]);
   }
   carry(old.began, board.began);
   carry(old.settled, board.settled);

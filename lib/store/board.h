@@ -23,6 +23,11 @@ namespace ocsp_plus::store {
 
 void tell_exchange(const StapleZone& zone, Millis took) noexcept;
 void tell_failure(const StapleZone& zone, Reason reason) noexcept;
+// Connections that were made, and those that failed, since the last call.
+struct Connections {
+  std::uint64_t ipv4_ok = 0, ipv4_failed = 0, ipv6_ok = 0, ipv6_failed = 0;
+};
+void tell_connections(const StapleZone& zone, const Connections& more) noexcept;
 void tell_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept;
 
 struct HostHealth {
@@ -55,6 +60,7 @@ struct ExchangeTotals {
 };
 ExchangeTotals exchange_totals(const StapleZone& zone) noexcept;
 std::uint64_t failures(const StapleZone& zone, Reason reason) noexcept;
+Connections connections(const StapleZone& zone) noexcept;
 
 // --- requests to the designated worker ---
 

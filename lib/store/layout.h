@@ -18,7 +18,7 @@
 namespace ocsp_plus::store {
 
 constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
-constexpr std::uint32_t kLayoutVersion = 2;
+constexpr std::uint32_t kLayoutVersion = 3;
 constexpr std::size_t kWorkerSlots = 1024;  // processes of all generations that may be alive together
 constexpr std::size_t kCounterSlots = 128;  // handshake counters, one cache line each; slot = worker % kCounterSlots
 constexpr std::size_t kBlobAlign = 16;      // blobs start at multiples of this; Entry::word counts in it
@@ -63,6 +63,7 @@ struct Board {
   std::atomic<std::uint64_t> duration_ms;       // of all exchanges together
   std::array<std::atomic<std::uint64_t>, kDurationBounds.size() + 1> durations;  // exchanges by duration
   std::array<std::atomic<std::uint64_t>, kReasonNumbers> failures;               // exchanges that failed, by Reason
+  std::array<std::atomic<std::uint64_t>, 4> connections;                         // IPv4 ok, failed, IPv6 ok, failed
   // Readiness: set once, by anybody who finds it true.
   std::atomic<std::int64_t> began;     // monotonic clock, ms: when the zone was new
   std::atomic<std::uint32_t> settled;  // 1: the first round of fetches is over
@@ -146,7 +147,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std
 static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header without a gap");
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
-static_assert(sizeof(Header) == 88 && sizeof(Entry) == 128 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2464 &&
+static_assert(sizeof(Header) == 88 && sizeof(Entry) == 128 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2496 &&
                   sizeof(HostSlot) == 32,
               "raise kLayoutVersion");
 

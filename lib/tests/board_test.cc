@@ -132,6 +132,8 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   tell_exchange(from.zone, 20);
   tell_failure(from.zone, Reason::kTimeout);
   tell_clock_skew(from.zone, -30, 1000);
+  tell_connections(from.zone, {1, 2, 3, 4});
+  tell_connections(from.zone, {10, 20, 30, 40});
   copy_board(from.zone, to.zone);
   CHECK(to.zone.handshake_totals().stapled == 5);
   CHECK(to.zone.handshake_totals().missing == 6);
@@ -142,6 +144,8 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   CHECK(exchange_totals(to.zone).durations[1] == 1);
   CHECK(exchange_totals(to.zone).duration_ms == 20);
   CHECK(failures(to.zone, Reason::kTimeout) == 1);
+  const Connections all = connections(to.zone);
+  CHECK((all.ipv4_ok == 11 && all.ipv4_failed == 22 && all.ipv6_ok == 33 && all.ipv6_failed == 44));
   CHECK(to.zone.stapled(to.entries[1]) == 1);
   CHECK(to.zone.stapled(to.entries[0]) == 0);
   CHECK(to.zone.board().clock_skew == -30);

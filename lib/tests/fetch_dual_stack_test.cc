@@ -1,8 +1,11 @@
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <list>
 #include <memory>
 #include <string>
 
+#include "net/connection_tally.h"
 #include "net/family_memory.h"
 #include "net/fetch.h"
 #include "tests/fakes/fetch_fixture.h"
@@ -49,6 +52,11 @@ struct Fixture : FetchFixture {
     made.trace = [this](const std::string& step) { told += step + "\n"; };
     start(std::move(made));
   }
+  // IPv4 ok, failed, IPv6 ok, failed.
+  std::string tally() const {
+    const net::ConnectionTally& all = transport->tally;
+    return fmt::format("{} {} {} {}", all.ipv4.ok, all.ipv4.failed, all.ipv6.ok, all.ipv6.failed);
+  }
   std::string told;
 };
 
@@ -67,6 +75,7 @@ TEST_CASE("fetch: a family that is swallowed costs a moment, and only once", "[f
   fixture.wait();
   CHECK(body_of(*fixture.outcome) == kBody);
   CHECK(fixture.outcome.value()->peer.family() == AF_INET);
+  CHECK(fixture.tally() == "1 0 0 1");
 
   fixture.server.play(kOk);
   fixture.go();
@@ -93,11 +102,13 @@ TEST_CASE("fetch: the family that worked, until it does not", "[fetch][rfc8305]"
     fixture.wait();
     CHECK(fixture.outcome.value()->peer.family() == AF_INET6);
     CHECK(fixture.server.accepted() == 0);
+    CHECK(fixture.tally() == "0 0 1 0");
   }
   fixture.server.play(kOk);
   fixture.go();
   fixture.wait();
   CHECK(fixture.outcome.value()->peer.family() == AF_INET);
+  CHECK(fixture.tally() == "1 0 1 1");  // refused
 }
 
 TEST_CASE("fetch: all addresses swallow everything", "[fetch][rfc8305]") {
@@ -117,6 +128,7 @@ TEST_CASE("fetch: all addresses swallow everything", "[fetch][rfc8305]") {
   fixture.wait();
   CHECK(fixture.outcome->error().reason == Reason::kTimeout);
   CHECK(contains(fixture.outcome->error().detail, "connecting to both.example"));
+  CHECK(fixture.tally() == "0 1 0 1");
 }
 
 TEST_CASE("fetch: IPv6 only, where there is no IPv6", "[fetch][rfc8305]") {

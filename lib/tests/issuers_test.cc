@@ -1,5 +1,5 @@
-// Issuers that are in no file: what a document may hold, what is taken from it, and how a post gets, keeps and forgets
-// them.
+// Issuers that are in no file: what a document may hold, what is taken from it, and how a post gets, keeps and
+// forgets them.
 #include "engine/issuers.h"
 
 #include <unistd.h>
@@ -20,9 +20,9 @@ using namespace testing;
 
 // A certs-only message, by hand: ContentInfo of SignedData without signers (RFC 5652 section 5).
 Bytes certs_only(const std::vector<Bytes>& certificates) {
-  const Bytes signed_data = der::sequence(
-      {der::integer(Bytes{1}), der::tlv(0x31, Bytes()), der::sequence({der::oid("1.2.840.113549.1.7.1")}),
-       der::tlv(0xa0, der::join(certificates)), der::tlv(0x31, Bytes())});
+  const Bytes signed_data = der::sequence({der::integer(Bytes{1}), der::tlv(0x31, Bytes()),
+                                           der::sequence({der::oid("1.2.840.113549.1.7.1")}),
+                                           der::tlv(0xa0, der::join(certificates)), der::tlv(0x31, Bytes())});
   return der::sequence({der::oid("1.2.840.113549.1.7.2"), der::tlv(0xa0, signed_data)});
 }
 
