@@ -142,6 +142,7 @@ typedef struct {
     char                    *ignored;        /* a URL of its own, and why */
     ngx_ocsp_plus_server_t   server;         /* the first that uses it */
     ngx_ocsp_plus_server_t   other;          /* the first that differs */
+    ngx_ocsp_plus_server_t   anchors;        /* the first of other anchors */
     ngx_ocsp_plus_server_t   requires;       /* the first that requires it */
     unsigned                 has_issuer:1;
     unsigned                 issuer_sought:1;
@@ -149,6 +150,7 @@ typedef struct {
     unsigned                 has_file:1;
     unsigned                 must_staple:1;
     unsigned                 differs:1;
+    unsigned                 anchors_differ:1;
     unsigned                 required:1;
 } ngx_ocsp_plus_note_t;
 

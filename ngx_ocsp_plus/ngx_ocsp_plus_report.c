@@ -63,6 +63,11 @@ ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
         note->other = *server;
     }
 
+    if (added->anchors_differ && !note->anchors_differ) {
+        note->anchors_differ = 1;
+        note->anchors = *server;
+    }
+
     if (added->required && !note->required) {
         note->required = 1;
         note->requires = *server;
@@ -141,6 +146,16 @@ ngx_ocsp_plus_report_one(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
                       "certificate %s, all are used in the order of the "
                       "configuration; the second is in %s:%ui",
                       note->label, note->other.file, note->other.line);
+    }
+
+    if (note->anchors_differ) {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "ocsp_plus: servers differ in "
+                      "\"ocsp_plus_responder_trusted_certificate\" for "
+                      "certificate %s, the certificates of all are trusted, "
+                      "of one without it those of the system; the second is "
+                      "in %s:%ui",
+                      note->label, note->anchors.file, note->anchors.line);
     }
 
     if (note->ignored) {

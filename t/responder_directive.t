@@ -91,6 +91,7 @@ http {
         ssl_certificate      equal.pem;
         ssl_certificate_key  equal.key;
         ocsp_plus_responder  http://127.0.0.1:8084/;
+        ocsp_plus_responder_trusted_certificate  int.crt;
     }
 
     # one certificate, other URLs: 3 answers nothing, then 4
@@ -188,6 +189,10 @@ like($differs[0] // '', qr/\[notice\].*in the order.*nginx\.conf:\d+/,
 	'a notice that servers differ');
 is(scalar @differs, 1, 'one');
 is(scalar(grep { !/"differs"/ } @notices), 0, 'none where they do not');
+@notices = $t->log_lines(qr/servers differ in "ocsp_plus_responder_trusted/);
+like($notices[0] // '', qr/\[notice\].*certificate "equal".*nginx\.conf:\d+/,
+	'a notice that anchors differ');
+is(scalar @notices, 1, 'one');
 is(join("\n", $t->log_lines(qr/\[(?:warn|crit)\]/)), '', 'no warning');
 
 $t->stop();

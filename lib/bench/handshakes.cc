@@ -35,7 +35,8 @@
 #include <vector>
 
 // Found by libssl before libcrypto's. Verifying costs a client more than signing costs the server.
-extern "C" __attribute__((visibility("default"))) int EVP_DigestVerify(EVP_MD_CTX*, const unsigned char*, size_t, const unsigned char*, size_t) {
+extern "C" __attribute__((visibility("default"))) int EVP_DigestVerify(EVP_MD_CTX*, const unsigned char*, size_t,
+                                                                       const unsigned char*, size_t) {
   return 1;
 }
 
@@ -131,9 +132,10 @@ class Bench {
     const auto at = [this](double part) {
       return took_.empty() ? 0 : took_[static_cast<std::size_t>(part * static_cast<double>(took_.size() - 1))] * 1e6;
     };
-    fmt::print("{{\"handshakes\":{},\"stapled\":{},\"failed\":{},\"seconds\":{:.6f},\"p50_us\":{:.0f},"
-               "\"p99_us\":{:.0f},\"max_us\":{:.0f}}}\n",
-               took_.size(), stapled_, failed_, ended_ - began_, at(0.5), at(0.99), at(1));
+    fmt::print(
+        "{{\"handshakes\":{},\"stapled\":{},\"failed\":{},\"seconds\":{:.6f},\"p50_us\":{:.0f},"
+        "\"p99_us\":{:.0f},\"max_us\":{:.0f}}}\n",
+        took_.size(), stapled_, failed_, ended_ - began_, at(0.5), at(0.99), at(1));
   }
 
  private:
@@ -175,8 +177,7 @@ class Bench {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (fd < 0 ||
-        (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS)) {
+    if (fd < 0 || (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS)) {
       close(fd);
       ++failed_;
       return;

@@ -246,6 +246,7 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     added->known = result->known;
     added->differs = result->differs;
     added->has_issuer = target.issuer != nullptr;
+    added->anchors_differ = result->anchors_differ;
     added->issuer_sought = result->issuer_sought;
     added->has_responder = !target.responders.empty();
     added->has_file = !target.files.empty();

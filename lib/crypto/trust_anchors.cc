@@ -33,9 +33,9 @@ Result<TrustAnchors> TrustAnchors::create() {
   return anchors;
 }
 
-Result<TrustAnchors> TrustAnchors::of(const std::vector<X509Ptr>& certificates) {
+Result<TrustAnchors> TrustAnchors::of(const std::vector<X509Ptr>& certificates, bool and_of_system) {
   const ErrorQueueCleaner cleaner;
-  auto anchors = create();
+  auto anchors = and_of_system ? of_system() : create();
   for (const X509Ptr& certificate : certificates) {
     if (anchors && X509_STORE_add_cert(anchors->store_->x509.get(), certificate.get()) != 1) {
       return fail(Reason::kInternal, "a trust store cannot be filled: " + drain_errors());

@@ -1,7 +1,6 @@
 #include "engine/catalog.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "base/log.h"
@@ -42,27 +41,36 @@ Result<const crypto::Issuer*> Catalog::intern_issuer(x509_st* leaf, const std::v
   return issuers_.emplace(id, std::move(*issuer)).first->second.get();
 }
 
-// Of several servers, the anchors of each are trusted.
-Result<void> Catalog::join_anchors(Target* target, const std::vector<x509_st*>& more) {
-  if (more.empty()) {
-    return {};
-  }
-  std::vector<x509_st*> all;
+std::vector<x509_st*> Catalog::anchors_of(const Target& target) const {
   for (const auto& [certificates, anchors] : anchors_) {
-    if (anchors.get() == target->responder_anchors) {
-      all = certificates;
+    if (anchors.get() == target.responder_anchors) {
+      return certificates;
     }
   }
+  return {nullptr};
+}
+
+// Of several servers, the anchors of each are trusted: those of the system for one that names none, because what it
+// would reach alone it has to reach beside others as well.
+Result<void> Catalog::join_anchors(Target* target, const std::vector<x509_st*>& more) {
+  std::vector<x509_st*> all = target->servers_joined ? anchors_of(*target) : std::vector<x509_st*>();
   for (x509_st* certificate : more) {
     if (std::find(all.begin(), all.end(), certificate) == all.end()) {
       all.push_back(certificate);
     }
   }
+  if (all == std::vector<x509_st*>{nullptr}) {
+    return {};
+  }
   std::unique_ptr<crypto::TrustAnchors>& anchors = anchors_[all];
   if (anchors == nullptr) {
     std::vector<crypto::X509Ptr> certificates;
-    std::transform(all.begin(), all.end(), std::back_inserter(certificates), &crypto::share);
-    auto made = crypto::TrustAnchors::of(certificates);
+    for (x509_st* certificate : all) {
+      if (certificate != nullptr) {
+        certificates.push_back(crypto::share(certificate));
+      }
+    }
+    auto made = crypto::TrustAnchors::of(certificates, certificates.size() < all.size());
     if (!made) {
       anchors_.erase(all);
       return tl::unexpected<Error>(made.error());
@@ -145,9 +153,13 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
       entry.issuer == nullptr &&
       std::any_of(entry.certificate.ca_issuers_urls.begin(), entry.certificate.ca_issuers_urls.end(),
                   [](const std::string& text) { return net::Url::parse(text).has_value(); });
-  if (auto joined = join_anchors(&entry, mention.responder_anchors); !joined) {
+  const std::vector<x509_st*> mine =
+      mention.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : mention.responder_anchors;
+  added.anchors_differ = entry.servers_joined && anchors_of(entry) != mine;
+  if (auto joined = join_anchors(&entry, mine); !joined) {
     return tl::unexpected<Error>(joined.error());
   }
+  entry.servers_joined = true;
   for (std::string_view file : mention.files) {
     if (std::find(entry.files.begin(), entry.files.end(), file) == entry.files.end()) {
       entry.files.emplace_back(file);

@@ -37,6 +37,7 @@ struct Target {
   const crypto::TrustAnchors* responder_anchors = nullptr;
   std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
   std::set<std::string> servers;              // names of the servers that use it
+  bool servers_joined = false;                // what a first server says of it is in
   bool required = false;                      // a server refuses handshakes without its staple
   store::EntryIndex entry = store::kNoEntry;  // once the zone is open
 
@@ -65,6 +66,7 @@ class Catalog {
     bool known = false;                // an earlier server had named it
     bool differs = false;              // and named others, or in another order; they are joined
     bool required = false;             // this server refuses handshakes without a staple
+    bool anchors_differ = false;       // and named other anchors for https responders; they are joined
     bool issuer_sought = false;        // no server has named the issuer so far, but the certificate says where it is
     std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
   };
@@ -88,6 +90,7 @@ class Catalog {
  private:
   Result<const net::Url*> intern_url(std::string_view text);
   Result<const crypto::Issuer*> intern_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
+  std::vector<x509_st*> anchors_of(const Target& target) const;
   Result<void> join_anchors(Target* target, const std::vector<x509_st*>& more);
   // Adds what is not there yet.
   static void join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more);
@@ -101,6 +104,7 @@ class Catalog {
   std::vector<std::string> hosts_;
   std::set<std::string> known_hosts_;
   // By the certificates themselves, which the anchors keep alive: a file is read once, however many servers name it.
+  // Null among them: those of the system as well.
   std::map<std::vector<x509_st*>, std::unique_ptr<crypto::TrustAnchors>> anchors_;
 };
 

@@ -133,13 +133,20 @@ Millis Exchange::time_for_one() const {
 }
 
 void host_failed(const Exchange::Environment& environment, const std::string& host, std::uint32_t started,
-                 const std::optional<UnixSeconds>& retry_after) {
+                 const net::Fetch::Failure& error) {
+  const UnixSeconds now = environment.clock.now();
   engine::Failure failure;
-  failure.failures = environment.hosts.failed(host, started, retry_after.has_value());
-  failure.retry_after = retry_after;
-  if (failure.failures > 0) {
-    environment.hosts.plan_probe(
-        host, next_try(environment.clock.now(), failure, 0, environment.settings.retry, environment.random.next()));
+  failure.failures = error.of_proxy() ? environment.hosts.proxy_failed(host, now)
+                                      : environment.hosts.failed(host, started, error.retry_after.has_value());
+  failure.retry_after = error.retry_after;
+  if (failure.failures == 0) {
+    return;
+  }
+  const UnixSeconds probe = next_try(now, failure, 0, environment.settings.retry, environment.random.next());
+  if (error.of_proxy()) {
+    environment.hosts.plan_proxy_probe(probe);
+  } else {
+    environment.hosts.plan_probe(host, probe);
   }
 }
 
@@ -151,7 +158,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
     if (ask_by_other_hash(status == 400 || status == 404)) {
       return;
     }
-    host_failed(environment_, hosts_asked_.back(), started_, outcome.error().retry_after);
+    host_failed(environment_, hosts_asked_.back(), started_, outcome.error());
     failure_.error = std::move(outcome.error());
     return ask_next_or_end();
   }
@@ -165,13 +172,13 @@ void Exchange::judge_answer(const net::FetchResponse& response) {
   Error why;
   const Answer answer = judge_(response, responder_, &why);
   static_cast<Error&>(failure_.error) = std::move(why);
-  failure_.error.date = response.http.head.date;
+  failure_.error.date = response.http.head.time();
   failure_.error.retry_after = response.http.head.retry_after;
   if (answer != Answer::kAccepted && ask_by_other_hash(refuses_hash(failure_.error.reason))) {
     return;
   }
   if (answer == Answer::kHostTrouble) {
-    host_failed(environment_, hosts_asked_.back(), started_, failure_.error.retry_after);
+    host_failed(environment_, hosts_asked_.back(), started_, failure_.error);
   } else {
     environment_.hosts.answered(hosts_asked_.back());
   }

@@ -118,9 +118,9 @@ class Exchange {
   std::unique_ptr<Turns::Place> place_;  // of an answer that is to be judged
 };
 
-// A fetch from `host` that was started with that number ended in a way that counts against it: it is left alone for a
-// while, where it is time to.
+// A fetch from `host` that was started with that number ended in a way that counts against it, or against the proxy:
+// it is left alone for a while, where it is time to.
 void host_failed(const Exchange::Environment& environment, const std::string& host, std::uint32_t started,
-                 const std::optional<UnixSeconds>& retry_after);
+                 const net::Fetch::Failure& error);
 
 }  // namespace ocsp_plus::engine

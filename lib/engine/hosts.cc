@@ -17,6 +17,9 @@ std::uint32_t Hosts::cap(const Host& host) const {
 }
 
 Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now) const {
+  if (proxy_.state == State::kFailing && (now < proxy_.next_probe || proxy_.in_flight > 0)) {
+    return Permit::kFailing;
+  }
   const auto found = hosts_.find(name);
   if (found == hosts_.end()) {
     return Permit::kGo;
@@ -34,6 +37,7 @@ Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now) const {
 std::uint32_t Hosts::started(const std::string& name) {
   Host& host = hosts_[name];
   ++host.in_flight;
+  ++proxy_.in_flight;
   failing_in_flight_ += host.state == State::kFailing ? 1 : 0;
   return host.failures;
 }
@@ -41,6 +45,30 @@ std::uint32_t Hosts::started(const std::string& name) {
 void Hosts::ended(Host& host) {
   failing_in_flight_ -= host.state == State::kFailing ? 1 : 0;
   --host.in_flight;
+  --proxy_.in_flight;
+}
+
+std::uint32_t Hosts::proxy_failed(const std::string& name, UnixSeconds now) {
+  ended(hosts_[name]);
+  proxy_.strikes = std::min(proxy_.strikes + 1, kPatience);
+  if (proxy_.state == State::kFailing) {
+    if (now < proxy_.next_probe) {
+      return 0;  // begun before it counted as failing
+    }
+    return proxy_.failures = std::min(proxy_.failures + 1, kEnough);
+  }
+  if (proxy_.state == State::kUp && proxy_.strikes < kPatience) {
+    return 0;
+  }
+  proxy_.state = State::kFailing;
+  return proxy_.failures = 1;
+}
+
+// Something came through it.
+void Hosts::proxy_works() {
+  proxy_.state = State::kUp;
+  proxy_.strikes = 0;
+  proxy_.failures = 0;
 }
 
 void Hosts::cancelled(const std::string& name) {
@@ -50,6 +78,7 @@ void Hosts::cancelled(const std::string& name) {
 void Hosts::answered(const std::string& name) {
   Host& host = hosts_[name];
   ended(host);
+  proxy_works();
   if (host.state == State::kFailing) {
     failing_in_flight_ -= host.in_flight;  // what still runs counts as a live host's from now on
   }
@@ -61,6 +90,7 @@ void Hosts::answered(const std::string& name) {
 std::uint32_t Hosts::failed(const std::string& name, std::uint32_t started, bool leave_alone) {
   Host& host = hosts_[name];
   ended(host);
+  proxy_works();
   host.strikes = std::min(host.strikes + 1, kPatience);
   if (host.state == State::kFailing) {
     if (started == host.failures) {
@@ -84,9 +114,11 @@ void Hosts::plan_probe(const std::string& name, UnixSeconds when) {
 void Hosts::bring_probe_forward(const std::string& name, UnixSeconds when) {
   Host& host = hosts_[name];
   host.next_probe = std::min(host.next_probe, when);
+  proxy_.next_probe = std::min(proxy_.next_probe, when);
 }
 
 void Hosts::forget_probe_times() {
+  proxy_.next_probe = 0;
   for (auto& [name, host] : hosts_) {
     host.next_probe = 0;
   }
@@ -99,12 +131,13 @@ crypto::CertIdHash Hosts::hash(const std::string& name) const {
 
 bool Hosts::failing(const std::string& name) const {
   const auto found = hosts_.find(name);
-  return found != hosts_.end() && found->second.state == State::kFailing;
+  return proxy_.state == State::kFailing || (found != hosts_.end() && found->second.state == State::kFailing);
 }
 
 UnixSeconds Hosts::next_probe(const std::string& name) const {
   const auto found = hosts_.find(name);
-  return found == hosts_.end() ? 0 : found->second.next_probe;
+  const UnixSeconds proxy = proxy_.state == State::kFailing ? proxy_.next_probe : 0;
+  return found == hosts_.end() ? proxy : std::max(found->second.next_probe, proxy);
 }
 
 }  // namespace ocsp_plus::engine

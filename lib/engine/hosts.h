@@ -5,6 +5,9 @@
 // probed by one exchange when its time comes; everybody else who needs it waits without holding a slot. So ten
 // thousand certificates on a dead host cost one time-out after the other, not ten thousand, and a dead host cannot
 // starve a live one.
+//
+// All of them may be behind one proxy, which can fail as well. That counts against none of them: while it fails it is
+// probed by one exchange, whichever host that is for.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +46,9 @@ class Hosts {
   // host is forgiven, or the exchange had begun before it counted as failing: eight that time out together are no
   // reason to back off eight times.
   std::uint32_t failed(const std::string& host, std::uint32_t started, bool leave_alone);
+  // It was the proxy that failed, and of the host it says nothing. Returns the proxy's failures, as failed().
+  std::uint32_t proxy_failed(const std::string& host, UnixSeconds now);
+  void plan_proxy_probe(UnixSeconds when) { proxy_.next_probe = when; }
   void plan_probe(const std::string& host, UnixSeconds when);
   // Somebody's response ends soon: probe no later than `when`.
   void bring_probe_forward(const std::string& host, UnixSeconds when);
@@ -53,6 +59,7 @@ class Hosts {
   crypto::CertIdHash hash(const std::string& host) const;
   void remember_hash(const std::string& host, crypto::CertIdHash hash) { hosts_[host].hash = hash; }
 
+  // The host, or the proxy before it.
   bool failing(const std::string& host) const;
   UnixSeconds next_probe(const std::string& host) const;
   const std::map<std::string, Host>& all() const { return hosts_; }
@@ -61,9 +68,11 @@ class Hosts {
  private:
   std::uint32_t cap(const Host& host) const;
   void ended(Host& host);
+  void proxy_works();
 
   std::size_t concurrency_;
   std::size_t failing_in_flight_ = 0;
+  Host proxy_;  // never failing where there is none
   std::map<std::string, Host> hosts_;
 };
 

@@ -77,13 +77,13 @@ void IssuerExchange::ask(const net::Url& url) {
 void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
   counted_ = true;
   if (!outcome) {
-    host_failed(environment_, url().host_key(), started_, outcome.error().retry_after);
+    host_failed(environment_, url().host_key(), started_, outcome.error());
     return fail_with(std::move(outcome.error()));
   }
   const auto taken = environment_.issuers->take(target_, outcome->http.body, url());
   // A certificate of somebody else is wrong in the certificate, or on the host; what is none may be a portal's page.
   if (!taken && taken.error().reason == Reason::kIssuerMalformed) {
-    host_failed(environment_, url().host_key(), started_, std::nullopt);
+    host_failed(environment_, url().host_key(), started_, {});
   } else {
     environment_.hosts.answered(url().host_key());
   }
@@ -95,7 +95,7 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
   }
   net::Fetch::Failure failure;
   static_cast<Error&>(failure) = taken.error();
-  failure.date = outcome->http.head.date;
+  failure.date = outcome->http.head.time();
   fail_with(std::move(failure));
 }
 

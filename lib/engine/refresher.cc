@@ -262,7 +262,7 @@ void Refresher::start(Index index, std::size_t responder) {
 // Shows the response to the gate; the reason where nothing comes of it.
 std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
   const UnixSeconds now = environment_.clock.now();
-  const auto& date = accepted->response.http.head.date;
+  const auto date = accepted->response.http.head.time();
   const Seconds skew = environment_.settings.policy.clock_skew;
   const Moment moment = {
       now, date.has_value() && *date <= saturating_add(now, skew) && now <= saturating_add(*date, skew)};
@@ -330,7 +330,7 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
     probe_in_time(host, now);
   }
   store::tell_exchange(environment_.zone, environment_.clock.monotonic() - item(index).started);
-  if (const auto date = accepted != nullptr ? accepted->response.http.head.date : end.failure->error.date) {
+  if (const auto date = accepted != nullptr ? accepted->response.http.head.time() : end.failure->error.date) {
     const std::size_t responder = accepted != nullptr ? accepted->responder : end.failure->responder;
     report_.compare_clocks(target(index), responder, *date, now);
     store::tell_clock_skew(environment_.zone, saturating_sub(*date, now), now);

@@ -366,7 +366,7 @@ void FetchOnLoop::fail_with(Error error, const HttpHead* head) {
   static_cast<Error&>(failure) = std::move(error);
   if (head != nullptr) {
     failure.status = head->status;
-    failure.date = head->date;
+    failure.date = head->time();
     if (head->status == 429 || head->status == 503) {
       failure.retry_after = head->retry_after;
     }

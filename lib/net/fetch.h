@@ -59,7 +59,9 @@ class Fetch {
   struct Failure : Error {
     std::optional<UnixSeconds> retry_after;  // from a 429 or 503
     unsigned status = 0;                     // of the HTTP answer, where there was one
-    std::optional<UnixSeconds> date;         // the responder's Date, where there was an answer
+    // It is the proxy that fails or does not let us in, whatever lies behind it.
+    bool of_proxy() const { return reason == Reason::kProxyAuth || (reason == Reason::kProxyFailed && status == 0); }
+    std::optional<UnixSeconds> date;  // what time it was by it, where there was an answer
   };
   using Outcome = tl::expected<FetchResponse, Failure>;
   using Callback = std::function<void(Outcome)>;

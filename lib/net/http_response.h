@@ -30,6 +30,11 @@ struct HttpHead {
   std::string last_modified;               // likewise
   bool from_proxy = false;                 // a proxy says that these are its own words (RFC 9209, and common ones)
   bool keep_alive = false;
+
+  // What time it is by the Date of whoever made the response; a cache may have kept it since (RFC 9111 section 5.1).
+  std::optional<UnixSeconds> time() const {
+    return date.has_value() ? std::optional(saturating_add(*date, age.value_or(0))) : std::nullopt;
+  }
 };
 
 struct HttpResponse {

@@ -38,8 +38,8 @@ std::size_t blob_offset(std::uint64_t word) noexcept {
   return static_cast<std::size_t>(word & UINT32_MAX) * kBlobAlign;
 }
 
-// As ==, but eight bytes at a time: the id has just been copied in pieces, and a processor that reads more at once than
-// was written at once waits until all of it has left for the cache.
+// As ==, but eight bytes at a time: the id has just been copied in pieces, and a processor that reads more at once
+// than was written at once waits until all of it has left for the cache.
 bool same_id(const CertificateId& a, const CertificateId& b) noexcept {
   std::uint64_t difference = 0;
   for (std::size_t i = 0; i < sizeof(CertificateId); i += sizeof(std::uint64_t)) {

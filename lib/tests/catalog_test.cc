@@ -1,7 +1,10 @@
 #include "engine/catalog.h"
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
 
+#include "tests/fakes/scratch_folder.h"
 #include "tests/pki.h"
 
 namespace ocsp_plus::engine {
@@ -130,6 +133,48 @@ TEST_CASE("catalog: no issuer, until a later mention brings it", "[catalog]") {
   CHECK_FALSE(added->differs);
   REQUIRE(f.catalog.target(0).stapleable());
   CHECK(f.catalog.target(0).issuer->subject() == f.ca.issuer()->subject());
+}
+
+TEST_CASE("catalog: anchors of several servers are joined, those of the system for one that names none",
+          "[catalog]") {
+  Fixture f;
+  const Identity one = make_ca("Anchor one"), two = make_ca("Anchor two");
+  const auto add = [&f](std::vector<x509_st*> anchors) {
+    Mention mention = mention_of(f.leaf, &f.ca);
+    mention.responder_anchors = std::move(anchors);
+    const auto added = f.catalog.add(mention);
+    REQUIRE(added);
+    return added->anchors_differ;
+  };
+  const auto trusted = [&f](const Identity& anchor) {
+    const crypto::TrustAnchors* anchors = f.catalog.target(0).responder_anchors;
+    return anchors != nullptr && anchors->issuer_of(make_leaf(anchor, "a", "http://a/").get()) != nullptr;
+  };
+  SECTION("named, and others named") {
+    CHECK_FALSE(add({one.get()}));
+    CHECK_FALSE(add({one.get()}));
+    CHECK_FALSE(trusted(two));
+    CHECK(add({two.get()}));
+    CHECK(trusted(one));
+    CHECK(trusted(two));
+  }
+  SECTION("named by one, and not by another: either order leads to the same") {
+    // OpenSSL's own name for the system's file.
+    const ScratchFolder folder;
+    std::ofstream(folder / "system.pem") << two.pem();
+    setenv("SSL_CERT_FILE", (folder / "system.pem").c_str(), 1);
+    const bool first = GENERATE(true, false);
+    CHECK_FALSE((first ? add({one.get()}) : add({})));
+    CHECK((first ? add({}) : add({one.get()})));
+    unsetenv("SSL_CERT_FILE");
+    CHECK(trusted(one));
+    CHECK(trusted(two));
+  }
+  SECTION("named by nobody") {
+    CHECK_FALSE(add({}));
+    CHECK_FALSE(add({}));
+    CHECK(f.catalog.target(0).responder_anchors == nullptr);
+  }
 }
 
 }  // namespace

@@ -36,6 +36,52 @@ TEST_CASE("hosts: one that never answered gets one at a time", "[hosts]") {
   CHECK(hosts.all().at("a").state == State::kUnproven);
 }
 
+TEST_CASE("hosts: a failing proxy is probed for one host at a time", "[hosts][proxy]") {
+  Hosts hosts(16);
+  answer(hosts, "a");
+  for (int i = 0; i < 2; ++i) {
+    hosts.started("a");
+    CHECK(hosts.proxy_failed("a", kNow) == 0);  // it has answered before
+  }
+  hosts.started("a");
+  hosts.started("b");
+  CHECK(hosts.proxy_failed("a", kNow) == 1);
+  hosts.plan_proxy_probe(kNow + 5);
+  CHECK(hosts.failing("a"));
+  CHECK(hosts.failing("never seen"));
+  CHECK(hosts.proxy_failed("b", kNow + 1) == 0);  // begun before
+  CHECK(hosts.may_start("a", kNow + 4) == Permit::kFailing);
+  CHECK(hosts.next_probe("never seen") == kNow + 5);
+  CHECK(hosts.may_start("c", kNow + 5) == Permit::kGo);
+  hosts.started("c");
+  CHECK(hosts.may_start("a", kNow + 5) == Permit::kFailing);
+  SECTION("again in vain") {
+    CHECK(hosts.proxy_failed("c", kNow + 6) == 2);
+    hosts.plan_proxy_probe(kNow + 15);
+    CHECK(hosts.may_start("a", kNow + 14) == Permit::kFailing);
+    CHECK(hosts.may_start("a", kNow + 15) == Permit::kGo);
+  }
+  SECTION("it is back, and leads to an answer") {
+    hosts.answered("c");
+  }
+  SECTION("it is back, and its answer is that the host is dead") {
+    CHECK(hosts.failed("c", 0, false) == 1);
+    CHECK(hosts.failing("c"));
+  }
+  SECTION("an operator wants it now") {
+    hosts.cancelled("c");
+    hosts.bring_probe_forward("a", kNow);
+    CHECK(hosts.may_start("a", kNow) == Permit::kGo);
+    answer(hosts, "a");
+  }
+  if (hosts.may_start("a", kNow + 6) == Permit::kGo) {
+    CHECK_FALSE(hosts.failing("a"));
+    CHECK(hosts.all().at("a").state == State::kUp);
+    CHECK(hosts.all().at("a").in_flight == 0);
+  }
+  CHECK(hosts.all().at("b").state == State::kUnproven);
+}
+
 TEST_CASE("hosts: one that answers gets half of the slots", "[hosts]") {
   struct Case {
     std::size_t concurrency;

@@ -229,6 +229,7 @@ TEST_CASE("http_response: header fields", "[http_response]") {
   CHECK(head.expires == kTestNow + 86400);
   CHECK(head.max_age == 3600);
   CHECK(head.age == 12);
+  CHECK(head.time() == kTestNow + 22);
   CHECK(head.location == "/x");
   CHECK(head.retry_after == kTestNow + 30);
 }
@@ -237,6 +238,7 @@ TEST_CASE("http_response: absent and senseless header fields", "[http_response]"
   const HttpHead bare = parse("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 100).response.head;
   CHECK(bare.content_type.empty());
   CHECK(bare.location.empty());
+  CHECK_FALSE(bare.time());
   CHECK_FALSE((bare.date || bare.expires || bare.max_age || bare.age || bare.retry_after));
   const HttpHead odd = parse(
                            "HTTP/1.1 200 OK\r\nDate: today\r\nExpires: 0\r\nCache-Control: max-age=soon\r\n"

@@ -32,6 +32,35 @@ TEST_CASE("refresher: a dead host with many certificates sees probes only, and a
   CHECK(house.loop.clock.now() <= probe + 5);
 }
 
+TEST_CASE("refresher: a proxy that fails is probed, and no responder is held to fail because of it",
+          "[refresher][proxy]") {
+  House house;
+  OcspServer& proxy = house.server(EngineHouse::always("HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n"));
+  house.settings.proxy = net::Proxy::parse(proxy.url()).value();
+  for (std::size_t i = 0; i < 60; ++i) {
+    house.add(i, {&house.server()});
+  }
+  house.begin();
+  house.pass(3600, 1000);
+  CHECK(proxy.asked.size() < 30);
+  for (const auto& [name, host] : house.refresher->hosts().all()) {
+    CHECK(host.state != Hosts::State::kFailing);
+  }
+  CHECK(house.attempt(0).reason != Reason::kOk);
+  // "GET http://127.0.0.1:1234/NUMBER/..."
+  proxy.answer = [&house](const std::string& head) {
+    const std::size_t number = std::stoul(head.substr(head.find('/', head.find("//") + 2) + 1));
+    const UnixSeconds now = house.loop.clock.now();
+    return ocsp_reply(good_response(test_leaf(number), test_ca(), now, now + kDay));
+  };
+  const std::string any = house.catalog.hosts().front();
+  const UnixSeconds probe = house.refresher->hosts().next_probe(any);
+  CHECK(probe > house.loop.clock.now());
+  house.pass_until(3700, [&] { return house.stapled() == 60; });
+  CHECK(house.loop.clock.now() <= probe + 10);
+  CHECK_FALSE(house.refresher->hosts().failing(any));
+}
+
 TEST_CASE("refresher: a host that dies while many are asked backs off once, not many times", "[refresher]") {
   House house;
   OcspServer& server = house.server(house.good_answers(100));
@@ -47,6 +76,21 @@ TEST_CASE("refresher: a host that dies while many are asked backs off once, not 
   CHECK(house.stapled() == 0);
   server.answer = house.good_answers(kDay);
   house.pass_until(6, [&] { return house.stapled() == 40; });
+}
+
+TEST_CASE("refresher: a copy out of a cache is as old as its Age says, so its Date is not taken for the time",
+          "[refresher][rfc9111-5.1]") {
+  House house;
+  const bool aged = GENERATE(true, false);
+  OcspServer& server = house.server([&](const std::string&) {
+    return ocsp_reply(good_response(test_leaf(1), test_ca(), kNow - kHour, kNow + kDay),
+                      std::string("Date: Sat, 01 Jun 2030 11:00:00 GMT\r\n") + (aged ? "Age: 3600\r\n" : ""));
+  });
+  house.add(1, {&server});
+  house.begin();
+  house.pass(1);
+  CHECK(house.stapled() == 1);
+  CHECK(house.log.count("our clock and a responder's disagree") == (aged ? 0 : 1));
 }
 
 TEST_CASE("refresher: tries get denser towards the end of what is held, and recovery is picked up", "[refresher]") {

@@ -116,6 +116,7 @@ typedef struct {
     int         known; /* an earlier server named it */
     int         differs; /* and named other responders; they are joined */
     int         has_issuer;
+    int         anchors_differ; /* and named other anchors for https responders; they are joined */
     int         issuer_sought; /* it has none, but the certificate says where it may be fetched */
     int         has_responder;
     int         has_file;
