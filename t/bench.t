@@ -1,0 +1,52 @@
+#!/usr/bin/perl
+
+# Tests for scripts/bench: each part runs, finds what it looks for, and the
+# figures go to a file.  Whether they are good is not asked with numbers as
+# small as these.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP;
+use Test::More;
+
+use Test::Nginx;
+
+###############################################################################
+
+my $t = Test::Nginx->new(timeout => 300)->has(qw/ http_ssl /)
+	->has_daemon('valgrind');
+plan(skip_all => 'not with the sanitizers') if $ENV{OCSP_PLUS_SANITIZE};
+
+my $bench = "$FindBin::Bin/../scripts/bench";
+my $json = $t->testdir() . '/figures.json';
+
+my $run = $t->command([ $bench, '--help' ]);
+is($run->{status}, 0, 'help');
+$run = $t->command([ $bench, 'z' ]);
+isnt($run->{status}, 0, 'no such part');
+like($run->{output}, qr/there is no part "z"/, 'which');
+
+$run = $t->command([ $bench, '--tiny', '--json', $json ], timeout => 240);
+is($run->{status}, 0, 'all parts') or diag($run->{output});
+my $figures = decode_json($t->read_file($json))->{figures};
+my %seen;
+for my $figure (@$figures) {
+	my ($part) = $figure->{name} =~ /^(\w):/;
+	$seen{$part}++;
+	next unless defined $figure->{target};
+	my $fine = $figure->{bound} eq 'at most'
+		? $figure->{value} <= $figure->{target}
+		: $figure->{value} >= $figure->{target};
+	is(!! $figure->{ok}, !! $fine, $figure->{name});
+}
+is(join('', sort keys %seen), 'abcdef', 'figures of all parts');
+
+$t->done_testing();
+
+###############################################################################
