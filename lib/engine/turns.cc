@@ -16,20 +16,22 @@ std::unique_ptr<Turns::Place> Turns::wait(std::function<void()> work) {
   std::unique_ptr<Place> place(new Place(*this, std::move(work)));
   place->at_ = waiting_.end();
   place->at_ = waiting_.insert(waiting_.end(), place.get());
-  if (waiting_.size() == 1) {
+  if (waiting_.size() == 1 && rest_ == 0) {
     timer_->arm(0);
   }
   return place;
 }
 
 void Turns::next() {
+  if (rest_ > 0 && (--rest_ > 0 || !waiting_.empty())) {
+    return timer_->arm(0);
+  }
   if (waiting_.empty()) {
     return;
   }
   // First, should the work fail half way: those behind it have their turns all the same.
-  if (waiting_.size() > 1) {
-    timer_->arm(0);
-  }
+  rest_ = kRest;
+  timer_->arm(0);
   Place& place = *waiting_.front();
   waiting_.pop_front();
   place.at_ = waiting_.end();

@@ -20,18 +20,45 @@ struct Fixture {
   void wait(char name) {
     places.push_back(turns.wait([this, name] { done += name; }));
   }
+  // Turns in which one more may have been done.
+  void rest() {
+    for (unsigned turn = 0; turn <= Turns::kRest; ++turn) {
+      loop.turn();
+    }
+  }
 };
 
-TEST_CASE("turns: one piece of work in each turn, in order, never at once") {
+TEST_CASE("turns: one piece of work in a few turns, in order, never at once") {
   Fixture fixture;
   for (const char name : {'a', 'b', 'c'}) {
     fixture.wait(name);
   }
   CHECK(fixture.done.empty());
-  for (const char* done : {"a", "ab", "abc", "abc"}) {
+  for (const char* done : {"a", "ab", "abc"}) {
     fixture.loop.turn();
     CHECK(fixture.done == done);
+    for (unsigned rest = 0; rest < Turns::kRest; ++rest) {
+      fixture.loop.turn();
+      CHECK(fixture.done == done);
+    }
   }
+}
+
+TEST_CASE("turns: who comes during the rest or after it goes as soon as it is over") {
+  const unsigned later = GENERATE(range(0u, Turns::kRest + 3));
+  Fixture fixture;
+  fixture.wait('a');
+  fixture.loop.turn();
+  for (unsigned turn = 0; turn < later; ++turn) {
+    fixture.loop.turn();
+  }
+  fixture.wait('b');
+  for (unsigned turn = later; turn < Turns::kRest; ++turn) {
+    fixture.loop.turn();
+    CHECK(fixture.done == "a");
+  }
+  fixture.loop.turn();
+  CHECK(fixture.done == "ab");
 }
 
 TEST_CASE("turns: who gives its place up is passed over") {
@@ -46,7 +73,7 @@ TEST_CASE("turns: who gives its place up is passed over") {
   CHECK(fixture.turns.waiting() == 0);
   fixture.wait('d');
   fixture.places.clear();
-  fixture.loop.turn();
+  fixture.rest();
   CHECK(fixture.done == "c");
 }
 
@@ -59,7 +86,7 @@ TEST_CASE("turns: work may end its own place and ask for another") {
   }));
   fixture.loop.turn();
   CHECK(fixture.done == "a");
-  fixture.loop.turn();
+  fixture.rest();
   CHECK(fixture.done == "ab");
 }
 
@@ -68,7 +95,7 @@ TEST_CASE("turns: work that throws does not hold up what is behind it") {
   fixture.places.push_back(fixture.turns.wait([] { throw std::bad_alloc(); }));
   fixture.wait('b');
   CHECK_THROWS_AS(fixture.loop.turn(), std::bad_alloc);
-  fixture.loop.turn();
+  fixture.rest();
   CHECK(fixture.done == "b");
 }
 
