@@ -14,7 +14,8 @@ build_packages() {
 run_packages() { echo nginx-light openssl; }
 
 test_packages() {
-    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl tinyproxy-bin squid dnsmasq-base prometheus \
+    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl \
+        tinyproxy-bin squid dnsmasq-base prometheus valgrind \
         chromium chromium-driver fonts-dejavu-core
 }
 
