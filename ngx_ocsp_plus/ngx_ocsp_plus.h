@@ -88,7 +88,7 @@ typedef struct {
 #define NGX_OCSP_PLUS_REVOKED_OMIT         1
 
 
-/* a server as the SSL room sees it, http or stream */
+/* a server as the certificates' room sees it, http or stream */
 
 typedef struct {
     ngx_ssl_t           *ssl;
@@ -99,6 +99,24 @@ typedef struct {
     op_str_t            *names;              /* while it is added */
     ngx_uint_t           nnames;
 } ngx_ocsp_plus_server_t;
+
+
+/* a certificate of an SSL_CTX, and what the callback knows of the SSL_CTX */
+
+typedef struct {
+    X509                       *leaf;
+    uint32_t                    index;
+    const char                 *label;
+    unsigned                    require:1;   /* no handshake without */
+} ngx_ocsp_plus_certificate_t;
+
+
+typedef struct {
+    op_config_t                *config;
+    ngx_ocsp_plus_srv_conf_t   *oscf;
+    ngx_array_t                 certificates;
+                                      /* ngx_ocsp_plus_certificate_t */
+} ngx_ocsp_plus_ctx_t;
 
 
 /* what became of a connection's handshake */
@@ -186,12 +204,22 @@ extern ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_timeout;
 extern ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_concurrency;
 extern ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_max_response;
 
-/* ngx_ocsp_plus_ssl.c */
+/* ngx_ocsp_plus_certificates.c */
 
 ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server);
 ngx_int_t ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
     ngx_array_t *server_names, size_t offset, ngx_array_t *names);
+
+/* ngx_ocsp_plus_files.c */
+
+STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive);
+
+/* ngx_ocsp_plus_handshake.c */
+
+ngx_int_t ngx_ocsp_plus_set_callback(ngx_conf_t *cf, SSL_CTX *ssl,
+    ngx_ocsp_plus_ctx_t *ctx);
 void ngx_ocsp_plus_handshake(ngx_connection_t *c,
     ngx_ocsp_plus_handshake_t *hs);
 

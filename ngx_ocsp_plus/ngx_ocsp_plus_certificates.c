@@ -1,0 +1,315 @@
+
+/*
+ * A server's certificates, told to the core at configuration.
+ *
+ * The table that leads from a certificate to its entry belongs to the
+ * SSL_CTX.  Nothing is attached to certificates themselves: newer nginx
+ * shares them among servers and over reloads.
+ */
+
+
+#include "ngx_ocsp_plus.h"
+
+
+static ngx_int_t ngx_ocsp_plus_add_certificate(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
+    ngx_ocsp_plus_server_t *server, ngx_ocsp_plus_ctx_t *ctx);
+static ngx_int_t ngx_ocsp_plus_issuers(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf, SSL_CTX *ssl,
+    ngx_array_t *issuers);
+static ngx_int_t ngx_ocsp_plus_push_all(ngx_array_t *issuers,
+    STACK_OF(X509) *certificates);
+
+
+ngx_int_t
+ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server)
+{
+    X509                 *current;
+    SSL_CTX              *ssl;
+    ngx_int_t             rc;
+    ngx_ocsp_plus_ctx_t  *ctx;
+
+    if (!oscf->enable || server->ssl->ctx == NULL) {
+        return NGX_OK;
+    }
+
+    ssl = server->ssl->ctx;
+
+    /* certificates that OpenSSL compresses beforehand carry no staple */
+
+    if (server->compression) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"ocsp_plus\" is incompatible with "
+                      "\"ssl_certificate_compression\", turn off one of "
+                      "them in %s:%ui", server->file, server->line);
+        return NGX_ERROR;
+    }
+
+    if (server->stapling == 1 && !ocf->took_over) {
+        ocf->took_over = 1;
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"ssl_stapling\" is ignored where \"ocsp_plus\" is on, "
+                      "which has taken over, first in %s:%ui",
+                      server->file, server->line);
+    }
+
+    ctx = ngx_pcalloc(cf->pool, sizeof(ngx_ocsp_plus_ctx_t));
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->config = ocf->config;
+    ctx->oscf = oscf;
+
+    if (ngx_array_init(&ctx->certificates, cf->pool, 2,
+                       sizeof(ngx_ocsp_plus_certificate_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    current = SSL_CTX_get0_certificate(ssl);
+    rc = NGX_OK;
+
+    if (SSL_CTX_set_current_cert(ssl, SSL_CERT_SET_FIRST)) {
+
+        do {
+            rc = ngx_ocsp_plus_add_certificate(cf, ocf, oscf, server, ctx);
+
+        } while (rc == NGX_OK
+                 && SSL_CTX_set_current_cert(ssl, SSL_CERT_SET_NEXT));
+
+        SSL_CTX_select_current_cert(ssl, current);
+    }
+
+    ERR_clear_error();
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_ocsp_plus_set_callback(cf, ssl, ctx);
+}
+
+
+/*
+ * What the status calls a server: the names in an array whose elements hold
+ * one at an offset, else where the server stands.
+ */
+
+ngx_int_t
+ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
+    ngx_array_t *server_names, size_t offset, ngx_array_t *names)
+{
+    size_t       len;
+    u_char      *p;
+    op_str_t    *str;
+    ngx_str_t   *name;
+    ngx_uint_t   n;
+
+    names->nelts = 0;
+
+    for (n = 0; server_names && n < server_names->nelts; n++) {
+
+        p = server_names->elts;
+        name = (ngx_str_t *) (p + n * server_names->size + offset);
+
+        if (name->len == 0) {
+            continue;
+        }
+
+        str = ngx_array_push(names);
+        if (str == NULL) {
+            return NGX_ERROR;
+        }
+
+        str->data = (const char *) name->data;
+        str->len = name->len;
+    }
+
+    if (names->nelts == 0) {
+
+        len = ngx_strlen(server->file) + 1 + NGX_INT_T_LEN;
+
+        p = ngx_pnalloc(cf->temp_pool, len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        str = ngx_array_push(names);
+        if (str == NULL) {
+            return NGX_ERROR;
+        }
+
+        str->data = (const char *) p;
+        str->len = ngx_snprintf(p, len, "%s:%ui", server->file, server->line)
+                   - p;
+    }
+
+    server->names = names->elts;
+    server->nnames = names->nelts;
+
+    return NGX_OK;
+}
+
+
+/* the SSL_CTX's current certificate */
+
+static ngx_int_t
+ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
+    ngx_ocsp_plus_ctx_t *ctx)
+{
+    op_added_t                    added;
+    op_error_t                    error;
+    ngx_array_t                   issuers, anchors;
+    op_mention_t                  mention;
+    STACK_OF(X509)               *certificates;
+    ngx_ocsp_plus_certificate_t  *certificate;
+
+    if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
+        || ngx_array_init(&anchors, cf->temp_pool, 4, sizeof(X509 *))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_ocsp_plus_issuers(cf, ocf, oscf, server->ssl->ctx, &issuers)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (oscf->responder_trusted_certificate.len) {
+        certificates = ngx_ocsp_plus_trusted(cf, ocf,
+                                  &oscf->responder_trusted_certificate,
+                                  "ocsp_plus_responder_trusted_certificate");
+
+        if (certificates == NULL
+            || ngx_ocsp_plus_push_all(&anchors, certificates) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_memzero(&mention, sizeof(op_mention_t));
+
+    mention.size = sizeof(op_mention_t);
+    mention.leaf = SSL_CTX_get0_certificate(server->ssl->ctx);
+    mention.issuers = issuers.elts;
+    mention.nissuers = issuers.nelts;
+    mention.responder_anchors = anchors.elts;
+    mention.nresponder_anchors = anchors.nelts;
+
+    if (oscf->responders) {
+        mention.responders = oscf->responders->elts;
+        mention.nresponders = oscf->responders->nelts;
+    }
+
+    if (oscf->files) {
+        mention.files = oscf->files->elts;
+        mention.nfiles = oscf->files->nelts;
+    }
+
+    mention.servers = server->names;
+    mention.nservers = server->nnames;
+    mention.require = oscf->require;
+
+    if (op_config_add(ocf->config, &mention, &added, &error) != OP_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "ocsp_plus cannot use a certificate: %s in %s:%ui",
+                      error.text, server->file, server->line);
+        return NGX_ERROR;
+    }
+
+    if (ngx_ocsp_plus_note(cf->pool, ocf, server, mention.leaf, &added)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    certificate = ngx_array_push(&ctx->certificates);
+    if (certificate == NULL) {
+        return NGX_ERROR;
+    }
+
+    certificate->leaf = mention.leaf;
+    certificate->index = added.index;
+    certificate->label = added.label;
+    certificate->require = added.required;
+
+    return NGX_OK;
+}
+
+
+/* where an issuer may be found, in order of preference */
+
+static ngx_int_t
+ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, SSL_CTX *ssl, ngx_array_t *issuers)
+{
+    int                     i;
+    X509                   *certificate, **issuer;
+    STACK_OF(X509)         *certificates;
+    STACK_OF(X509_OBJECT)  *objects;
+
+    if (oscf->trusted_certificate.len) {
+        certificates = ngx_ocsp_plus_trusted(cf, ocf,
+                                             &oscf->trusted_certificate,
+                                             "ocsp_plus_trusted_certificate");
+
+        if (certificates == NULL
+            || ngx_ocsp_plus_push_all(issuers, certificates) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    /* ssl_trusted_certificate and ssl_client_certificate */
+
+    objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ssl));
+
+    for (i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+
+        certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (certificate == NULL) {
+            continue;
+        }
+
+        issuer = ngx_array_push(issuers);
+        if (issuer == NULL) {
+            return NGX_ERROR;
+        }
+
+        *issuer = certificate;
+    }
+
+    /* the chain that is sent to clients */
+
+    if (SSL_CTX_get0_chain_certs(ssl, &certificates) && certificates) {
+        return ngx_ocsp_plus_push_all(issuers, certificates);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_push_all(ngx_array_t *issuers, STACK_OF(X509) *certificates)
+{
+    int     i;
+    X509  **issuer;
+
+    for (i = 0; i < sk_X509_num(certificates); i++) {
+
+        issuer = ngx_array_push(issuers);
+        if (issuer == NULL) {
+            return NGX_ERROR;
+        }
+
+        *issuer = sk_X509_value(certificates, i);
+    }
+
+    return NGX_OK;
+}
