@@ -30,6 +30,92 @@ Address store(const T& socket_address) {
   return address;
 }
 
+struct Block4 {
+  std::uint32_t network;
+  int bits;
+};
+
+// IANA's registry of IPv4 special-purpose addresses (RFC 6890 and later), multicast, and what clouds answer at.
+constexpr Block4 kSpecial4[] = {
+    {0x00000000, 8},   // this network
+    {0x0a000000, 8},   // private, RFC 1918
+    {0x64400000, 10},  // between carriers and their customers, RFC 6598
+    {0x7f000000, 8},   // loopback
+    {0xa83f8110, 32},  // 168.63.129.16: Azure's metadata and DNS, from inside
+    {0xa9fe0000, 16},  // link-local
+    {0xac100000, 12},  // private
+    {0xc0000000, 24},  // IETF protocol assignments
+    {0xc0000200, 24},  // documentation
+    {0xc0586300, 24},  // 6to4 relays
+    {0xc0a80000, 16},  // private
+    {0xc6120000, 15},  // benchmarks
+    {0xc6336400, 24},  // documentation
+    {0xcb007100, 24},  // documentation
+    {0xe0000000, 3},   // multicast, reserved, broadcast
+};
+
+bool is_public4(std::uint32_t address) {
+  for (const Block4& block : kSpecial4) {
+    if ((address ^ block.network) >> (32 - block.bits) == 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+struct Block6 {
+  std::uint8_t network[8];
+  int bits;
+};
+
+// Of 2000::/3, all that was ever given out for the internet.
+constexpr Block6 kSpecial6[] = {
+    {{0x20, 0x01, 0x00}, 23},        // protocols: Teredo, benchmarks, ORCHID
+    {{0x20, 0x01, 0x0d, 0xb8}, 32},  // documentation
+    {{0x3f, 0xff, 0x00}, 20},        // documentation
+};
+
+bool within(const std::uint8_t* address, const Block6& block) {
+  for (int bit = 0; bit < block.bits; ++bit) {
+    if (((address[bit / 8] ^ block.network[bit / 8]) & (0x80 >> bit % 8)) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::uint32_t number_at(const std::uint8_t* bytes) {
+  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+}
+
+bool is_public6(const std::uint8_t* address) {
+  static constexpr Block6 kNat64 = {{0x00, 0x64, 0xff, 0x9b}, 64};  // RFC 6052; its last 32 bits before are zero, too
+  static constexpr Block6 k6to4 = {{0x20, 0x02}, 16};               // RFC 3056
+  static constexpr std::uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (std::memcmp(address, kMapped, sizeof kMapped) == 0) {
+    return is_public4(number_at(address + 12));
+  }
+  if (within(address, kNat64) && number_at(address + 8) == 0) {
+    return is_public4(number_at(address + 12));
+  }
+  if ((address[0] & 0xe0) != 0x20) {
+    return false;
+  }
+  if (within(address, k6to4) && !is_public4(number_at(address + 2))) {
+    return false;
+  }
+  // ISATAP, RFC 5214: 0000:5efe or 0200:5efe, then an IPv4 address.
+  if ((number_at(address + 8) | 0x02000000) == 0x02005efe && !is_public4(number_at(address + 12))) {
+    return false;
+  }
+  for (const Block6& block : kSpecial6) {
+    if (within(address, block)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 int Address::family() const {
@@ -57,6 +143,17 @@ std::string Address::to_string() const {
 void Address::set_port(std::uint16_t port) {
   if (length != 0) {
     *this = from(get(), port);
+  }
+}
+
+bool Address::is_public() const {
+  switch (family()) {
+    case AF_INET:
+      return is_public4(ntohl(load<sockaddr_in>(*this).sin_addr.s_addr));
+    case AF_INET6:
+      return is_public6(load<sockaddr_in6>(*this).sin6_addr.s6_addr);
+    default:
+      return false;
   }
 }
 

@@ -18,6 +18,11 @@ struct Address {
   std::string to_string() const;  // "127.0.0.1:80", "[::1]:80"; "-" where length is 0
   void set_port(std::uint16_t port);
 
+  // Whether it may be any machine of the internet. Not: loopback, link-local (with the clouds' metadata), private and
+  // carrier networks, multicast, whatever the registries keep for special use, nor such an IPv4 address inside an
+  // IPv6 one (mapped, NAT64, 6to4, ISATAP).
+  bool is_public() const;
+
   // From an IP literal, without brackets and zone; length 0 where it is none.
   static Address literal(const std::string& host, std::uint16_t port);
   // A literal with or without a port: "192.0.2.1", "192.0.2.1:53", "2001:db8::1", "[2001:db8::1]:53". Length 0 where

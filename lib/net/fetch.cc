@@ -62,6 +62,7 @@ class FetchOnLoop : public Fetch, public Stream::User {
   void follow(const HttpHead& head);
   void of_no_use(Error error);
   void ask_afresh(const Error& error);
+  bool permitted(const Address& address) const { return request_.permits == nullptr || request_.permits(address); }
   void fail_with(Error error, const HttpHead* head = nullptr);
   void end(Outcome outcome);
 
@@ -136,7 +137,14 @@ void FetchOnLoop::ask() {
   if (url_.https && request_.tls == nullptr) {
     return fail_with({Reason::kTlsFailed, "no TLS client could be set up"});
   }
+  if (proxy() != nullptr && url_.ip_literal && !permitted(Address::literal(url_.host, url_.port))) {
+    return fail_with({Reason::kAddressForbidden, url_.authority() + " is no public address"});
+  }
   stream_ = transport_.idle.take(stream_key());
+  // Somebody else's, who may have been permitted more.
+  if (stream_ != nullptr && proxy() == nullptr && !permitted(stream_->peer())) {
+    stream_.reset();
+  }
   if (stream_ == nullptr) {
     return connect();
   }
@@ -167,6 +175,17 @@ void FetchOnLoop::on_addresses(Result<std::vector<Address>> addresses) {
   const Url& hop = next_hop();
   if (!hop.ip_literal) {
     trace("{} is {}", hop.host, list(*addresses));
+  }
+  if (proxy() == nullptr && request_.permits != nullptr) {
+    const std::string all = list(*addresses);
+    addresses->erase(std::remove_if(addresses->begin(), addresses->end(),
+                                    [this](const Address& address) { return !permitted(address); }),
+                     addresses->end());
+    if (addresses->empty()) {
+      return fail_with({Reason::kAddressForbidden, hop.ip_literal
+                                                       ? all + " is no public address"
+                                                       : fmt::format("{} is {}, no public address", hop.host, all)});
+    }
   }
   ipv6_only_ = std::all_of(addresses->begin(), addresses->end(),
                            [](const Address& address) { return address.family() == AF_INET6; });

@@ -37,6 +37,10 @@ struct FetchRequest {
   TlsClient* tls = nullptr;  // for https; outlives the Transport. nullptr: kTlsFailed
   HttpLimits limits;
   Trace trace;  // empty: nobody listens
+  // Which addresses may be connected to, asked after DNS and again after each redirect; nullptr: any. Others are
+  // passed over; where none is left it is kAddressForbidden. Behind a proxy, which resolves by itself, only addresses
+  // that stand in the URL are looked at.
+  bool (*permits)(const Address& address) = nullptr;
 };
 
 struct FetchResponse {

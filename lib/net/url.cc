@@ -97,7 +97,8 @@ const char* fault_of_name(std::string_view host) {
     start = end + 1;
   }
   // "127.1" and "2130706433" are addresses to some resolvers and names to others.
-  return std::all_of(last.begin(), last.end(), is_digit) ? "a host that ends in a number but is no address" : nullptr;
+  const bool number = std::all_of(last.begin(), last.end(), is_digit) || starts_with(lower(last), "0x");
+  return number ? "a host that ends in a number but is no address" : nullptr;
 }
 
 // Sets host and ip_literal. An IPv6 address is written the canonical way, so that one responder has one host_key().

@@ -15,6 +15,11 @@ constexpr std::size_t kMinHosts = 16;
 constexpr std::size_t kMaxHosts = 512;
 constexpr std::size_t kMinDefault = OP_MIN_ZONE_BYTES;
 constexpr std::size_t kPlannedResponse = 3072;
+constexpr std::size_t kBytesPerOffer = 256 << 10;  // of the whole zone: the queue takes 1/32 of it, up to
+constexpr std::size_t kMaxOffers = 64;
+// A certificate that is loaded per connection lies in the zone beside its response: it counts as two.
+constexpr std::size_t kLeastLoaded = 2 * 32;
+constexpr std::size_t kPlannedLoaded = 2 * 10000;
 
 // So that twice as many index slots are still counted in 32 bits.
 constexpr std::size_t kMaxCapacity = 1u << 30;
@@ -46,12 +51,16 @@ Geometry Geometry::of(std::size_t size) {
   geometry.counters = align_up(geometry.workers + kWorkerSlots * sizeof(WorkerSlot), kLine);
   geometry.hosts = align_up(geometry.counters + kCounterSlots * sizeof(HandshakeCounters), kLine);
   geometry.index = align_up(geometry.hosts + hosts * sizeof(HostSlot), kLine);
-  geometry.entries = align_up(geometry.index + slots * sizeof(IndexSlot), kLine);
+  const std::size_t offers = std::min(size / kBytesPerOffer, kMaxOffers);
+  geometry.offers = align_up(geometry.index + slots * sizeof(IndexSlot), kLine);
+  geometry.entries = align_up(geometry.offers + offers * sizeof(OfferSlot), kLine);
   geometry.details = align_up(geometry.entries + capacity * sizeof(Entry), kLine);
-  geometry.arena = align_up(geometry.details + capacity * sizeof(Detail), kLine);
+  geometry.loaded = align_up(geometry.details + capacity * sizeof(Detail), kLine);
+  geometry.arena = align_up(geometry.loaded + capacity * sizeof(Loaded), kLine);
   if (geometry.arena + kMinArena > size) {
     return geometry;
   }
+  geometry.offer_slots = static_cast<std::uint32_t>(offers);
   geometry.host_slots = static_cast<std::uint32_t>(hosts);
   geometry.index_slots = static_cast<std::uint32_t>(slots);
   geometry.capacity = static_cast<std::uint32_t>(capacity);
@@ -59,23 +68,27 @@ Geometry Geometry::of(std::size_t size) {
   return geometry;
 }
 
-std::size_t required_size(std::size_t certificates) {
-  certificates = std::min(certificates, kMaxCapacity / 2);
+std::size_t required_size(std::size_t certificates, bool loads) {
+  certificates = std::min(certificates, kMaxCapacity / 2 - kLeastLoaded) + (loads ? kLeastLoaded : 0);
   const std::size_t responses = certificates + certificates / 4 + 1;
   const std::size_t arena = responses * (sizeof(BlobHeader) + kPlannedResponse);
   // The arena's share depends on the size only slightly: a few steps of 1/64 reach it.
   std::size_t size = align_up(arena + kMinArena, kPage);
   for (;;) {
     const Geometry geometry = Geometry::of(size);
-    if (geometry.arena_bytes >= std::min(arena, kMaxArena) && geometry.capacity >= 2 * certificates) {
+    if (geometry.arena_bytes >= std::min(arena, kMaxArena) && geometry.capacity >= 2 * certificates &&
+        (!loads || geometry.offer_slots > 0)) {
       return size;
     }
     size = align_up(size + size / 64 + 1, kPage);
   }
 }
 
-std::size_t default_size(std::size_t certificates) {
-  return power_of_two(std::max(2 * required_size(certificates), kMinDefault));
+std::size_t default_size(std::size_t certificates, bool loads) {
+  const std::size_t configured = std::max(2 * required_size(certificates, loads), kMinDefault);
+  return power_of_two(
+      loads ? std::max(configured, required_size(std::min(certificates, kMaxCapacity) + kPlannedLoaded, true))
+            : configured);
 }
 
 }  // namespace ocsp_plus::store

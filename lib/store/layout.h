@@ -1,8 +1,8 @@
 // What lies in the shared memory, byte for byte. Trivially copyable, offsets instead of pointers, and a geometry that
 // is a pure function of the size: nothing that another process could have scribbled on decides where we read.
 //
-//   Header | Board | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | Entry[] | Detail[] | arena of
-//   blobs
+//   Header | Board | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | OfferSlot[] | Entry[] |
+//   Detail[] | Loaded[] | arena of blobs
 //
 // Change anything here and kLayoutVersion goes up: a zone of another version is not adopted.
 #pragma once
@@ -54,6 +54,17 @@ constexpr std::array<std::uint32_t, 11> kDurationBounds = {10, 25, 50, 100, 250,
 constexpr std::size_t kReasonNumbers = 256;  // more than the largest Reason
 constexpr std::size_t kRefreshSlots = 64;    // refresh requests that the designated worker has not seen yet
 
+// What became of certificates that were loaded per connection, each counted once for each time.
+struct LoadedCounters {
+  std::atomic<std::uint64_t> handed;   // to the designated worker, by whoever met them in a handshake
+  std::atomic<std::uint64_t> dropped;  // not handed: the queue was full, or they are too large for it
+  std::atomic<std::uint64_t> torn;     // handed by a process that was killed or stopped half way
+  std::atomic<std::uint64_t> taken;    // got an entry
+  std::atomic<std::uint64_t> refused;  // got none: they do not parse, or the zone has no room for any
+  std::atomic<std::uint64_t> evicted;  // lost it to others, not used for longest
+  std::atomic<std::uint64_t> ended;    // lost it because they have expired or nobody has used them for long
+};
+
 // What the processes tell each other beside responses (board.h): numbers only, each of them atomic for itself.
 struct Board {
   // Written by the lease holder.
@@ -73,6 +84,7 @@ struct Board {
   std::uint32_t reserved;
   std::atomic<std::int64_t> refresh_all_at;                           // monotonic clock, ms: the last request for all
   std::array<std::atomic<std::uint32_t>, kRefreshSlots> refresh_one;  // number of an entry plus one; 0: free
+  LoadedCounters loaded;
 };
 
 // A responder host's health, by a hash of its host key: names stand in everybody's configuration.
@@ -119,6 +131,28 @@ struct Entry {
   std::atomic<std::uint32_t> detail;        // checksum of its Detail; 0: there is none
 };
 
+// Of an entry whose certificate no configuration names: a server loaded it for a connection. Blobs as of Entry::word.
+struct Loaded {
+  std::atomic<std::uint64_t> leaf;     // the certificate itself; 0: the entry is a configured one's
+  std::atomic<std::uint64_t> issuer;   // its issuer's, shared by all that it issued; 0: none is known
+  std::atomic<std::uint64_t> profile;  // key of the profile of the server that loaded it (engine/profiles.h)
+  std::atomic<std::uint32_t> used;     // wall clock, s, of a handshake not long before the last one
+  // Entry::generation as it was then; where the two differ, a configuration has named the certificate since.
+  std::atomic<std::uint32_t> generation;
+};
+
+// A certificate that a worker met in a handshake, on its way to the lease holder (offers.h).
+constexpr std::size_t kOfferBytes = 8128;
+struct alignas(64) OfferSlot {
+  std::atomic<std::uint64_t> state;
+  std::uint64_t checksum;  // of all that follows
+  std::uint64_t profile;
+  CertificateId id;
+  std::uint32_t leaf_length;
+  std::uint32_t length;                       // of all the DER in it
+  std::array<std::uint8_t, kOfferBytes> der;  // the certificate, then its chain
+};
+
 // What is to be said of an entry's last attempt: text, cut off and padded with zeros. In a table of its own, so that
 // it costs no memory while all goes well.
 constexpr std::size_t kDetailBytes = 128;
@@ -147,15 +181,17 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std
 static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header without a gap");
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
-static_assert(sizeof(Header) == 88 && sizeof(Entry) == 128 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2496 &&
-                  sizeof(HostSlot) == 32,
+static_assert(sizeof(Header) == 88 && sizeof(Entry) == 128 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2552 &&
+                  sizeof(HostSlot) == 32 && sizeof(Loaded) == 32 && sizeof(OfferSlot) == 8192,
               "raise kLayoutVersion");
 
 // Where everything is. A pure function of the size.
 struct Geometry {
   std::size_t size = 0;
   // offsets from the start
-  std::size_t board = 0, workers = 0, counters = 0, hosts = 0, index = 0, entries = 0, details = 0, arena = 0;
+  std::size_t board = 0, workers = 0, counters = 0, hosts = 0, index = 0, offers = 0, entries = 0, details = 0;
+  std::size_t loaded = 0, arena = 0;
+  std::uint32_t offer_slots = 0;  // 0 in a zone that is too small for certificates that are loaded per connection
   std::uint32_t host_slots = 0;   // responder hosts whose health is told
   std::uint32_t index_slots = 0;  // a power of two, at least twice capacity
   std::uint32_t capacity = 0;     // entries
@@ -168,10 +204,12 @@ struct Geometry {
 // Bytes that a zone for `certificates` needs at the least: an entry for each, a response of 3 kB for each, and a
 // quarter more for those that are being replaced (the old one stays while the new one is written) and for gaps. It
 // has entries for twice as many, so all of them may be renewed by one reload.
-std::size_t required_size(std::size_t certificates);
+//
+// `loads`: some server loads certificates per connection. Then it has room for a queue, and for a few dozen of them.
+std::size_t required_size(std::size_t certificates, bool loads = false);
 
-// The size it gets when the operator names none: a power of two of at least twice that, at least 8 MB. Pages that are
-// never written cost nothing.
-std::size_t default_size(std::size_t certificates);
+// The size it gets when the operator names none: a power of two of at least twice that, at least 8 MB, and with
+// `loads` enough for ten thousand certificates besides. Pages that are never written cost nothing.
+std::size_t default_size(std::size_t certificates, bool loads = false);
 
 }  // namespace ocsp_plus::store

@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "store/scoped_lock.h"
 #include "store/staple_zone.h"
+#include "store/swing.h"
 #include "store/zone_index.h"
 
 namespace ocsp_plus::store {
@@ -43,10 +45,43 @@ std::vector<EntryIndex> free_entries(const StapleZone& zone, std::size_t wanted)
   return free;
 }
 
+// Certificates that are loaded per connection give their entries up where `wanted` are missing, those first that were
+// not used for longest; not those that are among the registrations.
+void make_loaded_go(StapleZone& zone, std::size_t wanted, const std::vector<Registration>& registrations) {
+  std::vector<CertificateId> named;
+  named.reserve(registrations.size());
+  for (const Registration& registration : registrations) {
+    named.push_back(registration.id);
+  }
+  std::sort(named.begin(), named.end());
+  std::vector<std::pair<UnixSeconds, EntryIndex>> loaded;
+  for (EntryIndex i = 0; i < zone.entries_used(); ++i) {
+    const auto state = zone.loaded(i);
+    if (state.has_value() && !std::binary_search(named.begin(), named.end(), zone.entry(i).id)) {
+      loaded.emplace_back(state->used, i);
+    }
+  }
+  std::sort(loaded.begin(), loaded.end());
+  for (std::size_t i = 0; i < std::min(wanted, loaded.size()); ++i) {
+    const EntryIndex index = loaded[i].second;
+    clear_word(zone.entry(index));
+    ZoneIndex(zone).remove(index);
+    zone.entry(index).generation.store(0, std::memory_order_release);
+    zone.loaded_words(index).leaf.store(0, std::memory_order_release);
+    zone.loaded_words(index).issuer.store(0, std::memory_order_release);
+    zone.board().loaded.evicted.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
 void forget_response(StapleZone& zone, EntryIndex index) {
   zone.entry(index).word.store(0, std::memory_order_release);
   zone.set_attempt(index, Attempt{});
   zone.set_detail(index, {});
+}
+
+void forget_loaded(StapleZone& zone, EntryIndex index) {
+  zone.loaded_words(index).leaf.store(0, std::memory_order_relaxed);
+  zone.loaded_words(index).issuer.store(0, std::memory_order_relaxed);
 }
 
 // Writes all of an entry: above the high-water mark it may hold anything.
@@ -57,6 +92,7 @@ void add(StapleZone& zone, EntryIndex index, const Registration& registration, s
     entry.swings.store(0, std::memory_order_relaxed);  // a reused entry's goes on: see Entry::word
   }
   forget_response(zone, index);
+  forget_loaded(zone, index);
   entry.stapled.store(0, std::memory_order_relaxed);
   entry.id = registration.id;
   entry.issuer_key = registration.issuer_key;
@@ -88,6 +124,10 @@ Result<std::uint32_t> StapleZone::register_all(SharedLock& lock, const std::vect
   const ZoneIndex index(*this);
   const std::size_t missing = count_missing(index, registrations);
   std::vector<EntryIndex> free = free_entries(*this, missing);
+  if (free.size() < missing) {
+    make_loaded_go(*this, missing - free.size(), registrations);
+    free = free_entries(*this, missing);
+  }
   if (free.size() < missing) {
     return fail(Reason::kZoneFull,
                 fmt::format("{} of {} new certificates fit into the zone of {} bytes; {} certificates need {} bytes",

@@ -55,12 +55,8 @@ enum class Try { kDone, kMoved, kFailed };
 
 // Calls use(word) once `header` is whole; use() answers kMoved for another try.
 template <typename Use>
-StapleZone::Read with_blob(const StapleZone& zone, EntryIndex entry, const CertificateId& id, BlobHeader* header,
-                           Use use) noexcept {
-  if (entry >= zone.capacity()) {
-    return StapleZone::Read::kNone;
-  }
-  const std::atomic<std::uint64_t>& word = zone.entry(entry).word;
+StapleZone::Read with_blob(const StapleZone& zone, const std::atomic<std::uint64_t>& word, const CertificateId* id,
+                           BlobHeader* header, Use use) noexcept {
   for (int tries = 0; tries < kTries; ++tries) {
     const std::uint64_t seen = word.load(std::memory_order_acquire);
     if (seen == 0) {
@@ -126,7 +122,7 @@ EntryIndex StapleZone::find(const CertificateId& id) const noexcept {
   return ZoneIndex(*this).find(id);
 }
 
-bool StapleZone::blob_header(std::uint64_t word, const CertificateId& id, BlobHeader* out) const noexcept {
+bool StapleZone::blob_header(std::uint64_t word, const CertificateId* id, BlobHeader* out) const noexcept {
   const std::size_t offset = blob_offset(word);
   if (offset > geometry_.arena_bytes || geometry_.arena_bytes - offset < sizeof(BlobHeader)) {
     return false;
@@ -135,19 +131,20 @@ bool StapleZone::blob_header(std::uint64_t word, const CertificateId& id, BlobHe
   // The compiler must not go back to the shared bytes for a field that it has already checked.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   const std::size_t room = geometry_.arena_bytes - offset - sizeof(BlobHeader);
-  return out->length != 0 && out->length <= kMaxBlobLength && out->length <= room && same_id(out->id, id);
+  return out->length != 0 && out->length <= kMaxBlobLength && out->length <= room &&
+         (id == nullptr || same_id(out->id, *id));
 }
 
-StapleZone::Read StapleZone::copy(EntryIndex index, const CertificateId& id, Allocate allocate, Release release,
-                                  Copy* out) const noexcept {
-  return with_blob(*this, index, id, &out->header, [&](std::uint64_t word) {
+StapleZone::Read StapleZone::copy_blob(const std::atomic<std::uint64_t>& word, const CertificateId* id,
+                                       Allocate allocate, Release release, Copy* out) const noexcept {
+  return with_blob(*this, word, id, &out->header, [&](std::uint64_t seen) {
     const std::uint32_t length = out->header.length;
     void* data = allocate(length);
     if (data == nullptr) {
       return Try::kFailed;
     }
-    std::memcpy(data, arena() + blob_offset(word) + sizeof(BlobHeader), length);
-    if (!unmoved(entry(index).word, word)) {
+    std::memcpy(data, arena() + blob_offset(seen) + sizeof(BlobHeader), length);
+    if (!unmoved(word, seen)) {
       release(data);
       return Try::kMoved;
     }
@@ -156,17 +153,10 @@ StapleZone::Read StapleZone::copy(EntryIndex index, const CertificateId& id, All
   });
 }
 
-std::optional<BlobHeader> StapleZone::peek(EntryIndex index, const CertificateId& id) const noexcept {
-  std::optional<BlobHeader> found(std::in_place);
-  if (with_blob(*this, index, id, &*found, [](std::uint64_t) { return Try::kDone; }) != Read::kCopied) {
-    found.reset();
-  }
-  return found;
-}
-
-std::optional<Bytes> StapleZone::read(EntryIndex index, const CertificateId& id, BlobHeader* header) const {
+std::optional<Bytes> StapleZone::read_blob(const std::atomic<std::uint64_t>& word, const CertificateId* id,
+                                           BlobHeader* header) const {
   Copy copied;
-  if (copy(index, id, std::malloc, std::free, &copied) != Read::kCopied) {
+  if (copy_blob(word, id, std::malloc, std::free, &copied) != Read::kCopied) {
     return std::nullopt;
   }
   const std::unique_ptr<void, Release> owner(copied.data, std::free);
@@ -175,6 +165,62 @@ std::optional<Bytes> StapleZone::read(EntryIndex index, const CertificateId& id,
   }
   const auto* bytes = static_cast<const std::uint8_t*>(copied.data);
   return Bytes(bytes, bytes + copied.header.length);
+}
+
+StapleZone::Read StapleZone::copy(EntryIndex index, const CertificateId& id, Allocate allocate, Release release,
+                                  Copy* out) const noexcept {
+  return index < capacity() ? copy_blob(entry(index).word, &id, allocate, release, out) : Read::kNone;
+}
+
+std::optional<BlobHeader> StapleZone::peek(EntryIndex index, const CertificateId& id) const noexcept {
+  std::optional<BlobHeader> found(std::in_place);
+  if (index >= capacity() ||
+      with_blob(*this, entry(index).word, &id, &*found, [](std::uint64_t) { return Try::kDone; }) != Read::kCopied) {
+    found.reset();
+  }
+  return found;
+}
+
+std::optional<Bytes> StapleZone::read(EntryIndex index, const CertificateId& id, BlobHeader* header) const {
+  return index < capacity() ? read_blob(entry(index).word, &id, header) : std::nullopt;
+}
+
+std::optional<Bytes> StapleZone::leaf(EntryIndex index, const CertificateId& id) const {
+  return index < capacity() ? read_blob(loaded_words(index).leaf, &id, nullptr) : std::nullopt;
+}
+
+std::optional<Bytes> StapleZone::issuer(EntryIndex index, BlobHeader* header) const {
+  return index < capacity() ? read_blob(loaded_words(index).issuer, nullptr, header) : std::nullopt;
+}
+
+std::optional<StapleZone::LoadedState> StapleZone::loaded(EntryIndex index) const noexcept {
+  if (index >= entries_used() || entry(index).generation.load(std::memory_order_acquire) == 0) {
+    return std::nullopt;
+  }
+  const Loaded& from = loaded_words(index);
+  if (from.leaf.load(std::memory_order_acquire) == 0 ||
+      from.generation.load(std::memory_order_relaxed) != entry(index).generation.load(std::memory_order_relaxed)) {
+    return std::nullopt;
+  }
+  return LoadedState{from.profile.load(std::memory_order_relaxed), from.used.load(std::memory_order_relaxed),
+                     from.issuer.load(std::memory_order_relaxed) != 0};
+}
+
+void StapleZone::note_use(EntryIndex index, UnixSeconds now) const noexcept {
+  if (index >= capacity()) {
+    return;
+  }
+  std::atomic<std::uint32_t>& used = loaded_words(index).used;
+  const UnixSeconds before = used.load(std::memory_order_relaxed);
+  if (now >= before + kUsedStep || now < before) {
+    used.store(static_cast<std::uint32_t>(now), std::memory_order_relaxed);
+  }
+}
+
+void StapleZone::set_profile(EntryIndex index, std::uint64_t profile) const noexcept {
+  if (index < capacity()) {
+    loaded_words(index).profile.store(profile, std::memory_order_relaxed);
+  }
 }
 
 Attempt StapleZone::attempt(EntryIndex index) const noexcept {
@@ -248,6 +294,14 @@ Board& StapleZone::board() const noexcept {
 
 HostSlot& StapleZone::host_slot(std::uint32_t slot) const noexcept {
   return at<HostSlot>(geometry_.hosts, slot);
+}
+
+OfferSlot& StapleZone::offer_slot(std::uint32_t slot) const noexcept {
+  return at<OfferSlot>(geometry_.offers, slot);
+}
+
+Loaded& StapleZone::loaded_words(EntryIndex index) const noexcept {
+  return at<Loaded>(geometry_.loaded, index);
 }
 
 Detail& StapleZone::detail_words(EntryIndex index) const noexcept {

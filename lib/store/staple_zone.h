@@ -69,10 +69,11 @@ class StapleZone {
 
   // Makes this configuration the newest and gives each certificate its entry: the one it has, else a new one. Entries
   // that are not named stay until remove_stale(). An entry whose issuer key has changed loses its response (it has to
-  // go through admit again); one that is registered with kUnknownIssuer keeps what it has. Returns the generation;
-  // `entries` gets one index per registration, in order; the same certificate named twice has one entry, with the
-  // issuer key named last. kZoneBusy: the lock was taken; kZoneFull: nothing was added, the detail names how many
-  // fit. kInternal: somebody is scribbling on the zone at this moment.
+  // go through admit again); one that is registered with kUnknownIssuer keeps what it has. Where entries are short,
+  // certificates that are loaded per connection give theirs up, those first that were not used for longest. Returns
+  // the generation; `entries` gets one index per registration, in order; the same certificate named twice has one
+  // entry, with the issuer key named last. kZoneBusy: the lock was taken; kZoneFull: nothing was added, the detail
+  // names how many fit. kInternal: somebody is scribbling on the zone at this moment.
   Result<std::uint32_t> register_all(SharedLock& lock, const std::vector<Registration>& registrations,
                                      std::vector<EntryIndex>* entries);
 
@@ -97,6 +98,24 @@ class StapleZone {
   std::optional<BlobHeader> peek(EntryIndex entry, const CertificateId& id) const noexcept;
   // Likewise into a vector: for status, cache and tests. Empty where memory is out, too.
   std::optional<Bytes> read(EntryIndex entry, const CertificateId& id, BlobHeader* header = nullptr) const;
+
+  // --- certificates that are loaded per connection; lock-free, any process ---
+
+  struct LoadedState {
+    std::uint64_t profile = 0;  // whatever stands in the zone
+    UnixSeconds used = 0;       // likewise
+    bool has_issuer = false;
+  };
+  // Nothing where the entry is free or a configuration has named its certificate.
+  std::optional<LoadedState> loaded(EntryIndex entry) const noexcept;
+  // The DER of such a certificate; as read().
+  std::optional<Bytes> leaf(EntryIndex entry, const CertificateId& id) const;
+  // And of its issuer, whoever that is; nothing where none is known.
+  std::optional<Bytes> issuer(EntryIndex entry, BlobHeader* header = nullptr) const;
+  // A handshake has used it. Writes no more often than every kUsedStep seconds.
+  void note_use(EntryIndex entry, UnixSeconds now) const noexcept;
+  void set_profile(EntryIndex entry, std::uint64_t profile) const noexcept;
+  static constexpr Seconds kUsedStep = 5;
 
   // --- what is known about the attempts; written by the lease holder only; each field atomic, not all of them ---
 
@@ -136,16 +155,23 @@ class StapleZone {
   Header& header() const noexcept;
   Board& board() const noexcept;
   HostSlot& host_slot(std::uint32_t slot) const noexcept;    // REQUIRES: slot < geometry().host_slots
+  OfferSlot& offer_slot(std::uint32_t slot) const noexcept;  // REQUIRES: slot < geometry().offer_slots
+  Loaded& loaded_words(EntryIndex index) const noexcept;     // REQUIRES: index < capacity()
   Detail& detail_words(EntryIndex index) const noexcept;     // REQUIRES: index < capacity()
   Entry& entry(EntryIndex index) const noexcept;             // REQUIRES: index < capacity()
   IndexSlot& index_slot(std::uint32_t slot) const noexcept;  // REQUIRES: slot < geometry().index_slots
   WorkerSlot& worker_slot(std::size_t slot) const noexcept;  // REQUIRES: slot < kWorkerSlots
   std::uint8_t* arena() const noexcept;
   // Copies the header of the blob that an Entry::word points to. false where it lies outside of the arena, is too
-  // long, or is another certificate's.
-  bool blob_header(std::uint64_t word, const CertificateId& id, BlobHeader* out) const noexcept;
+  // long, or is another certificate's (`id` nullptr: any will do).
+  bool blob_header(std::uint64_t word, const CertificateId* id, BlobHeader* out) const noexcept;
 
  private:
+  Read copy_blob(const std::atomic<std::uint64_t>& word, const CertificateId* id, Allocate allocate, Release release,
+                 Copy* out) const noexcept;
+  std::optional<Bytes> read_blob(const std::atomic<std::uint64_t>& word, const CertificateId* id,
+                                 BlobHeader* header) const;
+
   StapleZone(std::uint8_t* base, const Geometry& geometry) : base_(base), geometry_(geometry) {}
 
   template <typename T>

@@ -8,83 +8,10 @@
 
 #include "store/lease.h"
 #include "store/scoped_lock.h"
+#include "store/swing.h"
 #include "store/zone_index.h"
 
 namespace ocsp_plus::store {
-namespace {
-
-std::uint32_t units_for(std::size_t length) {
-  return static_cast<std::uint32_t>((sizeof(BlobHeader) + length + kBlobAlign - 1) / kBlobAlign);
-}
-
-// What an entry points to, and the word that says so.
-struct Claim {
-  ArenaMap::Range range;
-  EntryIndex entry;
-  std::uint64_t word;
-};
-
-// The claims of all entries; those that make no sense go to `doomed`.
-std::vector<Claim> read_claims(const StapleZone& zone, std::vector<std::pair<EntryIndex, std::uint64_t>>* doomed) {
-  std::vector<Claim> claims;
-  for (EntryIndex i = 0; i < zone.entries_used(); ++i) {
-    const Entry& entry = zone.entry(i);
-    const std::uint64_t word = entry.word.load(std::memory_order_acquire);
-    if (word == 0) {
-      continue;
-    }
-    BlobHeader header;
-    const bool sound = word >> 32 != 0 && entry.generation.load(std::memory_order_relaxed) != 0 &&
-                       zone.blob_header(word, entry.id, &header);
-    if (sound) {
-      claims.push_back({{static_cast<std::uint32_t>(word), units_for(header.length)}, i, word});
-    } else {
-      doomed->emplace_back(i, word);
-    }
-  }
-  return claims;
-}
-
-// Of claims that overlap none can be trusted: the space of the one may be the other's by now.
-void doom_overlapping(std::vector<Claim>* claims, std::vector<std::pair<EntryIndex, std::uint64_t>>* doomed) {
-  std::sort(claims->begin(), claims->end(),
-            [](const Claim& a, const Claim& b) { return a.range.offset < b.range.offset; });
-  std::vector<bool> bad(claims->size(), false);
-  std::size_t reaching = 0;  // the claim that reaches furthest so far
-  const auto end = [&](std::size_t i) { return (*claims)[i].range.offset + (*claims)[i].range.units; };
-  for (std::size_t i = 1; i < claims->size(); ++i) {
-    if ((*claims)[i].range.offset < end(reaching)) {
-      bad[i] = bad[reaching] = true;
-    }
-    reaching = end(i) > end(reaching) ? i : reaching;
-  }
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < claims->size(); ++i) {
-    if (bad[i]) {
-      doomed->emplace_back((*claims)[i].entry, (*claims)[i].word);
-    } else {
-      (*claims)[kept++] = (*claims)[i];
-    }
-  }
-  claims->resize(kept);
-}
-
-// A swing's generation: larger than any that this entry had, never 0.
-std::uint32_t next_swing(Entry& entry) {
-  const std::uint32_t swings = entry.swings.load(std::memory_order_relaxed);
-  const auto held = static_cast<std::uint32_t>(entry.word.load(std::memory_order_relaxed) >> 32);
-  const std::uint32_t next = std::max(swings, held) + 1;
-  return next == 0 ? 1 : next;
-}
-
-// Clears the word and keeps its generation in mind.
-void clear_word(Entry& entry) {
-  const auto held = static_cast<std::uint32_t>(entry.word.load(std::memory_order_relaxed) >> 32);
-  entry.swings.store(std::max(entry.swings.load(std::memory_order_relaxed), held), std::memory_order_relaxed);
-  entry.word.store(0, std::memory_order_release);
-}
-
-}  // namespace
 
 ZoneWriter::ZoneWriter(const StapleZone& zone, SharedLock& lock, const Clock& clock, std::uint32_t epoch,
                        std::int32_t pid)
@@ -98,18 +25,28 @@ ZoneWriter::ZoneWriter(const StapleZone& zone, SharedLock& lock, const Clock& cl
 
 void ZoneWriter::rebuild() {
   rebuilt_at_ = zone_.generation();
-  doomed_.clear();
   grace_.clear();
-  std::vector<Claim> claims = read_claims(zone_, &doomed_);
-  doom_overlapping(&claims, &doomed_);
+  Claims claims = read_claims(zone_);
+  doomed_ = std::move(claims.doomed);
   held_.assign(zone_.entries_used(), {});
+  issuers_.clear();
+  issuer_offsets_.clear();
+  loaded_units_ = 0;
   std::vector<ArenaMap::Range> used;
-  used.reserve(claims.size());
-  for (const Claim& claim : claims) {
-    hold(claim.entry, claim.range);
-    used.push_back(claim.range);
+  used.reserve(claims.sound.size());
+  for (const Claim& claim : claims.sound) {
+    if (claim.kind != BlobKind::kIssuer) {
+      (claim.kind == BlobKind::kLeaf ? held_[claim.entry].leaf : held_[claim.entry].response) = claim.range;
+      used.push_back(claim.range);
+    } else if (hold_issuer(claim.entry, claim.range)) {
+      used.push_back(claim.range);
+    }
+  }
+  for (const Held& held : held_) {
+    loaded_units_ += held.leaf ? held.leaf.units + held.response.units : 0;
   }
   arena_.rebuild(used);
+  find_free();
 }
 
 // What every locked operation begins with.
@@ -127,9 +64,9 @@ Result<void> ZoneWriter::begin(bool locked) {
 }
 
 void ZoneWriter::drop_doomed() {
-  for (const auto& [index, seen] : doomed_) {
-    std::uint64_t word = seen;
-    zone_.entry(index).word.compare_exchange_strong(word, 0, std::memory_order_release);
+  for (const Claim& claim : doomed_) {
+    std::uint64_t word = claim.word;
+    word_of(zone_, claim.entry, claim.kind).compare_exchange_strong(word, 0, std::memory_order_release);
   }
   doomed_.clear();
 }
@@ -158,15 +95,23 @@ ArenaMap::Range ZoneWriter::make_room(std::uint32_t units) {
   return range;
 }
 
+void ZoneWriter::retire(ArenaMap::Range range) {
+  if (range) {
+    grace_.push_back({saturating_add(clock_.monotonic(), kGrace), range});
+  }
+}
+
 // Notes what the entry holds from now on; what it held goes into its grace period.
 void ZoneWriter::hold(EntryIndex entry, ArenaMap::Range range) {
   if (entry >= held_.size()) {
     held_.resize(entry + 1);
   }
-  if (held_[entry]) {
-    grace_.push_back({saturating_add(clock_.monotonic(), kGrace), held_[entry]});
+  Held& held = held_[entry];
+  retire(held.response);
+  if (held.leaf) {
+    loaded_units_ = loaded_units_ - held.response.units + range.units;
   }
-  held_[entry] = range;
+  held.response = range;
 }
 
 void ZoneWriter::write(ArenaMap::Range range, const BlobHeader& header, ByteView der) {
@@ -244,6 +189,16 @@ Result<void> ZoneWriter::drop(EntryIndex index) {
   return {};
 }
 
+// Free only after nothing names it any more.
+void ZoneWriter::remove(EntryIndex index) {
+  clear_word(zone_.entry(index));
+  hold(index, {});
+  ZoneIndex(zone_).remove(index);
+  zone_.entry(index).generation.store(0, std::memory_order_release);
+  unload(index);
+  free_.push_back(index);
+}
+
 Result<std::size_t> ZoneWriter::remove_stale(std::uint32_t oldest_living) {
   const ScopedLock scope(lock_);
   if (auto ready = begin(scope.held()); !ready) {
@@ -257,11 +212,10 @@ Result<std::size_t> ZoneWriter::remove_stale(std::uint32_t oldest_living) {
     if (generation == 0 || generation >= oldest_living || generation == newest) {
       continue;
     }
-    // Free only after nothing names it any more.
-    clear_word(entry);
-    hold(i, {});
-    ZoneIndex(zone_).remove(i);
-    entry.generation.store(0, std::memory_order_release);
+    if (zone_.loaded(i).has_value()) {
+      continue;  // no configuration's business
+    }
+    remove(i);
     ++removed;
   }
   return removed;
@@ -273,6 +227,14 @@ std::size_t ZoneWriter::bytes_used() const {
 
 std::size_t ZoneWriter::bytes_free() const {
   return std::size_t{arena_.free_units()} * kBlobAlign;
+}
+
+static bool copy_response(const StapleZone& from, EntryIndex source, StapleZone& to, EntryIndex target,
+                          ZoneWriter& writer) {
+  to.set_attempt(target, from.attempt(source));
+  BlobHeader header;
+  const std::optional<Bytes> der = from.read(source, to.entry(target).id, &header);
+  return der.has_value() && writer.publish(target, header, *der);
 }
 
 std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& lock_of_to, const Clock& clock) {
@@ -292,12 +254,20 @@ std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& l
     if (from.entry(source).issuer_key != to.entry(i).issuer_key) {
       continue;
     }
-    to.set_attempt(i, from.attempt(source));
-    BlobHeader header;
-    const std::optional<Bytes> der = from.read(source, id, &header);
-    if (der && writer.publish(i, header, *der)) {
-      ++copied;
+    copied += copy_response(from, source, to, i, writer) ? 1 : 0;
+  }
+  for (EntryIndex i = 0; i < from.entries_used(); ++i) {
+    const CertificateId id = from.entry(i).id;
+    const auto state = from.loaded(i);
+    const std::optional<Bytes> leaf = state.has_value() && to.find(id) == kNoEntry ? from.leaf(i, id) : std::nullopt;
+    if (!leaf.has_value()) {
+      continue;
     }
+    BlobHeader header = {};
+    const Bytes issuer = from.issuer(i, &header).value_or(Bytes());
+    const auto added =
+        writer.add_loaded({id, *leaf, from.entry(i).issuer_key, header.id, issuer, state->profile, state->used});
+    copied += added && copy_response(from, i, to, *added, writer) ? 1 : 0;
   }
   return copied;
 }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "store/arena_map.h"
+#include "store/claims.h"
 #include "store/staple_zone.h"
 
 namespace ocsp_plus::store {
@@ -44,9 +46,33 @@ class ZoneWriter {
   // Forgets what the entry holds. Errors as publish().
   Result<void> drop(EntryIndex entry);
 
-  // Removes entries that no configuration of `oldest_living` or newer names; never one that the newest names. How
-  // many. Errors as publish().
+  // Removes entries that no configuration of `oldest_living` or newer names; never one that the newest names, nor one
+  // that is loaded per connection. How many. Errors as publish().
   Result<std::size_t> remove_stale(std::uint32_t oldest_living);
+
+  // --- certificates that are loaded per connection (zone_loaded.cc) ---
+
+  struct LoadedCertificate {
+    CertificateId id = {};
+    ByteView leaf;  // its DER
+    std::array<std::uint8_t, 32> issuer_key = {};
+    CertificateId issuer_id = {};
+    ByteView issuer;  // DER; empty: none is known
+    std::uint64_t profile = 0;
+    UnixSeconds used = 0;
+  };
+  // Gives it an entry: the one it has, with its response if that was admitted under the same issuer key, else a new
+  // one. The issuer is kept once, however many certificates it issued. Errors as publish(); kZoneFull also where no
+  // entry is free.
+  Result<EntryIndex> add_loaded(const LoadedCertificate& certificate);
+  // Takes the entry away again; where a configuration has named the certificate since, only what made it a loaded
+  // one. kInvalidArgument: the entry is another certificate's by now, or none; else errors as publish().
+  Result<void> remove_loaded(EntryIndex entry, const CertificateId& id);
+  // A configuration names it from now on: the entry and its response stay. Errors as remove_loaded().
+  Result<void> adopt_loaded(EntryIndex entry, const CertificateId& id);
+
+  std::size_t loaded_bytes()
+      const;  // of bytes_used(): certificates loaded per connection, their issuers and responses
 
   std::size_t bytes_used() const;  // by responses, those in their grace period included
   std::size_t bytes_free() const;
@@ -57,12 +83,33 @@ class ZoneWriter {
     ArenaMap::Range range;
   };
 
+  struct Held {
+    ArenaMap::Range response;  // what the entry's word points to, or pointed to until somebody cleared it
+    ArenaMap::Range leaf;
+    std::uint32_t issuer = kNoIssuer;  // offset
+  };
+  struct SharedIssuer {
+    ArenaMap::Range range;
+    std::uint32_t users = 0;
+    CertificateId id = {};
+  };
+  static constexpr std::uint32_t kNoIssuer = UINT32_MAX;
+
   Result<void> begin(bool locked);
+  Result<void> begin_with(bool locked, EntryIndex entry, const CertificateId& id);
   void rebuild();
   void drop_doomed();
   void end_grace(Millis now);
   ArenaMap::Range make_room(std::uint32_t units);
+  void retire(ArenaMap::Range range);
   void hold(EntryIndex entry, ArenaMap::Range range);
+  bool hold_issuer(EntryIndex entry, ArenaMap::Range range);
+  void release_issuer(EntryIndex entry);
+  void unload(EntryIndex entry);
+  void remove(EntryIndex entry);
+  void find_free();
+  EntryIndex take_free();
+  std::uint32_t share_issuer(const LoadedCertificate& certificate);
   void write(ArenaMap::Range range, const BlobHeader& header, ByteView der);
 
   StapleZone zone_;
@@ -71,16 +118,21 @@ class ZoneWriter {
   std::uint64_t lease_word_;
 
   ArenaMap arena_;
-  std::vector<ArenaMap::Range> held_;  // by entry: what its word points to, or pointed to until somebody cleared it
-  std::deque<Retired> grace_;          // in the order of `until`
-  std::vector<std::pair<EntryIndex, std::uint64_t>> doomed_;  // words found to make no sense
-  std::uint32_t rebuilt_at_ = 0;                              // the zone's generation at the last rebuild
+  std::vector<Held> held_;                         // by entry
+  std::vector<EntryIndex> free_;                   // below the high-water mark; to be checked again when it is taken
+  std::map<std::uint32_t, SharedIssuer> issuers_;  // by offset
+  std::map<CertificateId, std::uint32_t> issuer_offsets_;
+  std::size_t loaded_units_ = 0;
+  std::deque<Retired> grace_;     // in the order of `until`
+  std::vector<Claim> doomed_;     // words found to make no sense
+  std::uint32_t rebuilt_at_ = 0;  // the zone's generation at the last rebuild
 };
 
-// Copies what `from` holds, and what it knows about attempts, into the entries that `to` has registered: for a zone
-// whose size was changed. Both are of this layout; bytes are copied under the same checks as in the handshake and
-// nothing is parsed. REQUIRES: nobody else uses `to` yet. Returns how many responses came along; those that do not
-// fit, or were admitted under another issuer key, are left behind.
+// Copies what `from` holds, and what it knows about attempts, into the entries that `to` has registered, and with
+// them the certificates that are loaded per connection: for a zone whose size was changed. Both are of this layout;
+// bytes are copied under the same checks as in the handshake and nothing is parsed. REQUIRES: nobody else uses `to`
+// yet. Returns how many responses came along; those that do not fit, or were admitted under another issuer key, are
+// left behind.
 std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& lock_of_to, const Clock& clock);
 
 }  // namespace ocsp_plus::store

@@ -31,11 +31,16 @@ TEST_CASE("layout: the parts follow each other, aligned, within the size", "[zon
       CHECK(g.counters >= g.workers + kWorkerSlots * sizeof(WorkerSlot));
       CHECK(g.index >= g.counters + kCounterSlots * sizeof(HandshakeCounters));
       CHECK(g.entries >= g.index + g.index_slots * sizeof(IndexSlot));
-      CHECK(g.arena >= g.entries + std::size_t{g.capacity} * sizeof(Entry));
+      CHECK(g.offers >= g.index + g.index_slots * sizeof(IndexSlot));
+      CHECK(g.entries >= g.offers + g.offer_slots * sizeof(OfferSlot));
+      CHECK(g.offer_slots == std::min<std::size_t>(size >> 18, 64));
+      CHECK(g.details >= g.entries + std::size_t{g.capacity} * sizeof(Entry));
+      CHECK(g.loaded >= g.details + std::size_t{g.capacity} * sizeof(Detail));
+      CHECK(g.arena >= g.loaded + std::size_t{g.capacity} * sizeof(Loaded));
       CHECK(g.arena + g.arena_bytes <= size);
       CHECK(g.arena_bytes % kBlobAlign == 0);
       CHECK(g.arena_bytes / kBlobAlign <= UINT32_MAX);
-      for (const std::size_t part : {g.workers, g.counters, g.index, g.entries, g.arena}) {
+      for (const std::size_t part : {g.workers, g.counters, g.index, g.offers, g.entries, g.loaded, g.arena}) {
         CHECK(part % 64 == 0);
       }
       const Geometry again = Geometry::of(size);
@@ -71,10 +76,22 @@ TEST_CASE("layout: a zone by default is a power of two with head-room", "[zone][
       CHECK(default_size(c.certificates) == c.default_megabytes << 20);
       CHECK(default_size(c.certificates) >= 2 * required_size(c.certificates));
       CHECK(required_size(c.certificates + 1) >= required_size(c.certificates));
-      CHECK(required_size(c.certificates) <= 16384 * 3 + c.certificates * 4700);
+      CHECK(required_size(c.certificates) <= 16384 * 3 + c.certificates * 4900);
     }
   }
   CHECK(required_size(SIZE_MAX) > 0);  // ends, does not wrap
+}
+
+TEST_CASE("layout: with certificates that are loaded per connection", "[zone][layout]") {
+  CHECK(Geometry::of(required_size(0, true)).offer_slots > 0);
+  CHECK(Geometry::of(required_size(1000, true)).offer_slots > 0);
+  CHECK(default_size(0, true) == std::size_t{128} << 20);
+  for (const std::size_t certificates : {std::size_t{0}, std::size_t{1000}, std::size_t{100000}}) {
+    CHECK(default_size(certificates, true) >= default_size(certificates));
+    CHECK(default_size(certificates, true) >= required_size(certificates + 20000));
+  }
+  CHECK(required_size(SIZE_MAX, true) > 0);
+  CHECK(default_size(SIZE_MAX, true) > 0);
 }
 
 // Everything that required_size() promises, and renewing each certificate in the same zone besides.

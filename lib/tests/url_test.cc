@@ -105,6 +105,8 @@ TEST_CASE("url: refused", "[url]") {
       {"http://a,b/", Reason::kUrlMalformed},
       {"http://127.1/", Reason::kUrlMalformed},
       {"http://2130706433/", Reason::kUrlMalformed},
+      {"http://0x7f000001/", Reason::kUrlMalformed},
+      {"http://127.0.0.0X1/", Reason::kUrlMalformed},
       {"http://256.0.0.1/", Reason::kUrlMalformed},
       {"http://1.2.3.4.5/", Reason::kUrlMalformed},
       {"http://[::1/", Reason::kUrlMalformed},

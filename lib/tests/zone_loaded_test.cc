@@ -1,0 +1,337 @@
+// Certificates that are loaded per connection, in the zone.
+#include <catch2/catch.hpp>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "store/zone_writer.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/mmap_zone.h"
+
+namespace ocsp_plus::store {
+namespace {
+
+using testing::LocalLock;
+using testing::MmapZone;
+using testing::test_header;
+using testing::test_id;
+using testing::test_registration;
+using testing::test_registrations;
+
+constexpr std::uint64_t kFirst = 1000;  // numbers of loaded ones, away from configured ones
+
+// Made of its number.
+Bytes leaf_of(std::uint64_t number, std::size_t size = 900) {
+  return Bytes(size, static_cast<std::uint8_t>(number * 7 + 1));
+}
+Bytes issuer_of(std::uint64_t number) {
+  return Bytes(700, static_cast<std::uint8_t>(number % 7 + 100));
+}
+
+struct Fixture {
+  explicit Fixture(std::size_t size = 256 << 10, std::size_t configured = 2) : memory(size), zone(memory.format()) {
+    reload(configured);
+    writer = std::make_unique<ZoneWriter>(zone, lock, clock, 0, 0);
+  }
+
+  Result<std::uint32_t> reload(std::size_t configured) {
+    return zone.register_all(lock, test_registrations(configured), &entries);
+  }
+  void take_over() { writer = std::make_unique<ZoneWriter>(zone, lock, clock, 0, 0); }
+
+  Result<EntryIndex> add(std::uint64_t number, bool with_issuer = true, UnixSeconds used = 0) {
+    leaf = leaf_of(number);
+    issuer = with_issuer ? issuer_of(number) : Bytes();
+    const Registration registration = test_registration(number);
+    return writer->add_loaded({registration.id, leaf, registration.issuer_key, test_id(900 + number % 7), issuer,
+                               number * 3, used == 0 ? static_cast<UnixSeconds>(number) : used});
+  }
+  bool publish(EntryIndex entry, std::uint64_t number) {
+    return writer->publish(entry, test_header(test_registration(number)), Bytes(500, 3)).has_value();
+  }
+  bool whole(EntryIndex entry, std::uint64_t number) const {
+    return zone.leaf(entry, test_id(number)) == leaf_of(number) && zone.issuer(entry) == issuer_of(number) &&
+           zone.find(test_id(number)) == entry;
+  }
+  void check_sum() const { CHECK(writer->bytes_used() + writer->bytes_free() == zone.geometry().arena_bytes); }
+
+  MmapZone memory;
+  StapleZone zone;
+  LocalLock lock;
+  testing::FakeClock clock;
+  std::vector<EntryIndex> entries;
+  std::unique_ptr<ZoneWriter> writer;
+  Bytes leaf, issuer;
+};
+
+TEST_CASE("loaded: an entry with its certificate, its issuer and its response", "[zone][loaded]") {
+  Fixture f;
+  const auto entry = f.add(kFirst);
+  REQUIRE(entry);
+  CHECK(f.whole(*entry, kFirst));
+  const auto state = f.zone.loaded(*entry);
+  REQUIRE(state);
+  CHECK(state->profile == kFirst * 3);
+  CHECK(state->used == kFirst);
+  CHECK(state->has_issuer);
+  REQUIRE(f.publish(*entry, kFirst));
+  CHECK(f.zone.read(*entry, test_id(kFirst)) == Bytes(500, 3));
+  CHECK_FALSE(f.zone.loaded(f.entries[0]));  // a configured one
+  CHECK_FALSE(f.zone.leaf(f.entries[0], test_id(0)));
+  CHECK_FALSE(f.zone.loaded(kNoEntry));
+  f.check_sum();
+}
+
+TEST_CASE("loaded: without an issuer, and with one that comes later", "[zone][loaded]") {
+  Fixture f;
+  const auto entry = f.add(kFirst, false);
+  REQUIRE(entry);
+  CHECK_FALSE(f.zone.loaded(*entry)->has_issuer);
+  CHECK_FALSE(f.zone.issuer(*entry));
+  REQUIRE(f.add(kFirst).value() == *entry);
+  CHECK(f.whole(*entry, kFirst));
+  CHECK(f.zone.loaded(*entry)->has_issuer);
+}
+
+TEST_CASE("loaded: an issuer lies in the zone once", "[zone][loaded]") {
+  Fixture f;
+  const auto first = f.add(kFirst);
+  const std::size_t one = f.writer->loaded_bytes();
+  const auto second = f.add(kFirst + 7);
+  REQUIRE((first && second));
+  const std::size_t two = f.writer->loaded_bytes();
+  CHECK(two - one == 1040);  // a certificate of 900 bytes behind its header, rounded up
+  const auto other = f.add(kFirst + 1);
+  CHECK(f.writer->loaded_bytes() - two == 1040 + 832);  // of another issuer
+  REQUIRE(f.writer->remove_loaded(*first, test_id(kFirst)));
+  CHECK(f.whole(*second, kFirst + 7));
+  REQUIRE(f.writer->remove_loaded(*second, test_id(kFirst + 7)));
+  REQUIRE(f.writer->remove_loaded(*other, test_id(kFirst + 1)));
+  CHECK(f.writer->loaded_bytes() == 0);
+  f.clock.advance(kGrace);
+  REQUIRE(f.writer->drop(f.entries[0]));  // ends graces
+  CHECK(f.writer->bytes_used() == 0);
+  CHECK(f.zone.find(test_id(kFirst)) == kNoEntry);
+  CHECK_FALSE(f.zone.loaded(*first));
+}
+
+TEST_CASE("loaded: the next writer knows the same", "[zone][loaded]") {
+  Fixture f;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const auto entry = f.add(kFirst + i);
+    REQUIRE(entry);
+    REQUIRE((i % 2 == 0 || f.publish(*entry, kFirst + i)));
+  }
+  const std::size_t used = f.writer->bytes_used();
+  const std::size_t loaded = f.writer->loaded_bytes();
+  f.take_over();
+  CHECK(f.writer->bytes_used() == used);
+  CHECK(f.writer->loaded_bytes() == loaded);
+  REQUIRE(f.reload(3));
+  f.take_over();
+  CHECK(f.writer->loaded_bytes() == loaded);
+  CHECK(f.writer->remove_stale(f.zone.generation()).value() == 0);
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const EntryIndex entry = f.zone.find(test_id(kFirst + i));
+    REQUIRE(entry != kNoEntry);
+    CHECK(f.whole(entry, kFirst + i));
+    REQUIRE(f.writer->remove_loaded(entry, test_id(kFirst + i)));
+  }
+  CHECK(f.writer->loaded_bytes() == 0);
+  f.check_sum();
+}
+
+TEST_CASE("loaded: entries and space are used again", "[zone][loaded]") {
+  Fixture f;
+  std::set<EntryIndex> seen;
+  for (std::uint64_t i = 0; i < 500; ++i) {
+    const auto entry = f.add(kFirst + i);
+    REQUIRE(entry);
+    REQUIRE(f.publish(*entry, kFirst + i));
+    CHECK(f.whole(*entry, kFirst + i));
+    seen.insert(*entry);
+    REQUIRE(f.writer->remove_loaded(*entry, test_id(kFirst + i)));
+  }
+  CHECK(seen.size() == 1);
+}
+
+TEST_CASE("loaded: no entry or no space left", "[zone][loaded]") {
+  Fixture f(512 << 10);
+  std::uint64_t count = 0;
+  Result<EntryIndex> entry;
+  for (; (entry = f.add(kFirst + count)); ++count) {
+  }
+  CHECK(entry.error().reason == Reason::kZoneFull);
+  CHECK(count > 100);
+  f.check_sum();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    CHECK(f.whole(f.zone.find(test_id(kFirst + i)), kFirst + i));
+  }
+  const EntryIndex first = f.zone.find(test_id(kFirst));
+  REQUIRE(f.writer->remove_loaded(first, test_id(kFirst)));
+  CHECK(f.add(kFirst + count));
+}
+
+TEST_CASE("loaded: busy, lost, another's", "[zone][loaded]") {
+  Fixture f;
+  const EntryIndex entry = f.add(kFirst).value();
+  f.lock.busy = true;
+  CHECK(f.add(kFirst + 1).error().reason == Reason::kZoneBusy);
+  CHECK(f.writer->remove_loaded(entry, test_id(kFirst)).error().reason == Reason::kZoneBusy);
+  f.lock.busy = false;
+  CHECK(f.writer->remove_loaded(entry, test_id(kFirst + 1)).error().reason == Reason::kInvalidArgument);
+  CHECK(f.writer->remove_loaded(kNoEntry, test_id(kFirst)).error().reason == Reason::kInvalidArgument);
+  CHECK(f.writer->adopt_loaded(entry, test_id(kFirst + 1)).error().reason == Reason::kInvalidArgument);
+  CHECK(f.writer->add_loaded({test_id(1), {}, {}, {}, {}, 0, 0}).error().reason == Reason::kInvalidArgument);
+  f.zone.header().lease.word = 1;
+  CHECK(f.add(kFirst + 1).error().reason == Reason::kLeaseLost);
+}
+
+TEST_CASE("loaded: a configuration names it", "[zone][loaded]") {
+  Fixture f;
+  const EntryIndex entry = f.add(1).value();
+  CHECK(entry == f.entries[1]);
+  const EntryIndex other = f.add(5).value();
+  REQUIRE(f.publish(other, 5));
+  REQUIRE(f.reload(6));  // and now it names the other, too
+  CHECK(f.entries[5] == other);
+  CHECK_FALSE(f.zone.loaded(other));
+  // Whoever still takes it for a loaded one does no harm.
+  const bool removed = GENERATE(true, false);
+  REQUIRE((removed ? f.writer->remove_loaded(other, test_id(5)) : f.writer->adopt_loaded(other, test_id(5))));
+  CHECK(f.zone.find(test_id(5)) == other);
+  CHECK(f.zone.read(other, test_id(5)) == Bytes(500, 3));
+  CHECK_FALSE(f.zone.leaf(other, test_id(5)));
+  f.check_sum();
+}
+
+TEST_CASE("loaded: a certificate that is configured no more", "[zone][loaded]") {
+  Fixture f;
+  REQUIRE(f.publish(f.entries[1], 1));
+  REQUIRE(f.reload(1));
+  const EntryIndex entry = f.add(1).value();
+  CHECK(entry == f.entries[0] + 1);
+  CHECK(f.zone.loaded(entry));
+  CHECK(f.zone.read(entry, test_id(1)));  // under the same issuer key: the response stays
+  CHECK(f.writer->remove_stale(f.zone.generation()).value() == 0);
+  CHECK(f.zone.find(test_id(1)) == entry);
+}
+
+TEST_CASE("loaded: another issuer key, and the response goes", "[zone][loaded]") {
+  Fixture f;
+  const EntryIndex entry = f.add(kFirst).value();
+  REQUIRE(f.publish(entry, kFirst));
+  const Bytes leaf = leaf_of(kFirst), issuer = issuer_of(3);
+  REQUIRE(f.writer->add_loaded({test_id(kFirst), leaf, test_id(77), test_id(78), issuer, 1, 1}).value() == entry);
+  CHECK_FALSE(f.zone.read(entry, test_id(kFirst)));
+  f.check_sum();
+}
+
+TEST_CASE("loaded: configured ones come first", "[zone][loaded]") {
+  Fixture f(256 << 10, 1);
+  const std::size_t capacity = f.zone.capacity();
+  for (std::uint64_t i = 0; i + 1 < capacity; ++i) {
+    // So small that all of them fit.
+    f.leaf = Bytes(10, 1);
+    REQUIRE(f.writer->add_loaded(
+        {test_id(kFirst + i), f.leaf, {}, {}, {}, 0, static_cast<UnixSeconds>((i * 37) % capacity)}));
+  }
+  REQUIRE(f.reload(11));
+  CHECK(f.zone.board().loaded.evicted == 10);
+  std::size_t kept = 0;
+  for (std::uint64_t i = 0; i + 1 < capacity; ++i) {
+    const EntryIndex entry = f.zone.find(test_id(kFirst + i));
+    if (entry != kNoEntry) {
+      ++kept;
+      CHECK(f.zone.loaded(entry)->used >= 10);
+    }
+  }
+  CHECK(kept == capacity - 11);
+  // The writer of the running configuration finds out.
+  CHECK(f.writer->remove_loaded(f.entries[5], test_id(kFirst)).error().reason == Reason::kInvalidArgument);
+  f.take_over();
+  f.check_sum();
+  for (std::uint64_t i = 0; i < 11; ++i) {
+    REQUIRE(f.publish(f.entries[i], i));
+  }
+}
+
+TEST_CASE("loaded: uses are noted now and then", "[zone][loaded]") {
+  Fixture f;
+  const EntryIndex entry = f.add(kFirst, true, 5000).value();
+  const auto used = [&] { return f.zone.loaded(entry)->used; };
+  f.zone.note_use(entry, 5004);
+  CHECK(used() == 5000);
+  f.zone.note_use(entry, 5005);
+  CHECK(used() == 5005);
+  f.zone.note_use(entry, 4000);  // the clock was set back
+  CHECK(used() == 4000);
+  f.zone.set_profile(entry, 12);
+  CHECK(f.zone.loaded(entry)->profile == 12);
+  f.zone.note_use(kNoEntry, 1);
+  f.zone.set_profile(kNoEntry, 1);
+}
+
+TEST_CASE("loaded: a zone of another size", "[zone][loaded]") {
+  Fixture from;
+  const EntryIndex entry = from.add(kFirst).value();
+  REQUIRE(from.publish(entry, kFirst));
+  REQUIRE(from.add(kFirst + 1, false));
+  Fixture to(512 << 10);
+  CHECK(copy_responses(from.zone, to.zone, to.lock, to.clock) == 1);
+  const EntryIndex there = to.zone.find(test_id(kFirst));
+  REQUIRE(there != kNoEntry);
+  CHECK(to.whole(there, kFirst));
+  CHECK(to.zone.read(there, test_id(kFirst)) == Bytes(500, 3));
+  CHECK(to.zone.loaded(there)->profile == kFirst * 3);
+  CHECK_FALSE(to.zone.loaded(to.zone.find(test_id(kFirst + 1)))->has_issuer);
+}
+
+// Words that somebody has scribbled on: nothing outside of the arena is read, and what is in doubt goes.
+TEST_CASE("loaded: words that make no sense", "[zone][loaded]") {
+  Fixture f;
+  const EntryIndex a = f.add(kFirst).value();
+  const EntryIndex b = f.add(kFirst + 7).value();
+  const EntryIndex c = f.add(kFirst + 1).value();
+  Loaded& words = f.zone.loaded_words(a);
+  const std::uint64_t before = words.issuer;
+  const auto gone = [&](std::atomic<std::uint64_t>& word) {
+    f.take_over();
+    f.check_sum();
+    REQUIRE(f.writer->drop(f.entries[0]));
+    return word == 0;
+  };
+  SECTION("an issuer outside of the arena") {
+    words.issuer = std::uint64_t{1} << 32 | UINT32_MAX;
+    CHECK_FALSE(f.zone.issuer(a));
+    CHECK(gone(words.issuer));
+    CHECK(f.whole(b, kFirst + 7));
+  }
+  SECTION("an issuer inside of a certificate") {
+    words.issuer = f.zone.loaded_words(c).leaf.load() + 1;
+    f.zone.issuer(a);
+    f.take_over();
+    f.check_sum();
+  }
+  SECTION("a certificate that is another's") {
+    words.leaf = f.zone.loaded_words(b).leaf.load();
+    CHECK_FALSE(f.zone.leaf(a, test_id(kFirst)));
+    CHECK(gone(words.leaf));
+    CHECK_FALSE(f.zone.loaded(a));
+    CHECK(f.zone.leaf(b, test_id(kFirst + 7)) == leaf_of(kFirst + 7));
+  }
+  SECTION("a certificate that is an issuer") {
+    words.leaf = before;
+    CHECK(gone(words.leaf));
+  }
+  SECTION("an issuer that is shared with nobody any more by its bytes") {
+    BlobHeader header;
+    f.zone.issuer(a, &header);
+    f.zone.arena()[(before & UINT32_MAX) * kBlobAlign + sizeof(BlobHeader)] ^= 1;
+    const EntryIndex d = f.add(kFirst + 14).value();
+    CHECK(f.whole(d, kFirst + 14));  // it got its own
+  }
+}
+
+}  // namespace
+}  // namespace ocsp_plus::store
