@@ -94,6 +94,7 @@ typedef struct {
     ngx_ssl_t           *ssl;
     ngx_flag_t           stapling;           /* nginx's own */
     ngx_flag_t           compression;        /* ssl_certificate_compression */
+    ngx_uint_t           loads;              /* certificates per connection */
     u_char              *file;
     ngx_uint_t           line;
     op_str_t            *names;              /* while it is added */
@@ -105,8 +106,8 @@ typedef struct {
 
 typedef struct {
     X509                       *leaf;
-    uint32_t                    index;
-    const char                 *label;
+    op_certificate_t            id;
+    const char                 *label;       /* of a configured one */
     unsigned                    require:1;   /* no handshake without */
 } ngx_ocsp_plus_certificate_t;
 
@@ -114,6 +115,7 @@ typedef struct {
 typedef struct {
     op_config_t                *config;
     ngx_ocsp_plus_srv_conf_t   *oscf;
+    uint64_t                    profile;     /* of what else it may load */
     ngx_array_t                 certificates;
                                       /* ngx_ocsp_plus_certificate_t */
 } ngx_ocsp_plus_ctx_t;
@@ -123,8 +125,8 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t           outcome;
-    op_config_t         *config;             /* NULL: no certificate known */
-    uint32_t             index;              /* of the certificate */
+    X509                *leaf;               /* NULL: none */
+    op_certificate_t    *configured;         /* NULL: it is not */
     time_t               expires;            /* of the staple that was sent */
     unsigned             revoked:1;          /* which said so */
 } ngx_ocsp_plus_handshake_t;

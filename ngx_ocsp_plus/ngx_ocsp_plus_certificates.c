@@ -14,6 +14,13 @@
 static ngx_int_t ngx_ocsp_plus_add_certificate(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
     ngx_ocsp_plus_server_t *server, ngx_ocsp_plus_ctx_t *ctx);
+static ngx_int_t ngx_ocsp_plus_mention(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
+    ngx_ocsp_plus_server_t *server, ngx_array_t *issuers,
+    op_mention_t *mention);
+static ngx_int_t ngx_ocsp_plus_add_profile(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
+    ngx_ocsp_plus_server_t *server, ngx_ocsp_plus_ctx_t *ctx);
 static ngx_int_t ngx_ocsp_plus_issuers(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf, SSL_CTX *ssl,
     ngx_array_t *issuers);
@@ -66,6 +73,10 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
                        sizeof(ngx_ocsp_plus_certificate_t))
         != NGX_OK)
     {
+        return NGX_ERROR;
+    }
+
+    if (ngx_ocsp_plus_add_profile(cf, ocf, oscf, server, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -163,58 +174,30 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 {
     op_added_t                    added;
     op_error_t                    error;
-    ngx_array_t                   issuers, anchors;
+    ngx_array_t                   issuers;
     op_mention_t                  mention;
-    STACK_OF(X509)               *certificates;
+    STACK_OF(X509)               *chain;
     ngx_ocsp_plus_certificate_t  *certificate;
 
-    if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
-        || ngx_array_init(&anchors, cf->temp_pool, 4, sizeof(X509 *))
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_ocsp_plus_issuers(cf, ocf, oscf, server->ssl->ctx, &issuers)
+    if (ngx_ocsp_plus_mention(cf, ocf, oscf, server, &issuers, &mention)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (oscf->responder_trusted_certificate.len) {
-        certificates = ngx_ocsp_plus_trusted(cf, ocf,
-                                  &oscf->responder_trusted_certificate,
-                                  "ocsp_plus_responder_trusted_certificate");
+    mention.leaf = SSL_CTX_get0_certificate(server->ssl->ctx);
 
-        if (certificates == NULL
-            || ngx_ocsp_plus_push_all(&anchors, certificates) != NGX_OK)
-        {
+    /* the chain that is sent to clients is looked at last */
+
+    if (SSL_CTX_get0_chain_certs(server->ssl->ctx, &chain) && chain) {
+
+        if (ngx_ocsp_plus_push_all(&issuers, chain) != NGX_OK) {
             return NGX_ERROR;
         }
+
+        mention.issuers = issuers.elts;
+        mention.nissuers = issuers.nelts;
     }
-
-    ngx_memzero(&mention, sizeof(op_mention_t));
-
-    mention.size = sizeof(op_mention_t);
-    mention.leaf = SSL_CTX_get0_certificate(server->ssl->ctx);
-    mention.issuers = issuers.elts;
-    mention.nissuers = issuers.nelts;
-    mention.responder_anchors = anchors.elts;
-    mention.nresponder_anchors = anchors.nelts;
-
-    if (oscf->responders) {
-        mention.responders = oscf->responders->elts;
-        mention.nresponders = oscf->responders->nelts;
-    }
-
-    if (oscf->files) {
-        mention.files = oscf->files->elts;
-        mention.nfiles = oscf->files->nelts;
-    }
-
-    mention.servers = server->names;
-    mention.nservers = server->nnames;
-    mention.require = oscf->require;
 
     if (op_config_add(ocf->config, &mention, &added, &error) != OP_OK) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -235,7 +218,7 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     certificate->leaf = mention.leaf;
-    certificate->index = added.index;
+    op_configured(ocf->config, added.index, &certificate->id);
     certificate->label = added.label;
     certificate->require = added.required;
 
@@ -243,7 +226,102 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
-/* where an issuer may be found, in order of preference */
+/* of all certificates of a server; the issuers are those that it trusts */
+
+static ngx_int_t
+ngx_ocsp_plus_mention(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
+    ngx_array_t *issuers, op_mention_t *mention)
+{
+    ngx_array_t      anchors;
+    STACK_OF(X509)  *certificates;
+
+    if (ngx_array_init(issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
+        || ngx_array_init(&anchors, cf->temp_pool, 4, sizeof(X509 *))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_ocsp_plus_issuers(cf, ocf, oscf, server->ssl->ctx, issuers)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (oscf->responder_trusted_certificate.len) {
+        certificates = ngx_ocsp_plus_trusted(cf, ocf,
+                                  &oscf->responder_trusted_certificate,
+                                  "ocsp_plus_responder_trusted_certificate");
+
+        if (certificates == NULL
+            || ngx_ocsp_plus_push_all(&anchors, certificates) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_memzero(mention, sizeof(op_mention_t));
+
+    mention->size = sizeof(op_mention_t);
+    mention->issuers = issuers->elts;
+    mention->nissuers = issuers->nelts;
+    mention->responder_anchors = anchors.elts;
+    mention->nresponder_anchors = anchors.nelts;
+
+    if (oscf->responders) {
+        mention->responders = oscf->responders->elts;
+        mention->nresponders = oscf->responders->nelts;
+    }
+
+    if (oscf->files) {
+        mention->files = oscf->files->elts;
+        mention->nfiles = oscf->files->nelts;
+    }
+
+    mention->servers = server->names;
+    mention->nservers = server->nnames;
+    mention->require = oscf->require;
+
+    return NGX_OK;
+}
+
+
+/*
+ * What is to be known of certificates that come with a connection.  Each
+ * server may have such: another module may set them, and nobody tells.
+ */
+
+static ngx_int_t
+ngx_ocsp_plus_add_profile(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
+    ngx_ocsp_plus_ctx_t *ctx)
+{
+    op_error_t    error;
+    ngx_array_t   issuers;
+    op_mention_t  mention;
+
+    if (ngx_ocsp_plus_mention(cf, ocf, oscf, server, &issuers, &mention)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (op_config_add_profile(ocf->config, &mention, server->loads,
+                              &ctx->profile, &error)
+        != OP_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "ocsp_plus cannot use a server: %s in %s:%ui",
+                      error.text, server->file, server->line);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* the issuers that a server trusts, in order of preference */
 
 static ngx_int_t
 ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
@@ -283,12 +361,6 @@ ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         }
 
         *issuer = certificate;
-    }
-
-    /* the chain that is sent to clients */
-
-    if (SSL_CTX_get0_chain_certs(ssl, &certificates) && certificates) {
-        return ngx_ocsp_plus_push_all(issuers, certificates);
     }
 
     return NGX_OK;

@@ -9,10 +9,14 @@
 
 
 #define NGX_OCSP_PLUS_LOG_INTERVAL  60    /* of refused handshakes, s */
+#define NGX_OCSP_PLUS_CHAIN         8     /* looked at for an issuer */
 
 
 static int ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn,
     void *data);
+static op_staple_status_t ngx_ocsp_plus_loaded(ngx_ssl_conn_t *ssl_conn,
+    ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate,
+    time_t now, op_staple_t *staple);
 static int ngx_ocsp_plus_without_staple(ngx_ssl_conn_t *ssl_conn,
     ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate);
 static ngx_ocsp_plus_certificate_t *ngx_ocsp_plus_find(
@@ -63,16 +67,19 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
 {
     ngx_ocsp_plus_ctx_t *ctx = data;
 
+    X509                         *leaf;
     op_staple_t                   staple;
     struct timeval                tv;
     op_staple_status_t            status;
-    ngx_ocsp_plus_certificate_t  *certificate;
+    ngx_ocsp_plus_certificate_t  *certificate, loaded;
 
-    certificate = ngx_ocsp_plus_find(ctx, SSL_get_certificate(ssl_conn));
+    leaf = SSL_get_certificate(ssl_conn);
 
-    if (certificate == NULL) {
+    if (leaf == NULL) {
         return SSL_TLSEXT_ERR_NOACK;
     }
+
+    certificate = ngx_ocsp_plus_find(ctx, leaf);
 
     /*
      * not ngx_time(), which a long turn of the loop leaves behind, nor
@@ -81,8 +88,27 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
 
     ngx_gettimeofday(&tv);
 
-    status = op_staple(ctx->config, certificate->index, tv.tv_sec,
-                       ngx_ocsp_plus_allocate, ngx_ocsp_plus_release, &staple);
+    if (certificate) {
+        status = op_staple(ctx->config, &certificate->id, tv.tv_sec,
+                           ngx_ocsp_plus_allocate, ngx_ocsp_plus_release,
+                           &staple);
+
+    } else {
+
+        /* set for this connection, by a variable or by another module */
+
+        certificate = &loaded;
+
+        ngx_memzero(&loaded, sizeof(ngx_ocsp_plus_certificate_t));
+        loaded.leaf = leaf;
+
+        if (!op_loaded(leaf, &loaded.id)) {
+            return SSL_TLSEXT_ERR_NOACK;
+        }
+
+        status = ngx_ocsp_plus_loaded(ssl_conn, ctx, &loaded, tv.tv_sec,
+                                      &staple);
+    }
 
     if (status == OP_STAPLE_REVOKED
         && ctx->oscf->revoked == NGX_OCSP_PLUS_REVOKED_OMIT)
@@ -113,6 +139,42 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
 }
 
 
+/* unknown ones are handed to the designated worker, for the next handshake */
+
+static op_staple_status_t
+ngx_ocsp_plus_loaded(ngx_ssl_conn_t *ssl_conn, ngx_ocsp_plus_ctx_t *ctx,
+    ngx_ocsp_plus_certificate_t *certificate, time_t now, op_staple_t *staple)
+{
+    int                  unknown, i, n;
+    X509                *chain[NGX_OCSP_PLUS_CHAIN];
+    STACK_OF(X509)      *certificates;
+    op_staple_status_t   status;
+
+    status = op_staple_loaded(ctx->config, ctx->profile, &certificate->id, now,
+                              ngx_ocsp_plus_allocate, ngx_ocsp_plus_release,
+                              staple, &unknown);
+
+    if (!unknown) {
+        return status;
+    }
+
+    n = 0;
+
+    if (SSL_get0_chain_certs(ssl_conn, &certificates) && certificates) {
+        n = ngx_min(sk_X509_num(certificates), NGX_OCSP_PLUS_CHAIN);
+
+        for (i = 0; i < n; i++) {
+            chain[i] = sk_X509_value(certificates, i);
+        }
+    }
+
+    op_offer(ctx->config, ctx->profile, &certificate->id, certificate->leaf,
+             chain, n, ngx_current_msec);
+
+    return status;
+}
+
+
 static ngx_ocsp_plus_certificate_t *
 ngx_ocsp_plus_find(ngx_ocsp_plus_ctx_t *ctx, X509 *leaf)
 {
@@ -139,7 +201,7 @@ ngx_ocsp_plus_remember(ngx_ssl_conn_t *ssl_conn, ngx_ocsp_plus_ctx_t *ctx,
     uintptr_t memory)
 {
     if (SSL_get_ex_data(ssl_conn, ngx_ocsp_plus_index) == NULL) {
-        op_count_handshake(ctx->config, ngx_worker, certificate->index, what);
+        op_count_handshake(ctx->config, ngx_worker, &certificate->id, what);
     }
 
     (void) SSL_set_ex_data(ssl_conn, ngx_ocsp_plus_index, (void *) memory);
@@ -182,11 +244,11 @@ ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
         return;
     }
 
-    certificate = ngx_ocsp_plus_find(ctx,
-                                     SSL_get_certificate(c->ssl->connection));
+    hs->leaf = SSL_get_certificate(c->ssl->connection);
+
+    certificate = ngx_ocsp_plus_find(ctx, hs->leaf);
     if (certificate) {
-        hs->config = ctx->config;
-        hs->index = certificate->index;
+        hs->configured = &certificate->id;
     }
 
     memory = (uintptr_t) SSL_get_ex_data(c->ssl->connection,
@@ -221,9 +283,17 @@ ngx_ocsp_plus_without_staple(ngx_ssl_conn_t *ssl_conn,
     ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate)
 {
     time_t             now;
+    op_error_t         text;
 
     static time_t      last;
     static ngx_uint_t  refused;
+
+    if (certificate->id.loaded) {
+        certificate->require =
+            ctx->oscf->require == NGX_OCSP_PLUS_REQUIRE_ON
+            || (ctx->oscf->require == NGX_OCSP_PLUS_REQUIRE_MUST_STAPLE
+                && op_must_staple(certificate->leaf));
+    }
 
     if (!certificate->require) {
         ngx_ocsp_plus_remember(ssl_conn, ctx, certificate,
@@ -240,10 +310,16 @@ ngx_ocsp_plus_without_staple(ngx_ssl_conn_t *ssl_conn,
     refused++;
 
     if (now - last >= NGX_OCSP_PLUS_LOG_INTERVAL || now < last) {
+
+        if (certificate->label == NULL) {
+            op_label(certificate->leaf, &text);
+        }
+
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "ocsp_plus: handshake refused, no valid response is "
                       "held and \"ocsp_plus_require\" demands one: "
-                      "certificate=%s refused=%ui", certificate->label,
+                      "certificate=%s refused=%ui",
+                      certificate->label ? certificate->label : text.text,
                       refused);
         last = now;
         refused = 0;

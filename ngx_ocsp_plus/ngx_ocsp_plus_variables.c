@@ -90,9 +90,16 @@ static ngx_int_t
 ngx_ocsp_plus_cert_id(ngx_pool_t *pool, ngx_variable_value_t *v,
     ngx_ocsp_plus_handshake_t *hs)
 {
-    u_char  *p;
+    u_char            *p;
+    op_certificate_t   loaded, *certificate;
 
-    if (hs->config == NULL) {
+    certificate = hs->configured;
+
+    if (certificate == NULL && hs->leaf && op_loaded(hs->leaf, &loaded)) {
+        certificate = &loaded;
+    }
+
+    if (certificate == NULL) {
         ngx_ocsp_plus_set(v, "");
         return NGX_OK;
     }
@@ -102,7 +109,7 @@ ngx_ocsp_plus_cert_id(ngx_pool_t *pool, ngx_variable_value_t *v,
         return NGX_ERROR;
     }
 
-    op_certificate_id(hs->config, hs->index, (char *) p);
+    op_certificate_id(certificate, (char *) p);
     ngx_ocsp_plus_set_bytes(v, p, 64);
 
     return NGX_OK;

@@ -37,20 +37,24 @@ static void ngx_ocsp_plus_unlock(void *ctx);
 ngx_int_t
 ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 {
+    int         loads;
     size_t      n, size;
     ngx_conf_t  cf;
 
     n = op_config_count(ocf->config);
-    size = ngx_ocsp_plus_with_slab(op_zone_required_size(n));
+    loads = op_config_loads(ocf->config);
+    size = ngx_ocsp_plus_with_slab(op_zone_required_size(n, loads));
 
     if (ocf->zone_size == 0) {
-        ocf->zone_size = op_zone_default_size(n);
+        ocf->zone_size = op_zone_default_size(n, loads);
 
     } else if (ocf->zone_size < size) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                       "\"ocsp_plus_zone\" of %uz bytes is too small for %uz "
-                      "certificates: it needs at least %uzk",
-                      ocf->zone_size, n, size / 1024);
+                      "certificates%s: it needs at least %uzk",
+                      ocf->zone_size, n,
+                      loads ? " and those that are loaded per connection" : "",
+                      size / 1024);
         return NGX_ERROR;
     }
 

@@ -136,6 +136,7 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
 #else
         server.compression = 0;
 #endif
+        server.loads = (sscf->certificate_values != NULL);
         server.file = cscfp[s]->file_name;
         server.line = cscfp[s]->line;
 

@@ -12,6 +12,7 @@
 #include "admin/document.h"
 #include "base/log.h"
 #include "base/poll_loop.h"
+#include "capi/config.h"
 #include "capi/host.h"
 #include "crypto/one_openssl.h"
 #include "crypto/verify.h"
@@ -27,14 +28,6 @@
 #include "store/zone_writer.h"
 
 using ocsp_plus::store::StapleZone;
-
-struct op_config_s {
-  ocsp_plus::engine::Settings settings;
-  ocsp_plus::engine::Catalog catalog;
-  std::deque<std::string> labels;  // by catalog index; printable; never moved, C has pointers into them
-  std::optional<StapleZone> zone;
-  std::uint32_t generation = 0;
-};
 
 struct op_worker_s {
   op_worker_s(op_config_t& config, const op_host_ops_t& host_ops, const op_lock_ops_t& lock_ops,
@@ -67,27 +60,8 @@ struct op_document_s {
 namespace {
 
 using namespace ocsp_plus;  // NOLINT: this file is nothing but the seam
-
-void say(op_error_t* error, std::string_view text) noexcept {
-  if (error != nullptr) {
-    std::snprintf(error->text, sizeof(error->text), "%.*s", static_cast<int>(text.size()), text.data());
-  }
-}
-
-// Runs `body`; whatever it throws becomes `failed` and a text.
-template <typename T, typename Body>
-T guarded(op_error_t* error, T failed, Body body) noexcept {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    say(error, "out of memory");
-  } catch (const std::exception& exception) {
-    say(error, exception.what());
-  } catch (...) {
-    say(error, "unexpected failure");
-  }
-  return failed;
-}
+using capi::guarded;
+using capi::say;
 
 std::string_view view(op_str_t text) {
   return text.len == 0 ? std::string_view() : std::string_view(text.data, text.len);
@@ -115,6 +89,26 @@ std::vector<store::Registration> registrations(const engine::Catalog& catalog) {
     all.push_back(registration);
   }
   return all;
+}
+
+engine::Mention mention_of(const op_mention_t& from) {
+  engine::Mention mention;
+  mention.leaf = from.leaf;
+  mention.issuers.assign(from.issuers, from.issuers + from.nissuers);
+  for (std::size_t i = 0; i < from.nresponders; ++i) {
+    mention.responders.push_back(view(from.responders[i]));
+  }
+  mention.responder_anchors.assign(from.responder_anchors, from.responder_anchors + from.nresponder_anchors);
+  for (std::size_t i = 0; i < from.nfiles; ++i) {
+    mention.files.push_back(view(from.files[i]));
+  }
+  for (std::size_t i = 0; i < from.nservers; ++i) {
+    mention.servers.push_back(view(from.servers[i]));
+  }
+  mention.require = from.require == OP_REQUIRE_ON            ? engine::Mention::Require::kOn
+                    : from.require == OP_REQUIRE_MUST_STAPLE ? engine::Mention::Require::kMustStaple
+                                                             : engine::Mention::Require::kOff;
+  return mention;
 }
 
 op_status_t status_of(const Error& error, op_error_t* text) {
@@ -216,23 +210,7 @@ op_status_t op_proxy_check(op_str_t proxy, op_error_t* error) {
 
 op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_added_t* added, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
-    engine::Mention mention;
-    mention.leaf = from->leaf;
-    mention.issuers.assign(from->issuers, from->issuers + from->nissuers);
-    for (std::size_t i = 0; i < from->nresponders; ++i) {
-      mention.responders.push_back(view(from->responders[i]));
-    }
-    mention.responder_anchors.assign(from->responder_anchors, from->responder_anchors + from->nresponder_anchors);
-    for (std::size_t i = 0; i < from->nfiles; ++i) {
-      mention.files.push_back(view(from->files[i]));
-    }
-    for (std::size_t i = 0; i < from->nservers; ++i) {
-      mention.servers.push_back(view(from->servers[i]));
-    }
-    mention.require = from->require == OP_REQUIRE_ON            ? engine::Mention::Require::kOn
-                      : from->require == OP_REQUIRE_MUST_STAPLE ? engine::Mention::Require::kMustStaple
-                                                                : engine::Mention::Require::kOff;
-    const auto result = config->catalog.add(mention);
+    const auto result = config->catalog.add(mention_of(*from));
     if (!result) {
       return status_of(result.error(), error);
     }
@@ -264,12 +242,29 @@ size_t op_config_count(const op_config_t* config) {
   return config->catalog.targets().size();
 }
 
-size_t op_zone_required_size(size_t certificates) {
-  return store::required_size(certificates);
+op_status_t op_config_add_profile(op_config_t* config, const op_mention_t* from, int loads, uint64_t* profile,
+                                  op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    const auto added = config->catalog.add_profile(mention_of(*from));
+    if (!added) {
+      return status_of(added.error(), error);
+    }
+    *profile = *added;
+    config->loads = config->loads || loads != 0;
+    return OP_OK;
+  });
 }
 
-size_t op_zone_default_size(size_t certificates) {
-  return store::default_size(certificates);
+int op_config_loads(const op_config_t* config) {
+  return config->loads ? 1 : 0;
+}
+
+size_t op_zone_required_size(size_t certificates, int loads) {
+  return store::required_size(certificates, loads != 0);
+}
+
+size_t op_zone_default_size(size_t certificates, int loads) {
+  return store::default_size(certificates, loads != 0);
 }
 
 op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, int fresh, const void* old_base,
@@ -312,45 +307,6 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     opened->generation = *generation;
     return OP_OK;
   });
-}
-
-op_staple_status_t op_staple(const op_config_t* config, uint32_t index, int64_t now_s, void* (*allocate)(size_t),
-                             void (*release)(void*), op_staple_t* staple) {
-  const engine::Target& target = config->catalog.target(index);
-  StapleZone::Copy copy;
-  if (config->zone->copy(target.entry, target.certificate.id, allocate, release, &copy) !=
-      StapleZone::Read::kCopied) {
-    return OP_STAPLE_NONE;
-  }
-  const auto status = static_cast<crypto::CertStatus>(copy.header.cert_status);
-  if (!engine::fit(copy.header, now_s, config->settings.policy.clock_skew)) {
-    release(copy.data);
-    return OP_STAPLE_NONE;
-  }
-  staple->der = static_cast<unsigned char*>(copy.data);
-  staple->len = copy.header.length;
-  staple->expires_s = copy.header.expires;
-  return status == crypto::CertStatus::kGood ? OP_STAPLE_GOOD : OP_STAPLE_REVOKED;
-}
-
-void op_count_handshake(const op_config_t* config, uint32_t worker, uint32_t index, op_handshake_t what) {
-  store::HandshakeCounters& counters = config->zone->handshakes(worker);
-  if (what == OP_HANDSHAKE_STAPLED) {
-    counters.stapled.fetch_add(1, std::memory_order_relaxed);
-    StapleZone(*config->zone).count_stapled(config->catalog.target(index).entry);
-  } else if (what == OP_HANDSHAKE_MISSING) {
-    counters.missing.fetch_add(1, std::memory_order_relaxed);
-  } else {
-    counters.refused.fetch_add(1, std::memory_order_relaxed);
-  }
-}
-
-void op_certificate_id(const op_config_t* config, uint32_t index, char id[64]) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  for (const std::uint8_t byte : config->catalog.target(index).certificate.id) {
-    *id++ = kDigits[byte >> 4];
-    *id++ = kDigits[byte & 15];
-  }
 }
 
 op_document_t* op_document_begin(const op_config_t* config, const op_document_request_t* request) {

@@ -82,14 +82,6 @@ bool has_must_staple(x509_st* certificate) {
   return false;
 }
 
-Result<CertificateId> certificate_id(x509_st* certificate) {
-  CertificateId id = {};
-  if (X509_digest(certificate, EVP_sha256(), id.data(), nullptr) != 1) {
-    return fail(Reason::kUnreadable, "the certificate cannot be hashed: " + drain_errors());
-  }
-  return id;
-}
-
 template <std::size_t N>
 bool digest(ByteView bytes, const EVP_MD* algorithm, std::array<std::uint8_t, N>& out) {
   return EVP_Digest(bytes.data(), bytes.size(), out.data(), nullptr, algorithm, nullptr) == 1;
@@ -122,6 +114,19 @@ std::string_view Certificate::label() const {
 X509Ptr share(x509_st* certificate) {
   X509_up_ref(certificate);
   return X509Ptr(certificate);
+}
+
+Result<CertificateId> certificate_id(x509_st* certificate) {
+  CertificateId id = {};
+  if (X509_digest(certificate, EVP_sha256(), id.data(), nullptr) != 1) {
+    return fail(Reason::kUnreadable, "the certificate cannot be hashed: " + drain_errors());
+  }
+  return id;
+}
+
+bool demands_staple(x509_st* certificate) {
+  const ErrorQueueCleaner cleaner;
+  return has_must_staple(certificate);
 }
 
 Result<Certificate> describe(x509_st* certificate) {
@@ -204,6 +209,34 @@ x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
     throw std::bad_alloc();  // it may be among them
   }
   return nullptr;
+}
+
+bool signed_by(x509_st* leaf, x509_st* issuer) {
+  const ErrorQueueCleaner cleaner;
+  evp_pkey_st* key = X509_get0_pubkey(issuer);
+  return key != nullptr && X509_verify(leaf, key) == 1;
+}
+
+Bytes der_of(x509_st* certificate) {
+  const ErrorQueueCleaner cleaner;
+  unsigned char* der = nullptr;
+  const int length = i2d_X509(certificate, &der);
+  const BytesPtr owner(der);
+  return length > 0 ? Bytes(der, der + length) : Bytes();
+}
+
+std::vector<X509Ptr> parse_der_certificates(ByteView der) {
+  const ErrorQueueCleaner cleaner;
+  std::vector<X509Ptr> certificates;
+  const unsigned char* at = der.data();
+  while (at != der.end()) {
+    X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(der.end() - at)));
+    if (certificate == nullptr) {
+      break;
+    }
+    certificates.push_back(std::move(certificate));
+  }
+  return certificates;
 }
 
 Result<std::vector<X509Ptr>> parse_pem_certificates(std::string_view pem) {

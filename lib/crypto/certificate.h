@@ -51,6 +51,12 @@ struct Certificate {
   std::string_view label() const;
 };
 
+// SHA-256 of its DER. Fails with kUnreadable.
+Result<CertificateId> certificate_id(x509_st* certificate);
+
+// Whether clients that honour it refuse the certificate without a staple; as Certificate::must_staple.
+bool demands_staple(x509_st* certificate);
+
 // Reads a certificate. `certificate` is borrowed for the call only. Fails with kUnreadable where validity or serial
 // cannot be read; an extension that is malformed counts as absent.
 Result<Certificate> describe(x509_st* certificate);
@@ -94,6 +100,15 @@ class Issuer {
 // certificates is passed over. Borrowed from `candidates`, which may hold null; nullptr if none did.
 // Throws std::bad_alloc where that cannot be told for want of memory.
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
+
+// Whether the key of `issuer` verifies the leaf's signature.
+bool signed_by(x509_st* leaf, x509_st* issuer);
+
+// The DER of a certificate; empty if there is no memory.
+Bytes der_of(x509_st* certificate);
+
+// Certificates in DER, one after the other; ends at the first that does not parse.
+std::vector<X509Ptr> parse_der_certificates(ByteView der);
 
 // All certificates in PEM text, in order. Text and other PEM objects between them are skipped, as OpenSSL does. Fails
 // with kUnreadable where there is none or one does not parse. Never asks for a pass phrase.

@@ -50,6 +50,7 @@ std::optional<Bytes> Archive::load(const Target& target) {
   if (!open()) {
     return std::nullopt;
   }
+  forgotten_.erase(target.certificate.id);
   auto bytes = disk_->load(target.certificate.id);
   if (!bytes) {
     report_.cached_ignored(target, bytes.error());
@@ -67,11 +68,34 @@ void Archive::published(const Target& target) {
     return;
   }
   pending_.insert(&target);
+  forgotten_.erase(target.certificate.id);
   begin();
 }
 
 void Archive::begin() {
   timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
+}
+
+void Archive::forget(const Target& target, bool with_file) {
+  pending_.erase(&target);
+  if (refused_ == &target) {
+    refused_ = nullptr;
+  }
+  if (with_file && !settings_.cache.empty()) {
+    forgotten_.insert(target.certificate.id);
+    begin();
+  }
+}
+
+// In a folder that cannot be used nothing can be removed; what was left in it goes when it is old.
+void Archive::remove_forgotten(std::size_t* budget) {
+  if (!forgotten_.empty() && !open()) {
+    forgotten_.clear();
+  }
+  for (; *budget > 0 && !forgotten_.empty(); --*budget) {
+    disk_->remove(*forgotten_.begin());
+    forgotten_.erase(forgotten_.begin());
+  }
 }
 
 std::optional<Bytes> Archive::load_issuer(const Target& target) {
@@ -106,6 +130,7 @@ void Archive::keep_issuers(std::size_t* budget) {
 }
 
 void Archive::keep(std::size_t budget) {
+  remove_forgotten(&budget);
   keep_issuers(&budget);
   for (; budget > 0 && !pending_.empty() && open(); --budget) {
     // One that cannot be kept must not be in the way of the others.

@@ -37,15 +37,20 @@ class Archive {
   std::optional<Bytes> load_issuer(const Target& target);
   void keep_issuer(const Target& target, Bytes der);
 
+  // The target is about to go. `with_file`: for good, so what is kept of it goes as well, in one of the loop's next
+  // turns.
+  void forget(const Target& target, bool with_file);
+
   // Removes files that nobody has wanted for long, a few at a call.
   void sweep();
 
  private:
   bool open();
   void keep(std::size_t budget);
+  void remove_forgotten(std::size_t* budget);
   void keep_issuers(std::size_t* budget);
   void begin();
-  bool nothing_pending() const { return pending_.empty() && pending_issuers_.empty(); }
+  bool nothing_pending() const { return pending_.empty() && pending_issuers_.empty() && forgotten_.empty(); }
   void failed(const Error& error);
 
   const Clock& clock_;
@@ -56,6 +61,7 @@ class Archive {
   std::optional<store::DiskStore> disk_;
   std::set<const Target*> pending_;
   std::map<CertificateId, Bytes> pending_issuers_;  // by reference
+  std::set<CertificateId> forgotten_;               // their files go
   const Target* refused_ = nullptr;                 // the last that could not be kept: others go first
   std::unique_ptr<Timer> timer_;
   Millis retry_at_ = 0;   // monotonic

@@ -25,6 +25,9 @@ struct Sought {
   std::vector<const net::Url*> urls;  // caIssuers; owned by the catalog, in order, at least one
 };
 
+// Begins Target::health_suffix; never part of a host key.
+constexpr char kHealthSuffix = '#';
+
 // One certificate that shall be stapled; however many servers use it.
 struct Target {
   crypto::Certificate certificate;
@@ -41,9 +44,18 @@ struct Target {
   bool required = false;                      // a server refuses handshakes without its staple
   store::EntryIndex entry = store::kNoEntry;  // once the zone is open
 
+  // Of one that a server loads per connection (loaded_certificates.h). It is not the operator's, so only public
+  // addresses are asked for it, unless the operator has said otherwise; and the health of its responders is counted
+  // beside that of everybody else's, by its issuer: whoever makes certificates cannot give a host a bad name.
+  bool loaded = false;
+  bool public_only = false;
+  std::string health_suffix;
+
   bool stapleable() const { return verifiable() && !responders.empty(); }     // by fetching
   bool verifiable() const { return issuer != nullptr || sought != nullptr; }  // maybe after a fetch
   bool urgent() const { return required || certificate.must_staple; }
+  // By which a responder's health is counted.
+  std::string host(std::size_t responder) const { return responders[responder]->host_key() + health_suffix; }
 };
 
 // What one server says of a certificate. Everything is borrowed for the call.
@@ -55,6 +67,21 @@ struct Mention {
   std::vector<std::string_view> files;       // ocsp_plus_file
   std::vector<std::string_view> servers;     // the server's names
   enum class Require { kOff, kMustStaple, kOn } require = Require::kOff;
+};
+
+// What a server says of certificates that it will load per connection.
+struct Profile {
+  std::uint64_t key = 0;                    // the same in the next configuration, while the server has the same names
+  std::vector<const net::Url*> responders;  // ocsp_plus_responder; empty: the certificates' own
+  const crypto::TrustAnchors* responder_anchors = nullptr;
+  std::vector<crypto::X509Ptr> trusted;  // issuers that the operator has named
+  std::vector<CertificateId> trusted_ids;
+  std::vector<std::string> servers;
+  Mention::Require require = Mention::Require::kOff;
+
+  // Whether the operator has vouched for some of them.
+  bool vouches() const { return !responders.empty() || !trusted.empty(); }
+  bool vouches_for(const CertificateId& issuer) const;
 };
 
 class Catalog {
@@ -79,6 +106,13 @@ class Catalog {
   // certificates themselves say. To be called once; without it none is.
   Result<void> settle_issuers(bool fetch);
 
+  // The server as one that may load certificates per connection; `leaf` and `files` do not matter, `issuers` are
+  // those that the operator trusts. Errors as add().
+  Result<std::uint64_t> add_profile(const Mention& mention);
+  // nullptr: this configuration has none of that key.
+  const Profile* profile(std::uint64_t key) const;
+  const std::map<std::uint64_t, Profile>& profiles() const { return profiles_; }
+
   const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
   // Each certificate's number, in the order of their ids.
   const std::map<CertificateId, Index>& by_id() const { return by_id_; }
@@ -98,6 +132,8 @@ class Catalog {
                                                      std::vector<std::string>* ignored);
 
   std::vector<std::unique_ptr<Target>> targets_;
+  std::map<std::uint64_t, Profile> profiles_;
+  std::map<x509_st*, CertificateId> trusted_ids_;  // kept alive by the profiles
   std::map<CertificateId, Index> by_id_;
   std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
   std::map<CertificateId, std::unique_ptr<crypto::Issuer>> issuers_;

@@ -37,7 +37,7 @@ Exchange::Choice Exchange::choose(const Hosts& hosts, const Target& target, cons
     if (i < asked.size() && asked[i]) {
       continue;
     }
-    const std::string host = target.responders[i]->host_key();
+    const std::string host = target.host(i);
     const Hosts::Permit permit = hosts.may_start(host, now);
     if (permit == Hosts::Permit::kGo) {
       return {permit, i};
@@ -91,7 +91,7 @@ Exchange::~Exchange() {
 void Exchange::ask(std::size_t responder) {
   asked_by_other_hash_ = false;
   const bool automatic = environment_.settings.certid_auto;
-  const std::string host = target_.responders[responder]->host_key();
+  const std::string host = target_.host(responder);
   ask(responder, {automatic ? environment_.hosts.hash(host) : crypto::CertIdHash::kSha1, false});
 }
 
@@ -100,7 +100,7 @@ void Exchange::ask(std::size_t responder, Manner manner) {
   responder_ = responder;
   asked_[responder] = true;
   const net::Url& url = *target_.responders[responder];
-  hosts_asked_.push_back(url.host_key());
+  hosts_asked_.push_back(target_.host(responder));
   started_ = environment_.hosts.started(hosts_asked_.back());
   counted_ = false;
 
@@ -114,6 +114,9 @@ void Exchange::ask(std::size_t responder, Manner manner) {
     request.validators = known_->validators;
   }
   request.trace = environment_.trace;
+  if (target_.public_only) {
+    request.permits = [](const net::Address& address) { return address.is_public(); };
+  }
   // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
   // malformed_request.
   if (auto made = crypto::make_request(target_.certificate, *target_.issuer, manner.hash)) {
@@ -152,6 +155,14 @@ void host_failed(const Exchange::Environment& environment, const std::string& ho
 
 void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   failure_.responder = responder_;
+  if (!outcome && outcome.error().reason == Reason::kAddressForbidden) {
+    environment_.hosts.cancelled(hosts_asked_.back());  // it is we who do not ask
+    failure_.error = std::move(outcome.error());
+    failure_.error.detail +=
+        "; to ask it all the same name it in ocsp_plus_responder, its issuer in ocsp_plus_trusted_certificate or the "
+        "certificate in ocsp_plus_preload";
+    return ask_next_or_end();
+  }
   if (!outcome) {
     counted_ = true;
     const unsigned status = outcome.error().status;

@@ -124,6 +124,13 @@ void Hosts::forget_probe_times() {
   }
 }
 
+void Hosts::forget(const std::string& name) {
+  const auto found = hosts_.find(name);
+  if (found != hosts_.end() && found->second.in_flight == 0) {
+    hosts_.erase(found);
+  }
+}
+
 crypto::CertIdHash Hosts::hash(const std::string& name) const {
   const auto found = hosts_.find(name);
   return found == hosts_.end() ? crypto::CertIdHash::kSha1 : found->second.hash;

@@ -59,6 +59,9 @@ class Hosts {
   crypto::CertIdHash hash(const std::string& host) const;
   void remember_hash(const std::string& host, crypto::CertIdHash hash) { hosts_[host].hash = hash; }
 
+  // Nobody will ask it any more. Does nothing while an exchange runs with it.
+  void forget(const std::string& host);
+
   // The host, or the proxy before it.
   bool failing(const std::string& host) const;
   UnixSeconds next_probe(const std::string& host) const;

@@ -37,6 +37,8 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       resolver_(std::move(resolver)),
       transport_(environment.loop, environment.clock, *resolver_, environment.settings.proxy),
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
+      loaded_({environment.loop, environment.clock, environment.log, environment.zone, writer_, gate_, archive_,
+               refresher_, environment.catalog, environment.settings}),
       archive_(environment.loop, environment.clock, environment.log, environment.zone, environment.settings,
                environment.starting),
       issuers_(environment.catalog, &archive_,
@@ -76,6 +78,10 @@ bool Post::beat() {
   answer_requests();
   issuers_.look(kIssuersAtOnce);
   files_.look();
+  // What others bring is left to the workers: a start waits for what the configuration names.
+  if (!environment_.starting) {
+    loaded_.beat();
+  }
   refresher_.tick();
   tell_hosts();
   tell_connections();
@@ -104,14 +110,17 @@ void Post::answer_requests() {
         std::find_if(targets.begin(), targets.end(), [entry](const auto& target) { return target->entry == entry; });
     if (found != targets.end()) {
       refresher_.refresh(static_cast<Catalog::Index>(found - targets.begin()));
+    } else {
+      loaded_.refresh(entry);
     }
   }
 }
 
 void Post::tell_hosts() {
   for (const auto& [key, host] : refresher_.hosts().all()) {
-    // Of one that is unproven to us an earlier holder may have known more.
-    if (host.state != Hosts::State::kUnproven) {
+    // Of one that is unproven to us an earlier holder may have known more; of those that are asked for certificates
+    // loaded per connection, others decide how many there are.
+    if (host.state != Hosts::State::kUnproven && key.find(kHealthSuffix) == std::string::npos) {
       store::tell_host(environment_.zone, key,
                        {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe});
     }
@@ -124,8 +133,12 @@ void Post::tell_connections() {
 }
 
 bool Post::hopeless(const Target& target) const {
-  return std::all_of(target.responders.begin(), target.responders.end(),
-                     [this](const net::Url* url) { return refresher_.hosts().failing(url->host_key()); });
+  for (std::size_t i = 0; i < target.responders.size(); ++i) {
+    if (!refresher_.hosts().failing(target.host(i))) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace ocsp_plus::engine

@@ -10,6 +10,7 @@
 #include "engine/catalog.h"
 #include "engine/files.h"
 #include "engine/issuers.h"
+#include "engine/loaded_certificates.h"
 #include "engine/readiness.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
@@ -60,6 +61,7 @@ class Post {
   Archive& archive() { return archive_; }
   Issuers& issuers() { return issuers_; }
   Files& files() { return files_; }
+  const LoadedCertificates& loaded() const { return loaded_; }
 
  private:
   void answer_requests();
@@ -75,6 +77,7 @@ class Post {
   TlsClients tls_;
   net::Transport transport_;
   store::ZoneWriter writer_;
+  LoadedCertificates loaded_;  // before those that hold on to its targets
   Archive archive_;
   Issuers issuers_;
   Gate gate_;

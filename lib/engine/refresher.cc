@@ -45,12 +45,52 @@ Refresher::~Refresher() = default;
 
 void Refresher::load(bool new_configuration) {
   const UnixSeconds now = environment_.clock.now();
+  for (const auto& each : environment_.catalog.targets()) {
+    targets_.push_back(each.get());
+  }
   for (Index index = 0; index < items_.size(); ++index) {
     if (target(index).stapleable()) {
       item(index).attempt = environment_.zone.attempt(target(index).entry);
       enqueue(index, first_due(index, new_configuration, now));
     }
   }
+}
+
+Refresher::Index Refresher::add(const Target& target) {
+  Index index = static_cast<Index>(items_.size());
+  if (free_.empty()) {
+    free_.reserve(items_.size() + 1);  // so that remove() needs no memory
+    targets_.reserve(items_.size() + 1);
+    items_.emplace_back();
+    targets_.push_back(&target);
+  } else {
+    index = free_.back();
+    free_.pop_back();
+    targets_[index] = &target;
+  }
+  if (target.stapleable()) {
+    item(index).attempt = environment_.zone.attempt(target.entry);
+    enqueue(index, first_due(index, false, environment_.clock.now()));
+    pump_timer_->arm(0);
+  }
+  return index;
+}
+
+void Refresher::remove(Index index) {
+  queue_.erase({item(index).due, index});
+  stop_waiting(index);
+  offers_.erase(
+      std::remove_if(offers_.begin(), offers_.end(), [index](const auto& offer) { return offer.first == index; }),
+      offers_.end());
+  if (item(index).exchange != nullptr) {
+    item(index).exchange.reset();
+    exchange_over(index);
+    pump_timer_->arm(0);
+  }
+  report_.forget(target(index).certificate.id);
+  item(index) = Item();
+  targets_[index] = nullptr;
+  free_.push_back(index);
 }
 
 UnixSeconds Refresher::first_due(Index index, bool new_configuration, UnixSeconds now) const {
@@ -114,6 +154,7 @@ void Refresher::refresh_all() {
   const UnixSeconds now = environment_.clock.now();
   Queue due;
   for (const auto& [was, index] : queue_) {
+    item(index).due = now;
     due.emplace(now, index);
   }
   queue_.swap(due);
@@ -121,13 +162,10 @@ void Refresher::refresh_all() {
 
 void Refresher::refresh(Index index) {
   const UnixSeconds now = environment_.clock.now();
-  for (const net::Url* url : target(index).responders) {
-    hosts_.bring_probe_forward(url->host_key(), now);
+  for (std::size_t i = 0; i < target(index).responders.size(); ++i) {
+    hosts_.bring_probe_forward(target(index).host(i), now);
   }
-  const auto found =
-      std::find_if(queue_.begin(), queue_.end(), [index](const auto& queued) { return queued.second == index; });
-  if (found != queue_.end()) {
-    queue_.erase(found);
+  if (queue_.erase({item(index).due, index}) != 0) {
     enqueue(index, now);
   }
 }
@@ -138,7 +176,8 @@ void Refresher::issuer_came(const Target& first) {
   for (const auto& [due, index] : queue_) {
     const Target& about = target(index);
     const bool waits = about.issuer == nullptr && about.sought->reference == first.sought->reference;
-    queue.emplace(waits ? std::min(due, now) : due, index);
+    item(index).due = waits ? std::min(due, now) : due;
+    queue.emplace(item(index).due, index);
   }
   queue_.swap(queue);
 }
@@ -168,16 +207,16 @@ void Refresher::pump() {
 // For every host that it might ask: the first that permits gets it.
 void Refresher::wait(Index index, UnixSeconds now) {
   item(index).ends = valid_until(target(index), now);
-  for (const net::Url* url : target(index).responders) {
-    const std::string host = url->host_key();
+  for (std::size_t i = 0; i < target(index).responders.size(); ++i) {
+    const std::string host = target(index).host(i);
     waiting_[host].emplace(item(index).ends, index);
     probe_in_time(host, now);
   }
 }
 
 void Refresher::stop_waiting(Index index) {
-  for (const net::Url* url : target(index).responders) {
-    const auto found = waiting_.find(url->host_key());
+  for (std::size_t i = 0; i < target(index).responders.size(); ++i) {
+    const auto found = waiting_.find(target(index).host(i));
     if (found == waiting_.end()) {
       continue;  // two URLs of one host
     }
@@ -217,6 +256,10 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
     return false;
   }
   auto chosen = found->second.begin();  // the one whose response ends first
+  // Their hosts are counted apart, so all of this one's are.
+  if (target(chosen->second).loaded && loaded_in_flight_ >= most_loaded()) {
+    return false;
+  }
   if (hosts_.failing(host)) {
     // A probe by the one that was not tried for longest: it may be a single certificate that the host chokes on.
     chosen = std::min_element(found->second.begin(), found->second.end(), [this](const auto& a, const auto& b) {
@@ -231,6 +274,7 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
 
 void Refresher::start(Index index, std::size_t responder) {
   ++in_flight_;
+  loaded_in_flight_ += target(index).loaded ? 1 : 0;
   environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
   const Exchange::Environment environment = {environment_.clock,
                                              environment_.random,
@@ -320,11 +364,16 @@ Answer Refresher::judge(Index index, const net::FetchResponse& response, std::si
   return Answer::kAccepted;
 }
 
+void Refresher::exchange_over(Index index) {
+  --in_flight_;
+  loaded_in_flight_ -= target(index).loaded ? 1 : 0;
+  environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
+}
+
 void Refresher::exchange_ended(Index index, Exchange::End end) {
   item(index).exchange.reset();
   const std::unique_ptr<Accepted> accepted = std::move(item(index).accepted);
-  --in_flight_;
-  environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
+  exchange_over(index);
   const UnixSeconds now = environment_.clock.now();
   for (const std::string& host : end.hosts) {
     probe_in_time(host, now);
@@ -467,8 +516,8 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
 
 UnixSeconds Refresher::next_probe(const Target& target) const {
   UnixSeconds next = kNever;
-  for (const net::Url* url : target.responders) {
-    next = std::min(next, hosts_.next_probe(url->host_key()));
+  for (std::size_t i = 0; i < target.responders.size(); ++i) {
+    next = std::min(next, hosts_.next_probe(target.host(i)));
   }
   return next;
 }

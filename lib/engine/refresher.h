@@ -1,11 +1,12 @@
-// Keeps every certificate's response fresh. Each stapleable certificate is in exactly one place: in the queue,
-// ordered by due time; due, and waiting for a responder that permits; in an exchange, a bounded number of them; or
-// its accepted response is waiting for the zone's lock.
+// Keeps every certificate's response fresh: those of the catalog, and others that come and go. Each stapleable
+// certificate is in exactly one place: in the queue, ordered by due time; due, and waiting for a responder that
+// permits; in an exchange, a bounded number of them; or its accepted response is waiting for the zone's lock.
 //
 // Lives in the process that holds the lease, for as long as it does. Everything it decides by the wall clock it
 // decides anew when that jumps.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -61,6 +62,13 @@ class Refresher {
   // An issuer was fetched for one of its certificates: those that failed for want of it need not wait any longer.
   void issuer_came(const Target& first);
 
+  // One more, or one less; `target` outlives its stay. Plans that lie in the zone are taken over. Not from inside of
+  // an answer.
+  Index add(const Target& target);
+  void remove(Index index);
+  // The last certificate that asked it has gone.
+  void forget_host(const std::string& host) { hosts_.forget(host); }
+
   // The zone said that another process holds the lease: nothing more is done.
   bool lease_lost() const { return lease_lost_; }
   std::size_t in_flight() const { return in_flight_; }
@@ -87,6 +95,7 @@ class Refresher {
     std::unique_ptr<Exchange> exchange;  // its existence is what "refreshing" means
     std::unique_ptr<Accepted> accepted;  // from the exchange's last word until the exchange has ended
     std::unique_ptr<Known> known;
+    UnixSeconds due = 0;   // while it is in the queue
     Millis started = 0;    // of the exchange
     UnixSeconds ends = 0;  // of the response held, as it was when it began to wait for a host
   };
@@ -95,7 +104,10 @@ class Refresher {
   UnixSeconds first_due(Index index, bool new_configuration, UnixSeconds now) const;
   UnixSeconds due_by_validity(Index index, UnixSeconds now) const;
   void replan_if_clock_jumped();
-  void enqueue(Index index, UnixSeconds due) { queue_.emplace(due, index); }
+  void enqueue(Index index, UnixSeconds due) {
+    item(index).due = due;
+    queue_.emplace(due, index);
+  }
   void pump();
   bool slot_free() const { return in_flight_ + offers_.size() < environment_.settings.concurrency; }
   void wait(Index index, UnixSeconds now);
@@ -107,6 +119,7 @@ class Refresher {
   Answer judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why);
   std::optional<store::BlobHeader> held_as_known(Index index) const;
   Answer judge_not_modified(Index index, Accepted accepted, Error* why);
+  void exchange_over(Index index);
   void exchange_ended(Index index, Exchange::End end);
   void probe_in_time(const std::string& host, UnixSeconds now);
   void settle(Index index, Accepted accepted);
@@ -117,13 +130,16 @@ class Refresher {
   UnixSeconds valid_until(const Target& target, UnixSeconds now) const;
   UnixSeconds next_probe(const Target& target) const;  // the earliest of its hosts
   Item& item(Index index) { return items_[index]; }
-  const Target& target(Index index) const { return environment_.catalog.target(index); }
+  const Target& target(Index index) const { return *targets_[index]; }
+  std::size_t most_loaded() const { return std::max<std::size_t>(environment_.settings.concurrency / 2, 1); }
 
   Environment environment_;
   Report report_;
   Hosts hosts_;
   Turns turns_;
-  std::vector<Item> items_;                        // by catalog index
+  std::vector<const Target*> targets_;  // the catalog's, then others; nullptr: the number is free
+  std::vector<Item> items_;             // by the same number
+  std::vector<Index> free_;
   Queue queue_;                                    // by due time
   std::map<std::string, Queue> waiting_;           // by key of each host it might ask, then by Item::ends
   std::string turn_;                               // the host whose waiting certificates went last
@@ -131,6 +147,7 @@ class Refresher {
   std::unique_ptr<Timer> pump_timer_;  // an exchange that ended makes room for the next in the loop's next turn
   std::unique_ptr<Timer> offer_timer_;
   std::size_t in_flight_ = 0;
+  std::size_t loaded_in_flight_ = 0;  // of them, for certificates that are loaded per connection: half at the most
   bool lease_lost_ = false;
   UnixSeconds last_wall_ = 0;
   Millis last_monotonic_ = 0;

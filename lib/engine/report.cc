@@ -1,11 +1,16 @@
 #include "engine/report.h"
 
+#include <utility>
+
 namespace ocsp_plus::engine {
 namespace {
 
 constexpr Seconds kUrgentInterval = 60;
 constexpr Seconds kFailingInterval = 3600;
 constexpr Seconds kClocksInterval = 3600;
+constexpr Seconds kSeldom = 3600;
+constexpr Seconds kLoudFor = 60;         // of certificates that are loaded per connection
+constexpr std::uint64_t kLoudMost = 10;  // first failures are said loudly within that time
 constexpr Seconds kClockSkew = 300;
 
 // Said less than `interval` ago; a clock that went back has forgotten when.
@@ -41,13 +46,22 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
       to_rfc3339(verdict.this_update), to_rfc3339(verdict.expires), to_rfc3339(next_look), took);
 }
 
+// Whether one more first failure of a certificate that others have made may be said loudly.
+bool Report::loud(UnixSeconds now) {
+  if (!recently(loud_.said, kLoudFor, now)) {
+    loud_ = {now, 0};
+  }
+  return ++loud_.count <= kLoudMost;
+}
+
 void Report::failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
                     UnixSeconds next_attempt, std::uint32_t failures, UnixSeconds now) {
   const bool held = valid_until > now;
   Failing& last = failing_[target.certificate.id];
-  const bool again = last.reason == error.reason && last.held == held && recently(last.said, kFailingInterval, now);
+  bool again = last.reason == error.reason && last.held == held && recently(last.said, kFailingInterval, now);
   if (!again) {
     last = {error.reason, held, now};
+    again = target.loaded && !loud(now);
   }
   const bool urgent = !held && target.urgent() && !recently(urgent_said_, kUrgentInterval, now);
   if (urgent) {
@@ -147,6 +161,55 @@ void Report::lease_lost() {
 
 void Report::clock_jumped(Seconds by) {
   log(sink_, LogLevel::kWarn, "ocsp_plus: the wall clock jumped, everything is planned anew: by={}", to_span(by));
+}
+
+bool Report::Seldom::due(UnixSeconds now, std::uint64_t more) {
+  count += more;
+  if (recently(said, kSeldom, now)) {
+    return false;
+  }
+  said = now;
+  return true;
+}
+
+void Report::loaded_taken(const Target& target, const std::string& server) {
+  log(sink_, LogLevel::kInfo, "ocsp_plus: certificate loaded per connection: {} server={} responders={}{}",
+      name_of(target), quoted(server), target.responders.size(), target.public_only ? "" : " any_address=1");
+}
+
+void Report::loaded_without_issuer(const Target& target, UnixSeconds now) {
+  if (without_issuer_.due(now)) {
+    log(sink_, LogLevel::kWarn,
+        "ocsp_plus: no issuer found for a certificate loaded per connection, it gets no staple; append the issuer's "
+        "certificate to what the server loads, or name it in ocsp_plus_trusted_certificate: {} certificates={}",
+        name_of(target), std::exchange(without_issuer_.count, 0));
+  }
+}
+
+void Report::loaded_refused(const Error& error, UnixSeconds now) {
+  if (refused_.due(now)) {
+    log(sink_, LogLevel::kWarn,
+        "ocsp_plus: certificates loaded per connection are left out: certificates={} reason={} detail={}",
+        std::exchange(refused_.count, 0), token(error.reason), quoted(error.detail));
+  }
+}
+
+void Report::loaded_dropped(std::uint64_t dropped, UnixSeconds now) {
+  if (dropped_.due(now, dropped)) {
+    log(sink_, LogLevel::kWarn,
+        "ocsp_plus: unknown certificates are loaded faster than they can be looked at, their staples come later: "
+        "dropped={}",
+        std::exchange(dropped_.count, 0));
+  }
+}
+
+void Report::loaded_evicted(std::size_t evicted, UnixSeconds now) {
+  if (evicted_.due(now, evicted)) {
+    log(sink_, LogLevel::kWarn,
+        "ocsp_plus: certificates loaded per connection give way to others, those not used for longest first; enlarge "
+        "ocsp_plus_zone: evicted={}",
+        std::exchange(evicted_.count, 0));
+  }
 }
 
 void Report::resolver_failed(const Error& error) {

@@ -42,8 +42,25 @@ class Report {
   // A responder's Date against our clock: one line an hour where they are more than five minutes apart.
   void compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours);
   void resolver_failed(const Error& error);
+  // What is known of a certificate's failures is of no use any more.
+  void forget(const CertificateId& id) { failing_.erase(id); }
+
+  // Certificates that are loaded per connection. Others decide how many there are, so all but the first line is said
+  // at most once an hour each, with a count.
+  void loaded_taken(const Target& target, const std::string& server);
+  void loaded_without_issuer(const Target& target, UnixSeconds now);
+  void loaded_refused(const Error& error, UnixSeconds now);
+  void loaded_dropped(std::uint64_t dropped, UnixSeconds now);
+  void loaded_evicted(std::size_t evicted, UnixSeconds now);
 
  private:
+  // Of lines that may come in thousands: the number of those that were not said since the last one.
+  struct Seldom {
+    UnixSeconds said = 0;
+    std::uint64_t count = 0;
+    bool due(UnixSeconds now, std::uint64_t more = 1);
+  };
+  bool loud(UnixSeconds now);
   struct Failing {
     Reason reason = Reason::kNotChecked;
     bool held = false;
@@ -54,6 +71,7 @@ class Report {
   std::map<CertificateId, Failing> failing_;  // since their last success
   UnixSeconds urgent_said_ = 0;
   UnixSeconds clocks_said_ = 0;
+  Seldom without_issuer_, refused_, dropped_, evicted_, loud_;
 };
 
 }  // namespace ocsp_plus::engine

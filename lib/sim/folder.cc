@@ -98,6 +98,14 @@ Result<void> DiskStore::save(const CertificateId& id, ByteView response, FileKin
   return {};
 }
 
+void DiskStore::remove(const CertificateId& id) const {
+  system_call();
+  const Shield shield;
+  if (sim::Folder::here().fault() == DiskFault::kNone) {
+    sim::Folder::here().files().erase(id);
+  }
+}
+
 std::size_t DiskStore::remove_older_than(Seconds age, UnixSeconds now, std::size_t budget) {
   const Shield shield;
   sim::Folder& disk = sim::Folder::here();

@@ -236,7 +236,7 @@ void Node::start() {
   machine_.say("start");
   ++boots_;
   auto config = configure();
-  size_ = op_zone_default_size(wanted_.size());
+  size_ = op_zone_default_size(wanted_.size(), 0);
   memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   must(memory_ != MAP_FAILED, "mmap() failed");
   lock_holder_ = 0;
@@ -410,8 +410,9 @@ std::vector<Node::Staple> Node::handshake(LeafNumber leaf) const {
     }
     Staple staple;
     op_staple_t raw = {};
-    staple.status = op_staple(worker->config->op, static_cast<std::uint32_t>(found - leaves.begin()), machine_.wall(),
-                              std::malloc, std::free, &raw);
+    op_certificate_t certificate = {};
+    op_configured(worker->config->op, static_cast<std::uint32_t>(found - leaves.begin()), &certificate);
+    staple.status = op_staple(worker->config->op, &certificate, machine_.wall(), std::malloc, std::free, &raw);
     if (staple.status != OP_STAPLE_NONE) {
       staple.der.assign(raw.der, raw.der + raw.len);
       std::free(raw.der);

@@ -22,7 +22,7 @@ struct Claim {
 };
 
 struct Claims {
-  std::vector<Claim> sound;  // in order of offset; none overlaps another, but issuers' may be the same
+  std::vector<Claim> sound;   // in order of offset; none overlaps another, but issuers' may be the same
   std::vector<Claim> doomed;  // outside of the arena, another certificate's, or overlapping
 };
 

@@ -349,6 +349,10 @@ Result<void> DiskStore::save(const CertificateId& id, ByteView bytes, FileKind k
   return {};
 }
 
+void DiskStore::remove(const CertificateId& id) const {
+  unlinkat(folder_fd(), file_name(id).c_str(), 0);
+}
+
 std::size_t DiskStore::remove_older_than(Seconds age, UnixSeconds now, std::size_t budget) {
   const UnixSeconds time = saturating_sub(now, age);
   std::size_t removed = 0;

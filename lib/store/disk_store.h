@@ -57,6 +57,9 @@ class DiskStore {
   // first: a wall clock that jumped forwards makes everything old.
   std::size_t remove_older_than(Seconds age, UnixSeconds now, std::size_t budget);
 
+  // Removes what is kept for a certificate. Failures are of no consequence and not told.
+  void remove(const CertificateId& id) const;
+
   // Marks a certificate's file as still wanted, as of the system's wall clock, so that remove_older_than() of any
   // instance spares it. Failures are of no consequence and not told.
   void touch(const CertificateId& id, FileKind kind = FileKind::kResponse) const;

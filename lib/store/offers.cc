@@ -6,8 +6,8 @@
 namespace ocsp_plus::store {
 namespace {
 
-// OfferSlot::state: 0 where it is free; else a number that grows with each offer, so that no state comes back soon; the
-// writer's pid; and whether it has finished.
+// OfferSlot::state: 0 where it is free; else a number that grows with each offer, so that no state comes back soon;
+// the writer's pid; and whether it has finished.
 constexpr std::uint64_t kFree = 0;
 constexpr std::uint64_t kFull = 1u << 31;
 

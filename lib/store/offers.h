@@ -1,10 +1,10 @@
-// Certificates that were loaded for a connection, on their way from the worker that met them in a handshake to the one
-// that holds the lease: a bounded queue of slots in the zone.
+// Certificates that were loaded for a connection, on their way from the worker that met them in a handshake to the
+// one that holds the lease: a bounded queue of slots in the zone.
 //
-// Lock-free. Whoever offers takes a free slot by one compare-and-swap, fills it, and marks it full by another; if none
-// is free, the offer is dropped: there will be another handshake. A process may be killed or stopped at any instruction:
-// a slot that is not filled within kPatience, or whose process is gone, is freed by the lease holder; should its writer
-// wake up later and scribble into somebody else's offer, the checksum tells.
+// Lock-free. Whoever offers takes a free slot by one compare-and-swap, fills it, and marks it full by another; if
+// none is free, the offer is dropped: there will be another handshake. A process may be killed or stopped at any
+// instruction: a slot that is not filled within kPatience, or whose process is gone, is freed by the lease holder;
+// should its writer wake up later and scribble into somebody else's offer, the checksum tells.
 //
 // Trust: any worker could have written anything. What comes out is bounded, and bytes of unknown origin.
 #pragma once
@@ -24,8 +24,8 @@ namespace ocsp_plus::store {
 // Whether the queue has room: cheap, so that a flood costs no more than this.
 bool offers_have_room(const StapleZone& zone) noexcept;
 
-// `chain`: certificates that may be its issuer, in order of preference; what does not fit any more is left out. false:
-// nothing was handed over, the queue is full or the certificate itself is too large. Counted in either case.
+// `chain`: certificates that may be its issuer, in order of preference; what does not fit any more is left out.
+// false: nothing was handed over, the queue is full or the certificate itself is too large. Counted in either case.
 bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id, ByteView leaf,
            const std::vector<ByteView>& chain) noexcept;
 

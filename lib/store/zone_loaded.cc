@@ -78,10 +78,10 @@ std::uint32_t ZoneWriter::share_issuer(const LoadedCertificate& certificate) {
     return kNoIssuer;
   }
   BlobHeader header;
-  const bool same =
-      zone_.blob_header(found->second, &certificate.issuer_id, &header) && header.length == certificate.issuer.size() &&
-      std::memcmp(zone_.arena() + std::size_t{found->second} * kBlobAlign + sizeof(header), certificate.issuer.data(),
-                  header.length) == 0;
+  const bool same = zone_.blob_header(found->second, &certificate.issuer_id, &header) &&
+                    header.length == certificate.issuer.size() &&
+                    std::memcmp(zone_.arena() + std::size_t{found->second} * kBlobAlign + sizeof(header),
+                                certificate.issuer.data(), header.length) == 0;
   return same ? found->second : kNoIssuer;
 }
 
@@ -115,12 +115,13 @@ Result<EntryIndex> ZoneWriter::add_loaded(const LoadedCertificate& certificate) 
   std::uint32_t issuer = certificate.issuer.empty() ? kNoIssuer : share_issuer(certificate);
   const bool new_issuer = issuer == kNoIssuer && !certificate.issuer.empty();
   const ArenaMap::Range leaf = make_room(units_for(certificate.leaf.size()));
-  const ArenaMap::Range room = leaf && new_issuer ? make_room(units_for(certificate.issuer.size())) : ArenaMap::Range();
+  const ArenaMap::Range room =
+      leaf && new_issuer ? make_room(units_for(certificate.issuer.size())) : ArenaMap::Range();
   if (!leaf || (new_issuer && !room)) {
     arena_.release(leaf);
-    return fail(Reason::kZoneFull, fmt::format("no room for {} bytes among {} free ones in a zone of {} bytes",
-                                               certificate.leaf.size() + certificate.issuer.size(), bytes_free(),
-                                               zone_.size()));
+    return fail(Reason::kZoneFull,
+                fmt::format("no room for {} bytes among {} free ones in a zone of {} bytes",
+                            certificate.leaf.size() + certificate.issuer.size(), bytes_free(), zone_.size()));
   }
   BlobHeader header = {};
   header.id = certificate.id;

@@ -26,6 +26,7 @@ ZoneWriter::ZoneWriter(const StapleZone& zone, SharedLock& lock, const Clock& cl
 void ZoneWriter::rebuild() {
   rebuilt_at_ = zone_.generation();
   grace_.clear();
+  grace_units_ = 0;
   Claims claims = read_claims(zone_);
   doomed_ = std::move(claims.doomed);
   held_.assign(zone_.entries_used(), {});
@@ -71,10 +72,15 @@ void ZoneWriter::drop_doomed() {
   doomed_.clear();
 }
 
+void ZoneWriter::release_first_in_grace() {
+  grace_units_ -= grace_.front().range.units;
+  arena_.release(grace_.front().range);
+  grace_.pop_front();
+}
+
 void ZoneWriter::end_grace(Millis now) {
   while (!grace_.empty() && grace_.front().until <= now) {
-    arena_.release(grace_.front().range);
-    grace_.pop_front();
+    release_first_in_grace();
   }
 }
 
@@ -82,8 +88,7 @@ void ZoneWriter::end_grace(Millis now) {
 ArenaMap::Range ZoneWriter::make_room(std::uint32_t units) {
   ArenaMap::Range range = arena_.allocate(units);
   while (!range && !grace_.empty()) {
-    arena_.release(grace_.front().range);
-    grace_.pop_front();
+    release_first_in_grace();
     range = arena_.allocate(units);
   }
   // A registration may have cleared words, whose space we would otherwise count as used for ever.
@@ -98,6 +103,7 @@ ArenaMap::Range ZoneWriter::make_room(std::uint32_t units) {
 void ZoneWriter::retire(ArenaMap::Range range) {
   if (range) {
     grace_.push_back({saturating_add(clock_.monotonic(), kGrace), range});
+    grace_units_ += range.units;
   }
 }
 
@@ -235,6 +241,10 @@ static bool copy_response(const StapleZone& from, EntryIndex source, StapleZone&
   BlobHeader header;
   const std::optional<Bytes> der = from.read(source, to.entry(target).id, &header);
   return der.has_value() && writer.publish(target, header, *der);
+}
+
+std::size_t ZoneWriter::bytes_in_grace() const {
+  return grace_units_ * kBlobAlign;
 }
 
 std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& lock_of_to, const Clock& clock) {

@@ -76,6 +76,7 @@ class ZoneWriter {
 
   std::size_t bytes_used() const;  // by responses, those in their grace period included
   std::size_t bytes_free() const;
+  std::size_t bytes_in_grace() const;  // of bytes_used(): free as soon as somebody needs them
 
  private:
   struct Retired {
@@ -99,6 +100,7 @@ class ZoneWriter {
   Result<void> begin_with(bool locked, EntryIndex entry, const CertificateId& id);
   void rebuild();
   void drop_doomed();
+  void release_first_in_grace();
   void end_grace(Millis now);
   ArenaMap::Range make_room(std::uint32_t units);
   void retire(ArenaMap::Range range);
@@ -123,6 +125,7 @@ class ZoneWriter {
   std::map<std::uint32_t, SharedIssuer> issuers_;  // by offset
   std::map<CertificateId, std::uint32_t> issuer_offsets_;
   std::size_t loaded_units_ = 0;
+  std::size_t grace_units_ = 0;
   std::deque<Retired> grace_;     // in the order of `until`
   std::vector<Claim> doomed_;     // words found to make no sense
   std::uint32_t rebuilt_at_ = 0;  // the zone's generation at the last rebuild

@@ -141,9 +141,11 @@ struct Configuration {
   }
   op_staple_status_t staple(UnixSeconds now) {
     op_staple_t staple = {};
+    op_certificate_t certificate = {};
+    op_configured(config.get(), 0, &certificate);
     const Inside inside;
     const op_staple_status_t status = op_staple(
-        config.get(), 0, now, [](std::size_t size) -> void* { return ::operator new(size, std::nothrow); },
+        config.get(), &certificate, now, [](std::size_t size) -> void* { return ::operator new(size, std::nothrow); },
         [](void* released) { ::operator delete(released); }, &staple);
     ::operator delete(staple.der);
     return status;

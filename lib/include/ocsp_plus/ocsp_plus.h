@@ -131,10 +131,20 @@ OP_API op_status_t op_config_add(op_config_t *config, const op_mention_t *mentio
                                  op_error_t *error);
 OP_API size_t op_config_count(const op_config_t *config);
 
+/*
+ * A server, for certificates that it loads per connection: `leaf` and `files` are not looked at, `issuers` are those
+ * that the operator trusts. `loads`: it is known that it does; others may because some module sets a certificate.
+ */
+OP_API op_status_t op_config_add_profile(op_config_t *config, const op_mention_t *mention, int loads,
+                                         uint64_t *profile, op_error_t *error);
+
 /* --- the shared zone ----------------------------------------------------------------------------------------- */
 
-OP_API size_t op_zone_required_size(size_t certificates); /* bytes, at the least */
-OP_API size_t op_zone_default_size(size_t certificates);
+/* Bytes, at the least. `loads`: some server loads certificates per connection. */
+OP_API size_t op_zone_required_size(size_t certificates, int loads);
+OP_API size_t op_zone_default_size(size_t certificates, int loads);
+/* Whether op_config_add_profile() was told of such a server. */
+OP_API int op_config_loads(const op_config_t *config);
 
 /* The lock of the shared memory; lock() must not wait. */
 typedef struct {
@@ -174,12 +184,45 @@ typedef struct {
     int64_t              expires_s; /* wall clock */
 } op_staple_t;
 
+/* A certificate in the handshake: one of the configuration, or one that was loaded for the connection. */
+typedef struct {
+    int            loaded; /* 0 or 1 */
+    uint32_t       index; /* its number in this configuration; of a loaded one that of its entry */
+    unsigned char  id[32];
+} op_certificate_t;
+
+OP_API void op_configured(const op_config_t *config, uint32_t index, op_certificate_t *certificate);
+/* Hashes it. 0: no memory, most likely; `certificate` is of no use. */
+OP_API int op_loaded(struct x509_st *leaf, op_certificate_t *certificate);
+
 /*
- * The response to staple for a certificate of this configuration at this second. No lock, no parsing; one allocation.
+ * The response to staple for a certificate at this second. No lock, no parsing; one allocation.
  * OP_STAPLE_NONE: nothing valid is held (or memory is short): `staple` is untouched.
  */
-OP_API op_staple_status_t op_staple(const op_config_t *config, uint32_t index, int64_t now_s,
+OP_API op_staple_status_t op_staple(const op_config_t *config, const op_certificate_t *certificate, int64_t now_s,
                                     void *(*allocate)(size_t), void (*release)(void *), op_staple_t *staple);
+
+/*
+ * The same for a loaded one, whose entry is looked up and noted in `certificate`. `unknown` (may be set whatever is
+ * returned): nobody fetches for it yet; hand it over with op_offer().
+ */
+OP_API op_staple_status_t op_staple_loaded(const op_config_t *config, uint64_t profile, op_certificate_t *certificate,
+                                           int64_t now_s, void *(*allocate)(size_t), void (*release)(void *),
+                                           op_staple_t *staple, int *unknown);
+
+/*
+ * Hands a loaded certificate to the designated worker, which fetches for it from then on; `chain` are candidates for
+ * its issuer. Bounded: where too many are on their way it does nothing, nor for what this process has handed over a
+ * moment ago. No lock.
+ */
+OP_API void op_offer(op_config_t *config, uint64_t profile, const op_certificate_t *certificate, struct x509_st *leaf,
+                     struct x509_st *const *chain, size_t nchain, int64_t monotonic_ms);
+
+/* Whether clients that honour it refuse the certificate without a staple (RFC 7633). Parses an extension. */
+OP_API int op_must_staple(struct x509_st *leaf);
+
+/* What log lines call a certificate; safe to print. */
+OP_API void op_label(struct x509_st *leaf, op_error_t *text);
 
 /* What a handshake that asked for a status came to. */
 typedef enum {
@@ -189,10 +232,11 @@ typedef enum {
 } op_handshake_t;
 
 /* Atomic; `worker` is nginx's worker number. */
-OP_API void op_count_handshake(const op_config_t *config, uint32_t worker, uint32_t index, op_handshake_t what);
+OP_API void op_count_handshake(const op_config_t *config, uint32_t worker, const op_certificate_t *certificate,
+                               op_handshake_t what);
 
 /* The certificate's id: 64 hexadecimal digits, not terminated. */
-OP_API void op_certificate_id(const op_config_t *config, uint32_t index, char id[64]);
+OP_API void op_certificate_id(const op_certificate_t *certificate, char id[64]);
 
 /* --- the status ---------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,53 @@
+// What the C ABI's files share: a configuration, and where exceptions stop.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "engine/catalog.h"
+#include "engine/hander.h"
+#include "engine/settings.h"
+#include "ocsp_plus/ocsp_plus.h"
+#include "store/staple_zone.h"
+
+struct op_config_s {
+  ocsp_plus::engine::Settings settings;
+  ocsp_plus::engine::Catalog catalog;
+  std::deque<std::string> labels;  // by catalog index; printable; never moved, C has pointers into them
+  std::optional<ocsp_plus::store::StapleZone> zone;
+  std::uint32_t generation = 0;
+  bool loads = false;  // some server loads certificates per connection
+  std::unique_ptr<ocsp_plus::engine::Hander> hander;  // each process's own; made when it is first needed
+};
+
+namespace ocsp_plus::capi {
+
+inline void say(op_error_t* error, std::string_view text) noexcept {
+  if (error != nullptr) {
+    std::snprintf(error->text, sizeof(error->text), "%.*s", static_cast<int>(text.size()), text.data());
+  }
+}
+
+// Runs `body`; whatever it throws becomes `failed` and a text.
+template <typename T, typename Body>
+T guarded(op_error_t* error, T failed, Body body) noexcept {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    say(error, "out of memory");
+  } catch (const std::exception& exception) {
+    say(error, exception.what());
+  } catch (...) {
+    say(error, "unexpected failure");
+  }
+  return failed;
+}
+
+}  // namespace ocsp_plus::capi

@@ -1,0 +1,422 @@
+#include "engine/loaded_certificates.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "store/lease.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+constexpr std::size_t kOffersATurn = 4;     // each costs one or two verifications
+constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
+constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate
+constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
+constexpr std::size_t kBusyOffers = 64;
+constexpr std::size_t kShareOfBatch = 32;   // of all certificates, one in so many goes at once to make room
+constexpr std::size_t kSpare = 16;          // one part in so many of the arena is kept free by letting some go
+constexpr Seconds kGraceOfEnded = 3600;     // an expired certificate may be in use for a moment yet, if clocks differ
+
+// A configured certificate's share of the arena, as store::required_size() has it.
+constexpr std::size_t kConfiguredShare = (sizeof(store::BlobHeader) + 3072) * 5 / 4;
+
+}  // namespace
+
+LoadedCertificates::LoadedCertificates(const Environment& environment)
+    : environment_(environment),
+      report_(environment.log),
+      offers_(environment.zone, environment.clock),
+      timer_(environment.loop.timer([this] { work(); })),
+      dropped_(environment.zone.board().loaded.dropped.load(std::memory_order_relaxed)) {}
+
+LoadedCertificates::~LoadedCertificates() = default;
+
+void LoadedCertificates::beat() {
+  const UnixSeconds now = environment_.clock.now();
+  const std::uint64_t dropped = environment_.zone.board().loaded.dropped.load(std::memory_order_relaxed);
+  if (dropped != dropped_) {
+    report_.loaded_dropped(dropped - dropped_, now);
+    dropped_ = dropped;
+  }
+  offers_.free_abandoned(&store::process_alive);
+  if (round_over_) {
+    look_around(kLooksABeat);
+  }
+  if (over_limit(0)) {
+    make_room();
+  }
+  work();
+}
+
+void LoadedCertificates::work() {
+  // Offers first: somebody is waiting for them.
+  bool more = take_offers(kOffersATurn);
+  if (!round_over_) {
+    more = look_around(kLooksATurn) || more;
+  }
+  if (more) {
+    timer_->arm(0);
+  }
+}
+
+const Target* LoadedCertificates::target(store::EntryIndex entry) const {
+  return entry < records_.size() && records_[entry] != nullptr ? &records_[entry]->target : nullptr;
+}
+
+bool LoadedCertificates::refresh(store::EntryIndex entry) {
+  if (target(entry) == nullptr) {
+    return false;
+  }
+  if (records_[entry]->index.has_value()) {
+    environment_.refresher.refresh(*records_[entry]->index);
+  }
+  return true;
+}
+
+// --- what lies in the zone ---
+
+// True: it has not come round yet.
+bool LoadedCertificates::look_around(std::size_t budget) {
+  const store::EntryIndex used = environment_.zone.entries_used();
+  if (records_.size() < used) {
+    records_.resize(used);
+  }
+  for (std::size_t spent = 0; spent < budget; ++spent) {
+    if (next_ >= used) {
+      next_ = 0;
+      round_over_ = true;
+      return false;
+    }
+    spent += look_at(next_++) ? kLoadCosts : 0;
+  }
+  return true;
+}
+
+// Brings what is known of an entry in line with what the zone says. True: it took a while.
+bool LoadedCertificates::look_at(store::EntryIndex entry) {
+  const auto state = environment_.zone.loaded(entry);
+  Record* record = records_[entry].get();
+  const CertificateId& id = environment_.zone.entry(entry).id;
+  if (record != nullptr && (!state.has_value() || record->target.certificate.id != id)) {
+    go(entry, Farewell::kGone);
+    record = nullptr;
+  }
+  if (!state.has_value()) {
+    return false;
+  }
+  if (environment_.catalog.by_id().count(id) != 0) {
+    go(entry, Farewell::kConfigured);
+    return false;
+  }
+  if (record != nullptr && record->profile == state->profile) {
+    if (has_ended(*record, *state)) {
+      go(entry, Farewell::kEnded);
+    }
+    return false;
+  }
+  if (record != nullptr) {
+    forget(entry, false);  // another server's from now on
+  }
+  load(entry, *state);
+  return true;
+}
+
+bool LoadedCertificates::has_ended(const Record& record, const store::StapleZone::LoadedState& state) const {
+  const UnixSeconds now = environment_.clock.now();
+  return saturating_add(record.target.certificate.not_after, kGraceOfEnded) < now ||
+         saturating_sub(now, state.used) > kUnused;
+}
+
+// What an earlier holder has taken was judged by it; the issuer is the one whose key stands in the entry.
+void LoadedCertificates::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
+  const CertificateId id = environment_.zone.entry(entry).id;
+  const auto leaf_der = environment_.zone.leaf(entry, id);
+  auto leaves = leaf_der.has_value() ? crypto::parse_der_certificates(*leaf_der) : std::vector<crypto::X509Ptr>();
+  auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
+  if (!certificate || certificate->id != id || environment_.zone.find(id) != entry) {
+    go(entry, Farewell::kGone);  // somebody has scribbled on it, or was killed while it came; it may come again
+    return;
+  }
+  Candidate candidate = {std::move(leaves[0]), std::move(*certificate), nullptr};
+  if (const auto issuer_der = environment_.zone.issuer(entry)) {
+    auto issuers = crypto::parse_der_certificates(*issuer_der);
+    const auto issuer = issuers.size() == 1 ? crypto::Issuer::create(issuers[0].get()) : fail(Reason::kUnreadable);
+    if (!issuer || (*issuer)->key_sha256() != environment_.zone.entry(entry).issuer_key) {
+      go(entry, Farewell::kGone);
+      return;
+    }
+    candidate.issuer = std::move(issuers[0]);
+  }
+  keep(entry, state.profile, std::move(candidate));
+}
+
+// --- what workers have met ---
+
+// True: there may be more.
+bool LoadedCertificates::take_offers(std::size_t budget) {
+  for (; budget > 0; --budget) {
+    std::optional<store::Offer> offer = offers_.take();
+    if (!offer.has_value() && !again_.empty()) {
+      offer = std::move(again_.front());
+      again_.pop_front();
+    }
+    if (!offer.has_value()) {
+      return false;
+    }
+    const Reason reason = take(*offer);
+    if (reason == Reason::kZoneBusy) {
+      if (again_.size() < kBusyOffers) {
+        again_.push_back(std::move(*offer));
+      }
+      return false;  // at the next beat
+    }
+    if (reason == Reason::kLeaseLost) {
+      return false;  // the next beat shows it
+    }
+    if (reason != Reason::kOk) {
+      environment_.zone.board().loaded.refused.fetch_add(1, std::memory_order_relaxed);
+      report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""},
+                             environment_.clock.now());
+    }
+  }
+  return true;
+}
+
+Reason LoadedCertificates::take(const store::Offer& offer) {
+  auto leaves = crypto::parse_der_certificates(offer.leaf);
+  auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
+  if (!certificate || certificate->id != offer.id) {
+    return Reason::kUnreadable;
+  }
+  if (environment_.catalog.by_id().count(offer.id) != 0) {
+    return Reason::kOk;  // a newer configuration than that worker's names it
+  }
+  const store::EntryIndex known = environment_.zone.find(offer.id);
+  const auto state = environment_.zone.loaded(known);
+  if (state.has_value() && state->has_issuer) {
+    return Reason::kOk;  // two workers have met it
+  }
+  const Profile* profile = environment_.catalog.profile(offer.profile);
+  std::vector<x509_st*> candidates;
+  if (profile != nullptr) {
+    for (const crypto::X509Ptr& trusted : profile->trusted) {
+      candidates.push_back(trusted.get());
+    }
+  }
+  const auto chain = crypto::parse_der_certificates(offer.chain);
+  for (const crypto::X509Ptr& certificate_of_chain : chain) {
+    candidates.push_back(certificate_of_chain.get());
+  }
+  Candidate candidate = {std::move(leaves[0]), std::move(*certificate), nullptr};
+  x509_st* issuer = crypto::find_issuer(candidate.leaf.get(), candidates);
+  // By its signature, always: a name and a key identifier are easily made up.
+  if (issuer != nullptr && crypto::signed_by(candidate.leaf.get(), issuer)) {
+    candidate.issuer = crypto::share(issuer);
+  } else if (state.has_value()) {
+    return Reason::kOk;  // as before
+  }
+  return add(offer, std::move(candidate), profile);
+}
+
+Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, const Profile* profile) {
+  store::ZoneWriter::LoadedCertificate certificate;
+  certificate.id = offer.id;
+  certificate.leaf = offer.leaf;
+  certificate.profile = offer.profile;
+  certificate.used = environment_.clock.now();
+  Bytes issuer_der;
+  if (candidate.issuer != nullptr) {
+    const auto issuer = crypto::Issuer::create(candidate.issuer.get());
+    if (!issuer) {
+      return issuer.error().reason;
+    }
+    issuer_der = crypto::der_of(candidate.issuer.get());
+    certificate.issuer_key = (*issuer)->key_sha256();
+    certificate.issuer_id = (*issuer)->id();
+    certificate.issuer = issuer_der;
+  }
+  // Its response will want room as well.
+  if (over_limit(2 * offer.leaf.size()) && !make_room()) {
+    return Reason::kZoneFull;
+  }
+  auto added = environment_.writer.add_loaded(certificate);
+  if (!added && added.error().reason == Reason::kZoneFull && make_room()) {
+    added = environment_.writer.add_loaded(certificate);
+  }
+  if (!added) {
+    return added.error().reason;
+  }
+  environment_.zone.board().loaded.taken.fetch_add(1, std::memory_order_relaxed);
+  if (records_.size() <= *added) {
+    records_.resize(*added + 1);
+  }
+  if (records_[*added] != nullptr) {
+    forget(*added, false);  // one without an issuer
+  }
+  keep(*added, offer.profile, std::move(candidate));
+  const Target& target = records_[*added]->target;
+  report_.loaded_taken(target, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front());
+  if (target.issuer == nullptr && !target.responders.empty()) {
+    report_.loaded_without_issuer(target, environment_.clock.now());
+  }
+  return Reason::kOk;
+}
+
+// --- records ---
+
+const crypto::Issuer* LoadedCertificates::intern(x509_st* certificate) {
+  auto made = crypto::Issuer::create(certificate);
+  if (!made) {
+    return nullptr;
+  }
+  Issuer& issuer = issuers_[(*made)->id()];
+  if (issuer.issuer == nullptr) {
+    issuer.issuer = std::move(*made);
+  }
+  ++issuer.users;
+  return issuer.issuer.get();
+}
+
+void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Candidate candidate) {
+  auto record = std::make_unique<Record>();
+  const Profile* profile = environment_.catalog.profile(key);
+  record->profile = key;
+  Target& target = record->target;
+  target.certificate = std::move(candidate.certificate);
+  // There may be a hundred thousand of them: what nobody asks for is not kept.
+  target.certificate.issuer = {};
+  target.certificate.ca_issuers_urls = {};
+  if (target.certificate.names.size() > 1) {
+    target.certificate.names = {target.certificate.names.front()};
+  }
+  target.entry = entry;
+  target.loaded = true;
+  target.issuer = candidate.issuer != nullptr ? intern(candidate.issuer.get()) : nullptr;
+  if (target.issuer != nullptr) {
+    target.health_suffix = kHealthSuffix + to_hex(ByteView(target.issuer->key_sha256().data(), 8));
+  }
+  ask(*record, profile);
+  records_[entry] = std::move(record);
+  ++count_;
+  if (!target.stapleable()) {
+    return;
+  }
+  for (std::size_t i = 0; i < target.responders.size(); ++i) {
+    ++hosts_[target.host(i)];
+  }
+  if (environment_.gate.held(target).has_value()) {
+    environment_.archive.published(target);
+  } else if (const auto kept = environment_.archive.load(target)) {
+    const Admission admission =
+        environment_.gate.admit(target, *kept, store::Source::kCache, {environment_.clock.now()});
+    if (admission.action == Action::kRefuse) {
+      report_.cached_ignored(target, {admission.verdict.reason, admission.verdict.detail});
+    }
+  }
+  records_[entry]->index = environment_.refresher.add(target);
+}
+
+// Whom to ask, and whether anybody at all.
+void LoadedCertificates::ask(Record& record, const Profile* profile) {
+  Target& target = record.target;
+  target.public_only = true;
+  if (profile != nullptr) {
+    target.required = profile->require == Mention::Require::kOn ||
+                      (profile->require == Mention::Require::kMustStaple && target.certificate.must_staple);
+    target.responders = profile->responders;
+    target.responder_anchors = profile->responder_anchors;
+    target.public_only = profile->responders.empty() &&
+                         !(target.issuer != nullptr && profile->vouches_for(target.issuer->id()));
+  }
+  if (target.responders.empty()) {
+    for (const std::string& text : target.certificate.ocsp_urls) {
+      auto url = net::Url::parse(text);
+      if (url && record.urls.size() < kMaxUrls) {
+        record.urls.push_back(std::make_unique<net::Url>(std::move(*url)));
+        target.responders.push_back(record.urls.back().get());
+      }
+    }
+  }
+  target.certificate.ocsp_urls = {};
+}
+
+void LoadedCertificates::forget(store::EntryIndex entry, bool with_file) {
+  const std::unique_ptr<Record> record = std::move(records_[entry]);
+  --count_;
+  Target& target = record->target;
+  if (record->index.has_value()) {
+    environment_.refresher.remove(*record->index);
+    for (std::size_t i = 0; i < target.responders.size(); ++i) {
+      const auto host = hosts_.find(target.host(i));
+      if (host != hosts_.end() && --host->second == 0) {
+        environment_.refresher.forget_host(host->first);
+        hosts_.erase(host);
+      }
+    }
+  }
+  environment_.archive.forget(target, with_file);
+  if (target.issuer != nullptr) {
+    const auto issuer = issuers_.find(target.issuer->id());
+    if (issuer != issuers_.end() && --issuer->second.users == 0) {
+      issuers_.erase(issuer);
+    }
+  }
+}
+
+// Takes an entry, and what is known of it, away. false: the zone is busy or not ours any more, and nothing was done.
+bool LoadedCertificates::go(store::EntryIndex entry, Farewell why) {
+  const Target* known = target(entry);
+  const CertificateId id =
+      known != nullptr ? known->certificate.id : CertificateId(environment_.zone.entry(entry).id);
+  const auto removed = why == Farewell::kConfigured ? environment_.writer.adopt_loaded(entry, id)
+                                                    : environment_.writer.remove_loaded(entry, id);
+  // Not its entry any more: there is nothing to remove.
+  if (!removed && removed.error().reason != Reason::kInvalidArgument) {
+    return false;
+  }
+  store::LoadedCounters& counters = environment_.zone.board().loaded;
+  if (why == Farewell::kEvicted) {
+    counters.evicted.fetch_add(1, std::memory_order_relaxed);
+  } else if (why == Farewell::kEnded) {
+    counters.ended.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (known != nullptr) {
+    forget(entry, why == Farewell::kEvicted || why == Farewell::kEnded);
+  }
+  return true;
+}
+
+// --- bounds ---
+
+// Whether they have more of the arena than configured certificates can spare, or would have with `more`.
+bool LoadedCertificates::over_limit(std::size_t more) const {
+  const std::size_t arena = environment_.zone.geometry().arena_bytes;
+  const std::size_t configured = environment_.catalog.targets().size() * kConfiguredShare;
+  return environment_.writer.loaded_bytes() + more > arena - std::min(configured, arena) ||
+         environment_.writer.bytes_free() + environment_.writer.bytes_in_grace() < arena / kSpare + more;
+}
+
+// Those that were not used for longest go, a part of all at once: finding them takes a look at each. false: none is
+// left, or none could be removed.
+bool LoadedCertificates::make_room() {
+  std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
+  all.reserve(count_);
+  for (store::EntryIndex entry = 0; entry < records_.size(); ++entry) {
+    if (records_[entry] != nullptr) {
+      const auto state = environment_.zone.loaded(entry);
+      all.emplace_back(state.has_value() ? state->used : 0, entry);
+    }
+  }
+  const std::size_t batch = std::min(all.size(), all.size() / kShareOfBatch + 1);
+  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(batch), all.end());
+  std::size_t gone = 0;
+  for (; gone < batch && go(all[gone].second, Farewell::kEvicted); ++gone) {
+  }
+  if (gone > 0) {
+    report_.loaded_evicted(gone, environment_.clock.now());
+  }
+  return gone > 0;
+}
+
+}  // namespace ocsp_plus::engine

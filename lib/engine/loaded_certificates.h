@@ -1,0 +1,116 @@
+// Certificates that servers load per connection, as the designated worker knows them: it takes them from the queue in
+// the zone (store/offers.h), finds their issuers, gives them entries and hands them to the refresher. What lies in the
+// zone it takes over from whoever had the post before, a little at a time.
+//
+// They are not the operator's: their number, their bytes and the addresses they name are chosen by others. So memory is
+// bounded by the zone, of which configured certificates keep their share; those that were not used for longest go
+// first; an issuer has to have signed the leaf; and only public addresses are asked, but for those that the operator
+// has vouched for.
+//
+// Lives in the process that holds the lease. Targets stay where they are until they go, and are taken from the
+// refresher and the archive before.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ports.h"
+#include "engine/admit.h"
+#include "engine/archive.h"
+#include "engine/catalog.h"
+#include "engine/refresher.h"
+#include "engine/report.h"
+#include "store/offers.h"
+#include "store/zone_writer.h"
+
+namespace ocsp_plus::engine {
+
+class LoadedCertificates {
+ public:
+  static constexpr Seconds kUnused = 30 * 86400;  // since the last handshake that used it
+  static constexpr std::size_t kMaxUrls = 4;      // of a certificate's own responders, those after them are left out
+
+  struct Environment {
+    EventLoop& loop;
+    const Clock& clock;
+    LogSink& log;
+    store::StapleZone zone;
+    store::ZoneWriter& writer;
+    Gate& gate;
+    Archive& archive;
+    Refresher& refresher;
+    const Catalog& catalog;
+    const Settings& settings;
+  };
+
+  // Touches none of them before the first beat, nor when it is destroyed: refresher and archive may be younger.
+  explicit LoadedCertificates(const Environment& environment);
+  ~LoadedCertificates();
+  LoadedCertificates(const LoadedCertificates&) = delete;
+  LoadedCertificates& operator=(const LoadedCertificates&) = delete;
+
+  // To be called about twice a second; it goes on in the loop's next turns while there is more to do.
+  void beat();
+
+  // An operator wants it asked for again. false: there is no such certificate.
+  bool refresh(store::EntryIndex entry);
+
+  std::size_t count() const { return count_; }
+  // nullptr: not (yet) known.
+  const Target* target(store::EntryIndex entry) const;
+
+ private:
+  struct Issuer {
+    std::unique_ptr<crypto::Issuer> issuer;
+    std::size_t users = 0;
+  };
+  struct Record {
+    Target target;
+    std::uint64_t profile = 0;
+    std::vector<std::unique_ptr<net::Url>> urls;  // its own
+    std::optional<Refresher::Index> index;
+  };
+  // What is known of a certificate before it has a record.
+  struct Candidate {
+    crypto::X509Ptr leaf;
+    crypto::Certificate certificate;
+    crypto::X509Ptr issuer;
+  };
+
+  void work();
+  bool look_around(std::size_t budget);
+  bool look_at(store::EntryIndex entry);
+  bool take_offers(std::size_t budget);
+  Reason take(const store::Offer& offer);
+  Reason add(const store::Offer& offer, Candidate candidate, const Profile* profile);
+  void load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
+  void keep(store::EntryIndex entry, std::uint64_t profile, Candidate candidate);
+  const crypto::Issuer* intern(x509_st* certificate);
+  void ask(Record& record, const Profile* profile);
+  enum class Farewell { kEvicted, kEnded, kConfigured, kGone };
+  bool go(store::EntryIndex entry, Farewell why);
+  void forget(store::EntryIndex entry, bool with_file);
+  bool make_room();
+  bool over_limit(std::size_t more) const;
+  bool has_ended(const Record& record, const store::StapleZone::LoadedState& state) const;
+
+  Environment environment_;
+  Report report_;
+  store::Offers offers_;
+  std::unique_ptr<Timer> timer_;
+  std::vector<std::unique_ptr<Record>> records_;  // by entry
+  std::size_t count_ = 0;
+  std::map<CertificateId, Issuer> issuers_;
+  std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
+  std::deque<store::Offer> again_;            // the zone was busy
+  store::EntryIndex next_ = 0;                // to be looked at
+  bool round_over_ = false;                   // all entries were looked at once
+  std::uint64_t dropped_ = 0;                 // as the zone's counter was at the last beat
+};
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,72 @@
+// The part of Catalog that knows servers which load certificates per connection.
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "engine/catalog.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+// FNV-1a of the server's names. Nothing secret hangs on it: the configuration is the operator's.
+std::uint64_t key_of(const std::vector<std::string_view>& servers, std::uint64_t ordinal) {
+  std::uint64_t sum = 0xcbf29ce484222325 ^ ordinal;
+  for (const std::string_view server : servers) {
+    for (const char character : server) {
+      sum = (sum ^ static_cast<unsigned char>(character)) * 0x100000001b3;
+    }
+    sum = (sum ^ 0xff) * 0x100000001b3;
+  }
+  return sum;
+}
+
+}  // namespace
+
+bool Profile::vouches_for(const CertificateId& issuer) const {
+  return std::find(trusted_ids.begin(), trusted_ids.end(), issuer) != trusted_ids.end();
+}
+
+Result<std::uint64_t> Catalog::add_profile(const Mention& mention) {
+  Profile profile;
+  for (const std::string_view text : mention.responders) {
+    auto url = intern_url(text);
+    if (!url) {
+      return tl::unexpected<Error>(url.error());
+    }
+    join(&profile.responders, {*url});
+  }
+  Target bearer;
+  if (auto joined = join_anchors(&bearer, mention.responder_anchors); !joined) {
+    return tl::unexpected<Error>(joined.error());
+  }
+  profile.responder_anchors = bearer.responder_anchors;
+  for (x509_st* certificate : mention.issuers) {
+    auto known = trusted_ids_.find(certificate);
+    if (known == trusted_ids_.end()) {
+      const auto id = crypto::certificate_id(certificate);
+      if (!id) {
+        return tl::unexpected<Error>(id.error());
+      }
+      known = trusted_ids_.emplace(certificate, *id).first;
+    }
+    profile.trusted.push_back(crypto::share(certificate));
+    profile.trusted_ids.push_back(known->second);
+  }
+  profile.servers.assign(mention.servers.begin(), mention.servers.end());
+  profile.require = mention.require;
+  // Servers of the same names, on other ports most likely, are told apart by their order.
+  std::uint64_t ordinal = 0;
+  do {
+    profile.key = key_of(mention.servers, ordinal++);
+  } while (profiles_.count(profile.key) != 0);
+  const std::uint64_t key = profile.key;
+  profiles_.emplace(key, std::move(profile));
+  return key;
+}
+
+const Profile* Catalog::profile(std::uint64_t key) const {
+  const auto found = profiles_.find(key);
+  return found == profiles_.end() ? nullptr : &found->second;
+}
+
+}  // namespace ocsp_plus::engine
