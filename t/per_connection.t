@@ -1,0 +1,298 @@
+#!/usr/bin/perl
+
+# Tests for certificates that nginx loads per connection: no staple in the first
+# handshake, one in the next, and all that holds for configured ones.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new(timeout => 180)->has(qw/ http_ssl stream_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+my %leaf = map { $_ => $int->leaf("$_.example", aia => $r->url()) } qw/
+	first second third data required fixed stream gone late /;
+$leaf{alone} = $int->leaf('alone.example', aia => $r->url(), chain => 0);
+$leaf{must} = $int->leaf('must.example', aia => $r->url(), must_staple => 1);
+$leaf{silent} = $int->leaf('silent.example');
+# of somebody else, who is not in ocsp_plus_trusted_certificate, but answered by
+# the same responder
+my $other = Test::Nginx::CA->new($t, 'other');
+$leaf{lonely} = $other->leaf('lonely.example', aia => $r->url(), chain => 0);
+$r->status($leaf{gone}, 'revoked');
+
+# workers read the files
+my $dir = $t->testdir();
+chmod 0644, map { $_->key() } values %leaf;
+
+my %pem = (cert => $t->read_file('data.example.pem'),
+	key => $t->read_file('data.example.key'));
+
+my $conf = <<"CONF";
+
+%%TEST_GLOBALS%%
+
+worker_processes  2;
+
+events {
+}
+
+stream {
+    ocsp_plus                      on;
+    ocsp_plus_trusted_certificate  root.crt;
+    log_format  staple  '\$ocsp_plus_staple \$ocsp_plus_cert_id';
+    access_log  $dir/stream.log  staple;
+
+    server {
+        listen               127.0.0.1:8450 ssl;
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+        ocsp_plus_trusted_certificate  int.crt;
+        return               ok;
+    }
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple '
+                        '\$ocsp_plus_cert_status \$ocsp_plus_cert_id';
+    access_log  $dir/staple.log  staple;
+
+    map \$ssl_server_name \$cert {
+        default  "$pem{cert}";
+    }
+
+    map \$ssl_server_name \$key {
+        default  "$pem{key}";
+    }
+
+    ocsp_plus                      on;
+    ocsp_plus_retry                1s 2s;
+    ocsp_plus_trusted_certificate  int.crt;
+    ocsp_plus_startup_wait         1s;
+
+    server {
+        listen               127.0.0.1:8443 ssl;
+        server_name          all.example;
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+    }
+
+    server {
+        listen               127.0.0.1:8444 ssl;
+        ssl_certificate      data:\$cert;
+        ssl_certificate_key  data:\$key;
+    }
+
+    server {
+        listen               127.0.0.1:8445 ssl;
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+        ocsp_plus_require    on;
+    }
+
+    server {
+        listen               127.0.0.1:8446 ssl;
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+        ocsp_plus_require    must_staple;
+        ocsp_plus_revoked    omit;
+    }
+
+    server {
+        listen               127.0.0.1:8447 ssl;
+        ssl_certificate      fixed.example.pem;
+        ssl_certificate_key  fixed.example.key;
+    }
+
+    server {
+        listen               127.0.0.1:8448 ssl;
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+        ocsp_plus            off;
+    }
+
+    server {
+        listen  127.0.0.1:8080;
+        location /status {
+            ocsp_plus_status  json;
+        }
+    }
+}
+
+CONF
+
+$t->write_file_expand('nginx.conf', $conf);
+$t->run();
+
+###############################################################################
+
+# first and next
+
+for my $name (qw/ first second third /) {
+	my $seen = staple(8443, servername => "$name.example");
+	is("$seen->{handshake} $seen->{status}", '1 none',
+		"$name: nothing in the first handshake");
+	is(wait_staple(8443, 'good', servername => "$name.example")->{serial},
+		$leaf{$name}->serial(), "$name: stapled in a later one");
+	is(scalar($r->requests(leaf => $leaf{$name})), 1, "$name: asked once");
+}
+is(staple(8443, servername => 'first.example', tls => '1.2')->{status}, 'good',
+	'TLS 1.2');
+is(staple(8443, servername => 'first.example', status => 0)->{status}, 'none',
+	'nobody asks');
+is(wait_staple(8444, 'good', servername => 'data.example')->{serial},
+	$leaf{data}->serial(), 'data: stapled');
+is(wait_staple(8450, 'good', servername => 'stream.example')->{serial},
+	$leaf{stream}->serial(), 'stream: stapled');
+is(staple(8448, servername => 'first.example')->{status}, 'none',
+	'not where it is off');
+
+# a certificate that is configured somewhere is loaded elsewhere
+
+is(wait_staple(8447, 'good')->{status}, 'good', 'configured');
+is(staple(8443, servername => 'fixed.example')->{status}, 'good',
+	'and stapled in the first handshake that loads it');
+
+# an issuer that is trusted, not sent
+
+is(wait_staple(8443, 'good', servername => 'alone.example')->{serial},
+	$leaf{alone}->serial(), 'the issuer among the trusted ones');
+
+# variables and counters
+
+my $id = $leaf{first}->id();
+my @lines;
+http_once('first.example');
+ok(wait_for(sub { @lines = logged('staple.log', 'first.example') }, 5,
+	'the log'), 'logged');
+is($lines[-1], "first.example sent good $id", 'variables');
+my %count = %{ status()->{handshakes} };
+staple_fast(8443, 'first.example');
+is(status()->{handshakes}{stapled}, $count{stapled} + 1, 'counted as stapled');
+handshakes('silent.example', 1);
+is(status()->{handshakes}{missing}, $count{missing} + 1, 'counted as missing');
+
+# require
+
+my $seen = staple(8445, servername => 'required.example');
+is("$seen->{handshake} " . ($seen->{alert} // ''), '0 80',
+	'require: the first handshake is refused');
+ok($t->wait_log(qr/handshake refused, .*certificate="required.example"/, 5),
+	'require: and told');
+is(wait_staple(8445, 'good', servername => 'required.example')->{status},
+	'good', 'require: the next ones are not');
+is(staple(8446, servername => 'late.example')->{handshake}, 1,
+	'must_staple: no Must-Staple');
+is(staple(8446, servername => 'must.example')->{handshake}, 0,
+	'must_staple: Must-Staple');
+is(wait_staple(8446, 'good', servername => 'must.example')->{status}, 'good',
+	'must_staple: later');
+
+# revoked
+
+is(wait_staple(8443, 'revoked', servername => 'gone.example')->{status},
+	'revoked', 'revoked: stapled');
+is(staple(8446, servername => 'gone.example')->{status}, 'none',
+	'revoked: omitted');
+
+# without issuer, without responder
+
+staple(8443, servername => 'lonely.example');
+ok($t->wait_log(qr/no\ issuer\ found\ for\ a\ certificate\ loaded\ per
+	\ connection.*certificate="lonely.example"/x, 10), 'no issuer: told');
+is(staple(8443, servername => 'silent.example')->{status}, 'none',
+	'no responder: nothing');
+is(scalar($r->requests(leaf => $leaf{lonely})), 0, 'no issuer: nobody is asked');
+
+# a reload, and a crash of each worker
+
+$r->clear();
+for my $what ('reload', 'other settings', 'crash') {
+	if ($what eq 'other settings') {
+		$t->write_file_expand('nginx.conf',
+			$conf =~ s/all\.example/other.example/r);
+	}
+	if ($what eq 'crash') {
+		my $mark = $t->log_mark();
+		$t->signal($_, 'KILL') for $t->workers();
+		ok($t->wait_log(qr/this is the designated worker now/, 15, $mark),
+			'crash: another worker takes over');
+	} else {
+		ok($t->reload(old_gone => 1), $what);
+	}
+	for my $name (qw/ first second third data /) {
+		my $port = $name eq 'data' ? 8444 : 8443;
+		ok(wait_for(sub { staple_fast($port, "$name.example") }, 5,
+			'a handshake'), "$what: $name is stapled")
+			if $what eq 'crash';
+		ok(staple_fast($port, "$name.example"), "$what: $name at once")
+			if $what ne 'crash';
+	}
+}
+is(scalar($r->requests(leaf => $leaf{first})), 0, 'nothing was fetched again');
+
+# the new holder goes on with them: what was revoked since
+
+my $short = $int->leaf('short.example', aia => $r->url());
+chmod 0644, $short->key();
+$r->validity(next_update => 4, leaf => $short);
+wait_staple(8443, 'good', servername => 'short.example');
+$t->signal($_, 'KILL') for $t->workers();
+$r->clear();
+ok($r->wait_requests(2, 30, leaf => $short), 'refreshed by the next holder');
+
+# a full start: from the cache folder, once the leaf is seen again
+
+ok(grep({ $_ eq "$id.der" } $t->kept()), 'kept in the cache folder');
+$t->stop();
+$r->clear();
+$t->run();
+is(staple(8443, servername => 'first.example')->{status}, 'none',
+	'restart: nothing at first');
+is(wait_staple(8443, 'good', servername => 'first.example')->{status}, 'good',
+	'restart: stapled again');
+is(scalar($r->requests(leaf => $leaf{first})), 0,
+	'restart: from the cache folder');
+
+$t->done_testing();
+
+###############################################################################
+
+sub status {
+	require JSON::PP;
+	my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
+	return JSON::PP::decode_json($body);
+}
+
+sub handshakes {
+	my ($name, $count) = @_;
+	staple_fast(8443, $name) for 1 .. $count;
+}
+
+# One request by a client that asks for a status; logged when it is over.
+sub http_once {
+	my ($name) = @_;
+	staple(8443, servername => $name,
+		request => "GET / HTTP/1.0\r\n\r\n");
+}
+
+sub logged {
+	my ($file, $name) = @_;
+	return grep { /^\Q$name\E / } split /\n/, $t->read_file($file);
+}

@@ -1,0 +1,139 @@
+#!/usr/bin/perl
+
+# Tests for certificates that others bring: addresses that are not public are
+# not asked for them, unless the operator has vouched in one of three ways.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::DNS;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+# of the same name and key identifier as the trusted one, but somebody else's
+my $forged = Test::Nginx::CA->new($t, 'forged', subject_of => $int, no_aki => 1);
+my $r = Test::Nginx::Responder->start($t, ca => [ $int, $forged ]);
+my $dns = Test::Nginx::DNS->start($t);
+$dns->set('inside.example' => { A => [ '127.0.0.1' ] });
+my $port = $r->port();
+my %leaf = map { $_ => $int->leaf("$_.example", aia => $r->url()) }
+	qw/ plain responder trusted preloaded both /;
+$leaf{named} = $int->leaf('named.example', aia => "http://inside.example:$port/");
+$leaf{metadata} = $int->leaf('metadata.example',
+	aia => 'http://169.254.169.254/latest/');
+$leaf{mapped} = $int->leaf('mapped.example',
+	aia => "http://[::ffff:127.0.0.1]:$port/");
+$leaf{configured} = $int->leaf('configured.example', aia => $r->url());
+$leaf{forged} = $forged->leaf('forged.example', aia => $r->url(),
+	no_aki => 1);
+
+my $dir = $t->testdir();
+chmod 0644, map { $_->key() } values %leaf;
+
+my $files = <<"CONF";
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+CONF
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus           on;
+    ocsp_plus_retry     1s 1s;
+    ocsp_plus_resolver  @{[ $dns->address() ]};
+    ocsp_plus_preload   $dir/preloaded.example.pem;
+
+    server {
+        listen  127.0.0.1:8443 ssl;
+$files
+    }
+
+    server {
+        listen               127.0.0.1:8444 ssl;
+        ocsp_plus_responder  @{[ $r->url() ]};
+$files
+    }
+
+    server {
+        listen                         127.0.0.1:8445 ssl;
+        ocsp_plus_trusted_certificate  $dir/int.crt;
+$files
+    }
+
+    server {
+        listen                   127.0.0.1:8446 ssl;
+        ssl_trusted_certificate  $dir/int.crt;
+$files
+    }
+
+    server {
+        listen               127.0.0.1:8447 ssl;
+        ssl_certificate      configured.example.pem;
+        ssl_certificate_key  configured.example.key;
+    }
+}
+
+CONF
+
+$t->run();
+
+###############################################################################
+
+# forbidden
+
+for my $name (qw/ plain named metadata mapped /) {
+	staple_fast(8443, "$name.example");
+	ok($t->wait_log(qr/certificate="\Q$name\E.example".*
+		reason=address_forbidden\ .*no\ public\ address/x, 10),
+		"$name: forbidden, and told");
+}
+my ($line) = $t->log_lines(qr/certificate="plain.example".*address_forbidden/);
+like($line, qr/\Q$_\E/, "the line names $_") for qw/ ocsp_plus_responder
+	ocsp_plus_trusted_certificate ocsp_plus_preload /;
+is(scalar($r->requests(leaf => $leaf{$_})), 0, "$_: nobody was asked")
+	for qw/ plain named mapped /;
+
+# the host has no bad name by it
+
+is(wait_staple(8447, 'good')->{status}, 'good', 'configured: stapled');
+
+# three remedies
+
+is(wait_staple(8444, 'good', servername => 'responder.example')->{status},
+	'good', 'the responder is named');
+is(wait_staple(8445, 'good', servername => 'trusted.example')->{status},
+	'good', 'the issuer is trusted');
+is(wait_staple(8446, 'good', servername => 'named.example')->{status}, 'good',
+	'the issuer is in ssl_trusted_certificate, though met elsewhere before');
+is(wait_staple(8443, 'good', servername => 'preloaded.example')->{status},
+	'good', 'the certificate is preloaded');
+
+# an issuer that only looks trusted
+
+staple_fast(8445, 'forged.example');
+ok($t->wait_log(qr/certificate="forged.example".*address_forbidden/, 10),
+	'forged: forbidden');
+is(scalar($r->requests(leaf => $leaf{forged})), 0, 'forged: nobody was asked');
+
+$t->done_testing();
