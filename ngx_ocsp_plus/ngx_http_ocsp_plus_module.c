@@ -159,6 +159,7 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
     ngx_array_t                  names;
     ngx_ocsp_plus_conf_t        *ocf;
     ngx_ocsp_plus_server_t       server;
+    ngx_http_conf_ctx_t         *ctx;
     ngx_http_ssl_srv_conf_t     *sscf;
     ngx_http_core_srv_conf_t   **cscfp;
     ngx_ocsp_plus_srv_conf_t    *oscf;
@@ -173,6 +174,21 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
     cscfp = cmcf->servers.elts;
 
     if (ngx_array_init(&names, cf->temp_pool, 4, sizeof(op_str_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* of the block itself */
+
+    ctx = (ngx_http_conf_ctx_t *) ngx_get_conf(cf->cycle->conf_ctx,
+                                               ngx_http_module);
+
+    sscf = ctx->srv_conf[ngx_http_ssl_module.ctx_index];
+    oscf = ctx->srv_conf[ngx_http_ocsp_plus_module.ctx_index];
+
+    if (ngx_ocsp_plus_add_preload(cf, ocf, oscf, &sscf->trusted_certificate,
+                                  NGX_HTTP_MAIN_CONF)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

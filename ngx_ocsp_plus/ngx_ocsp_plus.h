@@ -45,6 +45,11 @@ typedef struct {
     ngx_str_t            cache;              /* empty: off */
     ngx_msec_t           startup_wait;
 
+    ngx_array_t         *preload;            /* ngx_str_t, patterns */
+    ngx_uint_t           preload_block;      /* http's or stream's */
+    u_char              *preload_file;       /* where it stands */
+    ngx_uint_t           preload_line;
+
     ngx_array_t          trusted;            /* ngx_ocsp_plus_trusted_t */
     ngx_array_t          files;              /* ngx_str_t, of all servers */
     ngx_array_t          notes;              /* ngx_ocsp_plus_note_t, by
@@ -54,8 +59,8 @@ typedef struct {
 
 
 /*
- * a file of ocsp_plus_trusted_certificate or
- * ocsp_plus_responder_trusted_certificate, read once
+ * a file of ocsp_plus_trusted_certificate,
+ * ocsp_plus_responder_trusted_certificate or ocsp_plus_preload, read once
  */
 
 typedef struct {
@@ -213,6 +218,18 @@ ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 ngx_int_t ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
     ngx_array_t *server_names, size_t offset, ngx_array_t *names);
 
+ngx_int_t ngx_ocsp_plus_register(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server, op_mention_t *mention, op_added_t *added);
+ngx_int_t ngx_ocsp_plus_push_all(ngx_array_t *issuers,
+    STACK_OF(X509) *certificates);
+
+/* ngx_ocsp_plus_preload.c */
+
+char *ngx_ocsp_plus_conf_preload(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_ocsp_plus_add_preload(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_str_t *trusted, ngx_uint_t block);
+
 /* ngx_ocsp_plus_files.c */
 
 STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
@@ -338,6 +355,13 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
       ngx_conf_set_msec_slot,                                                 \
       MAIN_OFFSET,                                                            \
       offsetof(ngx_ocsp_plus_conf_t, startup_wait),                           \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_preload"),                                        \
+      MAIN|NGX_CONF_1MORE,                                                    \
+      ngx_ocsp_plus_conf_preload,                                             \
+      MAIN_OFFSET,                                                            \
+      0,                                                                      \
       NULL },                                                                 \
                                                                               \
     { ngx_string("ocsp_plus"),                                                \

@@ -24,8 +24,6 @@ static ngx_int_t ngx_ocsp_plus_add_profile(ngx_conf_t *cf,
 static ngx_int_t ngx_ocsp_plus_issuers(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf, SSL_CTX *ssl,
     ngx_array_t *issuers);
-static ngx_int_t ngx_ocsp_plus_push_all(ngx_array_t *issuers,
-    STACK_OF(X509) *certificates);
 
 
 ngx_int_t
@@ -173,7 +171,6 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_ctx_t *ctx)
 {
     op_added_t                    added;
-    op_error_t                    error;
     ngx_array_t                   issuers;
     op_mention_t                  mention;
     STACK_OF(X509)               *chain;
@@ -199,16 +196,7 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         mention.nissuers = issuers.nelts;
     }
 
-    if (op_config_add(ocf->config, &mention, &added, &error) != OP_OK) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "ocsp_plus cannot use a certificate: %s in %s:%ui",
-                      error.text, server->file, server->line);
-        return NGX_ERROR;
-    }
-
-    if (ngx_ocsp_plus_note(cf->pool, ocf, server, mention.leaf, &added)
-        != NGX_OK)
-    {
+    if (ngx_ocsp_plus_register(cf, ocf, server, &mention, &added) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -223,6 +211,23 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     certificate->require = added.required;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_ocsp_plus_register(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server, op_mention_t *mention, op_added_t *added)
+{
+    op_error_t  error;
+
+    if (op_config_add(ocf->config, mention, added, &error) != OP_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "ocsp_plus cannot use a certificate: %s in %s:%ui",
+                      error.text, server->file, server->line);
+        return NGX_ERROR;
+    }
+
+    return ngx_ocsp_plus_note(cf->pool, ocf, server, mention->leaf, added);
 }
 
 
@@ -367,7 +372,7 @@ ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_ocsp_plus_push_all(ngx_array_t *issuers, STACK_OF(X509) *certificates)
 {
     int     i;

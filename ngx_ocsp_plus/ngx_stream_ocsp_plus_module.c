@@ -101,6 +101,7 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
     ngx_ocsp_plus_server_t         server;
     ngx_ocsp_plus_srv_conf_t      *oscf;
     ngx_stream_core_srv_conf_t   **cscfp;
+    ngx_stream_conf_ctx_t         *ctx;
     ngx_stream_ocsp_plus_ssl_t    *sscf;
     ngx_stream_core_main_conf_t   *cmcf;
 
@@ -113,6 +114,21 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
     cscfp = cmcf->servers.elts;
 
     if (ngx_array_init(&names, cf->temp_pool, 4, sizeof(op_str_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* of the block itself; cf->ctx is that of the last server here */
+
+    ctx = (ngx_stream_conf_ctx_t *) ngx_get_conf(cf->cycle->conf_ctx,
+                                                 ngx_stream_module);
+
+    sscf = ctx->srv_conf[ngx_stream_ssl_module.ctx_index];
+    oscf = ctx->srv_conf[ngx_stream_ocsp_plus_module.ctx_index];
+
+    if (ngx_ocsp_plus_add_preload(cf, ocf, oscf, &sscf->trusted_certificate,
+                                  NGX_STREAM_MAIN_CONF)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -25,10 +25,11 @@ my $t = Test::Nginx->new()->has(qw/ http_ssl /);
 my $root = Test::Nginx::CA->new($t);
 my $int = $root->intermediate('int');
 # of the same name and key identifier as the trusted one, but somebody else's
-my $forged = Test::Nginx::CA->new($t, 'forged', subject_of => $int, no_aki => 1);
+my $forged = Test::Nginx::CA->new($t, 'evil')
+	->intermediate('forged', subject_of => $int, no_aki => 1);
 my $r = Test::Nginx::Responder->start($t, ca => [ $int, $forged ]);
 my $dns = Test::Nginx::DNS->start($t);
-$dns->set('inside.example' => { A => [ '127.0.0.1' ] });
+$dns->set('inside.example', a => '127.0.0.1');
 my $port = $r->port();
 my %leaf = map { $_ => $int->leaf("$_.example", aia => $r->url()) }
 	qw/ plain responder trusted preloaded both /;

@@ -23,7 +23,7 @@ struct op_config_s {
   std::deque<std::string> labels;  // by catalog index; printable; never moved, C has pointers into them
   std::optional<ocsp_plus::store::StapleZone> zone;
   std::uint32_t generation = 0;
-  bool loads = false;  // some server loads certificates per connection
+  bool loads = false;                                 // some server loads certificates per connection
   std::unique_ptr<ocsp_plus::engine::Hander> hander;  // each process's own; made when it is first needed
 };
 

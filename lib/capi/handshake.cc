@@ -23,8 +23,8 @@ CertificateId id_of(const op_certificate_t& certificate) {
   return id;
 }
 
-op_staple_status_t staple_of(const op_config_t& config, store::EntryIndex entry, const CertificateId& id, int64_t now_s,
-                             void* (*allocate)(size_t), void (*release)(void*), op_staple_t* staple) {
+op_staple_status_t staple_of(const op_config_t& config, store::EntryIndex entry, const CertificateId& id,
+                             int64_t now_s, void* (*allocate)(size_t), void (*release)(void*), op_staple_t* staple) {
   StapleZone::Copy copy;
   if (config.zone->copy(entry, id, allocate, release, &copy) != StapleZone::Read::kCopied) {
     return OP_STAPLE_NONE;
@@ -44,8 +44,8 @@ store::EntryIndex entry_of(const op_config_t& config, const op_certificate_t& ce
   return certificate.loaded != 0 ? certificate.index : config.catalog.target(certificate.index).entry;
 }
 
-// A handshake of the server has used it. Of several servers that load the same certificate the first counts, unless the
-// operator vouches for it in another.
+// A handshake of the server has used it. Of several servers that load the same certificate the first counts, unless
+// the operator vouches for it in another.
 void note_use(const op_config_t& config, store::EntryIndex entry, std::uint64_t key,
               const StapleZone::LoadedState& state, int64_t now_s) {
   config.zone->note_use(entry, now_s);

@@ -1,4 +1,5 @@
-// Which certificates this worker has handed to the designated one of late, so that it does not do so in each handshake.
+// Which certificates this worker has handed to the designated one of late, so that it does not do so in each
+// handshake.
 //
 // Of a fixed size: where two certificates meet in one place, the older is forgotten and handed over once more.
 #pragma once

@@ -9,14 +9,15 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kOffersATurn = 4;     // each costs one or two verifications
+constexpr std::size_t kOffersATurn = 4;  // each costs one or two verifications
+constexpr Millis kPause = 10;            // between two such turns, so that a flood costs a part of this worker's time
 constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
 constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate
 constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
 constexpr std::size_t kBusyOffers = 64;
-constexpr std::size_t kShareOfBatch = 32;   // of all certificates, one in so many goes at once to make room
-constexpr std::size_t kSpare = 16;          // one part in so many of the arena is kept free by letting some go
-constexpr Seconds kGraceOfEnded = 3600;     // an expired certificate may be in use for a moment yet, if clocks differ
+constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
+constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
+constexpr Seconds kGraceOfEnded = 3600;    // an expired certificate may be in use for a moment yet, if clocks differ
 
 // A configured certificate's share of the arena, as store::required_size() has it.
 constexpr std::size_t kConfiguredShare = (sizeof(store::BlobHeader) + 3072) * 5 / 4;
@@ -51,12 +52,11 @@ void LoadedCertificates::beat() {
 
 void LoadedCertificates::work() {
   // Offers first: somebody is waiting for them.
-  bool more = take_offers(kOffersATurn);
-  if (!round_over_) {
-    more = look_around(kLooksATurn) || more;
-  }
-  if (more) {
+  const bool offered = take_offers(kOffersATurn);
+  if (!round_over_ && look_around(kLooksATurn)) {
     timer_->arm(0);
+  } else if (offered) {
+    timer_->arm(kPause);
   }
 }
 
@@ -153,16 +153,16 @@ void LoadedCertificates::load(store::EntryIndex entry, const store::StapleZone::
 
 // --- what workers have met ---
 
-// True: there may be more.
+// True: there were some, and more may follow soon.
 bool LoadedCertificates::take_offers(std::size_t budget) {
-  for (; budget > 0; --budget) {
+  for (bool some = false; budget > 0; --budget, some = true) {
     std::optional<store::Offer> offer = offers_.take();
     if (!offer.has_value() && !again_.empty()) {
       offer = std::move(again_.front());
       again_.pop_front();
     }
     if (!offer.has_value()) {
-      return false;
+      return some;
     }
     const Reason reason = take(*offer);
     if (reason == Reason::kZoneBusy) {
@@ -326,8 +326,8 @@ void LoadedCertificates::ask(Record& record, const Profile* profile) {
                       (profile->require == Mention::Require::kMustStaple && target.certificate.must_staple);
     target.responders = profile->responders;
     target.responder_anchors = profile->responder_anchors;
-    target.public_only = profile->responders.empty() &&
-                         !(target.issuer != nullptr && profile->vouches_for(target.issuer->id()));
+    target.public_only =
+        profile->responders.empty() && !(target.issuer != nullptr && profile->vouches_for(target.issuer->id()));
   }
   if (target.responders.empty()) {
     for (const std::string& text : target.certificate.ocsp_urls) {

@@ -1,9 +1,9 @@
 // Certificates that servers load per connection, as the designated worker knows them: it takes them from the queue in
-// the zone (store/offers.h), finds their issuers, gives them entries and hands them to the refresher. What lies in the
-// zone it takes over from whoever had the post before, a little at a time.
+// the zone (store/offers.h), finds their issuers, gives them entries and hands them to the refresher. What lies in
+// the zone it takes over from whoever had the post before, a little at a time.
 //
-// They are not the operator's: their number, their bytes and the addresses they name are chosen by others. So memory is
-// bounded by the zone, of which configured certificates keep their share; those that were not used for longest go
+// They are not the operator's: their number, their bytes and the addresses they name are chosen by others. So memory
+// is bounded by the zone, of which configured certificates keep their share; those that were not used for longest go
 // first; an issuer has to have signed the leaf; and only public addresses are asked, but for those that the operator
 // has vouched for.
 //

@@ -1,0 +1,247 @@
+
+/*
+ * ocsp_plus_preload: certificates that servers will load per connection, told
+ * to the core as if a server had named them.
+ */
+
+
+#include "ngx_ocsp_plus.h"
+
+
+#define NGX_OCSP_PLUS_PRELOAD  "ocsp_plus_preload"
+
+
+static ngx_int_t ngx_ocsp_plus_preload_glob(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
+    ngx_str_t *trusted, ngx_str_t *pattern);
+static ngx_int_t ngx_ocsp_plus_preload_file(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
+    ngx_str_t *trusted, ngx_str_t *name);
+static ngx_int_t ngx_ocsp_plus_preload_issuers(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive,
+    ngx_array_t *issuers);
+
+
+char *
+ngx_ocsp_plus_conf_preload(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_conf_t *ocf = conf;
+
+    ngx_str_t   *value, *pattern;
+    ngx_uint_t   i;
+
+    if (ocf->preload) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    ocf->preload = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                    sizeof(ngx_str_t));
+    if (ocf->preload == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ocf->preload_block = cf->cmd_type;
+    ocf->preload_file = cf->conf_file->file.name.data;
+    ocf->preload_line = cf->conf_file->line;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (value[i].len == 0) {
+            return "takes paths of files";
+        }
+
+        if (ngx_conf_full_name(cf->cycle, &value[i], 1) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        pattern = ngx_array_push(ocf->preload);
+        if (pattern == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *pattern = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * when the block is complete; "oscf" is of the block itself, whose values may
+ * be unset, "trusted" is its ssl_trusted_certificate
+ */
+
+ngx_int_t
+ngx_ocsp_plus_add_preload(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_str_t *trusted, ngx_uint_t block)
+{
+    ngx_str_t   *pattern;
+    ngx_uint_t   i;
+
+    if (ocf->preload == NULL || ocf->preload_block != block) {
+        return NGX_OK;
+    }
+
+    pattern = ocf->preload->elts;
+
+    for (i = 0; i < ocf->preload->nelts; i++) {
+
+        if (ngx_ocsp_plus_preload_glob(cf, ocf, oscf, trusted, &pattern[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_preload_glob(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_str_t *trusted, ngx_str_t *pattern)
+{
+    ngx_int_t    rc;
+    ngx_str_t    name, copy;
+    ngx_glob_t   gl;
+    ngx_uint_t   n;
+
+    if (strpbrk((char *) pattern->data, "*?[") == NULL) {
+        return ngx_ocsp_plus_preload_file(cf, ocf, oscf, trusted, pattern);
+    }
+
+    ngx_memzero(&gl, sizeof(ngx_glob_t));
+
+    gl.pattern = pattern->data;
+    gl.log = cf->log;
+    gl.test = 1;
+
+    if (ngx_open_glob(&gl) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
+                      ngx_open_glob_n " \"%V\" failed for \""
+                      NGX_OCSP_PLUS_PRELOAD "\"", pattern);
+        return NGX_ERROR;
+    }
+
+    rc = NGX_OK;
+
+    for (n = 0; rc == NGX_OK && ngx_read_glob(&gl, &name) == NGX_OK; n++) {
+
+        copy.len = name.len;
+        copy.data = ngx_pnalloc(cf->pool, name.len + 1);
+
+        if (copy.data == NULL) {
+            rc = NGX_ERROR;
+            break;
+        }
+
+        (void) ngx_cpystrn(copy.data, name.data, name.len + 1);
+
+        rc = ngx_ocsp_plus_preload_file(cf, ocf, oscf, trusted, &copy);
+    }
+
+    ngx_close_glob(&gl);
+
+    if (rc == NGX_OK && n == 0) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"%V\" of \"" NGX_OCSP_PLUS_PRELOAD "\" matches no "
+                      "file in %s:%ui", pattern, ocf->preload_file,
+                      ocf->preload_line);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_str_t *trusted, ngx_str_t *name)
+{
+    int                      i;
+    X509                   **issuer;
+    ngx_array_t              issuers;
+    op_added_t               added;
+    op_mention_t             mention;
+    STACK_OF(X509)          *certificates;
+    ngx_ocsp_plus_server_t   place;
+
+    if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    certificates = ngx_ocsp_plus_trusted(cf, ocf, name, NGX_OCSP_PLUS_PRELOAD);
+    if (certificates == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 1; i < sk_X509_num(certificates); i++) {
+
+        issuer = ngx_array_push(&issuers);
+        if (issuer == NULL) {
+            return NGX_ERROR;
+        }
+
+        *issuer = sk_X509_value(certificates, i);
+    }
+
+    if (ngx_ocsp_plus_preload_issuers(cf, ocf, &oscf->trusted_certificate,
+                                      "ocsp_plus_trusted_certificate",
+                                      &issuers)
+        != NGX_OK
+        || ngx_ocsp_plus_preload_issuers(cf, ocf, trusted,
+                                         "ssl_trusted_certificate", &issuers)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&mention, sizeof(op_mention_t));
+
+    mention.size = sizeof(op_mention_t);
+    mention.leaf = sk_X509_value(certificates, 0);
+    mention.issuers = issuers.elts;
+    mention.nissuers = issuers.nelts;
+
+    if (oscf->responders != NGX_CONF_UNSET_PTR) {
+        mention.responders = oscf->responders->elts;
+        mention.nresponders = oscf->responders->nelts;
+    }
+
+    /* the file is what a line on its certificate names */
+
+    if (X509_set_ex_data(mention.leaf, ngx_ssl_certificate_name_index,
+                         name->data)
+        == 0)
+    {
+        ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0, "X509_set_ex_data() failed");
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&place, sizeof(ngx_ocsp_plus_server_t));
+
+    place.file = ocf->preload_file;
+    place.line = ocf->preload_line;
+
+    return ngx_ocsp_plus_register(cf, ocf, &place, &mention, &added);
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_preload_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_str_t *file, const char *directive, ngx_array_t *issuers)
+{
+    STACK_OF(X509)  *certificates;
+
+    if (file->len == 0) {
+        return NGX_OK;
+    }
+
+    certificates = ngx_ocsp_plus_trusted(cf, ocf, file, directive);
+    if (certificates == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_ocsp_plus_push_all(issuers, certificates);
+}

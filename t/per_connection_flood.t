@@ -1,0 +1,128 @@
+#!/usr/bin/perl
+
+# Tests for floods of certificates that are loaded per connection: memory stays
+# bounded, those not used for longest go first, configured ones are untouched.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $COUNT = 1000;
+
+my $t = Test::Nginx->new(timeout => 300)->has(qw/ http_ssl /);
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+my $configured = $int->leaf('configured.example', aia => $r->url());
+my @flood = $int->leaves($COUNT, 'f%d.example', aia => $r->url(),
+	key_of => $configured);
+my $dear = $int->leaf('dear.example', aia => $r->url(), key_of => $configured);
+my $dir = $t->testdir();
+chmod 0644, $configured->key();
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes  2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus                      on;
+    ocsp_plus_zone                 small:1536k;
+    ocsp_plus_trusted_certificate  int.crt;
+    ocsp_plus_retry                1s 2s;
+
+    server {
+        listen               127.0.0.1:8443 ssl;
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/configured.example.key;
+    }
+
+    server {
+        listen               127.0.0.1:8444 ssl;
+        ssl_certificate      configured.example.pem;
+        ssl_certificate_key  configured.example.key;
+    }
+
+    server {
+        listen  127.0.0.1:8080;
+        location /status {
+            ocsp_plus_status;
+        }
+    }
+}
+
+CONF
+
+$t->run();
+
+###############################################################################
+
+is(wait_staple(8444, 'good')->{status}, 'good', 'configured: stapled');
+is(wait_staple(8443, 'good', servername => 'dear.example')->{status}, 'good',
+	'one of the loaded ones: stapled');
+
+# all of them are met, some of them again and again
+
+my $missing = 0;
+for my $i (1 .. $COUNT) {
+	staple_fast(8443, "f$i.example");
+	next if $i % 20;
+	$missing++ unless staple_fast(8444);
+	staple_fast(8443, 'dear.example');
+}
+is($missing, 0, 'configured: stapled all the while');
+# those at the end come in time, those at the beginning have gone
+
+my $last;
+ok(wait_for(sub {
+	staple_fast(8443, 'dear.example');
+	staple_fast(8443, "f$_.example") for $COUNT - 60 .. $COUNT - 1;
+	return staple_fast(8443, "f$COUNT.example");
+}, 60, 'the last one'), 'the last one is stapled');
+
+# until the zone is full and old ones had to go
+
+my $next = 0;
+ok(wait_for(sub {
+	staple_fast(8443, 'dear.example');
+	for (1 .. 50) {
+		$next = $next % $COUNT + 1;
+		staple_fast(8443, "f$next.example");
+	}
+	return $t->log_lines(qr/those not used for longest first/);
+}, 120, 'evictions'), 'old ones go, and this is told');
+like(($t->log_lines(qr/those not used for longest first/))[0],
+	qr/evicted=\d+/, 'with their number');
+is(scalar(() = $t->log_lines(qr/those not used for longest first/)), 1,
+	'once');
+ok(staple_fast(8443, 'dear.example'), 'what is used is kept');
+is(without(8444, 'x'), 0, 'configured: stapled');
+
+my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
+require JSON::PP;
+my $zone = JSON::PP::decode_json($body)->{zone};
+cmp_ok($zone->{used}, '<=', $zone->{size}, 'within the zone');
+cmp_ok($zone->{entries}, '<', $COUNT, 'not all of them are in it');
+# two for those that are about to go
+cmp_ok(scalar($t->kept()), '<=', $zone->{entries} + 2, 'nor in the cache folder')
+	or wait_for(sub { $t->kept() <= $zone->{entries} }, 5, 'files to go');
+
+$t->done_testing();

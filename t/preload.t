@@ -1,0 +1,144 @@
+#!/usr/bin/perl
+
+# Tests for ocsp_plus_preload: certificates that servers load per connection
+# are stapled in the first handshake already.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl stream_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $bare = $root->intermediate('bare');
+my $r = Test::Nginx::Responder->start($t, ca => [ $int, $bare ]);
+my $dir = $t->testdir();
+
+my @tenants = $int->leaves(5, 'tenant%d.example', aia => $r->url());
+my $single = $int->leaf('single.example', aia => $r->url());
+my $alone = $int->leaf('alone.example', aia => $r->url(), chain => 0);
+my $lost = $bare->leaf('lost.example', aia => $r->url(), chain => 0);
+chmod 0644, map { $_->key() } @tenants, $single, $alone, $lost;
+mkdir "$dir/tenants";
+rename $_->chain(), "$dir/tenants/" . $_->name() . '.pem' for @tenants;
+
+my $format = q{'$ocsp_plus_staple $ocsp_plus_cert_id'};
+
+sub conf {
+	my ($preload, $http, $stream) = @_;
+	$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+stream {
+    ocsp_plus  on;
+    @{[ $stream ? "ocsp_plus_preload $preload;" : '' ]}
+
+    server {
+        listen               127.0.0.1:8450 ssl;
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+        return               ok;
+    }
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus                on;
+    ocsp_plus_retry          1s 1s;
+    @{[ $stream ? '' : "ocsp_plus_preload $preload;" ]}
+    $http
+
+    server {
+        listen               127.0.0.1:8443 ssl;
+        ssl_certificate      $dir/tenants/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+    }
+
+    server {
+        listen               127.0.0.1:8444 ssl;
+        ssl_certificate      $dir/\$ssl_server_name.pem;
+        ssl_certificate_key  $dir/\$ssl_server_name.key;
+    }
+
+    server {
+        listen  127.0.0.1:8080;
+        location /status {
+            ocsp_plus_status  json;
+        }
+    }
+}
+
+CONF
+}
+
+###############################################################################
+
+conf("tenants/*.pem $dir/single.example.pem alone.example.pem lost.example.pem",
+	"ocsp_plus_trusted_certificate int.crt;");
+$t->run();
+is(staple(8443, servername => $_->name())->{serial}, $_->serial(),
+	$_->name() . ': stapled in the first handshake') for @tenants;
+is(staple(8444, servername => 'single.example')->{status}, 'good',
+	'a file of its own');
+is(staple(8444, servername => 'alone.example')->{status}, 'good',
+	'the issuer among the trusted ones of the block');
+is(staple(8450, servername => 'single.example')->{status}, 'good',
+	'in stream as well');
+ok($t->log_lines(qr/no\ issuer\ found\ for\ certificate\ "lost.example"\ of
+	\ "\Q$dir\E\/lost.example.pem".*nginx.conf:\d+/x), 'no issuer: told');
+
+require JSON::PP;
+my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
+my %known = map { $_->{id} => $_ }
+	@{ JSON::PP::decode_json($body)->{certificates} };
+is($known{ $tenants[0]->id() }{state}, 'valid', 'in the status');
+
+# of the block's ssl_trusted_certificate; in the stream block
+
+conf('alone.example.pem', "ssl_trusted_certificate $dir/int.crt;");
+ok($t->reload(old_gone => 1), 'ssl_trusted_certificate');
+ok(staple_fast(8444, 'alone.example'), 'ssl_trusted_certificate: stapled');
+$t->stop();
+conf('single.example.pem', '', 1);
+$t->run();
+is(staple(8450, servername => 'single.example')->{status}, 'good',
+	'the directive in stream');
+
+# what is wrong
+
+for my $case (
+	[ 'nothing/*.pem', 1, qr/nothing\/\*\.pem"\ of\ "ocsp_plus_preload"\ matches
+		\ no\ file\ in\ .*nginx\.conf:\d+/x, 'a glob without a match' ],
+	[ 'missing.pem', 0, qr/missing\.pem.*"ocsp_plus_preload"/,
+		'a file that is missing' ],
+	[ 'single.example.key', 0, qr/no\ PEM\ certificate\ can\ be\ read\ from
+		.*single\.example\.key"\ of\ "ocsp_plus_preload"/x, 'no certificate' ],
+	[ '""', 0, qr/"ocsp_plus_preload" directive takes paths of files/, 'empty' ],
+	[ "single.example.pem; ocsp_plus_preload alone.example.pem", 0,
+		qr/"ocsp_plus_preload" directive is duplicate/, 'twice' ],
+) {
+	my ($preload, $fine, $said, $name) = @$case;
+	conf($preload, '');
+	is($t->config_test() ? 1 : 0, $fine, $name);
+	like($t->output(), $said, "$name: told");
+}
+
+$t->done_testing();
