@@ -146,7 +146,7 @@ ngx_ocsp_plus_preload_glob(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
     if (rc == NGX_OK && n == 0) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "\"%V\" of \"" NGX_OCSP_PLUS_PRELOAD "\" matches no "
+                      "\"%V\" of \"ocsp_plus_preload\" matches no "
                       "file in %s:%ui", pattern, ocf->preload_file,
                       ocf->preload_line);
     }
@@ -211,13 +211,8 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
     /* the file is what a line on its certificate names */
 
-    if (X509_set_ex_data(mention.leaf, ngx_ssl_certificate_name_index,
-                         name->data)
-        == 0)
-    {
-        ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0, "X509_set_ex_data() failed");
-        return NGX_ERROR;
-    }
+    (void) X509_set_ex_data(mention.leaf, ngx_ssl_certificate_name_index,
+                            name->data);
 
     ngx_memzero(&place, sizeof(ngx_ocsp_plus_server_t));
 

@@ -147,7 +147,7 @@ class Bench {
   explicit Bench(const Options& options)
       : options_(options),
         shared_(share<Shared>()),
-        memory_(op_zone_default_size(options.certificates)),
+        memory_(op_zone_default_size(options.certificates, 0)),
         config_(op_config_create()),
         lock_(&shared_->lock) {
     const testing::Identity ca = testing::make_ca("Bench CA");
@@ -267,8 +267,9 @@ class Bench {
     TestRandom random(among);
     for (std::size_t i = 0; i < options_.operations; ++i) {
       op_staple_t staple = {};
-      if (op_staple(config_, static_cast<std::uint32_t>(random.below(among)), kTime, std::malloc, std::free,
-                    &staple) != OP_STAPLE_GOOD) {
+      op_certificate_t certificate;
+      op_configured(config_, static_cast<std::uint32_t>(random.below(among)), &certificate);
+      if (op_staple(config_, &certificate, kTime, std::malloc, std::free, &staple) != OP_STAPLE_GOOD) {
         return false;
       }
       std::free(staple.der);
@@ -347,7 +348,9 @@ class Bench {
         for (std::size_t i = 0; i < options_.operations / 10; ++i) {
           op_staple_t staple = {};
           const auto index = static_cast<std::uint32_t>(random.below(options_.certificates));
-          if (op_staple(config_, index, kTime, std::malloc, std::free, &staple) != OP_STAPLE_GOOD || !whole(staple)) {
+          op_certificate_t certificate;
+          op_configured(config_, index, &certificate);
+          if (op_staple(config_, &certificate, kTime, std::malloc, std::free, &staple) != OP_STAPLE_GOOD || !whole(staple)) {
             return false;
           }
           std::free(staple.der);

@@ -180,7 +180,7 @@ void Report::loaded_taken(const Target& target, const std::string& server) {
 void Report::loaded_without_issuer(const Target& target, UnixSeconds now) {
   if (without_issuer_.due(now)) {
     log(sink_, LogLevel::kWarn,
-        "ocsp_plus: no issuer found for a certificate loaded per connection, it gets no staple; append the issuer's "
+        "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; append the issuer's "
         "certificate to what the server loads, or name it in ocsp_plus_trusted_certificate: {} certificates={}",
         name_of(target), std::exchange(without_issuer_.count, 0));
   }
@@ -206,7 +206,7 @@ void Report::loaded_dropped(std::uint64_t dropped, UnixSeconds now) {
 void Report::loaded_evicted(std::size_t evicted, UnixSeconds now) {
   if (evicted_.due(now, evicted)) {
     log(sink_, LogLevel::kWarn,
-        "ocsp_plus: certificates loaded per connection give way to others, those not used for longest first; enlarge "
+        "ocsp_plus: certificates loaded per connection give way to others: those not used for longest first; enlarge "
         "ocsp_plus_zone: evicted={}",
         std::exchange(evicted_.count, 0));
   }

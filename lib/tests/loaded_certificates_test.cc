@@ -1,0 +1,250 @@
+// Certificates that are loaded per connection, through the post as its holders come and go.
+#include "engine/loaded_certificates.h"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/post.h"
+#include "store/board.h"
+#include "tests/fakes/engine_house.h"
+#include "tests/fakes/scratch_folder.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using namespace testing;
+
+// Like test_leaf(), with responders of its own.
+const Identity& tenant(std::size_t number, const std::string& url, const Identity* issuer = nullptr) {
+  static std::map<std::string, Identity> made;
+  const std::string name = std::to_string(number) + url + (issuer != nullptr ? issuer->described().subject : "");
+  auto found = made.find(name);
+  if (found == made.end()) {
+    CertificateSpec spec;
+    spec.subject = "tenant" + std::to_string(number);
+    spec.dns_names = {spec.subject + ".example"};
+    spec.serial = {0x20, static_cast<std::uint8_t>(number >> 8 & 0xff), static_cast<std::uint8_t>(number & 0xff)};
+    spec.ocsp_urls = {url};
+    found = made.emplace(name, make_certificate(spec, key(KeyType::kP256, "leaf"), issuer == nullptr ? &test_ca() : issuer))
+                .first;
+  }
+  return found->second;
+}
+
+struct House : EngineHouse {
+  explicit House(std::size_t size = 1 << 20) : EngineHouse(size) {
+    settings.cache = folder.string();
+    Mention mention;
+    mention.servers = {"trusting.example"};
+    mention.issuers = {test_ca().get()};
+    trusting = catalog.add_profile(mention).value();
+    mention.servers = {"strict.example"};
+    mention.issuers = {};
+    strict = catalog.add_profile(mention).value();
+  }
+  // Takes the post, as after a reload.
+  void take() {
+    if (generation == 0) {
+      generation = register_all();
+    }
+    post.reset();
+    auto taken = Post::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
+                            store::Candidate{getpid(), 0, generation});
+    REQUIRE(taken);
+    post = std::move(*taken);
+  }
+  void pass(Seconds span) {
+    const auto beat = [this] { REQUIRE(post->beat()); };
+    beat();
+    loop.settle();
+    loop.pass(span * 1000, 500, beat);
+    loop.settle();
+  }
+  bool offer(const Identity& leaf, std::uint64_t profile, const std::vector<const Identity*>& chain) {
+    std::vector<Bytes> der;
+    for (const Identity* identity : chain) {
+      der.push_back(crypto::der_of(identity->get()));
+    }
+    return store::offer(zone, getpid(), profile, leaf.described().id, crypto::der_of(leaf.get()),
+                        {der.begin(), der.end()});
+  }
+  store::EntryIndex entry(const Identity& leaf) const { return zone.find(leaf.described().id); }
+  bool held(const Identity& leaf) const { return zone.peek(entry(leaf), leaf.described().id).has_value(); }
+  Reason reason(const Identity& leaf) const { return zone.attempt(entry(leaf)).reason; }
+  OcspServer::Answer answers(const Identity& leaf, const Identity& issuer, Seconds span = 3 * kDay) {
+    return [this, &leaf, &issuer, span](const std::string&) {
+      const UnixSeconds now = loop.clock.now();
+      return ocsp_reply(good_response(leaf, issuer, now, now + span));
+    };
+  }
+  const store::LoadedCounters& counters() const { return zone.board().loaded; }
+
+  ScratchFolder folder;
+  std::uint64_t trusting = 0, strict = 0;
+  std::uint32_t generation = 0;
+  std::unique_ptr<Post> post;
+};
+
+TEST_CASE("loaded certificates: offered, fetched, and taken over by the next holder", "[loaded]") {
+  House house;
+  const OcspServer& server = house.server();
+  const Identity& leaf = tenant(1, server.url("1"));
+  house.servers[0]->answer = house.answers(leaf, test_ca());
+  house.take();
+  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
+  house.pass(2);
+  REQUIRE(house.held(leaf));
+  CHECK(house.post->loaded().count() == 1);
+  CHECK(house.counters().taken == 1);
+  const auto state = house.zone.loaded(house.entry(leaf));
+  REQUIRE(state);
+  CHECK(state->profile == house.trusting);
+  // Offered once more, by another worker: nothing new.
+  REQUIRE(house.offer(leaf, house.strict, {&test_ca()}));
+  house.pass(1);
+  CHECK(house.counters().taken == 1);
+  CHECK(house.zone.loaded(house.entry(leaf))->profile == house.trusting);
+  house.take();
+  house.pass(2);
+  CHECK(house.post->loaded().count() == 1);
+  const std::size_t before = house.servers[0]->asked.size();
+  house.pass(2 * kDay);
+  CHECK(house.servers[0]->asked.size() > before);  // goes on
+}
+
+TEST_CASE("loaded certificates: an address that is not public", "[loaded]") {
+  House house;
+  const OcspServer& server = house.server();
+  const Identity& leaf = tenant(2, server.url("2"));
+  house.servers[0]->answer = house.answers(leaf, test_ca());
+  house.take();
+  REQUIRE(house.offer(leaf, house.strict, {&test_ca()}));
+  house.pass(2);
+  CHECK_FALSE(house.held(leaf));
+  CHECK(house.reason(leaf) == Reason::kAddressForbidden);
+  CHECK(house.servers[0]->asked.size() == 0);
+  // The operator vouches for it in another server that loads it.
+  house.zone.set_profile(house.entry(leaf), house.trusting);
+  house.pass(10);
+  CHECK(house.held(leaf));
+}
+
+TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
+  House house;
+  const Identity other = make_ca("Engine CA");  // the same name, another key
+  const OcspServer& server = house.server();
+  const Identity& leaf = tenant(3, server.url("3"), &other);
+  house.take();
+  REQUIRE(house.offer(leaf, house.trusting, {}));
+  house.pass(2);
+  REQUIRE(house.entry(leaf) != store::kNoEntry);
+  CHECK_FALSE(house.zone.loaded(house.entry(leaf))->has_issuer);
+  CHECK(house.servers[0]->asked.size() == 0);
+  // The whole chain comes later; the trusted one has not signed it, so nobody vouches.
+  REQUIRE(house.offer(leaf, house.trusting, {&other}));
+  house.pass(2);
+  CHECK(house.zone.loaded(house.entry(leaf))->has_issuer);
+  CHECK(house.reason(leaf) == Reason::kAddressForbidden);
+}
+
+TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {
+  House house;
+  house.take();
+  const Bytes garbage(100, 0x30);
+  REQUIRE(store::offer(house.zone, getpid(), house.trusting, {}, garbage, {}));
+  const Identity& leaf = tenant(4, "http://127.0.0.1:1/");
+  REQUIRE(store::offer(house.zone, getpid(), house.trusting, {}, crypto::der_of(leaf.get()), {}));  // another's id
+  house.pass(1);
+  CHECK(house.counters().refused == 2);
+  CHECK(house.post->loaded().count() == 0);
+}
+
+TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
+  House house;
+  const OcspServer& server = house.server(house.good_answers(3 * kDay));
+  house.take();
+  REQUIRE(house.offer(test_leaf(7), house.trusting, {&test_ca()}));
+  house.pass(2);
+  const store::EntryIndex entry = house.entry(test_leaf(7));
+  REQUIRE(house.post->loaded().count() == 1);
+  house.post.reset();
+  house.add(7, {&server});
+  house.generation = house.register_all();
+  house.take();
+  house.pass(2);
+  CHECK(house.entry(test_leaf(7)) == entry);
+  CHECK_FALSE(house.zone.loaded(entry));
+  CHECK(house.post->loaded().count() == 0);
+  CHECK(house.stapled(0));
+}
+
+TEST_CASE("loaded certificates: those not used for longest give way, with their files", "[loaded]") {
+  House house(512 << 10);
+  OcspServer& server = house.server();
+  house.take();
+  std::vector<const Identity*> leaves;
+  const std::string url = server.url("x");
+  for (std::size_t i = 0; house.counters().evicted == 0; ++i) {
+    REQUIRE(i < 1000);
+    leaves.push_back(&tenant(100 + i, url));
+    server.answer = house.answers(*leaves.back(), test_ca());
+    REQUIRE(house.offer(*leaves.back(), house.trusting, {&test_ca()}));
+    house.pass(6);
+    if (i > 0 && house.entry(*leaves[0]) != store::kNoEntry) {
+      house.zone.note_use(house.entry(*leaves[0]), house.loop.clock.now());
+    }
+  }
+  CHECK(leaves.size() > 50);
+  CHECK(house.held(*leaves[0]));  // in use
+  CHECK(house.held(*leaves.back()));
+  CHECK(house.entry(*leaves[1]) == store::kNoEntry);
+  CHECK(house.post->loaded().count() == leaves.size() - house.counters().evicted);
+  CHECK(house.folder.names().size() == house.post->loaded().count());
+}
+
+TEST_CASE("loaded certificates: what nobody uses any more ends", "[loaded]") {
+  House house;
+  OcspServer& server = house.server();
+  const Identity& leaf = tenant(5, server.url("5"));
+  server.answer = house.answers(leaf, test_ca());
+  house.take();
+  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
+  house.pass(2);
+  REQUIRE(house.held(leaf));
+  const UnixSeconds used = house.zone.loaded(house.entry(leaf))->used;
+  house.zone.loaded_words(house.entry(leaf)).used = static_cast<std::uint32_t>(used - LoadedCertificates::kUnused + 60);
+  house.pass(30);
+  CHECK(house.held(leaf));
+  house.pass(60);
+  CHECK(house.entry(leaf) == store::kNoEntry);
+  CHECK(house.counters().ended == 1);
+  CHECK(house.folder.names().empty());
+}
+
+TEST_CASE("loaded certificates: after a restart the response comes from the cache folder", "[loaded]") {
+  House house;
+  OcspServer& server = house.server();
+  const Identity& leaf = tenant(6, server.url("6"));
+  server.answer = house.answers(leaf, test_ca());
+  house.take();
+  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
+  house.pass(2);
+  REQUIRE(house.held(leaf));
+  house.post.reset();
+  house.zone = house.memory.format(store::StapleZone::Memory::kUsed);
+  house.generation = 0;
+  const std::size_t before = server.asked.size();
+  house.take();
+  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
+  house.pass(2);
+  CHECK(house.held(leaf));
+  CHECK(server.asked.size() == before);
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine
