@@ -28,7 +28,8 @@ sub run {
 		}
 		$t->stop();
 	}
-	_instructions($b, $_) for qw/ 1.2 1.3 /;
+	_instructions($b, $_) for @{$b->size([ qw/ 1.2 1.3 / ],
+		[ qw/ 1.2 1.3 / ], [ '1.3' ])};
 }
 
 # A running nginx with the three servers, and what each needs.

@@ -31,7 +31,7 @@ sub run {
 	my $builtin = $r->requests();
 	$t->stop();
 
-	my $validity = $b->size(60, 40, 8);
+	my $validity = $b->size(60, 40, 4);
 	my $validities = $b->size(5, 2, 1);
 	for my $kind ('signed on request', 'pre-produced') {
 		$r->reset();
