@@ -350,7 +350,8 @@ class Bench {
           const auto index = static_cast<std::uint32_t>(random.below(options_.certificates));
           op_certificate_t certificate;
           op_configured(config_, index, &certificate);
-          if (op_staple(config_, &certificate, kTime, std::malloc, std::free, &staple) != OP_STAPLE_GOOD || !whole(staple)) {
+          if (op_staple(config_, &certificate, kTime, std::malloc, std::free, &staple) != OP_STAPLE_GOOD ||
+              !whole(staple)) {
             return false;
           }
           std::free(staple.der);

@@ -156,6 +156,7 @@ void host_failed(const Exchange::Environment& environment, const std::string& ho
 void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   failure_.responder = responder_;
   if (!outcome && outcome.error().reason == Reason::kAddressForbidden) {
+    counted_ = true;
     environment_.hosts.cancelled(hosts_asked_.back());  // it is we who do not ask
     failure_.error = std::move(outcome.error());
     failure_.error.detail +=
