@@ -132,6 +132,10 @@ http {
         location /status {
             ocsp_plus_status  json;
         }
+        location /control {
+            ocsp_plus_control;
+            allow  all;
+        }
     }
 }
 
@@ -187,6 +191,20 @@ staple_fast(8443, 'first.example');
 is(status()->{handshakes}{stapled}, $count{stapled} + 1, 'counted as stapled');
 handshakes('silent.example', 1);
 is(status()->{handshakes}{missing}, $count{missing} + 1, 'counted as missing');
+
+my $loaded = status()->{loaded};
+cmp_ok($loaded->{taken}, '>=', 6, 'the status tells how many were taken');
+cmp_ok($loaded->{handed}, '>=', $loaded->{taken}, 'of those handed over');
+is($loaded->{$_}, 0, "none $_") for qw/ dropped torn refused evicted ended /;
+
+# asked for again, now
+
+$r->clear();
+ok(wait_for(sub { http_post("/control?refresh=$id") =~ / 202 / }, 10,
+	'a refresh'), 'refresh=<id>: accepted');
+ok($r->wait_requests(1, 10, leaf => $leaf{first}), 'refresh=<id>: fetched');
+like(http_post('/control?refresh=' . $leaf{lonely}->id()), qr/ 404 /,
+	'refresh=<id>: never seen');
 
 # require
 

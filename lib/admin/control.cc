@@ -15,24 +15,42 @@ Answer refresh_all(const View& view) {
   return {202, fmt::format("{} certificates will be fetched", view.catalog.targets().size())};
 }
 
+Answer refresh_entry(const View& view, store::EntryIndex entry, const std::string& name) {
+  const UnixSeconds last = view.zone->attempt(entry).at;
+  if (last <= view.now && saturating_sub(view.now, last) < view.settings.retry.min) {
+    return {429, fmt::format("certificate {} was fetched less than {} ago", name, to_span(view.settings.retry.min))};
+  }
+  if (!store::request_refresh(*view.zone, entry)) {
+    return {503, "too many requests wait, try again in a second"};
+  }
+  return {202, fmt::format("certificate {} will be fetched", name)};
+}
+
+// One that is loaded per connection is known to the zone only.
+Answer refresh_loaded(const View& view, const CertificateId& id) {
+  const store::EntryIndex entry = view.zone->find(id);
+  const auto state = view.zone->loaded(entry);
+  if (!state.has_value()) {
+    return {404, "no server uses that certificate"};
+  }
+  const std::string name = quoted(to_hex(id));
+  if (!state->has_issuer) {
+    return {404, fmt::format("nobody can be asked about certificate {}", name)};
+  }
+  return refresh_entry(view, entry, name);
+}
+
 Answer refresh_one(const View& view, const CertificateId& id) {
   const auto found = view.catalog.by_id().find(id);
   if (found == view.catalog.by_id().end()) {
-    return {404, "no server uses that certificate"};
+    return refresh_loaded(view, id);
   }
   const engine::Target& target = view.catalog.target(found->second);
   const std::string name = quoted(target.certificate.label());
   if (!target.stapleable()) {
     return {404, fmt::format("nobody can be asked about certificate {}", name)};
   }
-  const UnixSeconds last = view.zone->attempt(target.entry).at;
-  if (last <= view.now && saturating_sub(view.now, last) < view.settings.retry.min) {
-    return {429, fmt::format("certificate {} was fetched less than {} ago", name, to_span(view.settings.retry.min))};
-  }
-  if (!store::request_refresh(*view.zone, target.entry)) {
-    return {503, "too many requests wait, try again in a second"};
-  }
-  return {202, fmt::format("certificate {} will be fetched", name)};
+  return refresh_entry(view, target.entry, name);
 }
 
 }  // namespace

@@ -40,6 +40,18 @@ Json worker_json(const std::optional<Worker>& worker) {
 }
 
 // Members in lines of their own, each certificate in one: easy on the eye and on line-based tools.
+
+// What became of certificates that were loaded per connection.
+Json loaded_json(const store::LoadedCounters& counters) {
+  const auto number = [](const std::atomic<std::uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  return {{"handed", number(counters.handed)},   {"dropped", number(counters.dropped)},
+          {"torn", number(counters.torn)},       {"taken", number(counters.taken)},
+          {"refused", number(counters.refused)}, {"evicted", number(counters.evicted)},
+          {"ended", number(counters.ended)}};
+}
+
 class JsonDocument : public Document {
  public:
   JsonDocument(const View& view, const Query& query) : view_(view), query_(query), selection_(view_, query_) {
@@ -94,6 +106,9 @@ class JsonDocument : public Document {
     const store::Connections& connections = all.connections;
     member("connections", {{"ipv4", {{"ok", connections.ipv4_ok}, {"failed", connections.ipv4_failed}}},
                            {"ipv6", {{"ok", connections.ipv6_ok}, {"failed", connections.ipv6_failed}}}});
+    if (view_.zone.has_value()) {
+      member("loaded", loaded_json(view_.zone->board().loaded));
+    }
     member("clock_skew", all.clock_skew.has_value() ? Json(*all.clock_skew) : Json());
     Json responders = Json::array();
     for (const ResponderStatus& responder : responder_statuses(view_)) {
