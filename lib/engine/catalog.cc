@@ -33,12 +33,19 @@ Result<const crypto::Issuer*> Catalog::intern_issuer(x509_st* leaf, const std::v
   if (certificate == nullptr) {
     return nullptr;
   }
+  // Thousands of servers read the same issuer each: all but the first need no more than its hash.
+  const auto id = crypto::certificate_id(certificate);
+  if (!id) {
+    return tl::unexpected<Error>(id.error());
+  }
+  if (const auto known = issuers_.find(*id); known != issuers_.end()) {
+    return known->second.get();
+  }
   auto issuer = crypto::Issuer::create(certificate);
   if (!issuer) {
     return tl::unexpected<Error>(issuer.error());
   }
-  const CertificateId id = (*issuer)->id();
-  return issuers_.emplace(id, std::move(*issuer)).first->second.get();
+  return issuers_.emplace(*id, std::move(*issuer)).first->second.get();
 }
 
 std::vector<x509_st*> Catalog::anchors_of(const Target& target) const {
