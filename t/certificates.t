@@ -32,7 +32,6 @@ my $ecdsa = $int->leaf('both.example', file => 'ecdsa', @aia);
 my $rsa = $other->leaf('both.example', file => 'rsa', key => 'rsa', @aia);
 my $sni = $int->leaf('sni.example', @aia);
 $int->leaf('off.example', @aia);
-$int->leaf('variable.example', @aia);
 
 # the largest serial number that RFC 5280 allows, and one that begins with a
 # byte of the high bit, which DER writes with a zero before it
@@ -97,14 +96,6 @@ http {
         ssl_certificate_key  off.example.key;
 
         ocsp_plus            off;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  variable.example;
-
-        ssl_certificate      %%TESTDIR%%/$ssl_server_name.pem;
-        ssl_certificate_key  %%TESTDIR%%/$ssl_server_name.key;
     }
 
     # with a certificate that others staple
@@ -182,11 +173,6 @@ my $seen = staple(8443, servername => 'off.example');
 is("$seen->{handshake} $seen->{status}", '1 none', 'off under on');
 like($seen->{subject} // '', qr/off.example/, 'with its own certificate');
 is(staple(8444)->{status}, 'none', 'off with a certificate stapled elsewhere');
-
-$seen = staple(8443, servername => 'variable.example');
-is("$seen->{handshake} $seen->{status}", '1 none',
-	'a certificate named by a variable');
-like($seen->{subject} // '', qr/variable.example/, 'which is served');
 
 # newer nginx would have http2 on a line of its own
 my $complaint = qr/\[(?:warn|error|crit)\](?!.*"listen \.\.\. http2")/;
