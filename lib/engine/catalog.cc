@@ -9,7 +9,6 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kMaxIssuerUrls = 4;
 
 }  // namespace
 

@@ -22,8 +22,9 @@ namespace ocsp_plus::engine {
 struct Sought {
   crypto::X509Ptr leaf;
   CertificateId reference = {};       // crypto::issuer_reference()
-  std::vector<const net::Url*> urls;  // caIssuers; owned by the catalog, in order, at least one
+  std::vector<const net::Url*> urls;  // caIssuers; owned by the target's owner, in order, at least one
 };
+constexpr std::size_t kMaxIssuerUrls = 4;  // those after them are left out
 
 // Begins Target::health_suffix; never part of a host key.
 constexpr char kHealthSuffix = '#';

@@ -27,7 +27,7 @@ IssuerExchange::IssuerExchange(const Exchange::Environment& environment, const T
 
 IssuerExchange::~IssuerExchange() {
   if (!counted_) {
-    environment_.hosts.cancelled(url().host_key());
+    environment_.hosts.cancelled(host());
   }
 }
 
@@ -36,7 +36,7 @@ void IssuerExchange::ask_next() {
   while (next_ < urls.size() && environment_.clock.monotonic() < deadline_) {
     const net::Url& url = *urls[next_++];
     // A busy host is asked all the same: this exchange holds its slot already.
-    if (environment_.hosts.may_start(url.host_key(), environment_.clock.now()) != Hosts::Permit::kFailing) {
+    if (environment_.hosts.may_start(host(), environment_.clock.now()) != Hosts::Permit::kFailing) {
       return ask(url);
     }
     leave_out(url);
@@ -47,7 +47,7 @@ void IssuerExchange::ask_next() {
 // Told as if it had been asked again, so that what is said of the certificate stays the same.
 void IssuerExchange::leave_out(const net::Url& url) {
   net::Fetch::Failure failure;
-  const Error* last = environment_.issuers->last_failure(url.host_key());
+  const Error* last = environment_.issuers->last_failure(host());
   static_cast<Error&>(failure) =
       last != nullptr
           ? *last
@@ -56,8 +56,8 @@ void IssuerExchange::leave_out(const net::Url& url) {
 }
 
 void IssuerExchange::ask(const net::Url& url) {
-  hosts_->push_back(url.host_key());
-  started_ = environment_.hosts.started(url.host_key());
+  hosts_->push_back(host());
+  started_ = environment_.hosts.started(host());
   counted_ = false;
   const Millis left = std::max<Millis>(deadline_ - environment_.clock.monotonic(), 1);
   net::FetchRequest request;
@@ -66,6 +66,9 @@ void IssuerExchange::ask(const net::Url& url) {
   request.timeout = next_ < target_.sought->urls.size() ? std::max<Millis>(left / 2, 1) : left;
   request.limits.body = environment_.settings.max_response;
   request.tls = url.https ? environment_.tls.find(target_) : nullptr;
+  if (target_.loaded) {
+    request.permits = [](const net::Address& address) { return address.is_public(); };
+  }
   request.trace = environment_.trace;
   if (environment_.trace) {
     environment_.trace("no issuer is known, fetching it from " + url.to_string());
@@ -76,16 +79,20 @@ void IssuerExchange::ask(const net::Url& url) {
 
 void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
   counted_ = true;
+  if (!outcome && outcome.error().reason == Reason::kAddressForbidden) {
+    environment_.hosts.cancelled(host());  // it is we who do not ask
+    return fail_with(std::move(outcome.error()));
+  }
   if (!outcome) {
-    host_failed(environment_, url().host_key(), started_, outcome.error());
+    host_failed(environment_, host(), started_, outcome.error());
     return fail_with(std::move(outcome.error()));
   }
   const auto taken = environment_.issuers->take(target_, outcome->http.body, url());
   // A certificate of somebody else is wrong in the certificate, or on the host; what is none may be a portal's page.
   if (!taken && taken.error().reason == Reason::kIssuerMalformed) {
-    host_failed(environment_, url().host_key(), started_, {});
+    host_failed(environment_, host(), started_, {});
   } else {
-    environment_.hosts.answered(url().host_key());
+    environment_.hosts.answered(host());
   }
   if (taken) {
     if (environment_.trace) {
@@ -101,7 +108,9 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
 
 void IssuerExchange::fail_with(net::Fetch::Failure failure) {
   failure.detail = fmt::format("fetching the issuer from {}: {}", url().to_string(), failure.detail);
-  environment_.issuers->remember_failure(url().host_key(), failure);
+  if (!target_.loaded) {
+    environment_.issuers->remember_failure(host(), failure);
+  }
   failure_ = std::move(failure);
   ask_next();
 }

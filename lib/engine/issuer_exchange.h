@@ -35,6 +35,7 @@ class IssuerExchange {
   void fail_with(net::Fetch::Failure failure);
   void end(std::optional<net::Fetch::Failure> failure);
   const net::Url& url() const { return *target_.sought->urls[next_ - 1]; }
+  std::string host() const { return url().host_key() + target_.health_suffix; }
 
   Exchange::Environment environment_;
   const Target& target_;

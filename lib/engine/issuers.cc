@@ -27,35 +27,35 @@ void Issuers::look(std::size_t budget) {
 }
 
 bool Issuers::find(const Target& target) {
-  if (const crypto::Issuer* issuer = known(target)) {
-    give(target, issuer);
+  if (Owned* owned = known(target)) {
+    give(target, owned);
     return true;
   }
-  const auto kept = archive_ != nullptr ? archive_->load_issuer(target) : std::nullopt;
+  const auto kept = archive_ != nullptr && !target.loaded ? archive_->load_issuer(target) : std::nullopt;
   return kept.has_value() && take_kept(target, *kept);
 }
 
 bool Issuers::take_kept(const Target& target, ByteView document) {
-  const auto issuer = adopt(target, document);
-  if (issuer) {
-    give(target, *issuer);
+  const auto owned = adopt(target, document);
+  if (owned) {
+    give(target, *owned);
   }
-  return issuer.has_value();
+  return owned.has_value();
 }
 
 Result<void> Issuers::take(const Target& target, ByteView document, const net::Url& url) {
-  const crypto::Issuer* issuer = known(target);  // somebody else may have been faster
-  const bool fresh = issuer == nullptr;
+  Owned* owned = known(target);  // somebody else may have been faster
+  const bool fresh = owned == nullptr;
   if (fresh) {
     const auto adopted = adopt(target, document);
     if (!adopted) {
       return tl::unexpected<Error>(adopted.error());
     }
-    issuer = *adopted;
+    owned = *adopted;
   }
-  give(target, issuer);
-  if (fresh && archive_ != nullptr) {
-    if (auto der = crypto::to_der(issuer->certificate())) {
+  give(target, owned);
+  if (fresh && archive_ != nullptr && !target.loaded) {
+    if (auto der = crypto::to_der(owned->issuer->certificate())) {
       archive_->keep_issuer(target, std::move(*der));
     }
   }
@@ -65,22 +65,35 @@ Result<void> Issuers::take(const Target& target, ByteView document, const net::U
   return {};
 }
 
+void Issuers::release(const Target& target) {
+  const auto [begin, end] = issuers_.equal_range(target.sought->reference);
+  for (auto it = begin; it != end; ++it) {
+    if (it->second.issuer.get() == target.issuer) {
+      target.issuer = nullptr;
+      if (--it->second.users == 0) {
+        issuers_.erase(it);
+      }
+      return;
+    }
+  }
+}
+
 const Error* Issuers::last_failure(const std::string& host) const {
   const auto found = failures_.find(host);
   return found == failures_.end() ? nullptr : &found->second;
 }
 
-const crypto::Issuer* Issuers::known(const Target& target) const {
+Issuers::Owned* Issuers::known(const Target& target) {
   const auto [begin, end] = issuers_.equal_range(target.sought->reference);
   for (auto it = begin; it != end; ++it) {
-    if (crypto::has_issued(it->second->certificate(), target.sought->leaf.get())) {
-      return it->second.get();
+    if (crypto::has_issued(it->second.issuer->certificate(), target.sought->leaf.get())) {
+      return &it->second;
     }
   }
   return nullptr;
 }
 
-Result<const crypto::Issuer*> Issuers::adopt(const Target& target, ByteView document) {
+Result<Issuers::Owned*> Issuers::adopt(const Target& target, ByteView document) {
   auto certificate = crypto::issuer_from(document, target.sought->leaf.get());
   if (!certificate) {
     return tl::unexpected<Error>(certificate.error());
@@ -89,12 +102,15 @@ Result<const crypto::Issuer*> Issuers::adopt(const Target& target, ByteView docu
   if (!issuer) {
     return tl::unexpected<Error>(issuer.error());
   }
-  return issuers_.emplace(target.sought->reference, std::move(*issuer))->second.get();
+  return &issuers_.emplace(target.sought->reference, Owned{std::move(*issuer)})->second;
 }
 
-void Issuers::give(const Target& target, const crypto::Issuer* issuer) {
-  given_.push_back(&target);
-  target.issuer = issuer;
+void Issuers::give(const Target& target, Owned* owned) {
+  if (!target.loaded) {
+    given_.push_back(&target);
+  }
+  ++owned->users;
+  target.issuer = owned->issuer.get();
 }
 
 }  // namespace ocsp_plus::engine

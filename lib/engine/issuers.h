@@ -1,9 +1,12 @@
-// Issuers that the configuration did not name: fetched by the caIssuers URLs of their certificates
+// Issuers that nobody named: fetched by the caIssuers URLs of their certificates
 // (engine/issuer_exchange.h), kept beside the responses in the cache folder, and known here to whoever holds the
 // lease.
 //
 // Gives a Target its issuer, in this process only, and takes it away again at its end: it owns all of them. What it
 // gives has always been verified: name, key identifier, and the signature on the certificate itself.
+//
+// Of certificates that are loaded per connection nothing is kept in the folder, and what they were given goes with
+// release(): their number is not the operator's choice.
 #pragma once
 
 #include <functional>
@@ -39,23 +42,30 @@ class Issuers {
   Result<void> take(const Target& target, ByteView document, const net::Url& url);
   // Takes it from a document that lay somewhere; what is of no use is passed over.
   bool take_kept(const Target& target, ByteView document);
+  // A loaded target's issuer is not used any more; it may be gone then. REQUIRES: target.loaded, target.sought.
+  void release(const Target& target);
 
-  // What went wrong with a host last: for those who do not ask it because of that.
+  // What went wrong with a host last, for a configured target: for those who do not ask it because of that.
   void remember_failure(const std::string& host, const Error& error) { failures_[host] = error; }
   const Error* last_failure(const std::string& host) const;
 
  private:
-  const crypto::Issuer* known(const Target& target) const;
-  Result<const crypto::Issuer*> adopt(const Target& target, ByteView document);
-  void give(const Target& target, const crypto::Issuer* issuer);
+  struct Owned {
+    std::unique_ptr<crypto::Issuer> issuer;
+    std::size_t users = 0;
+  };
+
+  Owned* known(const Target& target);
+  Result<Owned*> adopt(const Target& target, ByteView document);
+  void give(const Target& target, Owned* owned);
 
   const Catalog& catalog_;
   Archive* archive_;
   Fetched fetched_;
-  std::multimap<CertificateId, std::unique_ptr<crypto::Issuer>> issuers_;  // by reference; CAs change their keys
-  std::vector<const Target*> given_;
-  std::map<std::string, Error> failures_;  // by host key
-  std::size_t next_ = 0;                   // where look() goes on
+  std::multimap<CertificateId, Owned> issuers_;  // by reference; CAs change their keys
+  std::vector<const Target*> given_;             // the configured ones
+  std::map<std::string, Error> failures_;        // by host key
+  std::size_t next_ = 0;                         // where look() goes on
 };
 
 }  // namespace ocsp_plus::engine

@@ -17,7 +17,22 @@ constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
 constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
 constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
+constexpr std::uint32_t kSeekingPatience = 3;  // failures after which another's issuer is fetched first
 constexpr Seconds kGraceOfEnded = 3600;    // an expired certificate may be in use for a moment yet, if clocks differ
+
+// By whose keys the health of the hosts is counted that it asks.
+std::vector<std::string> hosts_of(const Target& target) {
+  std::vector<std::string> hosts;
+  for (std::size_t i = 0; i < target.responders.size(); ++i) {
+    hosts.push_back(target.host(i));
+  }
+  if (target.sought != nullptr) {
+    for (const net::Url* url : target.sought->urls) {
+      hosts.push_back(url->host_key() + target.health_suffix);
+    }
+  }
+  return hosts;
+}
 
 // A configured certificate's share of the arena, as store::required_size() has it.
 constexpr std::size_t kConfiguredShare = (sizeof(store::BlobHeader) + 3072) * 5 / 4;
@@ -47,6 +62,7 @@ void LoadedCertificates::beat() {
   if (over_limit(0)) {
     make_room();
   }
+  take_issuers();
   work();
 }
 
@@ -213,7 +229,8 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   // By its signature, always: a name and a key identifier are easily made up.
   if (issuer != nullptr && crypto::signed_by(candidate.leaf.get(), issuer)) {
     candidate.issuer = crypto::share(issuer);
-  } else if (state.has_value()) {
+  } else if (state.has_value() && !(may_seek(candidate.certificate) && target(known) != nullptr &&
+                                    target(known)->sought == nullptr)) {
     return Reason::kOk;  // as before
   }
   return add(offer, std::move(candidate), profile);
@@ -257,7 +274,7 @@ Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, c
   keep(*added, offer.profile, std::move(candidate));
   const Target& target = records_[*added]->target;
   report_.loaded_taken(target, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front());
-  if (target.issuer == nullptr && !target.responders.empty()) {
+  if (!target.verifiable() && !target.responders.empty()) {
     report_.loaded_without_issuer(target, environment_.clock.now());
   }
   return Reason::kOk;
@@ -286,7 +303,6 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Candid
   target.certificate = std::move(candidate.certificate);
   // There may be a hundred thousand of them: what nobody asks for is not kept.
   target.certificate.issuer = {};
-  target.certificate.ca_issuers_urls = {};
   if (target.certificate.names.size() > 1) {
     target.certificate.names = {target.certificate.names.front()};
   }
@@ -297,15 +313,21 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Candid
     target.health_suffix = kHealthSuffix + to_hex(ByteView(target.issuer->key_sha256().data(), 8));
   }
   ask(*record, profile);
+  if (target.issuer == nullptr && !target.responders.empty()) {
+    seek(entry, *record, std::move(candidate.leaf));
+  }
+  target.certificate.ca_issuers_urls = {};
   records_[entry] = std::move(record);
   ++count_;
   if (!target.stapleable()) {
     return;
   }
-  for (std::size_t i = 0; i < target.responders.size(); ++i) {
-    ++hosts_[target.host(i)];
+  for (const std::string& host : hosts_of(target)) {
+    ++hosts_[host];
   }
-  if (environment_.gate.held(target).has_value()) {
+  if (target.issuer == nullptr) {
+    // What is held or kept can only be judged once the issuer is there.
+  } else if (environment_.gate.held(target).has_value()) {
     environment_.archive.published(target);
   } else if (const auto kept = environment_.archive.load(target)) {
     const Admission admission =
@@ -332,7 +354,7 @@ void LoadedCertificates::ask(Record& record, const Profile* profile) {
   if (target.responders.empty()) {
     for (const std::string& text : target.certificate.ocsp_urls) {
       auto url = net::Url::parse(text);
-      if (url && record.urls.size() < kMaxUrls) {
+      if (url && target.responders.size() < kMaxUrls) {
         record.urls.push_back(std::make_unique<net::Url>(std::move(*url)));
         target.responders.push_back(record.urls.back().get());
       }
@@ -341,14 +363,70 @@ void LoadedCertificates::ask(Record& record, const Profile* profile) {
   target.certificate.ocsp_urls = {};
 }
 
+bool LoadedCertificates::may_seek(const crypto::Certificate& certificate) const {
+  return environment_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && seeking_.size() < kMaxSeeking;
+}
+
+// Its chain came without the issuer, but the certificate says where that is.
+void LoadedCertificates::seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf) {
+  if (seeking_.size() >= kMaxSeeking) {
+    const auto failing = std::find_if(seeking_.begin(), seeking_.end(), [this](store::EntryIndex other) {
+      return environment_.zone.attempt(other).failures >= kSeekingPatience;
+    });
+    if (failing != seeking_.end()) {
+      forget(store::EntryIndex(*failing), false);  // it comes round again
+    }
+  }
+  if (!may_seek(record.target.certificate)) {
+    return;
+  }
+  auto sought = std::make_unique<Sought>();
+  for (const std::string& text : record.target.certificate.ca_issuers_urls) {
+    auto url = net::Url::parse(text);
+    if (url && sought->urls.size() < kMaxIssuerUrls) {
+      record.urls.push_back(std::make_unique<net::Url>(std::move(*url)));
+      sought->urls.push_back(record.urls.back().get());
+    }
+  }
+  const auto reference = crypto::issuer_reference(leaf.get());
+  if (!reference || sought->urls.empty()) {
+    return;
+  }
+  sought->reference = *reference;
+  sought->leaf = std::move(leaf);
+  record.target.sought = std::move(sought);
+  record.target.health_suffix = kHealthSuffix + to_hex(ByteView(reference->data(), 8));
+  seeking_.insert(entry);
+}
+
+// Those whose issuer came are from now on as if the chain had been complete.
+void LoadedCertificates::take_issuers() {
+  for (const store::EntryIndex entry : std::vector<store::EntryIndex>(seeking_.begin(), seeking_.end())) {
+    const Record* record = records_[entry].get();  // adding others may have let it go
+    if (record == nullptr || record->target.issuer == nullptr || !record->index.has_value() ||
+        environment_.refresher.refreshing(*record->index)) {
+      continue;
+    }
+    Candidate candidate = {crypto::share(record->target.sought->leaf.get()), {},
+                           crypto::share(record->target.issuer->certificate())};
+    auto certificate = crypto::describe(candidate.leaf.get());
+    if (!certificate) {
+      continue;
+    }
+    candidate.certificate = std::move(*certificate);
+    const store::Offer offer = {candidate.certificate.id, record->profile, crypto::der_of(candidate.leaf.get()), {}};
+    add(offer, std::move(candidate), environment_.catalog.profile(offer.profile));
+  }
+}
+
 void LoadedCertificates::forget(store::EntryIndex entry, bool with_file) {
   const std::unique_ptr<Record> record = std::move(records_[entry]);
   --count_;
   Target& target = record->target;
   if (record->index.has_value()) {
     environment_.refresher.remove(*record->index);
-    for (std::size_t i = 0; i < target.responders.size(); ++i) {
-      const auto host = hosts_.find(target.host(i));
+    for (const std::string& name : hosts_of(target)) {
+      const auto host = hosts_.find(name);
       if (host != hosts_.end() && --host->second == 0) {
         environment_.refresher.forget_host(host->first);
         hosts_.erase(host);
@@ -356,7 +434,10 @@ void LoadedCertificates::forget(store::EntryIndex entry, bool with_file) {
     }
   }
   environment_.archive.forget(target, with_file);
-  if (target.issuer != nullptr) {
+  if (target.sought != nullptr) {
+    seeking_.erase(entry);
+    environment_.issuers.release(target);
+  } else if (target.issuer != nullptr) {
     const auto issuer = issuers_.find(target.issuer->id());
     if (issuer != issuers_.end() && --issuer->second.users == 0) {
       issuers_.erase(issuer);

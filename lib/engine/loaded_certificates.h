@@ -5,7 +5,8 @@
 // They are not the operator's: their number, their bytes and the addresses they name are chosen by others. So memory
 // is bounded by the zone, of which configured certificates keep their share; those that were not used for longest go
 // first; an issuer has to have signed the leaf; and only public addresses are asked, but for those that the operator
-// has vouched for.
+// has vouched for. Where a chain comes without the issuer it is fetched (engine/issuers.h), for a bounded number of
+// certificates at a time.
 //
 // Lives in the process that holds the lease. Targets stay where they are until they go, and are taken from the
 // refresher and the archive before.
@@ -16,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include "engine/admit.h"
 #include "engine/archive.h"
 #include "engine/catalog.h"
+#include "engine/issuers.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
 #include "store/offers.h"
@@ -34,6 +37,7 @@ class LoadedCertificates {
  public:
   static constexpr Seconds kUnused = 30 * 86400;  // since the last handshake that used it
   static constexpr std::size_t kMaxUrls = 4;      // of a certificate's own responders, those after them are left out
+  static constexpr std::size_t kMaxSeeking = 256;  // certificates whose issuer is being fetched; others wait
 
   struct Environment {
     EventLoop& loop;
@@ -44,6 +48,7 @@ class LoadedCertificates {
     Gate& gate;
     Archive& archive;
     Refresher& refresher;
+    Issuers& issuers;
     const Catalog& catalog;
     const Settings& settings;
   };
@@ -72,7 +77,7 @@ class LoadedCertificates {
   struct Record {
     Target target;
     std::uint64_t profile = 0;
-    std::vector<std::unique_ptr<net::Url>> urls;  // its own
+    std::vector<std::unique_ptr<net::Url>> urls;  // its own, responders and caIssuers
     std::optional<Refresher::Index> index;
   };
   // What is known of a certificate before it has a record.
@@ -92,6 +97,9 @@ class LoadedCertificates {
   void keep(store::EntryIndex entry, std::uint64_t profile, Candidate candidate);
   const crypto::Issuer* intern(x509_st* certificate);
   void ask(Record& record, const Profile* profile);
+  bool may_seek(const crypto::Certificate& certificate) const;
+  void seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
+  void take_issuers();
   enum class Farewell { kEvicted, kEnded, kConfigured, kGone };
   bool go(store::EntryIndex entry, Farewell why);
   void forget(store::EntryIndex entry, bool with_file);
@@ -107,6 +115,7 @@ class LoadedCertificates {
   std::size_t count_ = 0;
   std::map<CertificateId, Issuer> issuers_;
   std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
+  std::set<store::EntryIndex> seeking_;       // those that have a Target::sought
   std::deque<store::Offer> again_;            // the zone was busy
   store::EntryIndex next_ = 0;                // to be looked at
   bool round_over_ = false;                   // all entries were looked at once

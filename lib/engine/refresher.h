@@ -72,6 +72,7 @@ class Refresher {
   // The zone said that another process holds the lease: nothing more is done.
   bool lease_lost() const { return lease_lost_; }
   std::size_t in_flight() const { return in_flight_; }
+  bool refreshing(Index index) const { return items_[index].exchange != nullptr; }
   const Hosts& hosts() const { return hosts_; }
 
  private:
