@@ -1,6 +1,7 @@
 #include "engine/loaded_certificates.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/log.h"
@@ -285,7 +286,7 @@ Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, c
 const crypto::Issuer* LoadedCertificates::intern(x509_st* certificate) {
   auto made = crypto::Issuer::create(certificate);
   if (!made) {
-    return nullptr;
+    throw std::bad_alloc();  // it could be read a moment ago
   }
   Issuer& issuer = issuers_[(*made)->id()];
   if (issuer.issuer == nullptr) {

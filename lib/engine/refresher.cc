@@ -252,7 +252,8 @@ void Refresher::start_waiting(UnixSeconds now) {
 
 bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) {
   const auto found = waiting_.find(host);
-  if (found == waiting_.end() || hosts_.may_start(host, now) != Hosts::Permit::kGo) {
+  // Empty where memory ran out before the first was in it.
+  if (found == waiting_.end() || found->second.empty() || hosts_.may_start(host, now) != Hosts::Permit::kGo) {
     return false;
   }
   auto chosen = found->second.begin();  // the one whose response ends first

@@ -285,6 +285,66 @@ TEST_CASE("out of memory: an issuer is fetched and kept, and a response after it
   CHECK(allocations > 200);
 }
 
+TEST_CASE("out of memory: a certificate loaded per connection is handed over, fetched and stapled",
+          "[out_of_memory]") {
+  const long allocations = fail_each([](long nth) {
+    Configuration c;
+    const Bytes response = good_response(test_leaf(1), test_ca());
+    OcspServer responder(c.host.loop, c.host.loop.clock, [&](const std::string&) { return ocsp_reply(response); });
+    const std::string url = responder.url();
+    c.responder = url;
+    FailingMemory::plan(0);
+    REQUIRE(c.create() == OP_OK);
+    REQUIRE(c.set() == OP_OK);
+    FailingMemory::plan(nth);
+    x509_st* const issuer = test_ca().get();
+    const op_str_t asked = text(url);
+    op_mention_t mention = {};
+    mention.responders = &asked;
+    mention.nresponders = 1;
+    std::uint64_t profile = 0;
+    refused_at_most_once([&] {
+      op_error_t error = {};
+      const Inside inside;
+      return op_config_add_profile(c.config.get(), &mention, 1, &profile, &error);
+    });
+    refused_at_most_once([&] { return c.open_zone(); });
+    Worker worker;
+    refused_at_most_once([&] {
+      op_error_t error = {};
+      const Inside inside;
+      worker.reset(op_worker_start(c.config.get(), &c.host.host, &c.host.locks, 4711, 0, &error));
+      return worker != nullptr ? OP_OK : OP_ERROR;
+    });
+    // A handshake a second; what came to nothing is handed over again after a while.
+    op_staple_status_t status = OP_STAPLE_NONE;
+    for (int second = 0; second < 300 && status != OP_STAPLE_GOOD; ++second) {
+      op_certificate_t certificate = {};
+      op_staple_t staple = {};
+      int unknown = 0;
+      {
+        const Inside inside;
+        if (op_loaded(test_leaf(1).get(), &certificate) != 0) {
+          status = op_staple_loaded(
+              c.config.get(), profile, &certificate, c.host.loop.clock.now(),
+              [](std::size_t size) -> void* { return ::operator new(size, std::nothrow); },
+              [](void* released) { ::operator delete(released); }, &staple, &unknown);
+          if (unknown != 0) {
+            op_offer(c.config.get(), profile, &certificate, test_leaf(1).get(), &issuer, 1,
+                     c.host.loop.clock.monotonic());
+          }
+        }
+      }
+      ::operator delete(staple.der);
+      c.host.loop.pass(1000);
+    }
+    REQUIRE(status == OP_STAPLE_GOOD);
+    worker.reset();
+    REQUIRE_FALSE(c.host.lock.held);
+  });
+  CHECK(allocations > 200);
+}
+
 TEST_CASE("out of memory: the start helper reads the cache folder", "[out_of_memory]") {
   std::string folder = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
   REQUIRE(mkdtemp(folder.data()) != nullptr);
