@@ -7,10 +7,7 @@
 #include "crypto/issuer_document.h"
 
 namespace ocsp_plus::engine {
-namespace {
-
-
-}  // namespace
+namespace {}  // namespace
 
 Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   const auto found = urls_.find(text);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "crypto/issuer_document.h"
 #include "store/lease.h"
 
 namespace ocsp_plus::engine {
@@ -18,8 +19,9 @@ constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
 constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
 constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
+constexpr std::size_t kIssuersLookedAt = 1024;
 constexpr std::uint32_t kSeekingPatience = 3;  // failures after which another's issuer is fetched first
-constexpr Seconds kGraceOfEnded = 3600;    // an expired certificate may be in use for a moment yet, if clocks differ
+constexpr Seconds kGraceOfEnded = 3600;  // an expired certificate may be in use for a moment yet, if clocks differ
 
 // By whose keys the health of the hosts is counted that it asks.
 std::vector<std::string> hosts_of(const Target& target) {
@@ -227,11 +229,14 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   }
   Candidate candidate = {std::move(leaves[0]), std::move(*certificate), nullptr};
   x509_st* issuer = crypto::find_issuer(candidate.leaf.get(), candidates);
+  if (issuer == nullptr) {
+    issuer = known_issuer(candidate.leaf.get());
+  }
   // By its signature, always: a name and a key identifier are easily made up.
   if (issuer != nullptr && crypto::signed_by(candidate.leaf.get(), issuer)) {
     candidate.issuer = crypto::share(issuer);
-  } else if (state.has_value() && !(may_seek(candidate.certificate) && target(known) != nullptr &&
-                                    target(known)->sought == nullptr)) {
+  } else if (state.has_value() &&
+             !(may_seek(candidate.certificate) && target(known) != nullptr && target(known)->sought == nullptr)) {
     return Reason::kOk;  // as before
   }
   return add(offer, std::move(candidate), profile);
@@ -282,6 +287,15 @@ Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, c
 }
 
 // --- records ---
+
+// One that came with another certificate, or was fetched for it.
+x509_st* LoadedCertificates::known_issuer(x509_st* leaf) const {
+  std::vector<x509_st*> candidates;
+  for (auto it = issuers_.begin(); it != issuers_.end() && candidates.size() < kIssuersLookedAt; ++it) {
+    candidates.push_back(it->second.issuer->certificate());
+  }
+  return crypto::find_issuer(leaf, candidates);
+}
 
 const crypto::Issuer* LoadedCertificates::intern(x509_st* certificate) {
   auto made = crypto::Issuer::create(certificate);
@@ -408,14 +422,14 @@ void LoadedCertificates::take_issuers() {
         environment_.refresher.refreshing(*record->index)) {
       continue;
     }
-    Candidate candidate = {crypto::share(record->target.sought->leaf.get()), {},
-                           crypto::share(record->target.issuer->certificate())};
+    Candidate candidate = {
+        crypto::share(record->target.sought->leaf.get()), {}, crypto::share(record->target.issuer->certificate())};
     auto certificate = crypto::describe(candidate.leaf.get());
     if (!certificate) {
       continue;
     }
     candidate.certificate = std::move(*certificate);
-    const store::Offer offer = {candidate.certificate.id, record->profile, crypto::der_of(candidate.leaf.get()), {}};
+    const store::Offer offer = {record->profile, candidate.certificate.id, crypto::der_of(candidate.leaf.get()), {}};
     add(offer, std::move(candidate), environment_.catalog.profile(offer.profile));
   }
 }

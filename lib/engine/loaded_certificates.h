@@ -35,8 +35,8 @@ namespace ocsp_plus::engine {
 
 class LoadedCertificates {
  public:
-  static constexpr Seconds kUnused = 30 * 86400;  // since the last handshake that used it
-  static constexpr std::size_t kMaxUrls = 4;      // of a certificate's own responders, those after them are left out
+  static constexpr Seconds kUnused = 30 * 86400;   // since the last handshake that used it
+  static constexpr std::size_t kMaxUrls = 4;       // of a certificate's own responders, those after them are left out
   static constexpr std::size_t kMaxSeeking = 256;  // certificates whose issuer is being fetched; others wait
 
   struct Environment {
@@ -95,6 +95,7 @@ class LoadedCertificates {
   Reason add(const store::Offer& offer, Candidate candidate, const Profile* profile);
   void load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
   void keep(store::EntryIndex entry, std::uint64_t profile, Candidate candidate);
+  x509_st* known_issuer(x509_st* leaf) const;
   const crypto::Issuer* intern(x509_st* certificate);
   void ask(Record& record, const Profile* profile);
   bool may_seek(const crypto::Certificate& certificate) const;

@@ -38,7 +38,7 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       transport_(environment.loop, environment.clock, *resolver_, environment.settings.proxy),
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
       loaded_({environment.loop, environment.clock, environment.log, environment.zone, writer_, gate_, archive_,
-               refresher_, environment.catalog, environment.settings}),
+               refresher_, issuers_, environment.catalog, environment.settings}),
       archive_(environment.loop, environment.clock, environment.log, environment.zone, environment.settings,
                environment.starting),
       issuers_(environment.catalog, &archive_,

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "crypto/issuer_document.h"
 #include "engine/post.h"
 #include "store/board.h"
 #include "tests/fakes/engine_house.h"
@@ -151,6 +152,90 @@ TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
   house.pass(2);
   CHECK(house.zone.loaded(house.entry(leaf))->has_issuer);
   CHECK(house.reason(leaf) == Reason::kAddressForbidden);
+}
+
+// Like tenant(), of a chain without the issuer.
+Identity seeker(std::size_t number, const std::string& ocsp_url, const std::string& issuer_url) {
+  CertificateSpec spec;
+  spec.subject = "seeker" + std::to_string(number);
+  spec.serial = {0x21, static_cast<std::uint8_t>(number >> 8 & 0xff), static_cast<std::uint8_t>(number & 0xff)};
+  spec.ocsp_urls = {ocsp_url};
+  spec.ca_issuers_urls = {issuer_url};
+  return make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
+}
+
+TEST_CASE("loaded certificates: a missing issuer is fetched", "[loaded][issuer]") {
+  House house;
+  OcspServer& proxy = house.server();
+  const Identity leaf = seeker(1, "http://ocsp.test/", "http://ca.test/ca.der");
+  const auto responses = house.answers(leaf, test_ca());
+  std::size_t issuers_asked = 0;
+  proxy.answer = [&](const std::string& head) {
+    const bool issuer = head.find("http://ca.test/") != std::string::npos;
+    issuers_asked += issuer ? 1 : 0;
+    return issuer ? ocsp_reply(test_ca().der()) : responses(head);
+  };
+  house.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
+  house.take();
+  REQUIRE(house.offer(leaf, house.strict, {}));
+  house.pass(3);
+  CHECK(house.held(leaf));
+  CHECK(issuers_asked == 1);
+  const store::EntryIndex entry = house.entry(leaf);
+  REQUIRE(house.zone.loaded(entry));
+  CHECK(house.zone.loaded(entry)->has_issuer);
+  CHECK(house.post->loaded().target(entry)->sought == nullptr);
+  CHECK(house.zone.attempt(entry).failures == 0);
+  // The next holder has it from the zone.
+  house.take();
+  house.pass(2 * kDay);
+  CHECK(proxy.asked.size() > 2);
+  CHECK(house.held(leaf));
+  CHECK(issuers_asked == 1);
+  CHECK(store::DiskStore::open(house.folder.string(), 65536)
+            ->load(crypto::issuer_reference(leaf.get()).value(), store::FileKind::kIssuer)
+            .value()
+            .empty());
+}
+
+TEST_CASE("loaded certificates: a missing issuer at an address that is not public", "[loaded][issuer]") {
+  House house;
+  OcspServer& server = house.server(EngineHouse::always(ocsp_reply(test_ca().der())));
+  const Identity leaf = seeker(2, server.url("2"), server.url("ca.der"));
+  house.take();
+  // Nor where this server's word is good enough for responders: the issuer is not known yet.
+  for (const std::uint64_t profile : {house.strict, house.trusting}) {
+    house.zone.set_profile(house.entry(leaf), profile);
+    REQUIRE(house.offer(leaf, house.strict, {}));
+    house.pass(2);
+    CHECK(house.reason(leaf) == Reason::kAddressForbidden);
+  }
+  CHECK(server.asked.empty());
+}
+
+TEST_CASE("loaded certificates: so many issuers are sought at a time, and failing ones make room",
+          "[loaded][issuer]") {
+  House house(8 << 20);
+  OcspServer& proxy = house.server();
+  house.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
+  house.settings.retry = {1, 2};
+  const Identity last = seeker(9999, "http://ocsp.test/", "http://ca.test/ca.der");
+  const auto responses = house.answers(last, test_ca());
+  proxy.answer = [&](const std::string& head) {
+    if (head.find("http://nobody.test/") != std::string::npos) {
+      return std::string("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    }
+    return head.find("http://ca.test/") != std::string::npos ? ocsp_reply(test_ca().der()) : responses(head);
+  };
+  house.take();
+  for (std::size_t i = 0; i < LoadedCertificates::kMaxSeeking; ++i) {
+    REQUIRE(house.offer(seeker(i, "http://ocsp.test/", "http://nobody.test/ca.der"), house.strict, {}));
+    house.pass(1);
+  }
+  house.pass(60);
+  REQUIRE(house.offer(last, house.strict, {}));
+  house.pass(5);
+  CHECK(house.held(last));
 }
 
 TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {

@@ -1,0 +1,134 @@
+#!/usr/bin/perl
+
+# Tests for certificates loaded per connection whose chain comes without the
+# issuer: it is fetched where the certificate says, from public addresses only;
+# those that a proxy leads to are the proxy's business.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /)->has_daemon('tinyproxy');
+my $d = $t->testdir();
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ],
+	addresses => [ '127.0.0.1' ]);
+$t->write_file('int.der', $int->der());
+$r->serve_file('int.der', "$d/int.der");
+
+my ($first, $second) = map { port($_) } 8081, 8082;
+my %leaf = map { $_ => $int->leaf("$_.example", chain => 0,
+	aia => "http://localhost:$first/",
+	ca_issuers => [ 'ldap://localhost/cn=int',
+		"http://localhost:$second/files/int.der" ]) } qw/ one two direct off /;
+$leaf{nowhere} = $int->leaf('nowhere.example', chain => 0,
+	aia => "http://localhost:$first/");
+chmod 0644, map { $_->key() } values %leaf;
+
+my $port = port(8120);
+$t->write_file('tinyproxy.conf', <<"EOC");
+Port $port
+Listen 127.0.0.1
+Timeout 10
+MaxClients 20
+Allow 127.0.0.1
+LogFile "$d/tinyproxy.log"
+LogLevel Connect
+PidFile "$d/tinyproxy.pid"
+EOC
+$t->run_daemon('tinyproxy', '-d', '-c', "$d/tinyproxy.conf");
+ok($t->waitforsocket('127.0.0.1:8120'), 'the proxy runs');
+
+configure("ocsp_plus_proxy http://127.0.0.1:$port;");
+$t->run();
+
+###############################################################################
+
+for my $name (qw/ one two /) {
+	is(wait_staple(8443, 'good', servername => "$name.example", seconds => 20)
+		->{status}, 'good', "$name: stapled");
+}
+is(scalar(() = issuer_requests()), 1, 'the issuer was fetched once for both');
+is(scalar(() = $t->log_lines(qr/issuer fetched/)), 1, 'and told');
+
+$t->reload();
+is(staple(8443, servername => 'one.example')->{status}, 'good', 'reload');
+is(scalar(() = issuer_requests()), 1, 'reload: the issuer is known');
+
+is(wait_staple(8443, 'good', servername => 'nowhere.example')->{status},
+	'good', 'nowhere: the issuer has come with another certificate');
+
+# without a proxy the addresses are looked at
+
+$t->stop();
+configure('');
+$t->run();
+staple_fast(8443, 'direct.example');
+ok($t->wait_log(qr/certificate="direct\.example".*
+	reason=address_forbidden\ .*issuer/x, 20), 'direct: forbidden, and told');
+is(scalar($r->requests(leaf => $leaf{direct})), 0, 'direct: nobody was asked');
+is(scalar(() = issuer_requests()), 1, 'direct: nor for the issuer');
+
+# and nothing is fetched where that is off
+
+$t->stop();
+configure("ocsp_plus_proxy http://127.0.0.1:$port; ocsp_plus_issuer_fetch off;");
+$t->run();
+my $mark = $t->log_mark();
+staple_fast(8443, 'off.example');
+ok($t->wait_log(qr/no issuer found.*certificate="off\.example"/, 20, $mark),
+	'off: told');
+is(scalar(() = issuer_requests()), 1, 'off: nobody was asked');
+
+$t->done_testing();
+
+###############################################################################
+
+# as the proxy saw them; the responder does not count files
+sub issuer_requests {
+	return $t->read_file('tinyproxy.log') =~ m!GET http://localhost:$second/!g;
+}
+
+sub configure {
+	my ($lines) = @_;
+	$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes  2;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus        on;
+    ocsp_plus_cache  off;
+    ocsp_plus_retry  1s 1s;
+    $lines
+
+    server {
+        listen               127.0.0.1:8443 ssl;
+        ssl_certificate      $d/\$ssl_server_name.pem;
+        ssl_certificate_key  $d/\$ssl_server_name.key;
+    }
+}
+
+CONF
+}
+
+###############################################################################
