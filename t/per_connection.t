@@ -197,6 +197,31 @@ cmp_ok($loaded->{taken}, '>=', 6, 'the status tells how many were taken');
 cmp_ok($loaded->{handed}, '>=', $loaded->{taken}, 'of those handed over');
 is($loaded->{$_}, 0, "none $_") for qw/ dropped torn refused evicted ended /;
 
+# and shows each: where it is asked for, and by its id
+
+my ($first) = shown("id=$id");
+is($first->{id}, $id, 'status of one: found');
+is($first->{state}, 'valid', 'its state');
+is_deeply($first->{names}, [ 'first.example' ], 'its name');
+ok($first->{loaded}, 'loaded');
+is(scalar(grep { $_->{loaded} } shown()), 0, 'not among the configured ones');
+my @all = shown('loaded=1');
+is(scalar(grep { !$_->{loaded} } @all), 0, 'nor those among them');
+cmp_ok(scalar(@all), '>=', 6, 'all of them');
+for my $state (qw/ valid revoked /) {
+	is_deeply([ map { $_->{id} } shown("loaded=1&state=$state") ],
+		[ map { $_->{id} } grep { $_->{state} eq $state } @all ],
+		"by their state, $state");
+}
+my (@paged, $after);
+for (1 .. @all) {
+	my $page = status('loaded=1&limit=2' . ($after ? "&after=$after" : ''));
+	push @paged, map { $_->{id} } @{$page->{certificates}};
+	$after = $page->{next} or last;
+}
+is_deeply(\@paged, [ map { $_->{id} } @all ], 'in pages');
+is_deeply([ shown('id=' . $leaf{lonely}->id()) ], [], 'never seen');
+
 # asked for again, now
 
 $r->clear();
@@ -293,10 +318,13 @@ $t->done_testing();
 ###############################################################################
 
 sub status {
+	my ($args) = @_;
 	require JSON::PP;
-	my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
+	my ($body) = http_get('/status' . ($args ? "?$args" : '')) =~ /\r\n\r\n(.*)/s;
 	return JSON::PP::decode_json($body);
 }
+
+sub shown { return @{status(@_)->{certificates}} }
 
 sub handshakes {
 	my ($name, $count) = @_;

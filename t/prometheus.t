@@ -119,6 +119,8 @@ is(value('connections_total', family => 'ipv6', result => $_), 0,
 is(value('responder_up', responder => '127.0.0.1:' . port(8081)), 1,
 	'a responder that is up');
 is(value('zone_entries'), 4, 'entries of the zone');
+is(value('loaded_certificates_total', result => 'taken'), 0,
+	'none was loaded per connection');
 cmp_ok(abs(value('clock_skew_seconds')), '<', 5, 'clock skew');
 cmp_ok(abs(value('engine_heartbeat_timestamp_seconds') - time()), '<', 10,
 	'heartbeat');

@@ -41,17 +41,6 @@ Json worker_json(const std::optional<Worker>& worker) {
 
 // Members in lines of their own, each certificate in one: easy on the eye and on line-based tools.
 
-// What became of certificates that were loaded per connection.
-Json loaded_json(const store::LoadedCounters& counters) {
-  const auto number = [](const std::atomic<std::uint64_t>& counter) {
-    return counter.load(std::memory_order_relaxed);
-  };
-  return {{"handed", number(counters.handed)},   {"dropped", number(counters.dropped)},
-          {"torn", number(counters.torn)},       {"taken", number(counters.taken)},
-          {"refused", number(counters.refused)}, {"evicted", number(counters.evicted)},
-          {"ended", number(counters.ended)}};
-}
-
 class JsonDocument : public Document {
  public:
   JsonDocument(const View& view, const Query& query) : view_(view), query_(query), selection_(view_, query_) {
@@ -107,7 +96,11 @@ class JsonDocument : public Document {
     member("connections", {{"ipv4", {{"ok", connections.ipv4_ok}, {"failed", connections.ipv4_failed}}},
                            {"ipv6", {{"ok", connections.ipv6_ok}, {"failed", connections.ipv6_failed}}}});
     if (view_.zone.has_value()) {
-      member("loaded", loaded_json(view_.zone->board().loaded));
+      Json loaded;
+      for (const auto& [name, number] : loaded_counts(view_)) {
+        loaded[std::string(name)] = number;
+      }
+      member("loaded", loaded);
     }
     member("clock_skew", all.clock_skew.has_value() ? Json(*all.clock_skew) : Json());
     Json responders = Json::array();
@@ -158,6 +151,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"not_after", to_rfc3339(certificate.not_after)},
                {"must_staple", certificate.must_staple},
                {"required", target.required},
+               {"loaded", target.loaded},
                {"servers", std::move(servers)},
                {"responders", std::move(responders)},
                {"state", token(status.state)},

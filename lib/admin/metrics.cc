@@ -146,6 +146,12 @@ class Metrics : public Document {
     sample(Metric::kZoneBytes, "kind=\"total\"", all_.zone_size, out);
     sample(Metric::kZoneBytes, "kind=\"used\"", all_.zone_used, out);
     single(Metric::kZoneEntries, all_.zone_entries, out);
+    declare(Metric::kLoaded, out);
+    if (view_.zone.has_value()) {
+      for (const auto& [name, number] : loaded_counts(view_)) {
+        sample(Metric::kLoaded, fmt::format("result=\"{}\"", name), number, out);
+      }
+    }
   }
 
   void fetches(std::string* out) const {

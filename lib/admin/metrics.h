@@ -23,6 +23,7 @@ namespace ocsp_plus::admin {
   X(kResponderFailures, "responder_failures", "gauge", "failures of a responder host since it counts as failing")    \
   X(kZoneBytes, "zone_bytes", "gauge", "bytes of the shared zone: all there are, and those in use")                  \
   X(kZoneEntries, "zone_entries", "gauge", "certificates that the shared zone knows")                                \
+  X(kLoaded, "loaded_certificates_total", "counter", "certificates loaded per connection, by what became of them")   \
   X(kCertificates, "certificates", "gauge", "certificates by state")                                                 \
   X(kStapleValid, "staple_valid", "gauge", "1 where a response is held that may be stapled now")                     \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the response that is held ends")                \

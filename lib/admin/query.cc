@@ -12,6 +12,9 @@
 namespace ocsp_plus::admin {
 namespace {
 
+constexpr std::size_t kGlances = 64;      // at entries of the zone, for the price of a certificate
+constexpr std::size_t kLoadedCosts = 16;  // of that price, to read a certificate
+
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t");
   return first == std::string_view::npos ? std::string_view()
@@ -210,19 +213,40 @@ Result<Query> parse_query(std::optional<Format> fixed, std::string_view args, st
   }
   const auto strict = argument(args, "strict");
   query.strict = strict.has_value() && *strict != "0";
+  const auto loaded = argument(args, "loaded");
+  query.loaded = loaded.has_value() && *loaded != "0";
   return query;
 }
 
-Selection::Selection(const View& view, const Query& query) : view_(view), query_(query), left_(query.limit) {
+Selection::Selection(const View& view, const Query& query)
+    : view_(view), query_(query), loaded_(query.loaded), left_(query.limit) {
+  if (!view.zone.has_value()) {
+    over_ = true;
+    return;
+  }
   const auto& all = view.catalog.by_id();
   at_ = query.id.has_value()      ? all.find(*query.id)
         : query.after.has_value() ? all.upper_bound(*query.after)
                                   : all.begin();
-  over_ = !view.zone.has_value() || at_ == all.end();
+  loaded_ = loaded_ || (query.id.has_value() && at_ == all.end());
+  if (loaded_) {
+    begin_loaded();
+  } else {
+    over_ = at_ == all.end();
+  }
+}
+
+void Selection::begin_loaded() {
+  const auto& from = query_.id.has_value() ? query_.id : query_.after;
+  if (!from.has_value()) {
+    return;
+  }
+  entry_ = view_.zone->find(*from);
+  over_ = entry_ == store::kNoEntry;
+  entry_ += query_.id.has_value() ? 0 : 1;
 }
 
 std::optional<CertificateStatus> Selection::next(std::size_t* budget) {
-  const auto& all = view_.catalog.by_id();
   while (!over_ && *budget > 0) {
     if (left_ == 0) {
       next_page_ = last_;
@@ -230,15 +254,36 @@ std::optional<CertificateStatus> Selection::next(std::size_t* budget) {
       break;
     }
     --*budget;
-    const CertificateStatus status = certificate_status(view_, view_.catalog.target(at_->second));
-    last_ = at_->first;
-    ++at_;
-    over_ = at_ == all.end() || query_.id.has_value();
-    if (wanted(status)) {
+    auto status = loaded_ ? look_at_loaded(budget) : look();
+    if (status.has_value() && wanted(*status)) {
       --left_;
       return status;
     }
   }
+  return std::nullopt;
+}
+
+std::optional<CertificateStatus> Selection::look() {
+  const engine::Target& target = view_.catalog.target(at_->second);
+  last_ = at_->first;
+  ++at_;
+  over_ = at_ == view_.catalog.by_id().end() || query_.id.has_value();
+  return certificate_status(view_, target, target.verifiable());
+}
+
+// Passes over entries that are none, many at a time; reading one that is costs as much as many configured ones.
+std::optional<CertificateStatus> Selection::look_at_loaded(std::size_t* budget) {
+  const store::EntryIndex used = view_.zone->entries_used();
+  for (std::size_t glances = 0; glances < kGlances && entry_ < used && !over_; ++glances) {
+    at_loaded_ = loaded_target(view_, entry_++);
+    over_ = query_.id.has_value();
+    if (at_loaded_ != nullptr) {
+      *budget -= std::min(*budget, kLoadedCosts);
+      last_ = at_loaded_->target.certificate.id;
+      return certificate_status(view_, at_loaded_->target, at_loaded_->verifiable);
+    }
+  }
+  over_ = over_ || entry_ >= used;
   return std::nullopt;
 }
 

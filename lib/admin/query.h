@@ -24,6 +24,7 @@ struct Query {
   std::optional<CertificateId> after;
   std::size_t limit = SIZE_MAX;
   bool strict = false;
+  bool loaded = false;  // those that are loaded per connection, in place of the configured ones
 };
 
 // `fixed`: what the location says; a location of the page also serves the JSON that the page fetches. `args`: the
@@ -36,25 +37,33 @@ std::optional<std::string> argument(std::string_view args, std::string_view name
 // 64 hexadecimal digits.
 std::optional<CertificateId> parse_id(std::string_view hex);
 
-// The certificates that a query selects, in the order of their ids, so that `after` also works when the one it names
-// has gone.
+// The certificates that a query selects. The configured ones come in the order of their ids, so that `after` also
+// works when the one it names has gone; those that are loaded per connection as they lie in the zone, and after one
+// that has gone comes nothing.
 class Selection {
  public:
   // All borrowed.
   Selection(const View& view, const Query& query);
 
-  // The next one. Nothing: `budget` certificates were looked at, or none is left (over()).
+  // The next one, valid until this is called again. Nothing: `budget` certificates were looked at, or none is left
+  // (over()).
   std::optional<CertificateStatus> next(std::size_t* budget);
   bool over() const { return over_; }
   // Where `limit` ended it: the id to go on after.
   std::optional<CertificateId> next_page() const { return next_page_; }
 
  private:
+  void begin_loaded();
+  std::optional<CertificateStatus> look();
+  std::optional<CertificateStatus> look_at_loaded(std::size_t* budget);
   bool wanted(const CertificateStatus& status) const;
 
   const View& view_;
   const Query& query_;
   std::map<CertificateId, engine::Catalog::Index>::const_iterator at_;
+  bool loaded_;                  // what is gone through
+  store::EntryIndex entry_ = 0;  // the next of those
+  std::unique_ptr<LoadedTarget> at_loaded_;
   std::size_t left_;
   bool over_ = false;
   std::optional<CertificateId> last_;

@@ -40,14 +40,14 @@ std::optional<Held> held_of(const View& view, const engine::Target& target, bool
               source_name(header->source)};
 }
 
-State state_of(const engine::Target& target, const std::optional<Held>& held, bool fit) {
+State state_of(const engine::Target& target, bool verifiable, const std::optional<Held>& held, bool fit) {
   if (held.has_value()) {
     return held->cert_status == crypto::CertStatus::kRevoked ? State::kRevoked
            : fit                                             ? State::kValid
                                                              : State::kExpired;
   }
   const bool somebody = !target.responders.empty() || !target.files.empty();
-  return target.verifiable() && somebody ? State::kPending : State::kUnsupported;
+  return verifiable && somebody ? State::kPending : State::kUnsupported;
 }
 
 std::string_view host_state(std::uint32_t state) {
@@ -86,11 +86,11 @@ std::optional<State> state_of(std::string_view text) {
   return found == kStates.end() ? std::nullopt : std::optional<State>(*found);
 }
 
-CertificateStatus certificate_status(const View& view, const engine::Target& target) {
+CertificateStatus certificate_status(const View& view, const engine::Target& target, bool verifiable) {
   CertificateStatus status = {};
   status.target = &target;
   status.held = held_of(view, target, &status.fit);
-  status.state = state_of(target, status.held, status.fit);
+  status.state = state_of(target, verifiable, status.held, status.fit);
   status.stapled = view.zone->stapled(target.entry);
   const store::Attempt attempt = view.zone->attempt(target.entry);
   if (const auto at = sane(attempt.at)) {
@@ -99,10 +99,37 @@ CertificateStatus certificate_status(const View& view, const engine::Target& tar
       status.last_attempt->responder = target.responders[attempt.responder]->to_string();
     }
   }
-  status.next_attempt = target.stapleable() ? sane(attempt.next) : std::nullopt;
+  status.next_attempt = verifiable && !target.responders.empty() ? sane(attempt.next) : std::nullopt;
   status.last_success = sane(attempt.succeeded_at);
   status.failures = attempt.failures;
   return status;
+}
+
+std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex entry) {
+  const auto state = view.zone->loaded(entry);
+  if (!state.has_value()) {
+    return nullptr;
+  }
+  const CertificateId id = view.zone->entry(entry).id;
+  const auto der = view.zone->leaf(entry, id);
+  const auto leaves = der.has_value() ? crypto::parse_der_certificates(*der) : std::vector<crypto::X509Ptr>();
+  auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
+  if (!certificate || certificate->id != id) {
+    return nullptr;
+  }
+  auto loaded = std::make_unique<LoadedTarget>();
+  engine::Target& target = loaded->target;
+  target.certificate = std::move(*certificate);
+  target.entry = entry;
+  target.loaded = true;
+  const engine::Profile* profile = view.catalog.profile(state->profile);
+  engine::tell_responders(profile, &target, &loaded->urls);
+  if (profile != nullptr) {
+    target.servers.insert(profile->servers.begin(), profile->servers.end());
+  }
+  loaded->verifiable =
+      state->has_issuer || (view.settings.issuer_fetch && !target.certificate.ca_issuers_urls.empty());
+  return loaded;
 }
 
 std::vector<ResponderStatus> responder_statuses(const View& view) {
@@ -147,6 +174,20 @@ Overview overview(const View& view) {
     all.clock_skew = zone.board().clock_skew.load(std::memory_order_relaxed);
   }
   return all;
+}
+
+LoadedCounts loaded_counts(const View& view) {
+  const store::LoadedCounters& counters = view.zone->board().loaded;
+  const auto number = [](const std::atomic<std::uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  return {{{"handed", number(counters.handed)},
+           {"dropped", number(counters.dropped)},
+           {"torn", number(counters.torn)},
+           {"taken", number(counters.taken)},
+           {"refused", number(counters.refused)},
+           {"evicted", number(counters.evicted)},
+           {"ended", number(counters.ended)}}};
 }
 
 }  // namespace ocsp_plus::admin

@@ -7,9 +7,11 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -68,8 +70,19 @@ struct CertificateStatus {
   std::uint32_t failures;  // in a row
   std::uint64_t stapled;   // handshakes
 };
-// REQUIRES: view.zone has a value and `target` is the catalog's.
-CertificateStatus certificate_status(const View& view, const engine::Target& target);
+// REQUIRES: view.zone has a value and `target` is the catalog's, or that of a LoadedTarget; `verifiable`: its issuer
+// is known, or may be fetched.
+CertificateStatus certificate_status(const View& view, const engine::Target& target, bool verifiable);
+
+// A certificate that is loaded per connection, read from the zone anew: no process but the designated worker keeps
+// it. What it says of itself was chosen by whoever brought it.
+struct LoadedTarget {
+  engine::Target target;
+  std::vector<std::unique_ptr<net::Url>> urls;
+  bool verifiable = false;
+};
+// nullptr: the entry is none of theirs, or changing at this moment. Parses a certificate. REQUIRES: view.zone.
+std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex entry);
 
 struct ResponderStatus {
   std::string host;                         // "host:port"
@@ -95,5 +108,10 @@ struct Overview {
   std::optional<Seconds> clock_skew;  // a responder's clock minus ours
 };
 Overview overview(const View& view);
+
+// What became of certificates that were loaded per connection: name and number.
+using LoadedCounts = std::array<std::pair<std::string_view, std::uint64_t>, 7>;
+// REQUIRES: view.zone.
+LoadedCounts loaded_counts(const View& view);
 
 }  // namespace ocsp_plus::admin

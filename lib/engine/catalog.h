@@ -85,6 +85,10 @@ struct Profile {
   bool vouches_for(const CertificateId& issuer) const;
 };
 
+// Whom to ask for a certificate that was loaded, and from whence: by what its server says (nullptr: nobody knows the
+// server any more), else by its own URLs, of which `urls` owns the first few then.
+void tell_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls);
+
 class Catalog {
  public:
   using Index = std::uint32_t;

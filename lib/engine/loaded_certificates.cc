@@ -327,7 +327,8 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Candid
   if (target.issuer != nullptr) {
     target.health_suffix = kHealthSuffix + to_hex(ByteView(target.issuer->key_sha256().data(), 8));
   }
-  ask(*record, profile);
+  tell_responders(profile, &target, &record->urls);
+  target.certificate.ocsp_urls = {};
   if (target.issuer == nullptr && !target.responders.empty()) {
     seek(entry, *record, std::move(candidate.leaf));
   }
@@ -352,30 +353,6 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Candid
     }
   }
   records_[entry]->index = environment_.refresher.add(target);
-}
-
-// Whom to ask, and whether anybody at all.
-void LoadedCertificates::ask(Record& record, const Profile* profile) {
-  Target& target = record.target;
-  target.public_only = true;
-  if (profile != nullptr) {
-    target.required = profile->require == Mention::Require::kOn ||
-                      (profile->require == Mention::Require::kMustStaple && target.certificate.must_staple);
-    target.responders = profile->responders;
-    target.responder_anchors = profile->responder_anchors;
-    target.public_only =
-        profile->responders.empty() && !(target.issuer != nullptr && profile->vouches_for(target.issuer->id()));
-  }
-  if (target.responders.empty()) {
-    for (const std::string& text : target.certificate.ocsp_urls) {
-      auto url = net::Url::parse(text);
-      if (url && target.responders.size() < kMaxUrls) {
-        record.urls.push_back(std::make_unique<net::Url>(std::move(*url)));
-        target.responders.push_back(record.urls.back().get());
-      }
-    }
-  }
-  target.certificate.ocsp_urls = {};
 }
 
 bool LoadedCertificates::may_seek(const crypto::Certificate& certificate) const {

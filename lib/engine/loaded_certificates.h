@@ -36,7 +36,6 @@ namespace ocsp_plus::engine {
 class LoadedCertificates {
  public:
   static constexpr Seconds kUnused = 30 * 86400;   // since the last handshake that used it
-  static constexpr std::size_t kMaxUrls = 4;       // of a certificate's own responders, those after them are left out
   static constexpr std::size_t kMaxSeeking = 256;  // certificates whose issuer is being fetched; others wait
 
   struct Environment {
@@ -97,7 +96,6 @@ class LoadedCertificates {
   void keep(store::EntryIndex entry, std::uint64_t profile, Candidate candidate);
   x509_st* known_issuer(x509_st* leaf) const;
   const crypto::Issuer* intern(x509_st* certificate);
-  void ask(Record& record, const Profile* profile);
   bool may_seek(const crypto::Certificate& certificate) const;
   void seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
   void take_issuers();

@@ -8,6 +8,8 @@
 namespace ocsp_plus::engine {
 namespace {
 
+constexpr std::size_t kMaxUrls = 4;  // of a certificate's own responders, those after them are left out
+
 // FNV-1a of the server's names. Nothing secret hangs on it: the configuration is the operator's.
 std::uint64_t key_of(const std::vector<std::string_view>& servers, std::uint64_t ordinal) {
   std::uint64_t sum = 0xcbf29ce484222325 ^ ordinal;
@@ -24,6 +26,28 @@ std::uint64_t key_of(const std::vector<std::string_view>& servers, std::uint64_t
 
 bool Profile::vouches_for(const CertificateId& issuer) const {
   return std::find(trusted_ids.begin(), trusted_ids.end(), issuer) != trusted_ids.end();
+}
+
+void tell_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls) {
+  target->public_only = true;
+  if (profile != nullptr) {
+    target->required = profile->require == Mention::Require::kOn ||
+                       (profile->require == Mention::Require::kMustStaple && target->certificate.must_staple);
+    target->responders = profile->responders;
+    target->responder_anchors = profile->responder_anchors;
+    target->public_only =
+        profile->responders.empty() && !(target->issuer != nullptr && profile->vouches_for(target->issuer->id()));
+  }
+  if (!target->responders.empty()) {
+    return;
+  }
+  for (const std::string& text : target->certificate.ocsp_urls) {
+    auto url = net::Url::parse(text);
+    if (url && target->responders.size() < kMaxUrls) {
+      urls->push_back(std::make_unique<net::Url>(std::move(*url)));
+      target->responders.push_back(urls->back().get());
+    }
+  }
 }
 
 Result<std::uint64_t> Catalog::add_profile(const Mention& mention) {
