@@ -19,6 +19,8 @@ constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
 constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
 constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
+// One that was met once counts as used so long ago: a flood of such certificates drives out itself, not those in use.
+constexpr Seconds kProbation = 60;
 constexpr std::size_t kIssuersLookedAt = 1024;
 constexpr std::uint32_t kSeekingPatience = 3;  // failures after which another's issuer is fetched first
 constexpr Seconds kGraceOfEnded = 3600;  // an expired certificate may be in use for a moment yet, if clocks differ
@@ -247,7 +249,8 @@ Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, c
   certificate.id = offer.id;
   certificate.leaf = offer.leaf;
   certificate.profile = offer.profile;
-  certificate.used = environment_.clock.now();
+  const auto state = environment_.zone.loaded(environment_.zone.find(offer.id));
+  certificate.used = state.has_value() ? state->used : environment_.clock.now() - kProbation;
   Bytes issuer_der;
   if (candidate.issuer != nullptr) {
     const auto issuer = crypto::Issuer::create(candidate.issuer.get());

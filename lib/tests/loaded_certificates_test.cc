@@ -292,6 +292,25 @@ TEST_CASE("loaded certificates: those not used for longest give way, not those i
   CHECK(house.post->loaded().count() == leaves.size() - house.counters().evicted);
 }
 
+TEST_CASE("loaded certificates: a flood drives out itself", "[loaded]") {
+  House house(512 << 10);
+  OcspServer& server = house.server();
+  const Identity& used = tenant(300, server.url("used"));
+  server.answer = house.answers(used, test_ca());
+  house.take();
+  REQUIRE(house.offer(used, house.trusting, {&test_ca()}));
+  house.pass(2);
+  house.zone.note_use(house.entry(used), house.loop.clock.now());
+  server.answer = EngineHouse::hang();
+  for (std::size_t i = 1; house.counters().evicted == 0; ++i) {
+    REQUIRE(i < 2000);
+    REQUIRE(house.offer(tenant(300 + i, server.url("flood")), house.trusting, {&test_ca()}));
+    REQUIRE(house.post->beat());  // within a second
+    house.loop.settle();
+  }
+  CHECK(house.held(used));
+}
+
 TEST_CASE("loaded certificates: what nobody uses any more ends", "[loaded]") {
   House house;
   OcspServer& server = house.server();
@@ -301,7 +320,7 @@ TEST_CASE("loaded certificates: what nobody uses any more ends", "[loaded]") {
   REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
   house.pass(2);
   REQUIRE(house.held(leaf));
-  const UnixSeconds used = house.zone.loaded(house.entry(leaf))->used;
+  const UnixSeconds used = house.loop.clock.now();
   CHECK(house.folder.names().size() == 1);
   std::atomic<std::uint32_t>& noted = house.zone.loaded_words(house.entry(leaf)).used;
   noted = static_cast<std::uint32_t>(used - LoadedCertificates::kUnused + 60);
