@@ -58,7 +58,7 @@ void fill(OfferSlot& slot, std::uint64_t profile, const CertificateId& id, ByteV
   std::size_t length = leaf.size();
   std::memcpy(slot.der.data(), leaf.data(), leaf.size());
   for (const ByteView certificate : chain) {
-    if (certificate.size() <= kOfferBytes - length) {
+    if (!certificate.empty() && certificate.size() <= kOfferBytes - length) {
       std::memcpy(slot.der.data() + length, certificate.data(), certificate.size());
       length += certificate.size();
     }
