@@ -103,7 +103,7 @@ sub new {
 		daemons => [], allowed => [], tested => {}, killed => {},
 		globals => [], globals_http => [], env => {}, seen => {},
 		log_level => $ENV{TEST_NGINX_LOG_LEVEL} || 'info',
-		binary => $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx',
+		binary => Test::Nginx::Config::nginx(),
 		%opt
 	}, $class;
 

@@ -129,15 +129,16 @@ sub _counted {
 
 	my $out = File::Temp::tempdir(CLEANUP => 1);
 	chmod 0755, $out;
+	my $nginx = Test::Nginx::Config::nginx();
 	my $wrapper = "$out/nginx";
 	open my $fh, '>', $wrapper or die "$wrapper: $!\n";
 	print $fh <<"END";
 #!/bin/sh
 case "\$*" in
-    -V) exec /usr/sbin/nginx -V ;;
+    -V) exec $nginx -V ;;
 esac
 exec valgrind -q --tool=callgrind --callgrind-out-file=$out/counted.%p \\
-	/usr/sbin/nginx "\$@"
+	$nginx "\$@"
 END
 	close $fh;
 	chmod 0755, $wrapper;

@@ -124,6 +124,8 @@ sub build_dir {
 		|| $REPO . ($SANITIZE ? '/build-asan' : '/build');
 }
 
+sub nginx { return $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx' }
+
 # A program of t/lib/tools.
 sub tool {
 	my ($name) = @_;
