@@ -135,7 +135,7 @@ struct Entry {
 struct Loaded {
   std::atomic<std::uint64_t> leaf;     // the certificate itself; 0: the entry is a configured one's
   std::atomic<std::uint64_t> issuer;   // its issuer's, shared by all that it issued; 0: none is known
-  std::atomic<std::uint64_t> profile;  // key of the profile of the server that loaded it (engine/profiles.h)
+  std::atomic<std::uint64_t> profile;  // key of the profile of the server that loaded it (engine::Profile)
   std::atomic<std::uint32_t> used;     // wall clock, s, of a handshake not long before the last one
   // Entry::generation as it was then; where the two differ, a configuration has named the certificate since.
   std::atomic<std::uint32_t> generation;

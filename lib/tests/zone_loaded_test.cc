@@ -115,6 +115,30 @@ TEST_CASE("loaded: an issuer lies in the zone once", "[zone][loaded]") {
   CHECK_FALSE(f.zone.loaded(*first));
 }
 
+// As docs/deployment.md has it.
+TEST_CASE("loaded: 100,000 of them in 512 MB", "[zone][loaded]") {
+  constexpr std::size_t kCount = 100000;
+  Fixture f(512 << 20);
+  const Bytes response(1000, 3);
+  for (std::uint64_t number = kFirst; number < kFirst + kCount; ++number) {
+    const Registration registration = test_registration(number);
+    const Bytes leaf = leaf_of(number, 1500);
+    const Bytes issuer = issuer_of(number);
+    const auto entry = f.writer->add_loaded(
+        {registration.id, leaf, registration.issuer_key, test_id(900 + number % 7), issuer, 1, 1});
+    REQUIRE(entry);
+    REQUIRE(f.writer->publish(*entry, test_header(registration), response));
+  }
+  // What each has besides: its places in the tables, two in the index.
+  const std::size_t tables = kCount * (sizeof(Entry) + sizeof(Loaded) + 2 * sizeof(IndexSlot));
+  CHECK(f.writer->bytes_used() + tables <= kCount * (1500 + 1000 + 1024));
+  for (std::uint64_t number = kFirst; number < kFirst + kCount; number += 97) {
+    const EntryIndex entry = f.zone.find(test_id(number));
+    REQUIRE(f.zone.leaf(entry, test_id(number)) == leaf_of(number, 1500));
+    REQUIRE(f.zone.peek(entry, test_id(number)));
+  }
+}
+
 TEST_CASE("loaded: the next writer knows the same", "[zone][loaded]") {
   Fixture f;
   for (std::uint64_t i = 0; i < 20; ++i) {
