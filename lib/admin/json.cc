@@ -160,6 +160,8 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"next_update", nullptr},
                {"expires", nullptr},
                {"expires_in", nullptr},
+               {"confirmed_at", nullptr},
+               {"status_age", nullptr},
                {"source", nullptr},
                {"last_attempt", last_attempt(status.last_attempt)},
                {"next_attempt", time_or_null(status.next_attempt)},
@@ -171,6 +173,8 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
     json["next_update"] = time_or_null(held->next_update);
     json["expires"] = to_rfc3339(held->expires);
     json["expires_in"] = saturating_sub(held->expires, now);
+    json["confirmed_at"] = to_rfc3339(held->confirmed_at);
+    json["status_age"] = std::max<Seconds>(saturating_sub(now, held->confirmed_at), 0);
     json["source"] = held->source;
   }
   return json;

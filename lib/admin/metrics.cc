@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -221,6 +222,12 @@ class Metrics : public Document {
       of_certificate(Metric::kStapleExpiry, status, status.held->expires, out);
     }
   }
+  void status_age(const CertificateStatus& status, std::string* out) {
+    if (status.held.has_value()) {
+      of_certificate(Metric::kStatusAge, status,
+                     std::max<Seconds>(saturating_sub(view_.now, status.held->confirmed_at), 0), out);
+    }
+  }
   void revoked(const CertificateStatus& status, std::string* out) {
     of_certificate(Metric::kRevoked, status, status.state == State::kRevoked ? 1 : 0, out);
   }
@@ -247,10 +254,11 @@ class Metrics : public Document {
     Metric metric;
     void (Metrics::*write)(const CertificateStatus& status, std::string* out);
   };
-  static constexpr std::array<Family, 9> kFamilies = {{
+  static constexpr std::array<Family, 10> kFamilies = {{
       {Metric::kCertificates, &Metrics::count},
       {Metric::kStapleValid, &Metrics::staple_valid},
       {Metric::kStapleExpiry, &Metrics::staple_expiry},
+      {Metric::kStatusAge, &Metrics::status_age},
       {Metric::kRevoked, &Metrics::revoked},
       {Metric::kRequired, &Metrics::required},
       {Metric::kNotAfter, &Metrics::not_after},

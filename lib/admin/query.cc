@@ -34,14 +34,6 @@ void split(std::string_view text, char separator, Use use) {
   }
 }
 
-int hex_digit(char character) {
-  if (character >= '0' && character <= '9') {
-    return character - '0';
-  }
-  const auto lower = static_cast<char>(character | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 std::string percent_decoded(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -152,7 +144,7 @@ Result<void> choose_certificates(std::string_view args, Query* query) {
   if (const auto text = argument(args, "state")) {
     query->state = state_of(std::string_view(*text));
     if (!query->state.has_value()) {
-      return invalid("state", *text, "valid, pending, expired, revoked or unsupported");
+      return invalid("state", *text, "valid, pending, expired, revoked, unsupported or ended");
     }
   }
   for (const auto& [name, id] : {std::pair{"id", &query->id}, std::pair{"after", &query->after}}) {
@@ -187,22 +179,6 @@ std::optional<std::string> argument(std::string_view args, std::string_view name
   return found;
 }
 
-std::optional<CertificateId> parse_id(std::string_view hex) {
-  CertificateId id;
-  if (hex.size() != 2 * id.size()) {
-    return std::nullopt;
-  }
-  for (std::size_t i = 0; i < id.size(); ++i) {
-    const int high = hex_digit(hex[2 * i]);
-    const int low = hex_digit(hex[2 * i + 1]);
-    if (high < 0 || low < 0) {
-      return std::nullopt;
-    }
-    id[i] = static_cast<std::uint8_t>(high * 16 + low);
-  }
-  return id;
-}
-
 Result<Query> parse_query(std::optional<Format> fixed, std::string_view args, std::string_view accept) {
   Query query;
   if (auto chosen = choose_format(fixed, args, accept, &query); !chosen) {
@@ -224,6 +200,7 @@ Selection::Selection(const View& view, const Query& query)
     over_ = true;
     return;
   }
+  hosts_.emplace(*view.zone);
   const auto& all = view.catalog.by_id();
   at_ = query.id.has_value()      ? all.find(*query.id)
         : query.after.has_value() ? all.upper_bound(*query.after)
@@ -268,7 +245,7 @@ std::optional<CertificateStatus> Selection::look() {
   last_ = at_->first;
   ++at_;
   over_ = at_ == view_.catalog.by_id().end() || query_.id.has_value();
-  return certificate_status(view_, target, target.verifiable());
+  return certificate_status(view_, *hosts_, target, target.verifiable());
 }
 
 // Passes over entries that are none, many at a time; reading one that is costs as much as many configured ones.
@@ -280,7 +257,7 @@ std::optional<CertificateStatus> Selection::look_at_loaded(std::size_t* budget) 
     if (at_loaded_ != nullptr) {
       *budget -= std::min(*budget, kLoadedCosts);
       last_ = at_loaded_->target.certificate.id;
-      return certificate_status(view_, at_loaded_->target, at_loaded_->verifiable);
+      return certificate_status(view_, *hosts_, at_loaded_->target, at_loaded_->verifiable);
     }
   }
   over_ = over_ || entry_ >= used;

@@ -34,9 +34,6 @@ Result<Query> parse_query(std::optional<Format> fixed, std::string_view args, st
 // An argument of a query string, decoded; nothing where there is none.
 std::optional<std::string> argument(std::string_view args, std::string_view name);
 
-// 64 hexadecimal digits.
-std::optional<CertificateId> parse_id(std::string_view hex);
-
 // The certificates that a query selects. The configured ones come in the order of their ids, so that `after` also
 // works when the one it names has gone; those that are loaded per connection as they lie in the zone, and after one
 // that has gone comes nothing.
@@ -60,6 +57,7 @@ class Selection {
 
   const View& view_;
   const Query& query_;
+  std::optional<store::HostTable> hosts_;  // as they were at the beginning; nothing without a zone
   std::map<CertificateId, engine::Catalog::Index>::const_iterator at_;
   bool loaded_;                  // what is gone through
   store::EntryIndex entry_ = 0;  // the next of those

@@ -51,7 +51,7 @@ class Ready : public Document {
   bool strict(std::string* out) {
     std::size_t budget = kLookedAt;
     while (const auto status = selection_.next(&budget)) {
-      if (status->state != State::kUnsupported && !status->fit) {
+      if (status->state != State::kUnsupported && status->state != State::kEnded && !status->fit) {
         return say(out, 503,
                    fmt::format("not ready: certificate {} has no valid staple",
                                quoted(status->target->certificate.label())));

@@ -37,10 +37,14 @@ std::optional<Held> held_of(const View& view, const engine::Target& target, bool
   const auto status = static_cast<crypto::CertStatus>(header->cert_status);
   return Held{status == crypto::CertStatus::kRevoked ? status : crypto::CertStatus::kGood,
               sane(header->this_update).value_or(0), sane(header->next_update), sane(header->expires).value_or(0),
-              source_name(header->source)};
+              sane(view.zone->confirmed_at(target.entry, *header, view.now)).value_or(0), source_name(header->source)};
 }
 
-State state_of(const engine::Target& target, bool verifiable, const std::optional<Held>& held, bool fit) {
+State state_of(const View& view, const engine::Target& target, bool verifiable, const std::optional<Held>& held,
+               bool fit) {
+  if (target.ended(view.now)) {
+    return State::kEnded;
+  }
   if (held.has_value()) {
     return held->cert_status == crypto::CertStatus::kRevoked ? State::kRevoked
            : fit                                             ? State::kValid
@@ -62,6 +66,48 @@ std::string_view host_state(std::uint32_t state) {
   }
 }
 
+bool fails(const store::HostHealth& health) {
+  return host_state(health.state) == "failing";
+}
+
+// Where every way to a responder of the target fails: the one that is probed first.
+std::optional<store::HostHealth> failing_way(const store::HostTable& hosts, const engine::Target& target) {
+  const auto proxy = hosts.find(store::kProxyKey);
+  if (proxy.has_value() && fails(*proxy)) {
+    return proxy;
+  }
+  std::optional<store::HostHealth> first;
+  for (std::size_t i = 0; i < target.responders.size(); ++i) {
+    const auto health = hosts.find(target.host(i));
+    if (!health.has_value() || !fails(*health)) {
+      return std::nullopt;
+    }
+    if (!first.has_value() || health->next_probe < first->next_probe) {
+      first = health;
+    }
+  }
+  return first;
+}
+
+// A certificate that waits for a failing responder says what that says: it may never have been asked for itself.
+void tell_of_waiting(const View& view, const store::HostTable& hosts, CertificateStatus* status) {
+  const engine::Target& target = *status->target;
+  const bool due = status->next_attempt.value_or(0) <= view.now;
+  const auto way = status->fit && !due ? std::nullopt : failing_way(hosts, target);
+  if (!way.has_value()) {
+    return;
+  }
+  if (const auto probe = sane(way->next_probe)) {
+    status->next_attempt = std::max(status->next_attempt.value_or(0), *probe);
+  }
+  const bool asked = status->last_attempt.has_value() && status->last_attempt->reason != Reason::kNotChecked;
+  const auto failed_at = sane(way->failed_at);
+  if (!asked && failed_at.has_value()) {
+    status->last_attempt = LastAttempt{*failed_at, way->reason, "waits for its responder, which fails for others",
+                                       target.responders.front()->to_string()};
+  }
+}
+
 }  // namespace
 
 std::string_view token(State state) {
@@ -74,6 +120,8 @@ std::string_view token(State state) {
       return "expired";
     case State::kRevoked:
       return "revoked";
+    case State::kEnded:
+      return "ended";
     case State::kUnsupported:
       break;
   }
@@ -86,11 +134,12 @@ std::optional<State> state_of(std::string_view text) {
   return found == kStates.end() ? std::nullopt : std::optional<State>(*found);
 }
 
-CertificateStatus certificate_status(const View& view, const engine::Target& target, bool verifiable) {
+CertificateStatus certificate_status(const View& view, const store::HostTable& hosts, const engine::Target& target,
+                                     bool verifiable) {
   CertificateStatus status = {};
   status.target = &target;
   status.held = held_of(view, target, &status.fit);
-  status.state = state_of(target, verifiable, status.held, status.fit);
+  status.state = state_of(view, target, verifiable, status.held, status.fit);
   status.stapled = view.zone->stapled(target.entry);
   const store::Attempt attempt = view.zone->attempt(target.entry);
   if (const auto at = sane(attempt.at)) {
@@ -99,9 +148,12 @@ CertificateStatus certificate_status(const View& view, const engine::Target& tar
       status.last_attempt->responder = target.responders[attempt.responder]->to_string();
     }
   }
-  status.next_attempt = verifiable && !target.responders.empty() ? sane(attempt.next) : std::nullopt;
   status.last_success = sane(attempt.succeeded_at);
   status.failures = attempt.failures;
+  if (verifiable && !target.responders.empty() && status.state != State::kEnded) {
+    status.next_attempt = sane(attempt.next);
+    tell_of_waiting(view, hosts, &status);
+  }
   return status;
 }
 

@@ -38,9 +38,10 @@ enum class State {
   kExpired,      // the one held has ended, or is not valid yet by our clock
   kRevoked,      // the one held says revoked, whether it has ended or not
   kUnsupported,  // there is nobody to ask and no file, or no issuer to verify with
+  kEnded,        // the certificate itself has expired: nobody is asked
 };
 inline constexpr std::array kStates = {State::kValid, State::kPending, State::kExpired, State::kRevoked,
-                                       State::kUnsupported};
+                                       State::kUnsupported, State::kEnded};
 std::string_view token(State state);
 std::optional<State> state_of(std::string_view token);
 
@@ -49,9 +50,11 @@ struct Held {
   UnixSeconds this_update;
   std::optional<UnixSeconds> next_update;
   UnixSeconds expires;
-  std::string_view source;  // network, cache, file, shared
+  UnixSeconds confirmed_at;  // when the responder last confirmed it
+  std::string_view source;   // network, cache, file, shared
 };
 
+// Of a certificate that was never asked for because its responder fails for others, the responder's.
 struct LastAttempt {
   UnixSeconds at;
   Reason reason;
@@ -71,8 +74,9 @@ struct CertificateStatus {
   std::uint64_t stapled;   // handshakes
 };
 // REQUIRES: view.zone has a value and `target` is the catalog's, or that of a LoadedTarget; `verifiable`: its issuer
-// is known, or may be fetched.
-CertificateStatus certificate_status(const View& view, const engine::Target& target, bool verifiable);
+// is known, or may be fetched. `hosts` is the zone's.
+CertificateStatus certificate_status(const View& view, const store::HostTable& hosts, const engine::Target& target,
+                                     bool verifiable);
 
 // A certificate that is loaded per connection, read from the zone anew: no process but the designated worker keeps
 // it. What it says of itself was chosen by whoever brought it.

@@ -13,4 +13,28 @@ std::string to_hex(ByteView bytes) {
   return hex;
 }
 
+int hex_digit(char character) {
+  if (character >= '0' && character <= '9') {
+    return character - '0';
+  }
+  const auto lower = static_cast<char>(character | 0x20);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+std::optional<CertificateId> parse_id(std::string_view hex) {
+  CertificateId id;
+  if (hex.size() != 2 * id.size()) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < id.size(); ++i) {
+    const int high = hex_digit(hex[2 * i]);
+    const int low = hex_digit(hex[2 * i + 1]);
+    if (high < 0 || low < 0) {
+      return std::nullopt;
+    }
+    id[i] = static_cast<std::uint8_t>(high * 16 + low);
+  }
+  return id;
+}
+
 }  // namespace ocsp_plus

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,5 +48,9 @@ inline bool operator!=(ByteView a, ByteView b) {
 using CertificateId = std::array<std::uint8_t, 32>;
 
 std::string to_hex(ByteView bytes);
+// The value of a hexadecimal digit of either case; -1 for anything else.
+int hex_digit(char character);
+// Reads what to_hex() writes, in either case. Nothing where it is no certificate id.
+std::optional<CertificateId> parse_id(std::string_view hex);
 
 }  // namespace ocsp_plus

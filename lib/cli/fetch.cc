@@ -21,6 +21,7 @@
 #include "engine/admit.h"
 #include "engine/catalog.h"
 #include "engine/exchange.h"
+#include "engine/freshness.h"
 #include "engine/hosts.h"
 #include "engine/issuers.h"
 #include "engine/settings.h"
@@ -62,6 +63,7 @@ struct Outcome {
   std::string file;       // where the response is; empty: nowhere
   bool written = false;   // by us, now
   Bytes response;         // empty: none was accepted
+  UnixSeconds confirmed_at = 0;  // when the responder itself said so
 };
 
 Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto::X509Ptr>* owned) {
@@ -149,12 +151,12 @@ struct Held {
 };
 
 std::optional<Held> load(const store::DiskStore& disk, const engine::Target& target, UnixSeconds now) {
-  const auto bytes = disk.load(target.certificate.id);
-  if (!bytes || bytes->empty()) {
+  const auto kept = disk.load(target.certificate.id);
+  if (!kept || kept->bytes.empty()) {
     return std::nullopt;
   }
   Held held;
-  held.verdict = crypto::verify(*bytes, target.certificate, *target.issuer, now, {});
+  held.verdict = crypto::verify(kept->bytes, target.certificate, *target.issuer, now, {});
   if (held.verdict.reason != Reason::kOk && held.verdict.reason != Reason::kRevoked) {
     return std::nullopt;
   }
@@ -196,8 +198,8 @@ class Fetching {
   void find_issuer(const store::DiskStore& disk) {
     if (target_.sought != nullptr) {
       const auto kept = disk.load(target_.sought->reference, store::FileKind::kIssuer);
-      if (kept && !kept->empty()) {
-        (void)issuers_.take_kept(target_, *kept);
+      if (kept && !kept->bytes.empty()) {
+        (void)issuers_.take_kept(target_, kept->bytes);
       }
     }
   }
@@ -250,6 +252,7 @@ class Fetching {
                   clock_.monotonic());
     if (verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked) {
       outcome->response = response.http.body;
+      outcome->confirmed_at = engine::confirmed_at(response.http.head, clock_.now());
       return engine::Answer::kAccepted;
     }
     *why = {verdict.reason, verdict.detail};
@@ -272,7 +275,7 @@ Result<void> keep(store::DiskStore& disk, const engine::Target& target, UnixSeco
   outcome->file = disk.path() + "/" + store::DiskStore::file_name(target.certificate.id);
   if (!outcome->issuer.empty()) {
     const auto der = crypto::to_der(target.issuer->certificate());
-    const auto saved = der ? disk.save(target.sought->reference, *der, store::FileKind::kIssuer)
+    const auto saved = der ? disk.save(target.sought->reference, {*der, now}, store::FileKind::kIssuer)
                            : Result<void>(tl::unexpected<Error>(der.error()));
     if (!saved) {
       return saved;
@@ -281,12 +284,21 @@ Result<void> keep(store::DiskStore& disk, const engine::Target& target, UnixSeco
   const auto action = engine::decide(held ? std::optional(held->header) : std::nullopt, outcome->verdict,
                                      crypto::VerifyPolicy().clock_skew, {now});
   if (action != engine::Action::kPublish) {
+    if (outcome->verdict.this_update == held->verdict.this_update &&
+        outcome->verdict.cert_status == held->verdict.cert_status) {
+      disk.confirm(target.certificate.id, outcome->confirmed_at);
+    }
     outcome->verdict = held->verdict;
-    disk.touch(target.certificate.id);
     return {};
   }
   outcome->written = true;
-  return disk.save(target.certificate.id, outcome->response);
+  auto saved = disk.save(target.certificate.id, {outcome->response, outcome->confirmed_at});
+  // A file that says what is not true any more must not outlive this.
+  if (!saved && held.has_value() && held->verdict.cert_status != outcome->verdict.cert_status &&
+      !disk.remove(target.certificate.id)) {
+    saved.error().detail += "; what it says of the certificate is not true any more";
+  }
+  return saved;
 }
 
 // What an operator can do about it.

@@ -41,20 +41,8 @@ struct Shown {
 };
 
 std::optional<CertificateId> id_from(std::string_view name) {
-  CertificateId id = {};
-  if (name.size() < kIdDigits) {
-    return std::nullopt;
-  }
-  for (std::size_t i = 0; i < id.size(); ++i) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    const auto high = kDigits.find(name[2 * i]);
-    const auto low = kDigits.find(name[2 * i + 1]);
-    if (high == std::string_view::npos || low == std::string_view::npos) {
-      return std::nullopt;
-    }
-    id[i] = static_cast<std::uint8_t>(high << 4 | low);
-  }
-  return store::DiskStore::file_name(id) == name ? std::optional(id) : std::nullopt;
+  const auto id = parse_id(name.substr(0, kIdDigits));
+  return id.has_value() && store::DiskStore::file_name(*id) == name ? id : std::nullopt;
 }
 
 Result<std::vector<std::string>> names_in(const std::string& path) {
@@ -91,9 +79,9 @@ Result<std::vector<Shown>> read_folder(const std::string& path) {
     if (!id) {
       continue;
     }
-    const auto bytes = disk->load(*id);
-    Shown shown = {disk->path() + "/" + name, to_hex(*id), bytes ? bytes->size() : 0, ResponseContent()};
-    shown.content = bytes ? crypto::read_response_content(*bytes) : tl::unexpected<Error>(bytes.error());
+    const auto kept = disk->load(*id);
+    Shown shown = {disk->path() + "/" + name, to_hex(*id), kept ? kept->bytes.size() : 0, ResponseContent()};
+    shown.content = kept ? crypto::read_response_content(kept->bytes) : tl::unexpected<Error>(kept.error());
     all.push_back(std::move(shown));
   }
   return all;

@@ -1,6 +1,7 @@
 #include "engine/admit.h"
 
 #include "engine/archive.h"
+#include "engine/report.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -76,24 +77,70 @@ Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypt
            Archive* archive)
     : zone_(zone), writer_(writer), policy_(policy), archive_(archive) {}
 
-Admission Gate::admit(const Target& target, ByteView response, store::Source source, Moment moment) {
+Admission Gate::admit(const Target& target, ByteView response, Origin origin, Moment moment) {
   Admission admission;
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
-  admission.action = decide(held(target), admission.verdict, policy_.clock_skew, moment);
+  const auto before = held(target);
+  admission.action = decide(before, admission.verdict, policy_.clock_skew, moment);
+  if (admission.action == Action::kKeep && admission.verdict.this_update == before->this_update &&
+      admission.verdict.cert_status == status_of(*before)) {
+    confirm(target, *before, origin, moment.now);
+  }
   if (admission.action == Action::kPublish) {
     Result<void> published;
     if (target.sought != nullptr) {
       published = writer_.set_issuer_key(target.entry, target.certificate.id, target.issuer->key_sha256());
     }
     if (published) {
-      published = writer_.publish(target.entry, header_of(target, admission.verdict, source, moment.now), response);
+      published = writer_.publish(target.entry, header_of(target, admission.verdict, origin.source, moment.now),
+                                  response);
     }
     admission.stored = published ? Reason::kOk : published.error().reason;
-    if (published && archive_ != nullptr && source != store::Source::kCache) {
-      archive_->published(target);
+    if (published) {
+      zone_.set_confirmed_at(target.entry, origin.confirmed_at);
+      keep(target, origin);
     }
   }
   return admission;
+}
+
+Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
+  const auto kept = archive_->load(target);
+  Error why;
+  if (!kept) {
+    why = kept.error();
+  } else if (kept->bytes.empty()) {
+    return Reason::kOk;
+  } else {
+    const Origin origin = {store::Source::kCache, kept->confirmed_at};
+    store::BlobHeader before = {};
+    if (zone_.read(target.entry, target.certificate.id, &before) == kept->bytes) {
+      confirm(target, before, origin, now);
+      return Reason::kOk;
+    }
+    const Admission admission = admit(target, kept->bytes, origin, {now});
+    if (admission.action != Action::kRefuse) {
+      return admission.stored;
+    }
+    why = {admission.verdict.reason, admission.verdict.detail};
+  }
+  if (report != nullptr) {
+    report->cached_ignored(target, why);
+  }
+  return why.reason;
+}
+
+void Gate::confirm(const Target& target, const store::BlobHeader& held, Origin origin, UnixSeconds now) {
+  if (origin.confirmed_at > confirmed_at(target, held, now) && origin.confirmed_at <= now) {
+    zone_.set_confirmed_at(target.entry, origin.confirmed_at);
+    keep(target, origin);
+  }
+}
+
+void Gate::keep(const Target& target, const Origin& origin) {
+  if (archive_ != nullptr && origin.source != store::Source::kCache) {
+    archive_->changed(target);
+  }
 }
 
 std::optional<store::BlobHeader> Gate::held(const Target& target) const {

@@ -30,6 +30,13 @@ enum class Action { kRefuse, kKeep, kPublish };
 // Whether a held response may be stapled at `now`: neither ended nor, by more than `clock_skew`, yet to begin.
 bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now);
 
+// Where a response came from.
+struct Origin {
+  Origin(store::Source from, UnixSeconds confirmed = 0) : source(from), confirmed_at(confirmed) {}  // NOLINT: implicit
+  store::Source source;
+  UnixSeconds confirmed_at;  // when the responder last said so; 0: nobody knows, and its thisUpdate counts
+};
+
 // What the gate takes for the time.
 struct Moment {
   UnixSeconds now = 0;
@@ -52,6 +59,7 @@ struct Admission {
 };
 
 class Archive;
+class Report;
 
 class Gate {
  public:
@@ -61,7 +69,17 @@ class Gate {
        Archive* archive = nullptr);
 
   // REQUIRES: target.issuer is set and target.entry is registered. An issuer that was fetched becomes the entry's.
-  Admission admit(const Target& target, ByteView response, store::Source source, Moment moment);
+  // What says the same as what is held confirms that.
+  Admission admit(const Target& target, ByteView response, Origin origin, Moment moment);
+  // Shows the gate what the cache directory holds for a target; what is held already is not verified again. kOk: it
+  // was taken, or there is nothing. kZoneBusy: offer it again soon. Else it is of no use, or there is no room;
+  // `report`, where somebody shall hear of that. REQUIRES: as admit(); there is an archive.
+  Reason admit_kept(const Target& target, UnixSeconds now, Report* report = nullptr);
+  // The responder has confirmed the response that is held, at `time`. An earlier time changes nothing.
+  void confirm(const Target& target, const store::BlobHeader& held, Origin origin, UnixSeconds now);
+  UnixSeconds confirmed_at(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
+    return zone_.confirmed_at(target.entry, held, now);
+  }
 
   // The response that is held for a target, valid or not.
   std::optional<store::BlobHeader> held(const Target& target) const;
@@ -69,6 +87,8 @@ class Gate {
   std::optional<store::BlobHeader> stapled(const Target& target, UnixSeconds now) const;
 
  private:
+  void keep(const Target& target, const Origin& origin);
+
   store::StapleZone zone_;
   store::ZoneWriter& writer_;
   crypto::VerifyPolicy policy_;

@@ -1,23 +1,82 @@
 #include "engine/archive.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "crypto/response_content.h"
+#include "crypto/verify.h"
+#include "engine/admit.h"
+#include "store/board.h"
 
 namespace ocsp_plus::engine {
 namespace {
 
 constexpr std::size_t kBudget = 1;         // files written in one turn of the loop: no more than are verified in one
 constexpr std::size_t kLastBudget = 1000;  // and when the process leaves
-constexpr Millis kRetry = 30000;           // after the folder failed
-constexpr Seconds kUnwanted = 90 * 86400;  // longer than any response lives
-constexpr std::size_t kSweepBudget = 16;   // files removed at a call
+constexpr Millis kRetry = 30000;           // after the directory failed
+constexpr std::size_t kSweepLooks = 256;   // names looked at in a call
+constexpr Millis kSweepRest = 3600000;     // after a start, and after a jump of the wall clock
+constexpr Seconds kEndedFor = 90 * 86400;  // the response in a file that nobody wants
+constexpr Seconds kClockAstray = 30 * 86400;  // farther than that from the newest file it is the clock that is wrong
+constexpr Seconds kWithoutEnd = 86400;        // a response without nextUpdate ends so long after thisUpdate
+
+// What a response says of a certificate; nothing of it is verified.
+struct Claim {
+  bool revoked = false;
+  UnixSeconds this_update = 0;
+};
+
+std::optional<Claim> claim_about(const Target& target, const Bytes& response) {
+  const auto content = crypto::read_response_content(response);
+  std::optional<Claim> claim;
+  if (!content) {
+    return claim;
+  }
+  for (const auto& single : content->singles) {
+    if (single.serial == target.certificate.serial) {
+      claim = claim.value_or(Claim());
+      claim->revoked = claim->revoked || single.status == crypto::CertStatus::kRevoked;
+      claim->this_update = std::max(claim->this_update, single.this_update);
+    }
+  }
+  return claim;
+}
+
+bool is_revoked(const store::BlobHeader& held) {
+  return static_cast<crypto::CertStatus>(held.cert_status) == crypto::CertStatus::kRevoked;
+}
+
+// When what a file holds ends; nothing where it cannot be read.
+std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
+  if (kind == store::FileKind::kIssuer) {
+    const auto certificates = crypto::parse_der_certificates(bytes);
+    const auto issuer = certificates.size() == 1 ? crypto::describe(certificates[0].get()) : fail(Reason::kUnreadable);
+    return issuer ? std::optional(issuer->not_after) : std::nullopt;
+  }
+  const auto content = crypto::read_response_content(bytes);
+  if (!content || content->singles.empty()) {
+    return std::nullopt;
+  }
+  UnixSeconds end = 0;
+  for (const auto& single : content->singles) {
+    end = std::max(end, single.next_update != 0 ? single.next_update
+                                                : saturating_add(single.this_update, kWithoutEnd));
+  }
+  return end;
+}
 
 }  // namespace
 
 Archive::Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone,
-                 const Settings& settings, bool mute)
-    : clock_(clock), report_(log), zone_(zone), settings_(settings), mute_(mute), timer_(loop.timer([this] {
-        keep(kBudget);
-      })) {}
+                 const Catalog& catalog, const Settings& settings, bool mute)
+    : clock_(clock),
+      report_(log),
+      zone_(zone),
+      catalog_(catalog),
+      settings_(settings),
+      mute_(mute),
+      timer_(loop.timer([this] { keep(kBudget); })) {}
 
 Archive::~Archive() {
   try {
@@ -46,24 +105,19 @@ bool Archive::open() {
   return true;
 }
 
-std::optional<Bytes> Archive::load(const Target& target) {
-  if (!open()) {
-    return std::nullopt;
-  }
-  forgotten_.erase(target.certificate.id);
-  auto bytes = disk_->load(target.certificate.id);
-  if (!bytes) {
-    report_.cached_ignored(target, bytes.error());
-    return std::nullopt;
-  }
-  if (bytes->empty()) {
-    return std::nullopt;
-  }
-  disk_->touch(target.certificate.id);
-  return std::move(*bytes);
+bool Archive::writable() {
+  return settings_.cache.empty() || (open() && disk_->writable());
 }
 
-void Archive::published(const Target& target) {
+Result<store::Kept> Archive::load(const Target& target) {
+  if (!open()) {
+    return store::Kept();
+  }
+  forgotten_.erase(target.certificate.id);
+  return disk_->load(target.certificate.id);
+}
+
+void Archive::changed(const Target& target) {
   if (settings_.cache.empty()) {
     return;
   }
@@ -72,28 +126,28 @@ void Archive::published(const Target& target) {
   begin();
 }
 
+// What was never tried is tried at once, also in a directory that fails: what it holds may have to go.
 void Archive::begin() {
-  timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
+  const bool wait = failing_ && (pending_.empty() || !disk_.has_value());
+  timer_->arm(wait ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
 }
 
 void Archive::forget(const Target& target, bool with_file) {
   pending_.erase(&target);
-  if (refused_ == &target) {
-    refused_ = nullptr;
-  }
+  refused_.erase(&target);
   if (with_file && !settings_.cache.empty()) {
     forgotten_.insert(target.certificate.id);
     begin();
   }
 }
 
-// In a folder that cannot be used nothing can be removed; what was left in it goes when it is old.
+// In a directory that cannot be used nothing can be removed; what was left in it goes when it has ended.
 void Archive::remove_forgotten(std::size_t* budget) {
   if (!forgotten_.empty() && !open()) {
     forgotten_.clear();
   }
   for (; *budget > 0 && !forgotten_.empty(); --*budget) {
-    disk_->remove(*forgotten_.begin());
+    (void)disk_->remove(*forgotten_.begin());
     forgotten_.erase(forgotten_.begin());
   }
 }
@@ -102,12 +156,11 @@ std::optional<Bytes> Archive::load_issuer(const Target& target) {
   if (!open()) {
     return std::nullopt;
   }
-  auto bytes = disk_->load(target.sought->reference, store::FileKind::kIssuer);
-  if (!bytes || bytes->empty()) {
+  auto kept = disk_->load(target.sought->reference, store::FileKind::kIssuer);
+  if (!kept || kept->bytes.empty()) {
     return std::nullopt;  // it is fetched again
   }
-  disk_->touch(target.sought->reference, store::FileKind::kIssuer);
-  return std::move(*bytes);
+  return std::move(kept->bytes);
 }
 
 void Archive::keep_issuer(const Target& target, Bytes der) {
@@ -118,10 +171,10 @@ void Archive::keep_issuer(const Target& target, Bytes der) {
 }
 
 void Archive::keep_issuers(std::size_t* budget) {
-  for (auto it = pending_issuers_.begin(); it != pending_issuers_.end() && *budget > 0 && open(); --*budget) {
-    if (auto saved = disk_->save(it->first, it->second, store::FileKind::kIssuer); !saved) {
+  for (auto it = pending_issuers_.begin();
+       it != pending_issuers_.end() && *budget > 0 && clock_.monotonic() >= retry_at_ && open(); --*budget) {
+    if (auto saved = disk_->save(it->first, {it->second, clock_.now()}, store::FileKind::kIssuer); !saved) {
       failed(saved.error());
-      ++it;
     } else {
       it = pending_issuers_.erase(it);
       retry_at_ = 0;
@@ -132,30 +185,12 @@ void Archive::keep_issuers(std::size_t* budget) {
 void Archive::keep(std::size_t budget) {
   remove_forgotten(&budget);
   keep_issuers(&budget);
-  for (; budget > 0 && !pending_.empty() && open(); --budget) {
-    // One that cannot be kept must not be in the way of the others.
-    auto next = pending_.upper_bound(refused_);
-    if (next == pending_.end()) {
-      next = pending_.begin();
+  for (; budget > 0 && !(pending_.empty() && refused_.empty()) && open(); --budget) {
+    const Target* target = next();
+    if (target == nullptr) {
+      break;
     }
-    const Target& target = **next;
-    const auto response = zone_.read(target.entry, target.certificate.id);
-    if (response.has_value()) {
-      // Reading is cheap beside writing, and most of what a new holder finds in the zone is in the folder already.
-      const auto kept = disk_->load(target.certificate.id);
-      if (!kept || *kept != *response) {
-        if (auto saved = disk_->save(target.certificate.id, *response); !saved) {
-          refused_ = &target;
-          failed(saved.error());
-          break;
-        }
-      }
-      retry_at_ = 0;
-      if (target.sought != nullptr) {
-        disk_->touch(target.sought->reference, store::FileKind::kIssuer);
-      }
-    }
-    pending_.erase(next);
+    keep_response(*target);
   }
   if (failing_ && nothing_pending()) {
     failing_ = false;
@@ -164,7 +199,75 @@ void Archive::keep(std::size_t budget) {
     }
   }
   if (!nothing_pending()) {
-    timer_->arm(failing_ ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
+    begin();
+  }
+}
+
+// Those that were not tried yet first. One that cannot be kept must not be in the way of the others.
+const Target* Archive::next() const {
+  if (!pending_.empty()) {
+    return *pending_.begin();
+  }
+  if (refused_.empty() || clock_.monotonic() < retry_at_) {
+    return nullptr;
+  }
+  const auto after = refused_.upper_bound(last_refused_);
+  return after == refused_.end() ? *refused_.begin() : *after;
+}
+
+// Brings the file in line with what the zone holds.
+void Archive::keep_response(const Target& target) {
+  const bool first = pending_.erase(&target) != 0;
+  refused_.erase(&target);
+  store::BlobHeader held = {};
+  const auto response = zone_.read(target.entry, target.certificate.id, &held);
+  if (!response.has_value()) {
+    return;
+  }
+  const UnixSeconds now = clock_.now();
+  const UnixSeconds confirmed_at = zone_.confirmed_at(target.entry, held, now);
+  // Reading is cheap beside writing, and most of what a new holder finds in the zone is in the directory already.
+  const auto kept = disk_->load(target.certificate.id);
+  const bool same = kept && kept->bytes == *response;
+  if (same && ((kept->confirmed_at >= confirmed_at && kept->confirmed_at <= now) ||
+               disk_->confirm(target.certificate.id, confirmed_at))) {
+    retry_at_ = 0;
+    return;
+  }
+  if (kept && !same && knows_more(target, held, kept->bytes)) {
+    return;  // another instance shares the directory; whoever refreshes next takes it from there
+  }
+  if (auto saved = disk_->save(target.certificate.id, {*response, confirmed_at}); !saved) {
+    refused_.insert(&target);
+    last_refused_ = &target;
+    failed(saved.error());
+    if (kept && !same && first) {
+      remove_if_untrue(target, held, kept->bytes);
+    }
+    return;
+  }
+  retry_at_ = 0;
+}
+
+// Whether the gate would rather have what is kept than what is held.
+bool Archive::knows_more(const Target& target, const store::BlobHeader& held, const Bytes& kept) const {
+  const auto claim = claim_about(target, kept);
+  const bool newer = claim.has_value() && (claim->this_update > held.this_update ||
+                                           (claim->revoked && !is_revoked(held)));
+  if (!newer || target.issuer == nullptr) {
+    return false;
+  }
+  const Moment moment = {clock_.now()};
+  const auto verdict =
+      crypto::verify(kept, target.certificate, *target.issuer, moment.now, settings_.policy);
+  return decide(held, verdict, settings_.policy.clock_skew, moment) == Action::kPublish;
+}
+
+// The new status cannot be kept. A file that says otherwise would be believed after a restart.
+void Archive::remove_if_untrue(const Target& target, const store::BlobHeader& held, const Bytes& kept) {
+  const auto claim = claim_about(target, kept);
+  if (claim.has_value() && claim->revoked != is_revoked(held) && !disk_->remove(target.certificate.id) && !mute_) {
+    report_.cache_untrue(target, disk_->path());
   }
 }
 
@@ -178,10 +281,57 @@ void Archive::failed(const Error& error) {
   }
 }
 
+// --- the sweep ---
+
+bool Archive::may_sweep() const {
+  const Millis quiet_since = std::max(store::zone_began(zone_), store::clock_jumped_at(zone_));
+  return clock_.monotonic() - quiet_since >= kSweepRest;
+}
+
 void Archive::sweep() {
-  if (open()) {
-    disk_->remove_older_than(kUnwanted, clock_.now(), kSweepBudget);
+  if (!may_sweep() || !open()) {
+    return;
   }
+  std::vector<store::Listed> files;
+  const bool more = disk_->list(kSweepLooks, &files);
+  // The first round only learns whether the clock can be right.
+  const Seconds astray = saturating_sub(clock_.now(), newest_);
+  const bool may_remove = newest_ != 0 && astray <= kClockAstray && astray >= -kClockAstray;
+  for (const store::Listed& file : files) {
+    newest_seen_ = std::max(newest_seen_, file.modified);
+    if (may_remove && !is_wanted(file) && has_ended(file)) {
+      disk_->remove(file);
+    }
+  }
+  if (!more) {
+    newest_ = std::exchange(newest_seen_, 0);
+  }
+}
+
+bool Archive::is_wanted(const store::Listed& file) {
+  if (file.temporary) {
+    return false;
+  }
+  if (file.kind == store::FileKind::kResponse) {
+    return zone_.find(file.id) != store::kNoEntry;
+  }
+  if (wanted_issuers_.empty()) {
+    for (const auto& target : catalog_.targets()) {
+      if (target->sought != nullptr) {
+        wanted_issuers_.insert(target->sought->reference);
+      }
+    }
+  }
+  return wanted_issuers_.count(file.id) != 0;
+}
+
+bool Archive::has_ended(const store::Listed& file) const {
+  std::optional<UnixSeconds> end;
+  if (!file.temporary) {
+    const auto kept = disk_->load(file.id, file.kind);
+    end = kept ? end_of(kept->bytes, file.kind) : std::nullopt;
+  }
+  return saturating_add(end.value_or(file.modified), kEndedFor) < clock_.now();
 }
 
 }  // namespace ocsp_plus::engine

@@ -55,6 +55,7 @@ struct Target {
   bool stapleable() const { return verifiable() && !responders.empty(); }     // by fetching
   bool verifiable() const { return issuer != nullptr || sought != nullptr; }  // maybe after a fetch
   bool urgent() const { return required || certificate.must_staple; }
+  bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
   // By which a responder's health is counted.
   std::string host(std::size_t responder) const { return responders[responder]->host_key() + health_suffix; }
 };

@@ -53,7 +53,7 @@ void DesignatedWorker::take_post() {
   auto post = Post::take(environment_, self_);
   if (post) {
     post_ = std::move(*post);
-    post_->keep_held();
+    post_->catch_up();
     report_.lease_taken(self_.slot, self_.generation, environment_.catalog.targets().size());
   } else if (post.error().reason != Reason::kLeaseLost) {
     report_.resolver_failed(post.error());

@@ -142,6 +142,7 @@ void host_failed(const Exchange::Environment& environment, const std::string& ho
   failure.failures = error.of_proxy() ? environment.hosts.proxy_failed(host, now)
                                       : environment.hosts.failed(host, started, error.retry_after.has_value());
   failure.retry_after = error.retry_after;
+  environment.hosts.remember_failure(host, error.of_proxy(), error.reason, now);
   if (failure.failures == 0) {
     return;
   }

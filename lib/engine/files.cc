@@ -73,6 +73,12 @@ void Files::look_at_all() {
   }
 }
 
+void Files::look_again() {
+  for (File& file : files_) {
+    file.seen = {};
+  }
+}
+
 void Files::look_at(File* file) {
   if (file->target->issuer == nullptr) {
     return;  // until it was fetched

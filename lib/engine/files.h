@@ -26,6 +26,8 @@ class Files {
   void look();
   // Looks at all of them now.
   void look_at_all();
+  // The wall clock has jumped: what was of no use then may be of use now.
+  void look_again();
 
  private:
   // What tells that a file has changed.

@@ -111,6 +111,12 @@ void Hosts::plan_probe(const std::string& name, UnixSeconds when) {
   hosts_[name].next_probe = when;
 }
 
+void Hosts::remember_failure(const std::string& name, bool of_proxy, Reason reason, UnixSeconds now) {
+  Host& host = of_proxy ? proxy_ : hosts_[name];
+  host.failed_at = now;
+  host.reason = reason;
+}
+
 void Hosts::bring_probe_forward(const std::string& name, UnixSeconds when) {
   Host& host = hosts_[name];
   host.next_probe = std::min(host.next_probe, when);

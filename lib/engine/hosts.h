@@ -14,6 +14,7 @@
 #include <map>
 #include <string>
 
+#include "base/reason.h"
 #include "base/time.h"
 #include "crypto/ocsp_request.h"
 
@@ -30,6 +31,8 @@ class Hosts {
     std::uint32_t failures = 0;  // since it counts as failing: the first and each probe's
     std::uint32_t in_flight = 0;
     UnixSeconds next_probe = 0;                           // kFailing: not before
+    UnixSeconds failed_at = 0;                            // the last failure, and why
+    Reason reason = Reason::kNotChecked;
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // by which it has answered
   };
   // kBusy: a slot will come free without anybody's doing. kFailing: not before next_probe.
@@ -50,6 +53,8 @@ class Hosts {
   std::uint32_t proxy_failed(const std::string& host, UnixSeconds now);
   void plan_proxy_probe(UnixSeconds when) { proxy_.next_probe = when; }
   void plan_probe(const std::string& host, UnixSeconds when);
+  // Why the host failed last, or the proxy before it: for certificates that wait for it without having been asked for.
+  void remember_failure(const std::string& host, bool of_proxy, Reason reason, UnixSeconds now);
   // Somebody's response ends soon: probe no later than `when`.
   void bring_probe_forward(const std::string& host, UnixSeconds when);
   // The wall clock jumped: what was planned by it means nothing any more.
@@ -66,6 +71,7 @@ class Hosts {
   bool failing(const std::string& host) const;
   UnixSeconds next_probe(const std::string& host) const;
   const std::map<std::string, Host>& all() const { return hosts_; }
+  const Host& proxy() const { return proxy_; }
   std::size_t failing_in_flight() const { return failing_in_flight_; }
 
  private:

@@ -347,13 +347,9 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Candid
   if (target.issuer == nullptr) {
     // What is held or kept can only be judged once the issuer is there.
   } else if (environment_.gate.held(target).has_value()) {
-    environment_.archive.published(target);
-  } else if (const auto kept = environment_.archive.load(target)) {
-    const Admission admission =
-        environment_.gate.admit(target, *kept, store::Source::kCache, {environment_.clock.now()});
-    if (admission.action == Action::kRefuse) {
-      report_.cached_ignored(target, {admission.verdict.reason, admission.verdict.detail});
-    }
+    environment_.archive.changed(target);
+  } else {
+    (void)environment_.gate.admit_kept(target, environment_.clock.now(), &report_);
   }
   records_[entry]->index = environment_.refresher.add(target);
 }

@@ -39,8 +39,8 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
       loaded_({environment.loop, environment.clock, environment.log, environment.zone, writer_, gate_, archive_,
                refresher_, issuers_, environment.catalog, environment.settings}),
-      archive_(environment.loop, environment.clock, environment.log, environment.zone, environment.settings,
-               environment.starting),
+      archive_(environment.loop, environment.clock, environment.log, environment.zone, environment.catalog,
+               environment.settings, environment.starting),
       issuers_(environment.catalog, &archive_,
                [this](const Target& target, const net::Url& url) {
                  report_.issuer_fetched(target, url);
@@ -50,10 +50,11 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       files_(environment.clock, environment.log, environment.catalog, environment.settings, gate_,
              environment.starting),
       refresher_({environment.loop, environment.clock, environment.random, environment.log, transport_, tls_,
-                  environment.zone, gate_, environment.catalog, environment.settings, &issuers_},
+                  environment.zone, gate_, environment.catalog, environment.settings, &issuers_, &archive_},
                  new_configuration),
       readiness_(environment.zone, environment.catalog, environment.settings),
-      report_(environment.log) {
+      report_(environment.log),
+      new_configuration_(new_configuration) {
   store::keep_hosts(environment.zone, environment.catalog.hosts());
 }
 
@@ -63,12 +64,14 @@ Post::~Post() {
   store::release_lease(environment_.zone, epoch_, self_.pid);
 }
 
-void Post::keep_held() {
+void Post::catch_up() {
   for (const auto& target : environment_.catalog.targets()) {
     if (gate_.held(*target).has_value()) {
-      archive_.published(*target);
+      archive_.changed(*target);
     }
   }
+  // A holder of this configuration before us has told what lies there and is of no use.
+  refresher_.look_for_missing(new_configuration_);
 }
 
 bool Post::beat() {
@@ -83,6 +86,10 @@ bool Post::beat() {
     loaded_.beat();
   }
   refresher_.tick();
+  if (refresher_.jumps() != jumps_) {
+    jumps_ = refresher_.jumps();
+    files_.look_again();
+  }
   tell_hosts();
   tell_connections();
   environment_.zone.board().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
@@ -122,8 +129,15 @@ void Post::tell_hosts() {
     // loaded per connection, others decide how many there are.
     if (host.state != Hosts::State::kUnproven && key.find(kHealthSuffix) == std::string::npos) {
       store::tell_host(environment_.zone, key,
-                       {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe});
+                       {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe,
+                        host.failed_at, host.reason});
     }
+  }
+  const Hosts::Host& proxy = refresher_.hosts().proxy();
+  if (proxy.state != Hosts::State::kUnproven) {
+    store::tell_host(environment_.zone, store::kProxyKey,
+                     {static_cast<std::uint32_t>(proxy.state), proxy.failures, proxy.in_flight, proxy.next_probe,
+                      proxy.failed_at, proxy.reason});
   }
 }
 

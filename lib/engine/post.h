@@ -50,9 +50,13 @@ class Post {
   // by now; destroy the post.
   bool beat();
 
-  // The holder before us may have been killed between publishing and keeping, or have left while the folder failed:
-  // whatever the zone holds and the cache folder does not is kept, a little at a time.
-  void keep_held();
+  // Brings zone and cache directory in line, a little at a time. The holder before us may have been killed between
+  // publishing and keeping, or while it read the directory at the start, or the directory failed then: what the zone
+  // holds and the directory does not is kept, and what the zone lacks is looked for there.
+  void catch_up();
+
+  // What is held has changed behind the refresher's back: the start helper has read the cache directory.
+  void replan() { refresher_.replan(); }
 
   // All responders of the target fail: it has to wait until one of them answers a probe.
   bool hopeless(const Target& target) const;
@@ -86,6 +90,8 @@ class Post {
   Readiness readiness_;
   Report report_;
   Millis swept_ = 0;
+  bool new_configuration_;
+  unsigned jumps_ = 0;  // of the wall clock, as seen by the refresher
 };
 
 }  // namespace ocsp_plus::engine

@@ -29,6 +29,9 @@ const Target* Readiness::look(const Clock& clock, std::size_t budget) {
 }
 
 bool Readiness::settled(const Target& target, UnixSeconds now, bool late) const {
+  if (target.ended(now)) {
+    return true;
+  }
   if (!target.required && (late || !target.stapleable() || zone_.attempt(target.entry).at != 0)) {
     return true;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/freshness.h"
 #include "store/board.h"
 
 namespace ocsp_plus::engine {
@@ -10,13 +11,9 @@ namespace {
 constexpr Millis kOfferInterval = 20;  // until the zone's lock is free
 constexpr Seconds kJump = 2;           // the wall clock moved this much more or less than the monotonic one
 constexpr Seconds kNewborn = 3600;     // CAs may take a while until they answer for a new certificate
-
-std::optional<UnixSeconds> fresh_until(const net::HttpHead& head, UnixSeconds now) {
-  if (head.max_age.has_value()) {
-    return saturating_add(now, saturating_sub(*head.max_age, head.age.value_or(0)));
-  }
-  return head.expires;
-}
+constexpr Seconds kClocksDiffer = 300;        // a responder's clock and ours, where both are right
+constexpr Millis kClockDoubted = 300000;      // without a responder to compare it with
+constexpr std::size_t kLooksATurn = 4096;     // at entries of the zone
 
 // Half of what is left until `ends`, at least a second from now.
 UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
@@ -34,7 +31,8 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
       pump_timer_(environment.loop.timer([this] { pump(); })),
       offer_timer_(environment.loop.timer([this] { offer_again(); })),
       last_wall_(environment.clock.now()),
-      last_monotonic_(environment.clock.monotonic()) {
+      last_monotonic_(environment.clock.monotonic()),
+      clock_doubted_since_(last_monotonic_) {
   environment_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous holder's are gone
   load(new_configuration);
 }
@@ -93,12 +91,20 @@ void Refresher::remove(Index index) {
   free_.push_back(index);
 }
 
-UnixSeconds Refresher::first_due(Index index, bool new_configuration, UnixSeconds now) const {
-  const store::Attempt& attempt = items_[index].attempt;
-  const UnixSeconds latest = due_by_validity(index, now);
+UnixSeconds Refresher::first_due(Index index, bool new_configuration, UnixSeconds now) {
+  store::Attempt& attempt = item(index).attempt;
+  if (attempt.failures == 0 && attempt.next == 0) {
+    const UnixSeconds due = plan(index, now);
+    if (due > now) {
+      attempt.next = due;  // so that the next holder does not draw again
+      environment_.zone.set_attempt(target(index).entry, attempt);
+    }
+    return due;
+  }
+  const UnixSeconds latest = latest_due(index, now);
   // What stands in the zone may be nonsense, or from before a jump of the clock: it may not delay beyond a bound.
   if (attempt.failures == 0) {
-    return attempt.next == 0 ? latest : std::min(attempt.next, latest);
+    return std::min(attempt.next, latest);
   }
   if (new_configuration || attempt.next == 0) {
     return now;
@@ -106,12 +112,35 @@ UnixSeconds Refresher::first_due(Index index, bool new_configuration, UnixSecond
   return std::min(attempt.next, latest > now ? latest : saturating_add(now, environment_.settings.retry.max));
 }
 
-UnixSeconds Refresher::due_by_validity(Index index, UnixSeconds now) const {
+// By what is held alone.
+UnixSeconds Refresher::plan(Index index, UnixSeconds now) {
   const auto held = environment_.gate.stapled(target(index), now);
   if (!held.has_value()) {
     return now;
   }
-  return next_look(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry);
+  const std::uint64_t random = environment_.random.next();
+  if (doubtful(target(index), *held, now)) {
+    return next_check(now, random);
+  }
+  return next_look(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry,
+                   random);
+}
+
+UnixSeconds Refresher::latest_due(Index index, UnixSeconds now) const {
+  const auto held = environment_.gate.stapled(target(index), now);
+  if (!held.has_value()) {
+    return now;
+  }
+  return next_look(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry,
+                   kLatest);
+}
+
+// It came from the cache directory, and may have been revoked since the responder confirmed it. Where the directory
+// cannot be written to, a revocation could not be noted there either, however young the file is.
+bool Refresher::doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
+  return held.source == store::Source::kCache && environment_.archive != nullptr &&
+         (saturating_sub(now, environment_.gate.confirmed_at(target, held, now)) > kBelievedFor ||
+          !environment_.archive->writable());
 }
 
 UnixSeconds Refresher::valid_until(const Target& target, UnixSeconds now) const {
@@ -129,7 +158,17 @@ void Refresher::replan_if_clock_jumped() {
     return;
   }
   report_.clock_jumped(jump);
+  ++jumps_;
+  store::record_clock_jump(environment_.zone, monotonic);
+  clock_confirmed_ = false;
+  clock_doubted_since_ = monotonic;
   hosts_.forget_probe_times();
+  replan();
+  look_for_missing(false);
+}
+
+void Refresher::replan() {
+  const UnixSeconds now = environment_.clock.now();
   std::set<Index> idle;
   for (const auto& [due, index] : queue_) {
     idle.insert(index);
@@ -141,12 +180,31 @@ void Refresher::replan_if_clock_jumped() {
   }
   queue_.clear();
   waiting_.clear();
+  ended_ = 0;
   for (const Index index : idle) {
     store::Attempt& attempt = item(index).attempt;
-    attempt.next = due_by_validity(index, now);
+    attempt.next = plan(index, now);
     environment_.zone.set_attempt(target(index).entry, attempt);
     enqueue(index, attempt.next);
   }
+}
+
+// Nobody is asked for a certificate that has ended. A jump of the clock brings it back.
+void Refresher::park(Index index) {
+  if (!target(index).loaded && ended_++ == 0) {
+    first_ended_ = index;
+  }
+  enqueue(index, kNever);
+}
+
+// A clock that is wrong makes certificates look as if they had ended.
+void Refresher::tell_of_ended(UnixSeconds now) {
+  if (ended_ == 0 ||
+      (!clock_confirmed_ && environment_.clock.monotonic() - clock_doubted_since_ < kClockDoubted)) {
+    return;
+  }
+  report_.certificates_ended(target(first_ended_), ended_, now);
+  ended_ = 0;
 }
 
 void Refresher::refresh_all() {
@@ -154,6 +212,7 @@ void Refresher::refresh_all() {
   const UnixSeconds now = environment_.clock.now();
   Queue due;
   for (const auto& [was, index] : queue_) {
+    item(index).ask = true;
     item(index).due = now;
     due.emplace(now, index);
   }
@@ -165,6 +224,7 @@ void Refresher::refresh(Index index) {
   for (std::size_t i = 0; i < target(index).responders.size(); ++i) {
     hosts_.bring_probe_forward(target(index).host(i), now);
   }
+  item(index).ask = true;
   if (queue_.erase({item(index).due, index}) != 0) {
     enqueue(index, now);
   }
@@ -187,6 +247,7 @@ void Refresher::issuer_came(const Target& first) {
 void Refresher::tick() {
   replan_if_clock_jumped();
   pump();
+  tell_of_ended(environment_.clock.now());
 }
 
 // Everything that is due waits first, if only for a moment: so a host whose turn it is goes before those that could
@@ -199,7 +260,11 @@ void Refresher::pump() {
   while (!queue_.empty() && queue_.begin()->first <= now) {
     const Index index = queue_.begin()->second;
     queue_.erase(queue_.begin());
-    wait(index, now);
+    if (target(index).ended(now)) {
+      park(index);
+    } else {
+      wait(index, now);
+    }
   }
   start_waiting(now);
 }
@@ -231,7 +296,7 @@ void Refresher::start_waiting(UnixSeconds now) {
   // One for each host in turn, until nobody may go any more: a host with thousands of certificates does not push
   // the others aside.
   bool started = true;
-  while (started && slot_free()) {
+  while (started && slot_free() && resume_ == nullptr) {
     started = false;
     std::vector<std::string> order;
     order.reserve(waiting_.size());
@@ -242,7 +307,7 @@ void Refresher::start_waiting(UnixSeconds now) {
       order.push_back(it->first);
     }
     for (const std::string& host : order) {
-      if (slot_free() && start_one_waiting_for(host, now)) {
+      if (slot_free() && resume_ == nullptr && start_one_waiting_for(host, now)) {
         started = true;
         turn_ = host;
       }
@@ -269,8 +334,82 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
   }
   const Index index = chosen->second;
   stop_waiting(index);
-  start(index, Exchange::choose(hosts_, target(index), {}, now).responder);
+  if (target(index).ended(now)) {
+    park(index);
+  } else if (kept_is_enough(index, now)) {
+    // It took a verification, and there may be thousands of them.
+    resume_ = turns_.wait([this] {
+      resume_.reset();
+      pump();
+    });
+  } else {
+    start(index, Exchange::choose(hosts_, target(index), {}, now).responder);
+  }
   return true;
+}
+
+// Before a responder is asked: another instance that shares the cache directory may have asked since. True: what it
+// got goes, and the next look is planned.
+bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
+  const Target& about = target(index);
+  if (std::exchange(item(index).ask, false) || environment_.archive == nullptr || about.issuer == nullptr) {
+    return false;
+  }
+  const auto before = environment_.gate.held(about);
+  const UnixSeconds confirmed_before = before ? environment_.gate.confirmed_at(about, *before, now) : 0;
+  (void)environment_.gate.admit_kept(about, now);
+  const auto held = environment_.gate.stapled(about, now);
+  if (!held.has_value() || doubtful(about, *held, now)) {
+    return false;
+  }
+  const UnixSeconds confirmed_at = environment_.gate.confirmed_at(about, *held, now);
+  const bool news = !before.has_value() || held->this_update != before->this_update ||
+                    held->cert_status != before->cert_status || confirmed_at > confirmed_before;
+  // As if it had been asked when the responder confirmed it.
+  const UnixSeconds next = next_look(confirmed_at, {held->this_update, held->expires}, about.certificate.id,
+                                     std::nullopt, environment_.settings.retry, environment_.random.next());
+  if (!news || next <= now) {
+    return false;
+  }
+  store::Attempt& attempt = item(index).attempt;
+  attempt.failures = 0;
+  attempt.next = next;
+  environment_.zone.set_attempt(about.entry, attempt);
+  report_.kept_used(about, *held, confirmed_at, next);
+  enqueue(index, next);
+  return true;
+}
+
+void Refresher::look_for_missing(bool loud) {
+  if (environment_.archive != nullptr) {
+    next_missing_ = 0;
+    loud_ = loud;
+    search_ = turns_.wait([this] { look_for_next_missing(); });
+  }
+}
+
+void Refresher::look_for_next_missing() {
+  const UnixSeconds now = environment_.clock.now();
+  bool found = false;
+  for (std::size_t looks = 0; !found && looks < kLooksATurn && next_missing_ < items_.size(); ++looks) {
+    const Index index = next_missing_++;
+    const Target* about = targets_[index];
+    if (about == nullptr || about->issuer == nullptr || environment_.gate.stapled(*about, now).has_value()) {
+      continue;
+    }
+    found = true;
+    if (environment_.gate.admit_kept(*about, now, loud_ ? &report_ : nullptr) == Reason::kZoneBusy) {
+      --next_missing_;
+      continue;
+    }
+    if (environment_.gate.stapled(*about, now).has_value() && queue_.erase({item(index).due, index}) != 0) {
+      store::Attempt& attempt = item(index).attempt;
+      attempt.next = plan(index, now);
+      environment_.zone.set_attempt(about->entry, attempt);
+      enqueue(index, attempt.next);
+    }
+  }
+  search_ = next_missing_ < items_.size() ? turns_.wait([this] { look_for_next_missing(); }) : nullptr;
 }
 
 void Refresher::start(Index index, std::size_t responder) {
@@ -312,7 +451,8 @@ std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
   const Moment moment = {
       now, date.has_value() && *date <= saturating_add(now, skew) && now <= saturating_add(*date, skew)};
   accepted->admission =
-      environment_.gate.admit(target(index), accepted->response.http.body, store::Source::kNetwork, moment);
+      environment_.gate.admit(target(index), accepted->response.http.body,
+                              {store::Source::kNetwork, confirmed_at(accepted->response.http.head, now)}, moment);
   const Admission& admission = accepted->admission;
   if (admission.action == Action::kRefuse) {
     return Error{admission.verdict.reason, admission.verdict.detail};
@@ -348,6 +488,9 @@ Answer Refresher::judge_not_modified(Index index, Accepted accepted, Error* why)
   verdict.next_update = held->next_update;
   verdict.expires = held->expires;
   accepted.admission.action = Action::kKeep;
+  const UnixSeconds now = environment_.clock.now();
+  environment_.gate.confirm(target(index), *held,
+                            {store::Source::kNetwork, confirmed_at(accepted.response.http.head, now)}, now);
   item(index).accepted = std::make_unique<Accepted>(std::move(accepted));
   return Answer::kAccepted;
 }
@@ -383,6 +526,8 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
   if (const auto date = accepted != nullptr ? accepted->response.http.head.time() : end.failure->error.date) {
     const std::size_t responder = accepted != nullptr ? accepted->responder : end.failure->responder;
     report_.compare_clocks(target(index), responder, *date, now);
+    const Seconds apart = saturating_sub(*date, now);
+    clock_confirmed_ = clock_confirmed_ || (apart <= kClocksDiffer && apart >= -kClocksDiffer);
     store::tell_clock_skew(environment_.zone, saturating_sub(*date, now), now);
   }
   if (accepted != nullptr) {
@@ -477,7 +622,8 @@ void Refresher::succeeded(Index index, const Accepted& accepted) {
   }
   const RetryBounds& bounds = environment_.settings.retry;
   attempt.next = held.has_value() ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
-                                              fresh_until(accepted.response.http.head, now), bounds)
+                                              fresh_until(accepted.response.http.head, now), bounds,
+                                              environment_.random.next())
                                   : saturating_add(now, bounds.min);
   environment_.zone.set_attempt(about.entry, attempt);
   environment_.zone.set_detail(about.entry, {});

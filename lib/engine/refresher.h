@@ -18,6 +18,7 @@
 
 #include "base/ports.h"
 #include "engine/admit.h"
+#include "engine/archive.h"
 #include "engine/catalog.h"
 #include "engine/exchange.h"
 #include "engine/hosts.h"
@@ -45,6 +46,7 @@ class Refresher {
     const Catalog& catalog;
     const Settings& settings;
     Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
+    Archive* archive = nullptr;  // nullptr: there is no cache directory to look into
   };
 
   // `new_configuration`: nobody has refreshed for this configuration yet, so what failed before is tried at once (the
@@ -54,6 +56,14 @@ class Refresher {
 
   // Starts what is due. To be called about twice a second; between ticks the end of one exchange starts the next.
   void tick();
+
+  // Plans all that does not run or wait for a host anew: what is held has changed behind the refresher's back.
+  void replan();
+  // Looks into the cache directory for all targets of which nothing is held that can be stapled, one in a few turns of
+  // the loop. `loud`: nobody has told yet what lies there and is of no use.
+  void look_for_missing(bool loud);
+  // How often the wall clock was seen to jump.
+  unsigned jumps() const { return jumps_; }
 
   // An operator wants them asked for again now, also those whose responder fails.
   void refresh_all();
@@ -99,11 +109,16 @@ class Refresher {
     UnixSeconds due = 0;   // while it is in the queue
     Millis started = 0;    // of the exchange
     UnixSeconds ends = 0;  // of the response held, as it was when it began to wait for a host
+    bool ask = false;      // an operator wants it asked for, whatever the cache directory says
   };
 
   void load(bool new_configuration);
-  UnixSeconds first_due(Index index, bool new_configuration, UnixSeconds now) const;
-  UnixSeconds due_by_validity(Index index, UnixSeconds now) const;
+  UnixSeconds first_due(Index index, bool new_configuration, UnixSeconds now);
+  UnixSeconds plan(Index index, UnixSeconds now);
+  UnixSeconds latest_due(Index index, UnixSeconds now) const;
+  bool doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const;
+  void park(Index index);
+  void tell_of_ended(UnixSeconds now);
   void replan_if_clock_jumped();
   void enqueue(Index index, UnixSeconds due) {
     item(index).due = due;
@@ -115,6 +130,8 @@ class Refresher {
   void stop_waiting(Index index);
   void start_waiting(UnixSeconds now);
   bool start_one_waiting_for(const std::string& host, UnixSeconds now);
+  bool kept_is_enough(Index index, UnixSeconds now);
+  void look_for_next_missing();
   void start(Index index, std::size_t responder);
   std::optional<Error> admit(Index index, Accepted* accepted);
   Answer judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why);
@@ -152,6 +169,17 @@ class Refresher {
   bool lease_lost_ = false;
   UnixSeconds last_wall_ = 0;
   Millis last_monotonic_ = 0;
+  unsigned jumps_ = 0;
+  // Certificates that have ended and were not told of yet; nothing is said before the clock can be trusted.
+  std::size_t ended_ = 0;
+  Index first_ended_ = 0;
+  Millis clock_doubted_since_;
+  bool clock_confirmed_ = false;
+  // The search for what is missing.
+  Index next_missing_ = 0;
+  bool loud_ = false;
+  std::unique_ptr<Turns::Place> search_;  // nullptr: none runs
+  std::unique_ptr<Turns::Place> resume_;  // of pump(), which stopped for the loop's sake
 };
 
 }  // namespace ocsp_plus::engine

@@ -136,6 +136,30 @@ void Report::cache_works() {
   log(sink_, LogLevel::kNotice, "ocsp_plus: the cache folder can be used again");
 }
 
+void Report::cache_untrue(const Target& target, const std::string& directory) {
+  log(sink_, LogLevel::kError,
+      "ocsp_plus: the cache directory holds a status that is not true any more and cannot be changed, a restart "
+      "believes it for some minutes; make the directory writable or remove the file: {} directory={}",
+      name_of(target), quoted(directory));
+}
+
+void Report::kept_used(const Target& target, const store::BlobHeader& held, UnixSeconds confirmed_at,
+                       UnixSeconds next_attempt) {
+  log(sink_, LogLevel::kInfo,
+      "ocsp_plus: response taken from the cache directory, another instance has asked: {} status={} expires={} "
+      "confirmed={} next_attempt={}",
+      name_of(target), crypto::token(static_cast<crypto::CertStatus>(held.cert_status)), to_rfc3339(held.expires),
+      to_rfc3339(confirmed_at), to_rfc3339(next_attempt));
+}
+
+void Report::certificates_ended(const Target& first, std::size_t count, UnixSeconds now) {
+  log(sink_, LogLevel::kNotice,
+      "ocsp_plus: certificates have expired, no responder is asked for them; replace them or remove their servers: "
+      "{} not_after={} since={} certificates={}",
+      name_of(first), to_rfc3339(first.certificate.not_after),
+      to_span(saturating_sub(now, first.certificate.not_after)), count);
+}
+
 void Report::startup_waits(std::size_t certificates, Millis at_most) {
   log(sink_, LogLevel::kNotice,
       "ocsp_plus: waiting for responses before the workers begin: "

@@ -34,6 +34,13 @@ class Report {
   void cached_ignored(const Target& target, const Error& error);
   void cache_fails(const Error& error, Seconds retry);
   void cache_works();
+  // The cache directory holds a status that is not true any more, and it can be neither replaced nor removed.
+  void cache_untrue(const Target& target, const std::string& directory);
+  // What another instance has kept in the cache directory makes a request needless.
+  void kept_used(const Target& target, const store::BlobHeader& held, UnixSeconds confirmed_at,
+                 UnixSeconds next_attempt);
+  // Certificates that have ended by our clock: nobody is asked for them. One line for all of them.
+  void certificates_ended(const Target& first, std::size_t count, UnixSeconds now);
   void startup_waits(std::size_t certificates, Millis at_most);
   void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);

@@ -24,6 +24,11 @@ Seconds within_week(Seconds span) {
   return std::clamp<Seconds>(span, 0, kWeek);
 }
 
+// 0 to `span`, which is at most a week, growing with `random`.
+Seconds part_of(Seconds span, std::uint64_t random) {
+  return (span + 1) * static_cast<Seconds>(random >> 40) >> 24;
+}
+
 Seconds pick(Seconds from, Seconds to, std::uint64_t random) {
   return from >= to ? from : from + static_cast<Seconds>(random % static_cast<std::uint64_t>(to - from + 1));
 }
@@ -31,12 +36,14 @@ Seconds pick(Seconds from, Seconds to, std::uint64_t random) {
 }  // namespace
 
 UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
-                      std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds) {
+                      std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random) {
   const Seconds span = within_week(saturating_sub(validity.expires, validity.this_update));
-  const Seconds wander = share(share(span, 10, 100), permille(id), 1000);
-  UnixSeconds look = saturating_add(validity.this_update, share(span, 40, 100) + wander);
-  if (fresh_until.has_value() && *fresh_until < look) {
-    look = std::max(*fresh_until, saturating_add(validity.this_update, span / 4));
+  const Seconds by_id = share(share(span, 4, 100), permille(id), 1000);
+  const Seconds by_node = part_of(share(span, 6, 100), random);
+  UnixSeconds look = saturating_add(validity.this_update, share(span, 40, 100) + by_id + by_node);
+  if (fresh_until.has_value()) {
+    const UnixSeconds fresh = std::max(*fresh_until, saturating_add(validity.this_update, span / 4));
+    look = std::min(look, saturating_add(fresh, by_node));
   }
   if (look > now) {
     // A thisUpdate far ahead of our clock, which has jumped back since, is no reason to sleep that long.
@@ -47,7 +54,12 @@ UnixSeconds next_look(UnixSeconds now, const Validity& validity, const Certifica
   if (fresh_until.has_value()) {
     wait = std::max(wait, saturating_sub(*fresh_until, now));
   }
-  return saturating_add(now, std::max<Seconds>(std::min(wait, left / 2), 1));
+  wait = std::min(wait, left / 2);
+  return saturating_add(now, std::max<Seconds>(std::min(wait + part_of(within_week(wait / 4), random), left / 2), 1));
+}
+
+UnixSeconds next_check(UnixSeconds now, std::uint64_t random) {
+  return saturating_add(now, part_of(kCheckedWithin, random));
 }
 
 UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,

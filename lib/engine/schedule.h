@@ -19,17 +19,29 @@ struct Validity {
   UnixSeconds expires = 0;
 };
 
-// The next look after a response was verified. It lies between 40 % and 50 % of the validity, at a point chosen by
-// the certificate id so that a fleet does not march in step. Of a longer validity seven days count, so it is never
+// `random` of next_look() that yields the latest point it can.
+constexpr std::uint64_t kLatest = UINT64_MAX;
+
+// The next look after a response was verified. It lies between 40 % and 50 % of the validity: 4 % of it are chosen by
+// the certificate id, so that the certificates of a node do not march in step, and 6 % by `random`, so that the nodes
+// of a fleet do not, which may all hold the same response. Of a longer validity seven days count, so it is never
 // later than 3.5 days after thisUpdate (clients distrust old responses). `fresh_until` is what HTTP caching said (RFC
 // 9919 section 5): it may bring the look forward, but not before 25 % of the validity, or a max-age of a minute on a
-// response of a week would become polling.
+// response of a week would become polling; those 6 % are added here as well.
 //
 // Where that point is past already (the responder hands out responses it has made earlier): after an eighth of what
-// is left, or when HTTP says that there is something newer if that is later, but never past half of what is left
-// (again, of seven days at the most) and never under a second.
+// is left, or when HTTP says that there is something newer if that is later, and up to a quarter of that wait longer
+// by `random`; but never past half of what is left (again, of seven days at the most) and never under a second.
+//
+// `random`: uniform, to be drawn anew for each response.
 UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
-                      std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds);
+                      std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random);
+
+// A response that came from the cache directory and was last confirmed longer ago is asked for again after a start, at
+// a moment within the span, drawn by each node for each certificate: it may have been revoked since.
+constexpr Seconds kBelievedFor = 3600;
+constexpr Seconds kCheckedWithin = 300;
+UnixSeconds next_check(UnixSeconds now, std::uint64_t random);
 
 struct Failure {
   std::uint32_t failures = 1;              // in a row, this one included

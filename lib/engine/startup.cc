@@ -24,6 +24,7 @@ Result<void> Startup::run(Millis wait) {
   }
   load_archive();
   post_->files().look_at_all();
+  post_->replan();
   const std::vector<const Target*> awaited = missing();
   if (!awaited.empty() && wait > 0) {
     wait_for(awaited, wait);
@@ -86,15 +87,7 @@ void Startup::load_archive() {
         (target->issuer == nullptr && (target->sought == nullptr || !post_->issuers().find(*target)))) {
       continue;
     }
-    const auto response = post_->archive().load(*target);
-    if (!response.has_value()) {
-      continue;
-    }
-    const Admission admission =
-        post_->gate().admit(*target, *response, store::Source::kCache, {environment_.clock.now()});
-    if (admission.action == Action::kRefuse) {
-      report_.cached_ignored(*target, {admission.verdict.reason, admission.verdict.detail});
-    }
+    (void)post_->gate().admit_kept(*target, environment_.clock.now(), &report_);
   }
 }
 
@@ -103,7 +96,8 @@ void Startup::load_archive() {
 std::vector<const Target*> Startup::missing() const {
   std::vector<const Target*> missing;
   for (const auto& target : environment_.catalog.targets()) {
-    if (target->stapleable() && !held(*target, kAboutToEnd) && environment_.zone.attempt(target->entry).at == 0) {
+    if (target->stapleable() && !target->ended(environment_.clock.now()) && !held(*target, kAboutToEnd) &&
+        environment_.zone.attempt(target->entry).at == 0) {
       missing.push_back(target.get());
     }
   }

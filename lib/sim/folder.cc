@@ -70,21 +70,21 @@ Result<DiskStore> DiskStore::open(const std::string& path, std::size_t max_file_
   return DiskStore(path, nullptr, max_file_size);
 }
 
-Result<Bytes> DiskStore::load(const CertificateId& id, FileKind /*kind*/) const {
+Result<Kept> DiskStore::load(const CertificateId& id, FileKind /*kind*/) const {
   system_call();
   const Shield shield;
   sim::Folder& disk = sim::Folder::here();
   const auto found = disk.files().find(id);
   if (disk.fault() == DiskFault::kGone || found == disk.files().end()) {
-    return Bytes();
+    return Kept();
   }
   if (found->second.bytes.empty() || found->second.bytes.size() > max_file_size_) {
     return fail(Reason::kUnreadable, "the file is empty or too large");
   }
-  return found->second.bytes;
+  return Kept{found->second.bytes, found->second.modified};
 }
 
-Result<void> DiskStore::save(const CertificateId& id, ByteView response, FileKind /*kind*/) {
+Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind /*kind*/) {
   system_call();
   {
     const Shield shield;
@@ -92,44 +92,59 @@ Result<void> DiskStore::save(const CertificateId& id, ByteView response, FileKin
     if (disk.fault() != DiskFault::kNone) {
       return fail(Reason::kUnreadable, sim::name_of(disk.fault()));
     }
-    disk.files()[id] = {response.copy(), Machine::here().monotonic(), Machine::here().wall()};
+    disk.files()[id] = {kept.bytes, Machine::here().monotonic(), kept.confirmed_at, disk.user()};
   }
   system_call();
   return {};
 }
 
-void DiskStore::remove(const CertificateId& id) const {
+bool DiskStore::confirm(const CertificateId& id, UnixSeconds time, FileKind /*kind*/) const {
   system_call();
   const Shield shield;
-  if (sim::Folder::here().fault() == DiskFault::kNone) {
-    sim::Folder::here().files().erase(id);
+  sim::Folder& disk = sim::Folder::here();
+  const auto found = disk.files().find(id);
+  const bool possible = disk.fault() == DiskFault::kNone || disk.fault() == DiskFault::kFull;
+  if (!possible || found == disk.files().end() || found->second.owner != disk.user()) {
+    return false;
   }
+  found->second.modified = time;
+  return true;
 }
 
-std::size_t DiskStore::remove_older_than(Seconds age, UnixSeconds now, std::size_t budget) {
+// A disk that is full takes nothing, but gives.
+bool DiskStore::remove(const CertificateId& id, FileKind /*kind*/) const {
+  system_call();
   const Shield shield;
   sim::Folder& disk = sim::Folder::here();
-  std::size_t removed = 0;
-  if (disk.fault() != DiskFault::kNone) {
-    return 0;
+  if (disk.fault() != DiskFault::kNone && disk.fault() != DiskFault::kFull) {
+    return disk.fault() == DiskFault::kReadOnly && disk.files().count(id) == 0;
   }
-  for (auto it = disk.files().begin(); it != disk.files().end() && removed < budget;) {
-    if (now - it->second.modified > age) {
-      it = disk.files().erase(it);
-      ++removed;
-    } else {
-      ++it;
-    }
-  }
-  return removed;
+  disk.files().erase(id);
+  return true;
 }
 
-void DiskStore::touch(const CertificateId& id, FileKind /*kind*/) const {
+bool DiskStore::writable() const {
+  return sim::Folder::here().fault() == DiskFault::kNone || sim::Folder::here().fault() == DiskFault::kFull;
+}
+
+bool DiskStore::list(std::size_t /*looks*/, std::vector<Listed>* found) {
   const Shield shield;
-  const auto found = sim::Folder::here().files().find(id);
-  if (found != sim::Folder::here().files().end() && sim::Folder::here().fault() == DiskFault::kNone) {
-    found->second.modified = Machine::here().wall();
+  sim::Folder& disk = sim::Folder::here();
+  if (disk.fault() != DiskFault::kGone) {
+    for (const auto& [id, file] : disk.files()) {
+      found->push_back({file_name(id), id, FileKind::kResponse, false, file.modified});
+    }
   }
+  return false;
+}
+
+void DiskStore::remove(const Listed& file) const {
+  (void)remove(file.id, file.kind);
+}
+
+// As the real one has it; that one's object file stays out of the simulator.
+std::string DiskStore::file_name(const CertificateId& id, FileKind /*kind*/) {
+  return to_hex(id) + ".der";
 }
 
 }  // namespace ocsp_plus::store

@@ -19,17 +19,22 @@ class Folder {
   struct File {
     Bytes bytes;
     Millis written = 0;        // true time, for the power cut
-    UnixSeconds modified = 0;  // by the wall clock
+    UnixSeconds modified = 0;  // as DiskStore set it
+    int owner = 0;             // the worker user who wrote it
   };
 
   DiskFault fault() const;
   std::map<CertificateId, File>& files() { return files_; }
+  // nginx runs as another user from now on, to whom it has given the directory.
+  void change_user() { ++user_; }
+  int user() const { return user_; }
   // What was not long on its way to the disk is torn.
   void cut_power(Dice& dice);
 
  private:
   const Script& script_;
   std::map<CertificateId, File> files_;
+  int user_ = 0;
 };
 
 }  // namespace ocsp_plus::sim

@@ -85,6 +85,18 @@ void tell_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noex
   zone.board().clock_compared_at.store(now, kRelaxed);
 }
 
+Millis zone_began(const StapleZone& zone) noexcept {
+  return zone.board().began.load(kRelaxed);
+}
+
+void record_clock_jump(const StapleZone& zone, Millis now) noexcept {
+  zone.board().clock_jumped_at.store(now, kRelaxed);
+}
+
+Millis clock_jumped_at(const StapleZone& zone) noexcept {
+  return zone.board().clock_jumped_at.load(kRelaxed);
+}
+
 void tell_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept {
   const std::uint64_t key = hash(host_key);
   const std::uint32_t slots = zone.geometry().host_slots;
@@ -98,6 +110,8 @@ void tell_host(const StapleZone& zone, std::string_view host_key, const HostHeal
     to.failures.store(health.failures, kRelaxed);
     to.in_flight.store(health.in_flight, kRelaxed);
     to.next_probe.store(health.next_probe, kRelaxed);
+    to.failed_at.store(health.failed_at, kRelaxed);
+    to.reason.store(static_cast<std::uint32_t>(health.reason), kRelaxed);
     to.key.store(key, std::memory_order_release);
     return;
   }
@@ -123,7 +137,8 @@ HostTable::HostTable(const StapleZone& zone) {
     const std::uint64_t key = from.key.load(std::memory_order_acquire);
     if (key != 0) {
       hosts_[key] = {from.state.load(kRelaxed), from.failures.load(kRelaxed), from.in_flight.load(kRelaxed),
-                     from.next_probe.load(kRelaxed)};
+                     from.next_probe.load(kRelaxed), from.failed_at.load(kRelaxed),
+                     static_cast<Reason>(from.reason.load(kRelaxed))};
     }
   }
 }
@@ -218,6 +233,7 @@ void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
   Board& board = to.board();
   carry(old.clock_skew, board.clock_skew);
   carry(old.clock_compared_at, board.clock_compared_at);
+  carry(old.clock_jumped_at, board.clock_jumped_at);
   carry(old.duration_ms, board.duration_ms);
   for (std::size_t i = 0; i < old.durations.size(); ++i) {
     carry(old.durations[i], board.durations[i]);

@@ -29,13 +29,22 @@ struct Connections {
 };
 void tell_connections(const StapleZone& zone, const Connections& more) noexcept;
 void tell_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept;
+// When the zone was new, on the monotonic clock, ms; 0: unknown.
+Millis zone_began(const StapleZone& zone) noexcept;
+// The wall clock has jumped. Both are on the monotonic clock, ms; 0: it has not.
+void record_clock_jump(const StapleZone& zone, Millis now) noexcept;
+Millis clock_jumped_at(const StapleZone& zone) noexcept;
 
 struct HostHealth {
   std::uint32_t state = 0;  // engine::Hosts::State; whatever stands in the zone
   std::uint32_t failures = 0;
   std::uint32_t in_flight = 0;
   UnixSeconds next_probe = 0;
+  UnixSeconds failed_at = 0;  // the last failure; 0: none
+  Reason reason = Reason::kNotChecked;
 };
+// Under this key stands the health of the proxy that leads to all hosts; no host key looks like it.
+constexpr std::string_view kProxyKey = "proxy";
 // One for which the table has no room is not told.
 void tell_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept;
 // Takes all others out of the table.

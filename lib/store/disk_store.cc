@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -54,6 +56,19 @@ class Descriptor {
   int fd_;
 };
 
+timespec at(UnixSeconds time) {
+  timespec spec = {};
+  spec.tv_sec = static_cast<time_t>(time);
+  return spec;
+}
+
+// Access times are left alone.
+std::array<timespec, 2> modified(UnixSeconds time) {
+  timespec omitted = {};
+  omitted.tv_nsec = UTIME_OMIT;
+  return {omitted, at(time)};
+}
+
 // A file that is gone again unless it was renamed. The functions leave errno as the system call set it.
 class TemporaryFile {
  public:
@@ -79,6 +94,8 @@ class TemporaryFile {
     }
     return true;
   }
+
+  bool set_modified(UnixSeconds time) { return futimens(file_.get(), modified(time).data()) == 0; }
 
   // Some file systems tell only now that there was no room.
   bool close() { return file_.close(); }
@@ -207,23 +224,22 @@ bool skip_number(std::string_view* name) {
   return end > 1;
 }
 
-bool is_kept_name(std::string_view name) {
-  return skip_id(&name) && (name == kResponseEnd || name == kIssuerEnd);
-}
-
-bool is_temporary_name(std::string_view name) {
-  if (name.empty() || name.front() != '.') {
-    return false;
+// What a name says, where it is one of ours.
+std::optional<Listed> parse_name(std::string_view name) {
+  Listed file;
+  file.name = name;
+  file.temporary = !name.empty() && name.front() == '.';
+  name.remove_prefix(file.temporary ? 1 : 0);
+  const auto id = parse_id(name.substr(0, kIdDigits));
+  if (!id.has_value() || !skip_id(&name)) {  // upper-case digits are not ours
+    return std::nullopt;
   }
-  name.remove_prefix(1);
-  return skip_id(&name) && skip_number(&name) && skip_number(&name) && name == kTemporaryEnd;
-}
-
-// Another instance may save this file between the look and the removal; it then fetches once more at its next start.
-bool remove_if_older(int folder, const char* name, UnixSeconds time) {
-  struct stat found = {};
-  return fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && found.st_mtim.tv_sec < time &&
-         unlinkat(folder, name, 0) == 0;
+  file.id = *id;
+  if (file.temporary) {
+    return skip_number(&name) && skip_number(&name) && name == kTemporaryEnd ? std::optional(file) : std::nullopt;
+  }
+  file.kind = name == kIssuerEnd ? FileKind::kIssuer : FileKind::kResponse;
+  return name == kIssuerEnd || name == kResponseEnd ? std::optional(file) : std::nullopt;
 }
 
 }  // namespace
@@ -261,7 +277,7 @@ std::string DiskStore::file_name(const CertificateId& id, FileKind kind) {
   return to_hex(id).append(kind == FileKind::kResponse ? kResponseEnd : kIssuerEnd);
 }
 
-Result<Bytes> DiskStore::load(const CertificateId& id, FileKind kind) const {
+Result<Kept> DiskStore::load(const CertificateId& id, FileKind kind) const {
   const std::string name = file_name(id, kind);
   const auto refuse = [&](const std::string& why) {
     return fail(Reason::kUnreadable, fmt::format("{}/{} is ignored: {}", path_, name, why));
@@ -273,7 +289,7 @@ Result<Bytes> DiskStore::load(const CertificateId& id, FileKind kind) const {
   if (file.get() < 0 || fstat(file.get(), &found) != 0) {
     const int error = errno;
     if (error == ENOENT) {
-      return Bytes();
+      return Kept();
     }
     return refuse(error == ELOOP ? "it is a symbolic link" : errno_text(error));
   }
@@ -288,7 +304,7 @@ Result<Bytes> DiskStore::load(const CertificateId& id, FileKind kind) const {
   if (bytes.size() != size) {
     return refuse("it changes while it is read");
   }
-  return bytes;
+  return Kept{std::move(bytes), found.st_mtim.tv_sec};
 }
 
 // A new file for writing, under a name that no other has; the negative errno where there is none.
@@ -321,8 +337,9 @@ Result<void> DiskStore::reopen() {
   return {};
 }
 
-Result<void> DiskStore::save(const CertificateId& id, ByteView bytes, FileKind kind) {
+Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind kind) {
   const std::string name = file_name(id, kind);
+  const ByteView bytes = kept.bytes;
   if (bytes.empty() || bytes.size() > max_file_size_) {
     return fail(Reason::kInvalidArgument,
                 fmt::format("{}/{}: {} bytes are nothing to keep", path_, name, bytes.size()));
@@ -343,36 +360,52 @@ Result<void> DiskStore::save(const CertificateId& id, ByteView bytes, FileKind k
     return refuse(-fd);
   }
   TemporaryFile file(folder_fd(), std::move(temporary), fd);
-  if (!file.write(bytes) || !file.close() || !file.rename(name)) {
+  if (!file.write(bytes) || !file.set_modified(kept.confirmed_at) || !file.close() || !file.rename(name)) {
     return refuse(errno);
   }
   return {};
 }
 
-void DiskStore::remove(const CertificateId& id) const {
-  unlinkat(folder_fd(), file_name(id).c_str(), 0);
+bool DiskStore::confirm(const CertificateId& id, UnixSeconds time, FileKind kind) const {
+  return utimensat(folder_fd(), file_name(id, kind).c_str(), modified(time).data(), AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-std::size_t DiskStore::remove_older_than(Seconds age, UnixSeconds now, std::size_t budget) {
-  const UnixSeconds time = saturating_sub(now, age);
-  std::size_t removed = 0;
-  for (std::size_t looks = 0; removed < budget && looks / kLooksPerRemoval < budget; ++looks) {
+bool DiskStore::remove(const CertificateId& id, FileKind kind) const {
+  const std::string name = file_name(id, kind);
+  if (unlinkat(folder_fd(), name.c_str(), 0) == 0 || errno == ENOENT) {
+    return true;
+  }
+  // Not through a link, and not what has another name as well: it may be anybody's.
+  constexpr int kFlags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  const Descriptor file(uninterrupted([&] { return openat(folder_fd(), name.c_str(), kFlags); }));
+  struct stat found = {};
+  return file.get() >= 0 && fstat(file.get(), &found) == 0 && S_ISREG(found.st_mode) && found.st_nlink == 1 &&
+         ftruncate(file.get(), 0) == 0;
+}
+
+bool DiskStore::writable() const {
+  return faccessat(folder_fd(), ".", W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+bool DiskStore::list(std::size_t looks, std::vector<Listed>* found) {
+  for (; looks > 0; --looks) {
     const dirent* entry = readdir(folder_.get());
     if (entry == nullptr) {
       rewinddir(folder_.get());
-      break;
+      return false;
     }
-    const bool ours = is_kept_name(entry->d_name) || is_temporary_name(entry->d_name);
-    removed += ours && remove_if_older(folder_fd(), entry->d_name, time) ? 1 : 0;
+    struct stat status = {};
+    auto file = parse_name(entry->d_name);
+    if (file.has_value() && fstatat(folder_fd(), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+      file->modified = status.st_mtim.tv_sec;
+      found->push_back(*std::move(file));
+    }
   }
-  return removed;
+  return true;
 }
 
-void DiskStore::touch(const CertificateId& id, FileKind kind) const {
-  timespec times[2] = {};
-  times[0].tv_nsec = UTIME_OMIT;
-  times[1].tv_nsec = UTIME_NOW;
-  utimensat(folder_fd(), file_name(id, kind).c_str(), times, AT_SYMLINK_NOFOLLOW);
+void DiskStore::remove(const Listed& file) const {
+  unlinkat(folder_fd(), file.name.c_str(), 0);
 }
 
 }  // namespace ocsp_plus::store

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -25,6 +26,22 @@
 namespace ocsp_plus::store {
 
 enum class FileKind { kResponse, kIssuer };
+
+// What a file holds: unverified bytes, and when the responder last confirmed them, which is the file's modification
+// time. No bytes: there is no file.
+struct Kept {
+  Bytes bytes;
+  UnixSeconds confirmed_at = 0;
+};
+
+// A file of ours that stands in the directory.
+struct Listed {
+  std::string name;
+  CertificateId id = {};
+  FileKind kind = FileKind::kResponse;
+  bool temporary = false;  // what a killed process left
+  UnixSeconds modified = 0;
+};
 
 // Owns one descriptor, that of the folder. A moved-from store may only be destroyed or assigned to.
 class DiskStore {
@@ -36,40 +53,41 @@ class DiskStore {
   // just then. Whether it can be written to is told by save().
   static Result<DiskStore> open(const std::string& path, std::size_t max_file_size);
 
-  // The bytes kept for a certificate, never more than max_file_size; an empty value where there are none.
+  // What is kept for a certificate, never more than max_file_size bytes. Changes nothing, not even the file's times.
   // kUnreadable: there is something, but it is no regular file, has a second name (a hard link: it may be anybody's),
   // is empty or too large, or reading failed; the detail names the file and the cause. Never blocks on what others
   // have planted and never follows a link.
-  Result<Bytes> load(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
+  Result<Kept> load(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
 
   // Replaces what is kept for a certificate, whatever kind of file it is, in one step: who loads meanwhile gets the
-  // old or the new response. kUnreadable with the errno text and the remedy (disk full, read-only, no permission, a
+  // old or the new response, with its modification time. kUnreadable with the errno text and the remedy (disk full, read-only, no permission, a
   // folder under the file's name); what was kept is untouched then and no temporary file stays behind. If the folder
   // itself was removed it is opened anew, with the checks and errors of open(). kInvalidArgument: `bytes` is empty
   // or larger than max_file_size.
-  Result<void> save(const CertificateId& id, ByteView bytes, FileKind kind = FileKind::kResponse);
+  Result<void> save(const CertificateId& id, const Kept& kept, FileKind kind = FileKind::kResponse);
 
-  // Removes up to `budget` files that are older than `age` by their modification time and whose name is one of ours
-  // (a response, an issuer, or a temporary file that a killed process left), and goes on where it stopped at the next
-  // call; at the end of the folder it begins again with the next call. Looks at no more than kLooksPerRemoval *
-  // `budget` names, so a call in a huge folder is as cheap as in a small one. Files of other names and folders are
-  // never touched. How many were removed; a file that cannot be removed is passed over. touch() what is still wanted
-  // first: a wall clock that jumped forwards makes everything old.
-  std::size_t remove_older_than(Seconds age, UnixSeconds now, std::size_t budget);
+  // The responder has confirmed what the file holds. false: it cannot be noted (the file is another user's, or gone);
+  // save() can.
+  bool confirm(const CertificateId& id, UnixSeconds time, FileKind kind = FileKind::kResponse) const;
 
-  // Removes what is kept for a certificate. Failures are of no consequence and not told.
-  void remove(const CertificateId& id) const;
+  // Takes back what is kept for a certificate: removes the file, and where that fails empties it. false: it is still
+  // there, and still says what it said (a disk that is read-only).
+  bool remove(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
 
-  // Marks a certificate's file as still wanted, as of the system's wall clock, so that remove_older_than() of any
-  // instance spares it. Failures are of no consequence and not told.
-  void touch(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
+  // Whether files can be made in the directory, as far as rights and the way it is mounted tell.
+  bool writable() const;
+
+  // Looks at the next `looks` names of the directory and appends those that are ours: a response, an issuer, or a
+  // temporary file that a killed process left. false: the end was reached, and the next call begins anew.
+  bool list(std::size_t looks, std::vector<Listed>* found);
+  // Removes such a file. Another instance may save it between the look and the removal; it then fetches once more
+  // at its next start. Failures are of no consequence and not told.
+  void remove(const Listed& file) const;
 
   const std::string& path() const { return path_; }  // without trailing slashes
 
   // "<64 hex digits>.der", and ".issuer" for issuers: what looks for responses by their name does not find them.
   static std::string file_name(const CertificateId& id, FileKind kind = FileKind::kResponse);
-
-  static constexpr std::size_t kLooksPerRemoval = 16;
 
  private:
   struct FolderCloser {
@@ -84,7 +102,7 @@ class DiskStore {
   int create_temporary(const CertificateId& id, std::string* name);
 
   std::string path_;
-  Folder folder_;  // its read position is where remove_older_than() stopped
+  Folder folder_;  // its read position is where list() stopped
   std::size_t max_file_size_ = 0;
   std::uint64_t next_temporary_ = 0;  // the last part of its name
 };

@@ -18,7 +18,7 @@
 namespace ocsp_plus::store {
 
 constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
-constexpr std::uint32_t kLayoutVersion = 3;
+constexpr std::uint32_t kLayoutVersion = 4;
 constexpr std::size_t kWorkerSlots = 1024;  // processes of all generations that may be alive together
 constexpr std::size_t kCounterSlots = 128;  // handshake counters, one cache line each; slot = worker % kCounterSlots
 constexpr std::size_t kBlobAlign = 16;      // blobs start at multiples of this; Entry::word counts in it
@@ -70,6 +70,7 @@ struct Board {
   // Written by the lease holder.
   std::atomic<std::int64_t> clock_skew;         // s: a responder's clock minus ours, at the last look
   std::atomic<std::int64_t> clock_compared_at;  // wall clock; 0: never
+  std::atomic<std::int64_t> clock_jumped_at;    // monotonic clock, ms, of the last jump of the wall clock; 0: never
   std::atomic<std::uint64_t> arena_used;        // bytes
   std::atomic<std::uint64_t> duration_ms;       // of all exchanges together
   std::array<std::atomic<std::uint64_t>, kDurationBounds.size() + 1> durations;  // exchanges by duration
@@ -93,8 +94,9 @@ struct HostSlot {
   std::atomic<std::uint32_t> state;      // engine::Hosts::State
   std::atomic<std::uint32_t> failures;   // since it counts as failing
   std::atomic<std::int64_t> next_probe;  // wall clock; of one that fails
+  std::atomic<std::int64_t> failed_at;   // wall clock of its last failure
   std::atomic<std::uint32_t> in_flight;
-  std::uint32_t reserved;
+  std::atomic<std::uint32_t> reason;  // Reason of its last failure
 };
 
 // pid << 32 | generation; 0: free.
@@ -115,20 +117,23 @@ constexpr std::uint32_t kTombstone = UINT32_MAX;
 
 // One certificate. Identity is written under the zone's lock, `word` under the lock too, what is known about attempts
 // by the lease holder alone; readers of the handshake path look at `word` only and check identity inside the blob.
-struct Entry {
-  std::atomic<std::uint64_t> word;        // generation of the blob << 32 | arena offset / kBlobAlign; 0: none held
-  std::atomic<std::uint32_t> generation;  // of the newest configuration that named it; 0: the entry is free
-  std::atomic<std::uint32_t> failures;    // since the last success
+struct alignas(64) Entry {
+  // What a handshake reads and counts lies in the first cache line.
+  std::atomic<std::uint64_t> word;  // generation of the blob << 32 | arena offset / kBlobAlign; 0: none held
   CertificateId id;
+  std::atomic<std::uint64_t> stapled;       // handshakes that got its staple
+  std::atomic<std::uint32_t> generation;    // of the newest configuration that named it; 0: the entry is free
+  std::atomic<std::uint32_t> swings;        // generation of the last blob; goes on growing while `word` is 0
+  std::atomic<std::int64_t> confirmed_at;   // wall clock when the responder last confirmed what is held; 0: unknown
   std::array<std::uint8_t, 32> issuer_key;  // SHA-256 of the issuer's key when the entry was registered
   std::atomic<std::int64_t> attempted_at;   // wall clock; 0: never
   std::atomic<std::int64_t> next_attempt;   // wall clock; 0: as soon as possible
   std::atomic<std::int64_t> succeeded_at;   // wall clock of the last exchange that brought something authentic
-  std::atomic<std::uint32_t> reason;        // Reason of the last attempt
+  std::atomic<std::uint32_t> failures;      // since the last success
   std::atomic<std::uint32_t> responder;     // which of the certificate's URLs was asked last
-  std::atomic<std::uint64_t> stapled;       // handshakes that got its staple
-  std::atomic<std::uint32_t> swings;        // generation of the last blob; goes on growing while `word` is 0
+  std::atomic<std::uint32_t> reason;        // Reason of the last attempt
   std::atomic<std::uint32_t> detail;        // checksum of its Detail; 0: there is none
+  std::array<std::uint8_t, 56> reserved;    // for what a certificate will be told besides
 };
 
 // Of an entry whose certificate no configuration names: a server loaded it for a connection. Blobs as of Entry::word.
@@ -181,8 +186,8 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std
 static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header without a gap");
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
-static_assert(sizeof(Header) == 88 && sizeof(Entry) == 128 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2552 &&
-                  sizeof(HostSlot) == 32 && sizeof(Loaded) == 32 && sizeof(OfferSlot) == 8192,
+static_assert(sizeof(Header) == 88 && sizeof(Entry) == 192 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2560 &&
+                  sizeof(HostSlot) == 40 && sizeof(Loaded) == 32 && sizeof(OfferSlot) == 8192,
               "raise kLayoutVersion");
 
 // Where everything is. A pure function of the size.

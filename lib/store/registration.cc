@@ -76,6 +76,7 @@ void make_loaded_go(StapleZone& zone, std::size_t wanted, const std::vector<Regi
 void forget_response(StapleZone& zone, EntryIndex index) {
   zone.entry(index).word.store(0, std::memory_order_release);
   zone.set_attempt(index, Attempt{});
+  zone.set_confirmed_at(index, 0);
   zone.set_detail(index, {});
 }
 

@@ -251,6 +251,17 @@ void StapleZone::set_attempt(EntryIndex index, const Attempt& attempt) noexcept 
   to.reason.store(static_cast<std::uint32_t>(attempt.reason), std::memory_order_relaxed);
 }
 
+UnixSeconds StapleZone::confirmed_at(EntryIndex index, const BlobHeader& held, UnixSeconds now) const noexcept {
+  const UnixSeconds time = index < capacity() ? entry(index).confirmed_at.load(std::memory_order_relaxed) : 0;
+  return time < held.this_update || time > now ? held.this_update : time;
+}
+
+void StapleZone::set_confirmed_at(EntryIndex index, UnixSeconds time) noexcept {
+  if (index < capacity()) {
+    entry(index).confirmed_at.store(time, std::memory_order_relaxed);
+  }
+}
+
 HandshakeCounters& StapleZone::handshakes(std::uint32_t worker) const noexcept {
   return at<HandshakeCounters>(geometry_.counters, worker % kCounterSlots);
 }

@@ -125,6 +125,10 @@ class StapleZone {
   // changed.
   std::string detail(EntryIndex entry) const;
   void set_detail(EntryIndex entry, std::string_view text) noexcept;
+  // When the responder last confirmed the response that is held, wall clock: no later than `now`, no earlier than its
+  // thisUpdate, which counts where nobody knows better.
+  UnixSeconds confirmed_at(EntryIndex entry, const BlobHeader& held, UnixSeconds now) const noexcept;
+  void set_confirmed_at(EntryIndex entry, UnixSeconds time) noexcept;
 
   // --- counters; any process, atomic ---
 

@@ -146,6 +146,7 @@ Result<EntryIndex> ZoneWriter::add_loaded(const LoadedCertificate& certificate) 
     clear_word(entry);
     hold(index, {});
     zone_.set_attempt(index, Attempt{});
+    zone_.set_confirmed_at(index, 0);
     zone_.set_detail(index, {});
     entry.issuer_key = certificate.issuer_key;
   }

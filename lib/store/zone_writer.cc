@@ -238,6 +238,7 @@ std::size_t ZoneWriter::bytes_free() const {
 static bool copy_response(const StapleZone& from, EntryIndex source, StapleZone& to, EntryIndex target,
                           ZoneWriter& writer) {
   to.set_attempt(target, from.attempt(source));
+  to.set_confirmed_at(target, from.entry(source).confirmed_at.load(std::memory_order_relaxed));
   BlobHeader header;
   const std::optional<Bytes> der = from.read(source, to.entry(target).id, &header);
   return der.has_value() && writer.publish(target, header, *der);

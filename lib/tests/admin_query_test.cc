@@ -45,7 +45,7 @@ TEST_CASE("query: caches are told when the Accept header decided", "[admin]") {
 
 TEST_CASE("query: what makes no sense is named", "[admin]") {
   CHECK(refused("format=xml") == "format=\"xml\": it takes html, json, prometheus or ready");
-  CHECK(refused("state=gone") == "state=\"gone\": it takes valid, pending, expired, revoked or unsupported");
+  CHECK(refused("state=gone") == "state=\"gone\": it takes valid, pending, expired, revoked, unsupported or ended");
   CHECK(refused("id=12") == "id=\"12\": it takes a certificate id of 64 hexadecimal digits");
   CHECK(refused("after=" + std::string(64, 'g')).find("after=") == 0);
   for (const char* limit : {"limit=0", "limit=", "limit=-1", "limit=1x", "limit=99999999999999999999999"}) {

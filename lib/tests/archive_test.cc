@@ -37,8 +37,8 @@ struct Fixture : EngineHouse {
   bool kept(Catalog::Index index) {
     const Target& target = catalog.target(index);
     auto disk = store::DiskStore::open(folder.string(), settings.max_response);
-    const auto bytes = disk ? disk->load(target.certificate.id) : Result<Bytes>(Bytes());
-    return bytes && !bytes->empty() && zone.read(target.entry, target.certificate.id) == *bytes;
+    const auto file = disk ? disk->load(target.certificate.id) : Result<store::Kept>(store::Kept());
+    return file && !file->bytes.empty() && zone.read(target.entry, target.certificate.id) == file->bytes;
   }
   std::size_t kept() {
     std::size_t count = 0;
@@ -85,7 +85,7 @@ TEST_CASE("archive: whoever takes the post keeps what the zone holds and the fol
   post = f.post();
   f.loop.settle();
   CHECK(f.kept() == kCount - 3);  // taking it alone does nothing: the start helper leaves it to the worker
-  post->keep_held();
+  post->catch_up();
   f.loop.settle();
   CHECK(f.kept() == kCount);
   CHECK(fs::last_write_time(f.folder.file(f.catalog.target(0).certificate.id)) == untouched);  // not written again
@@ -125,7 +125,7 @@ TEST_CASE("archive: without a folder nothing is kept and nothing is said", "[arc
   f.settings.cache.clear();
   const auto post = f.post();
   post->beat();
-  post->keep_held();
+  post->catch_up();
   f.loop.pass(60000);
   CHECK(f.stapled() == kCount);
   CHECK(f.folder.names().empty());

@@ -58,6 +58,25 @@ Bytes make_response(std::size_t size, std::uint8_t seed = 0x30) {
   return bytes;
 }
 
+Kept kept(Bytes bytes, UnixSeconds confirmed_at = 1800000000) {
+  return {std::move(bytes), confirmed_at};
+}
+
+// What list() finds in a round, of the names of all files that are older.
+std::size_t remove_older_than(DiskStore& store, Seconds age, UnixSeconds now) {
+  std::vector<Listed> files;
+  while (store.list(100, &files)) {
+  }
+  std::size_t removed = 0;
+  for (const Listed& file : files) {
+    if (file.modified < saturating_sub(now, age)) {
+      store.remove(file);
+      removed += fs::exists(fs::symlink_status(fs::path(store.path()) / file.name)) ? 0 : 1;
+    }
+  }
+  return removed;
+}
+
 DiskStore open_store(const std::string& path, std::size_t max = kMax) {
   auto store = DiskStore::open(path, max);
   INFO((store ? std::string() : store.error().detail));
@@ -85,8 +104,8 @@ UnixSeconds mtime(const fs::path& path) {
 std::string outcome(const Result<void>& result) {
   return result ? "done" : std::string(token(result.error().reason)) + ": " + result.error().detail;
 }
-std::string outcome(const Result<Bytes>& result) {
-  return result ? std::to_string(result->size()) + " bytes"
+std::string outcome(const Result<Kept>& result) {
+  return result ? std::to_string(result->bytes.size()) + " bytes"
                 : std::string(token(result.error().reason)) + ": " + result.error().detail;
 }
 std::string outcome(const Result<DiskStore>& result) {
@@ -185,12 +204,12 @@ TEST_CASE("disk: a response comes back as it was kept", "[disk]") {
   const CertificateId id = make_id(1);
   CHECK(outcome(store.load(id)) == "0 bytes");
 
-  REQUIRE(outcome(store.save(id, make_response(1000))) == "done");
-  CHECK(*store.load(id) == make_response(1000));
+  REQUIRE(outcome(store.save(id, kept(make_response(1000)))) == "done");
+  CHECK(store.load(id)->bytes == make_response(1000));
   CHECK(outcome(store.load(make_id(2))) == "0 bytes");
 
-  REQUIRE(outcome(store.save(id, make_response(10, 1))) == "done");
-  CHECK(*store.load(id) == make_response(10, 1));
+  REQUIRE(outcome(store.save(id, kept(make_response(10, 1)))) == "done");
+  CHECK(store.load(id)->bytes == make_response(10, 1));
   CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(id)});
 }
 
@@ -198,7 +217,7 @@ TEST_CASE("disk: a file is named by the certificate and is for its owner only", 
   const ScratchFolder folder;
   DiskStore store = open_store(folder.string());
   CHECK(DiskStore::file_name(make_id(0x0f)) == "0f" + std::string(60, '0') + "ab.der");
-  REQUIRE(store.save(make_id(0x0f), make_response(10)));
+  REQUIRE(store.save(make_id(0x0f), kept(make_response(10))));
   struct stat found = {};
   REQUIRE(stat(folder.file(make_id(0x0f)).c_str(), &found) == 0);
   CHECK((found.st_mode & 07777) == 0600);
@@ -209,13 +228,13 @@ TEST_CASE("disk: sizes at the bound", "[disk]") {
   const ScratchFolder folder;
   DiskStore store = open_store(folder.string());
   const CertificateId id = make_id(1);
-  REQUIRE(store.save(id, make_response(kMax)));
-  CHECK(*store.load(id) == make_response(kMax));
+  REQUIRE(store.save(id, kept(make_response(kMax))));
+  CHECK(store.load(id)->bytes == make_response(kMax));
 
-  CHECK_THAT(outcome(store.save(id, make_response(kMax + 1))),
+  CHECK_THAT(outcome(store.save(id, kept(make_response(kMax + 1)))),
              Contains("invalid_argument") && Contains("4097 bytes"));
-  CHECK_THAT(outcome(store.save(id, {})), Contains("invalid_argument"));
-  CHECK(*store.load(id) == make_response(kMax));
+  CHECK_THAT(outcome(store.save(id, Kept())), Contains("invalid_argument"));
+  CHECK(store.load(id)->bytes == make_response(kMax));
 
   // The bound was lowered since.
   const DiskStore smaller = open_store(folder.string(), kMax - 1);
@@ -231,7 +250,7 @@ TEST_CASE("disk: a store can be moved and gives its descriptors back", "[disk]")
     DiskStore target = open_store(other.string());
     target = std::move(store);
     DiskStore last(std::move(target));
-    REQUIRE(last.save(make_id(1), make_response(10)));
+    REQUIRE(last.save(make_id(1), kept(make_response(10))));
     CHECK(last.path() == folder.string());
     CHECK(open_descriptors() == before + 1);
   }
@@ -367,8 +386,8 @@ TEST_CASE("disk: planted files are reported by load and replaced by save", "[dis
     alarm(20);  // it must not block
     CHECK_THAT(outcome(store.load(id)),
                Contains("unreadable: " + path + " is ignored") && Contains(planted.complaint));
-    store.touch(id);
-    CHECK(outcome(store.save(id, make_response(77))) == "done");
+    (void)store.confirm(id, 1000);
+    CHECK(outcome(store.save(id, kept(make_response(77)))) == "done");
     alarm(0);
     CHECK(outcome(store.load(id)) == "77 bytes");
     CHECK(open_descriptors() == before);
@@ -384,10 +403,10 @@ TEST_CASE("disk: a folder under a file's name cannot be replaced", "[disk][plant
   const CertificateId id = make_id(9);
   fs::create_directory(folder.file(id));
   CHECK_THAT(outcome(store.load(id)), Contains("not a regular file"));
-  CHECK_THAT(outcome(store.save(id, make_response(10))),
+  CHECK_THAT(outcome(store.save(id, kept(make_response(10)))),
              Contains("unreadable") && Contains("Is a directory") && Contains("remove the folder"));
   CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(id)});
-  CHECK(store.remove_older_than(-kDay, std::time(nullptr), 100) == 0);
+  CHECK(remove_older_than(store, -kDay, std::time(nullptr)) == 0);
   CHECK(fs::is_directory(folder.file(id)));
 }
 
@@ -403,22 +422,22 @@ TEST_CASE("disk: a file that others forbid us to read is reported", "[disk][plan
 TEST_CASE("disk: a short write leaves the old response and no temporary file", "[disk][full]") {
   const ScratchFolder folder;
   DiskStore store = open_store(folder.string());
-  REQUIRE(store.save(make_id(1), make_response(500)));
+  REQUIRE(store.save(make_id(1), kept(make_response(500))));
   const long before = open_descriptors();
   for (const rlim_t limit : {0, 1, 1000, 1999}) {
     INFO(limit);
     std::string said;
     {
       const FileSizeLimit scope(limit);
-      said = outcome(store.save(make_id(1), make_response(2000, 1)));
+      said = outcome(store.save(make_id(1), kept(make_response(2000, 1))));
     }
     CHECK_THAT(said, Contains("unreadable: " + folder.file(make_id(1)).string()) && Contains("File too large"));
   }
-  CHECK(*store.load(make_id(1)) == make_response(500));
+  CHECK(store.load(make_id(1))->bytes == make_response(500));
   CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(make_id(1))});
   CHECK(open_descriptors() == before);
-  REQUIRE(store.save(make_id(1), make_response(2000, 1)));
-  CHECK(*store.load(make_id(1)) == make_response(2000, 1));
+  REQUIRE(store.save(make_id(1), kept(make_response(2000, 1))));
+  CHECK(store.load(make_id(1))->bytes == make_response(2000, 1));
 }
 
 // In a mount namespace of its own, so nothing of it is seen outside or outlives the child.
@@ -436,20 +455,20 @@ std::string on_small_disk(const std::string& path, const std::function<std::stri
 TEST_CASE("disk: a full disk keeps the old responses and works again when there is room", "[disk][full]") {
   const ScratchFolder folder;
   const std::string said = on_small_disk(folder.string(), [&](DiskStore& store) -> std::string {
-    std::uint8_t kept = 0;
+    std::uint8_t number = 0;
     Result<void> saved;
-    while ((saved = store.save(make_id(kept), make_response(10000, kept)))) {
-      ++kept;
+    while ((saved = store.save(make_id(number), kept(make_response(10000, number))))) {
+      ++number;
     }
-    std::string text = outcome(saved) + " / " + std::to_string(folder.names().size() - kept) + " too many";
-    for (std::uint8_t i = 0; i < kept; ++i) {
-      text += *store.load(make_id(i)) == make_response(10000, i) ? "" : " / lost";
+    std::string text = outcome(saved) + " / " + std::to_string(folder.names().size() - number) + " too many";
+    for (std::uint8_t i = 0; i < number; ++i) {
+      text += store.load(make_id(i))->bytes == make_response(10000, i) ? "" : " / lost";
     }
     // Even to replace one there must be room for both.
-    text += store.save(make_id(0), make_response(10000, 99)) ? " / replaced" : "";
-    text += *store.load(make_id(0)) == make_response(10000, 0) ? "" : " / torn";
+    text += store.save(make_id(0), kept(make_response(10000, 99))) ? " / replaced" : "";
+    text += store.load(make_id(0))->bytes == make_response(10000, 0) ? "" : " / torn";
     fs::remove(folder.file(make_id(1)));
-    return text + " / " + outcome(store.save(make_id(kept), make_response(10000)));
+    return text + " / " + outcome(store.save(make_id(number), kept(make_response(10000))));
   });
   if (said == "not possible") {
     WARN("no right to mount a small disk");
@@ -461,15 +480,17 @@ TEST_CASE("disk: a full disk keeps the old responses and works again when there 
 TEST_CASE("disk: a read-only disk can be loaded from, and save says why it fails", "[disk][full]") {
   const ScratchFolder folder;
   const std::string said = on_small_disk(folder.string(), [&](DiskStore& store) -> std::string {
-    const std::string saved = outcome(store.save(make_id(1), make_response(10)));
+    const std::string saved = outcome(store.save(make_id(1), kept(make_response(10))));
     if (mount("none", folder.string().c_str(), "tmpfs", MS_REMOUNT | MS_RDONLY, nullptr) != 0) {
       return "not possible";
     }
     auto again = DiskStore::open(folder.string(), kMax);
-    again->touch(make_id(1));
+    CHECK_FALSE(again->confirm(make_id(1), 1000));
+    CHECK_FALSE(again->writable());
+    CHECK_FALSE(again->remove(make_id(1)));
     return saved + " / " + outcome(again->load(make_id(1))) + " / " +
-           outcome(again->save(make_id(1), make_response(20))) + " / " +
-           std::to_string(again->remove_older_than(0, INT64_MAX, 10)) + " removed";
+           outcome(again->save(make_id(1), kept(make_response(20)))) + " / " +
+           std::to_string(remove_older_than(*again, 0, INT64_MAX)) + " removed";
   });
   if (said == "not possible") {
     WARN("no right to mount a small disk");
@@ -487,8 +508,8 @@ TEST_CASE("disk: a folder without the right to write can be loaded from", "[disk
   REQUIRE(chmod(folder.string().c_str(), 0500) == 0);
   const std::string said = unprivileged([&] {
     auto store = DiskStore::open(folder.string(), kMax);
-    return outcome(store->load(id)) + " / " + outcome(store->save(id, make_response(20))) + " / " +
-           outcome(store->load(id)) + " / " + std::to_string(store->remove_older_than(0, INT64_MAX, 10));
+    return outcome(store->load(id)) + " / " + outcome(store->save(id, kept(make_response(20)))) + " / " +
+           outcome(store->load(id)) + " / " + std::to_string(remove_older_than(*store, 0, INT64_MAX));
   });
   CHECK_THAT(said, Contains("10 bytes / unreadable") && Contains("Permission denied; uid ") &&
                        Contains("must be able to write to this folder / 10 bytes / 0"));
@@ -505,19 +526,19 @@ TEST_CASE("disk: a folder that is removed while open costs nothing but what it h
   };
   make(0700);
   DiskStore store = open_store(folder.string());
-  REQUIRE(store.save(make_id(1), make_response(10)));
+  REQUIRE(store.save(make_id(1), kept(make_response(10))));
   const long before = open_descriptors();
 
   fs::remove_all(folder);
   CHECK(outcome(store.load(make_id(1))) == "0 bytes");
-  CHECK_THAT(outcome(store.save(make_id(1), make_response(10))), Contains("does not exist; create it"));
-  CHECK(store.remove_older_than(0, INT64_MAX, 10) == 0);
+  CHECK_THAT(outcome(store.save(make_id(1), kept(make_response(10)))), Contains("does not exist; create it"));
+  CHECK(remove_older_than(store, 0, INT64_MAX) == 0);
 
   make(0777);
-  CHECK_THAT(outcome(store.save(make_id(1), make_response(10))), Contains("writable by others"));
+  CHECK_THAT(outcome(store.save(make_id(1), kept(make_response(10)))), Contains("writable by others"));
   fs::remove_all(folder);
   make(0700);
-  CHECK(outcome(store.save(make_id(1), make_response(10))) == "done");
+  CHECK(outcome(store.save(make_id(1), kept(make_response(10)))) == "done");
   CHECK(outcome(store.load(make_id(1))) == "10 bytes");
   CHECK(open_descriptors() == before);
 }
@@ -533,7 +554,7 @@ TEST_CASE("disk: temporary names that are taken are passed over and left alone",
   const ScratchFolder outside;
   write_file(folder / temporary(0), make_response(3));
   fs::create_symlink(outside / "created", folder / temporary(1));
-  REQUIRE(outcome(store.save(id, make_response(10))) == "done");
+  REQUIRE(outcome(store.save(id, kept(make_response(10)))) == "done");
   CHECK(folder.names() == std::set<std::string>{temporary(0), temporary(1), DiskStore::file_name(id)});
   CHECK(outside.names().empty());
 
@@ -541,8 +562,8 @@ TEST_CASE("disk: temporary names that are taken are passed over and left alone",
   for (int i = 3; i < 80; ++i) {
     write_file(folder / temporary(i), make_response(1));
   }
-  CHECK_THAT(outcome(store.save(id, make_response(20))), Contains("File exists"));
-  CHECK(outcome(store.save(id, make_response(20))) == "done");
+  CHECK_THAT(outcome(store.save(id, kept(make_response(20)))), Contains("File exists"));
+  CHECK(outcome(store.save(id, kept(make_response(20)))) == "done");
 }
 
 TEST_CASE("disk: cleaning removes what is ours and old, nothing else", "[disk][clean]") {
@@ -580,115 +601,141 @@ TEST_CASE("disk: cleaning removes what is ours and old, nothing else", "[disk][c
   write_file(folder.file(make_id(3)), make_response(1));
   set_mtime(folder.file(make_id(3)), now + 10 * kDay);
 
-  CHECK(store.remove_older_than(kDay, now, 0) == 0);
-  CHECK(store.remove_older_than(kDay, now, 100) == ours.size());
-  CHECK(store.remove_older_than(kDay, now, 100) == 0);
+  CHECK(remove_older_than(store, kDay, now) == ours.size());
+  CHECK(remove_older_than(store, kDay, now) == 0);
   std::set<std::string> left(others.begin(), others.end());
   left.insert({DiskStore::file_name(make_id(2)), DiskStore::file_name(make_id(3))});
   CHECK(folder.names() == left);
 
-  CHECK(store.remove_older_than(0, INT64_MAX, 100) == 2);
-  CHECK(store.remove_older_than(INT64_MAX, INT64_MIN, 100) == 0);
+  CHECK(remove_older_than(store, 0, INT64_MAX) == 2);
+  CHECK(remove_older_than(store, INT64_MAX, INT64_MIN) == 0);
 }
 
-TEST_CASE("disk: a touched file is spared", "[disk][clean]") {
+TEST_CASE("disk: a file's time is when the responder last confirmed it", "[disk]") {
   const ScratchFolder folder;
   DiskStore store = open_store(folder.string());
-  const UnixSeconds now = std::time(nullptr);
-  for (const std::uint8_t number : {1, 2}) {
-    REQUIRE(store.save(make_id(number), make_response(1)));
-    set_mtime(folder.file(make_id(number)), now - 100 * kDay);
-  }
-  store.touch(make_id(1));
-  store.touch(make_id(3));  // there is none, and none comes to be
-  CHECK(mtime(folder.file(make_id(1))) >= now - 5);
-  CHECK(store.remove_older_than(30 * kDay, now, 100) == 1);
-  CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(make_id(1))});
+  const CertificateId id = make_id(1);
+  REQUIRE(store.save(id, kept(make_response(10), 1500000000)));
+  CHECK(mtime(folder.file(id)) == 1500000000);
+  const Result<Kept> loaded = store.load(id);
+  REQUIRE(loaded);
+  CHECK(loaded->confirmed_at == 1500000000);
+  CHECK(mtime(folder.file(id)) == 1500000000);  // looking changes nothing
+
+  CHECK(store.confirm(id, 1500000777));
+  CHECK(store.load(id)->confirmed_at == 1500000777);
+  REQUIRE(store.save(id, kept(make_response(11), 1400000000)));
+  CHECK(store.load(id)->confirmed_at == 1400000000);
+
+  CHECK_FALSE(store.confirm(make_id(3), 1500000000));  // there is none, and none comes to be
+  CHECK(folder.names().size() == 1);
 }
 
-TEST_CASE("disk: neither touching nor cleaning follows a link", "[disk][clean]") {
+TEST_CASE("disk: another user's file is not confirmed but can be replaced and removed", "[disk]") {
+  if (geteuid() != 0) {
+    return;
+  }
+  const ScratchFolder folder;
+  DiskStore store = open_store(folder.string());
+  REQUIRE(store.save(make_id(1), kept(make_response(10))));
+  REQUIRE(store.save(make_id(2), kept(make_response(10))));
+  // The folder has been given to another user; what was kept is root's still.
+  REQUIRE(chown(folder.string().c_str(), kNobody, kNobody) == 0);
+  REQUIRE(chmod(folder.file(make_id(1)).c_str(), 0644) == 0);
+  CHECK(unprivileged([&] {
+          auto mine = DiskStore::open(folder.string(), kMax);
+          std::string text = outcome(mine->load(make_id(1)));
+          text += mine->confirm(make_id(1), 1700000000) ? " / confirmed" : " / not confirmed";
+          text += " / " + outcome(mine->save(make_id(1), kept(make_response(10), 1700000000)));
+          text += mine->confirm(make_id(1), 1700000001) ? " / confirmed" : " / not confirmed";
+          return text + (mine->remove(make_id(2)) ? " / removed" : " / not removed");
+        }) == "10 bytes / not confirmed / done / confirmed / removed");
+  CHECK(mtime(folder.file(make_id(1))) == 1700000001);
+  CHECK_FALSE(fs::exists(folder.file(make_id(2))));
+}
+
+TEST_CASE("disk: what cannot be removed is emptied, but not through a link", "[disk]") {
   const ScratchFolder folder;
   const ScratchFolder outside;
   DiskStore store = open_store(folder.string());
-  write_file(outside / "file", make_response(1));
-  set_mtime(outside / "file", 1000);
-  fs::create_symlink(outside / "file", folder.file(make_id(1)));
-  store.touch(make_id(1));
-  CHECK(mtime(outside / "file") == 1000);
-  CHECK(mtime(folder.file(make_id(1))) > 1000);
-
-  // The link itself is old, and goes; what it names is young, and would stay anyway.
-  set_mtime(outside / "file", std::time(nullptr));
-  set_mtime(folder.file(make_id(1)), 1000);
-  CHECK(store.remove_older_than(kDay, std::time(nullptr), 10) == 1);
+  CHECK(store.remove(make_id(1)));  // there is none
+  REQUIRE(store.save(make_id(1), kept(make_response(10))));
+  CHECK(store.remove(make_id(1)));
   CHECK(folder.names().empty());
-  CHECK(outside.names().size() == 1);
+
+  // A directory under the name can be neither.
+  fs::create_directory(folder.file(make_id(2)));
+  CHECK_FALSE(store.remove(make_id(2)));
+  if (geteuid() != 0) {
+    return;
+  }
+  // Of a directory that is not writable no file can be removed, but the files are.
+  REQUIRE(store.save(make_id(3), kept(make_response(10))));
+  write_file(outside / "file", make_response(10));
+  fs::permissions(outside / "file", fs::perms::all);
+  fs::create_symlink(outside / "file", folder.file(make_id(4)));
+  write_file(outside / "twin", make_response(10));
+  fs::permissions(outside / "twin", fs::perms::all);
+  fs::create_hard_link(outside / "twin", folder.file(make_id(5)));
+  REQUIRE(chown(folder.file(make_id(3)).c_str(), kNobody, kNobody) == 0);
+  REQUIRE(chown(folder.string().c_str(), kNobody, kNobody) == 0);
+  REQUIRE(chmod(folder.string().c_str(), 0500) == 0);
+  REQUIRE(chmod(outside.string().c_str(), 0755) == 0);
+  CHECK(unprivileged([&] {
+          auto mine = DiskStore::open(folder.string(), kMax);
+          std::string text = mine->writable() ? "writable" : "not writable";
+          for (const std::uint8_t number : {3, 4, 5}) {
+            text += mine->remove(make_id(number)) ? " / gone" : " / there";
+          }
+          return text;
+        }) == "not writable / gone / there / there");
+  CHECK(fs::file_size(folder.file(make_id(3))) == 0);
+  CHECK(fs::file_size(outside / "file") == 10);
+  CHECK(fs::file_size(outside / "twin") == 10);
+  REQUIRE(chmod(folder.string().c_str(), 0700) == 0);
 }
 
-TEST_CASE("disk: cleaning keeps to its budget and gets through the whole folder", "[disk][clean]") {
+TEST_CASE("disk: a listing goes through the whole folder, a bounded part at a call", "[disk][clean]") {
   const ScratchFolder folder;
+  const ScratchFolder outside;
   DiskStore store = open_store(folder.string());
-  const UnixSeconds now = std::time(nullptr);
-  constexpr std::size_t kOld = 300;
-  constexpr std::size_t kYoung = 700;
+  constexpr std::size_t kOurs = 300;
+  std::set<std::string> names;
   CertificateId id = {};
-  for (std::size_t i = 0; i < kOld + kYoung; ++i) {
+  for (std::size_t i = 0; i < kOurs; ++i) {
     id[0] = static_cast<std::uint8_t>(i);
     id[1] = static_cast<std::uint8_t>(i >> 8);
-    write_file(folder.file(id), make_response(1));
-    if (i < kOld) {
-      set_mtime(folder.file(id), now - 2 * kDay);
-    }
-  }
-  const long before = open_descriptors();
-  std::size_t removed = 0;
-  std::size_t calls = 0;
-  while (removed < kOld && calls < 1000) {
-    const std::size_t more = store.remove_older_than(kDay, now, 5);
-    CHECK(more <= 5);
-    removed += more;
-    ++calls;
-  }
-  CHECK(removed == kOld);
-  // Never more than 5 removed or 80 looked at; and at no more than a pass and a bit.
-  CHECK(calls >= kOld / 5);
-  CHECK(calls <= kOld / 5 + (kOld + kYoung) / 80 + 2);
-  CHECK(folder.names().size() == kYoung);
-
-  // What becomes old behind its back is found in the next pass.
-  set_mtime(folder.file(id), now - 2 * kDay);
-  for (calls = 0; removed < kOld + 1 && calls < 50; ++calls) {
-    removed += store.remove_older_than(kDay, now, 5);
-  }
-  CHECK(removed == kOld + 1);
-  CHECK(open_descriptors() == before);
-}
-
-TEST_CASE("disk: a call of cleaning looks at a bounded part of a folder", "[disk][clean]") {
-  const ScratchFolder folder;
-  DiskStore store = open_store(folder.string());
-  constexpr std::size_t kOthers = 1000;
-  constexpr std::size_t kOld = 4;
-  for (std::size_t i = 0; i < kOthers; ++i) {
-    // Ours lie in the middle where the system keeps the order, anywhere else where it hashes names.
-    for (std::uint8_t old = 0; i == kOthers / 2 && old < kOld; ++old) {
-      write_file(folder.file(make_id(old)), make_response(1));
-      set_mtime(folder.file(make_id(old)), 0);
-    }
+    const FileKind kind = i % 3 == 0 ? FileKind::kIssuer : FileKind::kResponse;
+    REQUIRE(store.save(id, kept(make_response(1), 1000000 + static_cast<UnixSeconds>(i)), kind));
+    names.insert(DiskStore::file_name(id, kind));
     write_file(folder / ("other" + std::to_string(i)), {});
   }
-  std::size_t removed = 0;
-  std::size_t calls = 0;
-  std::size_t in_vain = 0;
-  for (; removed < kOld && calls < 100; ++calls) {
-    const std::size_t more = store.remove_older_than(kDay, std::time(nullptr), 1);
-    removed += more;
-    in_vain += more == 0 ? 1 : 0;
+  const long before = open_descriptors();
+  for (int round = 0; round < 2; ++round) {
+    std::set<std::string> seen;
+    std::size_t calls = 0;
+    for (bool more = true; more; ++calls) {
+      std::vector<Listed> files;
+      more = store.list(20, &files);
+      CHECK(files.size() <= 20);
+      for (const Listed& file : files) {
+        CHECK(seen.insert(file.name).second);
+        CHECK(DiskStore::file_name(file.id, file.kind) == file.name);
+        CHECK(file.modified == 1000000 + file.id[0] + 256 * file.id[1]);
+        CHECK_FALSE(file.temporary);
+      }
+    }
+    CHECK(seen == names);
+    CHECK(calls >= 2 * kOurs / 20);
   }
-  CHECK(removed == kOld);
-  CHECK(in_vain > 0);
-  CHECK(calls <= (kOthers + kOld + 2) / DiskStore::kLooksPerRemoval + kOld + 1);
-  CHECK(folder.names().size() == kOthers);
+  CHECK(open_descriptors() == before);
+
+  // A link is listed and removed as what it is.
+  write_file(outside / "file", make_response(1));
+  fs::create_symlink(outside / "file", folder.file(make_id(0xff)));
+  set_mtime(folder.file(make_id(0xff)), 1000);
+  CHECK(remove_older_than(store, 0, 2000) == 1);
+  CHECK(outside.names().size() == 1);
 }
 
 // Saves one of two responses in turn, for ever or for some rounds.
@@ -698,7 +745,7 @@ int keep_saving(const std::string& path, const Bytes& first, const Bytes& second
     return 2;
   }
   for (std::size_t i = 0; i < rounds; ++i) {
-    if (!store->save(make_id(7), i % 2 == 0 ? first : second)) {
+    if (!store->save(make_id(7), kept(i % 2 == 0 ? first : second))) {
       return 3;
     }
   }
@@ -710,7 +757,7 @@ TEST_CASE("disk: two processes save the same certificate and every load sees a w
   DiskStore store = open_store(folder.string(), 64 << 10);
   const Bytes small = make_response(300, 1);
   const Bytes large = make_response(30000, 2);
-  REQUIRE(store.save(make_id(7), small));
+  REQUIRE(store.save(make_id(7), kept(small)));
   constexpr std::size_t kRounds = 600;
   std::vector<pid_t> writers = {
       start_child([&] { return keep_saving(folder.string(), small, large, kRounds); }),
@@ -721,9 +768,9 @@ TEST_CASE("disk: two processes save the same certificate and every load sees a w
   std::size_t wrong = 0;
   while (!writers.empty()) {
     const auto loaded = store.load(make_id(7));
-    smalls += loaded && *loaded == small ? 1 : 0;
-    larges += loaded && *loaded == large ? 1 : 0;
-    wrong += !loaded || (*loaded != small && *loaded != large) ? 1 : 0;
+    smalls += loaded && loaded->bytes == small ? 1 : 0;
+    larges += loaded && loaded->bytes == large ? 1 : 0;
+    wrong += !loaded || (loaded->bytes != small && loaded->bytes != large) ? 1 : 0;
     int status = 0;
     if (waitpid(writers.back(), &status, WNOHANG) == writers.back()) {
       CHECK(WIFEXITED(status));
@@ -744,7 +791,7 @@ TEST_CASE("disk: a writer killed at any point leaves a whole response, and its r
   DiskStore store = open_store(folder.string(), 64 << 10);
   const Bytes one = make_response(60000, 1);
   const Bytes two = make_response(60000, 2);
-  REQUIRE(store.save(make_id(7), one));
+  REQUIRE(store.save(make_id(7), kept(one)));
   for (int kills = 0; kills < 60; ++kills) {
     const pid_t writer = start_child([&] { return keep_saving(folder.string(), two, one, SIZE_MAX); });
     usleep(static_cast<useconds_t>(500 + kills * 37));
@@ -752,14 +799,14 @@ TEST_CASE("disk: a writer killed at any point leaves a whole response, and its r
     REQUIRE(reap(writer) == -SIGKILL);
     const auto loaded = store.load(make_id(7));
     REQUIRE(loaded);
-    REQUIRE((*loaded == one || *loaded == two));
+    REQUIRE((loaded->bytes == one || loaded->bytes == two));
   }
   const std::size_t left = folder.names().size() - 1;
   for (const std::string& name : folder.names()) {
     set_mtime(folder / name, 1000);
   }
-  store.touch(make_id(7));
-  CHECK(store.remove_older_than(kDay, std::time(nullptr), 1000) == left);
+  (void)store.confirm(make_id(7), std::time(nullptr));
+  CHECK(remove_older_than(store, kDay, std::time(nullptr)) == left);
   CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(make_id(7))});
 }
 

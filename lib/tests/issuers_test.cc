@@ -180,7 +180,7 @@ TEST_CASE("issuers: fetched, used, kept, and forgotten with the post", "[issuer]
   CHECK(f.said("issuer fetched") == 1);
   CHECK(store::DiskStore::open(f.folder.string(), 65536)
             ->load(target.sought->reference, store::FileKind::kIssuer)
-            .value() == test_ca().der());
+            ->bytes == test_ca().der());
 
   f.post.reset();
   CHECK(target.issuer == nullptr);
@@ -199,12 +199,12 @@ TEST_CASE("issuers: fetched, used, kept, and forgotten with the post", "[issuer]
   }
   SECTION("what was planted there is not used, and replaced") {
     auto disk = store::DiskStore::open(f.folder.string(), 65536);
-    REQUIRE(disk->save(target.sought->reference, make_ca("Another CA").der(), store::FileKind::kIssuer));
+    REQUIRE(disk->save(target.sought->reference, {make_ca("Another CA").der(), 0}, store::FileKind::kIssuer));
     f.take_post();
     f.loop.clock.advance(2 * kDay * 1000);
     f.pass(5);
     CHECK(f.host.asked.size() == 2);
-    CHECK(disk->load(target.sought->reference, store::FileKind::kIssuer).value() == test_ca().der());
+    CHECK(disk->load(target.sought->reference, store::FileKind::kIssuer)->bytes == test_ca().der());
   }
   f.post.reset();
 }

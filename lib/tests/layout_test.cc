@@ -76,7 +76,7 @@ TEST_CASE("layout: a zone by default is a power of two with head-room", "[zone][
       CHECK(default_size(c.certificates) == c.default_megabytes << 20);
       CHECK(default_size(c.certificates) >= 2 * required_size(c.certificates));
       CHECK(required_size(c.certificates + 1) >= required_size(c.certificates));
-      CHECK(required_size(c.certificates) <= 16384 * 3 + c.certificates * 4900);
+      CHECK(required_size(c.certificates) <= 16384 * 3 + c.certificates * 5200);
     }
   }
   CHECK(required_size(SIZE_MAX) > 0);  // ends, does not wrap

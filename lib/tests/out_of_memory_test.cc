@@ -350,7 +350,7 @@ TEST_CASE("out of memory: the start helper reads the cache folder", "[out_of_mem
   REQUIRE(mkdtemp(folder.data()) != nullptr);
   const UnixSeconds now = SystemClock().now();
   const Bytes response = good_response(test_leaf(0), test_ca(), now - kHour, now + kDay);
-  REQUIRE(store::DiskStore::open(folder, 65536)->save(test_leaf(0).described().id, response));
+  REQUIRE(store::DiskStore::open(folder, 65536)->save(test_leaf(0).described().id, {response, 0}));
   const long allocations = fail_each([&](long nth) {
     Configuration c;
     c.cache = folder;

@@ -41,10 +41,12 @@ TEST_CASE("schedule: the first look lies in its window", "[schedule]") {
        }) {
     INFO(c.name);
     const Validity validity = {kStart, kStart + c.span};
-    CHECK(next_look(kStart, validity, id_at(0), {}, kBounds) == kStart + c.first);
-    CHECK(next_look(kStart, validity, id_at(1000), {}, kBounds) == kStart + c.last);
+    CHECK(next_look(kStart, validity, id_at(0), {}, kBounds, 0) == kStart + c.first);
+    const UnixSeconds latest = next_look(kStart, validity, id_at(1000), {}, kBounds, kLatest);
+    CHECK((latest <= kStart + c.last && latest >= kStart + c.last - 1));  // each part is rounded down
+    TestRandom random(7);
     for (std::uint64_t i = 0; i < 200; ++i) {
-      const UnixSeconds look = next_look(kStart, validity, test_id(i), {}, kBounds);
+      const UnixSeconds look = next_look(kStart, validity, test_id(i), {}, kBounds, random.next());
       CHECK((look >= kStart + c.first && look <= kStart + c.last));
     }
   }
@@ -53,17 +55,76 @@ TEST_CASE("schedule: the first look lies in its window", "[schedule]") {
 TEST_CASE("schedule: ten thousand certificates are spread evenly, however long the validity", "[schedule]") {
   for (const Seconds span : {Seconds{kDay}, 7 * kDay, 10 * kDay, 365 * kDay}) {
     const Seconds counted = std::min(span, 7 * kDay);
-    std::map<Seconds, int> twentieths;
+    // By id over 4 % of the validity and by chance over 6 %: the sum is even between its ends.
+    TestRandom random(3);
+    std::map<Seconds, int> tenths;
     for (std::uint64_t i = 0; i < 10000; ++i) {
-      const UnixSeconds look = next_look(kStart, {kStart, kStart + span}, test_id(i), {}, kBounds);
-      ++twentieths[std::min<Seconds>((look - kStart - counted * 40 / 100) * 20 / (counted / 10), 19)];
+      const UnixSeconds look = next_look(kStart, {kStart, kStart + span}, test_id(i), {}, kBounds, random.next());
+      ++tenths[std::min<Seconds>((look - kStart - counted * 40 / 100) * 10 / (counted / 10), 9)];
     }
-    CHECK(twentieths.size() == 20);
-    for (const auto& [part, count] : twentieths) {
+    CHECK(tenths.size() == 10);
+    for (const auto& [part, count] : tenths) {
       INFO("span " << span << " part " << part);
-      CHECK((count > 400 && count < 620));  // 500 would be even
+      CHECK(count < 2000);  // in the middle, a sixth of all
+      CHECK(count > 80);
     }
   }
+}
+
+// Nodes that got the same response through a cache do not ask together the next time.
+TEST_CASE("schedule: a hundred nodes with one response are spread over six percent of its validity", "[schedule]") {
+  for (const Seconds span : {Seconds{kHour}, 7 * kDay, 30 * kDay}) {
+    const Seconds width = std::min(span, 7 * kDay) * 6 / 100;
+    const Seconds left = std::min(span - span * 6 / 10, 7 * kDay);
+    struct Case {
+      const char* name;
+      Seconds made_ago;
+      std::optional<UnixSeconds> fresh;
+      Seconds width;
+    };
+    for (const Case& c : {
+             Case{"new", 0, std::nullopt, width},
+             Case{"with a max-age that brings it forward", 0, kStart + 60, width},
+             Case{"made earlier: a quarter of an eighth of what is left", span * 6 / 10, std::nullopt,
+                  left / 32},
+             Case{"made earlier, with a max-age", span * 6 / 10, kStart + left / 5, left / 20},
+         }) {
+      INFO(c.name << ", span " << span);
+      TestRandom random(11);
+      std::map<Seconds, int> tenths;
+      UnixSeconds first = INT64_MAX, last = 0;
+      std::vector<UnixSeconds> looks;
+      for (int node = 0; node < 100; ++node) {
+        looks.push_back(next_look(kStart, {kStart - c.made_ago, kStart - c.made_ago + span}, id_at(321), c.fresh,
+                                  kBounds, random.next()));
+        first = std::min(first, looks.back());
+        last = std::max(last, looks.back());
+      }
+      CHECK(last - first <= c.width);
+      CHECK(last - first >= c.width * 8 / 10);
+      for (const UnixSeconds look : looks) {
+        ++tenths[(look - first) * 10 / (c.width + 1)];
+      }
+      for (const auto& [part, count] : tenths) {
+        CHECK(count <= 25);  // 10 would be even
+      }
+    }
+  }
+}
+
+TEST_CASE("schedule: what a start took from the cache directory is checked within five minutes", "[schedule]") {
+  TestRandom random(5);
+  std::map<Seconds, int> minutes;
+  for (int i = 0; i < 1000; ++i) {
+    const Seconds wait = next_check(kStart, random.next()) - kStart;
+    CHECK((wait >= 0 && wait <= kCheckedWithin));
+    ++minutes[wait / 61];
+  }
+  CHECK(minutes.size() == 5);
+  for (const auto& [minute, count] : minutes) {
+    CHECK((count > 140 && count < 260));  // 200 would be even
+  }
+  CHECK(next_check(INT64_MAX, kLatest) == INT64_MAX);
 }
 
 TEST_CASE("schedule: HTTP freshness brings the look forward, to a quarter at the most", "[schedule]") {
@@ -80,7 +141,7 @@ TEST_CASE("schedule: HTTP freshness brings the look forward, to a quarter at the
            Case{"ten years: a quarter of a week", 3650 * kDay, 60, 7 * kDay / 4},
        }) {
     INFO(c.name);
-    CHECK(next_look(kStart, {kStart, kStart + c.span}, id_at(0), kStart + c.fresh, kBounds) == kStart + c.look);
+    CHECK(next_look(kStart, {kStart, kStart + c.span}, id_at(0), kStart + c.fresh, kBounds, 0) == kStart + c.look);
   }
 }
 
@@ -107,7 +168,7 @@ TEST_CASE("schedule: past the window, an eighth of what is left", "[schedule]") 
     INFO(c.name);
     const std::optional<UnixSeconds> fresh =
         c.fresh ? std::optional<UnixSeconds>(kStart + *c.fresh) : std::optional<UnixSeconds>();
-    CHECK(next_look(kStart, {kStart - c.ago, kStart + c.left}, id_at(0), fresh, kBounds) == kStart + c.wait);
+    CHECK(next_look(kStart, {kStart - c.ago, kStart + c.left}, id_at(0), fresh, kBounds, 0) == kStart + c.wait);
   }
 }
 
@@ -118,12 +179,14 @@ TEST_CASE("schedule: looks are in the future and bounded, whatever the times", "
     for (const UnixSeconds to : hostile) {
       for (const UnixSeconds fresh : hostile) {
         INFO(from << " " << to << " " << fresh);
-        const UnixSeconds look = next_look(kStart, {from, to}, id_at(500), fresh, kBounds);
-        CHECK((look > kStart && look <= kStart + 7 * kDay / 2));
+        for (const std::uint64_t random : {std::uint64_t{0}, kLatest / 2, kLatest}) {
+          const UnixSeconds look = next_look(kStart, {from, to}, id_at(500), fresh, kBounds, random);
+          CHECK((look > kStart && look <= kStart + 7 * kDay / 2));
+        }
       }
     }
   }
-  CHECK(next_look(INT64_MAX, {0, INT64_MAX}, id_at(0), {}, kBounds) == INT64_MAX);
+  CHECK(next_look(INT64_MAX, {0, INT64_MAX}, id_at(0), {}, kBounds, 0) == INT64_MAX);
 }
 
 // Polling a responder that never has anything newer, until what is held has ended.
@@ -131,7 +194,7 @@ TEST_CASE("schedule: looking at an old response to its end stays bounded", "[sch
   for (const Seconds span : {Seconds{60}, kHour, 7 * kDay, 365 * kDay}) {
     int looks = 0;
     for (UnixSeconds now = kStart; now < kStart + span; ++looks) {
-      now = next_look(now, {kStart, kStart + span}, id_at(500), {}, kBounds);
+      now = next_look(now, {kStart, kStart + span}, id_at(500), {}, kBounds, kLatest / 2);
     }
     INFO(span);
     CHECK(looks <= (span <= 7 * kDay ? 90 : 500));

@@ -6,8 +6,8 @@
   const PAGE = 1000;          // certificates in one request
   const ROWS = 200;           // drawn at once
   const ENDING = 14 * 86400;  // s: a certificate that ends sooner is pointed out
-  const STATES = ["revoked", "expired", "pending", "valid", "unsupported"];
-  const WORDS = { revoked: "revoked", expired: "expired", pending: "no response yet", valid: "valid", unsupported: "no responder" };
+  const STATES = ["revoked", "expired", "pending", "valid", "ended", "unsupported"];
+  const WORDS = { revoked: "revoked", expired: "expired", pending: "no response yet", valid: "valid", unsupported: "no responder", ended: "certificate expired" };
   const SVG = "http://www.w3.org/2000/svg";
 
   const $ = (id) => document.getElementById(id);
@@ -62,6 +62,7 @@
     if (c.state === "revoked") return [0, 0];
     if (c.state === "expired" || c.state === "pending") return [needs(c) ? 1 : 2, c.expires_in || 0];
     if (c.state === "unsupported") return [needs(c) ? 1 : 5, 0];
+    if (c.state === "ended") return [6, 0];
     return [c.failures > 0 ? 3 : 4, c.expires_in];
   }
   function byUrgency(a, b) {
@@ -139,11 +140,12 @@
 
   function drawSummary(status) {
     const all = status.certificates;
-    const can = all.filter((c) => c.state !== "unsupported");
+    const can = all.filter((c) => c.state !== "unsupported" && c.state !== "ended");
     const stapled = can.filter((c) => c.state === "valid");
     const revoked = can.filter((c) => c.state === "revoked");
     const lacking = can.filter((c) => c.state === "expired" || c.state === "pending");
-    const none = all.length - can.length;
+    const none = all.filter((c) => c.state === "unsupported").length;
+    const expired = all.filter((c) => c.state === "ended");
     const summary = $("summary");
     const good = lacking.length + revoked.length === 0;
     const urgent = revoked.length || lacking.some(needs) || lacking.some((c) => c.state === "expired");
@@ -173,6 +175,7 @@
     const renewing = stapled.filter((c) => c.failures > 0);
     if (renewing.length) why.push(el("li", {}, el("b", {}, `${count(renewing.length)} stapled, but renewal fails: `), list(renewing)));
     if (none) why.push(el("li", {}, `${plural(none, "certificate names", "certificates name")} no responder and ${none === 1 ? "gets" : "get"} no staple`));
+    if (expired.length) why.push(el("li", {}, `${plural(expired.length, "certificate has", "certificates have")} expired, nobody is asked: `, list(expired)));
     replace("why", ...why);
   }
 
@@ -263,6 +266,7 @@
   function attempt(c) {
     const last = c.last_attempt;
     const next = c.next_attempt ? `next ${coming(c.next_attempt)}` : "";
+    if (c.state === "ended") return ["nobody is asked"];
     if (!last) return [c.state === "unsupported" ? "–" : "not tried yet", el("small", {}, next)];
     const fine = last.result === "ok" || last.result === "not_newer" || last.result === "revoked";
     const times = !fine && c.failures > 1 ? `, ${c.failures} times in a row` : "";
@@ -301,6 +305,7 @@
     add("Responders", c.responders.join(", ") || "none");
     if (c.this_update) {
       add("Response", `${c.cert_status}, from ${{ network: "a responder", cache: "the cache folder", file: "a file", shared: "another machine" }[c.source] || c.source}`);
+      add("Confirmed", `${when(c.confirmed_at)} (${span(c.status_age)} ago)`);
       add("This update", when(c.this_update));
       add("Next update", c.next_update ? when(c.next_update) : "not given");
       add("Stapled until", when(c.expires));

@@ -1,0 +1,30 @@
+#include "engine/freshness.h"
+
+#include <algorithm>
+
+namespace ocsp_plus::engine {
+namespace {
+
+constexpr Seconds kClocksDiffer = 300;  // two clocks that are right may be so far apart
+
+}  // namespace
+
+std::optional<UnixSeconds> fresh_until(const net::HttpHead& head, UnixSeconds now) {
+  if (head.max_age.has_value()) {
+    return saturating_add(now, saturating_sub(*head.max_age, head.age.value_or(0)));
+  }
+  return head.expires;
+}
+
+UnixSeconds confirmed_at(const net::HttpHead& head, UnixSeconds now) {
+  const Seconds age = head.age.value_or(0);
+  if (!head.date.has_value()) {
+    return saturating_sub(now, age);
+  }
+  if (age == 0 && saturating_sub(now, *head.date) <= kClocksDiffer) {
+    return now;
+  }
+  return std::min(saturating_sub(*head.date, age), now);
+}
+
+}  // namespace ocsp_plus::engine
