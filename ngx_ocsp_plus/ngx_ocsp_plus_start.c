@@ -185,9 +185,15 @@ ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
         return;
     }
 
-    /* after setuid(), which clears it */
+    /* after setuid(), which clears it; without it the wait is bounded, too */
 
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != master) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+                      "ocsp_plus: the start helper goes on without "
+                      "prctl(PR_SET_PDEATHSIG)");
+    }
+
+    if (getppid() != master) {
         return;
     }
 
@@ -204,6 +210,12 @@ ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
+/*
+ * As ngx_worker_process_init() does it: where there are workers there is a
+ * helper.  initgroups() is refused in a user namespace without a mapping of
+ * the groups or without capabilities; setgid() and setuid() end a worker.
+ */
+
 static ngx_int_t
 ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle)
 {
@@ -215,15 +227,27 @@ ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (setgid(ccf->group) == -1
-        || initgroups(ccf->username, ccf->group) == -1
-        || setuid(ccf->user) == -1)
-    {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "ocsp_plus: the start helper cannot become the worker "
-                      "user, the zone starts as it is");
-        return NGX_ERROR;
+    if (setgid(ccf->group) == -1) {
+        goto failed;
+    }
+
+    if (initgroups(ccf->username, ccf->group) == -1) {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+                      "ocsp_plus: the start helper goes on without "
+                      "initgroups(%s, %d)", ccf->username, ccf->group);
+    }
+
+    if (setuid(ccf->user) == -1) {
+        goto failed;
     }
 
     return NGX_OK;
+
+failed:
+
+    ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                  "ocsp_plus: the start helper cannot become the worker "
+                  "user, the zone starts as it is");
+
+    return NGX_ERROR;
 }
