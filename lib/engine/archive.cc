@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "store/board.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -17,9 +19,12 @@ Archive::Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store:
                  const Settings& settings, bool mute)
     : clock_(clock), report_(log), zone_(zone), settings_(settings), mute_(mute), timer_(loop.timer([this] {
         keep(kBudget);
-      })) {}
+      })) {
+  store::record_cache_works(zone_);
+}
 
 Archive::~Archive() {
+  mute_ = true;  // the next holder finds out by itself, and may be at work already
   try {
     keep(kLastBudget);
   } catch (...) {
@@ -160,6 +165,7 @@ void Archive::keep(std::size_t budget) {
   if (failing_ && nothing_pending()) {
     failing_ = false;
     if (!mute_) {
+      store::record_cache_works(zone_);
       report_.cache_works();
     }
   }
@@ -170,6 +176,9 @@ void Archive::keep(std::size_t budget) {
 
 void Archive::failed(const Error& error) {
   retry_at_ = clock_.monotonic() + kRetry;
+  if (!mute_) {
+    store::record_cache_failure(zone_, error.reason, clock_.now());
+  }
   if (!failing_) {
     failing_ = true;
     if (!mute_) {
