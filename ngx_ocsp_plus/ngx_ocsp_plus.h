@@ -265,6 +265,7 @@ ngx_int_t ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle,
 
 void ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle,
     ngx_ocsp_plus_conf_t *ocf);
+void ngx_ocsp_plus_check_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 void ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 
 /* ngx_ocsp_plus_host.c */

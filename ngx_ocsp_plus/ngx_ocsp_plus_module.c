@@ -206,6 +206,10 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (ngx_test_config) {
+        ngx_ocsp_plus_check_cache(cycle, ocf);
+    }
+
     return NGX_CONF_OK;
 }
 

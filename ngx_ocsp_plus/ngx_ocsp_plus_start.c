@@ -20,45 +20,76 @@
 #define NGX_OCSP_PLUS_START_TURN   20
 
 
+static void ngx_ocsp_plus_cache_user(ngx_cycle_t *cycle,
+    op_cache_user_t *user);
 static void ngx_ocsp_plus_helper(ngx_cycle_t *cycle,
     ngx_ocsp_plus_conf_t *ocf, pid_t master);
 static ngx_int_t ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle);
 static ngx_uint_t ngx_ocsp_plus_signalled(void);
 
 
-/* creates the cache folder; whatever fails costs the cache only */
+/*
+ * The cache directory belongs to the worker user.  Whatever fails costs the
+ * cache only, and the engine says so where it uses the directory.
+ */
 
 void
 ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 {
+    op_error_t       error;
+    op_cache_user_t  user;
+
+    ngx_ocsp_plus_cache_user(cycle, &user);
+
+    if (op_cache_prepare(ocf->config, &user, &error) != OP_OK) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                      "ocsp_plus: the cache directory is not prepared: %s",
+                      error.text);
+    }
+}
+
+
+/* for nginx -t: what a start would find; looks only */
+
+void
+ngx_ocsp_plus_check_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
+{
+    op_error_t       text;
+    op_cache_user_t  user;
+
+    ngx_ocsp_plus_cache_user(cycle, &user);
+
+    switch (op_cache_check(ocf->config, &user, &text)) {
+
+    case OP_CACHE_FINE:
+        break;
+
+    case OP_CACHE_UNUSABLE:
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "ocsp_plus: the cache directory cannot be used, "
+                      "responses will not survive a restart: %s", text.text);
+        break;
+
+    case OP_CACHE_ON_NETWORK:
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "ocsp_plus: the cache directory lies on a network file "
+                      "system, whose server can stall a worker; name one on "
+                      "a local disk in \"ocsp_plus_cache\": %s", text.text);
+        break;
+    }
+}
+
+
+static void
+ngx_ocsp_plus_cache_user(ngx_cycle_t *cycle, op_cache_user_t *user)
+{
     ngx_core_conf_t  *ccf;
-
-    if (ocf->cache.len == 0) {
-        return;
-    }
-
-    if (mkdir((char *) ocf->cache.data, 0700) == -1) {
-
-        if (ngx_errno != NGX_EEXIST) {
-            ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
-                          "ocsp_plus: the cache folder \"%V\" cannot be "
-                          "created, responses will not outlive nginx; see "
-                          "\"ocsp_plus_cache\"", &ocf->cache);
-        }
-
-        return;
-    }
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    if (geteuid() == 0
-        && ccf->master
-        && lchown((char *) ocf->cache.data, ccf->user, ccf->group) == -1)
-    {
-        ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
-                      "ocsp_plus: the cache folder \"%V\" cannot be given "
-                      "to the worker user", &ocf->cache);
-    }
+    user->prepared = (geteuid() == 0 && ccf->master);
+    user->uid = user->prepared ? ccf->user : geteuid();
+    user->gid = user->prepared ? ccf->group : getegid();
 }
 
 
@@ -185,9 +216,15 @@ ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
         return;
     }
 
-    /* after setuid(), which clears it */
+    /* after setuid(), which clears it; without it the wait is bounded, too */
 
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != master) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+                      "ocsp_plus: the start helper goes on without "
+                      "prctl(PR_SET_PDEATHSIG)");
+    }
+
+    if (getppid() != master) {
         return;
     }
 
@@ -204,6 +241,12 @@ ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
+/*
+ * As ngx_worker_process_init() does it: where there are workers there is a
+ * helper.  initgroups() is refused in a user namespace without a mapping of
+ * the groups or without capabilities; setgid() and setuid() end a worker.
+ */
+
 static ngx_int_t
 ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle)
 {
@@ -215,15 +258,27 @@ ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (setgid(ccf->group) == -1
-        || initgroups(ccf->username, ccf->group) == -1
-        || setuid(ccf->user) == -1)
-    {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "ocsp_plus: the start helper cannot become the worker "
-                      "user, the zone starts as it is");
-        return NGX_ERROR;
+    if (setgid(ccf->group) == -1) {
+        goto failed;
+    }
+
+    if (initgroups(ccf->username, ccf->group) == -1) {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+                      "ocsp_plus: the start helper goes on without "
+                      "initgroups(%s, %d)", ccf->username, ccf->group);
+    }
+
+    if (setuid(ccf->user) == -1) {
+        goto failed;
     }
 
     return NGX_OK;
+
+failed:
+
+    ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                  "ocsp_plus: the start helper cannot become the worker "
+                  "user, the zone starts as it is");
+
+    return NGX_ERROR;
 }

@@ -54,7 +54,7 @@ is(join(' ', kept()), join(' ', sort map { $_->id() . '.der' }
 
 for my $leaf (@leaves) {
 	my $file = "$dir/" . $leaf->id() . '.der';
-	is(sprintf('%04o', (stat $file)[2] & 07777), '0600',
+	is(sprintf('%04o', (stat $file)[2] & 07777), '0644',
 		$leaf->name() . ': mode of the file');
 	is(unpack('H*', $t->read_file($file)),
 		unpack('H*', staple_fast(8443, $leaf->name()) // ''),

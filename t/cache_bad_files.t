@@ -189,7 +189,7 @@ my %new = map { $_ => staple_fast(8443, "$_.example") } @names;
 
 # one that cannot be kept: said once, with what to do
 
-ok($t->wait_log(qr/cache folder cannot be used.*remove the folder/, 10, $mark),
+ok($t->wait_log(qr/cache folder cannot be used.*remove the directory/, 10, $mark),
 	'what cannot be kept is told');
 is(scalar(() = $t->log_lines(qr/cache folder cannot be used/, $mark)), 1,
 	'once');

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# Tests for a cache folder on a disk that is full: nothing but the keeping is
-# lost, it is said once, and what waits is kept when there is room again.
+# Tests for a cache folder on a disk that is full, and one that is read-only:
+# nothing but the keeping is lost, it is said once at error and shown by the
+# status and the metrics, and what waits is kept when the disk is mended.
 
 ###############################################################################
 
@@ -11,6 +12,8 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use JSON::PP;
+use Time::Local qw/ timegm /;
 use Test::More;
 
 use Test::Nginx;
@@ -19,7 +22,7 @@ use Test::Nginx::Responder;
 
 ###############################################################################
 
-my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+my $t = Test::Nginx->new(timeout => 240)->has(qw/ http_ssl /);
 
 # A disk of our own: 64 kB in memory.
 
@@ -32,7 +35,7 @@ END { system('umount', $disk) if $disk && -d $disk && $> == 0 }
 my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);
 my %leaf = map { $_ => $int->leaf($_, aia => $r->url(), not_before => -86400) }
-	qw/ early.example late.example /;
+	qw/ early.example late.example last.example /;
 $r->validity(this_update => -1000, next_update => 100);
 
 my $cannot = qr/cache folder cannot be used, nothing outlives nginx/;
@@ -42,6 +45,10 @@ conf('early.example');
 $t->run();
 ok(wait_for(sub { -e file('early.example') }, 15, 'a file'), 'kept at first');
 my $whole = $t->read_file(file('early.example'));
+my $works = { path => "$disk/cache", state => 'works', reason => undef,
+	since => undef };
+is_deeply(shown(), $works, 'the status: it works');
+is(usable(), 1, 'the metric: usable');
 
 # full
 
@@ -50,8 +57,11 @@ conf('early.example', 'late.example');
 my $mark = $t->log_mark();
 $t->reload();
 ok(defined staple_fast(8443, 'late.example'), 'full: stapled all the same');
-like($t->wait_log($cannot, 20, $mark) // '', qr/\[warn\].*No space left/i,
-	'full: it is said');
+my $now = time();
+like($t->wait_log($cannot, 20, $mark) // '', qr/\[error\].*reason=disk_full
+	.*No\ space\ left\ on\ device;\ make\ room\ on\ this\ disk/x,
+	'full: it is said, with what to do');
+failing('full', 'disk_full', $now);
 ok(!-e file('late.example'), 'full: nothing is kept, not even a part');
 ok(-s file('early.example') == length $whole
 	&& $t->read_file(file('early.example')) ne '',
@@ -69,17 +79,76 @@ unlink "$disk/ballast";
 ok(wait_for(sub { -e file('late.example') }, 45, 'the file'),
 	'room again: it is kept');
 ok($t->wait_log($again, 10, $mark), 'room again: it is said');
+is_deeply(shown(), $works, 'room again: the status');
+is(usable(), 1, 'room again: the metric');
+
+# read-only, as a disk becomes after an error
+
+remount('ro');
+conf(sort keys %leaf);
+$mark = $t->log_mark();
+$now = time();
+$t->reload();
+ok(defined staple_fast(8443, 'last.example'), 'read-only: stapled all the same');
+like($t->wait_log($cannot, 20, $mark) // '', qr/\[error\].*reason=unwritable
+	.*Read-only\ file\ system;\ mount\ it\ writable/x,
+	'read-only: it is said, with what to do');
+failing('read-only', 'unwritable', $now);
+ok(!-e file('last.example'), 'read-only: nothing is kept');
+remount('rw');
+ok(wait_for(sub { -e file('last.example') }, 45, 'the file'),
+	'writable again: it is kept');
+ok($t->wait_log($again, 10, $mark), 'writable again: it is said');
+is_deeply(shown(), $works, 'writable again: the status');
+is(scalar(() = $t->log_lines($cannot, $mark)), 1, 'read-only: said once');
 
 $r->fault('refuse');
 $t->restart();
 ok(defined staple_fast(8443, $_), "$_: stapled after a restart")
 	for sort keys %leaf;
 
+# off
+
+conf('off');
+$t->reload();
+is_deeply(shown(), { path => undef, state => 'off', reason => undef,
+	since => undef }, 'off: the status');
+is(usable(), undef, 'off: no metric');
+
 $t->done_testing();
 
 ###############################################################################
 
 sub file { return "$disk/cache/" . $leaf{$_[0]}->id() . '.der' }
+
+sub shown {
+	my ($json) = http_get('/json') =~ /\r\n\r\n(.*)/s;
+	return decode_json($json)->{cache};
+}
+
+sub usable {
+	return http_get('/metrics') =~ /^ocsp_plus_cache_usable (\d)$/m
+		? $1 : undef;
+}
+
+# Four tests: since not long after `time`.
+sub failing {
+	my ($what, $reason, $time) = @_;
+	my $cache = shown();
+	is("$cache->{path} $cache->{state} $cache->{reason}",
+		"$disk/cache failing $reason", "$what: the status");
+	my ($y, $mon, $d, $h, $m, $s) = $cache->{since} =~
+		/^(\d+)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z$/;
+	my $since = timegm($s, $m, $h, $d, $mon - 1, $y);
+	cmp_ok($since, '>=', $time - 5, "$what: since not before");
+	cmp_ok($since, '<=', time() + 5, "$what: nor to come");
+	is(usable(), 0, "$what: the metric");
+}
+
+sub remount {
+	my ($how) = @_;
+	system('mount', '-o', "remount,$how", $disk) == 0 or die 'remount failed';
+}
 
 sub fill {
 	open my $fh, '>', "$disk/ballast" or die $!;
@@ -89,7 +158,13 @@ sub fill {
 }
 
 sub conf {
-	my $servers = $t->ssl_servers(8443, @_);
+	my @names = @_;
+	my $cache = "$disk/cache";
+	if ($names[0] eq 'off') {
+		$cache = 'off';
+		@names = sort keys %leaf;
+	}
+	my $servers = $t->ssl_servers(8443, @names);
 	$t->write_file_expand('nginx.conf', <<"CONF");
 
 %%TEST_GLOBALS%%
@@ -103,10 +178,21 @@ http {
     %%TEST_GLOBALS_HTTP%%
 
     ocsp_plus        on;
-    ocsp_plus_cache  $disk/cache;
+    ocsp_plus_cache  $cache;
     ocsp_plus_retry  1s 2s;
 
 $servers
+
+    server {
+        listen  127.0.0.1:8080;
+
+        location /json {
+            ocsp_plus_status json;
+        }
+        location /metrics {
+            ocsp_plus_status prometheus;
+        }
+    }
 }
 
 CONF

@@ -193,7 +193,7 @@ $r->validity(this_update => -1000);
 ($run, $json) = fetch(@cert, '--cache', $cache);
 is("$run->{status} $json->{written} $json->{file}", "0 1 $file", 'kept');
 my @stat = stat $file;
-is(join(' ', @stat[4, 5], sprintf '%04o', $stat[2] & 07777), "$uid $gid 0600",
+is(join(' ', @stat[4, 5], sprintf '%04o', $stat[2] & 07777), "$uid $gid 0644",
 	'as a file of the owner of the folder');
 is(sprintf('%04o', (stat $cache)[2] & 07777), '0700', 'in a private folder');
 
@@ -278,7 +278,7 @@ $t->write_file('plain', 'x');
 symlink $cache, "$d/link";
 mkdir "$d/open";
 chmod 0777, "$d/open";
-for my $bad ([ "$d/plain", qr/is not a folder/ ],
+for my $bad ([ "$d/plain", qr/is not a directory/ ],
 	[ "$d/link", qr/is a symbolic link/ ],
 	[ "$d/open", qr/is writable by others/ ],
 	[ "$d/none/here", $> == 0 ? qr/does not exist/ : qr/cannot be created/ ])

@@ -254,6 +254,9 @@ for my $case (@wrong) {
 		unless $says =~ /No such/;
 }
 
+# where the cache directory would be created
+mkdir $t->testdir() . '/a';
+
 for my $case (@right) {
 	my ($name, @values) = @$case;
 	for my $arguments (@values) {

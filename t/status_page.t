@@ -43,6 +43,7 @@ $r->status($revoked, 'revoked');
 $r->fault('http_503', on => 2);
 
 my $servers = $t->ssl_servers(8443, $good, $revoked, $bad, $none, $odd, @many);
+my $cache = $t->write_file('cache-directory', 'a file in its place');
 
 $t->write_file_expand('nginx.conf', <<"CONF");
 
@@ -56,7 +57,8 @@ events {
 http {
     %%TEST_GLOBALS_HTTP%%
 
-    ocsp_plus  on;
+    ocsp_plus        on;
+    ocsp_plus_cache  $cache;
 
 $servers
 
@@ -105,6 +107,14 @@ like($text, qr/1 revoked: old\.example/, 'what is revoked');
 like($text, qr/1 without a valid response \(http_status\): mail\.example/,
 	'what is missing and why');
 like($text, qr/1 certificate names no responder/, 'what cannot be');
+like($text, qr/The cache directory cannot be used \(unreadable\): responses will not survive a restart: \Q$cache\E/,
+	'that nothing is kept');
+like($text, qr/Cache\s+fails\s+unreadable, for \d+ \w+/, 'since when');
+my ($worker) = $t->workers();
+my ($uid, $gid) = (stat "/proc/$worker")[4, 5];
+unlink $cache;
+mkdir $cache, 0700;
+chown $uid, $gid, $cache;
 
 # three certificates in three states
 
@@ -191,6 +201,13 @@ for my $width (1280, 390) {
 staple(8443, servername => 'mail.example');
 ok($b->wait_script('return /Missing\s+1\b/.test(document.querySelector('
 	. '"#facts").innerText)', 25), 'new figures without a reload');
+
+# the cache directory was mended meanwhile
+
+ok($b->wait_script('return /Cache\s+works\b/.test(document.querySelector('
+	. '"#facts").innerText) && !/cache directory/.test('
+	. 'document.querySelector("#why").innerText)', 60),
+	'the cache directory works again');
 
 # a page that negotiated keeps its filters
 

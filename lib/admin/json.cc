@@ -39,6 +39,13 @@ Json worker_json(const std::optional<Worker>& worker) {
           {"heartbeat", to_rfc3339(worker->heartbeat)}};
 }
 
+Json cache_json(const Cache& cache) {
+  return {{"path", text_or_null(cache.path)},
+          {"state", cache.state},
+          {"reason", cache.reason.has_value() ? Json(token(*cache.reason)) : Json()},
+          {"since", time_or_null(cache.since)}};
+}
+
 // Members in lines of their own, each certificate in one: easy on the eye and on line-based tools.
 
 class JsonDocument : public Document {
@@ -102,6 +109,7 @@ class JsonDocument : public Document {
       }
       member("loaded", loaded);
     }
+    member("cache", cache_json(cache_status(view_)));
     member("clock_skew", all.clock_skew.has_value() ? Json(*all.clock_skew) : Json());
     Json responders = Json::array();
     for (const ResponderStatus& responder : responder_statuses(view_)) {

@@ -153,6 +153,9 @@ class Metrics : public Document {
         sample(Metric::kLoaded, fmt::format("result=\"{}\"", name), number, out);
       }
     }
+    if (const Cache cache = cache_status(view_); cache.state != "off") {
+      single(Metric::kCacheUsable, cache.state == "failing" ? 0 : 1, out);
+    }
   }
 
   void fetches(std::string* out) const {

@@ -24,6 +24,7 @@ namespace ocsp_plus::admin {
   X(kZoneBytes, "zone_bytes", "gauge", "bytes of the shared zone: all there are, and those in use")                  \
   X(kZoneEntries, "zone_entries", "gauge", "certificates that the shared zone knows")                                \
   X(kLoaded, "loaded_certificates_total", "counter", "certificates loaded per connection, by what became of them")   \
+  X(kCacheUsable, "cache_usable", "gauge", "0 where the cache directory cannot be used, else 1; absent when off")    \
   X(kCertificates, "certificates", "gauge", "certificates by state")                                                 \
   X(kStapleValid, "staple_valid", "gauge", "1 where a response is held that may be stapled now")                     \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the response that is held ends")                \

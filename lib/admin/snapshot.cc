@@ -199,6 +199,16 @@ std::vector<ResponderStatus> responder_statuses(const View& view) {
   return all;
 }
 
+Cache cache_status(const View& view) {
+  if (!view.zone.has_value() || view.settings.cache.empty()) {
+    return {"off", {}, std::nullopt, std::nullopt};
+  }
+  if (const auto failure = store::cache_failure(*view.zone)) {
+    return {"failing", view.settings.cache, failure->reason, sane(failure->since)};
+  }
+  return {"works", view.settings.cache, std::nullopt, std::nullopt};
+}
+
 Overview overview(const View& view) {
   Overview all;
   if (!view.zone.has_value()) {

@@ -103,6 +103,15 @@ struct Worker {
   UnixSeconds heartbeat;
 };
 
+// The directory of ocsp_plus_cache, as far as the designated worker has tried it.
+struct Cache {
+  std::string_view state;  // off, works, failing; off also where nothing is to be stapled
+  std::string path;        // empty: off
+  std::optional<Reason> reason;
+  std::optional<UnixSeconds> since;
+};
+Cache cache_status(const View& view);
+
 struct Overview {
   std::size_t zone_size = 0, zone_used = 0, zone_entries = 0;  // bytes, bytes, certificates
   std::optional<Worker> worker;                                // the designated one

@@ -94,7 +94,10 @@ namespace ocsp_plus {
   X(204, kUnreadable, "unreadable", "a file could not be read or parsed")                                            \
   X(205, kNoIssuer, "no_issuer", "no issuer certificate was found")                                                  \
   X(206, kInvalidArgument, "invalid_argument", "an argument is not valid")                                           \
-  X(207, kInternal, "internal", "an unexpected failure inside ocsp_plus")
+  X(207, kInternal, "internal", "an unexpected failure inside ocsp_plus")                                            \
+  X(208, kDiskFull, "disk_full", "the cache directory has no room")                                                  \
+  /* 209 is kept for certificate_too_large */                                                                        \
+  X(210, kUnwritable, "unwritable", "the cache directory cannot be written to")
 
 enum class Reason : std::uint16_t {
 #define OCSP_PLUS_REASON_ENUM(number, name, token, meaning) name = number,

@@ -24,6 +24,7 @@
 #include "net/address.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/board.h"
+#include "store/cache_directory.h"
 #include "store/staple_zone.h"
 #include "store/zone_writer.h"
 
@@ -109,6 +110,10 @@ engine::Mention mention_of(const op_mention_t& from) {
                     : from.require == OP_REQUIRE_MUST_STAPLE ? engine::Mention::Require::kMustStaple
                                                              : engine::Mention::Require::kOff;
   return mention;
+}
+
+store::DirectoryUser directory_user(const op_cache_user_t& from) {
+  return {from.uid, from.gid, from.prepared != 0};
 }
 
 op_status_t status_of(const Error& error, op_error_t* text) {
@@ -257,6 +262,32 @@ op_status_t op_config_add_profile(op_config_t* config, const op_mention_t* from,
 
 int op_config_loads(const op_config_t* config) {
   return config->loads ? 1 : 0;
+}
+
+op_status_t op_cache_prepare(const op_config_t* config, const op_cache_user_t* user, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    if (config->settings.cache.empty()) {
+      return OP_OK;
+    }
+    const auto prepared = store::prepare_directory(config->settings.cache, directory_user(*user));
+    return prepared ? OP_OK : status_of(prepared.error(), error);
+  });
+}
+
+op_cache_state_t op_cache_check(const op_config_t* config, const op_cache_user_t* user, op_error_t* text) {
+  return guarded(text, OP_CACHE_UNUSABLE, [&] {
+    const std::string& path = config->settings.cache;
+    if (path.empty()) {
+      return OP_CACHE_FINE;
+    }
+    if (const auto usable = store::check_directory(path, directory_user(*user)); !usable) {
+      say(text, usable.error().detail);
+      return OP_CACHE_UNUSABLE;
+    }
+    const std::string_view kind = store::network_file_system(path);
+    say(text, fmt::format("{}: {}", path, kind));
+    return kind.empty() ? OP_CACHE_FINE : OP_CACHE_ON_NETWORK;
+  });
 }
 
 size_t op_zone_required_size(size_t certificates, int loads) {

@@ -125,7 +125,9 @@ Result<void> become_owner(const std::string& folder) {
   if (geteuid() != 0 || lstat(folder.c_str(), &found) != 0 || found.st_uid == 0) {
     return {};
   }
-  if (setgroups(0, nullptr) != 0 || setgid(found.st_gid) != 0 || setuid(found.st_uid) != 0) {
+  // Refused in a user namespace that maps no groups, where nginx's workers go on as well: what counts follows.
+  (void)setgroups(0, nullptr);
+  if (setgid(found.st_gid) != 0 || setuid(found.st_uid) != 0) {
     return fail(Reason::kUnreadable, fmt::format("cannot become uid {}, the owner of {}: {}; run as that user",
                                                  found.st_uid, folder, std::strerror(errno)));
   }

@@ -76,9 +76,12 @@ Archive::Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store:
       catalog_(catalog),
       settings_(settings),
       mute_(mute),
-      timer_(loop.timer([this] { keep(kBudget); })) {}
+      timer_(loop.timer([this] { keep(kBudget); })) {
+  store::record_cache_works(zone_);
+}
 
 Archive::~Archive() {
+  mute_ = true;  // the next holder finds out by itself, and may be at work already
   try {
     keep(kLastBudget);
   } catch (...) {
@@ -195,6 +198,7 @@ void Archive::keep(std::size_t budget) {
   if (failing_ && nothing_pending()) {
     failing_ = false;
     if (!mute_) {
+      store::record_cache_works(zone_);
       report_.cache_works();
     }
   }
@@ -273,6 +277,9 @@ void Archive::remove_if_untrue(const Target& target, const store::BlobHeader& he
 
 void Archive::failed(const Error& error) {
   retry_at_ = clock_.monotonic() + kRetry;
+  if (!mute_) {
+    store::record_cache_failure(zone_, error.reason, clock_.now());
+  }
   if (!failing_) {
     failing_ = true;
     if (!mute_) {

@@ -127,7 +127,7 @@ void Report::cached_ignored(const Target& target, const Error& error) {
 }
 
 void Report::cache_fails(const Error& error, Seconds retry) {
-  log(sink_, LogLevel::kWarn,
+  log(sink_, LogLevel::kError,
       "ocsp_plus: the cache folder cannot be used, nothing outlives nginx: reason={} detail={} retry_every={}",
       token(error.reason), quoted(error.detail), to_span(retry));
 }

@@ -67,10 +67,15 @@ const testing::Identity& Pki::leaf(LeafNumber number) const {
   spec.dns_names = {spec.subject + ".example"};
   spec.serial = {0x10, static_cast<std::uint8_t>(number >> 8 & 0xff), static_cast<std::uint8_t>(number & 0xff)};
   spec.not_before = kEpoch - 10 * kDay;
-  spec.not_after = kEpoch + 1000 * kDay;
+  spec.not_after = leaf_end(number);
   spec.must_staple = number % 3 == 0;
   return leaves.emplace(number, testing::make_certificate(spec, testing::key(testing::KeyType::kP256, "leaf"), &ca))
       .first->second;
+}
+
+UnixSeconds Pki::leaf_end(LeafNumber number) {
+  constexpr Seconds kTerms[] = {20 * kDay, 90 * kDay, 2 * 3600, 5 * kDay, 40 * 60, 150 * kDay};
+  return kEpoch + (number % 4 == 3 && number < kLeaves ? kTerms[number / 4 % 6] : 1000 * kDay);
 }
 
 const CertificateId& Pki::id(LeafNumber number) const {

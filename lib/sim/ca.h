@@ -31,6 +31,7 @@ struct Pki {
 
   const testing::Identity& leaf(LeafNumber number) const;
   const CertificateId& id(LeafNumber number) const;
+  static UnixSeconds leaf_end(LeafNumber number);  // notAfter; some end within a run
 
   testing::Identity ca, foreign_ca;
   std::vector<testing::Identity> signers;  // delegated, one after the other

@@ -1,4 +1,5 @@
-// Invariant (d): many certificates that were all fetched in one minute do not come back in one minute.
+// Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those that a
+// start took from the folder do not come at once; nodes that hold the same response do not ask together.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,6 +18,10 @@ namespace ocsp_plus::sim {
 namespace {
 
 constexpr double kMostPeak = 6;
+constexpr double kMostRestartPeak = 2.5;
+constexpr Millis kHour = 3600000;
+constexpr Millis kSlice = 10000;
+constexpr Millis kCheckedWithin = 300000;
 constexpr Seconds kDay = 86400;
 
 Script herd_script(std::size_t certificates) {
@@ -28,31 +33,53 @@ Script herd_script(std::size_t certificates) {
   return script;
 }
 
+// A node, and a world in which nothing goes wrong. Never destroyed: processes that ended still point into it.
+struct Calm {
+  Calm(const Script& script, std::uint64_t seed) : machine(new Machine(seed)), ca(new Ca(script.practice)) {
+    network = new Network(script, *ca, machine->dice().split());
+    new Folder(script);
+    node = new Node(*machine, script);
+    for (LeafNumber& leaf : node->wanted()) {
+      leaf += Pki::kLeaves;  // the first ones may end
+    }
+    network->keep_times();
+    network->on_honest = [](LeafNumber, const Signed&) {};
+    machine->designated = [at = node] { return at->designated(); };
+    machine->quiet_until = [at = node] { return at->quiet_until(); };
+  }
+  void run_until(Millis time) const {
+    while (machine->step(time)) {
+    }
+  }
+  Machine* machine;
+  Ca* ca;
+  Network* network;
+  Node* node;
+};
+
+void fail(Figures* figures, const std::string& text) {
+  if (!figures->failed) {
+    figures->failed = true;
+    std::strncpy(figures->violation, text.c_str(), sizeof(figures->violation) - 1);
+  }
+}
+
 }  // namespace
 
 // The mean is that of the busy spans, in which anything is asked at all (the tenth of the validity over which the
 // looks are spread), not of the idle days between them, which would flatter nobody and make every peak look high.
-Figures run_herd(std::size_t certificates, const Narrator&) {
+Figures run_herd(std::size_t certificates) {
   const Script script = herd_script(certificates);
   Figures figures;
-  auto* machine = new Machine(1);
-  auto* ca = new Ca(script.practice);
-  auto* network = new Network(script, *ca, machine->dice().split());
-  new Folder(script);
-  auto* node = new Node(*machine, script);
-  network->keep_times();
-  network->on_honest = [](LeafNumber, const Signed&) {};
-  machine->designated = [node] { return node->designated(); };
-  machine->quiet_until = [node] { return node->quiet_until(); };
-  node->start();
-  const Millis began = machine->monotonic();
-  while (machine->step(Machine::kBoot + script.length)) {
-  }
+  const Calm calm(script, 1);
+  calm.node->start();
+  const Millis began = calm.machine->monotonic();
+  calm.run_until(Machine::kBoot + script.length);
 
-  std::map<Millis, std::int64_t> by_minute, by_day;
+  std::map<Millis, std::int64_t> by_minute;
   std::int64_t peak = 0;
-  for (const Millis time : network->times()) {
-    if (time > began + 3600000) {
+  for (const Millis time : calm.network->times()) {
+    if (time > began + kHour) {
       peak = std::max(peak, ++by_minute[time / 60000]);
     }
   }
@@ -61,10 +88,73 @@ Figures run_herd(std::size_t certificates, const Narrator&) {
   const double mean = static_cast<double>(certificates) / window;
   figures.peak = static_cast<double>(peak) / mean;
   if (figures.peak > kMostPeak || by_minute.size() < certificates / 4) {
-    figures.failed = true;
-    const std::string text =
-        fmt::format("(d) herd: {} requests in one minute, {:.1f} times the mean of {:.1f}", peak, figures.peak, mean);
-    std::strncpy(figures.violation, text.c_str(), sizeof(figures.violation) - 1);
+    fail(&figures, fmt::format("(d) herd: {} requests in one minute, {:.1f} times the mean of {:.1f}", peak,
+                               figures.peak, mean));
+  }
+  return figures;
+}
+
+// A restart hours later: each is asked for once, within five minutes. One more within the hour: nobody is asked.
+Figures run_restarted_herd(std::size_t certificates) {
+  Script script = herd_script(certificates);
+  const Calm calm(script, 2);
+  calm.node->start();
+  calm.run_until(calm.machine->monotonic() + 2 * kHour);
+  const auto restart = [&calm] {
+    calm.node->stop(true);
+    calm.node->start();
+    return calm.network->times().size();
+  };
+  Figures figures;
+  const std::size_t before = restart();
+  const Millis began = calm.machine->monotonic();
+  calm.run_until(began + kHour / 2);
+  std::map<Millis, std::int64_t> by_slice;
+  std::int64_t peak = 0;
+  const auto& times = calm.network->times();
+  for (std::size_t i = before; i < times.size(); ++i) {
+    peak = std::max(peak, ++by_slice[times[i] / kSlice]);
+  }
+  const std::size_t asked = times.size() - before;
+  const Millis took = asked == 0 ? 0 : times.back() - began;
+  const double mean = static_cast<double>(certificates) * kSlice / kCheckedWithin;
+  figures.restart_peak = static_cast<double>(peak) / mean;
+  if (asked != certificates || took > kCheckedWithin + kSlice || figures.restart_peak > kMostRestartPeak) {
+    fail(&figures, fmt::format("(d) restart: {} requests for {} certificates within {} s, at the most {} in ten seconds",
+                               asked, certificates, took / 1000, peak));
+  }
+  const std::size_t between = restart();
+  calm.run_until(calm.machine->monotonic() + kHour / 3);
+  if (calm.network->times().size() != between) {
+    fail(&figures, fmt::format("(d) restart: {} requests again after another restart within the hour",
+                               calm.network->times().size() - between));
+  }
+  return figures;
+}
+
+// Nodes behind one cache, which hands all of them the same response.
+Figures run_fleet(std::size_t nodes) {
+  Script script = herd_script(1);
+  script.practice.validity = kDay;
+  script.practice.resign = kDay / 2;
+  script.length = 1000 * 20 * kDay;
+  Figures figures;
+  std::map<Millis, std::int64_t> by_slice;
+  std::size_t requests = 0;
+  for (std::size_t i = 0; i < nodes; ++i) {
+    const Calm calm(script, 100 + i);
+    calm.node->start();
+    calm.run_until(Machine::kBoot + script.length);
+    for (const Millis time : calm.network->times()) {
+      if (time > Machine::kBoot + kHour) {
+        ++requests;
+        figures.fleet_peak = std::max(figures.fleet_peak, static_cast<double>(++by_slice[time / kSlice]));
+      }
+    }
+  }
+  if (figures.fleet_peak > static_cast<double>(nodes) / 4 || requests < 20 * nodes) {
+    fail(&figures, fmt::format("(d) fleet: {} of {} nodes ask for one certificate within ten seconds",
+                               figures.fleet_peak, nodes));
   }
   return figures;
 }

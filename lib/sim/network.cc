@@ -81,6 +81,9 @@ Network::Plan Network::begin(const net::FetchRequest& request) {
   plan.leaf = std::stoul(request.url.target.substr(1));
   ++counts_.requests;
   ++requests_[plan.leaf];
+  if (on_request) {
+    on_request(plan.leaf);
+  }
   if (keep_times_) {
     times_.push_back(Machine::here().monotonic());
   }

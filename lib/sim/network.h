@@ -30,6 +30,8 @@ class Network {
   const std::vector<Millis>& times() const { return times_; }  // of the requests, where wanted
   void keep_times() { keep_times_ = true; }
 
+  // The engine asks for a certificate.
+  std::function<void(LeafNumber)> on_request;
   // An honest answer has reached the engine.
   std::function<void(LeafNumber, const Signed&)> on_honest;
 

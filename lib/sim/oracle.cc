@@ -13,6 +13,8 @@ constexpr Seconds kOneMore = 6;      // and half of the time-out for another res
 constexpr Seconds kAhead = 300;      // how far thisUpdate may lie ahead
 constexpr Seconds kAboutToEnd = 10;  // what ends sooner is fetched anew by a start
 constexpr Millis kDiskRetry = 61000;
+constexpr Seconds kBelieved = 3600;  // what the folder holds was confirmed within that time, or is asked for again
+constexpr Seconds kCheck = 300;      // within that time after a start
 
 }  // namespace
 
@@ -43,15 +45,16 @@ bool Oracle::good(LeafNumber, Millis from, Millis to) const {
 // --- windows ---
 
 UnixSeconds Oracle::sure_at(LeafNumber leaf, const Known& known, UnixSeconds at) const {
+  const UnixSeconds end = Pki::leaf_end(leaf);
   if (!known.open.has_value() || at <= *known.open) {
-    return known.sure;
+    return std::min(known.sure, end);
   }
   UnixSeconds from = *known.open;
   UnixSeconds sure = known.sure;
   if (sure <= from) {
     const Seconds longest = script_.retry_max + slack();
     if (at < from + longest) {
-      return sure;
+      return std::min(sure, end);
     }
     // It may hold what it got before the window opened, and look after that by the rule below.
     sure = std::max(sure, std::min(ca_.end_of_answer(leaf, from), 2 * (at - slack()) - from));
@@ -69,7 +72,7 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const Known& known, UnixSeconds at)
       tried_from(u);
     }
   }
-  return sure;
+  return std::min(sure, end);
 }
 
 void Oracle::close(LeafNumber leaf, Known* known) {
@@ -80,6 +83,7 @@ void Oracle::close(LeafNumber leaf, Known* known) {
 void Oracle::conditions_change() {
   for (const LeafNumber leaf : served_) {
     Known& known = known_[leaf];
+    clock_is_right(&known);
     const bool is_good = up_ && machine_.offset() == 0 && good(leaf, machine_.monotonic(), machine_.monotonic());
     if (!is_good) {
       close(leaf, &known);
@@ -105,10 +109,15 @@ void Oracle::forget(Known* known) {
   known->revoked.reset();
 }
 
-bool Oracle::disk_was_good(Millis span) const {
+bool Oracle::disk_was(Millis span, bool (*fine)(DiskFault)) const {
   const Millis now = machine_.monotonic();
-  return std::none_of(script_.disk.begin(), script_.disk.end(),
-                      [&](const DiskSpan& disk) { return disk.from <= now && now - span < disk.to; });
+  return std::none_of(script_.disk.begin(), script_.disk.end(), [&](const DiskSpan& disk) {
+    return disk.from <= now && now - span < disk.to && !fine(disk.fault);
+  });
+}
+
+bool Oracle::disk_was_good(Millis span) const {
+  return disk_was(span, [](DiskFault) { return false; });
 }
 
 void Oracle::stopped(bool power_cut) {
@@ -116,11 +125,16 @@ void Oracle::stopped(bool power_cut) {
     close(leaf, &known_[leaf]);
   }
   const bool kept = !power_cut && disk_was_good(kDiskRetry);
+  // From a disk that is full, what is not true any more can be removed.
+  const bool taken_back = !power_cut && disk_was(kDiskRetry, [](DiskFault fault) { return fault == DiskFault::kFull; });
   for (auto& [leaf, known] : known_) {
     known.in_zone = false;
     known.revoked_soon.reset();
+    known.late = false;
     if (!kept || served_.count(leaf) == 0) {
+      const auto revoked = taken_back && served_.count(leaf) != 0 ? known.revoked : std::nullopt;
       forget(&known);
+      known.revoked = revoked;
     }
   }
   served_.clear();
@@ -130,11 +144,26 @@ void Oracle::stopped(bool power_cut) {
 void Oracle::start_begins(bool new_zone) {
   new_zone_ = new_zone;
   start_began_ = machine_.monotonic();
-  // What was kept has to be read, and believed: with a clock that is wrong it may not be.
-  if (new_zone && (!disk_was_good(0) || machine_.offset() != 0)) {
-    for (auto& [leaf, known] : known_) {
+  if (!new_zone) {
+    return;
+  }
+  booted_ = machine_.offset() == 0 ? std::optional(machine_.true_time()) : std::nullopt;
+  for (auto& [leaf, known] : known_) {
+    if (!disk_was_good(0)) {
+      const auto revoked = known.revoked;
       forget(&known);
+      known.revoked = revoked;
     }
+    // What was kept has to be believed: with a clock that is wrong it may not be.
+    known.late = machine_.offset() != 0;
+    known.late_until = 0;
+  }
+}
+
+// What the folder holds is looked at again by whoever sees the clock jump.
+void Oracle::clock_is_right(Known* known) const {
+  if (known->late && known->late_until == 0 && up_ && machine_.offset() == 0) {
+    known->late_until = machine_.monotonic() + 1000 * kSettle;
   }
 }
 
@@ -144,8 +173,11 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
     close(leaf, &known_[leaf]);
   }
   for (auto& [leaf, known] : known_) {
-    if (served.count(leaf) == 0 || (helper_killed && new_zone_)) {
-      forget(&known);  // nobody cares for it any more, or it was not loaded
+    if (served.count(leaf) == 0) {
+      forget(&known);  // nobody cares for it any more
+    } else if (helper_killed && new_zone_ && !known.late) {
+      known.late = true;  // the first worker looks into the folder
+      known.late_until = machine_.monotonic() + 1000 * kSettle;
     }
   }
   for (const LeafNumber leaf : served) {
@@ -166,7 +198,17 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
 
 // --- handshakes ---
 
+void Oracle::asked(LeafNumber leaf) {
+  // An exchange that had begun before may ask a second responder.
+  if (machine_.offset() == 0 && machine_.true_time() > Pki::leaf_end(leaf) + kSettle) {
+    complain(leaf, fmt::format("(g) asked for a certificate that ended at {}", to_rfc3339(Pki::leaf_end(leaf))));
+  }
+}
+
 void Oracle::delivered(LeafNumber leaf, const Signed& response) {
+  if (machine_.offset() == 0) {
+    known_[leaf].confirmed = machine_.true_time();
+  }
   if (response.revoked && machine_.offset() == 0) {
     Known& known = known_[leaf];
     known.revoked_soon = response.this_update;
@@ -190,14 +232,12 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
     known.revoked_soon.reset();
   }
   const UnixSeconds wall = machine_.wall();
+  judge_asked_again(leaf, known);
   if (staple.status == OP_STAPLE_NONE) {
     ++bare_;
-    const UnixSeconds sure = sure_at(leaf, known, machine_.true_time());
-    if (machine_.offset() == 0 && sure > machine_.true_time()) {
-      complain(leaf, fmt::format("(b) no staple, though one was to be had that is valid until {}", to_rfc3339(sure)));
-    }
-    return;
+    return judge_missing(leaf, &known);
   }
+  known.late = false;
   strict_ += sure_at(leaf, known, machine_.true_time()) > machine_.true_time() ? 1 : 0;
   const Signed* const honest = ca_.find(staple.der);
   if (honest == nullptr) {
@@ -216,6 +256,27 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
     return complain(leaf, fmt::format("(a) served what begins at {}", to_rfc3339(honest->this_update)));
   }
   judge_order(leaf, &known, *honest);
+}
+
+void Oracle::judge_missing(LeafNumber leaf, Known* known) {
+  const UnixSeconds sure = sure_at(leaf, *known, machine_.true_time());
+  const bool excused = known->late && (known->late_until == 0 || machine_.monotonic() < known->late_until);
+  if (machine_.offset() == 0 && sure > machine_.true_time() && !excused) {
+    complain(leaf, fmt::format("(b) no staple, though one was to be had that is valid until {}", to_rfc3339(sure)));
+  }
+}
+
+// Judged only where a responder was reachable without interruption ever since the start.
+void Oracle::judge_asked_again(LeafNumber leaf, const Known& known) {
+  const UnixSeconds now = machine_.true_time();
+  if (!booted_.has_value() || !known.open.has_value() || *known.open > *booted_ + kSettle ||
+      now < *booted_ + kCheck + kSettle + slack() || now >= Pki::leaf_end(leaf)) {
+    return;
+  }
+  if (known.confirmed < *booted_ - kBelieved) {
+    complain(leaf, fmt::format("(f) not asked again since the start at {}, though last confirmed at {}",
+                               to_rfc3339(*booted_), to_rfc3339(known.confirmed)));
+  }
 }
 
 void Oracle::judge_order(LeafNumber leaf, Known* known, const Signed& served) {

@@ -13,9 +13,12 @@
 //       - Whoever holds nothing tries at least once in the upper bound of ocsp_plus_retry.
 //       - A start that waits serves from its first handshake on what was honest and reachable all the while.
 //     `sure` survives reloads, kills and outages, and a restart if the folder worked for the last minute before it
-//     and power was not cut.
+//     and power was not cut. Where the start helper was killed, or the clock was wrong at the start, what was kept is
+//     served some seconds later: as soon as a worker has looked, and the clock is right.
 // (e) Once a true revocation was served, or has reached a node that then lived on for two seconds, no older good
-//     response is served, through restarts too as far as in (b).
+//     response is served, through restarts too as far as in (b), and also where the disk was full.
+// (f) A start asks again within five minutes for whatever was not confirmed by an honest answer within the last hour.
+// (g) Nobody is asked for a certificate that has ended.
 #pragma once
 
 #include <functional>
@@ -41,6 +44,7 @@ class Oracle {
   void stopped(bool power_cut);
   void interrupted();        // a worker was killed
   void conditions_change();  // the script's next span or happening has begun
+  void asked(LeafNumber leaf);
   void delivered(LeafNumber leaf, const Signed& response);
 
   // --- what a handshake got ---
@@ -59,7 +63,11 @@ class Oracle {
     std::optional<UnixSeconds> revoked;  // thisUpdate of a revocation that was seen
     std::optional<UnixSeconds> revoked_soon;
     Millis revoked_from = 0;
-    UnixSeconds newest = 0;  // the latest thisUpdate that was served
+    UnixSeconds newest = 0;     // the latest thisUpdate that was served
+    UnixSeconds confirmed = 0;  // the last honest answer
+    // What is due lies in the folder and nobody has looked at it yet. Excused until then; 0: until the clock is right.
+    bool late = false;
+    Millis late_until = 0;
   };
 
   bool good(LeafNumber leaf, Millis from, Millis to) const;
@@ -67,6 +75,10 @@ class Oracle {
   void close(LeafNumber leaf, Known* known);
   bool disk_was_good(Millis span) const;
   void judge_order(LeafNumber leaf, Known* known, const Signed& served);
+  void judge_missing(LeafNumber leaf, Known* known);
+  void judge_asked_again(LeafNumber leaf, const Known& known);
+  void clock_is_right(Known* known) const;
+  bool disk_was(Millis span, bool (*fine)(DiskFault)) const;
   static void forget(Known* known);
   void complain(LeafNumber leaf, const std::string& what);
   Seconds slack() const;
@@ -80,6 +92,7 @@ class Oracle {
   bool up_ = false;
   bool new_zone_ = false;
   Millis start_began_ = 0;
+  std::optional<UnixSeconds> booted_;  // the last start with a new zone, with a clock that was right
   std::int64_t judged_ = 0, bare_ = 0, strict_ = 0;
   std::string violation_;
 };

@@ -89,6 +89,7 @@ void World::hook(const Narrator& narrator) {
   machine_.after_event = [this] { handshakes(); };
   machine_.designated = [this] { return machine_.monotonic() < alert_until_ ? 0 : node_.designated(); };
   machine_.quiet_until = [this] { return node_.quiet_until(); };
+  network_.on_request = [this](LeafNumber leaf) { oracle_.asked(leaf); };
   network_.on_honest = [this](LeafNumber leaf, const Signed& response) {
     oracle_.delivered(leaf, response);
     if (kill_at_answer_ && machine_.current()->pid == node_.designated()) {
@@ -156,6 +157,9 @@ void World::halt(const Happening& happening) {
   node_.stop(graceful);
   if (cut) {
     folder_.cut_power(dice_);
+  }
+  if (happening.flag) {
+    folder_.change_user();
   }
   machine_.at(machine_.monotonic() + happening.number, [this] { boot(); });
 }
@@ -329,7 +333,8 @@ void Figures::add(const Figures& other) {
         &Figures::restarts,     &Figures::crashes,      &Figures::power_cuts, &Figures::revocations}) {
     this->*member += other.*member;
   }
-  for (const auto member : {&Figures::calm_fresh, &Figures::calm_advance, &Figures::faults, &Figures::peak}) {
+  for (const auto member : {&Figures::calm_fresh, &Figures::calm_advance, &Figures::faults, &Figures::peak,
+                            &Figures::restart_peak, &Figures::fleet_peak}) {
     this->*member = std::max(this->*member, other.*member);
   }
 }

@@ -20,6 +20,8 @@ struct Figures {
   double calm_fresh = 0, calm_advance = 0;  // the most requests per certificate and validity in a calm run
   double faults = 0;                        // the most of what the bound for faults allows, as a part of it
   double peak = 0;                          // of requests per minute over their mean
+  double restart_peak = 0;                  // of requests in ten seconds after a restart over their mean
+  double fleet_peak = 0;                    // of nodes that ask for the same certificate within ten seconds
   std::uint64_t digest = 0;
   bool failed = false;
   char violation[400] = {};
@@ -31,7 +33,9 @@ using Narrator = std::function<void(std::string_view)>;
 
 Figures run(const Script& script, const Narrator& narrator);
 
-// Invariant (d): many certificates, all fetched in one minute.
-Figures run_herd(std::size_t certificates, const Narrator& narrator);
+// Invariant (d): many certificates, all fetched in one minute; all taken from the folder; one certificate on many nodes.
+Figures run_herd(std::size_t certificates);
+Figures run_restarted_herd(std::size_t certificates);
+Figures run_fleet(std::size_t nodes);
 
 }  // namespace ocsp_plus::sim

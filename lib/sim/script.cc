@@ -89,7 +89,7 @@ void add(Dice& dice, Script* script, Incident what, std::int64_t number = 0, boo
 
 // The wall clock goes wrong, and is set right again.
 void draw_jump(Dice& dice, Script* script) {
-  const Seconds most = dice.chance(10) ? 120 * kDay : 30 * kHour;
+  const Seconds most = dice.chance(10) ? 200 * kDay : 30 * kHour;
   const Seconds by = dice.spread(3, most) * (dice.chance(50) ? 1 : -1);
   const Millis from = some_time(dice, script->length);
   const Millis span = 1000 * dice.spread(1, script->practice.validity);
@@ -117,7 +117,7 @@ void draw_happenings(Dice& dice, Script* script) {
   constexpr Incident kEnds[] = {Incident::kRestart, Incident::kRestart, Incident::kCrash, Incident::kPowerCut};
   for (auto n = dice.between(0, 6); n > 0; --n) {
     const Seconds most = dice.chance(20) ? script->practice.validity : 60;
-    add(dice, script, kEnds[dice.between(0, 3)], 1000 * dice.spread(1, most));
+    add(dice, script, kEnds[dice.between(0, 3)], 1000 * dice.spread(1, most), dice.chance(25));
   }
   if (dice.chance(50)) {
     add(dice, script, Incident::kRevoke, dice.between(0, 7));
@@ -218,7 +218,9 @@ std::vector<std::string> Script::description() const {
   }
   for (const Happening& h : happenings) {
     lines.emplace_back(
-        h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number, h.flag ? " with the lock held" : ""));
+        h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number, !h.flag                           ? ""
+                                  : h.what == Incident::kKill || h.what == Incident::kKillHelper ? " with the lock held"
+                                                                                                 : " as another user"));
   }
   std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> text = {summary()};

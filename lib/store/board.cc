@@ -97,6 +97,19 @@ Millis clock_jumped_at(const StapleZone& zone) noexcept {
   return zone.board().clock_jumped_at.load(kRelaxed);
 }
 
+void record_cache_failure(const StapleZone& zone, Reason reason, UnixSeconds now) noexcept {
+  Board& board = zone.board();
+  board.cache_reason.store(static_cast<std::uint32_t>(reason), kRelaxed);
+  if (board.cache_failing_since.load(kRelaxed) == 0) {
+    // A clock that stands at its beginning must not make it look as if all were well.
+    board.cache_failing_since.store(std::max<UnixSeconds>(now, 1), std::memory_order_release);
+  }
+}
+
+void record_cache_works(const StapleZone& zone) noexcept {
+  zone.board().cache_failing_since.store(0, kRelaxed);
+}
+
 void tell_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept {
   const std::uint64_t key = hash(host_key);
   const std::uint32_t slots = zone.geometry().host_slots;
@@ -178,6 +191,14 @@ Connections connections(const StapleZone& zone) noexcept {
           counters[3].load(kRelaxed)};
 }
 
+std::optional<CacheFailure> cache_failure(const StapleZone& zone) noexcept {
+  const UnixSeconds since = zone.board().cache_failing_since.load(std::memory_order_acquire);
+  if (since == 0) {
+    return std::nullopt;
+  }
+  return CacheFailure{static_cast<Reason>(zone.board().cache_reason.load(kRelaxed)), since};
+}
+
 // --- requests to the designated worker ---
 
 bool request_refresh_all(const StapleZone& zone, Millis now) noexcept {
@@ -246,6 +267,8 @@ void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
   }
   carry(old.began, board.began);
   carry(old.settled, board.settled);
+  carry(old.cache_reason, board.cache_reason);
+  carry(old.cache_failing_since, board.cache_failing_since);
   carry(old.refresh_all_at, board.refresh_all_at);
   for (EntryIndex i = 0; i < to.entries_used(); ++i) {
     const EntryIndex source = from.find(to.entry(i).id);

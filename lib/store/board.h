@@ -34,6 +34,9 @@ Millis zone_began(const StapleZone& zone) noexcept;
 // The wall clock has jumped. Both are on the monotonic clock, ms; 0: it has not.
 void record_clock_jump(const StapleZone& zone, Millis now) noexcept;
 Millis clock_jumped_at(const StapleZone& zone) noexcept;
+// The cache directory cannot be used: since `now`, unless it was so before.
+void record_cache_failure(const StapleZone& zone, Reason reason, UnixSeconds now) noexcept;
+void record_cache_works(const StapleZone& zone) noexcept;
 
 struct HostHealth {
   std::uint32_t state = 0;  // engine::Hosts::State; whatever stands in the zone
@@ -70,6 +73,12 @@ struct ExchangeTotals {
 ExchangeTotals exchange_totals(const StapleZone& zone) noexcept;
 std::uint64_t failures(const StapleZone& zone, Reason reason) noexcept;
 Connections connections(const StapleZone& zone) noexcept;
+struct CacheFailure {
+  Reason reason = Reason::kNotChecked;  // any number that stands in the zone
+  UnixSeconds since = 0;
+};
+// Nothing: the cache directory works, as far as the lease holder has tried it.
+std::optional<CacheFailure> cache_failure(const StapleZone& zone) noexcept;
 
 // --- requests to the designated worker ---
 
@@ -89,8 +98,8 @@ RefreshRequests take_refresh_requests(const StapleZone& zone);
 
 // --- a zone of another size ---
 
-// Counters, and whether the first round is over: into a fresh zone that replaces `from`. REQUIRES: nobody else uses
-// `to` yet, and copy_responses() is done.
+// Counters, whether the first round is over, and the cache directory's state: into a fresh zone that replaces `from`.
+// REQUIRES: nobody else uses `to` yet, and copy_responses() is done.
 void copy_board(const StapleZone& from, const StapleZone& to) noexcept;
 
 }  // namespace ocsp_plus::store

@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "store/cache_directory.h"
+
 namespace ocsp_plus::store {
 namespace {
 
@@ -96,6 +98,9 @@ class TemporaryFile {
   }
 
   bool set_modified(UnixSeconds time) { return futimens(file_.get(), modified(time).data()) == 0; }
+  // Responses are public, and whoever the workers run as next shall be able to read them; the directory keeps others
+  // out. By fchmod(), so that the umask has no say. A file system without modes may refuse: then it has its own rule.
+  void let_all_read() { (void)fchmod(file_.get(), 0644); }
 
   // Some file systems tell only now that there was no room.
   bool close() { return file_.close(); }
@@ -111,48 +116,6 @@ class TemporaryFile {
   Descriptor file_;
   bool renamed_ = false;
 };
-
-std::string strip_slashes(std::string path) {
-  // With a slash at the end the system would follow a symbolic link despite O_NOFOLLOW.
-  while (path.size() > 1 && path.back() == '/') {
-    path.pop_back();
-  }
-  return path;
-}
-
-std::string why_not_opened(const std::string& path, int error) {
-  struct stat found = {};
-  if (error == ENOENT) {
-    return fmt::format("{} does not exist; create it as a folder of uid {} with mode 0700", path, geteuid());
-  }
-  // What is asked here serves the message only; the refusal stands.
-  if (lstat(path.c_str(), &found) == 0 && S_ISLNK(found.st_mode)) {
-    return fmt::format("{} is a symbolic link; name the folder itself", path);
-  }
-  if (error == ENOTDIR) {
-    return fmt::format("{} is not a folder; name one, or remove what is in its place", path);
-  }
-  if (error == EACCES) {
-    return fmt::format("{} cannot be opened by uid {}: {}; make it a folder of this user with mode 0700", path,
-                       geteuid(), errno_text(error));
-  }
-  return fmt::format("{} cannot be opened: {}", path, errno_text(error));
-}
-
-// Where others can replace our files, admit still lets nothing false through, but they decide what we keep.
-Result<void> check_folder(const std::string& path, const struct stat& found) {
-  if (found.st_uid != geteuid()) {
-    return fail(
-        Reason::kUnreadable,
-        fmt::format("{} belongs to uid {} and we run as uid {}; chown it to this user, or name another folder", path,
-                    found.st_uid, geteuid()));
-  }
-  if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (found.st_mode & S_ISVTX) == 0) {
-    return fail(Reason::kUnreadable,
-                fmt::format("{} is writable by others (mode {:04o}); chmod 0700 it", path, found.st_mode & 07777));
-  }
-  return {};
-}
 
 // Why this is nothing to read; empty where it is.
 std::string objection(const struct stat& found, std::size_t max_size) {
@@ -187,23 +150,6 @@ bool read_up_to(int fd, Bytes* bytes) {
   }
   bytes->resize(size);
   return true;
-}
-
-std::string remedy(int error) {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-      return "; make room on this disk";
-    case EROFS:
-      return "; mount it writable";
-    case EACCES:
-    case EPERM:
-      return fmt::format("; uid {} must be able to write to this folder", geteuid());
-    case EISDIR:
-      return "; remove the folder of this name";
-    default:
-      return {};
-  }
 }
 
 bool skip_id(std::string_view* name) {
@@ -251,14 +197,14 @@ Result<DiskStore::Folder> DiskStore::open_folder(const std::string& path) {
   Descriptor fd(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
   struct stat found = {};
   if (fd.get() < 0 || fstat(fd.get(), &found) != 0) {
-    return fail(Reason::kUnreadable, why_not_opened(path, errno));
+    return tl::unexpected<Error>(cannot_open(path, errno, geteuid()));
   }
-  if (auto fine = check_folder(path, found); !fine) {
+  if (auto fine = check_owner_and_mode(path, found, geteuid()); !fine) {
     return tl::unexpected<Error>(std::move(fine.error()));
   }
   Folder folder(fdopendir(fd.get()));
   if (folder == nullptr) {
-    return fail(Reason::kUnreadable, why_not_opened(path, errno));
+    return tl::unexpected<Error>(cannot_open(path, errno, geteuid()));
   }
   fd.release();
   return folder;
@@ -353,13 +299,14 @@ Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind
     fd = create_temporary(id, &temporary);
   }
   const auto refuse = [&](int error) {
-    return fail(Reason::kUnreadable,
-                fmt::format("{}/{} cannot be written: {}{}", path_, name, errno_text(error), remedy(error)));
+    const bool no_inodes = error == ENOSPC && out_of_inodes(folder_fd(), geteuid());
+    return tl::unexpected<Error>(cannot_write(path_ + '/' + name, error, geteuid(), no_inodes));
   };
   if (fd < 0) {
     return refuse(-fd);
   }
   TemporaryFile file(folder_fd(), std::move(temporary), fd);
+  file.let_all_read();
   if (!file.write(bytes) || !file.set_modified(kept.confirmed_at) || !file.close() || !file.rename(name)) {
     return refuse(errno);
   }

@@ -6,7 +6,8 @@
 // descriptor, never through a symbolic link, and only regular files of bounded size are read. What comes out is
 // unverified bytes. Writers write to a temporary name and rename, without fsync: a torn file is refused by the gate
 // and replaced by the next fetch. Any number of processes, and of instances of nginx that run as the same user, may
-// share a folder, each with a DiskStore of its own that it opened after its fork.
+// share a folder, each with a DiskStore of its own that it opened after its fork. The folder itself, its owner and
+// mode: cache_directory.h.
 //
 // Every call blocks for as long as the disk takes: a few small system calls each.
 #pragma once
@@ -48,7 +49,7 @@ class DiskStore {
  public:
   // Opens an existing folder; symbolic links are followed above it, not at its own name. kUnreadable with the path
   // and what to do: it does not exist, is no folder, is a symbolic link, belongs to another user than the effective
-  // one, is writable by group or others without being sticky, cannot be read.
+  // one, may be written to by others (check_owner_and_mode()), cannot be read.
   // A folder that can be read but not written to (a disk that went read-only) is opened: what it keeps is worth most
   // just then. Whether it can be written to is told by save().
   static Result<DiskStore> open(const std::string& path, std::size_t max_file_size);
@@ -60,10 +61,11 @@ class DiskStore {
   Result<Kept> load(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
 
   // Replaces what is kept for a certificate, whatever kind of file it is, in one step: who loads meanwhile gets the
-  // old or the new response, with its modification time. kUnreadable with the errno text and the remedy (disk full, read-only, no permission, a
-  // folder under the file's name); what was kept is untouched then and no temporary file stays behind. If the folder
-  // itself was removed it is opened anew, with the checks and errors of open(). kInvalidArgument: `bytes` is empty
-  // or larger than max_file_size.
+  // old or the new response, with its modification time. The file is readable by all (mode 0644), so that it outlives a
+  // change of the worker user. kDiskFull (no room, no inode, over quota) or kUnwritable (read-only, no permission, a
+  // directory under the file's name, any other errno), with the errno text and the remedy; what was kept is untouched
+  // then and no temporary file stays behind. If the folder itself was removed it is opened anew, with the checks and
+  // errors of open(). kInvalidArgument: `bytes` is empty or larger than max_file_size.
   Result<void> save(const CertificateId& id, const Kept& kept, FileKind kind = FileKind::kResponse);
 
   // The responder has confirmed what the file holds. false: it cannot be noted (the file is another user's, or gone);

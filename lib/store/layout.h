@@ -82,10 +82,11 @@ struct Board {
   // Requests to the lease holder.
   std::atomic<std::uint32_t> refresh_all_serial;  // grows with each request for all
   std::atomic<std::uint32_t> refresh_all_done;    // the last one that was carried out
-  std::uint32_t reserved;
-  std::atomic<std::int64_t> refresh_all_at;                           // monotonic clock, ms: the last request for all
+  std::atomic<std::uint32_t> cache_reason;        // Reason why the lease holder cannot use the cache directory
+  std::atomic<std::int64_t> refresh_all_at;       // monotonic clock, ms: the last request for all
   std::array<std::atomic<std::uint32_t>, kRefreshSlots> refresh_one;  // number of an entry plus one; 0: free
   LoadedCounters loaded;
+  std::atomic<std::int64_t> cache_failing_since;  // wall clock; 0: the cache directory works, as far as it was tried
 };
 
 // A responder host's health, by a hash of its host key: names stand in everybody's configuration.
@@ -186,7 +187,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std
 static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header without a gap");
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
-static_assert(sizeof(Header) == 88 && sizeof(Entry) == 192 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2560 &&
+static_assert(sizeof(Header) == 88 && sizeof(Entry) == 192 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2568 &&
                   sizeof(HostSlot) == 40 && sizeof(Loaded) == 32 && sizeof(OfferSlot) == 8192,
               "raise kLayoutVersion");
 

@@ -71,6 +71,43 @@ TEST_CASE("status: a heartbeat that is not beaten any more gets old", "[admin]")
   CHECK(house.json()["worker"]["heartbeat"] == to_rfc3339(house.loop.clock.now() - 20));
 }
 
+TEST_CASE("status: whether the cache directory can be used", "[admin]") {
+  AdminHouse house;
+  house.add(1, {&house.server()});
+  const nlohmann::json off = {{"path", nullptr}, {"state", "off"}, {"reason", nullptr}, {"since", nullptr}};
+  const auto usable = [&house] {
+    const std::string text = house.show(Format::kPrometheus).text;
+    const std::size_t at = text.find("\nocsp_plus_cache_usable ");
+    return at == std::string::npos ? "absent" : text.substr(at + 1, text.find('\n', at + 1) - at - 1);
+  };
+  house.settings.cache = "/var/cache/x";
+  CHECK(house.json()["cache"] == off);  // without a zone nobody uses it
+  house.open();
+  nlohmann::json works = off;
+  works["state"] = "works";
+  works["path"] = "/var/cache/x";
+  CHECK(house.json()["cache"] == works);
+  CHECK(usable() == "ocsp_plus_cache_usable 1");
+
+  store::record_cache_failure(house.zone, Reason::kDiskFull, testing::kNow - 60);
+  nlohmann::json failing = works;
+  failing["state"] = "failing";
+  failing["reason"] = "disk_full";
+  failing["since"] = to_rfc3339(testing::kNow - 60);
+  CHECK(house.json()["cache"] == failing);
+  CHECK(usable() == "ocsp_plus_cache_usable 0");
+
+  house.zone.board().cache_failing_since = INT64_MIN;  // scribbled
+  house.zone.board().cache_reason = 77777;
+  failing["since"] = nullptr;
+  failing["reason"] = "not_checked";
+  CHECK(house.json()["cache"] == failing);
+
+  house.settings.cache.clear();
+  CHECK(house.json()["cache"] == off);
+  CHECK(usable() == "absent");
+}
+
 TEST_CASE("status: why the last attempt failed, and the responder's health", "[admin]") {
   AdminHouse house;
   auto& responder = house.server(AdminHouse::always("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"));

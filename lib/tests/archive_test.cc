@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "engine/post.h"
+#include "store/board.h"
 #include "tests/fakes/engine_house.h"
 #include "tests/fakes/scratch_folder.h"
 
@@ -111,6 +112,10 @@ TEST_CASE("archive: a folder that is gone is said once, and once when it is ther
   CHECK(f.stapled() == kCount);
   CHECK(f.log.count("cache folder cannot be used") == 1);
   CHECK(f.log.count("cache folder can be used again") == 0);
+  REQUIRE(store::cache_failure(f.zone).has_value());
+  CHECK(store::cache_failure(f.zone)->reason == Reason::kUnreadable);
+  CHECK(store::cache_failure(f.zone)->since >= kNow);
+  CHECK(store::cache_failure(f.zone)->since < kNow + 60);
 
   fs::create_directory(f.folder.string());
   fs::permissions(f.folder.string(), fs::perms::owner_all);
@@ -118,6 +123,21 @@ TEST_CASE("archive: a folder that is gone is said once, and once when it is ther
   CHECK(f.kept() == kCount);
   CHECK(f.log.count("cache folder cannot be used") == 1);
   CHECK(f.log.count("cache folder can be used again") == 1);
+  CHECK_FALSE(store::cache_failure(f.zone).has_value());
+}
+
+TEST_CASE("archive: who takes the post has not tried the folder yet, and who leaves says nothing of it",
+          "[archive]") {
+  Fixture f;
+  store::record_cache_failure(f.zone, Reason::kDiskFull, kNow - 100);
+  auto post = f.post();
+  CHECK_FALSE(store::cache_failure(f.zone).has_value());
+  const Bytes response = good_response(test_leaf(0), test_ca(), kNow, kNow + kDay);
+  REQUIRE(post->gate().admit(f.catalog.target(0), response, store::Source::kNetwork, {kNow}).stored == Reason::kOk);
+  fs::remove_all(f.folder.string());
+  post.reset();
+  CHECK_FALSE(store::cache_failure(f.zone).has_value());
+  CHECK(f.log.count("cache folder") == 0);
 }
 
 TEST_CASE("archive: without a folder nothing is kept and nothing is said", "[archive]") {

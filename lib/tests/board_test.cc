@@ -118,6 +118,20 @@ TEST_CASE("board: single certificates wait for their refresh, each once, up to a
   CHECK(request_refresh(f.zone, 1000));
 }
 
+TEST_CASE("board: the cache directory fails since the first failure, for the last reason", "[zone][board]") {
+  Fixture f;
+  CHECK_FALSE(cache_failure(f.zone).has_value());
+  record_cache_failure(f.zone, Reason::kDiskFull, 1000);
+  record_cache_failure(f.zone, Reason::kUnwritable, 2000);
+  REQUIRE(cache_failure(f.zone).has_value());
+  CHECK(cache_failure(f.zone)->reason == Reason::kUnwritable);
+  CHECK(cache_failure(f.zone)->since == 1000);
+  record_cache_works(f.zone);
+  CHECK_FALSE(cache_failure(f.zone).has_value());
+  record_cache_failure(f.zone, Reason::kDiskFull, 0);  // a clock that was never set
+  CHECK(cache_failure(f.zone).has_value());
+}
+
 TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   Fixture from;
   Fixture to(2 << 20);
@@ -134,7 +148,11 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   tell_clock_skew(from.zone, -30, 1000);
   tell_connections(from.zone, {1, 2, 3, 4});
   tell_connections(from.zone, {10, 20, 30, 40});
+  record_cache_failure(from.zone, Reason::kDiskFull, 123);
   copy_board(from.zone, to.zone);
+  REQUIRE(cache_failure(to.zone).has_value());
+  CHECK(cache_failure(to.zone)->reason == Reason::kDiskFull);
+  CHECK(cache_failure(to.zone)->since == 123);
   CHECK(to.zone.handshake_totals().stapled == 5);
   CHECK(to.zone.handshake_totals().missing == 6);
   CHECK(to.zone.handshake_totals().refused == 7);

@@ -36,6 +36,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
 using testing::open_descriptors;
 using testing::ScratchFolder;
 
@@ -213,15 +214,37 @@ TEST_CASE("disk: a response comes back as it was kept", "[disk]") {
   CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(id)});
 }
 
-TEST_CASE("disk: a file is named by the certificate and is for its owner only", "[disk]") {
+TEST_CASE("disk: a file is named by the certificate and all may read it, whatever the umask", "[disk]") {
   const ScratchFolder folder;
   DiskStore store = open_store(folder.string());
   CHECK(DiskStore::file_name(make_id(0x0f)) == "0f" + std::string(60, '0') + "ab.der");
-  REQUIRE(store.save(make_id(0x0f), kept(make_response(10))));
-  struct stat found = {};
-  REQUIRE(stat(folder.file(make_id(0x0f)).c_str(), &found) == 0);
-  CHECK((found.st_mode & 07777) == 0600);
-  CHECK(found.st_nlink == 1);
+  for (const mode_t mask : {0077, 0, 0777}) {
+    const mode_t before = umask(mask);
+    const std::string said = outcome(store.save(make_id(0x0f), kept(make_response(10))));
+    umask(before);
+    CHECK(said == "done");
+    struct stat found = {};
+    REQUIRE(stat(folder.file(make_id(0x0f)).c_str(), &found) == 0);
+    CHECK((found.st_mode & 07777) == 0644);
+    CHECK(found.st_nlink == 1);
+  }
+}
+
+TEST_CASE("disk: another user who is given the folder reads and replaces what was kept", "[disk]") {
+  if (!is_root()) {
+    WARN("not root: nothing can be given away");
+    return;
+  }
+  const ScratchFolder folder;
+  REQUIRE(open_store(folder.string()).save(make_id(1), kept(make_response(10))));
+  give_away(folder.string());
+  const std::string said = unprivileged([&] {
+    DiskStore store = open_store(folder.string());
+    std::string each = outcome(store.load(make_id(1)));
+    each += " / " + outcome(store.save(make_id(1), kept(make_response(20))));
+    return each + " / " + outcome(store.load(make_id(1)));
+  });
+  CHECK(said == "10 bytes / done / 20 bytes");
 }
 
 TEST_CASE("disk: sizes at the bound", "[disk]") {
@@ -270,10 +293,10 @@ TEST_CASE("disk: opening refuses what is no folder", "[disk][open]") {
   CHECK_THAT(outcome(DiskStore::open("", kMax)), Contains("does not exist"));
 
   write_file(scratch / "file", make_response(1));
-  CHECK_THAT(outcome(DiskStore::open((scratch / "file").string(), kMax)), Contains("/file is not a folder"));
-  CHECK_THAT(outcome(DiskStore::open((scratch / "file/below").string(), kMax)), Contains("not a folder"));
+  CHECK_THAT(outcome(DiskStore::open((scratch / "file").string(), kMax)), Contains("/file is not a directory"));
+  CHECK_THAT(outcome(DiskStore::open((scratch / "file/below").string(), kMax)), Contains("not a directory"));
   REQUIRE(mkfifo((scratch / "fifo").c_str(), 0600) == 0);
-  CHECK_THAT(outcome(DiskStore::open((scratch / "fifo").string(), kMax)), Contains("is not a folder"));
+  CHECK_THAT(outcome(DiskStore::open((scratch / "fifo").string(), kMax)), Contains("is not a directory"));
 
   fs::create_symlink("real", scratch / "link");
   fs::create_symlink("nowhere", scratch / "dangling");
@@ -301,6 +324,9 @@ TEST_CASE("disk: opening refuses a folder that others may write to", "[disk][ope
   CHECK_THAT(with_mode(0720), Contains("writable by others"));
   CHECK_THAT(with_mode(0702), Contains("writable by others"));
   CHECK_THAT(with_mode(02777), Contains("mode 2777"));
+  CHECK_THAT(with_mode(02772), Contains("mode 2772"));
+  CHECK(with_mode(02770) == "done");  // Kubernetes' fsGroup
+  CHECK(with_mode(02775) == "done");
   CHECK(with_mode(01777) == "done");
   CHECK(with_mode(0755) == "done");
   CHECK(with_mode(0700) == "done");
@@ -315,7 +341,7 @@ TEST_CASE("disk: opening refuses a folder of another user", "[disk][open]") {
   }
   const ScratchFolder folder;
   give_away(folder.string());
-  CHECK_THAT(outcome(DiskStore::open(folder.string(), kMax)), Contains("belongs to uid 65534 and we run as uid 0"));
+  CHECK_THAT(outcome(DiskStore::open(folder.string(), kMax)), Contains("belongs to uid 65534, but uid 0 uses it"));
   CHECK(unprivileged([&] { return outcome(DiskStore::open(folder.string(), kMax)); }) == "done");
 }
 
@@ -404,7 +430,7 @@ TEST_CASE("disk: a folder under a file's name cannot be replaced", "[disk][plant
   fs::create_directory(folder.file(id));
   CHECK_THAT(outcome(store.load(id)), Contains("not a regular file"));
   CHECK_THAT(outcome(store.save(id, kept(make_response(10)))),
-             Contains("unreadable") && Contains("Is a directory") && Contains("remove the folder"));
+             Contains("unwritable") && Contains("Is a directory") && Contains("remove the directory"));
   CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(id)});
   CHECK(remove_older_than(store, -kDay, std::time(nullptr)) == 0);
   CHECK(fs::is_directory(folder.file(id)));
@@ -431,7 +457,7 @@ TEST_CASE("disk: a short write leaves the old response and no temporary file", "
       const FileSizeLimit scope(limit);
       said = outcome(store.save(make_id(1), kept(make_response(2000, 1))));
     }
-    CHECK_THAT(said, Contains("unreadable: " + folder.file(make_id(1)).string()) && Contains("File too large"));
+    CHECK_THAT(said, Contains("unwritable: " + folder.file(make_id(1)).string()) && Contains("File too large"));
   }
   CHECK(store.load(make_id(1))->bytes == make_response(500));
   CHECK(folder.names() == std::set<std::string>{DiskStore::file_name(make_id(1))});
@@ -441,10 +467,11 @@ TEST_CASE("disk: a short write leaves the old response and no temporary file", "
 }
 
 // In a mount namespace of its own, so nothing of it is seen outside or outlives the child.
-std::string on_small_disk(const std::string& path, const std::function<std::string(DiskStore&)>& run) {
+std::string on_small_disk(const std::string& path, const std::function<std::string(DiskStore&)>& run,
+                          const char* options = "size=64k,mode=0700") {
   return in_child([&]() -> std::string {
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        mount("tmpfs", path.c_str(), "tmpfs", 0, "size=64k,mode=0700") != 0) {
+        mount("tmpfs", path.c_str(), "tmpfs", 0, options) != 0) {
       return "not possible";
     }
     DiskStore store = open_store(path, 64 << 10);
@@ -474,7 +501,26 @@ TEST_CASE("disk: a full disk keeps the old responses and works again when there 
     WARN("no right to mount a small disk");
     return;
   }
-  CHECK_THAT(said, Contains("No space left on device; make room") && Contains("/ 0 too many / done"));
+  CHECK_THAT(said, StartsWith("disk_full: ") && Contains("No space left on device; make room") &&
+                       Contains("/ 0 too many / done"));
+}
+
+TEST_CASE("disk: a disk without inodes is full, too, and says what it lacks", "[disk][full]") {
+  const ScratchFolder folder;
+  const std::string said = on_small_disk(
+      folder.string(),
+      [&](DiskStore& store) -> std::string {
+        Result<void> saved;
+        for (std::uint8_t i = 0; i < 100 && (saved = store.save(make_id(i), make_response(1))); ++i) {
+        }
+        return outcome(saved);
+      },
+      "nr_inodes=10,mode=0700");
+  if (said == "not possible") {
+    WARN("no right to mount a small disk");
+    return;
+  }
+  CHECK_THAT(said, StartsWith("disk_full: ") && Contains("it has no inode left; remove files"));
 }
 
 TEST_CASE("disk: a read-only disk can be loaded from, and save says why it fails", "[disk][full]") {
@@ -496,7 +542,7 @@ TEST_CASE("disk: a read-only disk can be loaded from, and save says why it fails
     WARN("no right to mount a small disk");
     return;
   }
-  CHECK_THAT(said, Contains("done / 10 bytes / unreadable") && Contains("mount it writable / 0 removed"));
+  CHECK_THAT(said, Contains("done / 10 bytes / unwritable") && Contains("mount it writable / 0 removed"));
 }
 
 TEST_CASE("disk: a folder without the right to write can be loaded from", "[disk][full]") {
@@ -511,8 +557,8 @@ TEST_CASE("disk: a folder without the right to write can be loaded from", "[disk
     return outcome(store->load(id)) + " / " + outcome(store->save(id, kept(make_response(20)))) + " / " +
            outcome(store->load(id)) + " / " + std::to_string(remove_older_than(*store, 0, INT64_MAX));
   });
-  CHECK_THAT(said, Contains("10 bytes / unreadable") && Contains("Permission denied; uid ") &&
-                       Contains("must be able to write to this folder / 10 bytes / 0"));
+  CHECK_THAT(said, Contains("10 bytes / unwritable") && Contains("Permission denied; uid ") &&
+                       Contains("must be able to write to this directory / 10 bytes / 0"));
   REQUIRE(chmod(folder.string().c_str(), 0700) == 0);
   CHECK(folder.names().size() == 1);
 }

@@ -1,6 +1,8 @@
 // Every path of the engine with its first allocation failing, then its second, and so on until it needs no more:
 // through the C ABI, as nginx goes, and with everybody's allocations, OpenSSL's and c-ares' among them. Nothing may
 // leave the C ABI but a refusal, nothing may leak (the sanitizer build looks), and the next try has to work.
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -367,6 +369,36 @@ TEST_CASE("out of memory: the start helper reads the cache folder", "[out_of_mem
   });
   fs::remove_all(folder);
   CHECK(allocations > 100);
+}
+
+TEST_CASE("out of memory: the cache directory is looked at and prepared", "[out_of_memory]") {
+  std::string scratch = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
+  REQUIRE(mkdtemp(scratch.data()) != nullptr);
+  const op_cache_user_t user = {geteuid(), getegid(), geteuid() == 0 ? 1 : 0};
+  const long allocations = fail_each([&](long nth) {
+    Configuration c;
+    c.cache = scratch + "/a-name-that-no-string-keeps-in-itself";
+    FailingMemory::plan(0);
+    c.set_up();
+    FailingMemory::plan(nth);
+    const auto check = [&] {
+      op_error_t said = {};
+      const Inside inside;
+      return op_cache_check(c.config.get(), &user, &said) == OP_CACHE_FINE ? OP_OK : OP_ERROR;
+    };
+    const auto prepare = [&] {
+      op_error_t said = {};
+      const Inside inside;
+      return op_cache_prepare(c.config.get(), &user, &said);
+    };
+    refused_at_most_once(check);
+    REQUIRE_FALSE(fs::exists(c.cache));
+    refused_at_most_once(prepare);
+    refused_at_most_once(check);
+    REQUIRE(fs::remove(c.cache));
+  });
+  fs::remove_all(scratch);
+  CHECK(allocations > 3);
 }
 
 }  // namespace

@@ -176,11 +176,12 @@
     if (renewing.length) why.push(el("li", {}, el("b", {}, `${count(renewing.length)} stapled, but renewal fails: `), list(renewing)));
     if (none) why.push(el("li", {}, `${plural(none, "certificate names", "certificates name")} no responder and ${none === 1 ? "gets" : "get"} no staple`));
     if (expired.length) why.push(el("li", {}, `${plural(expired.length, "certificate has", "certificates have")} expired, nobody is asked: `, list(expired)));
+    if (status.cache.state === "failing") why.push(el("li", {}, el("b", {}, `The cache directory cannot be used (${status.cache.reason}): `), `responses will not survive a restart: ${status.cache.path}`));
     replace("why", ...why);
   }
 
   function drawFacts(status) {
-    const { handshakes, fetches, worker, zone } = status;
+    const { handshakes, fetches, worker, zone, cache } = status;
     const share = handshakes.requested ? (100 * handshakes.stapled) / handshakes.requested : null;
     const beat = worker ? seconds(status.now) - seconds(worker.heartbeat) : null;
     const skew = status.clock_skew;
@@ -192,7 +193,8 @@
       fact("Fetches", count(fetches.ok), `ok, ${count(fetches.failed)} failed, ${count(fetches.in_flight)} running`),
       fact("Engine", worker ? `worker ${worker.slot}` : "none", worker ? (beat > 10 ? `silent for ${span(beat)}` : `pid ${worker.pid}, alive`) : "nobody fetches", !worker || beat > 10),
       fact("Clock", skew === null ? "–" : `${skew > 0 ? "−" : "+"}${Math.abs(skew)} s`.replace(/[−+]0 s/, "0 s"), skew === null ? "not compared yet" : "against a responder", Math.abs(skew || 0) > 300),
-      fact("Shared zone", `${zone.size ? Math.ceil((100 * zone.used) / zone.size) : 0} %`, `of ${bytes(zone.size)}`, zone.used > 0.9 * zone.size));
+      fact("Shared zone", `${zone.size ? Math.ceil((100 * zone.used) / zone.size) : 0} %`, `of ${bytes(zone.size)}`, zone.used > 0.9 * zone.size),
+      fact("Cache", { off: "off", works: "works", failing: "fails" }[cache.state] || cache.state, cache.state === "failing" ? `${cache.reason}${cache.since ? `, for ${span(seconds(status.now) - seconds(cache.since))}` : ""}` : "", cache.state === "failing"));
   }
 
   function drawStates(status) {

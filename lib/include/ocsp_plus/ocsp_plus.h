@@ -138,6 +138,31 @@ OP_API size_t op_config_count(const op_config_t *config);
 OP_API op_status_t op_config_add_profile(op_config_t *config, const op_mention_t *mention, int loads,
                                          uint64_t *profile, op_error_t *error);
 
+/* --- the cache directory ------------------------------------------------------------------------------------- */
+
+/* Who reads and writes it: the workers' user. */
+typedef struct {
+    uint32_t  uid;
+    uint32_t  gid;
+    int       prepared; /* 1: the master is root and calls op_cache_prepare() for this user; 0: it is that user */
+} op_cache_user_t;
+
+/*
+ * Makes the directory where there is none, and with `prepared` hands it to the user unless something of root's lies in
+ * it. In the master; nothing inside the directory is opened or changed. OP_ERROR: what could not be done, for a notice:
+ * a directory that is of no use is reported by whoever uses it. Waits for the disk.
+ */
+OP_API op_status_t op_cache_prepare(const op_config_t *config, const op_cache_user_t *user, op_error_t *error);
+
+typedef enum {
+    OP_CACHE_FINE = 0, /* or there is none */
+    OP_CACHE_UNUSABLE = 1, /* nothing can be kept: the text says why and what to do */
+    OP_CACHE_ON_NETWORK = 2 /* it lies on a network file system: the text names directory and kind */
+} op_cache_state_t;
+
+/* What the user will find once op_cache_prepare() was called. Changes nothing. Waits for the disk. */
+OP_API op_cache_state_t op_cache_check(const op_config_t *config, const op_cache_user_t *user, op_error_t *text);
+
 /* --- the shared zone ----------------------------------------------------------------------------------------- */
 
 /* Bytes, at the least. `loads`: some server loads certificates per connection. */

@@ -1,0 +1,230 @@
+#!/usr/bin/perl
+
+# Tests for nginx -t and the cache directory: one warning where a start could
+# not use it, none where it could; exit status 0, and nothing is changed.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use File::Path qw/ remove_tree /;
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+my $leaf = Test::Nginx::CA->new($t)->leaf('example.com',
+	aia => 'http://127.0.0.1:1/');
+
+my $root = $> == 0;
+my $base = $t->testdir() . '/base';
+mkdir $base;
+chmod 0755, $base;
+my $dir = "$base/state";
+my ($uid, $gid) = $root ? (getpwnam 'nobody')[2, 3] : ($>, $) + 0);
+my $group = getgrgid $gid;
+my $other = $uid + 1;
+my @mounted;
+END { system('umount', $_) for @mounted }
+
+write_conf($dir);
+
+# fine
+
+check('missing', undef);
+check('the worker user\'s', undef, sub { make($uid, 0700) });
+check('that of a group', undef, sub { make($uid, 02770) });
+check('off', undef, sub { write_conf('off') });
+check('of no use to anybody', undef, sub {
+	write_conf("$base/none/here", 'ocsp_plus off;') });
+SKIP: {
+	skip 'needs root', 9 unless $root;
+	check('of an earlier user', undef, sub { make($other, 0700) });
+	check('root\'s and empty', undef, sub { make(0, 0755) });
+	check('on a small disk', undef, sub { disk('size=64k,mode=0755') });
+}
+
+# not fine
+
+check('no parent', qr!\Q$base\E/none/here\ cannot\ be\ created:\ No\ such\ file
+	\ or\ directory;\ create\ \Q$base\E/none\ first,\ or\ name\ another!x,
+	sub { write_conf("$base/none/here") });
+check('a file', qr/is not a directory; name one, or remove what is in its/,
+	sub { $t->write_file($dir, '') });
+check('a link', qr/is a symbolic link; name the directory itself/,
+	sub { mkdir "$base/real", 0700; symlink 'real', $dir });
+check('a link with a slash', qr/is a symbolic link; name the directory/,
+	sub { symlink 'real', $dir; write_conf("$dir/") });
+check('open to all', qr/is writable by others \(mode 0777\); chmod 0700 it/,
+	sub { make($uid, 0777) });
+
+SKIP: {
+	skip 'needs root', 24 unless $root;
+	check('root\'s and not empty', qr/belongs\ to\ uid\ 0,\ but\ uid\ $uid
+		\ uses\ it;\ chown\ it\ to\ uid\ $uid/x,
+		sub { make(0, 0755); $t->write_file("$dir/x", '') });
+	check('another\'s, without a root master', qr/belongs to uid $other, /,
+		sub { make($other, 0755); write_conf($dir, '', 'off') });
+	check('not to be written to', qr/cannot\ be\ written:\ Permission\ denied;
+		\ uid\ $uid\ must\ be\ able\ to\ write\ to\ this\ directory/x,
+		sub { make($uid, 0500) });
+	check('not to be reached', qr/cannot\ be\ reached\ by\ uid\ $uid,\ which
+		\ has\ no\ right\ to\ pass\ \Q$base\E;/x,
+		sub { make($uid, 0700); chmod 0700, $base });
+	chmod 0755, $base;
+	check('read-only', qr/cannot be written: Read-only file system; mount it/,
+		sub { disk('size=64k,mode=0755', 'ro') });
+	check('full', qr/cannot\ be\ written:\ No\ space\ left\ on\ device;
+		\ make\ room\ on\ this\ disk/x,
+		sub { disk('size=64k,mode=0755'); fill() });
+	check('without inodes', qr/No\ space\ left\ on\ device,\ it\ has\ no\ inode
+		\ left;\ remove\ files\ from\ this\ disk/x,
+		sub { disk('nr_inodes=2,mode=0755') });
+	check('missing on a read-only disk', qr/cannot\ be\ created:\ Read-only
+		\ file\ system;\ mount\ \Q$base\E\ writable/x, sub {
+			mount($base, 'size=64k,mode=0755', 'ro') });
+}
+
+# on a network file system, there already or not yet
+
+SKIP: {
+	skip 'AddressSanitizer wants to be the first of all libraries', 9
+		if $ENV{OCSP_PLUS_SANITIZE};
+	for ([ 'NFS', 0x6969 ], [ 'FUSE', 0x65735546 ], [ 'CIFS', 0xff534d42 ]) {
+		my ($name, $type) = @$_;
+		$t->env(LD_PRELOAD => Test::Nginx::Config::tool(
+			'libtest_preload.so'), OCSP_PLUS_STATFS => $type);
+		check("on $name", qr/lies\ on\ a\ network\ file\ system,\ whose\ server
+			\ can\ stall\ a\ worker;.*"ocsp_plus_cache":\ \Q$dir\E:\ $name$/x);
+	}
+	delete $t->{env}{$_} for qw/ LD_PRELOAD OCSP_PLUS_STATFS /;
+}
+
+# nginx -s looks at nothing
+
+write_conf("$base/none/here");
+my $sent = $t->command([ $t->{binary}, '-p', $t->testdir() . '/', '-c',
+	$t->testdir() . '/nginx.conf', '-s', 'reopen' ],
+	env => { $t->_environment() });
+like($sent->{output}, qr/nginx\.pid/, 'a signal to none')
+	or diag($sent->{output});
+unlike($sent->{output}, qr/cache directory/, 'looks at nothing');
+
+$t->done_testing();
+
+###############################################################################
+
+# Three tests of what nginx -t says of the directory as `given` makes it.
+sub check {
+	my ($what, $warning, $given) = @_;
+	$given->() if $given;
+	my $before = state();
+	ok($t->config_test(), "$what: the configuration is fine")
+		or diag($t->output());
+	# standard error and the error log may be the same
+	my @lines = grep { /^nginx: / && /cache director|responses will not/ }
+		split /\n/, $t->output();
+	is(scalar @lines, $warning ? 1 : 0, "$what: " . ($warning
+		? 'one line' : 'not a word')) or diag(join "\n", @lines);
+	if ($warning) {
+		like($lines[0] // '', qr/\[warn\] ocsp_plus: the cache directory /,
+			"$what: a warning") or diag($t->output());
+		like($lines[0] // '', $warning, "$what: why, and what to do");
+	}
+	is(state(), $before, "$what: nothing is changed");
+	system('umount', pop @mounted) while @mounted;
+	-d $dir && !-l $dir ? remove_tree($dir) : unlink $dir;
+	write_conf($dir);
+}
+
+# Names, owners and modes.
+sub state {
+	return join "\n", map {
+		my @s = lstat $_;
+		@s ? sprintf('%s %d:%d %o', $_, @s[4, 5, 2]) : "$_ -"
+	} $base, glob("$base/*"), glob("$dir/*");
+}
+
+sub make {
+	my ($owner, $mode) = @_;
+	mkdir $dir;
+	chmod $mode, $dir;
+	chown $owner, -1, $dir if $root;
+	chmod $mode, $dir;
+}
+
+sub mount {
+	my ($at, $options, $ro) = @_;
+	system('mount', '-t', 'tmpfs', '-o', $options, 'tmpfs', $at) == 0
+		or die "mount failed\n";
+	push @mounted, $at;
+	if ($ro) {
+		system('mount', '-o', 'remount,ro', $at) == 0
+			or die "remount failed\n";
+	}
+}
+
+# A disk of its own at the directory's place, which is the worker user's.
+sub disk {
+	my ($options, $ro) = @_;
+	mkdir $dir;
+	mount($dir, $options);
+	chown $uid, $gid, $dir;
+	chmod 0700, $dir;
+	if ($ro) {
+		system('mount', '-o', 'remount,ro', $dir) == 0
+			or die "remount failed\n";
+	} elsif ($options =~ /nr_inodes/) {
+		open my $fh, '>', "$dir/last" or die "$dir/last: $!";
+	}
+}
+
+sub fill {
+	open my $fh, '>', "$dir/ballast" or die $!;
+	binmode $fh;
+	1 while syswrite $fh, "\0" x 4096;
+	close $fh;
+}
+
+sub write_conf {
+	my ($cache, $line, $master) = @_;
+	my $on = $line ? '' : 'ocsp_plus on;';
+	my $user = $root ? "user nobody $group;" : '';
+	$line //= '';
+	$master //= 'on';
+	$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+$user
+master_process  $master;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    $on
+    $line
+    ocsp_plus_cache  $cache;
+
+    server {
+        listen  127.0.0.1:8443 ssl;
+
+        ssl_certificate      example.com.pem;
+        ssl_certificate_key  example.com.key;
+    }
+}
+
+CONF
+}
+
+###############################################################################

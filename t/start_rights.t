@@ -1,0 +1,101 @@
+#!/usr/bin/perl
+
+# Tests for a master whose initgroups() is refused, as in a user namespace or
+# without capabilities: nginx's workers say so and go on, and so does the start
+# helper: what was kept is stapled in the first handshake.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+use Test::Nginx::Watch;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl root /);
+plan(skip_all => 'AddressSanitizer wants to be the first of all libraries')
+	if $ENV{OCSP_PLUS_SANITIZE};
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+my $leaf = $int->leaf('example.com', aia => $r->url());
+
+write_conf();
+$t->run();
+ok(wait_for(sub { $t->kept() == 1 }, 15, 'a file'), 'kept');
+$t->stop();
+$r->fault('refuse');
+
+###############################################################################
+
+$t->env(LD_PRELOAD => Test::Nginx::Config::tool('libtest_preload.so'),
+	OCSP_PLUS_NO_GROUPS => 1);
+$t->todo_alerts(qr/\[emerg\] \d+#\d+: initgroups\(/);
+write_conf();
+
+my $mark = $t->log_mark();
+my $watch = Test::Nginx::Watch->start($t, 8443, 'example.com');
+$t->run();
+$watch->wait_for(20);
+my $seen = $watch->end();
+cmp_ok($seen->{stapled}, '>=', 20, 'handshakes with a staple');
+is("$seen->{missing} $seen->{failed}", '0 0',
+	'none without a staple from the first on');
+
+ok($t->wait_log(qr/\[emerg\] \d+#\d+: initgroups\(/, 10, $mark),
+	'a worker of nginx goes on without its groups');
+like(($t->log_lines(qr/start helper/, $mark))[0] // '',
+	qr/\[warn\].*helper goes on without initgroups\(\S+, \d+\).*not permitted/, 'and so does the start helper');
+is(scalar(() = $t->log_lines(qr/the zone starts as it is/, $mark)), 0,
+	'which fills the zone');
+
+my ($worker) = $t->workers();
+isnt((stat "/proc/$worker")[4], 0, 'nobody has stayed root');
+
+# the command line becomes the owner of the directory in the same way
+
+my $run = $t->command([ $t->build_dir() . '/ocsp-plus', 'show',
+	$t->testdir() . '/cache' ], env => { $t->_environment() });
+is($run->{status}, 0, 'the command line reads the directory')
+	or diag($run->{output});
+
+$t->done_testing();
+
+###############################################################################
+
+sub write_conf {
+	$t->write_file_expand('nginx.conf', <<'CONF');
+
+%%TEST_GLOBALS%%
+
+worker_processes  1;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus  on;
+
+    server {
+        listen  127.0.0.1:8443 ssl;
+
+        ssl_certificate      example.com.pem;
+        ssl_certificate_key  example.com.key;
+    }
+}
+
+CONF
+}
+
+###############################################################################
