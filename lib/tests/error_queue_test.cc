@@ -80,7 +80,8 @@ TEST_CASE("error queue: certificates", "[error_queue]") {
   const VerifyWorld& w = world();
   const Identity impossible = with_raw_end("290229000000Z");
   CertificateSpec odd = leaf_spec();
-  odd.extensions = {{"1.3.6.1.5.5.7.1.24", false, Bytes{0x04, 0x00}}, {"1.3.6.1.5.5.7.1.1", false, Bytes{0x30, 0x01}}};
+  odd.extensions = {{"1.3.6.1.5.5.7.1.24", false, Bytes{0x04, 0x00}},
+                    {"1.3.6.1.5.5.7.1.1", false, Bytes{0x30, 0x01}}};
   odd.dns_names.clear();
   const Identity malformed = make_certificate(odd, w.leaf.key, &w.ca);
   const crypto::X509Ptr keyless = with_unknown_key(w.ca);
@@ -105,12 +106,12 @@ TEST_CASE("error queue: certificates", "[error_queue]") {
       return std::to_string(crypto::find_issuer(one, {keyless.get(), w.other_ca.get(), w.ca.get()}) == w.ca.get());
     });
     leaves_queue_and_mark("signed_by", [&] { return std::to_string(crypto::signed_by(one, w.ca.get())); });
-    leaves_queue_and_mark("signed_by another",
-                          [&] { return std::to_string(crypto::signed_by(w.leaf.get(), one)); });
+    leaves_queue_and_mark("signed_by another", [&] { return std::to_string(crypto::signed_by(w.leaf.get(), one)); });
     leaves_queue_and_mark("der_of", [&] { return std::to_string(crypto::der_of(one).size()); });
     leaves_queue_and_mark("share", [&] { return crypto::share(one) != nullptr ? "shared" : ""; });
     leaves_queue_and_mark("has_issued", [&] { return std::to_string(crypto::has_issued(w.ca.get(), one)); });
-    leaves_queue_and_mark("has_issued another", [&] { return std::to_string(crypto::has_issued(one, w.leaf.get())); });
+    leaves_queue_and_mark("has_issued another",
+                          [&] { return std::to_string(crypto::has_issued(one, w.leaf.get())); });
     leaves_queue_and_mark("to_der", [&] { return told(crypto::to_der(one)); });
     leaves_queue_and_mark("issuer_reference", [&] { return told(crypto::issuer_reference(one)); });
     leaves_queue_and_mark("issuer_from", [&] { return told(crypto::issuer_from(w.ca.der(), one)); });
@@ -137,8 +138,9 @@ TEST_CASE("error queue: requests and responses", "[error_queue]") {
   leaves_queue_and_mark("make_request",
                         [&] { return told(crypto::make_request(certificate, *issuer, crypto::CertIdHash::kSha1)); });
   certificate.serial.clear();
-  leaves_queue_and_mark("make_request without a serial",
-                        [&] { return told(crypto::make_request(certificate, *issuer, crypto::CertIdHash::kSha256)); });
+  leaves_queue_and_mark("make_request without a serial", [&] {
+    return told(crypto::make_request(certificate, *issuer, crypto::CertIdHash::kSha256));
+  });
   for (const char* file : {"-----BEGIN OCSP RESPONSE-----\nMAMKAQM=\n-----END OCSP RESPONSE-----\n",
                            "-----BEGIN OCSP RESPONSE-----\n*\n", "", "0"}) {
     leaves_queue_and_mark("response_from_file", [&] { return told(crypto::response_from_file(file)); });
@@ -168,8 +170,7 @@ TEST_CASE("error queue: anchors, and which OpenSSL it is", "[error_queue]") {
   REQUIRE(anchors);
   std::vector<crypto::X509Ptr> chain;
   for (const Identity* leaf : {&w.leaf, &w.other_ca}) {
-    leaves_queue_and_mark("issuer_of",
-                          [&] { return std::to_string(anchors->issuer_of(leaf->get()) != nullptr); });
+    leaves_queue_and_mark("issuer_of", [&] { return std::to_string(anchors->issuer_of(leaf->get()) != nullptr); });
     chain.clear();
     chain.push_back(crypto::share(leaf->get()));
     leaves_queue_and_mark("objection", [&] { return anchors->objection(chain, kNow); });
