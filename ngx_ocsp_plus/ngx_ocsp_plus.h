@@ -55,6 +55,9 @@ typedef struct {
     ngx_array_t          notes;              /* ngx_ocsp_plus_note_t, by
                                                 certificate */
     unsigned             took_over:1;        /* the notice was written */
+    unsigned             openssl_told:1;     /* likewise, of OpenSSL 3.6.0 */
+    unsigned             trusted_told:1;     /* of one that is unusable */
+    unsigned             unusable:1;         /* some certificate is */
 } ngx_ocsp_plus_conf_t;
 
 
@@ -65,7 +68,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t            name;
-    STACK_OF(X509)      *certificates;
+    STACK_OF(X509)      *certificates;       /* NULL: it cannot be read */
 } ngx_ocsp_plus_trusted_t;
 
 
@@ -114,6 +117,7 @@ typedef struct {
     op_certificate_t            id;
     const char                 *label;       /* of a configured one */
     unsigned                    require:1;   /* no handshake without */
+    unsigned                    unusable:1;  /* never stapled; it has no id */
 } ngx_ocsp_plus_certificate_t;
 
 
@@ -165,6 +169,8 @@ typedef struct {
     const char              *label;
     const char              *file;
     char                    *ignored;        /* a URL of its own, and why */
+    char                    *issuer;         /* why the one found is of no
+                                                use; NULL: it is */
     ngx_ocsp_plus_server_t   server;         /* the first that uses it */
     ngx_ocsp_plus_server_t   other;          /* the first that differs */
     ngx_ocsp_plus_server_t   anchors;        /* the first of other anchors */
@@ -233,7 +239,8 @@ ngx_int_t ngx_ocsp_plus_add_preload(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 /* ngx_ocsp_plus_files.c */
 
 STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
-    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive);
+    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive,
+    const char *otherwise);
 
 /* ngx_ocsp_plus_handshake.c */
 
@@ -252,6 +259,8 @@ extern ngx_ocsp_plus_variable_t  ngx_ocsp_plus_variables[];
 /* ngx_ocsp_plus_report.c */
 
 ngx_int_t ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added);
+ngx_int_t ngx_ocsp_plus_report_unusable(ngx_log_t *log,
     ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added);
 ngx_int_t ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf);
 void ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);

@@ -24,6 +24,9 @@ static ngx_int_t ngx_ocsp_plus_add_profile(ngx_conf_t *cf,
 static ngx_int_t ngx_ocsp_plus_issuers(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf, SSL_CTX *ssl,
     ngx_array_t *issuers);
+static ngx_int_t ngx_ocsp_plus_staple_nothing(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
+    ngx_ocsp_plus_server_t *server, op_error_t *why);
 
 
 ngx_int_t
@@ -33,6 +36,7 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     X509                 *current;
     SSL_CTX              *ssl;
     ngx_int_t             rc;
+    op_error_t            error;
     ngx_ocsp_plus_ctx_t  *ctx;
 
     if (!oscf->enable || server->ssl->ctx == NULL) {
@@ -78,6 +82,8 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
+    (void) ERR_set_mark();
+
     current = SSL_CTX_get0_certificate(ssl);
     rc = NGX_OK;
 
@@ -92,13 +98,49 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         SSL_CTX_select_current_cert(ssl, current);
     }
 
-    ERR_clear_error();
+    (void) ERR_pop_to_mark();
 
     if (rc != NGX_OK) {
         return NGX_ERROR;
     }
 
+    if (op_openssl_can_staple(&error) != OP_OK) {
+        return ngx_ocsp_plus_staple_nothing(cf, ocf, oscf, server, &error);
+    }
+
     return ngx_ocsp_plus_set_callback(cf, ssl, ctx);
+}
+
+
+/*
+ * The engine works as ever, so that an upgrade of OpenSSL finds all in place,
+ * but no handshake sees of it, nor of nginx's own stapling.
+ */
+
+static ngx_int_t
+ngx_ocsp_plus_staple_nothing(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
+    op_error_t *why)
+{
+    if (oscf->require == NGX_OCSP_PLUS_REQUIRE_ON) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"ocsp_plus_require on\" would refuse every handshake "
+                      "that asks for a status: %s in %s:%ui",
+                      why->text, server->file, server->line);
+        return NGX_ERROR;
+    }
+
+    if (!ocf->openssl_told) {
+        ocf->openssl_told = 1;
+        ngx_log_error(NGX_LOG_ERR, cf->log, 0,
+                      "ocsp_plus: nothing is stapled at all: %s",
+                      why->text);
+    }
+
+    SSL_CTX_set_tlsext_status_cb(server->ssl->ctx, NULL);
+    SSL_CTX_set_tlsext_status_arg(server->ssl->ctx, NULL);
+
+    return NGX_OK;
 }
 
 
@@ -205,10 +247,18 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
+    ngx_memzero(certificate, sizeof(ngx_ocsp_plus_certificate_t));
+
     certificate->leaf = mention.leaf;
+    certificate->require = added.required;
+
+    if (added.unusable[0]) {
+        certificate->unusable = 1;
+        return NGX_OK;
+    }
+
     op_configured(ocf->config, added.index, &certificate->id);
     certificate->label = added.label;
-    certificate->require = added.required;
 
     return NGX_OK;
 }
@@ -225,6 +275,12 @@ ngx_ocsp_plus_register(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
                       "ocsp_plus cannot use a certificate: %s in %s:%ui",
                       error.text, server->file, server->line);
         return NGX_ERROR;
+    }
+
+    if (added->unusable[0]) {
+        ocf->unusable = 1;
+        return ngx_ocsp_plus_report_unusable(cf->log, server, mention->leaf,
+                                             added);
     }
 
     return ngx_ocsp_plus_note(cf->pool, ocf, server, mention->leaf, added);
@@ -257,7 +313,8 @@ ngx_ocsp_plus_mention(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     if (oscf->responder_trusted_certificate.len) {
         certificates = ngx_ocsp_plus_trusted(cf, ocf,
                                   &oscf->responder_trusted_certificate,
-                                  "ocsp_plus_responder_trusted_certificate");
+                                  "ocsp_plus_responder_trusted_certificate",
+                                  NULL);
 
         if (certificates == NULL
             || ngx_ocsp_plus_push_all(&anchors, certificates) != NGX_OK)
@@ -322,6 +379,14 @@ ngx_ocsp_plus_add_profile(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
+    if (error.text[0] && !ocf->trusted_told) {
+        ocf->trusted_told = 1;
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "ocsp_plus: a trusted certificate is left out, no "
+                      "issuer is found in it: %s, first in %s:%ui",
+                      error.text, server->file, server->line);
+    }
+
     return NGX_OK;
 }
 
@@ -340,7 +405,8 @@ ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     if (oscf->trusted_certificate.len) {
         certificates = ngx_ocsp_plus_trusted(cf, ocf,
                                              &oscf->trusted_certificate,
-                                             "ocsp_plus_trusted_certificate");
+                                             "ocsp_plus_trusted_certificate",
+                                             NULL);
 
         if (certificates == NULL
             || ngx_ocsp_plus_push_all(issuers, certificates) != NGX_OK)

@@ -8,14 +8,18 @@
 
 
 static STACK_OF(X509) *ngx_ocsp_plus_read_certificates(ngx_conf_t *cf,
-    ngx_str_t *name, const char *directive);
+    ngx_str_t *name, const char *directive, const char *otherwise);
 
 
-/* each file is read once, however many servers name it */
+/*
+ * Each file is read once, however many servers name it.  One that cannot be
+ * read is an error, or, with "otherwise", a warning that ends with it, told
+ * once.
+ */
 
 STACK_OF(X509) *
 ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_str_t *file, const char *directive)
+    ngx_str_t *file, const char *directive, const char *otherwise)
 {
     ngx_str_t                 name;
     ngx_uint_t                i;
@@ -33,14 +37,16 @@ ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     for (i = 0; i < ocf->trusted.nelts; i++) {
 
         if (trusted[i].name.len == name.len
-            && ngx_strncmp(trusted[i].name.data, name.data, name.len) == 0)
+            && ngx_strncmp(trusted[i].name.data, name.data, name.len) == 0
+            && (trusted[i].certificates || otherwise))
         {
             return trusted[i].certificates;
         }
     }
 
-    certificates = ngx_ocsp_plus_read_certificates(cf, &name, directive);
-    if (certificates == NULL) {
+    certificates = ngx_ocsp_plus_read_certificates(cf, &name, directive,
+                                                   otherwise);
+    if (certificates == NULL && otherwise == NULL) {
         return NULL;
     }
 
@@ -59,18 +65,23 @@ ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
 static STACK_OF(X509) *
 ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name,
-    const char *directive)
+    const char *directive, const char *otherwise)
 {
     BIO             *bio;
     X509            *certificate;
     u_long           n;
+    ngx_uint_t       level;
     STACK_OF(X509)  *certificates;
+
+    level = otherwise ? NGX_LOG_WARN : NGX_LOG_EMERG;
+
+    (void) ERR_set_mark();
 
     bio = BIO_new_file((char *) name->data, "r");
     if (bio == NULL) {
-        ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
-                      "BIO_new_file(\"%V\") failed for \"%s\"", name,
-                      directive);
+        ngx_ssl_error(level, cf->log, 0,
+                      "BIO_new_file(\"%V\") failed for \"%s\"%s", name,
+                      directive, otherwise ? otherwise : "");
         return NULL;
     }
 
@@ -89,13 +100,13 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name,
             {
                 /* the end of the file */
 
-                ERR_clear_error();
                 break;
             }
 
-            ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
+            ngx_ssl_error(level, cf->log, 0,
                           "no PEM certificate can be read from \"%V\" of "
-                          "\"%s\"", name, directive);
+                          "\"%s\"%s", name, directive,
+                          otherwise ? otherwise : "");
 
             sk_X509_pop_free(certificates, X509_free);
             certificates = NULL;
@@ -110,6 +121,8 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name,
     }
 
     BIO_free(bio);
+
+    (void) ERR_pop_to_mark();
 
     return certificates;
 }

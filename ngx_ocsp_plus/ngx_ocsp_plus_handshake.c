@@ -14,6 +14,8 @@
 
 static int ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn,
     void *data);
+static int ngx_ocsp_plus_status(ngx_ssl_conn_t *ssl_conn,
+    ngx_ocsp_plus_ctx_t *ctx);
 static op_staple_status_t ngx_ocsp_plus_loaded(ngx_ssl_conn_t *ssl_conn,
     ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate,
     time_t now, op_staple_t *staple);
@@ -62,11 +64,29 @@ ngx_ocsp_plus_set_callback(ngx_conf_t *cf, SSL_CTX *ssl,
 }
 
 
+/*
+ * OpenSSL's queue of errors is left as it was: nginx would take an error of
+ * ours for one of the connection, and what was there before is not ours
+ */
+
 static int
 ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
 {
-    ngx_ocsp_plus_ctx_t *ctx = data;
+    int  rc;
 
+    (void) ERR_set_mark();
+
+    rc = ngx_ocsp_plus_status(ssl_conn, data);
+
+    (void) ERR_pop_to_mark();
+
+    return rc;
+}
+
+
+static int
+ngx_ocsp_plus_status(ngx_ssl_conn_t *ssl_conn, ngx_ocsp_plus_ctx_t *ctx)
+{
     X509                         *leaf;
     op_staple_t                   staple;
     struct timeval                tv;
@@ -88,7 +108,10 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
 
     ngx_gettimeofday(&tv);
 
-    if (certificate) {
+    if (certificate && certificate->unusable) {
+        status = OP_STAPLE_NONE;
+
+    } else if (certificate) {
         status = op_staple(ctx->config, &certificate->id, tv.tv_sec,
                            ngx_ocsp_plus_allocate, ngx_ocsp_plus_release,
                            &staple);
@@ -247,7 +270,7 @@ ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
     hs->leaf = SSL_get_certificate(c->ssl->connection);
 
     certificate = ngx_ocsp_plus_find(ctx, hs->leaf);
-    if (certificate) {
+    if (certificate && !certificate->unusable) {
         hs->configured = &certificate->id;
     }
 

@@ -196,7 +196,8 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
 
     ngx_ocsp_plus_check_files(cycle, ocf);
 
-    if ((op_config_count(ocf->config) == 0 && !op_config_loads(ocf->config))
+    if ((op_config_count(ocf->config) == 0 && !op_config_loads(ocf->config)
+         && !ocf->unusable)
         || ngx_process == NGX_PROCESS_SIGNALLER)
     {
         return NGX_CONF_OK;

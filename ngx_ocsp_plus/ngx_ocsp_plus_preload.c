@@ -19,7 +19,7 @@ static ngx_int_t ngx_ocsp_plus_preload_file(ngx_conf_t *cf,
     ngx_str_t *trusted, ngx_str_t *name);
 static ngx_int_t ngx_ocsp_plus_preload_issuers(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive,
-    ngx_array_t *issuers);
+    const char *otherwise, ngx_array_t *issuers);
 
 
 char *
@@ -161,6 +161,7 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 {
     int                      i;
     X509                   **issuer;
+    u_char                   otherwise[NGX_MAX_CONF_ERRSTR];
     ngx_array_t              issuers;
     op_added_t               added;
     op_mention_t             mention;
@@ -171,9 +172,17 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
-    certificates = ngx_ocsp_plus_trusted(cf, ocf, name, NGX_OCSP_PLUS_PRELOAD);
+    /* servers may well do without it, now or for ever */
+
+    (void) ngx_snprintf(otherwise, sizeof(otherwise),
+                        ", it is left out in %s:%ui%Z",
+                        ocf->preload_file, ocf->preload_line);
+    otherwise[sizeof(otherwise) - 1] = '\0';
+
+    certificates = ngx_ocsp_plus_trusted(cf, ocf, name, NGX_OCSP_PLUS_PRELOAD,
+                                         (char *) otherwise);
     if (certificates == NULL) {
-        return NGX_ERROR;
+        return NGX_OK;
     }
 
     for (i = 1; i < sk_X509_num(certificates); i++) {
@@ -187,11 +196,12 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     if (ngx_ocsp_plus_preload_issuers(cf, ocf, &oscf->trusted_certificate,
-                                      "ocsp_plus_trusted_certificate",
+                                      "ocsp_plus_trusted_certificate", NULL,
                                       &issuers)
         != NGX_OK
         || ngx_ocsp_plus_preload_issuers(cf, ocf, trusted,
-                                         "ssl_trusted_certificate", &issuers)
+                                         "ssl_trusted_certificate",
+                                         (char *) otherwise, &issuers)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -225,7 +235,8 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
 static ngx_int_t
 ngx_ocsp_plus_preload_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_str_t *file, const char *directive, ngx_array_t *issuers)
+    ngx_str_t *file, const char *directive, const char *otherwise,
+    ngx_array_t *issuers)
 {
     STACK_OF(X509)  *certificates;
 
@@ -233,9 +244,9 @@ ngx_ocsp_plus_preload_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_OK;
     }
 
-    certificates = ngx_ocsp_plus_trusted(cf, ocf, file, directive);
+    certificates = ngx_ocsp_plus_trusted(cf, ocf, file, directive, otherwise);
     if (certificates == NULL) {
-        return NGX_ERROR;
+        return otherwise ? NGX_OK : NGX_ERROR;
     }
 
     return ngx_ocsp_plus_push_all(issuers, certificates);

@@ -13,13 +13,14 @@ static void ngx_ocsp_plus_report_one(ngx_log_t *log,
     ngx_ocsp_plus_note_t *note);
 static void ngx_ocsp_plus_report_issuer(ngx_log_t *log,
     ngx_ocsp_plus_note_t *note);
+static ngx_int_t ngx_ocsp_plus_copy(ngx_pool_t *pool, const char *text,
+    char **copy);
 
 
 ngx_int_t
 ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added)
 {
-    size_t                 len;
     char                  *name;
     ngx_ocsp_plus_note_t  *note;
 
@@ -41,16 +42,18 @@ ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
         note->server = *server;
         note->must_staple = added->must_staple;
 
-        len = ngx_strlen(added->ignored);
-
-        if (len) {
-            note->ignored = ngx_pnalloc(pool, len + 1);
-            if (note->ignored == NULL) {
-                return NGX_ERROR;
-            }
-
-            ngx_memcpy(note->ignored, added->ignored, len + 1);
+        if (ngx_ocsp_plus_copy(pool, added->ignored, &note->ignored)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
         }
+    }
+
+    if (note->issuer == NULL
+        && ngx_ocsp_plus_copy(pool, added->issuer_unusable, &note->issuer)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     note->has_issuer = added->has_issuer;
@@ -72,6 +75,70 @@ ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
         note->required = 1;
         note->requires = *server;
     }
+
+    return NGX_OK;
+}
+
+
+/* an empty one is none */
+
+static ngx_int_t
+ngx_ocsp_plus_copy(ngx_pool_t *pool, const char *text, char **copy)
+{
+    size_t  len;
+
+    len = ngx_strlen(text);
+
+    if (len == 0) {
+        return NGX_OK;
+    }
+
+    *copy = ngx_pnalloc(pool, len + 1);
+    if (*copy == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(*copy, text, len + 1);
+
+    return NGX_OK;
+}
+
+
+/* nginx serves it, and no later server can mend it: told at once */
+
+ngx_int_t
+ngx_ocsp_plus_report_unusable(ngx_log_t *log, ngx_ocsp_plus_server_t *server,
+    X509 *leaf, op_added_t *added)
+{
+    char        *name;
+    op_error_t   label;
+
+    name = X509_get_ex_data(leaf, ngx_ssl_certificate_name_index);
+
+    op_label(leaf, &label);
+
+    if (added->required) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "\"ocsp_plus_require\" would refuse every handshake "
+                      "that asks for the status of certificate %s of \"%s\", "
+                      "which gets no staple: %s in %s:%ui",
+                      label.text, name ? name : "", added->unusable,
+                      server->file, server->line);
+        return NGX_ERROR;
+    }
+
+    if (added->known) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, log, 0,
+                  "ocsp_plus: certificate %s of \"%s\" cannot be read and "
+                  "gets no staple%s: %s in %s:%ui",
+                  label.text, name ? name : "",
+                  added->must_staple
+                      ? " although it demands one (Must-Staple), so that "
+                        "clients that honour it will refuse to connect" : "",
+                  added->unusable, server->file, server->line);
 
     return NGX_OK;
 }
@@ -104,7 +171,8 @@ ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf)
                           "that asks for the status of certificate %s: %s in "
                           "%s:%ui", note[i].label,
                           note[i].has_responder || note[i].has_file
-                              ? "no issuer was found, append it to "
+                              ? note[i].issuer ? note[i].issuer
+                              : "no issuer was found, append it to "
                                 "\"ssl_certificate\" or name it in "
                                 "\"ocsp_plus_trusted_certificate\""
                               : "it names no OCSP responder, name one with "
@@ -199,6 +267,15 @@ ngx_ocsp_plus_report_issuer(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
 
     } else {
         what = "it gets no staple";
+    }
+
+    if (note->issuer) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "ocsp_plus: the issuer that was found for certificate "
+                      "%s of \"%s\" cannot be used, %s: %s in %s:%ui",
+                      note->label, note->file, what, note->issuer,
+                      note->server.file, note->server.line);
+        return;
     }
 
     ngx_log_error(NGX_LOG_WARN, log, 0,

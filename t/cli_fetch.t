@@ -296,6 +296,8 @@ for my $bad ([ "$d/plain", qr/is not a directory/ ],
 
 my $bare = $int->leaf('bare.example', aia => $r->url(1), chain => 0);
 my $mute = $int->leaf('mute.example');
+my $leap = $int->leaf('leap.example', aia => $r->url(1),
+	raw_not_after => '290229000000Z');
 my $ftp = $int->leaf('ftp.example', aia => 'ftp://ftp.example/');
 $t->write_file('text', "no certificate\n");
 
@@ -314,6 +316,8 @@ for my $misuse (
 		give\ one\ with\ --responder/x, '--cert', $mute->chain() ],
 	[ 'a responder of no use', qr/"ftp\.example".*--responder/, '--cert',
 		$ftp->chain() ],
+	[ 'an impossible date', qr/notAfter of CN=leap\.example is malformed/,
+		'--cert', $leap->chain() ],
 	[ 'a responder that is none', qr/nonsense/, @cert, '--responder',
 		'nonsense' ],
 	[ 'a resolver that is none', qr/nonsense/, @cert, '--resolver',

@@ -31,6 +31,7 @@ my @tenants = $int->leaves(5, 'tenant%d.example', aia => $r->url());
 my $single = $int->leaf('single.example', aia => $r->url());
 my $alone = $int->leaf('alone.example', aia => $r->url(), chain => 0);
 my $lost = $bare->leaf('lost.example', aia => $r->url(), chain => 0);
+$int->leaf('leap.example', file => 'leap', raw_not_after => '290229000000Z');
 chmod 0644, map { $_->key() } @tenants, $single, $alone, $lost;
 mkdir "$dir/tenants";
 rename $_->chain(), "$dir/tenants/" . $_->name() . '.pem' for @tenants;
@@ -127,10 +128,14 @@ is(staple(8450, servername => 'single.example')->{status}, 'good',
 for my $case (
 	[ 'nothing/*.pem', 1, qr/nothing\/\*\.pem"\ of\ "ocsp_plus_preload"\ matches
 		\ no\ file\ in\ .*nginx\.conf:\d+/x, 'a glob without a match' ],
-	[ 'missing.pem', 0, qr/missing\.pem.*"ocsp_plus_preload"/,
-		'a file that is missing' ],
-	[ 'single.example.key', 0, qr/no\ PEM\ certificate\ can\ be\ read\ from
-		.*single\.example\.key"\ of\ "ocsp_plus_preload"/x, 'no certificate' ],
+	[ 'missing.pem', 1, qr/\[warn\].*missing\.pem.*"ocsp_plus_preload",\ it\ is
+		\ left\ out\ in\ .*nginx\.conf:\d+/x, 'a file that is missing' ],
+	[ 'single.example.key', 1, qr/\[warn\].*no\ PEM\ certificate\ can\ be\ read
+		\ from\ .*single\.example\.key"\ of\ "ocsp_plus_preload",\ it\ is
+		\ left\ out\ in\ .*nginx\.conf:\d+/x, 'no certificate' ],
+	[ 'leap.pem', 1, qr/\[warn\].*certificate\ "leap\.example"\ of
+		\ ".*leap\.pem"\ cannot\ be\ read\ and\ gets\ no\ staple:\ notAfter
+		\ .*\ in\ .*nginx\.conf:\d+/x, 'an impossible date' ],
 	[ '""', 0, qr/"ocsp_plus_preload" directive takes paths of files/, 'empty' ],
 	[ "single.example.pem; ocsp_plus_preload alone.example.pem", 0,
 		qr/"ocsp_plus_preload" directive is duplicate/, 'twice' ],
@@ -140,5 +145,25 @@ for my $case (
 	is($t->config_test() ? 1 : 0, $fine, $name);
 	like($t->output(), $said, "$name: told");
 }
+
+# those beside them are preloaded all the same, also where nginx trusts a file
+# in which there is no certificate
+
+$t->stop();
+$t->write_file('ca.conf', "[ca]\ndefault_ca = it\n[it]\ndatabase = $dir/index\n"
+	. "default_md = sha256\ndefault_crl_days = 30\n");
+$t->write_file('index', '');
+my $made = $t->command([ qw/ openssl ca -gencrl -config /, "$dir/ca.conf",
+	'-keyfile', $int->key(), '-cert', $int->cert(), '-out', "$dir/crl.pem" ]);
+is($made->{status}, 0, 'a revocation list') or diag($made->{output});
+conf('missing.pem leap.pem single.example.key single.example.pem',
+	"ssl_trusted_certificate $dir/crl.pem;");
+ok($t->config_test(), 'files of no use: accepted') or diag($t->output());
+is(scalar(() = $t->output() =~ /^nginx:\ \[warn\].*crl\.pem"\ of
+	\ "ssl_trusted_certificate",\ it\ is\ left\ out\ in\ .*conf:\d+/mgx), 1,
+	'no certificate to be trusted: told once') or diag($t->output());
+$t->run();
+is(staple(8444, servername => 'single.example')->{status}, 'good',
+	'files of no use: a good one beside them');
 
 $t->done_testing();

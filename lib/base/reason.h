@@ -30,7 +30,7 @@ namespace ocsp_plus {
   X(25, kNoSingleResponse, "no_single_response", "the response holds no single response")                            \
   X(26, kOtherSerial, "other_serial", "the response is for another serial number")                                   \
   X(27, kOtherIssuer, "other_issuer", "the response is for a certificate of another issuer")                         \
-  X(28, kUnsupportedHash, "unsupported_hash", "the CertID uses a hash other than SHA-1 or SHA-256")                  \
+  X(28, kUnsupportedHash, "unsupported_hash", "no CertID uses SHA-1 or SHA-256, or the first a hash OpenSSL lacks")  \
   X(29, kSha256Only, "sha256_only", "only a SHA-256 CertID matches and ocsp_plus_certid is not auto")                \
   /* times; 46 was producedAt before thisUpdate, which no client refuses */                                          \
   X(40, kMalformedTime, "malformed_time", "a time is not in the form RFC 5280 demands")                              \

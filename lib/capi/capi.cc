@@ -116,6 +116,11 @@ store::DirectoryUser directory_user(const op_cache_user_t& from) {
   return {from.uid, from.gid, from.prepared != 0};
 }
 
+template <std::size_t N>
+void copy_text(const std::string& from, char (&to)[N]) {
+  std::snprintf(to, N, "%s", from.c_str());
+}
+
 op_status_t status_of(const Error& error, op_error_t* text) {
   say(text, error.detail.empty() ? meaning(error.reason) : std::string_view(error.detail));
   return error.reason == Reason::kZoneBusy ? OP_BUSY : error.reason == Reason::kZoneFull ? OP_TOO_SMALL : OP_ERROR;
@@ -126,6 +131,13 @@ op_status_t status_of(const Error& error, op_error_t* text) {
 op_status_t op_openssl_check(op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
     const auto checked = crypto::check_one_openssl();
+    return checked ? OP_OK : status_of(checked.error(), error);
+  });
+}
+
+op_status_t op_openssl_can_staple(op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    const auto checked = crypto::check_stapling();
     return checked ? OP_OK : status_of(checked.error(), error);
   });
 }
@@ -219,12 +231,19 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     if (!result) {
       return status_of(result.error(), error);
     }
+    *added = {};
+    if (!result->unusable.empty()) {
+      added->known = result->known;
+      added->required = result->required;
+      added->must_staple = crypto::demands_staple(from->leaf);
+      copy_text(result->unusable, added->unusable);
+      return OP_OK;
+    }
     const engine::Target& target = config->catalog.target(result->index);
     // One that failed half way may be known without one.
     if (result->index == config->labels.size()) {
       config->labels.push_back(quoted(target.certificate.label()));
     }
-    *added = {};
     added->index = result->index;
     added->known = result->known;
     added->differs = result->differs;
@@ -237,8 +256,9 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     added->must_staple = target.certificate.must_staple;
     added->label = config->labels[result->index].c_str();
     if (!result->ignored.empty()) {
-      std::snprintf(added->ignored, sizeof(added->ignored), "%s", result->ignored.front().c_str());
+      copy_text(result->ignored.front(), added->ignored);
     }
+    copy_text(result->issuer_unusable, added->issuer_unusable);
     return OP_OK;
   });
 }
@@ -254,7 +274,8 @@ op_status_t op_config_add_profile(op_config_t* config, const op_mention_t* from,
     if (!added) {
       return status_of(added.error(), error);
     }
-    *profile = *added;
+    *profile = added->key;
+    say(error, added->ignored);
     config->loads = config->loads || loads != 0;
     return OP_OK;
   });
@@ -311,9 +332,7 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     if (!zone) {
       return status_of(zone.error(), error);
     }
-    if (auto settled = config->catalog.settle_issuers(config->settings.issuer_fetch); !settled) {
-      return status_of(settled.error(), error);
-    }
+    config->catalog.settle_issuers(config->settings.issuer_fetch);
     capi::HostLock lock(*lock_ops);
     std::vector<store::EntryIndex> entries;
     const auto generation = zone->register_all(lock, registrations(config->catalog), &entries);

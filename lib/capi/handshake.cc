@@ -140,8 +140,7 @@ int op_must_staple(struct x509_st* leaf) {
 
 void op_label(struct x509_st* leaf, op_error_t* text) {
   guarded(nullptr, 0, [&] {
-    const auto certificate = crypto::describe(leaf);
-    capi::say(text, certificate ? quoted(certificate->label()) : "-");
+    capi::say(text, quoted(crypto::label_of(leaf)));
     return 0;
   });
 }

@@ -100,10 +100,14 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
   if (!added) {
     return fail(added.error().reason, added.error().detail);
   }
+  if (!added->unusable.empty()) {
+    return fail(Reason::kUnreadable, added->unusable);
+  }
   const engine::Target& target = catalog.target(0);
   const std::string name = quoted(target.certificate.label());
-  if (const auto settled = catalog.settle_issuers(true); !settled) {
-    return tl::unexpected<Error>(settled.error());
+  catalog.settle_issuers(true);
+  if (!target.verifiable() && !added->issuer_unusable.empty()) {
+    return fail(Reason::kUnreadable, added->issuer_unusable);
   }
   if (!target.verifiable()) {
     return fail(Reason::kNoIssuer, fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",

@@ -1,6 +1,7 @@
 #include "crypto/certificate.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <openssl/pem.h>
 
 #include <algorithm>
@@ -117,21 +118,21 @@ X509Ptr share(x509_st* certificate) {
 }
 
 Result<CertificateId> certificate_id(x509_st* certificate) {
+  const ErrorMark mark;
   CertificateId id = {};
   if (X509_digest(certificate, EVP_sha256(), id.data(), nullptr) != 1) {
-    return fail(Reason::kUnreadable, "the certificate cannot be hashed: " + drain_errors());
+    return mark.failure(Reason::kUnreadable, "the certificate cannot be hashed");
   }
   return id;
 }
 
 bool demands_staple(x509_st* certificate) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   return has_must_staple(certificate);
 }
 
 Result<Certificate> describe(x509_st* certificate) {
-  const ErrorQueueCleaner cleaner;
-  ERR_clear_error();
+  const ErrorMark mark;
   const auto id = certificate_id(certificate);
   if (!id) {
     return tl::unexpected<Error>(id.error());
@@ -143,23 +144,30 @@ Result<Certificate> describe(x509_st* certificate) {
   out.serial = integer_octets(X509_get0_serialNumber(certificate));
   const auto not_before = parse_certificate_time(X509_get0_notBefore(certificate));
   const auto not_after = parse_certificate_time(X509_get0_notAfter(certificate));
-  if (out.serial.empty() || !not_before || !not_after) {
-    return fail(Reason::kUnreadable, "the validity or serial number of " + out.subject + " is malformed");
-  }
-  out.not_before = *not_before;
-  out.not_after = *not_after;
   out.names = subject_names(certificate);
   out.must_staple = has_must_staple(certificate);
   read_access_urls(certificate, out);
-  // Then an extension may only seem to be absent.
-  if (ran_out_of_memory()) {
+  // Then a field may only seem to be malformed, or an extension to be absent.
+  if (mark.ran_out_of_memory()) {
     return fail(Reason::kOutOfMemory, "no memory to read the certificate of " + out.subject);
   }
+  if (out.serial.empty() || !not_before || !not_after) {
+    const char* field = !not_after ? "notAfter" : !not_before ? "notBefore" : "serialNumber";
+    return fail(Reason::kUnreadable, fmt::format("{} of {} is malformed", field, out.subject));
+  }
+  out.not_before = *not_before;
+  out.not_after = *not_after;
   return out;
 }
 
+std::string label_of(x509_st* certificate) {
+  const ErrorMark mark;
+  const std::vector<std::string> names = subject_names(certificate);
+  return names.empty() ? name_text(X509_get_subject_name(certificate)) : names.front();
+}
+
 Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   const auto id = certificate_id(certificate);
   if (!id) {
     return tl::unexpected<Error>(id.error());
@@ -170,7 +178,7 @@ Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
   issuer->key_.reset(X509_get_pubkey(certificate));
   // Without bits where OpenSSL had no memory to look at it more closely.
   if (issuer->key_ == nullptr || EVP_PKEY_get_bits(issuer->key_.get()) <= 0) {
-    return fail(Reason::kUnreadable, "the public key of " + issuer->subject_ + " cannot be used: " + drain_errors());
+    return mark.failure(Reason::kUnreadable, "the public key of " + issuer->subject_ + " cannot be used");
   }
   X509_up_ref(certificate);
   issuer->certificate_.reset(certificate);
@@ -179,14 +187,13 @@ Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
   const ByteView key = view(X509_get0_pubkey_bitstr(certificate));
   if (!digest(name, EVP_sha1(), issuer->name_sha1_) || !digest(key, EVP_sha1(), issuer->key_sha1_) ||
       !digest(name, EVP_sha256(), issuer->name_sha256_) || !digest(key, EVP_sha256(), issuer->key_sha256_)) {
-    return fail(Reason::kInternal, "hashing " + issuer->subject_ + " failed: " + drain_errors());
+    return mark.failure(Reason::kInternal, "hashing " + issuer->subject_ + " failed");
   }
   return issuer;
 }
 
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
-  const ErrorQueueCleaner cleaner;
-  ERR_clear_error();
+  const ErrorMark mark;
   std::vector<x509_st*> fitting;
   for (x509_st* candidate : candidates) {
     // The same certificate often stands both in the chain and among the trusted ones.
@@ -205,20 +212,20 @@ x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
       return candidate;
     }
   }
-  if (ran_out_of_memory()) {
+  if (mark.ran_out_of_memory()) {
     throw std::bad_alloc();  // it may be among them
   }
   return nullptr;
 }
 
 bool signed_by(x509_st* leaf, x509_st* issuer) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   evp_pkey_st* key = X509_get0_pubkey(issuer);
   return key != nullptr && X509_verify(leaf, key) == 1;
 }
 
 Bytes der_of(x509_st* certificate) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   unsigned char* der = nullptr;
   const int length = i2d_X509(certificate, &der);
   const BytesPtr owner(der);
@@ -226,7 +233,7 @@ Bytes der_of(x509_st* certificate) {
 }
 
 std::vector<X509Ptr> parse_der_certificates(ByteView der) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   std::vector<X509Ptr> certificates;
   const unsigned char* at = der.data();
   while (at != der.end()) {
@@ -240,8 +247,7 @@ std::vector<X509Ptr> parse_der_certificates(ByteView der) {
 }
 
 Result<std::vector<X509Ptr>> parse_pem_certificates(std::string_view pem) {
-  const ErrorQueueCleaner cleaner;
-  ERR_clear_error();
+  const ErrorMark mark;
   if (pem.size() > INT_MAX) {
     return fail(Reason::kUnreadable, "the PEM text is too large");
   }
@@ -253,9 +259,9 @@ Result<std::vector<X509Ptr>> parse_pem_certificates(std::string_view pem) {
   while (X509Ptr certificate{PEM_read_bio_X509_AUX(memory.get(), nullptr, no_pass_phrase, nullptr)}) {
     certificates.push_back(std::move(certificate));
   }
-  if (!is_end_of_pem(ERR_peek_last_error())) {
-    return fail(Reason::kUnreadable, "certificate number " + std::to_string(certificates.size() + 1) +
-                                         " does not parse: " + drain_errors());
+  if (!is_end_of_pem(mark.newest())) {
+    return fail(Reason::kUnreadable,
+                "certificate number " + std::to_string(certificates.size() + 1) + " does not parse: " + mark.text());
   }
   if (certificates.empty()) {
     return fail(Reason::kUnreadable, "no PEM certificate (-----BEGIN CERTIFICATE-----) in it");

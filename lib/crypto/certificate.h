@@ -4,7 +4,7 @@
 // They are parsed by OpenSSL; subjects are untrusted text, made printable here (control bytes escaped); names and
 // URLs with anything but printable ASCII in them are left out.
 //
-// OpenSSL's error queue is empty after each function.
+// OpenSSL's error queue is after each function as it was before.
 #pragma once
 
 #include <memory>
@@ -51,22 +51,27 @@ struct Certificate {
   std::string_view label() const;
 };
 
-// SHA-256 of its DER. Fails with kUnreadable.
+// SHA-256 of its DER. Fails with kUnreadable, kOutOfMemory.
 Result<CertificateId> certificate_id(x509_st* certificate);
 
 // Whether clients that honour it refuse the certificate without a staple; as Certificate::must_staple.
 bool demands_staple(x509_st* certificate);
 
 // Reads a certificate. `certificate` is borrowed for the call only. Fails with kUnreadable where validity or serial
-// cannot be read; an extension that is malformed counts as absent.
+// cannot be read (TLS servers and clients may well use such a certificate) and with kOutOfMemory; an extension that
+// is malformed counts as absent.
 Result<Certificate> describe(x509_st* certificate);
+
+// As Certificate::label(), also of a certificate that describe() cannot read.
+std::string label_of(x509_st* certificate);
 
 // An issuer, shared by all certificates it issued. Immutable. Any certificate will do: whether it may be a CA
 // (basicConstraints, validity) is judged by clients when they build the chain, and hand-made private CAs often lack
 // what public ones have.
 class Issuer {
  public:
-  // Takes a reference of its own on `certificate`. Fails with kUnreadable where its public key cannot be used.
+  // Takes a reference of its own on `certificate`. Fails with kUnreadable where its public key cannot be used, and
+  // with kOutOfMemory.
   static Result<std::unique_ptr<Issuer>> create(x509_st* certificate);
 
   const CertificateId& id() const { return id_; }

@@ -73,8 +73,7 @@ std::vector<X509Ptr> read_pem(ByteView document) {
 }  // namespace
 
 Result<std::vector<X509Ptr>> read_issuer_document(ByteView document) {
-  const ErrorQueueCleaner cleaner;
-  ERR_clear_error();
+  const ErrorMark mark;
   if (document.empty() || document.size() > INT_MAX) {
     return fail(Reason::kIssuerMalformed, "the document is empty or huge");
   }
@@ -82,7 +81,7 @@ Result<std::vector<X509Ptr>> read_issuer_document(ByteView document) {
   if (certificates.empty() && document.text().find("-----BEGIN ") != std::string_view::npos) {
     certificates = read_pem(document);
   }
-  if (ran_out_of_memory()) {
+  if (mark.ran_out_of_memory()) {
     return fail(Reason::kOutOfMemory, "no memory to read the issuer's certificate");
   }
   if (certificates.empty()) {
@@ -92,7 +91,7 @@ Result<std::vector<X509Ptr>> read_issuer_document(ByteView document) {
 }
 
 bool has_issued(x509_st* issuer, x509_st* leaf) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   return issued(issuer, leaf);
 }
 
@@ -101,13 +100,13 @@ Result<X509Ptr> issuer_from(ByteView document, x509_st* leaf) {
   if (!certificates) {
     return tl::unexpected<Error>(certificates.error());
   }
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   for (X509Ptr& certificate : *certificates) {
     if (issued(certificate.get(), leaf)) {
       return std::move(certificate);
     }
   }
-  if (ran_out_of_memory()) {
+  if (mark.ran_out_of_memory()) {
     return fail(Reason::kOutOfMemory, "no memory to verify the issuer's certificate");
   }
   return fail(Reason::kIssuerMismatch, "it holds " + name_text(X509_get_subject_name(certificates->front().get())) +
@@ -116,7 +115,7 @@ Result<X509Ptr> issuer_from(ByteView document, x509_st* leaf) {
 }
 
 Result<Bytes> to_der(x509_st* certificate) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   unsigned char* der = nullptr;
   const int size = i2d_X509(certificate, &der);
   const BytesPtr owner(der);
@@ -127,7 +126,7 @@ Result<Bytes> to_der(x509_st* certificate) {
 }
 
 Result<CertificateId> issuer_reference(x509_st* leaf) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   Bytes text = name_der(X509_get_issuer_name(leaf)).copy();
   if (const ASN1_OCTET_STRING* key = X509_get0_authority_key_id(leaf)) {
     const ByteView identifier = view(key);
@@ -135,7 +134,7 @@ Result<CertificateId> issuer_reference(x509_st* leaf) {
   }
   CertificateId reference = {};
   if (EVP_Digest(text.data(), text.size(), reference.data(), nullptr, EVP_sha256(), nullptr) != 1) {
-    return fail(Reason::kInternal, "the issuer's name cannot be hashed: " + drain_errors());
+    return mark.failure(Reason::kInternal, "the issuer's name cannot be hashed");
   }
   return reference;
 }

@@ -3,7 +3,7 @@
 //
 // The document is anybody's: it travels over http, unsigned. What is taken from it has to be what signed the leaf.
 //
-// OpenSSL's error queue is empty after each function.
+// OpenSSL's error queue is after each function as it was before.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ bool has_issued(x509_st* issuer, x509_st* leaf);
 Result<Bytes> to_der(x509_st* certificate);
 
 // By what certificates of one issuer know it, whatever their own names: SHA-256 over the issuer's name and the
-// authority key identifier. It proves nothing: it is a name to keep things under.
+// authority key identifier. It proves nothing: it is a name to keep things under. kInternal, kOutOfMemory.
 Result<CertificateId> issuer_reference(x509_st* leaf);
 
 }  // namespace ocsp_plus::crypto

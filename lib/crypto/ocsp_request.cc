@@ -49,11 +49,11 @@ std::string percent_encode(std::string_view base64_text) {
 }  // namespace
 
 Result<OcspRequest> make_request(const Certificate& certificate, const Issuer& issuer, CertIdHash hash) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   const Asn1IntegerPtr serial = make_integer(certificate.serial);
   const OcspRequestPtr request(OCSP_REQUEST_new());
   if (serial == nullptr || request == nullptr) {
-    return fail(Reason::kInternal, "no OCSP request could be made: " + drain_errors());
+    return fail(Reason::kInternal, "no OCSP request could be made: " + mark.text());
   }
   // Name and key of the issuer's own certificate, not the leaf's issuer field: RFC 6960 section 4.1.1 hashes "the
   // issuer's DN" and a responder compares octets.
@@ -61,7 +61,7 @@ Result<OcspRequest> make_request(const Certificate& certificate, const Issuer& i
                                 X509_get_subject_name(issuer.certificate()),
                                 X509_get0_pubkey_bitstr(issuer.certificate()), serial.get()));
   if (id == nullptr || OCSP_request_add0_id(request.get(), id.get()) == nullptr) {
-    return fail(Reason::kInternal, "no OCSP request could be made: " + drain_errors());
+    return fail(Reason::kInternal, "no OCSP request could be made: " + mark.text());
   }
   static_cast<void>(id.release());  // the request owns it now
 
@@ -69,7 +69,7 @@ Result<OcspRequest> make_request(const Certificate& certificate, const Issuer& i
   const int size = i2d_OCSP_REQUEST(request.get(), &der);
   const BytesPtr owner(der);
   if (size <= 0) {
-    return fail(Reason::kInternal, "no OCSP request could be encoded: " + drain_errors());
+    return fail(Reason::kInternal, "no OCSP request could be encoded: " + mark.text());
   }
   OcspRequest out;
   out.der.assign(der, der + size);

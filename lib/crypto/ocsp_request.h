@@ -18,7 +18,7 @@ struct OcspRequest {
 
 // The hashes are of the issuer's own name and key (RFC 6960 section 4.1.1); responders compare them as octets. Fails
 // with kInternal where `certificate.serial` is not the content of a DER INTEGER or there is no memory. OpenSSL's
-// error queue is empty afterwards.
+// error queue is afterwards as it was before.
 Result<OcspRequest> make_request(const Certificate& certificate, const Issuer& issuer, CertIdHash hash);
 
 }  // namespace ocsp_plus::crypto

@@ -123,6 +123,19 @@ bool version_fits(unsigned long built, unsigned long running) {
   return built >> 28 == running >> 28 && minor(running) >= minor(built);
 }
 
+bool may_staple(unsigned long running) {
+  return running != 0x30600000UL;
+}
+
+Result<void> check_stapling() {
+  if (may_staple(OpenSSL_version_num())) {
+    return {};
+  }
+  return fail(Reason::kInvalidArgument,
+              "this process runs OpenSSL 3.6.0, with which Chrome and GnuTLS refuse connections once anything is "
+              "stapled; upgrade OpenSSL to 3.6.1 or newer");
+}
+
 Result<void> check_one_openssl() {
   if (auto symbols = check_symbols(); !symbols) {
     return symbols;

@@ -1,4 +1,4 @@
-// That there is one OpenSSL in this process, and the right one.
+// That there is one OpenSSL in this process, and the right one; and whether it is fit to staple with.
 //
 // The module brings none of its own: it uses what nginx has loaded. Where another library has brought a second one,
 // each symbol is bound to whichever comes first, and an X509 made by one and freed by the other is a crash at best.
@@ -17,5 +17,13 @@ Result<void> check_one_openssl();
 
 // The last of them. Versions as OPENSSL_VERSION_NUMBER writes them.
 bool version_fits(unsigned long built, unsigned long running);
+
+// Whether anything may be stapled with that version. Not with exactly 3.6.0: once the leaf has a staple it sends an
+// empty status for each other certificate of the chain, and Chrome and GnuTLS end such connections (openssl#28989,
+// mended in 3.6.1).
+bool may_staple(unsigned long running);
+
+// Fails with kInvalidArgument where nothing may be stapled with the OpenSSL that runs; the detail says what to do.
+Result<void> check_stapling();
 
 }  // namespace ocsp_plus::crypto

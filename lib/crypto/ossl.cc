@@ -6,24 +6,96 @@
 #include <ctime>
 
 namespace ocsp_plus::crypto {
+namespace {
 
-std::string drain_errors() {
-  std::string text;
-  while (const unsigned long code = ERR_get_error()) {
-    std::array<char, 256> line = {};
-    ERR_error_string_n(code, line.data(), line.size());
-    text += text.empty() ? "" : "; ";
-    text += line.data();
-  }
-  return text.empty() ? "no reason given" : text;
+constexpr const char* kNone = "no reason given";
+
+void append(std::string* text, unsigned long code) {
+  std::array<char, 256> line = {};
+  ERR_error_string_n(code, line.data(), line.size());
+  *text += text->empty() ? "" : "; ";
+  *text += line.data();
 }
 
-bool ran_out_of_memory() {
-  bool found = false;
-  while (const unsigned long code = ERR_get_error()) {
-    found = found || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+}  // namespace
+
+ErrorMark::ErrorMark() : before_(look()) {
+  ERR_set_mark();  // there is none to set on an empty queue; then all goes
+}
+
+ErrorMark::Newest ErrorMark::look() {
+  Newest newest;
+  int flags = 0;
+  newest.code = ERR_peek_last_error_all(&newest.file, &newest.line, &newest.function, &newest.data, &flags);
+  return newest;
+}
+
+unsigned long ErrorMark::newest() const {
+  const Newest now = look();
+  const bool is_new = now.code != before_.code || now.file != before_.file || now.line != before_.line ||
+                      now.function != before_.function || now.data != before_.data;
+  return is_new ? now.code : 0;
+}
+
+void ErrorMark::Seen::add(unsigned long code) {
+  append(&text, code);
+  out_of_memory = out_of_memory || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+}
+
+ErrorMark::Seen ErrorMark::take() const {
+  Seen seen;
+  if (before_.code == 0) {
+    while (const unsigned long code = ERR_get_error()) {
+      seen.add(code);
+    }
+  } else if (const unsigned long code = newest()) {
+    seen.add(code);
   }
-  return found;
+  return seen;
+}
+
+std::string ErrorMark::text() const {
+  const Seen seen = take();
+  return seen.text.empty() ? kNone : seen.text;
+}
+
+bool ErrorMark::ran_out_of_memory() const {
+  return take().out_of_memory;
+}
+
+tl::unexpected<Error> ErrorMark::failure(Reason otherwise, const std::string& what) const {
+  const Seen seen = take();
+  return fail(seen.out_of_memory ? Reason::kOutOfMemory : otherwise,
+              what + ": " + (seen.text.empty() ? kNone : seen.text));
+}
+
+ErrorsSetAside::ErrorsSetAside() {
+  const char* file = nullptr;
+  const char* function = nullptr;
+  const char* data = nullptr;
+  int line = 0;
+  int flags = 0;
+  while (const unsigned long code = ERR_get_error_all(&file, &line, &function, &data, &flags)) {
+    errors_.push_back({code, line, (flags & ERR_TXT_STRING) != 0, file, function, data});
+  }
+}
+
+ErrorsSetAside::~ErrorsSetAside() {
+  ERR_clear_error();
+  for (const Queued& error : errors_) {
+    ERR_new();
+    ERR_set_debug(error.file.c_str(), error.line, error.function.c_str());
+    ERR_set_error(ERR_GET_LIB(error.code), ERR_GET_REASON(error.code), error.has_data ? "%s" : nullptr,
+                  error.data.c_str());
+  }
+}
+
+std::string ErrorsSetAside::text() {
+  std::string text;
+  while (const unsigned long code = ERR_get_error()) {
+    append(&text, code);
+  }
+  return text.empty() ? kNone : text;
 }
 
 Bytes integer_octets(const ASN1_INTEGER* integer) {

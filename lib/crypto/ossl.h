@@ -1,7 +1,9 @@
 // OpenSSL behind owning types, for the .cc files of this room only: no public header includes this one.
 //
 // OpenSSL keeps errors in a queue of the thread. nginx reads that queue after its next TLS call and would take an
-// error of ours for one of the connection, so every entry point of the room holds an ErrorQueueCleaner.
+// error of ours for one of the connection; and where OpenSSL has called us, what it had put there before is its own.
+// So every entry point of the room holds an ErrorMark, or an ErrorsSetAside where it runs TLS, and leaves the queue
+// as it found it.
 #pragma once
 
 #include <openssl/asn1.h>
@@ -16,8 +18,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
+#include "base/result.h"
 #include "base/time.h"
 
 namespace ocsp_plus::crypto {
@@ -54,20 +58,74 @@ using PssParametersPtr = OpenSslPtr<RSA_PSS_PARAMS, RSA_PSS_PARAMS_free>;
 using TextPtr = OpenSslPtr<char, free_text>;
 using TlsFeaturePtr = OpenSslPtr<TLS_FEATURE, TLS_FEATURE_free>;
 
-// Leaves the error queue empty when the scope ends, whatever was in it.
-class ErrorQueueCleaner {
+// Removes at its end the errors that were queued while it lived, and leaves those from before. (OpenSSL's queue holds
+// 15: whatever is queued beyond that drives out the oldest.) May be nested.
+class ErrorMark {
  public:
-  ErrorQueueCleaner() = default;
-  ~ErrorQueueCleaner() { ERR_clear_error(); }
-  ErrorQueueCleaner(const ErrorQueueCleaner&) = delete;
-  ErrorQueueCleaner& operator=(const ErrorQueueCleaner&) = delete;
+  ErrorMark();
+  ~ErrorMark() { ERR_pop_to_mark(); }
+  ErrorMark(const ErrorMark&) = delete;
+  ErrorMark& operator=(const ErrorMark&) = delete;
+
+  // The code of the newest error since the mark; 0: there is none.
+  unsigned long newest() const;
+
+  // The next two see all errors since the mark, and take them away, where the queue was empty at the mark. Otherwise
+  // they see the newest one only: OpenSSL hands out nothing between the oldest and the newest of its queue.
+
+  // In one line, oldest first; "no reason given" where there are none.
+  std::string text() const;
+  // Whether one of them says that memory is short.
+  bool ran_out_of_memory() const;
+  // "what: text()" with the reason kOutOfMemory where that is why, else `otherwise`.
+  tl::unexpected<Error> failure(Reason otherwise, const std::string& what) const;
+
+ private:
+  struct Seen {
+    std::string text;
+    bool out_of_memory = false;
+    void add(unsigned long code);
+  };
+  // What the newest error is known by. OpenSSL copies the names of file and function for each error, so their
+  // addresses tell two errors of the same place apart.
+  struct Newest {
+    unsigned long code = 0;
+    const char* file = nullptr;
+    int line = 0;
+    const char* function = nullptr;
+    const char* data = nullptr;
+  };
+  static Newest look();
+  Seen take() const;
+
+  Newest before_;  // code 0: the queue was empty
 };
 
-// Empties the error queue into one line, oldest error first; "no reason given" where it was empty.
-std::string drain_errors();
+// The queue to oneself, for what an ErrorMark cannot help: OpenSSL itself empties the queue in SSL_do_handshake() and
+// where it has read a file of certificates, and SSL_get_error() takes whatever is in it for the connection's. What
+// was there is put back at the end; marks that others have set on it are lost, so it is not for what the status
+// callback calls, nor within an ErrorMark. Throws std::bad_alloc.
+class ErrorsSetAside {
+ public:
+  ErrorsSetAside();
+  ~ErrorsSetAside();
+  ErrorsSetAside(const ErrorsSetAside&) = delete;
+  ErrorsSetAside& operator=(const ErrorsSetAside&) = delete;
 
-// Whether an error in the queue says that memory is short; empties the queue.
-bool ran_out_of_memory();
+  // Empties the queue into one line, as ErrorMark::text(). REQUIRES: an object of this class.
+  static std::string text();
+
+ private:
+  struct Queued {
+    unsigned long code = 0;
+    int line = 0;
+    bool has_data = false;
+    std::string file;
+    std::string function;
+    std::string data;
+  };
+  std::vector<Queued> errors_;  // oldest first
+};
 
 // For readers of PEM: a terminal must never be asked for a pass phrase.
 inline int no_pass_phrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) {

@@ -38,10 +38,11 @@ bool is_der(OCSP_BASICRESP* basic, ByteView response) {
 }  // namespace
 
 Result<OcspBasicPtr> parse_response(ByteView response) {
+  const ErrorMark mark;
   const unsigned char* in = response.data();
   const OcspResponsePtr outer(d2i_OCSP_RESPONSE(nullptr, &in, static_cast<long>(response.size())));
   if (outer == nullptr) {
-    return fail(Reason::kMalformedResponse, drain_errors());
+    return fail(Reason::kMalformedResponse, mark.text());
   }
   if (in != response.end()) {
     return fail(Reason::kTrailingData, fmt::format("{} octets follow the response", response.end() - in));
@@ -52,9 +53,9 @@ Result<OcspBasicPtr> parse_response(ByteView response) {
   }
   OcspBasicPtr basic(OCSP_response_get1_basic(outer.get()));
   if (basic == nullptr) {
-    const bool is_other_type = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_OCSP &&
-                               ERR_GET_REASON(ERR_peek_last_error()) == OCSP_R_NOT_BASIC_RESPONSE;
-    return fail(is_other_type ? Reason::kNotBasicResponse : Reason::kMalformedResponse, drain_errors());
+    const unsigned long code = mark.newest();
+    const bool is_other_type = ERR_GET_LIB(code) == ERR_LIB_OCSP && ERR_GET_REASON(code) == OCSP_R_NOT_BASIC_RESPONSE;
+    return fail(is_other_type ? Reason::kNotBasicResponse : Reason::kMalformedResponse, mark.text());
   }
   if (!is_der(basic.get(), response)) {
     return fail(Reason::kMalformedResponse, "it is not encoded in DER");

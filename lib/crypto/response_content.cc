@@ -69,7 +69,7 @@ ResponseContent::Single read(OCSP_SINGLERESP* response) {
 }  // namespace
 
 Result<ResponseContent> read_response_content(ByteView der) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   const auto basic = parse_response(der);
   if (!basic) {
     return tl::unexpected<Error>(basic.error());

@@ -34,7 +34,7 @@ struct ResponseContent {
 };
 
 // Errors: kMalformedResponse, kTrailingData, kNotBasicResponse, and what responders say instead of an answer
-// (kTryLater, kUnauthorized, …). OpenSSL's error queue is empty afterwards.
+// (kTryLater, kUnauthorized, …). OpenSSL's error queue is afterwards as it was before.
 Result<ResponseContent> read_response_content(ByteView der);
 
 }  // namespace ocsp_plus::crypto

@@ -14,7 +14,7 @@ constexpr std::string_view kName = "OCSP RESPONSE";
 }  // namespace
 
 Result<Bytes> response_from_file(std::string_view file) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   // A DER response begins with the tag of a SEQUENCE, "0"; armour may have comments before it.
   if (file.find("-----BEGIN ") == std::string_view::npos || file.front() == '0') {
     return ByteView(file).copy();
@@ -32,7 +32,7 @@ Result<Bytes> response_from_file(std::string_view file) {
   const TextPtr header_owner(header);
   const BytesPtr data_owner(data);
   if (!is_read) {
-    return fail(Reason::kUnreadable, "its PEM armour is broken: " + drain_errors());
+    return fail(Reason::kUnreadable, "its PEM armour is broken: " + mark.text());
   }
   if (name != kName) {
     return fail(Reason::kUnreadable, "it is PEM, but not -----BEGIN OCSP RESPONSE-----");

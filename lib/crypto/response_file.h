@@ -10,7 +10,8 @@ namespace ocsp_plus::crypto {
 
 // The DER in `file`: what stands between "-----BEGIN OCSP RESPONSE-----" and its end where there is such a line,
 // else `file` as it is. What it returns is not verified, not even parsed. Fails with kUnreadable where the armour
-// is broken. The error queue is empty afterwards.
+// is broken. OpenSSL's error queue is afterwards as it was
+// before.
 Result<Bytes> response_from_file(std::string_view file);
 
 }  // namespace ocsp_plus::crypto

@@ -45,6 +45,7 @@ SignatureCheck refuse(Reason reason, std::string detail = {}) {
 // The signature of the response itself. verify.cc has made sure that what OpenSSL encodes again here is what was
 // received, octet for octet.
 SignatureCheck verify_with(OCSP_BASICRESP* basic, EVP_PKEY* key) {
+  const ErrorMark mark;
   const X509_ALGOR* algorithm = OCSP_resp_get0_tbs_sigalg(basic);
   const Reason strength = judge_signature(algorithm, key);
   if (strength != Reason::kOk) {
@@ -53,7 +54,7 @@ SignatureCheck verify_with(OCSP_BASICRESP* basic, EVP_PKEY* key) {
   }
   if (ASN1_item_verify(ASN1_ITEM_rptr(OCSP_RESPDATA), algorithm, OCSP_resp_get0_signature(basic),
                        OCSP_resp_get0_respdata(basic), key) != 1) {
-    return refuse(Reason::kBadSignature, drain_errors());
+    return refuse(Reason::kBadSignature, mark.text());
   }
   return {Reason::kOk, {}, kNever};
 }

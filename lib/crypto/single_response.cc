@@ -3,13 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 namespace ocsp_plus::crypto {
 namespace {
 
 enum class CertIdMatch { kUnsupportedHash, kOtherIssuer, kOtherSerial, kSha1, kSha256 };
 
+using DigestPtr = OpenSslPtr<EVP_MD, EVP_MD_free>;
+
 struct CertIdFields {
+  const ASN1_OBJECT* hash = nullptr;
   int hash_nid = NID_undef;
   ByteView name_hash;
   ByteView key_hash;
@@ -24,7 +28,22 @@ CertIdFields fields_of(OCSP_SINGLERESP* single) {
   ASN1_OCTET_STRING* key_hash = nullptr;
   ASN1_INTEGER* serial = nullptr;
   OCSP_id_get0_info(&name_hash, &algorithm, &key_hash, &serial, id);
-  return {OBJ_obj2nid(algorithm), view(name_hash), view(key_hash), integer_octets(serial)};
+  return {algorithm, OBJ_obj2nid(algorithm), view(name_hash), view(key_hash), integer_octets(serial)};
+}
+
+// By its name, or by its number where it has none, as OpenSSL looks for it.
+std::string hash_name(const CertIdFields& id) {
+  std::array<char, 128> text = {};
+  OBJ_obj2txt(text.data(), static_cast<int>(text.size()), id.hash, 0);
+  return text.data();
+}
+
+// Whether OpenSSL can compute the hash: known to it is one thing, provided another (FIPS).
+bool has_digest(const CertIdFields& id) {
+  if (id.hash_nid == NID_sha1 || id.hash_nid == NID_sha256) {
+    return true;  // nearly every response: no fetch for those
+  }
+  return DigestPtr(EVP_MD_fetch(nullptr, hash_name(id).c_str(), nullptr)) != nullptr;
 }
 
 CertIdMatch match(const CertIdFields& id, const Certificate& certificate, const Issuer& issuer) {
@@ -157,6 +176,12 @@ Result<SingleChoice> choose_single(OCSP_BASICRESP* basic, const Certificate& cer
   for (int i = 0; i < count; ++i) {
     OCSP_SINGLERESP* candidate = OCSP_resp_get0(basic, i);
     CertIdFields id = fields_of(candidate);
+    if (i == 0 && !has_digest(id)) {
+      return fail(
+          Reason::kUnsupportedHash,
+          fmt::format("its first CertID is under {}, which OpenSSL lacks: TLS 1.2 handshakes with it would fail",
+                      hash_name(id)));
+    }
     const CertIdMatch outcome = match(id, certificate, issuer);
     if (outcome != CertIdMatch::kSha1 && outcome != CertIdMatch::kSha256) {
       if (nearness(outcome) > nearness(nearest)) {

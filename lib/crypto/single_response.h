@@ -33,6 +33,11 @@ struct SingleChoice {
 // good. Among revoked ones one that is in time decides, since a true revocation must not be hidden by a broken twin;
 // among good ones one that is not in time, else the one that ends first.
 //
+// The hash of the very first CertID has to be one that this process's OpenSSL can compute, whatever certificate that
+// CertID is for: OpenSSL 3.6 and newer fetches that digest when it sends a staple, and where it cannot it leaves the
+// error in its queue, so that the handshake dies. It is no matter which version runs: files and shared memory outlive
+// an upgrade. SHA-1 and SHA-256, which we compute ourselves, are taken for granted.
+//
 // Fails with no_single_response, other_serial, other_issuer or unsupported_hash.
 Result<SingleChoice> choose_single(OCSP_BASICRESP* basic, const Certificate& certificate, const Issuer& issuer,
                                    UnixSeconds now, const VerifyPolicy& policy);

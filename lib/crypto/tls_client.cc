@@ -22,7 +22,7 @@ constexpr std::size_t kMaxHosts = 64;
 constexpr std::size_t kReadSize = 16 * 1024;
 
 bool is_ip_literal(const std::string& host) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   return OctetStringPtr(a2i_IPADDRESS(host.c_str())) != nullptr;
 }
 
@@ -80,6 +80,7 @@ class Client : public TlsClient {
 // OpenSSL has a session that can be resumed: with TLS 1.3 that comes after the handshake, and more than once. 1: the
 // reference is ours.
 int on_new_session(SSL* ssl, SSL_SESSION* session) {
+  const ErrorMark mark;
   static_cast<Session*>(SSL_get_ex_data(ssl, 0))->keep(SslSessionPtr(session));
   return 1;
 }
@@ -103,7 +104,7 @@ Result<void> Session::set_up(SSL_CTX* context, const std::string& host, SSL_SESS
     }
   }
   if (!ready) {
-    return fail(Reason::kInternal, "a TLS client cannot be set up: " + drain_errors());
+    return fail(Reason::kInternal, "a TLS client cannot be set up: " + ErrorsSetAside::text());
   }
   if (resumed != nullptr) {
     SSL_set_session(ssl_.get(), resumed);  // where it cannot be used, there is a full handshake
@@ -123,7 +124,7 @@ Session::~Session() {
 }
 
 Result<void> Session::receive(ByteView ciphertext) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorsSetAside aside;
   // A memory BIO takes everything, or there is no memory.
   if (BIO_write(incoming_, ciphertext.data(), static_cast<int>(ciphertext.size())) !=
       static_cast<int>(ciphertext.size())) {
@@ -174,7 +175,7 @@ Result<void> Session::read() {
 }
 
 Result<void> Session::send(ByteView plaintext) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorsSetAside aside;
   if (plaintext.empty()) {
     return {};
   }
@@ -186,6 +187,7 @@ Result<void> Session::send(ByteView plaintext) {
 }
 
 Bytes Session::take_output() {
+  const ErrorMark mark;
   Bytes output(BIO_ctrl_pending(outgoing_));
   if (!output.empty()) {
     BIO_read(outgoing_, output.data(), static_cast<int>(output.size()));
@@ -196,17 +198,16 @@ Bytes Session::take_output() {
 Error Session::failure(const char* what) const {
   const long verified = SSL_get_verify_result(ssl_.get());
   if (verified == X509_V_ERR_HOSTNAME_MISMATCH || verified == X509_V_ERR_IP_ADDRESS_MISMATCH) {
-    drain_errors();
     return {Reason::kTlsName, X509_verify_cert_error_string(verified)};
   }
   if (verified != X509_V_OK) {
-    drain_errors();
     return {Reason::kTlsCertificate, X509_verify_cert_error_string(verified)};
   }
-  return {Reason::kTlsFailed, fmt::format("{}: {}", what, drain_errors())};
+  return {Reason::kTlsFailed, fmt::format("{}: {}", what, ErrorsSetAside::text())};
 }
 
 std::string Session::describe() const {
+  const ErrorMark mark;
   return fmt::format("{}, {}{}", SSL_get_version(ssl_.get()), SSL_get_cipher_name(ssl_.get()),
                      SSL_session_reused(ssl_.get()) == 1 ? ", resumed" : "");
 }
@@ -218,7 +219,7 @@ void Session::keep(SslSessionPtr session) {
 Result<void> Client::set_up(const TrustAnchors& anchors) {
   context_.reset(SSL_CTX_new(TLS_client_method()));
   if (context_ == nullptr || SSL_CTX_set_min_proto_version(context_.get(), TLS1_2_VERSION) != 1) {
-    return fail(Reason::kInternal, "a TLS client cannot be set up: " + drain_errors());
+    return fail(Reason::kInternal, "a TLS client cannot be set up: " + ErrorsSetAside::text());
   }
   SSL_CTX_set1_cert_store(context_.get(), anchors.store());
   SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
@@ -232,7 +233,7 @@ Result<void> Client::set_up(const TrustAnchors& anchors) {
 }
 
 Result<std::unique_ptr<TlsSession>> Client::open(const std::string& host, unsigned port) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorsSetAside aside;
   const std::string key = fmt::format("{} {}", host, port);
   const auto known = sessions_.find(key);
   SslSessionPtr resumed;
@@ -254,7 +255,7 @@ Result<std::unique_ptr<TlsSession>> Client::open(const std::string& host, unsign
 }  // namespace
 
 Result<std::unique_ptr<TlsClient>> make_tls_client(const TrustAnchors& anchors) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorsSetAside aside;
   auto client = std::make_unique<Client>();
   if (auto ready = client->set_up(anchors); !ready) {
     return tl::unexpected<Error>(std::move(ready.error()));

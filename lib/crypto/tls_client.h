@@ -11,7 +11,7 @@
 namespace ocsp_plus::crypto {
 
 // `anchors` is shared with the client. Sessions are kept for up to 64 hosts, one each. kInternal where OpenSSL cannot
-// be set up. OpenSSL's error queue is empty after each call to the client and its sessions.
+// be set up. OpenSSL's error queue is after each call to the client and its sessions as it was before.
 Result<std::unique_ptr<TlsClient>> make_tls_client(const TrustAnchors& anchors);
 
 }  // namespace ocsp_plus::crypto

@@ -29,6 +29,7 @@ int number_of(TlsVersion version) {
 
 // Called when the server's first flight is complete, with or without a staple. 1: go on, whatever it is.
 int take_status(SSL* ssl, void* data) {
+  const ErrorMark mark;
   auto* seen = static_cast<TlsSeen*>(data);
   const unsigned char* response = nullptr;
   const long size = SSL_get_tlsext_status_ocsp_resp(ssl, &response);
@@ -84,7 +85,7 @@ struct TlsProbe::Impl {
 
 // OpenSSL's macros for these calls cast as C does.
 Result<void> TlsProbe::Impl::set_up(TlsVersion version, const std::string& servername) {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   context.reset(SSL_CTX_new(TLS_client_method()));
   if (context != nullptr) {
     SSL_CTX_set_security_level(context.get(), 0);
@@ -103,7 +104,7 @@ Result<void> TlsProbe::Impl::set_up(TlsVersion version, const std::string& serve
       SSL_set_tlsext_status_type(ssl.get(), TLSEXT_STATUSTYPE_ocsp) != 1 ||
       (!servername.empty() && SSL_ctrl(ssl.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                                        const_cast<char*>(servername.c_str())) != 1)) {
-    return fail(Reason::kInternal, "a TLS client cannot be set up: " + drain_errors());
+    return fail(Reason::kInternal, "a TLS client cannot be set up: " + mark.text());
   }
   incoming = in.get();
   outgoing = out.get();
@@ -113,7 +114,6 @@ Result<void> TlsProbe::Impl::set_up(TlsVersion version, const std::string& serve
 }
 
 void TlsProbe::Impl::on_ready(unsigned ready) {
-  const ErrorQueueCleaner cleaner;
   if ((ready & IoWatch::kRead) != 0 && !receive()) {
     return end();
   }
@@ -131,6 +131,7 @@ void TlsProbe::Impl::on_ready(unsigned ready) {
 
 // False: nothing more will come, and why is in `seen`.
 bool TlsProbe::Impl::receive() {
+  const ErrorMark mark;
   std::array<unsigned char, kReadSize> buffer;
   const ssize_t count = ::recv(fd, buffer.data(), buffer.size(), 0);
   if (count < 0 && try_again(errno)) {
@@ -151,6 +152,7 @@ bool TlsProbe::Impl::receive() {
 }
 
 bool TlsProbe::Impl::send_rest() {
+  const ErrorMark mark;
   char* bytes = nullptr;
   long size = 0;
   while ((size = BIO_get_mem_data(outgoing, &bytes)) > 0) {
@@ -174,7 +176,7 @@ bool TlsProbe::Impl::send_rest() {
 }
 
 void TlsProbe::Impl::shake_hands() {
-  ERR_clear_error();
+  const ErrorsSetAside aside;
   const int result = SSL_do_handshake(ssl.get());
   if (result == 1) {
     seen.end = TlsSeen::End::kFinished;
@@ -196,7 +198,7 @@ void TlsProbe::Impl::shake_hands() {
   }
   seen.detail = seen.end == TlsSeen::End::kAlert ? fmt::format("the server sent the alert {} ({})",
                                                                SSL_alert_desc_string_long(seen.alert), seen.alert)
-                                                 : drain_errors();
+                                                 : ErrorsSetAside::text();
   ended = true;
 }
 

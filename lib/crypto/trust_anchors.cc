@@ -25,33 +25,32 @@ void TrustAnchors::StoreDeleter::operator()(Store* store) const noexcept {
 }
 
 Result<TrustAnchors> TrustAnchors::create() {
+  const ErrorMark mark;
   TrustAnchors anchors;
   anchors.store_.reset(new Store{X509StorePtr(X509_STORE_new())});
   if (anchors.store_->x509 == nullptr) {
-    return fail(Reason::kInternal, "a trust store cannot be set up: " + drain_errors());
+    return fail(Reason::kInternal, "a trust store cannot be set up: " + mark.text());
   }
   return anchors;
 }
 
 Result<TrustAnchors> TrustAnchors::of(const std::vector<X509Ptr>& certificates, bool and_of_system) {
-  const ErrorQueueCleaner cleaner;
-  auto anchors = and_of_system ? of_system() : create();
+  const ErrorsSetAside aside;  // OpenSSL empties the queue where it has read a file to its end
+  auto anchors = create();
+  if (anchors && and_of_system) {
+    // A system without any is one that trusts nobody.
+    X509_STORE_set_default_paths(anchors->store_->x509.get());
+  }
   for (const X509Ptr& certificate : certificates) {
     if (anchors && X509_STORE_add_cert(anchors->store_->x509.get(), certificate.get()) != 1) {
-      return fail(Reason::kInternal, "a trust store cannot be filled: " + drain_errors());
+      return fail(Reason::kInternal, "a trust store cannot be filled: " + ErrorsSetAside::text());
     }
   }
   return anchors;
 }
 
 Result<TrustAnchors> TrustAnchors::of_system() {
-  const ErrorQueueCleaner cleaner;
-  auto anchors = create();
-  if (anchors) {
-    // A system without any is one that trusts nobody.
-    X509_STORE_set_default_paths(anchors->store_->x509.get());
-  }
-  return anchors;
+  return of({}, true);
 }
 
 x509_store_st* TrustAnchors::store() const {
@@ -59,7 +58,7 @@ x509_store_st* TrustAnchors::store() const {
 }
 
 X509Ptr TrustAnchors::issuer_of(x509_st* certificate) const {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   const X509StoreContextPtr context(X509_STORE_CTX_new());
   X509* issuer = nullptr;
   if (context == nullptr || X509_STORE_CTX_init(context.get(), store_->x509.get(), certificate, nullptr) != 1 ||
@@ -70,7 +69,7 @@ X509Ptr TrustAnchors::issuer_of(x509_st* certificate) const {
 }
 
 std::string TrustAnchors::objection(const std::vector<X509Ptr>& chain, UnixSeconds now) const {
-  const ErrorQueueCleaner cleaner;
+  const ErrorMark mark;
   const std::unique_ptr<STACK_OF(X509), StackDeleter> others(sk_X509_new_null());
   const X509StoreContextPtr context(X509_STORE_CTX_new());
   if (chain.empty() || others == nullptr || context == nullptr) {
@@ -81,7 +80,7 @@ std::string TrustAnchors::objection(const std::vector<X509Ptr>& chain, UnixSecon
   }
   if (X509_STORE_CTX_init(context.get(), store_->x509.get(), chain.front().get(), others.get()) != 1 ||
       X509_STORE_CTX_set_default(context.get(), "ssl_server") != 1) {
-    return drain_errors();
+    return mark.text();
   }
   X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
   X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);

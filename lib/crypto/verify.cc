@@ -129,8 +129,7 @@ std::string_view token(CertStatus status) noexcept {
 // Cheap checks come first: an answer that is of no use anyway must not cost a signature verification.
 Verdict verify(ByteView response, const Certificate& certificate, const Issuer& issuer, UnixSeconds now,
                const VerifyPolicy& policy) {
-  const ErrorQueueCleaner cleaner;
-  ERR_clear_error();
+  const ErrorMark mark;
   const auto basic = parse_response(response);
   if (!basic) {
     return refuse({}, basic.error().reason, basic.error().detail);

@@ -2,12 +2,14 @@
 //
 // Trust: the bytes come from anywhere (network, disk, shared memory of an older process) and are believed in
 // nothing. Pure: the time is a parameter, nothing is kept, no socket or file is touched. OpenSSL's error queue is
-// empty afterwards.
+// afterwards as it was before.
 //
 // Where the RFC leaves a choice, or clients differ:
 // - The encoding must be DER to the last octet, inside too: a signature covers octets.
 // - No critical extension is understood, not even a nonce: we ask for none (section 4.4).
 // - CertIDs, names and serials are compared octet for octet, as NSS does.
+// - The hash of the first CertID, whosever it is, has to be one that OpenSSL provides: newer OpenSSL cannot send the
+//   response otherwise. That comes before a revocation in it.
 // - A signer is the issuer, named by its name or key, or a certificate signed by the issuer's very key under its very
 //   name, with OCSPSigning among its usages (anyExtendedKeyUsage is not it), digitalSignature where it has a
 //   keyUsage, no CA, and valid now (section 4.2.2.2). It may lack id-pkix-ocsp-nocheck: how its own status is learned

@@ -7,7 +7,14 @@
 #include "crypto/issuer_document.h"
 
 namespace ocsp_plus::engine {
-namespace {}  // namespace
+namespace {
+
+bool is_required(const Mention& mention, bool must_staple) {
+  return mention.require == Mention::Require::kOn ||
+         (mention.require == Mention::Require::kMustStaple && must_staple);
+}
+
+}  // namespace
 
 Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   const auto found = urls_.find(text);
@@ -116,8 +123,53 @@ Result<std::vector<const net::Url*>> Catalog::responders_of(const Mention& menti
   return responders;
 }
 
+Catalog::Added Catalog::add_unusable(const Mention& mention, const Error& error) {
+  Added added;
+  added.unusable = error.detail;
+  // One that cannot even be hashed is told anew for each server.
+  const auto id = crypto::certificate_id(mention.leaf);
+  added.known = id && !unusable_.insert(*id).second;
+  added.required = is_required(mention, crypto::demands_staple(mention.leaf));
+  return added;
+}
+
+// Where none can be used the leaf is kept: its issuer may be fetched.
+Result<void> Catalog::find_issuer(const Mention& mention, Target* entry, Added* added) {
+  const auto issuer = intern_issuer(mention.leaf, mention.issuers);
+  if (!issuer && issuer.error().reason == Reason::kOutOfMemory) {
+    return tl::unexpected<Error>(issuer.error());
+  }
+  if (issuer && *issuer != nullptr) {
+    entry->issuer = *issuer;
+    entry->leaf.reset();
+    return {};
+  }
+  added->issuer_unusable = issuer ? "" : issuer.error().detail;
+  entry->leaf = crypto::share(mention.leaf);
+  const std::vector<std::string>& urls = entry->certificate.ca_issuers_urls;
+  if (std::none_of(urls.begin(), urls.end(),
+                   [](const std::string& text) { return net::Url::parse(text).has_value(); })) {
+    return {};
+  }
+  const auto reference = crypto::issuer_reference(mention.leaf);
+  if (!reference && reference.error().reason == Reason::kOutOfMemory) {
+    return tl::unexpected<Error>(reference.error());
+  }
+  added->issuer_sought = reference.has_value();
+  if (reference) {
+    entry->issuer_reference = *reference;
+  } else {
+    added->issuer_unusable = reference.error().detail;
+    entry->leaf.reset();
+  }
+  return {};
+}
+
 Result<Catalog::Added> Catalog::add(const Mention& mention) {
   auto certificate = crypto::describe(mention.leaf);
+  if (!certificate && certificate.error().reason == Reason::kUnreadable) {
+    return add_unusable(mention, certificate.error());
+  }
   if (!certificate) {
     return tl::unexpected<Error>(certificate.error());
   }
@@ -145,17 +197,10 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
 
   Target& entry = target(added.index);
   if (entry.issuer == nullptr) {
-    auto issuer = intern_issuer(mention.leaf, mention.issuers);
-    if (!issuer) {
-      return tl::unexpected<Error>(issuer.error());
+    if (auto found = find_issuer(mention, &entry, &added); !found) {
+      return tl::unexpected<Error>(found.error());
     }
-    entry.issuer = *issuer;
-    entry.leaf = entry.issuer == nullptr ? crypto::share(mention.leaf) : nullptr;
   }
-  added.issuer_sought =
-      entry.issuer == nullptr &&
-      std::any_of(entry.certificate.ca_issuers_urls.begin(), entry.certificate.ca_issuers_urls.end(),
-                  [](const std::string& text) { return net::Url::parse(text).has_value(); });
   const std::vector<x509_st*> mine =
       mention.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : mention.responder_anchors;
   added.anchors_differ = entry.servers_joined && anchors_of(entry) != mine;
@@ -171,8 +216,7 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
   for (const std::string_view server : mention.servers) {
     entry.servers.emplace(server);
   }
-  added.required = mention.require == Mention::Require::kOn ||
-                   (mention.require == Mention::Require::kMustStaple && entry.certificate.must_staple);
+  added.required = is_required(mention, entry.certificate.must_staple);
   entry.required = entry.required || added.required;
   added.differs = added.known && entry.responders != *responders;
   join(&entry.responders, *responders);
@@ -180,7 +224,7 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
 }
 
 // Other schemes than http and https (ldap is usual) are no fault; there may be nobody to ask, then.
-Result<void> Catalog::settle_issuers(bool fetch) {
+void Catalog::settle_issuers(bool fetch) {
   for (const auto& target : targets_) {
     if (!fetch || target->leaf == nullptr) {
       target->leaf.reset();
@@ -192,15 +236,10 @@ Result<void> Catalog::settle_issuers(bool fetch) {
         join(&sought->urls, {*url});
       }
     }
-    const auto reference = crypto::issuer_reference(target->leaf.get());
-    if (!reference) {
-      return tl::unexpected<Error>(reference.error());
-    }
-    sought->reference = *reference;
+    sought->reference = target->issuer_reference;
     sought->leaf = std::move(target->leaf);
     target->sought = sought->urls.empty() ? nullptr : std::move(sought);
   }
-  return {};
 }
 
 }  // namespace ocsp_plus::engine

@@ -35,6 +35,7 @@ struct Target {
   // Owned by the catalog; nullptr: none was found. Then the lease's holder may fill it in, in its own process.
   mutable const crypto::Issuer* issuer = nullptr;
   crypto::X509Ptr leaf;                     // where it has none, until settle_issuers()
+  CertificateId issuer_reference = {};      // likewise, of one that may be sought; Sought::reference
   std::unique_ptr<Sought> sought;           // how to find it, after that; nullptr: no way
   std::vector<const net::Url*> responders;  // owned by the catalog, in order; empty: nobody to ask
   // Whom https responders are checked against; owned by the catalog; nullptr: the system's trust store.
@@ -102,19 +103,29 @@ class Catalog {
     bool anchors_differ = false;       // and named other anchors for https responders; they are joined
     bool issuer_sought = false;        // no server has named the issuer so far, but the certificate says where it is
     std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
+    // Why the certificate cannot be described, so that it never gets a staple; empty: it can. Else it has no target,
+    // and of the above `known` and `required` count.
+    std::string unusable;
+    // Why the issuer that was found cannot be used, so that it counts as not found; empty: nothing the matter.
+    std::string issuer_unusable;
   };
 
-  // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInvalidArgument for a certificate that does not parse.
-  // Unusable URLs inside certificates are no error: they are left out and named in `ignored`.
+  // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInternal for anchors that cannot be made into a store;
+  // kOutOfMemory. Nothing in the certificates is an error, since TLS may well be served with them: what cannot be
+  // used is left out and named in `ignored`, `unusable` and `issuer_unusable`.
   Result<Added> add(const Mention& mention);
 
   // All certificates were added: issuers that nobody named are not sought any more, or, with `fetch`, where the
   // certificates themselves say. To be called once; without it none is.
-  Result<void> settle_issuers(bool fetch);
+  void settle_issuers(bool fetch);
 
+  struct AddedProfile {
+    std::uint64_t key = 0;
+    std::string ignored;  // a trusted certificate that cannot be used and is left out, with the reason; empty: none
+  };
   // The server as one that may load certificates per connection; `leaf` and `files` do not matter, `issuers` are
   // those that the operator trusts. Errors as add().
-  Result<std::uint64_t> add_profile(const Mention& mention);
+  Result<AddedProfile> add_profile(const Mention& mention);
   // nullptr: this configuration has none of that key.
   const Profile* profile(std::uint64_t key) const;
   const std::map<std::uint64_t, Profile>& profiles() const { return profiles_; }
@@ -130,6 +141,8 @@ class Catalog {
  private:
   Result<const net::Url*> intern_url(std::string_view text);
   Result<const crypto::Issuer*> intern_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
+  Added add_unusable(const Mention& mention, const Error& error);
+  Result<void> find_issuer(const Mention& mention, Target* entry, Added* added);
   std::vector<x509_st*> anchors_of(const Target& target) const;
   Result<void> join_anchors(Target* target, const std::vector<x509_st*>& more);
   // Adds what is not there yet.
@@ -141,6 +154,7 @@ class Catalog {
   std::map<std::uint64_t, Profile> profiles_;
   std::map<x509_st*, CertificateId> trusted_ids_;  // kept alive by the profiles
   std::map<CertificateId, Index> by_id_;
+  std::set<CertificateId> unusable_;  // met so far
   std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
   std::map<CertificateId, std::unique_ptr<crypto::Issuer>> issuers_;
   std::vector<std::string> hosts_;

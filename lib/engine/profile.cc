@@ -50,8 +50,9 @@ void tell_responders(const Profile* profile, Target* target, std::vector<std::un
   }
 }
 
-Result<std::uint64_t> Catalog::add_profile(const Mention& mention) {
+Result<Catalog::AddedProfile> Catalog::add_profile(const Mention& mention) {
   Profile profile;
+  AddedProfile added;
   for (const std::string_view text : mention.responders) {
     auto url = intern_url(text);
     if (!url) {
@@ -68,8 +69,12 @@ Result<std::uint64_t> Catalog::add_profile(const Mention& mention) {
     auto known = trusted_ids_.find(certificate);
     if (known == trusted_ids_.end()) {
       const auto id = crypto::certificate_id(certificate);
-      if (!id) {
+      if (!id && id.error().reason == Reason::kOutOfMemory) {
         return tl::unexpected<Error>(id.error());
+      }
+      if (!id) {
+        added.ignored = id.error().detail;
+        continue;
       }
       known = trusted_ids_.emplace(certificate, *id).first;
     }
@@ -83,9 +88,9 @@ Result<std::uint64_t> Catalog::add_profile(const Mention& mention) {
   do {
     profile.key = key_of(mention.servers, ordinal++);
   } while (profiles_.count(profile.key) != 0);
-  const std::uint64_t key = profile.key;
-  profiles_.emplace(key, std::move(profile));
-  return key;
+  added.key = profile.key;
+  profiles_.emplace(added.key, std::move(profile));
+  return added;
 }
 
 const Profile* Catalog::profile(std::uint64_t key) const {

@@ -70,6 +70,83 @@ TEST_CASE("catalog: a certificate named twice has one entry", "[catalog]") {
   CHECK(a.entry == store::kNoEntry);
 }
 
+TEST_CASE("catalog: a certificate that cannot be described is no error, and has no entry", "[catalog]") {
+  Fixture f;
+  CertificateSpec spec;
+  spec.subject = "29 February";
+  spec.raw_not_after = "290229000000Z";
+  spec.must_staple = true;
+  const Identity leaf = make_certificate(spec, key(KeyType::kP256, "29 February"), &f.ca);
+  Mention mention = mention_of(leaf, &f.ca);
+  const auto first = f.catalog.add(mention);
+  REQUIRE(first);
+  CHECK(first->unusable == "notAfter of CN=29 February,O=ocsp_plus tests is malformed");
+  CHECK_FALSE(first->known);
+  CHECK_FALSE(first->required);
+  mention.require = Mention::Require::kMustStaple;
+  const auto again = f.catalog.add(mention);
+  REQUIRE(again);
+  CHECK(again->unusable == first->unusable);
+  CHECK(again->known);
+  CHECK(again->required);
+  CHECK(f.catalog.targets().empty());
+  CHECK(f.catalog.by_id().empty());
+
+  spec.must_staple = false;
+  spec.serial = {0x2b};
+  const Identity other = make_certificate(spec, key(KeyType::kP256, "29 February"), &f.ca);
+  mention.leaf = other.get();
+  CHECK_FALSE(f.catalog.add(mention)->required);
+  mention.require = Mention::Require::kOn;
+  CHECK(f.catalog.add(mention)->required);
+  const crypto::X509Ptr nameless = unhashable_certificate();
+  mention.leaf = nameless.get();
+  CHECK_FALSE(f.catalog.add(mention)->unusable.empty());
+
+  // Those after it are numbered as if it were not there.
+  const auto good = f.catalog.add(mention_of(f.leaf, &f.ca));
+  REQUIRE(good);
+  CHECK(good->index == 0);
+  CHECK(good->unusable.empty());
+}
+
+TEST_CASE("catalog: an issuer that cannot be used counts as not found", "[catalog]") {
+  Fixture f;
+  CertificateSpec spec;
+  spec.subject = "Odd CA";
+  spec.ca = true;
+  // It is told by its key identifier; no signature is looked at.
+  const Identity signer = make_ca("Odd CA", KeyType::kRsa2048);
+  spec.key_identifiers = false;
+  spec.extensions = {{"2.5.29.14", false, der::octet_string(key_sha1(signer.key))}};
+  Identity odd = make_certificate(spec, key(KeyType::kRsaWithoutBits, "Odd CA"), &signer);
+  odd.key = signer.key;
+  const Identity leaf = make_leaf(odd, "odd.example", "http://ocsp.example/");
+  const auto added = f.catalog.add(mention_of(leaf, &odd));
+  REQUIRE(added);
+  CHECK(added->unusable.empty());
+  CHECK(added->issuer_unusable.find("the public key of CN=Odd CA,O=ocsp_plus tests cannot be used") == 0);
+  CHECK_FALSE(added->issuer_sought);
+  REQUIRE(f.catalog.targets().size() == 1);
+  CHECK_FALSE(f.catalog.target(0).verifiable());
+  CHECK(f.catalog.add(mention_of(f.leaf, &f.ca))->issuer_unusable.empty());
+}
+
+TEST_CASE("catalog: a trusted certificate that cannot be used is left out of a profile", "[catalog]") {
+  Fixture f;
+  const crypto::X509Ptr nameless = unhashable_certificate();
+  Mention mention;
+  mention.issuers = {nameless.get(), f.ca.get()};
+  const auto added = f.catalog.add_profile(mention);
+  REQUIRE(added);
+  CHECK(added->ignored.find("the certificate cannot be hashed") == 0);
+  REQUIRE(f.catalog.profile(added->key) != nullptr);
+  CHECK(f.catalog.profile(added->key)->trusted.size() == 1);
+  CHECK(f.catalog.profile(added->key)->vouches_for(f.ca.issuer()->id()));
+  mention.issuers = {f.ca.get()};
+  CHECK(f.catalog.add_profile(mention)->ignored.empty());
+}
+
 TEST_CASE("catalog: responders of the configuration replace the certificate's own", "[catalog]") {
   Fixture f;
   REQUIRE(f.catalog.add(mention_of(f.leaf, &f.ca, {"http://a.example/x", "http://b.example", "http://a.example/x"})));

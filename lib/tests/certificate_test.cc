@@ -131,6 +131,58 @@ TEST_CASE("describe: validity past 2050", "[certificate][rfc5280-4.1.2.5]") {
   CHECK(c.not_after == spec.not_after);
 }
 
+TEST_CASE("describe: dates that are none", "[certificate][rfc5280-4.1.2.5]") {
+  const Family family;
+  const std::string good = "290228235959Z";
+  struct Case {
+    const char* name;
+    std::string from, until;
+    const char* field;  // nullptr: it is fine
+  };
+  for (const Case& c : {Case{"both right", "280101000000Z", good, nullptr},
+                        Case{"29 February", "280101000000Z", "290229000000Z", "notAfter"},
+                        Case{"hour 24", "280101000000Z", "290228240000Z", "notAfter"},
+                        Case{"month 13", "281301000000Z", good, "notBefore"},
+                        Case{"no digits", "280101000000Z", "29x228235959Z", "notAfter"}}) {
+    INFO(c.name);
+    CertificateSpec spec = named("leaf.example");
+    spec.dns_names = {"www.leaf.example"};
+    spec.raw_not_before = c.from;
+    spec.raw_not_after = c.until;
+    const Identity leaf = family.leaf(spec);
+    const auto described = crypto::describe(leaf.get());
+    CHECK(described.has_value() == (c.field == nullptr));
+    if (!described && c.field != nullptr) {
+      CHECK(described.error().reason == Reason::kUnreadable);
+      CHECK(described.error().detail == std::string(c.field) + " of CN=leaf.example,O=ocsp_plus tests is malformed");
+    }
+    CHECK(crypto::label_of(leaf.get()) == "www.leaf.example");
+    CHECK(crypto::certificate_id(leaf.get()).has_value());
+  }
+  CHECK(queued_openssl_errors() == 0);
+}
+
+TEST_CASE("label_of: a name, else the subject", "[certificate]") {
+  const Family family;
+  CHECK(crypto::label_of(make_leaf(family.ca, "leaf.example", "").get()) == "leaf.example");
+  CHECK(crypto::label_of(family.ca.get()) == "CN=CA,O=ocsp_plus tests");
+}
+
+TEST_CASE("Issuer: a key that nobody knows", "[certificate]") {
+  const Family family;
+  const auto issuer = crypto::Issuer::create(with_unknown_key(family.ca).get());
+  REQUIRE_FALSE(issuer);
+  CHECK(issuer.error().reason == Reason::kUnreadable);
+  CHECK(issuer.error().detail.find("the public key of CN=CA,O=ocsp_plus tests cannot be used") == 0);
+  CHECK(queued_openssl_errors() == 0);
+}
+
+TEST_CASE("certificate_id: what cannot be encoded", "[certificate]") {
+  const auto id = crypto::certificate_id(unhashable_certificate().get());
+  REQUIRE_FALSE(id);
+  CHECK(id.error().reason == Reason::kUnreadable);
+}
+
 TEST_CASE("Issuer: owns its certificate and hashes its own name and key", "[certificate][rfc6960-4.1.1]") {
   std::unique_ptr<crypto::Issuer> issuer;
   CertificateId id = {};

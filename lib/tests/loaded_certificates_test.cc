@@ -44,10 +44,10 @@ struct House : EngineHouse {
     Mention mention;
     mention.servers = {"trusting.example"};
     mention.issuers = {test_ca().get()};
-    trusting = catalog.add_profile(mention).value();
+    trusting = catalog.add_profile(mention).value().key;
     mention.servers = {"strict.example"};
     mention.issuers = {};
-    strict = catalog.add_profile(mention).value();
+    strict = catalog.add_profile(mention).value().key;
   }
   // Takes the post, as after a reload.
   void take() {

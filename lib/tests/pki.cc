@@ -1,11 +1,13 @@
 #include "tests/pki.h"
 
+#include <fmt/format.h>
 #include <openssl/core_names.h>
 #include <openssl/dsa.h>
 #include <openssl/ec.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <stdexcept>
@@ -70,6 +72,14 @@ EVP_PKEY* make_p256(const std::string& name) {
   return key;
 }
 
+EVP_PKEY* read_rsa_without_bits() {
+  const Bytes numbers = der::sequence({der::integer(Bytes{0}), der::integer(Bytes{3})});
+  const Bytes der = der::sequence({der::sequence({der::oid("rsaEncryption"), der::null()}),
+                                   der::tlv(V_ASN1_BIT_STRING, der::join({{0}, numbers}))});
+  const unsigned char* at = der.data();
+  return d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size()));
+}
+
 EVP_PKEY* generate(KeyType type, const std::string& name) {
   switch (type) {
     case KeyType::kP256:
@@ -88,6 +98,8 @@ EVP_PKEY* generate(KeyType type, const std::string& name) {
       return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
     case KeyType::kDsa:
       return generate_dsa();
+    case KeyType::kRsaWithoutBits:
+      return read_rsa_without_bits();
   }
   return nullptr;
 }
@@ -253,11 +265,22 @@ crypto::X509Ptr sign_certificate(X509* certificate, const CertificateSpec& spec,
   return read;
 }
 
+Asn1TimePtr make_time(UnixSeconds time, const std::string& raw) {
+  if (raw.empty()) {
+    return Asn1TimePtr(ASN1_TIME_set(nullptr, time));
+  }
+  Asn1TimePtr made(ASN1_STRING_type_new(V_ASN1_UTCTIME));
+  require(ASN1_STRING_set(made.get(), raw.data(), static_cast<int>(raw.size())) == 1, "writing a time");
+  return made;
+}
+
 }  // namespace
 
 void require(bool done, const char* what) {
   if (!done) {
-    throw std::runtime_error(std::string("test PKI: ") + what + ": " + crypto::drain_errors());
+    std::array<char, 256> why = {};
+    ERR_error_string_n(ERR_peek_last_error(), why.data(), why.size());
+    throw std::runtime_error(std::string("test PKI: ") + what + ": " + why.data());
   }
 }
 
@@ -390,8 +413,8 @@ Identity make_certificate(const CertificateSpec& spec, evp_pkey_st* key, const I
   const crypto::X509Ptr draft(X509_new());
   X509* certificate = draft.get();
   const NamePtr name = make_name(spec.subject);
-  const Asn1TimePtr not_before(ASN1_TIME_set(nullptr, spec.not_before));
-  const Asn1TimePtr not_after(ASN1_TIME_set(nullptr, spec.not_after));
+  const Asn1TimePtr not_before = make_time(spec.not_before, spec.raw_not_before);
+  const Asn1TimePtr not_after = make_time(spec.not_after, spec.raw_not_after);
   const NamePtr printable = make_name(spec.issuer_printable, V_ASN1_PRINTABLESTRING);
   const X509_NAME* issuer_name = !spec.issuer_printable.empty() ? printable.get()
                                  : issuer == nullptr            ? name.get()
@@ -445,6 +468,40 @@ Identity make_responder(const Identity& ca, const std::string& name) {
   spec.ext_key_usage = "OCSPSigning";
   spec.ocsp_nocheck = true;
   return make_certificate(spec, key(KeyType::kP256, name), &ca);
+}
+
+crypto::X509Ptr with_unknown_key(const Identity& identity) {
+  Bytes der = identity.der();
+  const Bytes algorithm = der::oid("id-ecPublicKey");
+  const auto at = std::search(der.begin(), der.end(), algorithm.begin(), algorithm.end());
+  require(at != der.end(), "finding a key's algorithm");
+  *(at + static_cast<std::ptrdiff_t>(algorithm.size()) - 1) = 0x7f;
+  auto certificates = crypto::parse_der_certificates(der);
+  require(certificates.size() == 1, "reading a certificate");
+  return std::move(certificates.front());
+}
+
+crypto::X509Ptr unhashable_certificate() {
+  return crypto::X509Ptr(X509_new());
+}
+
+void queue_openssl_error(int reason) {
+  ERR_new();
+  ERR_set_debug("before.c", 4711, "somebody_else");
+  ERR_set_error(ERR_LIB_USER, reason, "reason %d", reason);
+}
+
+std::string take_openssl_errors() {
+  std::string text;
+  const char* file = nullptr;
+  const char* function = nullptr;
+  const char* data = nullptr;
+  int line = 0;
+  int flags = 0;
+  while (const unsigned long code = ERR_get_error_all(&file, &line, &function, &data, &flags)) {
+    text += fmt::format("{} {}:{} {} {:x} {}\n", code, file, line, function, flags, data);
+  }
+  return text;
 }
 
 int queued_openssl_errors() {

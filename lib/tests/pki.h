@@ -34,9 +34,10 @@ Bytes null();
 
 // --- keys --------------------------------------------------------------------------------------------------------
 
-enum class KeyType { kP256, kP384, kP192, kRsa512, kRsa1024, kRsa2048, kEd25519, kDsa };
+enum class KeyType { kP256, kP384, kP192, kRsa512, kRsa1024, kRsa2048, kEd25519, kDsa, kRsaWithoutBits };
 
-// The same key for the same arguments; lives until the process ends. A P-256 key is the same in every process.
+// The same key for the same arguments; lives until the process ends. A P-256 key is the same in every process. One
+// without bits is a public key only, whose modulus is zero.
 evp_pkey_st* key(KeyType type, const std::string& name);
 
 // SHA-1 of the key's BIT STRING, as in a byKey ResponderID.
@@ -63,6 +64,8 @@ struct CertificateSpec {
   Bytes serial = {0x2a};  // content octets
   UnixSeconds not_before = kNow - 365 * kDay;
   UnixSeconds not_after = kNow + 365 * kDay;
+  std::string raw_not_before;  // the octets of a UTCTime, whatever they are; empty: not_before
+  std::string raw_not_after;   // likewise
   std::vector<std::string> dns_names;
   std::vector<Bytes> ip_addresses;
   std::vector<std::string> ocsp_urls;
@@ -98,6 +101,11 @@ Bytes issuer_name_sha1(const Identity& certificate);
 Identity make_certificate(const CertificateSpec& spec, evp_pkey_st* key,
                           const Identity* issuer);  // null: self-signed
 
+// The certificate as it is, but its public key of an algorithm that nobody knows. REQUIRES: a P-256 key.
+crypto::X509Ptr with_unknown_key(const Identity& identity);
+// A certificate that OpenSSL cannot encode, and so nobody can hash.
+crypto::X509Ptr unhashable_certificate();
+
 Identity make_ca(const std::string& name, KeyType type = KeyType::kP256);
 Identity make_intermediate(const Identity& ca, const std::string& name, KeyType type = KeyType::kP256);
 Identity make_leaf(const Identity& ca, const std::string& name, const std::string& ocsp_url, Bytes serial = {0x2a});
@@ -111,6 +119,7 @@ std::string generalized_time(UnixSeconds time);  // YYYYMMDDHHMMSSZ
 
 struct SingleSpec {
   std::string hash = "SHA1";    // or "SHA256", or any digest of OpenSSL's
+  std::string hash_oid;         // what it is called in its AlgorithmIdentifier; empty: what it is
   bool hash_parameters = true;  // NULL in its AlgorithmIdentifier
   std::optional<Bytes> name_hash;
   std::optional<Bytes> key_hash;
@@ -165,5 +174,10 @@ Bytes error_response(int status);
 
 // The errors waiting in OpenSSL's queue, which this empties; for tests that demand none.
 int queued_openssl_errors();
+
+// An error like those of OpenSSL's own, to be left alone by everybody else.
+void queue_openssl_error(int reason);
+// What OpenSSL keeps of each error in its queue, oldest first, one a line; empties it.
+std::string take_openssl_errors();
 
 }  // namespace ocsp_plus::testing

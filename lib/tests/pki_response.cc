@@ -44,7 +44,8 @@ Bytes single_der(const SingleSpec& spec, const Identity& leaf, const Identity& i
   const Bytes name = encode(X509_get_subject_name(issuer.get()), i2d_X509_NAME);
   const ByteView key = crypto::view(X509_get0_pubkey_bitstr(issuer.get()));
   const Bytes id =
-      der::sequence({der::sequence({der::oid(spec.hash), spec.hash_parameters ? der::null() : Bytes()}),
+      der::sequence({der::sequence({der::oid(spec.hash_oid.empty() ? spec.hash : spec.hash_oid),
+                                    spec.hash_parameters ? der::null() : Bytes()}),
                      der::octet_string(spec.name_hash.value_or(hash(digest, name))),
                      der::octet_string(spec.key_hash.value_or(hash(digest, key))),
                      der::integer(spec.serial.value_or(crypto::integer_octets(X509_get0_serialNumber(leaf.get()))))});

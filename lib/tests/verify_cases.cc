@@ -102,6 +102,13 @@ Extension some_extension(bool critical) {
   return {"1.3.6.1.4.1.55555.1", critical, der::octet_string(Bytes{1, 2, 3})};
 }
 
+SingleSpec other_single_under(const std::string& hash_oid) {
+  SingleSpec single;
+  single.hash_oid = hash_oid;
+  single.serial = Bytes{0x07};
+  return single;
+}
+
 SingleSpec single_with(Status status, const std::string& hash) {
   SingleSpec single;
   single.status = status;

@@ -92,5 +92,8 @@ Identity delegate(const std::function<void(CertificateSpec&)>& change = {}, KeyT
 
 Extension some_extension(bool critical);
 SingleSpec single_with(Status status, const std::string& hash = "SHA1");
+// One of another serial, under a hash of that name or number, whether there is such a hash or not.
+SingleSpec other_single_under(const std::string& hash_oid);
+constexpr const char* kNoHash = "1.3.14.3.2.122";  // beside SHA-1, which is 1.3.14.3.2.26
 
 }  // namespace ocsp_plus::testing

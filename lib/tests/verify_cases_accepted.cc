@@ -59,6 +59,16 @@ CaseTable accepted_cases() {
        }},
       {"a single response with an unsupported hash beside ours", Reason::kOk,
        [](VerifySetup& s) { s.spec.singles.push_back(single_with(Status::kGood, "SHA512")); }},
+      {"a SHA-384 CertID of another serial first", Reason::kOk,
+       [](VerifySetup& s) {
+         SingleSpec other = single_with(Status::kGood, "SHA384");
+         other.serial = Bytes{0x07};
+         s.spec.singles.insert(s.spec.singles.begin(), other);
+       }},
+      {"an MD5 CertID first", Reason::kOk,
+       [](VerifySetup& s) { s.spec.singles.insert(s.spec.singles.begin(), single_with(Status::kGood, "MD5")); }},
+      {"a CertID under an unknown hash second", Reason::kOk,
+       [](VerifySetup& s) { s.spec.singles.push_back(other_single_under(kNoHash)); }},
       {"no nextUpdate, an hour old", Reason::kOk, [](VerifySetup& s) { s.single().next_update.reset(); }},
       {"thisUpdate in the future within the skew", Reason::kOk,
        [](VerifySetup& s) { s.single().this_update = s.spec.produced_at = generalized_time(kNow + 300); }},

@@ -68,6 +68,28 @@ CaseTable matching_cases() {
        [](VerifySetup& s) { s.single().serial = Bytes{0x00}; }},
       {"a SHA-512 CertID", Reason::kUnsupportedHash, [](VerifySetup& s) { s.single().hash = "SHA512"; }},
       {"an MD5 CertID", Reason::kUnsupportedHash, [](VerifySetup& s) { s.single().hash = "MD5"; }},
+      {"an unknown hash for another serial, then ours", Reason::kUnsupportedHash,
+       [](VerifySetup& s) {
+         s.spec.singles = {other_single_under(kNoHash), single_with(Status::kGood)};
+       }},
+      {"ours under an unknown hash, then under SHA-1", Reason::kUnsupportedHash,
+       [](VerifySetup& s) {
+         s.spec.singles = {single_with(Status::kGood), single_with(Status::kGood)};
+         s.spec.singles[0].hash_oid = kNoHash;
+       }},
+      {"a hash that is none, then ours", Reason::kUnsupportedHash,
+       [](VerifySetup& s) {
+         s.spec.singles = {other_single_under("rsaEncryption"), single_with(Status::kGood)};
+       }},
+      {"an unknown hash first, allowed by policy", Reason::kUnsupportedHash,
+       [](VerifySetup& s) {
+         s.spec.singles = {other_single_under(kNoHash), single_with(Status::kGood, "SHA256")};
+         s.policy.accept_sha256_only = true;
+       }},
+      {"revoked, but an unknown hash first", Reason::kUnsupportedHash,
+       [](VerifySetup& s) {
+         s.spec.singles = {other_single_under(kNoHash), single_with(Status::kRevoked)};
+       }},
       {"only a SHA-256 CertID", Reason::kSha256Only, [](VerifySetup& s) { s.single().hash = "SHA256"; }},
       {"SHA-256 of ours, SHA-1 of another serial", Reason::kSha256Only,
        [](VerifySetup& s) {

@@ -1,6 +1,8 @@
 // What verify() says of each case of the table, and what a verdict holds.
 #include "crypto/verify.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <set>
@@ -152,6 +154,23 @@ TEST_CASE("verify: extreme clocks do not overflow", "[verify]") {
   setup.policy.max_age_without_next_update = INT64_MAX;
   setup.single().next_update.reset();
   CHECK(setup.verify().reason == Reason::kOk);
+}
+
+TEST_CASE("verify: the first CertID's hash is one that OpenSSL provides, known to it or not", "[verify]") {
+  VerifySetup setup;
+  setup.spec.singles.insert(setup.spec.singles.begin(), single_with(Status::kGood, "SHA384"));
+  const Bytes response = setup.response();
+  const crypto::Certificate certificate = setup.leaf->described();
+  const auto issuer = setup.issuer->issuer();
+  CHECK(crypto::verify(response, certificate, *issuer, kNow, {}).reason == Reason::kOk);
+  // As with a provider (FIPS) that lacks it.
+  REQUIRE(EVP_set_default_properties(nullptr, "provider=nobody") == 1);
+  const crypto::Verdict verdict = crypto::verify(response, certificate, *issuer, kNow, {});
+  REQUIRE(EVP_set_default_properties(nullptr, "") == 1);
+  CHECK(verdict.reason == Reason::kUnsupportedHash);
+  CHECK(verdict.detail.find("sha384") != std::string::npos);
+  CHECK(queued_openssl_errors() == 0);
+  CHECK(crypto::verify(response, certificate, *issuer, kNow, {}).reason == Reason::kOk);
 }
 
 TEST_CASE("response_from_file: DER and PEM", "[response_file]") {

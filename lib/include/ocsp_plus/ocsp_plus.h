@@ -50,6 +50,9 @@ typedef struct {
  */
 OP_API op_status_t op_openssl_check(op_error_t *error);
 
+/* OP_ERROR: nothing must be stapled with this OpenSSL, whatever else works; why, and what to do. */
+OP_API op_status_t op_openssl_can_staple(op_error_t *error);
+
 /* NULL: out of memory. */
 OP_API op_config_t *op_config_create(void);
 OP_API void op_config_destroy(op_config_t *config);
@@ -124,9 +127,14 @@ typedef struct {
     int         required; /* this server refuses handshakes without a staple */
     const char *label; /* terminated, safe to print; lives as long as the config */
     char        ignored[256]; /* the first AIA URL that cannot be used, and why; empty: none */
+    char        unusable[256]; /* why it can never be stapled; empty: it can. Else it has no number and no label */
+    char        issuer_unusable[256]; /* why its issuer, which was found, counts as not found; empty: no such thing */
 } op_added_t;
 
-/* One server's certificate. A certificate has one entry however many servers name it. */
+/*
+ * One server's certificate. A certificate has one entry however many servers name it. OP_ERROR: a responder that cannot
+ * be used, or no memory; nothing in the certificate is an error.
+ */
 OP_API op_status_t op_config_add(op_config_t *config, const op_mention_t *mention, op_added_t *added,
                                  op_error_t *error);
 OP_API size_t op_config_count(const op_config_t *config);
@@ -134,6 +142,7 @@ OP_API size_t op_config_count(const op_config_t *config);
 /*
  * A server, for certificates that it loads per connection: `leaf` and `files` are not looked at, `issuers` are those
  * that the operator trusts. `loads`: it is known that it does; others may because some module sets a certificate.
+ * `error` is written to with OP_OK as well: a trusted certificate that cannot be used and is left out; empty: none.
  */
 OP_API op_status_t op_config_add_profile(op_config_t *config, const op_mention_t *mention, int loads,
                                          uint64_t *profile, op_error_t *error);
@@ -246,7 +255,7 @@ OP_API void op_offer(op_config_t *config, uint64_t profile, const op_certificate
 /* Whether clients that honour it refuse the certificate without a staple (RFC 7633). Parses an extension. */
 OP_API int op_must_staple(struct x509_st *leaf);
 
-/* What log lines call a certificate; safe to print. */
+/* What log lines call a certificate, also one that is unusable; safe to print. */
 OP_API void op_label(struct x509_st *leaf, op_error_t *text);
 
 /* What a handshake that asked for a status came to. */

@@ -18,6 +18,7 @@
 //   aia           OCSP responder URL, may be repeated; ca_issuers likewise
 //   serial        hex; random otherwise
 //   not_before    seconds from now, default -3600; not_after, default 90 days (CA: 10 years)
+//   raw_not_before, raw_not_after    the octets of a UTCTime instead, as no clock would write them: 290229000000Z
 //   must_staple   1: the TLS feature extension with status_request
 //   ocsp_signing  1: extended key usage OCSPSigning; nocheck=1: id-pkix-ocsp-nocheck
 //   no_aki        1: leave out the authority key identifier
@@ -57,6 +58,7 @@ using X509Ptr = std::unique_ptr<X509, Free<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using BioPtr = std::unique_ptr<BIO, Free<BIO_free_all>>;
 using BnPtr = std::unique_ptr<BIGNUM, Free<BN_free>>;
+using TimePtr = std::unique_ptr<ASN1_TIME, Free<ASN1_TIME_free>>;
 using ExtPtr = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
 
 [[noreturn]] void fail(const std::string& what) {
@@ -278,6 +280,15 @@ void set_extensions(X509* cert, X509* issuer, const Command& cmd) {
   }
 }
 
+TimePtr make_time(const std::string& raw, const std::string& seconds_from_now) {
+  if (raw.empty()) {
+    return TimePtr(X509_gmtime_adj(nullptr, std::stol(seconds_from_now)));
+  }
+  TimePtr time(ASN1_STRING_type_new(V_ASN1_UTCTIME));
+  check(time && ASN1_STRING_set(time.get(), raw.data(), static_cast<int>(raw.size())) == 1, "time");
+  return time;
+}
+
 void make(const Command& cmd, Keyring& ring) {
   const std::string dir = cmd.get("dir");
   const std::string name = cmd.get("name");
@@ -299,8 +310,9 @@ void make(const Command& cmd, Keyring& ring) {
   X509_set_version(cert, X509_VERSION_3);
   set_serial(cert, cmd.get("serial"));
   const bool ca = cmd.flag("ca");
-  X509_gmtime_adj(X509_getm_notBefore(cert), std::stol(cmd.get("not_before", "-3600")));
-  X509_gmtime_adj(X509_getm_notAfter(cert), std::stol(cmd.get("not_after", ca ? "315360000" : "7776000")));
+  const TimePtr from = make_time(cmd.get("raw_not_before"), cmd.get("not_before", "-3600"));
+  const TimePtr until = make_time(cmd.get("raw_not_after"), cmd.get("not_after", ca ? "315360000" : "7776000"));
+  check(X509_set1_notBefore(cert, from.get()) == 1 && X509_set1_notAfter(cert, until.get()) == 1, "validity");
   X509_set_pubkey(cert, id.key.get());
   set_subject(cert, cmd, ring, dir);
   X509* parent = issuer == nullptr ? cert : issuer->cert.get();

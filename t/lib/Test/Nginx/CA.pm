@@ -15,7 +15,8 @@ package Test::Nginx::CA;
 #   aia          URL or [ URLs ] of OCSP responders; ca_issuers likewise
 #   must_staple  1
 #   serial       hex, default random
-#   not_before, not_after    seconds from now (-3600, 90 days)
+#   not_before, not_after    seconds from now (-3600, 90 days);
+#                raw_not_before, raw_not_after: the text of a UTCTime instead
 #   key          ec (P-256), ec:P-384, rsa, rsa:3072, ed25519
 #   key_of       a certificate whose key is used again
 #   subject_of   a certificate whose subject is used again
@@ -35,7 +36,8 @@ use strict;
 
 use Test::Nginx ();
 
-my @PASSED = qw/ key must_staple serial not_before not_after ocsp_signing
+my @PASSED = qw/ key must_staple serial not_before not_after
+	raw_not_before raw_not_after ocsp_signing
 	nocheck chain no_aki pathlen ca cn /;
 
 sub new {

@@ -1,0 +1,158 @@
+#!/usr/bin/perl
+
+# Tests for OpenSSL's queue of errors: the status callback leaves it as it found
+# it, empty or not, whatever it comes to.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl stream_ssl /);
+plan(skip_all => 'AddressSanitizer wants to be the first of all libraries')
+	if $ENV{OCSP_PLUS_SANITIZE};
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+my %leaf = map { $_ => $int->leaf("$_.example", file => $_, aia => $r->url()) }
+	qw/ good revoked stranger lonely /;
+$leaf{must} = $int->leaf('must.example', file => 'must', aia => $r->url(),
+	must_staple => 1);
+$leaf{silent} = $int->leaf('silent.example', file => 'silent');
+$leaf{odd} = $int->leaf('odd.example', file => 'odd', aia => $r->url(),
+	raw_not_after => '290229000000Z');
+chmod 0644, map { $_->key() } values %leaf;
+$r->status($leaf{revoked}, 'revoked');
+$r->fault('garbage', leaf => $leaf{must});
+
+my $dir = $t->testdir();
+my $require = 'ocsp_plus_require';
+
+# port, certificate, more lines, what a handshake comes to
+
+my @servers = (
+	[ 8441, 'good', '', '1 good' ],
+	[ 8442, 'revoked', '', '1 revoked' ],
+	[ 8443, 'revoked', 'ocsp_plus_revoked omit;', '1 none' ],
+	[ 8444, 'silent', '', '1 none' ],
+	[ 8445, 'must', "$require must_staple;", '0 failed' ],
+	[ 8446, 'odd', '', '1 none' ],
+);
+
+sub server {
+	my ($port, $name, $lines) = @_;
+	return <<"CONF";
+    server {
+        listen               127.0.0.1:$port ssl;
+        ssl_certificate      $dir/$name.pem;
+        ssl_certificate_key  $dir/$name.key;
+        $lines
+CONF
+}
+
+my $http = join '', map { server(@$_) . "    }\n" } @servers,
+	[ 8447, '$ssl_server_name', '' ],
+	[ 8448, '$ssl_server_name', "$require on;" ],
+	[ 8449, '$ssl_server_name', "$require must_staple;" ];
+my $stream = join '', map { server(@$_) . "        return  ok;\n    }\n" }
+	[ 8450, 'good', '' ], [ 8451, '$ssl_server_name', '' ];
+
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+stream {
+    ocsp_plus                      on;
+    ocsp_plus_trusted_certificate  int.crt;
+    ssl_protocols                  TLSv1.2 TLSv1.3;
+
+$stream
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    ocsp_plus                      on;
+    ocsp_plus_trusted_certificate  int.crt;
+    ocsp_plus_startup_wait         1s;
+    ocsp_plus_retry                1s 1s;
+    ssl_protocols                  TLSv1.2 TLSv1.3;
+
+$http
+}
+
+CONF
+
+my $log = $t->write_file('queue.log', '');
+chmod 0666, $log;
+$t->env(LD_PRELOAD => Test::Nginx::Config::tool('libwrapped_openssl.so'),
+	WRAPPED_OPENSSL_LOG => $log);
+$t->run();
+
+###############################################################################
+
+my $calls = 0;
+for my $server (@servers, [ 8450, 'good', '', '1 good' ]) {
+	my ($port, $name, $lines, $outcome) = @$server;
+	wait_staple($port, $1, seconds => 20) if $outcome =~ /^1 (good|revoked)/;
+	for my $tls ('1.2', '1.3', '1.2') {
+		my $seen = staple($port, tls => $tls);
+		is("$seen->{handshake} $seen->{status}", $outcome,
+			"$name on $port: TLS $tls");
+	}
+	same("$name on $port", 3);
+}
+
+# loaded per connection: unknown, known, refused, not to be described
+
+for my $case ([ 8447, 'stranger', qr/^good$/ ], [ 8447, 'odd', qr/^none$/ ],
+	[ 8448, 'lonely', qr/^good$/ ], [ 8449, 'must', qr/^failed$/ ],
+	[ 8449, 'silent', qr/^none$/ ], [ 8448, 'silent', qr/^failed$/ ],
+	[ 8451, 'revoked', qr/^revoked$/ ])
+{
+	my ($port, $name, $status) = @$case;
+	for my $tls ('1.2', '1.3', '1.2', '1.3') {
+		staple($port, servername => $name, tls => $tls);
+	}
+	like(wait_staple($port, $status, servername => $name)->{status}, $status,
+		"loaded per connection, $name on $port");
+	same("$name on $port", 5);
+}
+
+# a hello that is repeated calls it twice
+
+staple(8441, curves => 'P-521:P-256') for 1, 2;
+same('a repeated hello', 2);
+
+$t->done_testing();
+
+###############################################################################
+
+# What the callbacks since the last time left behind, both where the queue was
+# empty and where it was not.
+sub same {
+	my ($what, $least) = @_;
+	my @lines = split /\n/, $t->read_file('queue.log');
+	splice @lines, 0, $calls;
+	$calls += @lines;
+	cmp_ok(scalar(@lines), '>=', $least, "$what: the callback was called");
+	my %seen = map { $_ => 1 } @lines;
+	is(join(', ', sort keys %seen), 'empty same, queued same',
+		"$what: the queue is as it was");
+}
+
+###############################################################################

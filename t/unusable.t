@@ -1,0 +1,286 @@
+#!/usr/bin/perl
+
+# Tests for certificates that nginx serves but ocsp_plus cannot describe: one
+# warning that names them, no staple, and nginx starts.  What is refused are
+# directives that such a certificate can only break.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new(timeout => 180)->has(qw/ http_ssl stream_ssl /);
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+my @dates = (leap => [ raw_not_after => '290229000000Z' ],
+	hour => [ raw_not_after => '290228240000Z' ],
+	begin => [ raw_not_before => '210229000000Z' ]);
+my %dates = @dates;
+my %leaf = ((map { $_ => $int->leaf("$_.example", file => $_, aia => $r->url(),
+		@{$dates{$_}}) } keys %dates),
+	good => $int->leaf('good.example', file => 'good', aia => $r->url()));
+$leaf{must} = $int->leaf('must.example', file => 'must', aia => $r->url(),
+	must_staple => 1, raw_not_after => '290229000000Z');
+chmod 0644, map { $_->key() } values %leaf;
+my $dir = $t->testdir();
+my @all = (qw/ leap hour begin must /);
+
+###############################################################################
+
+# what nginx does without us
+
+my $plain = join '', map { server(8440 + $_, $all[$_ - 1]) } 1 .. @all;
+conf("http {\n    %%TEST_GLOBALS_HTTP%%\n    ocsp_plus off;\n$plain}\n");
+$t->run();
+is(staple(8440 + $_)->{handshake}, 1, "nginx alone serves $all[$_ - 1]")
+	for 1 .. @all;
+$t->stop();
+
+# http and stream, beside a good one; a certificate of two servers
+
+my $servers = join '', map { server(8440 + $_, $all[$_ - 1]) } 1 .. @all;
+my $mark = $t->log_mark();
+my $all = <<"CONF";
+stream {
+    ocsp_plus  on;
+@{[ server(8450, 'leap', 'return ok;') . server(8451, 'good', 'return ok;') ]}
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple \$ocsp_plus_cert_id';
+    access_log  $dir/staple.log  staple;
+
+    ocsp_plus        on;
+    ocsp_plus_retry  1s 1s;
+$servers
+@{[ server(8446, 'good') . server(8447, 'leap') . server(8448, 'must',
+	'ocsp_plus_require must_staple; ocsp_plus off;')
+	. server(8449, '$ssl_server_name') ]}
+    server {
+        listen  127.0.0.1:8080;
+        location /status {
+            ocsp_plus_status  json;
+        }
+    }
+}
+CONF
+conf($all);
+ok($t->config_test(), 'accepted') or diag($t->output());
+my %told;
+for ($t->output() =~ /^nginx: (\[\w+\] .*)$/mg) {
+	$told{$1} = $_ if /"(\w+)\.example"/;
+	like($_, qr/^\[warn\]/, 'no more than a warning');
+}
+is(join(' ', sort keys %told), join(' ', sort @all), 'each is told once');
+for my $name (@all) {
+	my $field = $name eq 'begin' ? 'notBefore' : 'notAfter';
+	my $more = $name eq 'must' ? qr/ although it demands one \(Must-Staple\)[^:]*/
+		: qr//;
+	like($told{$name} // '', qr/ocsp_plus:\ certificate\ "$name\.example"\ of
+		\ "\Q$dir\E\/$name\.pem"\ cannot\ be\ read\ and\ gets\ no\ staple
+		${more}:\ $field\ of\ .*$name\.example.*\ is\ malformed\ in
+		\ .*nginx\.conf:\d+$/x, "$name: certificate, file, why and where");
+}
+
+$t->run();
+for my $tls ('1.2', '1.3') {
+	is(seen(8440 + $_, tls => $tls), '1 none',
+		"$all[$_ - 1]: served without a staple, TLS $tls") for 1 .. @all;
+	is(seen(8450, tls => $tls), '1 none', "stream: the same, TLS $tls");
+}
+is(wait_staple($_, 'good')->{status}, 'good', "the good one on $_")
+	for 8446, 8451;
+
+# known, and counted: not met anew in each handshake
+
+my %before = %{ status()->{handshakes} };
+staple(8441) for 1 .. 3;
+staple(8450);
+is(status()->{handshakes}{missing}, $before{missing} + 4, 'counted as missing');
+is(status()->{loaded}{handed}, 0, 'not taken for one loaded per connection');
+is_deeply([ map { $_->{names}[0] } @{status()->{certificates}} ],
+	[ 'good.example' ], 'the status has the good one only');
+staple(8441, servername => 'leap', request => "GET / HTTP/1.0\r\n\r\n");
+my $line = 'leap none ' . $leaf{leap}->id();
+ok(wait_for(sub { $t->read_file('staple.log') =~ /^\Q$line\E$/m }, 5, 'a line'),
+	'variables');
+
+# loaded per connection: refused there, as ever
+
+staple(8449, servername => 'hour');
+ok(wait_for(sub { status()->{loaded}{refused} > 0 }, 10, 'refused'),
+	'loaded per connection: counted as refused');
+ok($t->wait_log(qr/loaded per connection are left out.*reason=unreadable/, 5),
+	'loaded per connection: told');
+is(seen(8449, servername => 'hour'), '1 none', 'loaded per connection: served');
+is(scalar($r->requests(leaf => $leaf{$_})), 0, "$_: nobody is asked") for @all;
+
+# a reload
+
+ok($t->reload(old_gone => 1), 'a reload');
+is(seen(8441), '1 none', 'served after it');
+is(staple(8446)->{status}, 'good', 'the good one after it');
+conf($all =~ s/(listen +127\.0\.0\.1:8447 ssl;)/$1 ocsp_plus_require on;/r);
+ok(!$t->reload(refused => 1), 'a reload that requires a staple is refused');
+is(seen(8441), '1 none', 'nothing has changed');
+$t->stop();
+
+# none but such: counted all the same, and a good one comes by a reload
+
+conf(<<"CONF");
+http {
+    %%TEST_GLOBALS_HTTP%%
+    ocsp_plus  on;
+@{[ server(8441, 'leap') ]}
+    server {
+        listen  127.0.0.1:8080;
+        location /status {
+            ocsp_plus_status  json;
+        }
+    }
+}
+CONF
+$t->run();
+is(seen(8441), '1 none', 'alone: served');
+is(status()->{handshakes}{missing}, 1, 'alone: counted');
+is_deeply(status()->{certificates}, [], 'alone: no certificate');
+conf(<<"CONF");
+http {
+    %%TEST_GLOBALS_HTTP%%
+    ocsp_plus  on;
+@{[ server(8441, 'good') ]}
+}
+CONF
+ok($t->reload(old_gone => 1), 'alone: a good one by a reload');
+is(wait_staple(8441, 'good')->{status}, 'good', 'alone: which is stapled');
+$t->stop();
+
+# --- what is refused ----------------------------------------------------------
+
+for my $case (
+	[ 'on', 'leap', 'ocsp_plus_require on;', 0 ],
+	[ 'on, Must-Staple', 'must', 'ocsp_plus_require on;', 0 ],
+	[ 'must_staple, Must-Staple', 'must', 'ocsp_plus_require must_staple;', 0 ],
+	[ 'must_staple, none', 'leap', 'ocsp_plus_require must_staple;', 1 ],
+	[ 'off, Must-Staple', 'must', 'ocsp_plus_require off;', 1 ],
+) {
+	my ($what, $name, $lines, $fine) = @$case;
+	for my $block ('http', 'stream') {
+		my $more = $block eq 'http' ? '' : 'return ok;';
+		conf("$block {\n    "
+			. ($block eq 'http' ? '%%TEST_GLOBALS_HTTP%%' : '')
+			. "\n    ocsp_plus  on;\n"
+			. server(8441, $name, "$lines $more") . "}\n");
+		is($t->config_test() ? 1 : 0, $fine, "$block, require $what");
+		next if $fine;
+		my @said = $t->output() =~ /^nginx: (\[emerg\] .*)$/mg;
+		is(scalar @said, 1, "$block, require $what: one message");
+		like($said[0] // '', qr/"ocsp_plus_require"\ would\ refuse\ every
+			\ handshake\ .*\ certificate\ "$name\.example"\ of
+			\ "\Q$dir\E\/$name\.pem",\ which\ gets\ no\ staple:
+			\ notAfter\ .*\ in\ .*nginx\.conf:\d+$/x,
+			"$block, require $what: why and where");
+	}
+}
+
+# --- what cannot even be hashed -----------------------------------------------
+
+SKIP: {
+	skip 'AddressSanitizer wants to be the first of all libraries', 1
+		if $ENV{OCSP_PLUS_SANITIZE};
+	$t->env(LD_PRELOAD => Test::Nginx::Config::tool('libwrapped_openssl.so'),
+		WRAPPED_OPENSSL_UNHASHABLE => 'odd');
+	my $odd = $root->intermediate('odd');
+	my $alone = $odd->leaf('alone.example', aia => $r->url(), chain => 0);
+	my $ours = $int->leaf('odd.example', aia => $r->url());
+	for my $case (
+		[ 'a leaf', 'odd.example', '', qr/certificate\ "odd\.example"\ of
+			\ ".*odd\.example\.pem"\ cannot\ be\ read\ and\ gets\ no
+			\ staple:\ the\ certificate\ cannot\ be\ hashed.*conf:\d+$/x ],
+		[ 'an issuer', 'alone.example',
+			'ocsp_plus_trusted_certificate odd.crt;',
+			qr/the\ issuer\ that\ was\ found\ for\ certificate
+			\ "alone\.example"\ of\ ".*alone\.example\.pem"\ cannot\ be
+			\ used,\ it\ gets\ no\ staple:\ the\ certificate\ cannot\ be
+			\ hashed.*conf:\d+$/x ],
+		[ 'a trusted one', 'good', "ssl_trusted_certificate $dir/odd.crt;",
+			qr/a\ trusted\ certificate\ is\ left\ out,\ no\ issuer\ is
+			\ found\ in\ it:\ the\ certificate\ cannot\ be\ hashed.*
+			first\ in\ .*conf:\d+$/x ],
+	) {
+		my ($what, $name, $lines, $said) = @$case;
+		conf("http {\n    %%TEST_GLOBALS_HTTP%%\n    ocsp_plus  on;\n"
+			. server(8441, $name, $lines)
+			. server(8442, 'good', $lines) . "}\n");
+		ok($t->config_test(), "not to be hashed, $what: accepted")
+			or diag($t->output());
+		my @lines = $t->output() =~ /^nginx: (\[\w+\] .*)$/mg;
+		is(scalar(grep { $_ =~ $said && /^\[warn\]/ } @lines), 1,
+			"not to be hashed, $what: told once") or diag($t->output());
+		$t->run();
+		is(seen(8441), $name eq 'good' ? '1 good' : '1 none',
+			"not to be hashed, $what: served");
+		is(wait_staple(8442, 'good')->{status}, 'good',
+			"not to be hashed, $what: the others are stapled");
+		$t->stop();
+	}
+}
+
+$t->done_testing();
+
+###############################################################################
+
+sub conf {
+	my ($blocks) = @_;
+	$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+$blocks
+CONF
+}
+
+sub server {
+	my ($port, $name, $more) = @_;
+	$more //= '';
+	return <<"CONF";
+    server {
+        listen               127.0.0.1:$port ssl;
+        ssl_protocols        TLSv1.2 TLSv1.3;
+        ssl_certificate      $dir/$name.pem;
+        ssl_certificate_key  $dir/$name.key;
+        $more
+    }
+CONF
+}
+
+sub seen {
+	my $seen = staple(@_);
+	return "$seen->{handshake} $seen->{status}";
+}
+
+sub status {
+	require JSON::PP;
+	my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
+	return JSON::PP::decode_json($body);
+}
+
+###############################################################################
