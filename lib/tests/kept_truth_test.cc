@@ -374,7 +374,7 @@ struct Swept : Fixture {
     plant_as(test_id(1), good(1, now() - 400 * kDay, now() - 91 * kDay), now());
     plant_as(test_id(2), good(1, now() - 400 * kDay, now() - 89 * kDay), now() - 300 * kDay);
     plant_as(test_id(3), good(1, now() - 100 * kDay, now() + 300 * kDay), now() - 100 * kDay);  // of a year
-    plant_as(test_id(4), Bytes(20, 7), now() - 91 * kDay);  // unreadable
+    plant_as(test_id(4), Bytes(20, 7), now() - 91 * kDay);                                      // unreadable
     plant_as(test_id(5), Bytes(20, 7), now() - 89 * kDay);
   }
   void plant_as(const CertificateId& id, const Bytes& bytes, UnixSeconds modified) {
