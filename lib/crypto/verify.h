@@ -9,9 +9,10 @@
 // - No critical extension is understood, not even a nonce: we ask for none (section 4.4).
 // - CertIDs, names and serials are compared octet for octet, as NSS does.
 // - A signer is the issuer, named by its name or key, or a certificate signed by the issuer's very key under its very
-//   name, with OCSPSigning among its usages (anyExtendedKeyUsage is not it), digitalSignature where it has a
-//   keyUsage, no CA, and valid now (section 4.2.2.2). It may lack id-pkix-ocsp-nocheck: how its own status is learned
-//   is left to CA and client (section 4.2.2.2.1), and OpenSSL, GnuTLS and NSS accept it without.
+//   name, with OCSPSigning among its usages (anyExtendedKeyUsage is not it), digitalSignature or nonRepudiation where
+//   it has a keyUsage (RFC 5280 section 4.2.1.12), no CA, and valid now (section 4.2.2.2). It may lack
+//   id-pkix-ocsp-nocheck: how its own status is learned is left to CA and client (section 4.2.2.2.1), and OpenSSL,
+//   GnuTLS and NSS accept it without.
 // - Neither the validity of the issuer nor its basicConstraints count. That is the client's verdict on the chain,
 //   and a chain may run over another certificate of the same key.
 // - producedAt may lie before thisUpdate (no client objects), but not in the future and not outside the delegated
