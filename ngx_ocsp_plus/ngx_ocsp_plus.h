@@ -165,6 +165,7 @@ typedef struct {
     const char              *label;
     const char              *file;
     char                    *ignored;        /* a URL of its own, and why */
+    const char              *issuer_fault;   /* of one of the issuer's name */
     ngx_ocsp_plus_server_t   server;         /* the first that uses it */
     ngx_ocsp_plus_server_t   other;          /* the first that differs */
     ngx_ocsp_plus_server_t   anchors;        /* the first of other anchors */

@@ -104,6 +104,12 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
     return tl::unexpected<Error>(settled.error());
   }
   if (!target.verifiable()) {
+    if (added->issuer_fault != crypto::IssuerFault::kAbsent) {
+      return fail(Reason::kNoIssuer,
+                  fmt::format("no issuer of {} in {}: a certificate of its issuer's name is there, but {}; give the "
+                              "right one with --issuer",
+                              name, options.certificate, crypto::describe(added->issuer_fault)));
+    }
     return fail(Reason::kNoIssuer, fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",
                                                name, options.certificate));
   }

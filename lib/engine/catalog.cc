@@ -150,6 +150,9 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
       return tl::unexpected<Error>(issuer.error());
     }
     entry.issuer = *issuer;
+    if (entry.issuer == nullptr) {
+      added.issuer_fault = crypto::why_no_issuer(mention.leaf, mention.issuers);
+    }
     entry.leaf = entry.issuer == nullptr ? crypto::share(mention.leaf) : nullptr;
   }
   added.issuer_sought =

@@ -101,6 +101,8 @@ class Catalog {
     bool anchors_differ = false;       // and named other anchors for https responders; they are joined
     bool issuer_sought = false;        // no server has named the issuer so far, but the certificate says where it is
     std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
+    // Where this server names no issuer that fits: what is wrong with the one of its name.
+    crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
   };
 
   // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInvalidArgument for a certificate that does not parse.
