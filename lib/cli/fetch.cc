@@ -179,6 +179,7 @@ class Fetching {
         issuers_(catalog, nullptr,
                  [this](const engine::Target&, const net::Url& url) { issuer_ = url.to_string(); }) {
     settings_.resolver.servers = options.resolvers;
+    settings_.resolver.servers_from = "--resolver";
     settings_.resolver.ipv4 = !options.ipv6_only;
     settings_.resolver.ipv6 = !options.ipv4_only;
     settings_.timeout = options.timeout * 1000;

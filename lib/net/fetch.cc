@@ -307,8 +307,11 @@ void FetchOnLoop::on_share_over() {
 }
 
 void FetchOnLoop::on_deadline() {
-  const Reason reason = query_ != nullptr ? Reason::kDnsTimeout : Reason::kTimeout;
-  Error error = {reason, fmt::format("no complete answer within {} ms, {}", request_.timeout, where())};
+  Error error = {Reason::kTimeout, fmt::format("no complete answer within {} ms, {}", request_.timeout, where())};
+  if (query_ != nullptr) {
+    error = {Reason::kDnsTimeout, fmt::format("{}: no answer within {} ms; asked {}", next_hop().host,
+                                              request_.timeout, transport_.resolver.asked())};
+  }
   fail_with(stream_ == nullptr ? from_hop(std::move(error)) : std::move(error));
 }
 
@@ -424,9 +427,6 @@ std::string FetchOnLoop::stream_key() const {
 
 // For messages: what was going on.
 std::string FetchOnLoop::where() const {
-  if (query_ != nullptr) {
-    return "resolving " + next_hop().host;
-  }
   if (stream_ == nullptr) {
     return connector_ ? "connecting to " + next_hop().authority() : "not started yet";
   }
