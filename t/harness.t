@@ -137,6 +137,7 @@ my @lies = (
 	[ two_responses_disagree => { status => 'revoked' } ],
 	[ other_too => { ok => 1, serial => '1007' } ],
 	[ trailing => { } ],
+	[ trailing_inside => { } ],
 	[ older => { status => 'good', ok => 1 } ],
 );
 for my $lie (@lies) {

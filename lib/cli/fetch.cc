@@ -160,7 +160,7 @@ std::optional<Held> load(const store::DiskStore& disk, const engine::Target& tar
     return std::nullopt;
   }
   Held held;
-  held.verdict = crypto::verify(*bytes, target.certificate, *target.issuer, now, {});
+  held.verdict = crypto::verify(crypto::cut_trailing(*bytes), target.certificate, *target.issuer, now, {});
   if (held.verdict.reason != Reason::kOk && held.verdict.reason != Reason::kRevoked) {
     return std::nullopt;
   }
@@ -247,8 +247,8 @@ class Fetching {
  private:
   engine::Answer judge(const net::FetchResponse& response, std::size_t responder, Progress& progress, Error* why,
                        Outcome* outcome) {
-    outcome->verdict =
-        crypto::verify(response.http.body, target_.certificate, *target_.issuer, clock_.now(), settings_.policy);
+    const ByteView der = crypto::cut_trailing(response.http.body);
+    outcome->verdict = crypto::verify(der, target_.certificate, *target_.issuer, clock_.now(), settings_.policy);
     outcome->responder = target_.responders[responder]->to_string();
     const Verdict& verdict = outcome->verdict;
     progress.step(fmt::format("{} bytes from {} in {} ms by {}: {}{}{}", response.http.body.size(),
@@ -256,7 +256,7 @@ class Fetching {
                               token(verdict.reason), verdict.detail.empty() ? "" : ", ", verdict.detail),
                   clock_.monotonic());
     if (verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked) {
-      outcome->response = response.http.body;
+      outcome->response = der.copy();
       return engine::Answer::kAccepted;
     }
     *why = {verdict.reason, verdict.detail};

@@ -61,11 +61,18 @@ struct Verdict {
   bool authentic() const { return reason == Reason::kOk || reason == Reason::kRevoked || reason == Reason::kUnknown; }
 };
 
-// `response` is the DER of an OCSPResponse. Of several matching single responses the strictest wins: revoked,
-// unknown, good; its times are the ones reported. Among good ones each must be in time, since a client may read any.
-// A response with nothing but a SHA-256 CertID is refused where the policy says so and it would be good; a
-// revocation in it is reported all the same, since the truth must not be hidden by the shape of its carrier.
-// Allocation failure shows as whichever check could not be made, never as acceptance.
+// The OCSPResponse that `octets` begin with: what follows its outer SEQUENCE belongs to whoever carried it (a line
+// end of a script, padding of a file) and is covered by no signature. Whoever takes in octets of others cuts them so
+// before verify(), and keeps only what is left. `octets` as they are where they begin with no whole SEQUENCE of
+// definite length. Borrowed.
+ByteView cut_trailing(ByteView octets);
+
+// `response` is the DER of an OCSPResponse and nothing else (kTrailingData where more follows). Of several matching
+// single responses the strictest wins: revoked, unknown, good; its times are the ones reported. Among good ones each
+// must be in time, since a client may read any. A response with nothing but a SHA-256 CertID is refused where the
+// policy says so and it would be good; a revocation in it is reported all the same, since the truth must not be
+// hidden by the shape of its carrier. Allocation failure shows as whichever check could not be made, never as
+// acceptance.
 Verdict verify(ByteView response, const Certificate& certificate, const Issuer& issuer, UnixSeconds now,
                const VerifyPolicy& policy);
 

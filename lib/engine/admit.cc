@@ -76,7 +76,8 @@ Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypt
            Archive* archive)
     : zone_(zone), writer_(writer), policy_(policy), archive_(archive) {}
 
-Admission Gate::admit(const Target& target, ByteView response, store::Source source, Moment moment) {
+Admission Gate::admit(const Target& target, ByteView octets, store::Source source, Moment moment) {
+  const ByteView response = crypto::cut_trailing(octets);
   Admission admission;
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
   admission.action = decide(held(target), admission.verdict, policy_.clock_skew, moment);
@@ -89,7 +90,9 @@ Admission Gate::admit(const Target& target, ByteView response, store::Source sou
       published = writer_.publish(target.entry, header_of(target, admission.verdict, source, moment.now), response);
     }
     admission.stored = published ? Reason::kOk : published.error().reason;
-    if (published && archive_ != nullptr && source != store::Source::kCache) {
+    // A file with more in it than the response is written anew.
+    const bool kept = source == store::Source::kCache && response.size() == octets.size();
+    if (published && archive_ != nullptr && !kept) {
       archive_->published(target);
     }
   }

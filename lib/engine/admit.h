@@ -56,12 +56,13 @@ class Archive;
 class Gate {
  public:
   // `zone` is copied (a handle); `writer` and `archive` must outlive the gate. What is published is kept in
-  // `archive`, unless it came from there; nullptr: nothing is kept.
+  // `archive`, unless it came from there as it is; nullptr: nothing is kept.
   Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
        Archive* archive = nullptr);
 
+  // Only the response that `octets` begin with (crypto::cut_trailing()) is verified, published and kept.
   // REQUIRES: target.issuer is set and target.entry is registered. An issuer that was fetched becomes the entry's.
-  Admission admit(const Target& target, ByteView response, store::Source source, Moment moment);
+  Admission admit(const Target& target, ByteView octets, store::Source source, Moment moment);
 
   // The response that is held for a target, valid or not.
   std::optional<store::BlobHeader> held(const Target& target) const;

@@ -60,6 +60,7 @@ const std::set<std::string> kFaults = {"none",
                                        "no_responses",
                                        "other_too",
                                        "trailing",
+                                       "trailing_inside",
                                        "old_same",
                                        "older"};
 
