@@ -86,6 +86,7 @@ namespace ocsp_plus {
   X(124, kIssuerMalformed, "issuer_malformed", "what the caIssuers URL leads to is no certificate")                  \
   X(125, kIssuerMismatch, "issuer_mismatch", "what the caIssuers URL leads to is not the issuer")                    \
   X(126, kAddressForbidden, "address_forbidden", "a certificate of others leads to an address that is not public")   \
+  X(127, kRedirectForbidden, "redirect_forbidden", "a redirect leads to an address that it may not")                 \
   /* ourselves */                                                                                                    \
   X(200, kZoneFull, "zone_full", "the shared zone has no room")                                                      \
   X(201, kZoneBusy, "zone_busy", "the shared zone is being written by another process")                              \

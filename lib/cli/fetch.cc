@@ -321,6 +321,8 @@ std::string_view remedy(Reason reason) {
     case Reason::kIssuerMalformed:
     case Reason::kIssuerMismatch:
       return "append the issuer to the file of --cert, or give it with --issuer";
+    case Reason::kRedirectForbidden:
+      return "if the redirect is right, name where it leads with --responder";
     case Reason::kUrlScheme:
     case Reason::kUrlMalformed:
       return "name an http:// responder with --responder";

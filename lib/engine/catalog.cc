@@ -7,7 +7,15 @@
 #include "crypto/issuer_document.h"
 
 namespace ocsp_plus::engine {
-namespace {}  // namespace
+
+std::vector<std::string> Target::named_hosts() const {
+  std::vector<std::string> hosts;
+  hosts.reserve(named.size());
+  for (const net::Url* url : named) {
+    hosts.push_back(url->host_key());
+  }
+  return hosts;
+}
 
 Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   const auto found = urls_.find(text);
@@ -179,6 +187,9 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
   entry.required = entry.required || added.required;
   added.differs = added.known && entry.responders != *responders;
   join(&entry.responders, *responders);
+  if (!mention.responders.empty()) {
+    join(&entry.named, *responders);
+  }
   return added;
 }
 

@@ -37,6 +37,7 @@ struct Target {
   crypto::X509Ptr leaf;                     // where it has none, until settle_issuers()
   std::unique_ptr<Sought> sought;           // how to find it, after that; nullptr: no way
   std::vector<const net::Url*> responders;  // owned by the catalog, in order; empty: nobody to ask
+  std::vector<const net::Url*> named;       // those of them that stand in an ocsp_plus_responder
   // Whom https responders are checked against; owned by the catalog; nullptr: the system's trust store.
   const crypto::TrustAnchors* responder_anchors = nullptr;
   std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
@@ -57,6 +58,8 @@ struct Target {
   bool urgent() const { return required || certificate.must_staple; }
   // By which a responder's health is counted.
   std::string host(std::size_t responder) const { return responders[responder]->host_key() + health_suffix; }
+  // Whom a redirect may lead to wherever they are (net/redirect.h).
+  std::vector<std::string> named_hosts() const;
 };
 
 // What one server says of a certificate. Everything is borrowed for the call.

@@ -101,7 +101,9 @@ TEST_CASE("fetch: cancelled at any turn", "[fetch]") {
         FetchFixture fixture;
         fixture.server.play(c.script);
         const long idle = open_descriptors();
-        fixture.start(fixture.request(fixture.base(c.url_host)));
+        FetchRequest request = fixture.request(fixture.base(c.url_host));
+        request.named = {"ocsp.example:1"};
+        fixture.start(std::move(request));
         fixture.turns(turns);
         const int calls = fixture.calls;
         fixture.fetch.reset();
