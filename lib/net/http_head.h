@@ -11,8 +11,8 @@
 
 namespace ocsp_plus::net {
 
-// The size of the head that `bytes` begin with, its empty line included; nothing where its end has not come yet. Lines
-// end with CRLF, or with LF alone (RFC 9112 section 2.2). The first `searched` bytes are known to hold no end.
+// The size of the head that `bytes` begin with, its empty line included; nothing where its end has not come yet.
+// Lines end with CRLF, or with LF alone (RFC 9112 section 2.2). The first `searched` bytes are known to hold no end.
 std::optional<std::size_t> head_size(std::string_view bytes, std::size_t searched = 0);
 
 // The same head as RFC 9112 would have it:

@@ -22,9 +22,8 @@ void RedirectRule::follow(const Url& to, Address::Scope from) {
   const std::string key = to.host_key();
   const bool is_local = to.ip_literal && Address::literal(to.host, to.port).scope() == Address::Scope::kLocal;
   exempt_ = std::find(known_.begin(), known_.end(), key) != known_.end();
-  known_host_ = !is_local && std::any_of(known_.begin(), known_.end(), [&key](const std::string& each) {
-    return host_of(each) == host_of(key);
-  });
+  known_host_ = !is_local && std::any_of(known_.begin(), known_.end(),
+                                         [&key](const std::string& each) { return host_of(each) == host_of(key); });
 }
 
 }  // namespace ocsp_plus::net

@@ -20,8 +20,8 @@ constexpr bool may_lead(Address::Scope from, Address::Scope to) {
 // The redirects of one fetch.
 class RedirectRule {
  public:
-  // `asked` is the URL that was asked first, `named` host keys (Url::host_key()) that the operator has named: to their
-  // very hosts and ports a redirect may lead, whatever their addresses. Both are copied.
+  // `asked` is the URL that was asked first, `named` host keys (Url::host_key()) that the operator has named: to
+  // their very hosts and ports a redirect may lead, whatever their addresses. Both are copied.
   RedirectRule(const Url& asked, std::vector<std::string> named);
 
   // Somebody at `from` sent us on to `to`: what is asked of the rule next is about that.

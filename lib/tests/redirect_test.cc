@@ -26,9 +26,9 @@ Url url(const std::string& text) {
 
 TEST_CASE("redirect: whom an address may lead to", "[redirect]") {
   const std::string publics[] = {"1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"};
-  const std::string privates[] = {"10.0.0.1",         "172.16.0.1",        "192.168.1.1",       "100.64.0.1",
-                                  "fd00::1",          "::ffff:10.0.0.1",   "64:ff9b::10.0.0.1", "2002:a00:1::1",
-                                  "64:ff9b:1::1.1.1.1"};
+  const std::string privates[] = {"10.0.0.1",          "172.16.0.1",    "192.168.1.1",
+                                  "100.64.0.1",        "fd00::1",       "::ffff:10.0.0.1",
+                                  "64:ff9b::10.0.0.1", "2002:a00:1::1", "64:ff9b:1::1.1.1.1"};
   const std::string locals[] = {"127.0.0.1",
                                 "127.255.0.1",
                                 "0.0.0.0",
