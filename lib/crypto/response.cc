@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "crypto/response_times.h"
+
 namespace ocsp_plus::crypto {
 namespace {
 
@@ -55,7 +57,13 @@ Result<OcspBasicPtr> parse_response(ByteView response) {
   if (basic == nullptr) {
     const unsigned long code = mark.newest();
     const bool is_other_type = ERR_GET_LIB(code) == ERR_LIB_OCSP && ERR_GET_REASON(code) == OCSP_R_NOT_BASIC_RESPONSE;
-    return fail(is_other_type ? Reason::kNotBasicResponse : Reason::kMalformedResponse, mark.text());
+    if (is_other_type) {
+      return fail(Reason::kNotBasicResponse, mark.text());
+    }
+    if (has_malformed_time(response)) {
+      return fail(Reason::kMalformedTime, "a time in it is malformed: " + mark.text());
+    }
+    return fail(Reason::kMalformedResponse, mark.text());
   }
   if (!is_der(basic.get(), response)) {
     return fail(Reason::kMalformedResponse, "it is not encoded in DER");
