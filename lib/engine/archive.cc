@@ -105,11 +105,23 @@ bool Archive::open() {
     return false;
   }
   disk_.emplace(std::move(*disk));
+  const auto usable = disk_->check();
+  read_only_ = !usable && usable.error().reason == Reason::kUnwritable;
   return true;
 }
 
+void Archive::check() {
+  if (open()) {
+    const auto usable = disk_->check();
+    read_only_ = !usable && usable.error().reason == Reason::kUnwritable;
+    if (!usable) {
+      failed(usable.error());
+    }
+  }
+}
+
 bool Archive::writable() {
-  return settings_.cache.empty() || (open() && disk_->writable());
+  return settings_.cache.empty() || (open() && !read_only_);
 }
 
 Result<store::Kept> Archive::load(const Target& target) {
@@ -195,15 +207,25 @@ void Archive::keep(std::size_t budget) {
     }
     keep_response(*target);
   }
-  if (failing_ && nothing_pending()) {
-    failing_ = false;
-    if (!mute_) {
-      store::record_cache_works(zone_);
-      report_.cache_works();
-    }
+  if (failing_ && nothing_pending() && clock_.monotonic() >= retry_at_) {
+    check();
+    recovered();
   }
-  if (!nothing_pending()) {
+  if (failing_ || !nothing_pending()) {
     begin();
+  }
+}
+
+// Nothing is left that could not be kept, and the directory passes.
+void Archive::recovered() {
+  if (clock_.monotonic() < retry_at_) {
+    return;
+  }
+  failing_ = false;
+  ++recoveries_;
+  if (!mute_) {
+    store::record_cache_works(zone_);
+    report_.cache_works();
   }
 }
 
@@ -241,7 +263,9 @@ void Archive::keep_response(const Target& target) {
   if (kept && !same && knows_more(target, held, kept->bytes)) {
     return;  // another instance shares the directory; whoever refreshes next takes it from there
   }
-  if (auto saved = disk_->save(target.certificate.id, {*response, confirmed_at}); !saved) {
+  if (auto saved = disk_->save(target.certificate.id, {*response, confirmed_at}); saved) {
+    read_only_ = false;
+  } else {
     refused_.insert(&target);
     last_refused_ = &target;
     failed(saved.error());
@@ -277,6 +301,7 @@ void Archive::remove_if_untrue(const Target& target, const store::BlobHeader& he
 
 void Archive::failed(const Error& error) {
   retry_at_ = clock_.monotonic() + kRetry;
+  read_only_ = read_only_ || error.reason == Reason::kUnwritable;
   if (!mute_) {
     store::record_cache_failure(zone_, error.reason, clock_.now());
   }
@@ -286,6 +311,7 @@ void Archive::failed(const Error& error) {
       report_.cache_fails(error, kRetry / 1000);
     }
   }
+  begin();  // somebody has to find out when it works again
 }
 
 // --- the sweep ---

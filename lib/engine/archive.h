@@ -50,6 +50,12 @@ class Archive {
   // read-only), what comes from it is to be asked for soon.
   bool writable();
 
+  // Finds out whether the directory can be used, before anything has to be kept; where not, it is said.
+  void check();
+
+  // How often the directory came back after it could not be used: what it holds may be missing.
+  unsigned recoveries() const { return recoveries_; }
+
   // Removes files that this instance does not want and whose response ended long ago; looks at a few at a call. Not
   // within an hour after the start or a jump of the wall clock, nor while the directory's newest file is so far from
   // the clock that it is the clock which is wrong.
@@ -69,6 +75,7 @@ class Archive {
     return pending_.empty() && refused_.empty() && pending_issuers_.empty() && forgotten_.empty();
   }
   void failed(const Error& error);
+  void recovered();
   bool may_sweep() const;
   bool is_wanted(const store::Listed& file);
   bool has_ended(const store::Listed& file) const;
@@ -88,6 +95,8 @@ class Archive {
   std::unique_ptr<Timer> timer_;
   Millis retry_at_ = 0;   // monotonic
   bool failing_ = false;  // and said so; until nothing is pending
+  bool read_only_ = false;
+  unsigned recoveries_ = 0;
   // Of the sweep: the newest file of the round that runs, and of the last whole one.
   UnixSeconds newest_seen_ = 0, newest_ = 0;
   std::set<CertificateId> wanted_issuers_;  // by reference

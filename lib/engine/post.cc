@@ -65,6 +65,7 @@ Post::~Post() {
 }
 
 void Post::catch_up() {
+  archive_.check();
   for (const auto& target : environment_.catalog.targets()) {
     if (gate_.held(*target).has_value()) {
       archive_.changed(*target);
@@ -89,6 +90,10 @@ bool Post::beat() {
   if (refresher_.jumps() != jumps_) {
     jumps_ = refresher_.jumps();
     files_.look_again();
+  }
+  if (archive_.recoveries() != recoveries_) {
+    recoveries_ = archive_.recoveries();
+    refresher_.look_for_missing(false);
   }
   tell_hosts();
   tell_connections();

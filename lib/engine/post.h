@@ -91,7 +91,8 @@ class Post {
   Report report_;
   Millis swept_ = 0;
   bool new_configuration_;
-  unsigned jumps_ = 0;  // of the wall clock, as seen by the refresher
+  unsigned jumps_ = 0;       // of the wall clock, as seen by the refresher
+  unsigned recoveries_ = 0;  // of the cache directory
 };
 
 }  // namespace ocsp_plus::engine

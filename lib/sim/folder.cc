@@ -57,6 +57,12 @@ void system_call() {
   }
 }
 
+Reason reason_of(DiskFault fault) {
+  return fault == DiskFault::kFull       ? Reason::kDiskFull
+         : fault == DiskFault::kReadOnly ? Reason::kUnwritable
+                                         : Reason::kUnreadable;
+}
+
 }  // namespace
 
 DiskStore::DiskStore(std::string path, Folder folder, std::size_t max_file_size)
@@ -90,7 +96,7 @@ Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind
     const Shield shield;
     sim::Folder& disk = sim::Folder::here();
     if (disk.fault() != DiskFault::kNone) {
-      return fail(Reason::kUnreadable, sim::name_of(disk.fault()));
+      return fail(reason_of(disk.fault()), sim::name_of(disk.fault()));
     }
     disk.files()[id] = {kept.bytes, Machine::here().monotonic(), kept.confirmed_at, disk.user()};
   }
@@ -123,8 +129,9 @@ bool DiskStore::remove(const CertificateId& id, FileKind /*kind*/) const {
   return true;
 }
 
-bool DiskStore::writable() const {
-  return sim::Folder::here().fault() == DiskFault::kNone || sim::Folder::here().fault() == DiskFault::kFull;
+Result<void> DiskStore::check() const {
+  const DiskFault fault = sim::Folder::here().fault();
+  return fault == DiskFault::kNone ? Result<void>() : fail(reason_of(fault), sim::name_of(fault));
 }
 
 bool DiskStore::list(std::size_t /*looks*/, std::vector<Listed>* found) {

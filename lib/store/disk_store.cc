@@ -330,8 +330,8 @@ bool DiskStore::remove(const CertificateId& id, FileKind kind) const {
          ftruncate(file.get(), 0) == 0;
 }
 
-bool DiskStore::writable() const {
-  return faccessat(folder_fd(), ".", W_OK | X_OK, AT_EACCESS) == 0;
+Result<void> DiskStore::check() const {
+  return check_directory(path_, {geteuid(), getegid(), false});
 }
 
 bool DiskStore::list(std::size_t looks, std::vector<Listed>* found) {

@@ -76,8 +76,8 @@ class DiskStore {
   // there, and still says what it said (a disk that is read-only).
   bool remove(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
 
-  // Whether files can be made in the directory, as far as rights and the way it is mounted tell.
-  bool writable() const;
+  // Whether files can be made in the directory: as check_directory() (store/cache_directory.h).
+  Result<void> check() const;
 
   // Looks at the next `looks` names of the directory and appends those that are ours: a response, an issuer, or a
   // temporary file that a killed process left. false: the end was reached, and the next call begins anew.

@@ -511,7 +511,7 @@ TEST_CASE("disk: a disk without inodes is full, too, and says what it lacks", "[
       folder.string(),
       [&](DiskStore& store) -> std::string {
         Result<void> saved;
-        for (std::uint8_t i = 0; i < 100 && (saved = store.save(make_id(i), make_response(1))); ++i) {
+        for (std::uint8_t i = 0; i < 100 && (saved = store.save(make_id(i), kept(make_response(1)))); ++i) {
         }
         return outcome(saved);
       },
@@ -532,7 +532,7 @@ TEST_CASE("disk: a read-only disk can be loaded from, and save says why it fails
     }
     auto again = DiskStore::open(folder.string(), kMax);
     CHECK_FALSE(again->confirm(make_id(1), 1000));
-    CHECK_FALSE(again->writable());
+    CHECK_FALSE(again->check());
     CHECK_FALSE(again->remove(make_id(1)));
     return saved + " / " + outcome(again->load(make_id(1))) + " / " +
            outcome(again->save(make_id(1), kept(make_response(20)))) + " / " +
@@ -729,7 +729,7 @@ TEST_CASE("disk: what cannot be removed is emptied, but not through a link", "[d
   REQUIRE(chmod(outside.string().c_str(), 0755) == 0);
   CHECK(unprivileged([&] {
           auto mine = DiskStore::open(folder.string(), kMax);
-          std::string text = mine->writable() ? "writable" : "not writable";
+          std::string text = mine->check() ? "writable" : "not writable";
           for (const std::uint8_t number : {3, 4, 5}) {
             text += mine->remove(make_id(number)) ? " / gone" : " / there";
           }
