@@ -57,12 +57,12 @@ class NoJitter : public Random {
 
 // What came of it.
 struct Outcome {
-  Verdict verdict;        // of what is held in the end, or why there is nothing
-  std::string responder;  // the URL asked last
-  std::string issuer;     // the URL that the issuer was fetched from; empty: it was given
-  std::string file;       // where the response is; empty: nowhere
-  bool written = false;   // by us, now
-  Bytes response;         // empty: none was accepted
+  Verdict verdict;               // of what is held in the end, or why there is nothing
+  std::string responder;         // the URL asked last
+  std::string issuer;            // the URL that the issuer was fetched from; empty: it was given
+  std::string file;              // where the response is; empty: nowhere
+  bool written = false;          // by us, now
+  Bytes response;                // empty: none was accepted
   UnixSeconds confirmed_at = 0;  // when the responder itself said so
 };
 

@@ -82,6 +82,12 @@ Admission Gate::admit(const Target& target, ByteView response, Origin origin, Mo
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
   const auto before = held(target);
   admission.action = decide(before, admission.verdict, policy_.clock_skew, moment);
+  // A revocation counts whatever its date, but not one that was kept before the responder took it back.
+  if (origin.source == store::Source::kCache && before.has_value() &&
+      in_time(*before, policy_.clock_skew, moment.now) && admission.verdict.this_update < before->this_update &&
+      admission.action == Action::kPublish) {
+    admission.action = Action::kKeep;
+  }
   if (admission.action == Action::kKeep && admission.verdict.this_update == before->this_update &&
       admission.verdict.cert_status == status_of(*before)) {
     confirm(target, *before, origin, moment.now);
@@ -92,8 +98,8 @@ Admission Gate::admit(const Target& target, ByteView response, Origin origin, Mo
       published = writer_.set_issuer_key(target.entry, target.certificate.id, target.issuer->key_sha256());
     }
     if (published) {
-      published = writer_.publish(target.entry, header_of(target, admission.verdict, origin.source, moment.now),
-                                  response);
+      published =
+          writer_.publish(target.entry, header_of(target, admission.verdict, origin.source, moment.now), response);
     }
     admission.stored = published ? Reason::kOk : published.error().reason;
     if (published) {

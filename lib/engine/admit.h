@@ -32,7 +32,8 @@ bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now)
 
 // Where a response came from.
 struct Origin {
-  Origin(store::Source from, UnixSeconds confirmed = 0) : source(from), confirmed_at(confirmed) {}  // NOLINT: implicit
+  Origin(store::Source from, UnixSeconds confirmed = 0)
+      : source(from), confirmed_at(confirmed) {}  // NOLINT: implicit
   store::Source source;
   UnixSeconds confirmed_at;  // when the responder last said so; 0: nobody knows, and its thisUpdate counts
 };

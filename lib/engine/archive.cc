@@ -51,7 +51,8 @@ bool is_revoked(const store::BlobHeader& held) {
 std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
   if (kind == store::FileKind::kIssuer) {
     const auto certificates = crypto::parse_der_certificates(bytes);
-    const auto issuer = certificates.size() == 1 ? crypto::describe(certificates[0].get()) : fail(Reason::kUnreadable);
+    const auto issuer =
+        certificates.size() == 1 ? crypto::describe(certificates[0].get()) : fail(Reason::kUnreadable);
     return issuer ? std::optional(issuer->not_after) : std::nullopt;
   }
   const auto content = crypto::read_response_content(bytes);
@@ -60,8 +61,8 @@ std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
   }
   UnixSeconds end = 0;
   for (const auto& single : content->singles) {
-    end = std::max(end, single.next_update != 0 ? single.next_update
-                                                : saturating_add(single.this_update, kWithoutEnd));
+    end =
+        std::max(end, single.next_update != 0 ? single.next_update : saturating_add(single.this_update, kWithoutEnd));
   }
   return end;
 }
@@ -280,14 +281,14 @@ void Archive::keep_response(const Target& target) {
 // Whether the gate would rather have what is kept than what is held.
 bool Archive::knows_more(const Target& target, const store::BlobHeader& held, const Bytes& kept) const {
   const auto claim = claim_about(target, kept);
-  const bool newer = claim.has_value() && (claim->this_update > held.this_update ||
-                                           (claim->revoked && !is_revoked(held)));
+  const bool newer =
+      claim.has_value() && (claim->this_update > held.this_update ||
+                            (claim->this_update == held.this_update && claim->revoked && !is_revoked(held)));
   if (!newer || target.issuer == nullptr) {
     return false;
   }
   const Moment moment = {clock_.now()};
-  const auto verdict =
-      crypto::verify(kept, target.certificate, *target.issuer, moment.now, settings_.policy);
+  const auto verdict = crypto::verify(kept, target.certificate, *target.issuer, moment.now, settings_.policy);
   return decide(held, verdict, settings_.policy.clock_skew, moment) == Action::kPublish;
 }
 

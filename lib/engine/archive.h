@@ -1,8 +1,8 @@
 // The cache directory, as the engine uses it: what was published is kept, a little at a time, and what fails costs
 // nothing but the keeping. A directory that cannot be used is one line in the log, and tried again.
 //
-// What is kept must never be believed after it stopped to be true: a response whose status has changed and that cannot
-// be replaced (a full disk) is taken away.
+// What is kept must never be believed after it stopped to be true: a response whose status has changed and that
+// cannot be replaced (a full disk) is taken away.
 //
 // Lives in the process that holds the lease.
 #pragma once
@@ -34,8 +34,8 @@ class Archive {
   // there. kUnreadable: something is, and it is of no use.
   Result<store::Kept> load(const Target& target);
 
-  // A response for `target` was published, or the one that is held was confirmed by its responder: the file is brought
-  // in line with the zone in one of the loop's next turns.
+  // A response for `target` was published, or the one that is held was confirmed by its responder: the file is
+  // brought in line with the zone in one of the loop's next turns.
   void changed(const Target& target);
 
   // Likewise, the certificate of an issuer that was fetched. REQUIRES: target.sought.
@@ -87,9 +87,9 @@ class Archive {
   const Settings& settings_;
   bool mute_;
   std::optional<store::DiskStore> disk_;
-  std::set<const Target*> pending_;  // not looked at yet
-  std::set<const Target*> refused_;  // could not be kept; tried again when the directory has rested
-  const Target* last_refused_ = nullptr;  // others go before it
+  std::set<const Target*> pending_;                 // not looked at yet
+  std::set<const Target*> refused_;                 // could not be kept; tried again when the directory has rested
+  const Target* last_refused_ = nullptr;            // others go before it
   std::map<CertificateId, Bytes> pending_issuers_;  // by reference
   std::set<CertificateId> forgotten_;               // their files go
   std::unique_ptr<Timer> timer_;
