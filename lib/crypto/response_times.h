@@ -1,8 +1,8 @@
 // Whether a response that OpenSSL does not parse holds malformed times. Private to this room.
 //
 // OpenSSL 3.5 and newer refuse a GeneralizedTime or UTCTime that is too short while they parse, with errors that look
-// like those of any other broken octets. What is told of a response must not depend on that, so its times are read here
-// once more, by the headers of its elements alone.
+// like those of any other broken octets. What is told of a response must not depend on that, so its times are read
+// here once more, by the headers of its elements alone.
 #pragma once
 
 #include "base/bytes.h"

@@ -12,8 +12,8 @@ bool is_blind = false;
 
 }  // namespace
 
-// Stands before OpenSSL's own for whatever is linked into this program. Without OpenSSL's header, whose versions differ
-// in the constness of the two.
+// Stands before OpenSSL's own for whatever is linked into this program. Without OpenSSL's header, whose versions
+// differ in the constness of the two.
 extern "C" int X509_check_issued(void* issuer, void* subject);
 
 int X509_check_issued(void* issuer, void* subject) {
