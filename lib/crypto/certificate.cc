@@ -235,6 +235,46 @@ x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
   return nullptr;
 }
 
+IssuerFault why_no_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
+  const ErrorMark mark;
+  IssuerFault closest = IssuerFault::kAbsent;
+  for (x509_st* candidate : candidates) {
+    if (candidate == nullptr) {
+      continue;
+    }
+    switch (check_issued(candidate, leaf)) {
+      case X509_V_OK:
+      case X509_V_ERR_SIGNATURE_ALGORITHM_MISMATCH:
+        closest = IssuerFault::kSignature;
+        break;
+      case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
+        closest = std::max(closest, IssuerFault::kKeyUsage);
+        break;
+      case X509_V_ERR_AKID_SKID_MISMATCH:
+      case X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH:
+        closest = std::max(closest, IssuerFault::kKeyIdentifier);
+        break;
+      default:
+        break;
+    }
+  }
+  return closest;
+}
+
+std::string_view describe(IssuerFault fault) noexcept {
+  switch (fault) {
+    case IssuerFault::kAbsent:
+      return "";
+    case IssuerFault::kKeyIdentifier:
+      return "its key identifier is not the one that the certificate names";
+    case IssuerFault::kKeyUsage:
+      return "its key usage forbids it to sign certificates";
+    case IssuerFault::kSignature:
+      return "its key does not fit, the signature of the certificate does not verify with it";
+  }
+  return "";
+}
+
 bool signed_by(x509_st* leaf, x509_st* issuer) {
   const ErrorMark mark;
   evp_pkey_st* key = X509_get0_pubkey(issuer);

@@ -77,7 +77,8 @@ Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypt
            Archive* archive)
     : zone_(zone), writer_(writer), policy_(policy), archive_(archive) {}
 
-Admission Gate::admit(const Target& target, ByteView response, Origin origin, Moment moment) {
+Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Moment moment) {
+  const ByteView response = crypto::cut_trailing(octets);
   Admission admission;
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
   const auto before = held(target);
@@ -104,7 +105,8 @@ Admission Gate::admit(const Target& target, ByteView response, Origin origin, Mo
     admission.stored = published ? Reason::kOk : published.error().reason;
     if (published) {
       zone_.set_confirmed_at(target.entry, origin.confirmed_at);
-      keep(target, origin);
+      // A file with more in it than the response is written anew.
+      keep(target, response.size() == octets.size() ? origin.source : store::Source::kNone);
     }
   }
   return admission;
@@ -139,12 +141,13 @@ Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
 void Gate::confirm(const Target& target, const store::BlobHeader& held, Origin origin, UnixSeconds now) {
   if (origin.confirmed_at > confirmed_at(target, held, now) && origin.confirmed_at <= now) {
     zone_.set_confirmed_at(target.entry, origin.confirmed_at);
-    keep(target, origin);
+    keep(target, origin.source);
   }
 }
 
-void Gate::keep(const Target& target, const Origin& origin) {
-  if (archive_ != nullptr && origin.source != store::Source::kCache) {
+// It came from somewhere else than the cache directory, or not as it lies there.
+void Gate::keep(const Target& target, store::Source source) {
+  if (archive_ != nullptr && source != store::Source::kCache) {
     archive_->changed(target);
   }
 }
