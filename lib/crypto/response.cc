@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "crypto/response_times.h"
 #include "crypto/verify.h"
 
 namespace ocsp_plus::crypto {
@@ -134,7 +135,13 @@ Result<OcspBasicPtr> parse_response(ByteView response) {
   if (basic == nullptr) {
     const unsigned long code = mark.newest();
     const bool is_other_type = ERR_GET_LIB(code) == ERR_LIB_OCSP && ERR_GET_REASON(code) == OCSP_R_NOT_BASIC_RESPONSE;
-    return is_other_type ? fail(Reason::kNotBasicResponse, mark.text()) : refuse(response, mark.text());
+    if (is_other_type) {
+      return fail(Reason::kNotBasicResponse, mark.text());
+    }
+    if (!octets_follow_inside(response) && has_malformed_time(response)) {
+      return fail(Reason::kMalformedTime, "a time in it is malformed: " + mark.text());
+    }
+    return refuse(response, mark.text());
   }
   if (!is_der(basic.get(), response)) {
     return refuse(response, "it is not encoded in DER");
