@@ -84,11 +84,11 @@ std::string validator(std::string_view value) {
   return std::string(value.size() <= kMaxValidator ? value : std::string_view());
 }
 
-// RFC 9209 has a parameter for it; squid and tinyproxy came before.
+// RFC 9209 has a parameter for it; squid and tinyproxy came before. Some versions of tinyproxy do not name theirs.
 bool is_from_proxy(const BeastHeader& header) {
+  const std::string_view server = first(header, http::field::server);
   return joined(header, "Proxy-Status").find("error=") != std::string::npos ||
-         header.find("X-Squid-Error") != header.end() ||
-         first(header, http::field::server).substr(0, 10) == "tinyproxy/";
+         header.find("X-Squid-Error") != header.end() || server.substr(0, server.find('/')) == "tinyproxy";
 }
 
 bool is_ocsp_response(const BeastHeader& header) {

@@ -160,7 +160,7 @@ int run_many(const Options& options) {
   Figures total;
   long failed = 0;
   for (const auto herd :
-       {+[] { return run_herd(2000); }, +[] { return run_restarted_herd(2000); }, +[] { return run_fleet(20); }}) {
+       {+[] { return run_herd(2000); }, +[] { return run_restarted_herd(1000); }, +[] { return run_fleet(20); }}) {
     const Figures figures = in_child(shared, herd);
     total.add(figures);
     if (figures.failed) {

@@ -73,6 +73,7 @@ TEST_CASE("fetch: whose fault it is, the proxy's or the responder's", "[fetch][p
       {"another password", false, "HTTP/1.1 407 No", Reason::kProxyAuth},
       {"another password, tunnel", true, "HTTP/1.1 407 No", Reason::kProxyAuth},
       {"tinyproxy", false, "HTTP/1.1 401 No\r\nServer: tinyproxy/1.11.1", Reason::kProxyAuth},
+      {"tinyproxy without a version", false, "HTTP/1.1 502 No\r\nServer: tinyproxy", Reason::kProxyFailed},
       {"forbidden by squid", false, "HTTP/1.1 403 No\r\nX-Squid-Error: ERR_ACCESS_DENIED 0", Reason::kProxyRefused},
       {"forbidden, tunnel", true, "HTTP/1.1 403 No", Reason::kProxyRefused},
       {"squid finds nobody", false, "HTTP/1.1 503 No\r\nX-Squid-Error: ERR_DNS_FAIL 0", Reason::kProxyFailed},
