@@ -118,6 +118,10 @@ Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
       confirm(target, before, origin, now);
       return Reason::kOk;
     }
+    const auto current = held(target);
+    if (current.has_value() && archive_->was_lifted(target, *current, *kept)) {
+      return Reason::kOk;
+    }
     const Admission admission = admit(target, kept->bytes, origin, {now});
     if (admission.action != Action::kRefuse) {
       return admission.stored;
