@@ -7,6 +7,7 @@ package Test::Nginx::Clock;
 #                           clock and the monotonic one, timers with them
 #   my $clock = Test::Nginx::Clock->start($t, jumps => 1)    the wall clock
 #                           alone, as when somebody sets it
+#   Test::Nginx::Clock->available()    where only a part of a test wants it
 #   $clock->set($seconds)   so far from the real time; from the next look on
 #   $clock->pass($seconds)  so much farther
 #   $clock->now()           what nginx takes for the time
@@ -18,14 +19,15 @@ use strict;
 
 use Test::More qw//;
 
+my ($library) = glob '/usr/lib/*/faketime/libfaketime.so.1';
+
+sub available { return $library && !$ENV{OCSP_PLUS_SANITIZE} }
+
 sub start {
 	my ($class, $t, %opt) = @_;
-	my ($library) = glob '/usr/lib/*/faketime/libfaketime.so.1';
-	Test::More::plan(skip_all => 'libfaketime is not installed')
-		unless $library;
-	Test::More::plan(skip_all =>
-		'libfaketime and AddressSanitizer do not go together')
-		if $ENV{OCSP_PLUS_SANITIZE};
+	Test::More::plan(skip_all => $library
+		? 'libfaketime and AddressSanitizer do not go together'
+		: 'libfaketime is not installed') unless available();
 
 	my $self = bless { t => $t, file => $t->testdir() . '/clock' }, $class;
 	$self->set($opt{offset} // 0);
