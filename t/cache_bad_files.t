@@ -105,7 +105,8 @@ for my $path (@strange) {
 	$t->write_file($path, "$path is mine");
 	utime 1, 1, $path;
 }
-# one that is no longer wanted, and what a killed process left
+# what nobody here wants may be another instance's, and is no matter for the
+# first hour after a start (cache_sweep.t)
 my @old = map { "$dir/$_" } 'a' x 64 . '.der', '.' . 'b' x 64 . '.1.2.tmp';
 for my $path (@old) {
 	$t->write_file($path, 'old');
@@ -180,9 +181,6 @@ for my $name (sort keys %bad) {
 }
 is(scalar(() = $t->log_lines(qr/cache folder ignored/, $mark)),
 	scalar(keys %bad), 'nothing else is said');
-ok(wait_for(sub { !grep { -e } @old }, 20, 'old files to go'),
-	'what nobody wants goes');
-
 # the responder is back
 
 $r->fault('none');
@@ -209,6 +207,7 @@ is($t->read_file($linked), $right{hardlink}, 'nor into its other name');
 is(join(' ', grep { $t->read_file($_) ne "$_ is mine" } @strange), '',
 	'files of other names are not touched');
 is($t->read_file(file('directory') . '/in'), 'it', 'nor folders');
+is(join(' ', grep { !-e } @old), '', 'nor what is old and not wanted here');
 
 # and the next start needs nobody
 

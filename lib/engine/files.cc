@@ -80,8 +80,8 @@ void Files::look_again() {
 }
 
 void Files::look_at(File* file) {
-  if (file->target->issuer == nullptr) {
-    return;  // until it was fetched
+  if (file->target->issuer == nullptr || file->target->ended(clock_.now())) {
+    return;  // until it was fetched; until the clock is set back
   }
   struct stat status = {};
   if (stat(file->path.c_str(), &status) != 0) {

@@ -362,15 +362,15 @@ bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
     return false;
   }
   const UnixSeconds confirmed_at = environment_.gate.confirmed_at(about, *held, now);
-  const bool news = !before.has_value() || held->this_update != before->this_update ||
-                    held->cert_status != before->cert_status || confirmed_at > confirmed_before;
+  const bool published =
+      !before.has_value() || held->this_update != before->this_update || held->cert_status != before->cert_status;
+  const bool news = published || confirmed_at > confirmed_before;
   const std::uint64_t random = environment_.random.next();
   // As if it had been asked for when the responder gave it, or just now where it is the one that was held.
-  const UnixSeconds asked_at = before.has_value() && held->this_update == before->this_update ? now : confirmed_at;
   const UnixSeconds next = doubtful(about, *held, now)
                                ? next_check(now, random)
-                               : next_look(asked_at, {held->this_update, held->expires}, about.certificate.id,
-                                           std::nullopt, environment_.settings.retry, random);
+                               : next_look(published ? confirmed_at : now, {held->this_update, held->expires},
+                                           about.certificate.id, std::nullopt, environment_.settings.retry, random);
   if (!news || next <= now) {
     return false;
   }
@@ -378,7 +378,7 @@ bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
   attempt.failures = 0;
   attempt.next = next;
   environment_.zone.set_attempt(about.entry, attempt);
-  report_.kept_used(about, *held, confirmed_at, next);
+  report_.kept_used(about, *held, published, confirmed_at, next);
   enqueue(index, next);
   return true;
 }
@@ -397,7 +397,8 @@ void Refresher::look_for_next_missing() {
   for (std::size_t looks = 0; !found && looks < kLooksATurn && next_missing_ < items_.size(); ++looks) {
     const Index index = next_missing_++;
     const Target* about = targets_[index];
-    if (about == nullptr || about->issuer == nullptr || environment_.gate.stapled(*about, now).has_value()) {
+    if (about == nullptr || about->issuer == nullptr || about->ended(now) ||
+        environment_.gate.stapled(*about, now).has_value()) {
       continue;
     }
     found = true;

@@ -143,13 +143,16 @@ void Report::cache_untrue(const Target& target, const std::string& directory) {
       name_of(target), quoted(directory));
 }
 
-void Report::kept_used(const Target& target, const store::BlobHeader& held, UnixSeconds confirmed_at,
+void Report::kept_used(const Target& target, const store::BlobHeader& held, bool published, UnixSeconds confirmed_at,
                        UnixSeconds next_attempt) {
-  log(sink_, LogLevel::kInfo,
-      "ocsp_plus: response taken from the cache directory, another instance has asked: {} status={} expires={} "
-      "confirmed={} next_attempt={}",
-      name_of(target), crypto::token(static_cast<crypto::CertStatus>(held.cert_status)), to_rfc3339(held.expires),
-      to_rfc3339(confirmed_at), to_rfc3339(next_attempt));
+  const auto status = static_cast<crypto::CertStatus>(held.cert_status);
+  const bool revoked = published && status == crypto::CertStatus::kRevoked;
+  log(sink_, revoked ? LogLevel::kCrit : LogLevel::kInfo,
+      "ocsp_plus: {}: {} status={} expires={} confirmed={} next_attempt={}",
+      revoked ? "CERTIFICATE IS REVOKED, replace it; response taken from the cache directory"
+              : "response taken from the cache directory, another instance has asked",
+      name_of(target), crypto::token(status), to_rfc3339(held.expires), to_rfc3339(confirmed_at),
+      to_rfc3339(next_attempt));
 }
 
 void Report::certificates_ended(const Target& first, std::size_t count, UnixSeconds now) {

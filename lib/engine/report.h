@@ -36,8 +36,9 @@ class Report {
   void cache_works();
   // The cache directory holds a status that is not true any more, and it can be neither replaced nor removed.
   void cache_untrue(const Target& target, const std::string& directory);
-  // What another instance has kept in the cache directory makes a request needless.
-  void kept_used(const Target& target, const store::BlobHeader& held, UnixSeconds confirmed_at,
+  // What another instance has kept in the cache directory makes a request needless; crit where it is `published` now
+  // and says revoked.
+  void kept_used(const Target& target, const store::BlobHeader& held, bool published, UnixSeconds confirmed_at,
                  UnixSeconds next_attempt);
   // Certificates that have ended by our clock: nobody is asked for them. One line for all of them.
   void certificates_ended(const Target& first, std::size_t count, UnixSeconds now);

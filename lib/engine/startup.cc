@@ -83,7 +83,7 @@ void Startup::every_beat(const std::function<void()>& work, const std::function<
 
 void Startup::load_archive() {
   for (const auto& target : environment_.catalog.targets()) {
-    if (held(*target, 0) ||
+    if (held(*target, 0) || target->ended(environment_.clock.now()) ||
         (target->issuer == nullptr && (target->sought == nullptr || !post_->issuers().find(*target)))) {
       continue;
     }

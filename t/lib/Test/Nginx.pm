@@ -56,7 +56,7 @@ package Test::Nginx;
 #   $t->log_mark()                   where it ends now
 #
 # Functions: port, wait_for(sub, seconds, what), and those of
-# Test::Nginx::Client: http_get, staple, wait_staple, staple_fast, ...
+# Test::Nginx::Client: http_get, http_json, staple, wait_staple, staple_fast, ...
 #
 # Environment: TEST_NGINX_BINARY, OCSP_PLUS_BUILD (folder of the module and of
 # the test tools), OCSP_PLUS_TOOLS (of the tools alone), OCSP_PLUS_SANITIZE=1
@@ -82,7 +82,7 @@ use parent qw/ Test::Nginx::Config Test::Nginx::Log Test::Nginx::Process /;
 
 our @EXPORT = qw/
 	port wait_for log_core log_in log_out
-	http http_get http_head http_post
+	http http_get http_head http_post http_json seconds_of
 	staple wait_staple staple_fast without handshake_fast
 /;
 

@@ -3,12 +3,16 @@
  *
  *   OCSP_PLUS_NO_GROUPS=1      initgroups() and setgroups() fail as in a user namespace that maps no groups
  *   OCSP_PLUS_STATFS=26985     statfs() says that every file system is of this type
+ *   OCSP_PLUS_KILL_HELPER=1    nginx's start helper is killed before it has looked at anything
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <grp.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/statfs.h>
 
 #define PUBLIC __attribute__((visibility("default")))
@@ -63,4 +67,27 @@ statfs(const char *path, struct statfs *found)
     }
 
     return result;
+}
+
+/* No other process of nginx asks for this. */
+
+PUBLIC int
+prctl(int option, ...)
+{
+    int            (*next)(int, ...);
+    va_list          rest;
+    unsigned long    arg[4];
+
+    va_start(rest, option);
+    for (int i = 0; i < 4; i++) {
+        arg[i] = va_arg(rest, unsigned long);
+    }
+    va_end(rest);
+
+    if (option == PR_SET_PDEATHSIG && getenv("OCSP_PLUS_KILL_HELPER")) {
+        raise(SIGKILL);
+    }
+
+    *(void **) &next = real("prctl");
+    return next(option, arg[0], arg[1], arg[2], arg[3]);
 }

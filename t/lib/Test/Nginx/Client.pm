@@ -7,6 +7,8 @@ package Test::Nginx::Client;
 #                            ($path, $body); port (8080), host, headers =>
 #                            [ 'Name: value' ], ssl => 1, servername, timeout
 #   http($text, %opt)        the same with a request of your own
+#   http_json($path, %opt)   what the JSON of an answer says; undef unless 200
+#   seconds_of($text)        since 1970, of a time of RFC 3339; 0 for undef
 #
 #   staple($port, %opt)      what "openssl s_client -status" sees:
 #       status       good, revoked, unknown, none, an OCSP error (trylater,
@@ -45,8 +47,8 @@ use Socket qw/ SOL_SOCKET SO_RCVTIMEO SO_SNDTIMEO IPPROTO_TCP TCP_NODELAY /;
 use Time::HiRes qw/ time /;
 use Time::Local qw/ timegm /;
 
-our @EXPORT_OK = qw/ http http_get http_head http_post staple wait_staple
-	staple_fast without handshake_fast staple_verify /;
+our @EXPORT_OK = qw/ http http_get http_head http_post http_json seconds_of
+	staple wait_staple staple_fast without handshake_fast staple_verify /;
 
 # The verbs are methods of Test::Nginx as well and exported by it.
 sub import {
@@ -77,6 +79,25 @@ sub http_post {
 	shift if ref $_[0];
 	my ($path, $body, %opt) = @_;
 	return http(_request('POST', $path, $body, %opt), %opt);
+}
+
+sub http_json {
+	shift if ref $_[0];
+	my ($path, %opt) = @_;
+	require JSON::PP;
+	my ($head, $body) = split /\r\n\r\n/, http_get($path, %opt) // '', 2;
+	return defined $body && $head =~ m!^HTTP/1\.\d 200 !
+		? JSON::PP::decode_json($body) : undef;
+}
+
+sub seconds_of {
+	shift if ref $_[0];
+	my ($text) = @_;
+	return 0 unless defined $text;
+	my ($year, $month, $day, $hour, $min, $sec) = $text =~
+		/^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z$/
+		or die "no time: $text\n";
+	return timegm($sec, $min, $hour, $day, $month - 1, $year);
 }
 
 sub _request {
