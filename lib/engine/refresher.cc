@@ -27,6 +27,7 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
       report_(environment.log),
       hosts_(environment.settings.concurrency),
       turns_(environment.loop),
+      new_configuration_(new_configuration),
       items_(environment.catalog.targets().size()),
       pump_timer_(environment.loop.timer([this] { pump(); })),
       offer_timer_(environment.loop.timer([this] { offer_again(); })),
@@ -34,14 +35,14 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
       last_monotonic_(environment.clock.monotonic()),
       clock_doubted_since_(last_monotonic_) {
   environment_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous holder's are gone
-  load(new_configuration);
+  load();
 }
 
 Refresher::~Refresher() = default;
 
 // --- planning ---
 
-void Refresher::load(bool new_configuration) {
+void Refresher::load() {
   const UnixSeconds now = environment_.clock.now();
   for (const auto& each : environment_.catalog.targets()) {
     targets_.push_back(each.get());
@@ -49,7 +50,7 @@ void Refresher::load(bool new_configuration) {
   for (Index index = 0; index < items_.size(); ++index) {
     if (target(index).stapleable()) {
       item(index).attempt = environment_.zone.attempt(target(index).entry);
-      enqueue(index, first_due(index, new_configuration, now));
+      enqueue(index, first_due(index, new_configuration_, now));
     }
   }
 }
@@ -167,6 +168,17 @@ void Refresher::replan_if_clock_jumped() {
   look_for_missing(false);
 }
 
+void Refresher::plan_what_was_kept() {
+  const UnixSeconds now = environment_.clock.now();
+  Queue queue;
+  for (const auto& [due, index] : queue_) {
+    item(index).due = first_due(index, new_configuration_, now);
+    queue.emplace(item(index).due, index);
+  }
+  queue_.swap(queue);
+}
+
+// All that does not run or wait for a host.
 void Refresher::replan() {
   const UnixSeconds now = environment_.clock.now();
   std::set<Index> idle;
