@@ -149,6 +149,10 @@ UnixSeconds Refresher::valid_until(const Target& target, UnixSeconds now) const 
   return held.has_value() ? held->expires : 0;
 }
 
+Need Refresher::need(const Target& target, UnixSeconds held_until, UnixSeconds now) const {
+  return held_until > now ? Need::kNone : target.urgent() ? Need::kUrgentStaple : Need::kStaple;
+}
+
 void Refresher::replan_if_clock_jumped() {
   const UnixSeconds now = environment_.clock.now();
   const Millis monotonic = environment_.clock.monotonic();
@@ -286,6 +290,9 @@ void Refresher::wait(Index index, UnixSeconds now) {
   for (std::size_t i = 0; i < target(index).responders.size(); ++i) {
     const std::string host = target(index).host(i);
     waiting_[host].emplace(item(index).ends, index);
+    if (hosts_.failing(host)) {
+      hosts_.bring_probe_forward(host, need(target(index), item(index).ends, now));
+    }
     probe_in_time(host, now);
   }
 }
@@ -429,6 +436,10 @@ void Refresher::look_for_next_missing() {
 }
 
 void Refresher::start(Index index, std::size_t responder) {
+  if (target(index).issuer == nullptr) {
+    const UnixSeconds now = environment_.clock.now();
+    (void)next_issuer_probe(target(index), need(target(index), valid_until(target(index), now), now), now);
+  }
   ++in_flight_;
   loaded_in_flight_ += target(index).loaded ? 1 : 0;
   environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
@@ -536,6 +547,9 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
   exchange_over(index);
   const UnixSeconds now = environment_.clock.now();
   for (const std::string& host : end.hosts) {
+    if (hosts_.failing(host)) {
+      hosts_.bring_probe_forward(host, most_urgent_waiting(host, now));
+    }
     probe_in_time(host, now);
   }
   store::tell_exchange(environment_.zone, environment_.clock.monotonic() - item(index).started);
@@ -552,6 +566,21 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
     failed(index, end.failure->responder, end.failure->error);
   }
   pump_timer_->arm(0);
+}
+
+// Whoever needs it most among those who wait for a host.
+Need Refresher::most_urgent_waiting(const std::string& host, UnixSeconds now) const {
+  Need most = Need::kNone;
+  const auto found = waiting_.find(host);
+  if (found == waiting_.end()) {
+    return most;
+  }
+  // Those of which nothing is held any more come first.
+  for (auto it = found->second.begin(); it != found->second.end() && it->first <= now && most != Need::kUrgentStaple;
+       ++it) {
+    most = std::max(most, need(target(it->second), it->first, now));
+  }
+  return most;
 }
 
 // Among those who wait for a failing host may be one whose response ends before the host's next probe.
@@ -662,12 +691,16 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
     Failure failure;
     failure.failures = attempt.failures;
     failure.retry_after = error.retry_after;
+    failure.need = may_pass(error.reason, error.status) ? need(about, held_until, now) : Need::kNone;
     failure.newborn =
         error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewborn;
     // What lies ahead of a clock that was set back will be stapled again: its end counts as any other's.
     const auto held = environment_.gate.held(about);
     attempt.next = next_try(now, failure, held.has_value() ? held->expires : 0, environment_.settings.retry,
                             environment_.random.next());
+    if (responder == Exchange::kNobody && failure.need != Need::kNone) {
+      attempt.next = std::max(attempt.next, next_issuer_probe(about, failure.need, now));  // no sooner: in vain
+    }
     enqueue(index, attempt.next);
   }
   environment_.zone.set_attempt(about.entry, attempt);
@@ -675,6 +708,18 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
   store::tell_failure(environment_.zone, error.reason);
   environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
   report_.failed(about, responder, error, held_until, attempt.next, attempt.failures, now);
+}
+
+// Of the hosts that have its issuer, as soon as the need allows; `now` where one of them does not fail. Nobody waits
+// for these hosts: whoever needs the issuer comes by its own plan.
+UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, UnixSeconds now) {
+  UnixSeconds next = kNever;
+  for (const auto& url : target.sought->urls) {
+    const std::string host = url->host_key() + target.health_suffix;
+    hosts_.bring_probe_forward(host, needed);
+    next = std::min(next, hosts_.failing(host) ? hosts_.next_probe(host) : now);
+  }
+  return next;
 }
 
 UnixSeconds Refresher::next_probe(const Target& target) const {

@@ -141,6 +141,7 @@ class Refresher {
   Answer judge_not_modified(Index index, Accepted accepted, Error* why);
   void exchange_over(Index index);
   void exchange_ended(Index index, Exchange::End end);
+  Need most_urgent_waiting(const std::string& host, UnixSeconds now) const;
   void probe_in_time(const std::string& host, UnixSeconds now);
   void settle(Index index, Accepted accepted);
   void offer_again();
@@ -148,6 +149,8 @@ class Refresher {
   void failed(Index index, std::size_t responder, const net::Fetch::Failure& error);
   void note(Index index, Reason reason, std::size_t responder, UnixSeconds now);
   UnixSeconds valid_until(const Target& target, UnixSeconds now) const;
+  Need need(const Target& target, UnixSeconds held_until, UnixSeconds now) const;
+  UnixSeconds next_issuer_probe(const Target& target, Need needed, UnixSeconds now);
   UnixSeconds next_probe(const Target& target) const;  // the earliest of its hosts
   Item& item(Index index) { return items_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
