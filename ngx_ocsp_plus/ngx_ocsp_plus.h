@@ -171,6 +171,7 @@ typedef struct {
     char                    *ignored;        /* a URL of its own, and why */
     char                    *issuer;         /* why the one found is of no
                                                 use; NULL: it is */
+    const char              *issuer_fault;   /* of one of the issuer's name */
     ngx_ocsp_plus_server_t   server;         /* the first that uses it */
     ngx_ocsp_plus_server_t   other;          /* the first that differs */
     ngx_ocsp_plus_server_t   anchors;        /* the first of other anchors */

@@ -9,6 +9,8 @@
 #include "ngx_ocsp_plus.h"
 
 
+static void ngx_ocsp_plus_report_refusal(ngx_log_t *log,
+    ngx_ocsp_plus_note_t *note);
 static void ngx_ocsp_plus_report_one(ngx_log_t *log,
     ngx_ocsp_plus_note_t *note);
 static void ngx_ocsp_plus_report_issuer(ngx_log_t *log,
@@ -41,6 +43,7 @@ ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
         note->file = name ? name : "";
         note->server = *server;
         note->must_staple = added->must_staple;
+        note->issuer_fault = "";
 
         if (ngx_ocsp_plus_copy(pool, added->ignored, &note->ignored)
             != NGX_OK)
@@ -60,6 +63,10 @@ ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
     note->issuer_sought = added->issuer_sought;
     note->has_responder = added->has_responder;
     note->has_file = added->has_file;
+
+    if (added->issuer_fault[0] != '\0') {
+        note->issuer_fault = added->issuer_fault;
+    }
 
     if (added->differs && !note->differs) {
         note->differs = 1;
@@ -166,18 +173,7 @@ ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf)
             && !((note[i].has_issuer || note[i].issuer_sought)
                  && (note[i].has_responder || note[i].has_file)))
         {
-            ngx_log_error(NGX_LOG_EMERG, log, 0,
-                          "\"ocsp_plus_require\" would refuse every handshake "
-                          "that asks for the status of certificate %s: %s in "
-                          "%s:%ui", note[i].label,
-                          note[i].has_responder || note[i].has_file
-                              ? note[i].issuer ? note[i].issuer
-                              : "no issuer was found, append it to "
-                                "\"ssl_certificate\" or name it in "
-                                "\"ocsp_plus_trusted_certificate\""
-                              : "it names no OCSP responder, name one with "
-                                "\"ocsp_plus_responder\"",
-                          note[i].requires.file, note[i].requires.line);
+            ngx_ocsp_plus_report_refusal(log, &note[i]);
             return NGX_ERROR;
         }
 
@@ -202,6 +198,42 @@ ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf)
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_ocsp_plus_report_refusal(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
+{
+    const char  *why, *fault, *what;
+
+    fault = "";
+
+    if (!note->has_responder && !note->has_file) {
+        why = "it names no OCSP responder, name one with ";
+        what = "\"ocsp_plus_responder\"";
+
+    } else if (note->issuer) {
+        why = "the issuer that was found cannot be used: ";
+        fault = note->issuer;
+        what = "";
+
+    } else if (note->issuer_fault[0] != '\0') {
+        why = "no issuer was found: a certificate of its issuer's name is "
+              "there, but ";
+        fault = note->issuer_fault;
+        what = "; put the right one in its place or name it in "
+               "\"ocsp_plus_trusted_certificate\"";
+
+    } else {
+        why = "no issuer was found, append it to \"ssl_certificate\" or ";
+        what = "name it in \"ocsp_plus_trusted_certificate\"";
+    }
+
+    ngx_log_error(NGX_LOG_EMERG, log, 0,
+                  "\"ocsp_plus_require\" would refuse every handshake that "
+                  "asks for the status of certificate %s: %s%s%s in %s:%ui",
+                  note->label, why, fault, what, note->requires.file,
+                  note->requires.line);
 }
 
 
@@ -258,8 +290,11 @@ ngx_ocsp_plus_report_issuer(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
     const char  *what;
 
     if (note->issuer_sought) {
-        what = "it is fetched from where the certificate says, but the chain "
-               "that clients get is incomplete";
+        what = note->issuer_fault[0] != '\0'
+                   ? "it is fetched from where the certificate says, but the "
+                     "chain that clients get is wrong"
+                   : "it is fetched from where the certificate says, but the "
+                     "chain that clients get is incomplete";
 
     } else if (note->must_staple) {
         what = "it gets no staple although it demands one (Must-Staple), so "
@@ -274,6 +309,17 @@ ngx_ocsp_plus_report_issuer(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
                       "ocsp_plus: the issuer that was found for certificate "
                       "%s of \"%s\" cannot be used, %s: %s in %s:%ui",
                       note->label, note->file, what, note->issuer,
+                      note->server.file, note->server.line);
+        return;
+    }
+
+    if (note->issuer_fault[0] != '\0') {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "ocsp_plus: no issuer found for certificate %s of "
+                      "\"%s\", %s: a certificate of its issuer's name is "
+                      "there, but %s; put the right one in its place or name "
+                      "it in \"ocsp_plus_trusted_certificate\" in %s:%ui",
+                      note->label, note->file, what, note->issuer_fault,
                       note->server.file, note->server.line);
         return;
     }

@@ -33,7 +33,6 @@ my $dir = $t->testdir() . '/cache';
 
 my %bad = (
 	truncated => [ 'malformed_response' ],
-	trailing => [ 'trailing_data' ],
 	garbage => [ 'malformed_response' ],
 	flipped => [ 'bad_signature' ],
 	swapped => [ 'other_serial' ],
@@ -52,7 +51,7 @@ my %bad = (
 	dangling => [ 'unreadable', qr/symbolic link/ ],
 	hardlink => [ 'unreadable', qr/hard link/ ],
 );
-my @names = ('right', sort keys %bad);
+my @names = ('right', 'trailing', sort keys %bad);
 my %leaf = map { $_ => $int->leaf("$_.example", aia => $r->url()) } @names;
 my $theirs = $other->leaf('theirs.example');
 
@@ -164,6 +163,10 @@ $t->run();
 is(without(8443, 'right.example'), 0, 'what is right is stapled');
 is(unpack('H*', staple_fast(8443, 'right.example')),
 	unpack('H*', $right{right}), 'byte for byte');
+is(unpack('H*', staple_fast(8443, 'trailing.example') // ''),
+	unpack('H*', $right{trailing}), 'without what follows it in its file');
+ok(wait_for(sub { $t->read_file(file('trailing')) eq $right{trailing} }, 20,
+	'the file'), 'which goes from the file as well');
 for my $name (sort keys %bad) {
 	is(without(8443, "$name.example"), 1, "$name: no staple");
 	my ($reason, $detail) = @{$bad{$name}};

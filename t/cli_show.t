@@ -91,7 +91,8 @@ is($json->{responses}[0]{serial}, $leaf->serial(), 'PEM');
 for my $case ([ 'try later', "\x30\x03\x0a\x01\x03", 'try_later' ],
 	[ 'unauthorized', "\x30\x03\x0a\x01\x06", 'unauthorized' ],
 	[ 'garbage', 'garbage', 'malformed_response' ],
-	[ 'more behind it', "\x30\x03\x0a\x01\x03\0", 'trailing_data' ])
+	[ 'more behind it', "\x30\x03\x0a\x01\x03\0", 'try_later' ],
+	[ 'more in it', "\x30\x05\x0a\x01\x03\x05\0", 'trailing_data' ])
 {
 	my ($what, $content, $reason) = @$case;
 	my $file = $t->write_file('answer', $content);

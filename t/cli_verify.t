@@ -53,7 +53,9 @@ my @cases = (
 	[ other_serial => { fault => 'other_serial' }, 1, 'other_serial' ],
 	[ other_issuer => { fault => 'other_issuer' }, 1, 'other_issuer' ],
 	[ garbage => { fault => 'garbage' }, 1, 'malformed_response' ],
-	[ trailing => { fault => 'trailing' }, 1, 'trailing_data' ],
+	[ trailing => { fault => 'trailing' }, 0, 'ok', 'good' ],
+	[ trailing_inside => { fault => 'trailing_inside' }, 1,
+		'trailing_data' ],
 	[ broken => { fault => 'broken_signature' }, 1, 'bad_signature' ],
 	[ foreign => { fault => 'foreign_signer' }, 1,
 		qr/^signer_|^bad_signature$/ ],
@@ -132,6 +134,10 @@ for my $case (@cases) {
 	like($run->{output}, qr/^verdict:\s+\Q$json->{verdict}\E$
 		.*^reason:\s+\Q$json->{reason}\E\s/msx, "$name: text");
 }
+
+is($json{trailing}{detail}, '14 octets after the response are left out',
+	'trailing: said in detail');
+is($json{good}{detail}, undef, 'good: nothing to be said');
 
 # what nginx staples: what is fit, and the truth about what is revoked
 

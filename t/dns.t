@@ -94,6 +94,10 @@ for my $case (@wrong) {
 		.*\ responder="http:\/\/\Q$name\E\.test:\d+\/"
 		\ reason=$reason\ detail="[^"]*"
 		.*\ next_attempt=\d{4}-\S+Z/x, "$name: logged");
+	# the name, what is wrong with it, who says so and who named those
+	like($line, qr/detail="\Q$name\E\.test:\ [^";]+;\ asked
+		\ \Q${\$dns->address()}\E\ \(ocsp_plus_resolver\)"/x,
+		"$name: by whom") if "$reason" =~ /dns/;
 	my $seen = handshake_fast(8443, "$name.example");
 	is("$seen->{ok} " . defined $seen->{der}, '1 ',
 		"$name: a handshake without a staple");
@@ -169,6 +173,9 @@ $t->run();
 like($t->wait_log(qr/certificate="later\..* reason=/, 20) // '',
 	qr/\[error\].* reason=dns_(?:failed|timeout) .* next_attempt=/,
 	'an unreachable resolver');
+my $nobody = '127.0.0.1:' . port(8055);
+like($t->wait_log(qr/certificate="later\..* reason=/, 20) // '',
+	qr/detail="later\.test: [^"]*; asked \Q$nobody\E \(/, 'is named');
 is(handshake_fast(8443, 'later.example')->{ok}, 1, 'handshakes work');
 
 Test::Nginx::DNS->start($t, port => 8055, zone => {

@@ -30,7 +30,7 @@ my $other = $root->intermediate('other', subject_of => $int);
 my $r = Test::Nginx::Responder->start($t, ca => [ $int, $other ],
 	ports => [ 8081, 8082 ]);
 
-my @alone = qw/ der pem crlf replaced inplace later revoked second /;
+my @alone = qw/ der pem crlf padded replaced inplace later revoked second /;
 my @bad = qw/ swapped foreign expired garbage cut empty missing fifo directory
 	secret large /;
 my @mixed = qw/ file-newer network-newer /;
@@ -79,6 +79,8 @@ $t->write_file('pem.der', pem($made{pem}));
 (my $crlf = "made by an offline CA\n" . pem($made{crlf})) =~ s/\n/\r\n/g;
 $t->write_file('crlf.der', $crlf);
 
+write_response('padded', "$made{padded}\r\n");
+
 write_response('swapped', $made{der});
 write_response('foreign', made('theirs'));
 $r->fault('expired', on => 1);
@@ -110,7 +112,7 @@ $t->run();
 
 # stapled from the first handshake on
 
-for my $name (qw/ der pem crlf replaced inplace second /) {
+for my $name (qw/ der pem crlf padded replaced inplace second /) {
 	is(same($name, $made{$name}), 1, "$name: stapled");
 }
 my $seen = staple(8443, servername => 'der.example');

@@ -48,6 +48,8 @@ my %leaf = (
 	wrong => $int->leaf('wrong', @aia),
 	later => $int->leaf('later', @alone),
 	nowhere => $int->leaf('nowhere', @alone),
+	outdated => $int->leaf('outdated', @alone),
+	misfit => $mute->leaf('misfit', @alone, no_aki => 1),
 );
 
 sub pem { return join '', map { $t->read_file($_->cert()) } @_ }
@@ -75,6 +77,8 @@ my @servers = (
 	[ nowhere => '' ],
 	[ nowhere => 'ocsp_plus_trusted_certificate root.crt;' ],
 	[ later => 'ocsp_plus_trusted_certificate int.crt;' ],
+	[ outdated => 'ocsp_plus_trusted_certificate renewed.crt;' ],
+	[ misfit => 'ocsp_plus_trusted_certificate mute-renewed.crt;' ],
 );
 
 my $port = 8443;
@@ -163,12 +167,45 @@ like($nowhere[0] // '', qr/append the issuer.*"ocsp_plus_trusted_certificate"/,
 my $line = line_of($nowhere[0]);
 like($line, qr/server \{/, 'and where') or diag($line);
 
-is(join("\n", grep { !/"nowhere"|"later"/ } @warnings), '',
+# one of its name is there, so appending it would not help
+
+my %fault = (outdated => qr/its\ key\ identifier\ is\ not\ the\ one\ that\ the
+	\ certificate\ names/x, misfit => qr/its\ key\ does\ not\ fit,\ the
+	\ signature\ of\ the\ certificate\ does\ not\ verify\ with\ it/x);
+for my $name (sort keys %fault) {
+	my @said = grep { /"$name"/ } @warnings;
+	is(scalar @said, 1, "$name: one warning");
+	like($said[0] // '', $fault{$name}, "$name: what is wrong with it");
+	like($said[0] // '', qr/put the right one in its place .*:\d+$/,
+		"$name: what to do");
+	unlike($said[0] // '', qr/append/, "$name: not what does not help");
+	is(staple((grep { $_->[0] eq $name } @servers)[0][2])->{status}, 'none',
+		"$name: nothing is stapled");
+}
+
+is(join("\n", grep { !/"(?:nowhere|later|outdated|misfit)"/ } @warnings), '',
 	'no warning for those that have one');
 is(join("\n", grep { /"later"/ } @warnings), '',
 	'nor where a later server names it');
 
 $t->stop();
+
+###############################################################################
+
+# the same where a server would refuse every handshake
+
+for my $case ([ 'ocsp_plus_trusted_certificate renewed.crt;', $fault{outdated} ],
+	[ '', qr/append it to "ssl_certificate"/ ])
+{
+	my ($line, $why) = @$case;
+	(my $required = $conf) =~
+		s/(outdated\.key;\n).*\n/$1        ocsp_plus_require on; $line\n/;
+	$t->write_file_expand('nginx.conf', $required);
+	ok(!$t->config_test(), 'required: refused');
+	like($t->output(), qr/"ocsp_plus_require"\ would\ refuse\ .*"outdated":\ no
+		\ issuer\ was\ found.*nginx\.conf:\d+/x, 'required: why');
+	like($t->output(), $why, 'required: what to do');
+}
 
 ###############################################################################
 

@@ -48,7 +48,7 @@ my @wrong = (
 	[ 'future', 'this_update_in_future', fault => 'future' ],
 	[ 'not-basic', 'not_basic_response', fault => 'not_basic' ],
 	[ 'nothing', 'no_single_response', fault => 'no_responses' ],
-	[ 'trailing', 'trailing_data', fault => 'trailing' ],
+	[ 'trailing', 'trailing_data', fault => 'trailing_inside' ],
 	[ 'unknown', 'unknown', status => 'unknown' ],
 );
 

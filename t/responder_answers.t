@@ -40,7 +40,14 @@ my @wrong = (
 		this_update => -100000, next_update => 'none' ],
 	[ 'not-basic', 'not_basic_response', fault => 'not_basic' ],
 	[ 'nothing', 'no_single_response', fault => 'no_responses' ],
-	[ 'trailing', 'trailing_data', fault => 'trailing' ],
+	[ 'trailing-inside', 'trailing_data', fault => 'trailing_inside' ],
+	# as Vault, OpenBao and xipki say it
+	[ 'http-401', 'unauthorized', fault => 'unauthorized', code => 401 ],
+	[ 'http-500', 'internal_error', fault => 'internal_error',
+		code => 500 ],
+	[ 'http-400', 'malformed_request', fault => 'malformed_request',
+		code => 400 ],
+	[ 'http-empty', 'http_status', fault => 'empty_body', code => 401 ],
 	[ 'unknown', 'unknown', status => 'unknown' ],
 	[ 'half-known', 'unknown', fault => 'two_responses_disagree',
 		arg => 'unknown' ],
@@ -59,6 +66,8 @@ my @good = (
 	[ 'others-too', fault => 'other_too' ],
 	[ 'two-hashes', hash => 'both' ],
 	[ 'no-next-update', next_update => 'none' ],
+	[ 'trailing', fault => 'trailing' ],
+	[ 'good-500', code => 500, max_age => 86400 ],
 	[ 'a-day', this_update => -3600, next_update => 82800 ],
 );
 
@@ -136,6 +145,8 @@ for my $case (@good) {
 		"$name: stapled");
 }
 
+unlike(staple_fast(8443, 'trailing.example') // '', qr/trailing bytes/,
+	'what follows the response is not stapled');
 for my $case (@revoked) {
 	my ($name) = @$case;
 	my $seen = wait_staple(8443, 'revoked', servername => "$name.example",
@@ -163,6 +174,9 @@ for my $case (@wrong) {
 	is("$seen->{ok} " . defined $seen->{der}, '1 ',
 		"$name: a handshake without a staple");
 }
+
+like(join("\n", $t->log_lines(qr/no response.*"http-401\.example"/)),
+	qr/ reason=unauthorized detail="HTTP 401: /, 'the HTTP status is told');
 
 # never anything that does not verify, however often it is offered
 

@@ -47,10 +47,16 @@ my @wrong = (
 	[ 'loop', 'redirect', 'loop', 'redirect_limit' ],
 	[ 'hops', 'redirect', 'hops:4', 'redirect_limit' ],
 	[ 'ftp', 'redirect', 'ftp://x.example/', 'redirect_scheme' ],
-	[ 'https', 'redirect', 'https://127.0.0.1/', 'redirect_scheme' ],
+	[ 'inside', 'redirect', 'http://127.0.0.1/', 'redirect_forbidden' ],
+	[ 'unspecified', 'redirect', 'http://0.0.0.0/', 'redirect_forbidden' ],
+	[ 'mapped', 'redirect', 'http://[::ffff:127.0.0.1]/',
+		'redirect_forbidden' ],
+	[ 'metadata', 'redirect', 'http://169.254.169.254/',
+		'redirect_forbidden' ],
+	[ 'https', 'redirect', 'https://127.0.0.1/', 'redirect_forbidden' ],
 );
 
-# odd, but right
+# odd, but right: name, fault, its arg, a header
 
 my @fine = (
 	[ 'text', 'wrong_content_type', 'text/plain' ],
@@ -60,6 +66,11 @@ my @fine = (
 	[ 'until-close', 'until_close' ],
 	[ 'http10', 'http10' ],
 	[ 'continue', 'continue_100' ],
+	[ 'line-feeds', 'bare_lf' ],
+	[ 'bare-status', 'bare_status' ],
+	[ 'identity', 'none', undef, 'Transfer-Encoding: identity' ],
+	[ 'binary', 'none', undef, 'Content-Encoding: binary' ],
+	[ 'charset', 'until_close', undef, 'Content-Encoding: utf-8' ],
 	[ 'moved', 'redirect', '301 hops:1' ],
 	[ 'three-hops', 'redirect', 'hops:3' ],
 	[ 'relative', 'redirect', 'relative' ],
@@ -84,6 +95,10 @@ for my $case (@wrong, @fine) {
 	$r->fault($fault, on => $on{$name},
 		defined $arg ? (arg => $arg) : ());
 	$r->signer($signer, on => $on{$name}) if $signer;
+}
+for my $case (@fine) {
+	my ($name, undef, undef, $header) = @$case;
+	$r->set(header => $header, on => $on{$name}) if $header;
 }
 
 my $servers = join '', map { <<"CONF" } sort keys %on;
@@ -121,9 +136,9 @@ $t->run();
 ###############################################################################
 
 for my $case (@fine) {
-	my ($name, $fault, $arg) = @$case;
+	my ($name, @how) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		join ' ', 'accepted:', grep { defined } $fault, $arg);
+		join ' ', 'accepted:', grep { defined } @how);
 }
 
 for my $case (@wrong) {

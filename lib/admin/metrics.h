@@ -28,7 +28,7 @@ namespace ocsp_plus::admin {
   X(kCertificates, "certificates", "gauge", "certificates by state")                                                 \
   X(kStapleValid, "staple_valid", "gauge", "1 where a response is held that may be stapled now")                     \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the response that is held ends")                \
-  X(kStatusAge, "status_age_seconds", "gauge", "since the responder last confirmed the response that is held")        \
+  X(kStatusAge, "status_age_seconds", "gauge", "since the responder last confirmed the response that is held")       \
   X(kRevoked, "certificate_revoked", "gauge", "1 where a verified response says revoked")                            \
   X(kRequired, "certificate_staple_required", "gauge", "1 where clients or a server refuse it without a staple")     \
   X(kNotAfter, "certificate_not_after_timestamp_seconds", "gauge", "when the certificate itself ends")               \

@@ -36,8 +36,11 @@ std::optional<Held> held_of(const View& view, const engine::Target& target, bool
   *fit = engine::fit(*header, view.now, view.settings.policy.clock_skew);
   const auto status = static_cast<crypto::CertStatus>(header->cert_status);
   return Held{status == crypto::CertStatus::kRevoked ? status : crypto::CertStatus::kGood,
-              sane(header->this_update).value_or(0), sane(header->next_update), sane(header->expires).value_or(0),
-              sane(view.zone->confirmed_at(target.entry, *header, view.now)).value_or(0), source_name(header->source)};
+              sane(header->this_update).value_or(0),
+              sane(header->next_update),
+              sane(header->expires).value_or(0),
+              sane(view.zone->confirmed_at(target.entry, *header, view.now)).value_or(0),
+              source_name(header->source)};
 }
 
 State state_of(const View& view, const engine::Target& target, bool verifiable, const std::optional<Held>& held,

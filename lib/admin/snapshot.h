@@ -40,8 +40,8 @@ enum class State {
   kUnsupported,  // there is nobody to ask and no file, or no issuer to verify with
   kEnded,        // the certificate itself has expired: nobody is asked
 };
-inline constexpr std::array kStates = {State::kValid, State::kPending, State::kExpired, State::kRevoked,
-                                       State::kUnsupported, State::kEnded};
+inline constexpr std::array kStates = {State::kValid,   State::kPending,     State::kExpired,
+                                       State::kRevoked, State::kUnsupported, State::kEnded};
 std::string_view token(State state);
 std::optional<State> state_of(std::string_view token);
 

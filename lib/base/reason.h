@@ -23,7 +23,7 @@ namespace ocsp_plus {
   X(15, kUnknownResponseStatus, "unknown_response_status", "the response status is none that RFC 6960 defines")      \
   /* structure */                                                                                                    \
   X(20, kMalformedResponse, "malformed_response", "the bytes are no OCSP response")                                  \
-  X(21, kTrailingData, "trailing_data", "bytes follow the end of the response")                                      \
+  X(21, kTrailingData, "trailing_data", "bytes follow the end of the response or of a part of it")                   \
   X(22, kNotBasicResponse, "not_basic_response", "the response is not of type id-pkix-ocsp-basic")                   \
   X(23, kUnsupportedVersion, "unsupported_version", "the response version is not 1")                                 \
   X(24, kUnknownCriticalExtension, "unknown_critical_extension", "a critical extension is not understood")           \
@@ -86,6 +86,7 @@ namespace ocsp_plus {
   X(124, kIssuerMalformed, "issuer_malformed", "what the caIssuers URL leads to is no certificate")                  \
   X(125, kIssuerMismatch, "issuer_mismatch", "what the caIssuers URL leads to is not the issuer")                    \
   X(126, kAddressForbidden, "address_forbidden", "a certificate of others leads to an address that is not public")   \
+  X(127, kRedirectForbidden, "redirect_forbidden", "a redirect leads to an address that it may not")                 \
   /* ourselves */                                                                                                    \
   X(200, kZoneFull, "zone_full", "the shared zone has no room")                                                      \
   X(201, kZoneBusy, "zone_busy", "the shared zone is being written by another process")                              \

@@ -57,12 +57,12 @@ class NoJitter : public Random {
 
 // What came of it.
 struct Outcome {
-  Verdict verdict;        // of what is held in the end, or why there is nothing
-  std::string responder;  // the URL asked last
-  std::string issuer;     // the URL that the issuer was fetched from; empty: it was given
-  std::string file;       // where the response is; empty: nowhere
-  bool written = false;   // by us, now
-  Bytes response;         // empty: none was accepted
+  Verdict verdict;               // of what is held in the end, or why there is nothing
+  std::string responder;         // the URL asked last
+  std::string issuer;            // the URL that the issuer was fetched from; empty: it was given
+  std::string file;              // where the response is; empty: nowhere
+  bool written = false;          // by us, now
+  Bytes response;                // empty: none was accepted
   UnixSeconds confirmed_at = 0;  // when the responder itself said so
 };
 
@@ -110,6 +110,12 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
     return fail(Reason::kUnreadable, added->issuer_unusable);
   }
   if (!target.verifiable()) {
+    if (added->issuer_fault != crypto::IssuerFault::kAbsent) {
+      return fail(Reason::kNoIssuer,
+                  fmt::format("no issuer of {} in {}: a certificate of its issuer's name is there, but {}; give the "
+                              "right one with --issuer",
+                              name, options.certificate, crypto::describe(added->issuer_fault)));
+    }
     return fail(Reason::kNoIssuer, fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",
                                                name, options.certificate));
   }
@@ -160,7 +166,7 @@ std::optional<Held> load(const store::DiskStore& disk, const engine::Target& tar
     return std::nullopt;
   }
   Held held;
-  held.verdict = crypto::verify(kept->bytes, target.certificate, *target.issuer, now, {});
+  held.verdict = crypto::verify(crypto::cut_trailing(kept->bytes), target.certificate, *target.issuer, now, {});
   if (held.verdict.reason != Reason::kOk && held.verdict.reason != Reason::kRevoked) {
     return std::nullopt;
   }
@@ -179,6 +185,7 @@ class Fetching {
         issuers_(catalog, nullptr,
                  [this](const engine::Target&, const net::Url& url) { issuer_ = url.to_string(); }) {
     settings_.resolver.servers = options.resolvers;
+    settings_.resolver.servers_from = "--resolver";
     settings_.resolver.ipv4 = !options.ipv6_only;
     settings_.resolver.ipv6 = !options.ipv4_only;
     settings_.timeout = options.timeout * 1000;
@@ -246,8 +253,8 @@ class Fetching {
  private:
   engine::Answer judge(const net::FetchResponse& response, std::size_t responder, Progress& progress, Error* why,
                        Outcome* outcome) {
-    outcome->verdict =
-        crypto::verify(response.http.body, target_.certificate, *target_.issuer, clock_.now(), settings_.policy);
+    const ByteView der = crypto::cut_trailing(response.http.body);
+    outcome->verdict = crypto::verify(der, target_.certificate, *target_.issuer, clock_.now(), settings_.policy);
     outcome->responder = target_.responders[responder]->to_string();
     const Verdict& verdict = outcome->verdict;
     progress.step(fmt::format("{} bytes from {} in {} ms by {}: {}{}{}", response.http.body.size(),
@@ -255,7 +262,7 @@ class Fetching {
                               token(verdict.reason), verdict.detail.empty() ? "" : ", ", verdict.detail),
                   clock_.monotonic());
     if (verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked) {
-      outcome->response = response.http.body;
+      outcome->response = der.copy();
       outcome->confirmed_at = engine::confirmed_at(response.http.head, clock_.now());
       return engine::Answer::kAccepted;
     }
@@ -330,6 +337,8 @@ std::string_view remedy(Reason reason) {
     case Reason::kIssuerMalformed:
     case Reason::kIssuerMismatch:
       return "append the issuer to the file of --cert, or give it with --issuer";
+    case Reason::kRedirectForbidden:
+      return "if the redirect is right, name where it leads with --responder";
     case Reason::kUrlScheme:
     case Reason::kUrlMalformed:
       return "name an http:// responder with --responder";

@@ -98,8 +98,12 @@ Result<Input> read_input(const Options& options) {
 Verdict judge(const Input& input) {
   Verdict first;
   first.reason = Reason::kNoIssuer;
-  first.detail = fmt::format("none of {} certificates given issued {}; give its issuer with --issuer",
-                             input.candidates.size(), input.certificate.label());
+  const auto fault = crypto::why_no_issuer(input.leaf, input.candidates);
+  first.detail = fmt::format("none of {} certificates given issued {}{}{}; give its issuer with --issuer",
+                             input.candidates.size(), input.certificate.label(),
+                             fault == crypto::IssuerFault::kAbsent ? "" : ", one is of its issuer's name, but ",
+                             crypto::describe(fault));
+  const ByteView response = crypto::cut_trailing(input.response);
   for (x509_st* candidate : input.candidates) {
     if (crypto::find_issuer(input.leaf, {candidate}) == nullptr) {
       continue;
@@ -108,7 +112,7 @@ Verdict judge(const Input& input) {
     if (!issuer) {
       continue;
     }
-    Verdict verdict = crypto::verify(input.response, input.certificate, **issuer, input.now, {});
+    Verdict verdict = crypto::verify(response, input.certificate, **issuer, input.now, {});
     if (verdict.authentic()) {
       return verdict;
     }
@@ -124,7 +128,11 @@ int run_verify(const Options& options) {
   if (!input) {
     return complain(input.error().detail);
   }
-  const Verdict verdict = judge(*input);
+  Verdict verdict = judge(*input);
+  if (const std::size_t more = input->response.size() - crypto::cut_trailing(input->response).size(); more != 0) {
+    verdict.detail +=
+        fmt::format("{}{} octets after the response are left out", verdict.detail.empty() ? "" : "; ", more);
+  }
   if (options.json) {
     print_json(verdict_json(verdict));
   } else {

@@ -88,9 +88,26 @@ bool digest(ByteView bytes, const EVP_MD* algorithm, std::array<std::uint8_t, N>
   return EVP_Digest(bytes.data(), bytes.size(), out.data(), nullptr, algorithm, nullptr) == 1;
 }
 
-// X509_check_issued() compares key identifiers only where both certificates have one.
-bool has_key_identifiers(x509_st* leaf, x509_st* issuer) {
-  return X509_get0_authority_key_id(leaf) != nullptr && X509_get0_subject_key_id(issuer) != nullptr;
+enum class KeyIdentifiers { kAbsent, kEqual, kDifferent };  // absent: one of the two certificates has none
+
+KeyIdentifiers compare_key_identifiers(x509_st* leaf, x509_st* issuer) {
+  const ASN1_OCTET_STRING* named = X509_get0_authority_key_id(leaf);
+  const ASN1_OCTET_STRING* own = X509_get0_subject_key_id(issuer);
+  if (named == nullptr || own == nullptr) {
+    return KeyIdentifiers::kAbsent;
+  }
+  return view(named) == view(own) ? KeyIdentifiers::kEqual : KeyIdentifiers::kDifferent;
+}
+
+// X509_check_issued() with every version of OpenSSL alike: X509_V_OK, or what speaks against it. OpenSSL 4.0 does not
+// look at key identifiers where issuer name and serial number of the two certificates are the same, as those of a
+// private CA and of its first leaf often are.
+int check_issued(x509_st* issuer, x509_st* leaf) {
+  const int fault = X509_check_issued(issuer, leaf);
+  if (fault == X509_V_OK && compare_key_identifiers(leaf, issuer) == KeyIdentifiers::kDifferent) {
+    return X509_V_ERR_AKID_SKID_MISMATCH;
+  }
+  return fault;
 }
 
 // PEM text ends where no further "-----BEGIN" is found.
@@ -198,12 +215,12 @@ x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
   for (x509_st* candidate : candidates) {
     // The same certificate often stands both in the chain and among the trusted ones.
     const auto is_same = [candidate](x509_st* other) { return X509_cmp(candidate, other) == 0; };
-    if (candidate != nullptr && X509_check_issued(candidate, leaf) == X509_V_OK &&
+    if (candidate != nullptr && check_issued(candidate, leaf) == X509_V_OK &&
         std::none_of(fitting.begin(), fitting.end(), is_same)) {
       fitting.push_back(candidate);
     }
   }
-  if (fitting.size() == 1 && has_key_identifiers(leaf, fitting.front())) {
+  if (fitting.size() == 1 && compare_key_identifiers(leaf, fitting.front()) == KeyIdentifiers::kEqual) {
     return fitting.front();
   }
   for (x509_st* candidate : fitting) {
@@ -216,6 +233,46 @@ x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
     throw std::bad_alloc();  // it may be among them
   }
   return nullptr;
+}
+
+IssuerFault why_no_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
+  const ErrorMark mark;
+  IssuerFault closest = IssuerFault::kAbsent;
+  for (x509_st* candidate : candidates) {
+    if (candidate == nullptr) {
+      continue;
+    }
+    switch (check_issued(candidate, leaf)) {
+      case X509_V_OK:
+      case X509_V_ERR_SIGNATURE_ALGORITHM_MISMATCH:
+        closest = IssuerFault::kSignature;
+        break;
+      case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
+        closest = std::max(closest, IssuerFault::kKeyUsage);
+        break;
+      case X509_V_ERR_AKID_SKID_MISMATCH:
+      case X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH:
+        closest = std::max(closest, IssuerFault::kKeyIdentifier);
+        break;
+      default:
+        break;
+    }
+  }
+  return closest;
+}
+
+std::string_view describe(IssuerFault fault) noexcept {
+  switch (fault) {
+    case IssuerFault::kAbsent:
+      return "";
+    case IssuerFault::kKeyIdentifier:
+      return "its key identifier is not the one that the certificate names";
+    case IssuerFault::kKeyUsage:
+      return "its key usage forbids it to sign certificates";
+    case IssuerFault::kSignature:
+      return "its key does not fit, the signature of the certificate does not verify with it";
+  }
+  return "";
 }
 
 bool signed_by(x509_st* leaf, x509_st* issuer) {

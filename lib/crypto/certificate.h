@@ -106,6 +106,18 @@ class Issuer {
 // Throws std::bad_alloc where that cannot be told for want of memory.
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
+// Why find_issuer() found none among `candidates`; of several reasons the one that came closest.
+enum class IssuerFault {
+  kAbsent,         // none has the name of the leaf's issuer
+  kKeyIdentifier,  // one has, but another key identifier or serial number than the leaf names
+  kKeyUsage,       // one has, but its keyUsage forbids signing certificates
+  kSignature,      // one has, but its key does not verify the leaf's signature
+};
+IssuerFault why_no_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
+
+// What is wrong with the candidate of the issuer's name, as the end of a sentence; empty for kAbsent.
+std::string_view describe(IssuerFault fault) noexcept;
+
 // Whether the key of `issuer` verifies the leaf's signature.
 bool signed_by(x509_st* leaf, x509_st* issuer);
 

@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
+#include "crypto/response_times.h"
+#include "crypto/verify.h"
+
 namespace ocsp_plus::crypto {
 namespace {
 
@@ -25,6 +30,81 @@ Reason reason_of_status(int status) {
   }
 }
 
+// DER elements one after the other, by their headers alone.
+class Elements {
+ public:
+  explicit Elements(ByteView octets) : left_(octets) {}
+
+  // The content of the next element; nothing where it is of another tag, cut short or of indefinite length.
+  std::optional<ByteView> take(int tag, int tag_class = V_ASN1_UNIVERSAL) {
+    const unsigned char* in = left_.data();
+    long length = 0;
+    int found = 0;
+    int found_class = 0;
+    ERR_set_mark();
+    const int flags = ASN1_get_object(&in, &length, &found, &found_class, static_cast<long>(left_.size()));
+    ERR_pop_to_mark();
+    if ((flags & 0x81) != 0 || found != tag || found_class != tag_class) {
+      return std::nullopt;
+    }
+    const ByteView content(in, static_cast<std::size_t>(length));
+    left_ = {content.end(), static_cast<std::size_t>(left_.end() - content.end())};
+    return content;
+  }
+  ByteView left() const { return left_; }
+  bool empty() const { return left_.empty(); }
+
+ private:
+  ByteView left_;
+};
+
+// Whether more stands there than the [0] that a structure may end with. One that is broken is malformed, not more.
+bool is_more_than(const std::optional<ByteView>& tagged, const Elements& elements) {
+  constexpr std::uint8_t kTag = 0xa0;
+  return !elements.empty() && (tagged.has_value() || *elements.left().begin() != kTag);
+}
+
+// Whether something stands behind the last field of OCSPResponse, ResponseBytes or BasicOCSPResponse, but before the
+// end of what holds them. Looked at only where the response is refused anyway, to tell why.
+bool octets_follow_inside(ByteView response) {
+  const auto outer = Elements(response).take(V_ASN1_SEQUENCE);
+  Elements fields(outer.value_or(ByteView()));
+  if (!fields.take(V_ASN1_ENUMERATED)) {
+    return false;
+  }
+  const auto tagged = fields.take(0, V_ASN1_CONTEXT_SPECIFIC);
+  if (!tagged || !fields.empty()) {
+    return is_more_than(tagged, fields);
+  }
+  Elements in_tag(*tagged);
+  const auto response_bytes = in_tag.take(V_ASN1_SEQUENCE);
+  if (!response_bytes || !in_tag.empty()) {
+    return response_bytes.has_value();
+  }
+  Elements in_bytes(*response_bytes);
+  const bool has_type = in_bytes.take(V_ASN1_OBJECT).has_value();
+  const auto octets = in_bytes.take(V_ASN1_OCTET_STRING);
+  if (!has_type || !octets || !in_bytes.empty()) {
+    return has_type && octets.has_value();
+  }
+  Elements in_octets(*octets);
+  const auto basic = in_octets.take(V_ASN1_SEQUENCE);
+  if (!basic || !in_octets.empty()) {
+    return basic.has_value();
+  }
+  Elements in_basic(*basic);
+  const bool is_signed =
+      in_basic.take(V_ASN1_SEQUENCE) && in_basic.take(V_ASN1_SEQUENCE) && in_basic.take(V_ASN1_BIT_STRING);
+  const auto certificates = in_basic.take(0, V_ASN1_CONTEXT_SPECIFIC);
+  return is_signed && is_more_than(certificates, in_basic);
+}
+
+// Why octets that do not parse as they should are refused.
+tl::unexpected<Error> refuse(ByteView response, std::string otherwise) {
+  return octets_follow_inside(response) ? fail(Reason::kTrailingData, "octets follow inside the response")
+                                        : fail(Reason::kMalformedResponse, std::move(otherwise));
+}
+
 // A signature covers octets, OpenSSL verifies what it encodes again from the parsed values. The two are the same
 // only for DER (RFC 6960 section 4.2.1), so anything else is refused, octets after an inner end among it.
 bool is_der(OCSP_BASICRESP* basic, ByteView response) {
@@ -42,7 +122,7 @@ Result<OcspBasicPtr> parse_response(ByteView response) {
   const unsigned char* in = response.data();
   const OcspResponsePtr outer(d2i_OCSP_RESPONSE(nullptr, &in, static_cast<long>(response.size())));
   if (outer == nullptr) {
-    return fail(Reason::kMalformedResponse, mark.text());
+    return refuse(response, mark.text());
   }
   if (in != response.end()) {
     return fail(Reason::kTrailingData, fmt::format("{} octets follow the response", response.end() - in));
@@ -55,12 +135,26 @@ Result<OcspBasicPtr> parse_response(ByteView response) {
   if (basic == nullptr) {
     const unsigned long code = mark.newest();
     const bool is_other_type = ERR_GET_LIB(code) == ERR_LIB_OCSP && ERR_GET_REASON(code) == OCSP_R_NOT_BASIC_RESPONSE;
-    return fail(is_other_type ? Reason::kNotBasicResponse : Reason::kMalformedResponse, mark.text());
+    if (is_other_type) {
+      return fail(Reason::kNotBasicResponse, mark.text());
+    }
+    if (!octets_follow_inside(response) && has_malformed_time(response)) {
+      return fail(Reason::kMalformedTime, "a time in it is malformed: " + mark.text());
+    }
+    return refuse(response, mark.text());
   }
   if (!is_der(basic.get(), response)) {
-    return fail(Reason::kMalformedResponse, "it is not encoded in DER");
+    return refuse(response, "it is not encoded in DER");
   }
   return basic;
+}
+
+ByteView cut_trailing(ByteView octets) {
+  Elements elements(octets);
+  if (!elements.take(V_ASN1_SEQUENCE)) {
+    return octets;
+  }
+  return {octets.data(), octets.size() - elements.left().size()};
 }
 
 }  // namespace ocsp_plus::crypto

@@ -70,7 +70,7 @@ ResponseContent::Single read(OCSP_SINGLERESP* response) {
 
 Result<ResponseContent> read_response_content(ByteView der) {
   const ErrorMark mark;
-  const auto basic = parse_response(der);
+  const auto basic = parse_response(cut_trailing(der));
   if (!basic) {
     return tl::unexpected<Error>(basic.error());
   }

@@ -33,8 +33,9 @@ struct ResponseContent {
   std::vector<Single> singles;
 };
 
-// Errors: kMalformedResponse, kTrailingData, kNotBasicResponse, and what responders say instead of an answer
-// (kTryLater, kUnauthorized, …). OpenSSL's error queue is afterwards as it was before.
+// What follows the response is passed over, as cut_trailing() does. Errors: kMalformedResponse, kTrailingData,
+// kNotBasicResponse, and what responders say instead of an answer (kTryLater, kUnauthorized, …). OpenSSL's error
+// queue is afterwards as it was before.
 Result<ResponseContent> read_response_content(ByteView der);
 
 }  // namespace ocsp_plus::crypto

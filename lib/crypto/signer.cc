@@ -115,8 +115,10 @@ SignatureCheck check_usage(X509* signer) {
   if ((flags & EXFLAG_CA) != 0) {
     return refuse(Reason::kSignerIsCa);
   }
-  if ((flags & EXFLAG_KUSAGE) != 0 && (X509_get_key_usage(signer) & KU_DIGITAL_SIGNATURE) == 0) {
-    return refuse(Reason::kSignerKeyUsage, "it lacks digitalSignature");
+  // RFC 5280 section 4.2.1.12 has both go with OCSPSigning; a key for encipherment alone signs nothing.
+  constexpr std::uint32_t kSigning = KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION;
+  if ((flags & EXFLAG_KUSAGE) != 0 && (X509_get_key_usage(signer) & kSigning) == 0) {
+    return refuse(Reason::kSignerKeyUsage, "it has neither digitalSignature nor nonRepudiation");
   }
   if (has_unknown_critical_extension(signer)) {
     return refuse(Reason::kSignerCriticalExtension);

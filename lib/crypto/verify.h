@@ -11,9 +11,10 @@
 // - The hash of the first CertID, whosever it is, has to be one that OpenSSL provides: newer OpenSSL cannot send the
 //   response otherwise. That comes before a revocation in it.
 // - A signer is the issuer, named by its name or key, or a certificate signed by the issuer's very key under its very
-//   name, with OCSPSigning among its usages (anyExtendedKeyUsage is not it), digitalSignature where it has a
-//   keyUsage, no CA, and valid now (section 4.2.2.2). It may lack id-pkix-ocsp-nocheck: how its own status is learned
-//   is left to CA and client (section 4.2.2.2.1), and OpenSSL, GnuTLS and NSS accept it without.
+//   name, with OCSPSigning among its usages (anyExtendedKeyUsage is not it), digitalSignature or nonRepudiation where
+//   it has a keyUsage (RFC 5280 section 4.2.1.12), no CA, and valid now (section 4.2.2.2). It may lack
+//   id-pkix-ocsp-nocheck: how its own status is learned is left to CA and client (section 4.2.2.2.1), and OpenSSL,
+//   GnuTLS and NSS accept it without.
 // - Neither the validity of the issuer nor its basicConstraints count. That is the client's verdict on the chain,
 //   and a chain may run over another certificate of the same key.
 // - producedAt may lie before thisUpdate (no client objects), but not in the future and not outside the delegated
@@ -62,11 +63,18 @@ struct Verdict {
   bool authentic() const { return reason == Reason::kOk || reason == Reason::kRevoked || reason == Reason::kUnknown; }
 };
 
-// `response` is the DER of an OCSPResponse. Of several matching single responses the strictest wins: revoked,
-// unknown, good; its times are the ones reported. Among good ones each must be in time, since a client may read any.
-// A response with nothing but a SHA-256 CertID is refused where the policy says so and it would be good; a
-// revocation in it is reported all the same, since the truth must not be hidden by the shape of its carrier.
-// Allocation failure shows as whichever check could not be made, never as acceptance.
+// The OCSPResponse that `octets` begin with: what follows its outer SEQUENCE belongs to whoever carried it (a line
+// end of a script, padding of a file) and is covered by no signature. Whoever takes in octets of others cuts them so
+// before verify(), and keeps only what is left. `octets` as they are where they begin with no whole SEQUENCE of
+// definite length. Borrowed.
+ByteView cut_trailing(ByteView octets);
+
+// `response` is the DER of an OCSPResponse and nothing else (kTrailingData where more follows). Of several matching
+// single responses the strictest wins: revoked, unknown, good; its times are the ones reported. Among good ones each
+// must be in time, since a client may read any. A response with nothing but a SHA-256 CertID is refused where the
+// policy says so and it would be good; a revocation in it is reported all the same, since the truth must not be
+// hidden by the shape of its carrier. Allocation failure shows as whichever check could not be made, never as
+// acceptance.
 Verdict verify(ByteView response, const Certificate& certificate, const Issuer& issuer, UnixSeconds now,
                const VerifyPolicy& policy);
 

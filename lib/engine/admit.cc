@@ -77,11 +77,18 @@ Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypt
            Archive* archive)
     : zone_(zone), writer_(writer), policy_(policy), archive_(archive) {}
 
-Admission Gate::admit(const Target& target, ByteView response, Origin origin, Moment moment) {
+Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Moment moment) {
+  const ByteView response = crypto::cut_trailing(octets);
   Admission admission;
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
   const auto before = held(target);
   admission.action = decide(before, admission.verdict, policy_.clock_skew, moment);
+  // A revocation counts whatever its date, but not one that was kept before the responder took it back.
+  if (origin.source == store::Source::kCache && before.has_value() &&
+      in_time(*before, policy_.clock_skew, moment.now) && admission.verdict.this_update < before->this_update &&
+      admission.action == Action::kPublish) {
+    admission.action = Action::kKeep;
+  }
   if (admission.action == Action::kKeep && admission.verdict.this_update == before->this_update &&
       admission.verdict.cert_status == status_of(*before)) {
     confirm(target, *before, origin, moment.now);
@@ -92,13 +99,14 @@ Admission Gate::admit(const Target& target, ByteView response, Origin origin, Mo
       published = writer_.set_issuer_key(target.entry, target.certificate.id, target.issuer->key_sha256());
     }
     if (published) {
-      published = writer_.publish(target.entry, header_of(target, admission.verdict, origin.source, moment.now),
-                                  response);
+      published =
+          writer_.publish(target.entry, header_of(target, admission.verdict, origin.source, moment.now), response);
     }
     admission.stored = published ? Reason::kOk : published.error().reason;
     if (published) {
       zone_.set_confirmed_at(target.entry, origin.confirmed_at);
-      keep(target, origin);
+      // A file with more in it than the response is written anew.
+      keep(target, response.size() == octets.size() ? origin.source : store::Source::kNone);
     }
   }
   return admission;
@@ -118,10 +126,6 @@ Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
       confirm(target, before, origin, now);
       return Reason::kOk;
     }
-    const auto current = held(target);
-    if (current.has_value() && archive_->was_lifted(target, *current, *kept)) {
-      return Reason::kOk;
-    }
     const Admission admission = admit(target, kept->bytes, origin, {now});
     if (admission.action != Action::kRefuse) {
       return admission.stored;
@@ -137,12 +141,13 @@ Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
 void Gate::confirm(const Target& target, const store::BlobHeader& held, Origin origin, UnixSeconds now) {
   if (origin.confirmed_at > confirmed_at(target, held, now) && origin.confirmed_at <= now) {
     zone_.set_confirmed_at(target.entry, origin.confirmed_at);
-    keep(target, origin);
+    keep(target, origin.source);
   }
 }
 
-void Gate::keep(const Target& target, const Origin& origin) {
-  if (archive_ != nullptr && origin.source != store::Source::kCache) {
+// It came from somewhere else than the cache directory, or not as it lies there.
+void Gate::keep(const Target& target, store::Source source) {
+  if (archive_ != nullptr && source != store::Source::kCache) {
     archive_->changed(target);
   }
 }

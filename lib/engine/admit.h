@@ -32,7 +32,8 @@ bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now)
 
 // Where a response came from.
 struct Origin {
-  Origin(store::Source from, UnixSeconds confirmed = 0) : source(from), confirmed_at(confirmed) {}  // NOLINT: implicit
+  Origin(store::Source from, UnixSeconds confirmed = 0)
+      : source(from), confirmed_at(confirmed) {}  // NOLINT: implicit
   store::Source source;
   UnixSeconds confirmed_at;  // when the responder last said so; 0: nobody knows, and its thisUpdate counts
 };
@@ -64,13 +65,14 @@ class Report;
 class Gate {
  public:
   // `zone` is copied (a handle); `writer` and `archive` must outlive the gate. What is published is kept in
-  // `archive`, unless it came from there; nullptr: nothing is kept.
+  // `archive`, unless it came from there as it is; nullptr: nothing is kept.
   Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
        Archive* archive = nullptr);
 
+  // Only the response that `octets` begin with (crypto::cut_trailing()) is verified, published and kept.
   // REQUIRES: target.issuer is set and target.entry is registered. An issuer that was fetched becomes the entry's.
   // What says the same as what is held confirms that.
-  Admission admit(const Target& target, ByteView response, Origin origin, Moment moment);
+  Admission admit(const Target& target, ByteView octets, Origin origin, Moment moment);
   // Shows the gate what the cache directory holds for a target; what is held already is not verified again. kOk: it
   // was taken, or there is nothing. kZoneBusy: offer it again soon. Else it is of no use, or there is no room;
   // `report`, where somebody shall hear of that. REQUIRES: as admit(); there is an archive.
@@ -87,7 +89,7 @@ class Gate {
   std::optional<store::BlobHeader> stapled(const Target& target, UnixSeconds now) const;
 
  private:
-  void keep(const Target& target, const Origin& origin);
+  void keep(const Target& target, store::Source source);
 
   store::StapleZone zone_;
   store::ZoneWriter& writer_;

@@ -51,7 +51,8 @@ bool is_revoked(const store::BlobHeader& held) {
 std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
   if (kind == store::FileKind::kIssuer) {
     const auto certificates = crypto::parse_der_certificates(bytes);
-    const auto issuer = certificates.size() == 1 ? crypto::describe(certificates[0].get()) : fail(Reason::kUnreadable);
+    const auto issuer =
+        certificates.size() == 1 ? crypto::describe(certificates[0].get()) : fail(Reason::kUnreadable);
     return issuer ? std::optional(issuer->not_after) : std::nullopt;
   }
   const auto content = crypto::read_response_content(bytes);
@@ -60,8 +61,8 @@ std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
   }
   UnixSeconds end = 0;
   for (const auto& single : content->singles) {
-    end = std::max(end, single.next_update != 0 ? single.next_update
-                                                : saturating_add(single.this_update, kWithoutEnd));
+    end =
+        std::max(end, single.next_update != 0 ? single.next_update : saturating_add(single.this_update, kWithoutEnd));
   }
   return end;
 }
@@ -260,7 +261,7 @@ void Archive::keep_response(const Target& target) {
     retry_at_ = 0;
     return;
   }
-  if (kept && !same && knows_more(target, held, *kept)) {
+  if (kept && !same && knows_more(target, held, kept->bytes)) {
     return;  // another instance shares the directory; whoever refreshes next takes it from there
   }
   if (auto saved = disk_->save(target.certificate.id, {*response, confirmed_at}); saved) {
@@ -277,27 +278,17 @@ void Archive::keep_response(const Target& target) {
   retry_at_ = 0;
 }
 
-bool Archive::was_lifted(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
-  const auto claim = is_revoked(held) ? std::nullopt : claim_about(target, kept.bytes);
-  if (!claim.has_value() || !claim->revoked || claim->this_update >= held.this_update) {
-    return false;
-  }
-  const UnixSeconds now = clock_.now();
-  const UnixSeconds confirmed_at = kept.confirmed_at > now ? claim->this_update : kept.confirmed_at;
-  return confirmed_at <= zone_.confirmed_at(target.entry, held, now);
-}
-
 // Whether the gate would rather have what is kept than what is held.
-bool Archive::knows_more(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
-  const auto claim = claim_about(target, kept.bytes);
-  const bool newer = claim.has_value() && (claim->this_update > held.this_update ||
-                                           (claim->revoked && !is_revoked(held)));
-  if (!newer || target.issuer == nullptr || was_lifted(target, held, kept)) {
+bool Archive::knows_more(const Target& target, const store::BlobHeader& held, const Bytes& kept) const {
+  const auto claim = claim_about(target, kept);
+  const bool newer =
+      claim.has_value() && (claim->this_update > held.this_update ||
+                            (claim->this_update == held.this_update && claim->revoked && !is_revoked(held)));
+  if (!newer || target.issuer == nullptr) {
     return false;
   }
   const Moment moment = {clock_.now()};
-  const auto verdict =
-      crypto::verify(kept.bytes, target.certificate, *target.issuer, moment.now, settings_.policy);
+  const auto verdict = crypto::verify(kept, target.certificate, *target.issuer, moment.now, settings_.policy);
   return decide(held, verdict, settings_.policy.clock_skew, moment) == Action::kPublish;
 }
 

@@ -1,8 +1,8 @@
 // The cache directory, as the engine uses it: what was published is kept, a little at a time, and what fails costs
 // nothing but the keeping. A directory that cannot be used is one line in the log, and tried again.
 //
-// What is kept must never be believed after it stopped to be true: a response whose status has changed and that cannot
-// be replaced (a full disk) is taken away.
+// What is kept must never be believed after it stopped to be true: a response whose status has changed and that
+// cannot be replaced (a full disk) is taken away.
 //
 // Lives in the process that holds the lease.
 #pragma once
@@ -33,12 +33,9 @@ class Archive {
   // What is kept for a target: unverified bytes, and when the responder last confirmed them. No bytes: nothing is
   // there. kUnreadable: something is, and it is of no use.
   Result<store::Kept> load(const Target& target);
-  // Whether what is kept is a revocation that was lifted since: the good response that is held is newer, and its
-  // responder confirmed it later. Unverified, so it is a reason to ignore what is kept, and for nothing else.
-  bool was_lifted(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const;
 
-  // A response for `target` was published, or the one that is held was confirmed by its responder: the file is brought
-  // in line with the zone in one of the loop's next turns.
+  // A response for `target` was published, or the one that is held was confirmed by its responder: the file is
+  // brought in line with the zone in one of the loop's next turns.
   void changed(const Target& target);
 
   // Likewise, the certificate of an issuer that was fetched. REQUIRES: target.sought.
@@ -69,7 +66,7 @@ class Archive {
   void keep(std::size_t budget);
   const Target* next() const;
   void keep_response(const Target& target);
-  bool knows_more(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const;
+  bool knows_more(const Target& target, const store::BlobHeader& held, const Bytes& kept) const;
   void remove_if_untrue(const Target& target, const store::BlobHeader& held, const Bytes& kept);
   void remove_forgotten(std::size_t* budget);
   void keep_issuers(std::size_t* budget);
@@ -90,9 +87,9 @@ class Archive {
   const Settings& settings_;
   bool mute_;
   std::optional<store::DiskStore> disk_;
-  std::set<const Target*> pending_;  // not looked at yet
-  std::set<const Target*> refused_;  // could not be kept; tried again when the directory has rested
-  const Target* last_refused_ = nullptr;  // others go before it
+  std::set<const Target*> pending_;                 // not looked at yet
+  std::set<const Target*> refused_;                 // could not be kept; tried again when the directory has rested
+  const Target* last_refused_ = nullptr;            // others go before it
   std::map<CertificateId, Bytes> pending_issuers_;  // by reference
   std::set<CertificateId> forgotten_;               // their files go
   std::unique_ptr<Timer> timer_;

@@ -16,6 +16,15 @@ bool is_required(const Mention& mention, bool must_staple) {
 
 }  // namespace
 
+std::vector<std::string> Target::named_hosts() const {
+  std::vector<std::string> hosts;
+  hosts.reserve(named.size());
+  for (const net::Url* url : named) {
+    hosts.push_back(url->host_key());
+  }
+  return hosts;
+}
+
 Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   const auto found = urls_.find(text);
   if (found != urls_.end()) {
@@ -145,6 +154,7 @@ Result<void> Catalog::find_issuer(const Mention& mention, Target* entry, Added* 
     return {};
   }
   added->issuer_unusable = issuer ? "" : issuer.error().detail;
+  added->issuer_fault = crypto::why_no_issuer(mention.leaf, mention.issuers);
   entry->leaf = crypto::share(mention.leaf);
   const std::vector<std::string>& urls = entry->certificate.ca_issuers_urls;
   if (std::none_of(urls.begin(), urls.end(),
@@ -220,6 +230,9 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
   entry.required = entry.required || added.required;
   added.differs = added.known && entry.responders != *responders;
   join(&entry.responders, *responders);
+  if (!mention.responders.empty()) {
+    join(&entry.named, *responders);
+  }
   return added;
 }
 

@@ -38,6 +38,7 @@ struct Target {
   CertificateId issuer_reference = {};      // likewise, of one that may be sought; Sought::reference
   std::unique_ptr<Sought> sought;           // how to find it, after that; nullptr: no way
   std::vector<const net::Url*> responders;  // owned by the catalog, in order; empty: nobody to ask
+  std::vector<const net::Url*> named;       // those of them that stand in an ocsp_plus_responder
   // Whom https responders are checked against; owned by the catalog; nullptr: the system's trust store.
   const crypto::TrustAnchors* responder_anchors = nullptr;
   std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
@@ -59,6 +60,8 @@ struct Target {
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
   // By which a responder's health is counted.
   std::string host(std::size_t responder) const { return responders[responder]->host_key() + health_suffix; }
+  // Whom a redirect may lead to wherever they are (net/redirect.h).
+  std::vector<std::string> named_hosts() const;
 };
 
 // What one server says of a certificate. Everything is borrowed for the call.
@@ -108,6 +111,8 @@ class Catalog {
     std::string unusable;
     // Why the issuer that was found cannot be used, so that it counts as not found; empty: nothing the matter.
     std::string issuer_unusable;
+    // Where this server names no issuer that fits: what is wrong with the one of its name.
+    crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
   };
 
   // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInternal for anchors that cannot be made into a store;

@@ -1,5 +1,7 @@
 #include "engine/exchange.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -99,17 +101,17 @@ void Exchange::ask(std::size_t responder, Manner manner) {
   manner_ = manner;
   responder_ = responder;
   asked_[responder] = true;
-  const net::Url& url = *target_.responders[responder];
   hosts_asked_.push_back(target_.host(responder));
   started_ = environment_.hosts.started(hosts_asked_.back());
   counted_ = false;
 
   net::FetchRequest request;
-  request.url = url;
+  request.url = *target_.responders[responder];
   request.timeout = std::max<Millis>(time_for_one(), 1);
   request.limits.body = environment_.settings.max_response;
   request.no_cache = manner.past_caches;
-  request.tls = url.https ? environment_.tls.find(target_) : nullptr;
+  request.tls = environment_.tls.find(target_);
+  request.named = target_.named_hosts();
   if (known_.has_value() && known_->responder == responder && !manner.past_caches) {
     request.validators = known_->validators;
   }
@@ -185,6 +187,11 @@ void Exchange::judge_answer(const net::FetchResponse& response) {
   Error why;
   const Answer answer = judge_(response, responder_, &why);
   static_cast<Error&>(failure_.error) = std::move(why);
+  failure_.error.status = response.status();
+  if (response.under_error()) {
+    std::string& detail = failure_.error.detail;
+    detail = fmt::format("HTTP {}{}{}", response.status(), detail.empty() ? "" : ": ", detail);
+  }
   failure_.error.date = response.http.head.time();
   failure_.error.retry_after = response.http.head.retry_after;
   if (answer != Answer::kAccepted && ask_by_other_hash(refuses_hash(failure_.error.reason))) {

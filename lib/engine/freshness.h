@@ -9,8 +9,8 @@
 
 namespace ocsp_plus::engine {
 
-// When there may be something newer (RFC 9919 section 5): by max-age less Age, else by Expires. Nothing where HTTP does
-// not say.
+// When there may be something newer (RFC 9919 section 5): by max-age less Age, else by Expires. Nothing where HTTP
+// does not say.
 std::optional<UnixSeconds> fresh_until(const net::HttpHead& head, UnixSeconds now);
 
 // When the responder itself gave the answer: now; of an answer that a cache has kept (it has an Age, or a Date that

@@ -30,8 +30,8 @@ class Hosts {
     std::uint32_t strikes = 0;   // in a row, up to as many as patience bears
     std::uint32_t failures = 0;  // since it counts as failing: the first and each probe's
     std::uint32_t in_flight = 0;
-    UnixSeconds next_probe = 0;                           // kFailing: not before
-    UnixSeconds failed_at = 0;                            // the last failure, and why
+    UnixSeconds next_probe = 0;  // kFailing: not before
+    UnixSeconds failed_at = 0;   // the last failure, and why
     Reason reason = Reason::kNotChecked;
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // by which it has answered
   };
@@ -53,7 +53,8 @@ class Hosts {
   std::uint32_t proxy_failed(const std::string& host, UnixSeconds now);
   void plan_proxy_probe(UnixSeconds when) { proxy_.next_probe = when; }
   void plan_probe(const std::string& host, UnixSeconds when);
-  // Why the host failed last, or the proxy before it: for certificates that wait for it without having been asked for.
+  // Why the host failed last, or the proxy before it: for certificates that wait for it without having been asked
+  // for.
   void remember_failure(const std::string& host, bool of_proxy, Reason reason, UnixSeconds now);
   // Somebody's response ends soon: probe no later than `when`.
   void bring_probe_forward(const std::string& host, UnixSeconds when);

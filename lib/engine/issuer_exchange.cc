@@ -65,7 +65,8 @@ void IssuerExchange::ask(const net::Url& url) {
   request.accept = kAccept;
   request.timeout = next_ < target_.sought->urls.size() ? std::max<Millis>(left / 2, 1) : left;
   request.limits.body = environment_.settings.max_response;
-  request.tls = url.https ? environment_.tls.find(target_) : nullptr;
+  request.tls = environment_.tls.find(target_);
+  request.named = target_.named_hosts();
   if (target_.loaded) {
     request.permits = [](const net::Address& address) { return address.is_public(); };
   }

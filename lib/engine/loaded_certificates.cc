@@ -229,7 +229,9 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   for (const crypto::X509Ptr& certificate_of_chain : chain) {
     candidates.push_back(certificate_of_chain.get());
   }
-  Candidate candidate = {std::move(leaves[0]), std::move(*certificate), nullptr};
+  Candidate candidate;
+  candidate.leaf = std::move(leaves[0]);
+  candidate.certificate = std::move(*certificate);
   x509_st* issuer = crypto::find_issuer(candidate.leaf.get(), candidates);
   if (issuer == nullptr) {
     issuer = known_issuer(candidate.leaf.get());
@@ -240,6 +242,10 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   } else if (state.has_value() &&
              !(may_seek(candidate.certificate) && target(known) != nullptr && target(known)->sought == nullptr)) {
     return Reason::kOk;  // as before
+  }
+  if (candidate.issuer == nullptr) {
+    candidate.fault =
+        issuer != nullptr ? crypto::IssuerFault::kSignature : crypto::why_no_issuer(candidate.leaf.get(), candidates);
   }
   return add(offer, std::move(candidate), profile);
 }
@@ -280,11 +286,12 @@ Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, c
   if (records_[*added] != nullptr) {
     forget(*added, false);  // one without an issuer
   }
+  const crypto::IssuerFault fault = candidate.fault;
   keep(*added, offer.profile, std::move(candidate));
   const Target& target = records_[*added]->target;
   report_.loaded_taken(target, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front());
   if (!target.verifiable() && !target.responders.empty()) {
-    report_.loaded_without_issuer(target, environment_.clock.now());
+    report_.loaded_without_issuer(target, fault, environment_.clock.now());
   }
   return Reason::kOk;
 }

@@ -84,6 +84,7 @@ class LoadedCertificates {
     crypto::X509Ptr leaf;
     crypto::Certificate certificate;
     crypto::X509Ptr issuer;
+    crypto::IssuerFault fault = crypto::IssuerFault::kAbsent;  // why it has none
   };
 
   void work();

@@ -34,6 +34,7 @@ void tell_responders(const Profile* profile, Target* target, std::vector<std::un
     target->required = profile->require == Mention::Require::kOn ||
                        (profile->require == Mention::Require::kMustStaple && target->certificate.must_staple);
     target->responders = profile->responders;
+    target->named = profile->responders;
     target->responder_anchors = profile->responder_anchors;
     target->public_only =
         profile->responders.empty() && !(target->issuer != nullptr && profile->vouches_for(target->issuer->id()));

@@ -8,12 +8,12 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kOfferInterval = 20;  // until the zone's lock is free
-constexpr Seconds kJump = 2;           // the wall clock moved this much more or less than the monotonic one
-constexpr Seconds kNewborn = 3600;     // CAs may take a while until they answer for a new certificate
-constexpr Seconds kClocksDiffer = 300;        // a responder's clock and ours, where both are right
-constexpr Millis kClockDoubted = 300000;      // without a responder to compare it with
-constexpr std::size_t kLooksATurn = 4096;     // at entries of the zone
+constexpr Millis kOfferInterval = 20;      // until the zone's lock is free
+constexpr Seconds kJump = 2;               // the wall clock moved this much more or less than the monotonic one
+constexpr Seconds kNewborn = 3600;         // CAs may take a while until they answer for a new certificate
+constexpr Seconds kClocksDiffer = 300;     // a responder's clock and ours, where both are right
+constexpr Millis kClockDoubted = 300000;   // without a responder to compare it with
+constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
 
 // Half of what is left until `ends`, at least a second from now.
 UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
@@ -199,8 +199,7 @@ void Refresher::park(Index index) {
 
 // A clock that is wrong makes certificates look as if they had ended.
 void Refresher::tell_of_ended(UnixSeconds now) {
-  if (ended_ == 0 ||
-      (!clock_confirmed_ && environment_.clock.monotonic() - clock_doubted_since_ < kClockDoubted)) {
+  if (ended_ == 0 || (!clock_confirmed_ && environment_.clock.monotonic() - clock_doubted_since_ < kClockDoubted)) {
     return;
   }
   report_.certificates_ended(target(first_ended_), ended_, now);
@@ -359,16 +358,20 @@ bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
   const UnixSeconds confirmed_before = before ? environment_.gate.confirmed_at(about, *before, now) : 0;
   (void)environment_.gate.admit_kept(about, now);
   const auto held = environment_.gate.stapled(about, now);
-  if (!held.has_value() || doubtful(about, *held, now)) {
+  if (!held.has_value()) {
     return false;
   }
   const UnixSeconds confirmed_at = environment_.gate.confirmed_at(about, *held, now);
   const bool published = !before.has_value() || held->this_update != before->this_update ||
                          held->cert_status != before->cert_status;
   const bool news = published || confirmed_at > confirmed_before;
-  // As if it had been asked when the responder confirmed it.
-  const UnixSeconds next = next_look(confirmed_at, {held->this_update, held->expires}, about.certificate.id,
-                                     std::nullopt, environment_.settings.retry, environment_.random.next());
+  const std::uint64_t random = environment_.random.next();
+  // As if it had been asked for when the responder gave it, or just now where it is the one that was held.
+  const UnixSeconds asked_at = before.has_value() && held->this_update == before->this_update ? now : confirmed_at;
+  const UnixSeconds next = doubtful(about, *held, now)
+                               ? next_check(now, random)
+                               : next_look(asked_at, {held->this_update, held->expires}, about.certificate.id,
+                                           std::nullopt, environment_.settings.retry, random);
   if (!news || next <= now) {
     return false;
   }
@@ -623,10 +626,10 @@ void Refresher::succeeded(Index index, const Accepted& accepted) {
     }
   }
   const RetryBounds& bounds = environment_.settings.retry;
-  attempt.next = held.has_value() ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
-                                              fresh_until(accepted.response.http.head, now), bounds,
-                                              environment_.random.next())
-                                  : saturating_add(now, bounds.min);
+  attempt.next = held.has_value()
+                     ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
+                                 fresh_until(accepted.response.http.head, now), bounds, environment_.random.next())
+                     : saturating_add(now, bounds.min);
   environment_.zone.set_attempt(about.entry, attempt);
   environment_.zone.set_detail(about.entry, {});
   environment_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);

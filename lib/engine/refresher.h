@@ -59,8 +59,8 @@ class Refresher {
 
   // Plans all that does not run or wait for a host anew: what is held has changed behind the refresher's back.
   void replan();
-  // Looks into the cache directory for all targets of which nothing is held that can be stapled, one in a few turns of
-  // the loop. `loud`: nobody has told yet what lies there and is of no use.
+  // Looks into the cache directory for all targets of which nothing is held that can be stapled, one in a few turns
+  // of the loop. `loud`: nobody has told yet what lies there and is of no use.
   void look_for_missing(bool loud);
   // How often the wall clock was seen to jump.
   unsigned jumps() const { return jumps_; }

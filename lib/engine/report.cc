@@ -204,12 +204,22 @@ void Report::loaded_taken(const Target& target, const std::string& server) {
       name_of(target), quoted(server), target.responders.size(), target.public_only ? "" : " any_address=1");
 }
 
-void Report::loaded_without_issuer(const Target& target, UnixSeconds now) {
-  if (without_issuer_.due(now)) {
+void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fault, UnixSeconds now) {
+  if (!without_issuer_.due(now)) {
+    return;
+  }
+  const std::uint64_t count = std::exchange(without_issuer_.count, 0);
+  if (fault == crypto::IssuerFault::kAbsent) {
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; append the issuer's "
         "certificate to what the server loads, or name it in ocsp_plus_trusted_certificate: {} certificates={}",
-        name_of(target), std::exchange(without_issuer_.count, 0));
+        name_of(target), count);
+  } else {
+    log(sink_, LogLevel::kWarn,
+        "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate of its "
+        "issuer's name is there, but {}; load the right one in its place, or name it in "
+        "ocsp_plus_trusted_certificate: {} certificates={}",
+        crypto::describe(fault), name_of(target), count);
   }
 }
 

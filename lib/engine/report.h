@@ -56,7 +56,7 @@ class Report {
   // Certificates that are loaded per connection. Others decide how many there are, so all but the first line is said
   // at most once an hour each, with a count.
   void loaded_taken(const Target& target, const std::string& server);
-  void loaded_without_issuer(const Target& target, UnixSeconds now);
+  void loaded_without_issuer(const Target& target, crypto::IssuerFault fault, UnixSeconds now);
   void loaded_refused(const Error& error, UnixSeconds now);
   void loaded_dropped(std::uint64_t dropped, UnixSeconds now);
   void loaded_evicted(std::size_t evicted, UnixSeconds now);

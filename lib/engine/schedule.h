@@ -37,8 +37,8 @@ constexpr std::uint64_t kLatest = UINT64_MAX;
 UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
                       std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random);
 
-// A response that came from the cache directory and was last confirmed longer ago is asked for again after a start, at
-// a moment within the span, drawn by each node for each certificate: it may have been revoked since.
+// A response that came from the cache directory and was last confirmed longer ago is asked for again after a start,
+// at a moment within the span, drawn by each node for each certificate: it may have been revoked since.
 constexpr Seconds kBelievedFor = 3600;
 constexpr Seconds kCheckedWithin = 300;
 UnixSeconds next_check(UnixSeconds now, std::uint64_t random);

@@ -11,8 +11,9 @@ namespace ocsp_plus::engine {
 
 class TlsClients {
  public:
-  // Made when it is first asked for: most responders are asked by http, and the system's anchors are many. Lives as
-  // long as this object. nullptr: OpenSSL cannot be set up.
+  // Costs nothing until it opens its first session: most responders are asked by http and only a redirect leads to
+  // https, and the system's anchors are many. Lives as long as this object. Where OpenSSL cannot be set up its
+  // sessions fail with kTlsFailed.
   TlsClient* find(const Target& target);
 
  private:

@@ -1,5 +1,6 @@
 // An HTTP response, in pieces. The first byte draws the lengths of the pieces, the second the limits.
 #include "fuzz/fuzz.h"
+#include "net/http_head.h"
 #include "net/http_response.h"
 
 using namespace ocsp_plus;  // NOLINT: nothing but the target
@@ -40,6 +41,27 @@ Outcome parse(ByteView bytes, const net::HttpLimits& limits, std::uint32_t piece
   return {true, response.head.status, std::move(response.body)};
 }
 
+// What is mended needs no mending, and holds nothing that two readers take for two things.
+void mend(std::string_view bytes) {
+  const auto size = net::head_size(bytes);
+  if (!size) {
+    return;
+  }
+  const auto head = net::normal_head(bytes.substr(0, *size));
+  if (!head) {
+    fuzz::promise(head.error().reason == Reason::kHttpMalformed, "a head is refused as malformed");
+    return;
+  }
+  fuzz::promise(net::head_size(*head) == head->size(), "a head stays one");
+  fuzz::promise(net::normal_head(*head) == *head, "mending once is enough");
+  fuzz::promise(head->size() <= 2 * *size + 64, "it grows by its line ends");
+  for (std::size_t at = 0; at < head->size(); ++at) {
+    const char c = (*head)[at];
+    fuzz::promise(c != '\0' && (c == '\r') == (at + 1 < head->size() && (*head)[at + 1] == '\n'),
+                  "lines end with CRLF");
+  }
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -49,6 +71,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::uint8_t bounds = input.byte();
   limits.headers = std::size_t{256} << (bounds & 7);
   limits.body = std::size_t{64} << (bounds >> 4 & 7);
+  mend(input.rest().text());
   const Outcome whole = parse(input.rest(), limits, 0);
   const Outcome in_pieces = parse(input.rest(), limits, pieces + 1U);
   fuzz::promise(

@@ -11,7 +11,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const crypto::Certificate certificate = leaf.described();
   static const std::unique_ptr<crypto::Issuer> issuer = ca.issuer();
 
-  const ByteView response(data, size);
+  const ByteView octets(data, size);
+  const ByteView response = crypto::cut_trailing(octets);
+  fuzz::promise(response.data() == octets.data() && response.size() <= octets.size(), "a response is what begins");
+  fuzz::promise(crypto::cut_trailing(response) == response, "what is cut is cut");
+  fuzz::promise(response.size() == octets.size() ||
+                    !crypto::verify(octets, certificate, *issuer, testing::kNow, {}).authentic(),
+                "nothing is authentic with more behind it");
   for (const UnixSeconds now : {testing::kNow, testing::kNow + 2 * testing::kDay}) {
     const crypto::Verdict verdict = crypto::verify(response, certificate, *issuer, now, {});
     fuzz::promise(testing::queued_openssl_errors() == 0, "OpenSSL's error queue is empty afterwards");

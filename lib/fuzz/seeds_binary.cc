@@ -116,8 +116,11 @@ std::vector<Seed> cache_seeds() {
   const Bytes good = testing::good_response(leaf, ca);
   Bytes torn = good;
   torn.resize(torn.size() / 2);
+  Bytes followed = good;
+  followed.insert(followed.end(), {0x0d, 0x0a});
   return {
       {"good", good},
+      {"followed", followed},
       {"revoked", testing::revoked_response(leaf, ca)},
       {"unknown", testing::unknown_response(leaf, ca)},
       {"ended", testing::good_response(leaf, ca, testing::kNow - 9 * testing::kDay, testing::kNow - 1)},

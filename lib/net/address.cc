@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 
 namespace ocsp_plus::net {
 namespace {
@@ -30,49 +32,65 @@ Address store(const T& socket_address) {
   return address;
 }
 
+using Scope = Address::Scope;
+
 struct Block4 {
   std::uint32_t network;
   int bits;
+  Scope scope;
 };
 
-// IANA's registry of IPv4 special-purpose addresses (RFC 6890 and later), multicast, and what clouds answer at.
+// IANA's registry of IPv4 special-purpose addresses (RFC 6890 and later), multicast, and where clouds answer to the
+// machines inside them.
 constexpr Block4 kSpecial4[] = {
-    {0x00000000, 8},   // this network
-    {0x0a000000, 8},   // private, RFC 1918
-    {0x64400000, 10},  // between carriers and their customers, RFC 6598
-    {0x7f000000, 8},   // loopback
-    {0xa83f8110, 32},  // 168.63.129.16: Azure's metadata and DNS, from inside
-    {0xa9fe0000, 16},  // link-local
-    {0xac100000, 12},  // private
-    {0xc0000000, 24},  // IETF protocol assignments
-    {0xc0000200, 24},  // documentation
-    {0xc0586300, 24},  // 6to4 relays
-    {0xc0a80000, 16},  // private
-    {0xc6120000, 15},  // benchmarks
-    {0xc6336400, 24},  // documentation
-    {0xcb007100, 24},  // documentation
-    {0xe0000000, 3},   // multicast, reserved, broadcast
+    {0x00000000, 8, Scope::kLocal},     // this network; 0.0.0.0 connects to loopback
+    {0x0a000000, 8, Scope::kPrivate},   // private, RFC 1918
+    {0x646464c8, 32, Scope::kLocal},    // 100.100.100.200: Alibaba's metadata
+    {0x64400000, 10, Scope::kPrivate},  // between carriers and their customers, RFC 6598
+    {0x7f000000, 8, Scope::kLocal},     // loopback
+    {0xa83f8110, 32, Scope::kLocal},    // 168.63.129.16: Azure's metadata and DNS
+    {0xa9fe0000, 16, Scope::kLocal},    // link-local, and most clouds' metadata
+    {0xac100000, 12, Scope::kPrivate},  // private
+    {0xc00000c0, 32, Scope::kLocal},    // 192.0.0.192: Oracle's metadata
+    {0xc0000000, 24, Scope::kPrivate},  // IETF protocol assignments
+    {0xc0000200, 24, Scope::kPrivate},  // documentation
+    {0xc0586300, 24, Scope::kPrivate},  // 6to4 relays
+    {0xc0a80000, 16, Scope::kPrivate},  // private
+    {0xc6120000, 15, Scope::kPrivate},  // benchmarks
+    {0xc6336400, 24, Scope::kPrivate},  // documentation
+    {0xcb007100, 24, Scope::kPrivate},  // documentation
+    {0xe0000000, 3, Scope::kLocal},     // multicast, reserved, broadcast
 };
 
-bool is_public4(std::uint32_t address) {
+Scope scope4(std::uint32_t address) {
   for (const Block4& block : kSpecial4) {
     if ((address ^ block.network) >> (32 - block.bits) == 0) {
-      return false;
+      return block.scope;
     }
   }
-  return true;
+  return Scope::kPublic;
 }
 
 struct Block6 {
-  std::uint8_t network[8];
+  std::uint8_t network[16];
   int bits;
 };
 
-// Of 2000::/3, all that was ever given out for the internet.
-constexpr Block6 kSpecial6[] = {
-    {{0x20, 0x01, 0x00}, 23},        // protocols: Teredo, benchmarks, ORCHID
-    {{0x20, 0x01, 0x0d, 0xb8}, 32},  // documentation
-    {{0x3f, 0xff, 0x00}, 20},        // documentation
+// The first that fits counts.
+struct Special6 {
+  Block6 block;
+  Scope scope;
+};
+constexpr Special6 kSpecial6[] = {
+    {{{}, 96}, Scope::kLocal},            // unspecified, loopback, IPv4-compatible
+    {{{0xfe, 0x80}, 10}, Scope::kLocal},  // link-local
+    {{{0xff}, 8}, Scope::kLocal},         // multicast
+    {{{0xfd, 0x00, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54}, 128}, Scope::kLocal},  // Amazon's metadata
+    {{{0xfd, 0x20, 0x00, 0xce, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54}, 128}, Scope::kLocal},  // Google's
+    {{{0x20, 0x01, 0x00}, 23}, Scope::kPrivate},        // protocols: Teredo, benchmarks, ORCHID
+    {{{0x20, 0x01, 0x0d, 0xb8}, 32}, Scope::kPrivate},  // documentation
+    {{{0x3f, 0xff, 0x00}, 20}, Scope::kPrivate},        // documentation
+    {{{0x20}, 3}, Scope::kPublic},                      // all that was ever given out for the internet
 };
 
 bool within(const std::uint8_t* address, const Block6& block) {
@@ -88,32 +106,43 @@ std::uint32_t number_at(const std::uint8_t* bytes) {
   return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
 }
 
-bool is_public6(const std::uint8_t* address) {
-  static constexpr Block6 kNat64 = {{0x00, 0x64, 0xff, 0x9b}, 64};  // RFC 6052; its last 32 bits before are zero, too
-  static constexpr Block6 k6to4 = {{0x20, 0x02}, 16};               // RFC 3056
-  static constexpr std::uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  if (std::memcmp(address, kMapped, sizeof kMapped) == 0) {
-    return is_public4(number_at(address + 12));
-  }
-  if (within(address, kNat64) && number_at(address + 8) == 0) {
-    return is_public4(number_at(address + 12));
-  }
-  if ((address[0] & 0xe0) != 0x20) {
-    return false;
-  }
-  if (within(address, k6to4) && !is_public4(number_at(address + 2))) {
-    return false;
-  }
+// Where the address only wraps one of IPv4, which decides alone.
+bool wraps_v4(const std::uint8_t* address) {
+  static constexpr Block6 kWrappers[] = {
+      {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96},  // mapped, RFC 4291
+      {{0x00, 0x64, 0xff, 0x9b}, 96},                    // NAT64, RFC 6052
+  };
+  return std::any_of(std::begin(kWrappers), std::end(kWrappers),
+                     [address](const Block6& block) { return within(address, block); });
+}
+
+// That of an IPv4 address somewhere inside, where the way leads on to.
+Scope scope_inside(const std::uint8_t* address) {
+  static constexpr Block6 k6to4 = {{0x20, 0x02}, 16};                                // RFC 3056
+  static constexpr Block6 kTranslated = {{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96};  // RFC 2765
+  static constexpr Block6 kLocalNat64 = {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48};  // RFC 8215
   // ISATAP, RFC 5214: 0000:5efe or 0200:5efe, then an IPv4 address.
-  if ((number_at(address + 8) | 0x02000000) == 0x02005efe && !is_public4(number_at(address + 12))) {
-    return false;
+  const bool isatap = (number_at(address + 8) | 0x02000000) == 0x02005efe;
+  Scope scope = Scope::kPublic;
+  if (within(address, k6to4)) {
+    scope = scope4(number_at(address + 2));
   }
-  for (const Block6& block : kSpecial6) {
-    if (within(address, block)) {
-      return false;
+  if (isatap || within(address, kTranslated) || within(address, kLocalNat64)) {
+    scope = std::min(scope, scope4(number_at(address + 12)));
+  }
+  return scope;
+}
+
+Scope scope6(const std::uint8_t* address) {
+  if (wraps_v4(address)) {
+    return scope4(number_at(address + 12));
+  }
+  for (const Special6& special : kSpecial6) {
+    if (within(address, special.block)) {
+      return std::min(special.scope, scope_inside(address));
     }
   }
-  return true;
+  return std::min(Scope::kPrivate, scope_inside(address));
 }
 
 }  // namespace
@@ -146,14 +175,14 @@ void Address::set_port(std::uint16_t port) {
   }
 }
 
-bool Address::is_public() const {
+Address::Scope Address::scope() const {
   switch (family()) {
     case AF_INET:
-      return is_public4(ntohl(load<sockaddr_in>(*this).sin_addr.s_addr));
+      return scope4(ntohl(load<sockaddr_in>(*this).sin_addr.s_addr));
     case AF_INET6:
-      return is_public6(load<sockaddr_in6>(*this).sin6_addr.s6_addr);
+      return scope6(load<sockaddr_in6>(*this).sin6_addr.s6_addr);
     default:
-      return false;
+      return Scope::kLocal;
   }
 }
 

@@ -18,10 +18,16 @@ struct Address {
   std::string to_string() const;  // "127.0.0.1:80", "[::1]:80"; "-" where length is 0
   void set_port(std::uint16_t port);
 
-  // Whether it may be any machine of the internet. Not: loopback, link-local (with the clouds' metadata), private and
-  // carrier networks, multicast, whatever the registries keep for special use, nor such an IPv4 address inside an
-  // IPv6 one (mapped, NAT64, 6to4, ISATAP).
-  bool is_public() const;
+  // From whence it can be reached, by the registries of special-purpose addresses; of an IPv4 address inside an IPv6
+  // one (mapped, translated, NAT64, 6to4, ISATAP) the narrower of both.
+  enum class Scope {
+    kLocal,    // this machine or its link: loopback, link-local, unspecified, the clouds' metadata; and what is the
+               // address of no one machine: multicast, broadcast, reserved
+    kPrivate,  // a network of somebody: private, carrier, documentation, whatever else is kept for special use
+    kPublic,   // any machine of the internet
+  };
+  Scope scope() const;  // kLocal where length is 0
+  bool is_public() const { return scope() == Scope::kPublic; }
 
   // From an IP literal, without brackets and zone; length 0 where it is none.
   static Address literal(const std::string& host, std::uint16_t port);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "net/connector.h"
 #include "net/http_exchange.h"
+#include "net/redirect.h"
 #include "net/request_text.h"
 
 namespace ocsp_plus::net {
@@ -59,10 +60,13 @@ class FetchOnLoop : public Fetch, public Stream::User {
   void on_deadline();
   void on_answer(Result<HttpResponse> response);
   void on_response(HttpResponse response, const Address& peer);
-  void follow(const HttpHead& head);
+  bool speaks(const HttpResponse& response) const;
+  void follow(const HttpHead& head, const Address& peer);
   void of_no_use(Error error);
   void ask_afresh(const Error& error);
   bool permitted(const Address& address) const { return request_.permits == nullptr || request_.permits(address); }
+  bool may_be_led_to(const Address& address) const { return redirect_.permits(transport_.scope_of(address)); }
+  std::optional<Error> keep_permitted(std::vector<Address>* addresses) const;
   void fail_with(Error error, const HttpHead* head = nullptr);
   void end(Outcome outcome);
 
@@ -95,7 +99,9 @@ class FetchOnLoop : public Fetch, public Stream::User {
   bool conditional_ = false;          // validators were sent
   Url url_;                           // asked now: the base URL, with the request of a GET, or where a redirect led
   std::vector<std::string> visited_;  // URLs asked so far, url_ included
-  bool reused_ = false;               // the stream was idle before
+  RedirectRule redirect_;
+  std::string redirect_said_;  // the redirect that led to url_, for messages
+  bool reused_ = false;        // the stream was idle before
   bool tunnel_open_ = false;
   bool ipv6_only_ = false;  // all addresses of the next hop are
   std::unique_ptr<Resolver::Query> query_;
@@ -113,7 +119,8 @@ FetchOnLoop::FetchOnLoop(Transport& transport, FetchRequest request, Callback ca
       callback_(std::move(callback)),
       started_(transport.clock.monotonic()),
       deadline_(saturating_add(started_, request_.timeout)),
-      url_(request_.url) {
+      url_(request_.url),
+      redirect_(request_.url, request_.named) {
   begin_timer_ = transport.loop.timer([this] { begin(); });
   share_timer_ = transport.loop.timer([this] { on_share_over(); });
   deadline_timer_ = transport.loop.timer([this] { on_deadline(); });
@@ -140,9 +147,13 @@ void FetchOnLoop::ask() {
   if (proxy() != nullptr && url_.ip_literal && !permitted(Address::literal(url_.host, url_.port))) {
     return fail_with({Reason::kAddressForbidden, url_.authority() + " is no public address"});
   }
+  if (proxy() != nullptr && !redirect_.permits_unseen()) {
+    return fail_with({Reason::kRedirectForbidden,
+                      redirect_said_ + ": behind a proxy no redirect may lead to a host that is not named"});
+  }
   stream_ = transport_.idle.take(stream_key());
   // Somebody else's, who may have been permitted more.
-  if (stream_ != nullptr && proxy() == nullptr && !permitted(stream_->peer())) {
+  if (stream_ != nullptr && proxy() == nullptr && !(permitted(stream_->peer()) && may_be_led_to(stream_->peer()))) {
     stream_.reset();
   }
   if (stream_ == nullptr) {
@@ -176,15 +187,9 @@ void FetchOnLoop::on_addresses(Result<std::vector<Address>> addresses) {
   if (!hop.ip_literal) {
     trace("{} is {}", hop.host, list(*addresses));
   }
-  if (proxy() == nullptr && request_.permits != nullptr) {
-    const std::string all = list(*addresses);
-    addresses->erase(std::remove_if(addresses->begin(), addresses->end(),
-                                    [this](const Address& address) { return !permitted(address); }),
-                     addresses->end());
-    if (addresses->empty()) {
-      return fail_with({Reason::kAddressForbidden, hop.ip_literal
-                                                       ? all + " is no public address"
-                                                       : fmt::format("{} is {}, no public address", hop.host, all)});
+  if (proxy() == nullptr) {
+    if (auto refused = keep_permitted(&*addresses)) {
+      return fail_with(std::move(*refused));
     }
   }
   ipv6_only_ = std::all_of(addresses->begin(), addresses->end(),
@@ -193,6 +198,27 @@ void FetchOnLoop::on_addresses(Result<std::vector<Address>> addresses) {
   connector_.emplace(transport_.loop, std::move(*addresses), *this, transport_.tally, request_.trace,
                      [this](Result<std::unique_ptr<Stream>> stream) { on_stream(std::move(stream)); });
   connector_->next();
+}
+
+// Passes over the addresses that must not be connected to; why, where none is left.
+std::optional<Error> FetchOnLoop::keep_permitted(std::vector<Address>* addresses) const {
+  const std::string all = list(*addresses);
+  const auto keep = [addresses](const auto& is_kept) {
+    addresses->erase(std::remove_if(addresses->begin(), addresses->end(),
+                                    [&is_kept](const Address& address) { return !is_kept(address); }),
+                     addresses->end());
+    return !addresses->empty();
+  };
+  if (!keep([this](const Address& address) { return permitted(address); })) {
+    return Error{Reason::kAddressForbidden, url_.ip_literal
+                                                ? all + " is no public address"
+                                                : fmt::format("{} is {}, no public address", url_.host, all)};
+  }
+  if (!keep([this](const Address& address) { return may_be_led_to(address); })) {
+    return Error{Reason::kRedirectForbidden, fmt::format("{}{}: no redirect may lead there", redirect_said_,
+                                                         url_.ip_literal ? "" : fmt::format(", which is {}", all))};
+  }
+  return std::nullopt;
 }
 
 void FetchOnLoop::on_stream(Result<std::unique_ptr<Stream>> stream) {
@@ -307,8 +333,11 @@ void FetchOnLoop::on_share_over() {
 }
 
 void FetchOnLoop::on_deadline() {
-  const Reason reason = query_ != nullptr ? Reason::kDnsTimeout : Reason::kTimeout;
-  Error error = {reason, fmt::format("no complete answer within {} ms, {}", request_.timeout, where())};
+  Error error = {Reason::kTimeout, fmt::format("no complete answer within {} ms, {}", request_.timeout, where())};
+  if (query_ != nullptr) {
+    error = {Reason::kDnsTimeout, fmt::format("{}: no answer within {} ms; asked {}", next_hop().host,
+                                              request_.timeout, transport_.resolver.asked())};
+  }
   fail_with(stream_ == nullptr ? from_hop(std::move(error)) : std::move(error));
 }
 
@@ -334,28 +363,38 @@ void FetchOnLoop::on_answer(Result<HttpResponse> response) {
 }
 
 void FetchOnLoop::on_response(HttpResponse response, const Address& peer) {
-  const HttpHead& head = response.head;
+  HttpHead& head = response.head;
   trace_head(request_.trace, head);
-  if (head.status == 200 || (head.status == 304 && conditional_)) {
+  if (is_redirect(head.status)) {
+    return follow(head, peer);
+  }
+  const bool of_proxy = proxy() != nullptr && !url_.https && (head.from_proxy || head.status == 407);
+  if (speaks(response) && !(of_proxy && head.status != 200)) {
     Validators validators;
-    if (visited_.size() == 1) {
+    if (head.status != 200 && head.status != 304) {  // how long the error may be kept says nothing of the response
+      head.max_age.reset();
+      head.expires.reset();
+    } else if (visited_.size() == 1) {
       validators = {head.etag, head.last_modified};
     }
     return end(FetchResponse{std::move(response), peer, saturating_sub(transport_.clock.monotonic(), started_), get_,
                              std::move(validators)});
   }
-  if (is_redirect(head.status)) {
-    return follow(head);
-  }
-  const bool of_proxy = proxy() != nullptr && !url_.https && (head.from_proxy || head.status == 407);
   const Reason reason = of_proxy ? proxy_reason(head.status) : Reason::kHttpStatus;
   fail_with({reason, fmt::format("HTTP {} from {}{}", head.status, of_proxy ? "the proxy " : "", peer.to_string())},
             &head);
 }
 
+// Whether it is an answer, for the judge to look at. Under another status a body is there only where it is of the
+// type of OCSP responses.
+bool FetchOnLoop::speaks(const HttpResponse& response) const {
+  const unsigned status = response.head.status;
+  return status == 200 || (status == 304 && conditional_) || (request_.accept.empty() && !response.body.empty());
+}
+
 // A POST stays a POST, whatever the status. For 301, 302 and 303 a browser would go on with a GET, but here that
 // would ask for nothing: the request is in the body.
-void FetchOnLoop::follow(const HttpHead& head) {
+void FetchOnLoop::follow(const HttpHead& head, const Address& peer) {
   const std::string said = fmt::format("HTTP {} from {}", head.status, url_.authority());
   if (head.location.empty()) {
     return fail_with({Reason::kHttpStatus, said + " without a Location"}, &head);
@@ -365,7 +404,7 @@ void FetchOnLoop::follow(const HttpHead& head) {
   if (!next && next.error().reason != Reason::kUrlScheme) {
     return fail_with({next.error().reason, fmt::format("{} to {}: {}", said, to, next.error().detail)}, &head);
   }
-  if (!next || next->https != url_.https) {
+  if (!next || (url_.https && !next->https)) {
     return fail_with({Reason::kRedirectScheme, fmt::format("{} to {}", said, to)}, &head);
   }
   if (visited_.size() > kMaxRedirects) {
@@ -376,6 +415,8 @@ void FetchOnLoop::follow(const HttpHead& head) {
     return fail_with({Reason::kRedirectLimit, fmt::format("{} back to {}", said, to)}, &head);
   }
   url_ = std::move(*next);
+  redirect_.follow(url_, transport_.scope_of(peer));
+  redirect_said_ = fmt::format("{} to {}", said, url_.authority());
   ask();
 }
 
@@ -424,9 +465,6 @@ std::string FetchOnLoop::stream_key() const {
 
 // For messages: what was going on.
 std::string FetchOnLoop::where() const {
-  if (query_ != nullptr) {
-    return "resolving " + next_hop().host;
-  }
   if (stream_ == nullptr) {
     return connector_ ? "connecting to " + next_hop().authority() : "not started yet";
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/ports.h"
@@ -34,27 +35,35 @@ struct FetchRequest {
   Millis timeout = 10000;    // DNS to last byte, redirects included
   bool no_cache = false;     // sends Cache-Control: no-cache, after a cache on the way gave a response that had ended
   Validators validators;     // not empty: "nothing new" (304) is an answer too; with GET only
-  TlsClient* tls = nullptr;  // for https; outlives the Transport. nullptr: kTlsFailed
+  TlsClient* tls = nullptr;  // for https, also after a redirect; outlives the Transport. nullptr: kTlsFailed
   HttpLimits limits;
   Trace trace;  // empty: nobody listens
   // Which addresses may be connected to, asked after DNS and again after each redirect; nullptr: any. Others are
   // passed over; where none is left it is kAddressForbidden. Behind a proxy, which resolves by itself, only addresses
   // that stand in the URL are looked at.
   bool (*permits)(const Address& address) = nullptr;
+  // Url::host_key() of those whom the operator has named: a redirect may lead to them wherever they are
+  // (net/redirect.h).
+  std::vector<std::string> named;
 };
 
 struct FetchResponse {
-  HttpResponse http;  // status 200 or, where validators were sent, 304; content type is not judged: some responders
-                      // send it wrong
-  Address peer;       // who answered; a proxy where there is one
+  // Status 200 or, where validators were sent, 304; the content type is not judged: some responders send it wrong. Or
+  // any other status, with a body of type application/ocsp-response: then the head's word on caching and validators
+  // is left out, for it is about the error.
+  HttpResponse http;
+  Address peer;  // who answered; a proxy where there is one
   Millis took = 0;
   bool get = true;  // asked by GET or by POST
   Validators validators;
 
-  bool not_modified() const { return http.head.status == 304; }
+  unsigned status() const { return http.head.status; }
+  bool not_modified() const { return status() == 304; }
+  bool under_error() const { return status() != 200 && !not_modified(); }
 };
 
-// Errors carry the HTTP status, address or errno in their text. kHttpStatus for anything but 200 after redirects; a
+// Errors carry the HTTP status, address or errno in their text. kHttpStatus for anything but 200 after redirects,
+// where no OCSP response came with it; kRedirectForbidden where the rule of net/redirect.h leaves no address; a
 // deadline that ends while the name is resolved is kDnsTimeout. Where there is a proxy, what goes wrong on the way to
 // it or is its own word is kProxyFailed, kProxyAuth or kProxyRefused. An Error from an HTTP answer may come with
 // guidance (Retry-After): `retry_after` of the failure below.
@@ -73,9 +82,9 @@ class Fetch {
   virtual ~Fetch() = default;  // cancels: DNS, socket and timers end, the callback is not called any more
 
   // GET where scheme, host, path and encoded request together are at most 255 bytes, POST otherwise (RFC 9919
-  // section 6.1) and where the URL has a query. Redirects: only to the same scheme, at most three, none twice; a POST
-  // stays a POST. Connections are kept for the next fetch where the peer allows; one that was closed under a request
-  // is replaced silently, once.
+  // section 6.1) and where the URL has a query. Redirects: to the same scheme or from http to https, at most three,
+  // none twice, and never inside (net/redirect.h); a POST stays a POST. Connections are kept for the next fetch where
+  // the peer allows; one that was closed under a request is replaced silently, once.
   //
   // Addresses are raced as net/connector.h says. While there are more, one that is connected gets half of the time
   // that is left, a second at least, until its first byte is here; then all of it. Of several addresses the last

@@ -129,6 +129,19 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
          std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
+bool is_plain_coding(std::string_view content_encoding) {
+  static constexpr std::array<std::string_view, 7> kPlain = {"identity", "none",  "binary", "8bit",
+                                                             "7bit",     "utf-8", "utf8"};
+  while (!content_encoding.empty()) {
+    const std::string_view coding = next_member(content_encoding);
+    const auto is_coding = [coding](std::string_view each) { return equals_ignoring_case(each, coding); };
+    if (!coding.empty() && std::none_of(kPlain.begin(), kPlain.end(), is_coding)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 std::optional<UnixSeconds> parse_http_date(std::string_view text) {
   text = trim(text);
   const std::size_t name_end = std::min(text.find_first_of(", "), text.size());

@@ -19,6 +19,11 @@ std::optional<Seconds> parse_delta_seconds(std::string_view text);
 // number makes it absent.
 std::optional<Seconds> parse_max_age(std::string_view cache_control);
 
+// Whether a Content-Encoding says that the body is as it is: nothing at all, "identity" (RFC 9110 section 8.4.1), or
+// what is written there in its place by those who mean a type or a charset: "none", "binary", "8bit", "7bit",
+// "UTF-8".
+bool is_plain_coding(std::string_view content_encoding);
+
 // Without the white space of RFC 9110 section 5.6.3 on both sides.
 std::string_view trim(std::string_view text);
 

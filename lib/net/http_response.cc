@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "net/http_head.h"
 
 namespace ocsp_plus::net {
 namespace {
@@ -37,6 +38,7 @@ constexpr int kMaxInterim = 8;
 constexpr std::size_t kLeastOfChunked = 5;
 
 constexpr std::size_t kMaxValidator = 256;
+constexpr std::size_t kHeadRoom = 64;  // for what a head that is mended gets besides its line ends
 
 std::string_view view(boost::beast::string_view text) {
   return {text.data(), text.size()};
@@ -82,11 +84,16 @@ std::string validator(std::string_view value) {
   return std::string(value.size() <= kMaxValidator ? value : std::string_view());
 }
 
-// RFC 9209 has a parameter for it; squid and tinyproxy came before.
+// RFC 9209 has a parameter for it; squid and tinyproxy came before. Some versions of tinyproxy do not name theirs.
 bool is_from_proxy(const BeastHeader& header) {
+  const std::string_view server = first(header, http::field::server);
   return joined(header, "Proxy-Status").find("error=") != std::string::npos ||
-         header.find("X-Squid-Error") != header.end() ||
-         first(header, http::field::server).substr(0, 10) == "tinyproxy/";
+         header.find("X-Squid-Error") != header.end() || server.substr(0, server.find('/')) == "tinyproxy";
+}
+
+bool is_ocsp_response(const BeastHeader& header) {
+  const std::string_view type = first(header, http::field::content_type);
+  return equals_ignoring_case(trim(type.substr(0, type.find(';'))), "application/ocsp-response");
 }
 
 HttpHead read_head(const BeastHeader& header, UnixSeconds now) {
@@ -112,77 +119,113 @@ struct HttpResponseParser::Impl {
 
   void start();
   Result<bool> advance();
+  Result<bool> take_head();
+  std::optional<Error> take_body();
   std::optional<Error> check_header();
+  std::optional<Error> check_body() const;
   bool may_be_http() const;
 
   const HttpLimits limits;
   std::optional<BeastParser> parser;
-  std::vector<std::uint8_t> pending;  // bytes Beast wants to see again together with the next ones
+  std::vector<std::uint8_t> pending;  // bytes that wait for more: of a head, or what Beast wants to see again
+  std::size_t searched = 0;           // of pending, for the end of the head
   std::size_t header_bytes = 0;       // of all headers so far, those of 1xx responses included
   int interim = 0;
-  bool line_read = false;  // the status line of this response
-  bool header_checked = false;
+  bool head_taken = false;  // of this response
+  bool has_body = false;    // one that somebody wants
+  bool starved = false;     // Beast wants more
   bool complete = false;
   bool reusable = true;  // false: the connection holds bytes that belong to no response, or a body nobody read
 };
 
 void HttpResponseParser::Impl::start() {
   parser.emplace();
-  parser->header_limit(static_cast<std::uint32_t>(limits.headers));
+  // Our own limit is for the head as it came; mended, it may be a little longer.
+  parser->header_limit(static_cast<std::uint32_t>(2 * limits.headers + kHeadRoom));
   // The header is looked at before its body: a large error page must read "HTTP 404", not "too large".
   // (Boost 1.74 takes "no limit", boost::none, for a limit below every Content-Length.)
   parser->body_limit(std::numeric_limits<std::uint64_t>::max());
   parser->eager(false);
-  line_read = false;
-  header_checked = false;
+  searched = 0;
+  head_taken = false;
 }
 
-// Beast waits for the end of a header before it looks at a status line that came in pieces.
+// What is no HTTP is told at once, not when it ends.
 bool HttpResponseParser::Impl::may_be_http() const {
   constexpr std::string_view kStart = "HTTP/1.";
   const std::size_t size = std::min(pending.size(), kStart.size());
-  return line_read || ByteView(pending.data(), size).text() == kStart.substr(0, size);
+  return ByteView(pending.data(), size).text() == kStart.substr(0, size);
 }
 
 Result<bool> HttpResponseParser::Impl::advance() {
-  while (!complete && !pending.empty()) {
-    if (!may_be_http()) {
-      return fail(Reason::kHttpMalformed, "it does not start with an HTTP/1 status line");
-    }
-    if (header_checked && parser->chunked() && pending.size() < kLeastOfChunked) {
-      break;
-    }
-    error_code error;
-    const std::size_t used = parser->put(boost::asio::buffer(pending), error);
-    line_read = line_read || used > 0;
-    pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(used));
-    if (!header_checked) {
-      header_bytes += used;
-      // Beast's own limit is for what is not consumed yet; a drip of short fields stays below it for ever.
-      if (header_bytes > limits.headers) {
-        return fail(Reason::kHeadersTooLarge, "the headers are over the limit");
+  starved = false;
+  while (!complete && !starved && !pending.empty()) {
+    if (!head_taken) {
+      const Result<bool> taken = take_head();
+      if (!taken || !*taken) {
+        return taken;
       }
+    } else if (auto refused = take_body()) {
+      return tl::unexpected<Error>(std::move(*refused));
     }
-    if (error && error != http::error::need_more) {
-      return tl::unexpected<Error>(to_error(error));
-    }
-    if (!header_checked && parser->is_header_done()) {
-      if (auto refused = check_header()) {
-        return tl::unexpected<Error>(std::move(*refused));
-      }
-      continue;
-    }
-    complete = complete || parser->is_done();
-    if (error == http::error::need_more) {
-      break;
-    }
-  }
-  // Also the line of a chunk and the trailer are headers of a kind.
-  if (!complete && pending.size() > limits.headers) {
-    return fail(Reason::kHeadersTooLarge, "the headers are over the limit");
   }
   reusable = reusable && (!complete || pending.empty());
   return complete;
+}
+
+// false: its end has not come.
+Result<bool> HttpResponseParser::Impl::take_head() {
+  if (!may_be_http()) {
+    return fail(Reason::kHttpMalformed, "it does not start with an HTTP/1 status line");
+  }
+  const std::string_view bytes = ByteView(pending).text();
+  const auto size = head_size(bytes, searched);
+  if (header_bytes + size.value_or(bytes.size()) > limits.headers) {
+    return fail(Reason::kHeadersTooLarge, "the headers are over the limit");
+  }
+  if (!size) {
+    searched = bytes.size();
+    return false;
+  }
+  const auto head = normal_head(bytes.substr(0, *size));
+  if (!head) {
+    return tl::unexpected<Error>(head.error());
+  }
+  for (std::string_view rest = *head; !parser->is_header_done();) {
+    error_code error;
+    const std::size_t used = parser->put(boost::asio::buffer(rest), error);
+    if (error || used == 0) {
+      return tl::unexpected<Error>(error ? to_error(error) : Error{Reason::kHttpMalformed, "its head has no end"});
+    }
+    rest.remove_prefix(used);
+  }
+  header_bytes += *size;
+  pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(*size));
+  head_taken = true;
+  if (auto refused = check_header()) {
+    return tl::unexpected<Error>(std::move(*refused));
+  }
+  return true;
+}
+
+std::optional<Error> HttpResponseParser::Impl::take_body() {
+  if (parser->chunked() && pending.size() < kLeastOfChunked) {
+    starved = true;
+    return std::nullopt;
+  }
+  error_code error;
+  const std::size_t used = parser->put(boost::asio::buffer(pending), error);
+  pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(used));
+  starved = error == http::error::need_more || used == 0;
+  if (error && error != http::error::need_more) {
+    return to_error(error);
+  }
+  complete = parser->is_done();
+  // Also the line of a chunk and the trailer are headers of a kind.
+  if (!complete && pending.size() > limits.headers) {
+    return Error{Reason::kHeadersTooLarge, "the headers are over the limit"};
+  }
+  return std::nullopt;
 }
 
 // Called once the header is there; decides what becomes of the body.
@@ -196,14 +239,27 @@ std::optional<Error> HttpResponseParser::Impl::check_header() {
     start();
     return std::nullopt;
   }
-  header_checked = true;
-  if (status != 200 || limits.tunnel) {
+  auto refused = check_body();
+  has_body = !limits.tunnel && (status == 200 || (!refused && status / 100 != 3 && is_ocsp_response(header)));
+  if (!has_body) {
     complete = true;
     reusable = reusable && parser->is_done();
     return std::nullopt;
   }
+  if (refused) {
+    return refused;
+  }
+  complete = parser->is_done();
+  parser->body_limit(limits.body);
+  parser->eager(true);
+  return std::nullopt;
+}
+
+// Why the body could not be read, as its header has it.
+std::optional<Error> HttpResponseParser::Impl::check_body() const {
+  const BeastHeader& header = parser->get();
   const std::string coding = joined(header, http::field::content_encoding);
-  if (!coding.empty() && !equals_ignoring_case(coding, "identity")) {
+  if (!is_plain_coding(coding)) {
     return Error{Reason::kHttpMalformed, fmt::format("the content coding {} was not asked for", quoted(coding))};
   }
   const std::string transfer = joined(header, http::field::transfer_encoding);
@@ -214,9 +270,6 @@ std::optional<Error> HttpResponseParser::Impl::check_header() {
   if (length && *length > limits.body) {
     return Error{Reason::kTooLarge, fmt::format("Content-Length is {}, the limit {}", *length, limits.body)};
   }
-  complete = parser->is_done();
-  parser->body_limit(limits.body);
-  parser->eager(true);
   return std::nullopt;
 }
 
@@ -237,8 +290,10 @@ Result<bool> HttpResponseParser::finish() {
   if (impl_->complete) {
     return true;
   }
-  if (!impl_->parser->got_some()) {
-    return fail(Reason::kTruncated, "the connection closed without a response");
+  if (!impl_->head_taken) {
+    const bool nothing = impl_->pending.empty() && impl_->header_bytes == 0;
+    return fail(Reason::kTruncated,
+                nothing ? "the connection closed without a response" : "the connection closed within the response");
   }
   error_code error;
   impl_->parser->put_eof(error);
@@ -254,7 +309,7 @@ HttpResponse HttpResponseParser::take(UnixSeconds now) {
   HttpResponse response;
   response.head = read_head(impl_->parser->get(), now);
   response.head.keep_alive = impl_->reusable && impl_->parser->keep_alive();
-  if (response.head.status == 200) {
+  if (impl_->has_body) {
     response.body = std::move(impl_->parser->get().body());
   }
   return response;

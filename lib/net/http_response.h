@@ -1,4 +1,5 @@
-// HTTP/1.x responses, parsed by Boost.Beast, which is confined to the .cc: no other file sees it.
+// HTTP/1.x responses, parsed by Boost.Beast, which is confined to the .cc: no other file sees it. A head that is only
+// sloppy is mended before (net/http_head.h).
 #pragma once
 
 #include <cstddef>
@@ -50,9 +51,11 @@ struct HttpLimits {
 
 // Feed it bytes as they arrive until it is done or fails. 1xx responses are skipped. A body is refused as soon as it
 // is known to be over the limit, by its Content-Length before it arrives. With a status other than 200 the response
-// is complete as soon as its header is: nobody wants the body of an error page, however large or slow it is.
+// is complete as soon as its header is: nobody wants the body of an error page, however large or slow it is. Unless
+// the body is of type application/ocsp-response, not packed and within the limit: responders say under 401 or 500
+// what RFC 6960 has a body for. A redirect's is never read.
 //
-// Holds at most twice the limits in memory.
+// Holds at most thrice the limits in memory.
 class HttpResponseParser {
  public:
   explicit HttpResponseParser(HttpLimits limits);
@@ -61,7 +64,8 @@ class HttpResponseParser {
   HttpResponseParser& operator=(const HttpResponseParser&) = delete;
 
   // true: the response is complete; what follows it is ignored and the connection not fit for another exchange.
-  // Errors: kHttpMalformed (also a content coding: none was asked for), kHeadersTooLarge, kTooLarge. Nothing may be
+  // Errors: kHttpMalformed (also a content coding: none was asked for; what is no coding, such as "none", is passed
+  // over), kHeadersTooLarge, kTooLarge. Nothing may be
   // fed after an error.
   Result<bool> feed(ByteView bytes);
   // The peer closed. true: complete (a body that runs to the end of the connection). kTruncated otherwise.

@@ -1,6 +1,9 @@
 #include "net/resolver.h"
 
+// ares_get_servers_ports() is there in c-ares 1.18, what came in its place is not.
+#define CARES_NO_DEPRECATED
 #include <ares.h>
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netdb.h>
 #include <sys/stat.h>
@@ -20,6 +23,7 @@ namespace ocsp_plus::net {
 namespace {
 
 constexpr std::uint16_t kDnsPort = 53;
+constexpr std::size_t kServersTold = 3;
 constexpr int kTries = 2;
 constexpr Millis kLookInterval = 3000;  // at the system's configuration
 
@@ -48,6 +52,16 @@ void take_addresses(const ares_addrinfo& answer, Question& question) {
   for (const ares_addrinfo_cname* alias = answer.cnames; alias != nullptr; alias = alias->next) {
     question.limit_ttl(alias->ttl);
   }
+}
+
+// Without the port that all have.
+std::string text_of(const ares_addr_port_node& server) {
+  char text[INET6_ADDRSTRLEN] = "";
+  inet_ntop(server.family, &server.addr, text, sizeof text);
+  const int port = server.udp_port == 0 ? kDnsPort : server.udp_port;
+  return port == kDnsPort            ? text
+         : server.family == AF_INET6 ? fmt::format("[{}]:{}", text, port)
+                                     : fmt::format("{}:{}", text, port);
 }
 
 std::string lower(const std::string& text) {
@@ -96,6 +110,7 @@ class CaresResolver : public Resolver {
 
   Result<void> init();
   std::unique_ptr<Query> resolve(const std::string& host, std::uint16_t port, Callback callback) override;
+  std::string asked() const override;
 
  private:
   // What c-ares gives back with an answer. It calls back exactly once for each, at the latest when it is destroyed.
@@ -255,6 +270,24 @@ std::unique_ptr<Resolver::Query> CaresResolver::resolve(const std::string& host,
   return query;
 }
 
+// Where the system names none, c-ares asks this machine.
+std::string CaresResolver::asked() const {
+  ares_addr_port_node* all = nullptr;
+  std::string text;
+  if (ares_get_servers_ports(channel_, &all) == ARES_SUCCESS) {
+    const std::unique_ptr<ares_addr_port_node, decltype(&ares_free_data)> owned(all, ares_free_data);
+    std::size_t told = 0;
+    for (const ares_addr_port_node* server = all; server != nullptr; server = server->next) {
+      if (told++ == kServersTold) {
+        text += ", ...";
+        break;
+      }
+      text += (text.empty() ? "" : ", ") + text_of(*server);
+    }
+  }
+  return fmt::format("{} ({})", text, options_.servers.empty() ? options_.system : options_.servers_from);
+}
+
 Addresses CaresResolver::loopback() const {
   std::vector<Address> all;
   for (const int family : families_) {
@@ -296,10 +329,13 @@ void CaresResolver::take(const Ticket& ticket, int status, const ares_addrinfo* 
     return;  // answered without this family, or all is being destroyed
   }
   Question& question = found->second;
-  if (status == ARES_SUCCESS && answer != nullptr) {
+  if (status == ARES_SUCCESS && answer != nullptr && answer->nodes != nullptr) {
     take_addresses(*answer, question);
   } else {
-    question.take_failure(reason_from(status), fmt::format("{}: {}", ticket.name, ares_strerror(status)));
+    // c-ares finds the name and no address where there is but an alias.
+    const int what = status == ARES_SUCCESS ? ARES_ENODATA : status;
+    question.take_failure(reason_from(what),
+                          fmt::format("{}: {}; asked {}", ticket.name, ares_strerror(what), asked()));
   }
   if (--question.outstanding == 0) {
     complete(ticket.name);

@@ -24,6 +24,7 @@ struct ResolverOptions {
   // "address[:port]" or "[v6]:port" each; empty: the system's configuration (resolv.conf, hosts). With servers named
   // here only DNS is asked, as with nginx's own `resolver`.
   std::vector<std::string> servers;
+  std::string servers_from = "ocsp_plus_resolver";  // where the servers were named, for messages
   std::string system = "/etc/resolv.conf";
   bool ipv4 = true;
   bool ipv6 = true;
@@ -46,8 +47,13 @@ class Resolver {
   // Both families unless the options say otherwise, interleaved, IPv6 first; at most 16 addresses. Once one family is
   // known, the other gets half a second. Answers are cached per name for their TTL, 5 seconds at least, so long also
   // that there is no such name or address. Questions for a name that is being asked for already join in. Errors:
-  // kDnsNotFound, kDnsNoAddress, kDnsTimeout, kDnsFailed. Never calls back before it returns.
+  // kDnsNotFound, kDnsNoAddress, kDnsTimeout, kDnsFailed; their text has the name first, then asked(). Never calls
+  // back before it returns.
   virtual std::unique_ptr<Query> resolve(const std::string& host, std::uint16_t port, Callback callback) = 0;
+
+  // Which servers are asked and who named them, for messages: "192.0.2.1, 192.0.2.2 (/etc/resolv.conf)". Short: the
+  // first few.
+  virtual std::string asked() const { return {}; }
 
   // Errors: kInvalidArgument for a server that is no address; kOutOfMemory.
   static Result<std::unique_ptr<Resolver>> create(EventLoop& loop, const Clock& clock, ResolverOptions options);

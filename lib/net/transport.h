@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/ports.h"
+#include "net/address.h"
 #include "net/connection_tally.h"
 #include "net/family_memory.h"
 #include "net/idle_streams.h"
@@ -27,6 +28,8 @@ struct Transport {
   IdleStreams idle;
   FamilyMemory families;
   ConnectionTally tally;
+  // Whence an address can be reached. Tests have addresses of loopback stand for others.
+  Address::Scope (*scope_of)(const Address& address) = [](const Address& address) { return address.scope(); };
 };
 
 }  // namespace ocsp_plus::net

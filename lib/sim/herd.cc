@@ -1,5 +1,5 @@
-// Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those that a
-// start took from the folder do not come at once; nodes that hold the same response do not ask together.
+// Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those
+// that a start took from the folder do not come at once; nodes that hold the same response do not ask together.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -120,8 +120,9 @@ Figures run_restarted_herd(std::size_t certificates) {
   const double mean = static_cast<double>(certificates) * kSlice / kCheckedWithin;
   figures.restart_peak = static_cast<double>(peak) / mean;
   if (asked != certificates || took > kCheckedWithin + kSlice || figures.restart_peak > kMostRestartPeak) {
-    fail(&figures, fmt::format("(d) restart: {} requests for {} certificates within {} s, at the most {} in ten seconds",
-                               asked, certificates, took / 1000, peak));
+    fail(&figures,
+         fmt::format("(d) restart: {} requests for {} certificates within {} s, at the most {} in ten seconds", asked,
+                     certificates, took / 1000, peak));
   }
   const std::size_t between = restart();
   calm.run_until(calm.machine->monotonic() + kHour / 3);

@@ -440,6 +440,9 @@ Millis Node::quiet_until() const {
     if (entry == store::kNoEntry) {
       return 0;
     }
+    if (Pki::leaf_end(leaf) <= machine_.wall()) {
+      continue;  // nobody is asked for it
+    }
     const Seconds ahead = zone_->attempt(entry).next - machine_.wall();
     if (ahead > 0) {
       until = std::min<Millis>(until, ahead * 1000);

@@ -126,7 +126,8 @@ void Oracle::stopped(bool power_cut) {
   }
   const bool kept = !power_cut && disk_was_good(kDiskRetry);
   // From a disk that is full, what is not true any more can be removed.
-  const bool taken_back = !power_cut && disk_was(kDiskRetry, [](DiskFault fault) { return fault == DiskFault::kFull; });
+  const bool taken_back =
+      !power_cut && disk_was(kDiskRetry, [](DiskFault fault) { return fault == DiskFault::kFull; });
   for (auto& [leaf, known] : known_) {
     known.in_zone = false;
     known.revoked_soon.reset();

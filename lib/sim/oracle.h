@@ -65,7 +65,8 @@ class Oracle {
     Millis revoked_from = 0;
     UnixSeconds newest = 0;     // the latest thisUpdate that was served
     UnixSeconds confirmed = 0;  // the last honest answer
-    // What is due lies in the folder and nobody has looked at it yet. Excused until then; 0: until the clock is right.
+    // What is due lies in the folder and nobody has looked at it yet. Excused until then; 0: until the clock is
+    // right.
     bool late = false;
     Millis late_until = 0;
   };

@@ -33,7 +33,8 @@ using Narrator = std::function<void(std::string_view)>;
 
 Figures run(const Script& script, const Narrator& narrator);
 
-// Invariant (d): many certificates, all fetched in one minute; all taken from the folder; one certificate on many nodes.
+// Invariant (d): many certificates, all fetched in one minute; all taken from the folder; one certificate on many
+// nodes.
 Figures run_herd(std::size_t certificates);
 Figures run_restarted_herd(std::size_t certificates);
 Figures run_fleet(std::size_t nodes);

@@ -218,9 +218,10 @@ std::vector<std::string> Script::description() const {
   }
   for (const Happening& h : happenings) {
     lines.emplace_back(
-        h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number, !h.flag                           ? ""
-                                  : h.what == Incident::kKill || h.what == Incident::kKillHelper ? " with the lock held"
-                                                                                                 : " as another user"));
+        h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number,
+                          !h.flag                                                        ? ""
+                          : h.what == Incident::kKill || h.what == Incident::kKillHelper ? " with the lock held"
+                                                                                         : " as another user"));
   }
   std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> text = {summary()};

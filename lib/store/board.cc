@@ -149,9 +149,9 @@ HostTable::HostTable(const StapleZone& zone) {
     const HostSlot& from = zone.host_slot(i);
     const std::uint64_t key = from.key.load(std::memory_order_acquire);
     if (key != 0) {
-      hosts_[key] = {from.state.load(kRelaxed), from.failures.load(kRelaxed), from.in_flight.load(kRelaxed),
-                     from.next_probe.load(kRelaxed), from.failed_at.load(kRelaxed),
-                     static_cast<Reason>(from.reason.load(kRelaxed))};
+      hosts_[key] = {from.state.load(kRelaxed),     from.failures.load(kRelaxed),
+                     from.in_flight.load(kRelaxed), from.next_probe.load(kRelaxed),
+                     from.failed_at.load(kRelaxed), static_cast<Reason>(from.reason.load(kRelaxed))};
     }
   }
 }

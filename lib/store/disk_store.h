@@ -61,11 +61,11 @@ class DiskStore {
   Result<Kept> load(const CertificateId& id, FileKind kind = FileKind::kResponse) const;
 
   // Replaces what is kept for a certificate, whatever kind of file it is, in one step: who loads meanwhile gets the
-  // old or the new response, with its modification time. The file is readable by all (mode 0644), so that it outlives a
-  // change of the worker user. kDiskFull (no room, no inode, over quota) or kUnwritable (read-only, no permission, a
-  // directory under the file's name, any other errno), with the errno text and the remedy; what was kept is untouched
-  // then and no temporary file stays behind. If the folder itself was removed it is opened anew, with the checks and
-  // errors of open(). kInvalidArgument: `bytes` is empty or larger than max_file_size.
+  // old or the new response, with its modification time. The file is readable by all (mode 0644), so that it outlives
+  // a change of the worker user. kDiskFull (no room, no inode, over quota) or kUnwritable (read-only, no permission,
+  // a directory under the file's name, any other errno), with the errno text and the remedy; what was kept is
+  // untouched then and no temporary file stays behind. If the folder itself was removed it is opened anew, with the
+  // checks and errors of open(). kInvalidArgument: `bytes` is empty or larger than max_file_size.
   Result<void> save(const CertificateId& id, const Kept& kept, FileKind kind = FileKind::kResponse);
 
   // The responder has confirmed what the file holds. false: it cannot be noted (the file is another user's, or gone);

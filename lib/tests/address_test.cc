@@ -82,6 +82,7 @@ TEST_CASE("address: which may be any machine of the internet", "[address][rfc689
       "::",
       "::1",
       "::7f00:1",
+      "::ffff:0:1.1.1.1",
       "::ffff:127.0.0.1",
       "::ffff:10.1.2.3",
       "64:ff9b::7f00:1",

@@ -12,6 +12,10 @@ namespace {
 using testing::AdminHouse;
 using testing::test_leaf;
 
+std::vector<nlohmann::json> certificates(const AdminHouse& house) {
+  return house.json()["certificates"].get<std::vector<nlohmann::json>>();
+}
+
 TEST_CASE("status: of a certificate before and after its response came", "[admin]") {
   AdminHouse house;
   auto& responder = house.server();
@@ -354,6 +358,123 @@ TEST_CASE("control: a failing responder is asked at once", "[admin][control]") {
   }
   house.work(2000);
   CHECK(house.stapled() == 1);
+}
+
+TEST_CASE("status: certificates that wait for a failing responder say what it says and when it is probed",
+          "[admin][waiting]") {
+  AdminHouse house;
+  auto& responder = house.server(AdminHouse::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
+  auto& other = house.server(AdminHouse::hang());
+  for (std::size_t i = 0; i < 50; ++i) {
+    house.add(i, {&responder});
+  }
+  house.add(60, {&responder, &other});
+  house.open();
+  house.work(60000);
+  std::set<std::string> probes;
+  for (const nlohmann::json& certificate : certificates(house)) {
+    INFO(certificate.dump());
+    REQUIRE(certificate["last_attempt"].is_object());
+    REQUIRE(certificate["next_attempt"].is_string());
+    if (certificate["names"][0] != "leaf60.example") {
+      CHECK(certificate["last_attempt"]["result"] == "http_status");
+      CHECK(certificate["last_attempt"]["responder"].get<std::string>().rfind(responder.url(), 0) == 0);
+      CHECK(certificate["next_attempt"] > to_rfc3339(house.loop.clock.now() - 2));
+    }
+  }
+  // Most of them were never asked for themselves.
+  std::size_t waiting = 0;
+  for (const nlohmann::json& certificate : certificates(house)) {
+    const auto& detail = certificate["last_attempt"]["detail"];
+    waiting += detail.is_string() && detail.get<std::string>().rfind("waits for its responder", 0) == 0 ? 1 : 0;
+  }
+  CHECK(waiting > 30);
+
+  responder.answer = house.good_answers(86400);
+  other.answer = house.good_answers(86400);
+  house.work(3700000);
+  for (const nlohmann::json& certificate : certificates(house)) {
+    CHECK(certificate["last_attempt"]["result"] == "ok");
+  }
+}
+
+TEST_CASE("status: behind a proxy that fails, certificates say what it says", "[admin][waiting]") {
+  AdminHouse house;
+  auto& proxy = house.server(AdminHouse::always("HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n"));
+  house.settings.proxy = net::Proxy::parse(proxy.url()).value();
+  for (std::size_t i = 0; i < 30; ++i) {
+    house.add(i, {&house.server()});
+  }
+  house.open();
+  house.work(60000);
+  for (const nlohmann::json& certificate : certificates(house)) {
+    INFO(certificate.dump());
+    REQUIRE(certificate["last_attempt"].is_object());
+    CHECK(certificate["last_attempt"]["result"] == "proxy_auth");
+    CHECK(certificate["next_attempt"].is_string());
+  }
+}
+
+TEST_CASE("status: how old a status is since its responder confirmed it", "[admin]") {
+  AdminHouse house;
+  house.add(1, {&house.server()});
+  house.open();
+  CHECK(house.json()["certificates"][0]["status_age"].is_null());
+  house.work(1000);
+  auto certificate = house.json()["certificates"][0];
+  CHECK(certificate["status_age"] <= 1);
+  house.loop.clock.advance(7200000);
+  certificate = house.json()["certificates"][0];
+  CHECK(certificate["status_age"] >= 7200);
+  CHECK(certificate["status_age"] <= 7202);
+  CHECK(certificate["confirmed_at"] == to_rfc3339(house.loop.clock.now() - certificate["status_age"].get<Seconds>()));
+  const std::string metrics = house.show(Format::kPrometheus).text;
+  CHECK(metrics.find("ocsp_plus_status_age_seconds{") != std::string::npos);
+}
+
+// test_leaf() ends far ahead: the clock goes there.
+TEST_CASE("status: a certificate that has ended is asked for by nobody and waited for by nobody", "[admin][ended]") {
+  AdminHouse house;
+  auto& responder = house.server();
+  house.add(1, {&responder});
+  house.add(2, {&responder});
+  house.open();
+  house.work(1000);
+  REQUIRE(responder.asked.size() == 2);
+  const UnixSeconds end = house.catalog.target(0).certificate.not_after;
+  house.loop.clock.jump(end - house.loop.clock.now() + 86400);
+  const std::size_t asked = responder.asked.size();
+  house.work(200000);
+  CHECK(responder.asked.size() == asked);
+  CHECK(house.log.count("certificates have expired") == 0);  // it may be the clock
+  house.work(200000);
+  CHECK(house.log.count("certificates have expired") == 1);
+  CHECK(house.log.count("certificates=2") >= 1);
+  house.work(4000000);
+  CHECK(house.log.count("certificates have expired") == 1);
+  CHECK(responder.asked.size() == asked);
+  CHECK(house.log.count("no response, nothing is stapled") == 0);
+
+  const auto shown = house.json("state=ended");
+  REQUIRE(shown["certificates"].size() == 2);
+  CHECK(shown["certificates"][0]["state"] == "ended");
+  CHECK(shown["certificates"][0]["next_attempt"].is_null());
+  CHECK(house.show(Format::kReady, "strict=1").status == 200);
+  CHECK(house.show(Format::kPrometheus).text.find("ocsp_plus_certificates{state=\"ended\"} 2") != std::string::npos);
+
+  house.loop.clock.jump(-(end - house.loop.clock.now() + 2 * 86400 + 10000));
+  house.work(5000);
+  CHECK(house.json()["certificates"][0]["state"] == "valid");
+}
+
+TEST_CASE("ready: a new zone does not wait for certificates that have ended", "[admin][ended]") {
+  AdminHouse house;
+  house.add(1, {&house.server(AdminHouse::hang())});
+  house.open();
+  house.loop.clock.jump(house.catalog.target(0).certificate.not_after - house.loop.clock.now() + 5);
+  const_cast<engine::Target&>(house.catalog.target(0)).required = true;
+  house.work(2000);
+  CHECK(house.show(Format::kReady).status == 200);
 }
 
 }  // namespace

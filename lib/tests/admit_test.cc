@@ -199,6 +199,17 @@ TEST_CASE("admit: the table through a real zone", "[admit]") {
   }
 }
 
+TEST_CASE("admit: what follows the response is cut off, wherever it came from", "[admit]") {
+  for (const store::Source source : {store::Source::kNetwork, store::Source::kFile, store::Source::kCache}) {
+    Fixture f;
+    const Bytes response = f.made(Status::kGood, -60, kDay);
+    const Bytes octets = der::join({response, {0x0d, 0x0a}});
+    const Admission admission = f.gate.admit(f.target(), octets, source, {f.loop.clock.now()});
+    CHECK(admission.action == Action::kPublish);
+    CHECK(f.bytes_held() == response);
+  }
+}
+
 TEST_CASE("admit: whatever is not proven stays outside", "[admit]") {
   Fixture f;
   const Identity stranger = make_ca("Stranger");

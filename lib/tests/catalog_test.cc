@@ -151,6 +151,28 @@ TEST_CASE("catalog: responders of the configuration replace the certificate's ow
   Fixture f;
   REQUIRE(f.catalog.add(mention_of(f.leaf, &f.ca, {"http://a.example/x", "http://b.example", "http://a.example/x"})));
   CHECK(urls_of(f.catalog.target(0)) == Urls{"http://a.example/x", "http://b.example/"});
+  CHECK(f.catalog.target(0).named_hosts() == Urls{"a.example:80", "b.example:80"});
+}
+
+TEST_CASE("catalog: only what ocsp_plus_responder names is named, whoever else is asked", "[catalog]") {
+  Fixture f;
+  REQUIRE(f.catalog.add(mention_of(f.leaf, &f.ca)));
+  CHECK(f.catalog.target(0).named_hosts().empty());
+  REQUIRE(f.catalog.add(mention_of(f.leaf, &f.ca, {"https://a.example"})));
+  CHECK(urls_of(f.catalog.target(0)) == Urls{"http://ocsp.example/", "https://a.example/"});
+  CHECK(f.catalog.target(0).named_hosts() == Urls{"a.example:443"});
+}
+
+TEST_CASE("catalog: why there is no issuer", "[catalog]") {
+  Fixture f;
+  const Identity other = make_ca("Another CA");
+  CertificateSpec spec;
+  spec.subject = "Catalog CA";
+  spec.ca = true;
+  const Identity renewed = make_certificate(spec, key(KeyType::kP256, "renewed"), nullptr);
+  CHECK(f.catalog.add(mention_of(f.leaf, &other))->issuer_fault == crypto::IssuerFault::kAbsent);
+  CHECK(f.catalog.add(mention_of(f.leaf, &renewed))->issuer_fault == crypto::IssuerFault::kKeyIdentifier);
+  CHECK(f.catalog.add(mention_of(f.leaf, &f.ca))->issuer_fault == crypto::IssuerFault::kAbsent);
 }
 
 TEST_CASE("catalog: two servers that name other responders", "[catalog]") {

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/fakes/blind_to_key_identifiers.h"
 #include "tests/pki.h"
 
 namespace ocsp_plus::testing {
@@ -215,6 +216,7 @@ TEST_CASE("find_issuer", "[certificate][rfc5280-4.2.1.1]") {
   }
   SECTION("same name, another key, told apart by key identifiers") {
     const Identity twin = make_twin("CA", "twin", true);
+    const BlindToKeyIdentifiers openssl(GENERATE(false, true));
     CHECK(crypto::find_issuer(leaf.get(), {twin.get(), family.ca.get()}) == family.ca.get());
     CHECK(crypto::find_issuer(leaf.get(), {twin.get()}) == nullptr);
   }
@@ -238,6 +240,41 @@ TEST_CASE("find_issuer", "[certificate][rfc5280-4.2.1.1]") {
     const Identity cross = make_certificate(spec, family.ca.key, &family.other);
     CHECK(crypto::find_issuer(leaf.get(), {cross.get(), family.ca.get()}) == cross.get());
   }
+  CHECK(queued_openssl_errors() == 0);
+}
+
+TEST_CASE("why_no_issuer: what comes closest", "[certificate][rfc5280-4.2.1.1]") {
+  using crypto::IssuerFault;
+  const Family family;
+  const auto why = [](const Identity& leaf, const std::vector<x509_st*>& candidates) {
+    REQUIRE(crypto::find_issuer(leaf.get(), candidates) == nullptr);
+    return crypto::why_no_issuer(leaf.get(), candidates);
+  };
+  const Identity leaf = make_leaf(family.ca, "leaf.example", "");
+  const Identity renewed = make_twin("CA", "twin", true);
+  const Identity mute = make_twin("CA", "twin", false);
+  CertificateSpec spec = named("CA");
+  spec.key_usage = "critical,digitalSignature";
+  const Identity no_signer = make_certificate(spec, family.ca.key, nullptr);
+  spec.key_usage.clear();
+  const Identity rsa = make_certificate(spec, key(KeyType::kRsa2048, "twin"), nullptr);
+  spec = named("leaf.example");
+  spec.key_identifiers = false;
+  const Identity bare = family.leaf(spec);
+
+  const BlindToKeyIdentifiers openssl(GENERATE(false, true));
+  CHECK(why(leaf, {}) == IssuerFault::kAbsent);
+  CHECK(why(leaf, {family.other.get(), nullptr, leaf.get()}) == IssuerFault::kAbsent);
+  CHECK(why(leaf, {family.other.get(), renewed.get()}) == IssuerFault::kKeyIdentifier);
+  CHECK(why(leaf, {no_signer.get()}) == IssuerFault::kKeyUsage);
+  CHECK(why(leaf, {mute.get()}) == IssuerFault::kSignature);
+  CHECK(why(bare, {renewed.get()}) == IssuerFault::kSignature);
+  CHECK(why(bare, {rsa.get()}) == IssuerFault::kSignature);
+  CHECK(why(leaf, {mute.get(), renewed.get(), no_signer.get(), family.other.get()}) == IssuerFault::kSignature);
+  CHECK(why(leaf, {renewed.get(), no_signer.get(), renewed.get()}) == IssuerFault::kKeyUsage);
+  CHECK(crypto::describe(IssuerFault::kAbsent).empty());
+  CHECK(crypto::describe(IssuerFault::kSignature).find("does not verify") != std::string_view::npos);
+  CHECK(crypto::describe(IssuerFault::kKeyIdentifier).find("key identifier") != std::string_view::npos);
   CHECK(queued_openssl_errors() == 0);
 }
 

@@ -131,6 +131,67 @@ TEST_CASE("exchange: two responders, with every combination of failure", "[excha
   }
 }
 
+// As OpenBao, Vault and xipki say what RFC 6960 has a body for.
+TEST_CASE("exchange: an OCSP response under an HTTP error is judged as any other", "[exchange]") {
+  const auto under = [](const std::string& status, const Bytes& der) {
+    return "HTTP/1.1 " + status + "\r\nContent-Type: application/ocsp-response\r\nCache-Control: max-age=9\r\n" +
+           "Content-Length: " + std::to_string(der.size()) + "\r\n\r\n" + std::string(ByteView(der).text());
+  };
+  struct Case {
+    const char* status;
+    int response;
+    Reason reason;
+    bool host_fails;
+  };
+  for (const Case& c :
+       {Case{"401 Unauthorized", 6, Reason::kUnauthorized, false},
+        Case{"400 Bad Request", 1, Reason::kMalformedRequest, false}, Case{"503 Busy", 3, Reason::kTryLater, true}}) {
+    INFO(c.status);
+    Fixture f;
+    f.first.answer = EngineHouse::always(under(c.status, error_response(c.response)));
+    f.second.answer = f.first.answer;
+    f.run();
+    REQUIRE(f.end->failure.has_value());
+    const net::Fetch::Failure& error = f.end->failure->error;
+    CHECK(token(error.reason) == token(c.reason));
+    CHECK(error.status == std::stoul(c.status));
+    CHECK(error.detail ==
+          "HTTP " + std::string(c.status).substr(0, 3) + ": the response status is " + std::to_string(c.response));
+    CHECK(f.judged == std::vector<std::size_t>{0, 1});
+    CHECK((f.health(f.first).strikes > 0) == c.host_fails);
+  }
+  Fixture f;
+  const UnixSeconds now = f.loop.clock.now();
+  f.first.answer = EngineHouse::always(under("500 Oops", good_response(test_leaf(1), test_ca(), now, now + kDay)));
+  f.run();
+  CHECK_FALSE(f.end->failure.has_value());
+  CHECK(f.judged == std::vector<std::size_t>{0});
+}
+
+// The first sends us on to another port of this machine.
+TEST_CASE("exchange: a redirect leads to a responder that is named, and to nobody else here", "[exchange]") {
+  Fixture f;
+  const auto moved = [](const std::string& to) {
+    return "HTTP/1.1 302 Found\r\nLocation: " + to + "\r\nContent-Length: 0\r\n\r\n";
+  };
+  SECTION("named") {
+    f.first.answer = EngineHouse::always(moved(f.second.url("1")));
+    f.second.answer = f.good_answers(kDay);
+    f.run();
+    CHECK_FALSE(f.end->failure.has_value());
+    CHECK(f.second.asked.size() == 1);
+  }
+  SECTION("not named") {
+    OcspServer& inside = f.server(f.good_answers(kDay));
+    f.first.answer = EngineHouse::always(moved(inside.url("control?refresh=all")));
+    f.second.answer = f.first.answer;
+    f.run();
+    REQUIRE(f.end->failure.has_value());
+    CHECK(token(f.end->failure->error.reason) == "redirect_forbidden");
+    CHECK(inside.asked.empty());
+  }
+}
+
 TEST_CASE("exchange: the next probe is planned by the back-off or what the host asked for", "[exchange]") {
   Fixture f;
   SECTION("back-off") {

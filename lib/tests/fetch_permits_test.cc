@@ -64,6 +64,7 @@ TEST_CASE("fetch: a redirect to an address that is not permitted", "[fetch][perm
   other.play(kOk);
   auto request = fixture.request(fixture.base());
   request.permits = &only_the_first;
+  request.named = {name + ":" + std::to_string(other.port())};
   CHECK(reason_of(fixture.run(std::move(request))) == Reason::kAddressForbidden);
   CHECK(fixture.server.requests().size() == 1);
   CHECK(other.requests().empty());

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "net/fetch.h"
+#include "tests/fakes/fake_tls.h"
 #include "tests/fakes/fetch_fixture.h"
 
 using namespace ocsp_plus;
@@ -23,37 +24,6 @@ struct ProxyFixture : FetchFixture {
   void set_proxy(const std::string& url) {
     transport = std::make_unique<net::Transport>(loop, clock, *resolver, net::Proxy::parse(url).value());
   }
-};
-
-// Gives out what it is told and takes everything for a good handshake.
-struct FakeTls : TlsClient {
-  struct Session : TlsSession {
-    Result<void> receive(ByteView bytes) override {
-      if (!done) {
-        done = true;
-      } else {
-        plain = bytes.copy();
-      }
-      return {};
-    }
-    bool established() const override { return done; }
-    bool closed() const override { return false; }
-    Result<void> send(ByteView bytes) override {
-      out = bytes.copy();
-      return {};
-    }
-    Bytes take_output() override { return std::exchange(out, {}); }
-    Bytes take_plaintext() override { return std::exchange(plain, {}); }
-    std::string describe() const override { return "fake"; }
-    bool done = false;
-    Bytes out = ByteView(std::string_view("HELLO\r\n\r\n")).copy();
-    Bytes plain;
-  };
-  Result<std::unique_ptr<TlsSession>> open(const std::string& host, unsigned) override {
-    hosts.push_back(host);
-    return std::make_unique<Session>();
-  }
-  std::vector<std::string> hosts;
 };
 
 }  // namespace
@@ -103,6 +73,7 @@ TEST_CASE("fetch: whose fault it is, the proxy's or the responder's", "[fetch][p
       {"another password", false, "HTTP/1.1 407 No", Reason::kProxyAuth},
       {"another password, tunnel", true, "HTTP/1.1 407 No", Reason::kProxyAuth},
       {"tinyproxy", false, "HTTP/1.1 401 No\r\nServer: tinyproxy/1.11.1", Reason::kProxyAuth},
+      {"tinyproxy without a version", false, "HTTP/1.1 502 No\r\nServer: tinyproxy", Reason::kProxyFailed},
       {"forbidden by squid", false, "HTTP/1.1 403 No\r\nX-Squid-Error: ERR_ACCESS_DENIED 0", Reason::kProxyRefused},
       {"forbidden, tunnel", true, "HTTP/1.1 403 No", Reason::kProxyRefused},
       {"squid finds nobody", false, "HTTP/1.1 503 No\r\nX-Squid-Error: ERR_DNS_FAIL 0", Reason::kProxyFailed},

@@ -227,3 +227,56 @@ TEST_CASE("fetch: it tells its steps to whoever listens", "[fetch]") {
   }
   CHECK(at == told.size());
 }
+
+TEST_CASE("fetch: an OCSP response under an HTTP error speaks", "[fetch][rfc6960-A.2]") {
+  const std::string type = "Content-Type: application/ocsp-response\r\n";
+  for (const char* status :
+       {"400 Bad Request", "401 Unauthorized", "404 Not Found", "500 Oops", "503 Busy", "203 Other"}) {
+    DYNAMIC_SECTION(status) {
+      FetchFixture fixture;
+      fixture.server.play(http_reply(status,
+                                     type +
+                                         "Cache-Control: max-age=86400\r\nExpires: Fri, 02 Jan 2099 00:00:00 GMT\r\n"
+                                         "ETag: \"x\"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:10 GMT\r\n"
+                                         "Date: Thu, 01 Jan 2026 00:00:10 GMT\r\nRetry-After: 30\r\n",
+                                     kBody));
+      const auto& outcome = fixture.run(fixture.base());
+      REQUIRE(body_of(outcome) == kBody);
+      CHECK(outcome->status() == std::stoul(status));
+      CHECK(outcome->under_error());
+      CHECK_FALSE(outcome->not_modified());
+      // What may be kept is the error.
+      CHECK_FALSE((outcome->http.head.max_age || outcome->http.head.expires));
+      CHECK(outcome->validators.empty());
+      CHECK(outcome->http.head.date);
+      CHECK(outcome->http.head.retry_after);
+    }
+  }
+  struct Silent {
+    const char* name;
+    std::string headers;
+    std::string body;
+  };
+  for (const Silent& c :
+       {Silent{"another type", "Content-Type: text/html\r\n", "<html>"}, Silent{"no type", "", kBody},
+        Silent{"no body", type, ""}, Silent{"packed", type + "Content-Encoding: gzip\r\n", kBody}}) {
+    DYNAMIC_SECTION(c.name) {
+      FetchFixture fixture;
+      fixture.server.play(http_reply("401 Unauthorized", c.headers, c.body));
+      const auto& outcome = fixture.run(fixture.base());
+      REQUIRE_FALSE(outcome.has_value());
+      CHECK(outcome.error().reason == Reason::kHttpStatus);
+      CHECK(outcome.error().status == 401);
+    }
+  }
+}
+
+TEST_CASE("fetch: an error with an OCSP response is no document", "[fetch]") {
+  FetchFixture fixture;
+  fixture.server.play(http_reply("404 Not Found", "Content-Type: application/ocsp-response\r\n", kBody));
+  FetchRequest request = fixture.request(fixture.base());
+  request.accept = "application/pkix-cert";
+  const auto& outcome = fixture.run(std::move(request));
+  REQUIRE_FALSE(outcome.has_value());
+  CHECK(outcome.error().reason == Reason::kHttpStatus);
+}

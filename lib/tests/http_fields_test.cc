@@ -91,3 +91,16 @@ TEST_CASE("http_fields: dates", "[http_fields][rfc9110-5.6.7]") {
     }
   }
 }
+
+TEST_CASE("http_fields: content codings that leave the body as it is", "[http_fields][rfc9110-8.4.1]") {
+  for (const char* plain : {"", "identity", "Identity", "none", "NONE", "binary", "UTF-8", "utf-8", "utf8", "8bit",
+                            "7BIT", " identity , none ", ",identity,"}) {
+    INFO(plain);
+    CHECK(net::is_plain_coding(plain));
+  }
+  for (const char* packed : {"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "identity, gzip",
+                             "gzip, identity", "identity gzip", "chunked", "\"identity\"", "identity;q=1"}) {
+    INFO(packed);
+    CHECK_FALSE(net::is_plain_coding(packed));
+  }
+}

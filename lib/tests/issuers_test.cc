@@ -227,6 +227,29 @@ TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
     f.pass(f.settings.timeout / 1000);
     CHECK(f.stapled(0));
   }
+  SECTION("sends us on, to another port of this machine") {
+    OcspServer& inside = f.server(EngineHouse::always(ocsp_reply(test_ca().der())));
+    f.host.answer =
+        EngineHouse::always("HTTP/1.1 302 Found\r\nLocation: " + inside.url("ca") + "\r\nContent-Length: 0\r\n\r\n");
+    f.spare.answer = f.host.answer;
+    f.take_post();
+    f.pass(2);
+    CHECK_FALSE(f.stapled(0));
+    CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "redirect_forbidden");
+    CHECK(inside.asked.empty());
+  }
+  SECTION("sends us on, to a host that is named") {
+    f.host.answer = EngineHouse::always("HTTP/1.1 302 Found\r\nLocation: " + f.responder.url("ca") +
+                                        "\r\nContent-Length: 0\r\n\r\n");
+    f.spare.answer = f.host.answer;
+    const auto answer = f.responder.answer;
+    f.responder.answer = [answer](const std::string& head) {
+      return OcspServer::path_of(head) == "ca" ? ocsp_reply(test_ca().der()) : answer(head);
+    };
+    f.take_post();
+    f.pass(2);
+    CHECK(f.stapled(0));
+  }
   SECTION("has another") {
     f.spare.answer = EngineHouse::always(ocsp_reply(make_ca("Another CA").der()));
     f.take_post();

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 #include <memory>
@@ -147,6 +148,9 @@ TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
   REQUIRE(house.entry(leaf) != store::kNoEntry);
   CHECK_FALSE(house.zone.loaded(house.entry(leaf))->has_issuer);
   CHECK(house.servers[0]->asked.size() == 0);
+  CHECK(std::any_of(house.log.lines.begin(), house.log.lines.end(), [](const auto& line) {
+    return line.second.find("of its issuer's name is there, but its key identifier is not") != std::string::npos;
+  }));
   // The whole chain comes later; the trusted one has not signed it, so nobody vouches.
   REQUIRE(house.offer(leaf, house.trusting, {&other}));
   house.pass(2);

@@ -146,7 +146,12 @@ struct ResponseSpec {
   Digest digest = Digest::kDefault;
   std::optional<Bytes> signature_algorithm;  // another AlgorithmIdentifier than the one signed with
   bool break_signature = false;
-  Bytes inner_trailing;  // after BasicOCSPResponse, inside its OCTET STRING
+  // What follows the last field, inside of what holds it.
+  Bytes basic_trailing;  // in BasicOCSPResponse
+  Bytes inner_trailing;  // after BasicOCSPResponse, in its OCTET STRING
+  Bytes bytes_trailing;  // in ResponseBytes
+  Bytes tag_trailing;    // after ResponseBytes, in their tag
+  Bytes outer_trailing;  // in OCSPResponse
   Bytes trailing;        // after the whole
 };
 

@@ -92,7 +92,7 @@ std::string generalized_time(UnixSeconds time) {
 Bytes make_response(const ResponseSpec& spec, const Identity& leaf, const Identity& issuer, const Identity& signer) {
   const Bytes status = der::tlv(V_ASN1_ENUMERATED, Bytes{static_cast<std::uint8_t>(spec.status)});
   if (spec.status != 0) {
-    return der::join({der::sequence({status}), spec.trailing});
+    return der::join({der::sequence({status, spec.outer_trailing}), spec.trailing});
   }
   const Bytes data = response_data(spec, leaf, issuer, signer);
   Signed made = sign(data, signer.key, spec.digest);
@@ -100,12 +100,14 @@ Bytes make_response(const ResponseSpec& spec, const Identity& leaf, const Identi
     made.signature.back() ^= 0x01;
   }
   const bool has_certificates = spec.empty_certificates || !spec.certificates.empty();
-  const Bytes basic =
-      der::sequence({data, spec.signature_algorithm.value_or(made.algorithm), bit_string(made.signature),
-                     has_certificates ? der::tlv(0xa0, der::sequence(spec.certificates)) : Bytes()});
-  const Bytes bytes =
-      der::sequence({der::oid(spec.type), der::octet_string(der::join({basic, spec.inner_trailing}))});
-  return der::join({der::sequence({status, der::tlv(0xa0, bytes)}), spec.trailing});
+  const Bytes basic = der::sequence(
+      {data, spec.signature_algorithm.value_or(made.algorithm), bit_string(made.signature),
+       has_certificates ? der::tlv(0xa0, der::sequence(spec.certificates)) : Bytes(), spec.basic_trailing});
+  const Bytes bytes = der::sequence(
+      {der::oid(spec.type), der::octet_string(der::join({basic, spec.inner_trailing})), spec.bytes_trailing});
+  return der::join(
+      {der::sequence({status, der::tlv(0xa0, der::join({bytes, spec.tag_trailing})), spec.outer_trailing}),
+       spec.trailing});
 }
 
 Bytes simple_response(const Identity& leaf, const Identity& issuer, Status status, UnixSeconds this_update,

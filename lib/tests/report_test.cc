@@ -48,6 +48,26 @@ TEST_CASE("report: published", "[report]") {
                                   "next_look=2030-06-01T13:00:00Z took=12ms");
 }
 
+TEST_CASE("report: loaded without an issuer, or with one that does not fit", "[report]") {
+  Fixture f;
+  SECTION("none") {
+    f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kAbsent, kNow);
+    f.expect(LogLevel::kWarn,
+             "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; append the "
+             "issuer's certificate to what the server loads, or name it in ocsp_plus_trusted_certificate: "
+             "certificate=\"leaf1.example\" serial=100001 certificates=1");
+  }
+  SECTION("another key") {
+    f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kSignature, kNow);
+    f.expect(
+        LogLevel::kWarn,
+        "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate of "
+        "its issuer's name is there, but its key does not fit, the signature of the certificate does not verify "
+        "with it; load the right one in its place, or name it in ocsp_plus_trusted_certificate: "
+        "certificate=\"leaf1.example\" serial=100001 certificates=1");
+  }
+}
+
 TEST_CASE("report: kept", "[report]") {
   Fixture f;
   f.report.verified(f.target(), 0, f.admission(Action::kKeep, Reason::kOk), kNow + kHour, 12);

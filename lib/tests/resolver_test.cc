@@ -86,10 +86,32 @@ TEST_CASE("resolver: failures", "[resolver]") {
       const Addresses answer = fixture.ask(c.name);
       REQUIRE_FALSE(answer.has_value());
       CHECK(answer.error().reason == c.reason);
-      CHECK(answer.error().detail.find(c.name) == 0);
-      CHECK(answer.error().detail.size() > std::string(c.name).size() + 2);
+      // The name, what is wrong, who was asked and who named those.
+      const std::string& detail = answer.error().detail;
+      const std::string asked = "; asked " + fixture.dns.address() + " (ocsp_plus_resolver)";
+      CHECK(detail.find(std::string(c.name) + ": ") == 0);
+      REQUIRE(detail.size() > std::string(c.name).size() + 2 + asked.size());
+      CHECK(detail.substr(detail.size() - asked.size()) == asked);
+      CHECK(detail.size() < 128);
     }
   }
+}
+
+TEST_CASE("resolver: which servers are asked, and who named them", "[resolver]") {
+  ShiftedClock clock;
+  PollLoop loop{clock};
+  ResolverOptions options;
+  options.servers = {"192.0.2.1", "192.0.2.2:5353", "[2001:db8::1]:54", "192.0.2.3"};
+  CHECK(Resolver::create(loop, clock, options).value()->asked() ==
+        "192.0.2.1, 192.0.2.2:5353, [2001:db8::1]:54, ... (ocsp_plus_resolver)");
+  options.servers = {"2001:db8::1"};
+  options.servers_from = "--resolver";
+  CHECK(Resolver::create(loop, clock, options).value()->asked() == "2001:db8::1 (--resolver)");
+  const ScratchFolder folder;
+  options.servers.clear();
+  options.system = folder.string() + "/resolv.conf";
+  std::ofstream(options.system) << "nameserver 192.0.2.9\nnameserver 192.0.2.10\n";
+  CHECK(Resolver::create(loop, clock, options).value()->asked() == "192.0.2.9, 192.0.2.10 (" + options.system + ")");
 }
 
 TEST_CASE("resolver: two tries", "[resolver]") {

@@ -77,8 +77,17 @@ TEST_CASE("response_content: what is no answer", "[response_content][rfc6960-4.2
   other.type = "1.3.6.1.5.5.7.48.1.5";
   CHECK(reason(other) == Reason::kNotBasicResponse);
   ResponseSpec more;
-  more.trailing = {0};
+  more.inner_trailing = {0};
   CHECK(reason(more) == Reason::kTrailingData);
+}
+
+TEST_CASE("response_content: what follows the response is passed over", "[response_content]") {
+  const House house;
+  ResponseSpec more;
+  more.trailing = {0x0d, 0x0a};
+  const auto content = read_response_content(make_response(more, house.leaf, house.ca, house.ca));
+  REQUIRE(content);
+  CHECK(content->singles.size() == 1);
 }
 
 TEST_CASE("response_content: octets of anybody", "[response_content]") {

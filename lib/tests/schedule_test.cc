@@ -85,8 +85,7 @@ TEST_CASE("schedule: a hundred nodes with one response are spread over six perce
     for (const Case& c : {
              Case{"new", 0, std::nullopt, width},
              Case{"with a max-age that brings it forward", 0, kStart + 60, width},
-             Case{"made earlier: a quarter of an eighth of what is left", span * 6 / 10, std::nullopt,
-                  left / 32},
+             Case{"made earlier: a quarter of an eighth of what is left", span * 6 / 10, std::nullopt, left / 32},
              Case{"made earlier, with a max-age", span * 6 / 10, kStart + left / 5, left / 20},
          }) {
       INFO(c.name << ", span " << span);

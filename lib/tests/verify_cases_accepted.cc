@@ -24,6 +24,11 @@ CaseTable accepted_cases() {
       {"signed by the issuer, by name", Reason::kOk, [](VerifySetup&) {}},
       {"signed by the issuer, by key", Reason::kOk, [](VerifySetup& s) { s.spec.by_key = true; }},
       {"version written though it is the default", Reason::kOk, [](VerifySetup& s) { s.spec.version = 0; }},
+      {"octets after the end", Reason::kOk,
+       [](VerifySetup& s) {
+         s.spec.trailing = {0x0d, 0x0a};
+       }},
+      {"another response after the end", Reason::kOk, [](VerifySetup& s) { s.spec.trailing = error_response(3); }},
       {"an empty list of certificates", Reason::kOk, [](VerifySetup& s) { s.spec.empty_certificates = true; }},
       {"the issuer embedded", Reason::kOk, [](VerifySetup& s) { s.spec.certificates = {world().ca.der()}; }},
       {"an unrelated certificate embedded", Reason::kOk,
@@ -210,6 +215,10 @@ CaseTable accepted_signer_cases() {
        })},
       {"delegated with nonRepudiation too", Reason::kOk,
        signer([](CertificateSpec& c) { c.key_usage = "digitalSignature,nonRepudiation"; })},
+      {"a key usage of nonRepudiation alone", Reason::kOk,
+       signer([](CertificateSpec& c) { c.key_usage = "critical,nonRepudiation"; })},
+      {"a key usage of nonRepudiation and keyEncipherment", Reason::kOk,
+       signer([](CertificateSpec& c) { c.key_usage = "nonRepudiation,keyEncipherment"; })},
       {"delegated without key identifiers", Reason::kOk,
        signer([](CertificateSpec& c) { c.key_identifiers = false; })},
       {"delegated, embedded twice", Reason::kOk,

@@ -107,8 +107,11 @@ CaseTable signer_cases() {
       {"clientAuth and anyExtendedKeyUsage", Reason::kSignerWithoutOcspSigning,
        signer([](CertificateSpec& c) { c.ext_key_usage = "clientAuth,anyExtendedKeyUsage"; })},
       {"delegated to a CA", Reason::kSignerIsCa, signer([](CertificateSpec& c) { c.ca = true; })},
-      {"a key usage without digitalSignature", Reason::kSignerKeyUsage,
+      {"a key usage of keyEncipherment alone", Reason::kSignerKeyUsage,
        signer([](CertificateSpec& c) { c.key_usage = "critical,keyEncipherment"; })},
+      {"a key usage of everything but signing", Reason::kSignerKeyUsage, signer([](CertificateSpec& c) {
+         c.key_usage = "critical,keyEncipherment,dataEncipherment,keyAgreement,cRLSign";
+       })},
       {"an unknown critical extension of the signer", Reason::kSignerCriticalExtension,
        signer([](CertificateSpec& c) { c.extensions = {some_extension(true)}; })},
       {"malformed extensions of the signer", Reason::kSignerCriticalExtension, signer([](CertificateSpec& c) {

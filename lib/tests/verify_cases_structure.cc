@@ -13,10 +13,15 @@ CaseTable status_cases() {
       {"unauthorized", Reason::kUnauthorized, [](VerifySetup& s) { s.spec.status = 6; }},
       {"a status out of range", Reason::kUnknownResponseStatus, [](VerifySetup& s) { s.spec.status = 0x7f; }},
       {"a negative status", Reason::kUnknownResponseStatus, [](VerifySetup& s) { s.spec.status = 0xff; }},
-      {"tryLater with octets after it", Reason::kTrailingData,
+      {"tryLater with octets after it", Reason::kTryLater,
        [](VerifySetup& s) {
          s.spec.status = 3;
          s.spec.trailing = {0x00};
+       }},
+      {"tryLater with octets in it", Reason::kTrailingData,
+       [](VerifySetup& s) {
+         s.spec.status = 3;
+         s.spec.outer_trailing = {0x05, 0x00};
        }},
   };
 }
@@ -33,11 +38,37 @@ CaseTable structure_cases() {
        [](VerifySetup& s) { s.damage = [](Bytes& b) { b.resize(b.size() / 2); }; }},
       {"successful without a body", Reason::kMalformedResponse,
        [](VerifySetup& s) { s.damage = [](Bytes& b) { b = error_response(0); }; }},
-      {"octets after the end", Reason::kTrailingData, [](VerifySetup& s) { s.spec.trailing = {0x0a}; }},
-      {"octets after the inner end", Reason::kMalformedResponse,
+      {"octets after BasicOCSPResponse", Reason::kTrailingData,
        [](VerifySetup& s) {
          s.spec.inner_trailing = {0x05, 0x00};
        }},
+      {"an octet after BasicOCSPResponse", Reason::kTrailingData,
+       [](VerifySetup& s) { s.spec.inner_trailing = {0x0a}; }},
+      {"octets inside OCSPResponse", Reason::kTrailingData,
+       [](VerifySetup& s) {
+         s.spec.outer_trailing = {0x05, 0x00};
+       }},
+      {"octets after ResponseBytes", Reason::kTrailingData,
+       [](VerifySetup& s) {
+         s.spec.tag_trailing = {0x05, 0x00};
+       }},
+      {"octets inside ResponseBytes", Reason::kTrailingData,
+       [](VerifySetup& s) {
+         s.spec.bytes_trailing = {0x05, 0x00};
+       }},
+      {"octets inside BasicOCSPResponse", Reason::kTrailingData,
+       [](VerifySetup& s) {
+         s.spec.basic_trailing = {0x05, 0x00};
+       }},
+      {"octets inside and after the end", Reason::kTrailingData,
+       [](VerifySetup& s) {
+         s.spec.inner_trailing = {0x05, 0x00};
+         s.spec.trailing = {0x0a};
+       }},
+      {"an outer SEQUENCE longer than all there is", Reason::kMalformedResponse,
+       [](VerifySetup& s) { s.damage = [](Bytes& b) { ++b[3]; }; }},
+      {"an outer SEQUENCE shorter than what it holds", Reason::kMalformedResponse,
+       [](VerifySetup& s) { s.damage = [](Bytes& b) { --b[3]; }; }},
       {"BER of indefinite length", Reason::kMalformedResponse,
        [](VerifySetup& s) {
          s.damage = [](Bytes& b) {

@@ -2,6 +2,15 @@
 #include "tests/verify_cases.h"
 
 namespace ocsp_plus::testing {
+namespace {
+
+// A response that no OpenSSL parses: it has a ResponderID of a third kind. Those of 3.5 and newer parse none with a
+// time that is too short either, and what is said of it must be the same with all.
+void make_unparsable(VerifySetup& s) {
+  s.spec.responder_id = der::tlv(0xa3, der::null());
+}
+
+}  // namespace
 
 CaseTable time_cases() {
   const auto malformed = [](const std::string& text) {
@@ -84,6 +93,40 @@ CaseTable time_cases() {
        [](VerifySetup& s) {
          s.spec.singles = {single_with(Status::kGood), single_with(Status::kGood)};
          s.spec.singles[0].this_update = "yesterday";
+       }},
+      {"the signer's certificate ends at no time", Reason::kMalformedTime,
+       [](VerifySetup& s) { s.use_signer(delegate([](CertificateSpec& c) { c.raw_not_after = "29x228235959Z"; })); }},
+      {"unparsable, with right times", Reason::kMalformedResponse,
+       [](VerifySetup& s) {
+         make_unparsable(s);
+         s.spec.certificates = {delegate().der()};
+       }},
+      {"unparsable, with a nextUpdate that is too short", Reason::kMalformedTime,
+       [](VerifySetup& s) {
+         make_unparsable(s);
+         s.single().next_update = "2030060112Z";
+       }},
+      {"unparsable, with an empty producedAt", Reason::kMalformedTime,
+       [](VerifySetup& s) {
+         make_unparsable(s);
+         s.spec.produced_at.clear();
+       }},
+      {"unparsable, revoked at a malformed time", Reason::kMalformedTime,
+       [](VerifySetup& s) {
+         make_unparsable(s);
+         s.single().status = Status::kRevoked;
+         s.single().revoked_at = "yesterday";
+       }},
+      {"unparsable, with a certificate that ends at no time", Reason::kMalformedTime,
+       [](VerifySetup& s) {
+         make_unparsable(s);
+         s.spec.certificates = {delegate([](CertificateSpec& c) { c.raw_not_after = "29x228235959Z"; }).der()};
+       }},
+      {"unparsable, with malformed times where none belong", Reason::kMalformedResponse,
+       [](VerifySetup& s) {
+         make_unparsable(s);
+         s.spec.extensions = {{"1.2.3.4", false, der::tlv(0x18, {})}};
+         s.single().key_hash = der::tlv(0x18, {});
        }},
   };
 }

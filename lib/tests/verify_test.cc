@@ -26,7 +26,8 @@ void run(const CaseTable& table) {
       const crypto::Certificate certificate = setup.leaf->described();
       const auto issuer = setup.issuer->issuer();
       REQUIRE(queued_openssl_errors() == 0);
-      const Verdict verdict = crypto::verify(response, certificate, *issuer, setup.now, setup.policy);
+      const Verdict verdict =
+          crypto::verify(crypto::cut_trailing(response), certificate, *issuer, setup.now, setup.policy);
       CHECK(queued_openssl_errors() == 0);
       INFO(verdict.detail);
       CHECK(token(verdict.reason) == token(c.expected));
@@ -141,6 +142,31 @@ TEST_CASE("verify: no octet can be changed or cut away unnoticed", "[verify]") {
     CHECK_FALSE(crypto::verify({response.data(), i}, certificate, *issuer, kNow, {}).authentic());
   }
   CHECK(queued_openssl_errors() == 0);
+}
+
+TEST_CASE("cut_trailing: the outer SEQUENCE and nothing else", "[verify]") {
+  const auto cut = [](const Bytes& octets) { return crypto::cut_trailing(octets).copy(); };
+  const Bytes whole = good_response(world().leaf, world().ca);
+  for (const Bytes& more : {Bytes{}, Bytes{0x0a}, Bytes{0x00, 0x00}, Bytes(70000, 0x30), whole}) {
+    CHECK(cut(der::join({whole, more})) == whole);
+    CHECK(cut(der::join({error_response(3), more})) == error_response(3));
+  }
+  // What is no SEQUENCE stays as it is, for verify() to refuse.
+  for (const Bytes& octets :
+       {Bytes{}, Bytes{0x30}, Bytes{0x30, 0x05, 0x00}, Bytes{0x30, 0x80, 0x00, 0x00, 0x0a}, Bytes{0x31, 0x00, 0x0a},
+        Bytes{0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x00}, ByteView("<html>busy</html>").copy()}) {
+    CHECK(cut(octets) == octets);
+  }
+  CHECK(queued_openssl_errors() == 0);
+}
+
+TEST_CASE("verify: takes no octet for part of a response that was not cut off", "[verify]") {
+  VerifySetup setup;
+  setup.spec.trailing = {0x0a};
+  const auto issuer = setup.issuer->issuer();
+  const auto verdict = crypto::verify(setup.response(), setup.leaf->described(), *issuer, setup.now, setup.policy);
+  CHECK(verdict.reason == Reason::kTrailingData);
+  CHECK(verdict.detail == "1 octets follow the response");
 }
 
 TEST_CASE("verify: extreme clocks do not overflow", "[verify]") {

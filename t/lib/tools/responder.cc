@@ -26,6 +26,7 @@
 // - accept_hash: sha1 or sha256: any other request is answered unauthorized
 // - delay: milliseconds before an answer
 // - max_age, cache_control, expires (seconds from now), header (a whole line): HTTP headers
+// - code: the HTTP status, whatever the body
 // - fault: with arg= and times=N (only the next N requests); none ends it
 //
 // Faults (their arg and its default):
@@ -33,12 +34,14 @@
 // - of the answer's pace: hang_after_request, hang_in_body, slow_drip (bytes a second, 10)
 // - of the body: truncate (bytes kept, half), too_large (bytes, 1048576), chunked (chunk size, 100),
 //   chunked_truncated, until_close, garbage (bytes), empty_body, html_200
-// - of HTTP: http10, continue_100, not_http, huge_header (bytes), wrong_content_type (the type, or "none"), http_404
+// - of HTTP: http10, bare_lf (line feeds alone end the head's lines), bare_status ("HTTP/1.1 200"), continue_100,
+// not_http, huge_header (bytes), wrong_content_type (the type, or "none"), http_404
 //   and any other code (Retry-After: seconds, or @seconds for a date), redirect ("[code ]URL", "URL*" appends the
 //   path, loop, hops:N, relative)
 // - of OCSP: try_later, internal_error, unauthorized, malformed_request, sig_required, broken_signature,
 //   foreign_signer, no_certs, other_serial, other_issuer, expired (seconds ago, 3600), future (seconds ahead, 86400),
 //   not_basic, two_responses_disagree (second status, revoked), no_responses, other_too, trailing
+//   (octets after the response), trailing_inside (after the BasicOCSPResponse in it)
 // - of time: old_same (the last response, again and again), older (seconds, 3600)
 //
 // GET /control/stats: one line for all, for each port and each serial. GET /control/requests[?since=N]: one line for

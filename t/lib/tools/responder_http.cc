@@ -320,7 +320,14 @@ Script play(const HttpRequest& request, const std::string& der, const Fault& fau
   }
   add_settings(settings, scope, now, &answer);
 
-  const std::string head = before + answer.head(date);
+  answer.code = static_cast<int>(settings.number(scope, "code", answer.code));
+  std::string head = before + answer.head(date);
+  if (name == "bare_status") {
+    const size_t phrase = head.find(' ', head.find(' ') + 1);
+    head.erase(phrase, head.find("\r\n") - phrase);
+  } else if (name == "bare_lf") {
+    head.erase(std::remove(head.begin(), head.end(), '\r'), head.end());
+  }
   const std::string body = answer.framed_body();
   if (name == "truncate") {
     const size_t keep = static_cast<size_t>(arg(static_cast<long>(body.size() / 2)));

@@ -31,6 +31,30 @@ std::string to_der(OCSP_RESPONSE* response) {
   return out;
 }
 
+// DER of one element; the content is below 64 kB.
+std::string element(char tag, const std::string& content) {
+  const size_t size = content.size();
+  std::string out(1, tag);
+  if (size < 0x80) {
+    out += static_cast<char>(size);
+  } else {
+    out += {'\x82', static_cast<char>(size >> 8), static_cast<char>(size & 0xff)};
+  }
+  return out + content;
+}
+
+// A successful response with a NULL behind its BasicOCSPResponse.
+std::string with_inner_trailing(OCSP_BASICRESP* basic) {
+  unsigned char* data = nullptr;
+  const int size = i2d_OCSP_BASICRESP(basic, &data);
+  std::string inner(reinterpret_cast<char*>(data), size > 0 ? static_cast<size_t>(size) : 0);
+  OPENSSL_free(data);
+  inner += std::string("\x05\x00", 2);
+  const std::string type = element('\x06', "\x2b\x06\x01\x05\x05\x07\x30\x01\x01");
+  const std::string bytes = element('\x30', type + element('\x04', inner));
+  return element('\x30', std::string("\x0a\x01\x00", 3) + element('\xa0', bytes));
+}
+
 std::string load(const std::string& cert, const std::string& key, Signer* signer) {
   BioPtr cert_file(BIO_new_file(cert.c_str(), "r"));
   BioPtr key_file(BIO_new_file(key.c_str(), "r"));
@@ -266,6 +290,8 @@ std::string Answerer::make(const Request& request, const Signer& issuer, const S
     }
   } else if (fault.name == "trailing") {
     der += "trailing bytes";
+  } else if (fault.name == "trailing_inside") {
+    der = with_inner_trailing(basic.get());
   }
   return der;
 }

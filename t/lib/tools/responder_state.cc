@@ -17,7 +17,7 @@ const std::set<std::string> kKeys = {"status",      "revoked_at",  "reason",    
                                      "this_update", "next_update", "clock",       "cache",  // when
                                      "signer",      "hash",        "accept_hash", "rid",           "default",  // how
                                      "delay",       "date_offset", "max_age",     "cache_control", "expires",
-                                     "header",  // in what HTTP
+                                     "header",      "code",  // in what HTTP
                                      "fault",       "arg",         "times"};
 
 const std::set<std::string> kFaults = {"none",
@@ -42,6 +42,8 @@ const std::set<std::string> kFaults = {"none",
                                        "chunked",
                                        "chunked_truncated",
                                        "until_close",
+                                       "bare_lf",
+                                       "bare_status",
                                        "redirect",
                                        "try_later",
                                        "internal_error",
@@ -60,6 +62,7 @@ const std::set<std::string> kFaults = {"none",
                                        "no_responses",
                                        "other_too",
                                        "trailing",
+                                       "trailing_inside",
                                        "old_same",
                                        "older"};
 

@@ -199,13 +199,14 @@ sub _read_s_client {
 	my $text = $run->{output};
 	my %seen = (output => $text, statuses => []);
 
-	$seen{handshake} = $text =~
-		/^(New|Reused), (\S+), Cipher is (?!\(NONE)(\S+)/m ? 1 : 0;
+	my ($how, $of_cipher, $cipher) = $text =~
+		/^(New|Reused), (\S+), Cipher is (?!\(NONE)(\S+)/m;
+	$seen{handshake} = defined $how ? 1 : 0;
 	if ($seen{handshake}) {
-		$seen{resumed} = $1 eq 'Reused' ? 1 : 0;
-		$seen{cipher} = $3;
-		($seen{version}) = $text =~ /^\s+Protocol\s*: (\S+)/m;
-		$seen{version} ||= $text =~ /^New, (\S+?),/m ? $1 : '';
+		$seen{resumed} = $how eq 'Reused' ? 1 : 0;
+		$seen{cipher} = $cipher;
+		($seen{version}) = $text =~ /^\s*Protocol\s*: (\S+)/m;
+		$seen{version} ||= $of_cipher;
 	}
 	($seen{alert}) = $text =~ /SSL alert number (\d+)/;
 	($seen{subject}) = $text =~ /^subject=(.*)$/m;
@@ -214,18 +215,15 @@ sub _read_s_client {
 		$seen{status} = 'timeout';
 	} elsif ($text =~ /Connection refused/) {
 		$seen{status} = 'refused';
-	} elsif ($text =~ /^OCSP response: no response sent/m) {
-		$seen{status} = 'none';
 	} elsif ($text =~ /response parse error/) {
 		$seen{status} = 'garbage';
 	} elsif ($text =~ /OCSP Response Status: (\w+)/) {
 		$seen{status} = $1;
 		_read_response($text, \%seen) if $1 eq 'successful';
 	} else {
+		# s_client says so in words that differ from version to version
 		$seen{status} = $seen{handshake} ? 'none' : 'failed';
 	}
-	$seen{status} = 'failed'
-		if !$seen{handshake} && $seen{status} eq 'none';
 	return \%seen;
 }
 

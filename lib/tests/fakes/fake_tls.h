@@ -1,0 +1,44 @@
+// A TLS client that encrypts nothing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/tls.h"
+
+namespace ocsp_plus::testing {
+
+// Gives out what it is told and takes everything for a good handshake.
+struct FakeTls : TlsClient {
+  struct Session : TlsSession {
+    Result<void> receive(ByteView bytes) override {
+      if (!done) {
+        done = true;
+      } else {
+        plain = bytes.copy();
+      }
+      return {};
+    }
+    bool established() const override { return done; }
+    bool closed() const override { return false; }
+    Result<void> send(ByteView bytes) override {
+      out = bytes.copy();
+      return {};
+    }
+    Bytes take_output() override { return std::exchange(out, {}); }
+    Bytes take_plaintext() override { return std::exchange(plain, {}); }
+    std::string describe() const override { return "fake"; }
+    bool done = false;
+    Bytes out = ByteView(std::string_view("HELLO\r\n\r\n")).copy();
+    Bytes plain;
+  };
+  Result<std::unique_ptr<TlsSession>> open(const std::string& host, unsigned) override {
+    hosts.push_back(host);
+    return std::make_unique<Session>();
+  }
+  std::vector<std::string> hosts;
+};
+
+}  // namespace ocsp_plus::testing

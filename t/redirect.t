@@ -1,0 +1,232 @@
+#!/usr/bin/perl
+
+# Tests for redirects: they never lead inside, wherever the first request went,
+# but to whom was asked and to whom ocsp_plus_responder names; from http to
+# https and not back.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::DNS;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+my $d = $t->testdir();
+my $tool = $t->build_dir() . '/ocsp-plus';
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $web = Test::Nginx::CA->new($t, 'web', cn => 'Web CA');
+$web->leaf('front.test', file => 'front', names => [ '127.0.0.1' ]);
+
+# the first and the third send everybody on to wherever the certificate is to
+# be led, the second answers; the last two lead to issuers.  Who leads astray
+# fails as a host, so those that do not are apart.
+
+my $r = Test::Nginx::Responder->start($t, ca => $int,
+	ports => [ map { 8080 + $_ } 1 .. 5 ]);
+my $dns = Test::Nginx::DNS->start($t, port => 8053,
+	zone => { 'inside.test' => { a => '127.0.0.1' } });
+
+my ($second, $third) = ($r->url(2), $r->url(3));
+my $here = '127.0.0.1:' . port(8080);
+my $there = 'inside.test:' . port(8080);
+my $front = 'https://127.0.0.1:' . port(8444);
+
+# name, where it is led, the server's lines, what comes of it
+
+my @cases = (
+	# our own control location lets in whoever comes from here
+	[ 'control', "http://$here/control?refresh=all&", '', 'redirect_forbidden' ],
+	[ 'by-name', "http://$there/control?refresh=all&", '',
+		'redirect_forbidden' ],
+	[ 'localhost', 'http://localhost:' . port(8080) . '/control?', '',
+		'redirect_forbidden' ],
+	[ 'secure-control', "$front/control?", '', 'redirect_forbidden' ],
+	# the second responder is no better, unless it is named
+	[ 'unnamed', "${second}moved*", '', 'redirect_forbidden' ],
+	[ 'untrusted', "$front/ocsp*", "ocsp_plus_responder @{[ $r->url(1) ]}"
+		. " $front/ocsp/;", 'tls_certificate' ],
+	[ 'named', "${second}moved*", "ocsp_plus_responder $third $second;" ],
+	[ 'same', 'hops:2', '' ],
+	[ 'secure', "$front/ocsp/moved*", "ocsp_plus_responder $third $front/ocsp/;"
+		. ' ocsp_plus_responder_trusted_certificate web.crt;' ],
+	[ 'back', '', "ocsp_plus_responder $front/back/ $second;"
+		. ' ocsp_plus_responder_trusted_certificate web.crt;' ],
+);
+
+my (%leaf, $servers);
+for my $case (@cases) {
+	my ($name, $to, $lines, $reason) = @$case;
+	my $port = $reason ? 1 : 3;
+	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+		aia => $r->url($port));
+	$r->fault('redirect', arg => $to, on => $port, leaf => $leaf{$name})
+		if $to;
+	$servers .= server($name, $lines);
+}
+
+# an issuer is to be fetched from the same places
+
+my %issuer = ('issuer-control' => 4, 'issuer-named' => 5);
+$r->fault('redirect', arg => "http://$here/control?", on => 4);
+$r->fault('redirect', arg => "${second}files/int.crt", on => 5);
+$r->serve_file('int.crt', "$d/int.crt");
+for my $name (sort keys %issuer) {
+	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name", chain => 0,
+		aia => $second, ca_issuers => $r->url($issuer{$name}, '/ca'));
+	$servers .= server($name, $name =~ /named/ ? "ocsp_plus_responder $second;"
+		: '');
+}
+
+$t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    # who redirects and where it leads is in part this very nginx
+    ocsp_plus_startup_wait  0;
+    ocsp_plus_timeout       3s;
+    ocsp_plus_retry         1s 2s;
+    ocsp_plus_resolver      @{[ $dns->address() ]};
+
+    server {
+        listen      127.0.0.1:8080;
+        listen      127.0.0.1:8444 ssl;
+        access_log  %%TESTDIR%%/inside.log;
+
+        ssl_certificate      front.pem;
+        ssl_certificate_key  front.key;
+
+        location /control {
+            allow  127.0.0.1;
+            deny   all;
+            ocsp_plus_control;
+        }
+
+        location /ocsp/ {
+            proxy_pass  $second;
+        }
+
+        location /back/ {
+            return  302 ${second}back\$request_uri;
+        }
+    }
+
+    ocsp_plus  on;
+
+$servers
+}
+
+EOC
+
+$t->run();
+
+###############################################################################
+
+for my $case (@cases) {
+	my ($name, undef, undef, $reason) = @$case;
+	if (!defined $reason) {
+		ok(stapled($name), "$name: stapled");
+		next;
+	}
+	like(failure($name), qr/ reason=$reason detail="[^"]+"/, "$name: refused");
+	is(staple_fast(8443, "$name.example"), undef, "$name: no staple")
+		if $reason ne 'tls_certificate';
+}
+like(failure('control'),
+	qr/detail="HTTP 302 from 127\.0\.0\.1:\d+ to \Q$here\E: no redirect may/,
+	'what led where');
+like(failure('by-name'), qr/ to \Q$there\E, which is \Q$here\E: no redirect may/,
+	'and what is behind a name');
+
+for my $name (qw/ named same secure /) {
+	is(scalar(grep { /"$name\.example"/ } $t->log_lines(qr/no response/)), 0,
+		"$name: by the first that was asked");
+}
+is(scalar($r->requests(on => 2, leaf => $leaf{unnamed})), 0,
+	'unnamed: nobody was asked');
+cmp_ok(scalar($r->requests(on => 2, leaf => $leaf{named})), '>=', 1,
+	'named: who is named was asked');
+like($t->read_file('inside.log'), qr!"GET /ocsp/moved/M!,
+	'secure: by the redirect');
+
+# https does not lead back to http: the second of the names is asked instead
+
+my ($back) = $r->requests(on => 2, leaf => $leaf{back});
+unlike(join(' ', %{$back || {}}), qr!/back/!, 'back: not by the redirect');
+
+# the issuers
+
+like(failure('issuer-control'), qr/ reason=redirect_forbidden detail="fetching/,
+	'issuer: refused');
+ok(stapled('issuer-named'), 'issuer: from a host that is named');
+
+# nobody came in
+
+my $inside = $t->read_file('inside.log');
+unlike($inside, qr!control\?!, 'our own control location was not reached');
+unlike($inside, qr!"GET /ocsp/M!, 'nor a front that nobody trusts');
+
+###############################################################################
+
+# the command line keeps the same rule
+
+my @fetch = ($tool, 'fetch', '--cert', "$d/leaf-unnamed.pem", '--json',
+	'--responder', $r->url(1));
+my $run = $t->command([ @fetch ]);
+is($run->{status}, 1, 'fetch: exit code');
+like($run->{output}, qr/"reason": "redirect_forbidden"/, 'fetch: the reason');
+like($run->{output}, qr/name where it leads with --responder/,
+	'fetch: what to do');
+$run = $t->command([ @fetch, '--responder', $second ]);
+is($run->{status}, 0, 'fetch: where it is named');
+
+$t->done_testing();
+
+###############################################################################
+
+sub server {
+	my ($name, $lines) = @_;
+	return <<"EOC";
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  $name.example;
+
+        ssl_certificate      leaf-$name.pem;
+        ssl_certificate_key  leaf-$name.key;
+        $lines
+    }
+EOC
+}
+
+sub failure {
+	my ($name) = @_;
+	return $t->wait_log(qr/no\ response,.*certificate="\Q$name\E\.example"/x, 15)
+		// '';
+}
+
+sub stapled {
+	my ($name) = @_;
+	my $der = wait_for(sub { staple_fast(8443, "$name.example") }, 15,
+		"a staple for $name");
+	return $der && index($der, pack 'H*', $leaf{$name}->serial()) > 0;
+}
+
+###############################################################################
