@@ -87,6 +87,7 @@ cmp_ok(value('certificate_not_after_timestamp_seconds', @of_good), '>',
 	time() + 80 * 86400, 'of a certificate that ends much later');
 cmp_ok(abs(value('last_success_timestamp_seconds', @of_good) - time()), '<',
 	60, 'fetched lately');
+ok(defined value('status_age_seconds', @of_good), 'the age of its status');
 is(value('certificate_staple_required', @of_good), 1, 'Must-Staple');
 cmp_ok(value('staples_total', @of_good), '>=', 1, 'stapled');
 
@@ -94,6 +95,7 @@ my @of_bad = (id => $bad->id(), name => 'bad.example');
 is(value('staple_valid', @of_bad), 0, 'no staple');
 is(value('staple_expiry_timestamp_seconds', @of_bad), undef, 'nor its end');
 is(value('last_success_timestamp_seconds', @of_bad), undef, 'nor a success');
+is(value('status_age_seconds', @of_bad), undef, 'nor the age of a status');
 cmp_ok(value('fetch_consecutive_failures', @of_bad), '>=', 1, 'but failures');
 is(value('certificate_revoked', id => $revoked->id(),
 	name => 'revoked.example'), 1, 'revoked');
@@ -102,7 +104,8 @@ is(value('certificate_revoked', @of_bad), 0, 'not revoked');
 is(value('certificates', state => 'valid'), 2, 'certificates, valid');
 is(value('certificates', state => 'pending'), 1, 'certificates, pending');
 is(value('certificates', state => 'revoked'), 1, 'certificates, revoked');
-is(value('certificates', state => 'expired'), 0, 'certificates, expired');
+is(value('certificates', state => $_), 0, "certificates, $_")
+	for qw/ expired ended unsupported /;
 cmp_ok(value('fetch_failures_total', reason => 'http_status'), '>=', 1,
 	'failures by reason');
 my $all = value('fetches_total', result => 'ok')

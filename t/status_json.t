@@ -162,7 +162,9 @@ is($one->{serial}, $good->serial(), 'its serial');
 like($one->{subject}, qr/CN=good\.example/, 'its subject');
 like($one->{issuer}, qr/CN=int/, 'its issuer');
 like($one->{$_}, $time, "its $_")
-	for qw/ not_after this_update next_update expires next_attempt /;
+	for qw/ not_after this_update next_update expires next_attempt
+		confirmed_at /;
+cmp_ok($one->{status_age}, '>=', 0, 'its status was confirmed before now');
 cmp_ok($one->{expires_in}, '>', 0, 'it has not ended');
 is($one->{last_attempt}{result}, 'ok', 'its last attempt');
 is($one->{last_attempt}{responder}, $r->url(1), 'and who answered');
@@ -173,6 +175,7 @@ is($one->{state}, 'pending', 'one that never got a response');
 is($one->{last_attempt}{result}, 'http_status', 'why');
 like($one->{last_attempt}{detail}, qr/503/, 'in detail');
 is($one->{expires_in}, undef, 'no end');
+is($one->{$_}, undef, "no $_") for qw/ confirmed_at status_age /;
 
 is($by{$none->id()}{state}, 'unsupported', 'nobody to ask');
 is_deeply($by{$none->id()}{servers}, [ 'good.example', 'www.good.example' ],
@@ -201,7 +204,7 @@ for (1 .. 4) {
 is(join(' ', @met), join(' ', sort keys %by), 'page by page');
 my $wrong = http_get('/?state=gone');
 like($wrong, qr/ 400 /, 'a filter that makes no sense');
-like($wrong, qr/state="gone": it takes valid, pending, expired/, 'says so');
+like($wrong, qr/state="gone": it takes valid, pending, expired, revoked, unsupported or ended/, 'says so');
 
 # formats
 

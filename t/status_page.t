@@ -31,6 +31,8 @@ my $good = $int->leaf('shop.example', aia => $r->url(1), must_staple => 1,
 my $revoked = $int->leaf('old.example', aia => $r->url(1));
 my $bad = $int->leaf('mail.example', aia => $r->url(2), not_after => 86400);
 my $none = $int->leaf('plain.example');
+my $past = $int->leaf('past.example', aia => $r->url(1), not_before => -86400,
+	not_after => -3600);
 
 # whatever a certificate may hold
 my $attack = '<img src=x onerror=document.title="owned">';
@@ -42,7 +44,8 @@ my @many = $int->leaves(12, 'host%d.example', aia => $r->url(1));
 $r->status($revoked, 'revoked');
 $r->fault('http_503', on => 2);
 
-my $servers = $t->ssl_servers(8443, $good, $revoked, $bad, $none, $odd, @many);
+my $servers = $t->ssl_servers(8443, $good, $revoked, $bad, $none, $past, $odd,
+	@many);
 my $cache = $t->write_file('cache-directory', 'a file in its place');
 
 $t->write_file_expand('nginx.conf', <<"CONF");
@@ -97,7 +100,7 @@ $b->size(1280, 900);
 $b->dark(0);
 $b->open("$url/ocsp");
 ok($b->wait_script(
-	'return document.querySelectorAll("#certificates tbody tr").length == 17'),
+	'return document.querySelectorAll("#certificates tbody tr").length == 18'),
 	'a row for each certificate');
 
 my $text = $b->script('return document.querySelector("main").innerText');
@@ -107,6 +110,7 @@ like($text, qr/1 revoked: old\.example/, 'what is revoked');
 like($text, qr/1 without a valid response \(http_status\): mail\.example/,
 	'what is missing and why');
 like($text, qr/1 certificate names no responder/, 'what cannot be');
+like($text, qr/past\.example/, 'what has ended');
 like($text, qr/The cache directory cannot be used \(unreadable\): responses will not survive a restart: \Q$cache\E/,
 	'that nothing is kept');
 like($text, qr/Cache\s+fails\s+unreadable, for \d+ \w+/, 'since when');
@@ -129,6 +133,8 @@ like($row{'mail.example'}, qr/^no response yet\s.*nothing to staple.*http_status
 	'one without');
 like($row{'mail.example'}, qr/certificate ends in (?:23 h|1 d)/, 'which ends itself');
 like($row{'plain.example'}, qr/^no responder\s/, 'one that cannot be');
+like($row{'past.example'}, qr/^certificate expired\s.*nobody is asked/s,
+	'one that has ended');
 is_deeply($b->script(<<'EOS'), [ 'old.example', 'mail.example' ],
 	return [...document.querySelectorAll("#certificates .name")].slice(0, 2)
 		.map((name) => name.textContent);
@@ -180,6 +186,8 @@ $b->script('[...document.querySelectorAll(".name")].find((name) => '
 like($b->script('return document.querySelector(".detail").innerText'),
 	qr/www\.shop\.example.*Example Issuing CA.*@{[ $good->id() ]}/s,
 	'details of a certificate');
+like($b->script('return document.querySelector(".detail").innerText'),
+	qr/Confirmed\s+.*UTC \(\d+ \w+ ago\)/, 'and how old its status is');
 
 # nothing is wider than the screen, at any width; pictures for people
 
@@ -220,14 +228,14 @@ ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 1'),
 my @complaints = grep { $_->{level} eq 'SEVERE' } $b->log();
 is(join("\n", map { $_->{message} } @complaints), '', 'nothing to complain of');
 $b->open("$url/ocsp");
-ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 17'), 'again');
+ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 18'), 'again');
 $t->stop();
 ok($b->wait_script('return !document.querySelector("#stale").hidden', 25),
 	'it says when it is old');
 like($b->script('return document.querySelector("#stale").innerText'),
 	qr/What you see is \d+ \w+ old\. The status cannot be fetched: the server cannot be reached/,
 	'and why');
-is($b->script(rows()), 17, 'and goes on showing what it has');
+is($b->script(rows()), 18, 'and goes on showing what it has');
 $b->size(1280, 900);
 $b->screenshot($t->testdir() . '/page-old.png');
 
