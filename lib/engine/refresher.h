@@ -57,8 +57,8 @@ class Refresher {
   // Starts what is due. To be called about twice a second; between ticks the end of one exchange starts the next.
   void tick();
 
-  // The start helper has read the cache directory since: what it brought is planned. Plans of what was held before stay,
-  // or a server that is reloaded again and again would never come to refresh.
+  // The start helper has read the cache directory since: what it brought is planned. Plans of what was held before
+  // stay, or a server that is reloaded again and again would never come to refresh.
   void plan_what_was_kept();
   // Looks into the cache directory for all targets of which nothing is held that can be stapled, one in a few turns
   // of the loop. `loud`: nobody has told yet what lies there and is of no use.
