@@ -362,8 +362,8 @@ bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
     return false;
   }
   const UnixSeconds confirmed_at = environment_.gate.confirmed_at(about, *held, now);
-  const bool published = !before.has_value() || held->this_update != before->this_update ||
-                         held->cert_status != before->cert_status;
+  const bool published =
+      !before.has_value() || held->this_update != before->this_update || held->cert_status != before->cert_status;
   const bool news = published || confirmed_at > confirmed_before;
   const std::uint64_t random = environment_.random.next();
   // As if it had been asked for when the responder gave it, or just now where it is the one that was held.
