@@ -138,7 +138,7 @@ void Report::cache_works() {
 
 void Report::cache_untrue(const Target& target, const std::string& directory) {
   log(sink_, LogLevel::kError,
-      "ocsp_plus: the cache directory holds a status that is not true any more and cannot be changed, a restart "
+      "ocsp_plus: the cache directory holds a status that is not true any more: it cannot be changed, and a restart "
       "believes it for some minutes; make the directory writable or remove the file: {} directory={}",
       name_of(target), quoted(directory));
 }
