@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # Tests for the form of requests: GET while the whole URL is at most 255 bytes,
-# POST beyond; the URL's path, its host and port; no nonce.
+# POST beyond; the other method where a responder does not understand that one;
+# the URL's path, its host and port; no nonce.
 
 ###############################################################################
 
@@ -25,7 +26,7 @@ my $t = Test::Nginx->new()->has(qw/ http_ssl ipv6 /);
 my $root = Test::Nginx::CA->new($t);
 my $int = $root->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int,
-	ports => [ map { 8100 + $_ } 1 .. 10 ]);
+	ports => [ map { 8100 + $_ } 1 .. 12 ]);
 my $dns = Test::Nginx::DNS->start($t, port => 8053, zone => {
 	'ocsp.example' => { a => '127.0.0.1' } });
 
@@ -139,6 +140,16 @@ is($asked{'over-limit'}{host}, '127.0.0.1:' . $r->port(10), 'by POST');
 $leaf{override} = $int->leaf('override.example', file => 'leaf-override',
 	aia => 'http://127.0.0.1:1/');
 my $other = '127.0.0.1:' . $r->port(1);
+
+# responders that refuse the first request, whatever it is, and take the next
+
+$leaf{'other-post'} = $int->leaf('other-post.example',
+	file => 'leaf-other-post', serial => $serial, aia => $r->url(11));
+$leaf{'other-get'} = $int->leaf('other-get.example',
+	file => 'leaf-other-get', serial => $serial,
+	aia => $r->url(12, '/' . 'x' x 300 . '/'));
+$r->fault('http_405', on => 11, times => 1);
+$r->fault('html_200', on => 12, times => 1);
 my $conf = $t->read_file('nginx.conf');
 $conf =~ s/(\n\}\s*)\z/$t->expand(<<"CONF") . $1/e;
 
@@ -150,6 +161,22 @@ $conf =~ s/(\n\}\s*)\z/$t->expand(<<"CONF") . $1/e;
         ssl_certificate_key  %%TESTDIR%%\/leaf-override.key;
         ocsp_plus_responder  http:\/\/$other\/instead\/;
     }
+
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  other-post.example;
+
+        ssl_certificate      %%TESTDIR%%\/leaf-other-post.pem;
+        ssl_certificate_key  %%TESTDIR%%\/leaf-other-post.key;
+    }
+
+    server {
+        listen       127.0.0.1:8443 ssl;
+        server_name  other-get.example;
+
+        ssl_certificate      %%TESTDIR%%\/leaf-other-get.pem;
+        ssl_certificate_key  %%TESTDIR%%\/leaf-other-get.key;
+    }
 CONF
 $t->write_file('nginx.conf', $conf);
 ok($t->reload(), 'reload');
@@ -158,6 +185,16 @@ ok(wait_for(sub { staple_fast(8443, 'override.example') }, 15, 'a staple'),
 my ($seen) = $r->requests(leaf => $leaf{override});
 like("$seen->{method} $seen->{host} $seen->{target}",
 	qr!^GET \Q$other\E /instead/$base64$!, 'override: asked there');
+
+# the other method, at once
+
+for my $case ([ 'other-post', 11, 'GET POST' ], [ 'other-get', 12, 'POST GET' ]) {
+	my ($name, $on, $methods) = @$case;
+	ok(wait_for(sub { staple_fast(8443, "$name.example") }, 15,
+		"a staple for $name"), "$name: stapled");
+	is(join(' ', map { $_->{method} } $r->requests(on => $on)), $methods,
+		"$name: by the other method");
+}
 
 $t->done_testing();
 

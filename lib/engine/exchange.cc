@@ -90,43 +90,76 @@ Exchange::~Exchange() {
   }
 }
 
-void Exchange::ask(std::size_t responder) {
-  asked_by_other_hash_ = false;
-  const bool automatic = environment_.settings.certid_auto;
-  const std::string host = target_.host(responder);
-  ask(responder, {automatic ? environment_.hosts.hash(host) : crypto::CertIdHash::kSha1, false});
+net::FetchRequest Exchange::request_to(std::size_t responder, crypto::CertIdHash hash) const {
+  net::FetchRequest request;
+  request.url = *target_.responders[responder];
+  // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
+  // malformed_request.
+  if (auto made = crypto::make_request(target_.certificate, *target_.issuer, hash)) {
+    request.body = std::move(made->der);
+    request.get_path = std::move(made->get_path);
+  }
+  return request;
 }
 
-void Exchange::ask(std::size_t responder, Manner manner) {
-  manner_ = manner;
+void Exchange::ask(std::size_t responder) {
   responder_ = responder;
-  asked_[responder] = true;
-  hosts_asked_.push_back(target_.host(responder));
+  asked_by_other_hash_ = false;
+  asked_by_other_method_ = false;
+  requests_ = 0;
+  hash_refused_ = false;
+  said_.reset();
+  Manner manner;
+  if (environment_.settings.certid_auto) {
+    manner.hash = environment_.hosts.hash(target_.host(responder));
+  }
+  const net::FetchRequest request = request_to(responder, manner.hash);
+  usual_ = net::usual_method(request);
+  manner.method = usual_;
+  if (environment_.methods != nullptr) {
+    const auto worked = environment_.methods->worked(target_, request.url);
+    manner.method = worked.has_value() && net::can_get(request) ? *worked : usual_;
+  }
+  first_method_ = manner.method;
+  ask(manner);
+}
+
+void Exchange::ask(Manner manner) {
+  manner_ = manner;
+  ++requests_;
+  asked_[responder_] = true;
+  if (std::string host = target_.host(responder_); hosts_asked_.empty() || hosts_asked_.back() != host) {
+    hosts_asked_.push_back(std::move(host));
+  }
   started_ = environment_.hosts.started(hosts_asked_.back());
   counted_ = false;
 
-  net::FetchRequest request;
-  request.url = *target_.responders[responder];
+  net::FetchRequest request = request_to(responder_, manner.hash);
+  request.method = manner.method;
   request.timeout = std::max<Millis>(time_for_one(), 1);
   request.limits.body = environment_.settings.max_response;
   request.no_cache = manner.past_caches;
   request.tls = environment_.tls.find(target_);
   request.named = target_.named_hosts();
-  if (known_.has_value() && known_->responder == responder && !manner.past_caches) {
+  if (known_.has_value() && known_->responder == responder_ && !manner.past_caches) {
     request.validators = known_->validators;
   }
   request.trace = environment_.trace;
   if (target_.public_only) {
     request.permits = [](const net::Address& address) { return address.is_public(); };
   }
-  // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
-  // malformed_request.
-  if (auto made = crypto::make_request(target_.certificate, *target_.issuer, manner.hash)) {
-    request.body = std::move(made->der);
-    request.get_path = std::move(made->get_path);
-  }
   fetch_ = net::Fetch::start(environment_.transport, std::move(request),
                              [this](net::Fetch::Outcome outcome) { on_outcome(std::move(outcome)); });
+}
+
+bool Exchange::may_ask_again() const {
+  return requests_ < kMostRequests && environment_.clock.monotonic() < deadline_;
+}
+
+void Exchange::record_method(bool read) {
+  if (environment_.methods != nullptr) {
+    environment_.methods->record(target_, *target_.responders[responder_], manner_.method, usual_, read);
+  }
 }
 
 // The deadline is one for all; where others can still be asked, one that hangs gets half of what is left of it.
@@ -171,11 +204,17 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   if (!outcome) {
     counted_ = true;
     const unsigned status = outcome.error().status;
-    if (ask_by_other_hash(status == 400 || status == 404)) {
+    record_method(false);
+    failure_.error = std::move(outcome.error());
+    if (ask_by_other_method() || ask_by_other_hash(status == 400 || status == 404, false)) {
       return;
     }
-    host_failed(environment_, hosts_asked_.back(), started_, outcome.error());
-    failure_.error = std::move(outcome.error());
+    if (said_.has_value()) {
+      environment_.hosts.answered(hosts_asked_.back());
+      failure_ = std::move(*said_);
+    } else {
+      host_failed(environment_, hosts_asked_.back(), started_, failure_.error);
+    }
     return ask_next_or_end();
   }
   // A copyable owner, for std::function's sake.
@@ -187,6 +226,7 @@ void Exchange::judge_answer(const net::FetchResponse& response) {
   counted_ = true;
   Error why;
   const Answer answer = judge_(response, responder_, &why);
+  failure_.error = {};
   static_cast<Error&>(failure_.error) = std::move(why);
   failure_.error.status = response.status();
   if (response.under_error()) {
@@ -195,8 +235,21 @@ void Exchange::judge_answer(const net::FetchResponse& response) {
   }
   failure_.error.date = response.http.head.time();
   failure_.error.retry_after = response.http.head.retry_after;
-  if (answer != Answer::kAccepted && ask_by_other_hash(refuses_hash(failure_.error.reason))) {
-    return;
+  const bool read = answer == Answer::kAccepted || has_read_request(failure_.error.reason);
+  record_method(read);
+  if (answer != Answer::kAccepted) {
+    if (failure_.error.reason == Reason::kMalformedRequest) {
+      said_ = failure_;
+    }
+    if (ask_by_other_method() ||
+        ask_by_other_hash(refuses_hash(failure_.error.reason), failure_.error.reason != Reason::kMalformedResponse)) {
+      return;
+    }
+    if (failure_.error.reason == Reason::kMalformedResponse && said_.has_value()) {
+      environment_.hosts.answered(hosts_asked_.back());
+      failure_ = std::move(*said_);
+      return ask_next_or_end();
+    }
   }
   if (answer == Answer::kHostTrouble) {
     host_failed(environment_, hosts_asked_.back(), started_, failure_.error);
@@ -207,24 +260,47 @@ void Exchange::judge_answer(const net::FetchResponse& response) {
     environment_.hosts.remember_hash(hosts_asked_.back(), manner_.hash);
     return end(std::nullopt);
   }
-  if (answer == Answer::kEnded && !asked_past_caches_ && environment_.clock.monotonic() < deadline_) {
+  if (answer == Answer::kEnded && !asked_past_caches_ && may_ask_again()) {
     asked_past_caches_ = true;
-    return ask(responder_, {manner_.hash, true});
+    return ask({manner_.hash, manner_.method, true});
   }
   ask_next_or_end();
 }
 
-// A responder that refuses one hash may know the other; which one, it does not say, so any refusal counts. True: it
-// is asked again.
-bool Exchange::ask_by_other_hash(bool refused) {
-  if (!refused || !environment_.settings.certid_auto || asked_by_other_hash_ ||
-      environment_.clock.monotonic() >= deadline_) {
+// True: it is asked again. An answer that is no OCSP response says nothing of the host's health.
+bool Exchange::ask_by_other_method() {
+  const net::Fetch::Failure& error = failure_.error;
+  if (asked_by_other_method_ || !may_ask_again() ||
+      !other_method(error.reason, error.status, error.request_mangled)) {
     return false;
   }
-  environment_.hosts.answered(hosts_asked_.back());
+  const bool was_get = manner_.method == net::Method::kGet;
+  if (!was_get && !net::can_get(request_to(responder_, manner_.hash))) {
+    return false;
+  }
+  environment_.hosts.cancelled(hosts_asked_.back());
+  asked_by_other_method_ = true;
+  ask({manner_.hash, was_get ? net::Method::kPost : net::Method::kGet, manner_.past_caches});
+  return true;
+}
+
+// A responder that refuses one hash may know the other; which one, it does not say, so any refusal counts.
+// `answered`: by an OCSP response. True: it is asked again, by the method that brought one, or the first where none
+// did.
+bool Exchange::ask_by_other_hash(bool refused, bool answered) {
+  hash_refused_ = hash_refused_ || refused;
+  if (!hash_refused_ || !environment_.settings.certid_auto || asked_by_other_hash_ || !may_ask_again()) {
+    return false;
+  }
+  if (answered) {
+    environment_.hosts.answered(hosts_asked_.back());
+  } else {
+    environment_.hosts.cancelled(hosts_asked_.back());
+  }
   asked_by_other_hash_ = true;
   const bool sha1 = manner_.hash == crypto::CertIdHash::kSha1;
-  ask(responder_, {sha1 ? crypto::CertIdHash::kSha256 : crypto::CertIdHash::kSha1, false});
+  ask({sha1 ? crypto::CertIdHash::kSha256 : crypto::CertIdHash::kSha1, answered ? manner_.method : first_method_,
+       false});
   return true;
 }
 

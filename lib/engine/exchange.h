@@ -12,6 +12,7 @@
 #include "base/ports.h"
 #include "engine/catalog.h"
 #include "engine/hosts.h"
+#include "engine/methods.h"
 #include "engine/settings.h"
 #include "engine/tls_clients.h"
 #include "engine/turns.h"
@@ -45,6 +46,7 @@ class Exchange {
     const Settings& settings;
     net::Trace trace = {};       // of each fetch
     Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
+    Methods* methods = nullptr;  // nullptr: nothing is remembered
   };
   // Judges an answer; the reason for refusing one goes into `why`.
   using Judge = std::function<Answer(const net::FetchResponse& response, std::size_t responder, Error* why)>;
@@ -86,15 +88,21 @@ class Exchange {
   // How a responder is asked.
   struct Manner {
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;
+    net::Method method = net::Method::kGet;
     bool past_caches = false;
   };
+  static constexpr int kMostRequests = 3;  // to one URL: the other method, the other hash, past caches
   void get_issuer();
+  net::FetchRequest request_to(std::size_t responder, crypto::CertIdHash hash) const;
   void ask(std::size_t responder);
-  void ask(std::size_t responder, Manner manner);
+  void ask(Manner manner);
+  bool may_ask_again() const;
+  void record_method(bool read);
   void on_outcome(net::Fetch::Outcome outcome);
   void judge_answer(const net::FetchResponse& response);
   Millis time_for_one() const;
-  bool ask_by_other_hash(bool refused);
+  bool ask_by_other_method();
+  bool ask_by_other_hash(bool refused, bool answered);
   void ask_next_or_end();
   void end(std::optional<Failure> failure);
 
@@ -108,9 +116,16 @@ class Exchange {
   bool counted_ = true;        // the fetch in flight is settled with Hosts
   std::uint32_t started_ = 0;  // what Hosts said when it started
   std::optional<Known> known_;
-  Manner manner_;                     // of the fetch in flight
-  bool asked_past_caches_ = false;    // once is enough
-  bool asked_by_other_hash_ = false;  // of this responder
+  Manner manner_;                   // of the fetch in flight
+  bool asked_past_caches_ = false;  // once is enough
+  // Of this responder.
+  bool asked_by_other_hash_ = false;
+  bool asked_by_other_method_ = false;
+  int requests_ = 0;
+  bool hash_refused_ = false;
+  net::Method usual_ = net::Method::kGet;  // by the length of the URL
+  net::Method first_method_ = net::Method::kGet;
+  std::optional<Failure> said_;  // its own OCSP response; an error of HTTP by the other method does not outdo it
   std::size_t responder_ = 0;
   Failure failure_;
   std::unique_ptr<IssuerExchange> issuer_;

@@ -1,6 +1,8 @@
 #include "engine/post.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "store/board.h"
@@ -56,6 +58,13 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       report_(environment.log),
       new_configuration_(new_configuration) {
   store::keep_hosts(environment.zone, environment.catalog.hosts());
+  std::set<std::string> urls;
+  for (const auto& target : environment.catalog.targets()) {
+    for (const net::Url* url : target->responders) {
+      urls.insert(url->to_string());
+    }
+  }
+  store::keep_methods(environment.zone, {urls.begin(), urls.end()});
 }
 
 Post::~Post() {

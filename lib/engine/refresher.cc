@@ -26,6 +26,7 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
     : environment_(environment),
       report_(environment.log),
       hosts_(environment.settings.concurrency),
+      methods_(environment.zone),
       turns_(environment.loop),
       new_configuration_(new_configuration),
       items_(environment.catalog.targets().size()),
@@ -451,7 +452,8 @@ void Refresher::start(Index index, std::size_t responder) {
                                              turns_,
                                              environment_.settings,
                                              {},
-                                             environment_.issuers};
+                                             environment_.issuers,
+                                             &methods_};
   item(index).started = environment_.clock.monotonic();
   std::optional<Exchange::Known> known;
   const auto held = held_as_known(index);

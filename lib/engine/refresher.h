@@ -22,6 +22,7 @@
 #include "engine/catalog.h"
 #include "engine/exchange.h"
 #include "engine/hosts.h"
+#include "engine/methods.h"
 #include "engine/report.h"
 #include "engine/settings.h"
 #include "engine/turns.h"
@@ -159,6 +160,7 @@ class Refresher {
   Environment environment_;
   Report report_;
   Hosts hosts_;
+  Methods methods_;
   Turns turns_;
   const bool new_configuration_;
   std::vector<const Target*> targets_;  // the catalog's, then others; nullptr: the number is free

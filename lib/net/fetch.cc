@@ -97,6 +97,7 @@ class FetchOnLoop : public Fetch, public Stream::User {
   const Millis deadline_;
   bool get_ = false;
   bool conditional_ = false;          // validators were sent
+  bool request_mangled_ = false;      // by a redirect
   Url url_;                           // asked now: the base URL, with the request of a GET, or where a redirect led
   std::vector<std::string> visited_;  // URLs asked so far, url_ included
   RedirectRule redirect_;
@@ -407,6 +408,11 @@ void FetchOnLoop::follow(const HttpHead& head, const Address& peer) {
   if (!next || (url_.https && !next->https)) {
     return fail_with({Reason::kRedirectScheme, fmt::format("{} to {}", said, to)}, &head);
   }
+  if (get_ && has_lost_slashes(request_.get_path, next->target)) {
+    request_mangled_ = true;
+    return fail_with(
+        {Reason::kHttpStatus, fmt::format("{} to {}, where slashes of the request are missing", said, to)}, &head);
+  }
   if (visited_.size() > kMaxRedirects) {
     return fail_with({Reason::kRedirectLimit, fmt::format("{} to {} after {} redirects", said, to, kMaxRedirects)},
                      &head);
@@ -424,6 +430,7 @@ void FetchOnLoop::fail_with(Error error, const HttpHead* head) {
   trace("{}: {}", token(error.reason), error.detail);
   Failure failure;
   static_cast<Error&>(failure) = std::move(error);
+  failure.request_mangled = request_mangled_;
   if (head != nullptr) {
     failure.status = head->status;
     failure.date = head->time();

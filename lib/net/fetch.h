@@ -27,10 +27,14 @@ struct Validators {
   bool empty() const { return etag.empty() && last_modified.empty(); }
 };
 
+// How an OCSP request travels (RFC 6960 appendix A.1): in the path, or as the body.
+enum class Method { kGet = 1, kPost = 2 };  // the numbers stand in shared memory
+
 struct FetchRequest {
   Url url;
-  Bytes body;                // the DER of the OCSP request
-  std::string get_path;      // the same for a GET: base64, percent-encoded
+  Bytes body;                    // the DER of the OCSP request
+  std::string get_path;          // the same for a GET: base64, percent-encoded
+  std::optional<Method> method;  // nothing: usual_method()
   std::string accept;        // not empty: media types of a document that is asked for in place of a response, by GET
   Millis timeout = 10000;    // DNS to last byte, redirects included
   bool no_cache = false;     // sends Cache-Control: no-cache, after a cache on the way gave a response that had ended
@@ -46,6 +50,13 @@ struct FetchRequest {
   // (net/redirect.h).
   std::vector<std::string> named;
 };
+
+// A URL that has a query can be asked by POST only: what both mean together nobody knows, since RFC 6960 forms the
+// URL of a GET by appending.
+bool can_get(const FetchRequest& request);
+// GET where scheme, host, path and encoded request together are at most 255 bytes, POST otherwise (RFC 9919 section
+// 6.1).
+Method usual_method(const FetchRequest& request);
 
 struct FetchResponse {
   // Status 200 or, where validators were sent, 304; the content type is not judged: some responders send it wrong. Or
@@ -72,6 +83,7 @@ class Fetch {
   struct Failure : Error {
     std::optional<UnixSeconds> retry_after;  // from a 429 or 503
     unsigned status = 0;                     // of the HTTP answer, where there was one
+    bool request_mangled = false;            // a redirect of a GET leads to where its request has lost slashes
     // It is the proxy that fails or does not let us in, whatever lies behind it.
     bool of_proxy() const { return reason == Reason::kProxyAuth || (reason == Reason::kProxyFailed && status == 0); }
     std::optional<UnixSeconds> date;  // what time it was by it, where there was an answer
@@ -81,10 +93,11 @@ class Fetch {
 
   virtual ~Fetch() = default;  // cancels: DNS, socket and timers end, the callback is not called any more
 
-  // GET where scheme, host, path and encoded request together are at most 255 bytes, POST otherwise (RFC 9919
-  // section 6.1) and where the URL has a query. Redirects: to the same scheme or from http to https, at most three,
-  // none twice, and never inside (net/redirect.h); a POST stays a POST. Connections are kept for the next fetch where
-  // the peer allows; one that was closed under a request is replaced silently, once.
+  // By request.method; a GET that cannot be is a POST. Redirects: to the same scheme or from http to https, at most
+  // three, none twice, and never inside (net/redirect.h); a POST stays a POST. One that leads a GET to where its
+  // request has lost slashes is not followed: there it asks for nothing (kHttpStatus, request_mangled). Connections
+  // are kept for the next fetch where the peer allows; one that was closed under a request is replaced silently,
+  // once.
   //
   // Addresses are raced as net/connector.h says. While there are more, one that is connected gets half of the time
   // that is left, a second at least, until its first byte is here; then all of it. Of several addresses the last

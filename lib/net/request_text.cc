@@ -19,20 +19,63 @@ std::string authorization(const Proxy& proxy) {
   return proxy.authorization.empty() ? "" : fmt::format("{}{}\r\n", kSecret, proxy.authorization);
 }
 
-}  // namespace
-
-// What a base URL with a query means together with a request in its path nobody knows: RFC 6960 forms the URL by
-// appending, so such a responder is asked by POST.
-std::optional<Url> url_for_get(const FetchRequest& request) {
-  if (request.get_path.empty() || request.url.target.find('?') != std::string::npos) {
-    return std::nullopt;
-  }
+Url get_url(const FetchRequest& request) {
   Url url = request.url;
   if (url.target.empty() || url.target.back() != '/') {
     url.target += '/';
   }
   url.target += request.get_path;
-  return url.to_string().size() <= kMaxGet ? std::optional<Url>(std::move(url)) : std::nullopt;
+  return url;
+}
+
+int digit(char character) {
+  const char lower = static_cast<char>(character | 0x20);
+  return character >= '0' && character <= '9' ? character - '0'
+         : lower >= 'a' && lower <= 'f'       ? lower - 'a' + 10
+                                              : -1;
+}
+
+std::string percent_decoded(std::string_view text) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0) {
+      decoded += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+      i += 2;
+    } else {
+      decoded += text[i];
+    }
+  }
+  return decoded;
+}
+
+}  // namespace
+
+bool can_get(const FetchRequest& request) {
+  return !request.get_path.empty() && request.url.target.find('?') == std::string::npos;
+}
+
+Method usual_method(const FetchRequest& request) {
+  return can_get(request) && get_url(request).to_string().size() <= kMaxGet ? Method::kGet : Method::kPost;
+}
+
+std::optional<Url> url_for_get(const FetchRequest& request) {
+  if (!can_get(request) || request.method.value_or(usual_method(request)) != Method::kGet) {
+    return std::nullopt;
+  }
+  return get_url(request);
+}
+
+bool has_lost_slashes(std::string_view get_path, std::string_view target) {
+  const std::string request = percent_decoded(get_path);
+  std::string cleaned;
+  for (const char character : request) {
+    if (character != '/' || cleaned.empty() || cleaned.back() != '/') {
+      cleaned += character;
+    }
+  }
+  const std::string led_to = percent_decoded(target);
+  return cleaned != request && led_to.find(request) == std::string::npos && led_to.find(cleaned) != std::string::npos;
 }
 
 std::string request_text(const FetchRequest& request, const Url& url, bool get, bool conditional, const Proxy* via) {

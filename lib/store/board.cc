@@ -142,6 +142,72 @@ void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_key
   }
 }
 
+// The slot of a URL, or the free one where it would stand; nullptr: the table is full.
+static MethodSlot* method_slot(const StapleZone& zone, std::uint64_t key) noexcept {
+  const std::uint32_t slots = zone.geometry().host_slots;
+  for (std::uint32_t probes = 0; probes < slots; ++probes) {
+    MethodSlot& slot = zone.method_slot(static_cast<std::uint32_t>((key + probes) % slots));
+    const std::uint64_t seen = slot.key.load(kRelaxed);
+    if (seen == key || seen == 0) {
+      return &slot;
+    }
+  }
+  return nullptr;
+}
+
+static void set_method(const StapleZone& zone, std::uint64_t key, std::uint32_t method,
+                       std::uint32_t failures) noexcept {
+  if (MethodSlot* slot = method_slot(zone, key); slot != nullptr) {
+    slot->method.store(method, kRelaxed);
+    slot->failures.store(failures, kRelaxed);
+    slot->key.store(key, std::memory_order_release);
+  }
+}
+
+std::optional<std::uint32_t> method_that_worked(const StapleZone& zone, std::string_view url) noexcept {
+  const std::uint64_t key = hash(url);
+  const MethodSlot* slot = method_slot(zone, key);
+  if (slot == nullptr || slot->key.load(std::memory_order_acquire) != key ||
+      slot->failures.load(kRelaxed) >= kMethodFailures) {
+    return std::nullopt;
+  }
+  const std::uint32_t method = slot->method.load(kRelaxed);
+  return method == 0 ? std::nullopt : std::optional<std::uint32_t>(method);
+}
+
+void record_method(const StapleZone& zone, std::string_view url, std::uint32_t method) noexcept {
+  set_method(zone, hash(url), method, 0);
+}
+
+void record_method_failure(const StapleZone& zone, std::string_view url) noexcept {
+  const std::uint64_t key = hash(url);
+  MethodSlot* slot = method_slot(zone, key);
+  if (slot != nullptr && slot->key.load(kRelaxed) == key && slot->failures.load(kRelaxed) < kMethodFailures) {
+    slot->failures.fetch_add(1, kRelaxed);
+  }
+}
+
+void keep_methods(const StapleZone& zone, const std::vector<std::string>& urls) {
+  struct Kept {
+    std::uint64_t key;
+    std::uint32_t method, failures;
+  };
+  std::vector<Kept> all;
+  for (const std::string& url : urls) {
+    const std::uint64_t key = hash(url);
+    const MethodSlot* slot = method_slot(zone, key);
+    if (slot != nullptr && slot->key.load(kRelaxed) == key) {
+      all.push_back({key, slot->method.load(kRelaxed), slot->failures.load(kRelaxed)});
+    }
+  }
+  for (std::uint32_t i = 0; i < zone.geometry().host_slots; ++i) {
+    zone.method_slot(i).key.store(0, kRelaxed);
+  }
+  for (const Kept& kept : all) {
+    set_method(zone, kept.key, kept.method, kept.failures);
+  }
+}
+
 // --- and anybody reads ---
 
 HostTable::HostTable(const StapleZone& zone) {
@@ -270,6 +336,12 @@ void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
   carry(old.cache_reason, board.cache_reason);
   carry(old.cache_failing_since, board.cache_failing_since);
   carry(old.refresh_all_at, board.refresh_all_at);
+  for (std::uint32_t i = 0; i < from.geometry().host_slots; ++i) {
+    const MethodSlot& slot = from.method_slot(i);
+    if (const std::uint64_t key = slot.key.load(kRelaxed); key != 0) {
+      set_method(to, key, slot.method.load(kRelaxed), slot.failures.load(kRelaxed));
+    }
+  }
   for (EntryIndex i = 0; i < to.entries_used(); ++i) {
     const EntryIndex source = from.find(to.entry(i).id);
     if (source != kNoEntry) {

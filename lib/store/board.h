@@ -53,6 +53,16 @@ void tell_host(const StapleZone& zone, std::string_view host_key, const HostHeal
 // Takes all others out of the table.
 void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_keys);
 
+// How a responder has answered, by its base URL (net::Method). Nothing: nobody knows, or it is forgotten after
+// kMethodFailures in a row. Whatever else stands in the zone counts as nothing. One for which there is no room is not
+// remembered.
+constexpr std::uint32_t kMethodFailures = 2;
+std::optional<std::uint32_t> method_that_worked(const StapleZone& zone, std::string_view url) noexcept;
+void record_method(const StapleZone& zone, std::string_view url, std::uint32_t method) noexcept;
+void record_method_failure(const StapleZone& zone, std::string_view url) noexcept;
+// Takes all others out of the table.
+void keep_methods(const StapleZone& zone, const std::vector<std::string>& urls);
+
 // --- and anybody reads ---
 
 class HostTable {
@@ -98,8 +108,8 @@ RefreshRequests take_refresh_requests(const StapleZone& zone);
 
 // --- a zone of another size ---
 
-// Counters, whether the first round is over, and the cache directory's state: into a fresh zone that replaces `from`.
-// REQUIRES: nobody else uses `to` yet, and copy_responses() is done.
+// Counters, what is known of methods, whether the first round is over, and the cache directory's state: into a fresh
+// zone that replaces `from`. REQUIRES: nobody else uses `to` yet, and copy_responses() is done.
 void copy_board(const StapleZone& from, const StapleZone& to) noexcept;
 
 }  // namespace ocsp_plus::store

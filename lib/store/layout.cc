@@ -50,7 +50,8 @@ Geometry Geometry::of(std::size_t size) {
   geometry.workers = align_up(geometry.board + sizeof(Board), kLine);
   geometry.counters = align_up(geometry.workers + kWorkerSlots * sizeof(WorkerSlot), kLine);
   geometry.hosts = align_up(geometry.counters + kCounterSlots * sizeof(HandshakeCounters), kLine);
-  geometry.index = align_up(geometry.hosts + hosts * sizeof(HostSlot), kLine);
+  geometry.methods = align_up(geometry.hosts + hosts * sizeof(HostSlot), kLine);
+  geometry.index = align_up(geometry.methods + hosts * sizeof(MethodSlot), kLine);
   const std::size_t offers = std::min(size / kBytesPerOffer, kMaxOffers);
   geometry.offers = align_up(geometry.index + slots * sizeof(IndexSlot), kLine);
   geometry.entries = align_up(geometry.offers + offers * sizeof(OfferSlot), kLine);

@@ -100,6 +100,14 @@ struct HostSlot {
   std::atomic<std::uint32_t> reason;  // Reason of its last failure
 };
 
+// How a responder wants to be asked, by a hash of its base URL as the configuration has it. Written by the lease
+// holder.
+struct MethodSlot {
+  std::atomic<std::uint64_t> key;       // 0: free
+  std::atomic<std::uint32_t> method;    // net::Method that has worked; 0: forgotten
+  std::atomic<std::uint32_t> failures;  // of it since
+};
+
 // pid << 32 | generation; 0: free.
 using WorkerSlot = std::atomic<std::uint64_t>;
 
@@ -188,17 +196,19 @@ static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header without a gap");
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
 static_assert(sizeof(Header) == 88 && sizeof(Entry) == 192 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2568 &&
-                  sizeof(HostSlot) == 40 && sizeof(Loaded) == 32 && sizeof(OfferSlot) == 8192,
+                  sizeof(HostSlot) == 40 && sizeof(MethodSlot) == 16 && sizeof(Loaded) == 32 &&
+                  sizeof(OfferSlot) == 8192,
               "raise kLayoutVersion");
 
 // Where everything is. A pure function of the size.
 struct Geometry {
   std::size_t size = 0;
   // offsets from the start
-  std::size_t board = 0, workers = 0, counters = 0, hosts = 0, index = 0, offers = 0, entries = 0, details = 0;
+  std::size_t board = 0, workers = 0, counters = 0, hosts = 0, methods = 0, index = 0, offers = 0, entries = 0,
+              details = 0;
   std::size_t loaded = 0, arena = 0;
   std::uint32_t offer_slots = 0;  // 0 in a zone that is too small for certificates that are loaded per connection
-  std::uint32_t host_slots = 0;   // responder hosts whose health is told
+  std::uint32_t host_slots = 0;   // responder hosts whose health is told, and base URLs whose method is remembered
   std::uint32_t index_slots = 0;  // a power of two, at least twice capacity
   std::uint32_t capacity = 0;     // entries
   std::size_t arena_bytes = 0;    // a multiple of kBlobAlign

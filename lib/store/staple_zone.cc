@@ -307,6 +307,10 @@ HostSlot& StapleZone::host_slot(std::uint32_t slot) const noexcept {
   return at<HostSlot>(geometry_.hosts, slot);
 }
 
+MethodSlot& StapleZone::method_slot(std::uint32_t slot) const noexcept {
+  return at<MethodSlot>(geometry_.methods, slot);
+}
+
 OfferSlot& StapleZone::offer_slot(std::uint32_t slot) const noexcept {
   return at<OfferSlot>(geometry_.offers, slot);
 }

@@ -158,13 +158,14 @@ class StapleZone {
   const Geometry& geometry() const noexcept { return geometry_; }
   Header& header() const noexcept;
   Board& board() const noexcept;
-  HostSlot& host_slot(std::uint32_t slot) const noexcept;    // REQUIRES: slot < geometry().host_slots
-  OfferSlot& offer_slot(std::uint32_t slot) const noexcept;  // REQUIRES: slot < geometry().offer_slots
-  Loaded& loaded_words(EntryIndex index) const noexcept;     // REQUIRES: index < capacity()
-  Detail& detail_words(EntryIndex index) const noexcept;     // REQUIRES: index < capacity()
-  Entry& entry(EntryIndex index) const noexcept;             // REQUIRES: index < capacity()
-  IndexSlot& index_slot(std::uint32_t slot) const noexcept;  // REQUIRES: slot < geometry().index_slots
-  WorkerSlot& worker_slot(std::size_t slot) const noexcept;  // REQUIRES: slot < kWorkerSlots
+  HostSlot& host_slot(std::uint32_t slot) const noexcept;      // REQUIRES: slot < geometry().host_slots
+  MethodSlot& method_slot(std::uint32_t slot) const noexcept;  // likewise
+  OfferSlot& offer_slot(std::uint32_t slot) const noexcept;    // REQUIRES: slot < geometry().offer_slots
+  Loaded& loaded_words(EntryIndex index) const noexcept;       // REQUIRES: index < capacity()
+  Detail& detail_words(EntryIndex index) const noexcept;       // REQUIRES: index < capacity()
+  Entry& entry(EntryIndex index) const noexcept;               // REQUIRES: index < capacity()
+  IndexSlot& index_slot(std::uint32_t slot) const noexcept;    // REQUIRES: slot < geometry().index_slots
+  WorkerSlot& worker_slot(std::size_t slot) const noexcept;    // REQUIRES: slot < kWorkerSlots
   std::uint8_t* arena() const noexcept;
   // Copies the header of the blob that an Entry::word points to. false where it lies outside of the arena, is too
   // long, or is another certificate's (`id` nullptr: any will do).

@@ -75,6 +75,39 @@ TEST_CASE("board: hosts for which there is no room are not told", "[zone][board]
   CHECK(found == slots);
 }
 
+TEST_CASE("board: the method that worked, until it has failed twice", "[zone][board]") {
+  Fixture f;
+  const std::string url = "http://a.example/ocsp";
+  CHECK_FALSE(method_that_worked(f.zone, url).has_value());
+  record_method_failure(f.zone, url);
+  CHECK_FALSE(method_that_worked(f.zone, url).has_value());
+  record_method(f.zone, url, 2);
+  record_method(f.zone, "http://b.example/ocsp", 1);
+  CHECK(method_that_worked(f.zone, url) == 2u);
+  record_method_failure(f.zone, url);
+  CHECK(method_that_worked(f.zone, url) == 2u);
+  record_method(f.zone, url, 2);
+  record_method_failure(f.zone, url);
+  CHECK(method_that_worked(f.zone, url) == 2u);
+
+  const MmapZone larger(4 << 20);
+  const StapleZone next = larger.format();
+  copy_board(f.zone, next);
+  CHECK(method_that_worked(next, url) == 2u);
+  record_method_failure(next, url);
+  CHECK_FALSE(method_that_worked(next, url).has_value());
+  CHECK(method_that_worked(next, "http://b.example/ocsp") == 1u);
+
+  keep_methods(f.zone, {url, "http://c.example/"});
+  CHECK_FALSE(method_that_worked(f.zone, "http://b.example/ocsp").has_value());
+  record_method_failure(f.zone, url);
+  CHECK_FALSE(method_that_worked(f.zone, url).has_value());
+  for (std::size_t i = 0; i < 2 * std::size_t{f.zone.geometry().host_slots}; ++i) {
+    record_method(f.zone, std::to_string(i), 2);  // more than there is room for
+  }
+  CHECK(method_that_worked(f.zone, "0") == 2u);
+}
+
 TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "[zone][board]") {
   Fixture f;
   CHECK(f.zone.detail(f.entries[0]).empty());

@@ -14,17 +14,17 @@ using namespace testing;
 
 // One certificate with two responders, judged as the refresher would in short.
 struct Fixture : EngineHouse {
-  Fixture() {
+  explicit Fixture(std::size_t leaf = 1) {
     resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
     transport = std::make_unique<net::Transport>(loop, loop.clock, *resolver);
-    add(1, {&first, &second});
+    add(leaf, {&first, &second});
   }
 
   void start() {
     REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).permit == Hosts::Permit::kGo);
     exchange = std::make_unique<Exchange>(
-        Exchange::Environment{loop.clock, random, *transport, tls, hosts, turns, settings}, catalog.target(0),
-        Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).responder, known,
+        Exchange::Environment{loop.clock, random, *transport, tls, hosts, turns, settings, {}, nullptr, &methods},
+        catalog.target(0), Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).responder, known,
         [this](const net::FetchResponse& response, std::size_t responder, Error* why) {
           judged.push_back(responder);
           return judge(response, why);
@@ -73,6 +73,7 @@ struct Fixture : EngineHouse {
   std::unique_ptr<net::Transport> transport;
   std::optional<Exchange::Known> known;
   Hosts hosts{16};
+  Methods methods{zone};
   Turns turns{loop};
   std::unique_ptr<Exchange> exchange;
   std::vector<std::size_t> judged;
@@ -93,13 +94,14 @@ TEST_CASE("exchange: two responders, with every combination of failure", "[excha
     std::optional<std::string> text;  // nothing: a good one
     Reason reason;
     bool host_fails;
+    std::size_t requests = 1;
   };
   const std::vector<Reply> replies = {
       {"good", {}, Reason::kOk, false},
       {"tryLater", error_reply(3), Reason::kTryLater, true},
       {"unauthorized", error_reply(6), Reason::kUnauthorized, false},
       {"garbage", "hello\r\n\r\n", Reason::kHttpMalformed, true},
-      {"404", kHttp404, Reason::kHttpStatus, true},
+      {"404", kHttp404, Reason::kHttpStatus, true, 2},  // the other method
       {"503", kHttp503, Reason::kHttpStatus, true},
       {"silence", "", Reason::kTimeout, true},
   };
@@ -114,8 +116,8 @@ TEST_CASE("exchange: two responders, with every combination of failure", "[excha
       const bool accepted_first = one.reason == Reason::kOk;
       // The deadline is one for both: silence uses up half of it.
       const bool asked_second = !accepted_first;
-      CHECK(f.first.asked.size() == 1);
-      CHECK(f.second.asked.size() == (asked_second ? 1 : 0));
+      CHECK(f.first.asked.size() == one.requests);
+      CHECK(f.second.asked.size() == (asked_second ? two.requests : 0));
       CHECK(f.end->hosts.size() == (asked_second ? 2 : 1));
       const Reply& last = asked_second ? two : one;
       REQUIRE(f.end->failure.has_value() == (last.reason != Reason::kOk));
@@ -157,7 +159,8 @@ TEST_CASE("exchange: an OCSP response under an HTTP error is judged as any other
     CHECK(error.status == std::stoul(c.status));
     CHECK(error.detail ==
           "HTTP " + std::string(c.status).substr(0, 3) + ": the response status is " + std::to_string(c.response));
-    CHECK(f.judged == std::vector<std::size_t>{0, 1});
+    const bool other_method = c.reason == Reason::kMalformedRequest;
+    CHECK(f.judged == (other_method ? std::vector<std::size_t>{0, 0, 1, 1} : std::vector<std::size_t>{0, 1}));
     CHECK((f.health(f.first).strikes > 0) == c.host_fails);
   }
   Fixture f;
@@ -244,6 +247,9 @@ TEST_CASE("exchange: an old copy is asked for once more, past caches", "[exchang
 
 // A request's CertID by SHA-256 is longer.
 bool by_sha256(const std::string& head) {
+  if (const std::size_t length = head.find("Content-Length: "); length != std::string::npos) {
+    return std::stoul(head.substr(length + 16)) > 90;
+  }
   return head.find(" HTTP/1.1\r\n") > 130;
 }
 
@@ -273,7 +279,9 @@ TEST_CASE("exchange: the other hash where one is refused, remembered per host", 
       f.ends = 0;
       f.run();
       CHECK_FALSE(f.end->failure);
-      CHECK(hashes == std::vector<bool>{!wants_sha256, wants_sha256});
+      const bool other_method_first = each == error_reply(1) || each == kHttp404;
+      CHECK(hashes == (other_method_first ? std::vector<bool>{!wants_sha256, !wants_sha256, wants_sha256}
+                                          : std::vector<bool>{!wants_sha256, wants_sha256}));
       hashes.clear();
       f.ends = 0;
       f.run();
@@ -299,6 +307,196 @@ TEST_CASE("exchange: the other hash where one is refused, remembered per host", 
     f.run();
     CHECK(hashes == std::vector<bool>{false});
   }
+}
+
+// --- the other method --------------------------------------------------------------------------------------------
+
+std::string http(const std::string& status, const std::string& type = "text/html", const std::string& body = "") {
+  return "HTTP/1.1 " + status + "\r\nContent-Type: " + type + "\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
+}
+
+std::string method_of(const std::string& head) {
+  return head.substr(0, head.find(' '));
+}
+
+// A responder that gives `refusal` to all but `wanted`.
+struct Picky : Fixture {
+  explicit Picky(const std::string& refusal, const std::string& wanted, std::size_t leaf = 1) : Fixture(leaf) {
+    const auto good = good_answers(kDay);
+    first.answer = [this, good, refusal, wanted](const std::string& head) {
+      seen.push_back(method_of(head));
+      return seen.back() == wanted ? good(head) : refusal;
+    };
+  }
+  void remember(net::Method method) {
+    const net::Url& url = *catalog.target(0).responders[0];
+    methods.record(catalog.target(0), url, method, net::Method::kGet, true);
+  }
+  void run_again() {
+    ends = 0;
+    seen.clear();
+    run();
+  }
+  std::vector<std::string> seen;
+};
+
+using Seen = std::vector<std::string>;
+
+TEST_CASE("exchange: which answers call for the other method", "[exchange][method]") {
+  struct Case {
+    Reason reason;
+    unsigned status;
+    bool mangled;
+    bool other;
+  };
+  for (const Case& c : {
+           Case{Reason::kHttpStatus, 400, false, true},        Case{Reason::kHttpStatus, 403, false, true},
+           Case{Reason::kHttpStatus, 404, false, true},        Case{Reason::kHttpStatus, 405, false, true},
+           Case{Reason::kHttpStatus, 501, false, true},        Case{Reason::kHttpStatus, 301, true, true},
+           Case{Reason::kMalformedResponse, 200, false, true}, Case{Reason::kMalformedRequest, 200, false, true},
+           Case{Reason::kMalformedRequest, 400, false, true},  Case{Reason::kHttpStatus, 301, false, false},
+           Case{Reason::kHttpStatus, 401, false, false},       Case{Reason::kHttpStatus, 429, false, false},
+           Case{Reason::kHttpStatus, 500, false, false},       Case{Reason::kHttpStatus, 502, false, false},
+           Case{Reason::kHttpStatus, 503, false, false},       Case{Reason::kMalformedResponse, 503, false, false},
+           Case{Reason::kUnauthorized, 400, false, false},     Case{Reason::kTryLater, 200, false, false},
+           Case{Reason::kInternalError, 500, false, false},    Case{Reason::kTimeout, 0, false, false},
+           Case{Reason::kConnectRefused, 0, false, false},     Case{Reason::kProxyRefused, 403, false, false},
+           Case{Reason::kExpired, 200, false, false},
+       }) {
+    INFO(token(c.reason) << " " << c.status << " " << c.mangled);
+    CHECK(other_method(c.reason, c.status, c.mangled) == c.other);
+  }
+}
+
+TEST_CASE("exchange: a responder that wants the other method is asked by it at once, and first the next time",
+          "[exchange][method]") {
+  const bool wants_post = GENERATE(true, false);
+  const Seen both = wants_post ? Seen{"GET", "POST"} : Seen{"POST", "GET"};
+  for (const std::string& refusal :
+       {http("400 Bad Request"), http("403 Forbidden"), http("404 Not Found"), http("405 Not Allowed"),
+        http("501 Not Implemented"), http("200 OK", "text/html", "<html>Hello</html>"),
+        http("200 OK", "application/ocsp-response"), error_reply(1)}) {
+    INFO(refusal);
+    Picky f(refusal, both[1]);
+    if (!wants_post) {
+      f.remember(net::Method::kPost);
+    }
+    f.run();
+    CHECK_FALSE(f.end->failure);
+    CHECK(f.seen == both);
+    CHECK(f.second.asked.empty());
+    if (wants_post) {
+      f.run_again();
+      CHECK(f.seen == Seen{"POST"});
+    }
+  }
+}
+
+TEST_CASE("exchange: what another method would not change", "[exchange][method]") {
+  for (const std::string& refusal : {http("500 Oops"), http("502 Bad Gateway"), kHttp503, http("429 Slow down"),
+                                     error_reply(6), error_reply(3), error_reply(2), std::string()}) {
+    INFO(refusal);
+    Picky f(refusal, "POST");
+    f.run();
+    CHECK(f.seen == Seen{"GET"});
+    CHECK_FALSE(f.end->failure);  // the second has it
+  }
+}
+
+TEST_CASE("exchange: a redirect that lost slashes of the request is followed by a POST to the original URL",
+          "[exchange][method]") {
+  Fixture f(0xffff);  // of whose serial number base64 makes two slashes in a row
+  std::vector<std::string> lines;
+  const auto good = f.good_answers(kDay);
+  f.first.answer = [&](const std::string& head) {
+    lines.push_back(head.substr(0, head.find(" HTTP/")));
+    if (method_of(head) == "POST") {
+      return good(head);
+    }
+    std::string path = head.substr(4, head.find(" HTTP/") - 4);
+    const std::size_t slashes = path.find("%2F%2F");
+    if (slashes == std::string::npos) {
+      return http("400 Bad Request");
+    }
+    path.replace(slashes, 6, "/");
+    return "HTTP/1.1 301 Moved\r\nLocation: " + path + "\r\nContent-Length: 0\r\n\r\n";
+  };
+  f.run();
+  CHECK_FALSE(f.end->failure);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].find("%2F%2F") != std::string::npos);
+  CHECK(lines[1] == "POST /65535");
+}
+
+TEST_CASE("exchange: an OCSP response outdoes an error of HTTP by the other method", "[exchange][method]") {
+  Picky f(error_reply(1), "neither");
+  f.second.answer = EngineHouse::always(error_reply(6));
+  const auto refuse = f.first.answer;
+  const std::string second_word =
+      GENERATE(http("405 Not Allowed"), http("200 OK", "text/html", "<html>"), http("503 Busy"));
+  f.first.answer = [refuse, second_word](const std::string& head) {
+    const std::string refusal = refuse(head);
+    return method_of(head) == "POST" ? second_word : refusal;
+  };
+  f.hosts.failed(f.second.host(), f.hosts.started(f.second.host()), false);
+  f.hosts.plan_probe(f.second.host(), {kNow + 60});
+  f.run();
+  CHECK(f.seen == Seen{"GET", "POST"});
+  REQUIRE(f.end->failure);
+  CHECK(token(f.end->failure->error.reason) == "malformed_request");
+  CHECK(f.health(f.first).state == Hosts::State::kUp);
+}
+
+TEST_CASE("exchange: three requests to one URL at the most, the method before the hash", "[exchange][method]") {
+  Picky f(error_reply(1), "neither");
+  f.settings.certid_auto = true;
+  f.run();
+  CHECK(f.seen == Seen{"GET", "POST", "POST"});
+  CHECK(f.second.asked.size() == 1);
+
+  Picky page(kHttp404, "neither");
+  page.settings.certid_auto = true;
+  page.run();
+  CHECK(page.seen == Seen{"GET", "POST", "GET"});
+  CHECK(page.hosts.failing(page.first.host()));
+}
+
+TEST_CASE("exchange: a failing host that refuses both methods goes on failing", "[exchange][method]") {
+  Picky f(kHttp404, "neither");
+  f.second.answer = EngineHouse::always(kHttp503);
+  for (std::uint32_t times = 1; times <= 4; ++times) {
+    f.hosts.forget_probe_times();
+    f.run_again();
+    CHECK(f.seen == Seen{"GET", "POST"});
+    CHECK(f.hosts.failing(f.first.host()));
+    CHECK(f.health(f.first).failures == times);
+  }
+}
+
+TEST_CASE("exchange: what worked outlives a process, and is forgotten after two failures in a row",
+          "[exchange][method]") {
+  Picky f(kHttp404, "POST");
+  f.run();
+  const net::Url& url = *f.catalog.target(0).responders[0];
+  CHECK(Methods(f.zone).worked(f.catalog.target(0), url) == net::Method::kPost);
+  const auto picky = f.first.answer;
+  const auto fail = [&] {
+    f.first.answer = EngineHouse::always(kHttp503);
+    f.ends = 0;
+    f.run();
+    f.first.answer = picky;
+    f.hosts.forget_probe_times();
+  };
+  fail();
+  f.run_again();
+  CHECK(f.seen == Seen{"POST"});  // a success between the two
+  fail();
+  CHECK(Methods(f.zone).worked(f.catalog.target(0), url) == net::Method::kPost);
+  fail();
+  CHECK_FALSE(Methods(f.zone).worked(f.catalog.target(0), url).has_value());
+  f.run_again();
+  CHECK(f.seen == Seen{"GET", "POST"});
 }
 
 TEST_CASE("exchange: validators go to the responder they came from", "[exchange][rfc9110-13.1]") {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "net/fetch.h"
+#include "net/request_text.h"
 #include "tests/fakes/fake_tls.h"
 #include "tests/fakes/fetch_fixture.h"
 
@@ -381,4 +382,69 @@ TEST_CASE("fetch: https does not lead inside either", "[fetch][redirect]") {
   request.tls = &tls;
   CHECK(reason_of(stage.run(std::move(request))) == Reason::kRedirectForbidden);
   CHECK(inside.accepted() == 0);
+}
+
+TEST_CASE("fetch: whether a URL has lost slashes of the request", "[fetch][redirect]") {
+  struct Case {
+    const char* request;
+    const char* target;
+    bool lost;
+  };
+  for (const Case& c : {
+           Case{"MA%2F%2Fb%3D", "/ocsp/MA/b=", true},
+           Case{"MA%2F%2Fb%3D", "/MA%2Fb%3d", true},
+           Case{"MA%2f%2F%2Fb", "/MA/b?x", true},
+           Case{"MA%2F%2Fb%3D", "/MA//b=", false},
+           Case{"MA%2F%2Fb%3D", "/elsewhere/MA%2F%2Fb%3D", false},
+           Case{"MA%2F%2Fb%3D", "/login", false},
+           Case{"MA%2Fb%3D", "/MA/b=", false},
+           Case{"MAb%", "/MAb%", false},
+           Case{"", "/", false},
+       }) {
+    INFO(c.request << " " << c.target);
+    CHECK(net::has_lost_slashes(c.request, c.target) == c.lost);
+  }
+}
+
+TEST_CASE("fetch: a redirect that lost slashes of the request is not followed, and told", "[fetch][redirect]") {
+  FetchFixture fixture;
+  FetchRequest request = fixture.request(fixture.base());
+  request.get_path = "MA%2F%2FMCAQA%3D";
+  SECTION("lost") {
+    fixture.server.play(http_reply("301 Moved", "Location: /MA/MCAQA=\r\n", ""));
+    const auto& outcome = fixture.run(request);
+    REQUIRE_FALSE(outcome);
+    CHECK(outcome.error().reason == Reason::kHttpStatus);
+    CHECK(outcome.error().status == 301);
+    CHECK(outcome.error().request_mangled);
+    CHECK(fixture.server.requests().size() == 1);
+  }
+  SECTION("kept") {
+    fixture.server.play(http_reply("301 Moved", "Location: /there/MA%2F%2FMCAQA=\r\n", ""));
+    fixture.server.play(kOk);
+    CHECK(body_of(fixture.run(request)) == kBody);
+  }
+}
+
+TEST_CASE("fetch: by the method that is asked for", "[fetch]") {
+  FetchFixture fixture;
+  fixture.server.play(kOk);
+  FetchRequest request = fixture.request(fixture.base());
+  SECTION("POST where a GET would do") {
+    request.method = net::Method::kPost;
+    CHECK_FALSE(fixture.run(request)->get);
+    CHECK(first_line(fixture.server.requests().at(0)) == "POST / HTTP/1.1");
+  }
+  SECTION("GET, however long") {
+    request.get_path = std::string(400, 'A');
+    CHECK(net::usual_method(request) == net::Method::kPost);
+    request.method = net::Method::kGet;
+    CHECK(fixture.run(request)->get);
+  }
+  SECTION("no GET where there is a query") {
+    request = fixture.request(fixture.base() + "/?ca=1");
+    request.method = net::Method::kGet;
+    CHECK_FALSE(net::can_get(request));
+    CHECK_FALSE(fixture.run(request)->get);
+  }
 }

@@ -29,6 +29,8 @@ TEST_CASE("layout: the parts follow each other, aligned, within the size", "[zon
       CHECK(g.index_slots >= 2 * std::uint64_t{g.capacity});
       CHECK(g.workers >= sizeof(Header));
       CHECK(g.counters >= g.workers + kWorkerSlots * sizeof(WorkerSlot));
+      CHECK(g.methods >= g.hosts + g.host_slots * sizeof(HostSlot));
+      CHECK(g.index >= g.methods + g.host_slots * sizeof(MethodSlot));
       CHECK(g.index >= g.counters + kCounterSlots * sizeof(HandshakeCounters));
       CHECK(g.entries >= g.index + g.index_slots * sizeof(IndexSlot));
       CHECK(g.offers >= g.index + g.index_slots * sizeof(IndexSlot));
