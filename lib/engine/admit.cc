@@ -83,12 +83,6 @@ Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Mome
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
   const auto before = held(target);
   admission.action = decide(before, admission.verdict, policy_.clock_skew, moment);
-  // A revocation counts whatever its date, but not one that was kept before the responder took it back.
-  if (origin.source == store::Source::kCache && before.has_value() &&
-      in_time(*before, policy_.clock_skew, moment.now) && admission.verdict.this_update < before->this_update &&
-      admission.action == Action::kPublish) {
-    admission.action = Action::kKeep;
-  }
   if (admission.action == Action::kKeep && admission.verdict.this_update == before->this_update &&
       admission.verdict.cert_status == status_of(*before)) {
     confirm(target, *before, origin, moment.now);
@@ -124,6 +118,10 @@ Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
     store::BlobHeader before = {};
     if (zone_.read(target.entry, target.certificate.id, &before) == kept->bytes) {
       confirm(target, before, origin, now);
+      return Reason::kOk;
+    }
+    const auto current = held(target);
+    if (current.has_value() && archive_->was_lifted(target, *current, *kept)) {
       return Reason::kOk;
     }
     const Admission admission = admit(target, kept->bytes, origin, {now});

@@ -261,7 +261,7 @@ void Archive::keep_response(const Target& target) {
     retry_at_ = 0;
     return;
   }
-  if (kept && !same && knows_more(target, held, kept->bytes)) {
+  if (kept && !same && knows_more(target, held, *kept)) {
     return;  // another instance shares the directory; whoever refreshes next takes it from there
   }
   if (auto saved = disk_->save(target.certificate.id, {*response, confirmed_at}); saved) {
@@ -278,17 +278,26 @@ void Archive::keep_response(const Target& target) {
   retry_at_ = 0;
 }
 
+bool Archive::was_lifted(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
+  const auto claim = is_revoked(held) ? std::nullopt : claim_about(target, kept.bytes);
+  if (!claim.has_value() || !claim->revoked || claim->this_update >= held.this_update) {
+    return false;
+  }
+  const UnixSeconds now = clock_.now();
+  const UnixSeconds confirmed_at = kept.confirmed_at > now ? claim->this_update : kept.confirmed_at;
+  return confirmed_at <= zone_.confirmed_at(target.entry, held, now);
+}
+
 // Whether the gate would rather have what is kept than what is held.
-bool Archive::knows_more(const Target& target, const store::BlobHeader& held, const Bytes& kept) const {
-  const auto claim = claim_about(target, kept);
+bool Archive::knows_more(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
+  const auto claim = claim_about(target, kept.bytes);
   const bool newer =
-      claim.has_value() && (claim->this_update > held.this_update ||
-                            (claim->this_update == held.this_update && claim->revoked && !is_revoked(held)));
-  if (!newer || target.issuer == nullptr) {
+      claim.has_value() && (claim->this_update > held.this_update || (claim->revoked && !is_revoked(held)));
+  if (!newer || target.issuer == nullptr || was_lifted(target, held, kept)) {
     return false;
   }
   const Moment moment = {clock_.now()};
-  const auto verdict = crypto::verify(kept, target.certificate, *target.issuer, moment.now, settings_.policy);
+  const auto verdict = crypto::verify(kept.bytes, target.certificate, *target.issuer, moment.now, settings_.policy);
   return decide(held, verdict, settings_.policy.clock_skew, moment) == Action::kPublish;
 }
 

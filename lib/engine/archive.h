@@ -33,6 +33,9 @@ class Archive {
   // What is kept for a target: unverified bytes, and when the responder last confirmed them. No bytes: nothing is
   // there. kUnreadable: something is, and it is of no use.
   Result<store::Kept> load(const Target& target);
+  // Whether what is kept is a revocation that was lifted since: the good response that is held is newer, and its
+  // responder confirmed it later. Unverified, so it is a reason to ignore what is kept, and for nothing else.
+  bool was_lifted(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const;
 
   // A response for `target` was published, or the one that is held was confirmed by its responder: the file is
   // brought in line with the zone in one of the loop's next turns.
@@ -66,7 +69,7 @@ class Archive {
   void keep(std::size_t budget);
   const Target* next() const;
   void keep_response(const Target& target);
-  bool knows_more(const Target& target, const store::BlobHeader& held, const Bytes& kept) const;
+  bool knows_more(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const;
   void remove_if_untrue(const Target& target, const store::BlobHeader& held, const Bytes& kept);
   void remove_forgotten(std::size_t* budget);
   void keep_issuers(std::size_t* budget);

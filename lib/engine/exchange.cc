@@ -148,11 +148,12 @@ void host_failed(const Exchange::Environment& environment, const std::string& ho
   if (failure.failures == 0) {
     return;
   }
-  const UnixSeconds probe = next_try(now, failure, 0, environment.settings.retry, environment.random.next());
+  const TryTimes probes = next_tries(now, failure, may_pass(error.reason, error.status), environment.settings.retry,
+                                     environment.random.next());
   if (error.of_proxy()) {
-    environment.hosts.plan_proxy_probe(probe);
+    environment.hosts.plan_proxy_probe(probes);
   } else {
-    environment.hosts.plan_probe(host, probe);
+    environment.hosts.plan_probe(host, probes);
   }
 }
 

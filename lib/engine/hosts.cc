@@ -107,8 +107,15 @@ std::uint32_t Hosts::failed(const std::string& name, std::uint32_t started, bool
   return host.failures = 1;
 }
 
-void Hosts::plan_probe(const std::string& name, UnixSeconds when) {
-  hosts_[name].next_probe = when;
+void Hosts::plan_proxy_probe(const TryTimes& when) {
+  proxy_.next_probe = when.planned;
+  proxy_.probes = when;
+}
+
+void Hosts::plan_probe(const std::string& name, const TryTimes& when) {
+  Host& host = hosts_[name];
+  host.next_probe = when.planned;
+  host.probes = when;
 }
 
 void Hosts::remember_failure(const std::string& name, bool of_proxy, Reason reason, UnixSeconds now) {
@@ -121,6 +128,14 @@ void Hosts::bring_probe_forward(const std::string& name, UnixSeconds when) {
   Host& host = hosts_[name];
   host.next_probe = std::min(host.next_probe, when);
   proxy_.next_probe = std::min(proxy_.next_probe, when);
+}
+
+void Hosts::bring_probe_forward(const std::string& name, Need need) {
+  if (const auto found = hosts_.find(name); found != hosts_.end()) {
+    Host& host = found->second;
+    host.next_probe = std::min(host.next_probe, host.probes.by(need));
+  }
+  proxy_.next_probe = std::min(proxy_.next_probe, proxy_.probes.by(need));
 }
 
 void Hosts::forget_probe_times() {

@@ -17,6 +17,7 @@
 #include "base/reason.h"
 #include "base/time.h"
 #include "crypto/ocsp_request.h"
+#include "engine/schedule.h"
 
 namespace ocsp_plus::engine {
 
@@ -31,6 +32,7 @@ class Hosts {
     std::uint32_t failures = 0;  // since it counts as failing: the first and each probe's
     std::uint32_t in_flight = 0;
     UnixSeconds next_probe = 0;  // kFailing: not before
+    TryTimes probes;             // as planned; next_probe may have been brought forward since
     UnixSeconds failed_at = 0;   // the last failure, and why
     Reason reason = Reason::kNotChecked;
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // by which it has answered
@@ -51,13 +53,15 @@ class Hosts {
   std::uint32_t failed(const std::string& host, std::uint32_t started, bool leave_alone);
   // It was the proxy that failed, and of the host it says nothing. Returns the proxy's failures, as failed().
   std::uint32_t proxy_failed(const std::string& host, UnixSeconds now);
-  void plan_proxy_probe(UnixSeconds when) { proxy_.next_probe = when; }
-  void plan_probe(const std::string& host, UnixSeconds when);
+  void plan_proxy_probe(const TryTimes& when);
+  void plan_probe(const std::string& host, const TryTimes& when);
   // Why the host failed last, or the proxy before it: for certificates that wait for it without having been asked
   // for.
   void remember_failure(const std::string& host, bool of_proxy, Reason reason, UnixSeconds now);
   // Somebody's response ends soon: probe no later than `when`.
   void bring_probe_forward(const std::string& host, UnixSeconds when);
+  // Somebody waits for it who needs it: probe as it was planned for that need.
+  void bring_probe_forward(const std::string& host, Need need);
   // The wall clock jumped: what was planned by it means nothing any more.
   void forget_probe_times();
 

@@ -47,11 +47,13 @@ void IssuerExchange::ask_next() {
 // Told as if it had been asked again, so that what is said of the certificate stays the same.
 void IssuerExchange::leave_out(const net::Url& url) {
   net::Fetch::Failure failure;
-  const Error* last = environment_.issuers->last_failure(host());
-  static_cast<Error&>(failure) =
-      last != nullptr
-          ? *last
-          : Error{Reason::kNoIssuer, fmt::format("the issuer is at {}, whose host fails", url.to_string())};
+  if (const net::Fetch::Failure* last = environment_.issuers->last_failure(host())) {
+    static_cast<Error&>(failure) = *last;
+    failure.status = last->status;
+  } else {
+    static_cast<Error&>(failure) = {Reason::kNoIssuer,
+                                    fmt::format("the issuer is at {}, whose host fails", url.to_string())};
+  }
   failure_ = std::move(failure);
 }
 

@@ -78,7 +78,7 @@ void Issuers::release(const Target& target) {
   }
 }
 
-const Error* Issuers::last_failure(const std::string& host) const {
+const net::Fetch::Failure* Issuers::last_failure(const std::string& host) const {
   const auto found = failures_.find(host);
   return found == failures_.end() ? nullptr : &found->second;
 }

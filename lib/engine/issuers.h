@@ -20,6 +20,7 @@
 #include "crypto/certificate.h"
 #include "engine/archive.h"
 #include "engine/catalog.h"
+#include "net/fetch.h"
 
 namespace ocsp_plus::engine {
 
@@ -46,8 +47,8 @@ class Issuers {
   void release(const Target& target);
 
   // What went wrong with a host last, for a configured target: for those who do not ask it because of that.
-  void remember_failure(const std::string& host, const Error& error) { failures_[host] = error; }
-  const Error* last_failure(const std::string& host) const;
+  void remember_failure(const std::string& host, const net::Fetch::Failure& failure) { failures_[host] = failure; }
+  const net::Fetch::Failure* last_failure(const std::string& host) const;
 
  private:
   struct Owned {
@@ -62,10 +63,10 @@ class Issuers {
   const Catalog& catalog_;
   Archive* archive_;
   Fetched fetched_;
-  std::multimap<CertificateId, Owned> issuers_;  // by reference; CAs change their keys
-  std::vector<const Target*> given_;             // the configured ones
-  std::map<std::string, Error> failures_;        // by host key
-  std::size_t next_ = 0;                         // where look() goes on
+  std::multimap<CertificateId, Owned> issuers_;          // by reference; CAs change their keys
+  std::vector<const Target*> given_;                     // the configured ones
+  std::map<std::string, net::Fetch::Failure> failures_;  // by host key
+  std::size_t next_ = 0;                                 // where look() goes on
 };
 
 }  // namespace ocsp_plus::engine

@@ -55,8 +55,8 @@ class Post {
   // holds and the directory does not is kept, and what the zone lacks is looked for there.
   void catch_up();
 
-  // What is held has changed behind the refresher's back: the start helper has read the cache directory.
-  void replan() { refresher_.replan(); }
+  // The start helper has read the cache directory.
+  void plan_what_was_kept() { refresher_.plan_what_was_kept(); }
 
   // All responders of the target fail: it has to wait until one of them answers a probe.
   bool hopeless(const Target& target) const;

@@ -27,6 +27,7 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
       report_(environment.log),
       hosts_(environment.settings.concurrency),
       turns_(environment.loop),
+      new_configuration_(new_configuration),
       items_(environment.catalog.targets().size()),
       pump_timer_(environment.loop.timer([this] { pump(); })),
       offer_timer_(environment.loop.timer([this] { offer_again(); })),
@@ -34,14 +35,14 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
       last_monotonic_(environment.clock.monotonic()),
       clock_doubted_since_(last_monotonic_) {
   environment_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous holder's are gone
-  load(new_configuration);
+  load();
 }
 
 Refresher::~Refresher() = default;
 
 // --- planning ---
 
-void Refresher::load(bool new_configuration) {
+void Refresher::load() {
   const UnixSeconds now = environment_.clock.now();
   for (const auto& each : environment_.catalog.targets()) {
     targets_.push_back(each.get());
@@ -49,7 +50,7 @@ void Refresher::load(bool new_configuration) {
   for (Index index = 0; index < items_.size(); ++index) {
     if (target(index).stapleable()) {
       item(index).attempt = environment_.zone.attempt(target(index).entry);
-      enqueue(index, first_due(index, new_configuration, now));
+      enqueue(index, first_due(index, new_configuration_, now));
     }
   }
 }
@@ -148,6 +149,10 @@ UnixSeconds Refresher::valid_until(const Target& target, UnixSeconds now) const 
   return held.has_value() ? held->expires : 0;
 }
 
+Need Refresher::need(const Target& target, UnixSeconds held_until, UnixSeconds now) const {
+  return held_until > now ? Need::kNone : target.urgent() ? Need::kUrgentStaple : Need::kStaple;
+}
+
 void Refresher::replan_if_clock_jumped() {
   const UnixSeconds now = environment_.clock.now();
   const Millis monotonic = environment_.clock.monotonic();
@@ -167,6 +172,17 @@ void Refresher::replan_if_clock_jumped() {
   look_for_missing(false);
 }
 
+void Refresher::plan_what_was_kept() {
+  const UnixSeconds now = environment_.clock.now();
+  Queue queue;
+  for (const auto& [due, index] : queue_) {
+    item(index).due = first_due(index, new_configuration_, now);
+    queue.emplace(item(index).due, index);
+  }
+  queue_.swap(queue);
+}
+
+// All that does not run or wait for a host.
 void Refresher::replan() {
   const UnixSeconds now = environment_.clock.now();
   std::set<Index> idle;
@@ -274,6 +290,9 @@ void Refresher::wait(Index index, UnixSeconds now) {
   for (std::size_t i = 0; i < target(index).responders.size(); ++i) {
     const std::string host = target(index).host(i);
     waiting_[host].emplace(item(index).ends, index);
+    if (hosts_.failing(host)) {
+      hosts_.bring_probe_forward(host, need(target(index), item(index).ends, now));
+    }
     probe_in_time(host, now);
   }
 }
@@ -367,11 +386,10 @@ bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
   const bool news = published || confirmed_at > confirmed_before;
   const std::uint64_t random = environment_.random.next();
   // As if it had been asked for when the responder gave it, or just now where it is the one that was held.
-  const UnixSeconds asked_at = before.has_value() && held->this_update == before->this_update ? now : confirmed_at;
   const UnixSeconds next = doubtful(about, *held, now)
                                ? next_check(now, random)
-                               : next_look(asked_at, {held->this_update, held->expires}, about.certificate.id,
-                                           std::nullopt, environment_.settings.retry, random);
+                               : next_look(published ? confirmed_at : now, {held->this_update, held->expires},
+                                           about.certificate.id, std::nullopt, environment_.settings.retry, random);
   if (!news || next <= now) {
     return false;
   }
@@ -418,6 +436,10 @@ void Refresher::look_for_next_missing() {
 }
 
 void Refresher::start(Index index, std::size_t responder) {
+  if (target(index).issuer == nullptr) {
+    const UnixSeconds now = environment_.clock.now();
+    (void)next_issuer_probe(target(index), need(target(index), valid_until(target(index), now), now), now);
+  }
   ++in_flight_;
   loaded_in_flight_ += target(index).loaded ? 1 : 0;
   environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
@@ -525,6 +547,9 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
   exchange_over(index);
   const UnixSeconds now = environment_.clock.now();
   for (const std::string& host : end.hosts) {
+    if (hosts_.failing(host)) {
+      hosts_.bring_probe_forward(host, most_urgent_waiting(host, now));
+    }
     probe_in_time(host, now);
   }
   store::tell_exchange(environment_.zone, environment_.clock.monotonic() - item(index).started);
@@ -541,6 +566,21 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
     failed(index, end.failure->responder, end.failure->error);
   }
   pump_timer_->arm(0);
+}
+
+// Whoever needs it most among those who wait for a host.
+Need Refresher::most_urgent_waiting(const std::string& host, UnixSeconds now) const {
+  Need most = Need::kNone;
+  const auto found = waiting_.find(host);
+  if (found == waiting_.end()) {
+    return most;
+  }
+  // Those of which nothing is held any more come first.
+  for (auto it = found->second.begin(); it != found->second.end() && it->first <= now && most != Need::kUrgentStaple;
+       ++it) {
+    most = std::max(most, need(target(it->second), it->first, now));
+  }
+  return most;
 }
 
 // Among those who wait for a failing host may be one whose response ends before the host's next probe.
@@ -651,12 +691,16 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
     Failure failure;
     failure.failures = attempt.failures;
     failure.retry_after = error.retry_after;
+    failure.need = may_pass(error.reason, error.status) ? need(about, held_until, now) : Need::kNone;
     failure.newborn =
         error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewborn;
     // What lies ahead of a clock that was set back will be stapled again: its end counts as any other's.
     const auto held = environment_.gate.held(about);
     attempt.next = next_try(now, failure, held.has_value() ? held->expires : 0, environment_.settings.retry,
                             environment_.random.next());
+    if (responder == Exchange::kNobody && failure.need != Need::kNone) {
+      attempt.next = std::max(attempt.next, next_issuer_probe(about, failure.need, now));  // no sooner: in vain
+    }
     enqueue(index, attempt.next);
   }
   environment_.zone.set_attempt(about.entry, attempt);
@@ -664,6 +708,18 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
   store::tell_failure(environment_.zone, error.reason);
   environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
   report_.failed(about, responder, error, held_until, attempt.next, attempt.failures, now);
+}
+
+// Of the hosts that have its issuer, as soon as the need allows; `now` where one of them does not fail. Nobody waits
+// for these hosts: whoever needs the issuer comes by its own plan.
+UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, UnixSeconds now) {
+  UnixSeconds next = kNever;
+  for (const auto& url : target.sought->urls) {
+    const std::string host = url->host_key() + target.health_suffix;
+    hosts_.bring_probe_forward(host, needed);
+    next = std::min(next, hosts_.failing(host) ? hosts_.next_probe(host) : now);
+  }
+  return next;
 }
 
 UnixSeconds Refresher::next_probe(const Target& target) const {

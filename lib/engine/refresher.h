@@ -57,8 +57,9 @@ class Refresher {
   // Starts what is due. To be called about twice a second; between ticks the end of one exchange starts the next.
   void tick();
 
-  // Plans all that does not run or wait for a host anew: what is held has changed behind the refresher's back.
-  void replan();
+  // The start helper has read the cache directory since: what it brought is planned. Plans of what was held before
+  // stay, or a server that is reloaded again and again would never come to refresh.
+  void plan_what_was_kept();
   // Looks into the cache directory for all targets of which nothing is held that can be stapled, one in a few turns
   // of the loop. `loud`: nobody has told yet what lies there and is of no use.
   void look_for_missing(bool loud);
@@ -112,8 +113,9 @@ class Refresher {
     bool ask = false;      // an operator wants it asked for, whatever the cache directory says
   };
 
-  void load(bool new_configuration);
+  void load();
   UnixSeconds first_due(Index index, bool new_configuration, UnixSeconds now);
+  void replan();
   UnixSeconds plan(Index index, UnixSeconds now);
   UnixSeconds latest_due(Index index, UnixSeconds now) const;
   bool doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const;
@@ -139,6 +141,7 @@ class Refresher {
   Answer judge_not_modified(Index index, Accepted accepted, Error* why);
   void exchange_over(Index index);
   void exchange_ended(Index index, Exchange::End end);
+  Need most_urgent_waiting(const std::string& host, UnixSeconds now) const;
   void probe_in_time(const std::string& host, UnixSeconds now);
   void settle(Index index, Accepted accepted);
   void offer_again();
@@ -146,6 +149,8 @@ class Refresher {
   void failed(Index index, std::size_t responder, const net::Fetch::Failure& error);
   void note(Index index, Reason reason, std::size_t responder, UnixSeconds now);
   UnixSeconds valid_until(const Target& target, UnixSeconds now) const;
+  Need need(const Target& target, UnixSeconds held_until, UnixSeconds now) const;
+  UnixSeconds next_issuer_probe(const Target& target, Need needed, UnixSeconds now);
   UnixSeconds next_probe(const Target& target) const;  // the earliest of its hosts
   Item& item(Index index) { return items_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
@@ -155,6 +160,7 @@ class Refresher {
   Report report_;
   Hosts hosts_;
   Turns turns_;
+  const bool new_configuration_;
   std::vector<const Target*> targets_;  // the catalog's, then others; nullptr: the number is free
   std::vector<Item> items_;             // by the same number
   std::vector<Index> free_;

@@ -33,6 +33,23 @@ Seconds pick(Seconds from, Seconds to, std::uint64_t random) {
   return from >= to ? from : from + static_cast<Seconds>(random % static_cast<std::uint64_t>(to - from + 1));
 }
 
+Seconds longest_for(Need need, const RetryBounds& bounds) {
+  const Seconds longest = need == Need::kUrgentStaple ? kLongestForUrgentStaple
+                          : need == Need::kStaple     ? kLongestForStaple
+                                                      : bounds.max;
+  return std::clamp(longest, std::min(bounds.min, bounds.max), bounds.max);
+}
+
+// By which power of two the minimum has grown.
+std::uint32_t growth(const Failure& failure, const RetryBounds& bounds) {
+  const std::uint32_t before = failure.failures == 0 ? 0 : failure.failures - 1;
+  const auto at_minimum = failure.need == Need::kNone
+                              ? 0
+                              : static_cast<std::uint32_t>((kNoGrowthFor - 1) / std::max<Seconds>(bounds.min, 1));
+  // Beyond 2^30 times the minimum every sensible maximum is reached; clamped before shifting.
+  return std::min<std::uint32_t>(before - std::min(before, at_minimum), 30);
+}
+
 }  // namespace
 
 UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
@@ -62,15 +79,43 @@ UnixSeconds next_check(UnixSeconds now, std::uint64_t random) {
   return saturating_add(now, part_of(kCheckedWithin, random));
 }
 
+bool may_pass(Reason reason, unsigned status) {
+  switch (reason) {
+    case Reason::kInternalError:
+    case Reason::kTryLater:
+    case Reason::kDnsNotFound:
+    case Reason::kDnsNoAddress:
+    case Reason::kDnsTimeout:
+    case Reason::kDnsFailed:
+    case Reason::kConnectRefused:
+    case Reason::kConnectUnreachable:
+    case Reason::kConnectionReset:
+    case Reason::kTimeout:
+    case Reason::kTruncated:
+    case Reason::kHttpMalformed:
+    case Reason::kNetworkError:
+    case Reason::kTlsFailed:
+    case Reason::kTlsCertificate:
+    case Reason::kTlsName:
+    case Reason::kProxyFailed:
+    case Reason::kNoIssuer:  // the host that has it is left alone, because it fails
+      return true;
+    case Reason::kHttpStatus:
+      return status / 100 == 5;
+    default:
+      return false;
+  }
+}
+
 UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,
                      std::uint64_t random) {
   Seconds wait = 0;
   if (failure.newborn) {
     wait = pick(kNewbornMin, kNewbornMax, random);
   } else {
-    // Beyond 2^30 times the minimum every sensible maximum is reached; clamped before shifting.
-    const std::uint32_t exponent = std::min<std::uint32_t>(failure.failures == 0 ? 0 : failure.failures - 1, 30);
-    const Seconds ceiling = bounds.min > (bounds.max >> exponent) ? bounds.max : bounds.min << exponent;
+    const std::uint32_t exponent = growth(failure, bounds);
+    const Seconds longest = longest_for(failure.need, bounds);
+    const Seconds ceiling = bounds.min > (longest >> exponent) ? longest : bounds.min << exponent;
     wait = pick(bounds.min, ceiling, random);
   }
   if (failure.retry_after.has_value()) {
@@ -81,6 +126,20 @@ UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_
     wait = std::min(wait, saturating_sub(valid_until, now) / 2);
   }
   return saturating_add(now, std::max<Seconds>(wait, 1));
+}
+
+TryTimes next_tries(UnixSeconds now, Failure failure, bool passes, const RetryBounds& bounds, std::uint64_t random) {
+  const auto by = [&](Need need) {
+    failure.need = need;
+    return next_try(now, failure, 0, bounds, random);
+  };
+  TryTimes times;
+  times.planned = by(Need::kNone);
+  if (passes) {
+    times.for_staple = std::min(times.planned, by(Need::kStaple));
+    times.for_urgent_staple = std::min(times.planned, by(Need::kUrgentStaple));
+  }
+  return times;
 }
 
 }  // namespace ocsp_plus::engine

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/bytes.h"
+#include "base/reason.h"
 #include "base/time.h"
 
 namespace ocsp_plus::engine {
@@ -43,10 +44,29 @@ constexpr Seconds kBelievedFor = 3600;
 constexpr Seconds kCheckedWithin = 300;
 UnixSeconds next_check(UnixSeconds now, std::uint64_t random);
 
+// What clients go without while an answer is missing.
+enum class Need {
+  kNone,          // nothing: a handshake gets a response
+  kStaple,        // the staple
+  kUrgentStaple,  // the staple, and they refuse the certificate for it (Must-Staple), or a server refuses them
+};
+
+// The longest back-off while there is such a need, and how long it does not grow at all. Neither shortens the minimum
+// nor what a responder asks for (Retry-After).
+constexpr Seconds kLongestForStaple = 600;
+constexpr Seconds kLongestForUrgentStaple = 120;
+constexpr Seconds kNoGrowthFor = 15;
+
+// Whether a failure may be over the next moment, without anybody's decision: the responder was not reached, was not
+// understood, or said itself that it is in trouble. `status`: of the HTTP answer, 0 where there was none. What a
+// responder refuses (`unauthorized`, 4xx), and what it sent and the gate refused, stays as it is for longer.
+bool may_pass(Reason reason, unsigned status);
+
 struct Failure {
   std::uint32_t failures = 1;              // in a row, this one included
   std::optional<UnixSeconds> retry_after;  // what the responder asked for
   bool newborn = false;                    // `unauthorized` for a certificate younger than an hour
+  Need need = Need::kNone;                 // to be given where the failure may_pass()
 };
 
 // The next try after a failure: exponential with full jitter, between the bounds; never longer than half of what is
@@ -54,5 +74,18 @@ struct Failure {
 // `valid_until`: the end of the held response, 0 where none is. `random`: uniform.
 UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,
                      std::uint64_t random);
+
+// The same for a responder that fails, for whom others wait.
+struct TryTimes {
+  UnixSeconds planned = 0;
+  UnixSeconds for_staple = kNever;  // not after `planned`, where one who waits needs it; kNever: needs do not count
+  UnixSeconds for_urgent_staple = kNever;
+
+  UnixSeconds by(Need need) const {
+    return need == Need::kNone ? planned : need == Need::kStaple ? for_staple : for_urgent_staple;
+  }
+};
+// `failure.need` does not count; `passes`: needs do.
+TryTimes next_tries(UnixSeconds now, Failure failure, bool passes, const RetryBounds& bounds, std::uint64_t random);
 
 }  // namespace ocsp_plus::engine

@@ -24,7 +24,7 @@ Result<void> Startup::run(Millis wait) {
   }
   load_archive();
   post_->files().look_at_all();
-  post_->replan();
+  post_->plan_what_was_kept();
   const std::vector<const Target*> awaited = missing();
   if (!awaited.empty() && wait > 0) {
     wait_for(awaited, wait);

@@ -282,8 +282,10 @@ void World::count_requests() {
 // anew.
 double World::allowed_in_faults(double periods) const {
   double allowed = 5 + (script_.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods;
+  // Where nothing is held, two minutes are the longest pause.
+  const Seconds longest = std::min<Seconds>(script_.retry_max, 120);
   const auto excuse = [&](Millis from, Millis to) {
-    allowed += 40 + static_cast<double>(to - from) / 1000 / (0.3 * static_cast<double>(script_.retry_max));
+    allowed += 40 + static_cast<double>(to - from) / 1000 / (0.3 * static_cast<double>(longest));
   };
   for (const auto& responder : script_.responders) {
     for (const Conduct& conduct : responder) {

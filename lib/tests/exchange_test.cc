@@ -329,7 +329,7 @@ TEST_CASE("exchange: whom to ask", "[exchange]") {
   const std::string b = f.second.host();
   const auto fail = [&](const std::string& host, UnixSeconds next_probe) {
     f.hosts.failed(host, f.hosts.started(host), false);
-    f.hosts.plan_probe(host, next_probe);
+    f.hosts.plan_probe(host, {next_probe});
   };
   SECTION("in order") {
     CHECK(choose().responder == 0);
@@ -361,7 +361,7 @@ TEST_CASE("exchange: whom to ask", "[exchange]") {
 TEST_CASE("exchange: a failing responder is not asked second either", "[exchange]") {
   Fixture f;
   f.hosts.failed(f.second.host(), f.hosts.started(f.second.host()), false);
-  f.hosts.plan_probe(f.second.host(), kNow + 60);
+  f.hosts.plan_probe(f.second.host(), {kNow + 60});
   f.first.answer = EngineHouse::always(kHttp404);
   f.run();
   CHECK(f.second.asked.empty());

@@ -16,7 +16,7 @@ constexpr UnixSeconds kNow = 1000;
 
 void fail(Hosts& hosts, const std::string& name, UnixSeconds next_probe = kNow + 5) {
   if (hosts.failed(name, hosts.started(name), false) > 0) {
-    hosts.plan_probe(name, next_probe);
+    hosts.plan_probe(name, {next_probe});
   }
 }
 
@@ -46,7 +46,7 @@ TEST_CASE("hosts: a failing proxy is probed for one host at a time", "[hosts][pr
   hosts.started("a");
   hosts.started("b");
   CHECK(hosts.proxy_failed("a", kNow) == 1);
-  hosts.plan_proxy_probe(kNow + 5);
+  hosts.plan_proxy_probe({kNow + 5});
   CHECK(hosts.failing("a"));
   CHECK(hosts.failing("never seen"));
   CHECK(hosts.proxy_failed("b", kNow + 1) == 0);  // begun before
@@ -57,7 +57,7 @@ TEST_CASE("hosts: a failing proxy is probed for one host at a time", "[hosts][pr
   CHECK(hosts.may_start("a", kNow + 5) == Permit::kFailing);
   SECTION("again in vain") {
     CHECK(hosts.proxy_failed("c", kNow + 6) == 2);
-    hosts.plan_proxy_probe(kNow + 15);
+    hosts.plan_proxy_probe({kNow + 15});
     CHECK(hosts.may_start("a", kNow + 14) == Permit::kFailing);
     CHECK(hosts.may_start("a", kNow + 15) == Permit::kGo);
   }
@@ -217,6 +217,35 @@ TEST_CASE("hosts: probes are brought forward, never put off, and forgotten", "[h
   CHECK_FALSE(hosts.failing("unheard of"));
 }
 
+TEST_CASE("hosts: a probe is brought forward for whoever needs it, of the proxy as well", "[hosts]") {
+  Hosts hosts(16);
+  hosts.failed("a", hosts.started("a"), false);
+  const TryTimes times = {kNow + 3000, kNow + 500, kNow + 90};
+  hosts.plan_probe("a", times);
+  hosts.bring_probe_forward("a", Need::kNone);
+  CHECK(hosts.next_probe("a") == kNow + 3000);
+  hosts.bring_probe_forward("a", Need::kStaple);
+  CHECK(hosts.next_probe("a") == kNow + 500);
+  hosts.bring_probe_forward("a", Need::kUrgentStaple);
+  CHECK(hosts.next_probe("a") == kNow + 90);
+  hosts.bring_probe_forward("a", Need::kStaple);
+  CHECK(hosts.next_probe("a") == kNow + 90);
+  hosts.plan_probe("a", {kNow + 3000});  // a failure for which needs do not count
+  hosts.bring_probe_forward("a", Need::kUrgentStaple);
+  CHECK(hosts.next_probe("a") == kNow + 3000);
+
+  hosts.bring_probe_forward("unheard of", Need::kUrgentStaple);
+  CHECK(hosts.all().count("unheard of") == 0);
+
+  Hosts behind(16);
+  behind.started("b");
+  REQUIRE(behind.proxy_failed("b", kNow) == 1);
+  behind.plan_proxy_probe(times);
+  CHECK(behind.next_probe("b") == kNow + 3000);
+  behind.bring_probe_forward("b", Need::kStaple);
+  CHECK(behind.next_probe("b") == kNow + 500);
+}
+
 // Against the plainest model: all that runs, in a list.
 TEST_CASE("hosts: the books balance, whatever happens in whatever order", "[hosts]") {
   struct Running {
@@ -247,7 +276,7 @@ TEST_CASE("hosts: the books balance, whatever happens in whatever order", "[host
             break;
           default:
             if (hosts.failed(ended.host, ended.started, random.below(8) == 0) > 0) {
-              hosts.plan_probe(ended.host, kNow + static_cast<UnixSeconds>(random.below(2)));
+              hosts.plan_probe(ended.host, {kNow + static_cast<UnixSeconds>(random.below(2))});
             }
         }
       }

@@ -273,6 +273,32 @@ TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
   f.post.reset();
 }
 
+TEST_CASE("issuers: while nothing is held, the host that has it is tried often enough", "[issuer]") {
+  struct Case {
+    const char* reply;
+    Seconds from, to;
+  };
+  for (const Case& c : {Case{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 80, 122},
+                        Case{"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 1500, 7205}}) {
+    INFO(c.reply);
+    Fixture f;
+    f.settings.retry = {5, 3600};
+    const Identity leaf = f.leaf("one", {f.host.url("a")});
+    f.answered = &leaf;
+    f.catalog.target(f.add_without(leaf)).required = true;
+    f.open();
+    f.host.answer = EngineHouse::always(c.reply);
+    f.take_post();
+    f.pass(12 * kHour);
+    Seconds longest = 0;
+    for (std::size_t i = 1; i < f.host.asked.size(); ++i) {
+      longest = std::max(longest, f.host.asked[i].at - f.host.asked[i - 1].at);
+    }
+    CHECK((longest >= c.from && longest <= c.to));
+    f.post.reset();
+  }
+}
+
 TEST_CASE("issuers: who waits for the same one gets it as well", "[issuer]") {
   Fixture f;
   std::vector<Identity> leaves;

@@ -1,4 +1,5 @@
 // The refresher while responders are dead, slow to come back, or choke on single certificates.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "engine/refresher.h"
@@ -137,6 +138,107 @@ TEST_CASE("refresher: one whose response ends soon has the dead host probed in t
   house.pass(ends - house.loop.clock.now());
   CHECK(house.stapled(1));
   CHECK(house.held(1)->expires > ends);
+}
+
+// The longest time between two requests, once the back-off has had an hour to grow.
+Seconds longest_pause(const OcspServer& server) {
+  Seconds longest = 0;
+  for (std::size_t i = 1; i < server.asked.size(); ++i) {
+    if (server.asked[i - 1].at >= server.asked[0].at + kHour) {
+      longest = std::max(longest, server.asked[i].at - server.asked[i - 1].at);
+    }
+  }
+  return longest;
+}
+
+TEST_CASE("refresher: while nothing is held, a failing responder is tried often enough", "[refresher]") {
+  struct Case {
+    const char* name;
+    std::string reply;
+    int urgent;  // of the three certificates, by its number; -1: none
+    Seconds from, to;
+  };
+  const std::string http503 = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+  const std::string leave_alone = "HTTP/1.1 503 Busy\r\nRetry-After: 1800\r\nContent-Length: 0\r\n\r\n";
+  for (const Case& c : {
+           Case{"tryLater", kTryLater, -1, 400, 602},
+           Case{"tryLater, one of them is urgent", kTryLater, 1, 80, 122},
+           Case{"internalError", ocsp_reply(error_response(2)), 2, 80, 122},
+           Case{"503", http503, -1, 400, 602},
+           Case{"503, urgent", http503, 0, 80, 122},
+           Case{"no HTTP", "hello\r\n\r\n", 0, 80, 122},
+           Case{"404: as configured", kHttp404, 0, 1500, 3602},
+           Case{"Retry-After holds", leave_alone, 0, 1800, 1802},
+       }) {
+    INFO(c.name);
+    House house;
+    OcspServer& server = house.server(EngineHouse::always(c.reply));
+    for (std::size_t i = 0; i < 3; ++i) {
+      const auto index = house.add(i, {&server});
+      house.catalog.target(index).required = static_cast<int>(i) == c.urgent;
+    }
+    house.begin();
+    house.pass(kDay, 1000);
+    const Seconds longest = longest_pause(server);
+    CHECK((longest >= c.from && longest <= c.to));
+  }
+}
+
+// Others hold something yet: they alone would leave the host alone for longer.
+TEST_CASE("refresher: one that needs a response speaks for the host on which all wait", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(house.good_answers(90 * kDay));
+  for (std::size_t i = 0; i < 5; ++i) {
+    house.add(i, {&server});
+  }
+  house.catalog.target(4).required = true;
+  const auto good = house.good_answers(90 * kDay);
+  server.answer = [&](const std::string& head) { return OcspServer::path_of(head) == "4" ? kTryLater : good(head); };
+  house.begin();
+  house.pass(60);
+  REQUIRE(house.stapled() == 4);
+  server.answer = EngineHouse::always(kTryLater);
+  house.refresher->refresh_all();
+  server.asked.clear();
+  house.pass(6 * kHour, 1000);
+  CHECK(longest_pause(server) <= 122);
+}
+
+TEST_CASE("refresher: what a responder refuses for good is asked for as seldom as ever", "[refresher]") {
+  House house;
+  OcspServer& server = house.server(EngineHouse::always(ocsp_reply(error_response(6))));
+  house.add(1, {&server});
+  house.catalog.target(0).required = true;
+  house.begin();
+  house.pass(kDay, 1000);
+  CHECK(longest_pause(server) > 1500);
+}
+
+// Dead and back at any part of a second, in which the ticks fall as well.
+TEST_CASE("refresher: a responder that is dead at a start and back after ten seconds is used by fifteen",
+          "[refresher]") {
+  const std::size_t certificates = GENERATE(1, 40);
+  const bool urgent = GENERATE(false, true);
+  for (int seed = 0; seed < 40; ++seed) {
+    INFO("seed " << seed);
+    House house;
+    house.loop.pass(seed * 25, 25);
+    for (int i = 0; i < seed; ++i) {
+      house.random.next();
+    }
+    const Millis start = house.loop.clock.monotonic();
+    OcspServer& server = house.server();
+    const auto good = house.good_answers(kDay);
+    server.answer = [&](const std::string& head) {
+      return house.loop.clock.monotonic() - start < 10000 ? std::string("hello\r\n\r\n") : good(head);
+    };
+    for (std::size_t i = 0; i < certificates; ++i) {
+      house.catalog.target(house.add(i, {&server})).required = urgent;
+    }
+    house.begin();
+    house.pass(15);
+    CHECK(house.stapled() == certificates);
+  }
 }
 
 TEST_CASE("refresher: an answer to anybody ends the back-off of all who wait for the host", "[refresher]") {

@@ -460,5 +460,21 @@ TEST_CASE("refresher: any mixture of troubles loses no certificate", "[refresher
   }
 }
 
+// Each start helper plans what it has read from the cache directory; what was planned before must not move.
+TEST_CASE("refresher: reloads again and again do not put a refresh off", "[refresher]") {
+  House house;
+  house.add(0, {&house.server(house.good_answers(kDay))});
+  house.begin();
+  house.pass(5);
+  REQUIRE(house.stapled(0));
+  const UnixSeconds planned = house.attempt(0).next;
+  for (int reloads = 0; reloads < 30; ++reloads) {
+    house.begin();
+    house.refresher->plan_what_was_kept();
+    house.pass(2);
+    CHECK(house.attempt(0).next == planned);
+  }
+}
+
 }  // namespace
 }  // namespace ocsp_plus::engine

@@ -254,25 +254,143 @@ TEST_CASE("schedule: what bends the next try", "[schedule]") {
   }
 }
 
+TEST_CASE("schedule: while nothing is held, the back-off ends early and does not grow at first", "[schedule]") {
+  struct Case {
+    const char* name;
+    Failure failure;
+    RetryBounds bounds;
+    Seconds first, last;
+  };
+  constexpr auto kStaple = Need::kStaple;
+  constexpr auto kUrgent = Need::kUrgentStaple;
+  for (const Case& c : {
+           Case{"held: an hour", {1000, {}, false, Need::kNone}, kBounds, 5, 3600},
+           Case{"nothing held: ten minutes", {1000, {}, false, kStaple}, kBounds, 5, 600},
+           Case{"urgent: two minutes", {1000, {}, false, kUrgent}, kBounds, 5, 120},
+           Case{"a smaller maximum holds", {1000, {}, false, kStaple}, {5, 60}, 5, 60},
+           Case{"likewise where it is urgent", {1000, {}, false, kUrgent}, {5, 60}, 5, 60},
+           Case{"a larger minimum holds", {1000, {}, false, kUrgent}, {900, 3600}, 900, 900},
+           Case{"Retry-After holds", {1, kStart + 1800, false, kUrgent}, kBounds, 1800, 1800},
+           Case{"up to the maximum", {1, kStart + kDay, false, kUrgent}, kBounds, 3600, 3600},
+           Case{"the second", {2, {}, false, kStaple}, kBounds, 5, 5},
+           Case{"the third", {3, {}, false, kUrgent}, kBounds, 5, 5},
+           Case{"the fourth grows", {4, {}, false, kStaple}, kBounds, 5, 10},
+           Case{"the fifth", {5, {}, false, kUrgent}, kBounds, 5, 20},
+           Case{"of a second: fifteen", {15, {}, false, kStaple}, {1, 3600}, 1, 1},
+           Case{"and then", {16, {}, false, kStaple}, {1, 3600}, 1, 2},
+           Case{"of ten seconds: two", {2, {}, false, kStaple}, {10, 3600}, 10, 10},
+           Case{"and then", {3, {}, false, kStaple}, {10, 3600}, 10, 20},
+           Case{"of more: grows as ever", {2, {}, false, kStaple}, {60, 3600}, 60, 120},
+           Case{"no minimum", {14, {}, false, kStaple}, {0, 3600}, 1, 1},
+       }) {
+    INFO(c.name);
+    Seconds most = 0;
+    TestRandom random(7);
+    for (int i = 0; i < 2000; ++i) {
+      const Seconds wait = next_try(kStart, c.failure, 0, c.bounds, random.next()) - kStart;
+      CHECK((wait >= c.first && wait <= c.last));
+      most = std::max(most, wait);
+    }
+    CHECK(most >= c.last - c.last / 50);
+  }
+}
+
+TEST_CASE("schedule: the tries at a failing host, by what waits for it", "[schedule]") {
+  TestRandom random(7);
+  for (std::uint32_t failures = 1; failures < 40; ++failures) {
+    for (int i = 0; i < 100; ++i) {
+      Failure failure;
+      failure.failures = failures;
+      const TryTimes times = next_tries(kStart, failure, true, kBounds, random.next());
+      CHECK((times.by(Need::kNone) >= kStart + 5 && times.by(Need::kNone) <= kStart + 3600));
+      CHECK((times.by(Need::kStaple) >= kStart + 5 && times.by(Need::kStaple) <= kStart + 600));
+      CHECK((times.by(Need::kUrgentStaple) >= kStart + 5 && times.by(Need::kUrgentStaple) <= kStart + 120));
+      CHECK(times.by(Need::kStaple) <= times.planned);
+      CHECK(times.by(Need::kUrgentStaple) <= times.planned);
+      failure.retry_after = kStart + 1000;
+      CHECK(next_tries(kStart, failure, true, kBounds, random.next()).by(Need::kUrgentStaple) >= kStart + 1000);
+      CHECK(next_tries(kStart, failure, false, kBounds, random.next()).by(Need::kUrgentStaple) == kNever);
+    }
+  }
+}
+
+TEST_CASE("schedule: which failures may pass by themselves", "[schedule]") {
+  struct Case {
+    Reason reason;
+    unsigned status;
+    bool passes;
+  };
+  for (const Case& c : {
+           Case{Reason::kTryLater, 200, true},
+           {Reason::kInternalError, 200, true},
+           {Reason::kHttpStatus, 500, true},
+           {Reason::kHttpStatus, 503, true},
+           {Reason::kHttpStatus, 599, true},
+           {Reason::kHttpStatus, 400, false},
+           {Reason::kHttpStatus, 404, false},
+           {Reason::kHttpStatus, 429, false},
+           {Reason::kHttpStatus, 302, false},
+           {Reason::kHttpStatus, 0, false},
+           {Reason::kDnsNotFound, 0, true},
+           {Reason::kDnsNoAddress, 0, true},
+           {Reason::kDnsTimeout, 0, true},
+           {Reason::kDnsFailed, 0, true},
+           {Reason::kConnectRefused, 0, true},
+           {Reason::kConnectUnreachable, 0, true},
+           {Reason::kConnectionReset, 0, true},
+           {Reason::kTimeout, 0, true},
+           {Reason::kTruncated, 0, true},
+           {Reason::kHttpMalformed, 0, true},
+           {Reason::kNetworkError, 0, true},
+           {Reason::kTlsFailed, 0, true},
+           {Reason::kTlsCertificate, 0, true},
+           {Reason::kTlsName, 0, true},
+           {Reason::kProxyFailed, 0, true},
+           {Reason::kProxyFailed, 502, true},
+           {Reason::kProxyAuth, 407, false},
+           {Reason::kProxyRefused, 403, false},
+           {Reason::kNoIssuer, 0, true},
+           {Reason::kUnauthorized, 200, false},
+           {Reason::kUnauthorized, 500, false},
+           {Reason::kUnknown, 200, false},
+           {Reason::kMalformedRequest, 400, false},
+           {Reason::kMalformedResponse, 200, false},
+           {Reason::kBadSignature, 200, false},
+           {Reason::kExpired, 200, false},
+           {Reason::kTooLarge, 0, false},
+           {Reason::kRedirectForbidden, 302, false},
+           {Reason::kZoneFull, 0, false},
+           {Reason::kNotChecked, 0, false},
+       }) {
+    INFO(token(c.reason) << " " << c.status);
+    CHECK(may_pass(c.reason, c.status) == c.passes);
+  }
+}
+
 TEST_CASE("schedule: odd bounds stay sane", "[schedule]") {
   for (const RetryBounds& bounds :
        {RetryBounds{5, 5}, {10, 5}, {0, 0}, {1, INT64_MAX / 2}, {INT64_MAX / 2, INT64_MAX / 2}}) {
     for (const std::uint32_t failures : {0u, 1u, 2u, 31u, UINT32_MAX}) {
       for (const std::uint64_t random : {std::uint64_t{0}, std::uint64_t{12345}, UINT64_MAX}) {
-        const UnixSeconds next = next_try(kStart, {failures, {}, false}, 0, bounds, random);
-        CHECK((next > kStart && next <= kStart + std::max<Seconds>(bounds.max, 1)));
+        for (const Need need : {Need::kNone, Need::kStaple, Need::kUrgentStaple}) {
+          const UnixSeconds next = next_try(kStart, {failures, {}, false, need}, 0, bounds, random);
+          CHECK((next > kStart && next <= kStart + std::max<Seconds>(bounds.max, 1)));
+        }
       }
     }
   }
 }
 
-TEST_CASE("schedule: a responder that is back after ten seconds is used within fifteen", "[schedule]") {
+// Whenever it comes back: the next try is no more than five seconds away.
+TEST_CASE("schedule: for fifteen seconds a dead responder is tried every five, where nothing is held", "[schedule]") {
   for (std::uint64_t random = 0; random < 1000; ++random) {
     UnixSeconds now = kStart;
-    for (std::uint32_t failures = 1; now < kStart + 10; ++failures) {
-      now = next_try(now, {failures, {}, false}, 0, kBounds, random);
+    for (std::uint32_t failures = 1; now < kStart + 15; ++failures) {
+      const UnixSeconds next = next_try(now, {failures, {}, false, Need::kStaple}, 0, kBounds, random);
+      CHECK(next == now + 5);
+      now = next;
     }
-    CHECK(now <= kStart + 15);
+    CHECK(now == kStart + 15);
   }
 }
 
