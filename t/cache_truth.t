@@ -30,7 +30,7 @@ my $disk = $t->testdir() . '/disk';
 mkdir $disk;
 plan(skip_all => 'a small disk cannot be mounted here')
 	if system("mount -t tmpfs -o size=64k,mode=0755 tmpfs $disk 2>&1") != 0;
-END { system('umount', $disk) if $disk && -d $disk && $> == 0 }
+END { system('umount', '-l', $disk) if $disk && -d $disk && $> == 0 }
 
 my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);

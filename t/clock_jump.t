@@ -15,27 +15,18 @@ use Test::More;
 
 use Test::Nginx;
 use Test::Nginx::CA;
+use Test::Nginx::Clock;
 use Test::Nginx::Responder;
 
 ###############################################################################
 
-my ($faketime) = glob '/usr/lib/*/faketime/libfaketime.so.1';
-plan(skip_all => 'libfaketime is not installed') unless $faketime;
-plan(skip_all => 'libfaketime and AddressSanitizer do not go together')
-	if $ENV{OCSP_PLUS_SANITIZE};
-
 my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+my $clock = Test::Nginx::Clock->start($t, jumps => 1);
 
 my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);
 $int->leaf('example.com', aia => $r->url(), not_before => -30 * 86400);
 
-
-my $clock = $t->testdir() . '/clock';
-set_clock(0);
-$t->env(LD_PRELOAD => $faketime, FAKETIME_TIMESTAMP_FILE => $clock,
-	FAKETIME_NO_CACHE => 1, FAKETIME_DONT_FAKE_MONOTONIC => 1,
-	DONT_FAKE_MONOTONIC => 1, FAKETIME_DISABLE_SHM => 1, NO_FAKE_STAT => 1);
 $t->write_file_expand('nginx.conf', conf());
 $r->validity(this_update => -3600, next_update => 3600);
 $t->run();
@@ -60,18 +51,11 @@ $t->done_testing();
 
 ###############################################################################
 
-# The file is replaced at once; libfaketime reads it at each look at the clock.
-sub set_clock {
-	my ($offset) = @_;
-	$t->write_file("$clock.new", sprintf "%+d\n", $offset);
-	rename "$clock.new", $clock or die $!;
-}
-
 sub jump {
 	my ($what, $offset, $at_once, $theirs) = @_;
 	my $mark = $t->log_mark();
 	$r->fault('close');
-	set_clock($offset);
+	$clock->set($offset);
 	my %seen;
 	$seen{defined staple_fast(8443) ? 'good' : 'none'}++ for 1 .. 20;
 	is_deeply(\%seen, { $at_once => 20 }, "$what: $at_once at once");
