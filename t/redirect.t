@@ -102,7 +102,7 @@ http {
 
     # who redirects and where it leads is in part this very nginx
     ocsp_plus_startup_wait  0;
-    ocsp_plus_timeout       3s;
+    ocsp_plus_timeout       20s;
     ocsp_plus_retry         1s 2s;
     ocsp_plus_resolver      @{[ $dns->address() ]};
 
