@@ -160,4 +160,37 @@ Figures run_fleet(std::size_t nodes) {
   return figures;
 }
 
+// The revocation comes while the disk is full; the good response that was kept would be valid for days.
+Figures run_full_disk() {
+  Script script = herd_script(1);
+  script.disk.push_back({Machine::kBoot + 2 * kHour, Machine::kBoot + 140 * kHour, DiskFault::kFull});
+  Conduct dead;
+  dead.from = Machine::kBoot + 90 * kHour;
+  dead.to = Machine::kBoot + 200 * kHour;
+  dead.deed = Deed::kRefuse;
+  script.responders[0].push_back(dead);
+  const Calm calm(script, 3);
+  const LeafNumber leaf = calm.node->wanted().front();
+  const auto gets = [&](op_staple_status_t status) {
+    const auto staples = calm.node->handshake(leaf);
+    return !staples.empty() && staples.front().status == status;
+  };
+  Figures figures;
+  calm.node->start();
+  calm.run_until(Machine::kBoot + 3 * kHour);
+  calm.ca->revoke(leaf, calm.machine->true_time());
+  calm.run_until(Machine::kBoot + 89 * kHour);
+  if (!gets(OP_STAPLE_REVOKED)) {
+    fail(&figures, "(e) full disk: the revocation did not come");
+  }
+  calm.node->stop(true);
+  calm.run_until(Machine::kBoot + 96 * kHour);
+  calm.node->start();
+  calm.run_until(Machine::kBoot + 97 * kHour);
+  if (gets(OP_STAPLE_GOOD)) {
+    fail(&figures, "(e) full disk: good again after a restart, though revoked");
+  }
+  return figures;
+}
+
 }  // namespace ocsp_plus::sim

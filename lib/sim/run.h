@@ -38,5 +38,7 @@ Figures run(const Script& script, const Narrator& narrator);
 Figures run_herd(std::size_t certificates);
 Figures run_restarted_herd(std::size_t certificates);
 Figures run_fleet(std::size_t nodes);
+// Invariant (e): a revocation that comes while the disk is full.
+Figures run_full_disk();
 
 }  // namespace ocsp_plus::sim
