@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/descriptor.h"
 #include "crypto/response_file.h"
 
 namespace ocsp_plus::engine {
@@ -15,22 +16,6 @@ namespace {
 
 constexpr Millis kRound = 2000;       // each file is looked at about so often
 constexpr std::size_t kBudget = 256;  // files looked at in one beat
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) {
-      close(fd_);
-    }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 }  // namespace
 

@@ -12,8 +12,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
-#include <system_error>
 #include <utility>
+
+#include "base/descriptor.h"
 
 namespace ocsp_plus::store {
 namespace {
@@ -34,27 +35,6 @@ constexpr std::array kNetworkFileSystems = {
     FileSystem{0x73757245, "Coda"},   FileSystem{0x0bd00bd0, "Lustre"},  FileSystem{0x47504653, "GPFS"},
     FileSystem{0x01161970, "GFS2"},   FileSystem{0x7461636f, "OCFS2"},   FileSystem{0x19830326, "BeeGFS"},
     FileSystem{0x786f4256, "vboxsf"}, FileSystem{0x20030528, "OrangeFS"}};
-
-std::string errno_text(int error) {
-  return std::generic_category().message(error);
-}
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 struct DirectoryCloser {
   void operator()(DIR* directory) const { closedir(directory); }

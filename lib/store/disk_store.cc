@@ -11,9 +11,9 @@
 #include <cstdio>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "store/cache_directory.h"
 
 namespace ocsp_plus::store {
@@ -25,10 +25,6 @@ constexpr std::string_view kIssuerEnd = ".issuer";
 constexpr std::string_view kTemporaryEnd = ".tmp";
 constexpr int kTemporaryTries = 64;
 
-std::string errno_text(int error) {
-  return std::generic_category().message(error);
-}
-
 // nginx installs its signal handlers without SA_RESTART.
 template <typename Call>
 auto uninterrupted(Call call) {
@@ -38,25 +34,6 @@ auto uninterrupted(Call call) {
   }
   return result;
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return fd_; }
-  bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
-  void release() { fd_ = -1; }
-
- private:
-  int fd_;
-};
 
 timespec at(UnixSeconds time) {
   timespec spec = {};
@@ -206,7 +183,7 @@ Result<DiskStore::Folder> DiskStore::open_folder(const std::string& path) {
   if (folder == nullptr) {
     return tl::unexpected<Error>(cannot_open(path, errno, geteuid()));
   }
-  fd.release();
+  (void)fd.release();
   return folder;
 }
 
