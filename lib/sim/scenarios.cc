@@ -1,5 +1,8 @@
+// Worlds that are told, not drawn: what the seeds reach too seldom, or only with many certificates or nodes.
+//
 // Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those
 // that a start took from the folder do not come at once; nodes that hold the same response do not ask together.
+// Invariant (e): a revocation that comes while the disk is full.
 #include <fmt/format.h>
 
 #include <algorithm>
