@@ -106,19 +106,25 @@ bool Archive::open() {
     return false;
   }
   disk_.emplace(std::move(*disk));
-  const auto usable = disk_->check();
-  read_only_ = !usable && usable.error().reason == Reason::kUnwritable;
+  (void)examine();
   return true;
 }
 
-void Archive::check() {
-  if (open()) {
-    const auto usable = disk_->check();
-    read_only_ = !usable && usable.error().reason == Reason::kUnwritable;
-    if (!usable) {
-      failed(usable.error());
-    }
+Result<void> Archive::examine() {
+  auto usable = disk_->check();
+  read_only_ = !usable && usable.error().reason == Reason::kUnwritable;
+  return usable;
+}
+
+bool Archive::check() {
+  if (!open()) {
+    return false;
   }
+  const auto usable = examine();
+  if (!usable) {
+    failed(usable.error());
+  }
+  return usable.has_value();
 }
 
 bool Archive::writable() {
@@ -208,25 +214,16 @@ void Archive::keep(std::size_t budget) {
     }
     keep_response(*target);
   }
-  if (failing_ && nothing_pending() && clock_.monotonic() >= retry_at_) {
-    check();
-    recovered();
+  if (failing_ && nothing_pending() && clock_.monotonic() >= retry_at_ && check()) {
+    failing_ = false;
+    ++recoveries_;
+    if (!mute_) {
+      store::record_cache_works(zone_);
+      report_.cache_works();
+    }
   }
   if (failing_ || !nothing_pending()) {
     begin();
-  }
-}
-
-// Nothing is left that could not be kept, and the directory passes.
-void Archive::recovered() {
-  if (clock_.monotonic() < retry_at_) {
-    return;
-  }
-  failing_ = false;
-  ++recoveries_;
-  if (!mute_) {
-    store::record_cache_works(zone_);
-    report_.cache_works();
   }
 }
 

@@ -54,7 +54,7 @@ class Archive {
   bool writable();
 
   // Finds out whether the directory can be used, before anything has to be kept; where not, it is said.
-  void check();
+  bool check();
 
   // How often the directory came back after it could not be used: what it holds may be missing.
   unsigned recoveries() const { return recoveries_; }
@@ -66,6 +66,7 @@ class Archive {
 
  private:
   bool open();
+  Result<void> examine();
   void keep(std::size_t budget);
   const Target* next() const;
   void keep_response(const Target& target);
@@ -78,7 +79,6 @@ class Archive {
     return pending_.empty() && refused_.empty() && pending_issuers_.empty() && forgotten_.empty();
   }
   void failed(const Error& error);
-  void recovered();
   bool may_sweep() const;
   bool is_wanted(const store::Listed& file);
   bool has_ended(const store::Listed& file) const;

@@ -3,12 +3,6 @@
 #include <algorithm>
 
 namespace ocsp_plus::engine {
-namespace {
-
-constexpr Seconds kClocksDiffer = 300;  // two clocks that are right may be so far apart
-
-}  // namespace
-
 std::optional<UnixSeconds> fresh_until(const net::HttpHead& head, UnixSeconds now) {
   if (head.max_age.has_value()) {
     return saturating_add(now, saturating_sub(*head.max_age, head.age.value_or(0)));

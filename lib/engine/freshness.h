@@ -9,6 +9,9 @@
 
 namespace ocsp_plus::engine {
 
+// Two clocks that are right, a responder's and ours, may be so far apart.
+constexpr Seconds kClocksDiffer = 300;
+
 // When there may be something newer (RFC 9919 section 5): by max-age less Age, else by Expires. Nothing where HTTP
 // does not say.
 std::optional<UnixSeconds> fresh_until(const net::HttpHead& head, UnixSeconds now);

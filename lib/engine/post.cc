@@ -74,7 +74,7 @@ Post::~Post() {
 }
 
 void Post::catch_up() {
-  archive_.check();
+  (void)archive_.check();
   for (const auto& target : environment_.catalog.targets()) {
     if (gate_.held(*target).has_value()) {
       archive_.changed(*target);

@@ -11,7 +11,6 @@ namespace {
 constexpr Millis kOfferInterval = 20;      // until the zone's lock is free
 constexpr Seconds kJump = 2;               // the wall clock moved this much more or less than the monotonic one
 constexpr Seconds kNewborn = 3600;         // CAs may take a while until they answer for a new certificate
-constexpr Seconds kClocksDiffer = 300;     // a responder's clock and ours, where both are right
 constexpr Millis kClockDoubted = 300000;   // without a responder to compare it with
 constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
 

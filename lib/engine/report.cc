@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "engine/freshness.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -11,7 +13,6 @@ constexpr Seconds kClocksInterval = 3600;
 constexpr Seconds kSeldom = 3600;
 constexpr Seconds kLoudFor = 60;         // of certificates that are loaded per connection
 constexpr std::uint64_t kLoudMost = 10;  // first failures are said loudly within that time
-constexpr Seconds kClockSkew = 300;
 
 // Said less than `interval` ago; a clock that went back has forgotten when.
 bool recently(UnixSeconds said, Seconds interval, UnixSeconds now) {
@@ -83,7 +84,7 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
 
 void Report::compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours) {
   const Seconds apart = saturating_sub(theirs, ours);
-  if ((apart <= kClockSkew && apart >= -kClockSkew) || recently(clocks_said_, kClocksInterval, ours)) {
+  if ((apart <= kClocksDiffer && apart >= -kClocksDiffer) || recently(clocks_said_, kClocksInterval, ours)) {
     return;
   }
   clocks_said_ = ours;
