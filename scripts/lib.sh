@@ -7,19 +7,19 @@ die_with() { tail -n 60 "$1" >&2; die "failed, the end of $1 is above"; }
 jobs_here() { nproc 2>/dev/null || echo 2; }
 
 build_packages() {
-    echo g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost1.74-dev nlohmann-json3-dev \
+    echo g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost-dev nlohmann-json3-dev \
         libfmt-dev libexpected-dev libcli11-dev catch2
 }
 
 run_packages() { echo nginx-light openssl; }
 
 test_packages() {
-    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl \
+    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl git \
         tinyproxy-bin squid dnsmasq-base prometheus valgrind \
         chromium chromium-driver fonts-dejavu-core
 }
 
-fuzz_packages() { echo clang libclang-rt-14-dev; }
+fuzz_packages() { echo clang libclang-rt-dev; }
 
 # Installs those of the named packages that are not there. As a normal user it only says which are missing.
 install_missing() {
@@ -43,6 +43,16 @@ install_missing() {
         >"$log" 2>&1 || die_with "$log"
     [ ${#services[@]} = 0 ] || systemctl unmask --runtime "${services[@]}" >"$log" 2>&1 || die_with "$log"
     rm -f "$log"
+}
+
+# The core is compiled once, whichever script asks for it first: all of them configure and compile by these two, with the
+# same flags, and ccache takes no notice of where the tree lies.
+# OCSP_PLUS_WERROR=ON in the environment makes warnings errors, where the compiler is the one that this is meant for.
+configure() { # tree, directory to build in, what CMake is told besides
+    cmake -G Ninja -S "$1" -B "$2" -DOCSP_PLUS_WERROR="${OCSP_PLUS_WERROR:-OFF}" "${@:3}"
+}
+compile() { # tree, directory that was configured, what "cmake --build" is told besides
+    CCACHE_BASEDIR=$1 CCACHE_NOHASHDIR=1 cmake --build "$2" "${@:3}"
 }
 
 nginx_source_version() { dpkg-query -W -f '${Version}' nginx-dev 2>/dev/null; }

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "crypto/issuer_document.h"
@@ -22,7 +23,7 @@ namespace {
 using namespace testing;
 
 // Like test_leaf(), with responders of its own.
-const Identity& tenant(std::size_t number, const std::string& url, const Identity* issuer = nullptr) {
+const Identity& tenant(std::size_t number, std::string url, const Identity* issuer = nullptr) {
   static std::map<std::string, Identity> made;
   const std::string name = std::to_string(number) + url + (issuer != nullptr ? issuer->described().subject : "");
   auto found = made.find(name);
@@ -31,7 +32,7 @@ const Identity& tenant(std::size_t number, const std::string& url, const Identit
     spec.subject = "tenant" + std::to_string(number);
     spec.dns_names = {spec.subject + ".example"};
     spec.serial = {0x20, static_cast<std::uint8_t>(number >> 8 & 0xff), static_cast<std::uint8_t>(number & 0xff)};
-    spec.ocsp_urls = {url};
+    spec.ocsp_urls = {std::move(url)};
     found = made.emplace(name,
                          make_certificate(spec, key(KeyType::kP256, "leaf"), issuer == nullptr ? &test_ca() : issuer))
                 .first;
