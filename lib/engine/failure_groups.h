@@ -1,6 +1,6 @@
-// Certificates that fail, grouped by what is told of them in one line: the host that was asked, the reason, and whether
-// a response is held meanwhile. Ten thousand certificates of a dead host are one group. Pure: the caller brings the
-// monotonic time, and decides what is written.
+// Certificates that fail, grouped by what is told of them in one line: the host that was asked, the reason, and
+// whether a response is held meanwhile. Ten thousand certificates of a dead host are one group. Pure: the caller
+// brings the monotonic time, and decides what is written.
 #pragma once
 
 #include <cstdint>
