@@ -122,12 +122,14 @@ std::vector<const Target*> Startup::missing() const {
   return missing;
 }
 
-// Stapled; or tried in vain, or nobody is left who might answer, unless clients would refuse it without.
+// Stapled, for a while or by what was fetched; or tried in vain, or nobody is left who might answer, unless clients
+// would refuse it without.
 bool Startup::settled(const Target& target) const {
-  if (held(target, 0)) {
+  if (held(target, kAboutToEnd)) {
     return true;
   }
-  return !target.urgent() && (environment_.zone.attempt(target.entry).at != 0 || post_->hopeless(target));
+  return (held(target, 0) || !target.urgent()) &&
+         (environment_.zone.attempt(target.entry).at != 0 || post_->hopeless(target));
 }
 
 // Certificates whose turn did not come, because their responder failed for others or took too long, count as tried:
