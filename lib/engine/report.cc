@@ -72,8 +72,8 @@ void Report::tell_held_back(std::uint64_t loud, std::uint64_t quiet) {
   }
   log(sink_, std::exchange(worst_held_back_, LogLevel::kInfo),
       "ocsp_plus: lines were held back to spare the log, the status has what they would tell: "
-      "notice_and_louder={} info={} permitted={}/min",
-      loud, quiet, kMostLines);
+      "notice_and_louder={} info={}",
+      loud, quiet);
 }
 
 void Report::verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
@@ -82,7 +82,7 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
   const bool revoked = verdict.reason == Reason::kRevoked;
   const bool published = admission.action == Action::kPublish;
   if (const auto over = failures_.succeeded(target.certificate.id)) {
-    tell_recovery(over->first, over->second);
+    tell_recovery(target, over->first, over->second);
   }
   const LogLevel level = !published ? LogLevel::kInfo : revoked ? LogLevel::kCrit : LogLevel::kNotice;
   if (!admission.status_changed && !fits(level)) {
@@ -150,9 +150,9 @@ void Report::tell_group(const FailureGroups::Key& key, const FailureGroups::Grou
 }
 
 // As loudly as the failure was said.
-void Report::tell_recovery(const FailureGroups::Key& key, const FailureGroups::Group& group) {
-  log(sink_, level_of(key), "ocsp_plus: responses come again: host={} reason={} certificates={}", host_of(key),
-      token(key.reason), group.most);
+void Report::tell_recovery(const Target& last, const FailureGroups::Key& key, const FailureGroups::Group& group) {
+  log(sink_, level_of(key), "ocsp_plus: responses come again: {} host={} reason={} certificates={}", name_of(last),
+      host_of(key), token(key.reason), group.most);
 }
 
 void Report::compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours) {

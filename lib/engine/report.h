@@ -81,21 +81,22 @@ class Report {
     std::uint64_t count = 0;
     bool due(Millis now, std::uint64_t more = 1);
   };
-  static constexpr std::uint64_t kMostLines = 100;  // a minute, and as many at info
+  static constexpr std::uint64_t kMostLoud = 100;  // a minute, of notice and louder
+  static constexpr std::uint64_t kMostQuiet = 1000;
   static constexpr std::uint64_t kMostJumps = 10;
   static constexpr std::uint64_t kMostLoaded = 10;  // of certificates that are loaded per connection
 
   bool fits(LogLevel level);
   bool says_failure(const Target& target, const FailureGroups::Key& key, FailureGroups::Group& group);
   void tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group);
-  void tell_recovery(const FailureGroups::Key& key, const FailureGroups::Group& group);
+  void tell_recovery(const Target& last, const FailureGroups::Key& key, const FailureGroups::Group& group);
   void tell_held_back(std::uint64_t loud, std::uint64_t quiet);
   void tell_jumps(std::uint64_t jumps);
 
   LogSink& sink_;
   const Clock& clock_;
   FailureGroups failures_;
-  RateLimit loud_{kMostLines}, quiet_{kMostLines}, loaded_{kMostLoaded}, jumps_{kMostJumps};
+  RateLimit loud_{kMostLoud}, quiet_{kMostQuiet}, loaded_{kMostLoaded}, jumps_{kMostJumps};
   LogLevel worst_held_back_ = LogLevel::kInfo;
   std::optional<Millis> urgent_said_, clocks_said_;
   Seldom without_issuer_, refused_, dropped_, evicted_;

@@ -141,7 +141,8 @@ TEST_CASE("report: what fails again is loud once an hour, and when something abo
     REQUIRE(f.log.lines.size() == 2);
     CHECK(f.log.lines[0].first == LogLevel::kError);  // as loud as what it ends
     CHECK(f.log.lines[0].second ==
-          "ocsp_plus: responses come again: host=\"ocsp.example:80\" reason=connect_refused certificates=1");
+          "ocsp_plus: responses come again: certificate=\"leaf1.example\" serial=100001 host=\"ocsp.example:80\" "
+          "reason=connect_refused certificates=1");
     CHECK(fail({3901, Reason::kConnectRefused, false, LogLevel::kError}) == LogLevel::kError);
   }
   SECTION("nothing is known any more of one that has gone") {
@@ -216,8 +217,7 @@ TEST_CASE("report: a host that fails for many certificates is told of in one lin
   for (Catalog::Index i = 0; i < 500; ++i) {
     f.succeed(i);
   }
-  CHECK(f.log.lines.back().second.find(
-            "responses come again: host=\"ocsp0.example:80\" reason=unauthorized certificates=500") !=
+  CHECK(f.log.lines.back().second.find("host=\"ocsp0.example:80\" reason=unauthorized certificates=500") !=
         std::string::npos);
   CHECK(f.log.lines.back().first == level);
 }
@@ -233,8 +233,19 @@ TEST_CASE("report: reasons that vary, and lines that come for each certificate, 
       f.fail(i, kReasons[(i + static_cast<std::size_t>(minute)) % 7], i % 2 == 0);
     }
     f.pass(60);
-    CHECK(f.log.lines.size() <= 100 + 14 + 14 + 1);
     CHECK(f.loud() <= (minute == 0 ? 28 : 14));
+  }
+  SECTION("at info, too") {
+    f.log.lines.clear();
+    for (int round = 0; round < 5; ++round) {
+      for (Catalog::Index i = 0; i < 300; ++i) {
+        f.fail(i, Reason::kTimeout);
+      }
+    }
+    f.pass(61);
+    CHECK(f.log.lines.size() <= 1000 + 14 + 1);
+    CHECK(f.log.count("lines were held back to spare the log") == 1);
+    CHECK(f.log.count(" info=") == 1);
   }
   SECTION("published ones") {
     f.log.lines.clear();
