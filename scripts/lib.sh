@@ -45,4 +45,18 @@ install_missing() {
     rm -f "$log"
 }
 
+# The integration tests. They wait more than they work, so there are more of them at a time than cores, and those that
+# take longest begin first.
+long_tests=(status_page cache_disk cache_full bench worker_crash status_many per_connection_flood conf_errors)
+run_integration() { # TEST.t ...
+    local file first=() rest=()
+    for file; do
+        case " ${long_tests[*]} " in
+            *" $(basename "$file" .t) "*) first+=("$file") ;;
+            *) rest+=("$file") ;;
+        esac
+    done
+    prove -j "$(($(jobs_here) * 4))" -I "$root/t/lib" --timer "${first[@]}" "${rest[@]}"
+}
+
 nginx_source_version() { dpkg-query -W -f '${Version}' nginx-dev 2>/dev/null; }
