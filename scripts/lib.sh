@@ -7,19 +7,19 @@ die_with() { tail -n 60 "$1" >&2; die "failed, the end of $1 is above"; }
 jobs_here() { nproc 2>/dev/null || echo 2; }
 
 build_packages() {
-    echo g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost1.74-dev nlohmann-json3-dev \
+    echo g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost-dev nlohmann-json3-dev \
         libfmt-dev libexpected-dev libcli11-dev catch2
 }
 
 run_packages() { echo nginx-light openssl; }
 
 test_packages() {
-    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl \
+    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl git \
         tinyproxy-bin squid dnsmasq-base prometheus valgrind \
         chromium chromium-driver fonts-dejavu-core
 }
 
-fuzz_packages() { echo clang libclang-rt-14-dev; }
+fuzz_packages() { echo clang libclang-rt-dev; }
 
 # Installs those of the named packages that are not there. As a normal user it only says which are missing.
 install_missing() {
