@@ -1,5 +1,7 @@
 #include "crypto/ocsp_request.h"
 
+#include <algorithm>
+
 #include "crypto/ossl.h"
 
 namespace ocsp_plus::crypto {

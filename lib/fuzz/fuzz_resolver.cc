@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/poll_loop.h"
 #include "fuzz/fuzz.h"
 #include "net/address.h"

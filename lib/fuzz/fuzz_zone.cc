@@ -1,5 +1,6 @@
 // A zone that somebody has scribbled on: each patch is an offset (2 bytes), a length (1 byte) and bytes that
 // overwrite a zone that works. The first byte chooses what its users do then.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -28,10 +29,10 @@ struct World {
     StapleZone zone = memory.format(StapleZone::Memory::kUsed);
     std::vector<EntryIndex> entries;
     const auto registrations = testing::test_registrations(kCertificates);
-    zone.register_all(lock, registrations, &entries);
+    (void)zone.register_all(lock, registrations, &entries);
     ZoneWriter writer(zone, lock, clock, 0, 0);
     for (std::size_t i = 0; i < 5; ++i) {
-      writer.publish(entries[i], testing::test_header(registrations[i]), Bytes(100 + 300 * i, 1));
+      (void)writer.publish(entries[i], testing::test_header(registrations[i]), Bytes(100 + 300 * i, 1));
     }
     image.assign(memory.data(), memory.data() + kSize);
   }
@@ -72,8 +73,8 @@ void write_everything(StapleZone& zone) {
   renew_lease(zone, holder.epoch, holder.pid, clock);
   ZoneWriter writer(zone, lock, clock, holder.epoch, holder.pid);
   fuzz::promise(writer.bytes_used() + writer.bytes_free() == zone.geometry().arena_bytes, "the arena adds up");
-  writer.drop(3);
-  writer.remove_stale(1);
+  (void)writer.drop(3);
+  (void)writer.remove_stale(1);
   std::vector<EntryIndex> entries;
   const auto registrations = testing::test_registrations(kCertificates);
   if (zone.register_all(lock, registrations, &entries)) {
@@ -111,7 +112,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     testing::LocalLock lock;
     StapleZone to = world.other.format(StapleZone::Memory::kUsed);
     std::vector<EntryIndex> entries;
-    to.register_all(lock, testing::test_registrations(kCertificates), &entries);
+    (void)to.register_all(lock, testing::test_registrations(kCertificates), &entries);
     copy_responses(*zone, to, lock, clock);
     read_everything(to);
   }

@@ -14,6 +14,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/vector_body.hpp>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -33,8 +34,9 @@ using BeastHeader = BeastParser::value_type::header_type;
 // "100 Continue" nobody asked for, "103 Early Hints": a few are a responder's whim, an endless row is not.
 constexpr int kMaxInterim = 8;
 
-// The least a chunked body can end with: "0", two line ends. Beast 1.74 asserts that it sees no less of a last chunk
-// it has looked at before, and aborts where assertions are on.
+// The least a chunked body can end with: "0", two line ends. Beast before Boost 1.87 asserts that it sees no less of
+// a last chunk it has looked at before, and aborts where assertions are on. Later ones take its first line by itself;
+// as soon as they have, any rest will do.
 constexpr std::size_t kLeastOfChunked = 5;
 
 constexpr std::size_t kMaxValidator = 256;
@@ -126,6 +128,9 @@ struct HttpResponseParser::Impl {
   bool may_be_http() const;
 
   const HttpLimits limits;
+  // Whom Beast tells of each chunk's line; it keeps a reference.
+  std::function<void(std::uint64_t, boost::beast::string_view, error_code&)> on_chunk =
+      [this](std::uint64_t size, boost::beast::string_view, error_code&) { last_chunk = size == 0; };
   std::optional<BeastParser> parser;
   std::vector<std::uint8_t> pending;  // bytes that wait for more: of a head, or what Beast wants to see again
   std::size_t searched = 0;           // of pending, for the end of the head
@@ -133,6 +138,7 @@ struct HttpResponseParser::Impl {
   int interim = 0;
   bool head_taken = false;  // of this response
   bool has_body = false;    // one that somebody wants
+  bool last_chunk = false;  // its line was taken: what follows is the trailer
   bool starved = false;     // Beast wants more
   bool complete = false;
   bool reusable = true;  // false: the connection holds bytes that belong to no response, or a body nobody read
@@ -146,6 +152,7 @@ void HttpResponseParser::Impl::start() {
   // (Boost 1.74 takes "no limit", boost::none, for a limit below every Content-Length.)
   parser->body_limit(std::numeric_limits<std::uint64_t>::max());
   parser->eager(false);
+  parser->on_chunk_header(on_chunk);
   searched = 0;
   head_taken = false;
 }
@@ -209,7 +216,7 @@ Result<bool> HttpResponseParser::Impl::take_head() {
 }
 
 std::optional<Error> HttpResponseParser::Impl::take_body() {
-  if (parser->chunked() && pending.size() < kLeastOfChunked) {
+  if (parser->chunked() && !last_chunk && pending.size() < kLeastOfChunked) {
     starved = true;
     return std::nullopt;
   }

@@ -190,6 +190,18 @@ Result<void> CaresResolver::open_channel() {
   ares.sock_state_cb = on_socket_state;
   ares.sock_state_cb_data = this;
   int mask = ARES_OPT_FLAGS | ARES_OPT_DOMAINS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE
+  // Since 1.31 c-ares keeps answers itself, for up to an hour; what is kept, and for how long, is AddressCache's to
+  // say.
+  ares.qcache_max_ttl = 0;
+  mask |= ARES_OPT_QUERY_CACHE;
+#endif
+#ifdef ARES_OPT_UDP_MAX_QUERIES
+  // A socket for each question, so that its port is new to whoever would forge an answer, and since c-ares 1.34 gives
+  // up a socket, with all that was asked through it, for one answer that it cannot read.
+  ares.udp_max_queries = 1;
+  mask |= ARES_OPT_UDP_MAX_QUERIES;
+#endif
   std::string dns_only = "b";
   std::string system = options_.system;
   ares.resolvconf_path = system.data();

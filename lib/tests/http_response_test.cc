@@ -208,7 +208,6 @@ TEST_CASE("http_response: refused", "[http_response][rfc9112]") {
       {"one long field", ok + "X: " + std::string(17000, 'x') + "\r\n\r\n", Reason::kHeadersTooLarge},
       {"one endless field", ok + "X: " + std::string(17000, 'x'), Reason::kHeadersTooLarge},
       {"endless reason", "HTTP/1.1 200 " + std::string(17000, 'x'), Reason::kHeadersTooLarge},
-      {"endless chunk extension", chunked + "5;" + std::string(17000, 'x'), Reason::kHeadersTooLarge},
       {"endless trailer", chunked + "0\r\nX: " + std::string(17000, 'x'), Reason::kHeadersTooLarge},
   };
   for (const Case& c : cases) {
@@ -220,6 +219,16 @@ TEST_CASE("http_response: refused", "[http_response][rfc9112]") {
         CHECK_FALSE(parsed.detail.empty());
       }
     }
+  }
+}
+
+// Beast since Boost 1.87 has a limit of its own for it, below ours, and takes what is beyond it for malformed.
+TEST_CASE("http_response: an endless chunk extension is bounded", "[http_response][rfc9112]") {
+  const std::string text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;" + std::string(17000, 'x');
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{1460}, std::size_t{100000}}) {
+    const Parsed parsed = parse(text, piece);
+    INFO(piece << " " << parsed.detail);
+    CHECK((parsed.reason == Reason::kHeadersTooLarge || parsed.reason == Reason::kHttpMalformed));
   }
 }
 

@@ -97,6 +97,24 @@ TEST_CASE("resolver: failures", "[resolver]") {
   }
 }
 
+// c-ares 1.34 gives up a socket with every question that was asked through it when one answer makes no sense.
+TEST_CASE("resolver: an answer that makes no sense fails no other question", "[resolver]") {
+  ResolverFixture fixture(impatient());
+  DnsRecord broken = with_a({"192.0.2.1"});
+  broken.cut_short = true;
+  fixture.dns.set("broken.example", broken);
+  DnsRecord silent;
+  silent.silent = true;
+  fixture.dns.set("silent.example", silent);
+  const auto waits = fixture.start("silent.example");
+  const auto fails = fixture.start("broken.example");
+  REQUIRE(fixture.loop.run_until([&] { return waits->answer && fails->answer; }, kDnsPatience));
+  REQUIRE_FALSE(fails->answer->has_value());
+  CHECK(fails->answer->error().reason == Reason::kDnsFailed);
+  REQUIRE_FALSE(waits->answer->has_value());
+  CHECK(waits->answer->error().reason == Reason::kDnsTimeout);
+}
+
 TEST_CASE("resolver: which servers are asked, and who named them", "[resolver]") {
   ShiftedClock clock;
   PollLoop loop{clock};

@@ -1,4 +1,6 @@
 // Responses that must be accepted, however odd they look.
+#include <utility>
+
 #include "tests/verify_cases.h"
 
 namespace ocsp_plus::testing {
@@ -279,8 +281,8 @@ CaseTable accepted_signer_cases() {
 
 // Identities and times at the edge of what is allowed.
 CaseTable accepted_edge_cases() {
-  const auto serial = [](const Bytes& octets) {
-    return [octets](VerifySetup& s) { s.use_leaf_with_serial(octets); };
+  const auto serial = [](Bytes octets) {
+    return [octets = std::move(octets)](VerifySetup& s) { s.use_leaf_with_serial(octets); };
   };
   return {
       {"serial 127", Reason::kOk, serial({0x7f})},

@@ -1,4 +1,6 @@
 // Who signed, and how.
+#include <algorithm>
+
 #include "tests/verify_cases.h"
 
 namespace ocsp_plus::testing {

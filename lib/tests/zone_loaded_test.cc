@@ -30,7 +30,7 @@ Bytes issuer_of(std::uint64_t number) {
 
 struct Fixture {
   explicit Fixture(std::size_t size = 256 << 10, std::size_t configured = 2) : memory(size), zone(memory.format()) {
-    reload(configured);
+    (void)reload(configured);
     writer = std::make_unique<ZoneWriter>(zone, lock, clock, 0, 0);
   }
 

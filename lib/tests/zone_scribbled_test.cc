@@ -127,8 +127,8 @@ void use_everything(StapleZone& zone, LocalLock& lock, const FakeClock& clock, T
 
   ZoneWriter writer(zone, lock, clock, holder.epoch, holder.pid);
   REQUIRE(writer.bytes_used() + writer.bytes_free() == zone.geometry().arena_bytes);
-  writer.drop(static_cast<EntryIndex>(random.below(zone.capacity())));
-  writer.remove_stale(static_cast<std::uint32_t>(nasty(random)));
+  (void)writer.drop(static_cast<EntryIndex>(random.below(zone.capacity())));
+  (void)writer.remove_stale(static_cast<std::uint32_t>(nasty(random)));
   std::vector<EntryIndex> entries;
   const auto registrations = test_registrations(kCertificates);
   const auto registered = zone.register_all(lock, registrations, &entries);

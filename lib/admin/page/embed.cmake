@@ -1,7 +1,7 @@
 # Puts the page together and writes it out as C++: cmake -D FROM=folder -D TO=file.cc -P embed.cmake
 #
 # Style and script stand inside the document; the policy names their hashes, so the browser runs nothing else.
-cmake_minimum_required(VERSION 3.25)
+cmake_minimum_required(VERSION 3.18...3.25)
 
 file(READ "${FROM}/page.html" page)
 file(READ "${FROM}/page.css" style)

@@ -1,6 +1,7 @@
 // A DNS server on loopback, UDP and TCP, that knows the names it was told and answers anything else with NXDOMAIN.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -27,6 +28,7 @@ struct DnsRecord {
   bool silent = false;        // never answers
   bool silent_aaaa = false;   // never answers that one, as some servers do
   bool truncate = false;      // over UDP: TC and nothing else
+  bool cut_short = false;     // the answer ends before its records
   std::string alias_of = {};  // a CNAME first, the addresses belong to that name
   std::uint32_t alias_ttl = 60;
 };
@@ -166,7 +168,7 @@ class DnsServer {
     std::string answer = query.substr(0, 2) + static_cast<char>(truncated ? 0x87 : 0x85) +
                          static_cast<char>(0x80 | record.rcode) + two(1) + two(resources.size()) + two(0) + two(0) +
                          question;
-    for (const std::string& each : resources) {
+    for (const std::string& each : record.cut_short ? std::vector<std::string>() : resources) {
       answer += each;
     }
     return answer;
