@@ -95,7 +95,7 @@ targets('Debian|http://mirror.test/debian/',
 round(<<'EOC');
 99% tests passed, 2 tests failed out of 420
 [00:00:00] /usr/src/ocsp_plus/t/http3.t ... skipped: no gtlsclient
-[00:00:00] /usr/src/ocsp_plus/t/dns.t ..... 
+[00:00:00] /usr/src/ocsp_plus/t/dns.t .....
 [00:00:00] /usr/src/ocsp_plus/t/file.t .... ok      812 ms
 Test Summary Report
 /usr/src/ocsp_plus/t/dns.t   (Wstat: 256 (exited 1) Tests: 9 Failed: 1)
