@@ -325,5 +325,5 @@ ngx_ocsp_plus_log_write(void *ctx, int level, const char *line, size_t len)
         ngx_time_update();
     }
 
-    ngx_log_error_core(level, log, 0, "%*s", len, line);
+    ngx_log_error((ngx_uint_t) level, log, 0, "%*s", len, line);
 }

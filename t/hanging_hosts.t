@@ -91,17 +91,18 @@ cmp_ok($handshakes, '>', 20, 'many handshakes');
 is($missing, 0, 'all with a staple');
 cmp_ok(scalar(() = $r->requests(on => $good)), '>=', 4, 'refreshed on time');
 
-# each of the hanging ones is asked by one at a time
+# each of the hanging ones is asked for all of its three at first, which is
+# less than four, and by one at a time from then on
 
 for my $i (1 .. 8) {
-	cmp_ok($r->stats()->{ports}{$i}{working_peak}, '<=', 1,
-		"hanging host $i: one connection at a time");
+	cmp_ok($r->stats()->{ports}{$i}{working_peak}, '<=', 3,
+		"hanging host $i: three connections at a time at most");
 }
 ok(wait_for(sub { $t->log_lines(qr/hangs.* reason=timeout/) >= 8 }, 20),
 	'their time-outs are logged');
 for my $i (1 .. 8) {
 	cmp_ok($r->stats()->{ports}{$i}{connections}, '<=',
-		2 + (time() - $began) / 2, "hanging host $i: probes only");
+		4 + (time() - $began) / 2, "hanging host $i: probes only");
 }
 
 # the dead one: a probe each second or two, whoever waits for it

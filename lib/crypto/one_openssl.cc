@@ -83,11 +83,26 @@ Result<void> same_origin(Origin& first, const char* function) {
   return {};
 }
 
-Result<void> check_symbols() {
+// The object that this code is in, among all that are loaded; nullptr where it is not to be found. By what every C
+// library has; glibc alone would tell at once.
+const link_map* this_object() {
   static const char kHere = 0;
   Dl_info self = {};
+  const std::unique_ptr<void, Handle> program(dlopen(nullptr, RTLD_LAZY));
   link_map* object = nullptr;
-  if (dladdr1(&kHere, &self, reinterpret_cast<void**>(&object), RTLD_DL_LINKMAP) == 0 || object == nullptr) {
+  if (dladdr(&kHere, &self) == 0 || program == nullptr || dlinfo(program.get(), RTLD_DI_LINKMAP, &object) != 0) {
+    return nullptr;
+  }
+  Dl_info found = {};
+  while (object != nullptr && (dladdr(object->l_ld, &found) == 0 || found.dli_fbase != self.dli_fbase)) {
+    object = object->l_next;
+  }
+  return object;
+}
+
+Result<void> check_symbols() {
+  const link_map* object = this_object();
+  if (object == nullptr) {
     return {};
   }
   const Symbols symbols = symbols_of(*object);

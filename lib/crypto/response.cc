@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "crypto/der.h"
 #include "crypto/response_times.h"
 #include "crypto/verify.h"
 
@@ -29,34 +30,6 @@ Reason reason_of_status(int status) {
       return Reason::kUnknownResponseStatus;
   }
 }
-
-// DER elements one after the other, by their headers alone.
-class Elements {
- public:
-  explicit Elements(ByteView octets) : left_(octets) {}
-
-  // The content of the next element; nothing where it is of another tag, cut short or of indefinite length.
-  std::optional<ByteView> take(int tag, int tag_class = V_ASN1_UNIVERSAL) {
-    const unsigned char* in = left_.data();
-    long length = 0;
-    int found = 0;
-    int found_class = 0;
-    ERR_set_mark();
-    const int flags = ASN1_get_object(&in, &length, &found, &found_class, static_cast<long>(left_.size()));
-    ERR_pop_to_mark();
-    if ((flags & 0x81) != 0 || found != tag || found_class != tag_class) {
-      return std::nullopt;
-    }
-    const ByteView content(in, static_cast<std::size_t>(length));
-    left_ = {content.end(), static_cast<std::size_t>(left_.end() - content.end())};
-    return content;
-  }
-  ByteView left() const { return left_; }
-  bool empty() const { return left_.empty(); }
-
- private:
-  ByteView left_;
-};
 
 // Whether more stands there than the [0] that a structure may end with. One that is broken is malformed, not more.
 bool is_more_than(const std::optional<ByteView>& tagged, const Elements& elements) {
@@ -107,12 +80,27 @@ tl::unexpected<Error> refuse(ByteView response, std::string otherwise) {
 
 // A signature covers octets, OpenSSL verifies what it encodes again from the parsed values. The two are the same
 // only for DER (RFC 6960 section 4.2.1), so anything else is refused, octets after an inner end among it.
-bool is_der(OCSP_BASICRESP* basic, ByteView response) {
-  const OcspResponsePtr again(OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic));
-  unsigned char* der = nullptr;
-  const int size = again == nullptr ? -1 : i2d_OCSP_RESPONSE(again.get(), &der);
-  const BytesPtr owner(der);
-  return size > 0 && ByteView(der, static_cast<std::size_t>(size)) == response;
+// The outer response holds the inner one as octets.
+bool is_der(const OCSP_RESPONSE* outer, const OCSP_BASICRESP* basic, ByteView response) {
+  const auto encodes_to = [](int size, unsigned char* der, ByteView octets) {
+    const BytesPtr owner(der);
+    return size > 0 && ByteView(der, static_cast<std::size_t>(size)) == octets;
+  };
+  unsigned char* outer_der = nullptr;
+  const int outer_size = i2d_OCSP_RESPONSE(outer, &outer_der);
+  if (!encodes_to(outer_size, outer_der, response)) {
+    return false;
+  }
+  const auto fields = Elements(response).take(V_ASN1_SEQUENCE);
+  Elements in_response(fields.value_or(ByteView()));
+  in_response.take(V_ASN1_ENUMERATED);
+  Elements in_tag(in_response.take(0, V_ASN1_CONTEXT_SPECIFIC).value_or(ByteView()));
+  Elements in_bytes(in_tag.take(V_ASN1_SEQUENCE).value_or(ByteView()));
+  in_bytes.take(V_ASN1_OBJECT);
+  const auto inner = in_bytes.take(V_ASN1_OCTET_STRING);
+  unsigned char* inner_der = nullptr;
+  const int inner_size = i2d_OCSP_BASICRESP(basic, &inner_der);
+  return encodes_to(inner_size, inner_der, inner.value_or(ByteView()));
 }
 
 }  // namespace
@@ -143,7 +131,7 @@ Result<OcspBasicPtr> parse_response(ByteView response) {
     }
     return refuse(response, mark.text());
   }
-  if (!is_der(basic.get(), response)) {
+  if (!is_der(outer.get(), basic.get(), response)) {
     return refuse(response, "it is not encoded in DER");
   }
   return basic;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "crypto/cert_id.h"
 #include "crypto/ossl.h"
 #include "crypto/response.h"
 #include "crypto/signature_policy.h"
@@ -24,33 +25,13 @@ std::string responder_id(OCSP_BASICRESP* basic) {
   return name != nullptr ? name_text(name) : to_hex(view(key));
 }
 
-std::string hash_name(ASN1_OBJECT* algorithm) {
-  switch (OBJ_obj2nid(algorithm)) {
-    case NID_sha1:
-      return "sha1";
-    case NID_sha256:
-      return "sha256";
-    default: {
-      std::array<char, 80> text = {};
-      OBJ_obj2txt(text.data(), static_cast<int>(text.size()), algorithm, 0);
-      return text.data();
-    }
-  }
-}
-
 ResponseContent::Single read(OCSP_SINGLERESP* response) {
   ResponseContent::Single single;
-  // OCSP_id_get0_info() asks for a mutable CertID but only reads it.
-  auto* id = const_cast<OCSP_CERTID*>(OCSP_SINGLERESP_get0_id(response));
-  ASN1_OCTET_STRING* name_hash = nullptr;
-  ASN1_OBJECT* algorithm = nullptr;
-  ASN1_OCTET_STRING* key_hash = nullptr;
-  ASN1_INTEGER* serial = nullptr;
-  OCSP_id_get0_info(&name_hash, &algorithm, &key_hash, &serial, id);
-  single.serial = integer_octets(serial);
-  single.hash = hash_name(algorithm);
-  single.issuer_name_hash = view(name_hash).copy();
-  single.issuer_key_hash = view(key_hash).copy();
+  CertId id = read_cert_id(OCSP_SINGLERESP_get0_id(response));
+  single.serial = std::move(id.serial);
+  single.hash = id.hash_nid == NID_sha1 ? "sha1" : id.hash_nid == NID_sha256 ? "sha256" : std::move(id.hash_name);
+  single.issuer_name_hash = std::move(id.issuer_name_hash);
+  single.issuer_key_hash = std::move(id.issuer_key_hash);
 
   int reason = OCSP_REVOKED_STATUS_NOSTATUS;
   ASN1_GENERALIZEDTIME* revoked_at = nullptr;

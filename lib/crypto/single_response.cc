@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+
+#include "crypto/cert_id.h"
 
 namespace ocsp_plus::crypto {
 namespace {
@@ -12,46 +13,20 @@ enum class CertIdMatch { kUnsupportedHash, kOtherIssuer, kOtherSerial, kSha1, kS
 
 using DigestPtr = OpenSslPtr<EVP_MD, EVP_MD_free>;
 
-struct CertIdFields {
-  const ASN1_OBJECT* hash = nullptr;
-  int hash_nid = NID_undef;
-  ByteView name_hash;
-  ByteView key_hash;
-  Bytes serial;
-};
-
-CertIdFields fields_of(OCSP_SINGLERESP* single) {
-  // OCSP_id_get0_info() asks for a mutable CertID but only reads it.
-  auto* id = const_cast<OCSP_CERTID*>(OCSP_SINGLERESP_get0_id(single));
-  ASN1_OCTET_STRING* name_hash = nullptr;
-  ASN1_OBJECT* algorithm = nullptr;
-  ASN1_OCTET_STRING* key_hash = nullptr;
-  ASN1_INTEGER* serial = nullptr;
-  OCSP_id_get0_info(&name_hash, &algorithm, &key_hash, &serial, id);
-  return {algorithm, OBJ_obj2nid(algorithm), view(name_hash), view(key_hash), integer_octets(serial)};
-}
-
-// By its name, or by its number where it has none, as OpenSSL looks for it.
-std::string hash_name(const CertIdFields& id) {
-  std::array<char, 128> text = {};
-  OBJ_obj2txt(text.data(), static_cast<int>(text.size()), id.hash, 0);
-  return text.data();
-}
-
 // Whether OpenSSL can compute the hash: known to it is one thing, provided another (FIPS).
-bool has_digest(const CertIdFields& id) {
+bool has_digest(const CertId& id) {
   if (id.hash_nid == NID_sha1 || id.hash_nid == NID_sha256) {
     return true;  // nearly every response: no fetch for those
   }
-  return DigestPtr(EVP_MD_fetch(nullptr, hash_name(id).c_str(), nullptr)) != nullptr;
+  return DigestPtr(EVP_MD_fetch(nullptr, id.hash_name.c_str(), nullptr)) != nullptr;
 }
 
-CertIdMatch match(const CertIdFields& id, const Certificate& certificate, const Issuer& issuer) {
+CertIdMatch match(const CertId& id, const Certificate& certificate, const Issuer& issuer) {
   bool is_issuer = false;
   if (id.hash_nid == NID_sha1) {
-    is_issuer = id.name_hash == issuer.name_sha1() && id.key_hash == issuer.key_sha1();
+    is_issuer = id.issuer_name_hash == issuer.name_sha1() && id.issuer_key_hash == issuer.key_sha1();
   } else if (id.hash_nid == NID_sha256) {
-    is_issuer = id.name_hash == issuer.name_sha256() && id.key_hash == issuer.key_sha256();
+    is_issuer = id.issuer_name_hash == issuer.name_sha256() && id.issuer_key_hash == issuer.key_sha256();
   } else {
     return CertIdMatch::kUnsupportedHash;
   }
@@ -175,12 +150,12 @@ Result<SingleChoice> choose_single(OCSP_BASICRESP* basic, const Certificate& cer
   Bytes seen_serial;
   for (int i = 0; i < count; ++i) {
     OCSP_SINGLERESP* candidate = OCSP_resp_get0(basic, i);
-    CertIdFields id = fields_of(candidate);
+    CertId id = read_cert_id(OCSP_SINGLERESP_get0_id(candidate));
     if (i == 0 && !has_digest(id)) {
       return fail(
           Reason::kUnsupportedHash,
           fmt::format("its first CertID is under {}, which OpenSSL lacks: TLS 1.2 handshakes with it would fail",
-                      hash_name(id)));
+                      id.hash_name));
     }
     const CertIdMatch outcome = match(id, certificate, issuer);
     if (outcome != CertIdMatch::kSha1 && outcome != CertIdMatch::kSha256) {

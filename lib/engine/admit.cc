@@ -83,6 +83,8 @@ Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Mome
   admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
   const auto before = held(target);
   admission.action = decide(before, admission.verdict, policy_.clock_skew, moment);
+  admission.status_changed = admission.action == Action::kPublish && before.has_value() &&
+                             admission.verdict.cert_status != status_of(*before);
   if (admission.action == Action::kKeep && admission.verdict.this_update == before->this_update &&
       admission.verdict.cert_status == status_of(*before)) {
     confirm(target, *before, origin, moment.now);

@@ -57,6 +57,7 @@ struct Admission {
   // kOk: `action` was carried out. kZoneBusy: offer it again soon. Else it was not: kZoneFull; kLeaseLost;
   // kInvalidArgument where a newer configuration has given the entry to another certificate or issuer key.
   Reason stored = Reason::kOk;
+  bool status_changed = false;  // the response held before said another one
 };
 
 class Archive;

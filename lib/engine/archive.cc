@@ -69,10 +69,10 @@ std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
 
 }  // namespace
 
-Archive::Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone,
+Archive::Archive(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone,
                  const Catalog& catalog, const Settings& settings, bool mute)
     : clock_(clock),
-      report_(log),
+      report_(report),
       zone_(zone),
       catalog_(catalog),
       settings_(settings),

@@ -26,7 +26,7 @@ class Archive {
  public:
   // With an empty settings.cache everything below does nothing. All references outlive the archive. `mute`: not a
   // word of a directory that cannot be used.
-  Archive(EventLoop& loop, const Clock& clock, LogSink& log, const store::StapleZone& zone, const Catalog& catalog,
+  Archive(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone, const Catalog& catalog,
           const Settings& settings, bool mute = false);
   ~Archive();  // keeps what is left, up to a bound
 
@@ -84,7 +84,7 @@ class Archive {
   bool has_ended(const store::Listed& file) const;
 
   const Clock& clock_;
-  Report report_;
+  Report& report_;
   store::StapleZone zone_;
   const Catalog& catalog_;
   const Settings& settings_;

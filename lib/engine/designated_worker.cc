@@ -12,7 +12,7 @@ constexpr Millis kPause = 30000;  // after a failure that another try would only
 DesignatedWorker::DesignatedWorker(const Environment& environment, const store::Candidate& self)
     : environment_(environment),
       self_(self),
-      report_(environment.log),
+      report_(environment.log, environment.clock),
       timer_(environment.loop.timer([this] { beat(); })) {
   environment_.zone.worker_started(self_.pid, self_.generation);
   timer_->arm(self_.slot == 0 ? 0 : store::kHeartbeatInterval);

@@ -31,7 +31,7 @@ static bool refuses_hash(Reason reason) {
 }
 
 Exchange::Choice Exchange::choose(const Hosts& hosts, const Target& target, const std::vector<bool>& asked,
-                                  UnixSeconds now) {
+                                  const Clock& clock) {
   Choice best;
   bool found = false;
   UnixSeconds best_probe = kNever;
@@ -40,7 +40,7 @@ Exchange::Choice Exchange::choose(const Hosts& hosts, const Target& target, cons
       continue;
     }
     const std::string host = target.host(i);
-    const Hosts::Permit permit = hosts.may_start(host, now);
+    const Hosts::Permit permit = hosts.may_start(host, clock.now(), clock.monotonic());
     if (permit == Hosts::Permit::kGo) {
       return {permit, i};
     }
@@ -78,9 +78,8 @@ void Exchange::get_issuer() {
         if (failure.has_value()) {
           return end(Failure{std::move(*failure), kNobody});
         }
-        const UnixSeconds now = environment_.clock.now();
         deadline_ = environment_.clock.monotonic() + environment_.settings.timeout;
-        ask(choose(environment_.hosts, target_, asked_, now).responder);
+        ask(choose(environment_.hosts, target_, asked_, environment_.clock).responder);
       });
 }
 
@@ -131,7 +130,7 @@ void Exchange::ask(Manner manner) {
   if (std::string host = target_.host(responder_); hosts_asked_.empty() || hosts_asked_.back() != host) {
     hosts_asked_.push_back(std::move(host));
   }
-  started_ = environment_.hosts.started(hosts_asked_.back());
+  started_ = environment_.hosts.started(hosts_asked_.back(), environment_.clock.monotonic());
   counted_ = false;
 
   net::FetchRequest request = request_to(responder_, manner.hash);
@@ -165,7 +164,7 @@ void Exchange::record_method(bool read) {
 // The deadline is one for all; where others can still be asked, one that hangs gets half of what is left of it.
 Millis Exchange::time_for_one() const {
   const Millis left = deadline_ - environment_.clock.monotonic();
-  const Choice next = choose(environment_.hosts, target_, asked_, environment_.clock.now());
+  const Choice next = choose(environment_.hosts, target_, asked_, environment_.clock);
   const bool others = !asked_[next.responder] && next.permit != Hosts::Permit::kFailing;
   return others ? left / 2 : left;
 }
@@ -257,12 +256,16 @@ void Exchange::judge_answer(const net::FetchResponse& response) {
     environment_.hosts.answered(hosts_asked_.back());
   }
   if (answer == Answer::kAccepted) {
+    environment_.hosts.accepted(hosts_asked_.back());
     environment_.hosts.remember_hash(hosts_asked_.back(), manner_.hash);
     return end(std::nullopt);
   }
   if (answer == Answer::kEnded && !asked_past_caches_ && may_ask_again()) {
     asked_past_caches_ = true;
     return ask({manner_.hash, manner_.method, true});
+  }
+  if (answer != Answer::kHostTrouble) {
+    environment_.hosts.refused(hosts_asked_.back());
   }
   ask_next_or_end();
 }
@@ -305,7 +308,7 @@ bool Exchange::ask_by_other_hash(bool refused, bool answered) {
 }
 
 void Exchange::ask_next_or_end() {
-  const Choice next = choose(environment_.hosts, target_, asked_, environment_.clock.now());
+  const Choice next = choose(environment_.hosts, target_, asked_, environment_.clock);
   // A busy host is asked all the same: this exchange holds its slot already, so the total stays within bounds.
   if (!asked_[next.responder] && next.permit != Hosts::Permit::kFailing &&
       environment_.clock.monotonic() < deadline_) {

@@ -74,7 +74,7 @@ class Exchange {
     Hosts::Permit permit = Hosts::Permit::kFailing;
     std::size_t responder = 0;
   };
-  static Choice choose(const Hosts& hosts, const Target& target, const std::vector<bool>& asked, UnixSeconds now);
+  static Choice choose(const Hosts& hosts, const Target& target, const std::vector<bool>& asked, const Clock& clock);
 
   // Asks `first`. REQUIRES: target.stapleable(), and that choose() permitted it. Callbacks come from the loop, `done`
   // once; it may destroy the exchange. Everything borrowed outlives the exchange.

@@ -24,9 +24,9 @@ bool Files::Stamp::operator==(const Stamp& other) const {
          modified_ns == other.modified_ns && changed_s == other.changed_s && changed_ns == other.changed_ns;
 }
 
-Files::Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Settings& settings, Gate& gate,
+Files::Files(const Clock& clock, Report& report, const Catalog& catalog, const Settings& settings, Gate& gate,
              bool mute)
-    : clock_(clock), report_(log), settings_(settings), gate_(gate), mute_(mute) {
+    : clock_(clock), report_(report), settings_(settings), gate_(gate), mute_(mute) {
   for (const auto& target : catalog.targets()) {
     if (target->verifiable()) {
       for (const std::string& path : target->files) {

@@ -19,7 +19,7 @@ class Files {
  public:
   // All references outlive the object. Without files it costs nothing. `mute`: not a word of files that are of no
   // use.
-  Files(const Clock& clock, LogSink& log, const Catalog& catalog, const Settings& settings, Gate& gate,
+  Files(const Clock& clock, Report& report, const Catalog& catalog, const Settings& settings, Gate& gate,
         bool mute = false);
 
   // To be called at each beat: looks at a few files at a time, at each about every two seconds.
@@ -49,7 +49,7 @@ class Files {
   Result<Bytes> read(const std::string& path) const;
 
   const Clock& clock_;
-  Report report_;
+  Report& report_;
   const Settings& settings_;
   Gate& gate_;
   bool mute_;

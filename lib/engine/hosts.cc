@@ -9,14 +9,25 @@ namespace {
 constexpr std::uint32_t kPatience = 3;
 
 constexpr std::uint32_t kEnough = 1000;  // counting further would tell nothing
+constexpr std::uint32_t kEverybody = 20;
+constexpr std::uint32_t kEnoughRefusals = 100000;
 
 }  // namespace
 
-std::uint32_t Hosts::cap(const Host& host) const {
-  return host.state == State::kUp ? static_cast<std::uint32_t>(std::max<std::size_t>(concurrency_ / 2, 1)) : 1;
+std::uint32_t Hosts::most_at_once(State state, Millis oldest, std::size_t concurrency) {
+  const auto half = static_cast<std::uint32_t>(std::max<std::size_t>(concurrency / 2, 1));
+  switch (state) {
+    case State::kUp:
+      return half;
+    case State::kUnproven:
+      return oldest >= kHangs ? std::min(kMostBesideHanging, half) : 1;
+    case State::kFailing:
+      return 1;
+  }
+  return 1;
 }
 
-Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now) const {
+Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now, Millis monotonic) const {
   if (proxy_.state == State::kFailing && (now < proxy_.next_probe || proxy_.in_flight > 0)) {
     return Permit::kFailing;
   }
@@ -25,18 +36,21 @@ Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now) const {
     return Permit::kGo;
   }
   const Host& host = found->second;
+  const bool room = host.in_flight < most_at_once(host.state, monotonic - host.began, concurrency_);
   if (host.state == State::kFailing) {
-    if (now < host.next_probe || host.in_flight > 0) {
+    if (now < host.next_probe || !room) {
       return Permit::kFailing;
     }
     return failing_in_flight_ < std::max<std::size_t>(concurrency_ / 2, 1) ? Permit::kGo : Permit::kBusy;
   }
-  return host.in_flight < cap(host) ? Permit::kGo : Permit::kBusy;
+  return room ? Permit::kGo : Permit::kBusy;
 }
 
-std::uint32_t Hosts::started(const std::string& name) {
+std::uint32_t Hosts::started(const std::string& name, Millis monotonic) {
   Host& host = hosts_[name];
-  ++host.in_flight;
+  if (++host.in_flight == 1) {
+    host.began = monotonic;
+  }
   ++proxy_.in_flight;
   failing_in_flight_ += host.state == State::kFailing ? 1 : 0;
   return host.failures;
@@ -145,6 +159,32 @@ void Hosts::forget_probe_times() {
   }
 }
 
+void Hosts::shift_probe_times(Seconds by) {
+  const auto shift = [by](UnixSeconds* time) {
+    *time = *time == 0 || *time == kNever ? *time : saturating_add(*time, by);
+  };
+  const auto shift_all = [&shift](Host* host) {
+    shift(&host->next_probe);
+    shift(&host->probes.planned);
+    shift(&host->probes.for_staple);
+    shift(&host->probes.for_urgent_staple);
+  };
+  shift_all(&proxy_);
+  for (auto& [name, host] : hosts_) {
+    shift_all(&host);
+  }
+}
+
+void Hosts::refused(const std::string& name) {
+  std::uint32_t& refusals = hosts_[name].refusals;
+  refusals = std::min(refusals + 1, kEnoughRefusals);
+}
+
+std::uint32_t Hosts::refuses_everybody(const std::string& name) const {
+  const auto found = hosts_.find(name);
+  return found == hosts_.end() || found->second.refusals < kEverybody ? 0 : found->second.refusals;
+}
+
 void Hosts::forget(const std::string& name) {
   const auto found = hosts_.find(name);
   if (found != hosts_.end() && found->second.in_flight == 0) {
@@ -155,6 +195,11 @@ void Hosts::forget(const std::string& name) {
 crypto::CertIdHash Hosts::hash(const std::string& name) const {
   const auto found = hosts_.find(name);
   return found == hosts_.end() ? crypto::CertIdHash::kSha1 : found->second.hash;
+}
+
+bool Hosts::answers(const std::string& name) const {
+  const auto found = hosts_.find(name);
+  return found != hosts_.end() && found->second.state == State::kUp;
 }
 
 bool Hosts::failing(const std::string& name) const {

@@ -1,10 +1,10 @@
 // The health of responders, counted by host and port: how many exchanges may run with each, and which of them are
 // left alone because they fail.
 //
-// A host that has never answered gets one exchange at a time; one that has, half of all slots. A host that fails is
-// probed by one exchange when its time comes; everybody else who needs it waits without holding a slot. So ten
-// thousand certificates on a dead host cost one time-out after the other, not ten thousand, and a dead host cannot
-// starve a live one.
+// A host that has never answered gets one exchange, and three more where that one hangs: it may hang for the sake of
+// its certificate. A host that has answered gets half of all slots. A host that fails is probed by one exchange when
+// its time comes; everybody else who needs it waits without holding a slot. So ten thousand certificates on a dead
+// host cost one time-out after the other, not ten thousand, and a dead host cannot starve a live one.
 //
 // All of them may be behind one proxy, which can fail as well. That counts against none of them: while it fails it is
 // probed by one exchange, whichever host that is for.
@@ -31,18 +31,28 @@ class Hosts {
     std::uint32_t strikes = 0;   // in a row, up to as many as patience bears
     std::uint32_t failures = 0;  // since it counts as failing: the first and each probe's
     std::uint32_t in_flight = 0;
+    Millis began = 0;            // the oldest of those in flight, or one that has ended since; monotonic
     UnixSeconds next_probe = 0;  // kFailing: not before
     TryTimes probes;             // as planned; next_probe may have been brought forward since
     UnixSeconds failed_at = 0;   // the last failure, and why
     Reason reason = Reason::kNotChecked;
+    std::uint32_t refusals = 0;                           // in a row
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // by which it has answered
   };
   // kBusy: a slot will come free without anybody's doing. kFailing: not before next_probe.
   enum class Permit { kGo, kBusy, kFailing };
 
-  Permit may_start(const std::string& host, UnixSeconds now) const;
-  // What it returns is to be handed to failed(), should it come to that.
-  std::uint32_t started(const std::string& host);
+  // An exchange with a host that has never answered is taken to hang after so long; then as many may run.
+  static constexpr Millis kHangs = 300;
+  static constexpr std::uint32_t kMostBesideHanging = 4;
+  // How many exchanges a host of that state is given at once. `oldest`: the age of the oldest of those that run, in
+  // milliseconds; `concurrency`: of all hosts together.
+  static std::uint32_t most_at_once(State state, Millis oldest, std::size_t concurrency);
+
+  // `now` is the wall clock's, `monotonic` the monotonic clock's.
+  Permit may_start(const std::string& host, UnixSeconds now, Millis monotonic) const;
+  // Returns a token, which failed() takes.
+  std::uint32_t started(const std::string& host, Millis monotonic);
   // The exchange ended without a word on the host's health: it was cancelled.
   void cancelled(const std::string& host);
   void answered(const std::string& host);
@@ -64,6 +74,14 @@ class Hosts {
   void bring_probe_forward(const std::string& host, Need need);
   // The wall clock jumped: what was planned by it means nothing any more.
   void forget_probe_times();
+  // The wall clock jumped by so much: all probes stay as far away as they were.
+  void shift_probe_times(Seconds by);
+
+  // What the host answered was of no use for the certificate; or was accepted.
+  void refused(const std::string& host);
+  void accepted(const std::string& host) { hosts_[host].refusals = 0; }
+  // How many it has refused in a row, if they are so many that it refuses everybody; else 0.
+  std::uint32_t refuses_everybody(const std::string& host) const;
 
   // Which hash the host is asked by, and that it has answered to one.
   crypto::CertIdHash hash(const std::string& host) const;
@@ -72,6 +90,8 @@ class Hosts {
   // Nobody will ask it any more. Does nothing while an exchange runs with it.
   void forget(const std::string& host);
 
+  // It has answered this process, and does not fail.
+  bool answers(const std::string& host) const;
   // The host, or the proxy before it.
   bool failing(const std::string& host) const;
   UnixSeconds next_probe(const std::string& host) const;
@@ -80,7 +100,6 @@ class Hosts {
   std::size_t failing_in_flight() const { return failing_in_flight_; }
 
  private:
-  std::uint32_t cap(const Host& host) const;
   void ended(Host& host);
   void proxy_works();
 

@@ -36,7 +36,8 @@ void IssuerExchange::ask_next() {
   while (next_ < urls.size() && environment_.clock.monotonic() < deadline_) {
     const net::Url& url = *urls[next_++];
     // A busy host is asked all the same: this exchange holds its slot already.
-    if (environment_.hosts.may_start(host(), environment_.clock.now()) != Hosts::Permit::kFailing) {
+    const Clock& clock = environment_.clock;
+    if (environment_.hosts.may_start(host(), clock.now(), clock.monotonic()) != Hosts::Permit::kFailing) {
       return ask(url);
     }
     leave_out(url);
@@ -59,7 +60,7 @@ void IssuerExchange::leave_out(const net::Url& url) {
 
 void IssuerExchange::ask(const net::Url& url) {
   hosts_->push_back(host());
-  started_ = environment_.hosts.started(host());
+  started_ = environment_.hosts.started(host(), environment_.clock.monotonic());
   counted_ = false;
   const Millis left = std::max<Millis>(deadline_ - environment_.clock.monotonic(), 1);
   net::FetchRequest request;

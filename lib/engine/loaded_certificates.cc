@@ -46,7 +46,7 @@ constexpr std::size_t kConfiguredShare = (sizeof(store::BlobHeader) + 3072) * 5 
 
 LoadedCertificates::LoadedCertificates(const Environment& environment)
     : environment_(environment),
-      report_(environment.log),
+      report_(environment.report),
       offers_(environment.zone, environment.clock),
       timer_(environment.loop.timer([this] { work(); })),
       dropped_(environment.zone.board().loaded.dropped.load(std::memory_order_relaxed)) {}
@@ -54,10 +54,9 @@ LoadedCertificates::LoadedCertificates(const Environment& environment)
 LoadedCertificates::~LoadedCertificates() = default;
 
 void LoadedCertificates::beat() {
-  const UnixSeconds now = environment_.clock.now();
   const std::uint64_t dropped = environment_.zone.board().loaded.dropped.load(std::memory_order_relaxed);
   if (dropped != dropped_) {
-    report_.loaded_dropped(dropped - dropped_, now);
+    report_.loaded_dropped(dropped - dropped_);
     dropped_ = dropped;
   }
   offers_.free_abandoned(&store::process_alive);
@@ -197,8 +196,7 @@ bool LoadedCertificates::take_offers(std::size_t budget) {
     }
     if (reason != Reason::kOk) {
       environment_.zone.board().loaded.refused.fetch_add(1, std::memory_order_relaxed);
-      report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""},
-                             environment_.clock.now());
+      report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
     }
   }
   return true;
@@ -291,7 +289,7 @@ Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, c
   const Target& target = records_[*added]->target;
   report_.loaded_taken(target, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front());
   if (!target.verifiable() && !target.responders.empty()) {
-    report_.loaded_without_issuer(target, fault, environment_.clock.now());
+    report_.loaded_without_issuer(target, fault);
   }
   return Reason::kOk;
 }
@@ -493,7 +491,7 @@ bool LoadedCertificates::make_room() {
   for (; gone < batch && go(all[gone].second, Farewell::kEvicted); ++gone) {
   }
   if (gone > 0) {
-    report_.loaded_evicted(gone, environment_.clock.now());
+    report_.loaded_evicted(gone);
   }
   return gone > 0;
 }

@@ -41,7 +41,7 @@ class LoadedCertificates {
   struct Environment {
     EventLoop& loop;
     const Clock& clock;
-    LogSink& log;
+    Report& report;
     store::StapleZone zone;
     store::ZoneWriter& writer;
     Gate& gate;
@@ -108,7 +108,7 @@ class LoadedCertificates {
   bool has_ended(const Record& record, const store::StapleZone::LoadedState& state) const;
 
   Environment environment_;
-  Report report_;
+  Report& report_;
   store::Offers offers_;
   std::unique_ptr<Timer> timer_;
   std::vector<std::unique_ptr<Record>> records_;  // by entry

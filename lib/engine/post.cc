@@ -36,12 +36,13 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
     : environment_(environment),
       self_(self),
       epoch_(epoch),
+      report_(environment.log, environment.clock),
       resolver_(std::move(resolver)),
       transport_(environment.loop, environment.clock, *resolver_, environment.settings.proxy),
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
-      loaded_({environment.loop, environment.clock, environment.log, environment.zone, writer_, gate_, archive_,
-               refresher_, issuers_, environment.catalog, environment.settings}),
-      archive_(environment.loop, environment.clock, environment.log, environment.zone, environment.catalog,
+      loaded_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, archive_, refresher_,
+               issuers_, environment.catalog, environment.settings}),
+      archive_(environment.loop, environment.clock, report_, environment.zone, environment.catalog,
                environment.settings, environment.starting),
       issuers_(environment.catalog, &archive_,
                [this](const Target& target, const net::Url& url) {
@@ -49,13 +50,11 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
                  refresher_.issuer_came(target);
                }),
       gate_(environment.zone, writer_, environment.settings.policy, &archive_),
-      files_(environment.clock, environment.log, environment.catalog, environment.settings, gate_,
-             environment.starting),
-      refresher_({environment.loop, environment.clock, environment.random, environment.log, transport_, tls_,
+      files_(environment.clock, report_, environment.catalog, environment.settings, gate_, environment.starting),
+      refresher_({environment.loop, environment.clock, environment.random, report_, transport_, tls_,
                   environment.zone, gate_, environment.catalog, environment.settings, &issuers_, &archive_},
                  new_configuration),
       readiness_(environment.zone, environment.catalog, environment.settings),
-      report_(environment.log),
       new_configuration_(new_configuration) {
   store::keep_hosts(environment.zone, environment.catalog.hosts());
   std::set<std::string> urls;

@@ -58,9 +58,13 @@ class Post {
   // The start helper has read the cache directory.
   void plan_what_was_kept() { refresher_.plan_what_was_kept(); }
 
+  // When something last happened that a start waits for: Refresher::progressed().
+  Millis progressed() const { return refresher_.progressed(); }
+
   // All responders of the target fail: it has to wait until one of them answers a probe.
   bool hopeless(const Target& target) const;
 
+  Report& report() { return report_; }
   Gate& gate() { return gate_; }
   Archive& archive() { return archive_; }
   Issuers& issuers() { return issuers_; }
@@ -77,6 +81,7 @@ class Post {
   Environment environment_;
   store::Candidate self_;
   std::uint32_t epoch_;
+  Report report_;  // everybody's, so that what it bounds is bounded
   std::unique_ptr<net::Resolver> resolver_;
   TlsClients tls_;
   net::Transport transport_;
@@ -88,7 +93,6 @@ class Post {
   Files files_;
   Refresher refresher_;
   Readiness readiness_;
-  Report report_;
   Millis swept_ = 0;
   bool new_configuration_;
   unsigned jumps_ = 0;       // of the wall clock, as seen by the refresher

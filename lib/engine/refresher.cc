@@ -13,6 +13,8 @@ constexpr Seconds kJump = 2;               // the wall clock moved this much mor
 constexpr Seconds kNewborn = 3600;         // CAs may take a while until they answer for a new certificate
 constexpr Millis kClockDoubted = 300000;   // without a responder to compare it with
 constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
+constexpr std::uint64_t kFreshStarts = 3;  // an hour, after jumps of the clock
+constexpr Millis kHour = 3600000;
 
 // Half of what is left until `ends`, at least a second from now.
 UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
@@ -23,14 +25,16 @@ UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
 
 Refresher::Refresher(const Environment& environment, bool new_configuration)
     : environment_(environment),
-      report_(environment.log),
+      report_(environment.report),
       hosts_(environment.settings.concurrency),
       methods_(environment.zone),
       turns_(environment.loop),
+      fresh_starts_(kFreshStarts, kHour),
       new_configuration_(new_configuration),
       items_(environment.catalog.targets().size()),
       pump_timer_(environment.loop.timer([this] { pump(); })),
       offer_timer_(environment.loop.timer([this] { offer_again(); })),
+      hang_timer_(environment.loop.timer([this] { pump(); })),
       last_wall_(environment.clock.now()),
       last_monotonic_(environment.clock.monotonic()),
       clock_doubted_since_(last_monotonic_) {
@@ -167,8 +171,14 @@ void Refresher::replan_if_clock_jumped() {
   store::record_clock_jump(environment_.zone, monotonic);
   clock_confirmed_ = false;
   clock_doubted_since_ = monotonic;
-  hosts_.forget_probe_times();
-  replan();
+  if (fresh_starts_.permits(monotonic)) {
+    hosts_.forget_probe_times();
+    replan(std::nullopt);
+  } else {
+    // A clock that goes to and fro must not have those that fail asked for each time.
+    hosts_.shift_probe_times(jump);
+    replan(jump);
+  }
   look_for_missing(false);
 }
 
@@ -182,8 +192,8 @@ void Refresher::plan_what_was_kept() {
   queue_.swap(queue);
 }
 
-// All that does not run or wait for a host.
-void Refresher::replan() {
+// All that does not run. `shift`: what fails stays as far away as it was.
+void Refresher::replan(std::optional<Seconds> shift) {
   const UnixSeconds now = environment_.clock.now();
   std::set<Index> idle;
   for (const auto& [due, index] : queue_) {
@@ -199,7 +209,10 @@ void Refresher::replan() {
   ended_ = 0;
   for (const Index index : idle) {
     store::Attempt& attempt = item(index).attempt;
-    attempt.next = plan(index, now);
+    const bool fails = shift.has_value() && attempt.failures > 0 && attempt.next != 0;
+    attempt.next = fails ? std::clamp(saturating_add(attempt.next, *shift), now,
+                                      saturating_add(now, environment_.settings.retry.max))
+                         : plan(index, now);
     environment_.zone.set_attempt(target(index).entry, attempt);
     enqueue(index, attempt.next);
   }
@@ -247,6 +260,7 @@ void Refresher::refresh(Index index) {
 
 void Refresher::issuer_came(const Target& first) {
   const UnixSeconds now = environment_.clock.now();
+  progressed_ = environment_.clock.monotonic();
   Queue queue;
   for (const auto& [due, index] : queue_) {
     const Target& about = target(index);
@@ -263,6 +277,7 @@ void Refresher::tick() {
   replan_if_clock_jumped();
   pump();
   tell_of_ended(environment_.clock.now());
+  report_.tick();
 }
 
 // Everything that is due waits first, if only for a moment: so a host whose turn it is goes before those that could
@@ -333,22 +348,38 @@ void Refresher::start_waiting(UnixSeconds now) {
   }
 }
 
+// Whom the host is asked for first: the certificate whose response ends first. A host that fails, or has not answered
+// this process yet, may choke on a single certificate.
+Refresher::Queue::const_iterator Refresher::choose_waiting(const std::string& host, const Queue& waiting) const {
+  if (hosts_.failing(host)) {
+    // The one that was not tried for longest.
+    const auto tried = [this](const auto& each) {
+      const store::Attempt& attempt = items_[each.second].attempt;
+      return std::max(attempt.at, attempt.began);
+    };
+    return std::min_element(waiting.begin(), waiting.end(),
+                            [&](const auto& a, const auto& b) { return tried(a) < tried(b); });
+  }
+  if (hosts_.answers(host)) {
+    return waiting.begin();
+  }
+  // Where the process before us was left without an answer, that is not asked for first again. They are few.
+  const auto chosen = std::find_if(waiting.begin(), waiting.end(),
+                                   [this](const auto& each) { return items_[each.second].attempt.began == 0; });
+  return chosen != waiting.end() ? chosen : waiting.begin();
+}
+
 bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) {
   const auto found = waiting_.find(host);
   // Empty where memory ran out before the first was in it.
-  if (found == waiting_.end() || found->second.empty() || hosts_.may_start(host, now) != Hosts::Permit::kGo) {
+  if (found == waiting_.end() || found->second.empty() ||
+      hosts_.may_start(host, now, environment_.clock.monotonic()) != Hosts::Permit::kGo) {
     return false;
   }
-  auto chosen = found->second.begin();  // the one whose response ends first
+  const auto chosen = choose_waiting(host, found->second);
   // Their hosts are counted apart, so all of this one's are.
   if (target(chosen->second).loaded && loaded_in_flight_ >= most_loaded()) {
     return false;
-  }
-  if (hosts_.failing(host)) {
-    // A probe by the one that was not tried for longest: it may be a single certificate that the host chokes on.
-    chosen = std::min_element(found->second.begin(), found->second.end(), [this](const auto& a, const auto& b) {
-      return item(a.second).attempt.at < item(b.second).attempt.at;
-    });
   }
   const Index index = chosen->second;
   stop_waiting(index);
@@ -361,7 +392,7 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
       pump();
     });
   } else {
-    start(index, Exchange::choose(hosts_, target(index), {}, now).responder);
+    start(index, Exchange::choose(hosts_, target(index), {}, environment_.clock).responder);
   }
   return true;
 }
@@ -454,6 +485,9 @@ void Refresher::start(Index index, std::size_t responder) {
                                              environment_.issuers,
                                              &methods_};
   item(index).started = environment_.clock.monotonic();
+  item(index).attempt.began = environment_.clock.now();
+  environment_.zone.set_attempt(target(index).entry, item(index).attempt);
+  note_progress(index);
   std::optional<Exchange::Known> known;
   const auto held = held_as_known(index);
   const UnixSeconds now = environment_.clock.now();
@@ -467,6 +501,14 @@ void Refresher::start(Index index, std::size_t responder) {
         return judge(index, response, asked, why);
       },
       [this, index](Exchange::End end) { exchange_ended(index, std::move(end)); });
+  hang_timer_->arm(Hosts::kHangs);  // then its host may be asked for others as well
+}
+
+// For a start that waits.
+void Refresher::note_progress(Index index) {
+  if (item(index).attempt.at == 0) {
+    progressed_ = environment_.clock.monotonic();
+  }
 }
 
 // --- answers ---
@@ -544,6 +586,8 @@ void Refresher::exchange_over(Index index) {
 
 void Refresher::exchange_ended(Index index, Exchange::End end) {
   item(index).exchange.reset();
+  item(index).attempt.began = 0;
+  note_progress(index);
   const std::unique_ptr<Accepted> accepted = std::move(item(index).accepted);
   exchange_over(index);
   const UnixSeconds now = environment_.clock.now();
@@ -685,7 +729,7 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
   store::Attempt& attempt = item(index).attempt;
   attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
   const UnixSeconds held_until = valid_until(about, now);
-  if (Exchange::choose(hosts_, about, {}, now).permit == Hosts::Permit::kFailing) {
+  if (Exchange::choose(hosts_, about, {}, environment_.clock).permit == Hosts::Permit::kFailing) {
     wait(index, now);  // goes as soon as one of its hosts answers anybody
     attempt.next = std::max(next_probe(about), saturating_add(now, 1));
   } else {
@@ -695,6 +739,9 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
     failure.need = may_pass(error.reason, error.status) ? need(about, held_until, now) : Need::kNone;
     failure.newborn =
         error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewborn;
+    if (failure.need == Need::kNone && responder < about.responders.size()) {
+      failure.refusals = hosts_.refuses_everybody(about.host(responder));
+    }
     // What lies ahead of a clock that was set back will be stapled again: its end counts as any other's.
     const auto held = environment_.gate.held(about);
     attempt.next = next_try(now, failure, held.has_value() ? held->expires : 0, environment_.settings.retry,
@@ -708,7 +755,7 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
   environment_.zone.set_detail(about.entry, error.detail);
   store::tell_failure(environment_.zone, error.reason);
   environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
-  report_.failed(about, responder, error, held_until, attempt.next, attempt.failures, now);
+  report_.failed(about, responder, error, held_until, attempt.next, attempt.failures);
 }
 
 // Of the hosts that have its issuer, as soon as the need allows; `now` where one of them does not fail. Nobody waits

@@ -23,6 +23,7 @@
 #include "engine/exchange.h"
 #include "engine/hosts.h"
 #include "engine/methods.h"
+#include "engine/rate_limit.h"
 #include "engine/report.h"
 #include "engine/settings.h"
 #include "engine/turns.h"
@@ -39,7 +40,7 @@ class Refresher {
     EventLoop& loop;
     const Clock& clock;
     Random& random;
-    LogSink& log;
+    Report& report;
     net::Transport& transport;
     TlsClients& tls;
     store::StapleZone zone;
@@ -66,6 +67,10 @@ class Refresher {
   void look_for_missing(bool loud);
   // How often the wall clock was seen to jump.
   unsigned jumps() const { return jumps_; }
+
+  // When an exchange last began or ended for a certificate that no configuration had tried before; monotonic, 0: none
+  // yet.
+  Millis progressed() const { return progressed_; }
 
   // An operator wants them asked for again now, also those whose responder fails.
   void refresh_all();
@@ -116,7 +121,7 @@ class Refresher {
 
   void load();
   UnixSeconds first_due(Index index, bool new_configuration, UnixSeconds now);
-  void replan();
+  void replan(std::optional<Seconds> shift);
   UnixSeconds plan(Index index, UnixSeconds now);
   UnixSeconds latest_due(Index index, UnixSeconds now) const;
   bool doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const;
@@ -132,10 +137,12 @@ class Refresher {
   void wait(Index index, UnixSeconds now);
   void stop_waiting(Index index);
   void start_waiting(UnixSeconds now);
+  Queue::const_iterator choose_waiting(const std::string& host, const Queue& waiting) const;
   bool start_one_waiting_for(const std::string& host, UnixSeconds now);
   bool kept_is_enough(Index index, UnixSeconds now);
   void look_for_next_missing();
   void start(Index index, std::size_t responder);
+  void note_progress(Index index);
   std::optional<Error> admit(Index index, Accepted* accepted);
   Answer judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why);
   std::optional<store::BlobHeader> held_as_known(Index index) const;
@@ -158,10 +165,11 @@ class Refresher {
   std::size_t most_loaded() const { return std::max<std::size_t>(environment_.settings.concurrency / 2, 1); }
 
   Environment environment_;
-  Report report_;
+  Report& report_;
   Hosts hosts_;
   Methods methods_;
   Turns turns_;
+  RateLimit fresh_starts_;
   const bool new_configuration_;
   std::vector<const Target*> targets_;  // the catalog's, then others; nullptr: the number is free
   std::vector<Item> items_;             // by the same number
@@ -172,8 +180,10 @@ class Refresher {
   std::deque<std::pair<Index, Accepted>> offers_;  // what the zone had no time for; each keeps its slot
   std::unique_ptr<Timer> pump_timer_;  // an exchange that ended makes room for the next in the loop's next turn
   std::unique_ptr<Timer> offer_timer_;
+  std::unique_ptr<Timer> hang_timer_;
   std::size_t in_flight_ = 0;
   std::size_t loaded_in_flight_ = 0;  // of them, for certificates that are loaded per connection: half at the most
+  Millis progressed_ = 0;
   bool lease_lost_ = false;
   UnixSeconds last_wall_ = 0;
   Millis last_monotonic_ = 0;

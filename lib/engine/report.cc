@@ -1,5 +1,7 @@
 #include "engine/report.h"
 
+#include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "engine/freshness.h"
@@ -7,16 +9,20 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Seconds kUrgentInterval = 60;
-constexpr Seconds kFailingInterval = 3600;
-constexpr Seconds kClocksInterval = 3600;
-constexpr Seconds kSeldom = 3600;
-constexpr Seconds kLoudFor = 60;         // of certificates that are loaded per connection
-constexpr std::uint64_t kLoudMost = 10;  // first failures are said loudly within that time
+constexpr Millis kUrgentInterval = 60000;
+constexpr Millis kSeldom = 3600000;
 
-// Said less than `interval` ago; a clock that went back has forgotten when.
-bool recently(UnixSeconds said, Seconds interval, UnixSeconds now) {
-  return said != 0 && now >= said && now - said < interval;
+bool recently(std::optional<Millis> said, Millis interval, Millis now) {
+  return said.has_value() && now - *said < interval;
+}
+
+LogLevel level_of(const FailureGroups::Key& key) {
+  return key.held ? LogLevel::kWarn : LogLevel::kError;
+}
+
+// Without what tells tenants apart.
+std::string host_of(const FailureGroups::Key& key) {
+  return quoted(key.host.substr(0, key.host.find(kHealthSuffix)));
 }
 
 std::string name_of(const Target& target) {
@@ -30,13 +36,58 @@ std::string responder_of(const Target& target, std::size_t responder) {
 
 }  // namespace
 
+Report::~Report() {
+  try {
+    tell_held_back(loud_.take_held_back(), quiet_.take_held_back());
+    tell_jumps(jumps_.take_held_back());
+  } catch (const std::exception&) {
+    // Out of memory: the counts are lost.
+  }
+}
+
+void Report::tick() {
+  const Millis now = clock_.monotonic();
+  for (const auto& [key, group] : failures_.take_due(now)) {
+    tell_group(key, group);
+  }
+  tell_held_back(loud_.take_held_back(now), quiet_.take_held_back(now));
+  tell_jumps(jumps_.take_held_back(now));
+}
+
+// Whether one more line of those that may be many has room in the minute.
+bool Report::fits(LogLevel level) {
+  if (!sink_.enabled(level)) {
+    return false;
+  }
+  if (level == LogLevel::kCrit || (level == LogLevel::kInfo ? quiet_ : loud_).permits(clock_.monotonic())) {
+    return true;
+  }
+  worst_held_back_ = std::min(worst_held_back_, level);
+  return false;
+}
+
+void Report::tell_held_back(std::uint64_t loud, std::uint64_t quiet) {
+  if (loud + quiet == 0) {
+    return;
+  }
+  log(sink_, std::exchange(worst_held_back_, LogLevel::kInfo),
+      "ocsp_plus: lines were held back to spare the log, the status has what they would tell: "
+      "notice_and_louder={} info={} permitted={}/min",
+      loud, quiet, kMostLines);
+}
+
 void Report::verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
                       Millis took) {
   const crypto::Verdict& verdict = admission.verdict;
   const bool revoked = verdict.reason == Reason::kRevoked;
   const bool published = admission.action == Action::kPublish;
-  failing_.erase(target.certificate.id);
+  if (const auto over = failures_.succeeded(target.certificate.id)) {
+    tell_recovery(over->first, over->second);
+  }
   const LogLevel level = !published ? LogLevel::kInfo : revoked ? LogLevel::kCrit : LogLevel::kNotice;
+  if (!admission.status_changed && !fits(level)) {
+    return;
+  }
   const char* event = !published ? "response is no newer than the one held"
                       : revoked  ? "CERTIFICATE IS REVOKED, replace it; response published"
                                  : "response published";
@@ -47,33 +98,40 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
       to_rfc3339(verdict.this_update), to_rfc3339(verdict.expires), to_rfc3339(next_look), took);
 }
 
-// Whether one more first failure of a certificate that others have made may be said loudly.
-bool Report::loud(UnixSeconds now) {
-  if (!recently(loud_.said, kLoudFor, now)) {
-    loud_ = {now, 0};
+// Whether a failure that is not urgent is said as loudly as its group is.
+bool Report::says_failure(const Target& target, const FailureGroups::Key& key, FailureGroups::Group& group) {
+  const Millis now = clock_.monotonic();
+  if (!FailureGroups::is_due(group, now)) {
+    return false;
   }
-  return ++loud_.count <= kLoudMost;
+  const bool says = target.loaded ? loaded_.permits(now) : group.first_of_host || fits(level_of(key));
+  if (says) {
+    failures_.said(key, group, now);
+  }
+  return says;
 }
 
 void Report::failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
-                    UnixSeconds next_attempt, std::uint32_t failures, UnixSeconds now) {
+                    UnixSeconds next_attempt, std::uint32_t failures) {
+  const UnixSeconds now = clock_.now();
+  const Millis monotonic = clock_.monotonic();
   const bool held = valid_until > now;
-  Failing& last = failing_[target.certificate.id];
-  bool again = last.reason == error.reason && last.held == held && recently(last.said, kFailingInterval, now);
-  if (!again) {
-    last = {error.reason, held, now};
-    again = target.loaded && !loud(now);
-  }
-  const bool urgent = !held && target.urgent() && !recently(urgent_said_, kUrgentInterval, now);
+  const FailureGroups::Key key = {responder < target.responders.size() ? target.host(responder) : "", error.reason,
+                                  held};
+  FailureGroups::Group& group = failures_.failed(target.certificate.id, key, monotonic);
+  LogLevel level = level_of(key);
+  const bool urgent = !held && target.urgent() && !recently(urgent_said_, kUrgentInterval, monotonic);
   if (urgent) {
-    urgent_said_ = now;
+    urgent_said_ = monotonic;
+    level = LogLevel::kCrit;
+    failures_.said(key, group, monotonic);
+  } else if (!says_failure(target, key, group)) {
+    level = LogLevel::kInfo;
+    if (!fits(level)) {
+      return;
+    }
   }
-  log(sink_,
-      urgent  ? LogLevel::kCrit
-      : again ? LogLevel::kInfo
-      : held  ? LogLevel::kWarn
-              : LogLevel::kError,
-      "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} in={} failures={}",
+  log(sink_, level, "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} in={} failures={}",
       held     ? "no new response, the one held goes on"
       : urgent ? "NO STAPLE FOR A CERTIFICATE THAT NEEDS ONE, clients are refused; mend what the reason names"
                : "no response, nothing is stapled",
@@ -82,18 +140,37 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
       to_span(saturating_sub(next_attempt, now)), failures);
 }
 
+void Report::tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group) {
+  if (group.first_of_host || fits(level_of(key))) {
+    log(sink_, level_of(key), "ocsp_plus: {}: host={} reason={} certificates={} failures={}",
+        key.held ? "no new responses for several certificates, those held go on"
+                 : "no responses for several certificates, nothing is stapled for them",
+        host_of(key), token(key.reason), group.certificates, group.failures);
+  }
+}
+
+// As loudly as the failure was said.
+void Report::tell_recovery(const FailureGroups::Key& key, const FailureGroups::Group& group) {
+  log(sink_, level_of(key), "ocsp_plus: responses come again: host={} reason={} certificates={}", host_of(key),
+      token(key.reason), group.most);
+}
+
 void Report::compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours) {
   const Seconds apart = saturating_sub(theirs, ours);
-  if ((apart <= kClocksDiffer && apart >= -kClocksDiffer) || recently(clocks_said_, kClocksInterval, ours)) {
+  const Millis now = clock_.monotonic();
+  if ((apart <= kClocksDiffer && apart >= -kClocksDiffer) || recently(clocks_said_, kSeldom, now)) {
     return;
   }
-  clocks_said_ = ours;
+  clocks_said_ = now;
   log(sink_, LogLevel::kWarn,
       "ocsp_plus: our clock and a responder's disagree: responder={} ours={} theirs={} apart={}",
       responder_of(target, responder), to_rfc3339(ours), to_rfc3339(theirs), to_span(apart));
 }
 
 void Report::issuer_fetched(const Target& target, const net::Url& url) {
+  if (!fits(LogLevel::kNotice)) {
+    return;
+  }
   log(sink_, LogLevel::kNotice,
       "ocsp_plus: issuer fetched, the chain that clients get is incomplete, append it to ssl_certificate: {} "
       "issuer={} "
@@ -104,11 +181,11 @@ void Report::issuer_fetched(const Target& target, const net::Url& url) {
 void Report::file_admitted(const Target& target, const std::string& path, const Admission& admission) {
   const bool published = admission.action == Action::kPublish && admission.stored == Reason::kOk;
   const bool revoked = admission.verdict.reason == Reason::kRevoked;
-  log(sink_,
-      !published ? LogLevel::kInfo
-      : revoked  ? LogLevel::kCrit
-                 : LogLevel::kNotice,
-      "ocsp_plus: {}: {} file={} status={} valid_until={}",
+  const LogLevel level = !published ? LogLevel::kInfo : revoked ? LogLevel::kCrit : LogLevel::kNotice;
+  if (!admission.status_changed && !fits(level)) {
+    return;
+  }
+  log(sink_, level, "ocsp_plus: {}: {} file={} status={} valid_until={}",
       !published ? "response of a file is no newer than the one held"
       : revoked  ? "CERTIFICATE IS REVOKED, replace it; response of a file published"
                  : "response of a file published",
@@ -117,14 +194,18 @@ void Report::file_admitted(const Target& target, const std::string& path, const 
 }
 
 void Report::file_ignored(const Target& target, const std::string& path, const Error& error) {
-  log(sink_, LogLevel::kWarn, "ocsp_plus: response of a file ignored: {} file={} reason={} detail={}",
-      name_of(target), quoted(path), token(error.reason), quoted(error.detail));
+  if (fits(LogLevel::kWarn)) {
+    log(sink_, LogLevel::kWarn, "ocsp_plus: response of a file ignored: {} file={} reason={} detail={}",
+        name_of(target), quoted(path), token(error.reason), quoted(error.detail));
+  }
 }
 
 void Report::cached_ignored(const Target& target, const Error& error) {
-  log(sink_, error.reason == Reason::kExpired ? LogLevel::kInfo : LogLevel::kWarn,
-      "ocsp_plus: response of the cache folder ignored: {} reason={} detail={}", name_of(target), token(error.reason),
-      quoted(error.detail));
+  const LogLevel level = error.reason == Reason::kExpired ? LogLevel::kInfo : LogLevel::kWarn;
+  if (fits(level)) {
+    log(sink_, level, "ocsp_plus: response of the cache folder ignored: {} reason={} detail={}", name_of(target),
+        token(error.reason), quoted(error.detail));
+  }
 }
 
 void Report::cache_fails(const Error& error, Seconds retry) {
@@ -138,6 +219,9 @@ void Report::cache_works() {
 }
 
 void Report::cache_untrue(const Target& target, const std::string& directory) {
+  if (!fits(LogLevel::kError)) {
+    return;
+  }
   log(sink_, LogLevel::kError,
       "ocsp_plus: the cache directory holds a status that is not true any more: it cannot be changed, and a restart "
       "believes it for some minutes; make the directory writable or remove the file: {} directory={}",
@@ -148,8 +232,11 @@ void Report::kept_used(const Target& target, const store::BlobHeader& held, bool
                        UnixSeconds next_attempt) {
   const auto status = static_cast<crypto::CertStatus>(held.cert_status);
   const bool revoked = published && status == crypto::CertStatus::kRevoked;
-  log(sink_, revoked ? LogLevel::kCrit : LogLevel::kInfo,
-      "ocsp_plus: {}: {} status={} expires={} confirmed={} next_attempt={}",
+  const LogLevel level = revoked ? LogLevel::kCrit : LogLevel::kInfo;
+  if (!fits(level)) {
+    return;
+  }
+  log(sink_, level, "ocsp_plus: {}: {} status={} expires={} confirmed={} next_attempt={}",
       revoked ? "CERTIFICATE IS REVOKED, replace it; response taken from the cache directory"
               : "response taken from the cache directory, another instance has asked",
       name_of(target), crypto::token(status), to_rfc3339(held.expires), to_rfc3339(confirmed_at),
@@ -188,10 +275,20 @@ void Report::lease_lost() {
 }
 
 void Report::clock_jumped(Seconds by) {
-  log(sink_, LogLevel::kWarn, "ocsp_plus: the wall clock jumped, everything is planned anew: by={}", to_span(by));
+  if (jumps_.permits(clock_.monotonic())) {
+    log(sink_, LogLevel::kWarn, "ocsp_plus: the wall clock jumped, everything is planned anew: by={}", to_span(by));
+  }
 }
 
-bool Report::Seldom::due(UnixSeconds now, std::uint64_t more) {
+void Report::tell_jumps(std::uint64_t jumps) {
+  if (jumps > 0) {
+    log(sink_, LogLevel::kWarn,
+        "ocsp_plus: the wall clock jumped again and again; look for two services that set it: jumps={}",
+        kMostJumps + jumps);
+  }
+}
+
+bool Report::Seldom::due(Millis now, std::uint64_t more) {
   count += more;
   if (recently(said, kSeldom, now)) {
     return false;
@@ -201,12 +298,14 @@ bool Report::Seldom::due(UnixSeconds now, std::uint64_t more) {
 }
 
 void Report::loaded_taken(const Target& target, const std::string& server) {
-  log(sink_, LogLevel::kInfo, "ocsp_plus: certificate loaded per connection: {} server={} responders={}{}",
-      name_of(target), quoted(server), target.responders.size(), target.public_only ? "" : " any_address=1");
+  if (fits(LogLevel::kInfo)) {
+    log(sink_, LogLevel::kInfo, "ocsp_plus: certificate loaded per connection: {} server={} responders={}{}",
+        name_of(target), quoted(server), target.responders.size(), target.public_only ? "" : " any_address=1");
+  }
 }
 
-void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fault, UnixSeconds now) {
-  if (!without_issuer_.due(now)) {
+void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fault) {
+  if (!without_issuer_.due(clock_.monotonic())) {
     return;
   }
   const std::uint64_t count = std::exchange(without_issuer_.count, 0);
@@ -224,16 +323,16 @@ void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fau
   }
 }
 
-void Report::loaded_refused(const Error& error, UnixSeconds now) {
-  if (refused_.due(now)) {
+void Report::loaded_refused(const Error& error) {
+  if (refused_.due(clock_.monotonic())) {
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: certificates loaded per connection are left out: certificates={} reason={} detail={}",
         std::exchange(refused_.count, 0), token(error.reason), quoted(error.detail));
   }
 }
 
-void Report::loaded_dropped(std::uint64_t dropped, UnixSeconds now) {
-  if (dropped_.due(now, dropped)) {
+void Report::loaded_dropped(std::uint64_t dropped) {
+  if (dropped_.due(clock_.monotonic(), dropped)) {
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: unknown certificates are loaded faster than they can be looked at, their staples come later: "
         "dropped={}",
@@ -241,8 +340,8 @@ void Report::loaded_dropped(std::uint64_t dropped, UnixSeconds now) {
   }
 }
 
-void Report::loaded_evicted(std::size_t evicted, UnixSeconds now) {
-  if (evicted_.due(now, evicted)) {
+void Report::loaded_evicted(std::size_t evicted) {
+  if (evicted_.due(clock_.monotonic(), evicted)) {
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: certificates loaded per connection give way to others: those not used for longest first; enlarge "
         "ocsp_plus_zone: evicted={}",

@@ -1,7 +1,10 @@
 // The engine's log lines: one event, one line, a sentence and then key=value pairs. docs/operations.md explains each.
+//
+// Whatever others do, the log is not flooded. Failures are told by group (engine/failure_groups.h). Lines that may
+// come once for each certificate are bounded by the minute, and what was held back is told as a count; exempt are
+// crit lines, the first one of a host, a status that changes and the end of a group of failures.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 
@@ -9,22 +12,31 @@
 #include "base/ports.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
+#include "engine/failure_groups.h"
+#include "engine/rate_limit.h"
 #include "net/fetch.h"
 
 namespace ocsp_plus::engine {
 
 class Report {
  public:
-  explicit Report(LogSink& sink) : sink_(sink) {}
+  Report(LogSink& sink, const Clock& clock) : sink_(sink), clock_(clock) {}
+  // Tells what was held back and not told yet.
+  ~Report();
+  Report(const Report&) = delete;
+  Report& operator=(const Report&) = delete;
+
+  // Tells what is due by the time. To be called about twice a second.
+  void tick();
 
   // A response from `responder` was verified: published (crit where it says revoked), or no newer than the one held.
   void verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
                 Millis took);
   // A try failed, the `failures`-th in a row; warn while something valid is held, error otherwise; crit, but once a
-  // minute at most, where clients or a server refuse the certificate without a staple. What fails again for the same
-  // reason is said at info, and once an hour as loudly as the first time.
+  // minute at most, where clients or a server refuse the certificate without a staple. So is the first of a group
+  // said, the others at info.
   void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
-              UnixSeconds next_attempt, std::uint32_t failures, UnixSeconds now);
+              UnixSeconds next_attempt, std::uint32_t failures);
   // The issuer that the configuration lacks was fetched; once for all of its certificates.
   void issuer_fetched(const Target& target, const net::Url& url);
   // A response made elsewhere was taken, or was no newer; or is of no use.
@@ -46,40 +58,47 @@ class Report {
   void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);
   void lease_lost();
+  // The first few of a minute are said, the others counted.
   void clock_jumped(Seconds by);
   // A responder's Date against our clock: one line an hour where they are more than five minutes apart.
   void compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours);
   void resolver_failed(const Error& error);
   // What is known of a certificate's failures is of no use any more.
-  void forget(const CertificateId& id) { failing_.erase(id); }
+  void forget(const CertificateId& id) { failures_.forget(id); }
 
   // Certificates that are loaded per connection. Others decide how many there are, so all but the first line is said
   // at most once an hour each, with a count.
   void loaded_taken(const Target& target, const std::string& server);
-  void loaded_without_issuer(const Target& target, crypto::IssuerFault fault, UnixSeconds now);
-  void loaded_refused(const Error& error, UnixSeconds now);
-  void loaded_dropped(std::uint64_t dropped, UnixSeconds now);
-  void loaded_evicted(std::size_t evicted, UnixSeconds now);
+  void loaded_without_issuer(const Target& target, crypto::IssuerFault fault);
+  void loaded_refused(const Error& error);
+  void loaded_dropped(std::uint64_t dropped);
+  void loaded_evicted(std::size_t evicted);
 
  private:
   // Of lines that may come in thousands: the number of those that were not said since the last one.
   struct Seldom {
-    UnixSeconds said = 0;
+    std::optional<Millis> said;
     std::uint64_t count = 0;
-    bool due(UnixSeconds now, std::uint64_t more = 1);
+    bool due(Millis now, std::uint64_t more = 1);
   };
-  bool loud(UnixSeconds now);
-  struct Failing {
-    Reason reason = Reason::kNotChecked;
-    bool held = false;
-    UnixSeconds said = 0;
-  };
+  static constexpr std::uint64_t kMostLines = 100;  // a minute, and as many at info
+  static constexpr std::uint64_t kMostJumps = 10;
+  static constexpr std::uint64_t kMostLoaded = 10;  // of certificates that are loaded per connection
+
+  bool fits(LogLevel level);
+  bool says_failure(const Target& target, const FailureGroups::Key& key, FailureGroups::Group& group);
+  void tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group);
+  void tell_recovery(const FailureGroups::Key& key, const FailureGroups::Group& group);
+  void tell_held_back(std::uint64_t loud, std::uint64_t quiet);
+  void tell_jumps(std::uint64_t jumps);
 
   LogSink& sink_;
-  std::map<CertificateId, Failing> failing_;  // since their last success
-  UnixSeconds urgent_said_ = 0;
-  UnixSeconds clocks_said_ = 0;
-  Seldom without_issuer_, refused_, dropped_, evicted_, loud_;
+  const Clock& clock_;
+  FailureGroups failures_;
+  RateLimit loud_{kMostLines}, quiet_{kMostLines}, loaded_{kMostLoaded}, jumps_{kMostJumps};
+  LogLevel worst_held_back_ = LogLevel::kInfo;
+  std::optional<Millis> urgent_said_, clocks_said_;
+  Seldom without_issuer_, refused_, dropped_, evicted_;
 };
 
 }  // namespace ocsp_plus::engine

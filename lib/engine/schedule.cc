@@ -110,13 +110,14 @@ bool may_pass(Reason reason, unsigned status) {
 UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,
                      std::uint64_t random) {
   Seconds wait = 0;
+  const Seconds crowd = failure.refusals * kBetweenRefused / 1000;
   if (failure.newborn) {
-    wait = pick(kNewbornMin, kNewbornMax, random);
+    wait = pick(kNewbornMin, std::max(kNewbornMax, crowd), random);
   } else {
     const std::uint32_t exponent = growth(failure, bounds);
     const Seconds longest = longest_for(failure.need, bounds);
     const Seconds ceiling = bounds.min > (longest >> exponent) ? longest : bounds.min << exponent;
-    wait = pick(bounds.min, ceiling, random);
+    wait = pick(bounds.min, std::max(ceiling, crowd), random);
   }
   if (failure.retry_after.has_value()) {
     wait = std::max(wait, saturating_sub(*failure.retry_after, now));

@@ -67,7 +67,11 @@ struct Failure {
   std::optional<UnixSeconds> retry_after;  // what the responder asked for
   bool newborn = false;                    // `unauthorized` for a certificate younger than an hour
   Need need = Need::kNone;                 // to be given where the failure may_pass()
+  std::uint32_t refusals = 0;              // in a row, of a host that refuses everybody; else 0
 };
+
+// A host that refuses everybody is asked again that seldom by all of its certificates together, in milliseconds.
+constexpr Millis kBetweenRefused = 1000;
 
 // The next try after a failure: exponential with full jitter, between the bounds; never longer than half of what is
 // left of the response that is held, so that tries get denser towards its end, and never under a second.

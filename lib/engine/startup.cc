@@ -9,12 +9,13 @@ namespace {
 constexpr Millis kTakeTime = 1000;  // for the post: the holder before us writes
                                     // to the zone for an instant at a time
 constexpr Millis kBeat = 100;
+constexpr Millis kQuiet = 1000;
 constexpr Seconds kAboutToEnd = 10;
 
 }  // namespace
 
 Startup::Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self)
-    : loop_(loop), environment_(environment), self_(self), report_(environment.log) {
+    : loop_(loop), environment_(environment), self_(self) {
   environment_.starting = true;
 }
 
@@ -47,36 +48,53 @@ Result<void> Startup::take_post() {
   };
   if (!try_once()) {
     // The holder before us writes to the zone for an instant at a time.
-    every_beat([&] { (void)try_once(); }, [&] { return post_ != nullptr; }, kTakeTime);
+    const auto work = [&] {
+      (void)try_once();
+      return kBeat;
+    };
+    every_beat(
+        work, [&] { return post_ != nullptr; }, kTakeTime);
   }
   return taken;
 }
 
+// A responder that hangs, or answers slowly, does not hold up all the others: the wait ends when nothing has begun or
+// come for kQuiet, unless clients refuse a certificate that is still without a response.
 void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
-  report_.startup_waits(awaited.size(), wait);
-  const Millis began = environment_.clock.monotonic();
+  post_->report().startup_waits(awaited.size(), wait);
+  const Clock& clock = environment_.clock;
+  const Millis began = clock.monotonic();
+  std::vector<const Target*> open = awaited;
   bool lost = false;
-  every_beat([&] { lost = lost || !post_->beat(); },
-             [&] {
-               return lost || std::all_of(awaited.begin(), awaited.end(),
-                                          [this](const Target* target) { return settled(*target); });
-             },
-             wait);
+  const auto quiet_at = [&] { return std::max(began, post_->progressed()) + kQuiet; };
+  const auto work = [&] {
+    lost = lost || !post_->beat();
+    const Millis left = quiet_at() - clock.monotonic();
+    return left > 0 ? std::min(left, kBeat) : kBeat;
+  };
+  const auto done = [&] {
+    while (!open.empty() && settled(*open.back())) {
+      open.pop_back();
+    }
+    return lost || open.empty() ||
+           (clock.monotonic() >= quiet_at() && std::all_of(open.begin(), open.end(), [this](const Target* target) {
+              return !target->urgent() || settled(*target);
+            }));
+  };
+  every_beat(work, done, wait);
   const auto stapled = static_cast<std::size_t>(
       std::count_if(awaited.begin(), awaited.end(), [this](const Target* target) { return held(*target, 0); }));
-  report_.startup_ends(stapled, awaited.size() - stapled, environment_.clock.monotonic() - began);
+  post_->report().startup_ends(stapled, awaited.size() - stapled, clock.monotonic() - began);
   if (!lost) {
     mark_tried(awaited);
   }
 }
 
-// Runs the loop, with `work` at once and then at each beat, until `done` or the time is over.
-void Startup::every_beat(const std::function<void()>& work, const std::function<bool()>& done, Millis wait) {
+// Runs the loop, with `work` at once and then whenever as many milliseconds are over as it said, until `done` or the
+// time is over.
+void Startup::every_beat(const std::function<Millis()>& work, const std::function<bool()>& done, Millis wait) {
   std::unique_ptr<Timer> timer;
-  timer = environment_.loop.timer([&] {
-    work();
-    timer->arm(kBeat);
-  });
+  timer = environment_.loop.timer([&] { timer->arm(work()); });
   timer->arm(0);
   loop_.run_until(done, wait);
 }
@@ -87,7 +105,7 @@ void Startup::load_archive() {
         (target->issuer == nullptr && (target->sought == nullptr || !post_->issuers().find(*target)))) {
       continue;
     }
-    (void)post_->gate().admit_kept(*target, environment_.clock.now(), &report_);
+    (void)post_->gate().admit_kept(*target, environment_.clock.now(), &post_->report());
   }
 }
 

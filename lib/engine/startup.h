@@ -11,7 +11,6 @@
 
 #include "base/poll_loop.h"
 #include "engine/post.h"
-#include "engine/report.h"
 
 namespace ocsp_plus::engine {
 
@@ -20,14 +19,15 @@ class Startup {
   // `environment.loop` has to be `loop`. `self.slot` is 0.
   Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self);
 
-  // Returns when nothing is left to wait for, after `wait` ms at the latest; reading the cache folder is not waiting.
+  // Returns when nothing is left to wait for, or nothing happens for a second, after `wait` ms at the latest (where
+  // clients refuse a certificate that has no response: then); reading the cache folder is not waiting.
   // kLeaseLost: the post was not to be had, the zone stays as it is; else as Post::take().
   Result<void> run(Millis wait);
 
  private:
   Result<void> take_post();
   void wait_for(const std::vector<const Target*>& awaited, Millis wait);
-  void every_beat(const std::function<void()>& work, const std::function<bool()>& done, Millis wait);
+  void every_beat(const std::function<Millis()>& work, const std::function<bool()>& done, Millis wait);
   void load_archive();
   std::vector<const Target*> missing() const;
   bool settled(const Target& target) const;
@@ -37,7 +37,6 @@ class Startup {
   PollLoop& loop_;
   Post::Environment environment_;
   store::Candidate self_;
-  Report report_;
   std::unique_ptr<Post> post_;
 };
 

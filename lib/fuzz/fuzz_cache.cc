@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   ::close(fd);
 
   store::ZoneWriter writer(house.zone, house.lock, house.loop.clock, 0, 0);
-  engine::Archive archive(house.loop, house.loop.clock, house.log, house.zone, house.catalog, house.settings);
+  engine::Report report(house.log, house.loop.clock);
+  engine::Archive archive(house.loop, house.loop.clock, report, house.zone, house.catalog, house.settings);
   engine::Gate gate(house.zone, writer, house.settings.policy, &archive);
   const auto kept = archive.load(target);
   fuzz::promise(kept.has_value() == (size > 0 && size <= house.settings.max_response), "what is bounded is read");

@@ -109,6 +109,7 @@ class Machine {
   std::function<void(std::string_view)> narrator;  // a line for people, where somebody listens
 
   void say(std::string_view line);
+  std::int64_t loud_lines = 0;                      // the engine's, of notice and louder
   std::uint64_t digest() const { return digest_; }  // of all that was said: two runs of a seed agree
   Dice& dice() { return dice_; }                    // the network's and the processes' chance
 

@@ -160,8 +160,9 @@ int run_many(const Options& options) {
   auto* shared = static_cast<Figures*>(memory);
   Figures total;
   long failed = 0;
-  for (const auto herd : {+[] { return run_herd(2000); }, +[] { return run_restarted_herd(1000); },
-                          +[] { return run_fleet(20); }, +[] { return run_full_disk(); }}) {
+  for (const auto herd :
+       {+[] { return run_herd(2000); }, +[] { return run_restarted_herd(1000); }, +[] { return run_fleet(20); },
+        +[] { return run_full_disk(); }, +[] { return run_hanging_start(); }, +[] { return run_flood(2000); }}) {
     const Figures figures = in_child(shared, herd);
     total.add(figures);
     if (figures.failed) {

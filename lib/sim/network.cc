@@ -15,8 +15,10 @@ namespace {
 
 Network* network = nullptr;
 
-net::Fetch::Outcome failure(Reason reason, const char* detail, std::optional<UnixSeconds> retry_after = {}) {
+net::Fetch::Outcome failure(Reason reason, const char* detail, std::optional<UnixSeconds> retry_after = {},
+                            unsigned status = 0) {
   net::Fetch::Failure failure;
+  failure.status = status;
   failure.reason = reason;
   failure.detail = detail;
   failure.retry_after = retry_after;
@@ -79,6 +81,7 @@ Network::Plan Network::begin(const net::FetchRequest& request) {
   Plan plan;
   plan.responder = static_cast<std::size_t>(request.url.host[1] - '0');
   plan.leaf = std::stoul(request.url.target.substr(1));
+  plan.get = request.method.value_or(net::usual_method(request)) == net::Method::kGet;
   ++counts_.requests;
   ++requests_[plan.leaf];
   if (on_request) {
@@ -121,10 +124,16 @@ net::Fetch::Outcome Network::finish(const Plan& plan, Millis took) {
       return failure(Reason::kDnsFailed, "simulated");
     case Deed::kHttpError:
       ++counts_.failures;
-      return failure(Reason::kHttpStatus, "simulated");
+      return failure(Reason::kHttpStatus, "simulated", {}, 503);
     case Deed::kRetryAfter:
       ++counts_.failures;
-      return failure(Reason::kHttpStatus, "simulated", wall + plan.retry_after);
+      return failure(Reason::kHttpStatus, "simulated", wall + plan.retry_after, 503);
+    case Deed::kOnlyPost:
+    case Deed::kOnlyGet:
+      if (plan.get != (plan.deed == Deed::kOnlyGet)) {
+        return failure(Reason::kHttpStatus, "simulated", {}, 405);
+      }
+      break;
     case Deed::kReplay:
       return answer(plan, ca_.old_answer(plan.leaf, now), took);
     case Deed::kLie:

@@ -40,6 +40,7 @@ class Network {
     Millis after = 0;  // until the outcome; kNever: it hangs
     std::size_t responder = 0;
     LeafNumber leaf = 0;
+    bool get = false;
     Deed deed = Deed::kHonest;
     Lie lie = Lie::kGarbage;
     Seconds retry_after = 0;

@@ -104,9 +104,10 @@ int log_enabled(void*, int level) {
   return level <= static_cast<int>(LogLevel::kInfo) ? 1 : 0;
 }
 
-void log_write(void*, int, const char* line, size_t size) {
+void log_write(void*, int level, const char* line, size_t size) {
   const Process* process = Machine::here().current();
   const Shield shield;
+  Machine::here().loud_lines += level < static_cast<int>(LogLevel::kInfo) ? 1 : 0;
   Machine::here().say(fmt::format("  [{}] {}", process == nullptr ? kMaster : process->pid, std::string(line, size)));
 }
 

@@ -14,6 +14,7 @@ constexpr Seconds kAhead = 300;      // how far thisUpdate may lie ahead
 constexpr Seconds kAboutToEnd = 10;  // what ends sooner is fetched anew by a start
 constexpr Millis kDiskRetry = 61000;
 constexpr Seconds kBelieved = 3600;  // what the folder holds was confirmed within that time, or is asked for again
+constexpr Seconds kForStaple = 600;  // the longest pause while nothing is held and the responder is not reached
 constexpr Seconds kCheck = 300;      // within that time after a start
 
 }  // namespace
@@ -24,12 +25,20 @@ Seconds Oracle::slack() const {
 
 // Whether all that time a responder answered honestly. Another one may have failed meanwhile; but not have replayed
 // old responses, which look like good ones that are not newer. What goes wrong for one certificate counts for all:
-// the host they share has a bad name then.
-bool Oracle::good(LeafNumber, Millis from, Millis to) const {
+// the host they share has a bad name then. But whoever is `starting` has heard nothing bad of it yet, and does not
+// wait for a certificate that it hangs for.
+bool Oracle::good(LeafNumber leaf, Millis from, Millis to, bool starting) const {
   bool honest = false;
   for (std::size_t i = 0; i < script_.responders.size(); ++i) {
     bool clean = true;
     for (const Conduct& conduct : script_.responders[i]) {
+      if (conduct.deed == Deed::kOnlyPost || conduct.deed == Deed::kOnlyGet) {
+        continue;
+      }
+      const bool hangs = conduct.deed == Deed::kHang || conduct.deed == Deed::kSlow;
+      if (starting && hangs && conduct.only != SIZE_MAX && conduct.only != leaf) {
+        continue;
+      }
       if (conduct.from <= to && from < conduct.to) {
         clean = false;
         if (conduct.deed == Deed::kReplay) {
@@ -52,7 +61,7 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const Known& known, UnixSeconds at)
   UnixSeconds from = *known.open;
   UnixSeconds sure = known.sure;
   if (sure <= from) {
-    const Seconds longest = script_.retry_max + slack();
+    const Seconds longest = longest_pause(from);
     if (at < from + longest) {
       return std::min(sure, end);
     }
@@ -73,6 +82,23 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const Known& known, UnixSeconds at)
     }
   }
   return std::min(sure, end);
+}
+
+// Until whoever holds nothing tries again. What was planned within the last span of that length was planned for a
+// failure that may pass by itself, if there were no others.
+Seconds Oracle::longest_pause(UnixSeconds opened) const {
+  const Seconds longest = script_.retry_max + slack();
+  const Millis to = Machine::kBoot + 1000 * (opened - kEpoch);
+  const Millis from = to - 1000 * (longest + kSettle);
+  bool passing = !script_.jumps;
+  for (const auto& conducts : script_.responders) {
+    for (const Conduct& conduct : conducts) {
+      const bool stays =
+          conduct.deed == Deed::kRetryAfter || conduct.deed == Deed::kReplay || conduct.deed == Deed::kLie;
+      passing = passing && !(stays && conduct.from <= to && from < conduct.to);
+    }
+  }
+  return passing ? std::min(longest, kForStaple + slack()) : longest;
 }
 
 void Oracle::close(LeafNumber leaf, Known* known) {
@@ -183,7 +209,7 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
   }
   for (const LeafNumber leaf : served) {
     Known& known = known_[leaf];
-    const bool reachable = good(leaf, start_began_ - 1000 * kSettle, machine_.monotonic());
+    const bool reachable = good(leaf, start_began_ - 1000 * kSettle, machine_.monotonic(), true);
     if (!known.in_zone && !helper_killed && machine_.offset() == 0 && script_.startup_wait >= 5000 &&
         script_.responders.size() == 1 && reachable) {
       // Waited for was what was missing, or about to end; and to what it has now the window's rule applies at once.

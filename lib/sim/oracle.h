@@ -10,8 +10,10 @@
 //       - Whoever holds a response until E at a time u of the window tries again by (u + E) / 2, and has the answer
 //         kSlack later. So at a time b of the window everything that ends before 2 * (b - kSlack) - u was replaced by
 //         what the responder had at u.
-//       - Whoever holds nothing tries at least once in the upper bound of ocsp_plus_retry.
-//       - A start that waits serves from its first handshake on what was honest and reachable all the while.
+//       - Whoever holds nothing tries at least once in the upper bound of ocsp_plus_retry, and in ten minutes where
+//         the responder was not reached, or failed itself.
+//       - A start that waits serves from its first handshake on what was honest and reachable all the while, also
+//         where the responder hangs for another certificate.
 //     `sure` survives reloads, kills and outages, and a restart if the folder worked for the last minute before it
 //     and power was not cut. Where the start helper was killed, or the clock was wrong at the start, what was kept is
 //     served some seconds later: as soon as a worker has looked, and the clock is right.
@@ -71,7 +73,8 @@ class Oracle {
     Millis late_until = 0;
   };
 
-  bool good(LeafNumber leaf, Millis from, Millis to) const;
+  bool good(LeafNumber leaf, Millis from, Millis to, bool starting = false) const;
+  Seconds longest_pause(UnixSeconds opened) const;
   UnixSeconds sure_at(LeafNumber leaf, const Known& known, UnixSeconds at) const;
   void close(LeafNumber leaf, Known* known);
   bool disk_was_good(Millis span) const;

@@ -40,5 +40,9 @@ Figures run_restarted_herd(std::size_t certificates);
 Figures run_fleet(std::size_t nodes);
 // Invariant (e): a revocation that comes while the disk is full.
 Figures run_full_disk();
+// A start while the responder hangs for one certificate of many.
+Figures run_hanging_start();
+// The responder refuses everybody while the wall clock goes to and fro: requests and log lines have their bounds.
+Figures run_flood(std::size_t certificates);
 
 }  // namespace ocsp_plus::sim

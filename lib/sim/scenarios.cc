@@ -3,6 +3,8 @@
 // Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those
 // that a start took from the folder do not come at once; nodes that hold the same response do not ask together.
 // Invariant (e): a revocation that comes while the disk is full.
+// Invariant (b): a start while the responder hangs for one certificate.
+// Floods: a responder that refuses everybody, a clock that goes to and fro.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -192,6 +194,73 @@ Figures run_full_disk() {
   calm.run_until(Machine::kBoot + 97 * kHour);
   if (gets(OP_STAPLE_GOOD)) {
     fail(&figures, "(e) full disk: good again after a restart, though revoked");
+  }
+  return figures;
+}
+
+// The one that hangs is asked first, and does not need a staple.
+Figures run_hanging_start() {
+  Script script = herd_script(6);
+  script.startup_wait = 5000;
+  Conduct hangs;
+  hangs.from = Machine::kBoot;
+  hangs.to = Machine::kBoot + kHour;
+  hangs.deed = Deed::kHang;
+  hangs.only = Pki::kLeaves + 1;
+  script.responders[0].push_back(hangs);
+  Figures figures;
+  const Calm calm(script, 4);
+  std::swap(calm.node->wanted()[0], calm.node->wanted()[1]);
+  const Millis began = calm.machine->monotonic();
+  calm.node->start();
+  const Millis took = calm.machine->monotonic() - began;
+  if (took > 2100) {
+    fail(&figures, fmt::format("(b) hanging start: it took {} ms", took));
+  }
+  for (const LeafNumber leaf : calm.node->wanted()) {
+    const auto staples = calm.node->handshake(leaf);
+    if (leaf != hangs.only && (staples.empty() || staples.front().status != OP_STAPLE_GOOD)) {
+      fail(&figures, fmt::format("(b) hanging start: no staple for certificate {}", leaf));
+    }
+  }
+  return figures;
+}
+
+Figures run_flood(std::size_t certificates) {
+  Script script = herd_script(certificates);
+  Conduct refuses;
+  refuses.from = Machine::kBoot;
+  refuses.to = Machine::kBoot + kHour;
+  refuses.deed = Deed::kLie;
+  refuses.lie = Lie::kUnauthorized;
+  script.responders[0].push_back(refuses);
+  Figures figures;
+  const Calm calm(script, 5);
+  const auto in_minute = [&](const char* what, double most_requests, std::int64_t most_lines, Millis step) {
+    const std::size_t before = calm.network->times().size();
+    calm.machine->loud_lines = 0;
+    const Millis end = calm.machine->monotonic() + 60000;
+    for (Seconds offset = 7200; calm.machine->monotonic() < end; offset = 7200 - offset) {
+      calm.run_until(std::min(end, calm.machine->monotonic() + step));
+      if (step < 60000) {
+        calm.machine->set_offset(offset);
+      }
+    }
+    const auto requests = static_cast<double>(calm.network->times().size() - before);
+    if (requests > most_requests * static_cast<double>(certificates) || calm.machine->loud_lines > most_lines) {
+      fail(&figures, fmt::format("(d) {}: {} requests for {} certificates, {} lines within a minute", what, requests,
+                                 certificates, calm.machine->loud_lines));
+    }
+  };
+  calm.node->start();
+  calm.machine->loud_lines = 0;
+  in_minute("flood", 0.5, 10, 60000);
+  calm.run_until(Machine::kBoot + kHour / 4);
+  in_minute("flood, while the clock goes to and fro", 3.5, 20, 1000);
+  in_minute("flood, and still", 0.5, 20, 1000);
+  const auto all = static_cast<double>(calm.network->times().size());
+  if (all < static_cast<double>(certificates) || all > 8 * static_cast<double>(certificates)) {
+    fail(&figures, fmt::format("(d) flood: {} requests for {} certificates", all, certificates));
   }
   return figures;
 }

@@ -49,14 +49,14 @@ void draw_practice(Dice& dice, Script* script) {
 }
 
 Conduct draw_conduct(Dice& dice, bool lies) {
-  constexpr Deed kOutages[] = {Deed::kSlow,  Deed::kHang,      Deed::kRefuse,     Deed::kReset,
-                               Deed::kNoDns, Deed::kHttpError, Deed::kRetryAfter, Deed::kHang};
+  constexpr Deed kOutages[] = {Deed::kSlow,      Deed::kHang,       Deed::kRefuse, Deed::kReset,    Deed::kNoDns,
+                               Deed::kHttpError, Deed::kRetryAfter, Deed::kHang,   Deed::kOnlyPost, Deed::kOnlyGet};
   Conduct conduct;
   if (lies && dice.chance(60)) {
     conduct.deed = dice.chance(20) ? Deed::kReplay : Deed::kLie;
     conduct.lie = static_cast<Lie>(dice.between(0, static_cast<int>(Lie::kLast)));
   } else {
-    conduct.deed = kOutages[dice.between(0, 7)];
+    conduct.deed = kOutages[dice.between(0, 9)];
     conduct.retry_after = dice.spread(1, 2 * kDay);
   }
   conduct.only = dice.chance(20) ? static_cast<LeafNumber>(dice.between(0, 7)) : SIZE_MAX;
@@ -173,8 +173,9 @@ DiskFault Script::disk_fault(Millis at) const {
 }
 
 const char* name_of(Deed deed) {
-  static constexpr const char* kNames[] = {"honest", "slow",       "hangs",       "refuses", "resets",
-                                           "no dns", "http error", "retry after", "replays", "lies"};
+  static constexpr const char* kNames[] = {"honest",  "slow",   "hangs",      "refuses",
+                                           "resets",  "no dns", "http error", "retry after",
+                                           "replays", "lies",   "only POST",  "only GET"};
   return kNames[static_cast<std::size_t>(deed)];
 }
 

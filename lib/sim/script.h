@@ -12,7 +12,21 @@
 
 namespace ocsp_plus::sim {
 
-enum class Deed { kHonest, kSlow, kHang, kRefuse, kReset, kNoDns, kHttpError, kRetryAfter, kReplay, kLie };
+// kOnlyPost, kOnlyGet: honest, but the other method is answered 405.
+enum class Deed {
+  kHonest,
+  kSlow,
+  kHang,
+  kRefuse,
+  kReset,
+  kNoDns,
+  kHttpError,
+  kRetryAfter,
+  kReplay,
+  kLie,
+  kOnlyPost,
+  kOnlyGet
+};
 
 // For a span of time a responder does this; outside of all spans it is honest.
 struct Conduct {

@@ -142,7 +142,8 @@ struct alignas(64) Entry {
   std::atomic<std::uint32_t> responder;     // which of the certificate's URLs was asked last
   std::atomic<std::uint32_t> reason;        // Reason of the last attempt
   std::atomic<std::uint32_t> detail;        // checksum of its Detail; 0: there is none
-  std::array<std::uint8_t, 56> reserved;    // for what a certificate will be told besides
+  std::atomic<std::int64_t> attempt_began;  // wall clock of an exchange that has not ended; 0: there is none
+  std::array<std::uint8_t, 48> reserved;    // for what a certificate will be told besides
 };
 
 // Of an entry whose certificate no configuration names: a server loaded it for a connection. Blobs as of Entry::word.

@@ -232,6 +232,7 @@ Attempt StapleZone::attempt(EntryIndex index) const noexcept {
   attempt.at = from.attempted_at.load(std::memory_order_relaxed);
   attempt.next = from.next_attempt.load(std::memory_order_relaxed);
   attempt.succeeded_at = from.succeeded_at.load(std::memory_order_relaxed);
+  attempt.began = from.attempt_began.load(std::memory_order_relaxed);
   attempt.failures = from.failures.load(std::memory_order_relaxed);
   attempt.responder = from.responder.load(std::memory_order_relaxed);
   attempt.reason = static_cast<Reason>(from.reason.load(std::memory_order_relaxed));
@@ -246,6 +247,7 @@ void StapleZone::set_attempt(EntryIndex index, const Attempt& attempt) noexcept 
   to.attempted_at.store(attempt.at, std::memory_order_relaxed);
   to.next_attempt.store(attempt.next, std::memory_order_relaxed);
   to.succeeded_at.store(attempt.succeeded_at, std::memory_order_relaxed);
+  to.attempt_began.store(attempt.began, std::memory_order_relaxed);
   to.failures.store(attempt.failures, std::memory_order_relaxed);
   to.responder.store(attempt.responder, std::memory_order_relaxed);
   to.reason.store(static_cast<std::uint32_t>(attempt.reason), std::memory_order_relaxed);

@@ -50,6 +50,7 @@ struct Attempt {
   std::uint32_t failures = 0;
   std::uint32_t responder = 0;
   Reason reason = Reason::kNotChecked;
+  UnixSeconds began = 0;  // of an exchange that runs, or whose process ended before it did; 0: there is none
 };
 
 class StapleZone {

@@ -21,10 +21,10 @@ struct Fixture : EngineHouse {
   }
 
   void start() {
-    REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).permit == Hosts::Permit::kGo);
+    REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock).permit == Hosts::Permit::kGo);
     exchange = std::make_unique<Exchange>(
         Exchange::Environment{loop.clock, random, *transport, tls, hosts, turns, settings, {}, nullptr, &methods},
-        catalog.target(0), Exchange::choose(hosts, catalog.target(0), {}, loop.clock.now()).responder, known,
+        catalog.target(0), Exchange::choose(hosts, catalog.target(0), {}, loop.clock).responder, known,
         [this](const net::FetchResponse& response, std::size_t responder, Error* why) {
           judged.push_back(responder);
           return judge(response, why);
@@ -439,7 +439,7 @@ TEST_CASE("exchange: an OCSP response outdoes an error of HTTP by the other meth
     const std::string refusal = refuse(head);
     return method_of(head) == "POST" ? second_word : refusal;
   };
-  f.hosts.failed(f.second.host(), f.hosts.started(f.second.host()), false);
+  f.hosts.failed(f.second.host(), f.hosts.started(f.second.host(), 0), false);
   f.hosts.plan_probe(f.second.host(), {kNow + 60});
   f.run();
   CHECK(f.seen == Seen{"GET", "POST"});
@@ -521,12 +521,12 @@ TEST_CASE("exchange: validators go to the responder they came from", "[exchange]
 TEST_CASE("exchange: whom to ask", "[exchange]") {
   Fixture f;
   const auto choose = [&](const std::vector<bool>& asked = {}) {
-    return Exchange::choose(f.hosts, f.catalog.target(0), asked, kNow);
+    return Exchange::choose(f.hosts, f.catalog.target(0), asked, f.loop.clock);
   };
   const std::string a = f.first.host();
   const std::string b = f.second.host();
   const auto fail = [&](const std::string& host, UnixSeconds next_probe) {
-    f.hosts.failed(host, f.hosts.started(host), false);
+    f.hosts.failed(host, f.hosts.started(host, 0), false);
     f.hosts.plan_probe(host, {next_probe});
   };
   SECTION("in order") {
@@ -540,7 +540,7 @@ TEST_CASE("exchange: whom to ask", "[exchange]") {
   }
   SECTION("a busy one rather than a failing one") {
     fail(a, kNow + 5);
-    f.hosts.started(b);
+    f.hosts.started(b, f.loop.clock.monotonic());
     CHECK(choose().permit == Hosts::Permit::kBusy);
     CHECK(choose().responder == 1);
   }
@@ -558,7 +558,7 @@ TEST_CASE("exchange: whom to ask", "[exchange]") {
 
 TEST_CASE("exchange: a failing responder is not asked second either", "[exchange]") {
   Fixture f;
-  f.hosts.failed(f.second.host(), f.hosts.started(f.second.host()), false);
+  f.hosts.failed(f.second.host(), f.hosts.started(f.second.host(), 0), false);
   f.hosts.plan_probe(f.second.host(), {kNow + 60});
   f.first.answer = EngineHouse::always(kHttp404);
   f.run();

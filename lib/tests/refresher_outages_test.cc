@@ -1,6 +1,7 @@
 // The refresher while responders are dead, slow to come back, or choke on single certificates.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <set>
 
 #include "engine/refresher.h"
 #include "tests/fakes/refresher_house.h"
@@ -23,14 +24,112 @@ TEST_CASE("refresher: a dead host with many certificates sees probes only, and a
   }
   house.begin();
   house.pass(3600, 1000);
-  CHECK(server.most_open == 1);
+  CHECK(server.most_open == 4);  // the first might have been a certificate that it chokes on
   CHECK(server.asked.size() < 30);
   CHECK(house.log.count("no response, nothing is stapled") < 30);
+  server.most_open = 0;
+  house.pass(3600, 1000);
+  CHECK(server.most_open == 1);
   house.pass_until(60, [&] { return server.open() == 0; });  // a probe that hangs at this moment would go on doing so
   server.answer = house.good_answers(kDay);
   const UnixSeconds probe = house.refresher->hosts().next_probe(server.host());
   house.pass_until(3700, [&] { return house.stapled() == 200; });
   CHECK(house.loop.clock.now() <= probe + 5);
+}
+
+// Certificates of these numbers are never answered.
+OcspServer::Answer chokes_on(House& house, const std::set<std::string>& numbers) {
+  return [&house, numbers](const std::string& head) {
+    return numbers.count(OcspServer::path_of(head)) != 0 ? "" : house.good_answers(kDay)(head);
+  };
+}
+
+TEST_CASE("refresher: certificates that hang do not hold up the others of a host that was not heard of yet",
+          "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  server.answer = chokes_on(house, {"0", "1", "2"});
+  for (std::size_t i = 0; i < 50; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.refresher->tick();
+  house.loop.pass(299, 299);
+  CHECK(server.asked.size() == 1);
+  house.loop.pass(400, 400);
+  CHECK(house.stapled() == 47);
+  CHECK(server.most_open <= 8);
+}
+
+TEST_CASE("refresher: where the process before was left without an answer is not asked for first", "[refresher]") {
+  House house;
+  OcspServer& server = house.server();
+  server.answer = chokes_on(house, {"0", "1", "2", "3", "4"});
+  for (std::size_t i = 0; i < 9; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass(3);
+  CHECK(house.stapled() == 0);  // four hang, and no more are let go
+  CHECK(house.attempt(0).began != 0);
+  CHECK(house.attempt(3).began != 0);
+  CHECK(house.attempt(4).began == 0);
+  const bool new_configuration = GENERATE(true, false);
+  house.begin(new_configuration);  // that process has ended
+  house.refresher->tick();
+  house.loop.settle();
+  CHECK(server.asked.back().path == "4");
+  house.loop.pass(400, 400);
+  CHECK(house.stapled() == 4);
+  CHECK(house.attempt(8).began == 0);
+  house.pass(30);
+  CHECK(house.attempt(0).failures > 0);
+  CHECK(house.stapled() == 4);
+}
+
+TEST_CASE("refresher: a host that refuses everybody is slowed as one", "[refresher][flood]") {
+  House house;
+  const std::string unauthorized = ocsp_reply(error_response(6));
+  OcspServer& server = house.server(EngineHouse::always(unauthorized));
+  for (std::size_t i = 0; i < 400; ++i) {
+    house.add(i, {&server});
+  }
+  house.begin();
+  house.pass(60);
+  CHECK(server.asked.size() >= 400);
+  CHECK(server.asked.size() < 650);  // 1,900 where each is slowed for itself
+  const auto loud = [&house] {
+    return std::count_if(house.log.lines.begin(), house.log.lines.end(),
+                         [](const auto& line) { return line.first < LogLevel::kInfo; });
+  };
+  CHECK(loud() <= 3);
+  CHECK(house.log.count("no responses for several certificates, nothing is stapled for them: ") >= 1);
+  const std::size_t before = server.asked.size();
+  house.pass(600);
+  CHECK(server.asked.size() - before < 1500);
+  server.answer = house.good_answers(kDay);
+  house.pass(3700, 1000);
+  CHECK(house.stapled() == 400);
+}
+
+TEST_CASE("refresher: a clock that goes to and fro has nobody asked each time", "[refresher][flood]") {
+  House house;
+  OcspServer& dead = house.server(EngineHouse::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
+  OcspServer& refusing = house.server(EngineHouse::always(ocsp_reply(error_response(6))));
+  for (std::size_t i = 0; i < 20; ++i) {
+    house.add(i, {i < 10 ? &dead : &refusing});
+  }
+  house.begin();
+  house.pass(600);
+  const std::size_t before = dead.asked.size() + refusing.asked.size();
+  house.log.lines.clear();
+  for (int i = 0; i < 600; ++i) {
+    house.loop.clock.jump(i % 2 == 0 ? 7200 : -7200);
+    house.pass(1);
+  }
+  CHECK(dead.asked.size() + refusing.asked.size() - before < 250);
+  CHECK(house.log.count("the wall clock jumped, everything is planned anew") <= 10 * 11);
+  CHECK(house.log.count("the wall clock jumped again and again") >= 9);
 }
 
 TEST_CASE("refresher: a proxy that fails is probed, and no responder is held to fail because of it",

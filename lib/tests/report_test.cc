@@ -1,5 +1,6 @@
 #include "engine/report.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "tests/fakes/engine_house.h"
@@ -35,7 +36,7 @@ struct Fixture : EngineHouse {
     return made;
   }
 
-  Report report{log};
+  Report report{log, loop.clock};
 };
 
 const std::string kWho = "certificate=\"leaf1.example\" serial=100001 responder=\"http://ocsp.example/x\" ";
@@ -51,14 +52,14 @@ TEST_CASE("report: published", "[report]") {
 TEST_CASE("report: loaded without an issuer, or with one that does not fit", "[report]") {
   Fixture f;
   SECTION("none") {
-    f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kAbsent, kNow);
+    f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kAbsent);
     f.expect(LogLevel::kWarn,
              "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; append the "
              "issuer's certificate to what the server loads, or name it in ocsp_plus_trusted_certificate: "
              "certificate=\"leaf1.example\" serial=100001 certificates=1");
   }
   SECTION("another key") {
-    f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kSignature, kNow);
+    f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kSignature);
     f.expect(
         LogLevel::kWarn,
         "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate of "
@@ -86,7 +87,7 @@ TEST_CASE("report: revoked", "[report]") {
 
 TEST_CASE("report: failed while a response is held", "[report]") {
   Fixture f;
-  f.report.failed(f.target(), 0, {Reason::kTimeout, "no \"answer\"\n"}, kNow + kHour, kNow + 65, 3, kNow);
+  f.report.failed(f.target(), 0, {Reason::kTimeout, "no \"answer\"\n"}, kNow + kHour, kNow + 65, 3);
   f.expect(LogLevel::kWarn, "ocsp_plus: no new response, the one held goes on: " + kWho +
                                 "reason=timeout detail=\"no \\x22answer\\x22\\x0a\" valid_until=2030-06-01T13:00:00Z "
                                 "next_attempt=2030-06-01T12:01:05Z in=1m 5s failures=3");
@@ -95,7 +96,7 @@ TEST_CASE("report: failed while a response is held", "[report]") {
 TEST_CASE("report: failed with nothing held", "[report]") {
   for (const UnixSeconds held_until : {UnixSeconds{0}, kNow}) {
     Fixture f;
-    f.report.failed(f.target(), 7, {Reason::kUnknown, ""}, held_until, kNow + 5, 1, kNow);
+    f.report.failed(f.target(), 7, {Reason::kUnknown, ""}, held_until, kNow + 5, 1);
     f.expect(LogLevel::kError,
              "ocsp_plus: no response, nothing is stapled: certificate=\"leaf1.example\" serial=100001 responder=\"\" "
              "reason=unknown detail=\"\" next_attempt=2030-06-01T12:00:05Z in=5s failures=1");
@@ -105,29 +106,175 @@ TEST_CASE("report: failed with nothing held", "[report]") {
 TEST_CASE("report: what fails again is loud once an hour, and when something about it changes", "[report]") {
   Fixture f;
   struct Case {
-    UnixSeconds at;
+    Seconds after;
     Reason reason;
     bool held;
     LogLevel level;
   };
   std::uint32_t failures = 0;
+  Seconds passed = 0;
+  const auto fail = [&](const Case& c) {
+    f.loop.pass(1000 * (c.after - passed), 1000 * (c.after - passed) + 1);
+    passed = c.after;
+    const UnixSeconds now = f.loop.clock.now();
+    f.report.failed(f.target(), 0, {c.reason, ""}, c.held ? now + kHour : 0, now + 5, ++failures);
+    return f.log.lines.back().first;
+  };
   for (const Case& c : {
-           Case{kNow, Reason::kTimeout, true, LogLevel::kWarn},
-           Case{kNow + 60, Reason::kTimeout, true, LogLevel::kInfo},
-           Case{kNow + 120, Reason::kConnectRefused, true, LogLevel::kWarn},
-           Case{kNow + 180, Reason::kConnectRefused, true, LogLevel::kInfo},
-           Case{kNow + 240, Reason::kConnectRefused, false, LogLevel::kError},
-           Case{kNow + 3839, Reason::kConnectRefused, false, LogLevel::kInfo},
-           Case{kNow + 3840, Reason::kConnectRefused, false, LogLevel::kError},
-           Case{kNow - kDay, Reason::kConnectRefused, false, LogLevel::kError},  // the clock was set back
+           Case{0, Reason::kTimeout, true, LogLevel::kWarn},
+           Case{60, Reason::kTimeout, true, LogLevel::kInfo},
+           Case{120, Reason::kConnectRefused, true, LogLevel::kWarn},
+           Case{180, Reason::kTimeout, true, LogLevel::kInfo},  // reasons that take turns are no news
+           Case{200, Reason::kConnectRefused, true, LogLevel::kInfo},
+           Case{240, Reason::kConnectRefused, false, LogLevel::kError},
+           Case{3839, Reason::kConnectRefused, false, LogLevel::kInfo},
+           Case{3840, Reason::kConnectRefused, false, LogLevel::kError},
        }) {
-    INFO(c.at - kNow);
-    f.report.failed(f.target(), 0, {c.reason, ""}, c.held ? c.at + kHour : 0, c.at + 5, ++failures, c.at);
-    CHECK(f.log.lines.back().first == c.level);
+    INFO(c.after);
+    CHECK(fail(c) == c.level);
   }
-  f.report.verified(f.target(), 0, f.admission(Action::kPublish, Reason::kOk), kNow + kHour, 12);
-  f.report.failed(f.target(), 0, {Reason::kConnectRefused, ""}, 0, kNow + 5, 1, kNow - kDay);
-  CHECK(f.log.lines.back().first == LogLevel::kError);
+  f.loop.clock.jump(-kDay);  // says nothing of how long it is ago
+  CHECK(fail({3900, Reason::kConnectRefused, false, LogLevel::kInfo}) == LogLevel::kInfo);
+  SECTION("a success makes the next failure news") {
+    f.log.lines.clear();
+    f.report.verified(f.target(), 0, f.admission(Action::kKeep, Reason::kOk), kNow + kHour, 12);
+    REQUIRE(f.log.lines.size() == 2);
+    CHECK(f.log.lines[0].first == LogLevel::kError);  // as loud as what it ends
+    CHECK(f.log.lines[0].second ==
+          "ocsp_plus: responses come again: host=\"ocsp.example:80\" reason=connect_refused certificates=1");
+    CHECK(fail({3901, Reason::kConnectRefused, false, LogLevel::kError}) == LogLevel::kError);
+  }
+  SECTION("nothing is known any more of one that has gone") {
+    f.report.forget(f.target().certificate.id);
+    f.log.lines.clear();
+    f.report.verified(f.target(), 0, f.admission(Action::kKeep, Reason::kOk), kNow + kHour, 12);
+    CHECK(f.log.lines.size() == 1);
+  }
+}
+
+// Many certificates of a few hosts.
+struct Crowd : EngineHouse {
+  explicit Crowd(std::size_t certificates, std::size_t hosts = 1) {
+    for (std::size_t i = 0; i < certificates; ++i) {
+      const std::string url = "http://ocsp" + std::to_string(i % hosts) + ".example/x";
+      Mention mention;
+      mention.leaf = test_leaf(i).get();
+      mention.issuers = {test_ca().get()};
+      mention.responders = {url.c_str()};
+      catalog.add(mention).value();
+    }
+  }
+  void fail(Catalog::Index i, Reason reason, bool held = false) {
+    const UnixSeconds now = loop.clock.now();
+    report.failed(catalog.target(i), 0, {reason, ""}, held ? now + kHour : 0, now + 5, 1);
+  }
+  void succeed(Catalog::Index i) {
+    Admission admission;
+    admission.action = Action::kPublish;
+    admission.verdict.reason = Reason::kOk;
+    admission.verdict.cert_status = crypto::CertStatus::kGood;
+    report.verified(catalog.target(i), 0, admission, kNow + kHour, 1);
+  }
+  void pass(Seconds span) {
+    loop.pass(1000 * span, 500, [this] { report.tick(); });
+  }
+  std::size_t loud() const {
+    return static_cast<std::size_t>(std::count_if(log.lines.begin(), log.lines.end(),
+                                                  [](const auto& line) { return line.first < LogLevel::kInfo; }));
+  }
+
+  Report report{log, loop.clock};
+};
+
+TEST_CASE("report: a host that fails for many certificates is told of in one line, and in a few with a count",
+          "[report][flood]") {
+  const bool held = GENERATE(true, false);
+  const LogLevel level = held ? LogLevel::kWarn : LogLevel::kError;
+  const std::string sentence = held ? "no new responses for several certificates, those held go on: "
+                                    : "no responses for several certificates, nothing is stapled for them: ";
+  Crowd f(500);
+  for (int round = 0; round < 3; ++round) {
+    for (Catalog::Index i = 0; i < 500; ++i) {
+      f.fail(i, Reason::kUnauthorized, held);
+    }
+  }
+  CHECK(f.loud() == 1);
+  f.log.lines.clear();
+  f.pass(30);
+  REQUIRE(f.loud() == 1);
+  CHECK(f.log.lines[0].first == level);
+  CHECK(f.log.lines[0].second ==
+        "ocsp_plus: " + sentence + "host=\"ocsp0.example:80\" reason=unauthorized certificates=500 failures=1499");
+  f.pass(kHour);
+  CHECK(f.loud() == 1);  // nothing failed since
+  f.fail(7, Reason::kUnauthorized, held);
+  f.log.lines.clear();
+  f.pass(1);
+  REQUIRE(f.loud() == 1);
+  CHECK(f.log.lines[0].second.find("certificates=500 failures=1") != std::string::npos);
+  f.log.lines.clear();
+  for (Catalog::Index i = 0; i < 500; ++i) {
+    f.succeed(i);
+  }
+  CHECK(f.log.lines.back().second.find(
+            "responses come again: host=\"ocsp0.example:80\" reason=unauthorized certificates=500") !=
+        std::string::npos);
+  CHECK(f.log.lines.back().first == level);
+}
+
+TEST_CASE("report: reasons that vary, and lines that come for each certificate, fill no log", "[report][flood]") {
+  Crowd f(300);
+  constexpr Reason kReasons[] = {Reason::kTimeout,     Reason::kUnauthorized, Reason::kTryLater,
+                                 Reason::kUnknown,     Reason::kHttpStatus,   Reason::kMalformedResponse,
+                                 Reason::kBadSignature};
+  for (int minute = 0; minute < 5; ++minute) {
+    f.log.lines.clear();
+    for (Catalog::Index i = 0; i < 300; ++i) {
+      f.fail(i, kReasons[(i + static_cast<std::size_t>(minute)) % 7], i % 2 == 0);
+    }
+    f.pass(60);
+    CHECK(f.log.lines.size() <= 100 + 14 + 14 + 1);
+    CHECK(f.loud() <= (minute == 0 ? 28 : 14));
+  }
+  SECTION("published ones") {
+    f.log.lines.clear();
+    for (Catalog::Index i = 0; i < 300; ++i) {
+      f.succeed(i);
+    }
+    f.pass(61);
+    CHECK(f.loud() <= 100 + 14 + 1);
+    REQUIRE(f.log.lines.back().second.find("lines were held back to spare the log") != std::string::npos);
+    CHECK(f.log.lines.back().first == LogLevel::kNotice);
+    CHECK(f.log.lines.back().second.find("notice_and_louder=200") != std::string::npos);
+  }
+}
+
+TEST_CASE("report: the first line of each host is said, however many fail", "[report][flood]") {
+  Crowd f(200, 200);
+  for (Catalog::Index i = 0; i < 200; ++i) {
+    f.fail(i, Reason::kTimeout);
+  }
+  CHECK(f.log.count("no response, nothing is stapled") == 200);
+  CHECK(f.loud() == 200);
+  // Another reason of the same hosts is not.
+  f.log.lines.clear();
+  for (Catalog::Index i = 0; i < 200; ++i) {
+    f.fail(i, Reason::kConnectRefused);
+  }
+  CHECK(f.loud() == 100);
+}
+
+TEST_CASE("report: what was held back is told when the report ends", "[report][flood]") {
+  RecordingLog log;
+  SteppedClock clock;
+  {
+    Report report(log, clock);
+    for (int i = 0; i < 25; ++i) {
+      report.clock_jumped(100);
+    }
+    CHECK(log.lines.size() == 10);
+  }
+  CHECK(log.count("the wall clock jumped again and again; look for two services that set it: jumps=25") == 1);
 }
 
 TEST_CASE("report: the worker's own lines", "[report]") {

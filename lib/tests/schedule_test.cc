@@ -282,6 +282,10 @@ TEST_CASE("schedule: while nothing is held, the back-off ends early and does not
            Case{"and then", {3, {}, false, kStaple}, {10, 3600}, 10, 20},
            Case{"of more: grows as ever", {2, {}, false, kStaple}, {60, 3600}, 60, 120},
            Case{"no minimum", {14, {}, false, kStaple}, {0, 3600}, 1, 1},
+           Case{"a crowd is refused: one a second", {1, {}, false, Need::kNone, 1000}, kBounds, 5, 1000},
+           Case{"nor sooner than by itself", {8, {}, false, Need::kNone, 20}, kBounds, 5, 640},
+           Case{"nor later than the maximum", {1, {}, false, Need::kNone, 100000}, kBounds, 5, 3600},
+           Case{"new ones as well", {1, {}, true, Need::kNone, 1000}, kBounds, 30, 1000},
        }) {
     INFO(c.name);
     Seconds most = 0;

@@ -60,15 +60,16 @@ struct RefresherHouse : EngineHouse {
       register_all();
     }
     refresher.reset();
+    report = std::make_unique<engine::Report>(log, loop.clock);
     gate.reset();
     resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
     transport = std::make_unique<net::Transport>(loop, loop.clock, *resolver, settings.proxy);
     writer = std::make_unique<store::ZoneWriter>(zone, lock, loop.clock, 0, 0);
     gate = std::make_unique<engine::Gate>(zone, *writer, settings.policy);
-    refresher =
-        std::make_unique<engine::Refresher>(engine::Refresher::Environment{loop, loop.clock, random, log, *transport,
-                                                                           tls, zone, *gate, catalog, settings},
-                                            new_configuration);
+    refresher = std::make_unique<engine::Refresher>(
+        engine::Refresher::Environment{loop, loop.clock, random, *report, *transport, tls, zone, *gate, catalog,
+                                       settings},
+        new_configuration);
   }
 
   // Ticks twice a second, and less often where long spans shall pass quickly.
@@ -102,6 +103,7 @@ struct RefresherHouse : EngineHouse {
 
   store::Attempt attempt(engine::Catalog::Index index) const { return zone.attempt(catalog.target(index).entry); }
 
+  std::unique_ptr<engine::Report> report;
   std::unique_ptr<net::Resolver> resolver;
   engine::TlsClients tls;
   std::unique_ptr<net::Transport> transport;

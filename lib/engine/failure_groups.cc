@@ -1,0 +1,107 @@
+#include "engine/failure_groups.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ocsp_plus::engine {
+namespace {
+
+constexpr Millis kPruneInterval = 60000;
+
+bool within(std::optional<Millis> said, Millis span, Millis now) {
+  return said.has_value() && now - *said < span;
+}
+
+}  // namespace
+
+FailureGroups::Group& FailureGroups::failed(const CertificateId& id, const Key& key, Millis now) {
+  const auto found = groups_.try_emplace(key).first;
+  const auto [member, joined] = of_certificate_.try_emplace(id, groups_.end());
+  Group& group = found->second;
+  if (member->second != found) {
+    if (member->second != groups_.end()) {
+      leave(member->second);
+    }
+    member->second = found;
+    group.most = std::max(group.most, ++group.certificates);
+  }
+  ++group.failures;
+  if (!within(group.said, kRepeat, now)) {
+    const auto host = hosts_said_.find(key.host);
+    group.first_of_host = host == hosts_said_.end() || now - host->second >= kRepeat;
+  }
+  return group;
+}
+
+bool FailureGroups::is_due(const Group& group, Millis now) {
+  return !group.said.has_value() || (group.certificates == 1 && !within(group.said, kRepeat, now));
+}
+
+void FailureGroups::said(const Key& key, Group& group, Millis now) {
+  hosts_said_[key.host] = now;
+  group.said = now;
+  group.told = group.certificates;
+  group.failures = 0;
+}
+
+// An empty group stays for as long as its line counts: reasons that take turns are not news each time.
+void FailureGroups::leave(Groups::iterator group) {
+  --group->second.certificates;
+}
+
+std::optional<std::pair<FailureGroups::Key, FailureGroups::Group>> FailureGroups::succeeded(const CertificateId& id) {
+  const auto member = of_certificate_.find(id);
+  if (member == of_certificate_.end()) {
+    return std::nullopt;
+  }
+  const auto group = member->second;
+  leave(group);
+  of_certificate_.erase(member);
+  if (group->second.certificates != 0) {
+    return std::nullopt;
+  }
+  std::optional<std::pair<Key, Group>> over;
+  if (group->second.said.has_value()) {
+    over = *group;
+  }
+  groups_.erase(group);
+  return over;
+}
+
+void FailureGroups::forget(const CertificateId& id) {
+  const auto member = of_certificate_.find(id);
+  if (member != of_certificate_.end()) {
+    leave(member->second);
+    of_certificate_.erase(member);
+  }
+}
+
+std::vector<std::pair<FailureGroups::Key, FailureGroups::Group>> FailureGroups::take_due(Millis now) {
+  std::vector<std::pair<Key, Group>> due;
+  for (auto& [key, group] : groups_) {
+    const bool grown = group.certificates >= 2 * group.told && !within(group.said, kGrowth, now);
+    const bool again = group.failures > 0 && !within(group.said, kRepeat, now);
+    if (group.said.has_value() && group.certificates > 1 && (grown || again)) {
+      due.emplace_back(key, group);
+      said(key, group, now);
+    }
+  }
+  prune(now);
+  return due;
+}
+
+void FailureGroups::prune(Millis now) {
+  if (now - pruned_ < kPruneInterval) {
+    return;
+  }
+  pruned_ = now;
+  for (auto group = groups_.begin(); group != groups_.end();) {
+    const bool gone = group->second.certificates == 0 && !within(group->second.said, kRepeat, now);
+    group = gone ? groups_.erase(group) : std::next(group);
+  }
+  for (auto host = hosts_said_.begin(); host != hosts_said_.end();) {
+    host = now - host->second >= kRepeat ? hosts_said_.erase(host) : std::next(host);
+  }
+}
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,46 @@
+// How often something may be done within a span of time.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "base/time.h"
+
+namespace ocsp_plus::engine {
+
+// Times are the monotonic clock's. A span begins with the first event after the last one is over.
+class RateLimit {
+ public:
+  static constexpr Millis kMinute = 60000;
+
+  explicit RateLimit(std::uint64_t most, Millis span = kMinute) : most_(most), span_(span), began_(-span) {}
+
+  // Counts an event. false: there were enough of them within the span.
+  bool permits(Millis now) {
+    if (over(now)) {
+      began_ = now;
+      permitted_ = 0;
+    }
+    if (permitted_ < most_) {
+      ++permitted_;
+      return true;
+    }
+    ++held_back_;
+    return false;
+  }
+
+  // The events that were not permitted since the last call, once their span is over; 0 before.
+  std::uint64_t take_held_back(Millis now) { return over(now) ? take_held_back() : 0; }
+  std::uint64_t take_held_back() { return std::exchange(held_back_, 0); }
+
+ private:
+  bool over(Millis now) const { return now - began_ >= span_; }
+
+  std::uint64_t most_;
+  Millis span_;
+  Millis began_;
+  std::uint64_t permitted_ = 0;
+  std::uint64_t held_back_ = 0;
+};
+
+}  // namespace ocsp_plus::engine
