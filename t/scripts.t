@@ -53,7 +53,7 @@ for my $name (qw/ test-on lib.sh /) {
 	copy("$repo/scripts/$name", "$d/tree/scripts/$name") or die "$name: $!";
 }
 chmod 0755, "$d/tree/scripts/test-on";
-$t->write_file('tree/t/one.t', '');
+$t->write_file("tree/t/$_.t", '') for qw/ one hang /;
 document();
 
 stand_in('id', 'echo ${WHO:-0}');
@@ -84,6 +84,8 @@ case "$*" in
         for word; do case "$word" in *.new) mkdir -p "$word/usr/sbin" \
             "$word/etc/apt/apt.conf.d" ;; esac; done ;;
     *scripts/demo*) exit ${NO_DEMO:-0} ;;
+    *hang.t) echo $$ >"$SAID/pid.new"; mv "$SAID/pid.new" "$SAID/pid"
+        exec tail -f /dev/null ;;
     *scripts/test*) cat "$SAID/round"; exit ${NO_ROUND:-0} ;;
     *dumpfullversion*) printf '%s\n' 1.2.3 3.4.5 1.34.5 1.83 14.2.0 ;;
 esac
@@ -201,6 +203,19 @@ for my $case (
 }
 is(rows(), $before, 'not recorded unless asked');
 
+# one at a time; and what is killed leaves nothing behind
+
+my $killed = do {
+	local %ENV = (%ENV, %{environment()});
+	$t->run_daemon("$d/tree/scripts/test-on", 'trixie', 't/hang.t');
+};
+ok($t->waitforfile("$d/said/pid"), 'one runs');
+refused([ 'trixie' ], {}, 'another scripts/test-on trixie is running');
+my $pid = $t->read_file('said/pid');
+is(join('', $t->stop_daemons($killed)), '', 'killed');
+ok(wait_for(sub { !Test::Nginx::alive($pid) }, 10, 'processes'), 'and what it had begun')
+	or kill KILL => $pid;
+
 $t->done_testing();
 
 ###############################################################################
@@ -215,10 +230,13 @@ sub on {
 	my (@arguments) = @_;
 	my %opt = ref $arguments[-1] ? splice(@arguments, -2) : ();
 	unlink "$d/said/calls";
-	return $t->command([ "$d/tree/scripts/test-on", @arguments ], env => {
-		PATH => "$d/bin:$ENV{PATH}", SAID => "$d/said",
-		OCSP_PLUS_ROOTS => "$d/roots", http_proxy => '', %{$opt{env} || {}},
-	});
+	return $t->command([ "$d/tree/scripts/test-on", @arguments ],
+		env => { %{environment()}, %{$opt{env} || {}} });
+}
+
+sub environment {
+	return { PATH => "$d/bin:$ENV{PATH}", SAID => "$d/said",
+		OCSP_PLUS_ROOTS => "$d/roots", http_proxy => '' };
 }
 
 sub refused {
