@@ -45,6 +45,20 @@ install_missing() {
     rm -f "$log"
 }
 
+# The integration tests. They wait more than they work, so there are more of them at a time than cores, and those that
+# take longest begin first.
+long_tests=(bench status_many cache_shared status_page per_connection_flood fleet certificate_ended conf_errors cache_truth trust)
+run_integration() { # TEST.t ...
+    local file first=() rest=()
+    for file; do
+        case " ${long_tests[*]} " in
+            *" $(basename "$file" .t) "*) first+=("$file") ;;
+            *) rest+=("$file") ;;
+        esac
+    done
+    prove -j "$(($(jobs_here) * 4))" -I "$root/t/lib" --timer "${first[@]}" "${rest[@]}"
+}
+
 # The core is compiled once, whichever script asks for it first: all of them configure and compile by these two, with the
 # same flags, and ccache takes no notice of where the tree lies.
 # OCSP_PLUS_WERROR=ON in the environment makes warnings errors, where the compiler is the one that this is meant for.
