@@ -60,12 +60,11 @@ std::optional<std::pair<FailureGroups::Key, FailureGroups::Group>> FailureGroups
   if (group->second.certificates != 0) {
     return std::nullopt;
   }
-  std::optional<std::pair<Key, Group>> over;
-  if (group->second.said.has_value()) {
-    over = *group;
+  auto over = groups_.extract(group);
+  if (!over.mapped().said.has_value()) {
+    return std::nullopt;
   }
-  groups_.erase(group);
-  return over;
+  return std::make_pair(std::move(over.key()), over.mapped());
 }
 
 void FailureGroups::forget(const CertificateId& id) {
