@@ -231,7 +231,7 @@ sub on {
 	my %opt = ref $arguments[-1] ? splice(@arguments, -2) : ();
 	unlink "$d/said/calls";
 	return $t->command([ "$d/tree/scripts/test-on", @arguments ],
-		env => { %{environment()}, %{$opt{env} || {}} });
+		timeout => 60, env => { %{environment()}, %{$opt{env} || {}} });
 }
 
 sub environment {
