@@ -20,7 +20,7 @@ package Test::Nginx::Client;
 #       resumed, version, cipher, subject, output
 #     options: servername, tls => '1.2' | '1.3', sig => 'RSA' | 'ECDSA',
 #       status => 0 (do not ask), sess_out, sess_in (files), address, curves,
-#       args => [ more of s_client's ], timeout (5)
+#       args => [ more of s_client's ], timeout (10)
 #
 #   wait_staple($port, 'good', %opt)   polls until the status is this (a string,
 #                            a pattern or a sub that is given the hash), within
@@ -188,7 +188,7 @@ sub staple {
 		@until = (until => sub { -s $opt{sess_out} });
 	}
 	my $run = Test::Nginx->command([ 'openssl', 's_client', @args ],
-		timeout => $opt{timeout} || 5, @until,
+		timeout => $opt{timeout} || 10, @until,
 		defined $opt{request} ? (stdin => $opt{request}) : ());
 	Test::Nginx::log_in($run->{output});
 	return _read_s_client($run);
@@ -298,7 +298,7 @@ sub handshake_fast {
 	my ($port, $servername, %opt) = @_;
 
 	my $ctx = _context($opt{tls} || '', uc($opt{sig} || ''));
-	my $timeout = ($opt{timeout} || 5) * $Test::Nginx::SLOW;
+	my $timeout = ($opt{timeout} || 10) * $Test::Nginx::SLOW;
 	my $socket = IO::Socket::INET->new(Proto => 'tcp',
 		PeerAddr => $opt{address} || '127.0.0.1',
 		PeerPort => Test::Nginx::port($port), Timeout => $timeout)
