@@ -48,15 +48,15 @@ install_missing() {
 # The integration tests. They wait more than they work, so there are more of them at a time than cores, and those that
 # take longest begin first.
 long_tests=(flood bench status_many cache_shared status_page per_connection_flood fleet certificate_ended conf_errors cache_truth trust)
-run_integration() { # TEST.t ...
+run_integration() { # how many for each core, TEST.t ...
     local file first=() rest=()
-    for file; do
+    for file in "${@:2}"; do
         case " ${long_tests[*]} " in
             *" $(basename "$file" .t) "*) first+=("$file") ;;
             *) rest+=("$file") ;;
         esac
     done
-    prove -j "$(($(jobs_here) * 4))" -I "$root/t/lib" --timer "${first[@]}" "${rest[@]}"
+    prove -j "$(($(jobs_here) * $1))" -I "$root/t/lib" --timer "${first[@]}" "${rest[@]}"
 }
 
 # The core is compiled once, whichever script asks for it first: all of them configure and compile by these two, with the

@@ -32,10 +32,11 @@ $web->leaf('front.test', file => 'front', names => [ '127.0.0.1' ]);
 
 # the first and the third send everybody on to wherever the certificate is to
 # be led, the second answers; the last two lead to issuers.  Who leads astray
-# fails as a host, so those that do not are apart.
+# fails as a host, so those that do not are apart; the sixth is one's alone,
+# or the busy one is passed over for the second of its names.
 
 my $r = Test::Nginx::Responder->start($t, ca => $int,
-	ports => [ map { 8080 + $_ } 1 .. 5 ]);
+	ports => [ map { 8080 + $_ } 1 .. 6 ]);
 my $dns = Test::Nginx::DNS->start($t, port => 8053,
 	zone => { 'inside.test' => { a => '127.0.0.1' } });
 
@@ -60,7 +61,7 @@ my @cases = (
 		. " $front/ocsp/;", 'tls_certificate' ],
 	[ 'named', "${second}moved*", "ocsp_plus_responder $third $second;" ],
 	[ 'same', 'hops:2', '' ],
-	[ 'secure', "$front/ocsp/moved*", "ocsp_plus_responder $third $front/ocsp/;"
+	[ 'secure', "$front/ocsp/moved*", "ocsp_plus_responder @{[ $r->url(6) ]} $front/ocsp/;"
 		. ' ocsp_plus_responder_trusted_certificate web.crt;' ],
 	[ 'back', '', "ocsp_plus_responder $front/back/ $second;"
 		. ' ocsp_plus_responder_trusted_certificate web.crt;' ],
@@ -69,7 +70,7 @@ my @cases = (
 my (%leaf, $servers);
 for my $case (@cases) {
 	my ($name, $to, $lines, $reason) = @$case;
-	my $port = $reason ? 1 : 3;
+	my $port = $reason ? 1 : $name eq 'secure' ? 6 : 3;
 	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
 		aia => $r->url($port));
 	$r->fault('redirect', arg => $to, on => $port, leaf => $leaf{$name})

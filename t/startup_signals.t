@@ -28,7 +28,8 @@ my $root = Test::Nginx::CA->new($t);
 my $int = $root->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
 $int->leaf('good.example', aia => $r->url(1));
-$int->leaf("hangs$_.example", aia => $r->url(2)) for 1 .. 6;
+# what clients refuse without a staple is waited for to the end
+$int->leaf("hangs$_.example", aia => $r->url(2), must_staple => 1) for 1 .. 6;
 $r->fault('hang_after_request', on => 2);
 
 my $waits = qr/waiting for responses before the workers begin/;

@@ -42,6 +42,8 @@ Figures run_fleet(std::size_t nodes);
 Figures run_full_disk();
 // A start while the responder hangs for one certificate of many.
 Figures run_hanging_start();
+// A responder that takes POST alone, and later GET alone.
+Figures run_other_method();
 // The responder refuses everybody while the wall clock goes to and fro: requests and log lines have their bounds.
 Figures run_flood(std::size_t certificates);
 

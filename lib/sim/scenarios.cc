@@ -3,7 +3,7 @@
 // Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those
 // that a start took from the folder do not come at once; nodes that hold the same response do not ask together.
 // Invariant (e): a revocation that comes while the disk is full.
-// Invariant (b): a start while the responder hangs for one certificate.
+// Invariant (b): a start while the responder hangs for one certificate; one that takes a single method.
 // Floods: a responder that refuses everybody, a clock that goes to and fro.
 #include <fmt/format.h>
 
@@ -221,6 +221,33 @@ Figures run_hanging_start() {
     const auto staples = calm.node->handshake(leaf);
     if (leaf != hangs.only && (staples.empty() || staples.front().status != OP_STAPLE_GOOD)) {
       fail(&figures, fmt::format("(b) hanging start: no staple for certificate {}", leaf));
+    }
+  }
+  return figures;
+}
+
+// Half of the time by POST alone, then by GET alone.
+Figures run_other_method() {
+  Script script = herd_script(3);
+  Conduct only_post;
+  only_post.from = Machine::kBoot;
+  only_post.to = Machine::kBoot + script.length / 2;
+  only_post.deed = Deed::kOnlyPost;
+  Conduct only_get = only_post;
+  only_get.from = only_post.to;
+  only_get.to = Machine::kBoot + script.length;
+  only_get.deed = Deed::kOnlyGet;
+  script.responders[0] = {only_post, only_get};
+  Figures figures;
+  const Calm calm(script, 6);
+  calm.node->start();
+  for (Millis time = calm.machine->monotonic(); time < Machine::kBoot + script.length; time += kHour) {
+    calm.run_until(time);
+    for (const LeafNumber leaf : calm.node->wanted()) {
+      const auto staples = calm.node->handshake(leaf);
+      if (staples.empty() || staples.front().status != OP_STAPLE_GOOD) {
+        fail(&figures, fmt::format("(b) other method: no staple for certificate {} at {} s", leaf, time / 1000));
+      }
     }
   }
   return figures;
