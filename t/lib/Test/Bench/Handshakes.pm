@@ -39,7 +39,8 @@ sub _nginx {
 	my $t = Test::Nginx->new(timeout => 3600, %opt);
 	my $int = Test::Nginx::CA->new($t)->intermediate('int');
 	my $r = Test::Nginx::Responder->start($t, ca => $int);
-	my $leaf = $int->leaf('h.example', aia => $r->url());
+	# the start is to wait until it is stapled, also under valgrind
+	my $leaf = $int->leaf('h.example', aia => $r->url(), must_staple => 1);
 	$t->write_file('staple.der', $r->response($leaf));
 
 	$t->write_file_expand('nginx.conf', <<"CONF");
@@ -59,6 +60,9 @@ http {
         listen             127.0.0.1:8443 ssl;
         ocsp_plus          on;
     }
+
+    ocsp_plus_startup_wait  60s;
+
     server {
         listen             127.0.0.1:8444 ssl;
         ssl_stapling       on;
