@@ -140,16 +140,7 @@ sub write_conf {
 	my $nginx = $nginx[$i];
 	my $servers = $nginx->ssl_servers(port_of($i), @names);
 	my $control = 8090 + $i;
-	$nginx->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$nginx->write_http_conf(<<"CONF");
     ocsp_plus        on;
     ocsp_plus_cache  $dir;
     ocsp_plus_retry  1s 2s;
@@ -164,8 +155,6 @@ $servers
             allow 127.0.0.1;
         }
     }
-}
-
 CONF
 }
 

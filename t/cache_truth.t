@@ -42,16 +42,7 @@ my $fails = qr/cache folder cannot be used/;
 my $untrue = qr/cache directory holds a status that is not true any more/;
 
 my $servers = $t->ssl_servers(8443, @leaves);
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     ocsp_plus        on;
     ocsp_plus_cache  $dir;
     ocsp_plus_retry  1s 2s;
@@ -66,8 +57,6 @@ $servers
             allow 127.0.0.1;
         }
     }
-}
-
 CONF
 
 # on a disk that is fine: revoked, and good again (it was on hold)

@@ -90,16 +90,7 @@ sub hashes {
 sub configure {
 	my ($line, @names) = @_;
 	my $servers = $t->ssl_servers(8443, @leaf{@names});
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$t->write_http_conf(<<"EOC");
     ocsp_plus               on;
     ocsp_plus_cache         off;
     ocsp_plus_startup_wait  0;
@@ -107,8 +98,6 @@ http {
     $line
 
 $servers
-}
-
 EOC
 }
 

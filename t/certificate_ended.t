@@ -244,16 +244,7 @@ sub write_conf {
 	$servers =~ s/(server_name +ended1.*)/$1\n        ocsp_plus_file ended.der;/;
 	$servers =~ s/(server_name +(?:ended|must).*)/$1\n        ocsp_plus_require $require;/g;
 	my $status = $nginx == $t ? 8080 : 8091;
-	$nginx->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$nginx->write_http_conf(<<"CONF");
     ocsp_plus        on;
     ocsp_plus_retry  1s 2s;
 
@@ -276,8 +267,6 @@ $servers
             allow 127.0.0.1;
         }
     }
-}
-
 CONF
 }
 

@@ -141,16 +141,7 @@ EOC
 }
 my ($named) = grep { $_->{name} eq 'revoked' } @cases;
 
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"EOC");
     ocsp_plus_startup_wait  1s;
     ssl_protocols           TLSv1.2 TLSv1.3;
 $servers
@@ -170,8 +161,6 @@ $servers
         ssl_stapling         on;
         ssl_stapling_file    revoked.der;
     }
-}
-
 EOC
 
 $t->run();

@@ -227,16 +227,7 @@ like(run(@cert, '--cache', $cache)->{output},
 
 $r->fault('refuse');
 $t->globals('user nobody nogroup;') if $> == 0;
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"EOC");
     ocsp_plus        on;
     ocsp_plus_cache  $cache;
 
@@ -245,8 +236,6 @@ http {
         ssl_certificate      example.com.pem;
         ssl_certificate_key  example.com.key;
     }
-}
-
 EOC
 
 $t->run();

@@ -217,24 +217,13 @@ sub configure {
         ssl_certificate_key  %%TESTDIR%%/leaf-$_.key;
     }
 CONF
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$t->write_http_conf(<<"CONF");
     ocsp_plus           on;
     ocsp_plus_timeout   6s;
     ocsp_plus_retry     1s 2s;
     ocsp_plus_resolver  $resolver;
 
 $servers
-}
-
 CONF
 }
 

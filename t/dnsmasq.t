@@ -205,16 +205,7 @@ sub refresh {
 sub configure {
 	my ($resolver, @names) = @_;
 	my $servers = $t->ssl_servers(8443, map { "$_.example" } @names);
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$t->write_http_conf(<<"EOC");
     ocsp_plus               on;
     ocsp_plus_startup_wait  0;
     ocsp_plus_cache         off;
@@ -230,8 +221,6 @@ http {
         }
     }
 $servers
-}
-
 EOC
 }
 

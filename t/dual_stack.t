@@ -54,16 +54,7 @@ for my $name (qw/ both six /) {
 		aia => "http://$name.test:" . port(8081) . '/');
 }
 my $servers = $t->ssl_servers(8443, map { $leaf{$_} } sort keys %leaf);
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"EOC");
     ocsp_plus               on;
     ocsp_plus_startup_wait  0;
     ocsp_plus_timeout       40s;
@@ -76,8 +67,6 @@ http {
         }
     }
 $servers
-}
-
 EOC
 $t->run();
 

@@ -56,22 +56,11 @@ for my $cell (@cells) {
 
 my $servers = $t->ssl_servers(8443, map { $leaf{$_->[0]} } @cells);
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     ocsp_plus        on;
     ocsp_plus_retry  1s 2s;
 
 $servers
-}
-
 CONF
 
 # all hold a response that ends soon, then nobody answers until it has

@@ -92,22 +92,11 @@ sub write_conf {
 	my ($i) = @_;
 	my $servers = $nodes[$i]->ssl_servers(8440 + $i,
 		map { $_->name() } @leaves);
-	$nodes[$i]->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$nodes[$i]->write_http_conf(<<"CONF");
     ocsp_plus        on;
     ocsp_plus_retry  1s 2s;
 
 $servers
-}
-
 CONF
 }
 

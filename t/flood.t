@@ -29,16 +29,7 @@ my @names = map { $_->name() } $int->leaves($many, 'many%d.example',
 	aia => $r->url(1));
 
 my $servers = $t->ssl_servers(8443, @names);
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     server_names_hash_max_size  4096;
 
     ocsp_plus                on;
@@ -57,8 +48,6 @@ http {
     }
 
 $servers
-}
-
 CONF
 
 $r->fault('unauthorized');

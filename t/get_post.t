@@ -66,23 +66,12 @@ my $servers = join '', map { <<"CONF" } @names;
     }
 CONF
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     ocsp_plus           on;
     ocsp_plus_retry     1s 2s;
     ocsp_plus_resolver  127.0.0.1:8053;
 
 $servers
-}
-
 CONF
 
 $t->run();

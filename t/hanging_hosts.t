@@ -39,16 +39,7 @@ my @many = $int->leaves(60, 'many%d.example', aia => $r->url($dead));
 
 my $servers = $t->ssl_servers(8443, map { $_->name() } @hanging, $leaf, @many);
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     server_names_hash_max_size  4096;
 
     ocsp_plus          on;
@@ -59,8 +50,6 @@ http {
     ocsp_plus_retry    1s 2s;
 
 $servers
-}
-
 CONF
 
 $r->fault($_ % 2 ? 'hang_after_connect' : 'hang_after_request', on => $_)

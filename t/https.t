@@ -108,16 +108,7 @@ $fronts =~ s/(listen +127\.0\.0\.1):8444( ssl;\s+server_name  tls12\.test;)/$1:8
 my %at = ('old.test' => port(8445), 'tls12.test' => port(8446));
 $servers =~ s/\Q$_\E:$port/$_:$at{$_}/g for keys %at;
 
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"EOC");
     log_format front '\$ssl_server_name \$ssl_protocol reused=\$ssl_session_reused \$request_method';
 
     ssl_protocols       TLSv1.2 TLSv1.3;
@@ -138,8 +129,6 @@ $fronts
     ocsp_plus  on;
 
 $servers
-}
-
 EOC
 my $conf = $t->read_file('nginx.conf');
 # the fronts do not want to be stapled themselves

@@ -83,23 +83,12 @@ my $servers = join '', map { <<"CONF" } sort keys %on;
     }
 CONF
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     ocsp_plus          on;
     ocsp_plus_timeout  1s;
     ocsp_plus_retry    1s 2s;
 
 $servers
-}
-
 CONF
 
 # Long past their middle: valid for 40 seconds, and looked after within ten

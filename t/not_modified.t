@@ -31,16 +31,7 @@ $r->set(header => 'ETag: "a-validator"', on => 1);
 $r->validity(next_update => 12);
 
 my $servers = $t->ssl_servers(8443, $with, $without);
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"EOC");
     ocsp_plus        on;
     ocsp_plus_cache  off;
     # validators are kept by the process they came to
@@ -48,8 +39,6 @@ http {
     ocsp_plus_retry  1s 2s;
 
 $servers
-}
-
 EOC
 
 $t->run();

@@ -37,16 +37,7 @@ my $pid = serve();
 my $run = shell($try);
 is($run->{status}, 0, 'the try') or diag($run->{output});
 
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"EOC");
     ocsp_plus on;
 
     server {
@@ -56,8 +47,6 @@ http {
         ocsp_plus_responder  $url;
         ocsp_plus_file       $d/www.der;
     }
-}
-
 EOC
 
 chmod 0755, $d;

@@ -160,16 +160,7 @@ sub configure {
         ssl_certificate_key  $_.example.key;
     }
 EOC
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$t->write_http_conf(<<"EOC");
     ocsp_plus_startup_wait  0;
     ocsp_plus_cache         off;
     ocsp_plus_timeout       5s;
@@ -189,8 +180,6 @@ http {
     }
 
 $servers
-}
-
 EOC
 }
 

@@ -91,16 +91,7 @@ for my $name (sort keys %issuer) {
 		: '');
 }
 
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"EOC");
     # who redirects and where it leads is in part this very nginx
     ocsp_plus_startup_wait  0;
     ocsp_plus_timeout       20s;
@@ -133,8 +124,6 @@ http {
     ocsp_plus  on;
 
 $servers
-}
-
 EOC
 
 $t->run();

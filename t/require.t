@@ -191,16 +191,7 @@ sub write_conf {
     }
 CONF
 	my $on = $servers =~ /ocsp_plus off/ ? '' : 'ocsp_plus  on;';
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$t->write_http_conf(<<"CONF");
     ssl_protocols  TLSv1.2 TLSv1.3;
 
     $on
@@ -209,8 +200,6 @@ http {
     $lines
 
 $servers
-}
-
 CONF
 }
 

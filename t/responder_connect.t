@@ -111,24 +111,13 @@ my $servers = join '', map { <<"CONF" } sort keys %on;
     }
 CONF
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     ocsp_plus               on;
     ocsp_plus_timeout       2s;
     ocsp_plus_retry         1s 2s;
     ocsp_plus_max_response  1k;
 
 $servers
-}
-
 CONF
 
 $t->run();

@@ -53,23 +53,12 @@ for my $case (@cases) {
 
 my $servers = $t->ssl_servers(8443, @leaves);
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     ocsp_plus               on;
     ocsp_plus_startup_wait  0;
     ocsp_plus_retry         1s 200s;
 
 $servers
-}
-
 CONF
 
 $t->run();

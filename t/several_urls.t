@@ -93,16 +93,7 @@ CONF
 my $responders = join ' ', map { $r->url($_) } $named, $named_too;
 $servers =~ s/(leaf-override\.key;\n)/$1        ocsp_plus_responder $responders;\n/;
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     ocsp_plus          on;
     # the workers are watched, not what helps them to start
     ocsp_plus_startup_wait  0;
@@ -111,8 +102,6 @@ http {
     ocsp_plus_retry    3s 6s;
 
 $servers
-}
-
 CONF
 
 my $began = time();

@@ -213,16 +213,7 @@ sub configure {
         ssl_certificate_key  $_.example.key;
     }
 EOC
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+	$t->write_http_conf(<<"EOC");
     ocsp_plus_startup_wait  0;
     ocsp_plus_cache         off;
     ocsp_plus_retry         1s 2s;
@@ -240,8 +231,6 @@ http {
         }
     }
 $servers
-}
-
 EOC
 }
 

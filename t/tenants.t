@@ -50,16 +50,7 @@ my $files = <<"CONF";
         ssl_certificate_key  $dir/\$ssl_server_name.key;
 CONF
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_http_conf(<<"CONF");
     ocsp_plus           on;
     ocsp_plus_retry     1s 1s;
     ocsp_plus_resolver  @{[ $dns->address() ]};
@@ -93,8 +84,6 @@ $files
         ssl_certificate      configured.example.pem;
         ssl_certificate_key  configured.example.key;
     }
-}
-
 CONF
 
 $t->run();

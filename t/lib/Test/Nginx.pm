@@ -22,6 +22,7 @@ package Test::Nginx;
 #        %%TESTDIR%%, %%TEST_GLOBALS%%, %%TEST_GLOBALS_HTTP%%, %%PORT_8080%%,
 #        and the ports 8000 to 8999 after 127.0.0.1: (or any 127.*, [::1],
 #        localhost, *), which become ports that are really free
+#   $t->write_http_conf($lines)      nginx.conf with these lines in http {}, expanded
 #   port(8080)                       the real one
 #   $t->log_level('debug')           before write_file_expand; default info
 #   $t->globals('..'), globals_http  more lines for %%TEST_GLOBALS...%%

@@ -34,6 +34,21 @@ sub write_file_expand {
 	return $self->write_file($name, $self->expand($content, $name));
 }
 
+sub write_http_conf {
+	my ($self, $lines) = @_;
+	$self->write_file_expand('nginx.conf', <<"CONF");
+%%TEST_GLOBALS%%
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+$lines}
+CONF
+}
+
 sub expand {
 	my ($self, $content, $name) = @_;
 
