@@ -12,11 +12,12 @@ namespace ocsp_plus::engine {
 class RateLimit {
  public:
   static constexpr Millis kMinute = 60000;
+  static constexpr Millis kHour = 60 * kMinute;
 
   explicit RateLimit(std::uint64_t most, Millis span = kMinute) : most_(most), span_(span), began_(-span) {}
 
-  // Counts an event. false: there were enough of them within the span.
-  bool permits(Millis now) {
+  // Counts what happens now: `events` that are permitted together, or not. false: there was enough within the span.
+  bool permits(Millis now, std::uint64_t events = 1) {
     if (over(now)) {
       began_ = now;
       permitted_ = 0;
@@ -25,7 +26,7 @@ class RateLimit {
       ++permitted_;
       return true;
     }
-    ++held_back_;
+    held_back_ += events;
     return false;
   }
 

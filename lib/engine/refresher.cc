@@ -14,7 +14,6 @@ constexpr Seconds kNewborn = 3600;         // CAs may take a while until they an
 constexpr Millis kClockDoubted = 300000;   // without a responder to compare it with
 constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
 constexpr std::uint64_t kFreshStarts = 3;  // an hour, after jumps of the clock
-constexpr Millis kHour = 3600000;
 
 // Half of what is left until `ends`, at least a second from now.
 UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
@@ -29,7 +28,7 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
       hosts_(environment.settings.concurrency),
       methods_(environment.zone),
       turns_(environment.loop),
-      fresh_starts_(kFreshStarts, kHour),
+      fresh_starts_(kFreshStarts, RateLimit::kHour),
       new_configuration_(new_configuration),
       items_(environment.catalog.targets().size()),
       pump_timer_(environment.loop.timer([this] { pump(); })),

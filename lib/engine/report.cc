@@ -9,13 +9,6 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kUrgentInterval = 60000;
-constexpr Millis kSeldom = 3600000;
-
-bool recently(std::optional<Millis> said, Millis interval, Millis now) {
-  return said.has_value() && now - *said < interval;
-}
-
 LogLevel level_of(const FailureGroups::Key& key) {
   return key.held ? LogLevel::kWarn : LogLevel::kError;
 }
@@ -120,9 +113,8 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
                                   held};
   FailureGroups::Group& group = failures_.failed(target.certificate.id, key, monotonic);
   LogLevel level = level_of(key);
-  const bool urgent = !held && target.urgent() && !recently(urgent_said_, kUrgentInterval, monotonic);
+  const bool urgent = !held && target.urgent() && urgent_.permits(monotonic);
   if (urgent) {
-    urgent_said_ = monotonic;
     level = LogLevel::kCrit;
     failures_.said(key, group, monotonic);
   } else if (!says_failure(target, key, group)) {
@@ -157,11 +149,9 @@ void Report::tell_recovery(const Target& last, const FailureGroups::Key& key, co
 
 void Report::compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours) {
   const Seconds apart = saturating_sub(theirs, ours);
-  const Millis now = clock_.monotonic();
-  if ((apart <= kClocksDiffer && apart >= -kClocksDiffer) || recently(clocks_said_, kSeldom, now)) {
+  if ((apart <= kClocksDiffer && apart >= -kClocksDiffer) || !clocks_.permits(clock_.monotonic())) {
     return;
   }
-  clocks_said_ = now;
   log(sink_, LogLevel::kWarn,
       "ocsp_plus: our clock and a responder's disagree: responder={} ours={} theirs={} apart={}",
       responder_of(target, responder), to_rfc3339(ours), to_rfc3339(theirs), to_span(apart));
@@ -288,13 +278,9 @@ void Report::tell_jumps(std::uint64_t jumps) {
   }
 }
 
-bool Report::Seldom::due(Millis now, std::uint64_t more) {
-  count += more;
-  if (recently(said, kSeldom, now)) {
-    return false;
-  }
-  said = now;
-  return true;
+// How many a line that is said once an hour is about, those since the last one included; 0: it is not to be said now.
+std::uint64_t Report::hourly(RateLimit* limit, std::uint64_t more) {
+  return limit->permits(clock_.monotonic(), more) ? more + limit->take_held_back() : 0;
 }
 
 void Report::loaded_taken(const Target& target, const std::string& server) {
@@ -305,10 +291,10 @@ void Report::loaded_taken(const Target& target, const std::string& server) {
 }
 
 void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fault) {
-  if (!without_issuer_.due(clock_.monotonic())) {
+  const std::uint64_t count = hourly(&without_issuer_);
+  if (count == 0) {
     return;
   }
-  const std::uint64_t count = std::exchange(without_issuer_.count, 0);
   if (fault == crypto::IssuerFault::kAbsent) {
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; append the issuer's "
@@ -324,28 +310,28 @@ void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fau
 }
 
 void Report::loaded_refused(const Error& error) {
-  if (refused_.due(clock_.monotonic())) {
+  if (const std::uint64_t count = hourly(&refused_); count > 0) {
     log(sink_, LogLevel::kWarn,
-        "ocsp_plus: certificates loaded per connection are left out: certificates={} reason={} detail={}",
-        std::exchange(refused_.count, 0), token(error.reason), quoted(error.detail));
+        "ocsp_plus: certificates loaded per connection are left out: certificates={} reason={} detail={}", count,
+        token(error.reason), quoted(error.detail));
   }
 }
 
 void Report::loaded_dropped(std::uint64_t dropped) {
-  if (dropped_.due(clock_.monotonic(), dropped)) {
+  if (const std::uint64_t count = hourly(&dropped_, dropped); count > 0) {
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: unknown certificates are loaded faster than they can be looked at, their staples come later: "
         "dropped={}",
-        std::exchange(dropped_.count, 0));
+        count);
   }
 }
 
 void Report::loaded_evicted(std::size_t evicted) {
-  if (evicted_.due(clock_.monotonic(), evicted)) {
+  if (const std::uint64_t count = hourly(&evicted_, evicted); count > 0) {
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: certificates loaded per connection give way to others: those not used for longest first; enlarge "
         "ocsp_plus_zone: evicted={}",
-        std::exchange(evicted_.count, 0));
+        count);
   }
 }
 

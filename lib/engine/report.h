@@ -5,7 +5,6 @@
 // crit lines, the first one of a host, a status that changes and the end of a group of failures.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "base/log.h"
@@ -75,18 +74,13 @@ class Report {
   void loaded_evicted(std::size_t evicted);
 
  private:
-  // Of lines that may come in thousands: the number of those that were not said since the last one.
-  struct Seldom {
-    std::optional<Millis> said;
-    std::uint64_t count = 0;
-    bool due(Millis now, std::uint64_t more = 1);
-  };
   static constexpr std::uint64_t kMostLoud = 100;  // a minute, of notice and louder
   static constexpr std::uint64_t kMostQuiet = 1000;
   static constexpr std::uint64_t kMostJumps = 10;
   static constexpr std::uint64_t kMostLoaded = 10;  // of certificates that are loaded per connection
 
   bool fits(LogLevel level);
+  std::uint64_t hourly(RateLimit* limit, std::uint64_t more = 1);
   bool says_failure(const Target& target, const FailureGroups::Key& key, FailureGroups::Group& group);
   void tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group);
   void tell_recovery(const Target& last, const FailureGroups::Key& key, const FailureGroups::Group& group);
@@ -98,8 +92,10 @@ class Report {
   FailureGroups failures_;
   RateLimit loud_{kMostLoud}, quiet_{kMostQuiet}, loaded_{kMostLoaded}, jumps_{kMostJumps};
   LogLevel worst_held_back_ = LogLevel::kInfo;
-  std::optional<Millis> urgent_said_, clocks_said_;
-  Seldom without_issuer_, refused_, dropped_, evicted_;
+  RateLimit urgent_{1}, clocks_{1, RateLimit::kHour};
+  // Of lines that may come in thousands, hourly().
+  RateLimit without_issuer_{1, RateLimit::kHour}, refused_{1, RateLimit::kHour}, dropped_{1, RateLimit::kHour},
+      evicted_{1, RateLimit::kHour};
 };
 
 }  // namespace ocsp_plus::engine

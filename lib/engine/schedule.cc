@@ -110,7 +110,7 @@ bool may_pass(Reason reason, unsigned status) {
 UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,
                      std::uint64_t random) {
   Seconds wait = 0;
-  const Seconds crowd = failure.refusals * kBetweenRefused / 1000;
+  const Seconds crowd = failure.refusals * kBetweenRefused;
   if (failure.newborn) {
     wait = pick(kNewbornMin, std::max(kNewbornMax, crowd), random);
   } else {

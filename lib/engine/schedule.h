@@ -70,8 +70,8 @@ struct Failure {
   std::uint32_t refusals = 0;              // in a row, of a host that refuses everybody; else 0
 };
 
-// A host that refuses everybody is asked again that seldom by all of its certificates together, in milliseconds.
-constexpr Millis kBetweenRefused = 1000;
+// A host that refuses everybody is asked again that seldom, by all of its certificates together.
+constexpr Seconds kBetweenRefused = 1;
 
 // The next try after a failure: exponential with full jitter, between the bounds; never longer than half of what is
 // left of the response that is held, so that tries get denser towards its end, and never under a second.
