@@ -5,6 +5,8 @@
 #include <array>
 #include <ctime>
 
+#include "crypto/der.h"
+
 namespace ocsp_plus::crypto {
 namespace {
 
@@ -105,14 +107,7 @@ Bytes integer_octets(const ASN1_INTEGER* integer) {
   if (size <= 0) {
     return {};
   }
-  const unsigned char* content = der;
-  long length = 0;
-  int tag = 0;
-  int tag_class = 0;
-  if ((ASN1_get_object(&content, &length, &tag, &tag_class, size) & 0x80) != 0) {
-    return {};
-  }
-  return Bytes(content, content + length);
+  return Elements(ByteView(der, static_cast<std::size_t>(size))).take(V_ASN1_INTEGER).value_or(ByteView()).copy();
 }
 
 ByteView name_der(const X509_NAME* name) {
