@@ -38,6 +38,15 @@ Script herd_script(std::size_t certificates) {
   return script;
 }
 
+// Times are counted from the machine's boot.
+Conduct conduct(Deed deed, Millis from, Millis to) {
+  Conduct made;
+  made.from = Machine::kBoot + from;
+  made.to = Machine::kBoot + to;
+  made.deed = deed;
+  return made;
+}
+
 // A node, and a world in which nothing goes wrong. Never destroyed: processes that ended still point into it.
 struct Calm {
   Calm(const Script& script, std::uint64_t seed) : machine(new Machine(seed)), ca(new Ca(script.practice)) {
@@ -55,6 +64,10 @@ struct Calm {
   void run_until(Millis time) const {
     while (machine->step(time)) {
     }
+  }
+  bool gets(LeafNumber leaf, op_staple_status_t status) const {
+    const auto staples = node->handshake(leaf);
+    return !staples.empty() && staples.front().status == status;
   }
   Machine* machine;
   Ca* ca;
@@ -169,30 +182,22 @@ Figures run_fleet(std::size_t nodes) {
 Figures run_full_disk() {
   Script script = herd_script(1);
   script.disk.push_back({Machine::kBoot + 2 * kHour, Machine::kBoot + 140 * kHour, DiskFault::kFull});
-  Conduct dead;
-  dead.from = Machine::kBoot + 90 * kHour;
-  dead.to = Machine::kBoot + 200 * kHour;
-  dead.deed = Deed::kRefuse;
-  script.responders[0].push_back(dead);
+  script.responders[0].push_back(conduct(Deed::kRefuse, 90 * kHour, 200 * kHour));
   const Calm calm(script, 3);
   const LeafNumber leaf = calm.node->wanted().front();
-  const auto gets = [&](op_staple_status_t status) {
-    const auto staples = calm.node->handshake(leaf);
-    return !staples.empty() && staples.front().status == status;
-  };
   Figures figures;
   calm.node->start();
   calm.run_until(Machine::kBoot + 3 * kHour);
   calm.ca->revoke(leaf, calm.machine->true_time());
   calm.run_until(Machine::kBoot + 89 * kHour);
-  if (!gets(OP_STAPLE_REVOKED)) {
+  if (!calm.gets(leaf, OP_STAPLE_REVOKED)) {
     fail(&figures, "(e) full disk: the revocation did not come");
   }
   calm.node->stop(true);
   calm.run_until(Machine::kBoot + 96 * kHour);
   calm.node->start();
   calm.run_until(Machine::kBoot + 97 * kHour);
-  if (gets(OP_STAPLE_GOOD)) {
+  if (calm.gets(leaf, OP_STAPLE_GOOD)) {
     fail(&figures, "(e) full disk: good again after a restart, though revoked");
   }
   return figures;
@@ -202,10 +207,7 @@ Figures run_full_disk() {
 Figures run_hanging_start() {
   Script script = herd_script(6);
   script.startup_wait = 5000;
-  Conduct hangs;
-  hangs.from = Machine::kBoot;
-  hangs.to = Machine::kBoot + kHour;
-  hangs.deed = Deed::kHang;
+  Conduct hangs = conduct(Deed::kHang, 0, kHour);
   hangs.only = Pki::kLeaves + 1;
   script.responders[0].push_back(hangs);
   Figures figures;
@@ -218,8 +220,7 @@ Figures run_hanging_start() {
     fail(&figures, fmt::format("(b) hanging start: it took {} ms", took));
   }
   for (const LeafNumber leaf : calm.node->wanted()) {
-    const auto staples = calm.node->handshake(leaf);
-    if (leaf != hangs.only && (staples.empty() || staples.front().status != OP_STAPLE_GOOD)) {
+    if (leaf != hangs.only && !calm.gets(leaf, OP_STAPLE_GOOD)) {
       fail(&figures, fmt::format("(b) hanging start: no staple for certificate {}", leaf));
     }
   }
@@ -229,23 +230,15 @@ Figures run_hanging_start() {
 // Half of the time by POST alone, then by GET alone.
 Figures run_other_method() {
   Script script = herd_script(3);
-  Conduct only_post;
-  only_post.from = Machine::kBoot;
-  only_post.to = Machine::kBoot + script.length / 2;
-  only_post.deed = Deed::kOnlyPost;
-  Conduct only_get = only_post;
-  only_get.from = only_post.to;
-  only_get.to = Machine::kBoot + script.length;
-  only_get.deed = Deed::kOnlyGet;
-  script.responders[0] = {only_post, only_get};
+  script.responders[0] = {conduct(Deed::kOnlyPost, 0, script.length / 2),
+                          conduct(Deed::kOnlyGet, script.length / 2, script.length)};
   Figures figures;
   const Calm calm(script, 6);
   calm.node->start();
   for (Millis time = calm.machine->monotonic(); time < Machine::kBoot + script.length; time += kHour) {
     calm.run_until(time);
     for (const LeafNumber leaf : calm.node->wanted()) {
-      const auto staples = calm.node->handshake(leaf);
-      if (staples.empty() || staples.front().status != OP_STAPLE_GOOD) {
+      if (!calm.gets(leaf, OP_STAPLE_GOOD)) {
         fail(&figures, fmt::format("(b) other method: no staple for certificate {} at {} s", leaf, time / 1000));
       }
     }
@@ -255,10 +248,7 @@ Figures run_other_method() {
 
 Figures run_flood(std::size_t certificates) {
   Script script = herd_script(certificates);
-  Conduct refuses;
-  refuses.from = Machine::kBoot;
-  refuses.to = Machine::kBoot + kHour;
-  refuses.deed = Deed::kLie;
+  Conduct refuses = conduct(Deed::kLie, 0, kHour);
   refuses.lie = Lie::kUnauthorized;
   script.responders[0].push_back(refuses);
   Figures figures;
