@@ -34,7 +34,12 @@ like($run->{output}, qr/there is no part "z"/, 'which');
 
 $run = $t->command([ $bench, '--tiny', '--json', $json ], timeout => 240);
 is($run->{status}, 0, 'all parts') or diag($run->{output});
-my $figures = decode_json($t->read_file($json))->{figures};
+my $told = decode_json($t->read_file($json));
+like($told->{$_}, qr/^\d+\.\d+\.\d+/, "the version of $_")
+	for qw/ nginx openssl /;
+like($run->{output}, qr/^== nginx \Q$told->{nginx}, OpenSSL $told->{openssl}\E$/m,
+	'told at first');
+my $figures = $told->{figures};
 my %seen;
 for my $figure (@$figures) {
 	my ($part) = $figure->{name} =~ /^(\w):/;
@@ -46,6 +51,18 @@ for my $figure (@$figures) {
 	is(!! $figure->{ok}, !! $fine, $figure->{name});
 }
 is(join('', sort keys %seen), 'abcdef', 'figures of all parts');
+
+# the program in the text for OpenSSL's tracker
+
+my ($program) = $t->read_file("$FindBin::Bin/../docs/openssl-status-cost.md")
+	=~ /^```c\n(.*?)^```$/ms;
+my $source = $t->write_file('status_cost.c', $program);
+$run = $t->command([ qw/ cc -O2 -o /, $t->testdir() . '/status_cost', $source,
+	qw/ -lssl -lcrypto / ]);
+is($run->{output}, '', 'status_cost.c compiles');
+$run = $t->command([ $t->testdir() . '/status_cost', 2 ]);
+is(scalar(() = $run->{output} =~ /^TLS 1\.[23], .* us +\d+\.\d\d$/mg), 6,
+	'and tells each') or diag($run->{output});
 
 $t->done_testing();
 

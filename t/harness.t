@@ -185,7 +185,7 @@ is(ask($ecdsa, prefix => '/ocsp/v1/')->{code}, 200, 'a path before the request')
 is(ask($ecdsa, raw => 1)->{code}, 200, 'base64 that is not URL-encoded');
 is(verdict($ecdsa, post => 1)->{status}, 'good', 'POST gives a response');
 is(ask($ecdsa, family => 6)->{code}, 200, 'IPv6')
-	if eval { $t->_has_feature('ipv6') };
+	if eval { $t->feature('ipv6') };
 
 $r->set(max_age => 77, expires => 3600, header => 'X-Some: thing',
 	date_offset => 86400);

@@ -19,9 +19,7 @@ use Test::Nginx::Responder;
 
 ###############################################################################
 
-my $t = Test::Nginx->new()->has(qw/ http_ssl stream_ssl /);
-plan(skip_all => 'AddressSanitizer wants to be the first of all libraries')
-	if $ENV{OCSP_PLUS_SANITIZE};
+my $t = Test::Nginx->new()->has(qw/ http_ssl stream_ssl shared_openssl /);
 
 my $root = Test::Nginx::CA->new($t);
 my $leaf = $root->leaf('example.com');

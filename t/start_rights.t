@@ -21,9 +21,7 @@ use Test::Nginx::Watch;
 
 ###############################################################################
 
-my $t = Test::Nginx->new()->has(qw/ http_ssl root /);
-plan(skip_all => 'AddressSanitizer wants to be the first of all libraries')
-	if $ENV{OCSP_PLUS_SANITIZE};
+my $t = Test::Nginx->new()->has(qw/ http_ssl root preload /);
 
 my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "crypto/ossl.h"
@@ -14,10 +15,10 @@
 namespace ocsp_plus::crypto {
 namespace {
 
-// Beginnings of the names of libcrypto's functions; libssl's begin with SSL_.
-constexpr std::array<std::string_view, 17> kPrefixes = {"ASN1_", "AUTHORITY_", "BIO_", "BN_",   "CRYPTO_",  "ERR_",
-                                                        "EVP_",  "GENERAL_",   "OBJ_", "OCSP_", "OPENSSL_", "PEM_",
-                                                        "RSA_",  "OpenSSL_",   "X509", "d2i_",  "i2d_"};
+// Beginnings of the names of OpenSSL's functions.
+constexpr std::array<std::string_view, 18> kPrefixes = {
+    "ASN1_", "AUTHORITY_", "BIO_", "BN_",  "CRYPTO_", "ERR_",     "EVP_", "GENERAL_", "OBJ_",
+    "OCSP_", "OPENSSL_",   "PEM_", "RSA_", "SSL_",    "OpenSSL_", "X509", "d2i_",     "i2d_"};
 
 bool begins(std::string_view name, std::string_view with) {
   return name.substr(0, with.size()) == with;
@@ -27,8 +28,24 @@ bool begins(std::string_view name, std::string_view with) {
 struct Symbols {
   const ElfW(Sym) * table = nullptr;
   const char* names = nullptr;
-  std::size_t undefined = 0;  // symbols 1 to undefined - 1 are what this object wants of others
+  std::size_t count = 0;
 };
+
+// A GNU hash table does not say how many symbols there are: the last one ends the chain of the highest bucket.
+std::size_t count_symbols(const std::uint32_t* hash) {
+  const std::uint32_t buckets = hash[0];
+  const std::uint32_t first_hashed = hash[1];
+  const std::uint32_t* bucket = hash + 4 + hash[2] * (sizeof(ElfW(Addr)) / sizeof(std::uint32_t));
+  const std::uint32_t* chain = bucket + buckets;
+  std::uint32_t last = buckets == 0 ? 0 : *std::max_element(bucket, bucket + buckets);
+  if (last < first_hashed) {
+    return first_hashed;
+  }
+  while ((chain[last - first_hashed] & 1) == 0) {
+    ++last;
+  }
+  return last + 1;
+}
 
 Symbols symbols_of(const link_map& object) {
   Symbols symbols;
@@ -41,8 +58,7 @@ Symbols symbols_of(const link_map& object) {
     } else if (entry->d_tag == DT_STRTAB) {
       symbols.names = address(entry->d_un.d_ptr);
     } else if (entry->d_tag == DT_GNU_HASH) {
-      // {buckets, index of the first symbol that is hashed, ...}: what is defined is hashed, and stands last.
-      symbols.undefined = reinterpret_cast<const std::uint32_t*>(address(entry->d_un.d_ptr))[1];
+      symbols.count = count_symbols(reinterpret_cast<const std::uint32_t*>(address(entry->d_un.d_ptr)));
     }
   }
   return symbols;
@@ -60,27 +76,24 @@ bool uses(const Dl_info& user, const Dl_info& library, const char* function) {
   return bound == nullptr || (dladdr(bound, &found) != 0 && found.dli_fbase == library.dli_fbase);
 }
 
-// The first function seen of a library, and where it came from.
+// A function of OpenSSL, and the object that this process takes it from.
 struct Origin {
   const char* function = nullptr;
   Dl_info object = {};
 };
 
-Result<void> same_origin(Origin& first, const char* function) {
-  Dl_info object = {};
+// None for a weak function, or one of a library that is not there: the linker has its say.
+std::optional<Origin> origin_of(const char* function) {
+  Origin origin{function, {}};
   void* bound = dlsym(RTLD_DEFAULT, function);
-  if (bound == nullptr || dladdr(bound, &object) == 0) {
-    return {};  // a weak one, or one of a library that is not there: the linker has its say
+  if (bound == nullptr || dladdr(bound, &origin.object) == 0) {
+    return std::nullopt;
   }
-  if (first.function == nullptr) {
-    first = {function, object};
-  } else if (object.dli_fbase != first.object.dli_fbase) {
-    return fail(Reason::kInvalidArgument,
-                fmt::format("two OpenSSLs are in this process: {}() comes from {}, {}() from {}; remove the library "
-                            "that brings the second one",
-                            first.function, first.object.dli_fname, function, object.dli_fname));
-  }
-  return {};
+  return origin;
+}
+
+bool same_object(const Origin& one, const std::optional<Origin>& other) {
+  return other && one.object.dli_fbase == other->object.dli_fbase;
 }
 
 // The object that this code is in, among all that are loaded; nullptr where it is not to be found. By what every C
@@ -109,24 +122,29 @@ Result<void> check_symbols() {
   if (symbols.table == nullptr || symbols.names == nullptr) {
     return {};
   }
-  Origin crypto;
-  Origin ssl;
-  for (std::size_t i = 1; i < symbols.undefined; ++i) {
+  // One of each library stands for all: which of the two a function is in cannot be told by its name.
+  const auto crypto = origin_of("ERR_get_error");
+  const auto ssl = origin_of("SSL_CTX_new");
+  for (std::size_t i = 1; crypto && i < symbols.count; ++i) {
     const char* name = symbols.names + symbols.table[i].st_name;
-    const bool is_crypto = std::any_of(kPrefixes.begin(), kPrefixes.end(),
-                                       [name](std::string_view prefix) { return begins(name, prefix); });
-    if (is_crypto || begins(name, "SSL_")) {
-      if (auto same = same_origin(is_crypto ? crypto : ssl, name); !same) {
-        return same;
-      }
+    if (symbols.table[i].st_shndx != SHN_UNDEF ||
+        std::none_of(kPrefixes.begin(), kPrefixes.end(), [name](auto prefix) { return begins(name, prefix); })) {
+      continue;
+    }
+    if (const auto origin = origin_of(name); origin && !same_object(*origin, crypto) && !same_object(*origin, ssl)) {
+      const Origin& first = begins(name, "SSL_") && ssl ? *ssl : *crypto;
+      return fail(
+          Reason::kInvalidArgument,
+          fmt::format("two OpenSSLs are in this process: {}() comes from {}, {}() from {}; remove the library "
+                      "that brings the second one",
+                      first.function, first.object.dli_fname, name, origin->object.dli_fname));
     }
   }
-  if (crypto.function != nullptr && ssl.function != nullptr && crypto.object.dli_fbase != ssl.object.dli_fbase &&
-      !uses(ssl.object, crypto.object, crypto.function)) {
+  if (crypto && ssl && !same_object(*ssl, crypto) && !uses(ssl->object, crypto->object, crypto->function)) {
     return fail(Reason::kInvalidArgument,
                 fmt::format("two OpenSSLs are in this process: {} is not the libcrypto that {} uses; remove the "
                             "library that brings the second one",
-                            crypto.object.dli_fname, ssl.object.dli_fname));
+                            crypto->object.dli_fname, ssl->object.dli_fname));
   }
   return {};
 }

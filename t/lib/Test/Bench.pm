@@ -4,6 +4,7 @@ package Test::Bench;
 # compared take turns, ratios beside their targets, the tools.
 #
 #   my $b = Test::Bench->new(size => 'full' | 'quick' | 'tiny')
+#   $b->versions()                   of nginx, and of the OpenSSL that it runs with
 #   $b->size(full, quick, tiny)      that of the three which fits this run
 #   $b->rounds($n, { way => sub, .. })   calls each in each round, in an order
 #                                    that turns; { way => [ results ] }
@@ -34,6 +35,15 @@ sub new {
 	my ($class, %opt) = @_;
 	die "size?\n" unless defined $SIZE{$opt{size}};
 	return bless { size => $opt{size}, results => [] }, $class;
+}
+
+sub versions {
+	my $nginx = Test::Nginx::Config::nginx();
+	my $told = `$nginx -V 2>&1`;
+	my ($version) = $told =~ m!^nginx version: \S+?/(\S+)!m;
+	my ($openssl) = $told =~ /running with OpenSSL (\S+)/;
+	($openssl) = $told =~ /built with OpenSSL (\S+)/ unless $openssl;
+	return ($version // '?', $openssl // '?');
 }
 
 sub size {

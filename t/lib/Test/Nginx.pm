@@ -7,7 +7,10 @@ package Test::Nginx;
 #   my $t = Test::Nginx->new(%opt)   module => 0: without ocsp_plus
 #                                    timeout => s: for the whole file (120)
 #   $t->has(qw/http_ssl http_v2/)    skip the file where nginx lacks these;
-#                                    also ipv6, root, debug, stream
+#                                    also ipv6, root, debug, stream; preload:
+#                                    LD_PRELOAD is not the sanitizers' alone;
+#                                    shared_openssl: and reaches its OpenSSL
+#   $t->feature('preload')           the same for a part of a file: whether
 #   $t->has_daemon('curl')           likewise for a program
 #   $t->plan($n)                     $n tests and three of the harness: no
 #                                    alerts, no sanitizer errors, nothing left
@@ -147,7 +150,7 @@ sub todo_alerts {
 sub has {
 	my ($self, @features) = @_;
 	for my $feature (@features) {
-		$self->_has_feature($feature)
+		$self->feature($feature)
 			or Test::More::plan(skip_all => "no $feature available");
 	}
 	return $self;
@@ -161,10 +164,14 @@ sub has_daemon {
 	Test::More::plan(skip_all => "$program not found");
 }
 
-sub _has_feature {
+sub feature {
 	my ($self, $feature) = @_;
 
 	return $> == 0 if $feature eq 'root';
+	return !$ENV{OCSP_PLUS_SANITIZE} if $feature eq 'preload';
+	return $self->feature('preload')
+		&& $self->command([ 'ldd', $self->{binary} ])->{output} =~ /libssl/
+		if $feature eq 'shared_openssl';
 	if ($feature eq 'ipv6') {
 		require IO::Socket::IP;
 		return !! IO::Socket::IP->new(LocalHost => '::1', Listen => 1);

@@ -165,7 +165,7 @@ sub _globals {
 		push @lines, 'load_module ' . $self->_modules_path()
 			. '/ngx_stream_module.so;';
 	}
-	if ($self->{module}) {
+	if ($self->{module} && !$self->is_static()) {
 		my @modules = 'http';
 		push @modules, 'stream' if $stream;
 		push @lines, map { 'load_module ' . build_dir()
@@ -190,21 +190,16 @@ sub _globals_http {
 		push @lines, "${temp}_temp_path $self->{dir}/${temp}_temp;";
 	}
 	# never the folder that an nginx of this machine may use
-	if ($self->{module} && $content !~ /\bocsp_plus_cache\b/
-		&& $self->_module_knows('ocsp_plus_cache'))
-	{
-		push @lines, "ocsp_plus_cache $self->{dir}/cache;";
-	}
+	push @lines, "ocsp_plus_cache $self->{dir}/cache;"
+		if $self->{module} && $content !~ /\bocsp_plus_cache\b/;
 	return join "\n", @lines, @{$self->{globals_http}};
 }
 
-sub _module_knows {
-	my ($self, $directive) = @_;
-	return $self->{knows}{$directive} //= do {
-		my $file = build_dir() . '/ngx_http_ocsp_plus_module.so';
-		-e $file && $self->read_file($file) =~ /\Q$directive\E\0/
-			? 1 : 0;
-	};
+# Whether nginx was built with ocsp_plus as a part of it.
+sub is_static {
+	my ($self) = @_;
+	return $self->{static} //=
+		$self->read_file(nginx()) =~ /\0ocsp_plus_cache\0/ ? 1 : 0;
 }
 
 sub _environment {
