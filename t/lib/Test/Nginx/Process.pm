@@ -91,7 +91,7 @@ sub config_test {
 sub output {
 	my ($self) = @_;
 	my $path = "$self->{dir}/start.out";
-	return -e $path ? $self->read_file($path) : '';
+	return -e $path ? as_nginx($self->read_file($path)) : '';
 }
 
 sub _append_output {

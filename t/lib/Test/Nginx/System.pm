@@ -9,6 +9,7 @@ package Test::Nginx::System;
 #   poll(seconds, sub)     the same without a word; seconds are not stretched
 #   pid_of(file), alive(pid), is_nginx(pid), is_stopped(pid), cmdline(pid),
 #   children(pid)
+#   as_nginx(text)         what a server made of nginx says, under nginx's name
 #   child_signals()        the default ones again, after a fork
 #   die_with_parent(pid)   after a fork
 #   log_core(prefix, text), log_in, log_out    for TEST_NGINX_VERBOSE
@@ -25,7 +26,8 @@ use Test::More qw//;
 use Time::HiRes qw/ time /;
 
 our @EXPORT = qw/ $SLOW port wait_for poll pid_of alive is_nginx is_stopped
-	cmdline children child_signals die_with_parent log_core log_in log_out /;
+	cmdline as_nginx children child_signals die_with_parent log_core
+	log_in log_out /;
 
 # Deadlines are stretched where everything is slower.
 our $SLOW = $ENV{OCSP_PLUS_SANITIZE} ? 3 : 1;
@@ -129,7 +131,13 @@ sub cmdline {
 	my $line = <$fh>;
 	return '' unless defined $line;
 	$line =~ tr/\0/ /;
-	return $line;
+	return as_nginx($line);
+}
+
+# Angie is nginx under another name of its own, in messages and processes.
+sub as_nginx {
+	my ($text) = @_;
+	return $text =~ s/^angie: /nginx: /mgr;
 }
 
 sub children {
