@@ -171,6 +171,9 @@ sub _globals {
 		push @lines, map { 'load_module ' . build_dir()
 			. "/ngx_${_}_ocsp_plus_module.so;" } @modules;
 	}
+	# a server made of nginx may begin with more
+	push @lines, 'worker_processes 1;'
+		unless $content =~ /^\s*worker_processes\s/m;
 	# a new binary started by USR2 gets nothing but these
 	my %env = $self->_environment();
 	push @lines, map { "env $_;" } sort keys %env;
