@@ -20,7 +20,8 @@ use Test::Nginx;
 
 ###############################################################################
 
-my $t = Test::Nginx->new();
+# nginx's configure compiles a hundred small programs
+my $t = Test::Nginx->new(timeout => 600);
 my $headers = '/usr/share/nginx/src';
 plan(skip_all => "no $headers") unless -e "$headers/configure";
 
@@ -168,7 +169,7 @@ sub make {
 sub in_tree {
 	my (@command) = @_;
 	return $t->command([ 'env', '-C', $tree, '-u', 'OCSP_PLUS_CORE_BUILD',
-		'-u', 'CXX', @command ], timeout => 60);
+		'-u', 'CXX', @command ], timeout => 300);
 }
 
 # A folder of all programs but this one.
