@@ -167,8 +167,7 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     /* should it have been killed with the zone's lock in its hand */
 
-    (void) ngx_shmtx_force_unlock(
-        &((ngx_slab_pool_t *) ocf->shm_zone->shm.addr)->mutex, pid);
+    (void) ngx_shmtx_force_unlock(&ocf->mutex, pid);
 }
 
 
