@@ -23,6 +23,7 @@ typedef struct {
     op_config_t         *config;
     op_lock_ops_t        lock;
     ngx_shm_zone_t      *shm_zone;
+    ngx_shmtx_t          mutex;              /* the zone's, in own memory */
 
     ngx_str_t            zone_name;
     size_t               zone_size;

@@ -4,7 +4,9 @@
  *
  * The master, which is root, parses no byte of the cache folder or of the
  * network: it forks the helper, which gives its rights up first, and waits
- * for it, but not past the deadline and not against a signal.
+ * for it, but not past the deadline and not against a signal.  The helper
+ * writes a byte into a pipe whenever it gets on; whoever stops it, or holds
+ * its disk up, does not hold up the master.
  */
 
 
@@ -16,16 +18,38 @@
 
 
 /* reading the cache folder is not waiting: it may take so much longer, ms */
-#define NGX_OCSP_PLUS_START_GRACE  30000
-#define NGX_OCSP_PLUS_START_TURN   20
+#define NGX_OCSP_PLUS_START_GRACE    30000
+#define NGX_OCSP_PLUS_START_SILENCE  2000    /* ms without progress */
+#define NGX_OCSP_PLUS_START_TURN     20      /* ms between looks at signals */
+#define NGX_OCSP_PLUS_START_KILL     1000    /* ms that it may take to die */
+#define NGX_OCSP_PLUS_START_REAP     5
+#define NGX_OCSP_PLUS_START_READS    256     /* from the pipe in a turn */
+
+
+/* why the wait is over */
+
+typedef enum {
+    ngx_ocsp_plus_start_ended = 0,           /* the helper has */
+    ngx_ocsp_plus_start_silent,
+    ngx_ocsp_plus_start_late,
+    ngx_ocsp_plus_start_stopped,             /* somebody has stopped it */
+    ngx_ocsp_plus_start_lost,                /* nginx has lost a process */
+    ngx_ocsp_plus_start_signal               /* that ends nginx */
+} ngx_ocsp_plus_start_e;
 
 
 static void ngx_ocsp_plus_cache_user(ngx_cycle_t *cycle,
     op_cache_user_t *user);
+static ngx_ocsp_plus_start_e ngx_ocsp_plus_wait(ngx_cycle_t *cycle,
+    ngx_ocsp_plus_conf_t *ocf, pid_t pid, int fd);
+static ngx_uint_t ngx_ocsp_plus_changed(pid_t pid, int how);
+static ngx_uint_t ngx_ocsp_plus_lost(void);
+static ngx_int_t ngx_ocsp_plus_drain(int fd);
+static ngx_int_t ngx_ocsp_plus_reap(pid_t pid, int *status);
 static void ngx_ocsp_plus_helper(ngx_cycle_t *cycle,
-    ngx_ocsp_plus_conf_t *ocf, pid_t master);
+    ngx_ocsp_plus_conf_t *ocf, pid_t master, int fd);
+static void ngx_ocsp_plus_progress(void *ctx);
 static ngx_int_t ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle);
-static ngx_uint_t ngx_ocsp_plus_signalled(void);
 
 
 /*
@@ -96,15 +120,24 @@ ngx_ocsp_plus_cache_user(ngx_cycle_t *cycle, op_cache_user_t *user)
 void
 ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 {
-    int            fd[2], status;
-    pid_t          pid, master;
-    ngx_uint_t     ended;
-    ngx_msec_t     deadline, waited;
-    struct pollfd  pfd;
+    int                    fd[2], status;
+    pid_t                  pid, master;
+    ngx_ocsp_plus_start_e  why;
 
     if (pipe(fd) == -1) {
         ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
                       "ocsp_plus: pipe() failed, the zone starts as it is");
+        return;
+    }
+
+    /* neither end may ever block: the other one may be stopped */
+
+    if (ngx_nonblocking(fd[0]) == -1 || ngx_nonblocking(fd[1]) == -1) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      "ocsp_plus: ioctl(FIONBIO) failed, "
+                      "the zone starts as it is");
+        (void) close(fd[0]);
+        (void) close(fd[1]);
         return;
     }
 
@@ -122,7 +155,7 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     case 0:
         (void) close(fd[0]);
-        ngx_ocsp_plus_helper(cycle, ocf, master);
+        ngx_ocsp_plus_helper(cycle, ocf, master, fd[1]);
         _exit(0);
 
     default:
@@ -133,33 +166,56 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     (void) close(fd[1]);
 
-    pfd.fd = fd[0];
-    pfd.events = POLLIN;
-
-    ended = 0;
-    deadline = ocf->startup_wait + NGX_OCSP_PLUS_START_GRACE;
-
-    for (waited = 0; waited < deadline; waited += NGX_OCSP_PLUS_START_TURN) {
-
-        if (poll(&pfd, 1, NGX_OCSP_PLUS_START_TURN) > 0) {
-            ended = 1;
-            break;
-        }
-
-        if (ngx_ocsp_plus_signalled()) {
-            break;
-        }
-    }
+    why = ngx_ocsp_plus_wait(cycle, ocf, pid, fd[0]);
 
     (void) close(fd[0]);
     (void) kill(pid, SIGKILL);
 
-    while (waitpid(pid, &status, 0) == -1 && ngx_errno == NGX_EINTR) {
-        /* void */
+    switch (why) {
+
+    case ngx_ocsp_plus_start_silent:
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "ocsp_plus: the start helper has not got on for %d ms, "
+                      "the zone starts as it is",
+                      NGX_OCSP_PLUS_START_SILENCE);
+        break;
+
+    case ngx_ocsp_plus_start_late:
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "ocsp_plus: the start helper takes too long, "
+                      "the zone starts as it is");
+        break;
+
+    case ngx_ocsp_plus_start_stopped:
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "ocsp_plus: the start helper was stopped, "
+                      "the zone starts as it is");
+        break;
+
+    case ngx_ocsp_plus_start_lost:
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "ocsp_plus: a process of nginx has ended and is to be "
+                      "replaced, the start helper is not waited for");
+        break;
+
+    default:
+        break;
     }
 
-    if (ended && WIFSIGNALED(status)) {
-        ngx_time_update();
+    if (ngx_ocsp_plus_reap(pid, &status) != NGX_OK) {
+
+        /*
+         * It is stuck in the kernel.  nginx reaps it when it is gone, and
+         * frees the zone's lock then; before, it may still write.
+         */
+
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "ocsp_plus: the start helper %P was killed but is not "
+                      "gone, nginx will reap it", pid);
+        return;
+    }
+
+    if (why == ngx_ocsp_plus_start_ended && WIFSIGNALED(status)) {
         ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
                       "ocsp_plus: the start helper exited on signal %d, "
                       "the zone starts as it is", WTERMSIG(status));
@@ -167,39 +223,203 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     /* should it have been killed with the zone's lock in its hand */
 
-    (void) ngx_shmtx_force_unlock(
-        &((ngx_slab_pool_t *) ocf->shm_zone->shm.addr)->mutex, pid);
+    (void) ngx_shmtx_force_unlock(&ocf->mutex, pid);
 }
 
 
 /*
- * Signals that end nginx.  On a reload they are blocked here and wait until
- * we return; at a first start nginx handles none yet and they simply kill.
+ * Signals are blocked during a reload and wait until we return: those that
+ * end nginx, and SIGCHLD, without which nginx does not replace a worker that
+ * has died.  At a first start nginx handles none yet, and they simply kill;
+ * there are no workers.
+ */
+
+static ngx_ocsp_plus_start_e
+ngx_ocsp_plus_wait(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf, pid_t pid,
+    int fd)
+{
+    sigset_t       set;
+    ngx_int_t      n;
+    ngx_msec_t     began, heard;
+    ngx_uint_t     reload;
+    struct pollfd  pfd;
+
+    reload = !ngx_is_init_cycle(cycle->old_cycle);
+
+    pfd.fd = fd;
+    pfd.events = POLLIN;
+
+    /* the configuration may have taken long */
+
+    ngx_time_update();
+
+    began = ngx_current_msec;
+    heard = began;
+
+    for ( ;; ) {
+
+        (void) poll(&pfd, 1, NGX_OCSP_PLUS_START_TURN);
+
+        if (sigpending(&set) == -1) {
+            sigemptyset(&set);
+        }
+
+        /* after the signals: the helper's own is raised behind its end */
+
+        n = ngx_ocsp_plus_drain(fd);
+
+        ngx_time_update();
+
+        if (n == NGX_DONE) {
+            return ngx_ocsp_plus_start_ended;
+        }
+
+        if (sigismember(&set, ngx_signal_value(NGX_SHUTDOWN_SIGNAL)) == 1
+            || sigismember(&set, ngx_signal_value(NGX_TERMINATE_SIGNAL)) == 1
+            || sigismember(&set, SIGINT) == 1)
+        {
+            return ngx_ocsp_plus_start_signal;
+        }
+
+        if (reload && sigismember(&set, SIGCHLD) == 1) {
+
+            if (ngx_ocsp_plus_changed(pid, WSTOPPED|WCONTINUED)) {
+                return ngx_ocsp_plus_start_stopped;
+            }
+
+            if (ngx_ocsp_plus_lost()) {
+                return ngx_ocsp_plus_start_lost;
+            }
+        }
+
+        if (n == NGX_OK) {
+            heard = ngx_current_msec;
+
+        } else if (ngx_current_msec - heard >= NGX_OCSP_PLUS_START_SILENCE) {
+            return ngx_ocsp_plus_start_silent;
+        }
+
+        if (ngx_current_msec - began
+            >= ocf->startup_wait + NGX_OCSP_PLUS_START_GRACE)
+        {
+            return ngx_ocsp_plus_start_late;
+        }
+    }
+}
+
+
+/* looks at a child; neither waits for it nor reaps it */
+
+static ngx_uint_t
+ngx_ocsp_plus_changed(pid_t pid, int how)
+{
+    siginfo_t  info;
+
+    info.si_pid = 0;
+
+    return waitid(P_PID, (id_t) pid, &info, how|WNOHANG|WNOWAIT) == 0
+           && info.si_pid == pid;
+}
+
+
+/*
+ * Whether a process has ended that nginx would replace at once.  An old
+ * worker that leaves after its last connection is none: it would end the
+ * wait of each reload that follows another one closely.
  */
 
 static ngx_uint_t
-ngx_ocsp_plus_signalled(void)
+ngx_ocsp_plus_lost(void)
 {
-    sigset_t  set;
+    ngx_int_t  i;
 
-    if (sigpending(&set) == -1) {
-        return 0;
+    for (i = 0; i < ngx_last_process; i++) {
+
+        if (ngx_processes[i].pid != -1
+            && ngx_processes[i].respawn
+            && !ngx_processes[i].exiting
+            && !ngx_processes[i].exited
+            && ngx_ocsp_plus_changed(ngx_processes[i].pid, WEXITED))
+        {
+            return 1;
+        }
     }
 
-    return sigismember(&set, ngx_signal_value(NGX_SHUTDOWN_SIGNAL))
-           || sigismember(&set, ngx_signal_value(NGX_TERMINATE_SIGNAL))
-           || sigismember(&set, SIGINT);
+    return 0;
+}
+
+
+/*
+ * NGX_OK: there was something; NGX_AGAIN: nothing; NGX_DONE: it is closed.
+ * Bounded, because whoever got into the helper may write without an end.
+ */
+
+static ngx_int_t
+ngx_ocsp_plus_drain(int fd)
+{
+    ssize_t     n;
+    u_char      buf[512];
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    rc = NGX_AGAIN;
+
+    for (i = 0; i < NGX_OCSP_PLUS_START_READS; i++) {
+
+        n = read(fd, buf, sizeof(buf));
+
+        if (n == 0) {
+            return NGX_DONE;
+        }
+
+        if (n > 0) {
+            rc = NGX_OK;
+
+        } else if (ngx_errno != NGX_EINTR) {
+            break;
+        }
+    }
+
+    return rc;
+}
+
+
+/* waits for the helper alone, and no longer than a second */
+
+static ngx_int_t
+ngx_ocsp_plus_reap(pid_t pid, int *status)
+{
+    pid_t       rc;
+    ngx_msec_t  waited;
+
+    for (waited = 0; /* void */ ; waited += NGX_OCSP_PLUS_START_REAP) {
+
+        rc = waitpid(pid, status, WNOHANG);
+
+        if (rc == pid) {
+            return NGX_OK;
+        }
+
+        if ((rc == -1 && ngx_errno != NGX_EINTR)
+            || waited >= NGX_OCSP_PLUS_START_KILL)
+        {
+            return NGX_ERROR;
+        }
+
+        ngx_msleep(NGX_OCSP_PLUS_START_REAP);
+    }
 }
 
 
 static void
 ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
-    pid_t master)
+    pid_t master, int fd)
 {
-    int           i;
-    sigset_t      set;
-    op_error_t    error;
-    op_log_ops_t  log;
+    int                i;
+    sigset_t           set;
+    op_error_t         error;
+    op_log_ops_t       log;
+    op_progress_ops_t  progress;
 
     ngx_pid = ngx_getpid();
 
@@ -230,13 +450,29 @@ ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
 
     ngx_ocsp_plus_log(&log, cycle->log);
 
+    progress.ctx = &fd;
+    progress.report = ngx_ocsp_plus_progress;
+
     if (op_start(ocf->config, &log, &ocf->lock, (int32_t) ngx_pid,
-                 ocf->startup_wait, &error)
+                 ocf->startup_wait, &progress, &error)
         != OP_OK)
     {
         ngx_time_update();
         ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
                       "ocsp_plus: the start helper failed: %s", error.text);
+    }
+}
+
+
+static void
+ngx_ocsp_plus_progress(void *ctx)
+{
+    int *fd = ctx;
+
+    /* where the pipe is full the master has enough to read */
+
+    if (write(*fd, "", 1) == -1) {
+        return;
     }
 }
 

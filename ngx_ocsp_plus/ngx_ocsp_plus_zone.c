@@ -3,6 +3,11 @@
  * The shared zone's life: sized when the configuration is complete, adopted
  * from the running configuration where size and tag are the same, copied
  * from it where the size was changed.
+ *
+ * Code that got into a worker can write whatever it likes into the zone, and
+ * the master is root: it takes no address, no size and no lock from there.
+ * Where our part of the zone lies follows from shm.addr and shm.size, which
+ * nginx keeps in the master's own memory.
  */
 
 
@@ -13,12 +18,13 @@
 
 #define NGX_OCSP_PLUS_LOCK_TRIES  200
 #define NGX_OCSP_PLUS_LOCK_PAUSE  5      /* ms */
+#define NGX_OCSP_PLUS_LOCK_SPIN   2048   /* as nginx has it */
 
 
-/* what the slab pool points to: where our part of the zone lies */
+/* our part of a zone, behind the slab pool's */
 
 typedef struct {
-    void    *base;
+    u_char  *base;
     size_t   size;
 } ngx_ocsp_plus_area_t;
 
@@ -26,10 +32,13 @@ typedef struct {
 static size_t ngx_ocsp_plus_with_slab(size_t size);
 static ngx_int_t ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
-static ngx_ocsp_plus_area_t *ngx_ocsp_plus_area(ngx_shm_zone_t *shm_zone);
-static ngx_ocsp_plus_area_t *ngx_ocsp_plus_old_area(
-    ngx_shm_zone_t *shm_zone);
-static void ngx_ocsp_plus_free_dead_lock(ngx_shm_zone_t *shm_zone);
+static ngx_ocsp_plus_area_t ngx_ocsp_plus_area(ngx_shm_t *shm);
+static ngx_ocsp_plus_area_t ngx_ocsp_plus_old_area(ngx_shm_zone_t *shm_zone);
+static ngx_int_t ngx_ocsp_plus_reserve(ngx_shm_zone_t *shm_zone,
+    ngx_ocsp_plus_area_t *area);
+static void ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone,
+    ngx_ocsp_plus_conf_t *ocf);
+static void ngx_ocsp_plus_free_dead_lock(ngx_shmtx_t *mutex);
 static int ngx_ocsp_plus_trylock(void *ctx);
 static void ngx_ocsp_plus_unlock(void *ctx);
 
@@ -77,7 +86,7 @@ ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 }
 
 
-/* the slab pool's own header, page table and first pages, rounded up */
+/* room for what ngx_ocsp_plus_area() leaves to the slab pool, and more */
 
 static size_t
 ngx_ocsp_plus_with_slab(size_t size)
@@ -96,7 +105,7 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     op_status_t            status;
     op_zone_opened_t       opened;
     ngx_ocsp_plus_conf_t  *ocf;
-    ngx_ocsp_plus_area_t  *area, *old;
+    ngx_ocsp_plus_area_t   area, old;
 
     ocf = shm_zone->data;
 
@@ -104,23 +113,27 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_OK;
     }
 
-    area = ngx_ocsp_plus_area(shm_zone);
-    if (area == NULL) {
+    area = ngx_ocsp_plus_area(&shm_zone->shm);
+
+    if (data == NULL && !shm_zone->shm.exists
+        && ngx_ocsp_plus_reserve(shm_zone, &area) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    old = data ? NULL : ngx_ocsp_plus_old_area(shm_zone);
+    ngx_ocsp_plus_init_lock(shm_zone, ocf);
 
-    ocf->lock.ctx = shm_zone->shm.addr;
-    ocf->lock.trylock = ngx_ocsp_plus_trylock;
-    ocf->lock.unlock = ngx_ocsp_plus_unlock;
+    ngx_memzero(&old, sizeof(ngx_ocsp_plus_area_t));
+
+    if (data == NULL) {
+        old = ngx_ocsp_plus_old_area(shm_zone);
+    }
 
     for (i = 0; /* void */ ; i++) {
 
-        status = op_config_open_zone(ocf->config, area->base, area->size,
+        status = op_config_open_zone(ocf->config, area.base, area.size,
                                      data == NULL && !shm_zone->shm.exists,
-                                     old ? old->base : NULL,
-                                     old ? old->size : 0, &ocf->lock,
+                                     old.base, old.size, &ocf->lock,
                                      ngx_time(), ngx_current_msec, &opened,
                                      &error);
 
@@ -128,7 +141,7 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
             break;
         }
 
-        ngx_ocsp_plus_free_dead_lock(shm_zone);
+        ngx_ocsp_plus_free_dead_lock(&ocf->mutex);
         ngx_msleep(NGX_OCSP_PLUS_LOCK_PAUSE);
     }
 
@@ -154,35 +167,54 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 }
 
 
-static ngx_ocsp_plus_area_t *
-ngx_ocsp_plus_area(ngx_shm_zone_t *shm_zone)
+/*
+ * A pure function of address and size.  The slab pool keeps its header and
+ * the lists of slots, which one page holds, and a table of the pages.
+ */
+
+static ngx_ocsp_plus_area_t
+ngx_ocsp_plus_area(ngx_shm_t *shm)
 {
-    ngx_slab_pool_t       *shpool;
-    ngx_ocsp_plus_area_t  *area;
+    size_t                offset;
+    ngx_ocsp_plus_area_t  area;
+
+    offset = shm->size / ngx_pagesize * sizeof(ngx_slab_page_t);
+    offset = ngx_align(offset, ngx_pagesize) + ngx_pagesize;
+
+    /* the smallest zone of nginx is of 8 pages; the core refuses too small */
+
+    offset = ngx_min(offset, shm->size);
+
+    area.base = shm->addr + offset;
+    area.size = shm->size - offset;
+
+    return area;
+}
+
+
+/*
+ * Takes all pages from the slab pool of a zone that is new, so that whoever
+ * looks finds it full, and sees that the pool keeps nothing in our part.
+ */
+
+static ngx_int_t
+ngx_ocsp_plus_reserve(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_area_t *area)
+{
+    u_char           *pages;
+    ngx_slab_pool_t  *shpool;
 
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
-    if (shpool->data) {
-        return shpool->data;
+    pages = ngx_slab_alloc(shpool, shpool->pfree * ngx_pagesize);
+
+    if (pages == NULL || pages > area->base) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "ocsp_plus: zone \"%V\" cannot be used: its slab pool "
+                      "is not as expected", &shm_zone->shm.name);
+        return NGX_ERROR;
     }
 
-    area = ngx_slab_calloc(shpool, sizeof(ngx_ocsp_plus_area_t));
-    if (area == NULL) {
-        return NULL;
-    }
-
-    /* all that is left in one piece; the slab pool is not used any more */
-
-    area->size = shpool->pfree * ngx_pagesize;
-    area->base = ngx_slab_alloc(shpool, area->size);
-
-    if (area->base == NULL) {
-        return NULL;
-    }
-
-    shpool->data = area;
-
-    return area;
+    return NGX_OK;
 }
 
 
@@ -191,16 +223,18 @@ ngx_ocsp_plus_area(ngx_shm_zone_t *shm_zone)
  * one, but here the old cycle is still the current one.
  */
 
-static ngx_ocsp_plus_area_t *
+static ngx_ocsp_plus_area_t
 ngx_ocsp_plus_old_area(ngx_shm_zone_t *shm_zone)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_shm_zone_t   *zones;
-    ngx_slab_pool_t  *shpool;
+    ngx_uint_t             i;
+    ngx_list_part_t       *part;
+    ngx_shm_zone_t        *zones;
+    ngx_ocsp_plus_area_t   none;
+
+    ngx_memzero(&none, sizeof(ngx_ocsp_plus_area_t));
 
     if (ngx_is_init_cycle(ngx_cycle)) {
-        return NULL;
+        return none;
     }
 
     for (part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
@@ -218,58 +252,108 @@ ngx_ocsp_plus_old_area(ngx_shm_zone_t *shm_zone)
                 continue;
             }
 
-            shpool = (ngx_slab_pool_t *) zones[i].shm.addr;
-
-            return shpool->data;
+            return ngx_ocsp_plus_area(&zones[i].shm);
         }
     }
 
-    return NULL;
+    return none;
 }
 
 
 /*
- * A worker that was killed while it held the lock: nginx frees the lock when
- * it reaps the worker, which it cannot do while it is busy here.
+ * The lock is the word in the slab pool that nginx frees when it reaps a
+ * process that held it; where that word is, we know from shm.addr.  Nobody
+ * waits for it, so it needs no semaphore.
+ *
+ * nginx itself follows the pointer in the pool's own copy whenever a process
+ * has ended: the copy is written anew as well.
  */
 
 static void
-ngx_ocsp_plus_free_dead_lock(ngx_shm_zone_t *shm_zone)
+ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_conf_t *ocf)
 {
-    pid_t             pid;
-    siginfo_t         info;
     ngx_slab_pool_t  *shpool;
 
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
-    pid = (pid_t) *shpool->mutex.lock;
-    if (pid == 0) {
+    ngx_memzero(&ocf->mutex, sizeof(ngx_shmtx_t));
+
+    ocf->mutex.lock = &shpool->lock.lock;
+    ocf->mutex.spin = NGX_OCSP_PLUS_LOCK_SPIN;
+
+    shpool->mutex = ocf->mutex;
+
+    ocf->lock.ctx = &ocf->mutex;
+    ocf->lock.trylock = ngx_ocsp_plus_trylock;
+    ocf->lock.unlock = ngx_ocsp_plus_unlock;
+}
+
+
+/*
+ * For the master.  Processes that may hold the lock are its children: the
+ * workers and the start helper.  One that was killed while it held it is
+ * reaped by nginx, which frees the lock then, but cannot while it is busy
+ * here; any other number was not put there by us.  This neither waits nor
+ * reaps.
+ */
+
+static void
+ngx_ocsp_plus_free_dead_lock(ngx_shmtx_t *mutex)
+{
+    siginfo_t          info;
+    ngx_atomic_uint_t  holder;
+
+    holder = *mutex->lock;
+    if (holder == 0) {
         return;
     }
 
     info.si_pid = 0;
 
-    if (waitid(P_PID, (id_t) pid, &info, WEXITED|WNOHANG|WNOWAIT) == 0
-        && info.si_pid == pid)
+    if (holder <= NGX_MAX_INT32_VALUE
+        && waitid(P_PID, (id_t) holder, &info, WEXITED|WNOHANG|WNOWAIT) == 0
+        && info.si_pid == 0)
     {
-        (void) ngx_shmtx_force_unlock(&shpool->mutex, pid);
+        return;
     }
+
+    (void) ngx_atomic_cmp_set(mutex->lock, holder, 0);
 }
 
+
+/*
+ * For whichever process.  A start helper that was killed may be nobody's
+ * child by now, and then nobody else frees the lock that it held.
+ */
 
 static int
 ngx_ocsp_plus_trylock(void *ctx)
 {
-    ngx_slab_pool_t  *shpool = ctx;
+    ngx_shmtx_t *mutex = ctx;
 
-    return (int) ngx_shmtx_trylock(&shpool->mutex);
+    ngx_atomic_uint_t  holder;
+
+    if (ngx_shmtx_trylock(mutex)) {
+        return 1;
+    }
+
+    holder = *mutex->lock;
+
+    if (holder == 0
+        || (holder <= NGX_MAX_INT32_VALUE
+            && (kill((pid_t) holder, 0) == 0 || ngx_errno != NGX_ESRCH)))
+    {
+        return 0;
+    }
+
+    return (int) ngx_atomic_cmp_set(mutex->lock, holder, ngx_pid);
 }
 
 
 static void
 ngx_ocsp_plus_unlock(void *ctx)
 {
-    ngx_slab_pool_t  *shpool = ctx;
+    ngx_shmtx_t *mutex = ctx;
 
-    ngx_shmtx_unlock(&shpool->mutex);
+    ngx_shmtx_unlock(mutex);
 }

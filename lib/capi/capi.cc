@@ -426,7 +426,7 @@ int op_refresh(const op_config_t* config, op_str_t args, int64_t now_s, int64_t 
 }
 
 op_status_t op_start(op_config_t* config, const op_log_ops_t* log_ops, const op_lock_ops_t* lock_ops, int32_t pid,
-                     int64_t wait_ms, op_error_t* error) {
+                     int64_t wait_ms, const op_progress_ops_t* progress, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
     SystemClock clock;
     PollLoop loop(clock);
@@ -434,7 +434,11 @@ op_status_t op_start(op_config_t* config, const op_log_ops_t* log_ops, const op_
     capi::HostLog log(*log_ops);
     capi::HostLock lock(*lock_ops);
     engine::Startup startup(loop, {loop, clock, random, log, lock, *config->zone, config->catalog, config->settings},
-                            {pid, 0, config->generation});
+                            {pid, 0, config->generation}, [progress] {
+                              if (progress != nullptr) {
+                                progress->report(progress->ctx);
+                              }
+                            });
     const auto done = startup.run(wait_ms);
     return done ? OP_OK : status_of(done.error(), error);
   });

@@ -52,9 +52,10 @@ void Files::look() {
   }
 }
 
-void Files::look_at_all() {
+void Files::look_at_all(const std::function<void()>& after_each) {
   for (File& file : files_) {
     look_at(&file);
+    after_each();
   }
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ class Files {
 
   // To be called at each beat: looks at a few files at a time, at each about every two seconds.
   void look();
-  // Looks at all of them now.
-  void look_at_all();
+  // Looks at all of them now; `after_each` is called after each.
+  void look_at_all(const std::function<void()>& after_each);
   // The wall clock has jumped: what was of no use then may be of use now.
   void look_again();
 

@@ -8,23 +8,25 @@ namespace {
 
 constexpr Millis kTakeTime = 1000;  // for the post: the holder before us writes
                                     // to the zone for an instant at a time
-constexpr Millis kBeat = 100;
 constexpr Millis kQuiet = 1000;
 constexpr Seconds kAboutToEnd = 10;
 
 }  // namespace
 
-Startup::Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self)
-    : loop_(loop), environment_(environment), self_(self) {
+Startup::Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self,
+                 std::function<void()> progress)
+    : loop_(loop), environment_(environment), self_(self), progress_(std::move(progress)) {
   environment_.starting = true;
 }
 
 Result<void> Startup::run(Millis wait) {
+  progress_();
   if (auto taken = take_post(); !taken) {
     return taken;
   }
+  progress_();
   load_archive();
-  post_->files().look_at_all();
+  post_->files().look_at_all(progress_);
   post_->plan_what_was_kept();
   const std::vector<const Target*> awaited = missing();
   if (!awaited.empty() && wait > 0) {
@@ -90,17 +92,21 @@ void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
   }
 }
 
-// Runs the loop, with `work` at once and then whenever as many milliseconds are over as it said, until `done` or the
-// time is over.
+// Runs the loop, with `work` at once and then whenever as many milliseconds are over as it said, at most kBeat, until
+// `done` or the time is over.
 void Startup::every_beat(const std::function<Millis()>& work, const std::function<bool()>& done, Millis wait) {
   std::unique_ptr<Timer> timer;
-  timer = environment_.loop.timer([&] { timer->arm(work()); });
+  timer = environment_.loop.timer([&] {
+    progress_();
+    timer->arm(work());
+  });
   timer->arm(0);
   loop_.run_until(done, wait);
 }
 
 void Startup::load_archive() {
   for (const auto& target : environment_.catalog.targets()) {
+    progress_();
     if (held(*target, 0) || target->ended(environment_.clock.now()) ||
         (target->issuer == nullptr && (target->sought == nullptr || !post_->issuers().find(*target)))) {
       continue;

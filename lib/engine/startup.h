@@ -16,8 +16,12 @@ namespace ocsp_plus::engine {
 
 class Startup {
  public:
-  // `environment.loop` has to be `loop`. `self.slot` is 0.
-  Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self);
+  static constexpr Millis kBeat = 100;
+
+  // `environment.loop` has to be `loop`. `self.slot` is 0. `progress` is called while it gets on: after each piece of
+  // work, and every kBeat ms while it waits; whoever waits for it in turn knows then that it is not stuck.
+  Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self,
+          std::function<void()> progress);
 
   // Returns when nothing is left to wait for, or nothing happens for a second, after `wait` ms at the latest (where
   // clients refuse a certificate that has no response: then); reading the cache folder is not waiting.
@@ -37,6 +41,7 @@ class Startup {
   PollLoop& loop_;
   Post::Environment environment_;
   store::Candidate self_;
+  std::function<void()> progress_;
   std::unique_ptr<Post> post_;
 };
 

@@ -281,7 +281,7 @@ void Node::run_helper(Config& config) {
   const op_log_ops_t log = log_ops();
   last_helper_killed_ = !helper.run([&] {
     op_error_t error = {};
-    (void)op_start(config.op, &log, &lock, helper.pid, script_.startup_wait, &error);
+    (void)op_start(config.op, &log, &lock, helper.pid, script_.startup_wait, nullptr, &error);
   });
   machine_.end(helper);
   machine_.reap(helper.pid);

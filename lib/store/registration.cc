@@ -86,7 +86,8 @@ void forget_loaded(StapleZone& zone, EntryIndex index) {
 }
 
 // Writes all of an entry: above the high-water mark it may hold anything.
-void add(StapleZone& zone, EntryIndex index, const Registration& registration, std::uint32_t generation) {
+void add(StapleZone& zone, ZoneIndex& zone_index, EntryIndex index, const Registration& registration,
+         std::uint32_t generation) {
   Entry& entry = zone.entry(index);
   const bool untouched = index >= zone.entries_used();
   if (untouched) {
@@ -101,7 +102,7 @@ void add(StapleZone& zone, EntryIndex index, const Registration& registration, s
   if (untouched) {
     zone.header().entries.store(index + 1, std::memory_order_release);
   }
-  ZoneIndex(zone).insert(index);
+  zone_index.insert(index);
 }
 
 void keep(StapleZone& zone, EntryIndex index, const Registration& registration, std::uint32_t generation) {
@@ -122,7 +123,7 @@ Result<std::uint32_t> StapleZone::register_all(SharedLock& lock, const std::vect
   if (!scope.held()) {
     return fail(Reason::kZoneBusy, "another process is writing to the zone");
   }
-  const ZoneIndex index(*this);
+  ZoneIndex index(*this);
   const std::size_t missing = count_missing(index, registrations);
   std::vector<EntryIndex> free = free_entries(*this, missing);
   if (free.size() < missing) {
@@ -148,7 +149,7 @@ Result<std::uint32_t> StapleZone::register_all(SharedLock& lock, const std::vect
     } else {
       found = free.back();
       free.pop_back();
-      add(*this, found, registration, next);
+      add(*this, index, found, registration, next);
     }
     entries->push_back(found);
   }

@@ -1,5 +1,6 @@
 #include "store/zone_index.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -10,6 +11,10 @@ std::uint32_t ZoneIndex::home(const CertificateId& id) const noexcept {
   std::uint32_t hash = 0;
   std::memcpy(&hash, id.data(), sizeof(hash));
   return hash & (zone_.geometry().index_slots - 1);
+}
+
+std::uint32_t ZoneIndex::most_probes() const noexcept {
+  return std::min(zone_.geometry().index_slots, kMaxProbes);
 }
 
 std::uint32_t ZoneIndex::after(std::uint32_t slot) const noexcept {
@@ -35,7 +40,7 @@ EntryIndex ZoneIndex::load(std::uint32_t slot, bool* ends_search) const noexcept
 
 EntryIndex ZoneIndex::find(const CertificateId& id) const noexcept {
   std::uint32_t slot = home(id);
-  for (std::uint32_t probes = 0; probes < zone_.geometry().index_slots; ++probes, slot = after(slot)) {
+  for (std::uint32_t probes = 0; probes < most_probes(); ++probes, slot = after(slot)) {
     bool ends_search = false;
     const EntryIndex entry = load(slot, &ends_search);
     if (ends_search) {
@@ -51,7 +56,7 @@ EntryIndex ZoneIndex::find(const CertificateId& id) const noexcept {
 
 bool ZoneIndex::try_insert(EntryIndex entry) noexcept {
   std::uint32_t slot = home(zone_.entry(entry).id);
-  for (std::uint32_t probes = 0; probes < zone_.geometry().index_slots; ++probes, slot = after(slot)) {
+  for (std::uint32_t probes = 0; probes < most_probes(); ++probes, slot = after(slot)) {
     bool ends_search = false;
     if (load(slot, &ends_search) == kNoEntry) {
       zone_.index_slot(slot).store(entry + 1, std::memory_order_release);
@@ -62,8 +67,9 @@ bool ZoneIndex::try_insert(EntryIndex entry) noexcept {
 }
 
 void ZoneIndex::insert(EntryIndex entry) noexcept {
-  if (!try_insert(entry)) {
+  if (!try_insert(entry) && !rebuilt_) {
     // There are twice as many slots as entries: somebody scribbled names all over them.
+    rebuilt_ = true;
     rebuild(entry);
   }
 }
@@ -84,7 +90,7 @@ void ZoneIndex::rebuild(EntryIndex first) noexcept {
 
 void ZoneIndex::remove(EntryIndex entry) noexcept {
   std::uint32_t slot = home(zone_.entry(entry).id);
-  for (std::uint32_t probes = 0; probes < zone_.geometry().index_slots; ++probes, slot = after(slot)) {
+  for (std::uint32_t probes = 0; probes < most_probes(); ++probes, slot = after(slot)) {
     const std::uint32_t value = zone_.index_slot(slot).load(std::memory_order_relaxed);
     if (value == kEmptySlot) {
       return;
@@ -103,7 +109,9 @@ void ZoneIndex::give_up(std::uint32_t slot) noexcept {
   if (zone_.index_slot(after(slot)).load(std::memory_order_relaxed) != kEmptySlot) {
     return;
   }
-  while (zone_.index_slot(slot).load(std::memory_order_relaxed) == kTombstone) {
+  for (std::uint32_t slots = 0;
+       slots < zone_.geometry().index_slots && zone_.index_slot(slot).load(std::memory_order_relaxed) == kTombstone;
+       ++slots) {
     zone_.index_slot(slot).store(kEmptySlot, std::memory_order_release);
     slot = before(slot);
   }

@@ -13,11 +13,18 @@ namespace ocsp_plus::store {
 
 class ZoneIndex {
  public:
+  // Slots that a search looks at. Ids are hashes and at most half of the slots are in use, so an index that nobody
+  // scribbled on never comes near it; in one that somebody filled on purpose a search of all slots for each
+  // certificate would keep the master busy for minutes.
+  static constexpr std::uint32_t kMaxProbes = 1024;
+
   explicit ZoneIndex(const StapleZone& zone) : zone_(zone) {}
 
   EntryIndex find(const CertificateId& id) const noexcept;
 
-  // REQUIRES: the entry is written and its id is not in the index.
+  // REQUIRES: the entry is written and its id is not in the index. Where it finds no slot it builds the index anew,
+  // once in the life of this object: an entry that finds none after that stays without, and its certificate gets
+  // another entry the next time that it is registered.
   void insert(EntryIndex entry) noexcept;
 
   // Does nothing where no slot names the entry.
@@ -32,7 +39,10 @@ class ZoneIndex {
   void rebuild(EntryIndex first) noexcept;
   void give_up(std::uint32_t slot) noexcept;
 
+  std::uint32_t most_probes() const noexcept;
+
   const StapleZone& zone_;
+  bool rebuilt_ = false;
 };
 
 }  // namespace ocsp_plus::store

@@ -139,7 +139,7 @@ struct Configuration {
   op_status_t start() {
     op_error_t error = {};
     const Inside inside;
-    return op_start(config.get(), &host.host.log, &host.locks, 4711, 0, &error);
+    return op_start(config.get(), &host.host.log, &host.locks, 4711, 0, nullptr, &error);
   }
   op_staple_status_t staple(UnixSeconds now) {
     op_staple_t staple = {};

@@ -122,6 +122,41 @@ TEST_CASE("index: an index that somebody filled with names is built anew", "[zon
   CHECK(f.count(kEmptySlot) >= f.zone.geometry().index_slots - 5);
 }
 
+TEST_CASE("index: a search has an end in an index that somebody filled with names", "[zone][index]") {
+  MmapZone memory(16 << 20);
+  StapleZone zone = memory.format();
+  LocalLock lock;
+  const auto registrations = colliding(2);
+  std::vector<EntryIndex> entries;
+  REQUIRE(zone.register_all(lock, {registrations[0]}, &entries));
+  // Ours begins its search at the last slot.
+  const std::uint32_t slots = zone.geometry().index_slots;
+  REQUIRE(slots > 2 * ZoneIndex::kMaxProbes);
+  REQUIRE(zone.register_all(lock, {test_registrations(1)[0]}, &entries));
+  for (std::uint32_t i = 0; i < ZoneIndex::kMaxProbes; ++i) {
+    zone.index_slot((slots - 1 + i) % slots) = entries[0] + 1;
+  }
+  zone.index_slot(ZoneIndex::kMaxProbes - 1) = 1;  // the slot after those
+  CHECK(zone.find(registrations[0].id) == kNoEntry);
+  // And nothing is lost by it: the index is built anew.
+  REQUIRE(zone.register_all(lock, registrations, &entries));
+  CHECK(zone.find(registrations[0].id) == entries[0]);
+  CHECK(zone.find(registrations[1].id) == entries[1]);
+}
+
+TEST_CASE("index: more certificates than a search reaches, all of one hash", "[zone][index]") {
+  MmapZone memory(16 << 20);
+  StapleZone zone = memory.format();
+  LocalLock lock;
+  const auto registrations = colliding(ZoneIndex::kMaxProbes + 10);
+  std::vector<EntryIndex> entries;
+  REQUIRE(zone.register_all(lock, registrations, &entries));
+  CHECK(zone.find(registrations[0].id) == entries[0]);
+  // Those that no slot names have an entry of their own all the same.
+  std::sort(entries.begin(), entries.end());
+  CHECK(std::unique(entries.begin(), entries.end()) == entries.end());
+}
+
 TEST_CASE("index: an entry whose registration was killed half-way is picked up", "[zone][index]") {
   Fixture f;
   const auto entries = f.add(test_registrations(3));

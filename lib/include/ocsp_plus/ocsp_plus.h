@@ -335,14 +335,20 @@ typedef struct {
 
 /* --- the start helper ---------------------------------------------------------------------------------------- */
 
+/* Called in the helper while it gets on: after each piece of work, and ten times a second while it waits for others. */
+typedef struct {
+    void   *ctx;
+    void  (*report)(void *ctx); /* must not wait */
+} op_progress_ops_t;
+
 /*
  * Fills the zone before the workers begin: from the cache folder and the files, then from the responders, for up to
  * `wait_ms` and for as long as something is missing that may still come. Runs its own event loop and returns when it
  * is done. To be called in a process of its own, forked after op_config_open_zone(), unprivileged, that ends
- * afterwards: whoever forked it may kill it at any instruction.
+ * afterwards: whoever forked it may kill it at any instruction. `progress` may be NULL.
  */
 OP_API op_status_t op_start(op_config_t *config, const op_log_ops_t *log, const op_lock_ops_t *lock, int32_t pid,
-                            int64_t wait_ms, op_error_t *error);
+                            int64_t wait_ms, const op_progress_ops_t *progress, op_error_t *error);
 
 /* --- the worker ---------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,214 @@
+#!/usr/bin/perl
+
+# Tests for a master that is not made deaf while it waits for the start helper:
+# one that is stopped, a worker that dies meanwhile, and a helper that cannot
+# even be killed.  What clients refuse without a staple would be waited for
+# for minutes here.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Socket::INET;
+use POSIX qw/ WNOHANG /;
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Memory;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl /);
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
+$int->leaf($_, aia => $r->url(1)) for qw/ good.example late.example /;
+$int->leaf("hangs$_.example", aia => $r->url(2), must_staple => 1) for 1 .. 5;
+$r->fault('hang_after_request', on => 2);
+
+my $waits = qr/: waiting for responses before the workers begin/;
+my $size = 1 << 20;
+
+###############################################################################
+
+# a first start: nobody tells the master that the helper was stopped
+
+write_conf(qw/ good.example hangs1.example /);
+my $mark = $t->log_mark();
+my $requests = () = $r->requests(on => 2);
+my $nginx = $t->_exec_nginx();
+$t->wait_log($waits, 10, $mark);
+$r->wait_requests($requests + 1, 10, on => 2);
+my ($helper) = Test::Nginx::children($nginx);
+ok($helper, 'start: a helper');
+kill STOP => $helper;
+ok(wait_for(sub { waitpid($nginx, WNOHANG) == $nginx }, 15),
+	'start, helper stopped: nginx goes on');
+is($?, 0, 'start, helper stopped: nginx starts');
+ok(wait_for(sub { $t->workers() == 1 }, 10), 'start, helper stopped: a worker');
+$t->_remember();
+ok(gone($helper), 'start, helper stopped: it is ended and reaped');
+like(($t->log_lines(qr/start helper/, $mark))[0] // '',
+	qr/\[error\].*has not got on for 2000 ms, the zone starts as it is/,
+	'start, helper stopped: it is said');
+ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
+	'start, helper stopped: stapled');
+
+###############################################################################
+
+# on a reload the master has workers to look after
+
+write_conf(qw/ good.example hangs2.example /);
+$helper = reload();
+ok($helper, 'reload: a helper');
+$mark = $t->log_mark();
+my ($old) = $t->workers();
+kill STOP => $helper;
+ok(wait_for(sub { other_worker($old) }, 15),
+	'reload, helper stopped: a new worker');
+$t->_remember();
+ok(gone($helper), 'reload, helper stopped: it is ended and reaped');
+like(($t->log_lines(qr/start helper/, $mark))[0] // '',
+	qr/\[error\].*helper was stopped, the zone starts as it is/,
+	'reload, helper stopped: it is said');
+
+# the only worker is killed, and the helper is fine
+
+write_conf(qw/ good.example hangs3.example /);
+$helper = reload();
+ok($helper, 'reload, worker killed: a helper');
+$mark = $t->log_mark();
+($old) = $t->workers();
+$t->signal($old, 'KILL');
+ok(wait_for(sub { other_worker($old) }, 15), 'reload, worker killed: another');
+$t->_remember();
+ok(gone($helper), 'reload, worker killed: the helper is ended and reaped');
+like(($t->log_lines(qr/start helper/, $mark))[0] // '',
+	qr/\[warn\].*a process of nginx has ended .* helper is not waited for/,
+	'reload, worker killed: it is said');
+ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
+	'reload, worker killed: stapled');
+
+# an old worker leaves: that is no reason to do without staples
+
+my $busy = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+	PeerPort => port(8080)) or die "connect: $!";
+print $busy "GET / HTTP/1.0\r\n";
+ok(staple_fast(8443, 'good.example'), 'old worker: it has a connection');
+write_conf('good.example');
+$t->reload();
+($old) = $t->old_workers();
+ok($old, 'old worker: it stays for it');
+write_conf(qw/ good.example hangs4.example /);
+$mark = $t->log_mark();
+$helper = reload();
+ok($helper, 'old worker: a helper');
+close $busy;
+ok(wait_for(sub { !Test::Nginx::alive($old) }, 10), 'old worker: it leaves');
+staple_fast(8443, 'good.example') for 1 .. 50;
+ok(Test::Nginx::alive($helper), 'old worker: the helper goes on');
+$r->fault('none', on => 2);
+$r->drop_connections();
+like($t->wait_log(qr/the workers begin: stapled=/, 20, $mark) // '',
+	qr/: stapled=1 missing=0/, 'old worker: to its end');
+$t->_remember();
+ok($t->stop(), 'nginx ends as always');
+$r->fault('hang_after_request', on => 2);
+
+###############################################################################
+
+# a helper that hangs in the kernel with the zone's lock in its hand
+
+SKIP: {
+skip 'no preloading, or not root', 1
+	unless $t->feature('preload') && $t->feature('root');
+
+$t->env(LD_PRELOAD => Test::Nginx::Config::tool('libtest_preload.so'),
+	OCSP_PLUS_NO_KILL => 1);
+write_conf('good.example');
+$t->run();
+($old) = $t->workers();
+my $zone = Test::Nginx::Memory->of($old, $size);
+skip 'no way to write into another process', 1 unless $zone;
+
+write_conf(qw/ good.example late.example hangs5.example /);
+$r->fault('hang_after_request', on => 1);
+$helper = reload();
+ok($helper, 'stuck: a helper');
+$t->todo_alerts(qr/ \Q$helper\E exited on signal 9/,
+	qr/zone "staples" was locked by \Q$helper\E/);
+$mark = $t->log_mark();
+kill STOP => $helper;
+$zone->write(0, pack 'Q<', $helper);
+ok(wait_for(sub { other_worker($old) }, 15), 'stuck: a new worker');
+$zone = Test::Nginx::Memory->of((other_worker($old))[0], $size);
+$t->_remember();
+like($t->wait_log(qr/was killed but is not gone/, 10, $mark) // '',
+	qr/\[warn\].*the start helper $helper was killed but is not gone/,
+	'stuck: it is said');
+ok(Test::Nginx::alive($helper), 'stuck: it is not gone');
+is($zone->word(0), $helper, 'stuck: it keeps the lock');
+$r->fault('none', on => 1);
+
+# it comes back from the kernel, and is killed then
+
+kill KILL => $helper;
+ok(gone($helper), 'stuck: nginx reaps it when it is gone');
+ok($t->wait_log(qr/ $helper exited on signal 9/, 10, $mark),
+	'stuck: as any process');
+ok(wait_for(sub { $zone->word(0) != $helper }, 10), 'stuck: the lock is free');
+ok(wait_for(sub { staple_fast(8443, 'late.example') }, 25, 'a staple'),
+	'stuck: the worker fetches');
+}
+
+$t->done_testing();
+
+###############################################################################
+
+# Tells nginx to reload and returns the helper, once it waits for the responder.
+sub reload {
+	my $mark = $t->log_mark();
+	my $requests = () = $r->requests(on => 2);
+	my %old = map { $_ => 1 } Test::Nginx::children($t->master_pid());
+	kill HUP => $t->master_pid();
+	$t->wait_log($waits, 10, $mark);
+	$r->wait_requests($requests + 1, 10, on => 2);
+	return (grep { !$old{$_} } Test::Nginx::children($t->master_pid()))[0];
+}
+
+sub other_worker {
+	my ($old) = @_;
+	return grep { $_ != $old } $t->workers();
+}
+
+# Reaped as well.
+sub gone {
+	my ($pid) = @_;
+	return $pid && wait_for(sub { !-e "/proc/$pid" }, 10,
+		'a process to end');
+}
+
+sub write_conf {
+	my $servers = $t->ssl_servers(8443, @_);
+	$t->write_http_conf(<<"CONF");
+    ocsp_plus                on;
+    ocsp_plus_zone           staples:$size;
+    ocsp_plus_startup_wait   60s;
+    ocsp_plus_timeout        60s;
+    ocsp_plus_retry          1s 2s;
+
+    server {
+        listen  127.0.0.1:8080;
+    }
+
+$servers
+CONF
+}
+
+###############################################################################

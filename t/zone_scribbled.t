@@ -1,0 +1,161 @@
+#!/usr/bin/perl
+
+# Tests for code in a worker that writes into the shared zone what it likes:
+# the master, which is root, takes no address, no size and no lock from there,
+# so the next reload works, and staples are there again.
+
+###############################################################################
+
+use warnings;
+use strict;
+no warnings qw/ portable /;	# addresses have 64 bits
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Memory;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl root /);
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+$int->leaf($_, aia => $r->url()) for qw/ example.com brief.example /;
+
+my $size = 1 << 20;
+write_conf($size);
+$t->run();
+zone() or plan(skip_all => 'no way to write into another process');
+ok(wait_for(sub { staple_fast(8443, 'example.com') }, 15, 'a staple'),
+	'stapled');
+# what is kept survives a zone that is of no use any more
+ok(wait_for(sub { $t->kept() == 1 }, 15, 'a file'), 'kept');
+my $master = $t->master_pid();
+
+###############################################################################
+
+# what nginx keeps in front of our part of the zone: where to find it
+
+my $wild = pack 'Q<', 0x4141414141414141;
+my @pointers = pointers();
+cmp_ok(scalar @pointers, '>', 4, 'pointers in the zone');
+
+for my $offset (@pointers) {
+	attacked("a pointer at $offset", sub { $_[0]->write($offset, $wild) });
+}
+attacked('a length of nothing but ones', sub {
+	my ($zone) = @_;
+	for my $offset (words($zone)) {
+		my $word = $zone->word($offset);
+		$zone->write($offset, "\xff" x 8) if $word && $word <= $size;
+	}
+});
+attacked('all of it is zero', sub { $_[0]->write(0, "\0" x $_[0]->start()) });
+attacked('all of it is ones', sub {
+	$_[0]->write(0, "\xff" x $_[0]->start()) });
+
+# who holds the lock: nobody who can
+
+attacked("a lock of $_->[0]", sub { $_[0]->write(0, pack 'q<', $_->[1]) })
+	for [ 'the master' => $master ], [ 'a process that is not nginx' => $$ ],
+		[ 'every process' => -1 ], [ 'no process' => 0x7fffffffffff ];
+
+# the same without a reload: nobody would ever write again
+
+$r->validity(next_update => 8);
+write_conf($size, 'brief.example');
+$t->reload(old_gone => 1);
+ok(wait_for(sub { staple_fast(8443, 'brief.example') }, 15, 'a staple'),
+	'stapled for a short time');
+my $gone = $t->command([ 'sh', '-c', 'echo $$' ])->{output};
+my $held = staple_fast(8443, 'brief.example');
+zone()->write(0, pack 'Q<', $gone);
+ok(wait_for(sub { (staple_fast(8443, 'brief.example') // $held) ne $held },
+	20, 'a new staple'), 'a lock of a process that is gone: refreshed');
+$r->validity();
+
+# our part
+
+srand 4711;			# the same noise each time
+attacked('noise', sub {
+	my ($zone) = @_;
+	my $start = $zone->start();
+	$zone->write($start, noise($zone->size() - $start));
+}) for 1 .. 3;
+attacked('noise everywhere', sub {
+	$_[0]->write(0, noise($_[0]->size())) });
+
+# a zone of another size, which is read to be copied
+
+attacked('another size, all pointers', sub {
+	my ($zone) = @_;
+	$zone->write($_, $wild) for pointers();
+	write_conf($size *= 2);
+});
+attacked('another size, noise', sub {
+	$_[0]->write(0, noise($_[0]->size()));
+	write_conf($size *= 2);
+});
+
+is(join("\n", $t->log_lines(qr/exited on signal/)), '', 'nobody has died');
+
+$t->done_testing();
+
+###############################################################################
+
+sub zone {
+	my ($worker) = $t->workers();
+	return Test::Nginx::Memory->of($worker, $size);
+}
+
+# Writes into a worker's memory, then reloads.
+sub attacked {
+	my ($what, $attack) = @_;
+	return fail("$what: there is no master to attack")
+		unless $t->master_pid();
+	$attack->(zone());
+	my $reloaded = eval { $t->reload(old_gone => 1) };
+	ok($reloaded, "$what: the master reloads") or diag($@);
+	is($t->master_pid(), $master, "$what: it is the same master");
+	ok(wait_for(sub { staple_fast(8443, 'example.com') }, 15, 'a staple'),
+		"$what: stapled");
+}
+
+sub words {
+	my ($zone) = @_;
+	return map { 8 * $_ } 0 .. $zone->start() / 8 - 1;
+}
+
+# Offsets of the words in front of our part that point into the zone.
+sub pointers {
+	my $zone = zone();
+	my ($from, $to) = ($zone->address(), $zone->address() + $zone->size());
+	return grep {
+		my $word = $zone->word($_);
+		$word >= $from && $word <= $to;
+	} words($zone);
+}
+
+sub noise {
+	my ($length) = @_;
+	return join '', map { pack 'L', rand 2 ** 32 } 1 .. $length / 4;
+}
+
+sub write_conf {
+	my ($size, @more) = @_;
+	my $servers = $t->ssl_servers(8443, 'example.com', @more);
+	$t->write_http_conf(<<"CONF");
+    ocsp_plus       on;
+    ocsp_plus_zone  staples:$size;
+
+$servers
+CONF
+}
+
+###############################################################################
