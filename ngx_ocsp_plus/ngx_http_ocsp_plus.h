@@ -37,6 +37,24 @@ ngx_int_t ngx_http_ocsp_plus_add_header(ngx_http_request_t *r,
 char *ngx_http_ocsp_plus_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+void ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r);
+
+/* ngx_http_ocsp_plus_pace.c */
+
+typedef struct {
+    ngx_queue_t          queue;              /* of all that are counted */
+    ngx_queue_t          waiting;            /* of those that want their turn */
+    ngx_http_request_t  *request;
+    ngx_msec_t           taken;              /* when the client took some */
+    unsigned             brief:1;            /* not counted */
+    unsigned             waits:1;            /* for its turn */
+    unsigned             ended:1;            /* another needs its place */
+} ngx_http_ocsp_plus_pace_t;
+
+ngx_int_t ngx_http_ocsp_plus_pace_add(ngx_http_request_t *r,
+    ngx_http_ocsp_plus_pace_t *pace, ngx_uint_t brief);
+void ngx_http_ocsp_plus_pace_next(ngx_http_ocsp_plus_pace_t *pace);
+
 /* ngx_http_ocsp_plus_control.c */
 
 char *ngx_http_ocsp_plus_control(ngx_conf_t *cf, ngx_command_t *cmd,

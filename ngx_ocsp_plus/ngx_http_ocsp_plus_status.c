@@ -2,8 +2,8 @@
 /*
  * "ocsp_plus_status": a status document, written by the core a piece at a
  * time.  Whichever worker is asked answers from the zone; between two pieces
- * it serves its other connections, and it goes on when the client has taken
- * what it was sent.
+ * it serves its other connections (ngx_http_ocsp_plus_pace.c), and it goes on
+ * when the client has taken what it was sent.
  */
 
 
@@ -14,18 +14,18 @@
 
 
 typedef struct {
-    op_document_t       *document;
-    ngx_buf_t           *buf;
-    ngx_chain_t         *free;
-    ngx_chain_t         *busy;
-    unsigned             done:1;             /* the last piece is on its way */
+    op_document_t              *document;
+    ngx_buf_t                  *buf;
+    ngx_chain_t                *free;
+    ngx_chain_t                *busy;
+    ngx_http_ocsp_plus_pace_t  pace;
 } ngx_http_ocsp_plus_status_ctx_t;
 
 
 static ngx_int_t ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r);
 static void ngx_http_ocsp_plus_status_end(void *data);
 static void ngx_http_ocsp_plus_status_write(ngx_http_request_t *r);
-static ngx_int_t ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r,
+static ngx_int_t ngx_http_ocsp_plus_status_send(ngx_http_request_t *r,
     ngx_http_ocsp_plus_status_ctx_t *ctx);
 static ngx_int_t ngx_http_ocsp_plus_status_wait(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ocsp_plus_send_header(ngx_http_request_t *r,
@@ -144,6 +144,24 @@ ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
     cln->handler = ngx_http_ocsp_plus_status_end;
     cln->data = ctx->document;
 
+    rc = ngx_http_ocsp_plus_pace_add(r, &ctx->pace,
+                                     op_document_is_brief(ctx->document));
+
+    if (rc == NGX_BUSY) {
+
+        if (ngx_http_ocsp_plus_add_header(r, "Retry-After", "1", 1)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     ngx_http_set_ctx(r, ctx, ngx_http_ocsp_plus_module);
 
     r->read_event_handler = ngx_http_test_reading;
@@ -151,7 +169,7 @@ ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
 
     r->main->count++;
 
-    ngx_http_ocsp_plus_status_write(r);
+    ngx_http_ocsp_plus_pace_next(&ctx->pace);
 
     return NGX_DONE;
 }
@@ -164,10 +182,12 @@ ngx_http_ocsp_plus_status_end(void *data)
 }
 
 
+/* the client can take more */
+
 static void
 ngx_http_ocsp_plus_status_write(ngx_http_request_t *r)
 {
-    ngx_int_t                         rc;
+    off_t                             sent;
     ngx_event_t                      *wev;
     ngx_chain_t                      *out;
     ngx_connection_t                 *c;
@@ -186,50 +206,69 @@ ngx_http_ocsp_plus_status_write(ngx_http_request_t *r)
         return;
     }
 
-    for ( ;; ) {
+    if (ctx->busy && !wev->delayed) {
 
-        if (ctx->busy && !wev->delayed) {
+        sent = c->sent;
 
-            if (ngx_http_output_filter(r, NULL) == NGX_ERROR) {
-                ngx_http_finalize_request(r, NGX_ERROR);
-                return;
-            }
-
-            out = NULL;
-
-            ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
-                        (ngx_buf_tag_t) &ngx_http_ocsp_plus_module);
-        }
-
-        if (ctx->busy) {
-
-            if (ngx_http_ocsp_plus_status_wait(r) != NGX_OK) {
-                ngx_http_finalize_request(r, NGX_ERROR);
-            }
-
+        if (ngx_http_output_filter(r, NULL) == NGX_ERROR) {
+            ngx_http_finalize_request(r, NGX_ERROR);
             return;
         }
 
-        if (wev->timer_set && !wev->delayed) {
-            ngx_del_timer(wev);
+        if (c->sent != sent) {
+            ctx->pace.taken = ngx_current_msec;
         }
 
-        rc = ngx_http_ocsp_plus_status_piece(r, ctx);
+        out = NULL;
 
-        if (rc != NGX_AGAIN) {
-            ngx_http_finalize_request(r, rc);
-            return;
+        ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
+                                (ngx_buf_tag_t) &ngx_http_ocsp_plus_module);
+    }
+
+    if (ctx->busy) {
+
+        if (ngx_http_ocsp_plus_status_wait(r) != NGX_OK) {
+            ngx_http_finalize_request(r, NGX_ERROR);
         }
 
-        /*
-         * a subrequest, whose output is kept in memory anyway, has no write
-         * event of its own
-         */
+        return;
+    }
 
-        if (r == r->main && !ctx->busy) {
-            ngx_post_event(wev, &ngx_posted_next_events);
-            return;
-        }
+    ngx_http_ocsp_plus_pace_next(&ctx->pace);
+}
+
+
+/* it has its turn */
+
+void
+ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r)
+{
+    ngx_int_t                         rc;
+    ngx_event_t                      *wev;
+    ngx_http_ocsp_plus_status_ctx_t  *ctx;
+
+    wev = r->connection->write;
+
+    if (wev->timer_set && !wev->delayed) {
+        ngx_del_timer(wev);
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_ocsp_plus_module);
+
+    rc = ngx_http_ocsp_plus_status_send(r, ctx);
+
+    if (rc != NGX_AGAIN) {
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
+
+    if (!ctx->busy) {
+        ngx_http_ocsp_plus_pace_next(&ctx->pace);
+        return;
+    }
+
+    if (ngx_http_ocsp_plus_status_wait(r) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_ERROR);
     }
 }
 
@@ -237,7 +276,7 @@ ngx_http_ocsp_plus_status_write(ngx_http_request_t *r)
 /* NGX_AGAIN: there is more to come; else what to finalize the request with */
 
 static ngx_int_t
-ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r,
+ngx_http_ocsp_plus_status_send(ngx_http_request_t *r,
     ngx_http_ocsp_plus_status_ctx_t *ctx)
 {
     size_t                len;

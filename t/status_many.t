@@ -193,6 +193,41 @@ while (my $n = sysread $reader, my $piece, 65536) {
 }
 cmp_ok($pongs, '>', 3, "$pongs requests were answered while it was written");
 
+# so many that read nothing: there is no room for all, probes need none, and
+# whoever reads gets what one of those has kept for a second
+
+$t->stop();
+$t->run(timeout => 120);
+my @unread = map { my $socket = IO::Socket::INET->new(
+	PeerAddr => '127.0.0.1:' . port(8080));
+	print $socket "GET / HTTP/1.0\r\n\r\n";
+	$socket } 1 .. 64;
+my @heads = map { sysread $_, my $head, 300; $head // '' } @unread;
+my @refused = grep { m!^HTTP/1\.1 503 ! } @heads;
+cmp_ok(scalar @refused, '>', 0, 'unread: no room for all');
+is(scalar(grep { !/^Retry-After: 1\r$/m } @refused), 0, 'unread: told when');
+cmp_ok(scalar(grep { m!^HTTP/1\.1 200 ! } @heads), '>=', 32,
+	'unread: room for some');
+like(http_get('/?format=ready'), qr/\r\n\r\n(?:not )?ready\b/, 'unread: a probe');
+my $scraped = '';
+ok(wait_for(sub { ($scraped = http_get('/?format=prometheus', timeout => 60))
+	=~ /staple_valid/ }, 20, 'a scrape'), 'unread: a scrape');
+is(scalar(() = $scraped =~ /^ocsp_plus_staple_valid\{/mg), $count,
+	'unread: all of it');
+my $ended = 0;
+for my $socket (grep { $heads[$_] =~ /^HTTP\S+ 200 / && ($_ = $unread[$_]) }
+	0 .. $#unread)
+{
+	last if $ended;
+	my $last = '';
+	while (sysread $socket, my $piece, 65536) { $last = $piece }
+	$ended++ if $last !~ /"next":null\n\}\n\z/;
+}
+is($ended, 1, 'unread: one was ended for it');
+my $said = qr/\[warn\] .*32 status documents are being written by this worker/;
+is(scalar(() = $t->log_lines($said)), 1, 'unread: said once');
+close $_ for @unread;
+
 $t->done_testing();
 
 ###############################################################################

@@ -12,6 +12,7 @@ class Text : public Document {
     *out += text_;
     return false;
   }
+  bool is_brief() const override { return true; }
 
  private:
   std::string text_;

@@ -27,6 +27,9 @@ class Document {
   // Nothing appended and true: it goes on looking.
   virtual bool next(std::string* out) = 0;
 
+  // Whether all of it is one short piece, however many certificates there are.
+  virtual bool is_brief() const { return false; }
+
   // Final as soon as next() has appended something.
   const Head& head() const { return head_; }
 

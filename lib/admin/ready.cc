@@ -31,6 +31,8 @@ class Ready : public Document {
         selection_(view_, query_),
         round_(*view.zone, view.catalog, view.settings) {}
 
+  bool is_brief() const override { return true; }
+
   bool next(std::string* out) override {
     if (!engine::Readiness::over(*view_.zone)) {
       if (const engine::Target* target = round_.look(clock_, kLookedAt)) {

@@ -404,6 +404,10 @@ op_document_state_t op_document_next(op_document_t* document, unsigned char* to,
   });
 }
 
+int op_document_is_brief(const op_document_t* document) {
+  return document->document->is_brief() ? 1 : 0;
+}
+
 void op_document_head(const op_document_t* document, op_document_head_t* head) {
   const admin::Head& from = document->document->head();
   head->status = from.http_status;

@@ -315,6 +315,8 @@ typedef enum {
 /* `request` is borrowed for the call; the config outlives the document. NULL: out of memory. */
 OP_API op_document_t *op_document_begin(const op_config_t *config, const op_document_request_t *request);
 OP_API op_document_state_t op_document_next(op_document_t *document, unsigned char *to, size_t size, size_t *len);
+/* Readiness, or an error: all of it is one short piece, however many certificates there are. */
+OP_API int op_document_is_brief(const op_document_t *document);
 /* Final as soon as op_document_next() has said anything but OP_DOCUMENT_WORKING. Lives as long as the document. */
 OP_API void op_document_head(const op_document_t *document, op_document_head_t *head);
 OP_API void op_document_end(op_document_t *document);

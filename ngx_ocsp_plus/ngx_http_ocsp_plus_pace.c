@@ -1,0 +1,214 @@
+
+/*
+ * Which of the status documents that a worker writes has its turn: one piece
+ * in a turn of nginx's loop, however many there are, so that handshakes and
+ * requests wait for a piece at most.  And how many there may be: a client that
+ * does not read what it asked for would keep its place from others.
+ */
+
+
+#include "ngx_http_ocsp_plus.h"
+
+
+/* each keeps a buffer, and work that is spent on its client */
+#define NGX_HTTP_OCSP_PLUS_DOCUMENTS  32
+
+/* after so long, in ms, a client that takes nothing makes room for another */
+#define NGX_HTTP_OCSP_PLUS_STALLED    1000
+
+/* seconds between two warnings that there is no room */
+#define NGX_HTTP_OCSP_PLUS_WARN       60
+
+
+static ngx_int_t ngx_http_ocsp_plus_make_room(ngx_log_t *log);
+static void ngx_http_ocsp_plus_turn(ngx_event_t *ev);
+static void ngx_http_ocsp_plus_pace_end(void *data);
+
+
+/* of this process */
+
+static ngx_queue_t  ngx_http_ocsp_plus_documents;   /* that are counted */
+static ngx_queue_t  ngx_http_ocsp_plus_waiting;     /* for their turn */
+static ngx_uint_t   ngx_http_ocsp_plus_ndocuments;
+static ngx_event_t  ngx_http_ocsp_plus_turn_event;
+static time_t       ngx_http_ocsp_plus_warned;
+
+
+/*
+ * Takes a document up; one that is brief is neither counted nor refused.  It
+ * leaves with the request.  NGX_BUSY: there are too many.
+ */
+
+ngx_int_t
+ngx_http_ocsp_plus_pace_add(ngx_http_request_t *r,
+    ngx_http_ocsp_plus_pace_t *pace, ngx_uint_t brief)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    if (ngx_http_ocsp_plus_turn_event.handler == NULL) {
+        ngx_queue_init(&ngx_http_ocsp_plus_documents);
+        ngx_queue_init(&ngx_http_ocsp_plus_waiting);
+        ngx_http_ocsp_plus_turn_event.handler = ngx_http_ocsp_plus_turn;
+    }
+
+    if (!brief
+        && ngx_http_ocsp_plus_ndocuments >= NGX_HTTP_OCSP_PLUS_DOCUMENTS
+        && ngx_http_ocsp_plus_make_room(r->connection->log) != NGX_OK)
+    {
+        return NGX_BUSY;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_ocsp_plus_pace_end;
+    cln->data = pace;
+
+    pace->request = r;
+    pace->brief = brief;
+    pace->taken = ngx_current_msec;
+
+    if (!brief) {
+        ngx_queue_insert_tail(&ngx_http_ocsp_plus_documents, &pace->queue);
+        ngx_http_ocsp_plus_ndocuments++;
+    }
+
+    return NGX_OK;
+}
+
+
+/* the next piece is wanted: its write event handler is called in its turn */
+
+void
+ngx_http_ocsp_plus_pace_next(ngx_http_ocsp_plus_pace_t *pace)
+{
+    pace->taken = ngx_current_msec;
+
+    if (pace->waits) {
+        return;
+    }
+
+    pace->waits = 1;
+
+    /* a reload changes it where one process is all there is */
+
+    ngx_http_ocsp_plus_turn_event.log = ngx_cycle->log;
+
+    if (pace->brief) {
+        ngx_queue_insert_head(&ngx_http_ocsp_plus_waiting, &pace->waiting);
+
+    } else {
+        ngx_queue_insert_tail(&ngx_http_ocsp_plus_waiting, &pace->waiting);
+    }
+
+    ngx_post_event(&ngx_http_ocsp_plus_turn_event, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_http_ocsp_plus_turn(ngx_event_t *ev)
+{
+    ngx_queue_t                *q;
+    ngx_connection_t           *c;
+    ngx_http_request_t         *r;
+    ngx_http_ocsp_plus_pace_t  *pace;
+
+    if (ngx_queue_empty(&ngx_http_ocsp_plus_waiting)) {
+        return;
+    }
+
+    q = ngx_queue_head(&ngx_http_ocsp_plus_waiting);
+    pace = ngx_queue_data(q, ngx_http_ocsp_plus_pace_t, waiting);
+
+    ngx_queue_remove(q);
+    pace->waits = 0;
+
+    if (!ngx_queue_empty(&ngx_http_ocsp_plus_waiting)) {
+        ngx_post_event(ev, &ngx_posted_next_events);
+    }
+
+    r = pace->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_http_ocsp_plus_status_piece(r);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/*
+ * Ends the document whose client has taken nothing for longest, as nginx does
+ * after "send_timeout", but only once somebody else needs the place.
+ */
+
+static ngx_int_t
+ngx_http_ocsp_plus_make_room(ngx_log_t *log)
+{
+    ngx_queue_t                *q;
+    ngx_event_t                *wev;
+    ngx_msec_int_t              since, longest;
+    ngx_http_ocsp_plus_pace_t  *pace, *stalled;
+
+    stalled = NULL;
+    longest = NGX_HTTP_OCSP_PLUS_STALLED - 1;
+
+    for (q = ngx_queue_head(&ngx_http_ocsp_plus_documents);
+         q != ngx_queue_sentinel(&ngx_http_ocsp_plus_documents);
+         q = ngx_queue_next(q))
+    {
+        pace = ngx_queue_data(q, ngx_http_ocsp_plus_pace_t, queue);
+        since = (ngx_msec_int_t) (ngx_current_msec - pace->taken);
+
+        /* a subrequest has no client of its own */
+
+        if (!pace->waits && !pace->ended && since > longest
+            && pace->request == pace->request->main)
+        {
+            longest = since;
+            stalled = pace;
+        }
+    }
+
+    if (stalled) {
+        stalled->ended = 1;
+
+        wev = stalled->request->connection->write;
+        wev->timedout = 1;
+        wev->delayed = 0;
+        ngx_post_event(wev, &ngx_posted_events);
+
+        return NGX_OK;
+    }
+
+    if (ngx_time() - ngx_http_ocsp_plus_warned >= NGX_HTTP_OCSP_PLUS_WARN) {
+        ngx_http_ocsp_plus_warned = ngx_time();
+
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "ocsp_plus: %d status documents are being written by "
+                      "this worker, more are answered with 503: restrict "
+                      "who may ask \"ocsp_plus_status\"",
+                      NGX_HTTP_OCSP_PLUS_DOCUMENTS);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_ocsp_plus_pace_end(void *data)
+{
+    ngx_http_ocsp_plus_pace_t  *pace = data;
+
+    if (pace->waits) {
+        ngx_queue_remove(&pace->waiting);
+    }
+
+    if (!pace->brief) {
+        ngx_queue_remove(&pace->queue);
+        ngx_http_ocsp_plus_ndocuments--;
+    }
+}
