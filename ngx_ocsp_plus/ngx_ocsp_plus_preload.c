@@ -179,8 +179,8 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
                         ocf->preload_file, ocf->preload_line);
     otherwise[sizeof(otherwise) - 1] = '\0';
 
-    certificates = ngx_ocsp_plus_trusted(cf, ocf, name, NGX_OCSP_PLUS_PRELOAD,
-                                         (char *) otherwise);
+    certificates = ngx_ocsp_plus_chain(cf, ocf, name, NGX_OCSP_PLUS_PRELOAD,
+                                       (char *) otherwise);
     if (certificates == NULL) {
         return NGX_OK;
     }
