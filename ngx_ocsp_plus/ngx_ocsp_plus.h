@@ -247,6 +247,7 @@ STACK_OF(X509) *ngx_ocsp_plus_chain(ngx_conf_t *cf,
     const char *otherwise);
 ngx_fd_t ngx_ocsp_plus_open_regular(u_char *name, off_t *size,
     const char **why);
+u_char *ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name);
 
 /* ngx_ocsp_plus_handshake.c */
 

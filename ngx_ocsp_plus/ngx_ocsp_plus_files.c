@@ -108,6 +108,7 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name, size_t max,
     BIO             *bio;
     X509            *certificate;
     u_long           n;
+    u_char          *shown;
     ngx_err_t        err;
     ngx_str_t        content;
     ngx_uint_t       level;
@@ -116,13 +117,18 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name, size_t max,
 
     level = otherwise ? NGX_LOG_WARN : NGX_LOG_EMERG;
 
+    shown = ngx_ocsp_plus_printable(cf->temp_pool, name);
+    if (shown == NULL) {
+        return NULL;
+    }
+
     if (ngx_ocsp_plus_read_file(cf->temp_pool, name, max, &content, &why)
         != NGX_OK)
     {
         err = why ? 0 : ngx_errno;
 
         ngx_log_error(level, cf->log, err,
-                      "ocsp_plus cannot read \"%V\" of \"%s\"%s%s%s", name,
+                      "ocsp_plus cannot read \"%s\" of \"%s\"%s%s%s", shown,
                       directive, otherwise ? otherwise : "",
                       why ? ": " : "", why ? why : "");
         return NULL;
@@ -151,8 +157,8 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name, size_t max,
             }
 
             ngx_ssl_error(level, cf->log, 0,
-                          "no PEM certificate can be read from \"%V\" of "
-                          "\"%s\"%s", name, directive,
+                          "no PEM certificate can be read from \"%s\" of "
+                          "\"%s\"%s", shown, directive,
                           otherwise ? otherwise : "");
 
             sk_X509_pop_free(certificates, X509_free);
@@ -304,6 +310,30 @@ ngx_ocsp_plus_open_regular(u_char *name, off_t *size, const char **why)
     *size = sb.st_size;
 
     return fd;
+}
+
+
+/* a name that others chose, as the log may have it; terminated */
+
+u_char *
+ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name)
+{
+    size_t     size;
+    u_char    *shown;
+    op_str_t   text;
+
+    text.data = (const char *) name->data;
+    text.len = name->len;
+
+    size = 4 * name->len + 1;
+
+    shown = ngx_pnalloc(pool, size);
+
+    if (shown) {
+        (void) op_printable(text, (char *) shown, size);
+    }
+
+    return shown;
 }
 
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "admin/document.h"
+#include "base/printable.h"
 
 namespace ocsp_plus::admin {
 namespace {
@@ -129,7 +130,7 @@ class JsonDocument : public Document {
 }  // namespace
 
 std::string dump(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return printable_json(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 Json to_json(const ResponderStatus& status) {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/printable.h"
 #include "crypto/response_file.h"
 
 namespace ocsp_plus::cli {
@@ -29,16 +30,6 @@ struct FileCloser {
   void operator()(std::FILE* file) const noexcept { std::fclose(file); }
 };
 using File = std::unique_ptr<std::FILE, FileCloser>;
-
-std::string printable(std::string_view line) {
-  std::string plain(line);
-  for (char& byte : plain) {
-    if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f) {
-      byte = ' ';
-    }
-  }
-  return plain;
-}
 
 std::optional<Seconds> parse_span(std::string_view text) {
   Seconds number = 0;

@@ -60,7 +60,7 @@ Result<void> become_owner(const std::string& folder);
 
 // --- output ---
 
-// One line on standard error, "ocsp-plus: ...", control bytes replaced. Returns kUsage.
+// One line on standard error, "ocsp-plus: ...", what is unsafe to show escaped. Returns kUsage.
 int complain(std::string_view line);
 
 // What goes on, for people who wait: one line on standard error that is replaced by the next and gone at the end.
