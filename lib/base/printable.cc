@@ -30,7 +30,7 @@ bool is_unsafe(char32_t code) {
 
 struct Lead {
   std::size_t bytes;
-  unsigned char mask;     // of the bits of the code point
+  unsigned char mask;       // of the bits of the code point
   unsigned char low, high;  // what the second byte may be
 };
 
