@@ -228,6 +228,12 @@ $b->open("$url/any?format=html&server=shop.example");
 ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 1'),
 	'filters of the address');
 
+# a listing that ended early is told
+
+$b->open("$url/any?format=html&loaded=1&after=" . 'a' x 64);
+ok($b->wait_script('return /Not all certificates are shown/.test('
+	. 'document.querySelector("#why").innerText)'), 'not all are shown');
+
 # honest about its age
 
 my @complaints = grep { $_->{level} eq 'SEVERE' } $b->log();

@@ -75,7 +75,8 @@ class JsonDocument : public Document {
       return true;
     }
     const auto page = selection_.next_page();
-    *out += "\n],\n\"next\":" + (page.has_value() ? dump(to_hex(*page)) : "null") + "\n}\n";
+    *out += "\n],\n\"ended_early\":" + dump(selection_.ended_early()) +
+            ",\n\"next\":" + (page.has_value() ? dump(to_hex(*page)) : "null") + "\n}\n";
     return false;
   }
 

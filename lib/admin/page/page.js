@@ -88,6 +88,7 @@
       const page = JSON.parse(await answer.text(), (key, value) => (typeof value === "string" ? visible(value) : value));
       certificates.push(...page.certificates);
       status = status || page;
+      status.ended_early = status.ended_early || page.ended_early;
       if (!page.next || new URLSearchParams(location.search).has("limit")) break;
       query.set("after", page.next);
     }
@@ -167,6 +168,7 @@
       return certificates.length > 3 ? `${names} and ${count(certificates.length - 3)} more` : names;
     };
     const why = [];
+    if (status.ended_early) why.push(el("li", {}, el("b", {}, "Not all certificates are shown: "), "one went while they were listed."));
     if (revoked.length) why.push(el("li", {}, el("b", {}, `${count(revoked.length)} revoked: `), list(revoked)));
     const reasons = new Map();
     for (const c of lacking) {
