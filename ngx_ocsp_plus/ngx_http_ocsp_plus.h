@@ -17,8 +17,9 @@
 
 typedef struct {
     ngx_uint_t           format;             /* op_format_t */
-    ngx_flag_t           control;            /* "ocsp_plus_control" */
-    u_char              *file;               /* where it says so */
+    const char          *directive;          /* "ocsp_plus_status" or
+                                                "ocsp_plus_control" */
+    u_char              *file;               /* where it stands */
     ngx_uint_t           line;
 } ngx_http_ocsp_plus_loc_conf_t;
 
@@ -59,7 +60,10 @@ void ngx_http_ocsp_plus_pace_next(ngx_http_ocsp_plus_pace_t *pace);
 
 char *ngx_http_ocsp_plus_control(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-void ngx_http_ocsp_plus_check_control(ngx_conf_t *cf,
+
+/* ngx_http_ocsp_plus_access.c */
+
+void ngx_http_ocsp_plus_check_access(ngx_conf_t *cf,
     ngx_http_ocsp_plus_loc_conf_t *conf);
 
 /* ngx_http_ocsp_plus_variables.c */

@@ -8,37 +8,11 @@
 #include "ngx_http_ocsp_plus.h"
 
 
-/*
- * The beginnings of the location configurations of nginx's own modules that
- * decide who may come in.  They are private to their files but have not
- * changed in a decade; a wrong guess would cost a warning.
- */
-
-typedef struct {
-    ngx_array_t         *rules;
-#if (NGX_HAVE_INET6)
-    ngx_array_t         *rules6;
-#endif
-#if (NGX_HAVE_UNIX_DOMAIN)
-    ngx_array_t         *rules_un;
-#endif
-} ngx_http_ocsp_plus_access_t;
-
-
-typedef struct {
-    void                *realm;
-} ngx_http_ocsp_plus_auth_basic_t;
-
-
-typedef struct {
-    ngx_str_t            uri;
-} ngx_http_ocsp_plus_auth_request_t;
-
-
 static ngx_int_t ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ocsp_plus_cross_site(ngx_http_request_t *r);
-static void *ngx_http_ocsp_plus_foreign_conf(ngx_conf_t *cf,
-    const char *name);
+static ngx_uint_t ngx_http_ocsp_plus_from_browser(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_ocsp_plus_known_host(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_ocsp_plus_is_address(ngx_str_t *host);
 
 
 char *
@@ -48,96 +22,26 @@ ngx_http_ocsp_plus_control(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_http_core_loc_conf_t  *clcf;
 
-    if (olcf->control) {
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler == ngx_http_ocsp_plus_control_handler) {
         return "is duplicate";
     }
 
-    olcf->control = 1;
+    olcf->directive = "ocsp_plus_control";
     olcf->file = cf->conf_file->file.name.data;
     olcf->line = cf->conf_file->line;
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_ocsp_plus_control_handler;
 
     return NGX_CONF_OK;
 }
 
 
-/* once the location is complete */
-
-void
-ngx_http_ocsp_plus_check_control(ngx_conf_t *cf,
-    ngx_http_ocsp_plus_loc_conf_t *conf)
-{
-    ngx_http_ocsp_plus_access_t        *access;
-    ngx_http_ocsp_plus_auth_basic_t    *basic;
-    ngx_http_ocsp_plus_auth_request_t  *request;
-
-    access = ngx_http_ocsp_plus_foreign_conf(cf, "ngx_http_access_module");
-
-    if (access && access->rules) {
-        return;
-    }
-
-#if (NGX_HAVE_INET6)
-    if (access && access->rules6) {
-        return;
-    }
-#endif
-
-#if (NGX_HAVE_UNIX_DOMAIN)
-    if (access && access->rules_un) {
-        return;
-    }
-#endif
-
-    basic = ngx_http_ocsp_plus_foreign_conf(cf, "ngx_http_auth_basic_module");
-
-    if (basic && basic->realm) {
-        return;
-    }
-
-    request = ngx_http_ocsp_plus_foreign_conf(cf,
-                                              "ngx_http_auth_request_module");
-
-    if (request && request->uri.len) {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                  "\"ocsp_plus_control\" is open to everybody: add \"allow\" "
-                  "and \"deny\", or \"auth_basic\", in %s:%ui",
-                  conf->file, conf->line);
-}
-
-
-static void *
-ngx_http_ocsp_plus_foreign_conf(ngx_conf_t *cf, const char *name)
-{
-    ngx_uint_t            i;
-    ngx_module_t         *module;
-    ngx_http_conf_ctx_t  *ctx;
-
-    ctx = cf->ctx;
-
-    for (i = 0; cf->cycle->modules[i]; i++) {
-
-        module = cf->cycle->modules[i];
-
-        if (module->type == NGX_HTTP_MODULE
-            && ngx_strcmp(module->name, name) == 0)
-        {
-            return ctx->loc_conf[module->ctx_index];
-        }
-    }
-
-    return NULL;
-}
-
-
 static ngx_int_t
 ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
 {
+    u_char                    *host;
     op_str_t                   args;
     ngx_int_t                  rc;
     ngx_str_t                  body;
@@ -167,6 +71,18 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "ocsp_plus: a request of another site was refused by "
                       "\"ocsp_plus_control\"");
+        return NGX_HTTP_FORBIDDEN;
+    }
+
+    if (ngx_http_ocsp_plus_from_browser(r)
+        && !ngx_http_ocsp_plus_known_host(r))
+    {
+        host = ngx_ocsp_plus_printable(r->pool, &r->headers_in.server);
+
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "ocsp_plus: a browser's request for host \"%s\", which "
+                      "is no name of this server, was refused by "
+                      "\"ocsp_plus_control\"", host ? (char *) host : "");
         return NGX_HTTP_FORBIDDEN;
     }
 
@@ -242,4 +158,133 @@ ngx_http_ocsp_plus_cross_site(ngx_http_request_t *r)
 
     return len != r->headers_in.host->value.len
            || ngx_strncasecmp(host, r->headers_in.host->value.data, len) != 0;
+}
+
+
+static ngx_uint_t
+ngx_http_ocsp_plus_from_browser(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if ((h[i].key.len == 6
+                 && ngx_strncmp(h[i].lowcase_key, "origin", 6) == 0)
+                || (h[i].key.len > 10
+                    && ngx_strncmp(h[i].lowcase_key, "sec-fetch-", 10) == 0))
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * A page whose own name was made to lead here ("DNS rebinding") is of the same
+ * site in the eyes of a browser, but the name is in the Host.  Nobody can
+ * rebind an address, "localhost", or a name of the operator's.  Patterns that
+ * leave the end of the name to others, and regular expressions, are no names.
+ */
+
+static ngx_uint_t
+ngx_http_ocsp_plus_known_host(ngx_http_request_t *r)
+{
+    size_t                     len;
+    u_char                    *tail;
+    ngx_str_t                 *host, *name;
+    ngx_uint_t                 i;
+    ngx_http_server_name_t    *sn;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    /* in lower case, without port and a root's dot */
+
+    host = &r->headers_in.server;
+
+    if (host->len == 0) {
+        return 0;
+    }
+
+    if (ngx_http_ocsp_plus_is_address(host)
+        || (host->len == 9 && ngx_strncmp(host->data, "localhost", 9) == 0))
+    {
+        return 1;
+    }
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+    sn = cscf->server_names.elts;
+
+    for (i = 0; i < cscf->server_names.nelts; i++) {
+
+#if (NGX_PCRE)
+        if (sn[i].regex) {
+            continue;
+        }
+#endif
+
+        name = &sn[i].name;
+
+        if (name->len == host->len
+            && ngx_strncasecmp(name->data, host->data, host->len) == 0)
+        {
+            return 1;
+        }
+
+        /* "*.example.com" and ".example.com", which is example.com as well */
+
+        if (name->len > 2 && name->data[0] == '*' && name->data[1] == '.') {
+            tail = name->data + 1;
+            len = name->len - 1;
+
+        } else if (name->len > 1 && name->data[0] == '.') {
+            tail = name->data;
+            len = name->len;
+
+            if (host->len == len - 1
+                && ngx_strncasecmp(tail + 1, host->data, host->len) == 0)
+            {
+                return 1;
+            }
+
+        } else {
+            continue;
+        }
+
+        if (host->len > len
+            && ngx_strncasecmp(tail, host->data + host->len - len, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* as browsers write them: four numbers, or brackets */
+
+static ngx_uint_t
+ngx_http_ocsp_plus_is_address(ngx_str_t *host)
+{
+#if (NGX_HAVE_INET6)
+    u_char  address[16];
+
+    if (host->len > 2 && host->data[0] == '['
+        && host->data[host->len - 1] == ']')
+    {
+        return ngx_inet6_addr(host->data + 1, host->len - 2, address)
+               == NGX_OK;
+    }
+#endif
+
+    return ngx_inet_addr(host->data, host->len) != INADDR_NONE;
 }

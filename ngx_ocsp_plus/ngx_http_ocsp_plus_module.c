@@ -77,7 +77,7 @@ ngx_http_ocsp_plus_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     olcf->format = OP_FORMAT_ANY;
-     *     olcf->control = 0;
+     *     olcf->directive = NULL;
      */
 
     return ngx_pcalloc(cf->pool, sizeof(ngx_http_ocsp_plus_loc_conf_t));
@@ -91,8 +91,10 @@ ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_ocsp_plus_loc_conf_t *conf = child;
 
-    if (conf->control) {
-        ngx_http_ocsp_plus_check_control(cf, conf);
+    /* load balancers of all kinds ask for readiness, and it says little */
+
+    if (conf->directive && conf->format != OP_FORMAT_READY) {
+        ngx_http_ocsp_plus_check_access(cf, conf);
     }
 
     return NGX_CONF_OK;

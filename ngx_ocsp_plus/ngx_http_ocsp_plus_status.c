@@ -81,6 +81,10 @@ ngx_http_ocsp_plus_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
+    olcf->directive = "ocsp_plus_status";
+    olcf->file = cf->conf_file->file.name.data;
+    olcf->line = cf->conf_file->line;
+
     clcf->handler = ngx_http_ocsp_plus_status_handler;
 
     return NGX_CONF_OK;

@@ -243,6 +243,12 @@ ngx_int_t ngx_ocsp_plus_add_preload(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive,
     const char *otherwise);
+STACK_OF(X509) *ngx_ocsp_plus_chain(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive,
+    const char *otherwise);
+ngx_fd_t ngx_ocsp_plus_open_regular(u_char *name, off_t *size,
+    const char **why);
+u_char *ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name);
 
 /* ngx_ocsp_plus_handshake.c */
 

@@ -1,25 +1,63 @@
 
 /*
  * Files of certificates, read at configuration.
+ *
+ * The master is root, and a file may belong to somebody else, who may put
+ * anything in its place at any moment: a FIFO, a link to a device, a file
+ * without an end.  Neither opening nor reading it blocks.
  */
 
 
 #include "ngx_ocsp_plus.h"
 
 
+#define NGX_OCSP_PLUS_MAX_TRUSTED  (16 * 1024 * 1024)
+
+/* clients refuse chains of more than 100 kB, which is OpenSSL's default */
+
+#define NGX_OCSP_PLUS_MAX_CHAIN    (256 * 1024)
+
+
+static STACK_OF(X509) *ngx_ocsp_plus_certificates(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, size_t max,
+    const char *directive, const char *otherwise);
 static STACK_OF(X509) *ngx_ocsp_plus_read_certificates(ngx_conf_t *cf,
-    ngx_str_t *name, const char *directive, const char *otherwise);
+    ngx_str_t *name, size_t max, const char *directive, const char *otherwise);
+static ngx_int_t ngx_ocsp_plus_read_file(ngx_pool_t *pool, ngx_str_t *name,
+    size_t max, ngx_str_t *content, const char **why);
+static int ngx_ocsp_plus_no_pass_phrase(char *buf, int size, int rwflag,
+    void *data);
 
 
 /*
- * Each file is read once, however many servers name it.  One that cannot be
- * read is an error, or, with "otherwise", a warning that ends with it, told
- * once.
+ * Certificates that the operator trusts.  Each file is read once, however many
+ * servers name it.  One that cannot be read is an error, or, with "otherwise",
+ * a warning that ends with it, told once.
  */
 
 STACK_OF(X509) *
 ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_str_t *file, const char *directive, const char *otherwise)
+{
+    return ngx_ocsp_plus_certificates(cf, ocf, file, NGX_OCSP_PLUS_MAX_TRUSTED,
+                                      directive, otherwise);
+}
+
+
+/* a certificate and its chain; what cannot be read is a warning */
+
+STACK_OF(X509) *
+ngx_ocsp_plus_chain(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_str_t *file, const char *directive, const char *otherwise)
+{
+    return ngx_ocsp_plus_certificates(cf, ocf, file, NGX_OCSP_PLUS_MAX_CHAIN,
+                                      directive, otherwise);
+}
+
+
+static STACK_OF(X509) *
+ngx_ocsp_plus_certificates(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_str_t *file, size_t max, const char *directive, const char *otherwise)
 {
     ngx_str_t                 name;
     ngx_uint_t                i;
@@ -44,7 +82,7 @@ ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         }
     }
 
-    certificates = ngx_ocsp_plus_read_certificates(cf, &name, directive,
+    certificates = ngx_ocsp_plus_read_certificates(cf, &name, max, directive,
                                                    otherwise);
     if (certificates == NULL && otherwise == NULL) {
         return NULL;
@@ -64,32 +102,47 @@ ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
 
 static STACK_OF(X509) *
-ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name,
+ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name, size_t max,
     const char *directive, const char *otherwise)
 {
     BIO             *bio;
     X509            *certificate;
     u_long           n;
+    u_char          *shown;
+    ngx_err_t        err;
+    ngx_str_t        content;
     ngx_uint_t       level;
+    const char      *why;
     STACK_OF(X509)  *certificates;
 
     level = otherwise ? NGX_LOG_WARN : NGX_LOG_EMERG;
 
-    (void) ERR_set_mark();
-
-    bio = BIO_new_file((char *) name->data, "r");
-    if (bio == NULL) {
-        ngx_ssl_error(level, cf->log, 0,
-                      "BIO_new_file(\"%V\") failed for \"%s\"%s", name,
-                      directive, otherwise ? otherwise : "");
+    shown = ngx_ocsp_plus_printable(cf->temp_pool, name);
+    if (shown == NULL) {
         return NULL;
     }
 
-    certificates = sk_X509_new_null();
+    if (ngx_ocsp_plus_read_file(cf->temp_pool, name, max, &content, &why)
+        != NGX_OK)
+    {
+        err = why ? 0 : ngx_errno;
+
+        ngx_log_error(level, cf->log, err,
+                      "ocsp_plus cannot read \"%s\" of \"%s\"%s%s%s", shown,
+                      directive, otherwise ? otherwise : "",
+                      why ? ": " : "", why ? why : "");
+        return NULL;
+    }
+
+    (void) ERR_set_mark();
+
+    bio = BIO_new_mem_buf(content.data, (int) content.len);
+    certificates = bio ? sk_X509_new_null() : NULL;
 
     while (certificates) {
 
-        certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+        certificate = PEM_read_bio_X509_AUX(bio, NULL,
+                                            ngx_ocsp_plus_no_pass_phrase, NULL);
 
         if (certificate == NULL) {
             n = ERR_peek_last_error();
@@ -104,8 +157,8 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name,
             }
 
             ngx_ssl_error(level, cf->log, 0,
-                          "no PEM certificate can be read from \"%V\" of "
-                          "\"%s\"%s", name, directive,
+                          "no PEM certificate can be read from \"%s\" of "
+                          "\"%s\"%s", shown, directive,
                           otherwise ? otherwise : "");
 
             sk_X509_pop_free(certificates, X509_free);
@@ -122,7 +175,172 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name,
 
     BIO_free(bio);
 
+    ngx_pfree(cf->temp_pool, content.data);
+
     (void) ERR_pop_to_mark();
 
     return certificates;
+}
+
+
+/* NGX_ERROR: "why" says so, or, where that is NULL, ngx_errno */
+
+static ngx_int_t
+ngx_ocsp_plus_read_file(ngx_pool_t *pool, ngx_str_t *name, size_t max,
+    ngx_str_t *content, const char **why)
+{
+    off_t      size;
+    ssize_t    n;
+    ngx_fd_t   fd;
+    ngx_err_t  err;
+
+    fd = ngx_ocsp_plus_open_regular(name->data, &size, why);
+
+    if (fd == NGX_INVALID_FILE) {
+        return NGX_ERROR;
+    }
+
+    content->len = 0;
+    content->data = NULL;
+
+    if (size > (off_t) max) {
+        *why = (max == NGX_OCSP_PLUS_MAX_CHAIN)
+                   ? "it is larger than 256 kB" : "it is larger than 16 MB";
+
+    } else {
+        content->data = ngx_pnalloc(pool, (size_t) size + 1);
+
+        if (content->data == NULL) {
+            *why = "out of memory";
+        }
+    }
+
+    n = 0;
+
+    while (content->data && content->len < (size_t) size) {
+
+        n = ngx_read_fd(fd, content->data + content->len,
+                        (size_t) size - content->len);
+
+        if (n == -1 && ngx_errno == NGX_EINTR) {
+            continue;
+        }
+
+        if (n <= 0) {
+            break;
+        }
+
+        content->len += n;
+    }
+
+    err = ngx_errno;
+
+    (void) ngx_close_file(fd);
+
+    ngx_set_errno(err);
+
+    return (content->data && n != -1) ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * Opens a file without waiting for anybody: neither for the writer of a FIFO
+ * nor for the holder of a lease.  What is no regular file is not opened at all:
+ * opening does something to some devices.  NGX_INVALID_FILE: "why" says so, or,
+ * where that is NULL, ngx_errno.
+ */
+
+ngx_fd_t
+ngx_ocsp_plus_open_regular(u_char *name, off_t *size, const char **why)
+{
+    int          flags;
+    u_char       path[sizeof("/proc/self/fd/") + NGX_INT_T_LEN];
+    ngx_fd_t     fd, place;
+    ngx_err_t    err;
+    struct stat  sb;
+
+    *why = NULL;
+
+    /* a place in the file system, of which nothing is opened yet */
+
+    place = open((char *) name, O_PATH|O_CLOEXEC);
+    if (place == NGX_INVALID_FILE) {
+        return NGX_INVALID_FILE;
+    }
+
+    fd = NGX_INVALID_FILE;
+
+    ngx_memzero(&sb, sizeof(struct stat));
+
+    if (fstat(place, &sb) == 0 && S_ISREG(sb.st_mode)) {
+
+        *ngx_sprintf(path, "/proc/self/fd/%d", place) = '\0';
+
+        flags = O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC;
+
+        fd = open((char *) path, flags);
+
+        if (fd == NGX_INVALID_FILE && ngx_errno == NGX_ENOENT) {
+
+            /* without /proc it is opened by its name, and looked at again */
+
+            fd = open((char *) name, flags);
+
+            if (fd != NGX_INVALID_FILE) {
+                (void) fstat(fd, &sb);
+            }
+        }
+    }
+
+    err = ngx_errno;
+
+    (void) close(place);
+
+    if (sb.st_mode && !S_ISREG(sb.st_mode)) {
+        *why = "it is no regular file";
+
+        if (fd != NGX_INVALID_FILE) {
+            (void) close(fd);
+            fd = NGX_INVALID_FILE;
+        }
+    }
+
+    ngx_set_errno(err);
+
+    *size = sb.st_size;
+
+    return fd;
+}
+
+
+/* a name that others chose, as the log may have it; terminated */
+
+u_char *
+ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name)
+{
+    size_t     size;
+    u_char    *shown;
+    op_str_t   text;
+
+    text.data = (const char *) name->data;
+    text.len = name->len;
+
+    size = 4 * name->len + 1;
+
+    shown = ngx_pnalloc(pool, size);
+
+    if (shown) {
+        (void) op_printable(text, (char *) shown, size);
+    }
+
+    return shown;
+}
+
+
+/* OpenSSL would ask for one at the terminal, and wait */
+
+static int
+ngx_ocsp_plus_no_pass_phrase(char *buf, int size, int rwflag, void *data)
+{
+    return -1;
 }

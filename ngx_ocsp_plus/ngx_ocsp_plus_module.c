@@ -261,6 +261,10 @@ ngx_ocsp_plus_init_module(ngx_cycle_t *cycle)
     ngx_ocsp_plus_prepare_cache(cycle, ocf);
     ngx_ocsp_plus_start(cycle, ocf);
 
+    /* what the master and its workers log next is of after the wait */
+
+    ngx_time_update();
+
     return NGX_OK;
 }
 

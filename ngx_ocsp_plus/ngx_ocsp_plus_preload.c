@@ -161,6 +161,7 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 {
     int                      i;
     X509                   **issuer;
+    u_char                  *shown;
     u_char                   otherwise[NGX_MAX_CONF_ERRSTR];
     ngx_array_t              issuers;
     op_added_t               added;
@@ -179,8 +180,8 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
                         ocf->preload_file, ocf->preload_line);
     otherwise[sizeof(otherwise) - 1] = '\0';
 
-    certificates = ngx_ocsp_plus_trusted(cf, ocf, name, NGX_OCSP_PLUS_PRELOAD,
-                                         (char *) otherwise);
+    certificates = ngx_ocsp_plus_chain(cf, ocf, name, NGX_OCSP_PLUS_PRELOAD,
+                                       (char *) otherwise);
     if (certificates == NULL) {
         return NGX_OK;
     }
@@ -221,8 +222,13 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
     /* the file is what a line on its certificate names */
 
+    shown = ngx_ocsp_plus_printable(cf->pool, name);
+    if (shown == NULL) {
+        return NGX_ERROR;
+    }
+
     (void) X509_set_ex_data(mention.leaf, ngx_ssl_certificate_name_index,
-                            name->data);
+                            shown);
 
     ngx_memzero(&place, sizeof(ngx_ocsp_plus_server_t));
 

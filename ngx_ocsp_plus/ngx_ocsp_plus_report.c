@@ -338,11 +338,14 @@ ngx_ocsp_plus_report_issuer(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
 void
 ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 {
-    uid_t             uid;
     gid_t             gid;
+    off_t             size;
+    uid_t             uid;
     ngx_fd_t          fd;
+    ngx_err_t         err;
     ngx_str_t        *file;
     ngx_uint_t        i;
+    const char       *why;
     ngx_core_conf_t  *ccf;
 
     if (ocf->files.nelts == 0 || ngx_process == NGX_PROCESS_SIGNALLER) {
@@ -366,13 +369,15 @@ ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     for (i = 0; i < ocf->files.nelts; i++) {
 
-        fd = ngx_open_file(file[i].data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
-                           NGX_FILE_OPEN, 0);
+        fd = ngx_ocsp_plus_open_regular(file[i].data, &size, &why);
 
         if (fd == NGX_INVALID_FILE) {
-            ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
+            err = why ? 0 : ngx_errno;
+
+            ngx_log_error(NGX_LOG_WARN, cycle->log, err,
                           "ocsp_plus: the worker user cannot read \"%V\" of "
-                          "\"ocsp_plus_file\"", &file[i]);
+                          "\"ocsp_plus_file\"%s%s", &file[i],
+                          why ? ": " : "", why ? why : "");
             continue;
         }
 

@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
+use POSIX ();
 use Test::More;
 
 use Test::Nginx;
@@ -93,8 +94,61 @@ is(unpack('H*', $t->read_file('out.der')), unpack('H*', $r->response($leaf)),
 is($t->command([ $tool, 'verify', '--cert', $leaf->cert(), '--issuer',
 	$int->cert(), '--response', "$d/out.der" ])->{status}, 0,
 	'fit in the eyes of verify');
-is(fetch(@cert, '--out', '/dev/null')->{status}, 0, 'into a device');
-ok(-c '/dev/null', 'which is one still');
+
+# neither links to devices nor FIFOs are written to: somebody else may have put
+# them there
+
+symlink '/dev/null', "$d/device";
+symlink "$d/pipe", "$d/to-pipe";
+symlink '/dev/stdout', "$d/to-stdout";
+POSIX::mkfifo("$d/pipe", 0600) or die "mkfifo: $!\n";
+mkdir "$d/directory";
+for my $name (qw/ device pipe to-pipe to-stdout directory /, '/dev/null') {
+	my $path = $name =~ /^\// ? $name : "$d/$name";
+	my $run = run(@cert, '--out', $path);
+	is($run->{status}, 2, "$name: exit code");
+	ok(!$run->{timed_out}, "$name: nobody is waited for");
+	like($run->{errors}, qr/\Aocsp-plus:\ cannot\ write\ "\Q$path\E":\ it\ is
+		\ no\ regular\ file;\ name\ a\ file,\ or\ \/dev\/stdout\ .*\n\z/x,
+		"$name: one line that says what to do");
+	is($run->{output}, '', "$name: nothing is written");
+	is(scalar(glob "$path.*"), undef, "$name: nothing else is left");
+}
+ok(-l "$d/device" && -p "$d/pipe" && -c '/dev/null', 'all are as they were');
+
+# a link to a file, or to nowhere, is replaced
+
+$t->write_file('elsewhere', 'as it was');
+for my $name (qw/ elsewhere nowhere /) {
+	symlink "$d/$name", "$d/link-$name";
+	is(fetch(@cert, '--out', "$d/link-$name")->{status}, 0,
+		"a link to $name");
+	ok(!-l "$d/link-$name" && -f "$d/link-$name", 'is replaced');
+}
+is($t->read_file('elsewhere'), 'as it was', 'not followed');
+ok(!-e "$d/nowhere", 'nor made');
+
+# what is open is written to, whatever it is
+
+for my $case (
+	[ '/dev/stdout', "exec \"\$@\" | cat >$d/copy", 'a pipe' ],
+	[ '/dev/stdout', "exec \"\$@\" >$d/copy", 'a file' ],
+	[ '/dev/stderr', "exec \"\$@\" 2>$d/copy >/dev/null", 'standard error' ],
+	[ '/dev/fd/7', "exec \"\$@\" 7>$d/copy >/dev/null", 'any' ],
+	[ '/proc/self/fd/7', "exec \"\$@\" 7>$d/copy >/dev/null", 'by /proc' ],
+) {
+	my ($path, $shell, $name) = @$case;
+	$r->set(cache => 60);
+	ok(!$t->command([ 'sh', '-c', $shell, 'sh', $tool, 'fetch', @cert, '--out',
+		$path ])->{timed_out}, "$path: $name");
+	my $answered = unpack 'H*', $r->response($leaf);
+	is(substr(unpack('H*', $t->read_file('copy')), 0, length $answered),
+		$answered, "$path: byte for byte");
+}
+my $closed = run(@cert, '--out', '/dev/fd/77');
+is($closed->{status}, 2, 'one that is not open');
+like($closed->{errors}, qr/cannot write "\/dev\/fd\/77": Bad file/, 'is told');
+
 is(fetch(@cert)->{status}, 0, 'no file at all');
 $r->reset();
 

@@ -232,7 +232,7 @@ for my $name (qw/ ocsp_plus_status ocsp_plus_control /) {
 	}
 }
 for my $arguments ('', 'html', 'json', 'prometheus', 'ready') {
-	write_conf(location => "ocsp_plus_status $arguments;");
+	write_conf(location => "ocsp_plus_status $arguments; deny all;");
 	ok($t->config_test(), "ocsp_plus_status $arguments is accepted")
 		or diag($t->output());
 	is(() = $t->output() =~ /\[\w+\]/g, 0, 'without a word')

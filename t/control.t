@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # Tests for ocsp_plus_control: a refresh on demand, by POST only, and not by
-# pages of other sites; a location that is open to everybody is a warning.
+# pages of other sites; a location that is open to everybody is a warning, be it
+# one of ocsp_plus_control or of ocsp_plus_status.
 
 ###############################################################################
 
@@ -29,7 +30,11 @@ my $two = $int->leaf('two.example', aia => $r->url());
 my $none = $int->leaf('none.example', key => 'rsa');
 
 sub configure {
-	my (@location) = @_;
+	my ($location, %opt) = @_;
+	my $names = $opt{names} ? "server_name $opt{names};" : '';
+	my $status = $opt{status} // 'ocsp_plus_status; deny all;';
+	my $http = $opt{http} // '';
+	my $listen = $opt{listen} // 'listen 127.0.0.1:8080;';
 	$t->write_file_expand('nginx.conf', <<"EOC");
 
 %%TEST_GLOBALS%%
@@ -44,6 +49,7 @@ http {
 
     ocsp_plus        on;
     ocsp_plus_retry  1s 1s;
+    $http
 
     server {
         listen               127.0.0.1:8443 ssl;
@@ -62,15 +68,16 @@ http {
     }
 
     server {
-        listen  127.0.0.1:8080;
+        $listen
+        $names
 
         location /control {
             ocsp_plus_control;
-            @location
+            $location
         }
 
         location /status {
-            ocsp_plus_status;
+            $status
         }
     }
 }
@@ -152,6 +159,54 @@ for my $header (sort keys %foreign) {
 ok($t->log_lines(qr/\[warn\] .*a request of another site was refused/),
 	'the log knows of foreigners');
 
+# a page whose name was made to lead here: the browser takes it for one of this
+# site, as Host and Origin agree
+
+configure('allow 127.0.0.1; deny all;', names => 'status.example '
+	. '*.wild.example .dot.example www.* ~^re\d+\.example$ "" _');
+$t->reload(old_gone => 1);
+my @browser = ('Origin', 'Sec-Fetch-Site: same-origin',
+	'Sec-Fetch-Mode: cors', 'Sec-Fetch-Dest: empty', 'SEC-FETCH-USER: ?1');
+my %host = (
+	'evil.example' => 403,
+	'evil.example:8080' => 403,
+	'www.evil.example' => 403,
+	're1.example' => 403,
+	'localhost.evil.example' => 403,
+	'127.0.0.1.evil.example' => 403,
+	'evilstatus.example' => 403,
+	'evildot.example' => 403,
+	'wild.example' => 403,
+	'1.2.3' => 403,
+	'0x7f000001' => 403,
+	'status.example' => 202,
+	'Status.Example:8080' => 202,
+	'status.example.' => 202,
+	'a.wild.example' => 202,
+	'a.b.wild.example' => 202,
+	'dot.example' => 202,
+	'a.dot.example' => 202,
+	'localhost' => 202,
+	'localhost:8080' => 202,
+	'127.0.0.1' => 202,
+	'192.0.2.1:8080' => 202,
+	'[::1]' => 202,
+	'[2001:db8::1]:8080' => 202,
+);
+for my $host (sort keys %host) {
+	for my $header ($host{$host} == 403 ? @browser : $browser[0]) {
+		my $line = $header eq 'Origin' ? "Origin: http://$host" : $header;
+		my $answer = refresh_one($host, $line);
+		like($answer, qr/ $host{$host} /, "Host: $host, $line");
+	}
+}
+like(refresh_one('evil.example'), qr/ 202 /, 'no browser: any Host');
+like(http("POST /control?refresh=all HTTP/1.0\r\nOrigin: null\r\n"
+	. "Sec-Fetch-Site: same-origin\r\n\r\n"), qr/ 403 /, 'a browser without Host');
+ok($t->log_lines(qr/\[warn\]\ .*a\ browser's\ request\ for\ host
+	\ "evil\.example",\ which\ is\ no\ name\ of\ this\ server,\ was\ refused/x),
+	'the log knows of them');
+
 # who may come in is for nginx to say
 
 configure('deny all;');
@@ -159,22 +214,88 @@ $t->reload(old_gone => 1);
 like(http_post('/control?refresh=all', ''), qr/ 403 /, 'denied');
 is(join("\n", $t->log_lines(qr/open to everybody/)), '', 'no warning');
 
-for my $location ('auth_basic closed; auth_basic_user_file users;',
-	'auth_request /status;', 'deny ::1;', 'deny unix:;')
-{
-	next if $location =~ /auth_request/ && $t->command([
-		$ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx', '-V' ])
-		->{output} !~ /auth_request/;
-	configure($location);
-	ok($t->config_test(), $location);
-	unlike($t->output(), qr/open to everybody/, 'no warning');
+my $request = $t->command([ Test::Nginx::Config::nginx(), '-V' ])
+	->{output} =~ /auth_request/;
+my $basic = 'auth_basic closed; auth_basic_user_file users;';
+my $both = 'listen 127.0.0.1:8080; listen [::1]:8080;';
+for my $case (
+	[ 0, $basic ],
+	[ 0, 'deny all;' ],
+	[ 0, 'allow 127.0.0.1; deny all;' ],
+	[ 0, 'deny 192.0.2.1; allow 127.0.0.1; deny 0.0.0.0/0;' ],
+	[ 0, "allow all; $basic" ],
+	[ 0, "satisfy any; allow 127.0.0.1; $basic" ],
+	[ 0, "satisfy any; allow 127.0.0.1; deny all; $basic" ],
+	[ 0, "satisfy any; deny all; allow all; $basic" ],
+	[ 0, 'internal;' ],
+	[ 0, '', http => 'deny all;' ],
+	[ 0, '', http => $basic ],
+	[ 0, 'allow ::1; deny all;', listen => $both ],
+	$request ? [ 0, 'auth_request /status;' ] : (),
+	[ 1, '' ],
+	[ 1, 'allow 127.0.0.1;' ],
+	[ 1, 'allow all;' ],
+	[ 1, 'allow all; deny all;' ],
+	[ 1, 'allow 0.0.0.0/0; deny all;' ],
+	[ 1, 'deny 192.0.2.1;' ],
+	[ 1, 'deny ::1;' ],
+	[ 1, 'deny unix:;' ],
+	[ 1, 'auth_basic off;' ],
+	[ 1, 'auth_basic off; auth_basic_user_file users;' ],
+	[ 1, 'auth_basic closed;' ],
+	[ 1, 'auth_basic off;', http => $basic ],
+	[ 1, 'allow 127.0.0.1;', http => 'deny all;' ],
+	[ 1, "satisfy any; allow all; $basic" ],
+	[ 1, 'deny 0.0.0.0/0;', listen => $both ],
+	[ 1, 'deny ::/0;', listen => $both ],
+	$request ? [ 1, 'auth_request off;', http => 'auth_request /x;' ] : (),
+) {
+	my ($open, $location, %opt) = @$case;
+	my $name = join ' ', "\"$location\"", map { "$_: \"$opt{$_}\"" } keys %opt;
+	configure($location, %opt);
+	my $fine = $t->config_test();
+	SKIP: {
+		skip 'no IPv6 here', 2 if !$fine && $opt{listen};
+		ok($fine, $name) or diag($t->output());
+		is(scalar(() = $t->output() =~ /^nginx:\ \[warn\]\ "ocsp_plus_control"
+			\ is\ open\ to\ everybody:\ add\ "allow"\ and\ "deny\ all",\ or
+			\ "auth_basic",\ in\ .*nginx\.conf:\d+$/mgx), $open, "$name: "
+			. ($open ? 'a warning' : 'no warning')) or diag($t->output());
+	}
 }
 
-configure('');
-ok($t->config_test(), 'open to everybody');
-like($t->output(), qr/\[warn\] .*"ocsp_plus_control" is open to everybody: add "allow" and "deny", or "auth_basic", in .*nginx\.conf:\d+/,
-	'is a warning');
+# the status as well: it names every certificate, and writing it costs something
+
+for my $case (
+	[ 0, 'ocsp_plus_status; deny all;' ],
+	[ 0, 'ocsp_plus_status ready;' ],
+	[ 1, 'ocsp_plus_status;' ],
+	[ 1, 'ocsp_plus_status html;' ],
+	[ 1, 'ocsp_plus_status json; allow 127.0.0.1;' ],
+	[ 1, 'ocsp_plus_status prometheus; allow all;' ],
+) {
+	my ($open, $status) = @$case;
+	configure('deny all;', status => $status);
+	ok($t->config_test(), $status) or diag($t->output());
+	is(scalar(() = $t->output() =~ /^nginx:\ \[warn\]\ "ocsp_plus_status"\ is
+		\ open\ to\ everybody:.*nginx\.conf:\d+$/mgx), $open, "$status: "
+		. ($open ? 'a warning' : 'no warning')) or diag($t->output());
+}
 
 $t->done_testing();
+
+###############################################################################
+
+# Asks for a refresh, not sooner than a second after the last one.
+sub refresh_one {
+	my ($host, @headers) = @_;
+	my $answer;
+	wait_for(sub {
+		$answer = http_post('/control?refresh=' . $one->id(), 'a=b',
+			host => $host, headers => \@headers);
+		return $answer !~ / 429 /;
+	}, 10);
+	return $answer;
+}
 
 ###############################################################################

@@ -39,6 +39,9 @@ my %front = (
 	'else.test' => $web->leaf('somewhere-else.test'),
 	'foreign.test' => $other->leaf('foreign.test'),
 	'old.test' => $web->leaf('old.test'),
+	# the name is the common name of the subject alone
+	'cn.test' => $web->leaf('cn.test', names => []),
+	'cn-ip.test' => $web->leaf('cn-ip.test', names => [ '192.0.2.1' ]),
 );
 
 my $dns = Test::Nginx::DNS->start($t, port => 8053,
@@ -55,6 +58,8 @@ my @cases = (
 	[ 'aia', 'fine.test' ],
 	[ 'ended', 'ended.test', 'tls_certificate', 'certificate has expired' ],
 	[ 'else', 'else.test', 'tls_name', '[Hh]ostname mismatch' ],
+	[ 'cn', 'cn.test', 'tls_name', '[Hh]ostname mismatch' ],
+	[ 'cn-ip', 'cn-ip.test', 'tls_name', '[Hh]ostname mismatch' ],
 	[ 'foreign', 'foreign.test', 'tls_certificate', 'local issuer' ],
 	[ 'old', 'old.test', 'tls_failed', 'protocol version' ],
 	[ 'address', '127.0.0.1', 'tls_name', 'IP address mismatch' ],
@@ -163,7 +168,7 @@ for my $case (grep { $_->[2] } @cases) {
 my $log = sub { -e "$d/front.log" ? $t->read_file('front.log') : '' };
 like($log->(), qr/^fine\.test TLSv1\.3 /m, 'by TLS 1.3, with SNI');
 like($log->(), qr/^tls12\.test TLSv1\.2 /m, 'by TLS 1.2, with SNI');
-unlike($log->(), qr/^(?:ended|else|foreign)\.test/m,
+unlike($log->(), qr/^(?:ended|else|foreign|cn|cn-ip)\.test/m,
 	'no request to whom is not trusted');
 
 # what is signed by nobody is no more welcome by https

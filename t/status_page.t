@@ -39,13 +39,16 @@ my $attack = '<img src=x onerror=document.title="owned">';
 my $name = '<img/src=x/onerror=document.title=1>';
 my $odd = $int->leaf('attack', aia => $r->url(1), names => [ $name ],
 	cn_bytes => "$attack</script><script>document.title='owned'</script>\xff");
+# no character of which is visible
+my $unseen = $int->leaf('unseen', aia => $r->url(1), names => [],
+	cn => "u\xe2\x80\xaen\xc2\x9bs\xe2\x80\x8been");
 my @many = $int->leaves(12, 'host%d.example', aia => $r->url(1));
 
 $r->status($revoked, 'revoked');
 $r->fault('http_503', on => 2);
 
 my $servers = $t->ssl_servers(8443, $good, $revoked, $bad, $none, $past, $odd,
-	@many);
+	$unseen, @many);
 my $cache = $t->write_file('cache-directory', 'a file in its place');
 
 $t->write_file_expand('nginx.conf', <<"CONF");
@@ -100,11 +103,11 @@ $b->size(1280, 900);
 $b->dark(0);
 $b->open("$url/ocsp");
 ok($b->wait_script(
-	'return document.querySelectorAll("#certificates tbody tr").length == 18'),
+	'return document.querySelectorAll("#certificates tbody tr").length == 19'),
 	'a row for each certificate');
 
 my $text = $b->script('return document.querySelector("main").innerText');
-like($text, qr/14 of 16 certificates are stapled with a good response/,
+like($text, qr/15 of 17 certificates are stapled with a good response/,
 	'what is stapled');
 like($text, qr/1 revoked: old\.example/, 'what is revoked');
 like($text, qr/1 without a valid response \(http_status\): mail\.example/,
@@ -151,6 +154,8 @@ like($hosts, qr/127\.0\.0\.1:@{[ port(8082) ]}\s+fails.*127\.0\.0\.1:@{[ port(80
 # text stays text
 
 ok(exists $row{$name}, 'the attack is a name');
+ok(exists $row{'CN=u\u202en\u009bs\u200been'}, 'nothing turns the text')
+	or diag(join "\n", grep { /^CN=/ } keys %row);
 is($b->script('return document.querySelectorAll("main img, main script").length'),
 	0, 'no element');
 is($b->script('return document.title'), '(2) OCSP stapling', 'nothing ran');
@@ -223,19 +228,25 @@ $b->open("$url/any?format=html&server=shop.example");
 ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 1'),
 	'filters of the address');
 
+# a listing that ended early is told
+
+$b->open("$url/any?format=html&loaded=1&after=" . 'a' x 64);
+ok($b->wait_script('return /Not all certificates are shown/.test('
+	. 'document.querySelector("#why").innerText)'), 'not all are shown');
+
 # honest about its age
 
 my @complaints = grep { $_->{level} eq 'SEVERE' } $b->log();
 is(join("\n", map { $_->{message} } @complaints), '', 'nothing to complain of');
 $b->open("$url/ocsp");
-ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 18'), 'again');
+ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 19'), 'again');
 $t->stop();
 ok($b->wait_script('return !document.querySelector("#stale").hidden', 25),
 	'it says when it is old');
 like($b->script('return document.querySelector("#stale").innerText'),
 	qr/What you see is \d+ \w+ old\. The status cannot be fetched: the server cannot be reached/,
 	'and why');
-is($b->script(rows()), 18, 'and goes on showing what it has');
+is($b->script(rows()), 19, 'and goes on showing what it has');
 $b->size(1280, 900);
 $b->screenshot($t->testdir() . '/page-old.png');
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "admin/document.h"
+#include "base/printable.h"
 
 namespace ocsp_plus::admin {
 namespace {
@@ -74,7 +75,8 @@ class JsonDocument : public Document {
       return true;
     }
     const auto page = selection_.next_page();
-    *out += "\n],\n\"next\":" + (page.has_value() ? dump(to_hex(*page)) : "null") + "\n}\n";
+    *out += "\n],\n\"ended_early\":" + dump(selection_.ended_early()) +
+            ",\n\"next\":" + (page.has_value() ? dump(to_hex(*page)) : "null") + "\n}\n";
     return false;
   }
 
@@ -129,7 +131,7 @@ class JsonDocument : public Document {
 }  // namespace
 
 std::string dump(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return printable_json(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 Json to_json(const ResponderStatus& status) {

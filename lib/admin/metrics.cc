@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "admin/document.h"
+#include "base/printable.h"
 #include "engine/readiness.h"
 
 namespace ocsp_plus::admin {
@@ -24,20 +24,26 @@ constexpr std::array kMetrics = {
 #undef OCSP_PLUS_METRIC_ROW
 };
 
-// A label's value: UTF-8 (what is not becomes U+FFFD), with backslash, quote and line feed escaped.
+// A label's value: UTF-8 (what is not becomes U+FFFD), with backslash, quote and line feed escaped. The format knows
+// no other escapes: of what is unsafe to show the value itself has \xNN.
 std::string label(std::string_view text) {
-  using Json = nlohmann::json;
-  const Json clean = Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
   std::string out;
-  for (const char character : clean.get_ref<const std::string&>()) {
-    if (character == '\n') {
+  while (!text.empty()) {
+    const Character found = first_character(text);
+    const std::string_view character = text.substr(0, found.bytes);
+    if (found.kind == Character::Kind::kInvalid) {
+      out += "\xef\xbf\xbd";
+    } else if (found.code == '\n') {
       out += "\\n";
-      continue;
+    } else if (found.kind == Character::Kind::kUnsafe) {
+      for (const char byte : character) {
+        out += fmt::format("\\\\x{:02x}", static_cast<unsigned char>(byte));
+      }
+    } else {
+      out += found.code == '\\' || found.code == '"' ? "\\" : "";
+      out += character;
     }
-    if (character == '\\' || character == '"') {
-      out += '\\';
-    }
-    out += character;
+    text.remove_prefix(found.bytes);
   }
   return out;
 }

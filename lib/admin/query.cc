@@ -220,6 +220,7 @@ void Selection::begin_loaded() {
   }
   entry_ = view_.zone->find(*from);
   over_ = entry_ == store::kNoEntry;
+  ended_early_ = over_ && !query_.id.has_value();
   entry_ += query_.id.has_value() ? 0 : 1;
 }
 

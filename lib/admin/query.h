@@ -35,8 +35,8 @@ Result<Query> parse_query(std::optional<Format> fixed, std::string_view args, st
 std::optional<std::string> argument(std::string_view args, std::string_view name);
 
 // The certificates that a query selects. The configured ones come in the order of their ids, so that `after` also
-// works when the one it names has gone; those that are loaded per connection as they lie in the zone, and after one
-// that has gone comes nothing.
+// works when the one it names has gone; those that are loaded per connection as they lie in the zone, where nobody
+// knows what comes after one that has gone: the listing ends before it begins.
 class Selection {
  public:
   // All borrowed.
@@ -48,6 +48,8 @@ class Selection {
   bool over() const { return over_; }
   // Where `limit` ended it: the id to go on after.
   std::optional<CertificateId> next_page() const { return next_page_; }
+  // `after` names one that has gone, and what would come after it is not listed.
+  bool ended_early() const { return ended_early_; }
 
  private:
   void begin_loaded();
@@ -64,6 +66,7 @@ class Selection {
   std::unique_ptr<LoadedTarget> at_loaded_;
   std::size_t left_;
   bool over_ = false;
+  bool ended_early_ = false;
   std::optional<CertificateId> last_;
   std::optional<CertificateId> next_page_;
 };

@@ -1,15 +1,18 @@
 #include "base/log.h"
 
+#include <algorithm>
+
 namespace ocsp_plus {
 
 std::string quoted(std::string_view text) {
   std::string out = "\"";
-  for (char character : text) {
-    const auto byte = static_cast<unsigned char>(character);
-    if (byte < 0x20 || byte == 0x7f || byte == '"' || byte == '\\') {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += character;
+  while (!text.empty()) {
+    const std::size_t plain = std::min(text.find_first_of("\"\\"), text.size());
+    out += printable(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (!text.empty()) {
+      out += text.front() == '"' ? "\\x22" : "\\x5c";
+      text.remove_prefix(1);
     }
   }
   out += '"';

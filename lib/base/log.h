@@ -8,17 +8,19 @@
 #include <utility>
 
 #include "base/ports.h"
+#include "base/printable.h"
 
 namespace ocsp_plus {
 
-// In double quotes, with quotes, backslashes and everything that is not printable ASCII or part of a UTF-8 sequence
+// In double quotes, with quotes, backslashes and everything that is unsafe to show or no UTF-8 (base/printable.h)
 // escaped as \xNN: certificate subjects and responders may write anything, including line feeds.
 std::string quoted(std::string_view text);
 
+// What is unsafe to show is escaped, also where it was not quoted.
 template <typename... Args>
 void log(LogSink& sink, LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
   if (sink.enabled(level)) {
-    sink.write(level, fmt::format(format, std::forward<Args>(args)...));
+    sink.write(level, printable(fmt::format(format, std::forward<Args>(args)...)));
   }
 }
 

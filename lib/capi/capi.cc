@@ -118,7 +118,7 @@ store::DirectoryUser directory_user(const op_cache_user_t& from) {
 
 template <std::size_t N>
 void copy_text(const std::string& from, char (&to)[N]) {
-  std::snprintf(to, N, "%s", from.c_str());
+  print_into(from, to, N);
 }
 
 op_status_t status_of(const Error& error, op_error_t* text) {

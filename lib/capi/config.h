@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <deque>
 #include <exception>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/printable.h"
 #include "engine/catalog.h"
 #include "engine/hander.h"
 #include "engine/settings.h"
@@ -29,9 +29,10 @@ struct op_config_s {
 
 namespace ocsp_plus::capi {
 
+// Safe to show, whoever wrote it.
 inline void say(op_error_t* error, std::string_view text) noexcept {
   if (error != nullptr) {
-    std::snprintf(error->text, sizeof(error->text), "%.*s", static_cast<int>(text.size()), text.data());
+    print_into(text, error->text, sizeof(error->text));
   }
 }
 

@@ -138,6 +138,10 @@ int op_must_staple(struct x509_st* leaf) {
   return crypto::demands_staple(leaf) ? 1 : 0;
 }
 
+size_t op_printable(op_str_t text, char* to, size_t size) {
+  return print_into({text.data, text.len}, to, size);
+}
+
 void op_label(struct x509_st* leaf, op_error_t* text) {
   guarded(nullptr, 0, [&] {
     capi::say(text, quoted(crypto::label_of(leaf)));

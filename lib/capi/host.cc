@@ -3,10 +3,11 @@
 #include <sys/random.h>
 
 #include <array>
-#include <cstdio>
 #include <exception>
 #include <new>
 #include <utility>
+
+#include "base/printable.h"
 
 namespace ocsp_plus::capi {
 namespace {
@@ -33,7 +34,8 @@ class Guard {
   void tell(const char* what) const noexcept {
     // Memory may be what is missing.
     std::array<char, 256> line = {};
-    std::snprintf(line.data(), line.size(), "ocsp_plus: unexpected failure: %s", what);
+    const std::size_t begun = print_into("ocsp_plus: unexpected failure: ", line.data(), line.size());
+    print_into(what, line.data() + begun, line.size() - begun);
     log_.write(LogLevel::kError, line.data());
     failed_();
   }

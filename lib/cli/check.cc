@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/poll_loop.h"
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/stapling.h"
 #include "crypto/tls_probe.h"
@@ -236,8 +237,8 @@ std::string text_of(const Peer& peer, const std::vector<Handshake>& handshakes, 
     text += separator + finding.text;
     separator = "; ";
   }
-  std::replace_if(
-      text.begin(), text.end(), [](char byte) { return byte == '|' || (byte >= 0 && byte < ' '); }, ' ');
+  text = printable(text);
+  std::replace(text.begin(), text.end(), '|', ' ');
   if (judgement.expires != 0) {
     text += fmt::format(" | expires_in={}s;{}:;{}:", saturating_sub(judgement.expires, now), options.warning,
                         options.critical);
@@ -245,7 +246,7 @@ std::string text_of(const Peer& peer, const std::vector<Handshake>& handshakes, 
   text += "\n";
   for (const Handshake& handshake : handshakes) {
     for (const Finding& finding : handshake.findings) {
-      text += fmt::format("TLS {}: {} ({})\n", token(handshake.version), finding.text, finding.token);
+      text += fmt::format("TLS {}: {} ({})\n", token(handshake.version), printable(finding.text), finding.token);
     }
   }
   return text;

@@ -15,6 +15,8 @@
 #include <memory>
 #include <optional>
 
+#include "base/descriptor.h"
+#include "base/printable.h"
 #include "crypto/response_file.h"
 
 namespace ocsp_plus::cli {
@@ -30,16 +32,6 @@ struct FileCloser {
 };
 using File = std::unique_ptr<std::FILE, FileCloser>;
 
-std::string printable(std::string_view line) {
-  std::string plain(line);
-  for (char& byte : plain) {
-    if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f) {
-      byte = ' ';
-    }
-  }
-  return plain;
-}
-
 std::optional<Seconds> parse_span(std::string_view text) {
   Seconds number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -53,6 +45,48 @@ std::optional<Seconds> parse_span(std::string_view text) {
     return std::nullopt;
   }
   return number * factor;
+}
+
+// The number of a descriptor of ours that `path` stands for. Its own name decides, not where a link leads.
+std::optional<int> descriptor_named(std::string_view path) {
+  if (path == "/dev/stdout") {
+    return STDOUT_FILENO;
+  }
+  if (path == "/dev/stderr") {
+    return STDERR_FILENO;
+  }
+  for (const std::string_view directory : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (path.substr(0, directory.size()) != directory) {
+      continue;
+    }
+    int number = -1;
+    const char* const last = path.data() + path.size();
+    const auto [end, error] = std::from_chars(path.data() + directory.size(), last, number);
+    if (error == std::errc() && end == last && number >= 0) {
+      return number;
+    }
+  }
+  return std::nullopt;
+}
+
+// false: errno says why.
+bool write_all(int fd, ByteView content) {
+  std::string_view left = content.text();
+  while (!left.empty()) {
+    const ssize_t count = ::write(fd, left.data(), left.size());
+    if (count < 0 && errno != EINTR) {
+      return false;
+    }
+    left.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+// By errno.
+tl::unexpected<Error> cannot_write(const std::string& path) {
+  return fail(Reason::kUnreadable,
+              fmt::format("cannot write \"{}\": {}; name a file in a folder that can be written to", path,
+                          std::strerror(errno)));
 }
 
 }  // namespace
@@ -158,26 +192,27 @@ void Progress::step(const std::string& what, Millis now) {
 }
 
 Result<void> write_file(const std::string& path, ByteView content) {
-  const auto refuse = [&path] {
-    return fail(Reason::kUnreadable, fmt::format("cannot write \"{}\": {}; name a file in a folder that can be "
-                                                 "written to",
-                                                 path, std::strerror(errno)));
-  };
-  struct stat found = {};
-  const bool special = stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode);
-  const std::string name = special ? path : fmt::format("{}.{}.tmp", path, getpid());
-  const int fd = ::open(name.c_str(), O_WRONLY | O_CLOEXEC | (special ? 0 : O_CREAT | O_EXCL), 0666);
-  if (fd < 0) {
-    return refuse();
+  if (const auto open_one = descriptor_named(path)) {
+    const Descriptor copy(fcntl(*open_one, F_DUPFD_CLOEXEC, 0));
+    return copy.get() >= 0 && write_all(copy.get(), content) ? Result<void>() : cannot_write(path);
   }
-  File file(fdopen(fd, "wb"));
-  const bool written =
-      file != nullptr && std::fwrite(content.data(), 1, content.size(), file.get()) == content.size();
-  if (!written || std::fclose(file.release()) != 0 || (!special && std::rename(name.c_str(), path.c_str()) != 0)) {
-    auto refused = refuse();
-    if (!special) {
-      ::unlink(name.c_str());
-    }
+  // Opening a FIFO waits for its reader, and a device may be anything: neither is opened. A link is not followed but
+  // replaced, as is whatever takes the path's place from now on.
+  struct stat found = {};
+  if (stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) {
+    return fail(Reason::kUnreadable,
+                fmt::format("cannot write \"{}\": it is no regular file; name a file, or /dev/stdout "
+                            "for what reads it",
+                            path));
+  }
+  const std::string name = fmt::format("{}.{}.tmp", path, getpid());
+  Descriptor file(::open(name.c_str(), O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666));
+  if (file.get() < 0) {
+    return cannot_write(path);
+  }
+  if (!write_all(file.get(), content) || !file.close() || std::rename(name.c_str(), path.c_str()) != 0) {
+    auto refused = cannot_write(path);
+    ::unlink(name.c_str());
     return refused;
   }
   return {};

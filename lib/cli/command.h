@@ -60,7 +60,7 @@ Result<void> become_owner(const std::string& folder);
 
 // --- output ---
 
-// One line on standard error, "ocsp-plus: ...", control bytes replaced. Returns kUsage.
+// One line on standard error, "ocsp-plus: ...", what is unsafe to show escaped. Returns kUsage.
 int complain(std::string_view line);
 
 // What goes on, for people who wait: one line on standard error that is replaced by the next and gone at the end.
@@ -81,8 +81,9 @@ class Progress {
   Millis began_;
 };
 
-// Replaces a file by rename; writes into what is there where that is no regular file (a pipe, a terminal). New files
-// are readable by everybody that the umask lets.
+// Replaces a file, or a link, by rename. New files are readable by everybody that the umask lets. Into a pipe, a
+// terminal or a device only where the path itself names an open descriptor (/dev/stdout, /dev/stderr, /dev/fd/N,
+// /proc/self/fd/N), which is written to as it is. Never waits for somebody to open a FIFO.
 Result<void> write_file(const std::string& path, ByteView content);
 
 }  // namespace ocsp_plus::cli

@@ -4,6 +4,8 @@
 
 #include <cstdio>
 
+#include "base/printable.h"
+
 namespace ocsp_plus::cli {
 
 using crypto::Verdict;
@@ -21,7 +23,7 @@ Json json_time(UnixSeconds time) {
 }
 
 std::string line(std::string_view name, std::string_view value) {
-  return value.empty() ? "" : fmt::format("{:<12} {}\n", fmt::format("{}:", name), value);
+  return value.empty() ? "" : fmt::format("{:<12} {}\n", fmt::format("{}:", name), printable(value));
 }
 
 Json verdict_json(const Verdict& verdict) {
@@ -47,7 +49,7 @@ std::string verdict_text(const Verdict& verdict) {
 
 void print_json(const Json& json) {
   // Names in certificates may hold bytes that are not UTF-8.
-  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", printable_json(json.dump(2, ' ', false, Json::error_handler_t::replace)));
 }
 
 }  // namespace ocsp_plus::cli

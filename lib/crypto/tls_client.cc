@@ -92,7 +92,9 @@ Result<void> Session::set_up(SSL_CTX* context, const std::string& host, SSL_SESS
   bool ready = ssl_ != nullptr && in != nullptr && out != nullptr && SSL_set_ex_data(ssl_.get(), 0, this) == 1;
   if (ready) {
     X509_VERIFY_PARAM* parameters = SSL_get0_param(ssl_.get());
-    X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    // A common name is no host name, also where subjectAltName has none: RFC 9525 section 2.
+    X509_VERIFY_PARAM_set_hostflags(parameters,
+                                    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     if (is_ip_literal(host)) {
       ready = X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str()) == 1;
     } else {

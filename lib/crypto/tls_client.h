@@ -1,4 +1,5 @@
-// TLS with responders, by OpenSSL: TLS 1.2 or later, the certificate checked against anchors and the host's name.
+// TLS with responders, by OpenSSL: TLS 1.2 or later, the certificate checked against anchors and the host's name,
+// which has to be in its subjectAltName (RFC 9525).
 // Whether that certificate is revoked is not asked: it would take an OCSP request to make an OCSP request, and the
 // response that is fetched is signed in any case.
 #pragma once

@@ -204,6 +204,22 @@ TEST_CASE("status: many certificates come in pieces of bounded size", "[admin]")
   CHECK(house.show(Format::kJson, "state=revoked").pieces == 5);
 }
 
+TEST_CASE("status: a listing that cannot go on says so", "[admin]") {
+  AdminHouse house;
+  house.add(1, {&house.server()});
+  house.open();
+  const std::string gone(64, 'a');
+  for (const std::string& args : {std::string(), "after=" + gone, "id=" + gone, "loaded=1&id=" + gone,
+                                  std::string("loaded=1"), std::string("limit=1")}) {
+    CAPTURE(args);
+    CHECK(house.json(args)["ended_early"] == false);
+  }
+  const auto shown = house.json("loaded=1&after=" + gone);
+  CHECK(shown["ended_early"] == true);
+  CHECK(shown["certificates"].empty());
+  CHECK(shown["next"].is_null());
+}
+
 TEST_CASE("status: nonsense in the zone changes no more than what it says", "[admin]") {
   AdminHouse house;
   house.add(1, {&house.server()});

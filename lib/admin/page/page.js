@@ -30,6 +30,10 @@
   }
   const replace = (id, ...children) => $(id).replaceChildren(...children);
 
+  // What certificates and responders wrote may turn the direction of writing or have no width: as lib/base/printable.h.
+  const code = (character) => `\\u${character.codePointAt(0).toString(16).padStart(4, "0")}`;
+  const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, code);
+
   const seconds = (time) => (time ? Date.parse(time) / 1000 : null);
   const now = () => Date.now() / 1000 + view.ahead;
   const count = (n) => Number(n).toLocaleString("en").replace(/,/g, "\u202f");
@@ -81,9 +85,10 @@
     for (;;) {
       const answer = await fetch(`${location.pathname}?${query}`, { cache: "no-store", headers: { Accept: "application/json" } });
       if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-      const page = await answer.json();
+      const page = JSON.parse(await answer.text(), (key, value) => (typeof value === "string" ? visible(value) : value));
       certificates.push(...page.certificates);
       status = status || page;
+      status.ended_early = status.ended_early || page.ended_early;
       if (!page.next || new URLSearchParams(location.search).has("limit")) break;
       query.set("after", page.next);
     }
@@ -163,6 +168,7 @@
       return certificates.length > 3 ? `${names} and ${count(certificates.length - 3)} more` : names;
     };
     const why = [];
+    if (status.ended_early) why.push(el("li", {}, el("b", {}, "Not all certificates are shown: "), "one went while they were listed."));
     if (revoked.length) why.push(el("li", {}, el("b", {}, `${count(revoked.length)} revoked: `), list(revoked)));
     const reasons = new Map();
     for (const c of lacking) {

@@ -34,7 +34,7 @@ typedef enum {
 } op_status_t;
 
 typedef struct {
-    char    text[512]; /* terminated; for people */
+    char    text[512]; /* terminated; for people, safe to print */
 } op_error_t;
 
 typedef struct {
@@ -255,6 +255,13 @@ OP_API void op_offer(op_config_t *config, uint64_t profile, const op_certificate
 
 /* Whether clients that honour it refuse the certificate without a staple (RFC 7633). Parses an extension. */
 OP_API int op_must_staple(struct x509_st *leaf);
+
+/*
+ * Text that others wrote, a file's name for one, as it is safe to print: of control and format characters and of what is
+ * no UTF-8 each byte as \xNN. Into `size` bytes, more than 0, terminated; cut between characters where it does not fit.
+ * Four bytes for each of `text` and one more are always enough. Returns the length.
+ */
+OP_API size_t op_printable(op_str_t text, char *to, size_t size);
 
 /* What log lines call a certificate, also one that is unusable; safe to print. */
 OP_API void op_label(struct x509_st *leaf, op_error_t *text);
