@@ -12,6 +12,7 @@
 static void *ngx_http_ocsp_plus_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static ngx_int_t ngx_http_ocsp_plus_post_read_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ocsp_plus_init(ngx_conf_t *cf);
 
 
@@ -154,11 +155,25 @@ ngx_http_ocsp_plus_add_header(ngx_http_request_t *r, const char *name,
 }
 
 
+/* before any other module answers; of HTTP/2 and HTTP/3 the stream ends */
+
+static ngx_int_t
+ngx_http_ocsp_plus_post_read_handler(ngx_http_request_t *r)
+{
+    if (ngx_ocsp_plus_enforce(r->connection) != NGX_OK) {
+        return NGX_HTTP_CLOSE;
+    }
+
+    return NGX_DECLINED;
+}
+
+
 static ngx_int_t
 ngx_http_ocsp_plus_init(ngx_conf_t *cf)
 {
-    ngx_uint_t                   s;
+    ngx_uint_t                   s, enabled;
     ngx_array_t                  names;
+    ngx_http_handler_pt         *h;
     ngx_ocsp_plus_conf_t        *ocf;
     ngx_ocsp_plus_server_t       server;
     ngx_http_conf_ctx_t         *ctx;
@@ -194,6 +209,24 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    enabled = 0;
+
+    for (s = 0; s < cmcf->servers.nelts; s++) {
+        oscf = cscfp[s]->ctx->srv_conf[ngx_http_ocsp_plus_module.ctx_index];
+        enabled |= oscf->enable;
+    }
+
+    if (!enabled) {
+        return NGX_OK;
+    }
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_POST_READ_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_ocsp_plus_post_read_handler;
+
     for (s = 0; s < cmcf->servers.nelts; s++) {
 
         sscf = cscfp[s]->ctx->srv_conf[ngx_http_ssl_module.ctx_index];
@@ -211,6 +244,7 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
         server.line = cscfp[s]->line;
 
         if (!oscf->enable) {
+            ngx_ocsp_plus_watch(sscf->ssl.ctx);
             continue;
         }
 

@@ -55,6 +55,8 @@ typedef struct {
     ngx_array_t          files;              /* ngx_str_t, of all servers */
     ngx_array_t          notes;              /* ngx_ocsp_plus_note_t, by
                                                 certificate */
+    ngx_array_t          watched;            /* ngx_ocsp_plus_ctx_t *, whose
+                                                status callback is ours */
     unsigned             took_over:1;        /* the notice was written */
     unsigned             openssl_told:1;     /* likewise, of OpenSSL 3.6.0 */
     unsigned             trusted_told:1;     /* of one that is unusable */
@@ -75,6 +77,8 @@ typedef struct {
 
 /* of a server, http or stream */
 
+struct ngx_stream_session_s;
+
 typedef struct {
     ngx_flag_t           enable;
     ngx_array_t         *responders;         /* op_str_t */
@@ -83,6 +87,9 @@ typedef struct {
     ngx_str_t            responder_trusted_certificate;
     ngx_uint_t           require;
     ngx_uint_t           revoked;
+
+    /* stream: what would have had the session, but for us */
+    void               (*content)(struct ngx_stream_session_s *s);
 } ngx_ocsp_plus_srv_conf_t;
 
 
@@ -123,8 +130,12 @@ typedef struct {
 
 
 typedef struct {
+    SSL_CTX                    *ssl;
     op_config_t                *config;
     ngx_ocsp_plus_srv_conf_t   *oscf;
+    ngx_str_t                   name;        /* of the server, for people */
+    ngx_uint_t                  replaced;    /* callbacks, not told of yet */
+    time_t                      told;        /* of them; 0: never */
     uint64_t                    profile;     /* of what else it may load */
     ngx_array_t                 certificates;
                                       /* ngx_ocsp_plus_certificate_t */
@@ -148,6 +159,7 @@ typedef struct {
 #define NGX_OCSP_PLUS_STAPLE_NOT_REQUESTED  3
 #define NGX_OCSP_PLUS_STAPLE_NONE           4
 #define NGX_OCSP_PLUS_STAPLE_SENT           5
+#define NGX_OCSP_PLUS_STAPLE_FOREIGN        6    /* of another module */
 
 
 /* a variable of http and stream */
@@ -250,10 +262,20 @@ ngx_fd_t ngx_ocsp_plus_open_regular(u_char *name, off_t *size,
     const char **why);
 u_char *ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name);
 
+/* ngx_ocsp_plus_callback.c */
+
+ngx_int_t ngx_ocsp_plus_set_callback(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_ctx_t *ctx);
+void ngx_ocsp_plus_watch(SSL_CTX *ssl);
+ngx_ocsp_plus_ctx_t *ngx_ocsp_plus_ctx(ngx_ssl_conn_t *ssl_conn);
+void ngx_ocsp_plus_beat_start(void);
+void ngx_ocsp_plus_beat_stop(void);
+
 /* ngx_ocsp_plus_handshake.c */
 
-ngx_int_t ngx_ocsp_plus_set_callback(ngx_conf_t *cf, SSL_CTX *ssl,
-    ngx_ocsp_plus_ctx_t *ctx);
+ngx_int_t ngx_ocsp_plus_handshake_init(ngx_conf_t *cf);
+int ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data);
+ngx_int_t ngx_ocsp_plus_enforce(ngx_connection_t *c);
 void ngx_ocsp_plus_handshake(ngx_connection_t *c,
     ngx_ocsp_plus_handshake_t *hs);
 

@@ -68,8 +68,11 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
+    ctx->ssl = ssl;
     ctx->config = ocf->config;
     ctx->oscf = oscf;
+    ctx->name.data = (u_char *) server->names[0].data;
+    ctx->name.len = server->names[0].len;
 
     if (ngx_array_init(&ctx->certificates, cf->pool, 2,
                        sizeof(ngx_ocsp_plus_certificate_t))
@@ -108,7 +111,11 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return ngx_ocsp_plus_staple_nothing(cf, ocf, oscf, server, &error);
     }
 
-    return ngx_ocsp_plus_set_callback(cf, ssl, ctx);
+    if (ngx_ocsp_plus_handshake_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_ocsp_plus_set_callback(cf, ocf, ctx);
 }
 
 
@@ -183,7 +190,7 @@ ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
 
         len = ngx_strlen(server->file) + 1 + NGX_INT_T_LEN;
 
-        p = ngx_pnalloc(cf->temp_pool, len);
+        p = ngx_pnalloc(cf->pool, len);
         if (p == NULL) {
             return NGX_ERROR;
         }

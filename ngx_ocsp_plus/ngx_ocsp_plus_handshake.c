@@ -1,7 +1,7 @@
 
 /*
- * The handshake: the status callback, and what is remembered of it for
- * variables.
+ * The handshake: what the status callback does, and what is remembered of it
+ * for variables and for those that got by it.
  */
 
 
@@ -12,15 +12,19 @@
 #define NGX_OCSP_PLUS_CHAIN         8     /* looked at for an issuer */
 
 
-static int ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn,
-    void *data);
 static int ngx_ocsp_plus_status(ngx_ssl_conn_t *ssl_conn,
     ngx_ocsp_plus_ctx_t *ctx);
 static op_staple_status_t ngx_ocsp_plus_loaded(ngx_ssl_conn_t *ssl_conn,
     ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate,
     time_t now, op_staple_t *staple);
 static int ngx_ocsp_plus_without_staple(ngx_ssl_conn_t *ssl_conn,
-    ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate);
+    ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate,
+    ngx_uint_t foreign);
+static ngx_uint_t ngx_ocsp_plus_foreign(ngx_ssl_conn_t *ssl_conn);
+static ngx_uint_t ngx_ocsp_plus_requires(ngx_ocsp_plus_ctx_t *ctx,
+    ngx_ocsp_plus_certificate_t *certificate);
+static void ngx_ocsp_plus_tell_refused(
+    ngx_ocsp_plus_certificate_t *certificate, ngx_uint_t ended);
 static ngx_ocsp_plus_certificate_t *ngx_ocsp_plus_find(
     ngx_ocsp_plus_ctx_t *ctx, X509 *leaf);
 static void ngx_ocsp_plus_remember(ngx_ssl_conn_t *ssl_conn,
@@ -32,20 +36,23 @@ static void ngx_ocsp_plus_release(void *p);
 
 /*
  * What the callback decided is remembered in a connection's ex_data, not as a
- * pointer but as a number: the end of the staple above two bits.  So there is
- * nothing to allocate and nothing to free.
+ * pointer but as a number: the end of the staple above two bits, or what is
+ * to be known where there is none.  So there is nothing to allocate and
+ * nothing to free.
  */
 
 #define NGX_OCSP_PLUS_WITHOUT  1
 #define NGX_OCSP_PLUS_GOOD     2
 #define NGX_OCSP_PLUS_REVOKED  3
 
+#define NGX_OCSP_PLUS_FOREIGN  (1 << 2 | NGX_OCSP_PLUS_WITHOUT)
+#define NGX_OCSP_PLUS_ENDED    (2 << 2 | NGX_OCSP_PLUS_WITHOUT)
+
 static int  ngx_ocsp_plus_index = -1;
 
 
 ngx_int_t
-ngx_ocsp_plus_set_callback(ngx_conf_t *cf, SSL_CTX *ssl,
-    ngx_ocsp_plus_ctx_t *ctx)
+ngx_ocsp_plus_handshake_init(ngx_conf_t *cf)
 {
     if (ngx_ocsp_plus_index == -1) {
         ngx_ocsp_plus_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
@@ -57,9 +64,6 @@ ngx_ocsp_plus_set_callback(ngx_conf_t *cf, SSL_CTX *ssl,
         }
     }
 
-    SSL_CTX_set_tlsext_status_cb(ssl, ngx_ocsp_plus_status_callback);
-    SSL_CTX_set_tlsext_status_arg(ssl, ctx);
-
     return NGX_OK;
 }
 
@@ -69,14 +73,21 @@ ngx_ocsp_plus_set_callback(ngx_conf_t *cf, SSL_CTX *ssl,
  * ours for one of the connection, and what was there before is not ours
  */
 
-static int
+int
 ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
 {
-    int  rc;
+    int                   rc;
+    ngx_ocsp_plus_ctx_t  *ctx;
+
+    ctx = ngx_ocsp_plus_ctx(ssl_conn);
+
+    if (ctx == NULL) {
+        return SSL_TLSEXT_ERR_NOACK;
+    }
 
     (void) ERR_set_mark();
 
-    rc = ngx_ocsp_plus_status(ssl_conn, data);
+    rc = ngx_ocsp_plus_status(ssl_conn, ctx);
 
     (void) ERR_pop_to_mark();
 
@@ -125,23 +136,29 @@ ngx_ocsp_plus_status(ngx_ssl_conn_t *ssl_conn, ngx_ocsp_plus_ctx_t *ctx)
         ngx_memzero(&loaded, sizeof(ngx_ocsp_plus_certificate_t));
         loaded.leaf = leaf;
 
-        if (!op_loaded(leaf, &loaded.id)) {
-            return SSL_TLSEXT_ERR_NOACK;
-        }
+        if (op_loaded(leaf, &loaded.id)) {
+            status = ngx_ocsp_plus_loaded(ssl_conn, ctx, &loaded, tv.tv_sec,
+                                          &staple);
 
-        status = ngx_ocsp_plus_loaded(ssl_conn, ctx, &loaded, tv.tv_sec,
-                                      &staple);
+        } else {
+            loaded.id.loaded = 1;
+            status = OP_STAPLE_NONE;
+        }
     }
 
     if (status == OP_STAPLE_REVOKED
         && ctx->oscf->revoked == NGX_OCSP_PLUS_REVOKED_OMIT)
     {
         OPENSSL_free(staple.der);
-        status = OP_STAPLE_NONE;
+
+        /* nor does anybody else's go out: it says what is not true any more */
+
+        return ngx_ocsp_plus_without_staple(ssl_conn, ctx, certificate, 0);
     }
 
     if (status == OP_STAPLE_NONE) {
-        return ngx_ocsp_plus_without_staple(ssl_conn, ctx, certificate);
+        return ngx_ocsp_plus_without_staple(ssl_conn, ctx, certificate,
+                                            ngx_ocsp_plus_foreign(ssl_conn));
     }
 
     /* the response is OpenSSL's from here on */
@@ -150,7 +167,7 @@ ngx_ocsp_plus_status(ngx_ssl_conn_t *ssl_conn, ngx_ocsp_plus_ctx_t *ctx)
         != 1)
     {
         OPENSSL_free(staple.der);
-        return ngx_ocsp_plus_without_staple(ssl_conn, ctx, certificate);
+        return ngx_ocsp_plus_without_staple(ssl_conn, ctx, certificate, 0);
     }
 
     ngx_ocsp_plus_remember(ssl_conn, ctx, certificate, OP_HANDSHAKE_STAPLED,
@@ -234,11 +251,9 @@ ngx_ocsp_plus_remember(ngx_ssl_conn_t *ssl_conn, ngx_ocsp_plus_ctx_t *ctx,
 void
 ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
 {
-    SSL_CTX                       *ssl;
-    uintptr_t                      memory;
-    ngx_ocsp_plus_ctx_t           *ctx;
-    ngx_ocsp_plus_certificate_t   *certificate;
-    int                          (*callback)(SSL *, void *);
+    uintptr_t                     memory;
+    ngx_ocsp_plus_ctx_t          *ctx;
+    ngx_ocsp_plus_certificate_t  *certificate;
 
     ngx_memzero(hs, sizeof(ngx_ocsp_plus_handshake_t));
 
@@ -246,21 +261,12 @@ ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
         return;
     }
 
-    /* of the server that the client has named */
+    ctx = ngx_ocsp_plus_ctx(c->ssl->connection);
 
-    ssl = SSL_get_SSL_CTX(c->ssl->connection);
-
-    callback = NULL;
-    ctx = NULL;
-
-    SSL_CTX_get_tlsext_status_cb(ssl, &callback);
-
-    if (callback != ngx_ocsp_plus_status_callback) {
+    if (ctx == NULL) {
         hs->outcome = NGX_OCSP_PLUS_STAPLE_OFF;
         return;
     }
-
-    SSL_CTX_get_tlsext_status_arg(ssl, &ctx);
 
     if (SSL_session_reused(c->ssl->connection)) {
         hs->outcome = NGX_OCSP_PLUS_STAPLE_RESUMED;
@@ -287,12 +293,14 @@ ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
         break;
 
     case NGX_OCSP_PLUS_WITHOUT:
-        hs->outcome = NGX_OCSP_PLUS_STAPLE_NONE;
+        hs->outcome = memory == NGX_OCSP_PLUS_FOREIGN
+                      ? NGX_OCSP_PLUS_STAPLE_FOREIGN
+                      : NGX_OCSP_PLUS_STAPLE_NONE;
         break;
 
     default:
 
-        /* the callback was not run, or did not know the certificate */
+        /* the callback was not run */
 
         hs->outcome = SSL_get_tlsext_status_type(c->ssl->connection) == -1
                       ? NGX_OCSP_PLUS_STAPLE_NOT_REQUESTED
@@ -301,54 +309,205 @@ ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
 }
 
 
+/*
+ * What our callback should have decided in the handshake and did not, because
+ * another module's was in its place: counted now.  NGX_ABORT: the connection
+ * must not be used, since the server requires a staple of ours.  To be called
+ * for each request (http) and session (stream).
+ */
+
+ngx_int_t
+ngx_ocsp_plus_enforce(ngx_connection_t *c)
+{
+    X509                         *leaf;
+    uintptr_t                     memory;
+    op_handshake_t                what;
+    ngx_ssl_conn_t               *ssl_conn;
+    ngx_ocsp_plus_ctx_t          *ctx;
+    ngx_ocsp_plus_certificate_t  *certificate, loaded;
+
+    if (c->ssl == NULL) {
+        return NGX_OK;
+    }
+
+    ssl_conn = c->ssl->connection;
+
+    ctx = ngx_ocsp_plus_ctx(ssl_conn);
+
+    if (ctx == NULL) {
+        return NGX_OK;
+    }
+
+    memory = (uintptr_t) SSL_get_ex_data(ssl_conn, ngx_ocsp_plus_index);
+
+    if (memory) {
+        return memory == NGX_OCSP_PLUS_ENDED ? NGX_ABORT : NGX_OK;
+    }
+
+    if (SSL_session_reused(ssl_conn)
+        || SSL_get_tlsext_status_type(ssl_conn) == -1)
+    {
+        return NGX_OK;
+    }
+
+    leaf = SSL_get_certificate(ssl_conn);
+
+    if (leaf == NULL) {
+        return NGX_OK;
+    }
+
+    certificate = ngx_ocsp_plus_find(ctx, leaf);
+
+    if (certificate == NULL) {
+        certificate = &loaded;
+
+        ngx_memzero(&loaded, sizeof(ngx_ocsp_plus_certificate_t));
+        loaded.leaf = leaf;
+        loaded.id.loaded = 1;
+    }
+
+    (void) ERR_set_mark();
+
+    if (ngx_ocsp_plus_requires(ctx, certificate)) {
+        what = OP_HANDSHAKE_REFUSED;
+        memory = NGX_OCSP_PLUS_ENDED;
+
+    } else if (ngx_ocsp_plus_foreign(ssl_conn)) {
+        what = OP_HANDSHAKE_FOREIGN;
+        memory = NGX_OCSP_PLUS_FOREIGN;
+
+    } else {
+        what = OP_HANDSHAKE_MISSING;
+        memory = NGX_OCSP_PLUS_WITHOUT;
+    }
+
+    (void) ERR_pop_to_mark();
+
+    ngx_ocsp_plus_remember(ssl_conn, ctx, certificate, what, memory);
+
+    if (what != OP_HANDSHAKE_REFUSED) {
+        return NGX_OK;
+    }
+
+    ngx_ocsp_plus_tell_refused(certificate, 1);
+
+    return NGX_ABORT;
+}
+
+
+/* foreign: a response of another module is there, and may go out */
+
 static int
 ngx_ocsp_plus_without_staple(ngx_ssl_conn_t *ssl_conn,
-    ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate)
+    ngx_ocsp_plus_ctx_t *ctx, ngx_ocsp_plus_certificate_t *certificate,
+    ngx_uint_t foreign)
+{
+    if (ngx_ocsp_plus_requires(ctx, certificate)) {
+        ngx_ocsp_plus_remember(ssl_conn, ctx, certificate,
+                               OP_HANDSHAKE_REFUSED, NGX_OCSP_PLUS_WITHOUT);
+        ngx_ocsp_plus_tell_refused(certificate, 0);
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+
+    if (foreign) {
+        ngx_ocsp_plus_remember(ssl_conn, ctx, certificate,
+                               OP_HANDSHAKE_FOREIGN, NGX_OCSP_PLUS_FOREIGN);
+        return SSL_TLSEXT_ERR_OK;
+    }
+
+    ngx_ocsp_plus_remember(ssl_conn, ctx, certificate, OP_HANDSHAKE_MISSING,
+                           NGX_OCSP_PLUS_WITHOUT);
+
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+
+/*
+ * Whether another module has set a response.  Not if one of ours went into the
+ * answer to the first hello of two: what is there now may be that one.
+ */
+
+static ngx_uint_t
+ngx_ocsp_plus_foreign(ngx_ssl_conn_t *ssl_conn)
+{
+    long            len;
+    uintptr_t       memory;
+    unsigned char  *der;
+
+    memory = (uintptr_t) SSL_get_ex_data(ssl_conn, ngx_ocsp_plus_index);
+
+    if ((memory & 3) == NGX_OCSP_PLUS_GOOD
+        || (memory & 3) == NGX_OCSP_PLUS_REVOKED)
+    {
+        return 0;
+    }
+
+    der = NULL;
+    len = SSL_get_tlsext_status_ocsp_resp(ssl_conn, &der);
+
+    return der != NULL && len > 0;
+}
+
+
+static ngx_uint_t
+ngx_ocsp_plus_requires(ngx_ocsp_plus_ctx_t *ctx,
+    ngx_ocsp_plus_certificate_t *certificate)
+{
+    if (!certificate->id.loaded) {
+        return certificate->require;
+    }
+
+    return ctx->oscf->require == NGX_OCSP_PLUS_REQUIRE_ON
+           || (ctx->oscf->require == NGX_OCSP_PLUS_REQUIRE_MUST_STAPLE
+               && op_must_staple(certificate->leaf));
+}
+
+
+/* ended: the connection, after a handshake that was not refused */
+
+static void
+ngx_ocsp_plus_tell_refused(ngx_ocsp_plus_certificate_t *certificate,
+    ngx_uint_t ended)
 {
     time_t             now;
     op_error_t         text;
+    const char        *label;
 
-    static time_t      last;
-    static ngx_uint_t  refused;
-
-    if (certificate->id.loaded) {
-        certificate->require =
-            ctx->oscf->require == NGX_OCSP_PLUS_REQUIRE_ON
-            || (ctx->oscf->require == NGX_OCSP_PLUS_REQUIRE_MUST_STAPLE
-                && op_must_staple(certificate->leaf));
-    }
-
-    if (!certificate->require) {
-        ngx_ocsp_plus_remember(ssl_conn, ctx, certificate,
-                               OP_HANDSHAKE_MISSING, NGX_OCSP_PLUS_WITHOUT);
-        return SSL_TLSEXT_ERR_NOACK;
-    }
-
-    ngx_ocsp_plus_remember(ssl_conn, ctx, certificate, OP_HANDSHAKE_REFUSED,
-                           NGX_OCSP_PLUS_WITHOUT);
+    static time_t      last[2];
+    static ngx_uint_t  refused[2];
 
     /* nginx itself logs the alert at info only */
 
     now = ngx_time();
-    refused++;
+    refused[ended]++;
 
-    if (now - last >= NGX_OCSP_PLUS_LOG_INTERVAL || now < last) {
+    if (now >= last[ended] && now - last[ended] < NGX_OCSP_PLUS_LOG_INTERVAL) {
+        return;
+    }
 
-        if (certificate->label == NULL) {
-            op_label(certificate->leaf, &text);
-        }
+    label = certificate->label;
 
+    if (label == NULL) {
+        op_label(certificate->leaf, &text);
+        label = text.text;
+    }
+
+    if (ended) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "ocsp_plus: connection ended, another module's status "
+                      "callback was in its handshake and "
+                      "\"ocsp_plus_require\" demands a response of ours: "
+                      "certificate=%s refused=%ui", label, refused[ended]);
+
+    } else {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "ocsp_plus: handshake refused, no valid response is "
                       "held and \"ocsp_plus_require\" demands one: "
-                      "certificate=%s refused=%ui",
-                      certificate->label ? certificate->label : text.text,
-                      refused);
-        last = now;
-        refused = 0;
+                      "certificate=%s refused=%ui", label, refused[ended]);
     }
 
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
+    last[ended] = now;
+    refused[ended] = 0;
 }
 
 

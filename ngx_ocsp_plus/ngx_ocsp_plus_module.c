@@ -76,6 +76,9 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
                           sizeof(ngx_ocsp_plus_note_t))
            != NGX_OK
         || ngx_array_init(&ocf->files, cycle->pool, 4, sizeof(ngx_str_t))
+           != NGX_OK
+        || ngx_array_init(&ocf->watched, cycle->pool, 4,
+                          sizeof(ngx_ocsp_plus_ctx_t *))
            != NGX_OK)
     {
         return NULL;
@@ -203,6 +206,15 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
         return NGX_CONF_OK;
     }
 
+    /*
+     * any server may load certificates per connection, whatever its own
+     * directives say: another module may set them
+     */
+
+    if (ocf->zone_size == 0) {
+        ocf->zone_size = op_zone_default_size(op_config_count(ocf->config), 1);
+    }
+
     if (ngx_ocsp_plus_add_zone(cycle, ocf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
@@ -304,6 +316,8 @@ ngx_ocsp_plus_init_process(ngx_cycle_t *cycle)
                       error.text);
     }
 
+    ngx_ocsp_plus_beat_start();
+
     return NGX_OK;
 }
 
@@ -311,6 +325,8 @@ ngx_ocsp_plus_init_process(ngx_cycle_t *cycle)
 static void
 ngx_ocsp_plus_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_ocsp_plus_beat_stop();
+
     if (ngx_ocsp_plus_worker) {
         op_worker_stop(ngx_ocsp_plus_worker);
         ngx_ocsp_plus_worker = NULL;

@@ -32,7 +32,8 @@ static const char  *ngx_ocsp_plus_outcomes[] = {
     "resumed",                          /* NGX_OCSP_PLUS_STAPLE_RESUMED */
     "not_requested",                    /* ..._NOT_REQUESTED */
     "none",                             /* NGX_OCSP_PLUS_STAPLE_NONE */
-    "sent"                              /* NGX_OCSP_PLUS_STAPLE_SENT */
+    "sent",                             /* NGX_OCSP_PLUS_STAPLE_SENT */
+    "foreign"                           /* NGX_OCSP_PLUS_STAPLE_FOREIGN */
 };
 
 

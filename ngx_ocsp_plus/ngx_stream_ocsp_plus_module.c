@@ -21,6 +21,7 @@ typedef ngx_stream_ssl_conf_t      ngx_stream_ocsp_plus_ssl_t;
 static ngx_int_t ngx_stream_ocsp_plus_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_stream_ocsp_plus_variable(ngx_stream_session_t *s,
     ngx_stream_variable_value_t *v, uintptr_t data);
+static void ngx_stream_ocsp_plus_handler(ngx_stream_session_t *s);
 static ngx_int_t ngx_stream_ocsp_plus_init(ngx_conf_t *cf);
 
 
@@ -91,11 +92,33 @@ ngx_stream_ocsp_plus_variable(ngx_stream_session_t *s,
 }
 
 
+/*
+ * In front of what the server does with sessions: a handler of the preread
+ * phase would make nginx wait for the client to speak first, and one of the
+ * ssl phase is skipped after the handshake.
+ */
+
+static void
+ngx_stream_ocsp_plus_handler(ngx_stream_session_t *s)
+{
+    ngx_ocsp_plus_srv_conf_t  *oscf;
+
+    oscf = ngx_stream_get_module_srv_conf(s, ngx_stream_ocsp_plus_module);
+
+    if (ngx_ocsp_plus_enforce(s->connection) != NGX_OK) {
+        ngx_stream_finalize_session(s, NGX_STREAM_FORBIDDEN);
+        return;
+    }
+
+    oscf->content(s);
+}
+
+
 static ngx_int_t
 ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
 {
     ngx_int_t                      rc;
-    ngx_uint_t                     s;
+    ngx_uint_t                     s, enabled;
     ngx_array_t                    names;
     ngx_ocsp_plus_conf_t          *ocf;
     ngx_ocsp_plus_server_t         server;
@@ -132,13 +155,30 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    enabled = 0;
+
+    for (s = 0; s < cmcf->servers.nelts; s++) {
+        oscf = cscfp[s]->ctx->srv_conf[ngx_stream_ocsp_plus_module.ctx_index];
+        enabled |= oscf->enable;
+    }
+
+    if (!enabled) {
+        return NGX_OK;
+    }
+
     for (s = 0; s < cmcf->servers.nelts; s++) {
 
         sscf = cscfp[s]->ctx->srv_conf[ngx_stream_ssl_module.ctx_index];
         oscf = cscfp[s]->ctx->srv_conf[ngx_stream_ocsp_plus_module.ctx_index];
 
         if (!oscf->enable) {
+            ngx_ocsp_plus_watch(sscf->ssl.ctx);
             continue;
+        }
+
+        if (cscfp[s]->handler) {
+            oscf->content = cscfp[s]->handler;
+            cscfp[s]->handler = ngx_stream_ocsp_plus_handler;
         }
 
         server.ssl = &sscf->ssl;

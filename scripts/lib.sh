@@ -15,7 +15,7 @@ run_packages() { echo nginx-light openssl; }
 
 test_packages() {
     echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl git \
-        tinyproxy-bin squid dnsmasq-base prometheus valgrind \
+        libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind \
         chromium chromium-driver fonts-dejavu-core
 }
 

@@ -167,7 +167,7 @@ sub of_good {
 sub counted {
 	my ($what, %more) = @_;
 	my %want = map { $_ => $was->{$_} + ($more{$_} || 0) }
-		qw/ stapled missing refused /;
+		qw/ stapled missing refused foreign /;
 	$want{requested} = $want{stapled} + $want{missing};
 	my $now;
 	wait_for(sub {

@@ -139,6 +139,8 @@ class Metrics : public Document {
     sample(Metric::kHandshakes, "staple=\"sent\"", all_.handshakes.stapled, out);
     sample(Metric::kHandshakes, "staple=\"none\"", all_.handshakes.missing, out);
     sample(Metric::kHandshakes, "staple=\"refused\"", all_.handshakes.refused, out);
+    sample(Metric::kHandshakes, "staple=\"foreign\"", all_.handshakes.foreign, out);
+    single(Metric::kCallbacksReplaced, all_.handshakes.replaced, out);
     fetches(out);
     declare(Metric::kConnections, out);
     sample(Metric::kConnections, "family=\"ipv4\",result=\"ok\"", all_.connections.ipv4_ok, out);

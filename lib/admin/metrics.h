@@ -13,6 +13,8 @@ namespace ocsp_plus::admin {
   X(kReady, "ready", "gauge", "1 once the first round of fetches is over, as the readiness location tells it")       \
   X(kHeartbeat, "engine_heartbeat_timestamp_seconds", "gauge", "when the designated worker last said that it lives") \
   X(kHandshakes, "handshakes_total", "counter", "handshakes that asked for a status, by what they got")              \
+  X(kCallbacksReplaced, "callbacks_replaced_total", "counter",                                                       \
+    "status callbacks that another module had replaced and that were put back")                                      \
   X(kFetches, "fetches_total", "counter", "fetches by result")                                                       \
   X(kFetchFailures, "fetch_failures_total", "counter", "failed fetches by reason")                                   \
   X(kFetchesInFlight, "fetches_in_flight", "gauge", "fetches that run now")                                          \

@@ -160,8 +160,16 @@ void op_count_handshake(const op_config_t* config, uint32_t worker, const op_cer
     StapleZone(*config->zone).count_stapled(entry_of(*config, *certificate));
   } else if (what == OP_HANDSHAKE_MISSING) {
     counters.missing.fetch_add(1, std::memory_order_relaxed);
-  } else {
+  } else if (what == OP_HANDSHAKE_REFUSED) {
     counters.refused.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    counters.foreign.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void op_count_replaced(const op_config_t* config, uint32_t worker) {
+  if (config->zone.has_value()) {
+    config->zone->handshakes(worker).replaced.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

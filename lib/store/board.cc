@@ -314,6 +314,8 @@ void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
   counters.stapled.store(totals.stapled, kRelaxed);
   counters.missing.store(totals.missing, kRelaxed);
   counters.refused.store(totals.refused, kRelaxed);
+  counters.foreign.store(totals.foreign, kRelaxed);
+  counters.replaced.store(totals.replaced, kRelaxed);
   carry(from.header().fetches.ok, to.header().fetches.ok);
   carry(from.header().fetches.failed, to.header().fetches.failed);
   const Board& old = from.board();

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "ocsp_plus/defaults.h"
-
 namespace ocsp_plus::store {
 namespace {
 
@@ -13,7 +11,7 @@ constexpr std::size_t kMinArena = 4096;       // less would hold no response
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kMinHosts = 16;
 constexpr std::size_t kMaxHosts = 512;
-constexpr std::size_t kMinDefault = OP_MIN_ZONE_BYTES;
+constexpr std::size_t kMinDefault = 8 << 20;
 constexpr std::size_t kPlannedResponse = 3072;
 constexpr std::size_t kBytesPerOffer = 256 << 10;  // of the whole zone: the queue takes 1/32 of it, up to
 constexpr std::size_t kMaxOffers = 64;

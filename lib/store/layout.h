@@ -18,7 +18,7 @@
 namespace ocsp_plus::store {
 
 constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
-constexpr std::uint32_t kLayoutVersion = 4;
+constexpr std::uint32_t kLayoutVersion = 5;
 constexpr std::size_t kWorkerSlots = 1024;  // processes of all generations that may be alive together
 constexpr std::size_t kCounterSlots = 128;  // handshake counters, one cache line each; slot = worker % kCounterSlots
 constexpr std::size_t kBlobAlign = 16;      // blobs start at multiples of this; Entry::word counts in it
@@ -111,11 +111,13 @@ struct MethodSlot {
 // pid << 32 | generation; 0: free.
 using WorkerSlot = std::atomic<std::uint64_t>;
 
-// Handshakes that asked for a status; each is counted in one place only.
+// Handshakes that asked for a status; each is counted in one of the first four only.
 struct alignas(64) HandshakeCounters {
   std::atomic<std::uint64_t> stapled;
-  std::atomic<std::uint64_t> missing;  // and went on without
-  std::atomic<std::uint64_t> refused;  // missing, and refused for it
+  std::atomic<std::uint64_t> missing;   // and went on without
+  std::atomic<std::uint64_t> refused;   // missing, and refused for it
+  std::atomic<std::uint64_t> foreign;   // missing, and went on with a response that another module had set
+  std::atomic<std::uint64_t> replaced;  // not handshakes: how often our status callback was put back
 };
 
 // In the index: 0 where the slot has never been used (a search ends there), kTombstone where it was given up (a
@@ -198,7 +200,7 @@ static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header 
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
 static_assert(sizeof(Header) == 88 && sizeof(Entry) == 192 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2568 &&
                   sizeof(HostSlot) == 40 && sizeof(MethodSlot) == 16 && sizeof(Loaded) == 32 &&
-                  sizeof(OfferSlot) == 8192,
+                  sizeof(OfferSlot) == 8192 && sizeof(HandshakeCounters) == 64,
               "raise kLayoutVersion");
 
 // Where everything is. A pure function of the size.

@@ -275,6 +275,8 @@ StapleZone::HandshakeTotals StapleZone::handshake_totals() const noexcept {
     totals.stapled += counters.stapled.load(std::memory_order_relaxed);
     totals.missing += counters.missing.load(std::memory_order_relaxed);
     totals.refused += counters.refused.load(std::memory_order_relaxed);
+    totals.foreign += counters.foreign.load(std::memory_order_relaxed);
+    totals.replaced += counters.replaced.load(std::memory_order_relaxed);
   }
   return totals;
 }

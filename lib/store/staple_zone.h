@@ -135,7 +135,8 @@ class StapleZone {
 
   HandshakeCounters& handshakes(std::uint32_t worker) const noexcept;  // of one worker slot
   struct HandshakeTotals {
-    std::uint64_t stapled = 0, missing = 0, refused = 0;  // disjoint; all that asked is their sum
+    std::uint64_t stapled = 0, missing = 0, refused = 0, foreign = 0;  // disjoint; all that asked is their sum
+    std::uint64_t replaced = 0;  // status callbacks that another module had taken and that were put back
   };
   HandshakeTotals handshake_totals() const noexcept;
   void count_stapled(EntryIndex entry) noexcept;

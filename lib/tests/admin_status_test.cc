@@ -42,6 +42,8 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   house.zone.handshakes(0).stapled.fetch_add(3);
   house.zone.handshakes(1).missing.fetch_add(2);
   house.zone.handshakes(1).refused.fetch_add(1);
+  house.zone.handshakes(2).foreign.fetch_add(4);
+  house.zone.handshakes(2).replaced.fetch_add(7);
   shown = house.json();
   certificate = shown["certificates"][0];
   CHECK(certificate["id"] == to_hex(house.catalog.target(0).certificate.id));
@@ -59,7 +61,9 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   CHECK(shown["worker"]["pid"] == getpid());
   CHECK(shown["worker"]["slot"] == 0);
   CHECK(shown["fetches"] == nlohmann::json({{"ok", 1}, {"failed", 0}, {"in_flight", 0}}));
-  CHECK(shown["handshakes"] == nlohmann::json({{"requested", 6}, {"stapled", 3}, {"missing", 3}, {"refused", 1}}));
+  CHECK(shown["handshakes"] ==
+        nlohmann::json({{"requested", 10}, {"stapled", 3}, {"missing", 7}, {"refused", 1}, {"foreign", 4}}));
+  CHECK(shown["callbacks_replaced"] == 7);
   REQUIRE(shown["responders"].size() == 1);
   CHECK(shown["responders"][0]["state"] == "up");
 }

@@ -171,6 +171,8 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   from.zone.handshakes(3).stapled.fetch_add(5);
   from.zone.handshakes(4).missing.fetch_add(6);
   from.zone.handshakes(5).refused.fetch_add(7);
+  from.zone.handshakes(6).foreign.fetch_add(10);
+  from.zone.handshakes(7).replaced.fetch_add(11);
   from.zone.header().fetches.ok.store(8);
   from.zone.header().fetches.failed.store(9);
   from.zone.count_stapled(from.entries[1]);
@@ -189,6 +191,8 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   CHECK(to.zone.handshake_totals().stapled == 5);
   CHECK(to.zone.handshake_totals().missing == 6);
   CHECK(to.zone.handshake_totals().refused == 7);
+  CHECK(to.zone.handshake_totals().foreign == 10);
+  CHECK(to.zone.handshake_totals().replaced == 11);
   CHECK(exchange_totals(to.zone).ok == 8);
   CHECK(exchange_totals(to.zone).failed == 9);
   CHECK(exchange_totals(to.zone).in_flight == 0);

@@ -270,12 +270,16 @@ OP_API void op_label(struct x509_st *leaf, op_error_t *text);
 typedef enum {
     OP_HANDSHAKE_STAPLED = 0,
     OP_HANDSHAKE_MISSING = 1,
-    OP_HANDSHAKE_REFUSED = 2 /* missing, and refused for it */
+    OP_HANDSHAKE_REFUSED = 2, /* missing, and refused for it */
+    OP_HANDSHAKE_FOREIGN = 3 /* missing, and a response that another module had set went out */
 } op_handshake_t;
 
 /* Atomic; `worker` is nginx's worker number. */
 OP_API void op_count_handshake(const op_config_t *config, uint32_t worker, const op_certificate_t *certificate,
                                op_handshake_t what);
+
+/* Counts a status callback that another module had replaced and that was put back. Atomic. */
+OP_API void op_count_replaced(const op_config_t *config, uint32_t worker);
 
 /* The certificate's id: 64 hexadecimal digits, not terminated. */
 OP_API void op_certificate_id(const op_certificate_t *certificate, char id[64]);

@@ -10,6 +10,7 @@ package Test::Nginx;
 #                                    also ipv6, root, debug, stream; preload:
 #                                    LD_PRELOAD is not the sanitizers' alone;
 #                                    shared_openssl: and reaches its OpenSSL
+#                                    lua: Lua's module and lua-resty-core
 #   $t->feature('preload')           the same for a part of a file: whether
 #   $t->has_daemon('curl')           likewise for a program
 #   $t->plan($n)                     $n tests and three of the harness: no
@@ -172,6 +173,9 @@ sub feature {
 	return $self->feature('preload')
 		&& $self->command([ 'ldd', $self->{binary} ])->{output} =~ /libssl/
 		if $feature eq 'shared_openssl';
+	return $self->feature('preload') && !$self->is_static()
+		&& -f $self->_modules_path() . '/ngx_http_lua_module.so'
+		&& -f '/usr/share/lua/5.1/ngx/ocsp.lua' if $feature eq 'lua';
 	if ($feature eq 'ipv6') {
 		require IO::Socket::IP;
 		return !! IO::Socket::IP->new(LocalHost => '::1', Listen => 1);

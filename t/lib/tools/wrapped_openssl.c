@@ -143,6 +143,23 @@ SSL_CTX_callback_ctrl(SSL_CTX *ctx, int command, void (*function)(void))
     return next(ctx, command, function);
 }
 
+/* Who asks for the callback finds the one that was set. */
+__attribute__((visibility("default"))) long
+SSL_CTX_ctrl(SSL_CTX *ctx, int command, long number, void *data)
+{
+    long  result;
+    long  (*next)(SSL_CTX *, int, long, void *);
+
+    *(void **) &next = dlsym(RTLD_NEXT, "SSL_CTX_ctrl");
+    result = next(ctx, command, number, data);
+
+    if (command == SSL_CTRL_GET_TLSEXT_STATUS_REQ_CB && *(status_callback *) data == on_status) {
+        *(status_callback *) data = callback;
+    }
+
+    return result;
+}
+
 /* The functions above stand for OpenSSL's own, whoever asks where they are: it is no second OpenSSL. */
 __attribute__((visibility("default"))) int
 dladdr(const void *address, Dl_info *info)
@@ -159,6 +176,9 @@ dladdr(const void *address, Dl_info *info)
 
     } else if (address == (const void *) SSL_CTX_callback_ctrl) {
         address = dlsym(RTLD_NEXT, "SSL_CTX_callback_ctrl");
+
+    } else if (address == (const void *) SSL_CTX_ctrl) {
+        address = dlsym(RTLD_NEXT, "SSL_CTX_ctrl");
     }
 
     return next(address, info);

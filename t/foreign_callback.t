@@ -1,0 +1,410 @@
+#!/usr/bin/perl
+
+# Tests for another module that sets responses of its own and replaces the
+# status callback (t/lib/tools/foreign_callback.c): what is held goes out all
+# the same, a foreign response only where nothing is held and none is required.
+# t/with_lua.t has the module that is known for it.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Select;
+use IO::Socket::INET;
+use POSIX ();
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new(timeout => 180)
+	->has(qw/ http_ssl http_v2 stream_ssl shared_openssl /)
+	->has_daemon('curl');
+
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+# the first port is asked by nginx, the second says nothing, the third is for
+# what ends soon, the fourth makes what the other module has
+my $r = Test::Nginx::Responder->start($t, ca => $int,
+	ports => [ 8081, 8082, 8083, 8084 ]);
+my %on = (held => 1, none => 2, strict => 2, omit => 1, off => 1, short => 3);
+my %leaf = map { $_ => $int->leaf("$_.example", aia => $r->url($on{$_})) }
+	keys %on;
+$leaf{must} = $int->leaf('must.example', aia => $r->url(2), must_staple => 1);
+my @names = sort keys %leaf;
+$r->fault('http_500', on => 2);
+$r->validity(this_update => -1800, on => 4);
+my %foreign = map { $_ => $r->response($leaf{$_}, on => 4) } @names;
+$r->status($leaf{omit}, 'revoked', on => 1);
+$r->validity(next_update => 8, on => 3);
+
+my $dir = $t->testdir();
+my $restored = 0;
+my $set = "$dir/foreign";
+mkdir $set or die "Can't make $set: $!\n";
+chmod 0755, $dir, $set;
+
+my %lines = (strict => 'ocsp_plus_require on;', off => 'ocsp_plus off;',
+	omit => 'ocsp_plus_revoked omit;',
+	must => 'ocsp_plus_require must_staple;');
+# connections come to the first one, whose ocsp_plus is off
+my $http = join '', map { <<"CONF" } sort { $b eq 'off' } @names;
+    server {
+        listen               127.0.0.1:8443 ssl http2;
+        server_name          $_.example;
+        ssl_certificate      $_.example.pem;
+        ssl_certificate_key  $_.example.key;
+        @{[ $lines{$_} // '' ]}
+    }
+CONF
+my %port = (held => 8450, none => 8451, strict => 8452);
+my $stream = join '', map { <<"CONF" } sort keys %port;
+    server {
+        listen               127.0.0.1:$port{$_} ssl;
+        ssl_certificate      $_.example.pem;
+        ssl_certificate_key  $_.example.key;
+        @{[ $lines{$_} // '' ]}
+        return               served;
+    }
+CONF
+
+$t->write_file('index.html', 'served');
+$t->write_file_expand('nginx.conf', <<"CONF");
+
+%%TEST_GLOBALS%%
+
+worker_processes  1;
+
+events {
+}
+
+stream {
+    log_format  staple  'stream \$ocsp_plus_staple \$ocsp_plus_cert_status';
+    access_log  $dir/staple.log  staple;
+
+    ssl_protocols  TLSv1.2 TLSv1.3;
+    ocsp_plus      on;
+
+$stream
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple \$ocsp_plus_cert_status';
+    access_log  $dir/staple.log  staple;
+
+    ssl_protocols          TLSv1.2 TLSv1.3;
+    ssl_ecdh_curve         X25519;
+    ssl_session_cache      shared:one:1m;
+    ocsp_plus              on;
+    ocsp_plus_retry        1s 1s;
+
+$http
+    server {
+        listen  127.0.0.1:8080;
+        location /status {
+            ocsp_plus_status  json;
+        }
+        location /metrics {
+            ocsp_plus_status  prometheus;
+        }
+    }
+}
+
+CONF
+
+my $tool = Test::Nginx::Config::tool('libforeign_callback.so');
+$t->env(LD_PRELOAD => $tool, FOREIGN_RESPONSES => $set);
+$t->run();
+
+is(wait_staple(8443, 'good', servername => "$_.example", seconds => 20)
+	->{status}, 'good', "$_: a staple") for qw/ held short /;
+my $ours = staple_fast(8443, 'held.example');
+ok($ours && $ours ne $foreign{held}, 'ours is another one than theirs');
+is(document()->{callbacks_replaced}, 0, 'nothing is replaced yet');
+cmp_ok(document()->{zone}{size}, '>', 100 << 20,
+	'the zone has room for what another module may load');
+
+###############################################################################
+
+# a response of ours that went into the answer to the first of two hellos and
+# has ended since is not taken for a foreign one; the others come by then
+
+my ($relayed, $relay) = relay();
+my $told = "$dir/client.out";
+my $client = child(sub {
+	my $seen = staple($relayed, servername => 'short.example', tls => '1.3',
+		curves => 'P-521:X25519', timeout => 60);
+	$t->write_file("$told.new", "$seen->{handshake} $seen->{status}");
+	rename "$told.new", $told;
+});
+ok(wait_for(sub { -e "$dir/held" }, 20, 'the hello'), 'a second hello waits');
+$r->fault('close', on => 3);
+ok(wait_for(sub { !defined staple_fast(8443, 'short.example') }, 30, 'its end'),
+	'until the response has ended');
+$t->write_file('release', '');
+ok(wait_for(sub { -e $told }, 20, 'the client'), 'then it goes on');
+is($t->read_file($told), '1 none', 'without the response that has ended');
+waitpid($_, 0) for $client, $relay;
+
+###############################################################################
+
+# a module that does so in each handshake
+
+my $mark = $t->log_mark();
+set($_) for @names;
+my $was = counters();
+for my $tls ('1.2', '1.3') {
+	my %got = map { $_ => fast(8443, $_, tls => $tls) } @names;
+	is($got{held}{der}, $ours, "TLS $tls: ours where we hold one");
+	is($got{none}{der}, $foreign{none}, "TLS $tls: theirs where we hold none");
+	is($got{$_}{ok}, 0, "TLS $tls: $_: refused, theirs does not satisfy it")
+		for qw/ strict must /;
+	ok($got{omit}{ok}, "TLS $tls: ocsp_plus_revoked omit: not refused");
+	is($got{omit}{der}, undef, "TLS $tls: ocsp_plus_revoked omit: none");
+	is($got{off}{der}, $foreign{off}, "TLS $tls: ocsp_plus off: theirs");
+	counted("TLS $tls", stapled => 1, missing => 5, refused => 2, foreign => 2);
+
+	is(fast($port{held}, 'held', tls => $tls)->{der}, $ours,
+		"TLS $tls, stream: ours");
+	is(fast($port{none}, 'none', tls => $tls)->{der}, $foreign{none},
+		"TLS $tls, stream: theirs");
+	is(fast($port{strict}, 'strict', tls => $tls)->{ok}, 0,
+		"TLS $tls, stream: refused");
+	counted("TLS $tls, stream", stapled => 1, missing => 2, refused => 1,
+		foreign => 1);
+
+	my $file = "$dir/session-$tls";
+	staple(8443, servername => 'none.example', tls => $tls,
+		sess_out => $file);
+	counted("TLS $tls: a session", missing => 1, foreign => 1);
+	is(staple(8443, servername => 'none.example', tls => $tls,
+		sess_in => $file)->{resumed}, 1, "TLS $tls: resumed");
+	counted("TLS $tls: resumed is not counted");
+}
+
+for my $case ([ held => 'sent good' ], [ none => 'foreign -' ]) {
+	my ($name, $variables) = @$case;
+	my $lines = logged("$name.example $variables");
+	like(get($name), qr/served/, "$name: served");
+	ok(wait_for(sub { logged("$name.example $variables") > $lines }, 5, 'log'),
+		"$name: variables");
+}
+staple($port{none}, servername => 'none.example',
+	request => "hello\r\n");
+ok(wait_for(sub { logged('stream foreign -') }, 5, 'log'), 'stream: variables');
+ok(wait_for(sub { counters()->{requested} == $was->{requested} + 3 }, 5,
+	'the counters'), 'all counted');
+$was = counters();
+
+# a hello that is repeated
+
+is(staple(8443, servername => 'held.example', tls => '1.3',
+	curves => 'P-521:X25519')->{status}, 'good', 'a repeated hello: ours');
+counted('a repeated hello: one handshake', stapled => 1);
+is(staple(8443, servername => 'none.example', tls => '1.3',
+	curves => 'P-521:X25519')->{status}, 'good', 'a repeated hello: theirs');
+counted('a repeated hello: one foreign handshake', missing => 1, foreign => 1);
+
+# told, and counted
+
+my @lines = $t->log_lines(qr/another module has replaced/, $mark);
+like($_, qr/\[error\]/, 'an error') for @lines;
+my %lines_of;
+$lines_of{/server="([^"]*)"/ ? $1 : ''}++ for @lines;
+is($lines_of{"$_.example"}, 1, "$_: one line, which names the server")
+	for qw/ held none strict must omit /;
+is(scalar(grep { /nginx\.conf:\d+$/ } keys %lines_of), 3,
+	'stream: the same, which say where it stands');
+is($lines_of{'off.example'}, undef, 'nothing of a server that is off');
+my $replaced = document()->{callbacks_replaced};
+cmp_ok($replaced, '>', scalar(@lines), 'each is counted');
+like(http_get('/metrics'), qr/^ocsp_plus_callbacks_replaced_total $replaced$/m,
+	'metrics: callbacks');
+like(http_get('/metrics'),
+	qr/^ocsp_plus_handshakes_total\{staple="foreign"\} $was->{foreign}$/m,
+	'metrics: handshakes');
+
+# over a reload
+
+$t->reload(old_gone => 1);
+is(fast(8443, 'held')->{der}, $ours, 'a reload: ours');
+is(fast(8443, 'none')->{der}, $foreign{none}, 'a reload: theirs');
+counted('a reload', stapled => 1, missing => 1, foreign => 1);
+$t->stop();
+
+###############################################################################
+
+# a module that has also taken what is asked before the status callback is: one
+# handshake escapes, no request and no session where a staple is required
+
+unset($_) for @names;
+$t->env(FOREIGN_BLIND => 1);
+$mark = $t->log_mark();
+$t->run();
+is(wait_staple(8443, 'good', servername => 'held.example', seconds => 20)
+	->{status}, 'good', 'blind: a staple');
+$ours = staple_fast(8443, 'held.example');
+$was = counters();
+
+set('held');
+is(fast(8443, 'held')->{der}, $foreign{held}, 'blind: one escapes');
+unset('held');
+ok(restored(), 'blind: and is seen on a beat');
+is(staple_fast(8443, 'held.example'), $ours, 'blind: ours again');
+ok(document()->{callbacks_replaced} > 0, 'blind: counted');
+
+# each of them is settled with its first request, whatever it got
+
+$was = counters();
+set('none');
+like(get('none'), qr/served/, 'blind: served where none is required');
+unset('none');
+counted('blind: foreign', missing => 1, foreign => 1);
+ok(restored(), 'blind: put back');
+
+for my $name (qw/ strict must /) {
+	like(get($name, status => 0), qr/served/,
+		"blind: $name: served to who does not ask");
+	my $since = $t->log_mark();
+	set($name);
+	my $got = get($name);
+	unset($name);
+	like($got, qr/Verification|CONNECTED/i, "blind: $name: a connection");
+	unlike($got, qr/served|HTTP\/1/, "blind: $name: the request is ended");
+	counted("blind: $name", missing => 1, refused => 1);
+	ok($t->wait_log(
+		qr/\[error\].* connection ended, .*certificate="$name\.example"/,
+		5, $since), "blind: $name: told") if $name eq 'strict';
+	ok(restored(), "blind: $name: put back");
+	is(fast(8443, $name)->{ok}, 0, "blind: $name: refused again");
+	counted("blind: $name: refused", missing => 1, refused => 1);
+}
+
+# http/2: each request of the connection, which counts once
+
+set('strict');
+my $url = 'https://strict.example:' . port(8443) . '/';
+my $curl = $t->command([ 'curl', '-sS', '--http2', '--cacert', $root->cert(),
+	'--cert-status', '--resolve', 'strict.example:' . port(8443)
+	. ':127.0.0.1', $url, $url ]);
+unset('strict');
+unlike($curl->{output}, qr/served/, 'blind: http/2: no request is served');
+ok(wait_for(sub { counters()->{refused} > $was->{refused} }, 5, 'counter'),
+	'blind: http/2: counted');
+ok(restored(), 'blind: http/2: put back');
+$was = counters();
+
+# stream
+
+set('strict');
+my $session = staple($port{strict}, servername => 'strict.example',
+	request => "hello\r\n");
+unset('strict');
+unlike($session->{output}, qr/served/, 'blind: stream: the session is ended');
+counted('blind: stream', missing => 1, refused => 1);
+ok(restored(), 'blind: stream: put back');
+
+$t->done_testing();
+
+###############################################################################
+
+# What the other module has for a server from now on.
+sub set {
+	my ($name) = @_;
+	$t->write_file("foreign/$name.new", $foreign{$name});
+	rename "$set/$name.new", "$set/$name.example.der"
+		or die "Can't rename $name.new: $!\n";
+}
+
+sub unset { unlink "$set/$_[0].example.der" }
+
+sub fast {
+	my ($port, $name, %opt) = @_;
+	my $got = handshake_fast($port, "$name.example", %opt);
+	$got->{ok} = $got->{ok} ? 1 : 0;
+	return $got;
+}
+
+# No handshake puts it back here.
+sub restored {
+	my $count;
+	wait_for(sub {
+		$count = document()->{callbacks_replaced};
+		return $count > $restored;
+	}, 10, 'the beat') or return 0;
+	$restored = $count;
+	return 1;
+}
+
+sub get {
+	my ($name, %opt) = @_;
+	return staple(8443, servername => "$name.example", %opt,
+		request => "GET / HTTP/1.1\r\nHost: $name.example\r\n"
+			. "Connection: close\r\n\r\n")->{output};
+}
+
+sub logged {
+	my ($line) = @_;
+	return scalar(() = $t->read_file('staple.log') =~ /^\Q$line\E$/mg);
+}
+
+sub document { return http_json('/status') }
+sub counters { return document()->{handshakes} }
+
+# the client may be done before the server has counted
+sub counted {
+	my ($what, %more) = @_;
+	my %want = map { $_ => $was->{$_} + ($more{$_} || 0) }
+		qw/ stapled missing refused foreign /;
+	$want{requested} = $want{stapled} + $want{missing};
+	my $now;
+	wait_for(sub {
+		$now = counters();
+		!grep { $now->{$_} != $want{$_} } keys %want;
+	}, 5);
+	is_deeply($now, \%want, "$what: counted");
+	$was = $now;
+}
+
+sub child {
+	my ($work) = @_;
+	my $pid = fork() // die "Can't fork: $!\n";
+	return $pid if $pid;
+	eval { $work->(); 1 } or print STDERR $@;
+	POSIX::_exit(0);
+}
+
+# One connection to 8443 whose second flight of the client waits for the file
+# "release"; "held" is there once it waits.
+sub relay {
+	my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+		or die "Can't listen: $!\n";
+	return ($listen->sockport(), child(sub {
+		my $client = $listen->accept();
+		my $server = IO::Socket::INET->new(
+			PeerAddr => '127.0.0.1:' . port(8443)) or die "$!\n";
+		my $both = IO::Select->new($client, $server);
+		my $flights = 0;
+		while (my @ready = $both->can_read(60)) {
+			for my $from (@ready) {
+				sysread($from, my $data, 65536) or return;
+				if ($from == $client && ++$flights == 2) {
+					$t->write_file('held', '');
+					wait_for(sub { -e "$dir/release" }, 60);
+				}
+				syswrite($from == $client ? $server : $client, $data);
+			}
+		}
+	}));
+}
+
+###############################################################################
