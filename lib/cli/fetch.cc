@@ -182,7 +182,7 @@ class Fetching {
       : target_(catalog.target(0)),
         loop_(clock_),
         hosts_(1),
-        issuers_(catalog, nullptr,
+        issuers_(catalog, nullptr, nullptr,
                  [this](const engine::Target&, const net::Url& url) { issuer_ = url.to_string(); }) {
     settings_.resolver.servers = options.resolvers;
     settings_.resolver.servers_from = "--resolver";

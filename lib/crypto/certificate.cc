@@ -3,10 +3,12 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <climits>
 #include <new>
+#include <utility>
 
 #include "crypto/ossl.h"
 
@@ -91,23 +93,34 @@ bool digest(ByteView bytes, const EVP_MD* algorithm, std::array<std::uint8_t, N>
 enum class KeyIdentifiers { kAbsent, kEqual, kDifferent };  // absent: one of the two certificates has none
 
 KeyIdentifiers compare_key_identifiers(x509_st* leaf, x509_st* issuer) {
-  const ASN1_OCTET_STRING* named = X509_get0_authority_key_id(leaf);
-  const ASN1_OCTET_STRING* own = X509_get0_subject_key_id(issuer);
-  if (named == nullptr || own == nullptr) {
+  const ByteView named = authority_key_identifier(leaf);
+  const ByteView own = subject_key_identifier(issuer);
+  if (named.empty() || own.empty()) {
     return KeyIdentifiers::kAbsent;
   }
-  return view(named) == view(own) ? KeyIdentifiers::kEqual : KeyIdentifiers::kDifferent;
+  return named == own ? KeyIdentifiers::kEqual : KeyIdentifiers::kDifferent;
 }
 
-// X509_check_issued() with every version of OpenSSL alike: X509_V_OK, or what speaks against it. OpenSSL 4.0 does not
-// look at key identifiers where issuer name and serial number of the two certificates are the same, as those of a
-// private CA and of its first leaf often are.
-int check_issued(x509_st* issuer, x509_st* leaf) {
-  const int fault = X509_check_issued(issuer, leaf);
-  if (fault == X509_V_OK && compare_key_identifiers(leaf, issuer) == KeyIdentifiers::kDifferent) {
-    return X509_V_ERR_AKID_SKID_MISMATCH;
-  }
-  return fault;
+bool may_sign_certificates(x509_st* certificate) {
+  return (X509_get_key_usage(certificate) & X509v3_KU_KEY_CERT_SIGN) != 0;  // all bits where it has no keyUsage
+}
+
+bool has_name_of_issuer(x509_st* leaf, x509_st* candidate) {
+  return X509_NAME_cmp(X509_get_subject_name(candidate), X509_get_issuer_name(leaf)) == 0;
+}
+
+// Whether the leaf names another serial number of its issuer's certificate. Some name nothing but that.
+bool names_other_serial(x509_st* leaf, x509_st* candidate) {
+  const ASN1_INTEGER* named = X509_get0_authority_serial(leaf);
+  return named != nullptr && ASN1_INTEGER_cmp(named, X509_get0_serialNumber(candidate)) != 0;
+}
+
+// The lower, the sooner its key is tried. X509_check_issued() would not do: it takes a serial number for a proof, and
+// OpenSSL 4.0's does not look at key identifiers where the serial numbers of leaf and issuer are the same.
+int rank_of(x509_st* leaf, x509_st* candidate) {
+  const KeyIdentifiers identifiers = compare_key_identifiers(leaf, candidate);
+  const int rank = identifiers == KeyIdentifiers::kEqual ? 0 : identifiers == KeyIdentifiers::kAbsent ? 2 : 4;
+  return rank + (names_other_serial(leaf, candidate) ? 1 : 0);
 }
 
 // PEM text ends where no further "-----BEGIN" is found.
@@ -209,54 +222,74 @@ Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
   return issuer;
 }
 
-x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
+bool BySubject::operator()(const X509Ptr& a, const X509Ptr& b) const {
+  return X509_NAME_cmp(X509_get_subject_name(a.get()), X509_get_subject_name(b.get())) < 0;
+}
+
+bool BySubject::operator()(const X509Ptr& a, IssuerOf b) const {
+  return X509_NAME_cmp(X509_get_subject_name(a.get()), X509_get_issuer_name(b.leaf)) < 0;
+}
+
+bool BySubject::operator()(IssuerOf a, const X509Ptr& b) const {
+  return X509_NAME_cmp(X509_get_issuer_name(a.leaf), X509_get_subject_name(b.get())) < 0;
+}
+
+ByteView subject_key_identifier(x509_st* certificate) {
   const ErrorMark mark;
-  std::vector<x509_st*> fitting;
+  const ASN1_OCTET_STRING* identifier = X509_get0_subject_key_id(certificate);
+  return identifier == nullptr ? ByteView() : view(identifier);
+}
+
+ByteView authority_key_identifier(x509_st* certificate) {
+  const ErrorMark mark;
+  const ASN1_OCTET_STRING* identifier = X509_get0_authority_key_id(certificate);
+  return identifier == nullptr ? ByteView() : view(identifier);
+}
+
+std::vector<x509_st*> rank_issuers(x509_st* leaf, const std::vector<x509_st*>& candidates) {
+  const ErrorMark mark;
+  std::vector<std::pair<int, x509_st*>> fitting;
   for (x509_st* candidate : candidates) {
     // The same certificate often stands both in the chain and among the trusted ones.
-    const auto is_same = [candidate](x509_st* other) { return X509_cmp(candidate, other) == 0; };
-    if (candidate != nullptr && check_issued(candidate, leaf) == X509_V_OK &&
+    const auto is_same = [candidate](const auto& other) { return X509_cmp(candidate, other.second) == 0; };
+    if (candidate != nullptr && has_name_of_issuer(leaf, candidate) && may_sign_certificates(candidate) &&
         std::none_of(fitting.begin(), fitting.end(), is_same)) {
-      fitting.push_back(candidate);
+      fitting.emplace_back(rank_of(leaf, candidate), candidate);
     }
   }
-  if (fitting.size() == 1 && compare_key_identifiers(leaf, fitting.front()) == KeyIdentifiers::kEqual) {
-    return fitting.front();
-  }
-  for (x509_st* candidate : fitting) {
-    evp_pkey_st* key = X509_get0_pubkey(candidate);
-    if (key != nullptr && X509_verify(leaf, key) == 1) {
-      return candidate;
-    }
+  std::stable_sort(fitting.begin(), fitting.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<x509_st*> ranked;
+  ranked.reserve(fitting.size());
+  for (const auto& [rank, candidate] : fitting) {
+    ranked.push_back(candidate);
   }
   if (mark.ran_out_of_memory()) {
-    throw std::bad_alloc();  // it may be among them
+    throw std::bad_alloc();  // one may only seem not to fit
   }
-  return nullptr;
+  return ranked;
+}
+
+x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
+  const std::vector<x509_st*> ranked = rank_issuers(leaf, candidates);
+  if (ranked.size() == 1 && compare_key_identifiers(leaf, ranked.front()) == KeyIdentifiers::kEqual) {
+    return ranked.front();
+  }
+  const auto found =
+      std::find_if(ranked.begin(), ranked.end(), [leaf](x509_st* issuer) { return signed_by(leaf, issuer); });
+  return found == ranked.end() ? nullptr : *found;
 }
 
 IssuerFault why_no_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
   const ErrorMark mark;
   IssuerFault closest = IssuerFault::kAbsent;
   for (x509_st* candidate : candidates) {
-    if (candidate == nullptr) {
+    if (candidate == nullptr || !has_name_of_issuer(leaf, candidate)) {
       continue;
     }
-    switch (check_issued(candidate, leaf)) {
-      case X509_V_OK:
-      case X509_V_ERR_SIGNATURE_ALGORITHM_MISMATCH:
-        closest = IssuerFault::kSignature;
-        break;
-      case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
-        closest = std::max(closest, IssuerFault::kKeyUsage);
-        break;
-      case X509_V_ERR_AKID_SKID_MISMATCH:
-      case X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH:
-        closest = std::max(closest, IssuerFault::kKeyIdentifier);
-        break;
-      default:
-        break;
-    }
+    const bool differ = compare_key_identifiers(leaf, candidate) == KeyIdentifiers::kDifferent;
+    closest = std::max(closest, !may_sign_certificates(candidate) ? IssuerFault::kKeyUsage
+                                : differ                          ? IssuerFault::kKeyIdentifier
+                                                                  : IssuerFault::kSignature);
   }
   return closest;
 }
@@ -278,7 +311,11 @@ std::string_view describe(IssuerFault fault) noexcept {
 bool signed_by(x509_st* leaf, x509_st* issuer) {
   const ErrorMark mark;
   evp_pkey_st* key = X509_get0_pubkey(issuer);
-  return key != nullptr && X509_verify(leaf, key) == 1;
+  const bool verified = key != nullptr && X509_verify(leaf, key) == 1;
+  if (!verified && mark.ran_out_of_memory()) {
+    throw std::bad_alloc();
+  }
+  return verified;
 }
 
 Bytes der_of(x509_st* certificate) {

@@ -98,18 +98,39 @@ class Issuer {
   std::array<std::uint8_t, 32> key_sha256_ = {};
 };
 
-// The first of `candidates` that issued `leaf`: subject equals the leaf's issuer, authority key identifier agrees
-// where there is one and, where that leaves more than one or nothing but the name to go by, the key verifies the
-// leaf's signature (same name, new key; cross-signed). No signature is verified where name and key identifier point
-// to one candidate, so that thousands of certificates stay cheap. A candidate whose keyUsage forbids signing
-// certificates is passed over. Borrowed from `candidates`, which may hold null; nullptr if none did.
+// Certificates in the order of their subjects, as X509_NAME_cmp() has it: neither case nor string types count. Looked
+// up by the name of a leaf's issuer.
+struct IssuerOf {
+  x509_st* leaf = nullptr;  // borrowed
+};
+struct BySubject {
+  using is_transparent = void;
+  bool operator()(const X509Ptr& a, const X509Ptr& b) const;
+  bool operator()(const X509Ptr& a, IssuerOf b) const;
+  bool operator()(IssuerOf a, const X509Ptr& b) const;
+};
+
+// keyIdentifier of the extension, RFC 5280 sections 4.2.1.2 and 4.2.1.1; borrowed, empty where there is none.
+ByteView subject_key_identifier(x509_st* certificate);
+ByteView authority_key_identifier(x509_st* certificate);
+
+// Those of `candidates` that may have issued `leaf`, each certificate once: the subject is the leaf's issuer, and
+// keyUsage does not forbid to sign certificates. In the order in which a signature is worth a try: the leaf's
+// authority key identifier is theirs; one of the two has none; they differ (a CA renewed with its key may have
+// another identifier, and always has another serial number than older leaves name, RFC 5280 section 4.2.1.1). None of
+// that proves anything: the signature decides. Borrowed from `candidates`, which may hold null.
+std::vector<x509_st*> rank_issuers(x509_st* leaf, const std::vector<x509_st*>& candidates);
+
+// The first of rank_issuers() whose key verifies the leaf's signature; for candidates that the operator has named,
+// since it takes as many verifications as there are. None where a single candidate has the name, and the key
+// identifier as well, so that thousands of certificates stay cheap. Borrowed from `candidates`; nullptr if none did.
 // Throws std::bad_alloc where that cannot be told for want of memory.
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
 // Why find_issuer() found none among `candidates`; of several reasons the one that came closest.
 enum class IssuerFault {
   kAbsent,         // none has the name of the leaf's issuer
-  kKeyIdentifier,  // one has, but another key identifier or serial number than the leaf names
+  kKeyIdentifier,  // one has, but neither the key identifier that the leaf names nor the key that signed it
   kKeyUsage,       // one has, but its keyUsage forbids signing certificates
   kSignature,      // one has, but its key does not verify the leaf's signature
 };
@@ -118,7 +139,7 @@ IssuerFault why_no_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates
 // What is wrong with the candidate of the issuer's name, as the end of a sentence; empty for kAbsent.
 std::string_view describe(IssuerFault fault) noexcept;
 
-// Whether the key of `issuer` verifies the leaf's signature.
+// Whether the key of `issuer` verifies the leaf's signature. Throws std::bad_alloc where there is no memory to tell.
 bool signed_by(x509_st* leaf, x509_st* issuer);
 
 // The DER of a certificate; empty if there is no memory.

@@ -14,12 +14,6 @@ namespace {
 
 using Pkcs7Ptr = OpenSslPtr<PKCS7, PKCS7_free>;
 
-// Leaves errors in the queue.
-bool issued(x509_st* issuer, x509_st* leaf) {
-  evp_pkey_st* key = X509_get0_pubkey(issuer);
-  return key != nullptr && X509_check_issued(issuer, leaf) == X509_V_OK && X509_verify(leaf, key) == 1;
-}
-
 // Borrowed from `message`; nullptr where it is of another type.
 const STACK_OF(X509) * certificates_of(const PKCS7* message) {
   if (message == nullptr || !PKCS7_type_is_signed(message) || message->d.sign == nullptr) {
@@ -90,28 +84,12 @@ Result<std::vector<X509Ptr>> read_issuer_document(ByteView document) {
   return certificates;
 }
 
-bool has_issued(x509_st* issuer, x509_st* leaf) {
-  const ErrorMark mark;
-  return issued(issuer, leaf);
-}
-
-Result<X509Ptr> issuer_from(ByteView document, x509_st* leaf) {
-  auto certificates = read_issuer_document(document);
-  if (!certificates) {
-    return tl::unexpected<Error>(certificates.error());
-  }
-  const ErrorMark mark;
-  for (X509Ptr& certificate : *certificates) {
-    if (issued(certificate.get(), leaf)) {
-      return std::move(certificate);
-    }
-  }
-  if (mark.ran_out_of_memory()) {
-    return fail(Reason::kOutOfMemory, "no memory to verify the issuer's certificate");
-  }
-  return fail(Reason::kIssuerMismatch, "it holds " + name_text(X509_get_subject_name(certificates->front().get())) +
-                                           (certificates->size() > 1 ? " and others" : "") +
-                                           ", by whose key the certificate was not signed");
+Error issuer_mismatch(const std::vector<X509Ptr>& certificates) {
+  return {Reason::kIssuerMismatch,
+          (certificates.empty() ? std::string("it holds none")
+                                : "it holds " + name_text(X509_get_subject_name(certificates.front().get())) +
+                                      (certificates.size() > 1 ? " and others" : "")) +
+              ", by whose key the certificate was not signed"};
 }
 
 Result<Bytes> to_der(x509_st* certificate) {

@@ -1,7 +1,8 @@
 // What a certificate's caIssuers URL leads to (RFC 5280 section 4.2.2.1): the issuer's certificate in DER, or several
 // in a "certs-only" PKCS#7 message; PEM of either, as some servers have it.
 //
-// The document is anybody's: it travels over http, unsigned. What is taken from it has to be what signed the leaf.
+// The document is anybody's: it travels over http, unsigned. What is taken from it has to be what signed the leaf
+// (engine/issuer_search.h).
 //
 // OpenSSL's error queue is after each function as it was before.
 #pragma once
@@ -20,12 +21,8 @@ constexpr std::size_t kMaxIssuerCandidates = 32;  // certificates of a document 
 // The first certificates of a document, at least one. kIssuerMalformed where there is none, kOutOfMemory.
 Result<std::vector<X509Ptr>> read_issuer_document(ByteView document);
 
-// The one of them that issued `leaf`: by name and key identifier, as find_issuer(), and always by the signature on
-// the leaf. kIssuerMalformed, kIssuerMismatch where none of them did, kOutOfMemory.
-Result<X509Ptr> issuer_from(ByteView document, x509_st* leaf);
-
-// Whether this key signed the leaf and name and key identifier say so as well.
-bool has_issued(x509_st* issuer, x509_st* leaf);
+// What is wrong with a document none of whose certificates has issued the one in question.
+Error issuer_mismatch(const std::vector<X509Ptr>& certificates);
 
 Result<Bytes> to_der(x509_st* certificate);
 

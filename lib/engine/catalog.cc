@@ -40,26 +40,6 @@ Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   return urls_.emplace(std::string(text), std::make_unique<net::Url>(std::move(*url))).first->second.get();
 }
 
-Result<const crypto::Issuer*> Catalog::intern_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
-  x509_st* certificate = crypto::find_issuer(leaf, candidates);
-  if (certificate == nullptr) {
-    return nullptr;
-  }
-  // Thousands of servers read the same issuer each: all but the first need no more than its hash.
-  const auto id = crypto::certificate_id(certificate);
-  if (!id) {
-    return tl::unexpected<Error>(id.error());
-  }
-  if (const auto known = issuers_.find(*id); known != issuers_.end()) {
-    return known->second.get();
-  }
-  auto issuer = crypto::Issuer::create(certificate);
-  if (!issuer) {
-    return tl::unexpected<Error>(issuer.error());
-  }
-  return issuers_.emplace(*id, std::move(*issuer)).first->second.get();
-}
-
 std::vector<x509_st*> Catalog::anchors_of(const Target& target) const {
   for (const auto& [certificates, anchors] : anchors_) {
     if (anchors.get() == target.responder_anchors) {
@@ -144,16 +124,18 @@ Catalog::Added Catalog::add_unusable(const Mention& mention, const Error& error)
 
 // Where none can be used the leaf is kept: its issuer may be fetched.
 Result<void> Catalog::find_issuer(const Mention& mention, Target* entry, Added* added) {
-  const auto issuer = intern_issuer(mention.leaf, mention.issuers);
-  if (!issuer && issuer.error().reason == Reason::kOutOfMemory) {
-    return tl::unexpected<Error>(issuer.error());
+  if (x509_st* const certificate = crypto::find_issuer(mention.leaf, mention.issuers)) {
+    auto issuer = issuers_.intern(certificate);
+    if (issuer) {
+      entry->issuer = std::move(*issuer);
+      entry->leaf.reset();
+      return {};
+    }
+    if (issuer.error().reason == Reason::kOutOfMemory) {
+      return tl::unexpected<Error>(issuer.error());
+    }
+    added->issuer_unusable = issuer.error().detail;
   }
-  if (issuer && *issuer != nullptr) {
-    entry->issuer = *issuer;
-    entry->leaf.reset();
-    return {};
-  }
-  added->issuer_unusable = issuer ? "" : issuer.error().detail;
   added->issuer_fault = crypto::why_no_issuer(mention.leaf, mention.issuers);
   entry->leaf = crypto::share(mention.leaf);
   const std::vector<std::string>& urls = entry->certificate.ca_issuers_urls;

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "crypto/certificate.h"
 #include "crypto/trust_anchors.h"
+#include "engine/issuer_pool.h"
 #include "net/url.h"
 #include "store/staple_zone.h"
 
@@ -32,8 +33,8 @@ constexpr char kHealthSuffix = '#';
 // One certificate that shall be stapled; however many servers use it.
 struct Target {
   crypto::Certificate certificate;
-  // Owned by the catalog; nullptr: none was found. Then the lease's holder may fill it in, in its own process.
-  mutable const crypto::Issuer* issuer = nullptr;
+  // nullptr: none was found. Then the lease's holder may fill it in, in its own process.
+  mutable IssuerPtr issuer;
   crypto::X509Ptr leaf;                     // where it has none, until settle_issuers()
   CertificateId issuer_reference = {};      // likewise, of one that may be sought; Sought::reference
   std::unique_ptr<Sought> sought;           // how to find it, after that; nullptr: no way
@@ -140,12 +141,13 @@ class Catalog {
   const std::map<CertificateId, Index>& by_id() const { return by_id_; }
   // Host keys of all responders, each once, in the order of their first mention.
   const std::vector<std::string>& hosts() const { return hosts_; }
+  // All issuers of this process: those of the configuration, and what the lease's holder adds to them.
+  IssuerPool& issuers() const { return issuers_; }
   Target& target(Index index) { return *targets_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
 
  private:
   Result<const net::Url*> intern_url(std::string_view text);
-  Result<const crypto::Issuer*> intern_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
   Added add_unusable(const Mention& mention, const Error& error);
   Result<void> find_issuer(const Mention& mention, Target* entry, Added* added);
   std::vector<x509_st*> anchors_of(const Target& target) const;
@@ -161,7 +163,7 @@ class Catalog {
   std::map<CertificateId, Index> by_id_;
   std::set<CertificateId> unusable_;  // met so far
   std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
-  std::map<CertificateId, std::unique_ptr<crypto::Issuer>> issuers_;
+  mutable IssuerPool issuers_;
   std::vector<std::string> hosts_;
   std::set<std::string> known_hosts_;
   // By the certificates themselves, which the anchors keep alive: a file is read once, however many servers name it.

@@ -64,7 +64,7 @@ Exchange::Exchange(const Environment& environment, const Target& target, std::si
       deadline_(environment.clock.monotonic() + environment.settings.timeout),
       asked_(target.responders.size(), false),
       known_(std::move(known)) {
-  if (target.issuer == nullptr && !environment_.issuers->find(target)) {
+  if (target.issuer == nullptr) {
     get_issuer();
   } else {
     ask(first);

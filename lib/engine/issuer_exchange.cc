@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "crypto/issuer_document.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -20,15 +22,48 @@ IssuerExchange::IssuerExchange(const Exchange::Environment& environment, const T
       target_(target),
       hosts_(hosts),
       done_(std::move(done)),
-      deadline_(environment.clock.monotonic() + environment.settings.timeout),
-      begin_timer_(environment.transport.loop.timer([this] { ask_next(); })) {
-  begin_timer_->arm(0);
-}
+      place_(environment.turns.wait([this] {
+        search_.emplace(environment_.issuers->search(target_));
+        look_at_next();
+      })) {}
 
 IssuerExchange::~IssuerExchange() {
   if (!counted_) {
     environment_.hosts.cancelled(host());
   }
+}
+
+// At one more of the certificates that may be the issuer's, if any is left.
+void IssuerExchange::look_at_next() {
+  const IssuerSearch::Step step = search_->step();
+  if (step == IssuerSearch::Step::kMore) {
+    place_ = environment_.turns.wait([this] { look_at_next(); });
+    return;
+  }
+  search_ended(step == IssuerSearch::Step::kFound);
+}
+
+void IssuerExchange::search_ended(bool found) {
+  if (!document_.has_value()) {
+    if (found) {
+      environment_.issuers->give(target_, *search_);
+      return end(std::nullopt);
+    }
+    deadline_ = environment_.clock.monotonic() + environment_.settings.timeout;
+    return ask_next();
+  }
+  const std::vector<crypto::X509Ptr> document = *std::exchange(document_, std::nullopt);
+  if (found) {
+    environment_.issuers->give_fetched(target_, *search_, url());
+    if (environment_.trace) {
+      environment_.trace("the issuer is " + target_.issuer->subject());
+    }
+    return end(std::nullopt);
+  }
+  net::Fetch::Failure failure;
+  static_cast<Error&>(failure) = crypto::issuer_mismatch(document);
+  failure.date = date_;
+  fail_with(std::move(failure));
 }
 
 void IssuerExchange::ask_next() {
@@ -91,23 +126,23 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
     host_failed(environment_, host(), started_, outcome.error());
     return fail_with(std::move(outcome.error()));
   }
-  const auto taken = environment_.issuers->take(target_, outcome->http.body, url());
+  auto certificates = crypto::read_issuer_document(outcome->http.body);
   // A certificate of somebody else is wrong in the certificate, or on the host; what is none may be a portal's page.
-  if (!taken && taken.error().reason == Reason::kIssuerMalformed) {
+  if (!certificates && certificates.error().reason == Reason::kIssuerMalformed) {
     host_failed(environment_, host(), started_, {});
   } else {
     environment_.hosts.answered(host());
   }
-  if (taken) {
-    if (environment_.trace) {
-      environment_.trace("the issuer is " + target_.issuer->subject());
-    }
-    return end(std::nullopt);
+  date_ = outcome->http.head.time();
+  if (!certificates) {
+    net::Fetch::Failure failure;
+    static_cast<Error&>(failure) = certificates.error();
+    failure.date = date_;
+    return fail_with(std::move(failure));
   }
-  net::Fetch::Failure failure;
-  static_cast<Error&>(failure) = taken.error();
-  failure.date = outcome->http.head.time();
-  fail_with(std::move(failure));
+  search_.emplace(search_document(environment_.issuers->pool(), target_, *certificates));
+  document_ = std::move(*certificates);
+  place_ = environment_.turns.wait([this] { look_at_next(); });
 }
 
 void IssuerExchange::fail_with(net::Fetch::Failure failure) {

@@ -1,6 +1,6 @@
-// Getting the issuer of one certificate: its caIssuers URLs in order, the failing hosts left out, under one deadline.
-// The hosts' health is that of responders. Like an Exchange, of which it may be the first part: destroying it cancels
-// all.
+// Getting the issuer of one certificate: from those that are known or kept, else from its caIssuers URLs in order,
+// the failing hosts left out, under one deadline. Each signature that is verified waits for its turn. The hosts'
+// health is that of responders. Like an Exchange, of which it may be the first part: destroying it cancels all.
 #pragma once
 
 #include <functional>
@@ -28,6 +28,8 @@ class IssuerExchange {
   IssuerExchange& operator=(const IssuerExchange&) = delete;
 
  private:
+  void look_at_next();
+  void search_ended(bool found);
   void ask_next();
   void ask(const net::Url& url);
   void leave_out(const net::Url& url);
@@ -41,12 +43,15 @@ class IssuerExchange {
   const Target& target_;
   std::vector<std::string>* hosts_;
   Done done_;
-  Millis deadline_;
+  Millis deadline_ = 0;
+  std::optional<IssuerSearch> search_;                    // first among the known, then in what was fetched
+  std::optional<std::vector<crypto::X509Ptr>> document_;  // what was fetched last, while it is searched
+  std::optional<UnixSeconds> date_;                       // and when its host said that was
+  std::unique_ptr<Turns::Place> place_;
   std::size_t next_ = 0;       // URL to be asked; the one before is being asked
   bool counted_ = true;        // the fetch in flight is settled with Hosts
   std::uint32_t started_ = 0;  // what Hosts said when it started
   std::optional<net::Fetch::Failure> failure_;
-  std::unique_ptr<Timer> begin_timer_;
   std::unique_ptr<net::Fetch> fetch_;
 };
 

@@ -6,111 +6,106 @@
 
 namespace ocsp_plus::engine {
 
-Issuers::Issuers(const Catalog& catalog, Archive* archive, Fetched fetched)
-    : catalog_(catalog), archive_(archive), fetched_(std::move(fetched)) {}
+IssuerSearch search_document(IssuerPool& pool, const Target& target,
+                             const std::vector<crypto::X509Ptr>& certificates) {
+  std::vector<x509_st*> offered;
+  offered.reserve(certificates.size());
+  for (const crypto::X509Ptr& certificate : certificates) {
+    offered.push_back(certificate.get());
+  }
+  return IssuerSearch(pool, target.certificate.id, target.sought->leaf.get(), offered);
+}
 
-Issuers::~Issuers() {
-  for (const Target* target : given_) {
-    target->issuer = nullptr;
+Issuers::Issuers(const Catalog& catalog, Archive* archive, Turns* turns, Fetched fetched)
+    : catalog_(catalog), archive_(archive), turns_(turns), fetched_(std::move(fetched)) {}
+
+void Issuers::look() {
+  if (place_ == nullptr && next_ < catalog_.targets().size()) {
+    place_ = turns_->wait([this] { look_on(); });
   }
 }
 
-void Issuers::look(std::size_t budget) {
+void Issuers::look_on() {
+  const std::unique_ptr<Turns::Place> turn = std::move(place_);
   const auto& targets = catalog_.targets();
-  for (; budget > 0 && next_ < targets.size(); ++next_) {
-    const Target& target = *targets[next_];
-    if (target.issuer == nullptr && target.sought != nullptr) {
-      find(target);
-      --budget;
+  const auto done = [&] { return targets[next_]->issuer != nullptr || targets[next_]->sought == nullptr; };
+  while (next_ < targets.size() && done()) {
+    ++next_;
+    searching_.reset();
+  }
+  if (next_ == targets.size()) {
+    return;
+  }
+  const Target& target = *targets[next_];
+  if (!searching_.has_value()) {
+    searching_.emplace(search(target));
+  }
+  const IssuerSearch::Step step = searching_->step();
+  if (step == IssuerSearch::Step::kFound) {
+    give(target, *searching_);
+  }
+  if (step != IssuerSearch::Step::kMore) {
+    ++next_;
+    searching_.reset();
+  }
+  look();
+}
+
+IssuerSearch Issuers::search(const Target& target) const {
+  const auto kept = archive_ != nullptr && !target.loaded ? archive_->load_issuer(target) : std::nullopt;
+  std::vector<crypto::X509Ptr> certificates;
+  if (kept.has_value()) {
+    if (auto read = crypto::read_issuer_document(*kept)) {
+      certificates = std::move(*read);
     }
   }
+  return search_document(pool(), target, certificates);
 }
 
 bool Issuers::find(const Target& target) {
-  if (Owned* owned = known(target)) {
-    give(target, owned);
-    return true;
+  IssuerSearch found = search(target);
+  if (found.finish() != IssuerSearch::Step::kFound) {
+    return false;
   }
-  const auto kept = archive_ != nullptr && !target.loaded ? archive_->load_issuer(target) : std::nullopt;
-  return kept.has_value() && take_kept(target, *kept);
+  give(target, found);
+  return true;
 }
 
 bool Issuers::take_kept(const Target& target, ByteView document) {
-  const auto owned = adopt(target, document);
-  if (owned) {
-    give(target, *owned);
+  const auto certificates = crypto::read_issuer_document(document);
+  if (!certificates) {
+    return false;
   }
-  return owned.has_value();
+  IssuerSearch found = search_document(pool(), target, *certificates);
+  if (found.finish() != IssuerSearch::Step::kFound) {
+    return false;
+  }
+  give(target, found);
+  return true;
 }
 
-Result<void> Issuers::take(const Target& target, ByteView document, const net::Url& url) {
-  Owned* owned = known(target);  // somebody else may have been faster
-  const bool fresh = owned == nullptr;
-  if (fresh) {
-    const auto adopted = adopt(target, document);
-    if (!adopted) {
-      return tl::unexpected<Error>(adopted.error());
-    }
-    owned = *adopted;
+void Issuers::give(const Target& target, const IssuerSearch& found) {
+  target.issuer = found.found();
+}
+
+void Issuers::give_fetched(const Target& target, const IssuerSearch& found, const net::Url& url) {
+  give(target, found);
+  if (!found.is_new()) {
+    return;  // somebody else was faster
   }
-  give(target, owned);
-  if (fresh && archive_ != nullptr && !target.loaded) {
-    if (auto der = crypto::to_der(owned->issuer->certificate())) {
+  if (archive_ != nullptr && !target.loaded) {
+    if (auto der = crypto::to_der(found.found()->certificate())) {
       archive_->keep_issuer(target, std::move(*der));
     }
   }
-  if (fresh && fetched_) {
+  if (fetched_) {
     fetched_(target, url);
-  }
-  return {};
-}
-
-void Issuers::release(const Target& target) {
-  const auto [begin, end] = issuers_.equal_range(target.sought->reference);
-  for (auto it = begin; it != end; ++it) {
-    if (it->second.issuer.get() == target.issuer) {
-      target.issuer = nullptr;
-      if (--it->second.users == 0) {
-        issuers_.erase(it);
-      }
-      return;
-    }
   }
 }
 
 const net::Fetch::Failure* Issuers::last_failure(const std::string& host) const {
   const auto found = failures_.find(host);
   return found == failures_.end() ? nullptr : &found->second;
-}
-
-Issuers::Owned* Issuers::known(const Target& target) {
-  const auto [begin, end] = issuers_.equal_range(target.sought->reference);
-  for (auto it = begin; it != end; ++it) {
-    if (crypto::has_issued(it->second.issuer->certificate(), target.sought->leaf.get())) {
-      return &it->second;
-    }
-  }
-  return nullptr;
-}
-
-Result<Issuers::Owned*> Issuers::adopt(const Target& target, ByteView document) {
-  auto certificate = crypto::issuer_from(document, target.sought->leaf.get());
-  if (!certificate) {
-    return tl::unexpected<Error>(certificate.error());
-  }
-  auto issuer = crypto::Issuer::create(certificate->get());
-  if (!issuer) {
-    return tl::unexpected<Error>(issuer.error());
-  }
-  return &issuers_.emplace(target.sought->reference, Owned{std::move(*issuer)})->second;
-}
-
-void Issuers::give(const Target& target, Owned* owned) {
-  if (!target.loaded) {
-    given_.push_back(&target);
-  }
-  ++owned->users;
-  target.issuer = owned->issuer.get();
 }
 
 }  // namespace ocsp_plus::engine

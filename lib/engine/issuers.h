@@ -1,17 +1,18 @@
 // Issuers that nobody named: fetched by the caIssuers URLs of their certificates
-// (engine/issuer_exchange.h), kept beside the responses in the cache folder, and known here to whoever holds the
-// lease.
+// (engine/issuer_exchange.h), kept beside the responses in the cache directory, and shared through the pool of all
+// issuers (engine/issuer_pool.h).
 //
-// Gives a Target its issuer, in this process only, and takes it away again at its end: it owns all of them. What it
-// gives has always been verified: name, key identifier, and the signature on the certificate itself.
+// Gives a Target its issuer, in this process only. What it gives has always been verified: the name, and the
+// signature on the certificate itself.
 //
-// Of certificates that are loaded per connection nothing is kept in the folder, and what they were given goes with
-// release(): their number is not the operator's choice.
+// Of certificates that are loaded per connection nothing is kept in the directory: their number is not the operator's
+// choice.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@
 #include "crypto/certificate.h"
 #include "engine/archive.h"
 #include "engine/catalog.h"
+#include "engine/issuer_search.h"
+#include "engine/turns.h"
 #include "net/fetch.h"
 
 namespace ocsp_plus::engine {
@@ -29,44 +32,51 @@ class Issuers {
   // An issuer was fetched from `url` for `target`, and was not known before.
   using Fetched = std::function<void(const Target& target, const net::Url& url)>;
 
-  // `catalog` and `archive` outlive the object; nullptr: nothing is kept.
-  explicit Issuers(const Catalog& catalog, Archive* archive = nullptr, Fetched fetched = nullptr);
-  ~Issuers();
+  // All of them outlive the object. `archive`: nullptr where nothing is kept; `turns`: nullptr where look() is not
+  // used.
+  explicit Issuers(const Catalog& catalog, Archive* archive = nullptr, Turns* turns = nullptr,
+                   Fetched fetched = nullptr);
   Issuers(const Issuers&) = delete;
   Issuers& operator=(const Issuers&) = delete;
 
-  // Looks once through the catalog for certificates whose issuer lies in the cache folder, `budget` at a call.
-  void look(std::size_t budget);
-  // Gives `target` its issuer, if that is known by now, or lies in the cache folder. REQUIRES: target.sought.
+  // Looks once through the catalog for certificates whose issuer is known by now or lies in the cache directory, a
+  // verification in a turn. To be called at each beat: it goes on where want of memory has stopped it.
+  void look();
+
+  // Where the issuer of `target` may be without a fetch: among those that are known, and in the cache directory.
+  // REQUIRES: target.sought.
+  IssuerSearch search(const Target& target) const;
+  // As search() and then give(), at once, for a process that serves nobody meanwhile. Whether it was found.
   bool find(const Target& target);
-  // Takes it from a document that was fetched. Errors as crypto::issuer_from(). REQUIRES: target.sought.
-  Result<void> take(const Target& target, ByteView document, const net::Url& url);
-  // Takes it from a document that lay somewhere; what is of no use is passed over.
+  // Likewise from a document that lay somewhere; what is of no use is passed over.
   bool take_kept(const Target& target, ByteView document);
-  // A loaded target's issuer is not used any more; it may be gone then. REQUIRES: target.loaded, target.sought.
-  void release(const Target& target);
+
+  void give(const Target& target, const IssuerSearch& found);
+  // Besides it was fetched from `url`: it is kept, and told where it is new.
+  void give_fetched(const Target& target, const IssuerSearch& found, const net::Url& url);
+
+  IssuerPool& pool() const { return catalog_.issuers(); }
 
   // What went wrong with a host last, for a configured target: for those who do not ask it because of that.
   void remember_failure(const std::string& host, const net::Fetch::Failure& failure) { failures_[host] = failure; }
   const net::Fetch::Failure* last_failure(const std::string& host) const;
 
  private:
-  struct Owned {
-    std::unique_ptr<crypto::Issuer> issuer;
-    std::size_t users = 0;
-  };
-
-  Owned* known(const Target& target);
-  Result<Owned*> adopt(const Target& target, ByteView document);
-  void give(const Target& target, Owned* owned);
+  void look_on();
 
   const Catalog& catalog_;
   Archive* archive_;
+  Turns* turns_;
   Fetched fetched_;
-  std::multimap<CertificateId, Owned> issuers_;          // by reference; CAs change their keys
-  std::vector<const Target*> given_;                     // the configured ones
   std::map<std::string, net::Fetch::Failure> failures_;  // by host key
-  std::size_t next_ = 0;                                 // where look() goes on
+  std::size_t next_ = 0;                                 // the target that look() is at
+  std::optional<IssuerSearch> searching_;                // for it
+  std::unique_ptr<Turns::Place> place_;
 };
+
+// The search among the certificates of a document, and those that are known. `certificates` as
+// crypto::read_issuer_document() has them.
+IssuerSearch search_document(IssuerPool& pool, const Target& target,
+                             const std::vector<crypto::X509Ptr>& certificates);
 
 }  // namespace ocsp_plus::engine

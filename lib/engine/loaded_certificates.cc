@@ -11,8 +11,14 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kOffersATurn = 4;  // each costs one or two verifications
+constexpr std::size_t kOffersATurn = 4;  // each costs the parsing of a chain
 constexpr Millis kPause = 10;            // between two such turns, so that a flood costs a part of this worker's time
+// Of looking for issuers: so many verifications, and then nothing for twice as long as they took, where others were
+// served between them. A verification takes as long as whoever made the key wants, some milliseconds at most.
+constexpr std::size_t kStepsABurst = 4;
+constexpr Millis kRestAfterBurst = 2;
+constexpr Millis kLongestRest = 1000;
+constexpr std::size_t kStepsOfOne = 8;      // that have had so many may be given up for others
 constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
 constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate
 constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
@@ -21,7 +27,6 @@ constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so man
 constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
 // One that was met once counts as used so long ago: a flood of such certificates drives out itself, not those in use.
 constexpr Seconds kProbation = 60;
-constexpr std::size_t kIssuersLookedAt = 1024;
 constexpr std::uint32_t kSeekingPatience = 3;  // failures after which another's issuer is fetched first
 constexpr Seconds kGraceOfEnded = 3600;  // an expired certificate may be in use for a moment yet, if clocks differ
 
@@ -73,10 +78,17 @@ void LoadedCertificates::beat() {
 void LoadedCertificates::work() {
   // Offers first: somebody is waiting for them.
   const bool offered = take_offers(kOffersATurn);
+  const Millis rest = std::max<Millis>(search_at_ - environment_.clock.monotonic(), 0);
+  if (!searching_.empty() && place_ == nullptr && rest == 0) {
+    working_since_ = environment_.clock.monotonic();
+    place_ = environment_.turns.wait([this] { search_on(); });
+  }
   if (!round_over_ && look_around(kLooksATurn)) {
     timer_->arm(0);
   } else if (offered) {
     timer_->arm(kPause);
+  } else if (!searching_.empty() && place_ == nullptr) {
+    timer_->arm(rest);
   }
 }
 
@@ -158,50 +170,52 @@ void LoadedCertificates::load(store::EntryIndex entry, const store::StapleZone::
     go(entry, Farewell::kGone);  // somebody has scribbled on it, or was killed while it came; it may come again
     return;
   }
-  Candidate candidate = {std::move(leaves[0]), std::move(*certificate), nullptr};
+  ParsedCertificate parsed = {std::move(leaves[0]), std::move(*certificate), nullptr};
   if (const auto issuer_der = environment_.zone.issuer(entry)) {
     auto issuers = crypto::parse_der_certificates(*issuer_der);
-    const auto issuer = issuers.size() == 1 ? crypto::Issuer::create(issuers[0].get()) : fail(Reason::kUnreadable);
+    auto issuer =
+        issuers.size() == 1 ? environment_.issuers.pool().intern(issuers[0].get()) : fail(Reason::kUnreadable);
     if (!issuer || (*issuer)->key_sha256() != environment_.zone.entry(entry).issuer_key) {
       go(entry, Farewell::kGone);
       return;
     }
-    candidate.issuer = std::move(issuers[0]);
+    parsed.issuer = std::move(*issuer);
   }
-  keep(entry, state.profile, std::move(candidate));
+  keep(entry, state.profile, std::move(parsed));
 }
 
 // --- what workers have met ---
 
 // True: there were some, and more may follow soon.
 bool LoadedCertificates::take_offers(std::size_t budget) {
-  for (bool some = false; budget > 0; --budget, some = true) {
-    std::optional<store::Offer> offer = offers_.take();
-    if (!offer.has_value() && !again_.empty()) {
-      offer = std::move(again_.front());
-      again_.pop_front();
+  while (!again_.empty()) {
+    auto [parsed, profile] = std::move(again_.front());
+    again_.pop_front();
+    if (!settle(std::move(parsed), profile)) {
+      return false;  // at the next beat
     }
+  }
+  for (bool some = false; budget > 0; --budget, some = true) {
+    if (searching_.size() >= kMaxSearching && !give_one_up()) {
+      return true;
+    }
+    const std::optional<store::Offer> offer = offers_.take();
     if (!offer.has_value()) {
       return some;
     }
-    const Reason reason = take(*offer);
-    if (reason == Reason::kZoneBusy) {
-      if (again_.size() < kBusyOffers) {
-        again_.push_back(std::move(*offer));
-      }
-      return false;  // at the next beat
-    }
-    if (reason == Reason::kLeaseLost) {
-      return false;  // the next beat shows it
-    }
-    if (reason != Reason::kOk) {
-      environment_.zone.board().loaded.refused.fetch_add(1, std::memory_order_relaxed);
-      report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
+    if (const Reason reason = take(*offer); reason != Reason::kOk) {
+      refuse(reason);
     }
   }
   return true;
 }
 
+void LoadedCertificates::refuse(Reason reason) {
+  environment_.zone.board().loaded.refused.fetch_add(1, std::memory_order_relaxed);
+  report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
+}
+
+// The search for its issuer begins, if it is worth one.
 Reason LoadedCertificates::take(const store::Offer& offer) {
   auto leaves = crypto::parse_der_certificates(offer.leaf);
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
@@ -211,63 +225,126 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   if (environment_.catalog.by_id().count(offer.id) != 0) {
     return Reason::kOk;  // a newer configuration than that worker's names it
   }
-  const store::EntryIndex known = environment_.zone.find(offer.id);
-  const auto state = environment_.zone.loaded(known);
-  if (state.has_value() && state->has_issuer) {
+  const auto state = environment_.zone.loaded(environment_.zone.find(offer.id));
+  const bool searched = std::any_of(searching_.begin(), searching_.end(), [&](const Searching& searching) {
+    return searching.parsed.certificate.id == offer.id;
+  });
+  if (searched || (state.has_value() && state->has_issuer)) {
     return Reason::kOk;  // two workers have met it
   }
-  const Profile* profile = environment_.catalog.profile(offer.profile);
-  std::vector<x509_st*> candidates;
-  if (profile != nullptr) {
+  std::vector<x509_st*> offered;
+  if (const Profile* profile = environment_.catalog.profile(offer.profile)) {
     for (const crypto::X509Ptr& trusted : profile->trusted) {
-      candidates.push_back(trusted.get());
+      offered.push_back(trusted.get());
     }
   }
   const auto chain = crypto::parse_der_certificates(offer.chain);
   for (const crypto::X509Ptr& certificate_of_chain : chain) {
-    candidates.push_back(certificate_of_chain.get());
+    offered.push_back(certificate_of_chain.get());
   }
-  Candidate candidate;
-  candidate.leaf = std::move(leaves[0]);
-  candidate.certificate = std::move(*certificate);
-  x509_st* issuer = crypto::find_issuer(candidate.leaf.get(), candidates);
-  if (issuer == nullptr) {
-    issuer = known_issuer(candidate.leaf.get());
-  }
-  // By its signature, always: a name and a key identifier are easily made up.
-  if (issuer != nullptr && crypto::signed_by(candidate.leaf.get(), issuer)) {
-    candidate.issuer = crypto::share(issuer);
-  } else if (state.has_value() &&
-             !(may_seek(candidate.certificate) && target(known) != nullptr && target(known)->sought == nullptr)) {
-    return Reason::kOk;  // as before
-  }
-  if (candidate.issuer == nullptr) {
-    candidate.fault =
-        issuer != nullptr ? crypto::IssuerFault::kSignature : crypto::why_no_issuer(candidate.leaf.get(), candidates);
-  }
-  return add(offer, std::move(candidate), profile);
+  x509_st* const leaf = leaves[0].get();
+  // By the signature, always: a name and a key identifier are easily made up.
+  IssuerSearch search(environment_.issuers.pool(), offer.id, leaf, offered);
+  searching_.push_back(
+      {{std::move(leaves[0]), std::move(*certificate), nullptr, crypto::why_no_issuer(leaf, offered)},
+       offer.profile,
+       std::move(search)});
+  return Reason::kOk;
 }
 
-Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, const Profile* profile) {
+// --- looking for issuers ---
+
+// One verification for the one that has waited for longest.
+void LoadedCertificates::search_on() {
+  const std::unique_ptr<Turns::Place> turn = std::move(place_);
+  if (searching_.empty()) {
+    return;
+  }
+  std::list<Searching> now;  // it is lost where there is no memory, and offered again
+  now.splice(now.begin(), searching_, searching_.begin());
+  if (now.front().search.step() == IssuerSearch::Step::kMore) {
+    searching_.splice(searching_.end(), now);
+  } else {
+    search_over(std::move(now.front()));
+  }
+  if (++steps_ < kStepsABurst && !searching_.empty()) {
+    place_ = environment_.turns.wait([this] { search_on(); });
+    return;
+  }
+  steps_ = 0;
+  const Millis spent = environment_.clock.monotonic() - working_since_;
+  const Millis rest = std::clamp<Millis>(kRestAfterBurst * spent, kPause, kLongestRest);
+  search_at_ = environment_.clock.monotonic() + rest;
+  timer_->arm(rest);
+}
+
+void LoadedCertificates::search_over(Searching searching) {
+  ParsedCertificate& parsed = searching.parsed;
+  parsed.issuer = searching.search.found();
+  if (parsed.issuer == nullptr) {
+    const store::EntryIndex known = environment_.zone.find(parsed.certificate.id);
+    const bool may_begin_to_seek =
+        may_seek(parsed.certificate) && target(known) != nullptr && target(known)->sought == nullptr;
+    if (environment_.zone.loaded(known).has_value() && !may_begin_to_seek) {
+      return;  // as before
+    }
+  }
+  settle(std::move(parsed), searching.profile);
+}
+
+// Others wait, so the search that has taken the most steps ends without a result; it goes on from there when the
+// certificate is offered again, since what did not verify is remembered. false: none has had its share yet.
+bool LoadedCertificates::give_one_up() {
+  const auto longest = std::max_element(searching_.begin(), searching_.end(), [](const auto& a, const auto& b) {
+    return a.search.steps() < b.search.steps();
+  });
+  if (longest == searching_.end() || longest->search.steps() < kStepsOfOne) {
+    return false;
+  }
+  std::list<Searching> gone;
+  gone.splice(gone.begin(), searching_, longest);
+  search_over(std::move(gone.front()));
+  return true;
+}
+
+// false: the zone is busy or not ours any more; in the first case it is tried again.
+bool LoadedCertificates::settle(ParsedCertificate parsed, std::uint64_t profile) {
+  const Reason reason = add(parsed, profile);
+  if (reason == Reason::kZoneBusy) {
+    if (again_.size() < kBusyOffers) {
+      again_.emplace_back(std::move(parsed), profile);
+    }
+    return false;
+  }
+  if (reason == Reason::kLeaseLost) {
+    return false;  // the next beat shows it
+  }
+  if (reason != Reason::kOk) {
+    refuse(reason);
+  }
+  return true;
+}
+
+Reason LoadedCertificates::add(ParsedCertificate& parsed, std::uint64_t key) {
   store::ZoneWriter::LoadedCertificate certificate;
-  certificate.id = offer.id;
-  certificate.leaf = offer.leaf;
-  certificate.profile = offer.profile;
-  const auto state = environment_.zone.loaded(environment_.zone.find(offer.id));
+  certificate.id = parsed.certificate.id;
+  const Bytes leaf_der = crypto::der_of(parsed.leaf.get());
+  certificate.leaf = leaf_der;
+  certificate.profile = key;
+  const auto state = environment_.zone.loaded(environment_.zone.find(certificate.id));
   certificate.used = state.has_value() ? state->used : environment_.clock.now() - kProbation;
   Bytes issuer_der;
-  if (candidate.issuer != nullptr) {
-    const auto issuer = crypto::Issuer::create(candidate.issuer.get());
-    if (!issuer) {
-      return issuer.error().reason;
-    }
-    issuer_der = crypto::der_of(candidate.issuer.get());
-    certificate.issuer_key = (*issuer)->key_sha256();
-    certificate.issuer_id = (*issuer)->id();
+  if (parsed.issuer != nullptr) {
+    issuer_der = crypto::der_of(parsed.issuer->certificate());
+    certificate.issuer_key = parsed.issuer->key_sha256();
+    certificate.issuer_id = parsed.issuer->id();
     certificate.issuer = issuer_der;
   }
+  if (leaf_der.empty() || (parsed.issuer != nullptr && issuer_der.empty())) {
+    return Reason::kOutOfMemory;
+  }
   // Its response will want room as well.
-  if (over_limit(2 * offer.leaf.size()) && !make_room()) {
+  if (over_limit(2 * leaf_der.size()) && !make_room()) {
     return Reason::kZoneFull;
   }
   auto added = environment_.writer.add_loaded(certificate);
@@ -284,9 +361,10 @@ Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, c
   if (records_[*added] != nullptr) {
     forget(*added, false);  // one without an issuer
   }
-  const crypto::IssuerFault fault = candidate.fault;
-  keep(*added, offer.profile, std::move(candidate));
+  const crypto::IssuerFault fault = parsed.fault;
+  keep(*added, key, std::move(parsed));
   const Target& target = records_[*added]->target;
+  const Profile* profile = environment_.catalog.profile(key);
   report_.loaded_taken(target, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front());
   if (!target.verifiable() && !target.responders.empty()) {
     report_.loaded_without_issuer(target, fault);
@@ -296,34 +374,12 @@ Reason LoadedCertificates::add(const store::Offer& offer, Candidate candidate, c
 
 // --- records ---
 
-// One that came with another certificate, or was fetched for it.
-x509_st* LoadedCertificates::known_issuer(x509_st* leaf) const {
-  std::vector<x509_st*> candidates;
-  for (auto it = issuers_.begin(); it != issuers_.end() && candidates.size() < kIssuersLookedAt; ++it) {
-    candidates.push_back(it->second.issuer->certificate());
-  }
-  return crypto::find_issuer(leaf, candidates);
-}
-
-const crypto::Issuer* LoadedCertificates::intern(x509_st* certificate) {
-  auto made = crypto::Issuer::create(certificate);
-  if (!made) {
-    throw std::bad_alloc();  // it could be read a moment ago
-  }
-  Issuer& issuer = issuers_[(*made)->id()];
-  if (issuer.issuer == nullptr) {
-    issuer.issuer = std::move(*made);
-  }
-  ++issuer.users;
-  return issuer.issuer.get();
-}
-
-void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Candidate candidate) {
+void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertificate parsed) {
   auto record = std::make_unique<Record>();
   const Profile* profile = environment_.catalog.profile(key);
   record->profile = key;
   Target& target = record->target;
-  target.certificate = std::move(candidate.certificate);
+  target.certificate = std::move(parsed.certificate);
   // There may be a hundred thousand of them: what nobody asks for is not kept.
   target.certificate.issuer = {};
   if (target.certificate.names.size() > 1) {
@@ -331,14 +387,14 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Candid
   }
   target.entry = entry;
   target.loaded = true;
-  target.issuer = candidate.issuer != nullptr ? intern(candidate.issuer.get()) : nullptr;
+  target.issuer = std::move(parsed.issuer);
   if (target.issuer != nullptr) {
     target.health_suffix = kHealthSuffix + to_hex(ByteView(target.issuer->key_sha256().data(), 8));
   }
   tell_responders(profile, &target, &record->urls);
   target.certificate.ocsp_urls = {};
   if (target.issuer == nullptr && !target.responders.empty()) {
-    seek(entry, *record, std::move(candidate.leaf));
+    seek(entry, *record, std::move(parsed.leaf));
   }
   target.certificate.ca_issuers_urls = {};
   records_[entry] = std::move(record);
@@ -403,15 +459,16 @@ void LoadedCertificates::take_issuers() {
         environment_.refresher.refreshing(*record->index)) {
       continue;
     }
-    Candidate candidate = {
-        crypto::share(record->target.sought->leaf.get()), {}, crypto::share(record->target.issuer->certificate())};
-    auto certificate = crypto::describe(candidate.leaf.get());
+    ParsedCertificate parsed = {crypto::share(record->target.sought->leaf.get()), {}, record->target.issuer};
+    auto certificate = crypto::describe(parsed.leaf.get());
     if (!certificate) {
       continue;
     }
-    candidate.certificate = std::move(*certificate);
-    const store::Offer offer = {record->profile, candidate.certificate.id, crypto::der_of(candidate.leaf.get()), {}};
-    add(offer, std::move(candidate), environment_.catalog.profile(offer.profile));
+    parsed.certificate = std::move(*certificate);
+    const Reason reason = add(parsed, record->profile);
+    if (reason == Reason::kZoneBusy || reason == Reason::kLeaseLost) {
+      return;  // at the next beat
+    }
   }
 }
 
@@ -432,12 +489,6 @@ void LoadedCertificates::forget(store::EntryIndex entry, bool with_file) {
   environment_.archive.forget(target, with_file);
   if (target.sought != nullptr) {
     seeking_.erase(entry);
-    environment_.issuers.release(target);
-  } else if (target.issuer != nullptr) {
-    const auto issuer = issuers_.find(target.issuer->id());
-    if (issuer != issuers_.end() && --issuer->second.users == 0) {
-      issuers_.erase(issuer);
-    }
   }
 }
 

@@ -8,26 +8,34 @@
 // has vouched for. Where a chain comes without the issuer it is fetched (engine/issuers.h), for a bounded number of
 // certificates at a time.
 //
+// Looking for issuers is what they can make dear. So each verification waits for its turn, few are done before a
+// pause, and those that wait for their issuer go round: a new one needs no more than a few steps before the
+// thousandth of another.
+//
 // Lives in the process that holds the lease. Targets stay where they are until they go, and are taken from the
 // refresher and the archive before.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ports.h"
 #include "engine/admit.h"
 #include "engine/archive.h"
 #include "engine/catalog.h"
+#include "engine/issuer_search.h"
 #include "engine/issuers.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
+#include "engine/turns.h"
 #include "store/offers.h"
 #include "store/zone_writer.h"
 
@@ -35,13 +43,15 @@ namespace ocsp_plus::engine {
 
 class LoadedCertificates {
  public:
-  static constexpr Seconds kUnused = 30 * 86400;   // since the last handshake that used it
-  static constexpr std::size_t kMaxSeeking = 256;  // certificates whose issuer is being fetched; others wait
+  static constexpr Seconds kUnused = 30 * 86400;    // since the last handshake that used it
+  static constexpr std::size_t kMaxSeeking = 256;   // certificates whose issuer is being fetched; others wait
+  static constexpr std::size_t kMaxSearching = 64;  // whose issuer is looked for among those that are known
 
   struct Environment {
     EventLoop& loop;
     const Clock& clock;
     Report& report;
+    Turns& turns;
     store::StapleZone zone;
     store::ZoneWriter& writer;
     Gate& gate;
@@ -69,10 +79,6 @@ class LoadedCertificates {
   const Target* target(store::EntryIndex entry) const;
 
  private:
-  struct Issuer {
-    std::unique_ptr<crypto::Issuer> issuer;
-    std::size_t users = 0;
-  };
   struct Record {
     Target target;
     std::uint64_t profile = 0;
@@ -80,23 +86,32 @@ class LoadedCertificates {
     std::optional<Refresher::Index> index;
   };
   // What is known of a certificate before it has a record.
-  struct Candidate {
+  struct ParsedCertificate {
     crypto::X509Ptr leaf;
     crypto::Certificate certificate;
-    crypto::X509Ptr issuer;
+    IssuerPtr issuer;
     crypto::IssuerFault fault = crypto::IssuerFault::kAbsent;  // why it has none
+  };
+  // One whose issuer is looked for.
+  struct Searching {
+    ParsedCertificate parsed;
+    std::uint64_t profile = 0;
+    IssuerSearch search;
   };
 
   void work();
   bool look_around(std::size_t budget);
   bool look_at(store::EntryIndex entry);
   bool take_offers(std::size_t budget);
+  void refuse(Reason reason);
   Reason take(const store::Offer& offer);
-  Reason add(const store::Offer& offer, Candidate candidate, const Profile* profile);
+  void search_on();
+  void search_over(Searching searching);
+  bool give_one_up();
+  bool settle(ParsedCertificate parsed, std::uint64_t profile);
+  Reason add(ParsedCertificate& parsed, std::uint64_t profile);
   void load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
-  void keep(store::EntryIndex entry, std::uint64_t profile, Candidate candidate);
-  x509_st* known_issuer(x509_st* leaf) const;
-  const crypto::Issuer* intern(x509_st* certificate);
+  void keep(store::EntryIndex entry, std::uint64_t profile, ParsedCertificate parsed);
   bool may_seek(const crypto::Certificate& certificate) const;
   void seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
   void take_issuers();
@@ -113,13 +128,17 @@ class LoadedCertificates {
   std::unique_ptr<Timer> timer_;
   std::vector<std::unique_ptr<Record>> records_;  // by entry
   std::size_t count_ = 0;
-  std::map<CertificateId, Issuer> issuers_;
-  std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
-  std::set<store::EntryIndex> seeking_;       // those that have a Target::sought
-  std::deque<store::Offer> again_;            // the zone was busy
-  store::EntryIndex next_ = 0;                // to be looked at
-  bool round_over_ = false;                   // all entries were looked at once
-  std::uint64_t dropped_ = 0;                 // as the zone's counter was at the last beat
+  std::map<std::string, std::size_t> hosts_;                       // how many certificates ask them
+  std::set<store::EntryIndex> seeking_;                            // those that have a Target::sought
+  std::list<Searching> searching_;                                 // the first is next
+  std::unique_ptr<Turns::Place> place_;                            // its step's
+  std::size_t steps_ = 0;                                          // since the last pause
+  Millis working_since_ = 0;                                       // likewise
+  Millis search_at_ = 0;                                           // no step before
+  std::deque<std::pair<ParsedCertificate, std::uint64_t>> again_;  // with profiles: the zone was busy
+  store::EntryIndex next_ = 0;                                     // to be looked at
+  bool round_over_ = false;                                        // all entries were looked at once
+  std::uint64_t dropped_ = 0;                                      // as the zone's counter was at the last beat
 };
 
 }  // namespace ocsp_plus::engine

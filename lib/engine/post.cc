@@ -11,7 +11,7 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Millis kSweepInterval = 10000;
-constexpr std::size_t kIssuersAtOnce = 16;  // looked for in the cache folder in one beat
+constexpr std::size_t kIssuersSwept = 1024;  // looked at in one beat, whether anybody uses them
 
 }  // namespace
 
@@ -39,19 +39,20 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       report_(environment.log, environment.clock),
       resolver_(std::move(resolver)),
       transport_(environment.loop, environment.clock, *resolver_, environment.settings.proxy),
+      turns_(environment.loop),
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
-      loaded_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, archive_, refresher_,
-               issuers_, environment.catalog, environment.settings}),
+      loaded_({environment.loop, environment.clock, report_, turns_, environment.zone, writer_, gate_, archive_,
+               refresher_, issuers_, environment.catalog, environment.settings}),
       archive_(environment.loop, environment.clock, report_, environment.zone, environment.catalog,
                environment.settings, environment.starting),
-      issuers_(environment.catalog, &archive_,
+      issuers_(environment.catalog, &archive_, &turns_,
                [this](const Target& target, const net::Url& url) {
                  report_.issuer_fetched(target, url);
                  refresher_.issuer_came(target);
                }),
       gate_(environment.zone, writer_, environment.settings.policy, &archive_),
       files_(environment.clock, report_, environment.catalog, environment.settings, gate_, environment.starting),
-      refresher_({environment.loop, environment.clock, environment.random, report_, transport_, tls_,
+      refresher_({environment.loop, environment.clock, environment.random, report_, transport_, tls_, turns_,
                   environment.zone, gate_, environment.catalog, environment.settings, &issuers_, &archive_},
                  new_configuration),
       readiness_(environment.zone, environment.catalog, environment.settings),
@@ -88,7 +89,8 @@ bool Post::beat() {
     return false;
   }
   answer_requests();
-  issuers_.look(kIssuersAtOnce);
+  issuers_.look();
+  issuers_.pool().sweep(kIssuersSwept);
   files_.look();
   // What others bring is left to the workers: a start waits for what the configuration names.
   if (!environment_.starting) {

@@ -27,7 +27,6 @@ Refresher::Refresher(const Environment& environment, bool new_configuration)
       report_(environment.report),
       hosts_(environment.settings.concurrency),
       methods_(environment.zone),
-      turns_(environment.loop),
       fresh_starts_(kFreshStarts, RateLimit::kHour),
       new_configuration_(new_configuration),
       items_(environment.catalog.targets().size()),
@@ -386,7 +385,7 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
     park(index);
   } else if (kept_is_enough(index, now)) {
     // It took a verification, and there may be thousands of them.
-    resume_ = turns_.wait([this] {
+    resume_ = environment_.turns.wait([this] {
       resume_.reset();
       pump();
     });
@@ -436,7 +435,7 @@ void Refresher::look_for_missing(bool loud) {
   if (environment_.archive != nullptr) {
     next_missing_ = 0;
     loud_ = loud;
-    search_ = turns_.wait([this] { look_for_next_missing(); });
+    search_ = environment_.turns.wait([this] { look_for_next_missing(); });
   }
 }
 
@@ -462,7 +461,7 @@ void Refresher::look_for_next_missing() {
       enqueue(index, attempt.next);
     }
   }
-  search_ = next_missing_ < items_.size() ? turns_.wait([this] { look_for_next_missing(); }) : nullptr;
+  search_ = next_missing_ < items_.size() ? environment_.turns.wait([this] { look_for_next_missing(); }) : nullptr;
 }
 
 void Refresher::start(Index index, std::size_t responder) {
@@ -478,7 +477,7 @@ void Refresher::start(Index index, std::size_t responder) {
                                              environment_.transport,
                                              environment_.tls,
                                              hosts_,
-                                             turns_,
+                                             environment_.turns,
                                              environment_.settings,
                                              {},
                                              environment_.issuers,

@@ -43,6 +43,7 @@ class Refresher {
     Report& report;
     net::Transport& transport;
     TlsClients& tls;
+    Turns& turns;
     store::StapleZone zone;
     Gate& gate;
     const Catalog& catalog;
@@ -168,7 +169,6 @@ class Refresher {
   Report& report_;
   Hosts hosts_;
   Methods methods_;
-  Turns turns_;
   RateLimit fresh_starts_;
   const bool new_configuration_;
   std::vector<const Target*> targets_;  // the catalog's, then others; nullptr: the number is free

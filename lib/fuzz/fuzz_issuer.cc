@@ -1,5 +1,8 @@
 // What a caIssuers URL leads to.
+#include <vector>
+
 #include "crypto/issuer_document.h"
+#include "engine/issuer_search.h"
 #include "fuzz/fuzz.h"
 #include "tests/fakes/engine_house.h"
 
@@ -12,18 +15,28 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::promise(certificates ? !certificates->empty() && certificates->size() <= crypto::kMaxIssuerCandidates
                              : certificates.error().reason == Reason::kIssuerMalformed,
                 "some certificates, but not many, or that it holds none");
-  const auto issuer = crypto::issuer_from(document, leaf);
-  if (!issuer) {
-    fuzz::promise(
-        issuer.error().reason == Reason::kIssuerMalformed || issuer.error().reason == Reason::kIssuerMismatch,
-        "a document is refused as one");
+  if (!certificates) {
     return 0;
   }
-  fuzz::promise(crypto::has_issued(issuer->get(), leaf), "what comes out has signed the leaf");
-  const auto der = crypto::to_der(issuer->get());
-  const auto made = crypto::Issuer::create(issuer->get());
-  fuzz::promise(der && made && (*made)->key_sha256() == testing::test_ca().issuer()->key_sha256(),
-                "so it has the issuer's key");
-  fuzz::promise(crypto::issuer_from(*der, leaf).has_value(), "what is kept can be read again");
+  const auto search_in = [leaf](const std::vector<crypto::X509Ptr>& offered) {
+    engine::IssuerPool pool;
+    std::vector<x509_st*> borrowed;
+    for (const crypto::X509Ptr& certificate : offered) {
+      borrowed.push_back(certificate.get());
+    }
+    engine::IssuerSearch search(pool, testing::test_leaf(0).described().id, leaf, borrowed);
+    search.finish();
+    return search.found();
+  };
+  const engine::IssuerPtr issuer = search_in(*certificates);
+  if (issuer == nullptr) {
+    fuzz::promise(crypto::issuer_mismatch(*certificates).reason == Reason::kIssuerMismatch, "it is refused as one");
+    return 0;
+  }
+  fuzz::promise(crypto::signed_by(leaf, issuer->certificate()), "what comes out has signed the leaf");
+  fuzz::promise(issuer->key_sha256() == testing::test_ca().issuer()->key_sha256(), "so it has the issuer's key");
+  const auto der = crypto::to_der(issuer->certificate());
+  const auto again = der ? crypto::read_issuer_document(*der) : fail(Reason::kOutOfMemory);
+  fuzz::promise(again && search_in(*again) != nullptr, "what is kept can be read again");
   return 0;
 }

@@ -109,12 +109,18 @@ TEST_CASE("error queue: certificates", "[error_queue]") {
     leaves_queue_and_mark("signed_by another", [&] { return std::to_string(crypto::signed_by(w.leaf.get(), one)); });
     leaves_queue_and_mark("der_of", [&] { return std::to_string(crypto::der_of(one).size()); });
     leaves_queue_and_mark("share", [&] { return crypto::share(one) != nullptr ? "shared" : ""; });
-    leaves_queue_and_mark("has_issued", [&] { return std::to_string(crypto::has_issued(w.ca.get(), one)); });
-    leaves_queue_and_mark("has_issued another",
-                          [&] { return std::to_string(crypto::has_issued(one, w.leaf.get())); });
     leaves_queue_and_mark("to_der", [&] { return told(crypto::to_der(one)); });
     leaves_queue_and_mark("issuer_reference", [&] { return told(crypto::issuer_reference(one)); });
-    leaves_queue_and_mark("issuer_from", [&] { return told(crypto::issuer_from(w.ca.der(), one)); });
+    leaves_queue_and_mark("rank_issuers", [&] {
+      return std::to_string(crypto::rank_issuers(one, {keyless.get(), w.other_ca.get(), w.ca.get()}).size());
+    });
+    leaves_queue_and_mark("why_no_issuer", [&] {
+      return std::string(crypto::describe(crypto::why_no_issuer(one, {keyless.get(), w.other_ca.get()})));
+    });
+    leaves_queue_and_mark("subject_key_identifier",
+                          [&] { return std::to_string(crypto::subject_key_identifier(one).size()); });
+    leaves_queue_and_mark("authority_key_identifier",
+                          [&] { return std::to_string(crypto::authority_key_identifier(one).size()); });
   }
   const std::string pem = w.leaf.pem();
   for (const std::string& text : {pem, pem + "-----BEGIN CERTIFICATE-----\nMAMKAQM=\n-----END CERTIFICATE-----\n",
@@ -127,7 +133,6 @@ TEST_CASE("error queue: certificates", "[error_queue]") {
     leaves_queue_and_mark("parse_der_certificates",
                           [&] { return std::to_string(crypto::parse_der_certificates(der).size()); });
     leaves_queue_and_mark("read_issuer_document", [&] { return told(crypto::read_issuer_document(der)); });
-    leaves_queue_and_mark("issuer_from a document", [&] { return told(crypto::issuer_from(der, w.leaf.get())); });
   }
 }
 

@@ -13,6 +13,7 @@
 #include "engine/post.h"
 #include "tests/fakes/engine_house.h"
 #include "tests/fakes/scratch_folder.h"
+#include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -29,6 +30,24 @@ Bytes certs_only(const std::vector<Bytes>& certificates) {
 
 Bytes bytes_of(const std::string& text) {
   return ByteView(text).copy();
+}
+
+// What a document is good for as the source of the leaf's issuer.
+Result<IssuerPtr> issuer_from(ByteView document, const Identity& leaf) {
+  const auto certificates = crypto::read_issuer_document(document);
+  if (!certificates) {
+    return tl::unexpected<Error>(certificates.error());
+  }
+  Target target;
+  target.certificate = leaf.described();
+  target.sought = std::make_unique<Sought>();
+  target.sought->leaf = crypto::share(leaf.get());
+  IssuerPool pool;
+  IssuerSearch search = search_document(pool, target, *certificates);
+  if (search.finish() == IssuerSearch::Step::kNone) {
+    return tl::unexpected<Error>(crypto::issuer_mismatch(*certificates));
+  }
+  return search.found();
 }
 
 TEST_CASE("issuer document: DER, PEM and PKCS#7, and what is none", "[issuer][rfc5280-4.2.2.1]") {
@@ -59,10 +78,10 @@ TEST_CASE("issuer document: DER, PEM and PKCS#7, and what is none", "[issuer][rf
   };
   for (const Case& c : cases) {
     INFO(c.name);
-    const auto issuer = crypto::issuer_from(c.document, test_leaf(0).get());
+    const auto issuer = issuer_from(c.document, test_leaf(0));
     CHECK(token(issuer ? Reason::kOk : issuer.error().reason) == token(c.reason));
     if (issuer) {
-      CHECK(*crypto::to_der(issuer->get()) == ca.der());
+      CHECK(*crypto::to_der((*issuer)->certificate()) == ca.der());
     }
   }
 }
@@ -77,12 +96,10 @@ TEST_CASE("issuer document: only the key that signed the certificate will do", "
   spec.ca = false;
   const Identity quiet = make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
 
-  const auto refused = crypto::issuer_from(lookalike.der(), quiet.get());
+  const auto refused = issuer_from(lookalike.der(), quiet);
   REQUIRE_FALSE(refused);
   CHECK(token(refused.error().reason) == "issuer_mismatch");
-  CHECK(crypto::issuer_from(certs_only({lookalike.der(), test_ca().der()}), quiet.get()));
-  CHECK_FALSE(crypto::has_issued(lookalike.get(), quiet.get()));
-  CHECK(crypto::has_issued(test_ca().get(), quiet.get()));
+  CHECK(issuer_from(certs_only({lookalike.der(), test_ca().der()}), quiet));
   // Names of issuers are compared, not believed.
   CHECK(*crypto::issuer_reference(quiet.get()) != *crypto::issuer_reference(test_leaf(0).get()));
   CHECK(*crypto::issuer_reference(test_leaf(1).get()) == *crypto::issuer_reference(test_leaf(0).get()));
@@ -92,7 +109,7 @@ TEST_CASE("issuer document: no more certificates are looked at than it takes", "
   std::vector<Bytes> many(crypto::kMaxIssuerCandidates, make_ca("Another CA").der());
   many.push_back(test_ca().der());
   CHECK(crypto::read_issuer_document(certs_only(many))->size() == crypto::kMaxIssuerCandidates);
-  CHECK_FALSE(crypto::issuer_from(certs_only(many), test_leaf(0).get()));
+  CHECK_FALSE(issuer_from(certs_only(many), test_leaf(0)));
 }
 
 // Certificates without an issuer, and a host that has it.
@@ -163,7 +180,7 @@ struct Fixture : EngineHouse {
   std::unique_ptr<Post> post;
 };
 
-TEST_CASE("issuers: fetched, used, kept, and forgotten with the post", "[issuer]") {
+TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   Fixture f;
   const Identity leaf = f.leaf("one", {"ldap://nobody/", f.host.url("ca.der")});
   f.answered = &leaf;
@@ -184,9 +201,20 @@ TEST_CASE("issuers: fetched, used, kept, and forgotten with the post", "[issuer]
             ->bytes == test_ca().der());
 
   f.post.reset();
-  CHECK(target.issuer == nullptr);
   CHECK(f.stapled(0));
 
+  SECTION("the next holder in this process still knows it") {
+    f.host.answer = EngineHouse::hang();
+    f.take_post();
+    f.loop.clock.advance(2 * kDay * 1000);
+    f.pass(5);
+    CHECK(f.responder.asked.size() == 2);
+    CHECK(f.host.asked.size() == 1);
+  }
+  // As another process would find it, which never had the issuer.
+  target.issuer = nullptr;
+  f.catalog.issuers().sweep(100);
+  REQUIRE(f.catalog.issuers().size() == 0);
   SECTION("the next holder has it from the folder") {
     f.host.answer = EngineHouse::hang();
     f.take_post();
@@ -322,6 +350,50 @@ TEST_CASE("issuers: who waits for the same one gets it as well", "[issuer]") {
     CHECK(target->issuer != nullptr);
   }
   CHECK(f.said("issuer fetched") == 1);
+  f.post.reset();
+}
+
+TEST_CASE("issuers: a crowd of one name is looked through a verification in a turn", "[issuer]") {
+  Fixture f;
+  const auto impostor = [](std::size_t number) {
+    CertificateSpec spec;
+    spec.subject = "Engine CA";  // test_ca()'s
+    spec.serial = {0x51, static_cast<std::uint8_t>(number)};
+    spec.ca = true;
+    spec.key_identifiers = false;
+    return make_certificate(spec, key(KeyType::kP256, "impostor"), nullptr);
+  };
+  std::vector<IssuerPtr> tenants;
+  for (std::size_t i = 0; i < 200; ++i) {
+    tenants.push_back(*f.catalog.issuers().intern(impostor(i).get()));
+  }
+  std::vector<Bytes> document;
+  for (std::size_t i = 200; i < 231; ++i) {
+    document.push_back(impostor(i).der());
+  }
+  document.push_back(test_ca().der());
+  f.host.answer = EngineHouse::always(ocsp_reply(certs_only(document)));
+  CertificateSpec spec;
+  spec.subject = "without key identifier";
+  spec.key_identifiers = false;
+  spec.ca_issuers_urls = {f.host.url("ca.p7c")};
+  const Identity leaf = make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
+  f.answered = &leaf;
+  f.add_without(leaf);
+  f.open();
+  f.take_post();
+  std::size_t before = verifications();
+  const std::size_t began = before;
+  std::size_t most = 0;
+  f.loop.each_turn = [&] {
+    most = std::max(most, verifications() - before);
+    before = verifications();
+  };
+  f.pass(2);
+  f.loop.each_turn = nullptr;
+  CHECK(f.stapled(0));
+  CHECK(most == 1);
+  CHECK(verifications() - began >= 232);
   f.post.reset();
 }
 

@@ -15,6 +15,7 @@
 #include "store/board.h"
 #include "tests/fakes/engine_house.h"
 #include "tests/fakes/scratch_folder.h"
+#include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -309,8 +310,8 @@ TEST_CASE("loaded certificates: a flood drives out itself", "[loaded]") {
   for (std::size_t i = 1; house.counters().evicted == 0; ++i) {
     REQUIRE(i < 2000);
     REQUIRE(house.offer(tenant(300 + i, server.url("flood").c_str()), house.trusting, {&test_ca()}));
-    REQUIRE(house.post->beat());  // within a second
-    house.loop.settle();
+    REQUIRE(house.post->beat());
+    house.loop.pass(20);  // in less than a minute, all of them
   }
   CHECK(house.held(used));
 }
@@ -355,6 +356,137 @@ TEST_CASE("loaded certificates: after a restart the response comes from the cach
   house.pass(2);
   CHECK(house.held(leaf));
   CHECK(server.asked.size() == before);
+}
+
+// A CA that anybody can make: of the same name as all others, with a key of its own or none that fits.
+Identity crowd_ca(std::size_t number) {
+  CertificateSpec spec;
+  spec.subject = "Crowd CA";
+  spec.serial = {0x41, static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number)};
+  spec.ca = true;
+  spec.key_identifiers = false;
+  return make_certificate(spec, key(KeyType::kP256, "crowd" + std::to_string(number % 7)), nullptr);
+}
+
+// Says that the Crowd CA has signed it.
+Identity crowd_leaf(const std::string& name, const Identity& ca, const std::string& url) {
+  CertificateSpec spec;
+  spec.subject = name;
+  spec.dns_names = {name + ".example"};
+  spec.ocsp_urls = {url};
+  spec.key_identifiers = false;
+  return make_certificate(spec, key(KeyType::kP256, "leaf"), &ca);
+}
+
+TEST_CASE("loaded certificates: a thousand issuers of one name hold up nobody", "[loaded][issuer]") {
+  constexpr std::size_t kCrowd = 200;
+  House house(8 << 20);
+  OcspServer& server = house.server(EngineHouse::hang());
+  house.take();
+  std::vector<Identity> crowd;
+  for (std::size_t i = 0; i < kCrowd; ++i) {
+    crowd.push_back(crowd_ca(i));
+    REQUIRE(house.offer(crowd_leaf("tenant" + std::to_string(i), crowd.back(), server.url("c")), house.strict,
+                        {&crowd.back()}));
+    REQUIRE(house.post->beat());
+    house.loop.pass(20);
+  }
+  house.pass(2);
+  REQUIRE(house.counters().taken == kCrowd);
+  REQUIRE(house.catalog.issuers().size() >= kCrowd);
+
+  // The same name, another key: none of them has signed these.
+  CertificateSpec spec;
+  spec.subject = "Crowd CA";
+  spec.ca = true;
+  spec.key_identifiers = false;
+  const Identity nobody = make_certificate(spec, key(KeyType::kP256, "nobody"), nullptr);
+  std::vector<Identity> forged;
+  for (std::size_t i = 0; i < 8; ++i) {
+    forged.push_back(crowd_leaf("forged" + std::to_string(i), nobody, server.url("f")));
+    REQUIRE(house.offer(forged.back(), house.strict, {}));
+  }
+  std::size_t before = verifications();
+  REQUIRE(house.post->beat());
+  CHECK(verifications() == before);  // none in a heartbeat
+  std::size_t most = 0;
+  house.loop.each_turn = [&] {
+    most = std::max(most, verifications() - before);
+    before = verifications();
+  };
+  // Somebody else comes meanwhile, and does not wait for the end of it.
+  const std::size_t began = verifications();
+  const Identity& innocent = tenant(400, server.url("i").c_str());
+  server.answer = house.answers(innocent, test_ca());
+  REQUIRE(house.offer(innocent, house.trusting, {&test_ca()}));
+  for (int beats = 0; beats < 4 && !house.held(innocent); ++beats) {
+    house.pass(1);
+  }
+  CHECK(house.held(innocent));
+  CHECK(verifications() - began < 8 * kCrowd);
+  house.pass(300);
+  CHECK(most == 1);
+  CHECK(verifications() - began >= 8 * kCrowd);
+  for (const Identity& leaf : forged) {
+    REQUIRE(house.entry(leaf) != store::kNoEntry);
+    CHECK_FALSE(house.zone.loaded(house.entry(leaf))->has_issuer);
+  }
+  // Whoever shows them again gains nothing.
+  const std::size_t after = verifications();
+  for (const Identity& leaf : forged) {
+    REQUIRE(house.offer(leaf, house.strict, {}));
+  }
+  house.pass(5);
+  CHECK(verifications() == after);
+  house.loop.each_turn = nullptr;
+}
+
+TEST_CASE("loaded certificates: more searches than there is room for", "[loaded][issuer]") {
+  House house(8 << 20);
+  OcspServer& server = house.server(EngineHouse::hang());
+  house.take();
+  std::vector<IssuerPtr> users;
+  for (std::size_t i = 0; i < 100; ++i) {
+    users.push_back(*house.catalog.issuers().intern(crowd_ca(i).get()));
+  }
+  CertificateSpec spec;
+  spec.subject = "Crowd CA";
+  spec.ca = true;
+  spec.key_identifiers = false;
+  const Identity real = make_certificate(spec, key(KeyType::kP256, "nobody"), nullptr);
+  // In steps as short as the pauses between searches.
+  const auto live = [&](int seconds) {
+    for (int beats = 0; beats < 2 * seconds; ++beats) {
+      REQUIRE(house.post->beat());
+      house.loop.pass(500, 10);
+    }
+  };
+  // At each handshake, until there is room.
+  const auto offer = [&](const Identity& leaf, std::uint64_t profile, const std::vector<const Identity*>& chain) {
+    for (int tries = 0; !house.offer(leaf, profile, chain); ++tries) {
+      REQUIRE(tries < 60);
+      live(1);
+    }
+  };
+  for (std::size_t i = 0; i < 2 * LoadedCertificates::kMaxSearching; ++i) {
+    offer(crowd_leaf("forged" + std::to_string(i), real, server.url("f")), house.strict, {});
+    REQUIRE(house.post->beat());
+    house.loop.pass(20);
+  }
+  const Identity& innocent = tenant(401, server.url("i").c_str());
+  server.answer = house.answers(innocent, test_ca());
+  offer(innocent, house.trusting, {&test_ca()});
+  live(10);
+  CHECK(house.held(innocent));
+  live(60);
+  CHECK(house.counters().taken == 2 * LoadedCertificates::kMaxSearching + 1);
+  // One that was given up goes on where it was: its issuer has come to be known since.
+  const Identity late = crowd_leaf("late", real, server.url("l"));
+  users.push_back(*house.catalog.issuers().intern(real.get()));
+  offer(late, house.strict, {});
+  live(10);
+  REQUIRE(house.entry(late) != store::kNoEntry);
+  CHECK(house.zone.loaded(house.entry(late))->has_issuer);
 }
 
 }  // namespace

@@ -67,8 +67,8 @@ struct RefresherHouse : EngineHouse {
     writer = std::make_unique<store::ZoneWriter>(zone, lock, loop.clock, 0, 0);
     gate = std::make_unique<engine::Gate>(zone, *writer, settings.policy);
     refresher = std::make_unique<engine::Refresher>(
-        engine::Refresher::Environment{loop, loop.clock, random, *report, *transport, tls, zone, *gate, catalog,
-                                       settings},
+        engine::Refresher::Environment{loop, loop.clock, random, *report, *transport, tls, turns, zone, *gate,
+                                       catalog, settings},
         new_configuration);
   }
 
@@ -106,6 +106,7 @@ struct RefresherHouse : EngineHouse {
   std::unique_ptr<engine::Report> report;
   std::unique_ptr<net::Resolver> resolver;
   engine::TlsClients tls;
+  engine::Turns turns{loop};
   std::unique_ptr<net::Transport> transport;
   std::unique_ptr<store::ZoneWriter> writer;
   std::unique_ptr<engine::Gate> gate;

@@ -49,6 +49,9 @@ class SteppedLoop : public EventLoop {
 
   void turn() {
     inner_.run_until([] { return true; }, 0);
+    if (each_turn) {
+      each_turn();
+    }
   }
   // Turns until nothing happens any more at this moment.
   void settle() {
@@ -74,6 +77,7 @@ class SteppedLoop : public EventLoop {
   }
 
   SteppedClock clock;
+  std::function<void()> each_turn;  // after each turn; may be empty
 
  private:
   PollLoop inner_{clock};

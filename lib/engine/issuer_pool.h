@@ -1,0 +1,58 @@
+// The issuers that this process knows, whoever brought them: the configuration, the chains of certificates loaded per
+// connection, caIssuers URLs, the cache directory. One object for each certificate, shared by all who use it, and found
+// by what a leaf says of its issuer: the name, then the key identifier.
+//
+// Not all of it is the operator's: a tenant may bring thousands of CAs of one name. So what is found here is a
+// candidate, until its key has verified the leaf's signature (engine/issuer_search.h), and what did not verify is
+// remembered: asking again costs nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "crypto/certificate.h"
+
+namespace ocsp_plus::engine {
+
+using IssuerPtr = std::shared_ptr<const crypto::Issuer>;
+
+class IssuerPool {
+ public:
+  static constexpr std::size_t kMaxCandidates = 1024;
+
+  // The issuer of that certificate, made where it is new. Errors as crypto::Issuer::create().
+  Result<IssuerPtr> intern(x509_st* certificate);
+
+  // Those of the name of the leaf's issuer whose key is not known not to have signed it, at most kMaxCandidates: first
+  // those with the leaf's authority key identifier, then those without one, then all others. `id` is the leaf's.
+  std::vector<IssuerPtr> candidates(const CertificateId& id, x509_st* leaf) const;
+
+  // The key of `issuer` (its certificate's id) does not verify the signature of `leaf`; this never changes. Of a bounded
+  // number of such pairs the last ones are remembered.
+  void note_mismatch(const CertificateId& leaf, const CertificateId& issuer);
+  bool is_mismatch(const CertificateId& leaf, const CertificateId& issuer) const;
+
+  // Lets go those that nobody uses any more, looking at `budget` of them. To be called at each beat.
+  void sweep(std::size_t budget);
+
+  std::size_t size() const { return by_id_.size(); }
+
+ private:
+  using ByKeyIdentifier = std::multimap<Bytes, IssuerPtr>;
+  // Keyed by a certificate of that subject.
+  using ByName = std::map<crypto::X509Ptr, ByKeyIdentifier, crypto::BySubject>;
+
+  void drop(const IssuerPtr& issuer);
+
+  std::map<CertificateId, IssuerPtr> by_id_;
+  ByName by_name_;
+  CertificateId swept_ = {};               // where sweep() goes on
+  std::vector<std::uint64_t> mismatches_;  // one word a pair, by a part of its hash; empty before the first
+};
+
+}  // namespace ocsp_plus::engine
