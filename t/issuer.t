@@ -29,6 +29,11 @@ my $int = $root->intermediate('int');
 
 my $renewed = $root->intermediate('renewed', subject_of => $int);
 my $mute = $root->intermediate('mute');
+
+# one whose certificate was renewed, with the key that it had
+
+my $prolonged = $root->intermediate('prolonged', subject_of => $int,
+	key_of => $int);
 my $mute_renewed = $root->intermediate('mute-renewed', subject_of => $mute);
 
 my $r = Test::Nginx::Responder->start($t,
@@ -49,6 +54,7 @@ my %leaf = (
 	later => $int->leaf('later', @alone),
 	nowhere => $int->leaf('nowhere', @alone),
 	outdated => $int->leaf('outdated', @alone),
+	serial => $int->leaf('serial', @alone, aki_serial => 1),
 	misfit => $mute->leaf('misfit', @alone, no_aki => 1),
 );
 
@@ -73,6 +79,7 @@ my @servers = (
 	[ quiet => 'ocsp_plus_trusted_certificate reverse.pem;' ],
 	[ silent => 'ocsp_plus_trusted_certificate both.pem;' ],
 	[ wrong => 'ocsp_plus_trusted_certificate both.pem;' ],
+	[ serial => 'ocsp_plus_trusted_certificate prolonged.crt;' ],
 	[ later => '' ],
 	[ nowhere => '' ],
 	[ nowhere => 'ocsp_plus_trusted_certificate root.crt;' ],
@@ -127,7 +134,8 @@ my @found = ([ chain => 'in the chain' ],
 	[ second => 'the newer of two with one name' ],
 	[ quiet => 'the older of two without key identifiers' ],
 	[ silent => 'the newer of two without key identifiers' ],
-	[ wrong => 'elsewhere, with another CA in the chain' ]);
+	[ wrong => 'elsewhere, with another CA in the chain' ],
+	[ serial => 'renewed with its key, the leaf names its old serial' ]);
 
 for my $found (@found) {
 	my ($name, $what) = @$found;

@@ -23,7 +23,10 @@ use Test::Nginx::Responder;
 my $t = Test::Nginx->new()->has(qw/ http_ssl /)->has_daemon('tinyproxy');
 my $d = $t->testdir();
 
-my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $root = Test::Nginx::CA->new($t);
+my $int = $root->intermediate('int');
+my $prolonged = $root->intermediate('prolonged', subject_of => $int,
+	key_of => $int);
 my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ],
 	addresses => [ '127.0.0.1' ]);
 $t->write_file('int.der', $int->der());
@@ -36,6 +39,13 @@ my %leaf = map { $_ => $int->leaf("$_.example", chain => 0,
 		"http://localhost:$second/files/int.der" ]) } qw/ one two direct off /;
 $leaf{nowhere} = $int->leaf('nowhere.example', chain => 0,
 	aia => "http://localhost:$first/");
+
+# its CA's certificate was renewed with its key; nothing is to be fetched
+
+$leaf{serial} = $int->leaf('serial.example', chain => 0, aki_serial => 1,
+	aia => "http://localhost:$first/");
+$t->write_file('serial.example.pem',
+	join '', map { $t->read_file($_->cert()) } $leaf{serial}, $prolonged);
 chmod 0644, map { $_->key() } values %leaf;
 
 my $port = port(8120);
@@ -56,6 +66,11 @@ configure("ocsp_plus_proxy http://127.0.0.1:$port;");
 $t->run();
 
 ###############################################################################
+
+# before anything else brings the issuer
+
+is(wait_staple(8443, 'good', servername => 'serial.example', seconds => 20)
+	->{status}, 'good', 'serial: the issuer in the chain is a renewed one');
 
 for my $name (qw/ one two /) {
 	is(wait_staple(8443, 'good', servername => "$name.example", seconds => 20)

@@ -22,6 +22,7 @@
 //   must_staple   1: the TLS feature extension with status_request
 //   ocsp_signing  1: extended key usage OCSPSigning; nocheck=1: id-pkix-ocsp-nocheck
 //   no_aki        1: leave out the authority key identifier
+//   aki_serial    1: name the issuer's certificate in it as well, by its issuer and serial number
 //   chain         0: NAME.pem holds the certificate alone
 #include <openssl/asn1.h>
 #include <openssl/bn.h>
@@ -248,7 +249,8 @@ void set_extensions(X509* cert, X509* issuer, const Command& cmd) {
   }
   add_extension(cert, &ctx, NID_subject_key_identifier, "hash");
   if (!cmd.flag("no_aki")) {
-    add_extension(cert, &ctx, NID_authority_key_identifier, "keyid");
+    add_extension(cert, &ctx, NID_authority_key_identifier,
+                  cmd.flag("aki_serial") ? "keyid,issuer:always" : "keyid");
   }
   if (cmd.flag("ocsp_signing")) {
     add_extension(cert, &ctx, NID_ext_key_usage, "OCSPSigning");
