@@ -1,6 +1,6 @@
 // The issuers that this process knows, whoever brought them: the configuration, the chains of certificates loaded per
-// connection, caIssuers URLs, the cache directory. One object for each certificate, shared by all who use it, and found
-// by what a leaf says of its issuer: the name, then the key identifier.
+// connection, caIssuers URLs, the cache directory. One object for each certificate, shared by all who use it, and
+// found by what a leaf says of its issuer: the name, then the key identifier.
 //
 // Not all of it is the operator's: a tenant may bring thousands of CAs of one name. So what is found here is a
 // candidate, until its key has verified the leaf's signature (engine/issuer_search.h), and what did not verify is
@@ -28,12 +28,13 @@ class IssuerPool {
   // The issuer of that certificate, made where it is new. Errors as crypto::Issuer::create().
   Result<IssuerPtr> intern(x509_st* certificate);
 
-  // Those of the name of the leaf's issuer whose key is not known not to have signed it, at most kMaxCandidates: first
-  // those with the leaf's authority key identifier, then those without one, then all others. `id` is the leaf's.
+  // Those of the name of the leaf's issuer whose key is not known not to have signed it, at most kMaxCandidates:
+  // first those with the leaf's authority key identifier, then those without one, then all others. `id` is the
+  // leaf's.
   std::vector<IssuerPtr> candidates(const CertificateId& id, x509_st* leaf) const;
 
-  // The key of `issuer` (its certificate's id) does not verify the signature of `leaf`; this never changes. Of a bounded
-  // number of such pairs the last ones are remembered.
+  // The key of `issuer` (its certificate's id) does not verify the signature of `leaf`; this never changes. Of a
+  // bounded number of such pairs the last ones are remembered.
   void note_mismatch(const CertificateId& leaf, const CertificateId& issuer);
   bool is_mismatch(const CertificateId& leaf, const CertificateId& issuer) const;
 

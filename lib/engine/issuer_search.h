@@ -1,6 +1,6 @@
-// The search for the issuer of one certificate, a verification of its signature at a time. A thousand candidates of one
-// name, which anybody can make, take as many verifications; so whoever serves handshakes beside does one step in a turn
-// of the loop (engine/turns.h).
+// The search for the issuer of one certificate, a verification of its signature at a time. A thousand candidates of
+// one name, which anybody can make, take as many verifications; so whoever serves handshakes beside does one step in
+// a turn of the loop (engine/turns.h).
 #pragma once
 
 #include <cstddef>

@@ -249,8 +249,7 @@ void set_extensions(X509* cert, X509* issuer, const Command& cmd) {
   }
   add_extension(cert, &ctx, NID_subject_key_identifier, "hash");
   if (!cmd.flag("no_aki")) {
-    add_extension(cert, &ctx, NID_authority_key_identifier,
-                  cmd.flag("aki_serial") ? "keyid,issuer:always" : "keyid");
+    add_extension(cert, &ctx, NID_authority_key_identifier, cmd.flag("aki_serial") ? "keyid,issuer:always" : "keyid");
   }
   if (cmd.flag("ocsp_signing")) {
     add_extension(cert, &ctx, NID_ext_key_usage, "OCSPSigning");
