@@ -3,10 +3,10 @@
 //   bench_handshakes --port PORT --name NAME [--names N [--order drawn|ascending]] [--tls 1.2|1.3]
 //                    (--count N | --seconds S) [--connections C | --rate R] [--seed S]
 //
-// With --names the server names are NAME with 1 to N in the place of "%d", in an order drawn from the seed, or one after
-// the other (ascending) and then from 1 again. --rate begins R handshakes a second at moments drawn from the seed,
-// whether or not the server keeps up: a handshake lasts from the moment it was due, so time spent waiting is not left
-// out. Without it, C connections (8) are kept busy.
+// With --names the server names are NAME with 1 to N in the place of "%d", in an order drawn from the seed, or one
+// after the other (ascending) and then from 1 again. --rate begins R handshakes a second at moments drawn from the
+// seed, whether or not the server keeps up: a handshake lasts from the moment it was due, so time spent waiting is
+// not left out. Without it, C connections (8) are kept busy.
 //
 // Prints one line: {"handshakes", "stapled", "failed", "seconds", "p50_us", "p99_us", "max_us"}.
 //
