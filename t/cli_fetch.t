@@ -108,13 +108,20 @@ for my $name (qw/ device pipe to-pipe to-stdout directory /, '/dev/null') {
 	my $run = run(@cert, '--out', $path);
 	is($run->{status}, 2, "$name: exit code");
 	ok(!$run->{timed_out}, "$name: nobody is waited for");
-	like($run->{errors}, qr/\Aocsp-plus:\ cannot\ write\ "\Q$path\E":\ it\ is
-		\ no\ regular\ file;\ name\ a\ file,\ or\ \/dev\/stdout\ .*\n\z/x,
+	like($run->{errors}, qr!\Aocsp-plus:\ cannot\ write\ "\Q$path\E":\ it\ is
+		\ no\ regular\ file;\ name\ a\ file,\ give\ no\ --out\ .*
+		\ or\ /dev/stdout,\ .*\n\z!x,
 		"$name: one line that says what to do");
 	is($run->{output}, '', "$name: nothing is written");
 	is(scalar(glob "$path.*"), undef, "$name: nothing else is left");
 }
 ok(-l "$d/device" && -p "$d/pipe" && -c '/dev/null', 'all are as they were');
+
+# what to do instead, where the response is not wanted
+
+is(fetch(@cert)->{status}, 0, 'no --out: the verdict alone');
+is($t->command([ 'sh', '-c', 'exec "$@" --out /dev/stdout >/dev/null', 'sh',
+	$tool, 'fetch', @cert ])->{status}, 0, '/dev/stdout led to /dev/null');
 
 # a link to a file, or to nowhere, is replaced
 

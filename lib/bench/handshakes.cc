@@ -1,11 +1,12 @@
 // bench_handshakes: full TLS handshakes that ask for a status, as many as a server can take or at a given rate.
 //
-//   bench_handshakes --port PORT --name NAME [--names N] [--tls 1.2|1.3] (--count N | --seconds S)
-//                    [--connections C | --rate R] [--seed S]
+//   bench_handshakes --port PORT --name NAME [--names N [--order drawn|ascending]] [--tls 1.2|1.3]
+//                    (--count N | --seconds S) [--connections C | --rate R] [--seed S]
 //
-// With --names the server names are NAME with 1 to N in the place of "%d", in an order drawn from the seed. --rate
-// begins R handshakes a second at moments drawn from the seed, whether or not the server keeps up: a handshake lasts
-// from the moment it was due, so time spent waiting is not left out. Without it, C connections (8) are kept busy.
+// With --names the server names are NAME with 1 to N in the place of "%d", in an order drawn from the seed, or one
+// after the other (ascending) and then from 1 again. --rate begins R handshakes a second at moments drawn from the
+// seed, whether or not the server keeps up: a handshake lasts from the moment it was due, so time spent waiting is
+// not left out. Without it, C connections (8) are kept busy.
 //
 // Prints one line: {"handshakes", "stapled", "failed", "seconds", "p50_us", "p99_us", "max_us"}.
 //
@@ -62,6 +63,7 @@ struct Options {
   int port = 0;
   std::string name;
   unsigned names = 1;
+  bool ascending = false;
   int version = 0;
   std::size_t count = 0;
   double seconds = 0;
@@ -81,6 +83,8 @@ Options parse(int argc, char** argv) {
       options.name = value;
     } else if (option == "--names") {
       options.names = static_cast<unsigned>(std::stoul(value));
+    } else if (option == "--order" && (value == "drawn" || value == "ascending")) {
+      options.ascending = value == "ascending";
     } else if (option == "--tls" && (value == "1.2" || value == "1.3")) {
       options.version = value == "1.2" ? TLS1_2_VERSION : TLS1_3_VERSION;
     } else if (option == "--count") {
@@ -190,7 +194,8 @@ class Bench {
     SSL* ssl = connection.ssl.get();
     std::string name = options_.name;
     if (const auto place = name.find("%d"); place != std::string::npos) {
-      name.replace(place, 2, std::to_string(random_() % options_.names + 1));
+      const std::size_t number = options_.ascending ? begun_ - 1 : random_();
+      name.replace(place, 2, std::to_string(number % options_.names + 1));
     }
     SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data());
     SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE, TLSEXT_STATUSTYPE_ocsp, nullptr);

@@ -200,10 +200,11 @@ Result<void> write_file(const std::string& path, ByteView content) {
   // replaced, as is whatever takes the path's place from now on.
   struct stat found = {};
   if (stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) {
-    return fail(Reason::kUnreadable,
-                fmt::format("cannot write \"{}\": it is no regular file; name a file, or /dev/stdout "
-                            "for what reads it",
-                            path));
+    return fail(
+        Reason::kUnreadable,
+        fmt::format("cannot write \"{}\": it is no regular file; name a file, give no --out where only the verdict "
+                    "is wanted, or /dev/stdout, which goes where the shell leads it",
+                    path));
   }
   const std::string name = fmt::format("{}.{}.tmp", path, getpid());
   Descriptor file(::open(name.c_str(), O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666));

@@ -14,6 +14,12 @@ package Test::Bench;
 #   $b->results()                    all of them, as they go into the JSON
 #   $b->handshakes(%options)         bench_handshakes, what it printed; dies
 #                                    where a handshake failed
+#   $b->begin_handshakes(%options)   the same in the background: a sub that waits
+#                                    for its end and returns what it printed,
+#                                    failed handshakes included
+#   $b->rate_of($share, $pid, %options)
+#                                    handshakes a second that fill this share of
+#                                    the processor time of a worker
 #
 # Functions: median(@numbers), processor(@pids): seconds of the processor that
 # these have used, wait_staples($t, $port, $count, $pattern).
@@ -115,15 +121,30 @@ sub processor {
 
 sub handshakes {
 	my ($self, %opt) = @_;
+	my $seen = $self->begin_handshakes(%opt)->();
+	die "$seen->{failed} of $opt{name} failed\n" if $seen->{failed};
+	return $seen;
+}
+
+sub begin_handshakes {
+	my ($self, %opt) = @_;
 	$opt{port} = Test::Nginx::port($opt{port});
 	my @command = (Test::Nginx::Config::tool('bench_handshakes'),
 		map { ("--$_", $opt{$_}) } sort keys %opt);
 	open my $out, '-|', @command or die "$command[0]: $!\n";
-	my $line = <$out> // '';
-	close $out or die "@command failed\n";
-	my $seen = JSON::PP::decode_json($line);
-	die "@command: $line" if $seen->{failed};
-	return $seen;
+	return sub {
+		my $line = <$out> // '';
+		close $out or die "@command failed\n";
+		return JSON::PP::decode_json($line);
+	};
+}
+
+sub rate_of {
+	my ($self, $share, $pid, %opt) = @_;
+	my $sample = $self->size(2000, 1000, 20);
+	my $before = processor($pid);
+	$self->handshakes(%opt, count => $sample);
+	return $share * $sample / (processor($pid) - $before);
 }
 
 1;

@@ -92,13 +92,9 @@ sub _pace {
 		my $t = _start($many, 'off');
 		my ($pid) = $t->workers();
 		if (!defined $rate) {
-			# as many as fill 30 % of its time
 			Test::Nginx::wait_for(sub {
 				$many->fetched() >= $count }, 120, 'quiet');
-			my $before = processor($pid);
-			my $sample = $b->size(2000, 1000, 20);
-			$b->handshakes(%load, count => $sample);
-			$rate = 0.3 * $sample / (processor($pid) - $before);
+			$rate = $b->rate_of(0.3, $pid, %load);
 			$t->stop();
 			$t = _start($many, 'off');
 		}

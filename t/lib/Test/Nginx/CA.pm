@@ -7,6 +7,8 @@ package Test::Nginx::CA;
 #   my $int  = $root->intermediate('int', %opt);
 #   my $leaf = $int->leaf('example.com', %opt);
 #   my @many = $int->leaves($count, 'host%d.example', %opt);    one run
+#   my @each = Test::Nginx::CA->leaf_of_each([ @cas ], 'host%d.example', %opt);
+#                                                       also one run
 #   my $who  = $int->responder_cert('ocsp', %opt);      OCSPSigning, nocheck
 #
 # Options:
@@ -61,6 +63,18 @@ sub leaves {
 	my ($self, $count, $pattern, %opt) = @_;
 	return $self->_make_all(
 		[ map { sprintf $pattern, $_ } 1 .. $count ], %opt);
+}
+
+sub leaf_of_each {
+	my ($class, $cas, $pattern, %opt) = @_;
+	my $number = 0;
+	my @lines = map {
+		my $name = sprintf $pattern, ++$number;
+		$_->_line($name, { names => [ $name ], issuer => $_, %opt });
+	} @$cas;
+	my @leaves = $cas->[0]->_issue(ref $cas->[0], \@lines, undef, 0);
+	$leaves[$_]{issuer} = $cas->[$_] for 0 .. $#leaves;
+	return @leaves;
 }
 
 sub responder_cert {
