@@ -35,6 +35,16 @@ const char* name_of(Lie lie) {
   return kNames[static_cast<std::size_t>(lie)];
 }
 
+const char* name_of(WrongIssuer wrong) {
+  static constexpr const char* kNames[] = {"garbage", "html", "empty", "torn der", "look-alike", "foreign CA"};
+  return kNames[static_cast<std::size_t>(wrong)];
+}
+
+const char* name_of(Chain chain) {
+  static constexpr const char* kNames[] = {"its issuer", "a look-alike and its issuer", "nothing", "a look-alike"};
+  return kNames[static_cast<std::size_t>(chain)];
+}
+
 // --- Pki ---
 
 Pki::Pki() : ca(testing::make_ca("Sim CA")), foreign_ca(testing::make_ca("Other CA")) {
@@ -50,6 +60,12 @@ Pki::Pki() : ca(testing::make_ca("Sim CA")), foreign_ca(testing::make_ca("Other 
   for (LeafNumber i = 0; i < kLeaves; ++i) {
     id(i);
   }
+  for (std::size_t i = 0; i < kLookalikes; ++i) {
+    lookalikes.push_back(make_lookalike(i));
+  }
+  for (LeafNumber i = kLoaded; i < kLoaded + 4 * kLoadedLeaves; ++i) {
+    id(i);
+  }
 }
 
 const Pki& Pki::get() {
@@ -62,20 +78,128 @@ const testing::Identity& Pki::leaf(LeafNumber number) const {
   if (found != leaves.end()) {
     return found->second;
   }
+  const auto forged = forged_.find(number);
+  const testing::Identity& issuer = forged == forged_.end() ? ca : lookalikes[number % kLookalikes];
+  return leaves
+      .emplace(number,
+               testing::make_certificate(spec_of(number), testing::key(testing::KeyType::kP256, "leaf"), &issuer))
+      .first->second;
+}
+
+testing::CertificateSpec Pki::spec_of(LeafNumber number) const {
+  const LeafNumber serial = meant(number);
   testing::CertificateSpec spec;
   spec.subject = "leaf" + std::to_string(number);
   spec.dns_names = {spec.subject + ".example"};
-  spec.serial = {0x10, static_cast<std::uint8_t>(number >> 8 & 0xff), static_cast<std::uint8_t>(number & 0xff)};
+  spec.serial = {static_cast<std::uint8_t>(serial < kLoaded ? 0x10 : 0x11),
+                 static_cast<std::uint8_t>(serial >> 8 & 0xff), static_cast<std::uint8_t>(serial & 0xff)};
   spec.not_before = kEpoch - 10 * kDay;
   spec.not_after = leaf_end(number);
   spec.must_staple = number % 3 == 0;
-  return leaves.emplace(number, testing::make_certificate(spec, testing::key(testing::KeyType::kP256, "leaf"), &ca))
-      .first->second;
+  if (number < kLoaded) {
+    return spec;  // its configuration says the rest
+  }
+  for (int i = 0; i < (two_responders(number) ? 2 : 1); ++i) {
+    spec.ocsp_urls.push_back("http://r" + std::to_string(i) + ".example/" + std::to_string(number));
+  }
+  if (names_issuer(number)) {
+    spec.ca_issuers_urls = {"http://i.example/" + std::to_string(number)};
+  }
+  const auto forged = forged_.find(number);
+  if (forged != forged_.end() && forged->second.how != Forgery::kOtherKey) {
+    spec.key_identifiers = false;
+    if (forged->second.how != Forgery::kNoIdentifier) {
+      spec.extensions.push_back({"authorityKeyIdentifier", false,
+                                 testing::der::sequence({testing::der::tlv(0x80, testing::key_sha1(ca.key))})});
+    }
+  }
+  return spec;
 }
 
 UnixSeconds Pki::leaf_end(LeafNumber number) {
   constexpr Seconds kTerms[] = {20 * kDay, 90 * kDay, 2 * 3600, 5 * kDay, 40 * 60, 150 * kDay};
-  return kEpoch + (number % 4 == 3 && number < kLeaves ? kTerms[number / 4 % 6] : 1000 * kDay);
+  if (number >= kForged) {
+    return get().forged_.at(number).end;
+  }
+  const std::size_t which = number < kLoaded ? number : (number - kLoaded) / 4;
+  const bool short_lived = which % 4 == 3 && which < kLeaves;
+  return kEpoch + (short_lived ? kTerms[which / 4 % 6] : 1000 * kDay);
+}
+
+// --- certificates that are loaded per connection ---
+
+bool Pki::two_responders(LeafNumber number) {
+  return number >= kForged ? get().forged_.at(number).two_responders : (number - kLoaded) % 4 >= 2;
+}
+
+bool Pki::names_issuer(LeafNumber number) {
+  return number >= kForged ? get().forged_.at(number).how == Forgery::kNamedIssuer : (number - kLoaded) % 2 == 1;
+}
+
+// Name, key and, for every other one, what its own certificate says of the key. Half of them copy the serial as well.
+testing::Identity Pki::make_lookalike(std::size_t which) const {
+  testing::CertificateSpec spec;
+  spec.subject = "Sim CA";
+  spec.serial = {static_cast<std::uint8_t>(which % 4 < 2 ? 0x01 : 0x40 + which)};
+  spec.ca = true;
+  if (which % 2 == 1) {
+    spec.key_identifiers = false;
+    spec.extensions = {{"subjectKeyIdentifier", false, testing::der::octet_string(testing::key_sha1(ca.key))}};
+  }
+  return testing::make_certificate(spec, testing::key(testing::KeyType::kP256, "Look-alike " + std::to_string(which)),
+                                   nullptr);
+}
+
+void Pki::forge(LeafNumber number, Forgery how, LeafNumber twin, bool two_responders, UnixSeconds end) const {
+  forged_[number] = {how, twin, two_responders, end};
+}
+
+LeafNumber Pki::meant(LeafNumber number) const {
+  const auto forged = forged_.find(number);
+  return forged == forged_.end() ? number : forged->second.twin;
+}
+
+std::vector<x509_st*> Pki::chain(LeafNumber number, Chain chain) const {
+  x509_st* const lookalike = lookalikes[number % kLookalikes].get();
+  const auto forged = forged_.find(number);
+  if (forged != forged_.end()) {
+    return forged->second.how == Forgery::kNamedIssuer ? std::vector<x509_st*>()
+           : forged->second.how == Forgery::kLookalike ? std::vector<x509_st*>{lookalike, ca.get()}
+                                                       : std::vector<x509_st*>{ca.get()};
+  }
+  switch (chain) {
+    case Chain::kComplete:
+      return {ca.get()};
+    case Chain::kBehindLookalike:
+      return {lookalike, ca.get()};
+    case Chain::kEmpty:
+      return {};
+    case Chain::kLookalike:
+      return {lookalike};
+  }
+  return {};
+}
+
+Bytes document_of(WrongIssuer wrong, LeafNumber leaf) {
+  const Pki& pki = Pki::get();
+  const auto text = [](const char* words) { return ByteView(std::string_view(words)).copy(); };
+  switch (wrong) {
+    case WrongIssuer::kGarbage:
+      return text("\x30\x82\x01\x00 this is no certificate");
+    case WrongIssuer::kHtml:
+      return text("<html><body>Welcome to our hotel</body></html>");
+    case WrongIssuer::kEmpty:
+      return {};
+    case WrongIssuer::kTornDer: {
+      const Bytes whole = pki.ca.der();
+      return Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(whole.size() / 2));
+    }
+    case WrongIssuer::kLookalike:
+      return pki.lookalikes[leaf % Pki::kLookalikes].der();
+    case WrongIssuer::kForeignCa:
+      return pki.foreign_ca.der();
+  }
+  return {};
 }
 
 const CertificateId& Pki::id(LeafNumber number) const {

@@ -118,7 +118,7 @@ void print_table(const Figures& f) {
   row("spans of faults of responders", f.outages);
   row("spans of faults of the disk", f.disk_faults);
   row("jumps of the wall clock", f.jumps);
-  row("kills of the designated worker", f.kills - f.helper_kills);
+  row("kills of the designated worker", f.kills - f.helper_kills - f.offering_kills);
   row("  with the zone's lock in its hand", f.kills_locked);
   row("kills of the start helper", f.helper_kills);
   row("reloads", f.reloads);
@@ -127,6 +127,19 @@ void print_table(const Figures& f) {
   row("  of them kills of everything", f.crashes);
   row("  of them power cuts", f.power_cuts);
   row("true revocations", f.revocations);
+  row("handshakes with a certificate loaded per connection", f.shown);
+  row("  for which a staple was due by the oracle", f.shown_due);
+  row("  with a forged one", f.forged);
+  row("certificates handed to the designated worker", f.handed);
+  row("  taken", f.taken);
+  row("  taken, and evicted for want of room", f.evicted);
+  row("  taken, and ended or not used any more", f.ended);
+  row("not handed, the queue was full", f.dropped);
+  row("requests for their issuers", f.issuer_requests);
+  row("floods of forged certificates", f.floods);
+  row("moves into the configuration and out of it", f.moves);
+  row("kills of a worker that met one", f.offering_kills);
+  row("runs with certificates loaded per connection", f.loaded_runs);
   row("runs with a lie", f.lie_runs);
   row("runs with a clock jump", f.jump_runs);
   row("runs with a kill", f.kill_runs);

@@ -75,25 +75,28 @@ Network& Network::here() {
   return *network;
 }
 
-// URLs are http://r<responder>.example/<leaf>.
+// URLs are http://r<responder>.example/<leaf>, and http://i.example/<leaf> where its issuer is.
 Network::Plan Network::begin(const net::FetchRequest& request) {
   const Shield shield;
   Plan plan;
-  plan.responder = static_cast<std::size_t>(request.url.host[1] - '0');
+  plan.issuer = request.url.host[0] == 'i';
+  plan.responder = plan.issuer ? 0 : static_cast<std::size_t>(request.url.host[1] - '0');
   plan.leaf = std::stoul(request.url.target.substr(1));
   plan.get = request.method.value_or(net::usual_method(request)) == net::Method::kGet;
   ++counts_.requests;
-  ++requests_[plan.leaf];
+  ++(plan.issuer ? issuer_requests_ : requests_)[plan.leaf];
   if (on_request) {
     on_request(plan.leaf);
   }
   if (keep_times_) {
     times_.push_back(Machine::here().monotonic());
   }
-  const Conduct* conduct = script_.conduct(plan.responder, Machine::here().monotonic());
+  const Millis now = Machine::here().monotonic();
+  const Conduct* conduct = plan.issuer ? script_.issuer_conduct(now) : script_.conduct(plan.responder, now);
   if (conduct != nullptr && (conduct->only == SIZE_MAX || conduct->only == plan.leaf)) {
     plan.deed = conduct->deed;
     plan.lie = conduct->lie;
+    plan.wrong = conduct->wrong;
     plan.retry_after = conduct->retry_after;
   }
   plan.after = plan.deed == Deed::kHang   ? kNever
@@ -105,8 +108,10 @@ Network::Plan Network::begin(const net::FetchRequest& request) {
 net::Fetch::Outcome Network::finish(const Plan& plan, Millis took) {
   const UnixSeconds wall = Machine::here().wall();
   const UnixSeconds now = Machine::here().true_time();
-  Machine::here().say(fmt::format("  responder {} {}{} certificate {}", plan.responder, name_of(plan.deed),
-                                  plan.deed == Deed::kLie ? fmt::format(" ({})", name_of(plan.lie)) : "", plan.leaf));
+  const char* const said = plan.issuer ? name_of(plan.wrong) : name_of(plan.lie);
+  Machine::here().say(fmt::format(
+      "  {} {}{} certificate {}", plan.issuer ? "the issuers' server" : fmt::format("responder {}", plan.responder),
+      name_of(plan.deed), plan.deed == Deed::kLie ? fmt::format(" ({})", said) : "", plan.leaf));
   switch (plan.deed) {
     case Deed::kHonest:
     case Deed::kSlow:
@@ -135,16 +140,30 @@ net::Fetch::Outcome Network::finish(const Plan& plan, Millis took) {
       }
       break;
     case Deed::kReplay:
-      return answer(plan, ca_.old_answer(plan.leaf, now), took);
+      return answer(plan, ca_.old_answer(Pki::get().meant(plan.leaf), now), took);
     case Deed::kLie:
-      ++counts_.lies;
-      ++counts_.kinds[plan.lie];
-      return answer(plan, ca_.lie(plan.lie, plan.leaf, now), took);
+      return lie(plan, took);
   }
   ++counts_.good;
-  const Bytes& honest = ca_.answer(plan.leaf, now);
-  on_honest(plan.leaf, *ca_.find(honest));
+  if (plan.issuer) {
+    return answer(plan, Pki::get().ca.der(), took);
+  }
+  // Asked for a forged certificate, it vouches for the one whose serial that bears.
+  const LeafNumber meant = Pki::get().meant(plan.leaf);
+  const Bytes& honest = ca_.answer(meant, now);
+  if (meant == plan.leaf) {
+    on_honest(plan.leaf, *ca_.find(honest));
+  }
   return answer(plan, honest, took);
+}
+
+net::Fetch::Outcome Network::lie(const Plan& plan, Millis took) {
+  ++counts_.lies;
+  if (plan.issuer) {
+    return answer(plan, document_of(plan.wrong, plan.leaf), took);
+  }
+  ++counts_.kinds[plan.lie];
+  return answer(plan, ca_.lie(plan.lie, Pki::get().meant(plan.leaf), Machine::here().true_time()), took);
 }
 
 net::Fetch::Outcome Network::answer(const Plan&, Bytes body, Millis took) {

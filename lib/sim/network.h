@@ -27,10 +27,12 @@ class Network {
   };
   const Counts& counts() const { return counts_; }
   const std::map<LeafNumber, std::int64_t>& requests() const { return requests_; }
+  // Those for the certificate's issuer.
+  const std::map<LeafNumber, std::int64_t>& issuer_requests() const { return issuer_requests_; }
   const std::vector<Millis>& times() const { return times_; }  // of the requests, where wanted
   void keep_times() { keep_times_ = true; }
 
-  // The engine asks for a certificate.
+  // The engine asks for a certificate, or for its issuer.
   std::function<void(LeafNumber)> on_request;
   // An honest answer has reached the engine.
   std::function<void(LeafNumber, const Signed&)> on_honest;
@@ -43,6 +45,8 @@ class Network {
     bool get = false;
     Deed deed = Deed::kHonest;
     Lie lie = Lie::kGarbage;
+    bool issuer = false;  // the certificate's issuer is asked for
+    WrongIssuer wrong = WrongIssuer::kGarbage;
     Seconds retry_after = 0;
   };
   Plan begin(const net::FetchRequest& request);
@@ -50,12 +54,13 @@ class Network {
 
  private:
   net::Fetch::Outcome answer(const Plan& plan, Bytes body, Millis took);
+  net::Fetch::Outcome lie(const Plan& plan, Millis took);
 
   const Script& script_;
   Ca& ca_;
   Dice dice_;
   Counts counts_;
-  std::map<LeafNumber, std::int64_t> requests_;
+  std::map<LeafNumber, std::int64_t> requests_, issuer_requests_;
   std::vector<Millis> times_;
   bool keep_times_ = false;
 };

@@ -8,14 +8,17 @@
 #include <stdexcept>
 #include <string>
 
+#include "capi/config.h"
 #include "store/lease.h"
 
 namespace ocsp_plus::sim {
 namespace {
 
 constexpr std::int32_t kMaster = 1;
-constexpr Millis kQuietLimit = 3600000;  // a beat at least so often
-constexpr Millis kLateLimit = 30000;     // and so often while something is due and cannot be had
+constexpr Millis kQuietLimit = 3600000;        // a beat at least so often
+constexpr std::size_t kSmallZone = 512 << 10;  // with two places in the queue of certificates
+constexpr std::size_t kGrowth = 16;            // by so many certificates configurations may grow until the next start
+constexpr Millis kLateLimit = 30000;           // and so often while something is due and cannot be had
 
 void must(bool done, const std::string& what) {
   if (!done) {
@@ -29,6 +32,7 @@ struct Node::Config {
   ~Config() { op_config_destroy(op); }
   op_config_t* op = op_config_create();
   std::vector<LeafNumber> leaves;  // by catalog index
+  std::uint64_t profile = 0;       // of the server that loads certificates per connection
 };
 
 // What the ports of one process lead to.
@@ -49,6 +53,8 @@ struct Node::Worker {
   std::uint32_t slot = 0;
   op_worker_t* handle = nullptr;
   bool leaving = false;
+  // The configuration has one for each process, which by fork is its own.
+  std::unique_ptr<engine::Hander> hander = nullptr;
 };
 
 namespace {
@@ -202,6 +208,17 @@ std::unique_ptr<Node::Config> Node::configure() const {
     must(op_config_add(config->op, &mention, &added, &error) == OP_OK, error.text);
     config->leaves.push_back(leaf);
   }
+  if (script_.loads) {
+    const op_str_t name = {"loads.example", 13};
+    x509_st* const trusted = Pki::get().ca.get();
+    op_mention_t mention = {};
+    mention.size = sizeof(mention);
+    mention.issuers = &trusted;
+    mention.nissuers = script_.trusts ? 1 : 0;
+    mention.servers = &name;
+    mention.nservers = 1;
+    must(op_config_add_profile(config->op, &mention, 1, &config->profile, &error) == OP_OK, error.text);
+  }
   return config;
 }
 
@@ -237,7 +254,8 @@ void Node::start() {
   machine_.say("start");
   ++boots_;
   auto config = configure();
-  size_ = op_zone_default_size(wanted_.size(), 0);
+  size_ = script_.small_zone ? std::max(op_zone_required_size(wanted_.size() + kGrowth, 1), kSmallZone)
+                             : op_zone_default_size(wanted_.size(), script_.loads ? 1 : 0);
   memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   must(memory_ != MAP_FAILED, "mmap() failed");
   lock_holder_ = 0;
@@ -297,7 +315,7 @@ void Node::start_workers(Config* config) {
 
 void Node::start_worker(Config* config, std::uint32_t slot) {
   Process& process = machine_.spawn();
-  workers_.push_back(std::unique_ptr<Worker>(new Worker{{*this, &process}, config, slot, nullptr, false}));
+  workers_.push_back(std::unique_ptr<Worker>(new Worker{{*this, &process}, config, slot}));
   Worker* const worker = workers_.back().get();
   process.run([&] {
     const op_host_ops_t host = host_ops();
@@ -356,6 +374,7 @@ void Node::stop(bool graceful) {
   }
   workers_.clear();
   served_.clear();
+  loaded_before_ = loaded();
   zone_.reset();
   munmap(memory_, size_);
   memory_ = nullptr;
@@ -423,6 +442,87 @@ std::vector<Node::Staple> Node::handshake(LeafNumber leaf) const {
   return staples;
 }
 
+// A turn for every living worker, one after the other.
+Node::Worker* Node::whose_turn(const Config* config) {
+  std::vector<Worker*> living;
+  for (const auto& worker : workers_) {
+    if (worker->config == config && worker->context.process->alive) {
+      living.push_back(worker.get());
+    }
+  }
+  return living.empty() ? nullptr : living[turns_ % living.size()];
+}
+
+std::vector<Node::Shown> Node::show(LeafNumber leaf, Chain chain) {
+  std::set<Config*> configs;
+  for (const auto& worker : workers_) {
+    configs.insert(worker->config);
+  }
+  std::vector<Shown> shown;
+  ++turns_;
+  for (const auto& config : configs_) {
+    Worker* const worker = configs.count(config.get()) == 0 ? nullptr : whose_turn(config.get());
+    if (worker == nullptr) {
+      continue;
+    }
+    Shown one = show(worker, leaf, chain);
+    if (worker->context.process->alive) {
+      shown.push_back(std::move(one));
+    }
+  }
+  return shown;
+}
+
+// What the shim does in a handshake whose certificate is none of the configuration's.
+Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
+  Config& config = *worker->config;
+  Process* const process = worker->context.process;
+  Shown shown;
+  shown.named = std::find(config.leaves.begin(), config.leaves.end(), leaf) != config.leaves.end();
+  if (offering_fuse_ != 0 && !shown.named && !process->doomed()) {
+    process->light_fuse(offering_fuse_, false);
+    offering_fuse_ = 0;
+    offering_ = process->pid;
+  }
+  x509_st* const certificate = Pki::get().leaf(leaf).get();
+  const std::vector<x509_st*> beside = Pki::get().chain(leaf, chain);
+  op_staple_t raw = {};
+  std::swap(config.op->hander, worker->hander);
+  process->run([&] {
+    op_certificate_t loaded = {};
+    if (op_loaded(certificate, &loaded) == 0) {
+      return;
+    }
+    int unknown = 0;
+    shown.staple.status =
+        op_staple_loaded(config.op, config.profile, &loaded, machine_.wall(), std::malloc, std::free, &raw, &unknown);
+    if (unknown != 0) {
+      op_offer(config.op, config.profile, &loaded, certificate, beside.data(), beside.size(), machine_.monotonic());
+    }
+    op_count_handshake(config.op, worker->slot, &loaded,
+                       shown.staple.status == OP_STAPLE_NONE ? OP_HANDSHAKE_MISSING : OP_HANDSHAKE_STAPLED);
+  });
+  std::swap(config.op->hander, worker->hander);
+  if (raw.der != nullptr) {
+    shown.staple.der.assign(raw.der, raw.der + raw.len);
+    std::free(raw.der);
+  }
+  return shown;
+}
+
+Node::Loaded Node::loaded() const {
+  Loaded sum = loaded_before_;
+  if (zone_.has_value()) {
+    const store::LoadedCounters& counters = zone_->board().loaded;
+    sum.handed += static_cast<std::int64_t>(counters.handed.load());
+    sum.dropped += static_cast<std::int64_t>(counters.dropped.load());
+    sum.taken += static_cast<std::int64_t>(counters.taken.load());
+    sum.evicted += static_cast<std::int64_t>(counters.evicted.load());
+    sum.ended += static_cast<std::int64_t>(counters.ended.load());
+  }
+  return sum;
+}
+
 std::int32_t Node::designated() const {
   if (!zone_.has_value()) {
     return 0;
@@ -453,7 +553,30 @@ Millis Node::quiet_until() const {
     const Seconds left = held.has_value() ? held->expires - machine_.wall() : 0;
     until = std::min(until, left > 0 ? std::min<Millis>(left * 1000 / 50, kLateLimit) : kLateLimit);
   }
-  return machine_.monotonic() + until;
+  return machine_.monotonic() + (script_.loads ? quiet_loaded(until) : until);
+}
+
+// Likewise of whatever else the zone holds. Nobody is asked for a certificate whose issuer nobody knows.
+Millis Node::quiet_loaded(Millis until) const {
+  const UnixSeconds wall = machine_.wall();
+  for (store::EntryIndex entry = 0; entry < zone_->entries_used(); ++entry) {
+    const auto state = zone_->loaded(entry);
+    if (!state.has_value()) {
+      continue;
+    }
+    const store::Attempt attempt = zone_->attempt(entry);
+    const auto sought = [&] {
+      return std::any_of(script_.shown.begin(), script_.shown.end(), [&](const sim::Shown& one) {
+        return Pki::names_issuer(one.leaf) && Pki::get().id(one.leaf) == zone_->entry(entry).id;
+      });
+    };
+    if (attempt.next > wall) {
+      until = std::min<Millis>(until, (attempt.next - wall) * 1000);
+    } else if (state->has_issuer || attempt.at != 0 || sought()) {
+      until = std::min(until, kLateLimit);
+    }
+  }
+  return until;
 }
 
 }  // namespace ocsp_plus::sim

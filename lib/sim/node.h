@@ -34,6 +34,9 @@ class Node {
   bool up() const { return !workers_.empty(); }
   void kill_designated(std::int64_t points, bool locked);
   void kill_next_helper(std::int64_t points, bool locked) { helper_fuse_ = {points, locked}; }
+  // The next worker that hands over a certificate which was loaded for a connection.
+  void kill_next_offering(std::int64_t points) { offering_fuse_ = points; }
+  std::int32_t offering() const { return offering_; }  // the one that was chosen for that last; 0: none
   // One of ours was killed: the master will notice.
   void killed(Process& process);
 
@@ -43,6 +46,19 @@ class Node {
     Bytes der;
   };
   std::vector<Staple> handshake(LeafNumber leaf) const;
+  // Likewise where a server loads the certificate for the connection, with a chain beside it. By one worker of each
+  // configuration, whose turn it is.
+  struct Shown {
+    Staple staple;
+    bool named = false;  // the worker's configuration names the certificate
+  };
+  std::vector<Shown> show(LeafNumber leaf, Chain chain);
+
+  // What became of such certificates, as the zones say in which they were.
+  struct Loaded {
+    std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0;
+  };
+  Loaded loaded() const;
   const std::set<LeafNumber>& served() const { return served_; }  // by the newest configuration
 
   bool last_helper_killed() const { return last_helper_killed_; }
@@ -67,6 +83,9 @@ class Node {
   void leave(Worker* worker);
   void stop_worker(std::int32_t pid);
   void respawn(std::int32_t pid);
+  Worker* whose_turn(const Config* config);
+  Shown show(Worker* worker, LeafNumber leaf, Chain chain);
+  Millis quiet_loaded(Millis until) const;
   void free_lock_of_the_dead();
   op_lock_ops_t lock_for(Context* context) const;
 
@@ -83,6 +102,10 @@ class Node {
   std::optional<store::StapleZone> zone_;
   std::int32_t lock_holder_ = 0;
   Fuse helper_fuse_;
+  std::int64_t offering_fuse_ = 0;  // 0: none
+  std::int32_t offering_ = 0;
+  std::size_t turns_ = 0;  // of workers, in handshakes
+  Loaded loaded_before_;   // in zones that are gone
   bool last_helper_killed_ = false;
   bool busy_ = false;
   std::uint32_t boots_ = 0;

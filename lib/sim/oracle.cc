@@ -13,9 +13,16 @@ constexpr Seconds kOneMore = 6;      // and half of the time-out for another res
 constexpr Seconds kAhead = 300;      // how far thisUpdate may lie ahead
 constexpr Seconds kAboutToEnd = 10;  // what ends sooner is fetched anew by a start
 constexpr Millis kDiskRetry = 61000;
-constexpr Seconds kBelieved = 3600;  // what the folder holds was confirmed within that time, or is asked for again
-constexpr Seconds kForStaple = 600;  // the longest pause while nothing is held and the responder is not reached
-constexpr Seconds kCheck = 300;      // within that time after a start
+constexpr Seconds kBelieved = 3600;   // what the folder holds was confirmed within that time, or is asked for again
+constexpr Seconds kForStaple = 600;   // the longest pause while nothing is held and the responder is not reached
+constexpr Seconds kCheck = 300;       // within that time after a start
+constexpr Seconds kHandedAgain = 30;  // what has come to nothing is handed over again by the worker that met it
+constexpr Seconds kUnused = 25 * 86400;    // what nobody shows for longer may go
+constexpr Seconds kFarAstray = 2 * 86400;  // a wall clock
+constexpr Seconds kEndedFor = 3000;        // what has ended may go after that time
+// In a small zone two places in the queue have to be enough for four certificates from up to eight workers.
+constexpr unsigned kShowsInSmallZone = 16;
+constexpr Millis kBetweenShows = 600;  // a beat, after which those places are free again
 
 }  // namespace
 
@@ -28,6 +35,14 @@ Seconds Oracle::slack() const {
 // the host they share has a bad name then. But whoever is `starting` has heard nothing bad of it yet, and does not
 // wait for a certificate that it hangs for.
 bool Oracle::good(LeafNumber leaf, Millis from, Millis to, bool starting) const {
+  if (served_.count(leaf) == 0 && script_.seeks_issuer(leaf)) {
+    const auto& spans = script_.issuer_server;
+    if (!Pki::names_issuer(leaf) || std::any_of(spans.begin(), spans.end(), [&](const Conduct& conduct) {
+          return conduct.from <= to && from < conduct.to;
+        })) {
+      return false;
+    }
+  }
   bool honest = false;
   for (std::size_t i = 0; i < script_.responders.size(); ++i) {
     bool clean = true;
@@ -55,7 +70,7 @@ bool Oracle::good(LeafNumber leaf, Millis from, Millis to, bool starting) const 
 
 UnixSeconds Oracle::sure_at(LeafNumber leaf, const Known& known, UnixSeconds at) const {
   const UnixSeconds end = Pki::leaf_end(leaf);
-  if (!known.open.has_value() || at <= *known.open) {
+  if (!known.open.has_value() || at <= *known.open || (known.loaded && !known.taken)) {
     return std::min(known.sure, end);
   }
   UnixSeconds from = *known.open;
@@ -91,38 +106,174 @@ Seconds Oracle::longest_pause(UnixSeconds opened) const {
   const Millis to = Machine::kBoot + 1000 * (opened - kEpoch);
   const Millis from = to - 1000 * (longest + kSettle);
   bool passing = !script_.jumps;
-  for (const auto& conducts : script_.responders) {
+  const auto look = [&](const std::vector<Conduct>& conducts) {
     for (const Conduct& conduct : conducts) {
       const bool stays =
           conduct.deed == Deed::kRetryAfter || conduct.deed == Deed::kReplay || conduct.deed == Deed::kLie;
       passing = passing && !(stays && conduct.from <= to && from < conduct.to);
     }
-  }
+  };
+  std::for_each(script_.responders.begin(), script_.responders.end(), look);
+  look(script_.issuer_server);
   return passing ? std::min(longest, kForStaple + slack()) : longest;
 }
 
 void Oracle::close(LeafNumber leaf, Known* known) {
+  take(known);
   known->sure = sure_at(leaf, *known, machine_.true_time());
   known->open.reset();
+  known->handed.reset();
+  known->taken_again.reset();
+  known->shows = 0;
+}
+
+// Configured ones, and those that a server loads.
+std::vector<LeafNumber> Oracle::in_care() const {
+  std::vector<LeafNumber> leaves(served_.begin(), served_.end());
+  for (const auto& [leaf, known] : known_) {
+    if (known.loaded) {
+      leaves.push_back(leaf);
+    }
+  }
+  return leaves;
+}
+
+void Oracle::look_at_window(LeafNumber leaf, Known* known) {
+  const bool is_good = up_ && machine_.offset() == 0 && !(known->loaded && flooded_) &&
+                       good(leaf, machine_.monotonic(), machine_.monotonic());
+  if (!is_good) {
+    close(leaf, known);
+  } else if (!known->open.has_value()) {
+    known->open = machine_.true_time() + kSettle;
+  }
 }
 
 void Oracle::conditions_change() {
-  for (const LeafNumber leaf : served_) {
+  for (const LeafNumber leaf : in_care()) {
     Known& known = known_[leaf];
     clock_is_right(&known);
-    const bool is_good = up_ && machine_.offset() == 0 && good(leaf, machine_.monotonic(), machine_.monotonic());
-    if (!is_good) {
-      close(leaf, &known);
-    } else if (!known.open.has_value()) {
-      known.open = machine_.true_time() + kSettle;
-    }
+    look_at_window(leaf, &known);
   }
 }
 
 void Oracle::interrupted() {
-  for (const LeafNumber leaf : served_) {
+  for (const LeafNumber leaf : in_care()) {
     close(leaf, &known_[leaf]);
     known_[leaf].revoked_soon.reset();
+  }
+  conditions_change();
+}
+
+// --- certificates that servers load per connection ---
+
+unsigned Oracle::shows_needed() const {
+  return script_.small_zone ? kShowsInSmallZone : 1;
+}
+
+void Oracle::shown(LeafNumber leaf) {
+  if (served_.count(leaf) != 0) {
+    return;
+  }
+  Known& known = known_[leaf];
+  const UnixSeconds now = machine_.true_time();
+  if (!known.loaded || now - known.last_shown > kUnused) {
+    known.loaded = true;
+    lost(leaf);
+  }
+  known.last_shown = now;
+  if (known.taken || known.handed.has_value() || !known.open.has_value() || now < *known.open + kHandedAgain ||
+      (known.shows > 0 && machine_.monotonic() < known.last_show + kBetweenShows)) {
+    return;
+  }
+  known.last_show = machine_.monotonic();
+  if (++known.shows >= shows_needed()) {
+    known.handed = now;
+  }
+}
+
+// The rules for windows apply as soon as it is known; what is held of it, if anything, nobody can say.
+void Oracle::take(Known* known) {
+  if (!known->handed.has_value() || machine_.true_time() < *known->handed + slack()) {
+    return;
+  }
+  if (known->again && booted_.has_value() && *known->open <= *booted_ + kSettle) {
+    known->taken_again = machine_.true_time();
+  }
+  if (known->again && !disk_was_good(machine_.monotonic() - zone_began_)) {
+    forget(known);
+  }
+  if (known->late && known->late_until == 0) {
+    known->late_until = machine_.monotonic() + 1000 * kSettle;
+  }
+  known->again = false;
+  known->taken = true;
+  known->open = *known->handed + slack();
+  known->handed.reset();
+}
+
+void Oracle::untake(Known* known) const {
+  known->taken = false;
+  known->taken_again.reset();
+  known->handed.reset();
+  known->shows = 0;
+  known->open.reset();
+}
+
+void Oracle::lost(LeafNumber leaf) {
+  Known& known = known_[leaf];
+  if (known.loaded) {
+    untake(&known);
+    forget(&known);
+    known.revoked_soon.reset();
+    known.late = false;
+    known.again = false;
+    look_at_window(leaf, &known);
+  }
+}
+
+void Oracle::lost_loaded() {
+  for (const LeafNumber leaf : in_care()) {
+    lost(leaf);
+  }
+}
+
+// What it holds stays in the zone; but somebody has to hand it over again.
+void Oracle::disowned(LeafNumber leaf) {
+  Known& known = known_[leaf];
+  if (known.loaded) {
+    close(leaf, &known);
+    untake(&known);
+    look_at_window(leaf, &known);
+  }
+}
+
+// Where there is no room for all, those that were not used for longest go. By a clock that was wrong nobody can say
+// which these are.
+void Oracle::flood_begins(const std::set<LeafNumber>& in_use) {
+  flooded_ = true;
+  for (const LeafNumber leaf : in_care()) {
+    Known& known = known_[leaf];
+    take(&known);
+    if (script_.small_zone && (script_.jumps || !known.taken || in_use.count(leaf) == 0)) {
+      lost(leaf);
+    }
+  }
+  conditions_change();
+}
+
+void Oracle::flood_ended() {
+  flooded_ = script_.small_zone && script_.jumps;
+  conditions_change();
+}
+
+// By a clock that is far ahead everything was used long ago, and some have ended.
+void Oracle::clock_set(UnixSeconds before) {
+  const UnixSeconds latest = std::max(before, machine_.wall());
+  for (const LeafNumber leaf : in_care()) {
+    if (latest - machine_.true_time() > kFarAstray || machine_.true_time() - latest > kFarAstray ||
+        latest >= Pki::leaf_end(leaf) + kEndedFor) {
+      lost(leaf);
+    }
   }
   conditions_change();
 }
@@ -147,7 +298,7 @@ bool Oracle::disk_was_good(Millis span) const {
 }
 
 void Oracle::stopped(bool power_cut) {
-  for (const LeafNumber leaf : served_) {
+  for (const LeafNumber leaf : in_care()) {
     close(leaf, &known_[leaf]);
   }
   const bool kept = !power_cut && disk_was_good(kDiskRetry);
@@ -158,11 +309,14 @@ void Oracle::stopped(bool power_cut) {
     known.in_zone = false;
     known.revoked_soon.reset();
     known.late = false;
-    if (!kept || served_.count(leaf) == 0) {
-      const auto revoked = taken_back && served_.count(leaf) != 0 ? known.revoked : std::nullopt;
+    // Nobody has looked after it unless the node knew it; and of the issuer that was fetched for it nothing is kept.
+    const bool cared_for = served_.count(leaf) != 0 || (known.loaded && known.taken && !script_.seeks_issuer(leaf));
+    if (!kept || !cared_for) {
+      const auto revoked = taken_back && cared_for ? known.revoked : std::nullopt;
       forget(&known);
       known.revoked = revoked;
     }
+    untake(&known);
   }
   served_.clear();
   up_ = false;
@@ -174,6 +328,10 @@ void Oracle::start_begins(bool new_zone) {
   if (!new_zone) {
     return;
   }
+  zone_began_ = start_began_;
+  if (flooded_ && script_.small_zone) {
+    lost_loaded();
+  }
   booted_ = machine_.offset() == 0 ? std::optional(machine_.true_time()) : std::nullopt;
   for (auto& [leaf, known] : known_) {
     if (!disk_was_good(0)) {
@@ -181,28 +339,35 @@ void Oracle::start_begins(bool new_zone) {
       forget(&known);
       known.revoked = revoked;
     }
-    // What was kept has to be believed: with a clock that is wrong it may not be.
-    known.late = machine_.offset() != 0;
+    // What was kept has to be believed: with a clock that is wrong it may not be. Of one that is loaded per
+    // connection somebody has to know first.
+    known.late = machine_.offset() != 0 || known.loaded;
+    known.again = known.loaded;
     known.late_until = 0;
   }
 }
 
 // What the folder holds is looked at again by whoever sees the clock jump.
 void Oracle::clock_is_right(Known* known) const {
-  if (known->late && known->late_until == 0 && up_ && machine_.offset() == 0) {
+  if (known->late && known->late_until == 0 && up_ && machine_.offset() == 0 && !known->loaded) {
     known->late_until = machine_.monotonic() + 1000 * kSettle;
   }
 }
 
 void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed) {
   up_ = true;
-  for (const LeafNumber leaf : served_) {
+  for (const LeafNumber leaf : in_care()) {
     close(leaf, &known_[leaf]);
   }
   for (auto& [leaf, known] : known_) {
-    if (served.count(leaf) == 0) {
-      forget(&known);  // nobody cares for it any more
-    } else if (helper_killed && new_zone_ && !known.late) {
+    const bool is_served = served.count(leaf) != 0;
+    if (is_served && known.loaded) {
+      known.loaded = false;  // from now on it is configured, and its entry is the one that it had
+      known.in_zone = true;
+      untake(&known);
+    } else if (!is_served && !(known.loaded && (known.taken || new_zone_))) {
+      forget(&known);  // nobody cares for it any more, or nobody knows whether anybody does
+    } else if (is_served && helper_killed && new_zone_ && !known.late) {
       known.late = true;  // the first worker looks into the folder
       known.late_until = machine_.monotonic() + 1000 * kSettle;
     }
@@ -258,14 +423,21 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
     known.revoked = std::max(known.revoked.value_or(0), *known.revoked_soon);
     known.revoked_soon.reset();
   }
+  take(&known);
   const UnixSeconds wall = machine_.wall();
+  if (leaf >= Pki::kForged) {
+    return staple.status == OP_STAPLE_NONE ? void() : complain(leaf, "(h) a staple for a certificate that is forged");
+  }
   judge_asked_again(leaf, known);
   if (staple.status == OP_STAPLE_NONE) {
     ++bare_;
     return judge_missing(leaf, &known);
   }
   known.late = false;
-  strict_ += sure_at(leaf, known, machine_.true_time()) > machine_.true_time() ? 1 : 0;
+  if (sure_at(leaf, known, machine_.true_time()) > machine_.true_time()) {
+    ++strict_;
+    strict_loaded_ += known.loaded ? 1 : 0;
+  }
   const Signed* const honest = ca_.find(staple.der);
   if (honest == nullptr) {
     return complain(leaf, "(a) served what the CA never signed");
@@ -293,11 +465,13 @@ void Oracle::judge_missing(LeafNumber leaf, Known* known) {
   }
 }
 
-// Judged only where a responder was reachable without interruption ever since the start.
+// Judged only where a responder was reachable without interruption ever since the start, or since it was taken after
+// that.
 void Oracle::judge_asked_again(LeafNumber leaf, const Known& known) {
   const UnixSeconds now = machine_.true_time();
-  if (!booted_.has_value() || !known.open.has_value() || *known.open > *booted_ + kSettle ||
-      now < *booted_ + kCheck + kSettle + slack() || now >= Pki::leaf_end(leaf)) {
+  const auto began = known.loaded ? known.taken_again : booted_;
+  if (!began.has_value() || !booted_.has_value() || !known.open.has_value() || *known.open > *began + kSettle ||
+      now < *began + kCheck + kSettle + slack() || now >= Pki::leaf_end(leaf)) {
     return;
   }
   if (known.confirmed < *booted_ - kBelieved) {

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "sim/ca.h"
 #include "sim/folder.h"
@@ -18,7 +20,10 @@
 namespace ocsp_plus::sim {
 namespace {
 
-constexpr Millis kAlert = 20000;  // after something happened no beat is left out
+constexpr Millis kAlert = 20000;   // after something happened no beat is left out
+constexpr Millis kTakenIn = 6000;  // nor after a certificate was handed over
+constexpr Millis kBetweenShows = 700;
+constexpr Seconds kShownEnded = 7200;
 
 // Invariant (c), requests per certificate and validity (of seven days at the most) in calm, the start not counted.
 constexpr double kCalmFresh = 2.5;
@@ -39,9 +44,20 @@ class World {
   void halt(const Happening& happening);
   void clock(Seconds offset);
   void handshakes();
+  void show_loaded();
+  void show(LeafNumber leaf, Chain chain);
+  void show_often(int times);
+  std::vector<LeafNumber> shown_from(Millis from, Millis to) const;
+  void flood(const Flood& flood, std::size_t done);
+  LeafNumber forge(const Flood& flood, std::size_t done);
+  void move(const Happening& happening);
   void handshake_now_and_then();
   void count_requests();
+  void count_in_calm(LeafNumber leaf, std::int64_t requests, double periods);
+  void count_in_faults(LeafNumber leaf, std::int64_t requests, double periods);
   double allowed_in_faults(double periods) const;
+  double excused(Millis span) const;
+  Seconds longest_life() const;
   void fail(const std::string& what);
 
   const Script& script_;
@@ -57,6 +73,9 @@ class World {
   LeafNumber next_leaf_;
   bool kill_at_answer_ = false;
   std::int64_t kill_points_ = 0;
+  std::optional<Happening> kill_taking_;
+  Millis last_shown_ = 0;
+  LeafNumber next_forged_ = Pki::kForged;
 };
 
 World::World(const Script& script, const Narrator& narrator)
@@ -81,6 +100,7 @@ void World::hook(const Narrator& narrator) {
   }
   machine_.on_killed = [this](Process& process) {
     ++figures_.kills;
+    figures_.offering_kills += node_.offering() == process.pid ? 1 : 0;
     figures_.kills_locked += process.holds_lock ? 1 : 0;
     node_.killed(process);
     oracle_.interrupted();
@@ -107,6 +127,26 @@ void World::plan() {
       machine_.at(conduct.from, [this] { change(); });
       machine_.at(conduct.to, [this] { change(); });
     }
+  }
+  for (const Conduct& conduct : script_.issuer_server) {
+    ++figures_.outages;
+    machine_.at(conduct.from, [this] { change(); });
+    machine_.at(conduct.to, [this] { change(); });
+  }
+  for (const Shown& shown : script_.shown) {
+    machine_.at(shown.from, [this] { show_often(40); });
+    if (script_.small_zone) {
+      machine_.at(shown.to, [this, &shown] { oracle_.lost(shown.leaf); });
+    }
+  }
+  for (const Flood& one : script_.floods) {
+    ++figures_.floods;
+    machine_.at(one.from, [this, &one] {
+      machine_.say("a flood begins");
+      const auto in_use = shown_from(one.from, one.to());
+      oracle_.flood_begins({in_use.begin(), in_use.end()});
+      flood(one, 0);
+    });
   }
   figures_.disk_faults = static_cast<std::int64_t>(script_.disk.size());
   for (const Happening& happening : script_.happenings) {
@@ -167,8 +207,9 @@ void World::halt(const Happening& happening) {
 void World::clock(Seconds offset) {
   ++figures_.jumps;
   machine_.say(fmt::format("the wall clock is off by {} s", offset));
+  const UnixSeconds before = machine_.wall();
   machine_.set_offset(offset);
-  oracle_.conditions_change();
+  oracle_.clock_set(before);
   handshakes();
 }
 
@@ -181,6 +222,12 @@ void World::happen(const Happening& happening) {
     ++figures_.revocations;
     const auto& wanted = node_.wanted();
     const LeafNumber leaf = wanted[static_cast<std::size_t>(happening.number) % wanted.size()];
+    machine_.say(fmt::format("certificate {} is revoked", leaf));
+    return ca_.revoke(leaf, machine_.true_time());
+  }
+  if (happening.what == Incident::kRevokeLoaded) {
+    ++figures_.revocations;
+    const LeafNumber leaf = script_.shown[static_cast<std::size_t>(happening.number) % script_.shown.size()].leaf;
     machine_.say(fmt::format("certificate {} is revoked", leaf));
     return ca_.revoke(leaf, machine_.true_time());
   }
@@ -205,8 +252,47 @@ void World::happen(const Happening& happening) {
       reload(happening.number, happening.what == Incident::kFailedReload);
       alert_until_ = machine_.monotonic() + kAlert;
       break;
+    case Incident::kAdopt:
+    case Incident::kRelease:
+      move(happening);
+      alert_until_ = machine_.monotonic() + kAlert;
+      break;
+    case Incident::kKillOffering:
+      node_.kill_next_offering(happening.number);
+      break;
+    case Incident::kKillTaking:
+      kill_taking_ = happening;
+      break;
     default:
       halt(happening);
+  }
+}
+
+// A certificate that was loaded per connection comes into the configuration, or out of it again.
+void World::move(const Happening& happening) {
+  std::vector<LeafNumber>& wanted = node_.wanted();
+  const auto number = static_cast<std::size_t>(happening.number);
+  if (happening.what == Incident::kAdopt) {
+    const LeafNumber leaf = script_.shown[number % script_.shown.size()].leaf;
+    if (std::find(wanted.begin(), wanted.end(), leaf) != wanted.end()) {
+      return;
+    }
+    ++figures_.moves;
+    wanted.push_back(leaf);
+    reload(0, happening.flag);
+    if (happening.flag) {
+      wanted.erase(std::find(wanted.begin(), wanted.end(), leaf));
+      oracle_.disowned(leaf);
+    }
+    return;
+  }
+  // A node without any certificate would be none of ours.
+  const auto loaded =
+      std::find_if(wanted.begin(), wanted.end(), [](LeafNumber leaf) { return leaf >= Pki::kLoaded; });
+  if (loaded != wanted.end() && wanted.size() > 1) {
+    ++figures_.moves;
+    wanted.erase(loaded);
+    reload(0, false);
   }
 }
 
@@ -219,11 +305,100 @@ void World::handshakes() {
       oracle_.judge(leaf, staple);
     }
   }
+  show_loaded();
 }
 
 void World::handshake_now_and_then() {
+  // Once in a while somebody comes again and again.
+  if (script_.loads && dice_.chance(script_.small_zone ? 8 : 2)) {
+    show_often(script_.small_zone ? 40 : 2);
+  }
   machine_.at(machine_.monotonic() + dice_.spread(1, script_.practice.validity * 200),
               [this] { handshake_now_and_then(); });
+}
+
+// --- certificates that are loaded per connection ---
+
+std::vector<LeafNumber> World::shown_from(Millis from, Millis to) const {
+  std::vector<LeafNumber> leaves;
+  for (const Shown& shown : script_.shown) {
+    if (shown.from <= from && to < shown.to) {
+      leaves.push_back(shown.leaf);
+    }
+  }
+  return leaves;
+}
+
+void World::show_loaded() {
+  const Millis now = machine_.monotonic();
+  if (now == last_shown_) {
+    return;
+  }
+  last_shown_ = now;
+  for (const Shown& shown : script_.shown) {
+    // Nobody goes on for long with a certificate that has ended.
+    if (shown.from <= now && now < shown.to && machine_.true_time() < Pki::leaf_end(shown.leaf) + kShownEnded) {
+      show(shown.leaf, shown.chain);
+    }
+  }
+}
+
+void World::show_often(int times) {
+  if (times > 0) {
+    machine_.at(machine_.monotonic() + kBetweenShows, [this, times] { show_often(times - 1); });
+  }
+}
+
+void World::show(LeafNumber leaf, Chain chain) {
+  const std::int64_t handed = node_.loaded().handed;
+  for (const Node::Shown& shown : node_.show(leaf, chain)) {
+    ++figures_.shown;
+    if (leaf >= Pki::kForged) {
+      ++figures_.forged;
+    } else if (!shown.named) {
+      oracle_.shown(leaf);
+    }
+    oracle_.judge(leaf, shown.staple);
+  }
+  if (node_.loaded().handed == handed) {
+    return;
+  }
+  alert_until_ = std::max(alert_until_, machine_.monotonic() + kTakenIn);
+  if (kill_taking_.has_value()) {
+    node_.kill_designated(kill_taking_->number, kill_taking_->flag);
+    kill_taking_.reset();
+  }
+}
+
+void World::flood(const Flood& one, std::size_t done) {
+  if (done == one.count) {
+    machine_.say("the flood has ended");
+    return oracle_.flood_ended();
+  }
+  if (node_.up()) {
+    show(forge(one, done), Chain::kEmpty);
+    if (done > 0 && dice_.chance(10)) {  // some come again
+      show(next_forged_ - 1 - static_cast<LeafNumber>(dice_.between(0, static_cast<std::int64_t>(done))),
+           Chain::kEmpty);
+    }
+  }
+  machine_.at(machine_.monotonic() + one.step, [this, &one, done] { flood(one, done + 1); });
+}
+
+// In the name of one that is configured or loaded: whoever answers for that one answers for the forged one as well.
+LeafNumber World::forge(const Flood& one, std::size_t done) {
+  const bool insists = one.insisting > 0 && done % (one.count / one.insisting) == 0;
+  const auto how = static_cast<Forgery>(insists ? dice_.between(3, 4) : dice_.between(0, 2));
+  const auto& wanted = node_.wanted();
+  const LeafNumber twin =
+      dice_.chance(50)
+          ? wanted[static_cast<std::size_t>(dice_.between(0, static_cast<std::int64_t>(wanted.size()) - 1))]
+          : script_
+                .shown[static_cast<std::size_t>(
+                    dice_.between(0, static_cast<std::int64_t>(script_.shown.size()) - 1))]
+                .leaf;
+  Pki::get().forge(next_forged_, how, twin, script_.responders.size() == 2, machine_.true_time() + one.life);
+  return next_forged_++;
 }
 
 Figures World::live() {
@@ -244,6 +419,17 @@ Figures World::live() {
   figures_.requests = network_.counts().requests;
   figures_.lies = network_.counts().lies;
   figures_.failures = network_.counts().failures;
+  figures_.shown_due = oracle_.strict_loaded();
+  figures_.loaded_runs = figures_.shown > 0 ? 1 : 0;
+  const Node::Loaded loaded = node_.loaded();
+  figures_.handed = loaded.handed;
+  figures_.dropped = loaded.dropped;
+  figures_.taken = loaded.taken;
+  figures_.evicted = loaded.evicted;
+  figures_.ended = loaded.ended;
+  for (const auto& [leaf, requests] : network_.issuer_requests()) {
+    figures_.issuer_requests += requests;
+  }
   figures_.digest = machine_.digest();
   if (!oracle_.violation().empty()) {
     fail(oracle_.violation());
@@ -257,40 +443,64 @@ Figures World::live() {
 void World::count_requests() {
   const Seconds validity = std::min<Seconds>(script_.practice.validity, 7 * 86400);
   const double periods = static_cast<double>(figures_.seconds) / static_cast<double>(validity);
-  for (const auto& [leaf, requests] : network_.requests()) {
-    const double rate = static_cast<double>(requests - 1) / periods;
-    const bool fresh = script_.practice.resign == 0;
-    if (!script_.calm) {
-      const double part = static_cast<double>(requests) / allowed_in_faults(periods);
-      figures_.faults = std::max(figures_.faults, part);
-      if (part > 1) {
-        fail(
-            fmt::format("(c) {} requests for certificate {}, {:.1f} times what faults excuse", requests, leaf, part));
+  for (const auto* all : {&network_.requests(), &network_.issuer_requests()}) {
+    for (const auto& [leaf, requests] : *all) {
+      if (script_.calm) {
+        count_in_calm(leaf, requests, periods);
+      } else {
+        count_in_faults(leaf, requests, periods);
       }
-      continue;
-    }
-    double& most = fresh ? figures_.calm_fresh : figures_.calm_advance;
-    most = std::max(most, rate);
-    if (rate > (fresh ? kCalmFresh : kCalmAdvance)) {
-      fail(fmt::format("(c) {:.2f} requests per validity for certificate {} in calm", rate, leaf));
     }
   }
 }
 
-// What calm allows; and for each fault the way up from the shortest to the longest pause and down again towards the
-// end of what is held, and then tries as far apart as the back-off's mean; and a few for each time a process begins
-// anew.
-double World::allowed_in_faults(double periods) const {
-  double allowed = 5 + (script_.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods;
+void World::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods) {
+  const double rate = static_cast<double>(requests - 1) / periods;
+  const bool fresh = script_.practice.resign == 0;
+  double& most = fresh ? figures_.calm_fresh : figures_.calm_advance;
+  most = std::max(most, rate);
+  if (rate > (fresh ? kCalmFresh : kCalmAdvance)) {
+    fail(fmt::format("(c) {:.2f} requests per validity for certificate {} in calm", rate, leaf));
+  }
+}
+
+// A forged one fails for all its life.
+void World::count_in_faults(LeafNumber leaf, std::int64_t requests, double periods) {
+  const double allowed = leaf >= Pki::kForged ? excused(1000 * longest_life()) : allowed_in_faults(periods);
+  const double part = static_cast<double>(requests) / allowed;
+  figures_.faults = std::max(figures_.faults, part);
+  if (part > 1) {
+    fail(fmt::format("(c) {} requests for certificate {}, {:.1f} times what faults excuse", requests, leaf, part));
+  }
+}
+
+Seconds World::longest_life() const {
+  Seconds longest = 0;
+  for (const Flood& one : script_.floods) {
+    longest = std::max(longest, one.life);
+  }
+  return longest;
+}
+
+// For a fault of that length: the way up from the shortest to the longest pause and down again towards the end of
+// what is held, and then tries as far apart as the back-off's mean.
+double World::excused(Millis span) const {
   // Where nothing is held, two minutes are the longest pause.
   const Seconds longest = std::min<Seconds>(script_.retry_max, 120);
-  const auto excuse = [&](Millis from, Millis to) {
-    allowed += 40 + static_cast<double>(to - from) / 1000 / (0.3 * static_cast<double>(longest));
-  };
+  return 40 + static_cast<double>(span) / 1000 / (0.3 * static_cast<double>(longest));
+}
+
+// What calm allows, what each fault excuses, and a few for each time a process begins anew.
+double World::allowed_in_faults(double periods) const {
+  double allowed = 5 + (script_.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods;
+  const auto excuse = [&](Millis from, Millis to) { allowed += excused(to - from); };
   for (const auto& responder : script_.responders) {
     for (const Conduct& conduct : responder) {
       excuse(conduct.from, conduct.to);
     }
+  }
+  for (const Conduct& conduct : script_.issuer_server) {
+    excuse(conduct.from, conduct.to);
   }
   Millis wrong_since = 0;  // with a wrong clock honest answers look like old or future ones
   for (const Happening& happening : script_.happenings) {
@@ -301,7 +511,7 @@ double World::allowed_in_faults(double periods) const {
       wrong_since = happening.number == 0 ? 0 : happening.at;
     }
   }
-  return allowed + 10 * static_cast<double>(script_.happenings.size());
+  return allowed + 10 * static_cast<double>(script_.happenings.size() + script_.floods.size() + script_.shown.size());
 }
 
 void World::fail(const std::string& what) {
@@ -327,12 +537,16 @@ Figures run(const Script& script, const Narrator& narrator) {
 
 void Figures::add(const Figures& other) {
   for (const auto member :
-       {&Figures::runs,         &Figures::calm_runs,    &Figures::lie_runs,   &Figures::jump_runs,
-        &Figures::kill_runs,    &Figures::seconds,      &Figures::handshakes, &Figures::due,
-        &Figures::bare,         &Figures::requests,     &Figures::lies,       &Figures::failures,
-        &Figures::outages,      &Figures::disk_faults,  &Figures::jumps,      &Figures::kills,
-        &Figures::kills_locked, &Figures::helper_kills, &Figures::reloads,    &Figures::failed_reloads,
-        &Figures::restarts,     &Figures::crashes,      &Figures::power_cuts, &Figures::revocations}) {
+       {&Figures::runs,           &Figures::calm_runs,    &Figures::lie_runs,       &Figures::jump_runs,
+        &Figures::kill_runs,      &Figures::seconds,      &Figures::handshakes,     &Figures::due,
+        &Figures::bare,           &Figures::requests,     &Figures::lies,           &Figures::failures,
+        &Figures::outages,        &Figures::disk_faults,  &Figures::jumps,          &Figures::kills,
+        &Figures::kills_locked,   &Figures::helper_kills, &Figures::reloads,        &Figures::failed_reloads,
+        &Figures::restarts,       &Figures::crashes,      &Figures::power_cuts,     &Figures::revocations,
+        &Figures::loaded_runs,    &Figures::shown_due,    &Figures::shown,          &Figures::forged,
+        &Figures::floods,         &Figures::moves,        &Figures::offering_kills, &Figures::handed,
+        &Figures::dropped,        &Figures::taken,        &Figures::evicted,        &Figures::ended,
+        &Figures::issuer_requests}) {
     this->*member += other.*member;
   }
   for (const auto member : {&Figures::calm_fresh, &Figures::calm_advance, &Figures::faults, &Figures::peak,

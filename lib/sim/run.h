@@ -22,6 +22,9 @@ struct Figures {
   double peak = 0;                          // of requests per minute over their mean
   double restart_peak = 0;                  // of requests in ten seconds after a restart over their mean
   double fleet_peak = 0;                    // of nodes that ask for the same certificate within ten seconds
+  // Certificates that servers load per connection.
+  std::int64_t loaded_runs = 0, shown = 0, shown_due = 0, forged = 0, floods = 0, moves = 0, offering_kills = 0;
+  std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0, issuer_requests = 0;
   std::uint64_t digest = 0;
   bool failed = false;
   char violation[400] = {};

@@ -126,10 +126,100 @@ void draw_happenings(Dice& dice, Script* script) {
                    [](const Happening& a, const Happening& b) { return a.at < b.at; });
 }
 
+// --- certificates that are loaded per connection ---
+
+void draw_shown(Dice& dice, Script* script) {
+  const bool two = script->responders.size() == 2;
+  const auto first = static_cast<std::size_t>(dice.between(0, Pki::kLoadedLeaves - 1));
+  for (auto n = dice.between(1, 4); n > 0; --n) {
+    Shown shown;
+    shown.leaf = Pki::loaded((first + static_cast<std::size_t>(n)) % Pki::kLoadedLeaves, two, dice.chance(60));
+    constexpr Chain kChains[] = {Chain::kComplete, Chain::kComplete, Chain::kBehindLookalike,
+                                 Chain::kEmpty,    Chain::kEmpty,    Chain::kLookalike};
+    shown.chain = kChains[dice.between(0, script->calm ? 2 : 5)];
+    // Some come all the time, some for a while, some once more after that.
+    shown.from = dice.chance(50) ? Machine::kBoot : some_time(dice, script->length * 2 / 3);
+    shown.to = dice.chance(60) ? Machine::kBoot + script->length : shown.from + dice.between(0, script->length / 2);
+    script->shown.push_back(shown);
+    if (dice.chance(30)) {
+      shown.from = shown.to + dice.between(0, script->length / 4);
+      shown.to = shown.from + dice.between(0, script->length / 4);
+      script->shown.push_back(shown);
+    }
+  }
+}
+
+void draw_floods(Dice& dice, Script* script) {
+  script->small_zone = dice.chance(60);
+  for (auto n = dice.between(1, 3); n > 0; --n) {
+    Flood flood;
+    flood.from = some_time(dice, script->length);
+    // The queue of a small zone takes in two of them a beat, and then there is room for some two hundred and fifty.
+    flood.step = dice.spread(script->small_zone ? 150 : 10, 400);
+    flood.count = static_cast<std::size_t>(script->small_zone ? dice.between(200, 500) : dice.between(50, 500));
+    flood.life = dice.spread(600, 6 * kHour);
+    flood.insisting = static_cast<std::size_t>(dice.between(0, 12));
+    script->floods.push_back(flood);
+  }
+  std::sort(script->floods.begin(), script->floods.end(),
+            [](const Flood& a, const Flood& b) { return a.from < b.from; });
+  for (std::size_t i = 0; i + 1 < script->floods.size(); ++i) {
+    script->floods[i + 1].from = std::max(script->floods[i + 1].from, script->floods[i].to() + 1000);
+  }
+}
+
+void draw_issuer_server(Dice& dice, Script* script) {
+  script->issuer_server =
+      draw_spans<Conduct>(dice, script->length, dice.spread(1, 10), script->practice.validity, [&](Conduct* conduct) {
+        const Conduct drawn = draw_conduct(dice, false);
+        conduct->deed = script->lies && dice.chance(50) ? Deed::kLie : drawn.deed;
+        conduct->wrong = static_cast<WrongIssuer>(dice.between(0, static_cast<int>(WrongIssuer::kLast)));
+        conduct->retry_after = drawn.retry_after;
+      });
+}
+
+// Drawn last, so that all else happens as it would without.
+void draw_loaded(Dice& dice, Script* script) {
+  script->loads = dice.chance(65);
+  if (!script->loads) {
+    return;
+  }
+  script->trusts = dice.chance(15);
+  draw_shown(dice, script);
+  if (script->calm) {
+    return;
+  }
+  draw_issuer_server(dice, script);
+  if (dice.chance(60)) {
+    draw_floods(dice, script);
+  }
+  for (auto n = dice.between(0, 2); n > 0; --n) {
+    add(dice, script, Incident::kAdopt, dice.between(0, 7), dice.chance(20));
+    add(dice, script, Incident::kRelease, dice.between(0, 7));
+  }
+  for (auto n = script->kills ? dice.spread(1, 6) : 0; n > 0; --n) {
+    add(dice, script, Incident::kKillOffering, dice.spread(1, 15));
+    const bool locked = dice.chance(50);
+    add(dice, script, Incident::kKillTaking, dice.spread(1, locked ? 40 : 300), locked);
+  }
+  if (dice.chance(30)) {
+    add(dice, script, Incident::kRevokeLoaded, dice.between(0, 7));
+  }
+  std::stable_sort(script->happenings.begin(), script->happenings.end(),
+                   [](const Happening& a, const Happening& b) { return a.at < b.at; });
+}
+
+// Of spans in order of time, without overlap.
+const Conduct* conduct_in(const std::vector<Conduct>& spans, Millis at) {
+  auto after = std::upper_bound(spans.begin(), spans.end(), at,
+                                [](Millis time, const Conduct& conduct) { return time < conduct.from; });
+  return after != spans.begin() && (after - 1)->to > at ? &*(after - 1) : nullptr;
+}
+
 }  // namespace
 
 Script Script::draw(std::uint64_t seed) {
-  Dice dice(seed * 0x9e3779b97f4a7c15 + 1);
+  Dice dice = Dice(seed).split();  // neighbouring seeds have nothing in common
   Script script;
   script.seed = seed;
   draw_practice(dice, &script);
@@ -143,6 +233,7 @@ Script Script::draw(std::uint64_t seed) {
   }
   if (script.calm) {
     script.responders.resize(1);
+    draw_loaded(dice, &script);
     return script;
   }
   script.lies = dice.chance(70);
@@ -153,14 +244,22 @@ Script Script::draw(std::uint64_t seed) {
   script.disk = draw_spans<DiskSpan>(dice, script.length, dice.between(0, 5), script.practice.validity,
                                      [&](DiskSpan* span) { span->fault = kFaults[dice.between(0, 2)]; });
   draw_happenings(dice, &script);
+  draw_loaded(dice, &script);
   return script;
 }
 
 const Conduct* Script::conduct(std::size_t responder, Millis at) const {
-  const auto& spans = responders[responder];
-  auto after = std::upper_bound(spans.begin(), spans.end(), at,
-                                [](Millis time, const Conduct& conduct) { return time < conduct.from; });
-  return after != spans.begin() && (after - 1)->to > at ? &*(after - 1) : nullptr;
+  return conduct_in(responders[responder], at);
+}
+
+const Conduct* Script::issuer_conduct(Millis at) const {
+  return conduct_in(issuer_server, at);
+}
+
+bool Script::seeks_issuer(LeafNumber leaf) const {
+  return !trusts && std::any_of(shown.begin(), shown.end(), [leaf](const Shown& one) {
+    return one.leaf == leaf && (one.chain == Chain::kEmpty || one.chain == Chain::kLookalike);
+  });
 }
 
 DiskFault Script::disk_fault(Millis at) const {
@@ -180,8 +279,9 @@ const char* name_of(Deed deed) {
 }
 
 const char* name_of(Incident incident) {
-  static constexpr const char* kNames[] = {"clock off by", "kill",  "kill helper", "reload", "failed reload",
-                                           "restart",      "crash", "power cut",   "revoke"};
+  static constexpr const char* kNames[] = {
+      "clock off by", "kill",   "kill helper", "reload",  "failed reload", "restart",     "crash",
+      "power cut",    "revoke", "adopt",       "release", "kill offering", "kill taking", "revoke loaded"};
   return kNames[static_cast<std::size_t>(incident)];
 }
 
@@ -193,11 +293,12 @@ const char* name_of(DiskFault fault) {
 std::string Script::summary() const {
   return fmt::format(
       "seed {}: {} valid for {}, {}, {} signer, {} certificates, {} workers, {} responders, retry {}..{} s, wait {} "
-      "ms",
+      "ms{}{}{}",
       seed, to_span(length / 1000), to_span(practice.validity),
       practice.resign == 0 ? "signed when asked" : "made every " + to_span(practice.resign),
       practice.delegated ? "delegated" : "direct", certificates, workers, responders.size(), retry_min, retry_max,
-      startup_wait);
+      startup_wait, loads ? ", loads per connection" : "", trusts ? ", trusts the CA" : "",
+      small_zone ? ", small zone" : "");
 }
 
 std::vector<std::string> Script::description() const {
@@ -213,16 +314,31 @@ std::vector<std::string> Script::description() const {
                                      c.only == SIZE_MAX ? "" : fmt::format(" towards certificate {}", c.only)));
     }
   }
+  for (const Conduct& c : issuer_server) {
+    lines.emplace_back(c.from,
+                       fmt::format("{} .. {}: the issuers' server {}{}", time(c.from), time(c.to), name_of(c.deed),
+                                   c.deed == Deed::kLie ? fmt::format(" ({})", name_of(c.wrong)) : ""));
+  }
+  for (const Shown& s : shown) {
+    lines.emplace_back(s.from, fmt::format("{} .. {}: certificate {} is loaded per connection, beside it {}",
+                                           time(s.from), time(s.to), s.leaf, name_of(s.chain)));
+  }
+  for (const Flood& f : floods) {
+    lines.emplace_back(f.from, fmt::format("{} .. {}: {} forged certificates, valid for {}, {} of them insisting",
+                                           time(f.from), time(f.to()), f.count, to_span(f.life), f.insisting));
+  }
   for (const DiskSpan& span : disk) {
     lines.emplace_back(span.from,
                        fmt::format("{} .. {}: disk {}", time(span.from), time(span.to), name_of(span.fault)));
   }
   for (const Happening& h : happenings) {
-    lines.emplace_back(
-        h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number,
-                          !h.flag                                                        ? ""
-                          : h.what == Incident::kKill || h.what == Incident::kKillHelper ? " with the lock held"
-                                                                                         : " as another user"));
+    lines.emplace_back(h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number,
+                                         !h.flag                      ? ""
+                                         : h.what == Incident::kAdopt ? " and fails"
+                                         : h.what == Incident::kKill || h.what == Incident::kKillHelper ||
+                                                 h.what == Incident::kKillTaking
+                                             ? " with the lock held"
+                                             : " as another user"));
   }
   std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> text = {summary()};

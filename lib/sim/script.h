@@ -33,7 +33,8 @@ struct Conduct {
   Millis from = 0, to = 0;
   Deed deed = Deed::kHonest;
   Lie lie = Lie::kGarbage;
-  LeafNumber only = SIZE_MAX;  // towards this certificate alone; SIZE_MAX: towards all
+  WrongIssuer wrong = WrongIssuer::kGarbage;  // of the issuers' server
+  LeafNumber only = SIZE_MAX;                 // towards this certificate alone; SIZE_MAX: towards all
   Seconds retry_after = 0;
 };
 
@@ -53,6 +54,12 @@ enum class Incident {
   kCrash,     // likewise, but every process is killed at once
   kPowerCut,  // likewise, and files that were just written are torn
   kRevoke,    // the CA revokes the certificate at position `number` of the configuration
+  // Of certificates that servers load per connection:
+  kAdopt,         // a reload whose configuration names the one at position `number`; it fails if `flag`
+  kRelease,       // a reload whose configuration names one of them no more
+  kKillOffering,  // the next worker that meets one dies within `number` instants
+  kKillTaking,    // the designated worker, within `number` instants after it was handed one; as kKill
+  kRevokeLoaded,  // as kRevoke
 };
 
 struct Happening {
@@ -60,6 +67,22 @@ struct Happening {
   Incident what = Incident::kReload;
   std::int64_t number = 0;
   bool flag = false;
+};
+
+// A server loads this certificate for its connections.
+struct Shown {
+  LeafNumber leaf = 0;
+  Chain chain = Chain::kComplete;
+  Millis from = 0, to = 0;
+};
+
+// Somebody shows forged certificates, one after the other.
+struct Flood {
+  Millis from = 0, step = 0;
+  std::size_t count = 0;
+  Seconds life = 0;           // of the certificates, from then on
+  std::size_t insisting = 0;  // of them: those for which somebody is asked
+  Millis to() const { return from + step * static_cast<Millis>(count); }
 };
 
 struct Script {
@@ -75,10 +98,20 @@ struct Script {
   std::vector<Happening> happenings;  // in order of time
   bool calm = false;
 
+  bool loads = false;                  // a server may load certificates per connection
+  bool trusts = false;                 // and its operator has named the CA
+  bool small_zone = false;             // so that not all of a flood have room
+  std::vector<Shown> shown;            // each certificate with one chain
+  std::vector<Flood> floods;           // in order of time
+  std::vector<Conduct> issuer_server;  // where certificates say that their issuer is
+
   bool lies = false, jumps = false, kills = false;
 
   static Script draw(std::uint64_t seed);
   const Conduct* conduct(std::size_t responder, Millis at) const;  // nullptr: honest
+  const Conduct* issuer_conduct(Millis at) const;                  // likewise
+  // Whether a server loads the certificate without its issuer.
+  bool seeks_issuer(LeafNumber leaf) const;
   DiskFault disk_fault(Millis at) const;
   std::string summary() const;                   // one line
   std::vector<std::string> description() const;  // the whole scenario, for people

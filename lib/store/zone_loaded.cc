@@ -142,7 +142,9 @@ Result<EntryIndex> ZoneWriter::add_loaded(const LoadedCertificate& certificate) 
     entry.id = certificate.id;
     entry.stapled.store(0, std::memory_order_relaxed);
   }
-  if (!known || entry.issuer_key != certificate.issuer_key) {
+  // Where its chain came without the issuer this time, what is held was admitted under the one that was known before.
+  const bool other_issuer = certificate.issuer_key != kUnknownIssuer && entry.issuer_key != certificate.issuer_key;
+  if (!known || other_issuer) {
     clear_word(entry);
     hold(index, {});
     zone_.set_attempt(index, Attempt{});

@@ -61,9 +61,9 @@ class ZoneWriter {
     std::uint64_t profile = 0;
     UnixSeconds used = 0;
   };
-  // Gives it an entry: the one it has, with its response if that was admitted under the same issuer key, else a new
-  // one. The issuer is kept once, however many certificates it issued. Errors as publish(); kZoneFull also where no
-  // entry is free.
+  // Gives it an entry: the one it has, with its response unless that was admitted under another issuer key, else a
+  // new one. With kUnknownIssuer it keeps what it has, as by register_all(). The issuer is kept once, however many
+  // certificates it issued. Errors as publish(); kZoneFull also where no entry is free.
   Result<EntryIndex> add_loaded(const LoadedCertificate& certificate);
   // Takes the entry away again; where a configuration has named the certificate since, only what made it a loaded
   // one. kInvalidArgument: the entry is another certificate's by now, or none; else errors as publish().

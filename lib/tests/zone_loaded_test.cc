@@ -251,6 +251,27 @@ TEST_CASE("loaded: another issuer key, and the response goes", "[zone][loaded]")
   f.check_sum();
 }
 
+TEST_CASE("loaded: shown again without the issuer, and the response stays", "[zone][loaded]") {
+  Fixture f;
+  const Bytes leaf = leaf_of(1);
+  ZoneWriter::LoadedCertificate again;
+  again.id = test_id(1);
+  again.leaf = leaf;
+  // A configured one, which the next configuration does not name; one that another configuration named in vain.
+  REQUIRE(f.publish(f.entries[1], 1));
+  const auto entry = f.writer->add_loaded(again);
+  REQUIRE(entry);
+  CHECK(*entry == f.entries[1]);
+  CHECK_FALSE(f.zone.loaded(*entry)->has_issuer);
+  CHECK(f.zone.read(*entry, test_id(1)) == Bytes(500, 3));
+  CHECK(f.zone.entry(*entry).issuer_key == test_registration(1).issuer_key);
+  f.check_sum();
+  // Under another issuer it has to be judged again.
+  again.issuer_key = {7};
+  REQUIRE(f.writer->add_loaded(again));
+  CHECK_FALSE(f.zone.read(*entry, test_id(1)));
+}
+
 TEST_CASE("loaded: configured ones come first", "[zone][loaded]") {
   Fixture f(256 << 10, 1);
   const std::size_t capacity = f.zone.capacity();
