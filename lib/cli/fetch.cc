@@ -182,7 +182,7 @@ class Fetching {
       : target_(catalog.target(0)),
         loop_(clock_),
         hosts_(1),
-        issuers_(catalog, nullptr, nullptr,
+        issuers_(catalog, searches_, nullptr,
                  [this](const engine::Target&, const net::Url& url) { issuer_ = url.to_string(); }) {
     settings_.resolver.servers = options.resolvers;
     settings_.resolver.servers_from = "--resolver";
@@ -228,8 +228,7 @@ class Fetching {
     };
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
-    engine::Turns turns(loop_);
-    engine::Exchange exchange({clock_, random_, transport, tls, hosts_, turns, settings_,
+    engine::Exchange exchange({clock_, random_, transport, tls, hosts_, turns_, settings_,
                                [&](const std::string& step) { progress.step(step, clock_.monotonic()); }, &issuers_},
                               target_, 0, std::nullopt, judge,
                               [&end](engine::Exchange::End ended) { end = std::move(ended); });
@@ -276,6 +275,8 @@ class Fetching {
   NoJitter random_;
   engine::Hosts hosts_;
   engine::Settings settings_;
+  engine::Turns turns_{loop_};
+  engine::IssuerSearches searches_{loop_, clock_, turns_};
   engine::Issuers issuers_;
   std::string issuer_;  // where it came from
 };

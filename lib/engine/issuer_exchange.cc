@@ -22,10 +22,8 @@ IssuerExchange::IssuerExchange(const Exchange::Environment& environment, const T
       target_(target),
       hosts_(hosts),
       done_(std::move(done)),
-      place_(environment.turns.wait([this] {
-        search_.emplace(environment_.issuers->search(target_));
-        look_at_next();
-      })) {}
+      ticket_(environment.issuers->searches().begin(environment.issuers->search(target),
+                                                    [this](const IssuerSearch& search) { search_ended(search); })) {}
 
 IssuerExchange::~IssuerExchange() {
   if (!counted_) {
@@ -33,28 +31,18 @@ IssuerExchange::~IssuerExchange() {
   }
 }
 
-// At one more of the certificates that may be the issuer's, if any is left.
-void IssuerExchange::look_at_next() {
-  const IssuerSearch::Step step = search_->step();
-  if (step == IssuerSearch::Step::kMore) {
-    place_ = environment_.turns.wait([this] { look_at_next(); });
-    return;
-  }
-  search_ended(step == IssuerSearch::Step::kFound);
-}
-
-void IssuerExchange::search_ended(bool found) {
+void IssuerExchange::search_ended(const IssuerSearch& search) {
   if (!document_.has_value()) {
-    if (found) {
-      environment_.issuers->give(target_, *search_);
+    if (search.found() != nullptr) {
+      environment_.issuers->give(target_, search);
       return end(std::nullopt);
     }
     deadline_ = environment_.clock.monotonic() + environment_.settings.timeout;
     return ask_next();
   }
   const std::vector<crypto::X509Ptr> document = *std::exchange(document_, std::nullopt);
-  if (found) {
-    environment_.issuers->give_fetched(target_, *search_, url());
+  if (search.found() != nullptr) {
+    environment_.issuers->give_fetched(target_, search, url());
     if (environment_.trace) {
       environment_.trace("the issuer is " + target_.issuer->subject());
     }
@@ -140,9 +128,10 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
     failure.date = date_;
     return fail_with(std::move(failure));
   }
-  search_.emplace(search_document(environment_.issuers->pool(), target_, *certificates));
+  ticket_ =
+      environment_.issuers->searches().begin(search_document(environment_.issuers->pool(), target_, *certificates),
+                                             [this](const IssuerSearch& search) { search_ended(search); });
   document_ = std::move(*certificates);
-  place_ = environment_.turns.wait([this] { look_at_next(); });
 }
 
 void IssuerExchange::fail_with(net::Fetch::Failure failure) {

@@ -28,8 +28,7 @@ class IssuerExchange {
   IssuerExchange& operator=(const IssuerExchange&) = delete;
 
  private:
-  void look_at_next();
-  void search_ended(bool found);
+  void search_ended(const IssuerSearch& search);
   void ask_next();
   void ask(const net::Url& url);
   void leave_out(const net::Url& url);
@@ -44,13 +43,12 @@ class IssuerExchange {
   std::vector<std::string>* hosts_;
   Done done_;
   Millis deadline_ = 0;
-  std::optional<IssuerSearch> search_;                    // first among the known, then in what was fetched
+  std::unique_ptr<IssuerSearches::Ticket> ticket_;        // first among the known, then in what was fetched
   std::optional<std::vector<crypto::X509Ptr>> document_;  // what was fetched last, while it is searched
   std::optional<UnixSeconds> date_;                       // and when its host said that was
-  std::unique_ptr<Turns::Place> place_;
-  std::size_t next_ = 0;       // URL to be asked; the one before is being asked
-  bool counted_ = true;        // the fetch in flight is settled with Hosts
-  std::uint32_t started_ = 0;  // what Hosts said when it started
+  std::size_t next_ = 0;                                  // URL to be asked; the one before is being asked
+  bool counted_ = true;                                   // the fetch in flight is settled with Hosts
+  std::uint32_t started_ = 0;                             // what Hosts said when it started
   std::optional<net::Fetch::Failure> failure_;
   std::unique_ptr<net::Fetch> fetch_;
 };

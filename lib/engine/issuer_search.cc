@@ -1,9 +1,20 @@
 #include "engine/issuer_search.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
 namespace ocsp_plus::engine {
+namespace {
+
+// So many verifications that come to nothing, and then a rest of twice the time in which they were done. Each takes
+// as long as whoever made the key wants, some milliseconds at most.
+constexpr unsigned kInVain = 4;
+constexpr Millis kRestsFor = 2;
+constexpr Millis kShortestRest = 10;
+constexpr Millis kLongestRest = 1000;
+
+}  // namespace
 
 IssuerSearch::IssuerSearch(IssuerPool& pool, const CertificateId& id, x509_st* leaf,
                            const std::vector<x509_st*>& offered)
@@ -49,6 +60,63 @@ IssuerSearch::Step IssuerSearch::finish() {
     reached = step();
   }
   return reached;
+}
+
+IssuerSearches::Ticket::Ticket(IssuerSearches& queue, IssuerSearch search, Done done)
+    : queue_(queue), search_(std::move(search)), done_(std::move(done)) {}
+
+IssuerSearches::Ticket::~Ticket() {
+  if (at_ != queue_.waiting_.end()) {
+    queue_.waiting_.erase(at_);
+  }
+}
+
+IssuerSearches::IssuerSearches(EventLoop& loop, const Clock& clock, Turns& turns)
+    : clock_(clock), turns_(turns), rest_(loop.timer([this] {
+        resting_ = false;
+        go_on();
+      })) {}
+
+std::unique_ptr<IssuerSearches::Ticket> IssuerSearches::begin(IssuerSearch search, Done done) {
+  std::unique_ptr<Ticket> ticket(new Ticket(*this, std::move(search), std::move(done)));
+  ticket->at_ = waiting_.end();
+  ticket->at_ = waiting_.insert(waiting_.end(), ticket.get());
+  go_on();
+  return ticket;
+}
+
+void IssuerSearches::go_on() {
+  if (!resting_ && place_ == nullptr && !waiting_.empty()) {
+    place_ = turns_.wait([this] { step(); });
+  }
+}
+
+void IssuerSearches::step() {
+  const std::unique_ptr<Turns::Place> turn = std::move(place_);
+  if (waiting_.empty()) {
+    return;
+  }
+  if (in_vain_ == 0) {
+    since_ = clock_.monotonic();
+  }
+  Ticket& ticket = *waiting_.front();
+  const std::size_t steps = ticket.search_.steps();
+  const IssuerSearch::Step reached = ticket.search_.step();
+  if (reached != IssuerSearch::Step::kFound && ticket.search_.steps() > steps && ++in_vain_ == kInVain) {
+    in_vain_ = 0;
+    resting_ = true;
+    rest_->arm(std::clamp(kRestsFor * (clock_.monotonic() - since_), kShortestRest, kLongestRest));
+  }
+  if (reached == IssuerSearch::Step::kMore) {
+    waiting_.splice(waiting_.end(), waiting_, ticket.at_);
+    return go_on();
+  }
+  waiting_.erase(std::exchange(ticket.at_, waiting_.end()));
+  go_on();
+  // The callback may destroy the ticket, and so itself.
+  const IssuerSearch search = std::move(ticket.search_);
+  const Done done = std::move(ticket.done_);
+  done(search);
 }
 
 }  // namespace ocsp_plus::engine

@@ -1,13 +1,18 @@
-// The search for the issuer of one certificate, a verification of its signature at a time. A thousand candidates of
-// one name, which anybody can make, take as many verifications; so whoever serves handshakes beside does one step in
-// a turn of the loop (engine/turns.h).
+// The search for the issuer of one certificate, a verification of its signature at a time; and the queue in which all
+// searches of a process wait for theirs. A thousand candidates of one name, which anybody can make, take as many
+// verifications, so whoever serves handshakes beside does one in a turn of the loop (engine/turns.h).
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <list>
+#include <memory>
 #include <vector>
 
+#include "base/ports.h"
 #include "crypto/certificate.h"
 #include "engine/issuer_pool.h"
+#include "engine/turns.h"
 
 namespace ocsp_plus::engine {
 
@@ -26,9 +31,9 @@ class IssuerSearch {
   Step finish();
 
   std::size_t steps() const { return steps_; }  // verifications so far
-  // REQUIRES: kFound.
+  // nullptr: not found.
   const IssuerPtr& found() const { return found_; }
-  bool is_new() const { return is_new_; }  // the pool did not have it
+  bool is_new() const { return is_new_; }  // found, and the pool did not have it
 
  private:
   IssuerPool* pool_;
@@ -39,6 +44,53 @@ class IssuerSearch {
   std::size_t steps_ = 0;
   IssuerPtr found_;
   bool is_new_ = false;
+};
+
+// Searches take their steps in turn: a new one needs a few before the thousandth of another. What comes to nothing is
+// followed by a rest, so that those who make it up cost a part of this process's time, whatever a verification with
+// their keys takes.
+class IssuerSearches {
+ public:
+  // Called from the loop, once.
+  using Done = std::function<void(const IssuerSearch& search)>;
+
+  // A search in the queue. Destroying it gives the search up; the queue must outlive it.
+  class Ticket {
+   public:
+    ~Ticket();
+    Ticket(const Ticket&) = delete;
+    Ticket& operator=(const Ticket&) = delete;
+
+    const IssuerSearch& search() const { return search_; }
+
+   private:
+    friend class IssuerSearches;
+    Ticket(IssuerSearches& queue, IssuerSearch search, Done done);
+
+    IssuerSearches& queue_;
+    IssuerSearch search_;
+    Done done_;
+    std::list<Ticket*>::iterator at_;  // queue_.waiting_.end(): it is over
+  };
+
+  // All of them outlive the object.
+  IssuerSearches(EventLoop& loop, const Clock& clock, Turns& turns);
+
+  // `done` may destroy the ticket.
+  std::unique_ptr<Ticket> begin(IssuerSearch search, Done done);
+
+ private:
+  void go_on();
+  void step();
+
+  const Clock& clock_;
+  Turns& turns_;
+  std::list<Ticket*> waiting_;  // the first is next
+  std::unique_ptr<Turns::Place> place_;
+  std::unique_ptr<Timer> rest_;
+  bool resting_ = false;
+  unsigned in_vain_ = 0;  // verifications since the last rest
+  Millis since_ = 0;      // the first of them
 };
 
 }  // namespace ocsp_plus::engine

@@ -16,39 +16,28 @@ IssuerSearch search_document(IssuerPool& pool, const Target& target,
   return IssuerSearch(pool, target.certificate.id, target.sought->leaf.get(), offered);
 }
 
-Issuers::Issuers(const Catalog& catalog, Archive* archive, Turns* turns, Fetched fetched)
-    : catalog_(catalog), archive_(archive), turns_(turns), fetched_(std::move(fetched)) {}
+Issuers::Issuers(const Catalog& catalog, IssuerSearches& searches, Archive* archive, Fetched fetched)
+    : catalog_(catalog), archive_(archive), searches_(searches), fetched_(std::move(fetched)) {}
 
 void Issuers::look() {
-  if (place_ == nullptr && next_ < catalog_.targets().size()) {
-    place_ = turns_->wait([this] { look_on(); });
+  if (ticket_ != nullptr) {
+    return;
   }
-}
-
-void Issuers::look_on() {
-  const std::unique_ptr<Turns::Place> turn = std::move(place_);
   const auto& targets = catalog_.targets();
-  const auto done = [&] { return targets[next_]->issuer != nullptr || targets[next_]->sought == nullptr; };
-  while (next_ < targets.size() && done()) {
+  while (next_ < targets.size() && (targets[next_]->issuer != nullptr || targets[next_]->sought == nullptr)) {
     ++next_;
-    searching_.reset();
   }
   if (next_ == targets.size()) {
     return;
   }
-  const Target& target = *targets[next_];
-  if (!searching_.has_value()) {
-    searching_.emplace(search(target));
-  }
-  const IssuerSearch::Step step = searching_->step();
-  if (step == IssuerSearch::Step::kFound) {
-    give(target, *searching_);
-  }
-  if (step != IssuerSearch::Step::kMore) {
-    ++next_;
-    searching_.reset();
-  }
-  look();
+  const Target& target = *targets[next_++];
+  ticket_ = searches_.begin(search(target), [this, &target](const IssuerSearch& search) {
+    ticket_.reset();
+    if (search.found() != nullptr && target.issuer == nullptr) {
+      give(target, search);
+    }
+    look();
+  });
 }
 
 IssuerSearch Issuers::search(const Target& target) const {

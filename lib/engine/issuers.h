@@ -22,7 +22,6 @@
 #include "engine/archive.h"
 #include "engine/catalog.h"
 #include "engine/issuer_search.h"
-#include "engine/turns.h"
 #include "net/fetch.h"
 
 namespace ocsp_plus::engine {
@@ -32,15 +31,13 @@ class Issuers {
   // An issuer was fetched from `url` for `target`, and was not known before.
   using Fetched = std::function<void(const Target& target, const net::Url& url)>;
 
-  // All of them outlive the object. `archive`: nullptr where nothing is kept; `turns`: nullptr where look() is not
-  // used.
-  explicit Issuers(const Catalog& catalog, Archive* archive = nullptr, Turns* turns = nullptr,
-                   Fetched fetched = nullptr);
+  // All of them outlive the object. `archive`: nullptr where nothing is kept.
+  Issuers(const Catalog& catalog, IssuerSearches& searches, Archive* archive = nullptr, Fetched fetched = nullptr);
   Issuers(const Issuers&) = delete;
   Issuers& operator=(const Issuers&) = delete;
 
-  // Looks once through the catalog for certificates whose issuer is known by now or lies in the cache directory, a
-  // verification in a turn. To be called at each beat: it goes on where want of memory has stopped it.
+  // Looks once through the catalog for certificates whose issuer is known by now or lies in the cache directory. To
+  // be called at each beat.
   void look();
 
   // Where the issuer of `target` may be without a fetch: among those that are known, and in the cache directory.
@@ -56,22 +53,20 @@ class Issuers {
   void give_fetched(const Target& target, const IssuerSearch& found, const net::Url& url);
 
   IssuerPool& pool() const { return catalog_.issuers(); }
+  IssuerSearches& searches() const { return searches_; }
 
   // What went wrong with a host last, for a configured target: for those who do not ask it because of that.
   void remember_failure(const std::string& host, const net::Fetch::Failure& failure) { failures_[host] = failure; }
   const net::Fetch::Failure* last_failure(const std::string& host) const;
 
  private:
-  void look_on();
-
   const Catalog& catalog_;
   Archive* archive_;
-  Turns* turns_;
+  IssuerSearches& searches_;
   Fetched fetched_;
   std::map<std::string, net::Fetch::Failure> failures_;  // by host key
   std::size_t next_ = 0;                                 // the target that look() is at
-  std::optional<IssuerSearch> searching_;                // for it
-  std::unique_ptr<Turns::Place> place_;
+  std::unique_ptr<IssuerSearches::Ticket> ticket_;       // for it
 };
 
 // The search among the certificates of a document, and those that are known. `certificates` as

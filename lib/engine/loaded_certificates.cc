@@ -13,12 +13,7 @@ namespace {
 
 constexpr std::size_t kOffersATurn = 4;  // each costs the parsing of a chain
 constexpr Millis kPause = 10;            // between two such turns, so that a flood costs a part of this worker's time
-// Of looking for issuers: so many verifications, and then nothing for twice as long as they took, where others were
-// served between them. A verification takes as long as whoever made the key wants, some milliseconds at most.
-constexpr std::size_t kStepsABurst = 4;
-constexpr Millis kRestAfterBurst = 2;
-constexpr Millis kLongestRest = 1000;
-constexpr std::size_t kStepsOfOne = 8;      // that have had so many may be given up for others
+constexpr std::size_t kStepsOfOne = 8;   // that have had so many may be given up for others
 constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
 constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate
 constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
@@ -78,17 +73,10 @@ void LoadedCertificates::beat() {
 void LoadedCertificates::work() {
   // Offers first: somebody is waiting for them.
   const bool offered = take_offers(kOffersATurn);
-  const Millis rest = std::max<Millis>(search_at_ - environment_.clock.monotonic(), 0);
-  if (!searching_.empty() && place_ == nullptr && rest == 0) {
-    working_since_ = environment_.clock.monotonic();
-    place_ = environment_.turns.wait([this] { search_on(); });
-  }
   if (!round_over_ && look_around(kLooksATurn)) {
     timer_->arm(0);
   } else if (offered) {
     timer_->arm(kPause);
-  } else if (!searching_.empty() && place_ == nullptr) {
-    timer_->arm(rest);
   }
 }
 
@@ -248,39 +236,18 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   searching_.push_back(
       {{std::move(leaves[0]), std::move(*certificate), nullptr, crypto::why_no_issuer(leaf, offered)},
        offer.profile,
-       std::move(search)});
+       nullptr});
+  const auto at = std::prev(searching_.end());
+  at->ticket = environment_.issuers.searches().begin(
+      std::move(search), [this, at](const IssuerSearch& ended) { search_over(at, ended.found()); });
   return Reason::kOk;
 }
 
-// --- looking for issuers ---
-
-// One verification for the one that has waited for longest.
-void LoadedCertificates::search_on() {
-  const std::unique_ptr<Turns::Place> turn = std::move(place_);
-  if (searching_.empty()) {
-    return;
-  }
-  std::list<Searching> now;  // it is lost where there is no memory, and offered again
-  now.splice(now.begin(), searching_, searching_.begin());
-  if (now.front().search.step() == IssuerSearch::Step::kMore) {
-    searching_.splice(searching_.end(), now);
-  } else {
-    search_over(std::move(now.front()));
-  }
-  if (++steps_ < kStepsABurst && !searching_.empty()) {
-    place_ = environment_.turns.wait([this] { search_on(); });
-    return;
-  }
-  steps_ = 0;
-  const Millis spent = environment_.clock.monotonic() - working_since_;
-  const Millis rest = std::clamp<Millis>(kRestAfterBurst * spent, kPause, kLongestRest);
-  search_at_ = environment_.clock.monotonic() + rest;
-  timer_->arm(rest);
-}
-
-void LoadedCertificates::search_over(Searching searching) {
-  ParsedCertificate& parsed = searching.parsed;
-  parsed.issuer = searching.search.found();
+void LoadedCertificates::search_over(std::list<Searching>::iterator at, const IssuerPtr& issuer) {
+  ParsedCertificate parsed = std::move(at->parsed);
+  const std::uint64_t profile = at->profile;
+  searching_.erase(at);
+  parsed.issuer = issuer;
   if (parsed.issuer == nullptr) {
     const store::EntryIndex known = environment_.zone.find(parsed.certificate.id);
     const bool may_begin_to_seek =
@@ -289,21 +256,19 @@ void LoadedCertificates::search_over(Searching searching) {
       return;  // as before
     }
   }
-  settle(std::move(parsed), searching.profile);
+  settle(std::move(parsed), profile);
 }
 
 // Others wait, so the search that has taken the most steps ends without a result; it goes on from there when the
 // certificate is offered again, since what did not verify is remembered. false: none has had its share yet.
 bool LoadedCertificates::give_one_up() {
   const auto longest = std::max_element(searching_.begin(), searching_.end(), [](const auto& a, const auto& b) {
-    return a.search.steps() < b.search.steps();
+    return a.ticket->search().steps() < b.ticket->search().steps();
   });
-  if (longest == searching_.end() || longest->search.steps() < kStepsOfOne) {
+  if (longest == searching_.end() || longest->ticket->search().steps() < kStepsOfOne) {
     return false;
   }
-  std::list<Searching> gone;
-  gone.splice(gone.begin(), searching_, longest);
-  search_over(std::move(gone.front()));
+  search_over(longest, nullptr);
   return true;
 }
 

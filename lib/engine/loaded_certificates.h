@@ -8,9 +8,8 @@
 // has vouched for. Where a chain comes without the issuer it is fetched (engine/issuers.h), for a bounded number of
 // certificates at a time.
 //
-// Looking for issuers is what they can make dear. So each verification waits for its turn, few are done before a
-// pause, and those that wait for their issuer go round: a new one needs no more than a few steps before the
-// thousandth of another.
+// Looking for issuers is what they can make dear: engine/issuer_search.h bounds it, and here is room for a number of
+// searches, of which the longest gives way.
 //
 // Lives in the process that holds the lease. Targets stay where they are until they go, and are taken from the
 // refresher and the archive before.
@@ -35,7 +34,6 @@
 #include "engine/issuers.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
-#include "engine/turns.h"
 #include "store/offers.h"
 #include "store/zone_writer.h"
 
@@ -51,7 +49,6 @@ class LoadedCertificates {
     EventLoop& loop;
     const Clock& clock;
     Report& report;
-    Turns& turns;
     store::StapleZone zone;
     store::ZoneWriter& writer;
     Gate& gate;
@@ -96,7 +93,7 @@ class LoadedCertificates {
   struct Searching {
     ParsedCertificate parsed;
     std::uint64_t profile = 0;
-    IssuerSearch search;
+    std::unique_ptr<IssuerSearches::Ticket> ticket;
   };
 
   void work();
@@ -105,8 +102,7 @@ class LoadedCertificates {
   bool take_offers(std::size_t budget);
   void refuse(Reason reason);
   Reason take(const store::Offer& offer);
-  void search_on();
-  void search_over(Searching searching);
+  void search_over(std::list<Searching>::iterator at, const IssuerPtr& issuer);
   bool give_one_up();
   bool settle(ParsedCertificate parsed, std::uint64_t profile);
   Reason add(ParsedCertificate& parsed, std::uint64_t profile);
@@ -128,13 +124,9 @@ class LoadedCertificates {
   std::unique_ptr<Timer> timer_;
   std::vector<std::unique_ptr<Record>> records_;  // by entry
   std::size_t count_ = 0;
-  std::map<std::string, std::size_t> hosts_;                       // how many certificates ask them
-  std::set<store::EntryIndex> seeking_;                            // those that have a Target::sought
-  std::list<Searching> searching_;                                 // the first is next
-  std::unique_ptr<Turns::Place> place_;                            // its step's
-  std::size_t steps_ = 0;                                          // since the last pause
-  Millis working_since_ = 0;                                       // likewise
-  Millis search_at_ = 0;                                           // no step before
+  std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
+  std::set<store::EntryIndex> seeking_;       // those that have a Target::sought
+  std::list<Searching> searching_;
   std::deque<std::pair<ParsedCertificate, std::uint64_t>> again_;  // with profiles: the zone was busy
   store::EntryIndex next_ = 0;                                     // to be looked at
   bool round_over_ = false;                                        // all entries were looked at once

@@ -40,12 +40,13 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       resolver_(std::move(resolver)),
       transport_(environment.loop, environment.clock, *resolver_, environment.settings.proxy),
       turns_(environment.loop),
+      searches_(environment.loop, environment.clock, turns_),
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
-      loaded_({environment.loop, environment.clock, report_, turns_, environment.zone, writer_, gate_, archive_,
-               refresher_, issuers_, environment.catalog, environment.settings}),
+      loaded_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, archive_, refresher_,
+               issuers_, environment.catalog, environment.settings}),
       archive_(environment.loop, environment.clock, report_, environment.zone, environment.catalog,
                environment.settings, environment.starting),
-      issuers_(environment.catalog, &archive_, &turns_,
+      issuers_(environment.catalog, searches_, &archive_,
                [this](const Target& target, const net::Url& url) {
                  report_.issuer_fetched(target, url);
                  refresher_.issuer_came(target);

@@ -86,6 +86,7 @@ class Post {
   TlsClients tls_;
   net::Transport transport_;
   Turns turns_;  // every verification's, whatever it is for
+  IssuerSearches searches_;
   store::ZoneWriter writer_;
   LoadedCertificates loaded_;  // before those that hold on to its targets
   Archive archive_;
