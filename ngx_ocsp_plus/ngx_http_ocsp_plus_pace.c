@@ -16,11 +16,15 @@
 /* after so long, in ms, a client that takes nothing makes room for another */
 #define NGX_HTTP_OCSP_PLUS_STALLED    1000
 
+/* in ms, see ngx_http_ocsp_plus_wait() */
+#define NGX_HTTP_OCSP_PLUS_HOLD       1000
+
 /* seconds between two warnings that there is no room */
 #define NGX_HTTP_OCSP_PLUS_WARN       60
 
 
 static ngx_int_t ngx_http_ocsp_plus_make_room(ngx_log_t *log);
+static void ngx_http_ocsp_plus_wait(void);
 static void ngx_http_ocsp_plus_turn(ngx_event_t *ev);
 static void ngx_http_ocsp_plus_pace_end(void *data);
 
@@ -32,6 +36,9 @@ static ngx_queue_t  ngx_http_ocsp_plus_waiting;     /* for their turn */
 static ngx_uint_t   ngx_http_ocsp_plus_ndocuments;
 static ngx_event_t  ngx_http_ocsp_plus_turn_event;
 static time_t       ngx_http_ocsp_plus_warned;
+
+/* names the descriptor of the event's timer in the log */
+static ngx_connection_t  ngx_http_ocsp_plus_no_connection;
 
 
 /*
@@ -48,6 +55,8 @@ ngx_http_ocsp_plus_pace_add(ngx_http_request_t *r,
     if (ngx_http_ocsp_plus_turn_event.handler == NULL) {
         ngx_queue_init(&ngx_http_ocsp_plus_documents);
         ngx_queue_init(&ngx_http_ocsp_plus_waiting);
+        ngx_http_ocsp_plus_no_connection.fd = (ngx_socket_t) -1;
+        ngx_http_ocsp_plus_turn_event.data = &ngx_http_ocsp_plus_no_connection;
         ngx_http_ocsp_plus_turn_event.handler = ngx_http_ocsp_plus_turn;
     }
 
@@ -92,10 +101,6 @@ ngx_http_ocsp_plus_pace_next(ngx_http_ocsp_plus_pace_t *pace)
 
     pace->waits = 1;
 
-    /* a reload changes it where one process is all there is */
-
-    ngx_http_ocsp_plus_turn_event.log = ngx_cycle->log;
-
     if (pace->brief) {
         ngx_queue_insert_head(&ngx_http_ocsp_plus_waiting, &pace->waiting);
 
@@ -103,7 +108,32 @@ ngx_http_ocsp_plus_pace_next(ngx_http_ocsp_plus_pace_t *pace)
         ngx_queue_insert_tail(&ngx_http_ocsp_plus_waiting, &pace->waiting);
     }
 
-    ngx_post_event(&ngx_http_ocsp_plus_turn_event, &ngx_posted_next_events);
+    ngx_http_ocsp_plus_wait();
+}
+
+
+/*
+ * Somebody waits for the next turn of the loop.  A worker that shall leave does
+ * so once no timer is left, whatever is posted for that turn, so one is set
+ * while a document waits; when it expires a turn is only taken earlier.
+ */
+
+static void
+ngx_http_ocsp_plus_wait(void)
+{
+    ngx_event_t  *ev;
+
+    ev = &ngx_http_ocsp_plus_turn_event;
+
+    /* a reload changes it where one process is all there is */
+
+    ev->log = ngx_cycle->log;
+
+    ngx_post_event(ev, &ngx_posted_next_events);
+
+    if (!ev->timer_set) {
+        ngx_add_timer(ev, NGX_HTTP_OCSP_PLUS_HOLD);
+    }
 }
 
 
@@ -126,7 +156,10 @@ ngx_http_ocsp_plus_turn(ngx_event_t *ev)
     pace->waits = 0;
 
     if (!ngx_queue_empty(&ngx_http_ocsp_plus_waiting)) {
-        ngx_post_event(ev, &ngx_posted_next_events);
+        ngx_http_ocsp_plus_wait();
+
+    } else if (ev->timer_set) {
+        ngx_del_timer(ev);
     }
 
     r = pace->request;
@@ -205,6 +238,12 @@ ngx_http_ocsp_plus_pace_end(void *data)
 
     if (pace->waits) {
         ngx_queue_remove(&pace->waiting);
+
+        if (ngx_queue_empty(&ngx_http_ocsp_plus_waiting)
+            && ngx_http_ocsp_plus_turn_event.timer_set)
+        {
+            ngx_del_timer(&ngx_http_ocsp_plus_turn_event);
+        }
     }
 
     if (!pace->brief) {

@@ -47,6 +47,8 @@ hang();
 
 ###############################################################################
 
+my ($client, $mark);
+
 # QUIT, TERM
 
 for my $signal (qw/ QUIT TERM /) {
@@ -74,15 +76,24 @@ is(scalar($t->old_workers()), 0, 'reload: none is left');
 ok(in_flight(), 'reload: asked again by the new workers');
 is(handshake_fast(8443, 'hangs1.example')->{ok}, 1, 'reload: handshakes work');
 
+# a status document that is asked for in a worker that leaves is written to its
+# end, though nothing else keeps that worker
+
+$client = begun('/status');
+$mark = $t->log_mark();
+ok($t->reload(), 'reload while a status is asked for');
+ok($t->wait_log(qr/gracefully shutting down/, 10, $mark), 'a worker is to leave');
+$client->print("\r\n");
+like(join('', <$client>), qr/^HTTP\S+ 200 .*"next":null\n\}\n\z/s,
+	'the status comes to its end');
+ok(wait_for(sub { !$t->old_workers() }, 10), 'and the worker leaves');
+
 # an old worker that goes on for a client does not refresh
 
 ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
 	'a good one');
-my $client = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-	PeerPort => port(8080)) or die "connect: $!\n";
-$client->print("GET / HTTP/1.0\r\n");
-http_get('/');	# accepted later than that
-my $mark = $t->log_mark();
+$client = begun('/');
+$mark = $t->log_mark();
 ok($t->reload(), 'reload with a client');
 ok(wait_for(sub { $t->old_workers() == 1 }, 5), 'an old worker stays');
 my $line = $t->wait_log(qr/this is the designated worker now/, 5, $mark);
@@ -181,12 +192,26 @@ http {
     server {
         listen       127.0.0.1:8080;
         server_name  localhost;
+
+        location /status {
+            ocsp_plus_status  json;
+        }
     }
 
 $servers
 }
 
 CONF
+}
+
+# A request whose worker waits for its end.
+sub begun {
+	my ($path) = @_;
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+		PeerPort => port(8080)) or die "connect: $!\n";
+	$socket->print("GET $path HTTP/1.0\r\n");
+	http_get('/');	# accepted later than that
+	return $socket;
 }
 
 sub hang {

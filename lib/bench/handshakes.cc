@@ -19,6 +19,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -244,6 +245,11 @@ class Bench {
 int main(int argc, char** argv) {
   try {
     signal(SIGPIPE, SIG_IGN);
+    rlimit files = {};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+      files.rlim_cur = files.rlim_max;
+      setrlimit(RLIMIT_NOFILE, &files);
+    }
     Bench bench(parse(argc, argv));
     bench.run();
     bench.print();

@@ -4,8 +4,9 @@ package Test::Bench::Issuers;
 # each brought by a certificate that it has signed, and then certificates of
 # that issuer's name that none of them has signed and that name no key, so that
 # each of the CAs may be the one.  What becomes of handshakes of somebody else's
-# server in the only worker, which is under 30 % of the load it can bear, beside
-# the same before.
+# server in the only worker, which is under 10 % of the load it can bear, beside
+# the same before.  No more than that: what waits while a worker does nothing
+# else has to find room.
 
 use warnings;
 use strict;
@@ -32,9 +33,9 @@ sub run {
 	_bring($b, $t, $cas);
 
 	my %innocent = (port => 8444, name => 'innocent.example', tls => '1.3');
-	$innocent{rate} = $b->rate_of(0.3, $pid, %innocent);
+	$innocent{rate} = $b->rate_of(0.1, $pid, %innocent);
 	my $seconds = $b->size(15, 5, 0.2);
-	my (@ratios, @longest);
+	my (@ratios, @longest, @longest_quiet);
 	my $failed = 0;
 	for my $round (1 .. $rounds) {
 		_rest($pid);
@@ -49,6 +50,7 @@ sub run {
 		$failed += $attack->{failed} + $shown->()->{failed};
 		push @ratios, $attack->{p99_us} / $quiet->{p99_us};
 		push @longest, $attack->{max_us};
+		push @longest_quiet, $quiet->{max_us};
 		die "the certificates did not reach the worker that fetches\n"
 			if _loaded()->{handed} < $before + $UNSIGNED;
 	}
@@ -57,7 +59,9 @@ sub run {
 
 	my $what = "i: $cas CAs of one name";
 	$b->at_most("$what, p99 of handshakes / quiet", median(@ratios), 5);
-	$b->tell("$what, seconds that the longest of them took", max(@longest) / 1e6);
+	$b->tell("$what, seconds that the longest handshake took",
+		max(@longest) / 1e6);
+	$b->tell('i: the same while it was quiet', max(@longest_quiet) / 1e6);
 	$b->at_most("$what, handshakes that failed", $failed, 0);
 }
 
@@ -84,9 +88,10 @@ sub _nginx {
 	chmod 0644, $innocent->key();
 	$t->write_file_expand('nginx.conf', <<"CONF");
 %%TEST_GLOBALS%%
-worker_processes  1;
+worker_processes      1;
+worker_rlimit_nofile  20000;
 events {
-    worker_connections  4096;
+    worker_connections  16384;
 }
 http {
     %%TEST_GLOBALS_HTTP%%

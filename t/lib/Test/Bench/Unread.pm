@@ -51,6 +51,8 @@ sub run {
 	$t->stop();
 	setpriority(0, $$, 0);
 
+	$b->tell('h: quiet, seconds until a scrape is complete',
+		max(map { $_->{scrape} } @{$seen{0}}));
 	for my $clients (@CLIENTS) {
 		my $what = "h: $clients clients that read nothing";
 		my %ratio = map { my $part = $_; ($part => median(map {
