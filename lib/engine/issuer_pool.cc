@@ -22,9 +22,11 @@ std::size_t set_of(const CertificateId& leaf, const CertificateId& issuer) {
   return (word_of(leaf, 0) + word_of(issuer, 1)) % (kMismatches / kSet) * kSet;
 }
 
-// Never 0, which is a free place.
+// With how often it was noted in the lowest bits; 0 is a free place.
+constexpr std::uint64_t kNoted = 3;
+
 std::uint64_t tag_of(const CertificateId& leaf, const CertificateId& issuer) {
-  return (word_of(leaf, 2) + word_of(issuer, 3)) | 1;
+  return (word_of(leaf, 2) + word_of(issuer, 3)) & ~kNoted;
 }
 
 }  // namespace
@@ -77,15 +79,18 @@ std::vector<IssuerPtr> IssuerPool::candidates(const CertificateId& id, x509_st* 
 }
 
 void IssuerPool::note_mismatch(const CertificateId& leaf, const CertificateId& issuer) {
-  if (is_mismatch(leaf, issuer)) {
-    return;
-  }
   if (mismatches_.empty()) {
     mismatches_.resize(kMismatches);
   }
   std::uint64_t* const set = &mismatches_[set_of(leaf, issuer)];
-  std::copy_backward(set, set + kSet - 1, set + kSet);
-  *set = tag_of(leaf, issuer);
+  const std::uint64_t once = tag_of(leaf, issuer) + 1;
+  std::uint64_t* const noted = std::find(set, set + kSet, once);
+  if (noted != set + kSet) {
+    ++*noted;
+  } else if (!is_mismatch(leaf, issuer)) {
+    std::copy_backward(set, set + kSet - 1, set + kSet);
+    *set = once;
+  }
 }
 
 bool IssuerPool::is_mismatch(const CertificateId& leaf, const CertificateId& issuer) const {
@@ -93,7 +98,7 @@ bool IssuerPool::is_mismatch(const CertificateId& leaf, const CertificateId& iss
     return false;
   }
   const std::uint64_t* const set = &mismatches_[set_of(leaf, issuer)];
-  return std::find(set, set + kSet, tag_of(leaf, issuer)) != set + kSet;
+  return std::find(set, set + kSet, tag_of(leaf, issuer) + 2) != set + kSet;
 }
 
 void IssuerPool::sweep(std::size_t budget) {

@@ -33,13 +33,16 @@ class IssuerPool {
   // leaf's.
   std::vector<IssuerPtr> candidates(const CertificateId& id, x509_st* leaf) const;
 
-  // The key of `issuer` (its certificate's id) does not verify the signature of `leaf`; this never changes. Of a
-  // bounded number of such pairs the last ones are remembered.
+  // The key of `issuer` (its certificate's id) did not verify the signature of `leaf`. That never changes, but
+  // OpenSSL does not always tell want of memory from a wrong signature: what is noted twice is a mismatch, until it
+  // is forgotten. Of a bounded number of pairs the last ones are remembered.
   void note_mismatch(const CertificateId& leaf, const CertificateId& issuer);
   bool is_mismatch(const CertificateId& leaf, const CertificateId& issuer) const;
 
   // Lets go those that nobody uses any more, looking at `budget` of them. To be called at each beat.
   void sweep(std::size_t budget);
+  // To be called once in a while, should memory have been short twice.
+  void forget_mismatches() { mismatches_.clear(); }
 
   std::size_t size() const { return by_id_.size(); }
 

@@ -11,6 +11,7 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Millis kSweepInterval = 10000;
+constexpr Millis kForgetInterval = 3600000;
 constexpr std::size_t kIssuersSwept = 1024;  // looked at in one beat, whether anybody uses them
 
 }  // namespace
@@ -111,6 +112,10 @@ bool Post::beat() {
   environment_.zone.board().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
   readiness_.look(environment_.clock);
   const Millis now = environment_.clock.monotonic();
+  if (now - forgot_ >= kForgetInterval) {
+    forgot_ = now;
+    issuers_.pool().forget_mismatches();
+  }
   if (now - swept_ >= kSweepInterval) {
     swept_ = now;
     // Entries of configurations whose last worker is gone. A busy lock: the next sweep does it. A lost lease: the

@@ -96,6 +96,7 @@ class Post {
   Refresher refresher_;
   Readiness readiness_;
   Millis swept_ = 0;
+  Millis forgot_ = 0;
   bool new_configuration_;
   unsigned jumps_ = 0;       // of the wall clock, as seen by the refresher
   unsigned recoveries_ = 0;  // of the cache directory

@@ -431,12 +431,15 @@ TEST_CASE("loaded certificates: a thousand issuers of one name hold up nobody", 
     REQUIRE(house.entry(leaf) != store::kNoEntry);
     CHECK_FALSE(house.zone.loaded(house.entry(leaf))->has_issuer);
   }
-  // Whoever shows them again gains nothing.
-  const std::size_t after = verifications();
-  for (const Identity& leaf : forged) {
-    REQUIRE(house.offer(leaf, house.strict, {}));
+  // Whoever shows them again gains nothing, but once: OpenSSL may have been short of memory.
+  std::size_t after = 0;
+  for (const Seconds span : {300, 5}) {
+    after = verifications();
+    for (const Identity& leaf : forged) {
+      REQUIRE(house.offer(leaf, house.strict, {}));
+    }
+    house.pass(span);
   }
-  house.pass(5);
   CHECK(verifications() == after);
   house.loop.each_turn = nullptr;
 }
