@@ -339,16 +339,16 @@ Figures run_loaded() {
   Figures figures;
   const std::vector<LeafNumber> forged = forge_all(script, kEpoch + 30 * kDay);
   const auto show = [&](op_staple_status_t status, const char* when) {
+    for (const LeafNumber leaf : forged) {
+      if (!shown_get(calm, leaf, Chain::kEmpty, OP_STAPLE_NONE)) {
+        fail(&figures, fmt::format("(h) loaded: a staple for certificate {}, which is forged", leaf));
+      }
+    }
     for (const Shown& one : script.shown) {
       if (!shown_get(calm, one.leaf, one.chain, status)) {
         fail(&figures,
              fmt::format("(b) loaded: {} for certificate {}, beside it {}, {}",
                          status == OP_STAPLE_NONE ? "a staple" : "no staple", one.leaf, name_of(one.chain), when));
-      }
-    }
-    for (const LeafNumber leaf : forged) {
-      if (!shown_get(calm, leaf, Chain::kEmpty, OP_STAPLE_NONE)) {
-        fail(&figures, fmt::format("(h) loaded: a staple for certificate {}, which is forged", leaf));
       }
     }
   };
