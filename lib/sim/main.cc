@@ -176,7 +176,7 @@ int run_many(const Options& options) {
   for (const auto herd :
        {+[] { return run_herd(2000); }, +[] { return run_restarted_herd(1000); }, +[] { return run_fleet(20); },
         +[] { return run_full_disk(); }, +[] { return run_hanging_start(); }, +[] { return run_other_method(); },
-        +[] { return run_flood(2000); }}) {
+        +[] { return run_flood(2000); }, +[] { return run_loaded(); }, +[] { return run_loaded_flood(1000); }}) {
     const Figures figures = in_child(shared, herd);
     total.add(figures);
     if (figures.failed) {
@@ -201,8 +201,14 @@ int run_many(const Options& options) {
     }
   }
   print_table(total);
-  if (total.runs >= 100 && 5 * std::min({total.lie_runs, total.jump_runs, total.kill_runs}) < total.runs) {
-    std::printf("FAILED fewer than a fifth of the runs held a lie, a clock jump or a kill\n");
+  if (total.runs >= 100 &&
+      5 * std::min({total.lie_runs, total.jump_runs, total.kill_runs, total.loaded_runs}) < total.runs) {
+    std::printf("FAILED fewer than a fifth of the runs held a lie, a clock jump, a kill or a certificate loaded\n");
+    ++failed;
+  }
+  if (total.runs >= 100 && std::min({total.shown_due, total.forged, total.evicted, total.dropped, total.moves,
+                                     total.issuer_requests, total.offering_kills}) == 0) {
+    std::printf("FAILED of what happens to certificates loaded per connection something never did\n");
     ++failed;
   }
   return failed == 0 ? 0 : 1;

@@ -47,6 +47,10 @@ Figures run_full_disk();
 Figures run_hanging_start();
 // A responder that takes POST alone, and later GET alone.
 Figures run_other_method();
+// Certificates loaded per connection, shown once an hour, over a reload, a restart and into the configuration and
+// back; and such as are in use, in a zone that a flood of forged ones fills.
+Figures run_loaded();
+Figures run_loaded_flood(std::size_t forged);
 // The responder refuses everybody while the wall clock goes to and fro: requests and log lines have their bounds.
 Figures run_flood(std::size_t certificates);
 

@@ -5,12 +5,14 @@
 // Invariant (e): a revocation that comes while the disk is full.
 // Invariant (b): a start while the responder hangs for one certificate; one that takes a single method.
 // Floods: a responder that refuses everybody, a clock that goes to and fro.
+// Certificates loaded per connection: how soon they have a staple, and that they keep it.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "sim/ca.h"
 #include "sim/folder.h"
@@ -49,7 +51,8 @@ Conduct conduct(Deed deed, Millis from, Millis to) {
 
 // A node, and a world in which nothing goes wrong. Never destroyed: processes that ended still point into it.
 struct Calm {
-  Calm(const Script& script, std::uint64_t seed) : machine(new Machine(seed)), ca(new Ca(script.practice)) {
+  Calm(const Script& script, std::uint64_t seed)
+      : machine(new Machine(seed)), ca(new Ca(script.practice)), no_leap_until(new Millis(0)) {
     network = new Network(script, *ca, machine->dice().split());
     new Folder(script);
     node = new Node(*machine, script);
@@ -58,7 +61,9 @@ struct Calm {
     }
     network->keep_times();
     network->on_honest = [](LeafNumber, const Signed&) {};
-    machine->designated = [at = node] { return at->designated(); };
+    machine->designated = [at = node, in = machine, until = no_leap_until] {
+      return in->monotonic() < *until ? 0 : at->designated();
+    };
     machine->quiet_until = [at = node] { return at->quiet_until(); };
   }
   void run_until(Millis time) const {
@@ -69,10 +74,16 @@ struct Calm {
     const auto staples = node->handshake(leaf);
     return !staples.empty() && staples.front().status == status;
   }
+  // Every beat until then, as after something has happened.
+  void run_awake(Millis span) const {
+    *no_leap_until = machine->monotonic() + span;
+    run_until(*no_leap_until);
+  }
   Machine* machine;
   Ca* ca;
   Network* network;
   Node* node;
+  Millis* no_leap_until;
 };
 
 void fail(Figures* figures, const std::string& text) {
@@ -278,6 +289,148 @@ Figures run_flood(std::size_t certificates) {
   const auto all = static_cast<double>(calm.network->times().size());
   if (all < static_cast<double>(certificates) || all > 8 * static_cast<double>(certificates)) {
     fail(&figures, fmt::format("(d) flood: {} requests for {} certificates", all, certificates));
+  }
+  return figures;
+}
+
+// --- certificates loaded per connection ---
+
+namespace {
+
+constexpr Millis kSoon = 5000;  // from the first handshake to a staple, where nothing goes wrong
+
+Script loaded_script() {
+  Script script = herd_script(1);
+  script.loads = true;
+  std::size_t which = 4;  // none of these four would end within the time
+  for (const Chain chain : {Chain::kComplete, Chain::kBehindLookalike, Chain::kEmpty, Chain::kLookalike}) {
+    script.shown.push_back({Pki::loaded(which++, false, true), chain, Machine::kBoot, kNever});
+  }
+  return script;
+}
+
+// One of each kind.
+std::vector<LeafNumber> forge_all(const Script& script, UnixSeconds end) {
+  std::vector<LeafNumber> forged;
+  for (int how = 0; how <= static_cast<int>(Forgery::kLast); ++how) {
+    // One look-alike claims the CA's key identifier, the other does not.
+    for (int other = 0; other < 2; ++other) {
+      forged.push_back(Pki::kForged + forged.size());
+      Pki::get().forge(forged.back(), static_cast<Forgery>(how), script.shown.front().leaf, false, end);
+    }
+  }
+  return forged;
+}
+
+// What each gets by every configuration that is served now.
+bool shown_get(const Calm& calm, LeafNumber leaf, Chain chain, op_staple_status_t status) {
+  const auto all = calm.node->show(leaf, chain);
+  return !all.empty() && std::all_of(all.begin(), all.end(), [&](const Node::Shown& shown) {
+    const Signed* const honest = calm.ca->find(shown.staple.der);
+    return shown.staple.status == status && (status == OP_STAPLE_NONE || (honest != nullptr && honest->leaf == leaf));
+  });
+}
+
+}  // namespace
+
+Figures run_loaded() {
+  const Script script = loaded_script();
+  const Calm calm(script, 7);
+  Figures figures;
+  const std::vector<LeafNumber> forged = forge_all(script, kEpoch + 30 * kDay);
+  const auto show = [&](op_staple_status_t status, const char* when) {
+    for (const LeafNumber leaf : forged) {
+      if (!shown_get(calm, leaf, Chain::kEmpty, OP_STAPLE_NONE)) {
+        fail(&figures, fmt::format("(h) loaded: a staple for certificate {}, which is forged", leaf));
+      }
+    }
+    for (const Shown& one : script.shown) {
+      if (!shown_get(calm, one.leaf, one.chain, status)) {
+        fail(&figures,
+             fmt::format("(b) loaded: {} for certificate {}, beside it {}, {}",
+                         status == OP_STAPLE_NONE ? "a staple" : "no staple", one.leaf, name_of(one.chain), when));
+      }
+    }
+  };
+  const auto pass = [&](Millis span) { calm.run_until(calm.machine->monotonic() + span); };
+  const auto shown_hourly = [&](int hours, const char* when) {
+    for (; hours > 0; --hours) {
+      pass(kHour);
+      show(OP_STAPLE_GOOD, when);
+    }
+  };
+  calm.node->start();
+  pass(kSoon);
+  show(OP_STAPLE_NONE, "before anybody knew it");
+  calm.run_awake(kSoon);
+  show(OP_STAPLE_GOOD, "five seconds after the first handshake");
+  shown_hourly(100, "in calm");
+  calm.node->reload(false);
+  shown_hourly(40, "after a reload");
+  const LeafNumber moved = script.shown[2].leaf;
+  calm.node->wanted().push_back(moved);
+  calm.node->reload(true);  // in vain: who has handed it over does so again
+  shown_hourly(200, "after a reload that failed, whose configuration named one of them");
+  calm.node->reload(false);
+  if (!calm.gets(moved, OP_STAPLE_GOOD)) {
+    fail(&figures, "(b) loaded: no staple where the configuration has come to name it");
+  }
+  shown_hourly(20, "while the configuration names one of them");
+  calm.node->wanted().pop_back();
+  calm.node->reload(false);
+  calm.run_awake(1000);
+  show(OP_STAPLE_GOOD, "while the workers change that named one of them");
+  shown_hourly(20, "after the configuration has named one of them");
+  calm.node->stop(true);
+  calm.node->start();
+  pass(kSoon);
+  show(OP_STAPLE_NONE, "after a restart, before anybody knew it");
+  calm.run_awake(kSoon);
+  show(OP_STAPLE_GOOD, "five seconds after that");
+  shown_hourly(100, "after a restart");
+  const double periods = static_cast<double>(calm.machine->monotonic() - Machine::kBoot) / 1000 /
+                         static_cast<double>(script.practice.validity);
+  for (const Shown& one : script.shown) {
+    const auto asked = static_cast<double>(calm.network->requests().at(one.leaf));
+    if (asked > 2 + 2.5 * periods) {
+      fail(&figures, fmt::format("(c) loaded: {} requests for certificate {}", asked, one.leaf));
+    }
+  }
+  return figures;
+}
+
+// Shown each second, they stay, whoever else comes.
+Figures run_loaded_flood(std::size_t count) {
+  Script script = loaded_script();
+  script.small_zone = true;
+  const Calm calm(script, 8);
+  Figures figures;
+  calm.node->start();
+  const auto show = [&](bool due) {
+    for (const Shown& one : script.shown) {
+      if (!shown_get(calm, one.leaf, one.chain, OP_STAPLE_GOOD) && due) {
+        fail(&figures, fmt::format("(b) flood: no staple for certificate {}, beside it {}, which is in use", one.leaf,
+                                   name_of(one.chain)));
+      }
+    }
+  };
+  for (int second = 0; second < 60; ++second) {
+    calm.run_awake(1000);
+    show(second > 40);
+  }
+  for (LeafNumber leaf = Pki::kForged; leaf < Pki::kForged + count; ++leaf) {
+    const auto how = static_cast<Forgery>(leaf % 50 == 0 ? 3 : leaf % 3);
+    Pki::get().forge(leaf, how, script.shown.front().leaf, false, kEpoch + kDay);
+    calm.run_awake(200);
+    if (!shown_get(calm, leaf, Chain::kEmpty, OP_STAPLE_NONE)) {
+      fail(&figures, fmt::format("(h) flood: a staple for certificate {}, which is forged", leaf));
+    }
+    if (leaf % 5 == 0) {
+      show(true);
+    }
+  }
+  if (calm.node->loaded().evicted == 0) {
+    fail(&figures, "flood: everything had room");
   }
   return figures;
 }

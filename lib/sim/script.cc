@@ -194,7 +194,7 @@ void draw_loaded(Dice& dice, Script* script) {
     draw_floods(dice, script);
   }
   for (auto n = dice.between(0, 2); n > 0; --n) {
-    add(dice, script, Incident::kAdopt, dice.between(0, 7), dice.chance(20));
+    add(dice, script, Incident::kAdopt, dice.between(0, 7), dice.chance(33));
     add(dice, script, Incident::kRelease, dice.between(0, 7));
   }
   for (auto n = script->kills ? dice.spread(1, 6) : 0; n > 0; --n) {
