@@ -37,6 +37,8 @@ class LoadedCertificates {
  public:
   static constexpr Seconds kUnused = 30 * 86400;   // since the last handshake that used it
   static constexpr std::size_t kMaxSeeking = 256;  // certificates whose issuer is being fetched; others wait
+  static constexpr std::size_t kMaxSeekingBytes = 4
+                                                  << 20;  // of DER; what is kept of a leaf takes some ten times that
 
   struct Environment {
     EventLoop& loop;
@@ -89,14 +91,16 @@ class LoadedCertificates {
 
   void work();
   bool look_around(std::size_t budget);
-  bool look_at(store::EntryIndex entry);
+  std::size_t look_at(store::EntryIndex entry);
   bool take_offers(std::size_t budget);
   Reason take(const store::Offer& offer);
   Reason add(const store::Offer& offer, Candidate candidate, const Profile* profile);
-  void load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
+  Reason tell_too_large(const store::Offer& offer);
+  std::size_t load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
   void keep(store::EntryIndex entry, std::uint64_t profile, Candidate candidate);
   x509_st* known_issuer(x509_st* leaf) const;
   const crypto::Issuer* intern(x509_st* certificate);
+  bool has_seeking_room() const;
   bool may_seek(const crypto::Certificate& certificate) const;
   void seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
   void take_issuers();
@@ -116,6 +120,7 @@ class LoadedCertificates {
   std::map<CertificateId, Issuer> issuers_;
   std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
   std::set<store::EntryIndex> seeking_;       // those that have a Target::sought
+  std::size_t seeking_bytes_ = 0;             // DER of their leaves
   std::deque<store::Offer> again_;            // the zone was busy
   store::EntryIndex next_ = 0;                // to be looked at
   bool round_over_ = false;                   // all entries were looked at once
