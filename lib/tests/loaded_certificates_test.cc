@@ -318,20 +318,23 @@ TEST_CASE("loaded certificates: a large one drives out a few others", "[loaded]"
   house.take();
   std::size_t count = 0;
   for (; house.counters().evicted == 0; ++count) {
-    REQUIRE(count < 2000);
-    REQUIRE(house.offer(tenant(3000 + count, url.c_str()), house.trusting, {&test_ca()}));
-    REQUIRE(house.post->beat());
-    house.loop.settle();
+    REQUIRE(count < 1000);
+    const Identity leaf = large(50 + count, url);
+    REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
+    house.pass(1);
+    if (count % 2 == 0) {
+      house.zone.note_use(house.entry(leaf), house.loop.clock.now());
+    }
   }
+  REQUIRE(count > 50);
   const std::uint64_t before = house.counters().evicted;
-  const Identity leaf = large(1500, server.url("large"));
-  server.answer = house.answers(leaf, test_ca());
+  const Identity leaf = large(2100, url);
   REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
-  house.pass(2);
+  house.pass(1);
   CHECK(house.entry(leaf) != store::kNoEntry);
   CHECK(house.counters().refused == 0);
   CHECK(house.counters().evicted > before);
-  CHECK(house.post->loaded().count() > count / 2);
+  CHECK(house.post->loaded().count() > count / 3);
 }
 
 TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
