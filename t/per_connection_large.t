@@ -30,10 +30,12 @@ my $r = Test::Nginx::Responder->start($t, ca => $int);
 # DNS names of 26 octets each: thirty kilobytes, the most that clients built
 # with OpenSSL take, and more than the queue passes
 
-my %leaf = map { $_->[0] => $int->leaf("$_->[0].example",
-	names => [ map { sprintf "name%07d.$_->[0].example", $_ } 1 .. $_->[1] ]) }
-	[ thousand => 1000 ], [ most => 3200 ], [ beyond => 9500 ];
-$leaf{small} = $int->leaf('small.example');
+my %leaf = (
+	thousand => with_names('thousand', 1000),
+	most => with_names('most', 3200),
+	beyond => with_names('beyond', 9500),
+	small => $int->leaf('small.example'),
+);
 $leaf{crowded} = $int->leaf('crowded.example', chain => 0);
 
 # the issuer stands behind others, each of them too large to leave it room
@@ -113,14 +115,21 @@ my $seen = staple(8443, servername => 'most.example');
 is("$seen->{handshake} $seen->{status}", '1 none', 'small zone: no staple');
 ok($t->wait_log(qr/is\ too\ large,\ it\ gets\ no\ staple:\ enlarge
 	\ ocsp_plus_zone,\ name\ its\ file\ .*"name0000001\.most\.example".*
-	\ limit=65472\ certificates=1\ reason=certificate_too_large/x, 10, $mark),
+	\ limit=6[45]\d{3}\ certificates=1\ reason=certificate_too_large/x, 10, $mark),
 	'small zone: told');
 is(wait_staple(8443, 'good', servername => 'thousand.example')->{serial},
 	$leaf{thousand}->serial(), 'small zone: a thousand names');
+is(status()->{loaded}{dropped}, 0, 'small zone: two workers, one large slot');
 
 $t->done_testing();
 
 ###############################################################################
+
+sub with_names {
+	my ($name, $count) = @_;
+	return $int->leaf("$name.example",
+		names => [ map { sprintf "name%07d.$name.example", $_ } 1 .. $count ]);
+}
 
 sub status {
 	my ($args) = @_;

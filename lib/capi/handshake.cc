@@ -74,6 +74,9 @@ std::vector<x509_st*> issuers_among(x509_st* leaf, x509_st* const* chain, std::s
 // false: the queue is full.
 bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateId& id, x509_st* leaf,
                const std::vector<x509_st*>& issuers) {
+  if (store::is_offered(zone, profile, id)) {
+    return true;
+  }
   const std::size_t most = store::max_offer_bytes(zone);
   const std::size_t leaf_size = crypto::der_size(leaf);
   std::size_t least = leaf_size, all = leaf_size;

@@ -132,6 +132,17 @@ std::size_t max_offer_bytes(const StapleZone& zone) noexcept {
   return geometry.large_offer_slots > 0 ? geometry.large_offer_bytes : geometry.offer_slots > 0 ? kOfferBytes : 0;
 }
 
+bool is_offered(const StapleZone& zone, std::uint64_t profile, const CertificateId& id) noexcept {
+  const std::uint32_t slots = zone.geometry().offer_slots + zone.geometry().large_offer_slots;
+  for (std::uint32_t i = 0; i < slots; ++i) {
+    const OfferSlot& slot = zone.offer_slot(i);
+    if (is_full(slot.state.load(std::memory_order_acquire)) && slot.profile == profile && slot.id == id) {
+      return true;
+    }
+  }
+  return false;
+}
+
 bool offers_have_room(const StapleZone& zone, std::size_t bytes) noexcept {
   const Slots slots = slots_for(zone, bytes);
   for (std::uint32_t i = 0; i < slots.count; ++i) {

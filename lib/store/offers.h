@@ -28,6 +28,9 @@ namespace ocsp_plus::store {
 // How many bytes of DER one offer may have at the most.
 std::size_t max_offer_bytes(const StapleZone& zone) noexcept;
 
+// Whether the same offer waits already, most likely by another worker: handed over once more it would only take room.
+bool is_offered(const StapleZone& zone, std::uint64_t profile, const CertificateId& id) noexcept;
+
 // Whether the queue has room for one of so many bytes, or for word of one that is too large: cheap, so that a flood
 // costs no more than this.
 bool offers_have_room(const StapleZone& zone, std::size_t bytes) noexcept;

@@ -275,8 +275,7 @@ TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded]
   std::size_t seeking = 0;
   for (const Identity& leaf : leaves) {
     const Target* target = house.post->loaded().target(house.entry(leaf));
-    REQUIRE(target != nullptr);
-    if (target->sought != nullptr) {
+    if (target != nullptr && target->sought != nullptr) {  // those that fail make room
       bytes += leaf.der().size();
       ++seeking;
     }

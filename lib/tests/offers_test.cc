@@ -181,6 +181,26 @@ TEST_CASE("offers: a full queue takes no more, and goes on when it is emptied", 
   CHECK(queue.put(99, Bytes(100)));
 }
 
+TEST_CASE("offers: what waits already is known", "[zone][offers]") {
+  Queue queue;
+  const std::size_t size = GENERATE(std::size_t{500}, std::size_t{50000});
+  const auto waits = [&](std::uint64_t profile, std::size_t id) {
+    return is_offered(queue.zone, profile, test_id(id));
+  };
+  CHECK_FALSE(waits(1, 1));
+  REQUIRE(queue.put(1, Bytes(size, 7)));
+  CHECK(waits(1, 1));
+  CHECK_FALSE(waits(2, 1));  // another server's: it may have other candidates for the issuer
+  CHECK_FALSE(waits(1, 2));
+  REQUIRE(queue.offers.take());
+  CHECK_FALSE(waits(1, 1));
+  REQUIRE(queue.put(1, Bytes(size, 7)));
+  for (std::uint32_t i = 0; i < slots_of(queue.zone); ++i) {
+    queue.zone.offer_slot(i).state = std::uint64_t{7} << 32 | kPid;  // being written
+  }
+  CHECK_FALSE(waits(1, 1));
+}
+
 TEST_CASE("offers: a zone too small for a queue", "[zone][offers]") {
   Queue queue(36 << 10);
   CHECK_FALSE(offers_have_room(queue.zone, 100));
