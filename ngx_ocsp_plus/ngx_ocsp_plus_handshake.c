@@ -9,7 +9,7 @@
 
 
 #define NGX_OCSP_PLUS_LOG_INTERVAL  60    /* of refused handshakes, s */
-#define NGX_OCSP_PLUS_CHAIN         8     /* looked at for an issuer */
+#define NGX_OCSP_PLUS_CHAIN         64    /* looked at for an issuer */
 
 
 static int ngx_ocsp_plus_status(ngx_ssl_conn_t *ssl_conn,

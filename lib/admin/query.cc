@@ -13,7 +13,8 @@ namespace ocsp_plus::admin {
 namespace {
 
 constexpr std::size_t kGlances = 64;      // at entries of the zone, for the price of a certificate
-constexpr std::size_t kLoadedCosts = 16;  // of that price, to read a certificate
+constexpr std::size_t kLoadedCosts = 16;  // of that price, to read a certificate of up to
+constexpr std::size_t kLoadedBytes = 8192;
 
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t");
@@ -256,7 +257,7 @@ std::optional<CertificateStatus> Selection::look_at_loaded(std::size_t* budget) 
     at_loaded_ = loaded_target(view_, entry_++);
     over_ = query_.id.has_value();
     if (at_loaded_ != nullptr) {
-      *budget -= std::min(*budget, kLoadedCosts);
+      *budget -= std::min(*budget, kLoadedCosts * (1 + at_loaded_->bytes / kLoadedBytes));
       last_ = at_loaded_->target.certificate.id;
       return certificate_status(view_, *hosts_, at_loaded_->target, at_loaded_->verifiable);
     }

@@ -175,6 +175,7 @@ std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex 
   auto loaded = std::make_unique<LoadedTarget>();
   engine::Target& target = loaded->target;
   target.certificate = std::move(*certificate);
+  loaded->bytes = der->size();
   target.entry = entry;
   target.loaded = true;
   const engine::Profile* profile = view.catalog.profile(state->profile);

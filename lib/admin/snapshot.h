@@ -84,6 +84,7 @@ struct LoadedTarget {
   engine::Target target;
   std::vector<std::unique_ptr<net::Url>> urls;
   bool verifiable = false;
+  std::size_t bytes = 0;  // of DER
 };
 // nullptr: the entry is none of theirs, or changing at this moment. Parses a certificate. REQUIRES: view.zone.
 std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex entry);

@@ -97,7 +97,7 @@ namespace ocsp_plus {
   X(206, kInvalidArgument, "invalid_argument", "an argument is not valid")                                           \
   X(207, kInternal, "internal", "an unexpected failure inside ocsp_plus")                                            \
   X(208, kDiskFull, "disk_full", "the cache directory has no room")                                                  \
-  /* 209 is kept for certificate_too_large */                                                                        \
+  X(209, kCertificateTooLarge, "certificate_too_large", "the certificate is too large to be handed over")            \
   X(210, kUnwritable, "unwritable", "the cache directory cannot be written to")
 
 enum class Reason : std::uint16_t {

@@ -59,6 +59,47 @@ void note_use(const op_config_t& config, store::EntryIndex entry, std::uint64_t 
   }
 }
 
+// Others of the chain are of no use to whoever looks for the issuer.
+std::vector<x509_st*> issuers_among(x509_st* leaf, x509_st* const* chain, std::size_t nchain) {
+  constexpr std::size_t kMost = 8;  // of one name
+  std::vector<x509_st*> issuers;
+  for (std::size_t i = 0; i < nchain && issuers.size() < kMost; ++i) {
+    if (crypto::has_issuer_name(leaf, chain[i])) {
+      issuers.push_back(chain[i]);
+    }
+  }
+  return issuers;
+}
+
+// false: the queue is full.
+bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateId& id, x509_st* leaf,
+               const std::vector<x509_st*>& issuers) {
+  if (store::is_offered(zone, profile, id)) {
+    return true;
+  }
+  const std::size_t most = store::max_offer_bytes(zone);
+  const std::size_t leaf_size = crypto::der_size(leaf);
+  std::size_t least = leaf_size, all = leaf_size;
+  for (x509_st* issuer : issuers) {
+    const std::size_t size = crypto::der_size(issuer);
+    least = issuer == issuers.front() ? leaf_size + size : std::min(least, leaf_size + size);
+    all += size;
+  }
+  // Nothing is copied before there is room for it.
+  if (!store::offers_have_room(zone, least > most ? least : std::min(all, most))) {
+    zone.board().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (least > most) {
+    return store::offer_too_large(zone, getpid(), profile, id, least, crypto::label_of(leaf));
+  }
+  std::vector<Bytes> der;
+  for (x509_st* issuer : issuers) {
+    der.push_back(crypto::der_of(issuer));
+  }
+  return store::offer(zone, getpid(), profile, id, crypto::der_of(leaf), {der.begin(), der.end()});
+}
+
 }  // namespace
 
 void op_configured(const op_config_t* config, uint32_t index, op_certificate_t* certificate) {
@@ -118,16 +159,7 @@ void op_offer(op_config_t* config, uint64_t profile, const op_certificate_t* cer
     if (!config->hander->due(id, monotonic_ms)) {
       return 0;
     }
-    if (!store::offers_have_room(*config->zone)) {
-      config->zone->board().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
-      return 0;
-    }
-    constexpr std::size_t kChain = 8;  // the issuer is the first, most of the time
-    std::vector<Bytes> der;
-    for (std::size_t i = 0; i < std::min(nchain, kChain); ++i) {
-      der.push_back(crypto::der_of(chain[i]));
-    }
-    if (store::offer(*config->zone, getpid(), profile, id, crypto::der_of(leaf), {der.begin(), der.end()})) {
+    if (hand_over(*config->zone, profile, id, leaf, issuers_among(leaf, chain, nchain))) {
       config->hander->handed(id, monotonic_ms);
     }
     return 0;

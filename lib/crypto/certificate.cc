@@ -326,6 +326,17 @@ Bytes der_of(x509_st* certificate) {
   return length > 0 ? Bytes(der, der + length) : Bytes();
 }
 
+std::size_t der_size(x509_st* certificate) {
+  const ErrorMark mark;
+  const int length = i2d_X509(certificate, nullptr);
+  return length > 0 ? static_cast<std::size_t>(length) : 0;
+}
+
+bool has_issuer_name(x509_st* leaf, x509_st* candidate) {
+  const ErrorMark mark;
+  return X509_NAME_cmp(X509_get_subject_name(candidate), X509_get_issuer_name(leaf)) == 0;
+}
+
 std::vector<X509Ptr> parse_der_certificates(ByteView der) {
   const ErrorMark mark;
   std::vector<X509Ptr> certificates;

@@ -145,6 +145,13 @@ bool signed_by(x509_st* leaf, x509_st* issuer);
 // The DER of a certificate; empty if there is no memory.
 Bytes der_of(x509_st* certificate);
 
+// How long it is, without making it; 0 where that cannot be told.
+std::size_t der_size(x509_st* certificate);
+
+// Whether the subject of `candidate` is the leaf's issuer, by the name alone: no signature is verified, nothing else
+// is looked at.
+bool has_issuer_name(x509_st* leaf, x509_st* candidate);
+
 // Certificates in DER, one after the other; ends at the first that does not parse.
 std::vector<X509Ptr> parse_der_certificates(ByteView der);
 

@@ -11,19 +11,26 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kOffersATurn = 4;  // each costs the parsing of a chain
+constexpr std::size_t kOffersATurn = 4;  // each costs the parsing of a chain; a large one counts as several
 constexpr Millis kPause = 10;            // between two such turns, so that a flood costs a part of this worker's time
 constexpr std::size_t kStepsOfOne = 8;   // that have had so many may be given up for others
 constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
-constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate
+constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate that is not large
 constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
 constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
+constexpr std::size_t kMostEvicted = 4;    // for one that comes others of so many times its size may go
 constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
 // One that was met once counts as used so long ago: a flood of such certificates drives out itself, not those in use.
 constexpr Seconds kProbation = 60;
 constexpr std::uint32_t kSeekingPatience = 3;  // failures after which another's issuer is fetched first
 constexpr Seconds kGraceOfEnded = 3600;  // an expired certificate may be in use for a moment yet, if clocks differ
+
+// As how many of common size a certificate counts: reading one of 256 kB, with its ten thousand names, takes some 10
+// ms.
+std::size_t weight(std::size_t der_size) {
+  return 1 + der_size / store::kOfferBytes;
+}
 
 // By whose keys the health of the hosts is counted that it asks.
 std::vector<std::string> hosts_of(const Target& target) {
@@ -108,13 +115,13 @@ bool LoadedCertificates::look_around(std::size_t budget) {
       round_over_ = true;
       return false;
     }
-    spent += look_at(next_++) ? kLoadCosts : 0;
+    spent += look_at(next_++);
   }
   return true;
 }
 
-// Brings what is known of an entry in line with what the zone says. True: it took a while.
-bool LoadedCertificates::look_at(store::EntryIndex entry) {
+// Brings what is known of an entry in line with what the zone says. What that cost besides the glance.
+std::size_t LoadedCertificates::look_at(store::EntryIndex entry) {
   const auto state = environment_.zone.loaded(entry);
   Record* record = records_[entry].get();
   const CertificateId& id = environment_.zone.entry(entry).id;
@@ -123,23 +130,22 @@ bool LoadedCertificates::look_at(store::EntryIndex entry) {
     record = nullptr;
   }
   if (!state.has_value()) {
-    return false;
+    return 0;
   }
   if (environment_.catalog.by_id().count(id) != 0) {
     go(entry, Farewell::kConfigured);
-    return false;
+    return 0;
   }
   if (record != nullptr && record->profile == state->profile) {
     if (has_ended(*record, *state)) {
       go(entry, Farewell::kEnded);
     }
-    return false;
+    return 0;
   }
   if (record != nullptr) {
     forget(entry, false);  // another server's from now on
   }
-  load(entry, *state);
-  return true;
+  return load(entry, *state);
 }
 
 bool LoadedCertificates::has_ended(const Record& record, const store::StapleZone::LoadedState& state) const {
@@ -148,15 +154,17 @@ bool LoadedCertificates::has_ended(const Record& record, const store::StapleZone
          saturating_sub(now, state.used) > kUnused;
 }
 
-// What an earlier holder has taken was judged by it; the issuer is the one whose key stands in the entry.
-void LoadedCertificates::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
+// What an earlier holder has taken was judged by it; the issuer is the one whose key stands in the entry. What it
+// cost.
+std::size_t LoadedCertificates::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
   const CertificateId id = environment_.zone.entry(entry).id;
   const auto leaf_der = environment_.zone.leaf(entry, id);
   auto leaves = leaf_der.has_value() ? crypto::parse_der_certificates(*leaf_der) : std::vector<crypto::X509Ptr>();
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
+  const std::size_t cost = kLoadCosts * weight(leaf_der.has_value() ? leaf_der->size() : 0);
   if (!certificate || certificate->id != id || environment_.zone.find(id) != entry) {
     go(entry, Farewell::kGone);  // somebody has scribbled on it, or was killed while it came; it may come again
-    return;
+    return cost;
   }
   ParsedCertificate parsed = {std::move(leaves[0]), std::move(*certificate), nullptr};
   if (const auto issuer_der = environment_.zone.issuer(entry)) {
@@ -165,11 +173,12 @@ void LoadedCertificates::load(store::EntryIndex entry, const store::StapleZone::
         issuers.size() == 1 ? environment_.issuers.pool().intern(issuers[0].get()) : fail(Reason::kUnreadable);
     if (!issuer || (*issuer)->key_sha256() != environment_.zone.entry(entry).issuer_key) {
       go(entry, Farewell::kGone);
-      return;
+      return cost;
     }
     parsed.issuer = std::move(*issuer);
   }
   keep(entry, state.profile, std::move(parsed));
+  return cost;
 }
 
 // --- what workers have met ---
@@ -183,15 +192,18 @@ bool LoadedCertificates::take_offers(std::size_t budget) {
       return false;  // at the next beat
     }
   }
-  for (bool some = false; budget > 0; --budget, some = true) {
-    if (searching_.size() >= kMaxSearching && !give_one_up()) {
+  for (bool some = false; budget > 0; some = true) {
+    const bool full = searching_.size() >= kMaxSearching || searching_bytes_ >= kMaxSeekingBytes;
+    if (full && !give_one_up()) {
       return true;
     }
     const std::optional<store::Offer> offer = offers_.take();
     if (!offer.has_value()) {
       return some;
     }
-    if (const Reason reason = take(*offer); reason != Reason::kOk) {
+    budget -= std::min(budget, weight(offer->leaf.size() + offer->chain.size()));
+    const Reason reason = offer->too_large > 0 ? tell_too_large(*offer) : take(*offer);
+    if (reason != Reason::kOk) {
       refuse(reason);
     }
   }
@@ -200,7 +212,16 @@ bool LoadedCertificates::take_offers(std::size_t budget) {
 
 void LoadedCertificates::refuse(Reason reason) {
   environment_.zone.board().loaded.refused.fetch_add(1, std::memory_order_relaxed);
-  report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
+  if (reason != Reason::kCertificateTooLarge) {  // which names the certificate
+    report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
+  }
+}
+
+Reason LoadedCertificates::tell_too_large(const store::Offer& offer) {
+  const Profile* profile = environment_.catalog.profile(offer.profile);
+  report_.loaded_too_large(offer, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front(),
+                           store::max_offer_bytes(environment_.zone), offer.too_large <= store::kLargeOfferBytes);
+  return Reason::kCertificateTooLarge;
 }
 
 // The search for its issuer begins, if it is worth one.
@@ -236,7 +257,9 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   searching_.push_back(
       {{std::move(leaves[0]), std::move(*certificate), nullptr, crypto::why_no_issuer(leaf, offered)},
        offer.profile,
+       offer.leaf.size(),
        nullptr});
+  searching_bytes_ += offer.leaf.size();
   const auto at = std::prev(searching_.end());
   at->ticket = environment_.issuers.searches().begin(
       std::move(search), [this, at](const IssuerSearch& ended) { search_over(at, ended.found()); });
@@ -246,6 +269,7 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
 void LoadedCertificates::search_over(std::list<Searching>::iterator at, const IssuerPtr& issuer) {
   ParsedCertificate parsed = std::move(at->parsed);
   const std::uint64_t profile = at->profile;
+  searching_bytes_ -= at->size;
   searching_.erase(at);
   parsed.issuer = issuer;
   if (parsed.issuer == nullptr) {
@@ -309,11 +333,16 @@ Reason LoadedCertificates::add(ParsedCertificate& parsed, std::uint64_t key) {
     return Reason::kOutOfMemory;
   }
   // Its response will want room as well.
-  if (over_limit(2 * leaf_der.size()) && !make_room()) {
+  const std::size_t wanted = leaf_der.size() + issuer_der.size() + kConfiguredShare;
+  if (over_limit(wanted) && !make_room()) {
     return Reason::kZoneFull;
   }
+  // Free space may lie in pieces that are too small for a large one. It costs others no more than a few times its
+  // size.
   auto added = environment_.writer.add_loaded(certificate);
-  if (!added && added.error().reason == Reason::kZoneFull && make_room()) {
+  const std::size_t before = environment_.writer.loaded_bytes();
+  while (!added && added.error().reason == Reason::kZoneFull &&
+         before - std::min(before, environment_.writer.loaded_bytes()) < kMostEvicted * wanted && make_room()) {
     added = environment_.writer.add_loaded(certificate);
   }
   if (!added) {
@@ -381,12 +410,16 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Parsed
 }
 
 bool LoadedCertificates::may_seek(const crypto::Certificate& certificate) const {
-  return environment_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && seeking_.size() < kMaxSeeking;
+  return environment_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && has_seeking_room();
+}
+
+bool LoadedCertificates::has_seeking_room() const {
+  return seeking_.size() < kMaxSeeking && seeking_bytes_ < kMaxSeekingBytes;
 }
 
 // Its chain came without the issuer, but the certificate says where that is.
 void LoadedCertificates::seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf) {
-  if (seeking_.size() >= kMaxSeeking) {
+  if (!has_seeking_room()) {
     const auto failing = std::find_if(seeking_.begin(), seeking_.end(), [this](store::EntryIndex other) {
       return environment_.zone.attempt(other).failures >= kSeekingPatience;
     });
@@ -414,6 +447,7 @@ void LoadedCertificates::seek(store::EntryIndex entry, Record& record, crypto::X
   record.target.sought = std::move(sought);
   record.target.health_suffix = kHealthSuffix + to_hex(ByteView(reference->data(), 8));
   seeking_.insert(entry);
+  seeking_bytes_ += crypto::der_size(record.target.sought->leaf.get());
 }
 
 // Those whose issuer came are from now on as if the chain had been complete.
@@ -454,6 +488,7 @@ void LoadedCertificates::forget(store::EntryIndex entry, bool with_file) {
   environment_.archive.forget(target, with_file);
   if (target.sought != nullptr) {
     seeking_.erase(entry);
+    seeking_bytes_ -= std::min(seeking_bytes_, crypto::der_size(target.sought->leaf.get()));
   }
 }
 

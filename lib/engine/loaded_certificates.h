@@ -44,6 +44,8 @@ class LoadedCertificates {
   static constexpr Seconds kUnused = 30 * 86400;    // since the last handshake that used it
   static constexpr std::size_t kMaxSeeking = 256;   // certificates whose issuer is being fetched; others wait
   static constexpr std::size_t kMaxSearching = 64;  // whose issuer is looked for among those that are known
+  // Of either, of DER; what is kept of a leaf takes some ten times that.
+  static constexpr std::size_t kMaxSeekingBytes = 4 << 20;
 
   struct Environment {
     EventLoop& loop;
@@ -93,12 +95,13 @@ class LoadedCertificates {
   struct Searching {
     ParsedCertificate parsed;
     std::uint64_t profile = 0;
+    std::size_t size = 0;  // of the leaf's DER
     std::unique_ptr<IssuerSearches::Ticket> ticket;
   };
 
   void work();
   bool look_around(std::size_t budget);
-  bool look_at(store::EntryIndex entry);
+  std::size_t look_at(store::EntryIndex entry);
   bool take_offers(std::size_t budget);
   void refuse(Reason reason);
   Reason take(const store::Offer& offer);
@@ -106,8 +109,10 @@ class LoadedCertificates {
   bool give_one_up();
   bool settle(ParsedCertificate parsed, std::uint64_t profile);
   Reason add(ParsedCertificate& parsed, std::uint64_t profile);
-  void load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
+  std::size_t load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
   void keep(store::EntryIndex entry, std::uint64_t profile, ParsedCertificate parsed);
+  Reason tell_too_large(const store::Offer& offer);
+  bool has_seeking_room() const;
   bool may_seek(const crypto::Certificate& certificate) const;
   void seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
   void take_issuers();
@@ -126,7 +131,9 @@ class LoadedCertificates {
   std::size_t count_ = 0;
   std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
   std::set<store::EntryIndex> seeking_;       // those that have a Target::sought
+  std::size_t seeking_bytes_ = 0;             // DER of their leaves
   std::list<Searching> searching_;
+  std::size_t searching_bytes_ = 0;                                // likewise
   std::deque<std::pair<ParsedCertificate, std::uint64_t>> again_;  // with profiles: the zone was busy
   store::EntryIndex next_ = 0;                                     // to be looked at
   bool round_over_ = false;                                        // all entries were looked at once

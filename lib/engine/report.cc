@@ -317,6 +317,19 @@ void Report::loaded_refused(const Error& error) {
   }
 }
 
+void Report::loaded_too_large(const store::Offer& offer, const std::string& server, std::size_t limit,
+                              bool in_larger_zone) {
+  if (const std::uint64_t count = hourly(&too_large_); count > 0) {
+    log(sink_, LogLevel::kWarn,
+        "ocsp_plus: a certificate loaded per connection is too large, it gets no staple: {}name its file in "
+        "ssl_certificate without variables, or spread its names over several: certificate={} id={} server={} "
+        "bytes={} "
+        "limit={} certificates={} reason={}",
+        in_larger_zone ? "enlarge ocsp_plus_zone, " : "", quoted(offer.label), to_hex(offer.id), quoted(server),
+        offer.too_large, limit, count, token(Reason::kCertificateTooLarge));
+  }
+}
+
 void Report::loaded_dropped(std::uint64_t dropped) {
   if (const std::uint64_t count = hourly(&dropped_, dropped); count > 0) {
     log(sink_, LogLevel::kWarn,

@@ -14,6 +14,7 @@
 #include "engine/failure_groups.h"
 #include "engine/rate_limit.h"
 #include "net/fetch.h"
+#include "store/offers.h"
 
 namespace ocsp_plus::engine {
 
@@ -70,6 +71,8 @@ class Report {
   void loaded_taken(const Target& target, const std::string& server);
   void loaded_without_issuer(const Target& target, crypto::IssuerFault fault);
   void loaded_refused(const Error& error);
+  // `offer` is longer than `limit` bytes. `in_larger_zone`: it would not be in a larger zone.
+  void loaded_too_large(const store::Offer& offer, const std::string& server, std::size_t limit, bool in_larger_zone);
   void loaded_dropped(std::uint64_t dropped);
   void loaded_evicted(std::size_t evicted);
 
@@ -95,7 +98,7 @@ class Report {
   RateLimit urgent_{1}, clocks_{1, RateLimit::kHour};
   // Of lines that may come in thousands, hourly().
   RateLimit without_issuer_{1, RateLimit::kHour}, refused_{1, RateLimit::kHour}, dropped_{1, RateLimit::kHour},
-      evicted_{1, RateLimit::kHour};
+      evicted_{1, RateLimit::kHour}, too_large_{1, RateLimit::kHour};
 };
 
 }  // namespace ocsp_plus::engine

@@ -15,6 +15,9 @@ constexpr std::size_t kMinDefault = 8 << 20;
 constexpr std::size_t kPlannedResponse = 3072;
 constexpr std::size_t kBytesPerOffer = 256 << 10;  // of the whole zone: the queue takes 1/32 of it, up to
 constexpr std::size_t kMaxOffers = 64;
+// The large slots take another 1/16 of it at the most: one of a size that grows with the zone, then up to four.
+constexpr std::size_t kLargeOfferShare = 16;
+constexpr std::size_t kMaxLargeOffers = 4;
 // A certificate that is loaded per connection lies in the zone beside its response: it counts as two.
 constexpr std::size_t kLeastLoaded = 2 * 32;
 constexpr std::size_t kPlannedLoaded = 2 * 10000;
@@ -52,7 +55,11 @@ Geometry Geometry::of(std::size_t size) {
   geometry.index = align_up(geometry.methods + hosts * sizeof(MethodSlot), kLine);
   const std::size_t offers = std::min(size / kBytesPerOffer, kMaxOffers);
   geometry.offers = align_up(geometry.index + slots * sizeof(IndexSlot), kLine);
-  geometry.entries = align_up(geometry.offers + offers * sizeof(OfferSlot), kLine);
+  geometry.large_offers = align_up(geometry.offers + offers * (sizeof(OfferSlot) + kOfferBytes), kLine);
+  const std::size_t large_slot =
+      std::min(size / kLargeOfferShare / kLine * kLine, sizeof(OfferSlot) + kLargeOfferBytes);
+  const std::size_t large = offers == 0 ? 0 : std::min(size / kLargeOfferShare / large_slot, kMaxLargeOffers);
+  geometry.entries = align_up(geometry.large_offers + large * large_slot, kLine);
   geometry.details = align_up(geometry.entries + capacity * sizeof(Entry), kLine);
   geometry.loaded = align_up(geometry.details + capacity * sizeof(Detail), kLine);
   geometry.arena = align_up(geometry.loaded + capacity * sizeof(Loaded), kLine);
@@ -60,6 +67,8 @@ Geometry Geometry::of(std::size_t size) {
     return geometry;
   }
   geometry.offer_slots = static_cast<std::uint32_t>(offers);
+  geometry.large_offer_slots = static_cast<std::uint32_t>(large);
+  geometry.large_offer_bytes = large == 0 ? 0 : large_slot - sizeof(OfferSlot);
   geometry.host_slots = static_cast<std::uint32_t>(hosts);
   geometry.index_slots = static_cast<std::uint32_t>(slots);
   geometry.capacity = static_cast<std::uint32_t>(capacity);

@@ -1,8 +1,8 @@
 // What lies in the shared memory, byte for byte. Trivially copyable, offsets instead of pointers, and a geometry that
 // is a pure function of the size: nothing that another process could have scribbled on decides where we read.
 //
-//   Header | Board | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | OfferSlot[] | Entry[] |
-//   Detail[] | Loaded[] | arena of blobs
+//   Header | Board | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | OfferSlot[] with kOfferBytes |
+//   OfferSlot[] with large_offer_bytes | Entry[] | Detail[] | Loaded[] | arena of blobs
 //
 // Change anything here and kLayoutVersion goes up: a zone of another version is not adopted.
 #pragma once
@@ -57,10 +57,10 @@ constexpr std::size_t kRefreshSlots = 64;    // refresh requests that the design
 // What became of certificates that were loaded per connection, each counted once for each time.
 struct LoadedCounters {
   std::atomic<std::uint64_t> handed;   // to the designated worker, by whoever met them in a handshake
-  std::atomic<std::uint64_t> dropped;  // not handed: the queue was full, or they are too large for it
+  std::atomic<std::uint64_t> dropped;  // not handed: the queue was full
   std::atomic<std::uint64_t> torn;     // handed by a process that was killed or stopped half way
   std::atomic<std::uint64_t> taken;    // got an entry
-  std::atomic<std::uint64_t> refused;  // got none: they do not parse, or the zone has no room for any
+  std::atomic<std::uint64_t> refused;  // got none: too large, they do not parse, or the zone has no room for any
   std::atomic<std::uint64_t> evicted;  // lost it to others, not used for longest
   std::atomic<std::uint64_t> ended;    // lost it because they have expired or nobody has used them for long
 };
@@ -158,7 +158,9 @@ struct Loaded {
   std::atomic<std::uint32_t> generation;
 };
 
-// A certificate that a worker met in a handshake, on its way to the lease holder (offers.h).
+// A certificate that a worker met in a handshake, on its way to the lease holder (offers.h). Behind it lie
+// kOfferBytes, or large_offer_bytes of the geometry: the certificate's DER, then that of its issuer. Or, where the
+// two are longer than any slot, its label; leaf_length says then how long they are.
 constexpr std::size_t kOfferBytes = 8128;
 struct alignas(64) OfferSlot {
   std::atomic<std::uint64_t> state;
@@ -166,9 +168,11 @@ struct alignas(64) OfferSlot {
   std::uint64_t profile;
   CertificateId id;
   std::uint32_t leaf_length;
-  std::uint32_t length;                       // of all the DER in it
-  std::array<std::uint8_t, kOfferBytes> der;  // the certificate, then its chain
+  std::uint32_t length;  // of all the bytes behind it
 };
+// What a large slot holds, in zones of 4 MB or more. The largest Certificate message that any common TLS client takes
+// by default is one of 256 kB (Go; OpenSSL takes 100 kB, NSS and GnuTLS 128 kB, rustls 64 kB).
+constexpr std::size_t kLargeOfferBytes = (256 << 10) - sizeof(OfferSlot);
 
 // What is to be said of an entry's last attempt: text, cut off and padded with zeros. In a table of its own, so that
 // it costs no memory while all goes well.
@@ -200,17 +204,19 @@ static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header 
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
 static_assert(sizeof(Header) == 88 && sizeof(Entry) == 192 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2568 &&
                   sizeof(HostSlot) == 40 && sizeof(MethodSlot) == 16 && sizeof(Loaded) == 32 &&
-                  sizeof(OfferSlot) == 8192 && sizeof(HandshakeCounters) == 64,
+                  sizeof(OfferSlot) == 64 && sizeof(HandshakeCounters) == 64,
               "raise kLayoutVersion");
 
 // Where everything is. A pure function of the size.
 struct Geometry {
   std::size_t size = 0;
   // offsets from the start
-  std::size_t board = 0, workers = 0, counters = 0, hosts = 0, methods = 0, index = 0, offers = 0, entries = 0,
-              details = 0;
+  std::size_t board = 0, workers = 0, counters = 0, hosts = 0, methods = 0, index = 0, offers = 0, large_offers = 0,
+              entries = 0, details = 0;
   std::size_t loaded = 0, arena = 0;
   std::uint32_t offer_slots = 0;  // 0 in a zone that is too small for certificates that are loaded per connection
+  std::uint32_t large_offer_slots = 0;  // besides; 0 likewise
+  std::size_t large_offer_bytes = 0;    // each of them holds
   std::uint32_t host_slots = 0;   // responder hosts whose health is told, and base URLs whose method is remembered
   std::uint32_t index_slots = 0;  // a power of two, at least twice capacity
   std::uint32_t capacity = 0;     // entries

@@ -11,6 +11,8 @@ namespace {
 constexpr std::uint64_t kFree = 0;
 constexpr std::uint64_t kFull = 1u << 31;
 
+constexpr std::size_t kMaxLabel = 256;  // bytes of the name of one that is too large
+
 std::uint64_t filling(std::uint32_t number, std::int32_t pid) {
   return std::uint64_t{number} << 32 | (static_cast<std::uint32_t>(pid) & (kFull - 1));
 }
@@ -46,59 +48,72 @@ std::uint64_t checksum(std::uint64_t profile, const CertificateId& id, std::uint
   return mix(mix(sum, id.data(), id.size()), der.data(), der.size());
 }
 
+// Slots of one kind.
+struct Slots {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+};
+
+// Those for an offer of so many bytes. One that is too large leaves word in a common slot.
+Slots slots_for(const StapleZone& zone, std::size_t bytes) {
+  const Geometry& geometry = zone.geometry();
+  return bytes > kOfferBytes && bytes <= geometry.large_offer_bytes
+             ? Slots{geometry.offer_slots, geometry.large_offer_slots}
+             : Slots{0, geometry.offer_slots};
+}
+
 // Where to begin to look: everybody elsewhere, so that few meet.
-std::uint32_t first_slot(const StapleZone& zone, const CertificateId& id) {
+std::uint32_t first_of(const Slots& slots, const CertificateId& id) {
   std::uint32_t number = 0;
   std::memcpy(&number, id.data(), sizeof(number));
-  return number % zone.geometry().offer_slots;
+  return number % slots.count;
 }
 
-void fill(OfferSlot& slot, std::uint64_t profile, const CertificateId& id, ByteView leaf,
-          const std::vector<ByteView>& chain) noexcept {
-  std::size_t length = leaf.size();
-  std::memcpy(slot.der.data(), leaf.data(), leaf.size());
-  for (const ByteView certificate : chain) {
-    if (!certificate.empty() && certificate.size() <= kOfferBytes - length) {
-      std::memcpy(slot.der.data() + length, certificate.data(), certificate.size());
-      length += certificate.size();
+std::uint8_t* bytes_of(OfferSlot& slot) {
+  return reinterpret_cast<std::uint8_t*>(&slot + 1);
+}
+
+// What goes into a slot: `first`, and of `others` what fits.
+struct Content {
+  std::uint64_t profile = 0;
+  const CertificateId& id;
+  std::uint32_t leaf_length = 0;
+  ByteView first;
+  const ByteView* others = nullptr;
+  std::size_t count = 0;
+};
+
+void fill(OfferSlot& slot, const Content& content, std::size_t room) noexcept {
+  std::uint8_t* const bytes = bytes_of(slot);
+  std::size_t length = content.first.size();
+  std::memcpy(bytes, content.first.data(), length);
+  for (std::size_t i = 0; i < content.count; ++i) {
+    const ByteView other = content.others[i];
+    if (!other.empty() && other.size() <= room - length) {
+      std::memcpy(bytes + length, other.data(), other.size());
+      length += other.size();
     }
   }
-  slot.profile = profile;
-  slot.id = id;
-  slot.leaf_length = static_cast<std::uint32_t>(leaf.size());
+  slot.profile = content.profile;
+  slot.id = content.id;
+  slot.leaf_length = content.leaf_length;
   slot.length = static_cast<std::uint32_t>(length);
-  slot.checksum = checksum(profile, id, slot.leaf_length, {slot.der.data(), length});
+  slot.checksum = checksum(content.profile, content.id, content.leaf_length, {bytes, length});
 }
 
-}  // namespace
-
-bool offers_have_room(const StapleZone& zone) noexcept {
-  for (std::uint32_t i = 0; i < zone.geometry().offer_slots; ++i) {
-    if (zone.offer_slot(i).state.load(std::memory_order_relaxed) == kFree) {
-      return true;
-    }
-  }
-  return false;
-}
-
-bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id, ByteView leaf,
-           const std::vector<ByteView>& chain) noexcept {
-  const std::uint32_t slots = zone.geometry().offer_slots;
+// false: none of these slots is free.
+bool put(const StapleZone& zone, const Slots& slots, std::int32_t pid, const Content& content) noexcept {
   LoadedCounters& counters = zone.board().loaded;
-  if (slots == 0 || leaf.empty() || leaf.size() > kOfferBytes) {
-    counters.dropped.fetch_add(1, std::memory_order_relaxed);
-    return false;
-  }
   const auto number = static_cast<std::uint32_t>(counters.handed.load(std::memory_order_relaxed));
-  std::uint32_t at = first_slot(zone, id);
-  for (std::uint32_t tried = 0; tried < slots; ++tried, at = (at + 1) % slots) {
-    OfferSlot& slot = zone.offer_slot(at);
+  const std::uint64_t ours = filling(number, pid);
+  std::uint32_t at = slots.count == 0 ? 0 : first_of(slots, content.id);
+  for (std::uint32_t tried = 0; tried < slots.count; ++tried, at = (at + 1) % slots.count) {
+    OfferSlot& slot = zone.offer_slot(slots.first + at);
     std::uint64_t state = kFree;
-    const std::uint64_t ours = filling(number, pid);
     if (!slot.state.compare_exchange_strong(state, ours, std::memory_order_acquire)) {
       continue;
     }
-    fill(slot, profile, id, leaf, chain);
+    fill(slot, content, zone.offer_slot_bytes(slots.first + at));
     state = ours;
     if (slot.state.compare_exchange_strong(state, ours | kFull, std::memory_order_release)) {
       counters.handed.fetch_add(1, std::memory_order_relaxed);
@@ -110,18 +125,70 @@ bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, cons
   return false;
 }
 
+}  // namespace
+
+std::size_t max_offer_bytes(const StapleZone& zone) noexcept {
+  const Geometry& geometry = zone.geometry();
+  return geometry.large_offer_slots > 0 ? geometry.large_offer_bytes : geometry.offer_slots > 0 ? kOfferBytes : 0;
+}
+
+bool is_offered(const StapleZone& zone, std::uint64_t profile, const CertificateId& id) noexcept {
+  const std::uint32_t slots = zone.geometry().offer_slots + zone.geometry().large_offer_slots;
+  for (std::uint32_t i = 0; i < slots; ++i) {
+    const OfferSlot& slot = zone.offer_slot(i);
+    if (is_full(slot.state.load(std::memory_order_acquire)) && slot.profile == profile && slot.id == id) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool offers_have_room(const StapleZone& zone, std::size_t bytes) noexcept {
+  const Slots slots = slots_for(zone, bytes);
+  for (std::uint32_t i = 0; i < slots.count; ++i) {
+    if (zone.offer_slot(slots.first + i).state.load(std::memory_order_relaxed) == kFree) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id, ByteView leaf,
+           const std::vector<ByteView>& chain) noexcept {
+  const std::size_t most = max_offer_bytes(zone);
+  if (leaf.empty() || leaf.size() > most) {
+    zone.board().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  std::size_t bytes = leaf.size();
+  for (const ByteView certificate : chain) {
+    bytes += certificate.size();
+  }
+  return put(zone, slots_for(zone, std::min(bytes, most)), pid,
+             {profile, id, static_cast<std::uint32_t>(leaf.size()), leaf, chain.data(), chain.size()});
+}
+
+bool offer_too_large(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id,
+                     std::size_t bytes, std::string_view label) noexcept {
+  const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(bytes, UINT32_MAX));
+  const std::string_view text = label.substr(0, kMaxLabel);
+  const ByteView view(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+  return put(zone, slots_for(zone, bytes), pid, {profile, id, length, view});
+}
+
 Offers::Offers(const StapleZone& zone, const Clock& clock)
-    : zone_(zone), clock_(clock), watched_(zone.geometry().offer_slots) {}
+    : zone_(zone), clock_(clock), watched_(zone.geometry().offer_slots + zone.geometry().large_offer_slots) {}
 
 std::optional<Offer> Offers::take() {
   for (std::uint32_t tried = 0; tried < watched_.size(); ++tried) {
-    OfferSlot& slot = zone_.offer_slot(next_);
+    const std::uint32_t at = next_;
     next_ = static_cast<std::uint32_t>((next_ + 1) % watched_.size());
+    OfferSlot& slot = zone_.offer_slot(at);
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
     if (!is_full(state)) {
       continue;
     }
-    auto offer = take(slot, state);
+    auto offer = take(at, state);
     std::uint64_t seen = state;
     // Where somebody else has taken it as well (a holder that lost the lease), it is taken twice: no harm.
     slot.state.compare_exchange_strong(seen, kFree, std::memory_order_release);
@@ -133,7 +200,8 @@ std::optional<Offer> Offers::take() {
   return std::nullopt;
 }
 
-std::optional<Offer> Offers::take(OfferSlot& slot, std::uint64_t full) {
+std::optional<Offer> Offers::take(std::uint32_t at, std::uint64_t full) {
+  OfferSlot& slot = zone_.offer_slot(at);
   Offer offer;
   offer.profile = slot.profile;
   offer.id = slot.id;
@@ -142,18 +210,25 @@ std::optional<Offer> Offers::take(OfferSlot& slot, std::uint64_t full) {
   const std::uint64_t sum = slot.checksum;
   // The compiler must not go back to the shared bytes for a length that it has already checked.
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (length > kOfferBytes || leaf_length == 0 || leaf_length > length) {
+  const bool too_large = leaf_length > max_offer_bytes(zone_);
+  if (leaf_length == 0 || length > (too_large ? kMaxLabel : zone_.offer_slot_bytes(at)) ||
+      (leaf_length > length && !too_large)) {
     return std::nullopt;
   }
-  Bytes der(slot.der.begin(), slot.der.begin() + length);
+  Bytes bytes(bytes_of(slot), bytes_of(slot) + length);
   std::atomic_thread_fence(std::memory_order_acquire);
-  if (checksum(offer.profile, offer.id, leaf_length, der) != sum ||
+  if (checksum(offer.profile, offer.id, leaf_length, bytes) != sum ||
       slot.state.load(std::memory_order_relaxed) != full) {
     return std::nullopt;
   }
-  offer.chain.assign(der.begin() + leaf_length, der.end());
-  der.resize(leaf_length);
-  offer.leaf = std::move(der);
+  if (too_large) {
+    offer.too_large = leaf_length;
+    offer.label.assign(bytes.begin(), bytes.end());
+    return offer;
+  }
+  offer.chain.assign(bytes.begin() + leaf_length, bytes.end());
+  bytes.resize(leaf_length);
+  offer.leaf = std::move(bytes);
   return offer;
 }
 

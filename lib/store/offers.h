@@ -2,7 +2,9 @@
 // one that holds the lease: a bounded queue of slots in the zone.
 //
 // Lock-free. Whoever offers takes a free slot by one compare-and-swap, fills it, and marks it full by another; if
-// none is free, the offer is dropped: there will be another handshake. A process may be killed or stopped at any
+// none is free, the offer is dropped: there will be another handshake. Most slots hold kOfferBytes; a few hold what
+// is larger and nothing else, so that a flood of large certificates is none for the others. What is larger than any
+// slot does not pass, but its name and size do: the lease holder says so. A process may be killed or stopped at any
 // instruction: a slot that is not filled within kPatience, or whose process is gone, is freed by the lease holder;
 // should its writer wake up later and scribble into somebody else's offer, the checksum tells.
 //
@@ -11,6 +13,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -21,13 +25,27 @@ namespace ocsp_plus::store {
 
 // --- any worker ---
 
-// Whether the queue has room: cheap, so that a flood costs no more than this.
-bool offers_have_room(const StapleZone& zone) noexcept;
+// How many bytes of DER one offer may have at the most.
+std::size_t max_offer_bytes(const StapleZone& zone) noexcept;
 
-// `chain`: certificates that may be its issuer, in order of preference; what does not fit any more is left out.
-// false: nothing was handed over, the queue is full or the certificate itself is too large. Counted in either case.
+// Whether the same offer waits already, most likely by another worker: handed over once more it would only take room.
+bool is_offered(const StapleZone& zone, std::uint64_t profile, const CertificateId& id) noexcept;
+
+// Whether the queue has room for one of so many bytes, or for word of one that is too large: cheap, so that a flood
+// costs no more than this.
+bool offers_have_room(const StapleZone& zone, std::size_t bytes) noexcept;
+
+// `chain`: certificates that may be its issuer, in order of preference; of what is longer than max_offer_bytes()
+// together what does not fit any more is left out. false: nothing was handed over, the queue is full or the
+// certificate itself is too large. Counted in either case.
 bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id, ByteView leaf,
            const std::vector<ByteView>& chain) noexcept;
+
+// Hands over that a certificate cannot be offered, as it has `bytes` with the smallest of its possible issuers.
+// `label`: what people call it, any bytes; cut where it is long. false: the queue is full, which is counted.
+// REQUIRES: bytes > max_offer_bytes()
+bool offer_too_large(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id,
+                     std::size_t bytes, std::string_view label) noexcept;
 
 // --- the lease holder ---
 
@@ -36,6 +54,9 @@ struct Offer {
   CertificateId id = {};
   Bytes leaf;   // DER
   Bytes chain;  // DER, one after the other
+  // Of one that is too large: its size, and in place of the DER what it is called.
+  std::uint32_t too_large = 0;
+  std::string label = {};
 };
 
 class Offers {
@@ -59,7 +80,7 @@ class Offers {
     Millis since = 0;
   };
 
-  std::optional<Offer> take(OfferSlot& slot, std::uint64_t full);
+  std::optional<Offer> take(std::uint32_t slot, std::uint64_t full);
 
   StapleZone zone_;
   const Clock& clock_;

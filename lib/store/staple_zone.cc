@@ -316,7 +316,14 @@ MethodSlot& StapleZone::method_slot(std::uint32_t slot) const noexcept {
 }
 
 OfferSlot& StapleZone::offer_slot(std::uint32_t slot) const noexcept {
-  return at<OfferSlot>(geometry_.offers, slot);
+  const std::size_t bytes = offer_slot_bytes(slot);
+  return slot < geometry_.offer_slots
+             ? at<OfferSlot>(geometry_.offers + slot * (sizeof(OfferSlot) + bytes))
+             : at<OfferSlot>(geometry_.large_offers + (slot - geometry_.offer_slots) * (sizeof(OfferSlot) + bytes));
+}
+
+std::size_t StapleZone::offer_slot_bytes(std::uint32_t slot) const noexcept {
+  return slot < geometry_.offer_slots ? kOfferBytes : geometry_.large_offer_bytes;
 }
 
 Loaded& StapleZone::loaded_words(EntryIndex index) const noexcept {

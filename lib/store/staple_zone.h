@@ -162,12 +162,14 @@ class StapleZone {
   Board& board() const noexcept;
   HostSlot& host_slot(std::uint32_t slot) const noexcept;      // REQUIRES: slot < geometry().host_slots
   MethodSlot& method_slot(std::uint32_t slot) const noexcept;  // likewise
-  OfferSlot& offer_slot(std::uint32_t slot) const noexcept;    // REQUIRES: slot < geometry().offer_slots
-  Loaded& loaded_words(EntryIndex index) const noexcept;       // REQUIRES: index < capacity()
-  Detail& detail_words(EntryIndex index) const noexcept;       // REQUIRES: index < capacity()
-  Entry& entry(EntryIndex index) const noexcept;               // REQUIRES: index < capacity()
-  IndexSlot& index_slot(std::uint32_t slot) const noexcept;    // REQUIRES: slot < geometry().index_slots
-  WorkerSlot& worker_slot(std::size_t slot) const noexcept;    // REQUIRES: slot < kWorkerSlots
+  // The large ones follow the others. REQUIRES: slot < geometry().offer_slots + geometry().large_offer_slots
+  OfferSlot& offer_slot(std::uint32_t slot) const noexcept;
+  std::size_t offer_slot_bytes(std::uint32_t slot) const noexcept;  // that lie behind it
+  Loaded& loaded_words(EntryIndex index) const noexcept;            // REQUIRES: index < capacity()
+  Detail& detail_words(EntryIndex index) const noexcept;            // REQUIRES: index < capacity()
+  Entry& entry(EntryIndex index) const noexcept;                    // REQUIRES: index < capacity()
+  IndexSlot& index_slot(std::uint32_t slot) const noexcept;         // REQUIRES: slot < geometry().index_slots
+  WorkerSlot& worker_slot(std::size_t slot) const noexcept;         // REQUIRES: slot < kWorkerSlots
   std::uint8_t* arena() const noexcept;
   // Copies the header of the blob that an Entry::word points to. false where it lies outside of the arena, is too
   // long, or is another certificate's (`id` nullptr: any will do).

@@ -35,7 +35,11 @@ TEST_CASE("layout: the parts follow each other, aligned, within the size", "[zon
       CHECK(g.index >= g.counters + kCounterSlots * sizeof(HandshakeCounters));
       CHECK(g.entries >= g.index + g.index_slots * sizeof(IndexSlot));
       CHECK(g.offers >= g.index + g.index_slots * sizeof(IndexSlot));
-      CHECK(g.entries >= g.offers + g.offer_slots * sizeof(OfferSlot));
+      CHECK(g.large_offers >= g.offers + g.offer_slots * (sizeof(OfferSlot) + kOfferBytes));
+      CHECK(g.entries >= g.large_offers + g.large_offer_slots * (sizeof(OfferSlot) + g.large_offer_bytes));
+      CHECK(g.large_offer_slots * (sizeof(OfferSlot) + g.large_offer_bytes) <= size / 16);
+      CHECK(g.large_offer_bytes % 64 == 0);
+      CHECK((g.large_offer_slots > 0) == (g.offer_slots > 0));
       CHECK(g.offer_slots == std::min<std::size_t>(size >> 18, 64));
       CHECK(g.details >= g.entries + std::size_t{g.capacity} * sizeof(Entry));
       CHECK(g.loaded >= g.details + std::size_t{g.capacity} * sizeof(Detail));
@@ -43,7 +47,8 @@ TEST_CASE("layout: the parts follow each other, aligned, within the size", "[zon
       CHECK(g.arena + g.arena_bytes <= size);
       CHECK(g.arena_bytes % kBlobAlign == 0);
       CHECK(g.arena_bytes / kBlobAlign <= UINT32_MAX);
-      for (const std::size_t part : {g.workers, g.counters, g.index, g.offers, g.entries, g.loaded, g.arena}) {
+      for (const std::size_t part :
+           {g.workers, g.counters, g.index, g.offers, g.large_offers, g.entries, g.loaded, g.arena}) {
         CHECK(part % 64 == 0);
       }
       const Geometry again = Geometry::of(size);
@@ -79,7 +84,9 @@ TEST_CASE("layout: a zone by default is a power of two with head-room", "[zone][
       CHECK(default_size(c.certificates) == c.default_megabytes << 20);
       CHECK(default_size(c.certificates) >= 2 * required_size(c.certificates));
       CHECK(required_size(c.certificates + 1) >= required_size(c.certificates));
-      CHECK(required_size(c.certificates) <= 16384 * 3 + c.certificates * 5200);
+      const Geometry least = Geometry::of(required_size(c.certificates));
+      CHECK(least.size <=
+            16384 * 3 + c.certificates * 5300 + least.large_offer_slots * (least.large_offer_bytes + 64));
     }
   }
   CHECK(required_size(SIZE_MAX) > 0);  // ends, does not wrap
@@ -88,6 +95,12 @@ TEST_CASE("layout: a zone by default is a power of two with head-room", "[zone][
 TEST_CASE("layout: with certificates that are loaded per connection", "[zone][layout]") {
   CHECK(Geometry::of(required_size(0, true)).offer_slots > 0);
   CHECK(Geometry::of(required_size(1000, true)).offer_slots > 0);
+  CHECK(Geometry::of(required_size(0, true)).large_offer_bytes > 2 * kOfferBytes);
+  CHECK(Geometry::of(1 << 20).large_offer_bytes == (64 << 10) - sizeof(OfferSlot));
+  for (const std::size_t megabytes : {4, 8, 16, 1024}) {
+    CHECK(Geometry::of(megabytes << 20).large_offer_bytes == kLargeOfferBytes);
+    CHECK(Geometry::of(megabytes << 20).large_offer_slots == std::min<std::size_t>(megabytes / 4, 4));
+  }
   CHECK(default_size(0, true) == OP_MIN_ZONE_BYTES);  // what the documentation says of a zone by default
   for (const std::size_t certificates : {std::size_t{0}, std::size_t{1000}, std::size_t{100000}}) {
     CHECK(default_size(certificates, true) >= default_size(certificates));

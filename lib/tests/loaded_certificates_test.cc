@@ -41,6 +41,22 @@ const Identity& tenant(std::size_t number, const char* url, const Identity* issu
   return found->second;
 }
 
+// With so many names of 28 bytes each in the certificate.
+Identity large(std::size_t names, const std::string& url, const std::string& ca_issuers = {}) {
+  CertificateSpec spec;
+  spec.subject = "large";
+  for (std::size_t i = 0; i < names; ++i) {
+    spec.dns_names.push_back("name" + std::to_string(10000000 + i) + ".large.example");
+  }
+  spec.serial = {0x30, static_cast<std::uint8_t>(names >> 8 & 0xff), static_cast<std::uint8_t>(names & 0xff),
+                 static_cast<std::uint8_t>(ca_issuers.size())};
+  spec.ocsp_urls = {url};
+  if (!ca_issuers.empty()) {
+    spec.ca_issuers_urls = {ca_issuers};
+  }
+  return make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
+}
+
 struct House : EngineHouse {
   explicit House(std::size_t size = 1 << 20) : EngineHouse(size) {
     settings.cache = folder.string();
@@ -241,6 +257,114 @@ TEST_CASE("loaded certificates: so many issuers are sought at a time, and failin
   REQUIRE(house.offer(last, house.strict, {}));
   house.pass(5);
   CHECK(house.held(last));
+}
+
+// What is kept of each takes several times its size.
+TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded][issuer]") {
+  House house(64 << 20);
+  OcspServer& proxy = house.server(EngineHouse::hang());
+  house.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
+  house.take();
+  const std::size_t names = 8000, count = LoadedCertificates::kMaxSeekingBytes / (names * 28) + 5;
+  std::vector<Identity> leaves;
+  for (std::size_t i = 0; i < count; ++i) {
+    leaves.push_back(large(names + i, "http://ocsp.test/", "http://ca.test/ca.der"));
+    REQUIRE(house.offer(leaves.back(), house.strict, {}));
+    house.pass(1);
+  }
+  std::size_t bytes = 0;
+  std::size_t seeking = 0;
+  for (const Identity& leaf : leaves) {
+    const Target* target = house.post->loaded().target(house.entry(leaf));
+    if (target != nullptr && target->sought != nullptr) {  // those that fail make room
+      bytes += leaf.der().size();
+      ++seeking;
+    }
+  }
+  CHECK(seeking > 1);
+  CHECK(seeking < count);
+  CHECK(bytes < LoadedCertificates::kMaxSeekingBytes + leaves.back().der().size());
+}
+
+TEST_CASE("loaded certificates: a large one is like any other", "[loaded]") {
+  House house(8 << 20);
+  OcspServer& server = house.server();
+  const std::size_t names = GENERATE(300, 3000, 8500);
+  const Identity leaf = large(names, server.url("large"));
+  REQUIRE(leaf.der().size() > store::kOfferBytes);
+  server.answer = house.answers(leaf, test_ca());
+  house.take();
+  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
+  house.pass(2);
+  REQUIRE(house.held(leaf));
+  CHECK(house.zone.loaded(house.entry(leaf))->has_issuer);
+  CHECK(house.counters().taken == 1);
+  CHECK(house.counters().dropped == 0);
+  CHECK(house.counters().refused == 0);
+  house.take();
+  house.pass(2);
+  CHECK(house.post->loaded().count() == 1);
+  server.asked.clear();
+  house.pass(2 * kDay);
+  CHECK(server.asked.size() == 1);
+  CHECK(house.held(leaf));
+}
+
+// Free space lies in pieces, of which none is large enough.
+TEST_CASE("loaded certificates: a large one drives out a few others", "[loaded]") {
+  House house(1 << 20);
+  OcspServer& server = house.server(EngineHouse::hang());
+  const std::string url = server.url("x");
+  house.take();
+  std::size_t count = 0;
+  for (; house.counters().evicted == 0; ++count) {
+    REQUIRE(count < 1000);
+    const Identity leaf = large(50 + count, url);
+    REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
+    house.pass(1);
+    if (count % 2 == 0) {
+      house.zone.note_use(house.entry(leaf), house.loop.clock.now());
+    }
+  }
+  REQUIRE(count > 50);
+  const std::uint64_t before = house.counters().evicted;
+  const Identity leaf = large(2100, url);
+  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
+  house.pass(1);
+  CHECK(house.entry(leaf) != store::kNoEntry);
+  CHECK(house.counters().refused == 0);
+  CHECK(house.counters().evicted > before);
+  CHECK(house.post->loaded().count() > count / 3);
+}
+
+TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
+  House house(1 << 20);
+  house.take();
+  const CertificateId id = {0xab};
+  const std::size_t limit = store::max_offer_bytes(house.zone);
+  const auto lines = [&](const std::string& text) {
+    return std::count_if(house.log.lines.begin(), house.log.lines.end(),
+                         [&](const auto& line) { return line.second.find(text) != std::string::npos; });
+  };
+  REQUIRE(store::offer_too_large(house.zone, getpid(), house.strict, id, limit + 1, "a\nb.example"));
+  house.pass(1);
+  CHECK(house.counters().refused == 1);
+  CHECK(house.counters().dropped == 0);
+  CHECK(house.post->loaded().count() == 0);
+  CHECK(lines("too large, it gets no staple: enlarge ocsp_plus_zone, name its file in ssl_certificate without "
+              "variables, or spread its names over several: certificate=\"a\\x0ab.example\" id=ab0000") == 1);
+  CHECK(lines("server=\"strict.example\" bytes=65473 limit=65472 certificates=1 reason=certificate_too_large") == 1);
+  CHECK(lines("left out") == 0);
+  // Once an hour; and a zone of any size is too small for that.
+  REQUIRE(store::offer_too_large(house.zone, getpid(), 4711, id, limit + 1, ""));
+  house.pass(1);
+  CHECK(lines("certificate_too_large") == 1);
+  house.pass(3600);
+  REQUIRE(store::offer_too_large(house.zone, getpid(), 4711, id, store::kLargeOfferBytes + 1, ""));
+  house.pass(1);
+  CHECK(lines("too large, it gets no staple: name its file") == 1);
+  CHECK(lines("certificates=2 reason=certificate_too_large") == 1);
+  CHECK(house.counters().refused == 3);
 }
 
 TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {

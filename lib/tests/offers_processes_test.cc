@@ -27,9 +27,9 @@ constexpr std::size_t kEnough = 2000;  // offers that came out whole
 constexpr int kKills = 40;
 constexpr Millis kDeadline = 60000;
 
-// Everything in it follows from the number, so that a mixture of two is noticed.
+// Some are large. Everything in it follows from the number, so that a mixture of two is noticed.
 Bytes leaf_of(std::uint64_t number) {
-  return TestRandom(number).bytes(1000 + number % 3000);
+  return TestRandom(number).bytes(number % 4 == 0 ? 20000 + number % 30000 : 1000 + number % 3000);
 }
 Bytes chain_of(std::uint64_t number) {
   return TestRandom(number + 1).bytes(500 + number % 1500);
@@ -72,7 +72,7 @@ TEST_CASE("processes: offers of writers that are killed", "[zone][offers][proces
     writers.push_back(start(zone, ++seed));
   }
   const Millis until = clock.monotonic() + kDeadline;
-  std::size_t whole = 0, wrong = 0;
+  std::size_t whole = 0, wrong = 0, large = 0;
   int kills = 0;
   while ((whole < kEnough || kills < kKills) && clock.monotonic() < until) {
     const auto taken = offers.take();
@@ -85,6 +85,7 @@ TEST_CASE("processes: offers of writers that are killed", "[zone][offers][proces
     const bool right =
         taken->id == test_id(number) && taken->leaf == leaf_of(number) && taken->chain == chain_of(number);
     ++(right ? whole : wrong);
+    large += taken->leaf.size() > kOfferBytes ? 1 : 0;
     if (whole % (kEnough / kKills) == 0) {
       pid_t& writer = writers[static_cast<std::size_t>(kills) % kWriters];
       end(writer);
@@ -104,7 +105,8 @@ TEST_CASE("processes: offers of writers that are killed", "[zone][offers][proces
   }
   offers.free_abandoned(&process_alive);
   offers.free_abandoned(&process_alive);
-  for (std::uint32_t i = 0; i < zone.geometry().offer_slots; ++i) {
+  CHECK(large > kEnough / 20);
+  for (std::uint32_t i = 0; i < zone.geometry().offer_slots + zone.geometry().large_offer_slots; ++i) {
     CHECK(zone.offer_slot(i).state == 0);
   }
 }

@@ -299,9 +299,12 @@ Bytes tlv(std::uint8_t tag, ByteView content) {
     out.push_back(static_cast<std::uint8_t>(size));
   } else if (size < 0x100) {
     out.insert(out.end(), {0x81, static_cast<std::uint8_t>(size)});
-  } else {
-    require(size < 0x10000, "an element that is too long");
+  } else if (size < 0x10000) {
     out.insert(out.end(), {0x82, static_cast<std::uint8_t>(size >> 8), static_cast<std::uint8_t>(size & 0xff)});
+  } else {
+    require(size < 0x1000000, "an element that is too long");
+    out.insert(out.end(), {0x83, static_cast<std::uint8_t>(size >> 16), static_cast<std::uint8_t>(size >> 8 & 0xff),
+                           static_cast<std::uint8_t>(size & 0xff)});
   }
   out.insert(out.end(), content.begin(), content.end());
   return out;

@@ -165,6 +165,41 @@ TEST_CASE("loaded: the next writer knows the same", "[zone][loaded]") {
   f.check_sum();
 }
 
+TEST_CASE("loaded: as large as the queue passes them", "[zone][loaded]") {
+  Fixture f(8 << 20);
+  const Bytes leaves[] = {leaf_of(1, kOfferBytes + 1), leaf_of(2, 100001), leaf_of(3, kLargeOfferBytes),
+                          leaf_of(4, kLargeOfferBytes - 5000)};
+  const Bytes issuer = leaf_of(5, 5000);
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    REQUIRE(f.add(kFirst + 10 + i));  // small ones between them
+    const auto entry = f.writer->add_loaded(
+        {test_id(kFirst + i), leaves[i], test_registration(kFirst + i).issuer_key, test_id(900), issuer, 7, 1});
+    REQUIRE(entry);
+    REQUIRE(f.publish(*entry, kFirst + i));
+  }
+  const auto check = [&](const StapleZone& zone) {
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      const EntryIndex entry = zone.find(test_id(kFirst + i));
+      REQUIRE(entry != kNoEntry);
+      CHECK(zone.leaf(entry, test_id(kFirst + i)) == leaves[i]);
+      CHECK(zone.issuer(entry) == issuer);
+      CHECK(zone.read(entry, test_id(kFirst + i)) == Bytes(500, 3));
+    }
+  };
+  check(f.zone);
+  const std::size_t loaded = f.writer->loaded_bytes();
+  f.take_over();
+  CHECK(f.writer->loaded_bytes() == loaded);
+  REQUIRE(f.publish(f.zone.find(test_id(kFirst)), kFirst));
+  check(f.zone);
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    REQUIRE(f.writer->remove_loaded(f.zone.find(test_id(kFirst + i)), test_id(kFirst + i)));
+    REQUIRE(f.writer->remove_loaded(f.zone.find(test_id(kFirst + 10 + i)), test_id(kFirst + 10 + i)));
+  }
+  CHECK(f.writer->loaded_bytes() == 0);
+  f.check_sum();
+}
+
 TEST_CASE("loaded: entries and space are used again", "[zone][loaded]") {
   Fixture f;
   std::set<EntryIndex> seen;

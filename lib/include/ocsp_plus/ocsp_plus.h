@@ -247,8 +247,9 @@ OP_API op_staple_status_t op_staple_loaded(const op_config_t *config, uint64_t p
 
 /*
  * Hands a loaded certificate to the designated worker, which fetches for it from then on; `chain` are candidates for
- * its issuer. Bounded: where too many are on their way it does nothing, nor for what this process has handed over a
- * moment ago. No lock.
+ * its issuer, of which those are used that have its name. Bounded: where too many are on their way it does nothing, nor
+ * for what this process has handed over a moment ago; of one that is longer than 256 kB of DER with its issuer (in a
+ * zone of less than 4 MB: a sixteenth of that) the designated worker is only told, and logs it. No lock.
  */
 OP_API void op_offer(op_config_t *config, uint64_t profile, const op_certificate_t *certificate, struct x509_st *leaf,
                      struct x509_st *const *chain, size_t nchain, int64_t monotonic_ms);
