@@ -69,6 +69,7 @@ class Post {
   Archive& archive() { return archive_; }
   Issuers& issuers() { return issuers_; }
   Files& files() { return files_; }
+  store::ZoneWriter& writer() { return writer_; }
   const LoadedCertificates& loaded() const { return loaded_; }
 
  private:

@@ -241,6 +241,13 @@ void Report::certificates_ended(const Target& first, std::size_t count, UnixSeco
       to_span(saturating_sub(now, first.certificate.not_after)), count);
 }
 
+void Report::zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded) {
+  log(sink_, LogLevel::kNotice,
+      "ocsp_plus: the zone's size was changed, what the old one held was verified: taken_over={} refused={} "
+      "loaded_per_connection={}",
+      taken, refused, loaded);
+}
+
 void Report::startup_waits(std::size_t certificates, Millis at_most) {
   log(sink_, LogLevel::kNotice,
       "ocsp_plus: waiting for responses before the workers begin: "

@@ -53,6 +53,9 @@ class Report {
                  UnixSeconds next_attempt);
   // Certificates that have ended by our clock: nobody is asked for them. One line for all of them.
   void certificates_ended(const Target& first, std::size_t count, UnixSeconds now);
+  // Of a zone that replaces another: responses that the gate has taken from that, and those that it has not; of the
+  // first, those of certificates that are loaded per connection.
+  void zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded);
   void startup_waits(std::size_t certificates, Millis at_most);
   void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);

@@ -235,52 +235,8 @@ std::size_t ZoneWriter::bytes_free() const {
   return std::size_t{arena_.free_units()} * kBlobAlign;
 }
 
-static bool copy_response(const StapleZone& from, EntryIndex source, StapleZone& to, EntryIndex target,
-                          ZoneWriter& writer) {
-  to.set_attempt(target, from.attempt(source));
-  to.set_confirmed_at(target, from.entry(source).confirmed_at.load(std::memory_order_relaxed));
-  BlobHeader header;
-  const std::optional<Bytes> der = from.read(source, to.entry(target).id, &header);
-  return der.has_value() && writer.publish(target, header, *der);
-}
-
 std::size_t ZoneWriter::bytes_in_grace() const {
   return grace_units_ * kBlobAlign;
-}
-
-std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& lock_of_to, const Clock& clock) {
-  // Nobody else uses `to`: whoever its lease names, a fresh zone's nobody, is as good as us.
-  const LeaseHolder holder = lease_holder(to);
-  ZoneWriter writer(to, lock_of_to, clock, holder.epoch, holder.pid);
-  std::size_t copied = 0;
-  for (EntryIndex i = 0; i < to.entries_used(); ++i) {
-    const CertificateId id = to.entry(i).id;
-    const EntryIndex source = from.find(id);
-    if (source == kNoEntry) {
-      continue;
-    }
-    if (to.entry(i).issuer_key == kUnknownIssuer) {
-      to.entry(i).issuer_key = from.entry(source).issuer_key;  // was fetched
-    }
-    if (from.entry(source).issuer_key != to.entry(i).issuer_key) {
-      continue;
-    }
-    copied += copy_response(from, source, to, i, writer) ? 1 : 0;
-  }
-  for (EntryIndex i = 0; i < from.entries_used(); ++i) {
-    const CertificateId id = from.entry(i).id;
-    const auto state = from.loaded(i);
-    const std::optional<Bytes> leaf = state.has_value() && to.find(id) == kNoEntry ? from.leaf(i, id) : std::nullopt;
-    if (!leaf.has_value()) {
-      continue;
-    }
-    BlobHeader header = {};
-    const Bytes issuer = from.issuer(i, &header).value_or(Bytes());
-    const auto added =
-        writer.add_loaded({id, *leaf, from.entry(i).issuer_key, header.id, issuer, state->profile, state->used});
-    copied += added && copy_response(from, i, to, *added, writer) ? 1 : 0;
-  }
-  return copied;
 }
 
 }  // namespace ocsp_plus::store

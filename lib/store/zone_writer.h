@@ -131,11 +131,4 @@ class ZoneWriter {
   std::uint32_t rebuilt_at_ = 0;  // the zone's generation at the last rebuild
 };
 
-// Copies what `from` holds, and what it knows about attempts, into the entries that `to` has registered, and with
-// them the certificates that are loaded per connection: for a zone whose size was changed. Both are of this layout;
-// bytes are copied under the same checks as in the handshake and nothing is parsed. REQUIRES: nobody else uses `to`
-// yet. Returns how many responses came along; those that do not fit, or were admitted under another issuer key, are
-// left behind.
-std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& lock_of_to, const Clock& clock);
-
 }  // namespace ocsp_plus::store
