@@ -16,6 +16,7 @@
 #include "engine/report.h"
 #include "engine/settings.h"
 #include "engine/tls_clients.h"
+#include "engine/zone_repair.h"
 #include "net/resolver.h"
 #include "net/transport.h"
 #include "store/lease.h"
@@ -74,6 +75,7 @@ class Post {
 
  private:
   void answer_requests();
+  void tidy_tables();
   void tell_hosts();
   void tell_connections();
   Post(const Environment& environment, const store::Candidate& self, std::uint32_t epoch,
@@ -94,6 +96,7 @@ class Post {
   Files files_;
   Refresher refresher_;
   Readiness readiness_;
+  ZoneRepair repair_;
   Millis swept_ = 0;
   bool new_configuration_;
   unsigned jumps_ = 0;       // of the wall clock, as seen by the refresher

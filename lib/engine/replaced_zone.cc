@@ -88,14 +88,14 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, store::ZoneWriter& 
   }
   auto certificate = crypto::describe(leaf.get());
   const auto made = crypto::Issuer::create(issuer.get());
-  if (!certificate || certificate->id != id || !made || 
-      crypto::find_issuer(leaf.get(), {issuer.get()}) == nullptr || !crypto::signed_by(leaf.get(), issuer.get())) {
+  if (!certificate || certificate->id != id || !made || crypto::find_issuer(leaf.get(), {issuer.get()}) == nullptr ||
+      !crypto::signed_by(leaf.get(), issuer.get())) {
     return;
   }
   const Bytes leaf_der = crypto::der_of(leaf.get());
   const Bytes issuer_der = crypto::der_of(issuer.get());
-  const auto added = writer.add_loaded({id, leaf_der, (*made)->key_sha256(), (*made)->id(), issuer_der, state->profile,
-                                        std::min(state->used, clock_.now())});
+  const auto added = writer.add_loaded({id, leaf_der, (*made)->key_sha256(), (*made)->id(), issuer_der,
+                                        state->profile, std::min(state->used, clock_.now())});
   if (!added) {
     return;
   }
