@@ -1,8 +1,9 @@
 
 /*
  * The shared zone's life: sized when the configuration is complete, adopted
- * from the running configuration where size and tag are the same, copied
- * from it where the size was changed.
+ * from the running configuration where size and tag are the same.  Where the
+ * size was changed the master copies nothing: the start helper finds the old
+ * zone still mapped, and what is in it has to pass the gate.
  *
  * Code that got into a worker can write whatever it likes into the zone, and
  * the master is root: it takes no address, no size and no lock from there.
@@ -134,8 +135,7 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         status = op_config_open_zone(ocf->config, area.base, area.size,
                                      data == NULL && !shm_zone->shm.exists,
                                      old.base, old.size, &ocf->lock,
-                                     ngx_time(), ngx_current_msec, &opened,
-                                     &error);
+                                     ngx_current_msec, &opened, &error);
 
         if (status != OP_BUSY || i == NGX_OCSP_PLUS_LOCK_TRIES) {
             break;
@@ -155,12 +155,6 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                       status == OP_TOO_SMALL ? "; enlarge \"ocsp_plus_zone\""
                                              : "");
         return NGX_ERROR;
-    }
-
-    if (opened.copied) {
-        ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
-                      "ocsp_plus: the zone's size was changed, %uz responses "
-                      "were taken over", opened.copied);
     }
 
     return NGX_OK;
@@ -220,7 +214,8 @@ ngx_ocsp_plus_reserve(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_area_t *area)
 
 /*
  * nginx gives a zone whose size was changed new memory and forgets the old
- * one, but here the old cycle is still the current one.
+ * one, but here the old cycle is still the current one.  Its zones are not
+ * unmapped before the init_module handlers of the new one have returned.
  */
 
 static ngx_ocsp_plus_area_t

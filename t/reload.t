@@ -156,7 +156,8 @@ for my $size (qw/ 32m 9m /) {
 	configure(zone => "ocsp_plus:$size");
 	ok($t->reload(old_gone => 1), "reload with a zone of $size");
 	like($t->wait_log(qr/zone's size was changed/, 5, $mark) // '',
-		qr/\[notice\].* (?:5|6) responses/, 'responses are taken over');
+		qr/\[notice\].*taken_over=(?:5|6) /,
+		'responses are taken over');
 	is(scalar(grep { (staple_fast(8443, $_) // '') ne $held{$_} } @names),
 		0, 'the same staples');
 	ok($t->wait_log(qr/the designated worker now/, 10, $mark),

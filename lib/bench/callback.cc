@@ -261,8 +261,8 @@ class Bench {
         &lock_, [](void* ctx) { return static_cast<int>(static_cast<testing::PidLock*>(ctx)->try_lock()); },
         [](void* ctx) { static_cast<testing::PidLock*>(ctx)->unlock(); }};
     if (op_config_set(config_, &settings, &error) != OP_OK ||
-        op_config_open_zone(config_, memory_.data(), memory_.size(), 1, nullptr, 0, &lock, kTime, 0, &opened,
-                            &error) != OP_OK) {
+        op_config_open_zone(config_, memory_.data(), memory_.size(), 1, nullptr, 0, &lock, 0, &opened, &error) !=
+            OP_OK) {
       throw std::runtime_error(error.text);
     }
   }

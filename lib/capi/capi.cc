@@ -5,6 +5,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,17 +69,6 @@ std::string_view view(op_str_t text) {
   return text.len == 0 ? std::string_view() : std::string_view(text.data, text.len);
 }
 
-class FixedClock : public Clock {
- public:
-  FixedClock(UnixSeconds now, Millis monotonic) : now_(now), monotonic_(monotonic) {}
-  UnixSeconds now() const override { return now_; }
-  Millis monotonic() const override { return monotonic_; }
-
- private:
-  UnixSeconds now_;
-  Millis monotonic_;
-};
-
 std::vector<store::Registration> registrations(const engine::Catalog& catalog) {
   std::vector<store::Registration> all;
   all.reserve(catalog.targets().size());
@@ -114,6 +104,18 @@ engine::Mention mention_of(const op_mention_t& from) {
 
 store::DirectoryUser directory_user(const op_cache_user_t& from) {
   return {from.uid, from.gid, from.prepared != 0};
+}
+
+// Nothing where there is none, or where its header makes no sense.
+std::optional<StapleZone> replaced_zone(const op_config_s& config) {
+  std::optional<StapleZone> zone;
+  if (config.replaced.base != nullptr) {
+    // Reading does not write, whatever the type says.
+    if (auto found = StapleZone::attach(const_cast<void*>(config.replaced.base), config.replaced.size)) {
+      zone = *found;
+    }
+  }
+  return zone;
 }
 
 template <std::size_t N>
@@ -321,7 +323,7 @@ size_t op_zone_default_size(size_t certificates, int loads) {
 }
 
 op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, int fresh, const void* old_base,
-                                size_t old_size, const op_lock_ops_t* lock_ops, int64_t now_s, int64_t monotonic_ms,
+                                size_t old_size, const op_lock_ops_t* lock_ops, int64_t monotonic_ms,
                                 op_zone_opened_t* opened, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
     *opened = {};
@@ -343,13 +345,7 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     for (std::size_t i = 0; i < entries.size(); ++i) {
       config->catalog.target(static_cast<std::uint32_t>(i)).entry = entries[i];
     }
-    if (!opened->kept && old_base != nullptr) {
-      // Reading does not write, whatever the type says.
-      if (const auto old = StapleZone::attach(const_cast<void*>(old_base), old_size)) {
-        opened->copied = store::copy_responses(*old, *zone, lock, FixedClock(now_s, monotonic_ms));
-        store::copy_board(*old, *zone);
-      }
-    }
+    config->replaced = opened->kept ? op_config_s::Area() : op_config_s::Area{old_base, old_size};
     if (zone->board().began.load(std::memory_order_relaxed) == 0) {
       zone->board().began.store(monotonic_ms, std::memory_order_relaxed);
     }
@@ -437,12 +433,15 @@ op_status_t op_start(op_config_t* config, const op_log_ops_t* log_ops, const op_
     capi::HostRandom random;
     capi::HostLog log(*log_ops);
     capi::HostLock lock(*lock_ops);
-    engine::Startup startup(loop, {loop, clock, random, log, lock, *config->zone, config->catalog, config->settings},
-                            {pid, 0, config->generation}, [progress] {
-                              if (progress != nullptr) {
-                                progress->report(progress->ctx);
-                              }
-                            });
+    engine::Startup startup(
+        loop, {loop, clock, random, log, lock, *config->zone, config->catalog, config->settings},
+        {pid, 0, config->generation},
+        [progress] {
+          if (progress != nullptr) {
+            progress->report(progress->ctx);
+          }
+        },
+        replaced_zone(*config));
     const auto done = startup.run(wait_ms);
     return done ? OP_OK : status_of(done.error(), error);
   });

@@ -1,6 +1,7 @@
 // What the C ABI's files share: a configuration, and where exceptions stop.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <exception>
@@ -18,11 +19,17 @@
 #include "store/staple_zone.h"
 
 struct op_config_s {
+  struct Area {
+    const void* base = nullptr;  // nullptr: there is none
+    std::size_t size = 0;
+  };
+
   ocsp_plus::engine::Settings settings;
   ocsp_plus::engine::Catalog catalog;
   std::deque<std::string> labels;  // by catalog index; printable; never moved, C has pointers into them
   std::optional<ocsp_plus::store::StapleZone> zone;
   std::uint32_t generation = 0;
+  Area replaced;  // of the zone that `zone` replaces; mapped until the start is over, and read by its helper alone
   bool loads = false;                                 // some server loads certificates per connection
   std::unique_ptr<ocsp_plus::engine::Hander> hander;  // each process's own; made when it is first needed
 };

@@ -70,13 +70,14 @@ std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
 }  // namespace
 
 Archive::Archive(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone,
-                 const Catalog& catalog, const Settings& settings, bool mute)
+                 const Catalog& catalog, const Settings& settings, bool mute, store::ZoneWriter* writer)
     : clock_(clock),
       report_(report),
       zone_(zone),
       catalog_(catalog),
       settings_(settings),
       mute_(mute),
+      writer_(writer),
       timer_(loop.timer([this] { keep(kBudget); })) {
   store::record_cache_works(zone_);
 }
@@ -258,6 +259,9 @@ void Archive::keep_response(const Target& target) {
     retry_at_ = 0;
     return;
   }
+  if (!is_true(target, *response)) {
+    return;  // somebody has written over the zone: what lies in the directory is better
+  }
   if (kept && !same && knows_more(target, held, *kept)) {
     return;  // another instance shares the directory; whoever refreshes next takes it from there
   }
@@ -283,6 +287,28 @@ bool Archive::was_lifted(const Target& target, const store::BlobHeader& held, co
   const UnixSeconds now = clock_.now();
   const UnixSeconds confirmed_at = kept.confirmed_at > now ? claim->this_update : kept.confirmed_at;
   return confirmed_at <= zone_.confirmed_at(target.entry, held, now);
+}
+
+// Whether what the zone holds for the target is what this process has published; or, where an earlier holder has, a
+// response that verifies.
+bool Archive::is_true(const Target& target, const Bytes& response) const {
+  if (writer_ == nullptr) {
+    return true;
+  }
+  const auto checked = writer_->check_response(target.entry);
+  if (!checked || *checked == store::ZoneWriter::Response::kLost) {
+    return false;
+  }
+  if (*checked != store::ZoneWriter::Response::kUnknown) {
+    return true;
+  }
+  if (target.issuer == nullptr) {
+    return false;
+  }
+  crypto::VerifyPolicy policy = settings_.policy;
+  policy.accept_sha256_only = true;  // an earlier configuration may have asked for it
+  const Reason reason = crypto::verify(response, target.certificate, *target.issuer, clock_.now(), policy).reason;
+  return reason == Reason::kOk || reason == Reason::kRevoked;
 }
 
 // Whether the gate would rather have what is kept than what is held.

@@ -19,15 +19,17 @@
 #include "engine/settings.h"
 #include "store/disk_store.h"
 #include "store/staple_zone.h"
+#include "store/zone_writer.h"
 
 namespace ocsp_plus::engine {
 
 class Archive {
  public:
   // With an empty settings.cache everything below does nothing. All references outlive the archive. `mute`: not a
-  // word of a directory that cannot be used.
+  // word of a directory that cannot be used. `writer` knows whether somebody has written over what the zone holds, so
+  // that nothing of that is kept; nullptr: nobody has.
   Archive(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone, const Catalog& catalog,
-          const Settings& settings, bool mute = false);
+          const Settings& settings, bool mute = false, store::ZoneWriter* writer = nullptr);
   ~Archive();  // keeps what is left, up to a bound
 
   // What is kept for a target: unverified bytes, and when the responder last confirmed them. No bytes: nothing is
@@ -70,6 +72,7 @@ class Archive {
   void keep(std::size_t budget);
   const Target* next() const;
   void keep_response(const Target& target);
+  bool is_true(const Target& target, const Bytes& response) const;
   bool knows_more(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const;
   void remove_if_untrue(const Target& target, const store::BlobHeader& held, const Bytes& kept);
   void remove_forgotten(std::size_t* budget);
@@ -89,6 +92,7 @@ class Archive {
   const Catalog& catalog_;
   const Settings& settings_;
   bool mute_;
+  store::ZoneWriter* writer_;
   std::optional<store::DiskStore> disk_;
   std::set<const Target*> pending_;                 // not looked at yet
   std::set<const Target*> refused_;                 // could not be kept; tried again when the directory has rested

@@ -5,6 +5,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
+constexpr unsigned kBeatsOfSlot = 20;
 constexpr Millis kPause = 30000;  // after a failure that another try would only repeat
 
 }  // namespace
@@ -34,6 +35,10 @@ void DesignatedWorker::beat() {
     return;
   }
   timer_->arm(store::kHeartbeatInterval);  // first: whatever fails below, there is another beat
+  // Its slot may have been written over.
+  if (++beats_ % kBeatsOfSlot == 0) {
+    environment_.zone.worker_started(self_.pid, self_.generation);
+  }
   if (std::exchange(distrusted_, false)) {
     post_.reset();
   }

@@ -40,6 +40,7 @@ class DesignatedWorker {
   std::unique_ptr<Post> post_;
   std::unique_ptr<Timer> timer_;
   Millis not_before_ = 0;  // of the next attempt to take the post
+  unsigned beats_ = 0;
   bool retired_ = false;
   bool distrusted_ = false;
 };

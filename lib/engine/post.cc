@@ -46,7 +46,7 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       loaded_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, archive_, refresher_,
                issuers_, environment.catalog, environment.settings}),
       archive_(environment.loop, environment.clock, report_, environment.zone, environment.catalog,
-               environment.settings, environment.starting),
+               environment.settings, environment.starting, &writer_),
       issuers_(environment.catalog, searches_, &archive_,
                [this](const Target& target, const net::Url& url) {
                  report_.issuer_fetched(target, url);
@@ -58,15 +58,23 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
                   environment.zone, gate_, environment.catalog, environment.settings, &issuers_, &archive_},
                  new_configuration),
       readiness_(environment.zone, environment.catalog, environment.settings),
+      repair_({environment.clock, report_, environment.zone, writer_, gate_, refresher_, loaded_, environment.catalog,
+               environment.settings},
+              self),
       new_configuration_(new_configuration) {
-  store::keep_hosts(environment.zone, environment.catalog.hosts());
+  tidy_tables();
+}
+
+// Takes out what no responder of this configuration goes by.
+void Post::tidy_tables() {
+  store::keep_hosts(environment_.zone, environment_.catalog.hosts());
   std::set<std::string> urls;
-  for (const auto& target : environment.catalog.targets()) {
+  for (const auto& target : environment_.catalog.targets()) {
     for (const net::Url* url : target->responders) {
       urls.insert(url->to_string());
     }
   }
-  store::keep_methods(environment.zone, {urls.begin(), urls.end()});
+  store::keep_methods(environment_.zone, {urls.begin(), urls.end()});
 }
 
 Post::~Post() {
@@ -89,6 +97,9 @@ void Post::catch_up() {
 bool Post::beat() {
   if (refresher_.lease_lost() || !store::renew_lease(environment_.zone, epoch_, self_.pid, environment_.clock)) {
     return false;
+  }
+  if (!environment_.starting && repair_.beat()) {
+    tidy_tables();
   }
   answer_requests();
   issuers_.look();

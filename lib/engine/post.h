@@ -16,6 +16,7 @@
 #include "engine/report.h"
 #include "engine/settings.h"
 #include "engine/tls_clients.h"
+#include "engine/zone_repair.h"
 #include "net/resolver.h"
 #include "net/transport.h"
 #include "store/lease.h"
@@ -69,10 +70,12 @@ class Post {
   Archive& archive() { return archive_; }
   Issuers& issuers() { return issuers_; }
   Files& files() { return files_; }
+  store::ZoneWriter& writer() { return writer_; }
   const LoadedCertificates& loaded() const { return loaded_; }
 
  private:
   void answer_requests();
+  void tidy_tables();
   void tell_hosts();
   void tell_connections();
   Post(const Environment& environment, const store::Candidate& self, std::uint32_t epoch,
@@ -95,6 +98,7 @@ class Post {
   Files files_;
   Refresher refresher_;
   Readiness readiness_;
+  ZoneRepair repair_;
   Millis swept_ = 0;
   Millis forgot_ = 0;
   bool new_configuration_;

@@ -256,6 +256,13 @@ void Refresher::refresh(Index index) {
   }
 }
 
+void Refresher::response_lost(Index index) {
+  const UnixSeconds now = environment_.clock.now();
+  if (!target(index).ended(now) && queue_.erase({item(index).due, index}) != 0) {
+    enqueue(index, now);
+  }
+}
+
 void Refresher::issuer_came(const Target& first) {
   const UnixSeconds now = environment_.clock.now();
   progressed_ = environment_.clock.monotonic();

@@ -77,6 +77,9 @@ class Refresher {
   void refresh_all();
   void refresh(Index index);
 
+  // What was held for it is not held any more: it does not wait for its next look.
+  void response_lost(Index index);
+
   // An issuer was fetched for one of its certificates: those that failed for want of it need not wait any longer.
   void issuer_came(const Target& first);
 

@@ -33,6 +33,7 @@ Report::~Report() {
   try {
     tell_held_back(loud_.take_held_back(), quiet_.take_held_back());
     tell_jumps(jumps_.take_held_back());
+    tell_repairs();
   } catch (const std::exception&) {
     // Out of memory: the counts are lost.
   }
@@ -45,6 +46,9 @@ void Report::tick() {
   }
   tell_held_back(loud_.take_held_back(now), quiet_.take_held_back(now));
   tell_jumps(jumps_.take_held_back(now));
+  if (repairs_.take_held_back(now) > 0) {
+    tell_repairs();
+  }
 }
 
 // Whether one more line of those that may be many has room in the minute.
@@ -241,6 +245,13 @@ void Report::certificates_ended(const Target& first, std::size_t count, UnixSeco
       to_span(saturating_sub(now, first.certificate.not_after)), count);
 }
 
+void Report::zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded) {
+  log(sink_, LogLevel::kNotice,
+      "ocsp_plus: the zone's size was changed, what the old one held was verified: taken_over={} refused={} "
+      "loaded_per_connection={}",
+      taken, refused, loaded);
+}
+
 void Report::startup_waits(std::size_t certificates, Millis at_most) {
   log(sink_, LogLevel::kNotice,
       "ocsp_plus: waiting for responses before the workers begin: "
@@ -345,6 +356,23 @@ void Report::loaded_evicted(std::size_t evicted) {
         "ocsp_plus: certificates loaded per connection give way to others: those not used for longest first; enlarge "
         "ocsp_plus_zone: evicted={}",
         count);
+  }
+}
+
+void Report::zone_repaired(std::size_t words, std::size_t lost) {
+  repaired_words_ += words;
+  repaired_lost_ += lost;
+  if (repairs_.permits(clock_.monotonic())) {
+    tell_repairs();
+  }
+}
+
+void Report::tell_repairs() {
+  const std::size_t words = std::exchange(repaired_words_, 0), lost = std::exchange(repaired_lost_, 0);
+  if (words + lost > 0) {
+    log(sink_, LogLevel::kError,
+        "ocsp_plus: another process has written over the zone, it was repaired: words={} responses_lost={}", words,
+        lost);
   }
 }
 

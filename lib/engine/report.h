@@ -54,6 +54,9 @@ class Report {
                  UnixSeconds next_attempt);
   // Certificates that have ended by our clock: nobody is asked for them. One line for all of them.
   void certificates_ended(const Target& first, std::size_t count, UnixSeconds now);
+  // Of a zone that replaces another: responses that the gate has taken from that, and those that it has not; of the
+  // first, those of certificates that are loaded per connection.
+  void zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded);
   void startup_waits(std::size_t certificates, Millis at_most);
   void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);
@@ -62,6 +65,9 @@ class Report {
   void clock_jumped(Seconds by);
   // A responder's Date against our clock: one line an hour where they are more than five minutes apart.
   void compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours);
+  // Another process has written into the zone: `words` that were put right, and responses that have to come again.
+  // One line a minute.
+  void zone_repaired(std::size_t words, std::size_t lost);
   void resolver_failed(const Error& error);
   // What is known of a certificate's failures is of no use any more.
   void forget(const CertificateId& id) { failures_.forget(id); }
@@ -88,6 +94,7 @@ class Report {
   void tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group);
   void tell_recovery(const Target& last, const FailureGroups::Key& key, const FailureGroups::Group& group);
   void tell_held_back(std::uint64_t loud, std::uint64_t quiet);
+  void tell_repairs();
   void tell_jumps(std::uint64_t jumps);
 
   LogSink& sink_;
@@ -95,6 +102,8 @@ class Report {
   FailureGroups failures_;
   RateLimit loud_{kMostLoud}, quiet_{kMostQuiet}, loaded_{kMostLoaded}, jumps_{kMostJumps};
   LogLevel worst_held_back_ = LogLevel::kInfo;
+  RateLimit repairs_{1};
+  std::size_t repaired_words_ = 0, repaired_lost_ = 0;  // not told yet
   RateLimit urgent_{1}, clocks_{1, RateLimit::kHour};
   // Of lines that may come in thousands, hourly().
   RateLimit without_issuer_{1, RateLimit::kHour}, refused_{1, RateLimit::kHour}, dropped_{1, RateLimit::kHour},

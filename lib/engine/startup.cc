@@ -14,18 +14,25 @@ constexpr Seconds kAboutToEnd = 10;
 }  // namespace
 
 Startup::Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self,
-                 std::function<void()> progress)
+                 std::function<void()> progress, const std::optional<store::StapleZone>& replaced)
     : loop_(loop), environment_(environment), self_(self), progress_(std::move(progress)) {
   environment_.starting = true;
+  if (replaced.has_value()) {
+    replaced_.emplace(*replaced, environment_.zone, environment_.clock, environment_.settings);
+  }
 }
 
 Result<void> Startup::run(Millis wait) {
   progress_();
+  if (replaced_.has_value()) {
+    replaced_->carry_numbers();  // first: whoever has the post plans by them
+    progress_();
+  }
   if (auto taken = take_post(); !taken) {
     return taken;
   }
   progress_();
-  load_archive();
+  load_what_was_kept();
   post_->files().look_at_all(progress_);
   post_->plan_what_was_kept();
   const std::vector<const Target*> awaited = missing();
@@ -104,14 +111,23 @@ void Startup::every_beat(const std::function<Millis()>& work, const std::functio
   loop_.run_until(done, wait);
 }
 
-void Startup::load_archive() {
+// What the old zone had goes first, and the cache directory is asked all the same: it may know of a newer response,
+// or of a revocation. Where the two agree, nothing is verified twice.
+void Startup::load_what_was_kept() {
   for (const auto& target : environment_.catalog.targets()) {
     progress_();
     if (held(*target, 0) || target->ended(environment_.clock.now()) ||
         (target->issuer == nullptr && (target->sought == nullptr || !post_->issuers().find(*target)))) {
       continue;
     }
+    if (replaced_.has_value()) {
+      replaced_->carry(*target, post_->gate());
+    }
     (void)post_->gate().admit_kept(*target, environment_.clock.now(), &post_->report());
+  }
+  if (replaced_.has_value()) {
+    replaced_->carry_loaded(environment_.catalog, post_->writer(), progress_);
+    post_->report().zone_replaced(replaced_->taken(), replaced_->refused(), replaced_->loaded());
   }
 }
 

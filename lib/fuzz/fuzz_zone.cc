@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "fuzz/fuzz.h"
+#include "store/board.h"
 #include "store/lease.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
@@ -113,7 +114,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     StapleZone to = world.other.format(StapleZone::Memory::kUsed);
     std::vector<EntryIndex> entries;
     (void)to.register_all(lock, testing::test_registrations(kCertificates), &entries);
-    copy_responses(*zone, to, lock, clock);
+    copy_board(*zone, to, clock.monotonic());
     read_everything(to);
   }
   if ((use & 2) == 0) {

@@ -228,7 +228,7 @@ bool Node::open_zone(Config* config, bool fresh) {
   op_error_t error = {};
   for (int tries = 0; tries < 2; ++tries) {
     const op_status_t status = op_config_open_zone(config->op, memory_, size_, fresh ? 1 : 0, nullptr, 0, &lock,
-                                                   machine_.wall(), machine_.monotonic(), &opened, &error);
+                                                   machine_.monotonic(), &opened, &error);
     if (status == OP_OK) {
       zone_ = store::StapleZone::attach(memory_, size_).value();
       return true;

@@ -22,6 +22,14 @@ void carry(const std::atomic<T>& from, std::atomic<T>& to) {
   to.store(from.load(kRelaxed), kRelaxed);
 }
 
+// Of the monotonic clock.
+void carry_past(const std::atomic<std::int64_t>& from, std::atomic<std::int64_t>& to, Millis now) {
+  const Millis time = from.load(kRelaxed);
+  if (time > 0 && time <= now) {
+    to.store(time, kRelaxed);
+  }
+}
+
 }  // namespace
 
 // --- the text of an attempt ---
@@ -308,7 +316,7 @@ RefreshRequests take_refresh_requests(const StapleZone& zone) {
 
 // --- a zone of another size ---
 
-void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
+void copy_board(const StapleZone& from, StapleZone& to, Millis now) noexcept {
   const StapleZone::HandshakeTotals totals = from.handshake_totals();
   HandshakeCounters& counters = to.handshakes(0);
   counters.stapled.store(totals.stapled, kRelaxed);
@@ -322,7 +330,7 @@ void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
   Board& board = to.board();
   carry(old.clock_skew, board.clock_skew);
   carry(old.clock_compared_at, board.clock_compared_at);
-  carry(old.clock_jumped_at, board.clock_jumped_at);
+  carry_past(old.clock_jumped_at, board.clock_jumped_at, now);
   carry(old.duration_ms, board.duration_ms);
   for (std::size_t i = 0; i < old.durations.size(); ++i) {
     carry(old.durations[i], board.durations[i]);
@@ -333,7 +341,7 @@ void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
   for (std::size_t i = 0; i < old.connections.size(); ++i) {
     carry(old.connections[i], board.connections[i]);
   }
-  carry(old.began, board.began);
+  carry_past(old.began, board.began, now);
   carry(old.settled, board.settled);
   carry(old.cache_reason, board.cache_reason);
   carry(old.cache_failing_since, board.cache_failing_since);
@@ -348,6 +356,7 @@ void copy_board(const StapleZone& from, const StapleZone& to) noexcept {
     const EntryIndex source = from.find(to.entry(i).id);
     if (source != kNoEntry) {
       carry(from.entry(source).stapled, to.entry(i).stapled);
+      to.set_attempt(i, from.attempt(source));
     }
   }
 }

@@ -108,8 +108,10 @@ RefreshRequests take_refresh_requests(const StapleZone& zone);
 
 // --- a zone of another size ---
 
-// Counters, what is known of methods, whether the first round is over, and the cache directory's state: into a fresh
-// zone that replaces `from`. REQUIRES: nobody else uses `to` yet, and copy_responses() is done.
-void copy_board(const StapleZone& from, const StapleZone& to) noexcept;
+// Numbers, for a fresh zone that replaces `from`: counters, what is known of methods, whether the first round is
+// over, the cache directory's state, and the attempts for the certificates that `to` has registered. Nothing of it is
+// believed more than it is in the zone itself; times that no clock of this boot can have written are left out.
+// REQUIRES: nobody else uses `to` yet, and nobody has the lease.
+void copy_board(const StapleZone& from, StapleZone& to, Millis now) noexcept;
 
 }  // namespace ocsp_plus::store

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "store/lease.h"
 #include "store/scoped_lock.h"
@@ -29,7 +30,7 @@ void ZoneWriter::rebuild() {
   grace_units_ = 0;
   Claims claims = read_claims(zone_);
   doomed_ = std::move(claims.doomed);
-  held_.assign(zone_.entries_used(), {});
+  const std::vector<Held> before = std::exchange(held_, std::vector<Held>(zone_.entries_used()));
   issuers_.clear();
   issuer_offsets_.clear();
   loaded_units_ = 0;
@@ -42,6 +43,10 @@ void ZoneWriter::rebuild() {
     } else if (hold_issuer(claim.entry, claim.range)) {
       used.push_back(claim.range);
     }
+  }
+  for (EntryIndex i = 0; i < std::min(before.size(), held_.size()); ++i) {
+    const ArenaMap::Range was = before[i].response, is = held_[i].response;
+    held_[i].sum = was.offset == is.offset && was.units == is.units ? before[i].sum : 0;
   }
   for (const Held& held : held_) {
     loaded_units_ += held.leaf ? held.leaf.units + held.response.units : 0;
@@ -67,7 +72,10 @@ Result<void> ZoneWriter::begin(bool locked) {
 void ZoneWriter::drop_doomed() {
   for (const Claim& claim : doomed_) {
     std::uint64_t word = claim.word;
-    word_of(zone_, claim.entry, claim.kind).compare_exchange_strong(word, 0, std::memory_order_release);
+    if (word_of(zone_, claim.entry, claim.kind).compare_exchange_strong(word, 0, std::memory_order_release) &&
+        claim.kind == BlobKind::kResponse) {
+      lost_.push_back(claim.entry);
+    }
   }
   doomed_.clear();
 }
@@ -118,6 +126,7 @@ void ZoneWriter::hold(EntryIndex entry, ArenaMap::Range range) {
     loaded_units_ = loaded_units_ - held.response.units + range.units;
   }
   held.response = range;
+  held.sum = 0;
 }
 
 void ZoneWriter::write(ArenaMap::Range range, const BlobHeader& header, ByteView der) {
@@ -151,6 +160,7 @@ Result<void> ZoneWriter::publish(EntryIndex index, BlobHeader header, ByteView d
   const std::uint32_t swing = next_swing(entry);
   hold(index, range);
   write(range, header, der);
+  vouch(index, header, der);
   entry.swings.store(swing, std::memory_order_relaxed);
   entry.word.store(std::uint64_t{swing} << 32 | range.offset, std::memory_order_release);
   return {};
@@ -215,7 +225,7 @@ Result<std::size_t> ZoneWriter::remove_stale(std::uint32_t oldest_living) {
   for (EntryIndex i = 0; i < zone_.entries_used(); ++i) {
     Entry& entry = zone_.entry(i);
     const std::uint32_t generation = entry.generation.load(std::memory_order_relaxed);
-    if (generation == 0 || generation >= oldest_living || generation == newest) {
+    if (generation == 0 || generation >= oldest_living || generation == newest || owns(i)) {
       continue;
     }
     if (zone_.loaded(i).has_value()) {
@@ -235,52 +245,8 @@ std::size_t ZoneWriter::bytes_free() const {
   return std::size_t{arena_.free_units()} * kBlobAlign;
 }
 
-static bool copy_response(const StapleZone& from, EntryIndex source, StapleZone& to, EntryIndex target,
-                          ZoneWriter& writer) {
-  to.set_attempt(target, from.attempt(source));
-  to.set_confirmed_at(target, from.entry(source).confirmed_at.load(std::memory_order_relaxed));
-  BlobHeader header;
-  const std::optional<Bytes> der = from.read(source, to.entry(target).id, &header);
-  return der.has_value() && writer.publish(target, header, *der);
-}
-
 std::size_t ZoneWriter::bytes_in_grace() const {
   return grace_units_ * kBlobAlign;
-}
-
-std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& lock_of_to, const Clock& clock) {
-  // Nobody else uses `to`: whoever its lease names, a fresh zone's nobody, is as good as us.
-  const LeaseHolder holder = lease_holder(to);
-  ZoneWriter writer(to, lock_of_to, clock, holder.epoch, holder.pid);
-  std::size_t copied = 0;
-  for (EntryIndex i = 0; i < to.entries_used(); ++i) {
-    const CertificateId id = to.entry(i).id;
-    const EntryIndex source = from.find(id);
-    if (source == kNoEntry) {
-      continue;
-    }
-    if (to.entry(i).issuer_key == kUnknownIssuer) {
-      to.entry(i).issuer_key = from.entry(source).issuer_key;  // was fetched
-    }
-    if (from.entry(source).issuer_key != to.entry(i).issuer_key) {
-      continue;
-    }
-    copied += copy_response(from, source, to, i, writer) ? 1 : 0;
-  }
-  for (EntryIndex i = 0; i < from.entries_used(); ++i) {
-    const CertificateId id = from.entry(i).id;
-    const auto state = from.loaded(i);
-    const std::optional<Bytes> leaf = state.has_value() && to.find(id) == kNoEntry ? from.leaf(i, id) : std::nullopt;
-    if (!leaf.has_value()) {
-      continue;
-    }
-    BlobHeader header = {};
-    const Bytes issuer = from.issuer(i, &header).value_or(Bytes());
-    const auto added =
-        writer.add_loaded({id, *leaf, from.entry(i).issuer_key, header.id, issuer, state->profile, state->used});
-    copied += added && copy_response(from, i, to, *added, writer) ? 1 : 0;
-  }
-  return copied;
 }
 
 }  // namespace ocsp_plus::store

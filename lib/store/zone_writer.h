@@ -18,6 +18,7 @@
 #include "base/time.h"
 #include "store/arena_map.h"
 #include "store/claims.h"
+#include "store/lease.h"
 #include "store/staple_zone.h"
 
 namespace ocsp_plus::store {
@@ -46,9 +47,39 @@ class ZoneWriter {
   // Forgets what the entry holds. Errors as publish().
   Result<void> drop(EntryIndex entry);
 
-  // Removes entries that no configuration of `oldest_living` or newer names; never one that the newest names, nor one
-  // that is loaded per connection. How many. Errors as publish().
+  // Removes entries that no configuration of `oldest_living` or newer names; never one that the newest names or that
+  // own() has named, nor one that is loaded per connection. How many. Errors as publish().
   Result<std::size_t> remove_stale(std::uint32_t oldest_living);
+
+  // --- what another process has written over (zone_repair.cc) ---
+  //
+  // The lock is taken only where something is not as it should be. Errors as publish().
+
+  // The entries of the lease holder's own configuration.
+  void own(const std::vector<EntryIndex>& entries);
+
+  // Words of the header, and times of the board, that follow from what the lease holder knows. How many were wrong.
+  Result<std::size_t> repair_header(const Candidate& self);
+
+  // Who an entry of own() belongs to, in the entry and in the index. `generation`: the lease holder's; `newest`: no
+  // newer configuration is coming up, which might have changed issuers or made an entry of its own. True: it was
+  // another's, and is right again.
+  Result<bool> repair_entry(EntryIndex entry, const Registration& registration, std::uint32_t generation,
+                            bool newest);
+
+  enum class Response {
+    kSound,     // what this process has published or vouched for; or nothing is held, and nothing was
+    kUnknown,   // an earlier holder has published it: verify it, then vouch() or drop()
+    kRestored,  // the entry pointed to something else; the response was whole
+    kLost,      // its bytes are not what they were; nothing is held now
+  };
+  // Whether the entry still holds what it should.
+  Result<Response> check_response(EntryIndex entry);
+  // What was read there has been verified. REQUIRES: nothing was published since.
+  void vouch(EntryIndex entry, BlobHeader header, ByteView der);
+  // Entries whose responses were kLost since the last call, or found to make no sense when this process became the
+  // writer.
+  std::vector<EntryIndex> take_lost();
 
   // --- certificates that are loaded per connection (zone_loaded.cc) ---
 
@@ -86,6 +117,7 @@ class ZoneWriter {
 
   struct Held {
     ArenaMap::Range response;  // what the entry's word points to, or pointed to until somebody cleared it
+    std::size_t sum = 0;       // of its header and bytes; 0: an earlier holder has published it
     ArenaMap::Range leaf;
     std::uint32_t issuer = kNoIssuer;  // offset
   };
@@ -100,6 +132,14 @@ class ZoneWriter {
   Result<void> begin_with(bool locked, EntryIndex entry, const CertificateId& id);
   void rebuild();
   void drop_doomed();
+  bool owns(EntryIndex entry) const { return entry < own_.size() && own_[entry]; }
+  std::uint32_t entries_in_use() const;
+  bool header_is_sound(const Candidate& self) const;
+  bool entry_is_sound(EntryIndex entry, const Registration& registration, std::uint32_t generation,
+                      bool newest) const;
+  Held held_by(EntryIndex entry) const;
+  bool is_intact(EntryIndex entry, const Held& held) const;
+  bool is_held(EntryIndex entry, const Held& held) const;
   void release_first_in_grace();
   void end_grace(Millis now);
   ArenaMap::Range make_room(std::uint32_t units);
@@ -126,16 +166,12 @@ class ZoneWriter {
   std::map<CertificateId, std::uint32_t> issuer_offsets_;
   std::size_t loaded_units_ = 0;
   std::size_t grace_units_ = 0;
-  std::deque<Retired> grace_;     // in the order of `until`
-  std::vector<Claim> doomed_;     // words found to make no sense
-  std::uint32_t rebuilt_at_ = 0;  // the zone's generation at the last rebuild
+  std::deque<Retired> grace_;        // in the order of `until`
+  std::vector<Claim> doomed_;        // words found to make no sense
+  std::vector<EntryIndex> lost_;     // whose response was among them
+  std::vector<bool> own_;            // by entry
+  std::uint32_t least_entries_ = 0;  // so many have been used at the least
+  std::uint32_t rebuilt_at_ = 0;     // the zone's generation at the last rebuild
 };
-
-// Copies what `from` holds, and what it knows about attempts, into the entries that `to` has registered, and with
-// them the certificates that are loaded per connection: for a zone whose size was changed. Both are of this layout;
-// bytes are copied under the same checks as in the handshake and nothing is parsed. REQUIRES: nobody else uses `to`
-// yet. Returns how many responses came along; those that do not fit, or were admitted under another issuer key, are
-// left behind.
-std::size_t copy_responses(const StapleZone& from, StapleZone& to, SharedLock& lock_of_to, const Clock& clock);
 
 }  // namespace ocsp_plus::store

@@ -91,8 +91,8 @@ TEST_CASE("board: the method that worked, until it has failed twice", "[zone][bo
   CHECK(method_that_worked(f.zone, url) == 2u);
 
   const MmapZone larger(4 << 20);
-  const StapleZone next = larger.format();
-  copy_board(f.zone, next);
+  StapleZone next = larger.format();
+  copy_board(f.zone, next, 1000);
   CHECK(method_that_worked(next, url) == 2u);
   record_method_failure(next, url);
   CHECK_FALSE(method_that_worked(next, url).has_value());
@@ -184,7 +184,11 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   tell_connections(from.zone, {1, 2, 3, 4});
   tell_connections(from.zone, {10, 20, 30, 40});
   record_cache_failure(from.zone, Reason::kDiskFull, 123);
-  copy_board(from.zone, to.zone);
+  from.zone.set_attempt(from.entries[1], Attempt{1, 2, 3, 4, 5, Reason::kOk});
+  copy_board(from.zone, to.zone, 77);
+  CHECK(zone_began(to.zone) == 77);
+  CHECK(to.zone.attempt(to.entries[1]).next == 2);
+  CHECK(to.zone.attempt(to.entries[0]).next == 0);
   REQUIRE(cache_failure(to.zone).has_value());
   CHECK(cache_failure(to.zone)->reason == Reason::kDiskFull);
   CHECK(cache_failure(to.zone)->since == 123);

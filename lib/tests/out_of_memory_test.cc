@@ -134,7 +134,7 @@ struct Configuration {
     op_zone_opened_t opened;
     const Inside inside;
     return op_config_open_zone(config.get(), memory.data(), kZoneSize, 1, nullptr, 0, &host.locks,
-                               host.loop.clock.now(), host.loop.clock.monotonic(), &opened, &error);
+                               host.loop.clock.monotonic(), &opened, &error);
   }
   op_status_t start() {
     op_error_t error = {};

@@ -352,21 +352,6 @@ TEST_CASE("loaded: uses are noted now and then", "[zone][loaded]") {
   f.zone.set_profile(kNoEntry, 1);
 }
 
-TEST_CASE("loaded: a zone of another size", "[zone][loaded]") {
-  Fixture from;
-  const EntryIndex entry = from.add(kFirst).value();
-  REQUIRE(from.publish(entry, kFirst));
-  REQUIRE(from.add(kFirst + 1, false));
-  Fixture to(512 << 10);
-  CHECK(copy_responses(from.zone, to.zone, to.lock, to.clock) == 1);
-  const EntryIndex there = to.zone.find(test_id(kFirst));
-  REQUIRE(there != kNoEntry);
-  CHECK(to.whole(there, kFirst));
-  CHECK(to.zone.read(there, test_id(kFirst)) == Bytes(500, 3));
-  CHECK(to.zone.loaded(there)->profile == kFirst * 3);
-  CHECK_FALSE(to.zone.loaded(to.zone.find(test_id(kFirst + 1)))->has_issuer);
-}
-
 // Words that somebody has scribbled on: nothing outside of the arena is read, and what is in doubt goes.
 TEST_CASE("loaded: words that make no sense", "[zone][loaded]") {
   Fixture f;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "store/board.h"
 #include "store/lease.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
@@ -173,7 +174,7 @@ TEST_CASE("scribbled zone: nothing leaves it and nothing hangs", "[zone][scribbl
         StapleZone to = fresh.format(StapleZone::Memory::kUsed);
         std::vector<EntryIndex> entries;
         REQUIRE(to.register_all(lock, test_registrations(kCertificates), &entries));
-        copy_responses(zone, to, lock, clock);
+        copy_board(zone, to, clock.monotonic());
         use_everything(zone, lock, clock, random);
         read_everything(zone);
       }

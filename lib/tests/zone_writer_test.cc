@@ -298,50 +298,6 @@ TEST_CASE("writer: a word that changed meanwhile is not dropped", "[zone][writer
   CHECK(f.zone.entry(entries[0]).word == good);
 }
 
-TEST_CASE("writer: a zone of another size takes the responses over", "[zone][writer]") {
-  Fixture from;
-  const auto old_entries = from.add(test_registrations(10));
-  auto writer = from.writer();
-  for (std::uint64_t i = 0; i < 9; ++i) {
-    REQUIRE(publish(writer, old_entries[i], i, 1000 + i, static_cast<std::uint8_t>(i)));
-    from.zone.set_attempt(old_entries[i], Attempt{1, 2, 3, 4, 5, Reason::kOk});
-  }
-
-  SECTION("larger") {
-    const MmapZone memory(1 << 20);
-    StapleZone to = memory.format();
-    LocalLock lock;
-    auto registrations = test_registrations(20, 5);  // 5..9 are known, 9 holds nothing
-    registrations[0].issuer_key[0] ^= 1;
-    std::vector<EntryIndex> entries;
-    REQUIRE(to.register_all(lock, registrations, &entries));
-    CHECK(copy_responses(from.zone, to, lock, from.clock) == 3);
-    for (std::uint64_t i = 0; i < 20; ++i) {
-      const std::uint64_t number = 5 + i;
-      const auto der = to.read(entries[i], test_id(number));
-      if (i >= 1 && i <= 3) {
-        CHECK(der == Bytes(1000 + number, static_cast<std::uint8_t>(number)));
-        CHECK(to.attempt(entries[i]).next == 2);
-      } else {
-        CHECK_FALSE(der);
-        CHECK(to.attempt(entries[i]).next == 0);
-      }
-    }
-    CHECK(lease_holder(to).pid == 0);
-  }
-  SECTION("smaller: what fits comes along") {
-    const MmapZone memory(36 << 10);
-    StapleZone to = memory.format();
-    LocalLock lock;
-    std::vector<EntryIndex> entries;
-    REQUIRE(to.register_all(lock, test_registrations(10), &entries));
-    REQUIRE(publish(writer, old_entries[0], 0, 20000));
-    CHECK(copy_responses(from.zone, to, lock, from.clock) == 8);
-    CHECK_FALSE(to.peek(entries[0], test_id(0)));
-    CHECK(to.peek(entries[8], test_id(8)));
-  }
-}
-
 TEST_CASE("writer: zones with many certificates", "[zone][writer]") {
   const std::size_t count = GENERATE(std::size_t{10000}, std::size_t{100000});
   Fixture f(required_size(count));

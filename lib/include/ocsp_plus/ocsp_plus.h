@@ -190,20 +190,19 @@ typedef struct {
 
 /*
  * Adopts the zone that an earlier configuration left at `base`, or writes a new one, and registers the configuration's
- * certificates in it. `old_base` (may be NULL): a zone of another size that this one replaces; its responses are copied.
+ * certificates in it. `old_base` (may be NULL): a zone of another size that this one replaces; nobody reads it but
+ * op_start(), and until that is over it has to stay mapped.
  * `fresh`: the memory comes straight from the kernel, so it is zero already and its pages need not be touched.
  * In the master, before fork; the memory must outlive `config` and all its workers.
  */
 typedef struct {
     int       kept; /* the zone's contents were adopted */
-    size_t    copied; /* responses taken over from the old zone */
     uint32_t  generation;
 } op_zone_opened_t;
 
 OP_API op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, int fresh,
                                        const void *old_base, size_t old_size, const op_lock_ops_t *lock,
-                                       int64_t now_s, int64_t monotonic_ms, op_zone_opened_t *opened,
-                                       op_error_t *error);
+                                       int64_t monotonic_ms, op_zone_opened_t *opened, op_error_t *error);
 
 /* --- the handshake ------------------------------------------------------------------------------------------- */
 
@@ -356,10 +355,11 @@ typedef struct {
 } op_progress_ops_t;
 
 /*
- * Fills the zone before the workers begin: from the cache folder and the files, then from the responders, for up to
- * `wait_ms` and for as long as something is missing that may still come. Runs its own event loop and returns when it
- * is done. To be called in a process of its own, forked after op_config_open_zone(), unprivileged, that ends
- * afterwards: whoever forked it may kill it at any instruction. `progress` may be NULL.
+ * Fills the zone before the workers begin: from the zone that it replaces, where there is one, from the cache directory
+ * and the files, all of it through the gate; then from the responders, for up to `wait_ms` and for as long as something
+ * is missing that may still come. Runs its own event loop and returns when it is done. To be called in a process of its
+ * own, forked after op_config_open_zone(), unprivileged, that ends afterwards: whoever forked it may kill it at any
+ * instruction. `progress` may be NULL.
  */
 OP_API op_status_t op_start(op_config_t *config, const op_log_ops_t *log, const op_lock_ops_t *lock, int32_t pid,
                             int64_t wait_ms, const op_progress_ops_t *progress, op_error_t *error);

@@ -1,0 +1,115 @@
+#include "engine/replaced_zone.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "crypto/certificate.h"
+#include "store/board.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+// Whatever stands in the zone.
+store::Source source_of(const store::BlobHeader& header) {
+  switch (header.source) {
+    case store::Source::kNetwork:
+    case store::Source::kFile:
+    case store::Source::kShared:
+      return header.source;
+    case store::Source::kNone:
+    case store::Source::kCache:
+      break;
+  }
+  return store::Source::kCache;  // the one that is asked for again soon
+}
+
+// The one certificate that `der` holds; nullptr where it holds none, or more.
+crypto::X509Ptr parse_one(const std::optional<Bytes>& der) {
+  auto all = der.has_value() ? crypto::parse_der_certificates(*der) : std::vector<crypto::X509Ptr>();
+  return all.size() == 1 ? std::move(all[0]) : nullptr;
+}
+
+}  // namespace
+
+void ReplacedZone::carry_numbers() {
+  store::copy_board(from_, to_, clock_.monotonic());
+}
+
+void ReplacedZone::admit(const Target& target, store::EntryIndex source, Gate& gate) {
+  store::BlobHeader header = {};
+  const auto der = from_.read(source, target.certificate.id, &header);
+  if (!der.has_value()) {
+    return;
+  }
+  const UnixSeconds now = clock_.now();
+  Admission admission;
+  if (der->size() <= settings_.max_response) {
+    admission = gate.admit(target, *der, {source_of(header), from_.confirmed_at(source, header, now)}, {now});
+  }
+  const bool taken = admission.action == Action::kPublish && admission.stored == Reason::kOk;
+  ++(taken ? taken_ : refused_);
+}
+
+void ReplacedZone::carry(const Target& target, Gate& gate) {
+  if (const store::EntryIndex source = from_.find(target.certificate.id); source != store::kNoEntry) {
+    admit(target, source, gate);
+  }
+}
+
+void ReplacedZone::carry_loaded(const Catalog& catalog, store::ZoneWriter& writer,
+                                const std::function<void()>& progress) {
+  std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
+  for (store::EntryIndex entry = 0; entry < from_.entries_used(); ++entry) {
+    const auto state = from_.loaded(entry);
+    if (state.has_value() && state->has_issuer && catalog.by_id().count(from_.entry(entry).id) == 0) {
+      all.emplace_back(state->used, entry);
+    }
+  }
+  std::sort(all.rbegin(), all.rend());
+  const Millis until = saturating_add(clock_.monotonic(), kLoadedTime);
+  for (const auto& [used, entry] : all) {
+    if (clock_.monotonic() >= until || writer.bytes_free() < to_.geometry().arena_bytes / 2) {
+      return;
+    }
+    carry_one_loaded(entry, writer);
+    progress();
+  }
+}
+
+// Whose issuer it is, is decided by the signature: what stands in the old zone is anybody's word.
+void ReplacedZone::carry_one_loaded(store::EntryIndex entry, store::ZoneWriter& writer) {
+  const CertificateId id = from_.entry(entry).id;
+  const auto state = from_.loaded(entry);
+  const crypto::X509Ptr leaf = parse_one(from_.leaf(entry, id));
+  const crypto::X509Ptr issuer = parse_one(from_.issuer(entry));
+  if (!state.has_value() || leaf == nullptr || issuer == nullptr || to_.find(id) != store::kNoEntry) {
+    return;
+  }
+  auto certificate = crypto::describe(leaf.get());
+  const auto made = crypto::Issuer::create(issuer.get());
+  if (!certificate || certificate->id != id || !made || crypto::find_issuer(leaf.get(), {issuer.get()}) == nullptr ||
+      !crypto::signed_by(leaf.get(), issuer.get())) {
+    return;
+  }
+  const Bytes leaf_der = crypto::der_of(leaf.get());
+  const Bytes issuer_der = crypto::der_of(issuer.get());
+  const auto added = writer.add_loaded({id, leaf_der, (*made)->key_sha256(), (*made)->id(), issuer_der,
+                                        state->profile, std::min(state->used, clock_.now())});
+  if (!added) {
+    return;
+  }
+  ++loaded_;
+  to_.set_attempt(*added, from_.attempt(entry));
+  to_.entry(*added).stapled.store(from_.stapled(entry), std::memory_order_relaxed);
+  Target target;
+  target.certificate = std::move(*certificate);
+  target.issuer = made->get();
+  target.entry = *added;
+  target.loaded = true;
+  // Without the archive, which would remember a target that goes; the first worker keeps what is held.
+  Gate gate(to_, writer, settings_.policy);
+  admit(target, entry, gate);
+}
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,153 @@
+#include "engine/zone_repair.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "crypto/verify.h"
+
+namespace ocsp_plus::engine {
+
+ZoneRepair::ZoneRepair(const Environment& environment, const store::Candidate& self)
+    : environment_(environment), self_(self) {
+  std::vector<store::EntryIndex> entries;
+  const auto& targets = environment_.catalog.targets();
+  for (Catalog::Index index = 0; index < targets.size(); ++index) {
+    const store::EntryIndex entry = targets[index]->entry;
+    if (entry >= environment_.zone.capacity()) {
+      continue;
+    }
+    if (by_entry_.size() <= entry) {
+      by_entry_.resize(entry + 1, kNobody);
+    }
+    by_entry_[entry] = index;
+    entries.push_back(entry);
+  }
+  environment_.writer.own(entries);
+}
+
+Catalog::Index ZoneRepair::configured(store::EntryIndex entry) const {
+  return entry < by_entry_.size() ? by_entry_[entry] : kNobody;
+}
+
+const Target* ZoneRepair::target(store::EntryIndex entry) const {
+  const Catalog::Index index = configured(entry);
+  return index != kNobody ? &environment_.catalog.target(index) : environment_.loaded.target(entry);
+}
+
+bool ZoneRepair::beat() {
+  words_ = restored_ = lost_ = verified_ = 0;
+  const auto header = environment_.writer.repair_header(self_);
+  if (!header) {
+    return false;  // the zone is busy; or the lease is another's, as the next beat shows
+  }
+  words_ += *header;
+  for (std::size_t looks = 0; looks < kEntriesABeat; ++looks) {
+    if (next_ >= environment_.zone.entries_used()) {
+      next_ = 0;
+      looks = std::max(looks, kEntriesABeat - 1);  // the next round begins with the next beat
+    } else if (look_at(next_)) {
+      ++next_;
+    } else {
+      break;
+    }
+  }
+  for (const store::EntryIndex entry : environment_.writer.take_lost()) {
+    lost(entry);
+  }
+  if (lost_ > 0) {
+    environment_.refresher.look_for_missing(false);
+  }
+  if (words_ + restored_ + lost_ == 0) {
+    return false;
+  }
+  environment_.report.zone_repaired(words_ + restored_, lost_);
+  return true;
+}
+
+// A newer configuration may be coming up: then what differs may be its doing.
+bool ZoneRepair::is_newest() {
+  if (environment_.zone.generation() == self_.generation) {
+    newer_since_ = 0;
+    return true;
+  }
+  const Millis now = environment_.clock.monotonic();
+  if (newer_since_ == 0) {
+    newer_since_ = now;
+  }
+  return now - newer_since_ >= kComesUp;
+}
+
+// false: not at this beat.
+bool ZoneRepair::look_at(store::EntryIndex entry) {
+  const Catalog::Index index = configured(entry);
+  bool repaired = false;
+  if (index != kNobody) {
+    const Target& about = environment_.catalog.target(index);
+    const store::Registration registration = {
+        about.certificate.id, about.issuer != nullptr ? about.issuer->key_sha256() : store::kUnknownIssuer};
+    const auto done = environment_.writer.repair_entry(entry, registration, self_.generation, is_newest());
+    if (!done) {
+      return false;
+    }
+    repaired = *done;
+  }
+  const auto response = environment_.writer.check_response(entry);
+  if (!response) {
+    return false;
+  }
+  words_ += repaired ? 1 : 0;
+  const Target* about = target(entry);
+  switch (*response) {
+    case store::ZoneWriter::Response::kSound:
+      // While it was another's, a response that came could not be published.
+      if (repaired && !environment_.gate.stapled(*about, environment_.clock.now()).has_value()) {
+        environment_.refresher.response_lost(index);
+      }
+      return true;
+    case store::ZoneWriter::Response::kRestored:
+      ++restored_;
+      return true;
+    case store::ZoneWriter::Response::kLost:
+      return true;  // take_lost() has it
+    case store::ZoneWriter::Response::kUnknown:
+      break;
+  }
+  // Beyond what is verified at a beat it has to wait for the next round.
+  if (about != nullptr && about->issuer != nullptr && verified_ < kVerifiedABeat && !is_true(entry, *about) &&
+      environment_.writer.drop(entry)) {
+    lost(entry);
+  }
+  return true;
+}
+
+// Whether what an earlier holder has left there is what it says. What could not be stapled anyway does not matter.
+bool ZoneRepair::is_true(store::EntryIndex entry, const Target& target) {
+  store::BlobHeader header = {};
+  const auto der = environment_.zone.read(entry, target.certificate.id, &header);
+  crypto::VerifyPolicy policy = environment_.settings.policy;
+  const UnixSeconds now = environment_.clock.now();
+  if (!der.has_value() || !in_time(header, policy.clock_skew, now)) {
+    return true;
+  }
+  ++verified_;
+  policy.accept_sha256_only = true;  // an earlier configuration may have asked for it
+  const auto verdict = crypto::verify(*der, target.certificate, *target.issuer, now, policy);
+  if ((verdict.reason != Reason::kOk && verdict.reason != Reason::kRevoked) ||
+      verdict.this_update != header.this_update || verdict.expires != header.expires ||
+      static_cast<std::uint8_t>(verdict.cert_status) != header.cert_status) {
+    return false;
+  }
+  environment_.writer.vouch(entry, header, *der);
+  return true;
+}
+
+void ZoneRepair::lost(store::EntryIndex entry) {
+  if (const Catalog::Index index = configured(entry); index != kNobody) {
+    ++lost_;
+    environment_.refresher.response_lost(index);
+  } else if (environment_.loaded.refresh(entry)) {
+    ++lost_;
+  }
+}
+
+}  // namespace ocsp_plus::engine

@@ -1,0 +1,69 @@
+// Finds what another process has written over in the zone, and puts it right: any worker can write into it. Who an entry
+// belongs to, the index, the header and which response an entry holds follow from what the lease holder knows. A
+// response whose bytes have changed is taken away, and comes from the cache directory or the responder like any that is
+// missing; what an earlier holder has published is verified once.
+//
+// Lives in the process that holds the lease. A few entries at each beat, so that a round takes kEntriesABeat of them
+// each half second.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "base/ports.h"
+#include "engine/admit.h"
+#include "engine/catalog.h"
+#include "engine/loaded_certificates.h"
+#include "engine/refresher.h"
+#include "engine/report.h"
+#include "engine/settings.h"
+#include "store/lease.h"
+#include "store/staple_zone.h"
+#include "store/zone_writer.h"
+
+namespace ocsp_plus::engine {
+
+class ZoneRepair {
+ public:
+  static constexpr std::size_t kEntriesABeat = 256;
+  static constexpr std::size_t kVerifiedABeat = 4;
+  // A newer configuration that nobody has begun to serve after so long was refused.
+  static constexpr Millis kComesUp = 60000;
+
+  struct Environment {
+    const Clock& clock;
+    Report& report;
+    store::StapleZone zone;
+    store::ZoneWriter& writer;
+    Gate& gate;
+    Refresher& refresher;
+    LoadedCertificates& loaded;
+    const Catalog& catalog;
+    const Settings& settings;
+  };
+
+  ZoneRepair(const Environment& environment, const store::Candidate& self);
+
+  // To be called about twice a second. True: something was wrong.
+  bool beat();
+
+ private:
+  static constexpr Catalog::Index kNobody = UINT32_MAX;
+
+  bool look_at(store::EntryIndex entry);
+  bool is_true(store::EntryIndex entry, const Target& target);
+  bool is_newest();
+  void lost(store::EntryIndex entry);
+  Catalog::Index configured(store::EntryIndex entry) const;
+  const Target* target(store::EntryIndex entry) const;
+
+  Environment environment_;
+  store::Candidate self_;
+  std::vector<Catalog::Index> by_entry_;
+  store::EntryIndex next_ = 0;
+  std::size_t verified_ = 0;   // at this beat
+  Millis newer_since_ = 0;     // monotonic: another configuration has registered; 0: ours is the newest
+  std::size_t words_ = 0, restored_ = 0, lost_ = 0;  // at this beat
+};
+
+}  // namespace ocsp_plus::engine

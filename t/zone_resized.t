@@ -1,0 +1,120 @@
+#!/usr/bin/perl
+
+# Tests for a zone whose size is changed: what the old one held goes on, with
+# every responder off, but only what is verified anew.  Code in a worker may
+# have written whatever it likes into the old zone.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Memory;
+use Test::Nginx::Responder;
+
+###############################################################################
+
+my $t = Test::Nginx->new()->has(qw/ http_ssl root /);
+
+my $int = Test::Nginx::CA->new($t)->intermediate('int');
+my $r = Test::Nginx::Responder->start($t, ca => $int);
+my @names = qw/ example.com swapped.example forged.example /;
+my %leaf = map { $_ => $int->leaf($_, aia => $r->url()) } @names;
+
+my $size = 1 << 20;
+write_conf($size);
+$t->run();
+zone() or plan(skip_all => 'no way to write into another process');
+ok(wait_for(sub { @names == grep { staple_fast(8443, $_) } @names }, 15,
+	'staples'), 'stapled');
+my %held = map { $_ => staple_fast(8443, $_) } @names;
+my $requests = () = $r->requests();
+$r->fault('refuse');
+
+# a larger one, and none of the responders answers
+
+my $mark = resized();
+is(staple_fast(8443, $_) // '', $held{$_}, "$_: the same staple at once")
+	for @names;
+like($t->wait_log(qr/the zone's size was changed/, 5, $mark) // '',
+	qr/\[notice\].*taken_over=3 refused=0/, 'taken over');
+is(scalar(() = $r->requests()), $requests, 'nobody was asked');
+
+# the responses in the old zone are replaced just before
+
+$mark = resized(
+	'forged.example' => sub {
+		return $_[0] ^ ("\0" x (length($_[0]) - 8) . 'scribble');
+	},
+	'swapped.example' => sub {
+		return substr $held{'example.com'} . "\0" x 8, 0, length $_[0];
+	});
+is(staple_fast(8443, 'example.com') // '', $held{'example.com'},
+	'what was left alone is stapled at once');
+for my $name (qw/ forged.example swapped.example /) {
+	is(staple_fast(8443, $name), undef, "$name: not stapled");
+}
+like($t->wait_log(qr/the zone's size was changed/, 5, $mark) // '',
+	qr/\[notice\].*taken_over=1 /, 'only that is taken over');
+
+# they are fetched like any others
+
+$r->reset();
+for my $name (qw/ forged.example swapped.example /) {
+	my $staple;
+	ok(wait_for(sub { $staple = staple_fast(8443, $name) }, 30, 'a staple'),
+		"$name: stapled again");
+	ok(Test::Nginx::staple_verify($t, $staple // '', $leaf{$name})->{ok},
+		"$name: by one that verifies");
+}
+
+is(join("\n", $t->log_lines(qr/exited on signal/)), '', 'nobody has died');
+
+$t->done_testing();
+
+###############################################################################
+
+sub zone {
+	my ($worker) = $t->workers();
+	return Test::Nginx::Memory->of($worker, $size);
+}
+
+# Reloads with a zone of twice the size, after the responses of some names were
+# written over by what the functions make of them.  The position in the log
+# before that.
+sub resized {
+	my (%made) = @_;
+	my $mark = $t->log_mark();
+	my $zone = zone();
+	my $bytes = $zone->read(0, $zone->size());
+	write_conf($size *= 2);
+	for my $name (keys %made) {
+		my $offset = index $bytes, $held{$name};
+		ok($offset > 0, "$name: lies in the zone");
+		$zone->write($offset, $made{$name}->($held{$name}));
+	}
+	ok($t->reload(old_gone => 1), "reload with a zone of $size");
+	return $mark;
+}
+
+sub write_conf {
+	my ($size) = @_;
+	my $servers = $t->ssl_servers(8443, @names);
+	$t->write_http_conf(<<"CONF");
+    ocsp_plus        on;
+    ocsp_plus_zone   staples:$size;
+    ocsp_plus_cache  off;
+    ocsp_plus_retry  1s 2s;
+
+$servers
+CONF
+}
+
+###############################################################################
