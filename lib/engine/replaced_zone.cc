@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "crypto/certificate.h"
+#include "engine/issuer_search.h"
 #include "store/board.h"
 
 namespace ocsp_plus::engine {
@@ -72,13 +73,13 @@ void ReplacedZone::carry_loaded(const Catalog& catalog, store::ZoneWriter& write
     if (clock_.monotonic() >= until || writer.bytes_free() < to_.geometry().arena_bytes / 2) {
       return;
     }
-    carry_one_loaded(entry, writer);
+    carry_one_loaded(entry, catalog.issuers(), writer);
     progress();
   }
 }
 
 // Whose issuer it is, is decided by the signature: what stands in the old zone is anybody's word.
-void ReplacedZone::carry_one_loaded(store::EntryIndex entry, store::ZoneWriter& writer) {
+void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers, store::ZoneWriter& writer) {
   const CertificateId id = from_.entry(entry).id;
   const auto state = from_.loaded(entry);
   const crypto::X509Ptr leaf = parse_one(from_.leaf(entry, id));
@@ -87,15 +88,15 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, store::ZoneWriter& 
     return;
   }
   auto certificate = crypto::describe(leaf.get());
-  const auto made = crypto::Issuer::create(issuer.get());
-  if (!certificate || certificate->id != id || !made || crypto::find_issuer(leaf.get(), {issuer.get()}) == nullptr ||
-      !crypto::signed_by(leaf.get(), issuer.get())) {
+  IssuerSearch search(issuers, id, leaf.get(), {issuer.get()});
+  if (!certificate || certificate->id != id || search.finish() != IssuerSearch::Step::kFound) {
     return;
   }
   const Bytes leaf_der = crypto::der_of(leaf.get());
-  const Bytes issuer_der = crypto::der_of(issuer.get());
-  const auto added = writer.add_loaded({id, leaf_der, (*made)->key_sha256(), (*made)->id(), issuer_der,
-                                        state->profile, std::min(state->used, clock_.now())});
+  const IssuerPtr& found = search.found();
+  const Bytes issuer_der = crypto::der_of(found->certificate());
+  const auto added = writer.add_loaded({id, leaf_der, found->key_sha256(), found->id(), issuer_der, state->profile,
+                                        std::min(state->used, clock_.now())});
   if (!added) {
     return;
   }
@@ -104,7 +105,7 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, store::ZoneWriter& 
   to_.entry(*added).stapled.store(from_.stapled(entry), std::memory_order_relaxed);
   Target target;
   target.certificate = std::move(*certificate);
-  target.issuer = made->get();
+  target.issuer = found;
   target.entry = *added;
   target.loaded = true;
   // Without the archive, which would remember a target that goes; the first worker keeps what is held.

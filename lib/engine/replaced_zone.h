@@ -41,7 +41,7 @@ class ReplacedZone {
   std::size_t loaded() const { return loaded_; }    // certificates
 
  private:
-  void carry_one_loaded(store::EntryIndex entry, store::ZoneWriter& writer);
+  void carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers, store::ZoneWriter& writer);
   void admit(const Target& target, store::EntryIndex source, Gate& gate);
 
   store::StapleZone from_;
