@@ -1,7 +1,7 @@
-// Finds what another process has written over in the zone, and puts it right: any worker can write into it. Who an entry
-// belongs to, the index, the header and which response an entry holds follow from what the lease holder knows. A
-// response whose bytes have changed is taken away, and comes from the cache directory or the responder like any that is
-// missing; what an earlier holder has published is verified once.
+// Finds what another process has written over in the zone, and puts it right: any worker can write into it. Who an
+// entry belongs to, the index, the header and which response an entry holds follow from what the lease holder knows.
+// A response whose bytes have changed is taken away, and comes from the cache directory or the responder like any
+// that is missing; what an earlier holder has published is verified once.
 //
 // Lives in the process that holds the lease. A few entries at each beat, so that a round takes kEntriesABeat of them
 // each half second.
@@ -61,8 +61,8 @@ class ZoneRepair {
   store::Candidate self_;
   std::vector<Catalog::Index> by_entry_;
   store::EntryIndex next_ = 0;
-  std::size_t verified_ = 0;   // at this beat
-  Millis newer_since_ = 0;     // monotonic: another configuration has registered; 0: ours is the newest
+  std::size_t verified_ = 0;  // at this beat
+  Millis newer_since_ = 0;    // monotonic: another configuration has registered; 0: ours is the newest
   std::size_t words_ = 0, restored_ = 0, lost_ = 0;  // at this beat
 };
 

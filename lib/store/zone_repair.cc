@@ -3,6 +3,7 @@
 #include <cstring>
 #include <functional>
 #include <string_view>
+#include <utility>
 
 #include "store/scoped_lock.h"
 #include "store/swing.h"
@@ -21,7 +22,8 @@ std::size_t sum_of(const BlobHeader& header, const std::uint8_t* der) {
   char bytes[sizeof(header)];
   std::memcpy(bytes, &header, sizeof(header));
   const std::hash<std::string_view> hash;
-  const std::size_t sum = hash({bytes, sizeof(bytes)}) * 31 ^ hash({reinterpret_cast<const char*>(der), header.length});
+  const std::string_view text(reinterpret_cast<const char*>(der), header.length);
+  const std::size_t sum = hash({bytes, sizeof(bytes)}) * 31 + hash(text);
   return sum == 0 ? 1 : sum;
 }
 
@@ -124,8 +126,7 @@ bool ZoneWriter::entry_is_sound(EntryIndex index, const Registration& registrati
   const bool same_issuer =
       registration.issuer_key == kUnknownIssuer || entry.issuer_key == registration.issuer_key || !newest;
   return index < zone_.entries_used() && entry.id == registration.id && same_issuer &&
-         is_generation(entry.generation.load(kRelaxed), generation) &&
-         (newest ? found == index : found != kNoEntry);
+         is_generation(entry.generation.load(kRelaxed), generation) && (newest ? found == index : found != kNoEntry);
 }
 
 Result<bool> ZoneWriter::repair_entry(EntryIndex index, const Registration& registration, std::uint32_t generation,
@@ -165,8 +166,8 @@ bool ZoneWriter::is_intact(EntryIndex index, const Held& held) const {
   BlobHeader header;
   return zone_.blob_header(held.response.offset, &zone_.entry(index).id, &header) &&
          header.issuer_key == zone_.entry(index).issuer_key && units_for(header.length) == held.response.units &&
-         (held.sum == 0 ||
-          held.sum == sum_of(header, zone_.arena() + std::size_t{held.response.offset} * kBlobAlign + sizeof(header)));
+         (held.sum == 0 || held.sum == sum_of(header, zone_.arena() + std::size_t{held.response.offset} * kBlobAlign +
+                                                          sizeof(header)));
 }
 
 bool ZoneWriter::is_held(EntryIndex index, const Held& held) const {

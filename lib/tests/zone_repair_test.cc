@@ -52,7 +52,8 @@ struct Fixture : EngineHouse {
   bool sound(std::size_t number) const {
     const UnixSeconds now = loop.clock.now();
     const auto header = held(static_cast<Catalog::Index>(number));
-    const auto verdict = crypto::verify(response(number), target(number).certificate, *target(number).issuer, now, {});
+    const auto verdict =
+        crypto::verify(response(number), target(number).certificate, *target(number).issuer, now, {});
     return verdict.reason == Reason::kOk && header->expires == verdict.expires && header->expires > now;
   }
   bool sound() const {
@@ -105,8 +106,8 @@ TEST_CASE("repair: words that the lease holder knows", "[repair]") {
     entry.issuer_key[5] ^= 1;
   }
   SECTION("another entry for the same certificate") {
-    const auto registered = f.zone.register_all(f.lock, {test_registration(500)}, &*std::make_unique<std::vector<store::EntryIndex>>());
-    REQUIRE(registered);
+    std::vector<store::EntryIndex> registered;
+    REQUIRE(f.zone.register_all(f.lock, {test_registration(500)}, &registered));
     f.zone.header().generation = f.generation;
     const store::EntryIndex other = f.zone.find(test_id(500));
     f.zone.entry(other).id = entry.id;
@@ -200,9 +201,10 @@ TEST_CASE("repair: once a minute it is said", "[repair]") {
 
 TEST_CASE("repair: a response whose bytes are not what they were", "[repair]") {
   Fixture f;
-  const std::size_t where = GENERATE(offsetof(store::BlobHeader, this_update), offsetof(store::BlobHeader, expires) + 7,
-                                     offsetof(store::BlobHeader, cert_status), offsetof(store::BlobHeader, length),
-                                     sizeof(store::BlobHeader) + 20, sizeof(store::BlobHeader) + 200);
+  const std::size_t where =
+      GENERATE(offsetof(store::BlobHeader, this_update), offsetof(store::BlobHeader, expires) + 7,
+               offsetof(store::BlobHeader, cert_status), offsetof(store::BlobHeader, length),
+               sizeof(store::BlobHeader) + 20, sizeof(store::BlobHeader) + 200);
   const bool another_holder = GENERATE(false, true);  // which has not published it
   CAPTURE(where, another_holder);
   f.blob(4)[where] ^= 0x11;
