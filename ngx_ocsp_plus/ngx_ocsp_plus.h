@@ -24,6 +24,9 @@ typedef struct {
     op_lock_ops_t        lock;
     ngx_shm_zone_t      *shm_zone;
     ngx_shmtx_t          mutex;              /* the zone's, in own memory */
+    ngx_atomic_uint_t    lock_held_by;       /* at the last try, and since */
+    ngx_uint_t           lock_tries;
+    ngx_msec_t           lock_since;
 
     ngx_str_t            zone_name;
     size_t               zone_size;

@@ -20,6 +20,8 @@
 #define NGX_OCSP_PLUS_LOCK_TRIES  200
 #define NGX_OCSP_PLUS_LOCK_PAUSE  5      /* ms */
 #define NGX_OCSP_PLUS_LOCK_SPIN   2048   /* as nginx has it */
+#define NGX_OCSP_PLUS_LOCK_STALE  10000  /* ms, and as many tries */
+#define NGX_OCSP_PLUS_LOCK_SEEN   10
 
 
 /* our part of a zone, behind the slab pool's */
@@ -41,6 +43,9 @@ static void ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone,
     ngx_ocsp_plus_conf_t *ocf);
 static void ngx_ocsp_plus_free_dead_lock(ngx_shmtx_t *mutex);
 static int ngx_ocsp_plus_trylock(void *ctx);
+static ngx_uint_t ngx_ocsp_plus_may_hold(ngx_ocsp_plus_conf_t *ocf,
+    ngx_atomic_uint_t holder);
+static ngx_uint_t ngx_ocsp_plus_runs(pid_t pid);
 static void ngx_ocsp_plus_unlock(void *ctx);
 
 
@@ -278,7 +283,7 @@ ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_conf_t *ocf)
 
     shpool->mutex = ocf->mutex;
 
-    ocf->lock.ctx = &ocf->mutex;
+    ocf->lock.ctx = ocf;
     ocf->lock.trylock = ngx_ocsp_plus_trylock;
     ocf->lock.unlock = ngx_ocsp_plus_unlock;
 }
@@ -318,37 +323,111 @@ ngx_ocsp_plus_free_dead_lock(ngx_shmtx_t *mutex)
 
 /*
  * For whichever process.  A start helper that was killed may be nobody's
- * child by now, and then nobody else frees the lock that it held.
+ * child by now, and then nobody else frees the lock that it held; and any
+ * worker can write any number there.
  */
 
 static int
 ngx_ocsp_plus_trylock(void *ctx)
 {
-    ngx_shmtx_t *mutex = ctx;
+    ngx_ocsp_plus_conf_t *ocf = ctx;
 
     ngx_atomic_uint_t  holder;
 
-    if (ngx_shmtx_trylock(mutex)) {
+    if (ngx_shmtx_trylock(&ocf->mutex)) {
+        ocf->lock_held_by = 0;
         return 1;
     }
 
-    holder = *mutex->lock;
+    holder = *ocf->mutex.lock;
 
-    if (holder == 0
-        || (holder <= NGX_MAX_INT32_VALUE
-            && (kill((pid_t) holder, 0) == 0 || ngx_errno != NGX_ESRCH)))
-    {
+    if (holder == 0 || ngx_ocsp_plus_may_hold(ocf, holder)) {
         return 0;
     }
 
-    return (int) ngx_atomic_cmp_set(mutex->lock, holder, ngx_pid);
+    ocf->lock_held_by = 0;
+
+    return (int) ngx_atomic_cmp_set(ocf->mutex.lock, holder, ngx_pid);
+}
+
+
+/*
+ * The master and its children are of one session, and they hold the lock for
+ * less than a millisecond: one that runs or sleeps and has had it at each of
+ * many tries within ten seconds never took it.  One that is stopped, or hangs
+ * in the kernel, may still be about to write.
+ */
+
+static ngx_uint_t
+ngx_ocsp_plus_may_hold(ngx_ocsp_plus_conf_t *ocf, ngx_atomic_uint_t holder)
+{
+    pid_t  pid, session;
+
+    if (holder > NGX_MAX_INT32_VALUE) {
+        return 0;
+    }
+
+    pid = (pid_t) holder;
+
+    if (kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH) {
+        return 0;
+    }
+
+    session = getsid(pid);
+
+    if (session != -1 && session != getsid(0)) {
+        return 0;
+    }
+
+    if (ocf->lock_held_by != holder) {
+        ocf->lock_held_by = holder;
+        ocf->lock_tries = 0;
+        ocf->lock_since = ngx_current_msec;
+    }
+
+    return ++ocf->lock_tries < NGX_OCSP_PLUS_LOCK_SEEN
+           || ngx_current_msec - ocf->lock_since < NGX_OCSP_PLUS_LOCK_STALE
+           || !ngx_ocsp_plus_runs(pid);
+}
+
+
+/* 0 also where the system does not tell */
+
+static ngx_uint_t
+ngx_ocsp_plus_runs(pid_t pid)
+{
+    int      fd;
+    char    *p, buf[512], name[sizeof("/proc//stat") + NGX_INT_T_LEN];
+    ssize_t  n;
+
+    ngx_sprintf((u_char *) name, "/proc/%P/stat%Z", pid);
+
+    fd = open(name, O_RDONLY|O_CLOEXEC);
+    if (fd == -1) {
+        return 0;
+    }
+
+    n = read(fd, buf, sizeof(buf) - 1);
+    (void) close(fd);
+
+    if (n <= 0) {
+        return 0;
+    }
+
+    buf[n] = '\0';
+
+    /* the name in front of it may hold anything */
+
+    p = strrchr(buf, ')');
+
+    return p && p[1] == ' ' && (p[2] == 'R' || p[2] == 'S');
 }
 
 
 static void
 ngx_ocsp_plus_unlock(void *ctx)
 {
-    ngx_shmtx_t *mutex = ctx;
+    ngx_ocsp_plus_conf_t *ocf = ctx;
 
-    ngx_shmtx_unlock(mutex);
+    ngx_shmtx_unlock(&ocf->mutex);
 }

@@ -2,7 +2,8 @@
 
 # Tests for code in a worker that writes into the shared zone what it likes:
 # the master, which is root, takes no address, no size and no lock from there,
-# so the next reload works, and staples are there again.
+# so the next reload works, and staples are there again.  They are without a
+# reload as well: the worker that refreshes repairs the zone.
 
 ###############################################################################
 
@@ -11,6 +12,7 @@ use strict;
 no warnings qw/ portable /;	# addresses have 64 bits
 
 use FindBin;
+use POSIX ();
 use lib "$FindBin::Bin/lib";
 
 use Test::More;
@@ -26,7 +28,8 @@ my $t = Test::Nginx->new()->has(qw/ http_ssl root /);
 
 my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);
-$int->leaf($_, aia => $r->url()) for qw/ example.com brief.example /;
+my %leaf = map { $_ => $int->leaf($_, aia => $r->url()) }
+	qw/ example.com brief.example /;
 
 my $size = 1 << 20;
 write_conf($size);
@@ -91,7 +94,44 @@ attacked('noise', sub {
 attacked('noise everywhere', sub {
 	$_[0]->write(0, noise($_[0]->size())) });
 
-# a zone of another size, which is read to be copied
+# the same without a reload: whoever refreshes puts it right
+
+srand 4712;
+$held = staple_fast(8443, 'example.com');
+repaired('a response', sub {
+	my ($zone) = @_;
+	my $at = index $zone->read(0, $zone->size()), $held;
+	$zone->write($at + length($held) - 8, 'scribble');
+});
+repaired('every word of the first kilobyte', sub {
+	my ($zone) = @_;
+	$zone->write($zone->start(), noise(1024));
+});
+repaired('noise, and no reload', sub {
+	my ($zone) = @_;
+	my $start = $zone->start();
+	$zone->write($start, noise($zone->size() - $start));
+});
+ok($t->wait_log(qr/another process has written over the zone, it was repaired/,
+	5), 'it is said');
+
+# a lock of one that lives, and does not hold it: a stranger, and the master
+
+my $stranger = stranger();
+for ([ 'a stranger' => $stranger ], [ 'the master' => $master ]) {
+	my ($who, $pid) = @$_;
+	repaired("a lock of $who", sub {
+		my ($zone) = @_;
+		my $at = index $zone->read(0, $zone->size()),
+			staple_fast(8443, 'example.com');
+		$zone->write($at + 100, 'scribble');
+		$zone->write(0, pack 'Q<', $pid);
+	});
+}
+kill 'KILL', $stranger;
+waitpid $stranger, 0;
+
+# a zone of another size, which is read to be taken over
 
 attacked('another size, all pointers', sub {
 	my ($zone) = @_;
@@ -125,6 +165,32 @@ sub attacked {
 	is($t->master_pid(), $master, "$what: it is the same master");
 	ok(wait_for(sub { staple_fast(8443, 'example.com') }, 15, 'a staple'),
 		"$what: stapled");
+}
+
+# Writes into a worker's memory, and waits until what is stapled verifies and
+# the zone can be told from any other memory.
+sub repaired {
+	my ($what, $attack) = @_;
+	my $zone = zone() // return fail("$what: there is no zone");
+	$attack->($zone);
+	ok(wait_for(sub { sound('example.com') && eval { $zone->start() } }, 60,
+		'a staple that verifies'),
+		"$what: stapled again");
+	is($t->master_pid(), $master, "$what: it is the same master");
+}
+
+# A process of a session of its own.
+sub stranger {
+	my $pid = fork() // die "fork: $!\n";
+	return $pid if $pid;
+	POSIX::setsid();
+	exec 'sleep', 600 or POSIX::_exit(1);
+}
+
+sub sound {
+	my ($name) = @_;
+	my $staple = staple_fast(8443, $name) // return 0;
+	return Test::Nginx::staple_verify($t, $staple, $leaf{$name})->{ok};
 }
 
 sub words {

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <functional>
 #include <string_view>
+#include <utility>
 
 #include "store/scoped_lock.h"
 #include "store/swing.h"
@@ -21,8 +22,8 @@ std::size_t sum_of(const BlobHeader& header, const std::uint8_t* der) {
   char bytes[sizeof(header)];
   std::memcpy(bytes, &header, sizeof(header));
   const std::hash<std::string_view> hash;
-  const std::size_t sum =
-      hash({bytes, sizeof(bytes)}) * 31 ^ hash({reinterpret_cast<const char*>(der), header.length});
+  const std::string_view text(reinterpret_cast<const char*>(der), header.length);
+  const std::size_t sum = hash({bytes, sizeof(bytes)}) * 31 + hash(text);
   return sum == 0 ? 1 : sum;
 }
 

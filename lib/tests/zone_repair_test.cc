@@ -106,9 +106,8 @@ TEST_CASE("repair: words that the lease holder knows", "[repair]") {
     entry.issuer_key[5] ^= 1;
   }
   SECTION("another entry for the same certificate") {
-    const auto registered =
-        f.zone.register_all(f.lock, {test_registration(500)}, &*std::make_unique<std::vector<store::EntryIndex>>());
-    REQUIRE(registered);
+    std::vector<store::EntryIndex> registered;
+    REQUIRE(f.zone.register_all(f.lock, {test_registration(500)}, &registered));
     f.zone.header().generation = f.generation;
     const store::EntryIndex other = f.zone.find(test_id(500));
     f.zone.entry(other).id = entry.id;
