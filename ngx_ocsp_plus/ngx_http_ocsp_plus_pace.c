@@ -13,8 +13,15 @@
 /* each keeps a buffer, and work that is spent on its client */
 #define NGX_HTTP_OCSP_PLUS_DOCUMENTS  32
 
-/* after so long, in ms, a client that takes nothing makes room for another */
-#define NGX_HTTP_OCSP_PLUS_STALLED    1000
+/*
+ * After so long, in ms, a client that takes nothing makes room for another:
+ * longer than the way there and back of one that reads, and short enough that
+ * clients which ask again and again leave some of the places to others.
+ */
+#define NGX_HTTP_OCSP_PLUS_STALLED    250
+
+/* octets that the kernel keeps for a client beyond what is on its way */
+#define NGX_HTTP_OCSP_PLUS_UNSENT     65536
 
 /* in ms, see ngx_http_ocsp_plus_wait() */
 #define NGX_HTTP_OCSP_PLUS_HOLD       1000
@@ -24,6 +31,7 @@
 
 
 static ngx_int_t ngx_http_ocsp_plus_make_room(ngx_log_t *log);
+static void ngx_http_ocsp_plus_keep_little(ngx_connection_t *c);
 static void ngx_http_ocsp_plus_wait(void);
 static void ngx_http_ocsp_plus_turn(ngx_event_t *ev);
 static void ngx_http_ocsp_plus_pace_end(void *data);
@@ -82,6 +90,8 @@ ngx_http_ocsp_plus_pace_add(ngx_http_request_t *r,
     if (!brief) {
         ngx_queue_insert_tail(&ngx_http_ocsp_plus_documents, &pace->queue);
         ngx_http_ocsp_plus_ndocuments++;
+
+        ngx_http_ocsp_plus_keep_little(r->connection);
     }
 
     return NGX_OK;
@@ -170,6 +180,27 @@ ngx_http_ocsp_plus_turn(ngx_event_t *ev)
     ngx_http_ocsp_plus_status_piece(r);
 
     ngx_http_run_posted_requests(c);
+}
+
+
+/*
+ * The kernel takes megabytes for a client that reads nothing, and each had to
+ * be written for it.  Where that cannot be bounded (no TCP), it is as before.
+ */
+
+static void
+ngx_http_ocsp_plus_keep_little(ngx_connection_t *c)
+{
+#ifdef TCP_NOTSENT_LOWAT
+
+    int  unsent;
+
+    unsent = NGX_HTTP_OCSP_PLUS_UNSENT;
+
+    (void) setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+                      (const void *) &unsent, sizeof(int));
+
+#endif
 }
 
 

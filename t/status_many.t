@@ -194,7 +194,7 @@ while (my $n = sysread $reader, my $piece, 65536) {
 cmp_ok($pongs, '>', 3, "$pongs requests were answered while it was written");
 
 # so many that read nothing: there is no room for all, probes need none, and
-# whoever reads gets what one of those has kept for a second
+# whoever reads gets what one of those has kept for a moment
 
 $t->stop();
 $t->run(timeout => 120);
