@@ -193,7 +193,7 @@ typedef struct {
     ngx_ocsp_plus_server_t   anchors;        /* the first of other anchors */
     ngx_ocsp_plus_server_t   requires;       /* the first that requires it */
     unsigned                 has_issuer:1;
-    unsigned                 issuer_sought:1;
+    unsigned                 issuer_lookup:1;
     unsigned                 has_responder:1;
     unsigned                 has_file:1;
     unsigned                 must_staple:1;

@@ -60,7 +60,7 @@ ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
     }
 
     note->has_issuer = added->has_issuer;
-    note->issuer_sought = added->issuer_sought;
+    note->issuer_lookup = added->issuer_lookup;
     note->has_responder = added->has_responder;
     note->has_file = added->has_file;
 
@@ -166,11 +166,11 @@ ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf)
 
         /* it is the responder's turn that begins with the issuer */
 
-        note[i].issuer_sought = note[i].issuer_sought && ocf->issuer_fetch
+        note[i].issuer_lookup = note[i].issuer_lookup && ocf->issuer_fetch
                                 && note[i].has_responder;
 
         if (note[i].required
-            && !((note[i].has_issuer || note[i].issuer_sought)
+            && !((note[i].has_issuer || note[i].issuer_lookup)
                  && (note[i].has_responder || note[i].has_file)))
         {
             ngx_ocsp_plus_report_refusal(log, &note[i]);
@@ -289,7 +289,7 @@ ngx_ocsp_plus_report_issuer(ngx_log_t *log, ngx_ocsp_plus_note_t *note)
 {
     const char  *what;
 
-    if (note->issuer_sought) {
+    if (note->issuer_lookup) {
         what = note->issuer_fault[0] != '\0'
                    ? "it is fetched from where the certificate says, but the "
                      "chain that clients get is wrong"

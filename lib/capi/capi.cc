@@ -251,7 +251,7 @@ op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_adde
     added->differs = result->differs;
     added->has_issuer = target.issuer != nullptr;
     added->anchors_differ = result->anchors_differ;
-    added->issuer_sought = result->issuer_sought;
+    added->issuer_lookup = result->issuer_lookup;
     added->issuer_fault = crypto::describe(result->issuer_fault).data();  // a literal
     added->has_responder = !target.responders.empty();
     added->has_file = !target.files.empty();

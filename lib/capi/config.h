@@ -13,7 +13,7 @@
 
 #include "base/printable.h"
 #include "engine/catalog.h"
-#include "engine/hander.h"
+#include "engine/recent_offers.h"
 #include "engine/settings.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/staple_zone.h"
@@ -30,8 +30,8 @@ struct op_config_s {
   std::optional<ocsp_plus::store::StapleZone> zone;
   std::uint32_t generation = 0;
   Area replaced;  // of the zone that `zone` replaces; mapped until the start is over, and read by its helper alone
-  bool loads = false;                                 // some server loads certificates per connection
-  std::unique_ptr<ocsp_plus::engine::Hander> hander;  // each process's own; made when it is first needed
+  bool loads = false;                                              // some server loads certificates per connection
+  std::unique_ptr<ocsp_plus::engine::RecentOffers> recent_offers;  // each process's own; made when it is first needed
 };
 
 namespace ocsp_plus::capi {

@@ -152,15 +152,15 @@ void op_offer(op_config_t* config, uint64_t profile, const op_certificate_t* cer
     if (!config->zone.has_value()) {
       return 0;
     }
-    if (config->hander == nullptr) {
-      config->hander = std::make_unique<engine::Hander>();
+    if (config->recent_offers == nullptr) {
+      config->recent_offers = std::make_unique<engine::RecentOffers>();
     }
     const CertificateId id = id_of(*certificate);
-    if (!config->hander->due(id, monotonic_ms)) {
+    if (!config->recent_offers->is_due(id, monotonic_ms)) {
       return 0;
     }
     if (hand_over(*config->zone, profile, id, leaf, issuers_among(leaf, chain, nchain))) {
-      config->hander->handed(id, monotonic_ms);
+      config->recent_offers->note(id, monotonic_ms);
     }
     return 0;
   });

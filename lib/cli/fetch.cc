@@ -207,8 +207,8 @@ class Fetching {
 
   // Beside responses, a cache folder keeps the issuers that were fetched.
   void find_issuer(const store::DiskStore& disk) {
-    if (target_.sought != nullptr) {
-      const auto kept = disk.load(target_.sought->reference, store::FileKind::kIssuer);
+    if (target_.issuer_lookup != nullptr) {
+      const auto kept = disk.load(target_.issuer_lookup->reference, store::FileKind::kIssuer);
       if (kept && !kept->bytes.empty()) {
         (void)issuers_.take_kept(target_, kept->bytes);
       }
@@ -228,7 +228,7 @@ class Fetching {
     };
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
-    engine::Exchange exchange({clock_, random_, transport, tls, hosts_, turns_, settings_,
+    engine::Exchange exchange({clock_, random_, transport, tls, hosts_, work_queue_, settings_,
                                [&](const std::string& step) { progress.step(step, clock_.monotonic()); }, &issuers_},
                               target_, 0, std::nullopt, judge,
                               [&end](engine::Exchange::End ended) { end = std::move(ended); });
@@ -275,8 +275,8 @@ class Fetching {
   NoJitter random_;
   engine::Hosts hosts_;
   engine::Settings settings_;
-  engine::Turns turns_{loop_};
-  engine::IssuerSearches searches_{loop_, clock_, turns_};
+  engine::WorkQueue work_queue_{loop_};
+  engine::IssuerSearches searches_{loop_, clock_, work_queue_};
   engine::Issuers issuers_;
   std::string issuer_;  // where it came from
 };
@@ -287,7 +287,7 @@ Result<void> keep(store::DiskStore& disk, const engine::Target& target, UnixSeco
   outcome->file = disk.path() + "/" + store::DiskStore::file_name(target.certificate.id);
   if (!outcome->issuer.empty()) {
     const auto der = crypto::to_der(target.issuer->certificate());
-    const auto saved = der ? disk.save(target.sought->reference, {*der, now}, store::FileKind::kIssuer)
+    const auto saved = der ? disk.save(target.issuer_lookup->reference, {*der, now}, store::FileKind::kIssuer)
                            : Result<void>(tl::unexpected<Error>(der.error()));
     if (!saved) {
       return saved;

@@ -91,7 +91,7 @@ Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Mome
   }
   if (admission.action == Action::kPublish) {
     Result<void> published;
-    if (target.sought != nullptr) {
+    if (target.issuer_lookup != nullptr) {
       published = writer_.set_issuer_key(target.entry, target.certificate.id, target.issuer->key_sha256());
     }
     if (published) {

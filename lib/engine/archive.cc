@@ -179,7 +179,7 @@ std::optional<Bytes> Archive::load_issuer(const Target& target) {
   if (!open()) {
     return std::nullopt;
   }
-  auto kept = disk_->load(target.sought->reference, store::FileKind::kIssuer);
+  auto kept = disk_->load(target.issuer_lookup->reference, store::FileKind::kIssuer);
   if (!kept || kept->bytes.empty()) {
     return std::nullopt;  // it is fetched again
   }
@@ -188,7 +188,7 @@ std::optional<Bytes> Archive::load_issuer(const Target& target) {
 
 void Archive::keep_issuer(const Target& target, Bytes der) {
   if (!settings_.cache.empty()) {
-    pending_issuers_[target.sought->reference] = std::move(der);
+    pending_issuers_[target.issuer_lookup->reference] = std::move(der);
     begin();
   }
 }
@@ -383,8 +383,8 @@ bool Archive::is_wanted(const store::Listed& file) {
   }
   if (wanted_issuers_.empty()) {
     for (const auto& target : catalog_.targets()) {
-      if (target->sought != nullptr) {
-        wanted_issuers_.insert(target->sought->reference);
+      if (target->issuer_lookup != nullptr) {
+        wanted_issuers_.insert(target->issuer_lookup->reference);
       }
     }
   }

@@ -43,7 +43,7 @@ class Archive {
   // brought in line with the zone in one of the loop's next turns.
   void changed(const Target& target);
 
-  // Likewise, the certificate of an issuer that was fetched. REQUIRES: target.sought.
+  // Likewise, the certificate of an issuer that was fetched. REQUIRES: target.issuer_lookup.
   std::optional<Bytes> load_issuer(const Target& target);
   void keep_issuer(const Target& target, Bytes der);
 

@@ -147,7 +147,7 @@ Result<void> Catalog::find_issuer(const Mention& mention, Target* entry, Added* 
   if (!reference && reference.error().reason == Reason::kOutOfMemory) {
     return tl::unexpected<Error>(reference.error());
   }
-  added->issuer_sought = reference.has_value();
+  added->issuer_lookup = reference.has_value();
   if (reference) {
     entry->issuer_reference = *reference;
   } else {
@@ -225,15 +225,15 @@ void Catalog::settle_issuers(bool fetch) {
       target->leaf.reset();
       continue;
     }
-    auto sought = std::make_unique<Sought>();
+    auto lookup = std::make_unique<IssuerLookup>();
     for (const std::string& text : target->certificate.ca_issuers_urls) {
-      if (const auto url = intern_url(text); url && sought->urls.size() < kMaxIssuerUrls) {
-        join(&sought->urls, {*url});
+      if (const auto url = intern_url(text); url && lookup->urls.size() < kMaxIssuerUrls) {
+        join(&lookup->urls, {*url});
       }
     }
-    sought->reference = target->issuer_reference;
-    sought->leaf = std::move(target->leaf);
-    target->sought = sought->urls.empty() ? nullptr : std::move(sought);
+    lookup->reference = target->issuer_reference;
+    lookup->leaf = std::move(target->leaf);
+    target->issuer_lookup = lookup->urls.empty() ? nullptr : std::move(lookup);
   }
 }
 

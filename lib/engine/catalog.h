@@ -20,7 +20,7 @@
 namespace ocsp_plus::engine {
 
 // What it takes to fetch an issuer, and to know it again.
-struct Sought {
+struct IssuerLookup {
   crypto::X509Ptr leaf;
   CertificateId reference = {};       // crypto::issuer_reference()
   std::vector<const net::Url*> urls;  // caIssuers; owned by the target's owner, in order, at least one
@@ -35,11 +35,11 @@ struct Target {
   crypto::Certificate certificate;
   // nullptr: none was found. Then the lease's holder may fill it in, in its own process.
   mutable IssuerPtr issuer;
-  crypto::X509Ptr leaf;                     // where it has none, until settle_issuers()
-  CertificateId issuer_reference = {};      // likewise, of one that may be sought; Sought::reference
-  std::unique_ptr<Sought> sought;           // how to find it, after that; nullptr: no way
-  std::vector<const net::Url*> responders;  // owned by the catalog, in order; empty: nobody to ask
-  std::vector<const net::Url*> named;       // those of them that stand in an ocsp_plus_responder
+  crypto::X509Ptr leaf;                         // where it has none, until settle_issuers()
+  CertificateId issuer_reference = {};          // likewise, of one that may be sought; IssuerLookup::reference
+  std::unique_ptr<IssuerLookup> issuer_lookup;  // how to find it, after that; nullptr: no way
+  std::vector<const net::Url*> responders;      // owned by the catalog, in order; empty: nobody to ask
+  std::vector<const net::Url*> named;           // those of them that stand in an ocsp_plus_responder
   // Whom https responders are checked against; owned by the catalog; nullptr: the system's trust store.
   const crypto::TrustAnchors* responder_anchors = nullptr;
   std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
@@ -55,8 +55,8 @@ struct Target {
   bool public_only = false;
   std::string health_suffix;
 
-  bool stapleable() const { return verifiable() && !responders.empty(); }     // by fetching
-  bool verifiable() const { return issuer != nullptr || sought != nullptr; }  // maybe after a fetch
+  bool stapleable() const { return verifiable() && !responders.empty(); }            // by fetching
+  bool verifiable() const { return issuer != nullptr || issuer_lookup != nullptr; }  // maybe after a fetch
   bool urgent() const { return required || certificate.must_staple; }
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
   // By which a responder's health is counted.
@@ -105,7 +105,7 @@ class Catalog {
     bool differs = false;              // and named others, or in another order; they are joined
     bool required = false;             // this server refuses handshakes without a staple
     bool anchors_differ = false;       // and named other anchors for https responders; they are joined
-    bool issuer_sought = false;        // no server has named the issuer so far, but the certificate says where it is
+    bool issuer_lookup = false;        // no server has named the issuer so far, but the certificate says where it is
     std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
     // Why the certificate cannot be described, so that it never gets a staple; empty: it can. Else it has no target,
     // and of the above `known` and `required` count.

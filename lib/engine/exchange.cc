@@ -218,7 +218,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   }
   // A copyable owner, for std::function's sake.
   const auto response = std::make_shared<net::FetchResponse>(std::move(*outcome));
-  place_ = environment_.turns.wait([this, response] { judge_answer(*response); });
+  job_ = environment_.work_queue.enqueue([this, response] { judge_answer(*response); });
 }
 
 void Exchange::judge_answer(const net::FetchResponse& response) {

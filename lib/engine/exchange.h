@@ -15,7 +15,7 @@
 #include "engine/methods.h"
 #include "engine/settings.h"
 #include "engine/tls_clients.h"
-#include "engine/turns.h"
+#include "engine/work_queue.h"
 #include "net/fetch.h"
 
 namespace ocsp_plus::engine {
@@ -42,7 +42,7 @@ class Exchange {
     net::Transport& transport;
     TlsClients& tls;
     Hosts& hosts;
-    Turns& turns;  // each answer waits for its own to be judged
+    WorkQueue& work_queue;  // each answer waits for its own to be judged
     const Settings& settings;
     net::Trace trace = {};       // of each fetch
     Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
@@ -130,7 +130,7 @@ class Exchange {
   Failure failure_;
   std::unique_ptr<IssuerExchange> issuer_;
   std::unique_ptr<net::Fetch> fetch_;
-  std::unique_ptr<Turns::Place> place_;  // of an answer that is to be judged
+  std::unique_ptr<WorkQueue::Ticket> job_;  // of an answer that is to be judged
 };
 
 // A fetch from `host` that was started with that number ended in a way that counts against it, or against the proxy:

@@ -55,7 +55,7 @@ void IssuerExchange::search_ended(const IssuerSearch& search) {
 }
 
 void IssuerExchange::ask_next() {
-  const auto& urls = target_.sought->urls;
+  const auto& urls = target_.issuer_lookup->urls;
   while (next_ < urls.size() && environment_.clock.monotonic() < deadline_) {
     const net::Url& url = *urls[next_++];
     // A busy host is asked all the same: this exchange holds its slot already.
@@ -89,7 +89,7 @@ void IssuerExchange::ask(const net::Url& url) {
   net::FetchRequest request;
   request.url = url;
   request.accept = kAccept;
-  request.timeout = next_ < target_.sought->urls.size() ? std::max<Millis>(left / 2, 1) : left;
+  request.timeout = next_ < target_.issuer_lookup->urls.size() ? std::max<Millis>(left / 2, 1) : left;
   request.limits.body = environment_.settings.max_response;
   request.tls = environment_.tls.find(target_);
   request.named = target_.named_hosts();

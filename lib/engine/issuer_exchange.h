@@ -19,8 +19,8 @@ class IssuerExchange {
   // Nothing: the target has its issuer. Else the failure of the URL asked last, named in its detail.
   using Done = std::function<void(std::optional<net::Fetch::Failure>)>;
 
-  // REQUIRES: environment.issuers, target.sought. `done` comes from the loop, once; it may destroy the object. Host
-  // keys of those that are asked are added to `hosts`, whose standing may change. All of it outlives the object.
+  // REQUIRES: environment.issuers, target.issuer_lookup. `done` comes from the loop, once; it may destroy the object.
+  // Host keys of those that are asked are added to `hosts`, whose standing may change. All of it outlives the object.
   IssuerExchange(const Exchange::Environment& environment, const Target& target, std::vector<std::string>* hosts,
                  Done done);
   ~IssuerExchange();
@@ -35,7 +35,7 @@ class IssuerExchange {
   void on_outcome(net::Fetch::Outcome outcome);
   void fail_with(net::Fetch::Failure failure);
   void end(std::optional<net::Fetch::Failure> failure);
-  const net::Url& url() const { return *target_.sought->urls[next_ - 1]; }
+  const net::Url& url() const { return *target_.issuer_lookup->urls[next_ - 1]; }
   std::string host() const { return url().host_key() + target_.health_suffix; }
 
   Exchange::Environment environment_;

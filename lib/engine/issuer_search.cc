@@ -71,8 +71,8 @@ IssuerSearches::Ticket::~Ticket() {
   }
 }
 
-IssuerSearches::IssuerSearches(EventLoop& loop, const Clock& clock, Turns& turns)
-    : clock_(clock), turns_(turns), rest_(loop.timer([this] {
+IssuerSearches::IssuerSearches(EventLoop& loop, const Clock& clock, WorkQueue& work_queue)
+    : clock_(clock), work_queue_(work_queue), rest_(loop.timer([this] {
         resting_ = false;
         go_on();
       })) {}
@@ -86,13 +86,13 @@ std::unique_ptr<IssuerSearches::Ticket> IssuerSearches::begin(IssuerSearch searc
 }
 
 void IssuerSearches::go_on() {
-  if (!resting_ && place_ == nullptr && !waiting_.empty()) {
-    place_ = turns_.wait([this] { step(); });
+  if (!resting_ && job_ == nullptr && !waiting_.empty()) {
+    job_ = work_queue_.enqueue([this] { step(); });
   }
 }
 
 void IssuerSearches::step() {
-  const std::unique_ptr<Turns::Place> turn = std::move(place_);
+  const std::unique_ptr<WorkQueue::Ticket> turn = std::move(job_);
   if (waiting_.empty()) {
     return;
   }

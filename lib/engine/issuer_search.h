@@ -1,6 +1,6 @@
 // The search for the issuer of one certificate, a verification of its signature at a time; and the queue in which all
 // searches of a process wait for theirs. A thousand candidates of one name, which anybody can make, take as many
-// verifications, so whoever serves handshakes beside does one in a turn of the loop (engine/turns.h).
+// verifications, so whoever serves handshakes beside does one in a turn of the loop (engine/work_queue.h).
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 #include "base/ports.h"
 #include "crypto/certificate.h"
 #include "engine/issuer_pool.h"
-#include "engine/turns.h"
+#include "engine/work_queue.h"
 
 namespace ocsp_plus::engine {
 
@@ -74,7 +74,7 @@ class IssuerSearches {
   };
 
   // All of them outlive the object.
-  IssuerSearches(EventLoop& loop, const Clock& clock, Turns& turns);
+  IssuerSearches(EventLoop& loop, const Clock& clock, WorkQueue& work_queue);
 
   // `done` may destroy the ticket.
   std::unique_ptr<Ticket> begin(IssuerSearch search, Done done);
@@ -84,9 +84,9 @@ class IssuerSearches {
   void step();
 
   const Clock& clock_;
-  Turns& turns_;
+  WorkQueue& work_queue_;
   std::list<Ticket*> waiting_;  // the first is next
-  std::unique_ptr<Turns::Place> place_;
+  std::unique_ptr<WorkQueue::Ticket> job_;
   std::unique_ptr<Timer> rest_;
   bool resting_ = false;
   unsigned in_vain_ = 0;  // verifications since the last rest

@@ -13,7 +13,7 @@ IssuerSearch search_document(IssuerPool& pool, const Target& target,
   for (const crypto::X509Ptr& certificate : certificates) {
     offered.push_back(certificate.get());
   }
-  return IssuerSearch(pool, target.certificate.id, target.sought->leaf.get(), offered);
+  return IssuerSearch(pool, target.certificate.id, target.issuer_lookup->leaf.get(), offered);
 }
 
 Issuers::Issuers(const Catalog& catalog, IssuerSearches& searches, Archive* archive, Fetched fetched)
@@ -24,7 +24,7 @@ void Issuers::look() {
     return;
   }
   const auto& targets = catalog_.targets();
-  while (next_ < targets.size() && (targets[next_]->issuer != nullptr || targets[next_]->sought == nullptr)) {
+  while (next_ < targets.size() && (targets[next_]->issuer != nullptr || targets[next_]->issuer_lookup == nullptr)) {
     ++next_;
   }
   if (next_ == targets.size()) {

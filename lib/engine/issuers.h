@@ -41,7 +41,7 @@ class Issuers {
   void look();
 
   // Where the issuer of `target` may be without a fetch: among those that are known, and in the cache directory.
-  // REQUIRES: target.sought.
+  // REQUIRES: target.issuer_lookup.
   IssuerSearch search(const Target& target) const;
   // As search() and then give(), at once, for a process that serves nobody meanwhile. Whether it was found.
   bool find(const Target& target);

@@ -23,7 +23,7 @@ constexpr std::size_t kMostEvicted = 4;    // for one that comes others of so ma
 constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
 // One that was met once counts as used so long ago: a flood of such certificates drives out itself, not those in use.
 constexpr Seconds kProbation = 60;
-constexpr std::uint32_t kSeekingPatience = 3;  // failures after which another's issuer is fetched first
+constexpr std::uint32_t kLookupPatience = 3;  // failures after which another's issuer is fetched first
 constexpr Seconds kGraceOfEnded = 3600;  // an expired certificate may be in use for a moment yet, if clocks differ
 
 // As how many of common size a certificate counts: reading one of 256 kB, with its ten thousand names, takes some 10
@@ -38,8 +38,8 @@ std::vector<std::string> hosts_of(const Target& target) {
   for (std::size_t i = 0; i < target.responders.size(); ++i) {
     hosts.push_back(target.host(i));
   }
-  if (target.sought != nullptr) {
-    for (const net::Url* url : target.sought->urls) {
+  if (target.issuer_lookup != nullptr) {
+    for (const net::Url* url : target.issuer_lookup->urls) {
       hosts.push_back(url->host_key() + target.health_suffix);
     }
   }
@@ -126,24 +126,24 @@ std::size_t LoadedCertificates::look_at(store::EntryIndex entry) {
   Record* record = records_[entry].get();
   const CertificateId& id = environment_.zone.entry(entry).id;
   if (record != nullptr && (!state.has_value() || record->target.certificate.id != id)) {
-    go(entry, Farewell::kGone);
+    remove_entry(entry, RemovalReason::kGone);
     record = nullptr;
   }
   if (!state.has_value()) {
     return 0;
   }
   if (environment_.catalog.by_id().count(id) != 0) {
-    go(entry, Farewell::kConfigured);
+    remove_entry(entry, RemovalReason::kConfigured);
     return 0;
   }
   if (record != nullptr && record->profile == state->profile) {
     if (has_ended(*record, *state)) {
-      go(entry, Farewell::kEnded);
+      remove_entry(entry, RemovalReason::kEnded);
     }
     return 0;
   }
   if (record != nullptr) {
-    forget(entry, false);  // another server's from now on
+    drop_record(entry, false);  // another server's from now on
   }
   return load(entry, *state);
 }
@@ -163,7 +163,8 @@ std::size_t LoadedCertificates::load(store::EntryIndex entry, const store::Stapl
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
   const std::size_t cost = kLoadCosts * weight(leaf_der.has_value() ? leaf_der->size() : 0);
   if (!certificate || certificate->id != id || environment_.zone.find(id) != entry) {
-    go(entry, Farewell::kGone);  // somebody has scribbled on it, or was killed while it came; it may come again
+    remove_entry(
+        entry, RemovalReason::kGone);  // somebody has scribbled on it, or was killed while it came; it may come again
     return cost;
   }
   ParsedCertificate parsed = {std::move(leaves[0]), std::move(*certificate), nullptr};
@@ -172,7 +173,7 @@ std::size_t LoadedCertificates::load(store::EntryIndex entry, const store::Stapl
     auto issuer =
         issuers.size() == 1 ? environment_.issuers.pool().intern(issuers[0].get()) : fail(Reason::kUnreadable);
     if (!issuer || (*issuer)->key_sha256() != environment_.zone.entry(entry).issuer_key) {
-      go(entry, Farewell::kGone);
+      remove_entry(entry, RemovalReason::kGone);
       return cost;
     }
     parsed.issuer = std::move(*issuer);
@@ -193,7 +194,7 @@ bool LoadedCertificates::take_offers(std::size_t budget) {
     }
   }
   for (bool some = false; budget > 0; some = true) {
-    const bool full = searching_.size() >= kMaxSearching || searching_bytes_ >= kMaxSeekingBytes;
+    const bool full = searching_.size() >= kMaxSearching || searching_bytes_ >= kMaxLookupBytes;
     if (full && !give_one_up()) {
       return true;
     }
@@ -274,9 +275,9 @@ void LoadedCertificates::search_over(std::list<Searching>::iterator at, const Is
   parsed.issuer = issuer;
   if (parsed.issuer == nullptr) {
     const store::EntryIndex known = environment_.zone.find(parsed.certificate.id);
-    const bool may_begin_to_seek =
-        may_seek(parsed.certificate) && target(known) != nullptr && target(known)->sought == nullptr;
-    if (environment_.zone.loaded(known).has_value() && !may_begin_to_seek) {
+    const bool may_begin_lookup =
+        may_look_up(parsed.certificate) && target(known) != nullptr && target(known)->issuer_lookup == nullptr;
+    if (environment_.zone.loaded(known).has_value() && !may_begin_lookup) {
       return;  // as before
     }
   }
@@ -353,7 +354,7 @@ Reason LoadedCertificates::add(ParsedCertificate& parsed, std::uint64_t key) {
     records_.resize(*added + 1);
   }
   if (records_[*added] != nullptr) {
-    forget(*added, false);  // one without an issuer
+    drop_record(*added, false);  // one without an issuer
   }
   const crypto::IssuerFault fault = parsed.fault;
   keep(*added, key, std::move(parsed));
@@ -388,7 +389,7 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Parsed
   tell_responders(profile, &target, &record->urls);
   target.certificate.ocsp_urls = {};
   if (target.issuer == nullptr && !target.responders.empty()) {
-    seek(entry, *record, std::move(parsed.leaf));
+    begin_lookup(entry, *record, std::move(parsed.leaf));
   }
   target.certificate.ca_issuers_urls = {};
   records_[entry] = std::move(record);
@@ -409,56 +410,56 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Parsed
   records_[entry]->index = environment_.refresher.add(target);
 }
 
-bool LoadedCertificates::may_seek(const crypto::Certificate& certificate) const {
-  return environment_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && has_seeking_room();
+bool LoadedCertificates::may_look_up(const crypto::Certificate& certificate) const {
+  return environment_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && has_lookup_room();
 }
 
-bool LoadedCertificates::has_seeking_room() const {
-  return seeking_.size() < kMaxSeeking && seeking_bytes_ < kMaxSeekingBytes;
+bool LoadedCertificates::has_lookup_room() const {
+  return lookups_.size() < kMaxLookups && lookup_bytes_ < kMaxLookupBytes;
 }
 
 // Its chain came without the issuer, but the certificate says where that is.
-void LoadedCertificates::seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf) {
-  if (!has_seeking_room()) {
-    const auto failing = std::find_if(seeking_.begin(), seeking_.end(), [this](store::EntryIndex other) {
-      return environment_.zone.attempt(other).failures >= kSeekingPatience;
+void LoadedCertificates::begin_lookup(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf) {
+  if (!has_lookup_room()) {
+    const auto failing = std::find_if(lookups_.begin(), lookups_.end(), [this](store::EntryIndex other) {
+      return environment_.zone.attempt(other).failures >= kLookupPatience;
     });
-    if (failing != seeking_.end()) {
-      forget(store::EntryIndex(*failing), false);  // it comes round again
+    if (failing != lookups_.end()) {
+      drop_record(store::EntryIndex(*failing), false);  // it comes round again
     }
   }
-  if (!may_seek(record.target.certificate)) {
+  if (!may_look_up(record.target.certificate)) {
     return;
   }
-  auto sought = std::make_unique<Sought>();
+  auto lookup = std::make_unique<IssuerLookup>();
   for (const std::string& text : record.target.certificate.ca_issuers_urls) {
     auto url = net::Url::parse(text);
-    if (url && sought->urls.size() < kMaxIssuerUrls) {
+    if (url && lookup->urls.size() < kMaxIssuerUrls) {
       record.urls.push_back(std::make_unique<net::Url>(std::move(*url)));
-      sought->urls.push_back(record.urls.back().get());
+      lookup->urls.push_back(record.urls.back().get());
     }
   }
   const auto reference = crypto::issuer_reference(leaf.get());
-  if (!reference || sought->urls.empty()) {
+  if (!reference || lookup->urls.empty()) {
     return;
   }
-  sought->reference = *reference;
-  sought->leaf = std::move(leaf);
-  record.target.sought = std::move(sought);
+  lookup->reference = *reference;
+  lookup->leaf = std::move(leaf);
+  record.target.issuer_lookup = std::move(lookup);
   record.target.health_suffix = kHealthSuffix + to_hex(ByteView(reference->data(), 8));
-  seeking_.insert(entry);
-  seeking_bytes_ += crypto::der_size(record.target.sought->leaf.get());
+  lookups_.insert(entry);
+  lookup_bytes_ += crypto::der_size(record.target.issuer_lookup->leaf.get());
 }
 
 // Those whose issuer came are from now on as if the chain had been complete.
 void LoadedCertificates::take_issuers() {
-  for (const store::EntryIndex entry : std::vector<store::EntryIndex>(seeking_.begin(), seeking_.end())) {
+  for (const store::EntryIndex entry : std::vector<store::EntryIndex>(lookups_.begin(), lookups_.end())) {
     const Record* record = records_[entry].get();  // adding others may have let it go
     if (record == nullptr || record->target.issuer == nullptr || !record->index.has_value() ||
         environment_.refresher.refreshing(*record->index)) {
       continue;
     }
-    ParsedCertificate parsed = {crypto::share(record->target.sought->leaf.get()), {}, record->target.issuer};
+    ParsedCertificate parsed = {crypto::share(record->target.issuer_lookup->leaf.get()), {}, record->target.issuer};
     auto certificate = crypto::describe(parsed.leaf.get());
     if (!certificate) {
       continue;
@@ -471,7 +472,7 @@ void LoadedCertificates::take_issuers() {
   }
 }
 
-void LoadedCertificates::forget(store::EntryIndex entry, bool with_file) {
+void LoadedCertificates::drop_record(store::EntryIndex entry, bool with_file) {
   const std::unique_ptr<Record> record = std::move(records_[entry]);
   --count_;
   Target& target = record->target;
@@ -486,31 +487,31 @@ void LoadedCertificates::forget(store::EntryIndex entry, bool with_file) {
     }
   }
   environment_.archive.forget(target, with_file);
-  if (target.sought != nullptr) {
-    seeking_.erase(entry);
-    seeking_bytes_ -= std::min(seeking_bytes_, crypto::der_size(target.sought->leaf.get()));
+  if (target.issuer_lookup != nullptr) {
+    lookups_.erase(entry);
+    lookup_bytes_ -= std::min(lookup_bytes_, crypto::der_size(target.issuer_lookup->leaf.get()));
   }
 }
 
 // Takes an entry, and what is known of it, away. false: the zone is busy or not ours any more, and nothing was done.
-bool LoadedCertificates::go(store::EntryIndex entry, Farewell why) {
+bool LoadedCertificates::remove_entry(store::EntryIndex entry, RemovalReason why) {
   const Target* known = target(entry);
   const CertificateId id =
       known != nullptr ? known->certificate.id : CertificateId(environment_.zone.entry(entry).id);
-  const auto removed = why == Farewell::kConfigured ? environment_.writer.adopt_loaded(entry, id)
-                                                    : environment_.writer.remove_loaded(entry, id);
+  const auto removed = why == RemovalReason::kConfigured ? environment_.writer.adopt_loaded(entry, id)
+                                                         : environment_.writer.remove_loaded(entry, id);
   // Not its entry any more: there is nothing to remove.
   if (!removed && removed.error().reason != Reason::kInvalidArgument) {
     return false;
   }
   store::LoadedCounters& counters = environment_.zone.board().loaded;
-  if (why == Farewell::kEvicted) {
+  if (why == RemovalReason::kEvicted) {
     counters.evicted.fetch_add(1, std::memory_order_relaxed);
-  } else if (why == Farewell::kEnded) {
+  } else if (why == RemovalReason::kEnded) {
     counters.ended.fetch_add(1, std::memory_order_relaxed);
   }
   if (known != nullptr) {
-    forget(entry, why == Farewell::kEvicted || why == Farewell::kEnded);
+    drop_record(entry, why == RemovalReason::kEvicted || why == RemovalReason::kEnded);
   }
   return true;
 }
@@ -539,7 +540,7 @@ bool LoadedCertificates::make_room() {
   const std::size_t batch = std::min(all.size(), all.size() / kShareOfBatch + 1);
   std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(batch), all.end());
   std::size_t gone = 0;
-  for (; gone < batch && go(all[gone].second, Farewell::kEvicted); ++gone) {
+  for (; gone < batch && remove_entry(all[gone].second, RemovalReason::kEvicted); ++gone) {
   }
   if (gone > 0) {
     report_.loaded_evicted(gone);

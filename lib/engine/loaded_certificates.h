@@ -42,10 +42,10 @@ namespace ocsp_plus::engine {
 class LoadedCertificates {
  public:
   static constexpr Seconds kUnused = 30 * 86400;    // since the last handshake that used it
-  static constexpr std::size_t kMaxSeeking = 256;   // certificates whose issuer is being fetched; others wait
+  static constexpr std::size_t kMaxLookups = 256;   // certificates whose issuer is being fetched; others wait
   static constexpr std::size_t kMaxSearching = 64;  // whose issuer is looked for among those that are known
   // Of either, of DER; what is kept of a leaf takes some ten times that.
-  static constexpr std::size_t kMaxSeekingBytes = 4 << 20;
+  static constexpr std::size_t kMaxLookupBytes = 4 << 20;
 
   struct Environment {
     EventLoop& loop;
@@ -112,13 +112,13 @@ class LoadedCertificates {
   std::size_t load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
   void keep(store::EntryIndex entry, std::uint64_t profile, ParsedCertificate parsed);
   Reason tell_too_large(const store::Offer& offer);
-  bool has_seeking_room() const;
-  bool may_seek(const crypto::Certificate& certificate) const;
-  void seek(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
+  bool has_lookup_room() const;
+  bool may_look_up(const crypto::Certificate& certificate) const;
+  void begin_lookup(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
   void take_issuers();
-  enum class Farewell { kEvicted, kEnded, kConfigured, kGone };
-  bool go(store::EntryIndex entry, Farewell why);
-  void forget(store::EntryIndex entry, bool with_file);
+  enum class RemovalReason { kEvicted, kEnded, kConfigured, kGone };
+  bool remove_entry(store::EntryIndex entry, RemovalReason why);
+  void drop_record(store::EntryIndex entry, bool with_file);
   bool make_room();
   bool over_limit(std::size_t more) const;
   bool has_ended(const Record& record, const store::StapleZone::LoadedState& state) const;
@@ -130,8 +130,8 @@ class LoadedCertificates {
   std::vector<std::unique_ptr<Record>> records_;  // by entry
   std::size_t count_ = 0;
   std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
-  std::set<store::EntryIndex> seeking_;       // those that have a Target::sought
-  std::size_t seeking_bytes_ = 0;             // DER of their leaves
+  std::set<store::EntryIndex> lookups_;       // those that have a Target::issuer_lookup
+  std::size_t lookup_bytes_ = 0;              // DER of their leaves
   std::list<Searching> searching_;
   std::size_t searching_bytes_ = 0;                                // likewise
   std::deque<std::pair<ParsedCertificate, std::uint64_t>> again_;  // with profiles: the zone was busy

@@ -88,7 +88,7 @@ class Post {
   std::unique_ptr<net::Resolver> resolver_;
   TlsClients tls_;
   net::Transport transport_;
-  Turns turns_;  // every verification's, whatever it is for
+  WorkQueue work_queue_;  // every verification's, whatever it is for
   IssuerSearches searches_;
   store::ZoneWriter writer_;
   LoadedCertificates loaded_;  // before those that hold on to its targets

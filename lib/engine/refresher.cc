@@ -269,7 +269,7 @@ void Refresher::issuer_came(const Target& first) {
   Queue queue;
   for (const auto& [due, index] : queue_) {
     const Target& about = target(index);
-    const bool waits = about.issuer == nullptr && about.sought->reference == first.sought->reference;
+    const bool waits = about.issuer == nullptr && about.issuer_lookup->reference == first.issuer_lookup->reference;
     item(index).due = waits ? std::min(due, now) : due;
     queue.emplace(item(index).due, index);
   }
@@ -392,7 +392,7 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
     park(index);
   } else if (kept_is_enough(index, now)) {
     // It took a verification, and there may be thousands of them.
-    resume_ = environment_.turns.wait([this] {
+    resume_ = environment_.work_queue.enqueue([this] {
       resume_.reset();
       pump();
     });
@@ -442,7 +442,7 @@ void Refresher::look_for_missing(bool loud) {
   if (environment_.archive != nullptr) {
     next_missing_ = 0;
     loud_ = loud;
-    search_ = environment_.turns.wait([this] { look_for_next_missing(); });
+    search_ = environment_.work_queue.enqueue([this] { look_for_next_missing(); });
   }
 }
 
@@ -468,7 +468,8 @@ void Refresher::look_for_next_missing() {
       enqueue(index, attempt.next);
     }
   }
-  search_ = next_missing_ < items_.size() ? environment_.turns.wait([this] { look_for_next_missing(); }) : nullptr;
+  search_ =
+      next_missing_ < items_.size() ? environment_.work_queue.enqueue([this] { look_for_next_missing(); }) : nullptr;
 }
 
 void Refresher::start(Index index, std::size_t responder) {
@@ -484,7 +485,7 @@ void Refresher::start(Index index, std::size_t responder) {
                                              environment_.transport,
                                              environment_.tls,
                                              hosts_,
-                                             environment_.turns,
+                                             environment_.work_queue,
                                              environment_.settings,
                                              {},
                                              environment_.issuers,
@@ -767,7 +768,7 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
 // for these hosts: whoever needs the issuer comes by its own plan.
 UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, UnixSeconds now) {
   UnixSeconds next = kNever;
-  for (const auto& url : target.sought->urls) {
+  for (const auto& url : target.issuer_lookup->urls) {
     const std::string host = url->host_key() + target.health_suffix;
     hosts_.bring_probe_forward(host, needed);
     next = std::min(next, hosts_.failing(host) ? hosts_.next_probe(host) : now);

@@ -26,7 +26,7 @@
 #include "engine/rate_limit.h"
 #include "engine/report.h"
 #include "engine/settings.h"
-#include "engine/turns.h"
+#include "engine/work_queue.h"
 #include "net/transport.h"
 #include "store/staple_zone.h"
 
@@ -43,7 +43,7 @@ class Refresher {
     Report& report;
     net::Transport& transport;
     TlsClients& tls;
-    Turns& turns;
+    WorkQueue& work_queue;
     store::StapleZone zone;
     Gate& gate;
     const Catalog& catalog;
@@ -199,8 +199,8 @@ class Refresher {
   // The search for what is missing.
   Index next_missing_ = 0;
   bool loud_ = false;
-  std::unique_ptr<Turns::Place> search_;  // nullptr: none runs
-  std::unique_ptr<Turns::Place> resume_;  // of pump(), which stopped for the loop's sake
+  std::unique_ptr<WorkQueue::Ticket> search_;  // nullptr: none runs
+  std::unique_ptr<WorkQueue::Ticket> resume_;  // of pump(), which stopped for the loop's sake
 };
 
 }  // namespace ocsp_plus::engine

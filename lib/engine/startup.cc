@@ -117,7 +117,7 @@ void Startup::load_what_was_kept() {
   for (const auto& target : environment_.catalog.targets()) {
     progress_();
     if (held(*target, 0) || target->ended(environment_.clock.now()) ||
-        (target->issuer == nullptr && (target->sought == nullptr || !post_->issuers().find(*target)))) {
+        (target->issuer == nullptr && (target->issuer_lookup == nullptr || !post_->issuers().find(*target)))) {
       continue;
     }
     if (replaced_.has_value()) {

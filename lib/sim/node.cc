@@ -54,7 +54,7 @@ struct Node::Worker {
   op_worker_t* handle = nullptr;
   bool leaving = false;
   // The configuration has one for each process, which by fork is its own.
-  std::unique_ptr<engine::Hander> hander = nullptr;
+  std::unique_ptr<engine::RecentOffers> recent_offers = nullptr;
 };
 
 namespace {
@@ -450,7 +450,7 @@ Node::Worker* Node::whose_turn(const Config* config) {
       living.push_back(worker.get());
     }
   }
-  return living.empty() ? nullptr : living[turns_ % living.size()];
+  return living.empty() ? nullptr : living[work_queue_ % living.size()];
 }
 
 std::vector<Node::Shown> Node::show(LeafNumber leaf, Chain chain) {
@@ -459,7 +459,7 @@ std::vector<Node::Shown> Node::show(LeafNumber leaf, Chain chain) {
     configs.insert(worker->config);
   }
   std::vector<Shown> shown;
-  ++turns_;
+  ++work_queue_;
   for (const auto& config : configs_) {
     Worker* const worker = configs.count(config.get()) == 0 ? nullptr : whose_turn(config.get());
     if (worker == nullptr) {
@@ -487,7 +487,7 @@ Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
   x509_st* const certificate = Pki::get().leaf(leaf).get();
   const std::vector<x509_st*> beside = Pki::get().chain(leaf, chain);
   op_staple_t raw = {};
-  std::swap(config.op->hander, worker->hander);
+  std::swap(config.op->recent_offers, worker->recent_offers);
   process->run([&] {
     op_certificate_t loaded = {};
     if (op_loaded(certificate, &loaded) == 0) {
@@ -502,7 +502,7 @@ Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
     op_count_handshake(config.op, worker->slot, &loaded,
                        shown.staple.status == OP_STAPLE_NONE ? OP_HANDSHAKE_MISSING : OP_HANDSHAKE_STAPLED);
   });
-  std::swap(config.op->hander, worker->hander);
+  std::swap(config.op->recent_offers, worker->recent_offers);
   if (raw.der != nullptr) {
     shown.staple.der.assign(raw.der, raw.der + raw.len);
     std::free(raw.der);

@@ -104,8 +104,8 @@ class Node {
   Fuse helper_fuse_;
   std::int64_t offering_fuse_ = 0;  // 0: none
   std::int32_t offering_ = 0;
-  std::size_t turns_ = 0;  // of workers, in handshakes
-  Loaded loaded_before_;   // in zones that are gone
+  std::size_t work_queue_ = 0;  // of workers, in handshakes
+  Loaded loaded_before_;        // in zones that are gone
   bool last_helper_killed_ = false;
   bool busy_ = false;
   std::uint32_t boots_ = 0;

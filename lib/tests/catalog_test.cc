@@ -126,7 +126,7 @@ TEST_CASE("catalog: an issuer that cannot be used counts as not found", "[catalo
   REQUIRE(added);
   CHECK(added->unusable.empty());
   CHECK(added->issuer_unusable.find("the public key of CN=Odd CA,O=ocsp_plus tests cannot be used") == 0);
-  CHECK_FALSE(added->issuer_sought);
+  CHECK_FALSE(added->issuer_lookup);
   REQUIRE(f.catalog.targets().size() == 1);
   CHECK_FALSE(f.catalog.target(0).verifiable());
   CHECK(f.catalog.add(mention_of(f.leaf, &f.ca))->issuer_unusable.empty());

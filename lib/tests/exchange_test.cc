@@ -23,7 +23,8 @@ struct Fixture : EngineHouse {
   void start() {
     REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock).permit == Hosts::Permit::kGo);
     exchange = std::make_unique<Exchange>(
-        Exchange::Environment{loop.clock, random, *transport, tls, hosts, turns, settings, {}, nullptr, &methods},
+        Exchange::Environment{
+            loop.clock, random, *transport, tls, hosts, work_queue, settings, {}, nullptr, &methods},
         catalog.target(0), Exchange::choose(hosts, catalog.target(0), {}, loop.clock).responder, known,
         [this](const net::FetchResponse& response, std::size_t responder, Error* why) {
           judged.push_back(responder);
@@ -74,7 +75,7 @@ struct Fixture : EngineHouse {
   std::optional<Exchange::Known> known;
   Hosts hosts{16};
   Methods methods{zone};
-  Turns turns{loop};
+  WorkQueue work_queue{loop};
   std::unique_ptr<Exchange> exchange;
   std::vector<std::size_t> judged;
   std::optional<Exchange::End> end;

@@ -40,8 +40,8 @@ Result<IssuerPtr> issuer_from(ByteView document, const Identity& leaf) {
   }
   Target target;
   target.certificate = leaf.described();
-  target.sought = std::make_unique<Sought>();
-  target.sought->leaf = crypto::share(leaf.get());
+  target.issuer_lookup = std::make_unique<IssuerLookup>();
+  target.issuer_lookup->leaf = crypto::share(leaf.get());
   IssuerPool pool;
   IssuerSearch search = search_document(pool, target, *certificates);
   if (search.finish() == IssuerSearch::Step::kNone) {
@@ -197,7 +197,7 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   CHECK(f.zone.entry(target.entry).issuer_key == test_ca().issuer()->key_sha256());
   CHECK(f.said("issuer fetched") == 1);
   CHECK(store::DiskStore::open(f.folder.string(), 65536)
-            ->load(target.sought->reference, store::FileKind::kIssuer)
+            ->load(target.issuer_lookup->reference, store::FileKind::kIssuer)
             ->bytes == test_ca().der());
 
   f.post.reset();
@@ -228,12 +228,12 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   }
   SECTION("what was planted there is not used, and replaced") {
     auto disk = store::DiskStore::open(f.folder.string(), 65536);
-    REQUIRE(disk->save(target.sought->reference, {make_ca("Another CA").der(), 0}, store::FileKind::kIssuer));
+    REQUIRE(disk->save(target.issuer_lookup->reference, {make_ca("Another CA").der(), 0}, store::FileKind::kIssuer));
     f.take_post();
     f.loop.clock.advance(2 * kDay * 1000);
     f.pass(5);
     CHECK(f.host.asked.size() == 2);
-    CHECK(disk->load(target.sought->reference, store::FileKind::kIssuer)->bytes == test_ca().der());
+    CHECK(disk->load(target.issuer_lookup->reference, store::FileKind::kIssuer)->bytes == test_ca().der());
   }
   f.post.reset();
 }
@@ -411,9 +411,9 @@ TEST_CASE("issuers: not fetched where that is off, or another server names it", 
     mention.issuers = {test_ca().get()};
     const auto added = f.catalog.add(mention);
     REQUIRE(added);
-    CHECK_FALSE(added->issuer_sought);
+    CHECK_FALSE(added->issuer_lookup);
     f.open();
-    CHECK(f.catalog.target(0).sought == nullptr);
+    CHECK(f.catalog.target(0).issuer_lookup == nullptr);
     CHECK(f.catalog.target(0).stapleable());
   }
   CHECK(f.catalog.hosts() == std::vector<std::string>{f.responder.host()});
@@ -426,7 +426,7 @@ TEST_CASE("issuers: the certificate's URLs are bounded, and of schemes we speak"
   CHECK(f.catalog.target(f.add_without(leaf)).leaf != nullptr);
   f.catalog.settle_issuers(true);
   std::vector<std::string> urls;
-  for (const net::Url* url : f.catalog.target(0).sought->urls) {
+  for (const net::Url* url : f.catalog.target(0).issuer_lookup->urls) {
     urls.push_back(url->to_string());
   }
   CHECK(urls == std::vector<std::string>{"http://b/", "https://d/", "http://e/", "http://f/"});

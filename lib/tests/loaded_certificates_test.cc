@@ -206,7 +206,7 @@ TEST_CASE("loaded certificates: a missing issuer is fetched", "[loaded][issuer]"
   const store::EntryIndex entry = house.entry(leaf);
   REQUIRE(house.zone.loaded(entry));
   CHECK(house.zone.loaded(entry)->has_issuer);
-  CHECK(house.post->loaded().target(entry)->sought == nullptr);
+  CHECK(house.post->loaded().target(entry)->issuer_lookup == nullptr);
   CHECK(house.zone.attempt(entry).failures == 0);
   // The next holder has it from the zone.
   house.take();
@@ -249,7 +249,7 @@ TEST_CASE("loaded certificates: so many issuers are sought at a time, and failin
     return head.find("http://ca.test/") != std::string::npos ? ocsp_reply(test_ca().der()) : responses(head);
   };
   house.take();
-  for (std::size_t i = 0; i < LoadedCertificates::kMaxSeeking; ++i) {
+  for (std::size_t i = 0; i < LoadedCertificates::kMaxLookups; ++i) {
     REQUIRE(house.offer(seeker(i, "http://ocsp.test/", "http://nobody.test/ca.der"), house.strict, {}));
     house.pass(1);
   }
@@ -265,7 +265,7 @@ TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded]
   OcspServer& proxy = house.server(EngineHouse::hang());
   house.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
   house.take();
-  const std::size_t names = 8000, count = LoadedCertificates::kMaxSeekingBytes / (names * 28) + 5;
+  const std::size_t names = 8000, count = LoadedCertificates::kMaxLookupBytes / (names * 28) + 5;
   std::vector<Identity> leaves;
   for (std::size_t i = 0; i < count; ++i) {
     leaves.push_back(large(names + i, "http://ocsp.test/", "http://ca.test/ca.der"));
@@ -276,14 +276,14 @@ TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded]
   std::size_t seeking = 0;
   for (const Identity& leaf : leaves) {
     const Target* target = house.post->loaded().target(house.entry(leaf));
-    if (target != nullptr && target->sought != nullptr) {  // those that fail make room
+    if (target != nullptr && target->issuer_lookup != nullptr) {  // those that fail make room
       bytes += leaf.der().size();
       ++seeking;
     }
   }
   CHECK(seeking > 1);
   CHECK(seeking < count);
-  CHECK(bytes < LoadedCertificates::kMaxSeekingBytes + leaves.back().der().size());
+  CHECK(bytes < LoadedCertificates::kMaxLookupBytes + leaves.back().der().size());
 }
 
 TEST_CASE("loaded certificates: a large one is like any other", "[loaded]") {

@@ -120,7 +120,7 @@ typedef struct {
     int         differs; /* and named other responders; they are joined */
     int         has_issuer;
     int         anchors_differ; /* and named other anchors for https responders; they are joined */
-    int         issuer_sought; /* it has none, but the certificate says where it may be fetched */
+    int         issuer_lookup; /* it has none, but the certificate says where it may be fetched */
     const char *issuer_fault; /* what is wrong with the candidate of its issuer's name; empty: there is none. Static */
     int         has_responder;
     int         has_file;

@@ -67,7 +67,7 @@ struct RefresherHouse : EngineHouse {
     writer = std::make_unique<store::ZoneWriter>(zone, lock, loop.clock, 0, 0);
     gate = std::make_unique<engine::Gate>(zone, *writer, settings.policy);
     refresher = std::make_unique<engine::Refresher>(
-        engine::Refresher::Environment{loop, loop.clock, random, *report, *transport, tls, turns, zone, *gate,
+        engine::Refresher::Environment{loop, loop.clock, random, *report, *transport, tls, work_queue, zone, *gate,
                                        catalog, settings},
         new_configuration);
   }
@@ -106,7 +106,7 @@ struct RefresherHouse : EngineHouse {
   std::unique_ptr<engine::Report> report;
   std::unique_ptr<net::Resolver> resolver;
   engine::TlsClients tls;
-  engine::Turns turns{loop};
+  engine::WorkQueue work_queue{loop};
   std::unique_ptr<net::Transport> transport;
   std::unique_ptr<store::ZoneWriter> writer;
   std::unique_ptr<engine::Gate> gate;

@@ -53,7 +53,7 @@ class SteppedLoop : public EventLoop {
       each_turn();
     }
   }
-  // Turns until nothing happens any more at this moment.
+  // WorkQueue until nothing happens any more at this moment.
   void settle() {
     for (int quiet = 0; quiet < 3;) {
       const long before = events_;

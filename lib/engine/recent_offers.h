@@ -13,15 +13,15 @@
 
 namespace ocsp_plus::engine {
 
-class Hander {
+class RecentOffers {
  public:
   static constexpr Millis kAgain = 30000;  // what has come to nothing is handed over again
 
-  bool due(const CertificateId& id, Millis now) const {
+  bool is_due(const CertificateId& id, Millis now) const {
     const Place& place = places_[place_of(id)];
     return place.tag != tag_of(id) || saturating_sub(now, place.at) >= kAgain || now < place.at;
   }
-  void handed(const CertificateId& id, Millis now) { places_[place_of(id)] = {tag_of(id), now}; }
+  void note(const CertificateId& id, Millis now) { places_[place_of(id)] = {tag_of(id), now}; }
 
  private:
   struct Place {

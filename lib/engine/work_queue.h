@@ -15,36 +15,37 @@
 
 namespace ocsp_plus::engine {
 
-class Turns {
+class WorkQueue {
  public:
-  // A place in the queue. Destroying it before its turn gives it up; Turns must outlive it.
-  class Place {
+  // A job in the queue. Destroying it before its turn gives it up; WorkQueue must outlive it.
+  class Ticket {
    public:
-    ~Place();
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
+    ~Ticket();
+    Ticket(const Ticket&) = delete;
+    Ticket& operator=(const Ticket&) = delete;
 
    private:
-    friend class Turns;
-    explicit Place(Turns& turns, std::function<void()> work) : turns_(turns), work_(std::move(work)) {}
+    friend class WorkQueue;
+    explicit Ticket(WorkQueue& work_queue, std::function<void()> work)
+        : work_queue_(work_queue), work_(std::move(work)) {}
 
-    Turns& turns_;
+    WorkQueue& work_queue_;
     std::function<void()> work_;
-    std::list<Place*>::iterator at_;  // turns_.waiting_.end(): it had its turn
+    std::list<Ticket*>::iterator at_;  // work_queue_.waiting_.end(): it had its turn
   };
 
-  static constexpr unsigned kRest = 3;  // turns after a piece of work in which there is none
+  static constexpr unsigned kTurnsBetweenJobs = 3;  // turns after a piece of work in which there is none
 
-  explicit Turns(EventLoop& loop);
+  explicit WorkQueue(EventLoop& loop);
 
-  // `work` is called from the loop, once, in its next turn at the earliest; it may destroy its place.
-  std::unique_ptr<Place> wait(std::function<void()> work);
+  // `work` is called from the loop, once, in its next turn at the earliest; it may destroy its ticket.
+  std::unique_ptr<Ticket> enqueue(std::function<void()> work);
   std::size_t waiting() const { return waiting_.size(); }
 
  private:
   void next();
 
-  std::list<Place*> waiting_;
+  std::list<Ticket*> waiting_;
   unsigned rest_ = 0;  // turns still to pass
   std::unique_ptr<Timer> timer_;
 };

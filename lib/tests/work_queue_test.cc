@@ -1,4 +1,4 @@
-#include "engine/turns.h"
+#include "engine/work_queue.h"
 
 #include <catch2/catch.hpp>
 #include <string>
@@ -13,22 +13,22 @@ using testing::SteppedLoop;
 
 struct Fixture {
   SteppedLoop loop;
-  Turns turns{loop};
+  WorkQueue queue{loop};
   std::string done;
-  std::vector<std::unique_ptr<Turns::Place>> places;
+  std::vector<std::unique_ptr<WorkQueue::Ticket>> tickets;
 
   void wait(char name) {
-    places.push_back(turns.wait([this, name] { done += name; }));
+    tickets.push_back(queue.enqueue([this, name] { done += name; }));
   }
-  // Turns in which one more may have been done.
+  // WorkQueue in which one more may have been done.
   void rest() {
-    for (unsigned turn = 0; turn <= Turns::kRest; ++turn) {
+    for (unsigned turn = 0; turn <= WorkQueue::kTurnsBetweenJobs; ++turn) {
       loop.turn();
     }
   }
 };
 
-TEST_CASE("turns: one piece of work in a few turns, in order, never at once") {
+TEST_CASE("work queue: one piece of work in a few turns, in order, never at once") {
   Fixture fixture;
   for (const char name : {'a', 'b', 'c'}) {
     fixture.wait(name);
@@ -37,15 +37,15 @@ TEST_CASE("turns: one piece of work in a few turns, in order, never at once") {
   for (const char* done : {"a", "ab", "abc"}) {
     fixture.loop.turn();
     CHECK(fixture.done == done);
-    for (unsigned rest = 0; rest < Turns::kRest; ++rest) {
+    for (unsigned rest = 0; rest < WorkQueue::kTurnsBetweenJobs; ++rest) {
       fixture.loop.turn();
       CHECK(fixture.done == done);
     }
   }
 }
 
-TEST_CASE("turns: who comes during the rest or after it goes as soon as it is over") {
-  const unsigned later = GENERATE(range(0u, Turns::kRest + 3));
+TEST_CASE("work queue: who comes during the rest or after it goes as soon as it is over") {
+  const unsigned later = GENERATE(range(0u, WorkQueue::kTurnsBetweenJobs + 3));
   Fixture fixture;
   fixture.wait('a');
   fixture.loop.turn();
@@ -53,7 +53,7 @@ TEST_CASE("turns: who comes during the rest or after it goes as soon as it is ov
     fixture.loop.turn();
   }
   fixture.wait('b');
-  for (unsigned turn = later; turn < Turns::kRest; ++turn) {
+  for (unsigned turn = later; turn < WorkQueue::kTurnsBetweenJobs; ++turn) {
     fixture.loop.turn();
     CHECK(fixture.done == "a");
   }
@@ -61,26 +61,26 @@ TEST_CASE("turns: who comes during the rest or after it goes as soon as it is ov
   CHECK(fixture.done == "ab");
 }
 
-TEST_CASE("turns: who gives its place up is passed over") {
+TEST_CASE("work queue: who gives its ticket up is passed over") {
   Fixture fixture;
   for (const char name : {'a', 'b', 'c'}) {
     fixture.wait(name);
   }
-  fixture.places[0].reset();
-  fixture.places[1].reset();
+  fixture.tickets[0].reset();
+  fixture.tickets[1].reset();
   fixture.loop.turn();
   CHECK(fixture.done == "c");
-  CHECK(fixture.turns.waiting() == 0);
+  CHECK(fixture.queue.waiting() == 0);
   fixture.wait('d');
-  fixture.places.clear();
+  fixture.tickets.clear();
   fixture.rest();
   CHECK(fixture.done == "c");
 }
 
-TEST_CASE("turns: work may end its own place and ask for another") {
+TEST_CASE("work queue: work may end its own ticket and ask for another") {
   Fixture fixture;
-  fixture.places.push_back(fixture.turns.wait([&] {
-    fixture.places.clear();
+  fixture.tickets.push_back(fixture.queue.enqueue([&] {
+    fixture.tickets.clear();
     fixture.done += 'a';
     fixture.wait('b');
   }));
@@ -90,9 +90,9 @@ TEST_CASE("turns: work may end its own place and ask for another") {
   CHECK(fixture.done == "ab");
 }
 
-TEST_CASE("turns: work that throws does not hold up what is behind it") {
+TEST_CASE("work queue: work that throws does not hold up what is behind it") {
   Fixture fixture;
-  fixture.places.push_back(fixture.turns.wait([] { throw std::bad_alloc(); }));
+  fixture.tickets.push_back(fixture.queue.enqueue([] { throw std::bad_alloc(); }));
   fixture.wait('b');
   CHECK_THROWS_AS(fixture.loop.turn(), std::bad_alloc);
   fixture.rest();
