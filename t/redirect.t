@@ -35,7 +35,11 @@ $web->leaf('front.test', file => 'front', names => [ '127.0.0.1' ]);
 # fails as a host, so those that do not are apart; the sixth is one's alone,
 # or the busy one is passed over for the second of its names.
 
-my $r = Test::Nginx::Responder->start($t, ca => $int,
+# issuers that no other certificate brings, so that they have to be fetched
+my %lone = map { $_ => $int->root()->intermediate($_) }
+	qw/ issuer-control issuer-named /;
+
+my $r = Test::Nginx::Responder->start($t, ca => [ $int, values %lone ],
 	ports => [ map { 8080 + $_ } 1 .. 6 ]);
 my $dns = Test::Nginx::DNS->start($t, port => 8053,
 	zone => { 'inside.test' => { a => '127.0.0.1' } });
@@ -82,10 +86,11 @@ for my $case (@cases) {
 
 my %issuer = ('issuer-control' => 4, 'issuer-named' => 5);
 $r->fault('redirect', arg => "http://$here/control?", on => 4);
-$r->fault('redirect', arg => "${second}files/int.crt", on => 5);
-$r->serve_file('int.crt', "$d/int.crt");
+$r->fault('redirect', arg => "${second}files/ca.crt", on => 5);
+$r->serve_file('ca.crt', $lone{'issuer-named'}->cert());
 for my $name (sort keys %issuer) {
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name", chain => 0,
+	$leaf{$name} = $lone{$name}->leaf("$name.example",
+		file => "leaf-$name", chain => 0,
 		aia => $second, ca_issuers => $r->url($issuer{$name}, '/ca'));
 	$servers .= server($name, $name =~ /named/ ? "ocsp_plus_responder $second;"
 		: '');
