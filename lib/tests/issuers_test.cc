@@ -353,6 +353,24 @@ TEST_CASE("issuers: who waits for the same one gets it as well", "[issuer]") {
   f.post.reset();
 }
 
+TEST_CASE("issuers: one that another certificate's chain has brought is not fetched", "[issuer]") {
+  Fixture f;
+  const Identity leaf = f.leaf("one", {f.host.url("ca.der")});
+  f.answered = &leaf;
+  f.add_without(leaf);
+  Mention other;
+  other.leaf = test_leaf(0).get();
+  other.issuers = {test_ca().get()};
+  REQUIRE(f.catalog.add(other));
+  f.open();
+  f.take_post();
+  f.pass(2);
+  CHECK(f.stapled(0));
+  CHECK(f.host.asked.empty());
+  CHECK(f.said("issuer fetched") == 0);
+  f.post.reset();
+}
+
 TEST_CASE("issuers: a crowd of one name is looked through a verification in a turn", "[issuer]") {
   Fixture f;
   const auto impostor = [](std::size_t number) {
