@@ -21,7 +21,7 @@
 #define NGX_HTTP_OCSP_PLUS_STALLED    250
 
 /* octets that the kernel keeps for a client beyond what is on its way */
-#define NGX_HTTP_OCSP_PLUS_UNSENT     65536
+#define NGX_HTTP_OCSP_PLUS_UNSENT     16384
 
 /* in ms, see ngx_http_ocsp_plus_wait() */
 #define NGX_HTTP_OCSP_PLUS_HOLD       1000

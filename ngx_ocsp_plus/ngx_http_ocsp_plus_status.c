@@ -119,11 +119,6 @@ ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->buf = ngx_create_temp_buf(r->pool, NGX_HTTP_OCSP_PLUS_PIECE);
-    if (ctx->buf == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -163,6 +158,11 @@ ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
     }
 
     if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->buf = ngx_create_temp_buf(r->pool, NGX_HTTP_OCSP_PLUS_PIECE);
+    if (ctx->buf == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

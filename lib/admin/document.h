@@ -23,7 +23,7 @@ class Document {
  public:
   virtual ~Document() = default;
 
-  // Appends the next piece, if any: some ten kilobytes, and the work of a millisecond or two. false: that was all.
+  // Appends the next piece, if any: some kilobytes, and the work of half a millisecond or so. false: that was all.
   // Nothing appended and true: it goes on looking.
   virtual bool next(std::string* out) = 0;
 
@@ -51,7 +51,7 @@ std::unique_ptr<Document> make_ready(const View& view, const Query& query);
 std::unique_ptr<Document> make_text(int http_status, std::string text);
 
 // How much a piece may take.
-constexpr std::size_t kPieceBytes = 16384;
-constexpr std::size_t kPieceCertificates = 200;  // looked at
+constexpr std::size_t kPieceBytes = 8192;
+constexpr std::size_t kPieceCertificates = 100;  // looked at
 
 }  // namespace ocsp_plus::admin
