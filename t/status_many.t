@@ -66,6 +66,7 @@ http {
     ocsp_plus                   on;
     ocsp_plus_startup_wait      0;
     ocsp_plus_cache             off;
+    log_format                  sent  "\$http_x_who \$bytes_sent";
 
 $servers
 
@@ -85,7 +86,8 @@ $servers
     }
 
     server {
-        listen  127.0.0.1:8080;
+        listen      127.0.0.1:8080;
+        access_log  %%TESTDIR%%/sent.log sent;
 
         location / {
             ocsp_plus_status;
@@ -200,7 +202,7 @@ $t->stop();
 $t->run(timeout => 120);
 my @unread = map { my $socket = IO::Socket::INET->new(
 	PeerAddr => '127.0.0.1:' . port(8080));
-	print $socket "GET / HTTP/1.0\r\n\r\n";
+	print $socket "GET / HTTP/1.0\r\nX-Who: unread\r\n\r\n";
 	$socket } 1 .. 64;
 my @heads = map { sysread $_, my $head, 300; $head // '' } @unread;
 my @refused = grep { m!^HTTP/1\.1 503 ! } @heads;
@@ -227,6 +229,15 @@ is($ended, 1, 'unread: one was ended for it');
 my $said = qr/\[warn\] .*32 status documents are being written by this worker/;
 is(scalar(() = $t->log_lines($said)), 1, 'unread: said once');
 close $_ for @unread;
+
+# one of them was read at last; what was written for the others is little
+
+ok(wait_for(sub { 64 == (() = $t->read_file('sent.log') =~ /^unread /mg) }, 20,
+	'their log lines'), 'unread: all have ended');
+my (undef, $most) = sort { $b <=> $a } $t->read_file('sent.log')
+	=~ /^unread (\d+)$/mg;
+cmp_ok($most, '<', length($body) / 8, "unread: $most octets of "
+	. length($body) . ' for each');
 
 $t->done_testing();
 
