@@ -116,8 +116,10 @@ class TestRandom {
       const std::uint64_t value = next();
       std::memcpy(to, &value, 8);
     }
-    const std::uint64_t value = next();
-    std::memcpy(to, &value, size);
+    if (size > 0) {
+      const std::uint64_t value = next();
+      std::memcpy(to, &value, size);
+    }
   }
   Bytes bytes(std::size_t size) {
     Bytes bytes(size);
