@@ -21,6 +21,8 @@ typedef struct {
                                                 "ocsp_plus_control" */
     u_char              *file;               /* where it stands */
     ngx_uint_t           line;
+    ngx_array_t          names;              /* of ngx_str_t: the server's, in
+                                                "ocsp_plus_control" */
 } ngx_http_ocsp_plus_loc_conf_t;
 
 
@@ -64,6 +66,8 @@ char *ngx_http_ocsp_plus_control(ngx_conf_t *cf, ngx_command_t *cmd,
 /* ngx_http_ocsp_plus_access.c */
 
 void ngx_http_ocsp_plus_check_access(ngx_conf_t *cf,
+    ngx_http_ocsp_plus_loc_conf_t *conf);
+ngx_int_t ngx_http_ocsp_plus_control_names(ngx_conf_t *cf,
     ngx_http_ocsp_plus_loc_conf_t *conf);
 
 /* ngx_http_ocsp_plus_variables.c */

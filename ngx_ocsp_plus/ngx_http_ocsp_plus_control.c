@@ -189,6 +189,58 @@ ngx_http_ocsp_plus_from_browser(ngx_http_request_t *r)
 
 
 /*
+ * The names of the location's server, but for regular expressions.  nginx has
+ * its own list for as long as it reads the configuration only.
+ */
+
+ngx_int_t
+ngx_http_ocsp_plus_control_names(ngx_conf_t *cf,
+    ngx_http_ocsp_plus_loc_conf_t *conf)
+{
+    ngx_str_t                 *name;
+    ngx_uint_t                 i;
+    ngx_http_server_name_t    *sn;
+    ngx_http_core_srv_conf_t  *cscf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler != ngx_http_ocsp_plus_control_handler) {
+        return NGX_OK;
+    }
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    if (ngx_array_init(&conf->names, cf->pool, cscf->server_names.nelts + 1,
+                       sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    sn = cscf->server_names.elts;
+
+    for (i = 0; i < cscf->server_names.nelts; i++) {
+
+#if (NGX_PCRE)
+        if (sn[i].regex) {
+            continue;
+        }
+#endif
+
+        name = ngx_array_push(&conf->names);
+        if (name == NULL) {
+            return NGX_ERROR;
+        }
+
+        *name = sn[i].name;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
  * A page whose own name was made to lead here ("DNS rebinding") is of the same
  * site in the eyes of a browser, but the name is in the Host.  Nobody can
  * rebind an address, "localhost", or a name of the operator's.  Patterns that
@@ -198,12 +250,11 @@ ngx_http_ocsp_plus_from_browser(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_ocsp_plus_known_host(ngx_http_request_t *r)
 {
-    size_t                     len;
-    u_char                    *tail;
-    ngx_str_t                 *host, *name;
-    ngx_uint_t                 i;
-    ngx_http_server_name_t    *sn;
-    ngx_http_core_srv_conf_t  *cscf;
+    size_t                          len;
+    u_char                         *tail;
+    ngx_str_t                      *host, *name;
+    ngx_uint_t                      i;
+    ngx_http_ocsp_plus_loc_conf_t  *olcf;
 
     /* in lower case, without port and a root's dot */
 
@@ -219,19 +270,11 @@ ngx_http_ocsp_plus_known_host(ngx_http_request_t *r)
         return 1;
     }
 
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_ocsp_plus_module);
 
-    sn = cscf->server_names.elts;
+    name = olcf->names.elts;
 
-    for (i = 0; i < cscf->server_names.nelts; i++) {
-
-#if (NGX_PCRE)
-        if (sn[i].regex) {
-            continue;
-        }
-#endif
-
-        name = &sn[i].name;
+    for (i = 0; i < olcf->names.nelts; i++, name++) {
 
         if (name->len == host->len
             && ngx_strncasecmp(name->data, host->data, host->len) == 0)

@@ -98,6 +98,10 @@ ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         ngx_http_ocsp_plus_check_access(cf, conf);
     }
 
+    if (ngx_http_ocsp_plus_control_names(cf, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     return NGX_CONF_OK;
 }
 
