@@ -21,7 +21,7 @@ namespace ocsp_plus::sim {
 namespace {
 
 constexpr Millis kAlert = 20000;   // after something happened no beat is left out
-constexpr Millis kTakenIn = 6000;  // nor after a certificate was handed over
+constexpr Millis kTakenIn = 3000;  // nor after a certificate was handed over
 constexpr Millis kBetweenShows = 700;
 constexpr Seconds kShownEnded = 7200;
 
@@ -310,7 +310,7 @@ void World::handshakes() {
 
 void World::handshake_now_and_then() {
   // Once in a while somebody comes again and again.
-  if (script_.loads && dice_.chance(script_.small_zone ? 8 : 2)) {
+  if (script_.loads && dice_.chance(script_.small_zone ? 3 : 2)) {
     show_often(script_.small_zone ? 40 : 2);
   }
   machine_.at(machine_.monotonic() + dice_.spread(1, script_.practice.validity * 200),
