@@ -112,7 +112,7 @@ SKIP: {
 write_conf("$base/none/here");
 my $sent = $t->command([ $t->{binary}, '-p', $t->testdir() . '/', '-c',
 	$t->testdir() . '/nginx.conf', '-s', 'reopen' ],
-	env => { $t->_environment() });
+	env => { $t->environment() });
 like($sent->{output}, qr/nginx\.pid/, 'a signal to none')
 	or diag($sent->{output});
 unlike($sent->{output}, qr/cache directory/, 'looks at nothing');

@@ -175,6 +175,7 @@ $t->done_testing();
 
 # Where standard input is all there is to ask, and stays open.
 sub test_without_terminal {
+	local %ENV = (%ENV, $t->environment());
 	return $t->command([ 'setsid', '-w', Test::Nginx::Config::nginx(), '-t',
 		'-p', "$dir/", '-c', "$dir/nginx.conf", '-e', "$dir/error.log" ],
 		until => sub { $_[0] =~ /test is successful|test failed/ });

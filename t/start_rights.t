@@ -62,7 +62,7 @@ isnt((stat "/proc/$worker")[4], 0, 'nobody has stayed root');
 # the command line becomes the owner of the directory in the same way
 
 my $run = $t->command([ $t->build_dir() . '/ocsp-plus', 'show',
-	$t->testdir() . '/cache' ], env => { $t->_environment() });
+	$t->testdir() . '/cache' ], env => { $t->environment() });
 is($run->{status}, 0, 'the command line reads the directory')
 	or diag($run->{output});
 

@@ -37,6 +37,11 @@ void IssuerExchange::search_ended(const IssuerSearch& search) {
       environment_.issuers->give(target_, search);
       return end(std::nullopt);
     }
+    if (target_.ended(environment_.clock.now())) {  // while it waited, or the clock was put right
+      net::Fetch::Failure failure;
+      static_cast<Error&>(failure) = {Reason::kNoIssuer, "the certificate has ended"};
+      return end(std::move(failure));
+    }
     deadline_ = environment_.clock.monotonic() + environment_.settings.timeout;
     return ask_next();
   }

@@ -249,7 +249,13 @@ Script Script::draw(std::uint64_t seed) {
 }
 
 const Conduct* Script::conduct(std::size_t responder, Millis at) const {
-  return conduct_in(responders[responder], at);
+  // A certificate that is loaded per connection may name one that does not exist.
+  static const Conduct nobody = [] {
+    Conduct conduct;
+    conduct.deed = Deed::kRefuse;
+    return conduct;
+  }();
+  return responder < responders.size() ? conduct_in(responders[responder], at) : &nobody;
 }
 
 const Conduct* Script::issuer_conduct(Millis at) const {

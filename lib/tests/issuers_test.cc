@@ -371,16 +371,36 @@ TEST_CASE("issuers: one that another certificate's chain has brought is not fetc
   f.post.reset();
 }
 
+// A CA of test_ca()'s name.
+Identity impostor(std::size_t number) {
+  CertificateSpec spec;
+  spec.subject = "Engine CA";
+  spec.serial = {0x51, static_cast<std::uint8_t>(number)};
+  spec.ca = true;
+  spec.key_identifiers = false;
+  return make_certificate(spec, key(KeyType::kP256, "impostor"), nullptr);
+}
+
+TEST_CASE("issuers: of a certificate that ends while it waits nobody is asked", "[issuer]") {
+  Fixture f;
+  std::vector<IssuerPtr> tenants;
+  for (std::size_t i = 0; i < 200; ++i) {
+    tenants.push_back(*f.catalog.issuers().intern(impostor(i).get()));
+  }
+  CertificateSpec spec;
+  spec.subject = "nearly over";
+  spec.ca_issuers_urls = {f.host.url("ca.der")};
+  spec.not_after = f.loop.clock.now() + 5;
+  f.add_without(make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca()));
+  f.open();
+  f.take_post();
+  f.pass(120);
+  CHECK(f.host.asked.empty());
+  f.post.reset();
+}
+
 TEST_CASE("issuers: a crowd of one name is looked through a verification in a turn", "[issuer]") {
   Fixture f;
-  const auto impostor = [](std::size_t number) {
-    CertificateSpec spec;
-    spec.subject = "Engine CA";  // test_ca()'s
-    spec.serial = {0x51, static_cast<std::uint8_t>(number)};
-    spec.ca = true;
-    spec.key_identifiers = false;
-    return make_certificate(spec, key(KeyType::kP256, "impostor"), nullptr);
-  };
   std::vector<IssuerPtr> tenants;
   for (std::size_t i = 0; i < 200; ++i) {
     tenants.push_back(*f.catalog.issuers().intern(impostor(i).get()));

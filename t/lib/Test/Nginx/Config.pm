@@ -175,7 +175,7 @@ sub _globals {
 	push @lines, 'worker_processes 1;'
 		unless $content =~ /^\s*worker_processes\s/m;
 	# a new binary started by USR2 gets nothing but these
-	my %env = $self->_environment();
+	my %env = $self->environment();
 	push @lines, map { "env $_;" } sort keys %env;
 
 	return join "\n", @lines, @{$self->{globals}};
@@ -205,7 +205,7 @@ sub is_static {
 		$self->read_file(nginx()) =~ /\0ocsp_plus_cache\0/ ? 1 : 0;
 }
 
-sub _environment {
+sub environment {
 	my ($self) = @_;
 	my %env = %{$self->{env}};
 	if ($SANITIZE) {

@@ -103,7 +103,7 @@ sub _append_output {
 sub _exec_nginx {
 	my ($self, @args) = @_;
 	my $dir = $self->{dir};
-	my %env = $self->_environment();
+	my %env = $self->environment();
 	defined(my $pid = fork()) or die "fork: $!";
 	return $pid if $pid;
 
