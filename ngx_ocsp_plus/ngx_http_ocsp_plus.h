@@ -51,12 +51,13 @@ typedef struct {
     ngx_msec_t           taken;              /* when the client took some */
     unsigned             brief:1;            /* not counted */
     unsigned             waits:1;            /* for its turn */
-    unsigned             ended:1;            /* another needs its place */
+    unsigned             counted:1;          /* it has a place */
 } ngx_http_ocsp_plus_pace_t;
 
 ngx_int_t ngx_http_ocsp_plus_pace_add(ngx_http_request_t *r,
     ngx_http_ocsp_plus_pace_t *pace, ngx_uint_t brief);
 void ngx_http_ocsp_plus_pace_next(ngx_http_ocsp_plus_pace_t *pace);
+void ngx_http_ocsp_plus_pace_leave(ngx_http_ocsp_plus_pace_t *pace);
 
 /* ngx_http_ocsp_plus_control.c */
 

@@ -21,7 +21,7 @@
 #define NGX_HTTP_OCSP_PLUS_STALLED    250
 
 /* octets that the kernel keeps for a client beyond what is on its way */
-#define NGX_HTTP_OCSP_PLUS_UNSENT     16384
+#define NGX_HTTP_OCSP_PLUS_UNSENT     32768
 
 /* in ms, see ngx_http_ocsp_plus_wait() */
 #define NGX_HTTP_OCSP_PLUS_HOLD       1000
@@ -90,6 +90,7 @@ ngx_http_ocsp_plus_pace_add(ngx_http_request_t *r,
     if (!brief) {
         ngx_queue_insert_tail(&ngx_http_ocsp_plus_documents, &pace->queue);
         ngx_http_ocsp_plus_ndocuments++;
+        pace->counted = 1;
 
         ngx_http_ocsp_plus_keep_little(r->connection);
     }
@@ -229,7 +230,7 @@ ngx_http_ocsp_plus_make_room(ngx_log_t *log)
 
         /* a subrequest has no client of its own */
 
-        if (!pace->waits && !pace->ended && since > longest
+        if (!pace->waits && since > longest
             && pace->request == pace->request->main)
         {
             longest = since;
@@ -238,7 +239,7 @@ ngx_http_ocsp_plus_make_room(ngx_log_t *log)
     }
 
     if (stalled) {
-        stalled->ended = 1;
+        ngx_http_ocsp_plus_pace_leave(stalled);
 
         wev = stalled->request->connection->write;
         wev->timedout = 1;
@@ -262,12 +263,16 @@ ngx_http_ocsp_plus_make_room(ngx_log_t *log)
 }
 
 
-static void
-ngx_http_ocsp_plus_pace_end(void *data)
-{
-    ngx_http_ocsp_plus_pace_t  *pace = data;
+/*
+ * The document is over: others may have its place, however long its request
+ * lasts (a body that was announced and does not come keeps it for a while).
+ */
 
+void
+ngx_http_ocsp_plus_pace_leave(ngx_http_ocsp_plus_pace_t *pace)
+{
     if (pace->waits) {
+        pace->waits = 0;
         ngx_queue_remove(&pace->waiting);
 
         if (ngx_queue_empty(&ngx_http_ocsp_plus_waiting)
@@ -277,8 +282,16 @@ ngx_http_ocsp_plus_pace_end(void *data)
         }
     }
 
-    if (!pace->brief) {
+    if (pace->counted) {
+        pace->counted = 0;
         ngx_queue_remove(&pace->queue);
         ngx_http_ocsp_plus_ndocuments--;
     }
+}
+
+
+static void
+ngx_http_ocsp_plus_pace_end(void *data)
+{
+    ngx_http_ocsp_plus_pace_leave(data);
 }

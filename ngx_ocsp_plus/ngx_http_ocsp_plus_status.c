@@ -206,6 +206,7 @@ ngx_http_ocsp_plus_status_write(ngx_http_request_t *r)
         ngx_log_error(NGX_LOG_INFO, c->log, NGX_ETIMEDOUT,
                       "client timed out");
         c->timedout = 1;
+        ngx_http_ocsp_plus_pace_leave(&ctx->pace);
         ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
         return;
     }
@@ -262,6 +263,7 @@ ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r)
     rc = ngx_http_ocsp_plus_status_send(r, ctx);
 
     if (rc != NGX_AGAIN) {
+        ngx_http_ocsp_plus_pace_leave(&ctx->pace);
         ngx_http_finalize_request(r, rc);
         return;
     }
@@ -310,8 +312,12 @@ ngx_http_ocsp_plus_status_send(ngx_http_request_t *r,
     if (!r->header_sent) {
         rc = ngx_http_ocsp_plus_send_header(r, ctx->document);
 
-        if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        if (rc == NGX_ERROR || rc > NGX_OK) {
             return rc;
+        }
+
+        if (r->header_only) {
+            return NGX_OK;
         }
     }
 
@@ -345,8 +351,15 @@ ngx_http_ocsp_plus_status_send(ngx_http_request_t *r,
 
     rc = ngx_http_output_filter(r, out);
 
-    if (rc == NGX_ERROR || state == OP_DOCUMENT_DONE) {
+    if (rc == NGX_ERROR) {
         return rc;
+    }
+
+    if (state == OP_DOCUMENT_DONE) {
+
+        /* what the client has not taken yet is nginx's to send */
+
+        return NGX_OK;
     }
 
     ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,

@@ -51,7 +51,7 @@ std::unique_ptr<Document> make_ready(const View& view, const Query& query);
 std::unique_ptr<Document> make_text(int http_status, std::string text);
 
 // How much a piece may take.
-constexpr std::size_t kPieceBytes = 8192;
-constexpr std::size_t kPieceCertificates = 100;  // looked at
+constexpr std::size_t kPieceBytes = 12288;
+constexpr std::size_t kPieceCertificates = 200;  // looked at
 
 }  // namespace ocsp_plus::admin

@@ -101,6 +101,18 @@ KeyIdentifiers compare_key_identifiers(x509_st* leaf, x509_st* issuer) {
   return named == own ? KeyIdentifiers::kEqual : KeyIdentifiers::kDifferent;
 }
 
+// An RSA key whose exponent makes a verification as dear as a signature; anybody can make one. The bound is OpenSSL's
+// own for keys of more than 3,072 bits.
+bool is_dear(const EVP_PKEY* key) {
+  BIGNUM* exponent = nullptr;
+  if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bn_param(key, "e", &exponent) != 1) {
+    return false;
+  }
+  const int bits = BN_num_bits(exponent);
+  BN_free(exponent);
+  return bits > 64;
+}
+
 bool may_sign_certificates(x509_st* certificate) {
   return (X509_get_key_usage(certificate) & X509v3_KU_KEY_CERT_SIGN) != 0;  // all bits where it has no keyUsage
 }
@@ -274,9 +286,9 @@ x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
   if (ranked.size() == 1 && compare_key_identifiers(leaf, ranked.front()) == KeyIdentifiers::kEqual) {
     return ranked.front();
   }
-  const auto found =
-      std::find_if(ranked.begin(), ranked.end(), [leaf](x509_st* issuer) { return signed_by(leaf, issuer); });
-  return found == ranked.end() ? nullptr : *found;
+  const auto end = ranked.begin() + static_cast<std::ptrdiff_t>(std::min(ranked.size(), kMostIssuersTried));
+  const auto found = std::find_if(ranked.begin(), end, [leaf](x509_st* issuer) { return signed_by(leaf, issuer); });
+  return found == end ? nullptr : *found;
 }
 
 IssuerFault why_no_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
@@ -311,7 +323,7 @@ std::string_view describe(IssuerFault fault) noexcept {
 bool signed_by(x509_st* leaf, x509_st* issuer) {
   const ErrorMark mark;
   evp_pkey_st* key = X509_get0_pubkey(issuer);
-  const bool verified = key != nullptr && X509_verify(leaf, key) == 1;
+  const bool verified = key != nullptr && !is_dear(key) && X509_verify(leaf, key) == 1;
   if (!verified && mark.ran_out_of_memory()) {
     throw std::bad_alloc();
   }

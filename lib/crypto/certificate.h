@@ -121,10 +121,13 @@ ByteView authority_key_identifier(x509_st* certificate);
 // that proves anything: the signature decides. Borrowed from `candidates`, which may hold null.
 std::vector<x509_st*> rank_issuers(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
-// The first of rank_issuers() whose key verifies the leaf's signature; for candidates that the operator has named,
-// since it takes as many verifications as there are. None where a single candidate has the name, and the key
-// identifier as well, so that thousands of certificates stay cheap. Borrowed from `candidates`; nullptr if none did.
-// Throws std::bad_alloc where that cannot be told for want of memory.
+// Of candidates that others may have put together, so many are tried.
+constexpr std::size_t kMostIssuersTried = 16;
+
+// The first of rank_issuers() whose key verifies the leaf's signature, of the first kMostIssuersTried. No signature
+// is verified where a single candidate has the name, and the key identifier as well, so that thousands of
+// certificates stay cheap. Borrowed from `candidates`; nullptr if none did. Throws std::bad_alloc where that cannot
+// be told for want of memory.
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
 // Why find_issuer() found none among `candidates`; of several reasons the one that came closest.
@@ -139,7 +142,8 @@ IssuerFault why_no_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates
 // What is wrong with the candidate of the issuer's name, as the end of a sentence; empty for kAbsent.
 std::string_view describe(IssuerFault fault) noexcept;
 
-// Whether the key of `issuer` verifies the leaf's signature. Throws std::bad_alloc where there is no memory to tell.
+// Whether the key of `issuer` verifies the leaf's signature; none does that is an RSA key with an exponent of more
+// than 64 bits, which would take milliseconds. Throws std::bad_alloc where there is no memory to tell.
 bool signed_by(x509_st* leaf, x509_st* issuer);
 
 // The DER of a certificate; empty if there is no memory.

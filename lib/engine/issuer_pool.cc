@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <random>
 #include <utility>
 
 namespace ocsp_plus::engine {
@@ -11,25 +12,39 @@ namespace {
 constexpr std::size_t kMismatches = 65536;
 constexpr std::size_t kSet = 4;
 
-// Ids are SHA-256 sums: any part of one is a hash. Another part for the set than for the word.
-std::uint64_t word_of(const CertificateId& id, std::size_t part) {
-  std::uint64_t word = 0;
-  std::memcpy(&word, id.data() + part * sizeof(word), sizeof(word));
-  return word;
-}
-
-std::size_t set_of(const CertificateId& leaf, const CertificateId& issuer) {
-  return (word_of(leaf, 0) + word_of(issuer, 1)) % (kMismatches / kSet) * kSet;
-}
-
-// With how often it was noted in the lowest bits; 0 is a free place.
+// How often a pair was noted stands in the lowest bits of its word; 0 is a free place.
 constexpr std::uint64_t kNoted = 3;
 
-std::uint64_t tag_of(const CertificateId& leaf, const CertificateId& issuer) {
-  return (word_of(leaf, 2) + word_of(issuer, 3)) & ~kNoted;
+constexpr CertificateId kFirst = {};
+CertificateId last_id() {
+  CertificateId id;
+  id.fill(0xff);
+  return id;
+}
+
+std::size_t set_of(std::uint64_t hash) {
+  return (hash >> 32) % (kMismatches / kSet) * kSet;
 }
 
 }  // namespace
+
+IssuerPool::IssuerPool() {
+  std::random_device device;
+  seed_ = std::uint64_t{device()} << 32 | device();
+}
+
+std::uint64_t IssuerPool::hash(const CertificateId& leaf, const CertificateId& issuer) const {
+  std::uint64_t sum = seed_;
+  for (const CertificateId* id : {&leaf, &issuer}) {
+    for (std::size_t at = 0; at < id->size(); at += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, id->data() + at, sizeof(word));
+      sum = (sum ^ word) * 0x9e3779b97f4a7c15;
+      sum ^= sum >> 29;
+    }
+  }
+  return sum & ~kNoted;
+}
 
 Result<IssuerPtr> IssuerPool::intern(x509_st* certificate) {
   // Thousands of servers read the same issuer each: all but the first need no more than its hash.
@@ -46,7 +61,8 @@ Result<IssuerPtr> IssuerPool::intern(x509_st* certificate) {
   }
   const IssuerPtr issuer = std::move(*made);
   by_id_.emplace(*id, issuer);
-  by_name_[crypto::share(certificate)].emplace(crypto::subject_key_identifier(certificate).copy(), issuer);
+  by_name_[crypto::share(certificate)].emplace(std::pair(crypto::subject_key_identifier(certificate).copy(), *id),
+                                               issuer);
   return issuer;
 }
 
@@ -64,17 +80,17 @@ std::vector<IssuerPtr> IssuerPool::candidates(const CertificateId& id, x509_st* 
     }
   };
   const ByKeyIdentifier& all = name->second;
-  const Bytes none;
+  const auto after_all_of = [&](const Bytes& identifier) {
+    return all.upper_bound(std::pair(identifier, last_id()));
+  };
   const Bytes named = crypto::authority_key_identifier(leaf).copy();
-  if (!named.empty()) {
-    const auto [first, last] = all.equal_range(named);
-    add(first, last);
-  }
-  const auto without = all.equal_range(none);
-  add(without.first, without.second);
-  // What is left of the order of keys: before those with the leaf's, and after.
-  add(without.second, named.empty() ? all.end() : all.lower_bound(named));
-  add(named.empty() ? all.end() : all.upper_bound(named), all.end());
+  const auto first = named.empty() ? all.end() : all.lower_bound(std::pair(named, kFirst));
+  const auto last = named.empty() ? all.end() : after_all_of(named);
+  const auto without = after_all_of(Bytes());
+  add(first, last);
+  add(all.begin(), without);
+  add(without, first);
+  add(last, all.end());
   return found;
 }
 
@@ -82,14 +98,14 @@ void IssuerPool::note_mismatch(const CertificateId& leaf, const CertificateId& i
   if (mismatches_.empty()) {
     mismatches_.resize(kMismatches);
   }
-  std::uint64_t* const set = &mismatches_[set_of(leaf, issuer)];
-  const std::uint64_t once = tag_of(leaf, issuer) + 1;
-  std::uint64_t* const noted = std::find(set, set + kSet, once);
+  const std::uint64_t pair = hash(leaf, issuer);
+  std::uint64_t* const set = &mismatches_[set_of(pair)];
+  std::uint64_t* const noted = std::find(set, set + kSet, pair + 1);
   if (noted != set + kSet) {
     ++*noted;
-  } else if (!is_mismatch(leaf, issuer)) {
+  } else if (std::find(set, set + kSet, pair + 2) == set + kSet) {
     std::copy_backward(set, set + kSet - 1, set + kSet);
-    *set = once;
+    *set = pair + 1;
   }
 }
 
@@ -97,8 +113,9 @@ bool IssuerPool::is_mismatch(const CertificateId& leaf, const CertificateId& iss
   if (mismatches_.empty()) {
     return false;
   }
-  const std::uint64_t* const set = &mismatches_[set_of(leaf, issuer)];
-  return std::find(set, set + kSet, tag_of(leaf, issuer) + 2) != set + kSet;
+  const std::uint64_t pair = hash(leaf, issuer);
+  const std::uint64_t* const set = &mismatches_[set_of(pair)];
+  return std::find(set, set + kSet, pair + 2) != set + kSet;
 }
 
 void IssuerPool::sweep(std::size_t budget) {
@@ -122,12 +139,7 @@ void IssuerPool::drop(const IssuerPtr& issuer) {
   if (name == by_name_.end()) {
     return;
   }
-  const Bytes identifier = crypto::subject_key_identifier(issuer->certificate()).copy();
-  const auto [first, last] = name->second.equal_range(identifier);
-  const auto found = std::find_if(first, last, [&](const auto& other) { return other.second == issuer; });
-  if (found != last) {
-    name->second.erase(found);
-  }
+  name->second.erase(std::pair(crypto::subject_key_identifier(issuer->certificate()).copy(), issuer->id()));
   if (name->second.empty()) {
     by_name_.erase(name);
   }

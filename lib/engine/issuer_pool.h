@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -23,6 +24,8 @@ using IssuerPtr = std::shared_ptr<const crypto::Issuer>;
 
 class IssuerPool {
  public:
+  IssuerPool();
+
   static constexpr std::size_t kMaxCandidates = 1024;
 
   // The issuer of that certificate, made where it is new. Errors as crypto::Issuer::create().
@@ -47,15 +50,18 @@ class IssuerPool {
   std::size_t size() const { return by_id_.size(); }
 
  private:
-  using ByKeyIdentifier = std::multimap<Bytes, IssuerPtr>;
+  // By key identifier, then by the certificate's id.
+  using ByKeyIdentifier = std::map<std::pair<Bytes, CertificateId>, IssuerPtr>;
   // Keyed by a certificate of that subject.
   using ByName = std::map<crypto::X509Ptr, ByKeyIdentifier, crypto::BySubject>;
 
   void drop(const IssuerPtr& issuer);
+  std::uint64_t hash(const CertificateId& leaf, const CertificateId& issuer) const;
 
   std::map<CertificateId, IssuerPtr> by_id_;
   ByName by_name_;
   CertificateId swept_ = {};               // where sweep() goes on
+  std::uint64_t seed_;                     // of this process: nobody can make up a pair that meets another
   std::vector<std::uint64_t> mismatches_;  // one word a pair, by a part of its hash; empty before the first
 };
 

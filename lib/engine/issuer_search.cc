@@ -17,8 +17,8 @@ constexpr Millis kLongestRest = 1000;
 }  // namespace
 
 IssuerSearch::IssuerSearch(IssuerPool& pool, const CertificateId& id, x509_st* leaf,
-                           const std::vector<x509_st*>& offered)
-    : pool_(&pool), id_(id), leaf_(crypto::share(leaf)) {
+                           const std::vector<x509_st*>& offered, std::size_t most)
+    : pool_(&pool), id_(id), leaf_(crypto::share(leaf)), most_(most) {
   for (x509_st* certificate : crypto::rank_issuers(leaf, offered)) {
     candidates_.push_back(crypto::share(certificate));
   }
@@ -49,7 +49,7 @@ IssuerSearch::Step IssuerSearch::step() {
     }
     pool_->note_mismatch(id_, *candidate_id);
     ++next_;
-    return next_ < candidates_.size() ? Step::kMore : Step::kNone;
+    return next_ < candidates_.size() && steps_ < most_ ? Step::kMore : Step::kNone;
   }
   return Step::kNone;
 }
@@ -96,9 +96,12 @@ void IssuerSearches::step() {
   if (waiting_.empty()) {
     return;
   }
-  if (in_vain_ == 0) {
-    since_ = clock_.monotonic();
+  const Millis now = clock_.monotonic();
+  if (in_vain_ == 0 || now - stepped_ >= kLongestRest) {
+    in_vain_ = 0;
+    since_ = now;
   }
+  stepped_ = now;
   Ticket& ticket = *waiting_.front();
   const std::size_t steps = ticket.search_.steps();
   const IssuerSearch::Step reached = ticket.search_.step();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
@@ -21,8 +22,10 @@ class IssuerSearch {
   enum class Step { kFound, kMore, kNone };
 
   // Among `offered`, in their order as crypto::rank_issuers() has it, and then the pool's candidates. `id` is the
-  // leaf's. The pool outlives the object; of the certificates it keeps references.
-  IssuerSearch(IssuerPool& pool, const CertificateId& id, x509_st* leaf, const std::vector<x509_st*>& offered);
+  // leaf's. The pool outlives the object; of the certificates it keeps references. After `most` verifications it
+  // gives up; what did not verify is remembered, so another search goes on from there.
+  IssuerSearch(IssuerPool& pool, const CertificateId& id, x509_st* leaf, const std::vector<x509_st*>& offered,
+               std::size_t most = SIZE_MAX);
 
   // Verifies once, if that is left to do; passes over what is known not to verify. kFound, kNone: it is over.
   // Throws std::bad_alloc where there is no memory to tell; the same step can be tried again.
@@ -42,6 +45,7 @@ class IssuerSearch {
   std::vector<crypto::X509Ptr> candidates_;
   std::size_t next_ = 0;
   std::size_t steps_ = 0;
+  std::size_t most_;
   IssuerPtr found_;
   bool is_new_ = false;
 };
@@ -91,6 +95,7 @@ class IssuerSearches {
   bool resting_ = false;
   unsigned in_vain_ = 0;  // verifications since the last rest
   Millis since_ = 0;      // the first of them
+  Millis stepped_ = 0;    // the last step
 };
 
 }  // namespace ocsp_plus::engine

@@ -6,6 +6,13 @@
 
 namespace ocsp_plus::engine {
 
+namespace {
+
+// Of those that are known, before one is fetched: tenants may bring thousands.
+constexpr std::size_t kMostKnown = 16;
+
+}  // namespace
+
 IssuerSearch search_document(IssuerPool& pool, const Target& target,
                              const std::vector<crypto::X509Ptr>& certificates) {
   std::vector<x509_st*> offered;
@@ -13,7 +20,8 @@ IssuerSearch search_document(IssuerPool& pool, const Target& target,
   for (const crypto::X509Ptr& certificate : certificates) {
     offered.push_back(certificate.get());
   }
-  return IssuerSearch(pool, target.certificate.id, target.issuer_lookup->leaf.get(), offered);
+  return IssuerSearch(pool, target.certificate.id, target.issuer_lookup->leaf.get(), offered,
+                      offered.size() + kMostKnown);
 }
 
 Issuers::Issuers(const Catalog& catalog, IssuerSearches& searches, Archive* archive, Fetched fetched)

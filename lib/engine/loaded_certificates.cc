@@ -16,6 +16,7 @@ constexpr Millis kPause = 10;            // between two such turns, so that a fl
 constexpr std::size_t kStepsOfOne = 8;   // that have had so many may be given up for others
 constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
 constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate that is not large
+constexpr std::size_t kVerifyingCosts = 4;  // times that
 constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
 constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
@@ -154,8 +155,7 @@ bool LoadedCertificates::has_ended(const Record& record, const store::StapleZone
          saturating_sub(now, state.used) > kUnused;
 }
 
-// What an earlier holder has taken was judged by it; the issuer is the one whose key stands in the entry. What it
-// cost.
+// The issuer is the one whose key stands in the entry, if it has signed the certificate. What it cost.
 std::size_t LoadedCertificates::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
   const CertificateId id = environment_.zone.entry(entry).id;
   const auto leaf_der = environment_.zone.leaf(entry, id);
@@ -172,14 +172,16 @@ std::size_t LoadedCertificates::load(store::EntryIndex entry, const store::Stapl
     auto issuers = crypto::parse_der_certificates(*issuer_der);
     auto issuer =
         issuers.size() == 1 ? environment_.issuers.pool().intern(issuers[0].get()) : fail(Reason::kUnreadable);
-    if (!issuer || (*issuer)->key_sha256() != environment_.zone.entry(entry).issuer_key) {
+    // Any worker may have written it there.
+    if (!issuer || (*issuer)->key_sha256() != environment_.zone.entry(entry).issuer_key ||
+        !crypto::signed_by(parsed.leaf.get(), (*issuer)->certificate())) {
       remove_entry(entry, RemovalReason::kGone);
-      return cost;
+      return kVerifyingCosts * cost;
     }
     parsed.issuer = std::move(*issuer);
   }
   keep(entry, state.profile, std::move(parsed));
-  return cost;
+  return kVerifyingCosts * cost;
 }
 
 // --- what workers have met ---
@@ -232,8 +234,9 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   if (!certificate || certificate->id != offer.id) {
     return Reason::kUnreadable;
   }
-  if (environment_.catalog.by_id().count(offer.id) != 0) {
-    return Reason::kOk;  // a newer configuration than that worker's names it
+  if (environment_.catalog.by_id().count(offer.id) != 0 ||
+      saturating_add(certificate->not_after, kGraceOfEnded) < environment_.clock.now()) {
+    return Reason::kOk;  // a newer configuration than that worker's names it; or it has ended
   }
   const auto state = environment_.zone.loaded(environment_.zone.find(offer.id));
   const bool searched = std::any_of(searching_.begin(), searching_.end(), [&](const Searching& searching) {
@@ -262,8 +265,14 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
        nullptr});
   searching_bytes_ += offer.leaf.size();
   const auto at = std::prev(searching_.end());
-  at->ticket = environment_.issuers.searches().begin(
-      std::move(search), [this, at](const IssuerSearch& ended) { search_over(at, ended.found()); });
+  try {
+    at->ticket = environment_.issuers.searches().begin(
+        std::move(search), [this, at](const IssuerSearch& ended) { search_over(at, ended.found()); });
+  } catch (...) {
+    searching_bytes_ -= at->size;
+    searching_.erase(at);
+    throw;
+  }
   return Reason::kOk;
 }
 

@@ -88,7 +88,7 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers
     return;
   }
   auto certificate = crypto::describe(leaf.get());
-  IssuerSearch search(issuers, id, leaf.get(), {issuer.get()});
+  IssuerSearch search(issuers, id, leaf.get(), {issuer.get()}, 1);
   if (!certificate || certificate->id != id || search.finish() != IssuerSearch::Step::kFound) {
     return;
   }

@@ -26,7 +26,7 @@ namespace ocsp_plus::engine {
 class ZoneRepair {
  public:
   static constexpr std::size_t kEntriesABeat = 256;
-  static constexpr std::size_t kVerifiedABeat = 4;
+  static constexpr std::size_t kVerifiedABeat = 1;
   // A newer configuration that nobody has begun to serve after so long was refused.
   static constexpr Millis kComesUp = 60000;
 

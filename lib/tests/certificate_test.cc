@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/fakes/verifications.h"
 #include "tests/pki.h"
 
 namespace ocsp_plus::testing {
@@ -265,6 +266,28 @@ TEST_CASE("find_issuer", "[certificate][rfc5280-4.2.1.1]") {
     }
   }
   CHECK(queued_openssl_errors() == 0);
+}
+
+TEST_CASE("find_issuer: so many are tried, whatever others have put together", "[certificate]") {
+  const Family family;
+  CertificateSpec spec = named("leaf.example");
+  spec.key_identifiers = false;
+  const Identity leaf = family.leaf(spec);
+  std::vector<Identity> crowd;
+  std::vector<x509_st*> candidates;
+  for (std::size_t i = 0; i < 200; ++i) {
+    CertificateSpec ca = named("CA");
+    ca.serial = {0x60, static_cast<std::uint8_t>(i)};
+    ca.ca = true;
+    ca.key_identifiers = false;
+    crowd.push_back(make_certificate(ca, key(KeyType::kP256, "crowd"), nullptr));
+    candidates.push_back(crowd.back().get());
+  }
+  const std::size_t before = verifications();
+  CHECK(crypto::find_issuer(leaf.get(), candidates) == nullptr);
+  CHECK(verifications() - before == crypto::kMostIssuersTried);
+  candidates.insert(candidates.begin(), family.ca.get());
+  CHECK(crypto::find_issuer(leaf.get(), candidates) == family.ca.get());
 }
 
 TEST_CASE("rank_issuers: by key identifier, each once", "[certificate][rfc5280-4.2.1.1]") {

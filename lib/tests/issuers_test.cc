@@ -390,7 +390,7 @@ TEST_CASE("issuers: of a certificate that ends while it waits nobody is asked", 
   CertificateSpec spec;
   spec.subject = "nearly over";
   spec.ca_issuers_urls = {f.host.url("ca.der")};
-  spec.not_after = f.loop.clock.now() + 5;
+  spec.not_after = f.loop.clock.now() + 1;
   f.add_without(make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca()));
   f.open();
   f.take_post();
@@ -431,7 +431,9 @@ TEST_CASE("issuers: a crowd of one name is looked through a verification in a tu
   f.loop.each_turn = nullptr;
   CHECK(f.stapled(0));
   CHECK(most == 1);
-  CHECK(verifications() - began >= 232);
+  // Some of those that are known, all of the document.
+  CHECK(verifications() - began >= 32);
+  CHECK(verifications() - began < 100);
   f.post.reset();
 }
 
