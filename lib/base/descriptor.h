@@ -1,11 +1,15 @@
-// A file descriptor with an owner, and the text of an errno: for the few rooms that open files themselves.
+// A file descriptor with an owner, all of a write, and the text of an errno: for the few rooms that open files
+// themselves.
 #pragma once
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
 #include <system_error>
 #include <utility>
+
+#include "base/bytes.h"
 
 namespace ocsp_plus {
 
@@ -30,6 +34,30 @@ class Descriptor {
  private:
   int fd_;
 };
+
+// Calls again what a signal has interrupted: nginx installs its handlers without SA_RESTART.
+template <typename Call>
+auto uninterrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) {
+    result = call();
+  }
+  return result;
+}
+
+// false: errno says why.
+inline bool write_all(int fd, ByteView content) {
+  for (std::size_t written = 0; written < content.size();) {
+    const ssize_t size =
+        uninterrupted([&] { return ::write(fd, content.data() + written, content.size() - written); });
+    if (size <= 0) {
+      errno = size == 0 ? EIO : errno;
+      return false;
+    }
+    written += static_cast<std::size_t>(size);
+  }
+  return true;
+}
 
 inline std::string errno_text(int error) {
   return std::generic_category().message(error);

@@ -69,19 +69,6 @@ std::optional<int> descriptor_named(std::string_view path) {
   return std::nullopt;
 }
 
-// false: errno says why.
-bool write_all(int fd, ByteView content) {
-  std::string_view left = content.text();
-  while (!left.empty()) {
-    const ssize_t count = ::write(fd, left.data(), left.size());
-    if (count < 0 && errno != EINTR) {
-      return false;
-    }
-    left.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
-  }
-  return true;
-}
-
 // By errno.
 tl::unexpected<Error> cannot_write(const std::string& path) {
   return fail(Reason::kUnreadable,

@@ -25,16 +25,6 @@ constexpr std::string_view kIssuerEnd = ".issuer";
 constexpr std::string_view kTemporaryEnd = ".tmp";
 constexpr int kTemporaryTries = 64;
 
-// nginx installs its signal handlers without SA_RESTART.
-template <typename Call>
-auto uninterrupted(Call call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) {
-    result = call();
-  }
-  return result;
-}
-
 timespec at(UnixSeconds time) {
   timespec spec = {};
   spec.tv_sec = static_cast<time_t>(time);
@@ -60,19 +50,7 @@ class TemporaryFile {
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
-  bool write(ByteView bytes) {
-    std::size_t written = 0;
-    while (written < bytes.size()) {
-      const ssize_t size =
-          uninterrupted([&] { return ::write(file_.get(), bytes.data() + written, bytes.size() - written); });
-      if (size <= 0) {
-        errno = size == 0 ? EIO : errno;
-        return false;
-      }
-      written += static_cast<std::size_t>(size);
-    }
-    return true;
-  }
+  bool write(ByteView bytes) { return write_all(file_.get(), bytes); }
 
   bool set_modified(UnixSeconds time) { return futimens(file_.get(), modified(time).data()) == 0; }
   // Responses are public, and whoever the workers run as next shall be able to read them; the directory keeps others
