@@ -1,5 +1,7 @@
 #include "engine/admit.h"
 
+#include <utility>
+
 #include "engine/archive.h"
 #include "engine/report.h"
 
@@ -66,6 +68,14 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
     return Action::kPublish;
   }
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
+}
+
+std::optional<crypto::Verdict> judge_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
+                                          UnixSeconds now) {
+  policy.accept_sha256_only = true;
+  auto verdict = crypto::verify(response, target.certificate, *target.issuer, now, policy);
+  const bool is_fit = verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked;
+  return is_fit ? std::optional(std::move(verdict)) : std::nullopt;
 }
 
 bool fit(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {

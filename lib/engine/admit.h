@@ -48,6 +48,12 @@ struct Moment {
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
               Moment moment);
 
+// The verdict on a response that an earlier holder has left in the zone; nothing where that may not be stapled. By
+// `policy`, but a CertID under SHA-256 alone will do, since an earlier configuration may have asked for it.
+// REQUIRES: target.issuer is set.
+std::optional<crypto::Verdict> judge_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
+                                          UnixSeconds now);
+
 // Whether what is held may be stapled at `now`: good or revoked, and in time.
 bool fit(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew);
 

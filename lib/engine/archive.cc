@@ -302,13 +302,7 @@ bool Archive::is_true(const Target& target, const Bytes& response) const {
   if (*checked != store::ZoneWriter::Response::kUnknown) {
     return true;
   }
-  if (target.issuer == nullptr) {
-    return false;
-  }
-  crypto::VerifyPolicy policy = settings_.policy;
-  policy.accept_sha256_only = true;  // an earlier configuration may have asked for it
-  const Reason reason = crypto::verify(response, target.certificate, *target.issuer, clock_.now(), policy).reason;
-  return reason == Reason::kOk || reason == Reason::kRevoked;
+  return target.issuer != nullptr && judge_left(target, response, settings_.policy, clock_.now()).has_value();
 }
 
 // Whether the gate would rather have what is kept than what is held.

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "crypto/verify.h"
-
 namespace ocsp_plus::engine {
 
 ZoneRepair::ZoneRepair(const Environment& environment, const store::Candidate& self)
@@ -124,17 +122,15 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
 bool ZoneRepair::is_true(store::EntryIndex entry, const Target& target) {
   store::BlobHeader header = {};
   const auto der = environment_.zone.read(entry, target.certificate.id, &header);
-  crypto::VerifyPolicy policy = environment_.settings.policy;
+  const crypto::VerifyPolicy& policy = environment_.settings.policy;
   const UnixSeconds now = environment_.clock.now();
   if (!der.has_value() || !in_time(header, policy.clock_skew, now)) {
     return true;
   }
   ++verified_;
-  policy.accept_sha256_only = true;  // an earlier configuration may have asked for it
-  const auto verdict = crypto::verify(*der, target.certificate, *target.issuer, now, policy);
-  if ((verdict.reason != Reason::kOk && verdict.reason != Reason::kRevoked) ||
-      verdict.this_update != header.this_update || verdict.expires != header.expires ||
-      static_cast<std::uint8_t>(verdict.cert_status) != header.cert_status) {
+  const auto verdict = judge_left(target, *der, policy, now);
+  if (!verdict.has_value() || verdict->this_update != header.this_update || verdict->expires != header.expires ||
+      static_cast<std::uint8_t>(verdict->cert_status) != header.cert_status) {
     return false;
   }
   environment_.writer.vouch(entry, header, *der);
