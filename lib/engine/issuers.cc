@@ -5,7 +5,6 @@
 #include "crypto/issuer_document.h"
 
 namespace ocsp_plus::engine {
-
 namespace {
 
 // Of those that are known, before one is fetched: tenants may bring thousands.
@@ -60,24 +59,19 @@ IssuerSearch Issuers::search(const Target& target) const {
 }
 
 bool Issuers::find(const Target& target) {
-  IssuerSearch found = search(target);
-  if (found.finish() != IssuerSearch::Step::kFound) {
-    return false;
-  }
-  give(target, found);
-  return true;
+  return finish(target, search(target));
 }
 
 bool Issuers::take_kept(const Target& target, ByteView document) {
   const auto certificates = crypto::read_issuer_document(document);
-  if (!certificates) {
+  return certificates && finish(target, search_document(pool(), target, *certificates));
+}
+
+bool Issuers::finish(const Target& target, IssuerSearch search) {
+  if (search.finish() != IssuerSearch::Step::kFound) {
     return false;
   }
-  IssuerSearch found = search_document(pool(), target, *certificates);
-  if (found.finish() != IssuerSearch::Step::kFound) {
-    return false;
-  }
-  give(target, found);
+  give(target, search);
   return true;
 }
 

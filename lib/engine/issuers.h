@@ -60,6 +60,8 @@ class Issuers {
   const net::Fetch::Failure* last_failure(const std::string& host) const;
 
  private:
+  bool finish(const Target& target, IssuerSearch search);
+
   const Catalog& catalog_;
   Archive* archive_;
   IssuerSearches& searches_;

@@ -163,8 +163,8 @@ std::size_t LoadedCertificates::load(store::EntryIndex entry, const store::Stapl
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
   const std::size_t cost = kLoadCosts * weight(leaf_der.has_value() ? leaf_der->size() : 0);
   if (!certificate || certificate->id != id || environment_.zone.find(id) != entry) {
-    remove_entry(
-        entry, RemovalReason::kGone);  // somebody has scribbled on it, or was killed while it came; it may come again
+    // Somebody has scribbled on it, or was killed while it came; it may come again.
+    remove_entry(entry, RemovalReason::kGone);
     return cost;
   }
   ParsedCertificate parsed = {std::move(leaves[0]), std::move(*certificate), nullptr};
