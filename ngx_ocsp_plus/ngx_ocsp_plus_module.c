@@ -206,15 +206,6 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
         return NGX_CONF_OK;
     }
 
-    /*
-     * any server may load certificates per connection, whatever its own
-     * directives say: another module may set them
-     */
-
-    if (ocf->zone_size == 0) {
-        ocf->zone_size = op_zone_default_size(op_config_count(ocf->config), 1);
-    }
-
     if (ngx_ocsp_plus_add_zone(cycle, ocf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }

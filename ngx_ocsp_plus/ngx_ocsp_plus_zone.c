@@ -60,10 +60,16 @@ ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
     loads = op_config_loads(ocf->config);
     size = ngx_ocsp_plus_with_slab(op_zone_required_size(n, loads));
 
-    if (ocf->zone_size == 0) {
-        ocf->zone_size = op_zone_default_size(n, loads);
+    /*
+     * any server may load certificates per connection, whatever its own
+     * directives say: another module may set them
+     */
 
-    } else if (ocf->zone_size < size) {
+    if (ocf->zone_size == 0) {
+        ocf->zone_size = op_zone_default_size(n, 1);
+    }
+
+    if (ocf->zone_size < size) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                       "\"ocsp_plus_zone\" of %uz bytes is too small for %uz "
                       "certificates%s: it needs at least %uzk",
