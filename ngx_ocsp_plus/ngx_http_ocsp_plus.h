@@ -31,7 +31,7 @@ extern ngx_module_t      ngx_http_ocsp_plus_module;
 /* ngx_http_ocsp_plus_module.c; the name in lower case */
 
 ngx_table_elt_t *ngx_http_ocsp_plus_header(ngx_http_request_t *r,
-    const char *name);
+    const char *name, ngx_uint_t begins);
 ngx_int_t ngx_http_ocsp_plus_add_header(ngx_http_request_t *r,
     const char *name, const char *value, size_t len);
 

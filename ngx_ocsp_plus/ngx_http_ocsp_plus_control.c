@@ -10,7 +10,6 @@
 
 static ngx_int_t ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ocsp_plus_cross_site(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_ocsp_plus_from_browser(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ocsp_plus_known_host(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ocsp_plus_is_address(ngx_str_t *host);
 
@@ -74,7 +73,10 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
         return NGX_HTTP_FORBIDDEN;
     }
 
-    if (ngx_http_ocsp_plus_from_browser(r)
+    /* tools send neither */
+
+    if ((ngx_http_ocsp_plus_header(r, "origin", 0)
+         || ngx_http_ocsp_plus_header(r, "sec-fetch-", 1))
         && !ngx_http_ocsp_plus_known_host(r))
     {
         host = ngx_ocsp_plus_printable(r->pool, &r->headers_in.server);
@@ -130,7 +132,7 @@ ngx_http_ocsp_plus_cross_site(ngx_http_request_t *r)
     size_t            len;
     ngx_table_elt_t  *site, *origin;
 
-    site = ngx_http_ocsp_plus_header(r, "sec-fetch-site");
+    site = ngx_http_ocsp_plus_header(r, "sec-fetch-site", 0);
 
     if (site) {
         return !((site->value.len == 11
@@ -139,7 +141,7 @@ ngx_http_ocsp_plus_cross_site(ngx_http_request_t *r)
                      && ngx_strncmp(site->value.data, "none", 4) == 0));
     }
 
-    origin = ngx_http_ocsp_plus_header(r, "origin");
+    origin = ngx_http_ocsp_plus_header(r, "origin", 0);
 
     if (origin == NULL) {
         return 0;
@@ -158,33 +160,6 @@ ngx_http_ocsp_plus_cross_site(ngx_http_request_t *r)
 
     return len != r->headers_in.host->value.len
            || ngx_strncasecmp(host, r->headers_in.host->value.data, len) != 0;
-}
-
-
-static ngx_uint_t
-ngx_http_ocsp_plus_from_browser(ngx_http_request_t *r)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if ((h[i].key.len == 6
-                 && ngx_strncmp(h[i].lowcase_key, "origin", 6) == 0)
-                || (h[i].key.len > 10
-                    && ngx_strncmp(h[i].lowcase_key, "sec-fetch-", 10) == 0))
-            {
-                return 1;
-            }
-        }
-    }
-
-    return 0;
 }
 
 

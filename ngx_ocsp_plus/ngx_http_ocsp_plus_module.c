@@ -106,8 +106,11 @@ ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
+/* the first of that name, in lower case, or the first that begins with it */
+
 ngx_table_elt_t *
-ngx_http_ocsp_plus_header(ngx_http_request_t *r, const char *name)
+ngx_http_ocsp_plus_header(ngx_http_request_t *r, const char *name,
+    ngx_uint_t begins)
 {
     size_t            len;
     ngx_uint_t        i;
@@ -122,7 +125,7 @@ ngx_http_ocsp_plus_header(ngx_http_request_t *r, const char *name)
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (h[i].key.len == len
+            if ((begins ? h[i].key.len > len : h[i].key.len == len)
                 && ngx_strncmp(h[i].lowcase_key, name, len) == 0)
             {
                 return &h[i];

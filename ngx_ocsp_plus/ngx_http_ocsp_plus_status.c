@@ -450,7 +450,7 @@ ngx_http_ocsp_plus_accept(ngx_http_request_t *r, op_str_t *accept)
 {
     ngx_table_elt_t  *h;
 
-    h = ngx_http_ocsp_plus_header(r, "accept");
+    h = ngx_http_ocsp_plus_header(r, "accept", 0);
 
     if (h) {
         accept->data = (const char *) h->value.data;
