@@ -20,6 +20,7 @@ use Test::More;
 
 use Test::Nginx;
 use Test::Nginx::CA;
+use Test::Nginx::Counters;
 use Test::Nginx::Responder;
 
 ###############################################################################
@@ -161,7 +162,7 @@ waitpid($_, 0) for $client, $relay;
 
 my $mark = $t->log_mark();
 set($_) for @names;
-my $was = counters();
+my $counters = Test::Nginx::Counters->new('/status');
 for my $tls ('1.2', '1.3') {
 	my %got = map { $_ => fast(8443, $_, tls => $tls) } @names;
 	is($got{held}{der}, $ours, "TLS $tls: ours where we hold one");
@@ -201,9 +202,10 @@ for my $case ([ held => 'sent good' ], [ none => 'foreign -' ]) {
 staple($port{none}, servername => 'none.example',
 	request => "hello\r\n");
 ok(wait_for(sub { logged('stream foreign -') }, 5, 'log'), 'stream: variables');
-ok(wait_for(sub { counters()->{requested} == $was->{requested} + 3 }, 5,
+ok(wait_for(sub {
+	$counters->now()->{requested} == $counters->was()->{requested} + 3 }, 5,
 	'the counters'), 'all counted');
-$was = counters();
+$counters->look();
 
 # a hello that is repeated
 
@@ -229,8 +231,9 @@ my $replaced = document()->{callbacks_replaced};
 cmp_ok($replaced, '>', scalar(@lines), 'each is counted');
 like(http_get('/metrics'), qr/^ocsp_plus_callbacks_replaced_total $replaced$/m,
 	'metrics: callbacks');
+my $foreign = $counters->was()->{foreign};
 like(http_get('/metrics'),
-	qr/^ocsp_plus_handshakes_total\{staple="foreign"\} $was->{foreign}$/m,
+	qr/^ocsp_plus_handshakes_total\{staple="foreign"\} $foreign$/m,
 	'metrics: handshakes');
 
 # over a reload
@@ -253,7 +256,7 @@ $t->run();
 is(wait_staple(8443, 'good', servername => 'held.example', seconds => 20)
 	->{status}, 'good', 'blind: a staple');
 $ours = staple_fast(8443, 'held.example');
-$was = counters();
+$counters->look();
 
 set('held');
 is(fast(8443, 'held')->{der}, $foreign{held}, 'blind: one escapes');
@@ -264,7 +267,7 @@ ok(document()->{callbacks_replaced} > 0, 'blind: counted');
 
 # each of them is settled with its first request, whatever it got
 
-$was = counters();
+$counters->look();
 set('none');
 like(get('none'), qr/served/, 'blind: served where none is required');
 unset('none');
@@ -298,10 +301,11 @@ my $curl = $t->command([ 'curl', '-sS', '--http2', '--cacert', $root->cert(),
 	. ':127.0.0.1', $url, $url ]);
 unset('strict');
 unlike($curl->{output}, qr/served/, 'blind: http/2: no request is served');
-ok(wait_for(sub { counters()->{refused} > $was->{refused} }, 5, 'counter'),
+ok(wait_for(sub {
+	$counters->now()->{refused} > $counters->was()->{refused} }, 5, 'counter'),
 	'blind: http/2: counted');
 ok(restored(), 'blind: http/2: put back');
-$was = counters();
+$counters->look();
 
 # stream
 
@@ -358,21 +362,11 @@ sub logged {
 }
 
 sub document { return http_json('/status') }
-sub counters { return document()->{handshakes} }
 
-# the client may be done before the server has counted
 sub counted {
 	my ($what, %more) = @_;
-	my %want = map { $_ => $was->{$_} + ($more{$_} || 0) }
-		qw/ stapled missing refused foreign /;
-	$want{requested} = $want{stapled} + $want{missing};
-	my $now;
-	wait_for(sub {
-		$now = counters();
-		!grep { $now->{$_} != $want{$_} } keys %want;
-	}, 5);
-	is_deeply($now, \%want, "$what: counted");
-	$was = $now;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return $counters->grew("$what: counted", %more);
 }
 
 sub child {

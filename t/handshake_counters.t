@@ -13,10 +13,10 @@ use lib "$FindBin::Bin/lib";
 
 use Test::More;
 
-use JSON::PP;
 
 use Test::Nginx;
 use Test::Nginx::CA;
+use Test::Nginx::Counters;
 use Test::Nginx::Responder;
 
 ###############################################################################
@@ -92,7 +92,7 @@ is(wait_staple(8443, 'good', servername => 'good.example', seconds => 30)
 
 ###############################################################################
 
-my $was = counters();
+my $counters = Test::Nginx::Counters->new('/');
 
 my @good = (8443, servername => 'good.example');
 for my $tls ('1.2', '1.3') {
@@ -149,33 +149,16 @@ $t->done_testing();
 
 ###############################################################################
 
-sub document {
-	my ($body) = http_get('/') =~ /\r\n\r\n(.*)/s;
-	return decode_json($body);
-}
-
-sub counters {
-	return document()->{handshakes};
-}
+sub document { return http_json('/') }
 
 sub of_good {
 	return (map { $_->{stapled} } grep { $_->{id} eq $good->id() }
 		@{document()->{certificates}})[0];
 }
 
-# the client may be done before the server has counted
 sub counted {
-	my ($what, %more) = @_;
-	my %want = map { $_ => $was->{$_} + ($more{$_} || 0) }
-		qw/ stapled missing refused foreign /;
-	$want{requested} = $want{stapled} + $want{missing};
-	my $now;
-	wait_for(sub {
-		$now = counters();
-		!grep { $now->{$_} != $want{$_} } keys %want;
-	}, 5);
-	is_deeply($now, \%want, $what);
-	$was = \%want;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return $counters->grew(@_);
 }
 
 ###############################################################################

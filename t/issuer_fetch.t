@@ -307,10 +307,7 @@ sub mkdir_of {
 	return $folder;
 }
 
-sub status {
-	my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
-	return decode_json($body);
-}
+sub status { return http_json('/status') }
 
 sub health {
 	my ($i) = @_;

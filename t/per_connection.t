@@ -321,9 +321,7 @@ $t->done_testing();
 
 sub status {
 	my ($args) = @_;
-	require JSON::PP;
-	my ($body) = http_get('/status' . ($args ? "?$args" : '')) =~ /\r\n\r\n(.*)/s;
-	return JSON::PP::decode_json($body);
+	return http_json('/status' . ($args ? "?$args" : ''));
 }
 
 sub shown { return @{status(@_)->{certificates}} }

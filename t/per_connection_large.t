@@ -133,9 +133,7 @@ sub with_names {
 
 sub status {
 	my ($args) = @_;
-	require JSON::PP;
-	my ($body) = http_get('/status' . ($args ? "?$args" : '')) =~ /\r\n\r\n(.*)/s;
-	return JSON::PP::decode_json($body);
+	return http_json('/status' . ($args ? "?$args" : ''));
 }
 
 sub configure {

@@ -277,10 +277,6 @@ sub seen {
 	return "$seen->{handshake} $seen->{status}";
 }
 
-sub status {
-	require JSON::PP;
-	my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
-	return JSON::PP::decode_json($body);
-}
+sub status { return http_json('/status') }
 
 ###############################################################################

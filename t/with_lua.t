@@ -17,6 +17,7 @@ use Test::More;
 
 use Test::Nginx;
 use Test::Nginx::CA;
+use Test::Nginx::Counters;
 use Test::Nginx::Responder;
 
 ###############################################################################
@@ -138,7 +139,7 @@ ok($ours && $ours ne $theirs{held}, 'ours is another one than Lua\'s');
 # Lua replaces the callback in each handshake
 
 $t->write_file("theirs/$_.example.der", $theirs{$_}) for keys %theirs;
-my $was = counters();
+my $counters = Test::Nginx::Counters->new('/status');
 for my $tls ('1.2', '1.3') {
 	is(handshake_fast(8443, 'held.example', tls => $tls)->{der}, $ours,
 		"TLS $tls: ours where we hold one");
@@ -200,21 +201,11 @@ $t->done_testing();
 ###############################################################################
 
 sub document { return http_json('/status') }
-sub counters { return document()->{handshakes} }
 
-# the client may be done before the server has counted
 sub counted {
 	my ($what, %more) = @_;
-	my %want = map { $_ => $was->{$_} + ($more{$_} || 0) }
-		qw/ stapled missing refused foreign /;
-	$want{requested} = $want{stapled} + $want{missing};
-	my $now;
-	wait_for(sub {
-		$now = counters();
-		!grep { $now->{$_} != $want{$_} } keys %want;
-	}, 5);
-	is_deeply($now, \%want, "$what: counted");
-	$was = $now;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return $counters->grew("$what: counted", %more);
 }
 
 ###############################################################################
