@@ -419,10 +419,12 @@ bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
   const UnixSeconds confirmed_at = environment_.gate.confirmed_at(about, *held, now);
   const bool published =
       !before.has_value() || held->this_update != before->this_update || held->cert_status != before->cert_status;
-  const bool news = published || confirmed_at > confirmed_before;
+  const bool doubted = doubtful(about, *held, now);
+  // Of what is held, a confirmation that is not to be believed any more is no reason to put off the question again.
+  const bool news = published || (confirmed_at > confirmed_before && !doubted);
   const std::uint64_t random = environment_.random.next();
   // As if it had been asked for when the responder gave it, or just now where it is the one that was held.
-  const UnixSeconds next = doubtful(about, *held, now)
+  const UnixSeconds next = doubted
                                ? next_check(now, random)
                                : next_look(published ? confirmed_at : now, {held->this_update, held->expires},
                                            about.certificate.id, std::nullopt, environment_.settings.retry, random);

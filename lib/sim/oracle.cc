@@ -355,7 +355,6 @@ void Oracle::clock_is_right(Known* known) const {
 }
 
 void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed) {
-  helper_killed_ = helper_killed;
   up_ = true;
   for (const LeafNumber leaf : in_care()) {
     close(leaf, &known_[leaf]);
@@ -469,9 +468,6 @@ void Oracle::judge_missing(LeafNumber leaf, Known* known) {
 // Judged only where a responder was reachable without interruption ever since the start, or since it was taken after
 // that.
 void Oracle::judge_asked_again(LeafNumber leaf, const Known& known) {
-  if (helper_killed_) {
-    return;  // to be mended: what was kept is then taken for another instance's, and believed for longer
-  }
   const UnixSeconds now = machine_.true_time();
   const auto began = known.loaded ? known.taken_again : booted_;
   if (!began.has_value() || !booted_.has_value() || !known.open.has_value() || *known.open > *began + kSettle ||

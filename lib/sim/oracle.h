@@ -132,7 +132,6 @@ class Oracle {
   Millis zone_began_ = 0;
   Millis start_began_ = 0;
   std::optional<UnixSeconds> booted_;  // the last start with a new zone, with a clock that was right
-  bool helper_killed_ = false;         // of the last start
   std::int64_t judged_ = 0, bare_ = 0, strict_ = 0, strict_loaded_ = 0;
   std::string violation_;
 };

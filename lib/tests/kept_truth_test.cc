@@ -357,6 +357,13 @@ TEST_CASE("kept: what another instance has fetched is not asked for", "[kept]") 
     f.pass(300, 1000);
     CHECK(f.responder.asked.empty());
   }
+  SECTION("what it has confirmed too long ago does not") {
+    const UnixSeconds confirmed_at = f.now() + kHour;
+    f.loop.clock.advance((f.zone.attempt(f.target(0).entry).next - f.now() - 60) * 1000);
+    REQUIRE(f.disk().confirm(f.target(0).certificate.id, confirmed_at));
+    f.pass(200, 1000);
+    CHECK(f.responder.asked.size() == 1);
+  }
   SECTION("what it has not confirmed does not") {
     f.loop.clock.advance((f.zone.attempt(f.target(0).entry).next - f.now() - 60) * 1000);
     f.pass(200, 1000);
