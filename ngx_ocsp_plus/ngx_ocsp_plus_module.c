@@ -218,7 +218,7 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
 }
 
 
-/* a folder beside nginx's other temporary ones */
+/* a directory beside nginx's other temporary ones */
 
 static ngx_int_t
 ngx_ocsp_plus_default_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)

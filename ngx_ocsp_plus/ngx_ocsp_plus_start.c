@@ -2,7 +2,7 @@
 /*
  * The start helper: a process that fills the zone before the workers begin.
  *
- * The master, which is root, parses no byte of the cache folder or of the
+ * The master, which is root, parses no byte of the cache directory or of the
  * network: it forks the helper, which gives its rights up first, and waits
  * for it, but not past the deadline and not against a signal.  The helper
  * writes a byte into a pipe whenever it gets on; whoever stops it, or holds
@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 
 
-/* reading the cache folder is not waiting: it may take so much longer, ms */
+/* reading the cache directory is not waiting: it may take so much longer, ms */
 #define NGX_OCSP_PLUS_START_GRACE    30000
 #define NGX_OCSP_PLUS_START_SILENCE  2000    /* ms without progress */
 #define NGX_OCSP_PLUS_START_TURN     20      /* ms between looks at signals */

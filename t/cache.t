@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Tests for the cache folder: who owns it and what lies in it; a start from it
+# Tests for the cache directory: who owns it and what lies in it; a start from it
 # needs no responder, from the first handshake on; off keeps nothing.
 
 ###############################################################################
@@ -34,7 +34,7 @@ my $dir = $t->testdir() . '/state';
 
 write_conf("ocsp_plus_cache  state;");
 ok($t->config_test(), 'configuration') or diag($t->output());
-ok(!-e $dir, 'a test of the configuration creates no folder');
+ok(!-e $dir, 'a test of the configuration creates no directory');
 
 ###############################################################################
 
@@ -47,7 +47,7 @@ ok(wait_for(sub { kept() == 6 }, 10, 'files'), 'a file for each certificate');
 my @stat = stat $dir;
 my ($worker) = $t->workers();
 my ($uid) = $t->read_file("/proc/$worker/status") =~ /^Uid:\s+(\d+)/m;
-is(sprintf('%04o', $stat[2] & 07777), '0700', 'mode of the folder');
+is(sprintf('%04o', $stat[2] & 07777), '0700', 'mode of the directory');
 is($stat[4], $uid, 'it belongs to the worker user');
 is(join(' ', kept()), join(' ', sort map { $_->id() . '.der' }
 	@leaves, $brief), 'named by the certificates');
@@ -110,14 +110,14 @@ is(without(8443, map { @names } 1 .. 10), 0,
 	'50 handshakes without a responder');
 $r->restart();
 
-# the folder is used again, whoever it belongs to now
+# the directory is used again, whoever it belongs to now
 
-is(join(' ', (stat $dir)[1, 4]), "$stat[1] $uid", 'the same folder');
+is(join(' ', (stat $dir)[1, 4]), "$stat[1] $uid", 'the same directory');
 
-# a reload with another folder: what is published from then on is kept there
+# a reload with another directory: what is published from then on is kept there
 
 write_conf("ocsp_plus_cache  %%TESTDIR%%/other/;");
-ok($t->reload(old_gone => 1), 'reload with another folder');
+ok($t->reload(old_gone => 1), 'reload with another directory');
 $r->validity(next_update => 12, on => 2);
 ok(wait_for(sub { -e $t->testdir() . '/other/' . $brief->id() . '.der' }, 20,
 	'a file'), 'it is used');
@@ -137,7 +137,7 @@ $r->fault('refuse');
 $t->run();
 is(without(8443, @names), 5, 'off: nothing outlives nginx');
 is(join(' ', kept()), $before, 'off: nothing is written');
-ok(!-e $t->testdir() . '/off', 'off: is no folder');
+ok(!-e $t->testdir() . '/off', 'off: is no directory');
 $t->stop();
 $r->reset();
 
@@ -168,7 +168,7 @@ SKIP: {
 	is(without(8443, @names), 0, 'default: stapled');
 	my $default = '/proc/' . $t->master_pid() . "/root$parent/ocsp_plus";
 	ok(wait_for(sub { -e "$default/" . $leaves[4]->id() . '.der' }, 10,
-		'a file'), 'default: a folder beside the temporary ones');
+		'a file'), 'default: a directory beside the temporary ones');
 	is(sprintf('%d %04o', (stat $default)[4],
 		(stat $default)[2] & 07777), "$uid 0700",
 		'default: owner and mode');
@@ -206,8 +206,8 @@ CONF
 }
 
 sub kept {
-	opendir my $folder, $dir or return;
-	my @files = sort grep { !/^\.\.?$/ } readdir $folder;
+	opendir my $directory, $dir or return;
+	my @files = sort grep { !/^\.\.?$/ } readdir $directory;
 	return @files;
 }
 

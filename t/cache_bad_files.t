@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Tests for a cache folder that somebody has written to: whatever lies under
+# Tests for a cache directory that somebody has written to: whatever lies under
 # the name of a certificate, nginx starts, says once what is wrong with it,
 # staples only what is right, and fetches the rest anew.
 
@@ -171,7 +171,7 @@ for my $name (sort keys %bad) {
 	is(without(8443, "$name.example"), 1, "$name: no staple");
 	my ($reason, $detail) = @{$bad{$name}};
 	my @lines = $t->log_lines(
-		qr/cache\ folder\ ignored:\ certificate="$name\.example"/x, $mark);
+		qr/cache\ directory\ ignored:\ certificate="$name\.example"/x, $mark);
 	is(scalar @lines, 1, "$name: said once");
 	my $level = $reason eq 'expired' ? 'info' : 'warn';
 	like($lines[0] // '', qr/\[$level\].*reason=$reason\ detail="/x,
@@ -179,7 +179,7 @@ for my $name (sort keys %bad) {
 	like($lines[0] // '', qr/detail=".*$detail/, "$name: and what")
 		if $detail;
 }
-is(scalar(() = $t->log_lines(qr/cache folder ignored/, $mark)),
+is(scalar(() = $t->log_lines(qr/cache directory ignored/, $mark)),
 	scalar(keys %bad), 'nothing else is said');
 # the responder is back
 
@@ -190,9 +190,9 @@ my %new = map { $_ => staple_fast(8443, "$_.example") } @names;
 
 # one that cannot be kept: said once, with what to do
 
-ok($t->wait_log(qr/cache folder cannot be used.*remove the directory/, 10, $mark),
+ok($t->wait_log(qr/cache directory cannot be used.*remove the directory/, 10, $mark),
 	'what cannot be kept is told');
-is(scalar(() = $t->log_lines(qr/cache folder cannot be used/, $mark)), 1,
+is(scalar(() = $t->log_lines(qr/cache directory cannot be used/, $mark)), 1,
 	'once');
 
 # which is in nobody's way, at the latest when nginx ends
@@ -206,7 +206,7 @@ is($t->read_file($target), $right{symlink}, 'not through the link');
 is($t->read_file($linked), $right{hardlink}, 'nor into its other name');
 is(join(' ', grep { $t->read_file($_) ne "$_ is mine" } @strange), '',
 	'files of other names are not touched');
-is($t->read_file(file('directory') . '/in'), 'it', 'nor folders');
+is($t->read_file(file('directory') . '/in'), 'it', 'nor directories');
 is(join(' ', grep { !-e } @old), '', 'nor what is old and not wanted here');
 
 # and the next start needs nobody
@@ -216,7 +216,7 @@ $mark = $t->log_mark();
 $t->run();
 is(without(8443, map { "$_.example" } @kept), 0,
 	'the next start has them');
-is(scalar(() = $t->log_lines(qr/cache folder ignored/, $mark)), 1,
+is(scalar(() = $t->log_lines(qr/cache directory ignored/, $mark)), 1,
 	'but for that one');
 
 $t->done_testing();

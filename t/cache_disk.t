@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Tests for a cache folder that cannot be used: it costs what is kept and
+# Tests for a cache directory that cannot be used: it costs what is kept and
 # nothing else, it is said once, and once more when it can be used again.
 
 ###############################################################################
@@ -30,10 +30,10 @@ my $leaf = $int->leaf('example.com', aia => $r->url());
 $r->validity(this_update => -1000, next_update => 30);
 
 my $dir = $t->testdir() . '/state';
-my $cannot = qr/cache folder cannot be used, nothing outlives nginx/;
-my $again = qr/cache folder can be used again/;
+my $cannot = qr/cache directory cannot be used, nothing outlives nginx/;
+my $again = qr/cache directory can be used again/;
 
-# A folder that is taken away while nginx runs, in a second nginx: it is tried
+# A directory that is taken away while nginx runs, in a second nginx: it is tried
 # again after half a minute, in which the first one shows the rest.
 
 my $taken = Test::Nginx->new();
@@ -70,7 +70,7 @@ like(($t->log_lines(qr/cache directory is not prepared/, $mark))[0] // '',
 ok(refreshed(), 'no parent: refreshing goes on');
 is(scalar(() = $t->log_lines(qr/\[error\].*$cannot/, $mark)), 1,
 	'no parent: said once while it runs')
-	or diag(join "\n", $t->log_lines(qr/cache folder/, $mark));
+	or diag(join "\n", $t->log_lines(qr/cache directory/, $mark));
 ok(!-e $dir, 'no parent: none is made');
 $t->stop();
 
@@ -154,7 +154,7 @@ $t->stop();
 
 ###############################################################################
 
-# the folder that was taken away is there again
+# the directory that was taken away is there again
 
 my $line = $taken->wait_log($again, 40);
 like($line // '', qr/\[notice\]/, 'taken away: it can be used again');
@@ -197,7 +197,7 @@ http {
 CONF
 }
 
-# Three tests: of a folder that cannot be used.
+# Three tests: of a directory that cannot be used.
 sub unusable {
 	my ($what, $why) = @_;
 	my $mark = $t->log_mark();
@@ -206,9 +206,9 @@ sub unusable {
 	is(without(8443, (undef) x 20), 0, "$what: stapled from the first");
 	like($t->wait_log($cannot, 10, $mark) // '', $why,
 		"$what: it is said, and what to do");
-	is(scalar(() = $t->log_lines(qr/cache folder/, $mark)), 1,
+	is(scalar(() = $t->log_lines(qr/cache directory cannot/, $mark)), 1,
 		"$what: once")
-		or diag(join "\n", $t->log_lines(qr/cache folder/, $mark));
+		or diag(join "\n", $t->log_lines(qr/cache directory cannot/, $mark));
 	$t->stop();
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Tests for a cache folder on a disk that is full, and one that is read-only:
+# Tests for a cache directory on a disk that is full, and one that is read-only:
 # nothing but the keeping is lost, it is said once at error and shown by the
 # status and the metrics, and what waits is kept when the disk is mended.
 
@@ -38,8 +38,8 @@ my %leaf = map { $_ => $int->leaf($_, aia => $r->url(), not_before => -86400) }
 	qw/ early.example late.example last.example /;
 $r->validity(this_update => -1000, next_update => 100);
 
-my $cannot = qr/cache folder cannot be used, nothing outlives nginx/;
-my $again = qr/cache folder can be used again/;
+my $cannot = qr/cache directory cannot be used, nothing outlives nginx/;
+my $again = qr/cache directory can be used again/;
 
 conf('early.example');
 $t->run();

@@ -47,7 +47,7 @@ for my $nginx ($set, $passing) {
 		$nginx->write_file($file, $t->read_file($file));
 	}
 }
-my $ignored = qr/response of the cache folder ignored/;
+my $ignored = qr/response of the cache directory ignored/;
 
 # each has kept its own
 
@@ -131,13 +131,13 @@ rename $dir, "$dir.away" or die "rename: $!";
 symlink "$dir.away", $dir or die "symlink: $!";
 $mark = $passing->log_mark();
 $passing->run();
-ok($passing->wait_log(qr/cache folder cannot be used/, 10, $mark),
+ok($passing->wait_log(qr/cache directory cannot be used/, 10, $mark),
 	'a directory that cannot be used');
 is(without($port{$passing}, @names), @names, 'nothing is stapled');
 unlink $dir;
 rename "$dir.away", $dir or die "rename: $!";
 $passes->pass(31);
-ok($passing->wait_log(qr/cache folder can be used again/, 10, $mark),
+ok($passing->wait_log(qr/cache directory can be used again/, 10, $mark),
 	'it can be used again');
 ok(wait_for(sub { !without($port{$passing}, @names) }, 10, 'staples'),
 	'and what is in it is stapled');

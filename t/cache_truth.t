@@ -38,7 +38,7 @@ my @leaves = $int->leaves(3, 'host%d.example', aia => $r->url(),
 	not_before => -86400);
 my @names = map { $_->name() } @leaves;
 my $dir = "$disk/cache";
-my $fails = qr/cache folder cannot be used/;
+my $fails = qr/cache directory cannot be used/;
 my $untrue = qr/cache directory holds a status that is not true any more/;
 
 my $servers = $t->ssl_servers(8443, @leaves);
@@ -164,7 +164,7 @@ is(scalar(() = $r->requests()), 3, 'read-only: once');
 
 remount('rw');
 later(31);
-ok(wait_for(sub { $t->log_lines(qr/cache folder can be used again/, $mark) },
+ok(wait_for(sub { $t->log_lines(qr/cache directory can be used again/, $mark) },
 	15), 'writable again: it is said');
 unanswered();
 is(stapled(), 'revoked revoked revoked', 'writable again: after a start');

@@ -26,7 +26,7 @@ my $run = $t->command([ "$repo/scripts/check-man", $tool ], timeout => 30);
 is($run->{status}, 0, 'scripts/check-man') or diag($run->{output});
 
 mkdir "$d/files";
-mkdir "$d/files/folder";
+mkdir "$d/files/directory";
 $t->write_file('files/chain.pem', '');
 $t->write_file('files/a name.pem', '');
 
@@ -42,8 +42,8 @@ for my $case (
 	[ [ 'show', '-' ], qw/ --json --help -h / ],
 	[ [ 'fetch', '--cert', "$d/files/ch" ], "$d/files/chain.pem" ],
 	[ [ 'fetch', '--cert', "$d/files/a" ], "$d/files/a name.pem" ],
-	[ [ 'fetch', '--cache', "$d/files/" ], "$d/files/folder" ],
-	[ [ 'show', "$d/files/f" ], "$d/files/folder" ],
+	[ [ 'fetch', '--cache', "$d/files/" ], "$d/files/directory" ],
+	[ [ 'show', "$d/files/d" ], "$d/files/directory" ],
 	[ [ 'fetch', '--timeout', '1' ] ],
 	[ [ 'fetch', '--cert', 'x', '--json', '--ou' ], '--out' ],
 	[ [ 'nonsense', '--ca' ] ])

@@ -233,14 +233,14 @@ SKIP: {
 
 ###############################################################################
 
-# into a cache folder
+# into a cache directory
 
 my $cache = "$d/kept";
 my $file = "$cache/" . $leaf->id() . '.der';
 my ($uid, $gid) = ($>, $) + 0);
 if ($> == 0) {
 	$run = run(@cert, '--cache', $cache);
-	is($run->{status}, 2, 'root does not make a folder');
+	is($run->{status}, 2, 'root does not make a directory');
 	like($run->{errors}, qr/does\ not\ exist;\ create\ it\ for.*
 		install\ -d\ -m\ 0700\ -o\ \S+\ \Q$cache\E$/x,
 		'but says how');
@@ -254,8 +254,8 @@ $r->validity(this_update => -1000);
 is("$run->{status} $json->{written} $json->{file}", "0 1 $file", 'kept');
 my @stat = stat $file;
 is(join(' ', @stat[4, 5], sprintf '%04o', $stat[2] & 07777), "$uid $gid 0644",
-	'as a file of the owner of the folder');
-is(sprintf('%04o', (stat $cache)[2] & 07777), '0700', 'in a private folder');
+	'as a file of the owner of the directory');
+is(sprintf('%04o', (stat $cache)[2] & 07777), '0700', 'in a private directory');
 
 # by the rules of the gate
 
@@ -321,7 +321,7 @@ is(staple(8443)->{status}, 'revoked', 'and is what is stapled');
 $t->stop();
 $r->reset();
 
-# folders that are of no use
+# directories that are of no use
 
 $t->write_file('plain', 'x');
 symlink $cache, "$d/link";

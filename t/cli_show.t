@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Tests for "ocsp-plus show": what a response says, and a cache folder.
+# Tests for "ocsp-plus show": what a response says, and a cache directory.
 
 ###############################################################################
 
@@ -104,14 +104,14 @@ for my $case ([ 'try later', "\x30\x03\x0a\x01\x03", 'try_later' ],
 
 ###############################################################################
 
-# a folder
+# a directory
 
 my $cache = "$d/kept";
 mkdir $cache, 0700;
 my ($uid, $gid) = $> == 0 ? (getpwnam 'nobody')[2, 3] : ($>, $) + 0);
 chown $uid, $gid, $cache;
 my ($run, $all) = show($cache);
-is("$run->{status} " . @$all, '0 0', 'an empty folder');
+is("$run->{status} " . @$all, '0 0', 'an empty directory');
 
 my @leaves = $int->leaves(3, 'host%d.example', aia => $r->url());
 for my $one (@leaves) {

@@ -59,7 +59,7 @@ my @misuse = (
 		@issuer, '--response', "$d/armour" ],
 	[ 'armour of something else', qr!\Q$d\E/other: .*OCSP RESPONSE!, @cert,
 		@issuer, '--response', "$d/other" ],
-	[ 'a folder', qr!\Q$d\E!, @cert, @issuer, '--response', $d ],
+	[ 'a directory', qr!\Q$d\E!, @cert, @issuer, '--response', $d ],
 	[ 'a time that is none', qr/yesterday.*like 2026-01-31T00:00:00Z/,
 		@cert, @issuer, @response, '--at', 'yesterday' ],
 	[ 'a day that is none', qr/2026-02-30T00:00:00Z/, @cert, @issuer,

@@ -28,7 +28,7 @@ my $r = Test::Nginx::Responder->start($t, ca => $int);
 my $leaf = $int->leaf('example.com', aia => $r->url());
 my $new = $int->leaf('new.example.com', aia => $r->url());
 
-# before a first start; nginx itself makes folders and logs
+# before a first start; nginx itself makes directories and logs
 
 write_conf('ocsp_plus off;');
 ok($t->config_test(), 'without ocsp_plus') or diag($t->output());

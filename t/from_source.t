@@ -27,7 +27,7 @@ plan(skip_all => "no $headers") unless -e "$headers/configure";
 
 my $repo = abs_path("$FindBin::Bin/..");
 my $dir = $t->testdir();
-# nginx's tree as nginx-dev has it, in a folder with a space in its name
+# nginx's tree as nginx-dev has it, in a directory with a space in its name
 my $tree = "$dir/nginx source";
 make_path("$dir/bin", $tree);
 symlink "$headers/$_", "$tree/$_" for qw/ auto configure src /;
@@ -172,7 +172,7 @@ sub in_tree {
 		'-u', 'CXX', @command ], timeout => 300);
 }
 
-# A folder of all programs but this one.
+# A directory of all programs but this one.
 sub path_without {
 	my ($program) = @_;
 	my $bin = "$dir/without";

@@ -93,7 +93,7 @@ $leaf{nowhere} = $int->leaf('nowhere', aia => $r->url(1), chain => 0,
 
 ###############################################################################
 
-# each form, in time for the first handshake; a cache folder of its own each
+# each form, in time for the first handshake; a cache directory of its own each
 
 for my $name (sort keys %urls) {
 	remove_tree($cache);
@@ -302,9 +302,9 @@ sub issuers {
 }
 
 sub mkdir_of {
-	my ($folder) = @_;
-	mkdir $folder, 0700;
-	return $folder;
+	my ($directory) = @_;
+	mkdir $directory, 0700;
+	return $directory;
 }
 
 sub status { return http_json('/status') }

@@ -302,9 +302,9 @@ $t->signal($_, 'KILL') for $t->workers();
 $r->clear();
 ok($r->wait_requests(2, 30, leaf => $short), 'refreshed by the next holder');
 
-# a full start: from the cache folder, once the leaf is seen again
+# a full start: from the cache directory, once the leaf is seen again
 
-ok(grep({ $_ eq "$id.der" } $t->kept()), 'kept in the cache folder');
+ok(grep({ $_ eq "$id.der" } $t->kept()), 'kept in the cache directory');
 $t->stop();
 $r->clear();
 $t->run();
@@ -313,7 +313,7 @@ is(staple(8443, servername => 'first.example')->{status}, 'none',
 is(wait_staple(8443, 'good', servername => 'first.example')->{status}, 'good',
 	'restart: stapled again');
 is(scalar($r->requests(leaf => $leaf{first})), 0,
-	'restart: from the cache folder');
+	'restart: from the cache directory');
 
 $t->done_testing();
 

@@ -122,7 +122,7 @@ my $zone = JSON::PP::decode_json($body)->{zone};
 cmp_ok($zone->{used}, '<=', $zone->{size}, 'within the zone');
 cmp_ok($zone->{entries}, '<', $COUNT, 'not all of them are in it');
 # two for those that are about to go
-cmp_ok(scalar($t->kept()), '<=', $zone->{entries} + 2, 'nor in the cache folder')
+cmp_ok(scalar($t->kept()), '<=', $zone->{entries} + 2, 'nor in the cache directory')
 	or wait_for(sub { $t->kept() <= $zone->{entries} }, 5, 'files to go');
 
 $t->done_testing();

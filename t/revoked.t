@@ -67,7 +67,7 @@ ok($t->reload(old_gone => 1), 'reload with omit in http');
 is(staple($_)->{status}, $_ == 8444 ? 'revoked' : 'none',
 	"$_: after the reload") for sort keys %sends;
 
-# and a restart, from the cache folder
+# and a restart, from the cache directory
 
 $r->fault('refuse');
 $t->restart();

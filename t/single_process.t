@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # Tests for master_process off: a start has its staples as any other, from the
-# responder and from the cache folder, and signals end it at once.
+# responder and from the cache directory, and signals end it at once.
 
 ###############################################################################
 
@@ -61,9 +61,9 @@ for my $daemon (qw/ off on /) {
 	ok(wait_for(sub { $t->kept() == 3 }, 10, 'files'), "$what: kept");
 	my @stat = stat $t->testdir() . '/cache';
 	is(sprintf('%d %04o', $stat[4], $stat[2] & 07777), "$> 0700",
-		"$what: the folder is its own");
+		"$what: the directory is its own");
 
-	# from the cache folder
+	# from the cache directory
 
 	for my $signal (qw/ QUIT TERM KILL /) {
 		$t->stop($signal);

@@ -40,7 +40,7 @@ $r->fault('hang_after_connect');
 write_conf('60s', @names, 'must.example');
 ok($t->config_test(), 'configuration test') or diag($t->output());
 is($r->stats()->{all}{connections}, 0, 'nginx -t: no request');
-ok(!-e $cache, 'nginx -t: no cache folder');
+ok(!-e $cache, 'nginx -t: no cache directory');
 is(scalar(() = $t->log_lines(qr/ocsp_plus: /)), 0, 'nginx -t: no wait');
 
 ###############################################################################

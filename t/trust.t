@@ -23,14 +23,14 @@ use Test::Nginx;
 
 my $t = Test::Nginx->new(timeout => 600);
 my $tool = $t->build_dir() . '/ocsp-plus';
-my $folder = $t->testdir() . '/cases';
+my $directory = $t->testdir() . '/cases';
 
 my ($faketime) = glob '/usr/lib/*/faketime/libfaketime.so.1';
 plan(skip_all => 'no libfaketime') unless defined $faketime;
 
-is($t->command([ Test::Nginx::Config::tool("test_fixtures"), $folder ])->{status}, 0,
+is($t->command([ Test::Nginx::Config::tool("test_fixtures"), $directory ])->{status}, 0,
 	'the fixtures are written');
-my $cases = JSON::PP::decode_json($t->read_file("$folder/cases.json"));
+my $cases = JSON::PP::decode_json($t->read_file("$directory/cases.json"));
 
 ###############################################################################
 
@@ -156,7 +156,7 @@ sub files {
 	my ($case, @files) = @_;
 	my @arguments;
 	while (my ($option, $name) = splice @files, 0, 2) {
-		push @arguments, "--$option", "$folder/$case->{case}/$name";
+		push @arguments, "--$option", "$directory/$case->{case}/$name";
 	}
 	return @arguments;
 }
@@ -172,7 +172,7 @@ sub side {
 sub openssl {
 	my ($case) = @_;
 
-	my $d = "$folder/$case->{case}";
+	my $d = "$directory/$case->{case}";
 	(my $at = $case->{at}) =~ tr/T/ /; $at =~ tr/Z//d;
 	my $run = $t->command([ 'env', 'TZ=UTC', "LD_PRELOAD=$faketime",
 		"FAKETIME=$at", qw/ openssl ocsp -no_nonce -partial_chain /,

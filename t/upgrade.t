@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # Tests for a new binary (USR2, WINCH, QUIT): both instances share the cache
-# folder, the new one starts from it, and no handshake lacks its staple.
+# directory, the new one starts from it, and no handshake lacks its staple.
 
 ###############################################################################
 
@@ -64,7 +64,7 @@ my %held = map { $_ => staple_fast(8443, $_) } @names;
 ###############################################################################
 
 # twice, so that the new one becomes the old one; nobody answers for the first
-# five, and what is needed is in the cache folder
+# five, and what is needed is in the cache directory
 
 $r->fault('hang_after_connect', on => 1);
 $r->clear();
@@ -81,10 +81,10 @@ for my $n (1, 2) {
 		"$n: nothing to wait for");
 	ok($t->wait_log(qr/the designated worker now/, 10, $mark),
 		"$n: a designated worker of its own");
-	is(scalar(() = $t->log_lines(qr/cache folder/, $mark)), 0,
-		"$n: no trouble with the cache folder");
+	is(scalar(() = $t->log_lines(qr/cache directory/, $mark)), 0,
+		"$n: no trouble with the cache directory");
 
-	# both refresh, into the same folder
+	# both refresh, into the same directory
 
 	my $requests = () = $r->requests(on => 2);
 	ok($r->wait_requests($requests + 2, 20, on => 2), "$n: both refresh");

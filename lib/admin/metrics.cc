@@ -226,7 +226,7 @@ class Metrics : public Document {
 
   void count(const CertificateStatus& status, std::string*) { ++by_state_[static_cast<std::size_t>(status.state)]; }
   void staple_valid(const CertificateStatus& status, std::string* out) {
-    of_certificate(Metric::kStapleValid, status, status.fit ? 1 : 0, out);
+    of_certificate(Metric::kStapleValid, status, status.staplable ? 1 : 0, out);
   }
   void staple_expiry(const CertificateStatus& status, std::string* out) {
     if (status.held.has_value()) {
@@ -243,7 +243,7 @@ class Metrics : public Document {
     of_certificate(Metric::kRevoked, status, status.state == State::kRevoked ? 1 : 0, out);
   }
   void required(const CertificateStatus& status, std::string* out) {
-    of_certificate(Metric::kRequired, status, status.target->urgent() ? 1 : 0, out);
+    of_certificate(Metric::kRequired, status, status.target->staple_required() ? 1 : 0, out);
   }
   void not_after(const CertificateStatus& status, std::string* out) {
     of_certificate(Metric::kNotAfter, status, status.target->certificate.not_after, out);

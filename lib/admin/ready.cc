@@ -35,7 +35,7 @@ class Ready : public Document {
 
   bool next(std::string* out) override {
     if (!engine::Readiness::over(*view_.zone)) {
-      if (const engine::Target* target = round_.look(clock_, kLookedAt)) {
+      if (const engine::Target* target = round_.tick(clock_, kLookedAt)) {
         return say(out, 503,
                    fmt::format("not ready: the first round is not over, certificate {} {}",
                                quoted(target->certificate.label()),
@@ -53,7 +53,7 @@ class Ready : public Document {
   bool strict(std::string* out) {
     std::size_t budget = kLookedAt;
     while (const auto status = selection_.next(&budget)) {
-      if (status->state != State::kUnsupported && status->state != State::kEnded && !status->fit) {
+      if (status->state != State::kUnsupported && status->state != State::kEnded && !status->staplable) {
         return say(out, 503,
                    fmt::format("not ready: certificate {} has no valid staple",
                                quoted(status->target->certificate.label())));

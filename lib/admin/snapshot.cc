@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "engine/admit.h"
-#include "engine/hosts.h"
+#include "engine/responder_health.h"
 #include "store/lease.h"
 
 namespace ocsp_plus::admin {
@@ -28,12 +28,12 @@ std::string_view source_name(store::Source source) {
   }
 }
 
-std::optional<Held> held_of(const View& view, const engine::Target& target, bool* fit) {
+std::optional<Held> held_of(const View& view, const engine::Target& target, bool* staplable) {
   const auto header = view.zone->peek(target.entry, target.certificate.id);
   if (!header.has_value()) {
     return std::nullopt;
   }
-  *fit = engine::fit(*header, view.now, view.settings.policy.clock_skew);
+  *staplable = engine::is_staplable(*header, view.now, view.settings.policy.clock_skew);
   const auto status = static_cast<crypto::CertStatus>(header->cert_status);
   return Held{status == crypto::CertStatus::kRevoked ? status : crypto::CertStatus::kGood,
               sane(header->this_update).value_or(0),
@@ -44,13 +44,13 @@ std::optional<Held> held_of(const View& view, const engine::Target& target, bool
 }
 
 State state_of(const View& view, const engine::Target& target, bool verifiable, const std::optional<Held>& held,
-               bool fit) {
+               bool staplable) {
   if (target.ended(view.now)) {
     return State::kEnded;
   }
   if (held.has_value()) {
     return held->cert_status == crypto::CertStatus::kRevoked ? State::kRevoked
-           : fit                                             ? State::kValid
+           : staplable                                       ? State::kValid
                                                              : State::kExpired;
   }
   const bool somebody = !target.responders.empty() || !target.files.empty();
@@ -58,7 +58,7 @@ State state_of(const View& view, const engine::Target& target, bool verifiable, 
 }
 
 std::string_view host_state(std::uint32_t state) {
-  using HostState = engine::Hosts::State;
+  using HostState = engine::ResponderHealth::State;
   switch (static_cast<HostState>(state)) {
     case HostState::kUp:
       return "up";
@@ -96,7 +96,7 @@ std::optional<store::HostHealth> failing_way(const store::HostTable& hosts, cons
 void tell_of_waiting(const View& view, const store::HostTable& hosts, CertificateStatus* status) {
   const engine::Target& target = *status->target;
   const bool due = status->next_attempt.value_or(0) <= view.now;
-  const auto way = status->fit && !due ? std::nullopt : failing_way(hosts, target);
+  const auto way = status->staplable && !due ? std::nullopt : failing_way(hosts, target);
   if (!way.has_value()) {
     return;
   }
@@ -141,8 +141,8 @@ CertificateStatus certificate_status(const View& view, const store::HostTable& h
                                      bool verifiable) {
   CertificateStatus status = {};
   status.target = &target;
-  status.held = held_of(view, target, &status.fit);
-  status.state = state_of(view, target, verifiable, status.held, status.fit);
+  status.held = held_of(view, target, &status.staplable);
+  status.state = state_of(view, target, verifiable, status.held, status.staplable);
   status.stapled = view.zone->stapled(target.entry);
   const store::Attempt attempt = view.zone->attempt(target.entry);
   if (const auto at = sane(attempt.at)) {
@@ -179,7 +179,7 @@ std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex 
   target.entry = entry;
   target.loaded = true;
   const engine::Profile* profile = view.catalog.profile(state->profile);
-  engine::tell_responders(profile, &target, &loaded->urls);
+  engine::set_responders(profile, &target, &loaded->urls);
   if (profile != nullptr) {
     target.servers.insert(profile->servers.begin(), profile->servers.end());
   }
@@ -220,14 +220,14 @@ Overview overview(const View& view) {
   }
   const store::StapleZone& zone = *view.zone;
   const store::Geometry& geometry = zone.geometry();
-  const std::size_t arena = zone.board().arena_used.load(std::memory_order_relaxed);
+  const std::size_t arena = zone.stats().arena_used.load(std::memory_order_relaxed);
   all.zone_size = zone.size();
   all.zone_used =
       geometry.entries + zone.entries_used() * sizeof(store::Entry) + std::min(arena, geometry.arena_bytes);
   for (store::EntryIndex i = 0; i < zone.entries_used(); ++i) {
     all.zone_entries += zone.entry(i).generation.load(std::memory_order_relaxed) != 0 ? 1u : 0u;
   }
-  const store::LeaseHolder holder = store::lease_holder(zone);
+  const store::LeaseState holder = store::lease_holder(zone);
   if (holder.pid > 0) {
     const Seconds age = std::max<Millis>(saturating_sub(view.monotonic, holder.heartbeat), 0) / 1000;
     all.worker = Worker{holder.pid, holder.slot, sane(holder.since).value_or(0),
@@ -236,14 +236,14 @@ Overview overview(const View& view) {
   all.handshakes = zone.handshake_totals();
   all.exchanges = store::exchange_totals(zone);
   all.connections = store::connections(zone);
-  if (zone.board().clock_compared_at.load(std::memory_order_relaxed) != 0) {
-    all.clock_skew = zone.board().clock_skew.load(std::memory_order_relaxed);
+  if (zone.stats().clock_compared_at.load(std::memory_order_relaxed) != 0) {
+    all.clock_skew = zone.stats().clock_skew.load(std::memory_order_relaxed);
   }
   return all;
 }
 
 LoadedCounts loaded_counts(const View& view) {
-  const store::LoadedCounters& counters = view.zone->board().loaded;
+  const store::LoadedCounters& counters = view.zone->stats().loaded;
   const auto number = [](const std::atomic<std::uint64_t>& counter) {
     return counter.load(std::memory_order_relaxed);
   };

@@ -18,7 +18,7 @@
 #include "crypto/verify.h"
 #include "engine/catalog.h"
 #include "engine/settings.h"
-#include "store/board.h"
+#include "store/shared_stats.h"
 #include "store/staple_zone.h"
 
 namespace ocsp_plus::admin {
@@ -65,7 +65,7 @@ struct LastAttempt {
 struct CertificateStatus {
   const engine::Target* target;
   State state;
-  bool fit;  // what is held may be stapled now
+  bool staplable;  // what is held may be stapled now
   std::optional<Held> held;
   std::optional<LastAttempt> last_attempt;
   std::optional<UnixSeconds> next_attempt;

@@ -224,7 +224,7 @@ class Bench {
 
    private:
     std::uint32_t take() {
-      const store::Candidate self = {getpid(), 0, zone_.generation()};
+      const store::ProcessIdentity self = {getpid(), 0, zone_.generation()};
       // The holder before has ended.
       const auto epoch = store::acquire_lease(zone_, bench_.lock_, self, clock_, [](std::int32_t) { return false; });
       return epoch.value();

@@ -24,8 +24,8 @@
 #include "engine/startup.h"
 #include "net/address.h"
 #include "ocsp_plus/ocsp_plus.h"
-#include "store/board.h"
 #include "store/cache_directory.h"
+#include "store/shared_stats.h"
 #include "store/staple_zone.h"
 #include "store/zone_writer.h"
 
@@ -33,7 +33,7 @@ using ocsp_plus::store::StapleZone;
 
 struct op_worker_s {
   op_worker_s(op_config_t& config, const op_host_ops_t& host_ops, const op_lock_ops_t& lock_ops,
-              const ocsp_plus::store::Candidate& self)
+              const ocsp_plus::store::ProcessIdentity& self)
       : host(host_ops),
         lock_table(lock_ops),
         clock(host),
@@ -346,8 +346,8 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
       config->catalog.target(static_cast<std::uint32_t>(i)).entry = entries[i];
     }
     config->replaced = opened->kept ? op_config_s::Area() : op_config_s::Area{old_base, old_size};
-    if (zone->board().began.load(std::memory_order_relaxed) == 0) {
-      zone->board().began.store(monotonic_ms, std::memory_order_relaxed);
+    if (zone->stats().began.load(std::memory_order_relaxed) == 0) {
+      zone->stats().began.store(monotonic_ms, std::memory_order_relaxed);
     }
     config->zone = *zone;
     config->generation = *generation;
@@ -450,7 +450,7 @@ op_status_t op_start(op_config_t* config, const op_log_ops_t* log_ops, const op_
 op_worker_t* op_worker_start(op_config_t* config, const op_host_ops_t* host, const op_lock_ops_t* lock, int32_t pid,
                              uint32_t slot, op_error_t* error) {
   return guarded(error, static_cast<op_worker_t*>(nullptr), [&] {
-    const store::Candidate self = {pid, slot, config->generation};
+    const store::ProcessIdentity self = {pid, slot, config->generation};
     return std::make_unique<op_worker_s>(*config, *host, *lock, self).release();
   });
 }

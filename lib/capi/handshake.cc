@@ -9,7 +9,7 @@
 #include "capi/config.h"
 #include "crypto/certificate.h"
 #include "engine/admit.h"
-#include "store/offers.h"
+#include "store/discovery_queue.h"
 
 using namespace ocsp_plus;  // NOLINT: this file is nothing but the seam
 using capi::guarded;
@@ -30,7 +30,7 @@ op_staple_status_t staple_of(const op_config_t& config, store::EntryIndex entry,
     return OP_STAPLE_NONE;
   }
   const auto status = static_cast<crypto::CertStatus>(copy.header.cert_status);
-  if (!engine::fit(copy.header, now_s, config.settings.policy.clock_skew)) {
+  if (!engine::is_staplable(copy.header, now_s, config.settings.policy.clock_skew)) {
     release(copy.data);
     return OP_STAPLE_NONE;
   }
@@ -87,7 +87,7 @@ bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateI
   }
   // Nothing is copied before there is room for it.
   if (!store::offers_have_room(zone, least > most ? least : std::min(all, most))) {
-    zone.board().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
+    zone.stats().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
   if (least > most) {

@@ -72,7 +72,7 @@ std::optional<int> descriptor_named(std::string_view path) {
 // By errno.
 tl::unexpected<Error> cannot_write(const std::string& path) {
   return fail(Reason::kUnreadable,
-              fmt::format("cannot write \"{}\": {}; name a file in a folder that can be written to", path,
+              fmt::format("cannot write \"{}\": {}; name a file in a directory that can be written to", path,
                           std::strerror(errno)));
 }
 
@@ -141,16 +141,16 @@ Result<Bytes> read_response(const std::string& path) {
   return response;
 }
 
-Result<void> become_owner(const std::string& folder) {
+Result<void> become_owner(const std::string& directory) {
   struct stat found = {};
-  if (geteuid() != 0 || lstat(folder.c_str(), &found) != 0 || found.st_uid == 0) {
+  if (geteuid() != 0 || lstat(directory.c_str(), &found) != 0 || found.st_uid == 0) {
     return {};
   }
   // Refused in a user namespace that maps no groups, where nginx's workers go on as well: what counts follows.
   (void)setgroups(0, nullptr);
   if (setgid(found.st_gid) != 0 || setuid(found.st_uid) != 0) {
     return fail(Reason::kUnreadable, fmt::format("cannot become uid {}, the owner of {}: {}; run as that user",
-                                                 found.st_uid, folder, std::strerror(errno)));
+                                                 found.st_uid, directory, std::strerror(errno)));
   }
   return {};
 }

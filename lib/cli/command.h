@@ -52,11 +52,11 @@ Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path);
 // A response in DER or PEM form, not parsed yet.
 Result<Bytes> read_response(const std::string& path);
 
-// --- the cache folder ---
+// --- the cache directory ---
 
-// Where we are root and `folder` belongs to somebody else, becomes its owner for good: what lies there and what
+// Where we are root and `directory` belongs to somebody else, becomes its owner for good: what lies there and what
 // comes from the network is not for root to parse, and what is kept has to be readable by the owner.
-Result<void> become_owner(const std::string& folder);
+Result<void> become_owner(const std::string& directory);
 
 // --- output ---
 

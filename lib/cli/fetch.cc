@@ -1,4 +1,4 @@
-// ocsp-plus fetch: one verified response, by the engine's own exchange, gate's table and cache folder, on a poll
+// ocsp-plus fetch: one verified response, by the engine's own exchange, gate's table and cache directory, on a poll
 // loop.
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -22,12 +22,12 @@
 #include "engine/catalog.h"
 #include "engine/exchange.h"
 #include "engine/freshness.h"
-#include "engine/hosts.h"
 #include "engine/issuers.h"
+#include "engine/responder_health.h"
 #include "engine/settings.h"
 #include "net/resolver.h"
 #include "net/url.h"
-#include "store/disk_store.h"
+#include "store/cache_files.h"
 
 namespace ocsp_plus::cli {
 namespace {
@@ -134,8 +134,8 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
   return catalog;
 }
 
-// The folder is made where it is missing, as the module does; but who its owner shall be root cannot know.
-Result<store::DiskStore> open_cache(const std::string& path, std::size_t max_response) {
+// The directory is made where it is missing, as the module does; but who its owner shall be root cannot know.
+Result<store::CacheFiles> open_cache(const std::string& path, std::size_t max_response) {
   struct stat found = {};
   if (lstat(path.c_str(), &found) != 0 && errno == ENOENT) {
     if (geteuid() == 0) {
@@ -151,16 +151,16 @@ Result<store::DiskStore> open_cache(const std::string& path, std::size_t max_res
   if (auto owner = become_owner(path); !owner) {
     return tl::unexpected<Error>(owner.error());
   }
-  return store::DiskStore::open(path, max_response);
+  return store::CacheFiles::open(path, max_response);
 }
 
-// What the cache folder has, as the gate sees it; nothing where it is of no use.
+// What the cache directory has, as the gate sees it; nothing where it is of no use.
 struct Held {
   Verdict verdict;
   store::BlobHeader header = {};
 };
 
-std::optional<Held> load(const store::DiskStore& disk, const engine::Target& target, UnixSeconds now) {
+std::optional<Held> load(const store::CacheFiles& disk, const engine::Target& target, UnixSeconds now) {
   const auto kept = disk.load(target.certificate.id);
   if (!kept || kept->bytes.empty()) {
     return std::nullopt;
@@ -181,7 +181,7 @@ class Fetching {
   Fetching(const Options& options, const engine::Catalog& catalog)
       : target_(catalog.target(0)),
         loop_(clock_),
-        hosts_(1),
+        health_(1),
         issuers_(catalog, searches_, nullptr,
                  [this](const engine::Target&, const net::Url& url) { issuer_ = url.to_string(); }) {
     settings_.resolver.servers = options.resolvers;
@@ -205,8 +205,8 @@ class Fetching {
     return {};
   }
 
-  // Beside responses, a cache folder keeps the issuers that were fetched.
-  void find_issuer(const store::DiskStore& disk) {
+  // Beside responses, a cache directory keeps the issuers that were fetched.
+  void find_issuer(const store::CacheFiles& disk) {
     if (target_.issuer_lookup != nullptr) {
       const auto kept = disk.load(target_.issuer_lookup->reference, store::FileKind::kIssuer);
       if (kept && !kept->bytes.empty()) {
@@ -228,7 +228,7 @@ class Fetching {
     };
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
-    engine::Exchange exchange({clock_, random_, transport, tls, hosts_, work_queue_, settings_,
+    engine::Exchange exchange({clock_, random_, transport, tls, health_, work_queue_, settings_,
                                [&](const std::string& step) { progress.step(step, clock_.monotonic()); }, &issuers_},
                               target_, 0, std::nullopt, judge,
                               [&end](engine::Exchange::End ended) { end = std::move(ended); });
@@ -273,7 +273,7 @@ class Fetching {
   SystemClock clock_;
   PollLoop loop_;
   NoJitter random_;
-  engine::Hosts hosts_;
+  engine::ResponderHealth health_;
   engine::Settings settings_;
   engine::WorkQueue work_queue_{loop_};
   engine::IssuerSearches searches_{loop_, clock_, work_queue_};
@@ -281,10 +281,10 @@ class Fetching {
   std::string issuer_;  // where it came from
 };
 
-// Into the folder by the rules of the gate: what is held goes on where the new one is no better.
-Result<void> keep(store::DiskStore& disk, const engine::Target& target, UnixSeconds now, Outcome* outcome) {
+// Into the directory by the rules of the gate: what is held goes on where the new one is no better.
+Result<void> keep(store::CacheFiles& disk, const engine::Target& target, UnixSeconds now, Outcome* outcome) {
   const auto held = load(disk, target, now);
-  outcome->file = disk.path() + "/" + store::DiskStore::file_name(target.certificate.id);
+  outcome->file = disk.path() + "/" + store::CacheFiles::file_name(target.certificate.id);
   if (!outcome->issuer.empty()) {
     const auto der = crypto::to_der(target.issuer->certificate());
     const auto saved = der ? disk.save(target.issuer_lookup->reference, {*der, now}, store::FileKind::kIssuer)
@@ -395,7 +395,7 @@ int run_fetch(const Options& options) {
       return complain(set.error().detail);
     }
   }
-  std::optional<store::DiskStore> disk;
+  std::optional<store::CacheFiles> disk;
   if (!options.cache.empty()) {
     auto opened = open_cache(options.cache, fetching.settings().max_response);
     if (!opened) {
@@ -429,7 +429,8 @@ int run_fetch(const Options& options) {
 
 Command register_fetch(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("fetch", "Fetches one verified OCSP response, to a file or a cache folder");
+  CLI::App* command =
+      app.add_subcommand("fetch", "Fetches one verified OCSP response, to a file or a cache directory");
   command
       ->add_option("--cert", options->certificate,
                    "PEM file with the certificate and its chain, as ssl_certificate has it")
@@ -461,7 +462,7 @@ Command register_fetch(CLI::App& app) {
       command->add_option("--out", options->out, "Write the response, DER, to this file")->type_name("FILE");
   command
       ->add_option("--cache", options->cache,
-                   "Keep the response in this cache folder, from which the module starts; root becomes its owner")
+                   "Keep the response in this cache directory, from which the module starts; root becomes its owner")
       ->excludes(out)
       ->type_name("DIR");
   add_span(*command, "--timeout", &options->timeout, fmt::format("{}s", OP_DEFAULT_TIMEOUT_MS / 1000),

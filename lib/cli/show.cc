@@ -1,5 +1,5 @@
-// ocsp-plus show: what a response, or a cache folder full of them, says. Nothing is verified: there is no certificate
-// to verify it for.
+// ocsp-plus show: what a response, or a cache directory full of them, says. Nothing is verified: there is no
+// certificate to verify it for.
 #include <dirent.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -17,7 +17,7 @@
 #include "cli/verdict.h"
 #include "crypto/response_content.h"
 #include "ocsp_plus/defaults.h"
-#include "store/disk_store.h"
+#include "store/cache_files.h"
 
 namespace ocsp_plus::cli {
 namespace {
@@ -42,30 +42,30 @@ struct Shown {
 
 std::optional<CertificateId> id_from(std::string_view name) {
   const auto id = parse_id(name.substr(0, kIdDigits));
-  return id.has_value() && store::DiskStore::file_name(*id) == name ? id : std::nullopt;
+  return id.has_value() && store::CacheFiles::file_name(*id) == name ? id : std::nullopt;
 }
 
 Result<std::vector<std::string>> names_in(const std::string& path) {
   struct Closer {
-    void operator()(DIR* folder) const { closedir(folder); }
+    void operator()(DIR* directory) const { closedir(directory); }
   };
-  const std::unique_ptr<DIR, Closer> folder(opendir(path.c_str()));
-  if (folder == nullptr) {
+  const std::unique_ptr<DIR, Closer> directory(opendir(path.c_str()));
+  if (directory == nullptr) {
     return fail(Reason::kUnreadable, path + " cannot be read; run as its owner or as root");
   }
   std::vector<std::string> names;
-  while (const dirent* entry = readdir(folder.get())) {
+  while (const dirent* entry = readdir(directory.get())) {
     names.emplace_back(entry->d_name);
   }
   std::sort(names.begin(), names.end());
   return names;
 }
 
-Result<std::vector<Shown>> read_folder(const std::string& path) {
+Result<std::vector<Shown>> read_directory(const std::string& path) {
   if (auto owner = become_owner(path); !owner) {
     return tl::unexpected<Error>(owner.error());
   }
-  const auto disk = store::DiskStore::open(path, OP_MAX_MAX_RESPONSE_BYTES);
+  const auto disk = store::CacheFiles::open(path, OP_MAX_MAX_RESPONSE_BYTES);
   if (!disk) {
     return tl::unexpected<Error>(disk.error());
   }
@@ -169,13 +169,13 @@ std::string text_of(const Shown& shown, UnixSeconds now) {
 
 int run_show(const Options& options) {
   struct stat found = {};
-  const bool is_folder = stat(options.path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
-  const auto all = is_folder ? read_folder(options.path) : read_one(options.path);
+  const bool is_directory = stat(options.path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
+  const auto all = is_directory ? read_directory(options.path) : read_one(options.path);
   if (!all) {
     return complain(all.error().detail);
   }
   const UnixSeconds now = SystemClock().now();
-  if (options.json && !is_folder) {
+  if (options.json && !is_directory) {
     print_json(json_of(all->front(), now));
   } else if (options.json) {
     Json json = Json::array();
@@ -201,8 +201,10 @@ int run_show(const Options& options) {
 Command register_show(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("show", "Shows what OCSP responses hold; verifies nothing");
-  command->add_option("path", options->path, "A response, DER or PEM, or a cache folder")->required()->type_name("");
-  command->add_flag("--json", options->json, "Print one JSON object, or an array of them for a folder");
+  command->add_option("path", options->path, "A response, DER or PEM, or a cache directory")
+      ->required()
+      ->type_name("");
+  command->add_flag("--json", options->json, "Print one JSON object, or an array of them for a directory");
   command->footer("Exit status: 0 shown, 1 something there is no response, 2 wrong use or unreadable input.");
   return {[options] { return run_show(*options); }};
 }

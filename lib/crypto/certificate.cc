@@ -154,7 +154,7 @@ std::string_view Certificate::label() const {
   return names.empty() ? std::string_view(subject) : std::string_view(names.front());
 }
 
-X509Ptr share(x509_st* certificate) {
+X509Ptr up_ref(x509_st* certificate) {
   X509_up_ref(certificate);
   return X509Ptr(certificate);
 }

@@ -27,7 +27,7 @@ struct X509Deleter {
 using X509Ptr = std::unique_ptr<x509_st, X509Deleter>;
 
 // A reference of one's own.
-X509Ptr share(x509_st* certificate);
+X509Ptr up_ref(x509_st* certificate);
 
 struct PkeyDeleter {
   void operator()(evp_pkey_st* key) const noexcept;

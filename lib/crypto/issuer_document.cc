@@ -25,7 +25,7 @@ const STACK_OF(X509) * certificates_of(const PKCS7* message) {
 void add_all(const PKCS7* message, std::vector<X509Ptr>* to) {
   const STACK_OF(X509)* certificates = certificates_of(message);
   for (int i = 0; i < sk_X509_num(certificates) && to->size() < kMaxIssuerCandidates; ++i) {
-    to->push_back(share(sk_X509_value(certificates, i)));
+    to->push_back(up_ref(sk_X509_value(certificates, i)));
   }
 }
 

@@ -16,8 +16,8 @@ namespace ocsp_plus::crypto {
 
 class TrustAnchors {
  public:
-  // Those of a file that was read, of the system (OpenSSL's default file and folder), or both. kInternal where there
-  // is no memory.
+  // Those of a file that was read, of the system (OpenSSL's default file and directory), or both. kInternal where
+  // there is no memory.
   static Result<TrustAnchors> of(const std::vector<X509Ptr>& certificates, bool and_of_system = false);
   static Result<TrustAnchors> of_system();
 

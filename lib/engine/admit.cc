@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "engine/archive.h"
+#include "engine/disk_cache.h"
 #include "engine/report.h"
 
 namespace ocsp_plus::engine {
@@ -38,14 +38,14 @@ store::BlobHeader header_of(const Target& target, const crypto::Verdict& verdict
   return header;
 }
 
-bool ahead(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now) {
+bool is_not_yet_valid(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now) {
   return saturating_add(now, clock_skew) < held.this_update;
 }
 
 }  // namespace
 
-bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now) {
-  return now < held.expires && !ahead(held, clock_skew, now);
+bool is_current(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now) {
+  return now < held.expires && !is_not_yet_valid(held, clock_skew, now);
 }
 
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
@@ -59,33 +59,33 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
     return Action::kPublish;
   }
   const bool held_good = status_of(*held) != CertStatus::kRevoked;
-  const bool held_ahead = moment.confirmed && ahead(*held, clock_skew, moment.now);
+  const bool held_not_yet_valid = moment.confirmed && is_not_yet_valid(*held, clock_skew, moment.now);
   // The truth, whatever its date: a good response must never hide it.
-  if (revoked && (held_good || held->expires <= moment.now || held_ahead)) {
+  if (revoked && (held_good || held->expires <= moment.now || held_not_yet_valid)) {
     return Action::kPublish;
   }
-  if (good && held_good && held_ahead) {
+  if (good && held_good && held_not_yet_valid) {
     return Action::kPublish;
   }
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
 }
 
-std::optional<crypto::Verdict> judge_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
-                                          UnixSeconds now) {
+std::optional<crypto::Verdict> verify_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
+                                           UnixSeconds now) {
   policy.accept_sha256_only = true;
   auto verdict = crypto::verify(response, target.certificate, *target.issuer, now, policy);
   const bool is_fit = verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked;
   return is_fit ? std::optional(std::move(verdict)) : std::nullopt;
 }
 
-bool fit(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
+bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
   const CertStatus status = status_of(held);
-  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && in_time(held, clock_skew, now);
+  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && is_current(held, clock_skew, now);
 }
 
 Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
-           Archive* archive)
-    : zone_(zone), writer_(writer), policy_(policy), archive_(archive) {}
+           DiskCache* disk_cache)
+    : zone_(zone), writer_(writer), policy_(policy), disk_cache_(disk_cache) {}
 
 Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Moment moment) {
   const ByteView response = crypto::cut_trailing(octets);
@@ -119,7 +119,7 @@ Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Mome
 }
 
 Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
-  const auto kept = archive_->load(target);
+  const auto kept = disk_cache_->load(target);
   Error why;
   if (!kept) {
     why = kept.error();
@@ -133,7 +133,7 @@ Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
       return Reason::kOk;
     }
     const auto current = held(target);
-    if (current.has_value() && archive_->was_lifted(target, *current, *kept)) {
+    if (current.has_value() && disk_cache_->was_lifted(target, *current, *kept)) {
       return Reason::kOk;
     }
     const Admission admission = admit(target, kept->bytes, origin, {now});
@@ -157,8 +157,8 @@ void Gate::confirm(const Target& target, const store::BlobHeader& held, Origin o
 
 // It came from somewhere else than the cache directory, or not as it lies there.
 void Gate::keep(const Target& target, store::Source source) {
-  if (archive_ != nullptr && source != store::Source::kCache) {
-    archive_->changed(target);
+  if (disk_cache_ != nullptr && source != store::Source::kCache) {
+    disk_cache_->changed(target);
   }
 }
 
@@ -168,7 +168,7 @@ std::optional<store::BlobHeader> Gate::held(const Target& target) const {
 
 std::optional<store::BlobHeader> Gate::stapled(const Target& target, UnixSeconds now) const {
   auto found = held(target);
-  if (found.has_value() && !in_time(*found, policy_.clock_skew, now)) {
+  if (found.has_value() && !is_current(*found, policy_.clock_skew, now)) {
     found.reset();
   }
   return found;

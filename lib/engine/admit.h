@@ -28,7 +28,7 @@ namespace ocsp_plus::engine {
 enum class Action { kRefuse, kKeep, kPublish };
 
 // Whether a held response may be stapled at `now`: neither ended nor, by more than `clock_skew`, yet to begin.
-bool in_time(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now);
+bool is_current(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now);
 
 // Where a response came from.
 struct Origin {
@@ -51,11 +51,11 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
 // The verdict on a response that an earlier holder has left in the zone; nothing where that may not be stapled. By
 // `policy`, but a CertID under SHA-256 alone will do, since an earlier configuration may have asked for it.
 // REQUIRES: target.issuer is set.
-std::optional<crypto::Verdict> judge_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
-                                          UnixSeconds now);
+std::optional<crypto::Verdict> verify_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
+                                           UnixSeconds now);
 
 // Whether what is held may be stapled at `now`: good or revoked, and in time.
-bool fit(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew);
+bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew);
 
 struct Admission {
   crypto::Verdict verdict;
@@ -66,15 +66,15 @@ struct Admission {
   bool status_changed = false;  // the response held before said another one
 };
 
-class Archive;
+class DiskCache;
 class Report;
 
 class Gate {
  public:
-  // `zone` is copied (a handle); `writer` and `archive` must outlive the gate. What is published is kept in
-  // `archive`, unless it came from there as it is; nullptr: nothing is kept.
+  // `zone` is copied (a handle); `writer` and `disk_cache` must outlive the gate. What is published is kept in
+  // `disk_cache`, unless it came from there as it is; nullptr: nothing is kept.
   Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
-       Archive* archive = nullptr);
+       DiskCache* disk_cache = nullptr);
 
   // Only the response that `octets` begin with (crypto::cut_trailing()) is verified, published and kept.
   // REQUIRES: target.issuer is set and target.entry is registered. An issuer that was fetched becomes the entry's.
@@ -82,7 +82,7 @@ class Gate {
   Admission admit(const Target& target, ByteView octets, Origin origin, Moment moment);
   // Shows the gate what the cache directory holds for a target; what is held already is not verified again. kOk: it
   // was taken, or there is nothing. kZoneBusy: offer it again soon. Else it is of no use, or there is no room;
-  // `report`, where somebody shall hear of that. REQUIRES: as admit(); there is an archive.
+  // `report`, where somebody shall hear of that. REQUIRES: as admit(); there is an disk_cache.
   Reason admit_kept(const Target& target, UnixSeconds now, Report* report = nullptr);
   // The responder has confirmed the response that is held, at `time`. An earlier time changes nothing.
   void confirm(const Target& target, const store::BlobHeader& held, Origin origin, UnixSeconds now);
@@ -101,7 +101,7 @@ class Gate {
   store::StapleZone zone_;
   store::ZoneWriter& writer_;
   crypto::VerifyPolicy policy_;
-  Archive* archive_;
+  DiskCache* disk_cache_;
 };
 
 }  // namespace ocsp_plus::engine

@@ -66,7 +66,7 @@ Result<void> Catalog::join_anchors(Target* target, const std::vector<x509_st*>& 
     std::vector<crypto::X509Ptr> certificates;
     for (x509_st* certificate : all) {
       if (certificate != nullptr) {
-        certificates.push_back(crypto::share(certificate));
+        certificates.push_back(crypto::up_ref(certificate));
       }
     }
     auto made = crypto::TrustAnchors::of(certificates, certificates.size() < all.size());
@@ -137,7 +137,7 @@ Result<void> Catalog::find_issuer(const Mention& mention, Target* entry, Added* 
     added->issuer_unusable = issuer.error().detail;
   }
   added->issuer_fault = crypto::why_no_issuer(mention.leaf, mention.issuers);
-  entry->leaf = crypto::share(mention.leaf);
+  entry->leaf = crypto::up_ref(mention.leaf);
   const std::vector<std::string>& urls = entry->certificate.ca_issuers_urls;
   if (std::none_of(urls.begin(), urls.end(),
                    [](const std::string& text) { return net::Url::parse(text).has_value(); })) {

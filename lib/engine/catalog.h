@@ -57,7 +57,7 @@ struct Target {
 
   bool stapleable() const { return verifiable() && !responders.empty(); }            // by fetching
   bool verifiable() const { return issuer != nullptr || issuer_lookup != nullptr; }  // maybe after a fetch
-  bool urgent() const { return required || certificate.must_staple; }
+  bool staple_required() const { return required || certificate.must_staple; }
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
   // By which a responder's health is counted.
   std::string host(std::size_t responder) const { return responders[responder]->host_key() + health_suffix; }
@@ -93,7 +93,7 @@ struct Profile {
 
 // Whom to ask for a certificate that was loaded, and from whence: by what its server says (nullptr: nobody knows the
 // server any more), else by its own URLs, of which `urls` owns the first few then.
-void tell_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls);
+void set_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls);
 
 class Catalog {
  public:

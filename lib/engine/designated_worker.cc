@@ -5,16 +5,16 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr unsigned kBeatsOfSlot = 20;
+constexpr unsigned kTicksOfSlot = 20;
 constexpr Millis kPause = 30000;  // after a failure that another try would only repeat
 
 }  // namespace
 
-DesignatedWorker::DesignatedWorker(const Environment& environment, const store::Candidate& self)
+DesignatedWorker::DesignatedWorker(const Environment& environment, const store::ProcessIdentity& self)
     : environment_(environment),
       self_(self),
       report_(environment.log, environment.clock),
-      timer_(environment.loop.timer([this] { beat(); })) {
+      timer_(environment.loop.timer([this] { tick(); })) {
   environment_.zone.worker_started(self_.pid, self_.generation);
   timer_->arm(self_.slot == 0 ? 0 : store::kHeartbeatInterval);
 }
@@ -27,41 +27,41 @@ DesignatedWorker::~DesignatedWorker() {
 void DesignatedWorker::retire() {
   retired_ = true;
   timer_->disarm();
-  post_.reset();
+  holder_.reset();
 }
 
-void DesignatedWorker::beat() {
+void DesignatedWorker::tick() {
   if (retired_) {
     return;
   }
-  timer_->arm(store::kHeartbeatInterval);  // first: whatever fails below, there is another beat
+  timer_->arm(store::kHeartbeatInterval);  // first: whatever fails below, there is another tick
   // Its slot may have been written over.
-  if (++beats_ % kBeatsOfSlot == 0) {
+  if (++ticks_ % kTicksOfSlot == 0) {
     environment_.zone.worker_started(self_.pid, self_.generation);
   }
   if (std::exchange(distrusted_, false)) {
-    post_.reset();
+    holder_.reset();
   }
-  if (post_ == nullptr) {
-    take_post();
+  if (holder_ == nullptr) {
+    take_lease();
   }
-  if (post_ != nullptr && !post_->beat()) {
+  if (holder_ != nullptr && !holder_->tick()) {
     report_.lease_lost();
-    post_.reset();
+    holder_.reset();
   }
 }
 
-void DesignatedWorker::take_post() {
+void DesignatedWorker::take_lease() {
   if (environment_.clock.monotonic() < not_before_) {
     return;
   }
-  auto post = Post::take(environment_, self_);
-  if (post) {
-    post_ = std::move(*post);
-    post_->catch_up();
+  auto holder = LeaseHolder::take(environment_, self_);
+  if (holder) {
+    holder_ = std::move(*holder);
+    holder_->catch_up();
     report_.lease_taken(self_.slot, self_.generation, environment_.catalog.targets().size());
-  } else if (post.error().reason != Reason::kLeaseLost) {
-    report_.resolver_failed(post.error());
+  } else if (holder.error().reason != Reason::kLeaseLost) {
+    report_.resolver_failed(holder.error());
     not_before_ = environment_.clock.monotonic() + kPause;
   }
 }

@@ -30,7 +30,7 @@ static bool refuses_hash(Reason reason) {
   return reason == Reason::kUnauthorized || reason == Reason::kMalformedRequest || reason == Reason::kInternalError;
 }
 
-Exchange::Choice Exchange::choose(const Hosts& hosts, const Target& target, const std::vector<bool>& asked,
+Exchange::Choice Exchange::choose(const ResponderHealth& health, const Target& target, const std::vector<bool>& asked,
                                   const Clock& clock) {
   Choice best;
   bool found = false;
@@ -40,12 +40,12 @@ Exchange::Choice Exchange::choose(const Hosts& hosts, const Target& target, cons
       continue;
     }
     const std::string host = target.host(i);
-    const Hosts::Permit permit = hosts.may_start(host, clock.now(), clock.monotonic());
-    if (permit == Hosts::Permit::kGo) {
+    const ResponderHealth::Permit permit = health.may_start(host, clock.now(), clock.monotonic());
+    if (permit == ResponderHealth::Permit::kAllowed) {
       return {permit, i};
     }
     // Better to wait for a live host than for one that fails; among those, for the one that is probed first.
-    const UnixSeconds probe = permit == Hosts::Permit::kBusy ? 0 : hosts.next_probe(host);
+    const UnixSeconds probe = permit == ResponderHealth::Permit::kBusy ? 0 : health.next_probe(host);
     if (!found || probe < best_probe) {
       best = {permit, i};
       best_probe = probe;
@@ -79,13 +79,13 @@ void Exchange::get_issuer() {
           return end(Failure{std::move(*failure), kNobody});
         }
         deadline_ = environment_.clock.monotonic() + environment_.settings.timeout;
-        ask(choose(environment_.hosts, target_, asked_, environment_.clock).responder);
+        ask(choose(environment_.health, target_, asked_, environment_.clock).responder);
       });
 }
 
 Exchange::~Exchange() {
   if (!counted_) {
-    environment_.hosts.cancelled(hosts_asked_.back());
+    environment_.health.cancelled(hosts_asked_.back());
   }
 }
 
@@ -108,39 +108,39 @@ void Exchange::ask(std::size_t responder) {
   requests_ = 0;
   hash_refused_ = false;
   said_.reset();
-  Manner manner;
+  RequestVariant variant;
   if (environment_.settings.certid_auto) {
-    manner.hash = environment_.hosts.hash(target_.host(responder));
+    variant.hash = environment_.health.hash(target_.host(responder));
   }
-  const net::FetchRequest request = request_to(responder, manner.hash);
+  const net::FetchRequest request = request_to(responder, variant.hash);
   usual_ = net::usual_method(request);
-  manner.method = usual_;
+  variant.method = usual_;
   if (environment_.methods != nullptr) {
     const auto worked = environment_.methods->worked(target_, request.url);
-    manner.method = worked.has_value() && net::can_get(request) ? *worked : usual_;
+    variant.method = worked.has_value() && net::can_get(request) ? *worked : usual_;
   }
-  first_method_ = manner.method;
-  ask(manner);
+  first_method_ = variant.method;
+  ask(variant);
 }
 
-void Exchange::ask(Manner manner) {
-  manner_ = manner;
+void Exchange::ask(RequestVariant variant) {
+  variant_ = variant;
   ++requests_;
   asked_[responder_] = true;
   if (std::string host = target_.host(responder_); hosts_asked_.empty() || hosts_asked_.back() != host) {
     hosts_asked_.push_back(std::move(host));
   }
-  started_ = environment_.hosts.started(hosts_asked_.back(), environment_.clock.monotonic());
+  started_ = environment_.health.started(hosts_asked_.back(), environment_.clock.monotonic());
   counted_ = false;
 
-  net::FetchRequest request = request_to(responder_, manner.hash);
-  request.method = manner.method;
+  net::FetchRequest request = request_to(responder_, variant.hash);
+  request.method = variant.method;
   request.timeout = std::max<Millis>(time_for_one(), 1);
   request.limits.body = environment_.settings.max_response;
-  request.no_cache = manner.past_caches;
+  request.no_cache = variant.past_caches;
   request.tls = environment_.tls.find(target_);
   request.named = target_.named_hosts();
-  if (known_.has_value() && known_->responder == responder_ && !manner.past_caches) {
+  if (known_.has_value() && known_->responder == responder_ && !variant.past_caches) {
     request.validators = known_->validators;
   }
   request.trace = environment_.trace;
@@ -157,15 +157,15 @@ bool Exchange::may_ask_again() const {
 
 void Exchange::record_method(bool read) {
   if (environment_.methods != nullptr) {
-    environment_.methods->record(target_, *target_.responders[responder_], manner_.method, usual_, read);
+    environment_.methods->record(target_, *target_.responders[responder_], variant_.method, usual_, read);
   }
 }
 
 // The deadline is one for all; where others can still be asked, one that hangs gets half of what is left of it.
 Millis Exchange::time_for_one() const {
   const Millis left = deadline_ - environment_.clock.monotonic();
-  const Choice next = choose(environment_.hosts, target_, asked_, environment_.clock);
-  const bool others = !asked_[next.responder] && next.permit != Hosts::Permit::kFailing;
+  const Choice next = choose(environment_.health, target_, asked_, environment_.clock);
+  const bool others = !asked_[next.responder] && next.permit != ResponderHealth::Permit::kFailing;
   return others ? left / 2 : left;
 }
 
@@ -173,19 +173,19 @@ void host_failed(const Exchange::Environment& environment, const std::string& ho
                  const net::Fetch::Failure& error) {
   const UnixSeconds now = environment.clock.now();
   engine::Failure failure;
-  failure.failures = error.of_proxy() ? environment.hosts.proxy_failed(host, now)
-                                      : environment.hosts.failed(host, started, error.retry_after.has_value());
+  failure.failures = error.of_proxy() ? environment.health.proxy_failed(host, now)
+                                      : environment.health.failed(host, started, error.retry_after.has_value());
   failure.retry_after = error.retry_after;
-  environment.hosts.remember_failure(host, error.of_proxy(), error.reason, now);
+  environment.health.remember_failure(host, error.of_proxy(), error.reason, now);
   if (failure.failures == 0) {
     return;
   }
   const TryTimes probes = next_tries(now, failure, may_pass(error.reason, error.status), environment.settings.retry,
                                      environment.random.next());
   if (error.of_proxy()) {
-    environment.hosts.plan_proxy_probe(probes);
+    environment.health.plan_proxy_probe(probes);
   } else {
-    environment.hosts.plan_probe(host, probes);
+    environment.health.plan_probe(host, probes);
   }
 }
 
@@ -193,7 +193,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   failure_.responder = responder_;
   if (!outcome && outcome.error().reason == Reason::kAddressForbidden) {
     counted_ = true;
-    environment_.hosts.cancelled(hosts_asked_.back());  // it is we who do not ask
+    environment_.health.cancelled(hosts_asked_.back());  // it is we who do not ask
     failure_.error = std::move(outcome.error());
     failure_.error.detail +=
         "; to ask it all the same name it in ocsp_plus_responder, its issuer in ocsp_plus_trusted_certificate or the "
@@ -209,7 +209,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
       return;
     }
     if (said_.has_value()) {
-      environment_.hosts.answered(hosts_asked_.back());
+      environment_.health.answered(hosts_asked_.back());
       failure_ = std::move(*said_);
     } else {
       host_failed(environment_, hosts_asked_.back(), started_, failure_.error);
@@ -245,7 +245,7 @@ void Exchange::judge_answer(const net::FetchResponse& response) {
       return;
     }
     if (failure_.error.reason == Reason::kMalformedResponse && said_.has_value()) {
-      environment_.hosts.answered(hosts_asked_.back());
+      environment_.health.answered(hosts_asked_.back());
       failure_ = std::move(*said_);
       return ask_next_or_end();
     }
@@ -253,19 +253,19 @@ void Exchange::judge_answer(const net::FetchResponse& response) {
   if (answer == Answer::kHostTrouble) {
     host_failed(environment_, hosts_asked_.back(), started_, failure_.error);
   } else {
-    environment_.hosts.answered(hosts_asked_.back());
+    environment_.health.answered(hosts_asked_.back());
   }
   if (answer == Answer::kAccepted) {
-    environment_.hosts.accepted(hosts_asked_.back());
-    environment_.hosts.remember_hash(hosts_asked_.back(), manner_.hash);
+    environment_.health.accepted(hosts_asked_.back());
+    environment_.health.remember_hash(hosts_asked_.back(), variant_.hash);
     return end(std::nullopt);
   }
   if (answer == Answer::kEnded && !asked_past_caches_ && may_ask_again()) {
     asked_past_caches_ = true;
-    return ask({manner_.hash, manner_.method, true});
+    return ask({variant_.hash, variant_.method, true});
   }
   if (answer != Answer::kHostTrouble) {
-    environment_.hosts.refused(hosts_asked_.back());
+    environment_.health.refused(hosts_asked_.back());
   }
   ask_next_or_end();
 }
@@ -277,13 +277,13 @@ bool Exchange::ask_by_other_method() {
       !other_method(error.reason, error.status, error.request_mangled)) {
     return false;
   }
-  const bool was_get = manner_.method == net::Method::kGet;
-  if (!was_get && !net::can_get(request_to(responder_, manner_.hash))) {
+  const bool was_get = variant_.method == net::Method::kGet;
+  if (!was_get && !net::can_get(request_to(responder_, variant_.hash))) {
     return false;
   }
-  environment_.hosts.cancelled(hosts_asked_.back());
+  environment_.health.cancelled(hosts_asked_.back());
   asked_by_other_method_ = true;
-  ask({manner_.hash, was_get ? net::Method::kPost : net::Method::kGet, manner_.past_caches});
+  ask({variant_.hash, was_get ? net::Method::kPost : net::Method::kGet, variant_.past_caches});
   return true;
 }
 
@@ -296,21 +296,21 @@ bool Exchange::ask_by_other_hash(bool refused, bool answered) {
     return false;
   }
   if (answered) {
-    environment_.hosts.answered(hosts_asked_.back());
+    environment_.health.answered(hosts_asked_.back());
   } else {
-    environment_.hosts.cancelled(hosts_asked_.back());
+    environment_.health.cancelled(hosts_asked_.back());
   }
   asked_by_other_hash_ = true;
-  const bool sha1 = manner_.hash == crypto::CertIdHash::kSha1;
-  ask({sha1 ? crypto::CertIdHash::kSha256 : crypto::CertIdHash::kSha1, answered ? manner_.method : first_method_,
+  const bool sha1 = variant_.hash == crypto::CertIdHash::kSha1;
+  ask({sha1 ? crypto::CertIdHash::kSha256 : crypto::CertIdHash::kSha1, answered ? variant_.method : first_method_,
        false});
   return true;
 }
 
 void Exchange::ask_next_or_end() {
-  const Choice next = choose(environment_.hosts, target_, asked_, environment_.clock);
+  const Choice next = choose(environment_.health, target_, asked_, environment_.clock);
   // A busy host is asked all the same: this exchange holds its slot already, so the total stays within bounds.
-  if (!asked_[next.responder] && next.permit != Hosts::Permit::kFailing &&
+  if (!asked_[next.responder] && next.permit != ResponderHealth::Permit::kFailing &&
       environment_.clock.monotonic() < deadline_) {
     return ask(next.responder);
   }

@@ -11,8 +11,8 @@
 
 #include "base/ports.h"
 #include "engine/catalog.h"
-#include "engine/hosts.h"
 #include "engine/methods.h"
+#include "engine/responder_health.h"
 #include "engine/settings.h"
 #include "engine/tls_clients.h"
 #include "engine/work_queue.h"
@@ -41,7 +41,7 @@ class Exchange {
     Random& random;
     net::Transport& transport;
     TlsClients& tls;
-    Hosts& hosts;
+    ResponderHealth& health;
     WorkQueue& work_queue;  // each answer waits for its own to be judged
     const Settings& settings;
     net::Trace trace = {};       // of each fetch
@@ -71,10 +71,11 @@ class Exchange {
 
   // Whom to ask for a target now; where nobody, whom it has to wait for.
   struct Choice {
-    Hosts::Permit permit = Hosts::Permit::kFailing;
+    ResponderHealth::Permit permit = ResponderHealth::Permit::kFailing;
     std::size_t responder = 0;
   };
-  static Choice choose(const Hosts& hosts, const Target& target, const std::vector<bool>& asked, const Clock& clock);
+  static Choice choose(const ResponderHealth& health, const Target& target, const std::vector<bool>& asked,
+                       const Clock& clock);
 
   // Asks `first`. REQUIRES: target.stapleable(), and that choose() permitted it. Callbacks come from the loop, `done`
   // once; it may destroy the exchange. Everything borrowed outlives the exchange.
@@ -86,7 +87,7 @@ class Exchange {
 
  private:
   // How a responder is asked.
-  struct Manner {
+  struct RequestVariant {
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;
     net::Method method = net::Method::kGet;
     bool past_caches = false;
@@ -95,7 +96,7 @@ class Exchange {
   void get_issuer();
   net::FetchRequest request_to(std::size_t responder, crypto::CertIdHash hash) const;
   void ask(std::size_t responder);
-  void ask(Manner manner);
+  void ask(RequestVariant variant);
   bool may_ask_again() const;
   void record_method(bool read);
   void on_outcome(net::Fetch::Outcome outcome);
@@ -113,10 +114,10 @@ class Exchange {
   Millis deadline_;
   std::vector<bool> asked_;
   std::vector<std::string> hosts_asked_;
-  bool counted_ = true;        // the fetch in flight is settled with Hosts
-  std::uint32_t started_ = 0;  // what Hosts said when it started
+  bool counted_ = true;        // the fetch in flight is settled with ResponderHealth
+  std::uint32_t started_ = 0;  // what ResponderHealth said when it started
   std::optional<Known> known_;
-  Manner manner_;                   // of the fetch in flight
+  RequestVariant variant_;          // of the fetch in flight
   bool asked_past_caches_ = false;  // once is enough
   // Of this responder.
   bool asked_by_other_hash_ = false;

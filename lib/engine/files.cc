@@ -15,7 +15,7 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Millis kRound = 2000;       // each file is looked at about so often
-constexpr std::size_t kBudget = 256;  // files looked at in one beat
+constexpr std::size_t kBudget = 256;  // files looked at in one tick
 
 }  // namespace
 
@@ -25,8 +25,8 @@ bool Files::Stamp::operator==(const Stamp& other) const {
 }
 
 Files::Files(const Clock& clock, Report& report, const Catalog& catalog, const Settings& settings, Gate& gate,
-             bool mute)
-    : clock_(clock), report_(report), settings_(settings), gate_(gate), mute_(mute) {
+             bool quiet)
+    : clock_(clock), report_(report), settings_(settings), gate_(gate), quiet_(quiet) {
   for (const auto& target : catalog.targets()) {
     if (target->verifiable()) {
       for (const std::string& path : target->files) {
@@ -36,7 +36,7 @@ Files::Files(const Clock& clock, Report& report, const Catalog& catalog, const S
   }
 }
 
-void Files::look() {
+void Files::tick() {
   if (next_ == 0) {
     const Millis now = clock_.monotonic();
     if (files_.empty() || (round_began_ != 0 && now - round_began_ < kRound)) {
@@ -101,7 +101,7 @@ void Files::look_at(File* file) {
 }
 
 void Files::ignore(const File& file, const Error& error) {
-  if (!mute_) {
+  if (!quiet_) {
     report_.file_ignored(*file.target, file.path, error);
   }
 }

@@ -18,13 +18,13 @@ namespace ocsp_plus::engine {
 
 class Files {
  public:
-  // All references outlive the object. Without files it costs nothing. `mute`: not a word of files that are of no
+  // All references outlive the object. Without files it costs nothing. `quiet`: not a word of files that are of no
   // use.
   Files(const Clock& clock, Report& report, const Catalog& catalog, const Settings& settings, Gate& gate,
-        bool mute = false);
+        bool quiet = false);
 
-  // To be called at each beat: looks at a few files at a time, at each about every two seconds.
-  void look();
+  // To be called at each tick: looks at a few files at a time, at each about every two seconds.
+  void tick();
   // Looks at all of them now; `after_each` is called after each.
   void look_at_all(const std::function<void()>& after_each);
   // The wall clock has jumped: what was of no use then may be of use now.
@@ -53,7 +53,7 @@ class Files {
   Report& report_;
   const Settings& settings_;
   Gate& gate_;
-  bool mute_;
+  bool quiet_;
   std::vector<File> files_;
   std::size_t next_ = 0;
   Millis round_began_ = 0;

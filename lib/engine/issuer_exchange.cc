@@ -27,7 +27,7 @@ IssuerExchange::IssuerExchange(const Exchange::Environment& environment, const T
 
 IssuerExchange::~IssuerExchange() {
   if (!counted_) {
-    environment_.hosts.cancelled(host());
+    environment_.health.cancelled(host());
   }
 }
 
@@ -65,7 +65,7 @@ void IssuerExchange::ask_next() {
     const net::Url& url = *urls[next_++];
     // A busy host is asked all the same: this exchange holds its slot already.
     const Clock& clock = environment_.clock;
-    if (environment_.hosts.may_start(host(), clock.now(), clock.monotonic()) != Hosts::Permit::kFailing) {
+    if (environment_.health.may_start(host(), clock.now(), clock.monotonic()) != ResponderHealth::Permit::kFailing) {
       return ask(url);
     }
     leave_out(url);
@@ -88,7 +88,7 @@ void IssuerExchange::leave_out(const net::Url& url) {
 
 void IssuerExchange::ask(const net::Url& url) {
   hosts_->push_back(host());
-  started_ = environment_.hosts.started(host(), environment_.clock.monotonic());
+  started_ = environment_.health.started(host(), environment_.clock.monotonic());
   counted_ = false;
   const Millis left = std::max<Millis>(deadline_ - environment_.clock.monotonic(), 1);
   net::FetchRequest request;
@@ -112,7 +112,7 @@ void IssuerExchange::ask(const net::Url& url) {
 void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
   counted_ = true;
   if (!outcome && outcome.error().reason == Reason::kAddressForbidden) {
-    environment_.hosts.cancelled(host());  // it is we who do not ask
+    environment_.health.cancelled(host());  // it is we who do not ask
     return fail_with(std::move(outcome.error()));
   }
   if (!outcome) {
@@ -124,7 +124,7 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
   if (!certificates && certificates.error().reason == Reason::kIssuerMalformed) {
     host_failed(environment_, host(), started_, {});
   } else {
-    environment_.hosts.answered(host());
+    environment_.health.answered(host());
   }
   date_ = outcome->http.head.time();
   if (!certificates) {

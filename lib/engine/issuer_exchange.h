@@ -47,8 +47,8 @@ class IssuerExchange {
   std::optional<std::vector<crypto::X509Ptr>> document_;  // what was fetched last, while it is searched
   std::optional<UnixSeconds> date_;                       // and when its host said that was
   std::size_t next_ = 0;                                  // URL to be asked; the one before is being asked
-  bool counted_ = true;                                   // the fetch in flight is settled with Hosts
-  std::uint32_t started_ = 0;                             // what Hosts said when it started
+  bool counted_ = true;                                   // the fetch in flight is settled with ResponderHealth
+  std::uint32_t started_ = 0;                             // what ResponderHealth said when it started
   std::optional<net::Fetch::Failure> failure_;
   std::unique_ptr<net::Fetch> fetch_;
 };

@@ -61,8 +61,8 @@ Result<IssuerPtr> IssuerPool::intern(x509_st* certificate) {
   }
   const IssuerPtr issuer = std::move(*made);
   by_id_.emplace(*id, issuer);
-  by_name_[crypto::share(certificate)].emplace(std::pair(crypto::subject_key_identifier(certificate).copy(), *id),
-                                               issuer);
+  by_name_[crypto::up_ref(certificate)].emplace(std::pair(crypto::subject_key_identifier(certificate).copy(), *id),
+                                                issuer);
   return issuer;
 }
 
@@ -135,7 +135,7 @@ void IssuerPool::sweep(std::size_t budget) {
 }
 
 void IssuerPool::drop(const IssuerPtr& issuer) {
-  const auto name = by_name_.find(crypto::share(issuer->certificate()));
+  const auto name = by_name_.find(crypto::up_ref(issuer->certificate()));
   if (name == by_name_.end()) {
     return;
   }

@@ -42,7 +42,7 @@ class IssuerPool {
   void note_mismatch(const CertificateId& leaf, const CertificateId& issuer);
   bool is_mismatch(const CertificateId& leaf, const CertificateId& issuer) const;
 
-  // Lets go those that nobody uses any more, looking at `budget` of them. To be called at each beat.
+  // Lets go those that nobody uses any more, looking at `budget` of them. To be called at each tick.
   void sweep(std::size_t budget);
   // To be called once in a while, should memory have been short twice.
   void forget_mismatches() { mismatches_.clear(); }

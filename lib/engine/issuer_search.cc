@@ -18,12 +18,12 @@ constexpr Millis kLongestRest = 1000;
 
 IssuerSearch::IssuerSearch(IssuerPool& pool, const CertificateId& id, x509_st* leaf,
                            const std::vector<x509_st*>& offered, std::size_t most)
-    : pool_(&pool), id_(id), leaf_(crypto::share(leaf)), most_(most) {
+    : pool_(&pool), id_(id), leaf_(crypto::up_ref(leaf)), most_(most) {
   for (x509_st* certificate : crypto::rank_issuers(leaf, offered)) {
-    candidates_.push_back(crypto::share(certificate));
+    candidates_.push_back(crypto::up_ref(certificate));
   }
   for (const IssuerPtr& issuer : pool.candidates(id, leaf)) {
-    candidates_.push_back(crypto::share(issuer->certificate()));
+    candidates_.push_back(crypto::up_ref(issuer->certificate()));
   }
 }
 

@@ -23,10 +23,10 @@ IssuerSearch search_document(IssuerPool& pool, const Target& target,
                       offered.size() + kMostKnown);
 }
 
-Issuers::Issuers(const Catalog& catalog, IssuerSearches& searches, Archive* archive, Fetched fetched)
-    : catalog_(catalog), archive_(archive), searches_(searches), fetched_(std::move(fetched)) {}
+Issuers::Issuers(const Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache, Fetched fetched)
+    : catalog_(catalog), disk_cache_(disk_cache), searches_(searches), fetched_(std::move(fetched)) {}
 
-void Issuers::look() {
+void Issuers::tick() {
   if (ticket_ != nullptr) {
     return;
   }
@@ -43,12 +43,12 @@ void Issuers::look() {
     if (search.found() != nullptr && target.issuer == nullptr) {
       give(target, search);
     }
-    look();
+    tick();
   });
 }
 
 IssuerSearch Issuers::search(const Target& target) const {
-  const auto kept = archive_ != nullptr && !target.loaded ? archive_->load_issuer(target) : std::nullopt;
+  const auto kept = disk_cache_ != nullptr && !target.loaded ? disk_cache_->load_issuer(target) : std::nullopt;
   std::vector<crypto::X509Ptr> certificates;
   if (kept.has_value()) {
     if (auto read = crypto::read_issuer_document(*kept)) {
@@ -84,9 +84,9 @@ void Issuers::give_fetched(const Target& target, const IssuerSearch& found, cons
   if (!found.is_new()) {
     return;  // somebody else was faster
   }
-  if (archive_ != nullptr && !target.loaded) {
+  if (disk_cache_ != nullptr && !target.loaded) {
     if (auto der = crypto::to_der(found.found()->certificate())) {
-      archive_->keep_issuer(target, std::move(*der));
+      disk_cache_->keep_issuer(target, std::move(*der));
     }
   }
   if (fetched_) {

@@ -19,8 +19,8 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "crypto/certificate.h"
-#include "engine/archive.h"
 #include "engine/catalog.h"
+#include "engine/disk_cache.h"
 #include "engine/issuer_search.h"
 #include "net/fetch.h"
 
@@ -31,14 +31,15 @@ class Issuers {
   // An issuer was fetched from `url` for `target`, and was not known before.
   using Fetched = std::function<void(const Target& target, const net::Url& url)>;
 
-  // All of them outlive the object. `archive`: nullptr where nothing is kept.
-  Issuers(const Catalog& catalog, IssuerSearches& searches, Archive* archive = nullptr, Fetched fetched = nullptr);
+  // All of them outlive the object. `disk_cache`: nullptr where nothing is kept.
+  Issuers(const Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache = nullptr,
+          Fetched fetched = nullptr);
   Issuers(const Issuers&) = delete;
   Issuers& operator=(const Issuers&) = delete;
 
   // Looks once through the catalog for certificates whose issuer is known by now or lies in the cache directory. To
-  // be called at each beat.
-  void look();
+  // be called at each tick.
+  void tick();
 
   // Where the issuer of `target` may be without a fetch: among those that are known, and in the cache directory.
   // REQUIRES: target.issuer_lookup.
@@ -63,7 +64,7 @@ class Issuers {
   bool finish(const Target& target, IssuerSearch search);
 
   const Catalog& catalog_;
-  Archive* archive_;
+  DiskCache* disk_cache_;
   IssuerSearches& searches_;
   Fetched fetched_;
   std::map<std::string, net::Fetch::Failure> failures_;  // by host key

@@ -17,7 +17,7 @@ constexpr std::size_t kStepsOfOne = 8;   // that have had so many may be given u
 constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
 constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate that is not large
 constexpr std::size_t kVerifyingCosts = 4;  // times that
-constexpr std::size_t kLooksABeat = 4096;   // once all were looked at
+constexpr std::size_t kLooksATick = 4096;   // once all were looked at
 constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
 constexpr std::size_t kMostEvicted = 4;    // for one that comes others of so many times its size may go
@@ -57,19 +57,19 @@ LoadedCertificates::LoadedCertificates(const Environment& environment)
       report_(environment.report),
       offers_(environment.zone, environment.clock),
       timer_(environment.loop.timer([this] { work(); })),
-      dropped_(environment.zone.board().loaded.dropped.load(std::memory_order_relaxed)) {}
+      dropped_(environment.zone.stats().loaded.dropped.load(std::memory_order_relaxed)) {}
 
 LoadedCertificates::~LoadedCertificates() = default;
 
-void LoadedCertificates::beat() {
-  const std::uint64_t dropped = environment_.zone.board().loaded.dropped.load(std::memory_order_relaxed);
+void LoadedCertificates::tick() {
+  const std::uint64_t dropped = environment_.zone.stats().loaded.dropped.load(std::memory_order_relaxed);
   if (dropped != dropped_) {
     report_.loaded_dropped(dropped - dropped_);
     dropped_ = dropped;
   }
   offers_.free_abandoned(&store::process_alive);
   if (round_over_) {
-    look_around(kLooksABeat);
+    scan(kLooksATick);
   }
   if (over_limit(0)) {
     make_room();
@@ -79,9 +79,9 @@ void LoadedCertificates::beat() {
 }
 
 void LoadedCertificates::work() {
-  // Offers first: somebody is waiting for them.
+  // DiscoveryQueue first: somebody is waiting for them.
   const bool offered = take_offers(kOffersATurn);
-  if (!round_over_ && look_around(kLooksATurn)) {
+  if (!round_over_ && scan(kLooksATurn)) {
     timer_->arm(0);
   } else if (offered) {
     timer_->arm(kPause);
@@ -105,7 +105,7 @@ bool LoadedCertificates::refresh(store::EntryIndex entry) {
 // --- what lies in the zone ---
 
 // True: it has not come round yet.
-bool LoadedCertificates::look_around(std::size_t budget) {
+bool LoadedCertificates::scan(std::size_t budget) {
   const store::EntryIndex used = environment_.zone.entries_used();
   if (records_.size() < used) {
     records_.resize(used);
@@ -192,7 +192,7 @@ bool LoadedCertificates::take_offers(std::size_t budget) {
     auto [parsed, profile] = std::move(again_.front());
     again_.pop_front();
     if (!settle(std::move(parsed), profile)) {
-      return false;  // at the next beat
+      return false;  // at the next tick
     }
   }
   for (bool some = false; budget > 0; some = true) {
@@ -205,7 +205,7 @@ bool LoadedCertificates::take_offers(std::size_t budget) {
       return some;
     }
     budget -= std::min(budget, weight(offer->leaf.size() + offer->chain.size()));
-    const Reason reason = offer->too_large > 0 ? tell_too_large(*offer) : take(*offer);
+    const Reason reason = offer->too_large > 0 ? report_too_large(*offer) : take(*offer);
     if (reason != Reason::kOk) {
       refuse(reason);
     }
@@ -214,13 +214,13 @@ bool LoadedCertificates::take_offers(std::size_t budget) {
 }
 
 void LoadedCertificates::refuse(Reason reason) {
-  environment_.zone.board().loaded.refused.fetch_add(1, std::memory_order_relaxed);
+  environment_.zone.stats().loaded.refused.fetch_add(1, std::memory_order_relaxed);
   if (reason != Reason::kCertificateTooLarge) {  // which names the certificate
     report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
   }
 }
 
-Reason LoadedCertificates::tell_too_large(const store::Offer& offer) {
+Reason LoadedCertificates::report_too_large(const store::Offer& offer) {
   const Profile* profile = environment_.catalog.profile(offer.profile);
   report_.loaded_too_large(offer, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front(),
                            store::max_offer_bytes(environment_.zone), offer.too_large <= store::kLargeOfferBytes);
@@ -316,7 +316,7 @@ bool LoadedCertificates::settle(ParsedCertificate parsed, std::uint64_t profile)
     return false;
   }
   if (reason == Reason::kLeaseLost) {
-    return false;  // the next beat shows it
+    return false;  // the next tick shows it
   }
   if (reason != Reason::kOk) {
     refuse(reason);
@@ -358,7 +358,7 @@ Reason LoadedCertificates::add(ParsedCertificate& parsed, std::uint64_t key) {
   if (!added) {
     return added.error().reason;
   }
-  environment_.zone.board().loaded.taken.fetch_add(1, std::memory_order_relaxed);
+  environment_.zone.stats().loaded.taken.fetch_add(1, std::memory_order_relaxed);
   if (records_.size() <= *added) {
     records_.resize(*added + 1);
   }
@@ -395,7 +395,7 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Parsed
   if (target.issuer != nullptr) {
     target.health_suffix = kHealthSuffix + to_hex(ByteView(target.issuer->key_sha256().data(), 8));
   }
-  tell_responders(profile, &target, &record->urls);
+  set_responders(profile, &target, &record->urls);
   target.certificate.ocsp_urls = {};
   if (target.issuer == nullptr && !target.responders.empty()) {
     begin_lookup(entry, *record, std::move(parsed.leaf));
@@ -412,7 +412,7 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Parsed
   if (target.issuer == nullptr) {
     // What is held or kept can only be judged once the issuer is there.
   } else if (environment_.gate.held(target).has_value()) {
-    environment_.archive.changed(target);
+    environment_.disk_cache.changed(target);
   } else {
     (void)environment_.gate.admit_kept(target, environment_.clock.now(), &report_);
   }
@@ -468,7 +468,7 @@ void LoadedCertificates::take_issuers() {
         environment_.refresher.refreshing(*record->index)) {
       continue;
     }
-    ParsedCertificate parsed = {crypto::share(record->target.issuer_lookup->leaf.get()), {}, record->target.issuer};
+    ParsedCertificate parsed = {crypto::up_ref(record->target.issuer_lookup->leaf.get()), {}, record->target.issuer};
     auto certificate = crypto::describe(parsed.leaf.get());
     if (!certificate) {
       continue;
@@ -476,7 +476,7 @@ void LoadedCertificates::take_issuers() {
     parsed.certificate = std::move(*certificate);
     const Reason reason = add(parsed, record->profile);
     if (reason == Reason::kZoneBusy || reason == Reason::kLeaseLost) {
-      return;  // at the next beat
+      return;  // at the next tick
     }
   }
 }
@@ -495,7 +495,7 @@ void LoadedCertificates::drop_record(store::EntryIndex entry, bool with_file) {
       }
     }
   }
-  environment_.archive.forget(target, with_file);
+  environment_.disk_cache.forget(target, with_file);
   if (target.issuer_lookup != nullptr) {
     lookups_.erase(entry);
     lookup_bytes_ -= std::min(lookup_bytes_, crypto::der_size(target.issuer_lookup->leaf.get()));
@@ -513,7 +513,7 @@ bool LoadedCertificates::remove_entry(store::EntryIndex entry, RemovalReason why
   if (!removed && removed.error().reason != Reason::kInvalidArgument) {
     return false;
   }
-  store::LoadedCounters& counters = environment_.zone.board().loaded;
+  store::LoadedCounters& counters = environment_.zone.stats().loaded;
   if (why == RemovalReason::kEvicted) {
     counters.evicted.fetch_add(1, std::memory_order_relaxed);
   } else if (why == RemovalReason::kEnded) {

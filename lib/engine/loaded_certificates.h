@@ -1,6 +1,6 @@
 // Certificates that servers load per connection, as the designated worker knows them: it takes them from the queue in
-// the zone (store/offers.h), finds their issuers, gives them entries and hands them to the refresher. What lies in
-// the zone it takes over from whoever had the post before, a little at a time.
+// the zone (store/discovery_queue.h), finds their issuers, gives them entries and hands them to the refresher. What
+// lies in the zone it takes over from whoever had the lease before, a little at a time.
 //
 // They are not the operator's: their number, their bytes and the addresses they name are chosen by others. So memory
 // is bounded by the zone, of which configured certificates keep their share; those that were not used for longest go
@@ -12,7 +12,7 @@
 // searches, of which the longest gives way.
 //
 // Lives in the process that holds the lease. Targets stay where they are until they go, and are taken from the
-// refresher and the archive before.
+// refresher and the disk_cache before.
 #pragma once
 
 #include <cstdint>
@@ -28,13 +28,13 @@
 
 #include "base/ports.h"
 #include "engine/admit.h"
-#include "engine/archive.h"
 #include "engine/catalog.h"
+#include "engine/disk_cache.h"
 #include "engine/issuer_search.h"
 #include "engine/issuers.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
-#include "store/offers.h"
+#include "store/discovery_queue.h"
 #include "store/zone_writer.h"
 
 namespace ocsp_plus::engine {
@@ -54,21 +54,21 @@ class LoadedCertificates {
     store::StapleZone zone;
     store::ZoneWriter& writer;
     Gate& gate;
-    Archive& archive;
+    DiskCache& disk_cache;
     Refresher& refresher;
     Issuers& issuers;
     const Catalog& catalog;
     const Settings& settings;
   };
 
-  // Touches none of them before the first beat, nor when it is destroyed: refresher and archive may be younger.
+  // Touches none of them before the first tick, nor when it is destroyed: refresher and disk_cache may be younger.
   explicit LoadedCertificates(const Environment& environment);
   ~LoadedCertificates();
   LoadedCertificates(const LoadedCertificates&) = delete;
   LoadedCertificates& operator=(const LoadedCertificates&) = delete;
 
   // To be called about twice a second; it goes on in the loop's next turns while there is more to do.
-  void beat();
+  void tick();
 
   // An operator wants it asked for again. false: there is no such certificate.
   bool refresh(store::EntryIndex entry);
@@ -100,7 +100,7 @@ class LoadedCertificates {
   };
 
   void work();
-  bool look_around(std::size_t budget);
+  bool scan(std::size_t budget);
   std::size_t look_at(store::EntryIndex entry);
   bool take_offers(std::size_t budget);
   void refuse(Reason reason);
@@ -111,7 +111,7 @@ class LoadedCertificates {
   Reason add(ParsedCertificate& parsed, std::uint64_t profile);
   std::size_t load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
   void keep(store::EntryIndex entry, std::uint64_t profile, ParsedCertificate parsed);
-  Reason tell_too_large(const store::Offer& offer);
+  Reason report_too_large(const store::Offer& offer);
   bool has_lookup_room() const;
   bool may_look_up(const crypto::Certificate& certificate) const;
   void begin_lookup(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
@@ -125,7 +125,7 @@ class LoadedCertificates {
 
   Environment environment_;
   Report& report_;
-  store::Offers offers_;
+  store::DiscoveryQueue offers_;
   std::unique_ptr<Timer> timer_;
   std::vector<std::unique_ptr<Record>> records_;  // by entry
   std::size_t count_ = 0;
@@ -137,7 +137,7 @@ class LoadedCertificates {
   std::deque<std::pair<ParsedCertificate, std::uint64_t>> again_;  // with profiles: the zone was busy
   store::EntryIndex next_ = 0;                                     // to be looked at
   bool round_over_ = false;                                        // all entries were looked at once
-  std::uint64_t dropped_ = 0;                                      // as the zone's counter was at the last beat
+  std::uint64_t dropped_ = 0;                                      // as the zone's counter was at the last tick
 };
 
 }  // namespace ocsp_plus::engine

@@ -1,6 +1,6 @@
 #include "engine/methods.h"
 
-#include "store/board.h"
+#include "store/shared_stats.h"
 
 namespace ocsp_plus::engine {
 

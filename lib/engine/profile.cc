@@ -28,7 +28,7 @@ bool Profile::vouches_for(const CertificateId& issuer) const {
   return std::find(trusted_ids.begin(), trusted_ids.end(), issuer) != trusted_ids.end();
 }
 
-void tell_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls) {
+void set_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls) {
   target->public_only = true;
   if (profile != nullptr) {
     target->required = profile->require == Mention::Require::kOn ||
@@ -79,7 +79,7 @@ Result<Catalog::AddedProfile> Catalog::add_profile(const Mention& mention) {
       }
       known = trusted_ids_.emplace(certificate, *id).first;
     }
-    profile.trusted.push_back(crypto::share(certificate));
+    profile.trusted.push_back(crypto::up_ref(certificate));
     profile.trusted_ids.push_back(known->second);
   }
   profile.servers.assign(mention.servers.begin(), mention.servers.end());

@@ -5,15 +5,15 @@
 namespace ocsp_plus::engine {
 
 bool Readiness::over(const store::StapleZone& zone) {
-  return zone.board().settled.load(std::memory_order_relaxed) == 1;
+  return zone.stats().settled.load(std::memory_order_relaxed) == 1;
 }
 
-const Target* Readiness::look(const Clock& clock, std::size_t budget) {
+const Target* Readiness::tick(const Clock& clock, std::size_t budget) {
   if (over(zone_)) {
     return nullptr;
   }
   const UnixSeconds now = clock.now();
-  const Millis began = zone_.board().began.load(std::memory_order_relaxed);
+  const Millis began = zone_.stats().began.load(std::memory_order_relaxed);
   const bool late = saturating_sub(clock.monotonic(), began) >= kFirstRound;
   const auto& targets = catalog_.targets();
   for (; next_ < targets.size(); ++next_) {
@@ -24,7 +24,7 @@ const Target* Readiness::look(const Clock& clock, std::size_t budget) {
       return targets[next_].get();
     }
   }
-  zone_.board().settled.store(1, std::memory_order_relaxed);
+  zone_.stats().settled.store(1, std::memory_order_relaxed);
   return nullptr;
 }
 
@@ -36,7 +36,7 @@ bool Readiness::settled(const Target& target, UnixSeconds now, bool late) const 
     return true;
   }
   const auto held = zone_.peek(target.entry, target.certificate.id);
-  return held.has_value() && fit(*held, now, settings_.policy.clock_skew);
+  return held.has_value() && is_staplable(*held, now, settings_.policy.clock_skew);
 }
 
 }  // namespace ocsp_plus::engine

@@ -23,7 +23,7 @@ class Readiness {
 
   // Goes on from where it stopped the last time; notes in the zone when the round is over. At most `budget`
   // certificates are looked at. The one that is waited for now; nullptr where none is, or the budget is used up.
-  const Target* look(const Clock& clock, std::size_t budget = SIZE_MAX);
+  const Target* tick(const Clock& clock, std::size_t budget = SIZE_MAX);
 
   // As the zone knows: for good.
   static bool over(const store::StapleZone& zone);

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "engine/freshness.h"
-#include "store/board.h"
+#include "store/shared_stats.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -25,13 +25,13 @@ UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
 Refresher::Refresher(const Environment& environment, bool new_configuration)
     : environment_(environment),
       report_(environment.report),
-      hosts_(environment.settings.concurrency),
+      health_(environment.settings.concurrency),
       methods_(environment.zone),
       fresh_starts_(kFreshStarts, RateLimit::kHour),
       new_configuration_(new_configuration),
       items_(environment.catalog.targets().size()),
       pump_timer_(environment.loop.timer([this] { pump(); })),
-      offer_timer_(environment.loop.timer([this] { offer_again(); })),
+      publish_timer_(environment.loop.timer([this] { retry_publish(); })),
       hang_timer_(environment.loop.timer([this] { pump(); })),
       last_wall_(environment.clock.now()),
       last_monotonic_(environment.clock.monotonic()),
@@ -80,9 +80,9 @@ Refresher::Index Refresher::add(const Target& target) {
 void Refresher::remove(Index index) {
   queue_.erase({item(index).due, index});
   stop_waiting(index);
-  offers_.erase(
-      std::remove_if(offers_.begin(), offers_.end(), [index](const auto& offer) { return offer.first == index; }),
-      offers_.end());
+  pending_publish_.erase(std::remove_if(pending_publish_.begin(), pending_publish_.end(),
+                                        [index](const auto& offer) { return offer.first == index; }),
+                         pending_publish_.end());
   if (item(index).exchange != nullptr) {
     item(index).exchange.reset();
     exchange_over(index);
@@ -141,9 +141,9 @@ UnixSeconds Refresher::latest_due(Index index, UnixSeconds now) const {
 // It came from the cache directory, and may have been revoked since the responder confirmed it. Where the directory
 // cannot be written to, a revocation could not be noted there either, however young the file is.
 bool Refresher::doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
-  return held.source == store::Source::kCache && environment_.archive != nullptr &&
+  return held.source == store::Source::kCache && environment_.disk_cache != nullptr &&
          (saturating_sub(now, environment_.gate.confirmed_at(target, held, now)) > kBelievedFor ||
-          !environment_.archive->writable());
+          !environment_.disk_cache->writable());
 }
 
 UnixSeconds Refresher::valid_until(const Target& target, UnixSeconds now) const {
@@ -152,7 +152,7 @@ UnixSeconds Refresher::valid_until(const Target& target, UnixSeconds now) const 
 }
 
 Need Refresher::need(const Target& target, UnixSeconds held_until, UnixSeconds now) const {
-  return held_until > now ? Need::kNone : target.urgent() ? Need::kUrgentStaple : Need::kStaple;
+  return held_until > now ? Need::kNone : target.staple_required() ? Need::kRequiredStaple : Need::kStaple;
 }
 
 void Refresher::replan_if_clock_jumped() {
@@ -170,11 +170,11 @@ void Refresher::replan_if_clock_jumped() {
   clock_confirmed_ = false;
   clock_doubted_since_ = monotonic;
   if (fresh_starts_.permits(monotonic)) {
-    hosts_.forget_probe_times();
+    health_.forget_probe_times();
     replan(std::nullopt);
   } else {
     // A clock that goes to and fro must not have those that fail asked for each time.
-    hosts_.shift_probe_times(jump);
+    health_.shift_probe_times(jump);
     replan(jump);
   }
   look_for_missing(false);
@@ -225,7 +225,7 @@ void Refresher::park(Index index) {
 }
 
 // A clock that is wrong makes certificates look as if they had ended.
-void Refresher::tell_of_ended(UnixSeconds now) {
+void Refresher::report_ended(UnixSeconds now) {
   if (ended_ == 0 || (!clock_confirmed_ && environment_.clock.monotonic() - clock_doubted_since_ < kClockDoubted)) {
     return;
   }
@@ -234,7 +234,7 @@ void Refresher::tell_of_ended(UnixSeconds now) {
 }
 
 void Refresher::refresh_all() {
-  hosts_.forget_probe_times();
+  health_.forget_probe_times();
   const UnixSeconds now = environment_.clock.now();
   Queue due;
   for (const auto& [was, index] : queue_) {
@@ -248,7 +248,7 @@ void Refresher::refresh_all() {
 void Refresher::refresh(Index index) {
   const UnixSeconds now = environment_.clock.now();
   for (std::size_t i = 0; i < target(index).responders.size(); ++i) {
-    hosts_.bring_probe_forward(target(index).host(i), now);
+    health_.bring_probe_forward(target(index).host(i), now);
   }
   item(index).ask = true;
   if (queue_.erase({item(index).due, index}) != 0) {
@@ -281,7 +281,7 @@ void Refresher::issuer_came(const Target& first) {
 void Refresher::tick() {
   replan_if_clock_jumped();
   pump();
-  tell_of_ended(environment_.clock.now());
+  report_ended(environment_.clock.now());
   report_.tick();
 }
 
@@ -310,8 +310,8 @@ void Refresher::wait(Index index, UnixSeconds now) {
   for (std::size_t i = 0; i < target(index).responders.size(); ++i) {
     const std::string host = target(index).host(i);
     waiting_[host].emplace(item(index).ends, index);
-    if (hosts_.failing(host)) {
-      hosts_.bring_probe_forward(host, need(target(index), item(index).ends, now));
+    if (health_.failing(host)) {
+      health_.bring_probe_forward(host, need(target(index), item(index).ends, now));
     }
     probe_in_time(host, now);
   }
@@ -356,7 +356,7 @@ void Refresher::start_waiting(UnixSeconds now) {
 // Whom the host is asked for first: the certificate whose response ends first. A host that fails, or has not answered
 // this process yet, may choke on a single certificate.
 Refresher::Queue::const_iterator Refresher::choose_waiting(const std::string& host, const Queue& waiting) const {
-  if (hosts_.failing(host)) {
+  if (health_.failing(host)) {
     // The one that was not tried for longest.
     const auto tried = [this](const auto& each) {
       const store::Attempt& attempt = items_[each.second].attempt;
@@ -365,7 +365,7 @@ Refresher::Queue::const_iterator Refresher::choose_waiting(const std::string& ho
     return std::min_element(waiting.begin(), waiting.end(),
                             [&](const auto& a, const auto& b) { return tried(a) < tried(b); });
   }
-  if (hosts_.answers(host)) {
+  if (health_.answers(host)) {
     return waiting.begin();
   }
   // Where the process before us was left without an answer, that is not asked for first again. They are few.
@@ -378,7 +378,7 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
   const auto found = waiting_.find(host);
   // Empty where memory ran out before the first was in it.
   if (found == waiting_.end() || found->second.empty() ||
-      hosts_.may_start(host, now, environment_.clock.monotonic()) != Hosts::Permit::kGo) {
+      health_.may_start(host, now, environment_.clock.monotonic()) != ResponderHealth::Permit::kAllowed) {
     return false;
   }
   const auto chosen = choose_waiting(host, found->second);
@@ -397,7 +397,7 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
       pump();
     });
   } else {
-    start(index, Exchange::choose(hosts_, target(index), {}, environment_.clock).responder);
+    start(index, Exchange::choose(health_, target(index), {}, environment_.clock).responder);
   }
   return true;
 }
@@ -406,7 +406,7 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
 // got goes, and the next look is planned.
 bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
   const Target& about = target(index);
-  if (std::exchange(item(index).ask, false) || environment_.archive == nullptr || about.issuer == nullptr) {
+  if (std::exchange(item(index).ask, false) || environment_.disk_cache == nullptr || about.issuer == nullptr) {
     return false;
   }
   const auto before = environment_.gate.held(about);
@@ -441,7 +441,7 @@ bool Refresher::kept_is_enough(Index index, UnixSeconds now) {
 }
 
 void Refresher::look_for_missing(bool loud) {
-  if (environment_.archive != nullptr) {
+  if (environment_.disk_cache != nullptr) {
     next_missing_ = 0;
     loud_ = loud;
     search_ = environment_.work_queue.enqueue([this] { look_for_next_missing(); });
@@ -486,7 +486,7 @@ void Refresher::start(Index index, std::size_t responder) {
                                              environment_.random,
                                              environment_.transport,
                                              environment_.tls,
-                                             hosts_,
+                                             health_,
                                              environment_.work_queue,
                                              environment_.settings,
                                              {},
@@ -509,7 +509,7 @@ void Refresher::start(Index index, std::size_t responder) {
         return judge(index, response, asked, why);
       },
       [this, index](Exchange::End end) { exchange_ended(index, std::move(end)); });
-  hang_timer_->arm(Hosts::kHangs);  // then its host may be asked for others as well
+  hang_timer_->arm(ResponderHealth::kHangs);  // then its host may be asked for others as well
 }
 
 // For a start that waits.
@@ -600,18 +600,18 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
   exchange_over(index);
   const UnixSeconds now = environment_.clock.now();
   for (const std::string& host : end.hosts) {
-    if (hosts_.failing(host)) {
-      hosts_.bring_probe_forward(host, most_urgent_waiting(host, now));
+    if (health_.failing(host)) {
+      health_.bring_probe_forward(host, most_urgent_waiting(host, now));
     }
     probe_in_time(host, now);
   }
-  store::tell_exchange(environment_.zone, environment_.clock.monotonic() - item(index).started);
+  store::record_exchange(environment_.zone, environment_.clock.monotonic() - item(index).started);
   if (const auto date = accepted != nullptr ? accepted->response.http.head.time() : end.failure->error.date) {
     const std::size_t responder = accepted != nullptr ? accepted->responder : end.failure->responder;
     report_.compare_clocks(target(index), responder, *date, now);
     const Seconds apart = saturating_sub(*date, now);
     clock_confirmed_ = clock_confirmed_ || (apart <= kClocksDiffer && apart >= -kClocksDiffer);
-    store::tell_clock_skew(environment_.zone, saturating_sub(*date, now), now);
+    store::record_clock_skew(environment_.zone, saturating_sub(*date, now), now);
   }
   if (accepted != nullptr) {
     settle(index, std::move(*accepted));
@@ -629,8 +629,8 @@ Need Refresher::most_urgent_waiting(const std::string& host, UnixSeconds now) co
     return most;
   }
   // Those of which nothing is held any more come first.
-  for (auto it = found->second.begin(); it != found->second.end() && it->first <= now && most != Need::kUrgentStaple;
-       ++it) {
+  for (auto it = found->second.begin();
+       it != found->second.end() && it->first <= now && most != Need::kRequiredStaple; ++it) {
     most = std::max(most, need(target(it->second), it->first, now));
   }
   return most;
@@ -639,12 +639,12 @@ Need Refresher::most_urgent_waiting(const std::string& host, UnixSeconds now) co
 // Among those who wait for a failing host may be one whose response ends before the host's next probe.
 void Refresher::probe_in_time(const std::string& host, UnixSeconds now) {
   const auto found = waiting_.find(host);
-  if (found == waiting_.end() || !hosts_.failing(host)) {
+  if (found == waiting_.end() || !health_.failing(host)) {
     return;
   }
   const auto soonest = found->second.upper_bound({now, UINT32_MAX});
   if (soonest != found->second.end()) {
-    hosts_.bring_probe_forward(host, halfway(now, soonest->first));
+    health_.bring_probe_forward(host, halfway(now, soonest->first));
   }
 }
 
@@ -655,8 +655,8 @@ void Refresher::settle(Index index, Accepted accepted) {
     case Reason::kOk:
       return succeeded(index, accepted);
     case Reason::kZoneBusy:
-      offers_.emplace_back(index, std::move(accepted));
-      return offer_timer_->arm(kOfferInterval);
+      pending_publish_.emplace_back(index, std::move(accepted));
+      return publish_timer_->arm(kOfferInterval);
     case Reason::kLeaseLost:
       lease_lost_ = true;
       return;
@@ -670,10 +670,10 @@ void Refresher::settle(Index index, Accepted accepted) {
 }
 
 // In order, and no further than to the first that finds the zone busy still: each costs a verification.
-void Refresher::offer_again() {
-  for (bool busy = false; !busy && !lease_lost_ && !offers_.empty();) {
-    auto [index, accepted] = std::move(offers_.front());
-    offers_.pop_front();
+void Refresher::retry_publish() {
+  for (bool busy = false; !busy && !lease_lost_ && !pending_publish_.empty();) {
+    auto [index, accepted] = std::move(pending_publish_.front());
+    pending_publish_.pop_front();
     const auto refused = admit(index, &accepted);
     busy = !refused.has_value() && accepted.admission.stored == Reason::kZoneBusy;
     if (refused.has_value()) {  // it ended while it waited
@@ -737,7 +737,7 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
   store::Attempt& attempt = item(index).attempt;
   attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
   const UnixSeconds held_until = valid_until(about, now);
-  if (Exchange::choose(hosts_, about, {}, environment_.clock).permit == Hosts::Permit::kFailing) {
+  if (Exchange::choose(health_, about, {}, environment_.clock).permit == ResponderHealth::Permit::kFailing) {
     wait(index, now);  // goes as soon as one of its hosts answers anybody
     attempt.next = std::max(next_probe(about), saturating_add(now, 1));
   } else {
@@ -745,10 +745,10 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
     failure.failures = attempt.failures;
     failure.retry_after = error.retry_after;
     failure.need = may_pass(error.reason, error.status) ? need(about, held_until, now) : Need::kNone;
-    failure.newborn =
+    failure.newly_issued =
         error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewborn;
     if (failure.need == Need::kNone && responder < about.responders.size()) {
-      failure.refusals = hosts_.refuses_everybody(about.host(responder));
+      failure.refusals = health_.refuses_everybody(about.host(responder));
     }
     // What lies ahead of a clock that was set back will be stapled again: its end counts as any other's.
     const auto held = environment_.gate.held(about);
@@ -761,7 +761,7 @@ void Refresher::failed(Index index, std::size_t responder, const net::Fetch::Fai
   }
   environment_.zone.set_attempt(about.entry, attempt);
   environment_.zone.set_detail(about.entry, error.detail);
-  store::tell_failure(environment_.zone, error.reason);
+  store::record_failure(environment_.zone, error.reason);
   environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
   report_.failed(about, responder, error, held_until, attempt.next, attempt.failures);
 }
@@ -772,8 +772,8 @@ UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, Unix
   UnixSeconds next = kNever;
   for (const auto& url : target.issuer_lookup->urls) {
     const std::string host = url->host_key() + target.health_suffix;
-    hosts_.bring_probe_forward(host, needed);
-    next = std::min(next, hosts_.failing(host) ? hosts_.next_probe(host) : now);
+    health_.bring_probe_forward(host, needed);
+    next = std::min(next, health_.failing(host) ? health_.next_probe(host) : now);
   }
   return next;
 }
@@ -781,7 +781,7 @@ UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, Unix
 UnixSeconds Refresher::next_probe(const Target& target) const {
   UnixSeconds next = kNever;
   for (std::size_t i = 0; i < target.responders.size(); ++i) {
-    next = std::min(next, hosts_.next_probe(target.host(i)));
+    next = std::min(next, health_.next_probe(target.host(i)));
   }
   return next;
 }

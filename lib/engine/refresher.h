@@ -18,13 +18,13 @@
 
 #include "base/ports.h"
 #include "engine/admit.h"
-#include "engine/archive.h"
 #include "engine/catalog.h"
+#include "engine/disk_cache.h"
 #include "engine/exchange.h"
-#include "engine/hosts.h"
 #include "engine/methods.h"
 #include "engine/rate_limit.h"
 #include "engine/report.h"
+#include "engine/responder_health.h"
 #include "engine/settings.h"
 #include "engine/work_queue.h"
 #include "net/transport.h"
@@ -48,8 +48,8 @@ class Refresher {
     Gate& gate;
     const Catalog& catalog;
     const Settings& settings;
-    Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
-    Archive* archive = nullptr;  // nullptr: there is no cache directory to look into
+    Issuers* issuers = nullptr;       // nullptr: no target comes without an issuer
+    DiskCache* disk_cache = nullptr;  // nullptr: there is no cache directory to look into
   };
 
   // `new_configuration`: nobody has refreshed for this configuration yet, so what failed before is tried at once (the
@@ -88,13 +88,13 @@ class Refresher {
   Index add(const Target& target);
   void remove(Index index);
   // The last certificate that asked it has gone.
-  void forget_host(const std::string& host) { hosts_.forget(host); }
+  void forget_host(const std::string& host) { health_.forget(host); }
 
   // The zone said that another process holds the lease: nothing more is done.
   bool lease_lost() const { return lease_lost_; }
   std::size_t in_flight() const { return in_flight_; }
   bool refreshing(Index index) const { return items_[index].exchange != nullptr; }
-  const Hosts& hosts() const { return hosts_; }
+  const ResponderHealth& health() const { return health_; }
 
  private:
   friend struct RefresherInspector;  // tests look at the places
@@ -130,14 +130,14 @@ class Refresher {
   UnixSeconds latest_due(Index index, UnixSeconds now) const;
   bool doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const;
   void park(Index index);
-  void tell_of_ended(UnixSeconds now);
+  void report_ended(UnixSeconds now);
   void replan_if_clock_jumped();
   void enqueue(Index index, UnixSeconds due) {
     item(index).due = due;
     queue_.emplace(due, index);
   }
   void pump();
-  bool slot_free() const { return in_flight_ + offers_.size() < environment_.settings.concurrency; }
+  bool slot_free() const { return in_flight_ + pending_publish_.size() < environment_.settings.concurrency; }
   void wait(Index index, UnixSeconds now);
   void stop_waiting(Index index);
   void start_waiting(UnixSeconds now);
@@ -156,7 +156,7 @@ class Refresher {
   Need most_urgent_waiting(const std::string& host, UnixSeconds now) const;
   void probe_in_time(const std::string& host, UnixSeconds now);
   void settle(Index index, Accepted accepted);
-  void offer_again();
+  void retry_publish();
   void succeeded(Index index, const Accepted& accepted);
   void failed(Index index, std::size_t responder, const net::Fetch::Failure& error);
   void note(Index index, Reason reason, std::size_t responder, UnixSeconds now);
@@ -170,19 +170,19 @@ class Refresher {
 
   Environment environment_;
   Report& report_;
-  Hosts hosts_;
+  ResponderHealth health_;
   Methods methods_;
   RateLimit fresh_starts_;
   const bool new_configuration_;
   std::vector<const Target*> targets_;  // the catalog's, then others; nullptr: the number is free
   std::vector<Item> items_;             // by the same number
   std::vector<Index> free_;
-  Queue queue_;                                    // by due time
-  std::map<std::string, Queue> waiting_;           // by key of each host it might ask, then by Item::ends
-  std::string turn_;                               // the host whose waiting certificates went last
-  std::deque<std::pair<Index, Accepted>> offers_;  // what the zone had no time for; each keeps its slot
+  Queue queue_;                                             // by due time
+  std::map<std::string, Queue> waiting_;                    // by key of each host it might ask, then by Item::ends
+  std::string turn_;                                        // the host whose waiting certificates went last
+  std::deque<std::pair<Index, Accepted>> pending_publish_;  // what the zone had no time for; each keeps its slot
   std::unique_ptr<Timer> pump_timer_;  // an exchange that ended makes room for the next in the loop's next turn
-  std::unique_ptr<Timer> offer_timer_;
+  std::unique_ptr<Timer> publish_timer_;
   std::unique_ptr<Timer> hang_timer_;
   std::size_t in_flight_ = 0;
   std::size_t loaded_in_flight_ = 0;  // of them, for certificates that are loaded per connection: half at the most

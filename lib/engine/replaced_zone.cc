@@ -6,7 +6,7 @@
 
 #include "crypto/certificate.h"
 #include "engine/issuer_search.h"
-#include "store/board.h"
+#include "store/shared_stats.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -34,7 +34,7 @@ crypto::X509Ptr parse_one(const std::optional<Bytes>& der) {
 }  // namespace
 
 void ReplacedZone::carry_numbers() {
-  store::copy_board(from_, to_, clock_.monotonic());
+  store::copy_stats(from_, to_, clock_.monotonic());
 }
 
 void ReplacedZone::admit(const Target& target, store::EntryIndex source, Gate& gate) {
@@ -108,7 +108,7 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers
   target.issuer = found;
   target.entry = *added;
   target.loaded = true;
-  // Without the archive, which would remember a target that goes; the first worker keeps what is held.
+  // Without the disk_cache, which would remember a target that goes; the first worker keeps what is held.
   Gate gate(to_, writer, settings_.policy);
   admit(target, entry, gate);
 }

@@ -117,7 +117,7 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
                                   held};
   FailureGroups::Group& group = failures_.failed(target.certificate.id, key, monotonic);
   LogLevel level = level_of(key);
-  const bool urgent = !held && target.urgent() && urgent_.permits(monotonic);
+  const bool urgent = !held && target.staple_required() && urgent_.permits(monotonic);
   if (urgent) {
     level = LogLevel::kCrit;
     failures_.said(key, group, monotonic);
@@ -197,19 +197,19 @@ void Report::file_ignored(const Target& target, const std::string& path, const E
 void Report::cached_ignored(const Target& target, const Error& error) {
   const LogLevel level = error.reason == Reason::kExpired ? LogLevel::kInfo : LogLevel::kWarn;
   if (fits(level)) {
-    log(sink_, level, "ocsp_plus: response of the cache folder ignored: {} reason={} detail={}", name_of(target),
+    log(sink_, level, "ocsp_plus: response of the cache directory ignored: {} reason={} detail={}", name_of(target),
         token(error.reason), quoted(error.detail));
   }
 }
 
 void Report::cache_fails(const Error& error, Seconds retry) {
   log(sink_, LogLevel::kError,
-      "ocsp_plus: the cache folder cannot be used, nothing outlives nginx: reason={} detail={} retry_every={}",
+      "ocsp_plus: the cache directory cannot be used, nothing outlives nginx: reason={} detail={} retry_every={}",
       token(error.reason), quoted(error.detail), to_span(retry));
 }
 
 void Report::cache_works() {
-  log(sink_, LogLevel::kNotice, "ocsp_plus: the cache folder can be used again");
+  log(sink_, LogLevel::kNotice, "ocsp_plus: the cache directory can be used again");
 }
 
 void Report::cache_untrue(const Target& target, const std::string& directory) {

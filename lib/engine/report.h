@@ -14,7 +14,7 @@
 #include "engine/failure_groups.h"
 #include "engine/rate_limit.h"
 #include "net/fetch.h"
-#include "store/offers.h"
+#include "store/discovery_queue.h"
 
 namespace ocsp_plus::engine {
 
@@ -42,7 +42,7 @@ class Report {
   // A response made elsewhere was taken, or was no newer; or is of no use.
   void file_admitted(const Target& target, const std::string& path, const Admission& admission);
   void file_ignored(const Target& target, const std::string& path, const Error& error);
-  // What the cache folder holds for a certificate is of no use; info where it has merely ended.
+  // What the cache directory holds for a certificate is of no use; info where it has merely ended.
   void cached_ignored(const Target& target, const Error& error);
   void cache_fails(const Error& error, Seconds retry);
   void cache_works();

@@ -10,7 +10,7 @@ constexpr Seconds kNewbornMin = 30;
 constexpr Seconds kNewbornMax = 60;
 
 // part/whole of a span, without overflow for any span.
-Seconds share(Seconds span, std::int64_t part, std::int64_t whole) {
+Seconds fraction(Seconds span, std::int64_t part, std::int64_t whole) {
   return span / whole * part + span % whole * part / whole;
 }
 
@@ -34,9 +34,9 @@ Seconds pick(Seconds from, Seconds to, std::uint64_t random) {
 }
 
 Seconds longest_for(Need need, const RetryBounds& bounds) {
-  const Seconds longest = need == Need::kUrgentStaple ? kLongestForUrgentStaple
-                          : need == Need::kStaple     ? kLongestForStaple
-                                                      : bounds.max;
+  const Seconds longest = need == Need::kRequiredStaple ? kLongestForUrgentStaple
+                          : need == Need::kStaple       ? kLongestForStaple
+                                                        : bounds.max;
   return std::clamp(longest, std::min(bounds.min, bounds.max), bounds.max);
 }
 
@@ -55,9 +55,9 @@ std::uint32_t growth(const Failure& failure, const RetryBounds& bounds) {
 UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
                       std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random) {
   const Seconds span = within_week(saturating_sub(validity.expires, validity.this_update));
-  const Seconds by_id = share(share(span, 4, 100), permille(id), 1000);
-  const Seconds by_node = part_of(share(span, 6, 100), random);
-  UnixSeconds look = saturating_add(validity.this_update, share(span, 40, 100) + by_id + by_node);
+  const Seconds by_id = fraction(fraction(span, 4, 100), permille(id), 1000);
+  const Seconds by_node = part_of(fraction(span, 6, 100), random);
+  UnixSeconds look = saturating_add(validity.this_update, fraction(span, 40, 100) + by_id + by_node);
   if (fresh_until.has_value()) {
     const UnixSeconds fresh = std::max(*fresh_until, saturating_add(validity.this_update, span / 4));
     look = std::min(look, saturating_add(fresh, by_node));
@@ -111,7 +111,7 @@ UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_
                      std::uint64_t random) {
   Seconds wait = 0;
   const Seconds crowd = failure.refusals * kBetweenRefused;
-  if (failure.newborn) {
+  if (failure.newly_issued) {
     wait = pick(kNewbornMin, std::max(kNewbornMax, crowd), random);
   } else {
     const std::uint32_t exponent = growth(failure, bounds);
@@ -138,7 +138,7 @@ TryTimes next_tries(UnixSeconds now, Failure failure, bool passes, const RetryBo
   times.planned = by(Need::kNone);
   if (passes) {
     times.for_staple = std::min(times.planned, by(Need::kStaple));
-    times.for_urgent_staple = std::min(times.planned, by(Need::kUrgentStaple));
+    times.for_urgent_staple = std::min(times.planned, by(Need::kRequiredStaple));
   }
   return times;
 }

@@ -46,9 +46,9 @@ UnixSeconds next_check(UnixSeconds now, std::uint64_t random);
 
 // What clients go without while an answer is missing.
 enum class Need {
-  kNone,          // nothing: a handshake gets a response
-  kStaple,        // the staple
-  kUrgentStaple,  // the staple, and they refuse the certificate for it (Must-Staple), or a server refuses them
+  kNone,            // nothing: a handshake gets a response
+  kStaple,          // the staple
+  kRequiredStaple,  // the staple, and they refuse the certificate for it (Must-Staple), or a server refuses them
 };
 
 // The longest back-off while there is such a need, and how long it does not grow at all. Neither shortens the minimum
@@ -65,7 +65,7 @@ bool may_pass(Reason reason, unsigned status);
 struct Failure {
   std::uint32_t failures = 1;              // in a row, this one included
   std::optional<UnixSeconds> retry_after;  // what the responder asked for
-  bool newborn = false;                    // `unauthorized` for a certificate younger than an hour
+  bool newly_issued = false;               // `unauthorized` for a certificate younger than an hour
   Need need = Need::kNone;                 // to be given where the failure may_pass()
   std::uint32_t refusals = 0;              // in a row, of a host that refuses everybody; else 0
 };

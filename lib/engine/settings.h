@@ -22,7 +22,7 @@ struct Settings {
   std::size_t concurrency = OP_DEFAULT_CONCURRENCY;
   RetryBounds retry = {OP_DEFAULT_RETRY_MIN_S, OP_DEFAULT_RETRY_MAX_S};
   std::size_t max_response = OP_DEFAULT_MAX_RESPONSE_BYTES;  // bytes
-  std::string cache;                                         // path of the cache folder; empty: none
+  std::string cache;                                         // path of the cache directory; empty: none
   std::string zone_name;                                     // for people
   crypto::VerifyPolicy policy;
 };

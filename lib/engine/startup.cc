@@ -6,14 +6,14 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kTakeTime = 1000;  // for the post: the holder before us writes
+constexpr Millis kTakeTime = 1000;  // for the lease: the holder before us writes
                                     // to the zone for an instant at a time
 constexpr Millis kQuiet = 1000;
 constexpr Seconds kAboutToEnd = 10;
 
 }  // namespace
 
-Startup::Startup(PollLoop& loop, const Post::Environment& environment, const store::Candidate& self,
+Startup::Startup(PollLoop& loop, const LeaseHolder::Environment& environment, const store::ProcessIdentity& self,
                  std::function<void()> progress, const std::optional<store::StapleZone>& replaced)
     : loop_(loop), environment_(environment), self_(self), progress_(std::move(progress)) {
   environment_.starting = true;
@@ -25,33 +25,33 @@ Startup::Startup(PollLoop& loop, const Post::Environment& environment, const sto
 Result<void> Startup::run(Millis wait) {
   progress_();
   if (replaced_.has_value()) {
-    replaced_->carry_numbers();  // first: whoever has the post plans by them
+    replaced_->carry_numbers();  // first: whoever has the lease plans by them
     progress_();
   }
-  if (auto taken = take_post(); !taken) {
+  if (auto taken = take_lease(); !taken) {
     return taken;
   }
   progress_();
   load_what_was_kept();
-  post_->files().look_at_all(progress_);
-  post_->plan_what_was_kept();
+  holder_->files().look_at_all(progress_);
+  holder_->plan_what_was_kept();
   const std::vector<const Target*> awaited = missing();
   if (!awaited.empty() && wait > 0) {
     wait_for(awaited, wait);
   }
-  post_.reset();
+  holder_.reset();
   return {};
 }
 
-Result<void> Startup::take_post() {
+Result<void> Startup::take_lease() {
   Result<void> taken;
   const auto try_once = [&] {
-    auto post = Post::take(environment_, self_);
-    if (post) {
-      post_ = std::move(*post);
+    auto holder = LeaseHolder::take(environment_, self_);
+    if (holder) {
+      holder_ = std::move(*holder);
       taken = {};
     } else {
-      taken = tl::unexpected<Error>(std::move(post.error()));
+      taken = tl::unexpected<Error>(std::move(holder.error()));
     }
     return taken || taken.error().reason != Reason::kLeaseLost;
   };
@@ -59,10 +59,10 @@ Result<void> Startup::take_post() {
     // The holder before us writes to the zone for an instant at a time.
     const auto work = [&] {
       (void)try_once();
-      return kBeat;
+      return kTick;
     };
-    every_beat(
-        work, [&] { return post_ != nullptr; }, kTakeTime);
+    every_tick(
+        work, [&] { return holder_ != nullptr; }, kTakeTime);
   }
   return taken;
 }
@@ -70,16 +70,16 @@ Result<void> Startup::take_post() {
 // A responder that hangs, or answers slowly, does not hold up all the others: the wait ends when nothing has begun or
 // come for kQuiet, unless clients refuse a certificate that is still without a response.
 void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
-  post_->report().startup_waits(awaited.size(), wait);
+  holder_->report().startup_waits(awaited.size(), wait);
   const Clock& clock = environment_.clock;
   const Millis began = clock.monotonic();
   std::vector<const Target*> open = awaited;
   bool lost = false;
-  const auto quiet_at = [&] { return std::max(began, post_->progressed()) + kQuiet; };
+  const auto quiet_at = [&] { return std::max(began, holder_->progressed()) + kQuiet; };
   const auto work = [&] {
-    lost = lost || !post_->beat();
+    lost = lost || !holder_->tick();
     const Millis left = quiet_at() - clock.monotonic();
-    return left > 0 ? std::min(left, kBeat) : kBeat;
+    return left > 0 ? std::min(left, kTick) : kTick;
   };
   const auto done = [&] {
     while (!open.empty() && settled(*open.back())) {
@@ -87,21 +87,21 @@ void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
     }
     return lost || open.empty() ||
            (clock.monotonic() >= quiet_at() && std::all_of(open.begin(), open.end(), [this](const Target* target) {
-              return !target->urgent() || settled(*target);
+              return !target->staple_required() || settled(*target);
             }));
   };
-  every_beat(work, done, wait);
+  every_tick(work, done, wait);
   const auto stapled = static_cast<std::size_t>(
       std::count_if(awaited.begin(), awaited.end(), [this](const Target* target) { return held(*target, 0); }));
-  post_->report().startup_ends(stapled, awaited.size() - stapled, clock.monotonic() - began);
+  holder_->report().startup_ends(stapled, awaited.size() - stapled, clock.monotonic() - began);
   if (!lost) {
     mark_tried(awaited);
   }
 }
 
-// Runs the loop, with `work` at once and then whenever as many milliseconds are over as it said, at most kBeat, until
+// Runs the loop, with `work` at once and then whenever as many milliseconds are over as it said, at most kTick, until
 // `done` or the time is over.
-void Startup::every_beat(const std::function<Millis()>& work, const std::function<bool()>& done, Millis wait) {
+void Startup::every_tick(const std::function<Millis()>& work, const std::function<bool()>& done, Millis wait) {
   std::unique_ptr<Timer> timer;
   timer = environment_.loop.timer([&] {
     progress_();
@@ -117,17 +117,17 @@ void Startup::load_what_was_kept() {
   for (const auto& target : environment_.catalog.targets()) {
     progress_();
     if (held(*target, 0) || target->ended(environment_.clock.now()) ||
-        (target->issuer == nullptr && (target->issuer_lookup == nullptr || !post_->issuers().find(*target)))) {
+        (target->issuer == nullptr && (target->issuer_lookup == nullptr || !holder_->issuers().find(*target)))) {
       continue;
     }
     if (replaced_.has_value()) {
-      replaced_->carry(*target, post_->gate());
+      replaced_->carry(*target, holder_->gate());
     }
-    (void)post_->gate().admit_kept(*target, environment_.clock.now(), &post_->report());
+    (void)holder_->gate().admit_kept(*target, environment_.clock.now(), &holder_->report());
   }
   if (replaced_.has_value()) {
-    replaced_->carry_loaded(environment_.catalog, post_->writer(), progress_);
-    post_->report().zone_replaced(replaced_->taken(), replaced_->refused(), replaced_->loaded());
+    replaced_->carry_loaded(environment_.catalog, holder_->writer(), progress_);
+    holder_->report().zone_replaced(replaced_->taken(), replaced_->refused(), replaced_->loaded());
   }
 }
 
@@ -150,8 +150,8 @@ bool Startup::settled(const Target& target) const {
   if (held(target, kAboutToEnd)) {
     return true;
   }
-  return (held(target, 0) || !target.urgent()) &&
-         (environment_.zone.attempt(target.entry).at != 0 || post_->hopeless(target));
+  return (held(target, 0) || !target.staple_required()) &&
+         (environment_.zone.attempt(target.entry).at != 0 || holder_->hopeless(target));
 }
 
 // Certificates whose turn did not come, because their responder failed for others or took too long, count as tried:
@@ -167,7 +167,7 @@ void Startup::mark_tried(const std::vector<const Target*>& awaited) {
 }
 
 bool Startup::held(const Target& target, Seconds margin) const {
-  return post_->gate().stapled(target, saturating_add(environment_.clock.now(), margin)).has_value();
+  return holder_->gate().stapled(target, saturating_add(environment_.clock.now(), margin)).has_value();
 }
 
 }  // namespace ocsp_plus::engine

@@ -5,7 +5,7 @@
 
 namespace ocsp_plus::engine {
 
-ZoneRepair::ZoneRepair(const Environment& environment, const store::Candidate& self)
+ZoneRepair::ZoneRepair(const Environment& environment, const store::ProcessIdentity& self)
     : environment_(environment), self_(self) {
   std::vector<store::EntryIndex> entries;
   const auto& targets = environment_.catalog.targets();
@@ -32,17 +32,17 @@ const Target* ZoneRepair::target(store::EntryIndex entry) const {
   return index != kNobody ? &environment_.catalog.target(index) : environment_.loaded.target(entry);
 }
 
-bool ZoneRepair::beat() {
+bool ZoneRepair::tick() {
   words_ = restored_ = lost_ = verified_ = 0;
   const auto header = environment_.writer.repair_header(self_);
   if (!header) {
-    return false;  // the zone is busy; or the lease is another's, as the next beat shows
+    return false;  // the zone is busy; or the lease is another's, as the next tick shows
   }
   words_ += *header;
   for (std::size_t looks = 0; looks < kEntriesABeat; ++looks) {
     if (next_ >= environment_.zone.entries_used()) {
       next_ = 0;
-      looks = std::max(looks, kEntriesABeat - 1);  // the next round begins with the next beat
+      looks = std::max(looks, kEntriesABeat - 1);  // the next round begins with the next tick
     } else if (look_at(next_)) {
       ++next_;
     } else {
@@ -75,7 +75,7 @@ bool ZoneRepair::is_newest() {
   return now - newer_since_ >= kComesUp;
 }
 
-// false: not at this beat.
+// false: not at this tick.
 bool ZoneRepair::look_at(store::EntryIndex entry) {
   const Catalog::Index index = configured(entry);
   bool repaired = false;
@@ -110,7 +110,7 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
     case store::ZoneWriter::Response::kUnknown:
       break;
   }
-  // Beyond what is verified at a beat it has to wait for the next round.
+  // Beyond what is verified at a tick it has to wait for the next round.
   if (about != nullptr && about->issuer != nullptr && verified_ < kVerifiedABeat && !is_true(entry, *about) &&
       environment_.writer.drop(entry)) {
     lost(entry);
@@ -124,11 +124,11 @@ bool ZoneRepair::is_true(store::EntryIndex entry, const Target& target) {
   const auto der = environment_.zone.read(entry, target.certificate.id, &header);
   const crypto::VerifyPolicy& policy = environment_.settings.policy;
   const UnixSeconds now = environment_.clock.now();
-  if (!der.has_value() || !in_time(header, policy.clock_skew, now)) {
+  if (!der.has_value() || !is_current(header, policy.clock_skew, now)) {
     return true;
   }
   ++verified_;
-  const auto verdict = judge_left(target, *der, policy, now);
+  const auto verdict = verify_left(target, *der, policy, now);
   if (!verdict.has_value() || verdict->this_update != header.this_update || verdict->expires != header.expires ||
       static_cast<std::uint8_t>(verdict->cert_status) != header.cert_status) {
     return false;

@@ -3,7 +3,7 @@
 // A response whose bytes have changed is taken away, and comes from the cache directory or the responder like any
 // that is missing; what an earlier holder has published is verified once.
 //
-// Lives in the process that holds the lease. A few entries at each beat, so that a round takes kEntriesABeat of them
+// Lives in the process that holds the lease. A few entries at each tick, so that a round takes kEntriesABeat of them
 // each half second.
 #pragma once
 
@@ -42,10 +42,10 @@ class ZoneRepair {
     const Settings& settings;
   };
 
-  ZoneRepair(const Environment& environment, const store::Candidate& self);
+  ZoneRepair(const Environment& environment, const store::ProcessIdentity& self);
 
   // To be called about twice a second. True: something was wrong.
-  bool beat();
+  bool tick();
 
  private:
   static constexpr Catalog::Index kNobody = UINT32_MAX;
@@ -58,12 +58,12 @@ class ZoneRepair {
   const Target* target(store::EntryIndex entry) const;
 
   Environment environment_;
-  store::Candidate self_;
+  store::ProcessIdentity self_;
   std::vector<Catalog::Index> by_entry_;
   store::EntryIndex next_ = 0;
-  std::size_t verified_ = 0;  // at this beat
+  std::size_t verified_ = 0;  // at this tick
   Millis newer_since_ = 0;    // monotonic: another configuration has registered; 0: ours is the newest
-  std::size_t words_ = 0, restored_ = 0, lost_ = 0;  // at this beat
+  std::size_t words_ = 0, restored_ = 0, lost_ = 0;  // at this tick
 };
 
 }  // namespace ocsp_plus::engine

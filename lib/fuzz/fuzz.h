@@ -57,7 +57,7 @@ struct Seed {
   Bytes bytes;
 };
 
-// In the order of a folder listing; see seeds*.cc.
+// In the order of a directory listing; see seeds*.cc.
 std::vector<Seed> response_seeds();
 std::vector<Seed> http_seeds();
 std::vector<Seed> url_seeds();

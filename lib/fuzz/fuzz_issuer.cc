@@ -4,7 +4,7 @@
 #include "crypto/issuer_document.h"
 #include "engine/issuer_search.h"
 #include "fuzz/fuzz.h"
-#include "tests/fakes/engine_house.h"
+#include "tests/fakes/engine_fixture.h"
 
 using namespace ocsp_plus;  // NOLINT: nothing but the target
 

@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "fuzz/fuzz.h"
-#include "store/board.h"
 #include "store/lease.h"
+#include "store/shared_stats.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -70,7 +70,7 @@ void write_everything(StapleZone& zone) {
   zone.oldest_living_generation(some_live);
   zone.worker_stopped(33);
   acquire_lease(zone, lock, {100, 0, 1}, clock, some_live);
-  const LeaseHolder holder = lease_holder(zone);
+  const LeaseState holder = lease_holder(zone);
   renew_lease(zone, holder.epoch, holder.pid, clock);
   ZoneWriter writer(zone, lock, clock, holder.epoch, holder.pid);
   fuzz::promise(writer.bytes_used() + writer.bytes_free() == zone.geometry().arena_bytes, "the arena adds up");
@@ -114,7 +114,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     StapleZone to = world.other.format(StapleZone::Memory::kUsed);
     std::vector<EntryIndex> entries;
     (void)to.register_all(lock, testing::test_registrations(kCertificates), &entries);
-    copy_board(*zone, to, clock.monotonic());
+    copy_stats(*zone, to, clock.monotonic());
     read_everything(to);
   }
   if ((use & 2) == 0) {

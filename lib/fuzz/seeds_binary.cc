@@ -3,7 +3,7 @@
 
 #include "fuzz/fuzz.h"
 #include "store/layout.h"
-#include "tests/fakes/engine_house.h"
+#include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::fuzz {
 namespace {

@@ -17,14 +17,14 @@ int main(int argc, char** argv) {
       {"resolver", resolver_seeds()}, {"issuer", issuer_seeds()},
   };
   for (const auto& [target, seeds] : targets) {
-    const fs::path folder = fs::path(argv[1]) / target;
-    fs::remove_all(folder);
-    fs::create_directories(folder);
+    const fs::path directory = fs::path(argv[1]) / target;
+    fs::remove_all(directory);
+    fs::create_directories(directory);
     for (const Seed& seed : seeds) {
-      std::ofstream file(folder / seed.name, std::ios::binary);
+      std::ofstream file(directory / seed.name, std::ios::binary);
       file.write(reinterpret_cast<const char*>(seed.bytes.data()), static_cast<std::streamsize>(seed.bytes.size()));
       if (!file.flush()) {
-        std::fprintf(stderr, "cannot write %s\n", (folder / seed.name).c_str());
+        std::fprintf(stderr, "cannot write %s\n", (directory / seed.name).c_str());
         return 1;
       }
     }

@@ -31,8 +31,8 @@ bool replay(const fs::path& path) {
 int main(int argc, char** argv) {
   std::vector<fs::path> files;
   for (int i = 1; i < argc; ++i) {
-    std::error_code no_folder;
-    if (fs::is_directory(argv[i], no_folder)) {
+    std::error_code no_directory;
+    if (fs::is_directory(argv[i], no_directory)) {
       std::copy(fs::directory_iterator(argv[i]), fs::directory_iterator(), std::back_inserter(files));
     } else {
       files.emplace_back(argv[i]);

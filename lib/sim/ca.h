@@ -15,7 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/time.h"
-#include "sim/dice.h"
+#include "sim/prng.h"
 #include "tests/pki.h"
 
 namespace ocsp_plus::sim {

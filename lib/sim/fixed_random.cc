@@ -3,15 +3,15 @@
 #define OPENSSL_SUPPRESS_DEPRECATED  // RAND_METHOD: a provider would be the modern way, and a hundred lines
 #include <openssl/rand.h>
 
-#include "sim/dice.h"
+#include "sim/prng.h"
 
 namespace ocsp_plus::sim {
 namespace {
 
 int fill(unsigned char* to, int size) {
-  static Dice dice(20300601);
+  static Prng prng(20300601);
   for (int i = 0; i < size; ++i) {
-    to[i] = static_cast<unsigned char>(dice.next());
+    to[i] = static_cast<unsigned char>(prng.next());
   }
   return 1;
 }

@@ -108,7 +108,7 @@ class Machine::Alarm : public Timer {
   std::shared_ptr<Armed> armed_;
 };
 
-Machine::Machine(std::uint64_t seed) : dice_(seed) {
+Machine::Machine(std::uint64_t seed) : prng_(seed) {
   machine = this;
 }
 
@@ -248,7 +248,7 @@ long __wrap_getrandom(void* to, unsigned long size, unsigned) {
   const ocsp_plus::sim::Shield shield;
   auto* out = static_cast<unsigned char*>(to);
   for (unsigned long i = 0; i < size; ++i) {
-    out[i] = static_cast<unsigned char>(ocsp_plus::sim::Machine::here().dice().next());
+    out[i] = static_cast<unsigned char>(ocsp_plus::sim::Machine::here().prng().next());
   }
   return static_cast<long>(size);
 }

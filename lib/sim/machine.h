@@ -18,7 +18,7 @@
 #include <utility>
 
 #include "base/ports.h"
-#include "sim/dice.h"
+#include "sim/prng.h"
 
 namespace ocsp_plus::sim {
 
@@ -111,7 +111,7 @@ class Machine {
   void say(std::string_view line);
   std::int64_t loud_lines = 0;                      // the engine's, of notice and louder
   std::uint64_t digest() const { return digest_; }  // of all that was said: two runs of a seed agree
-  Dice& dice() { return dice_; }                    // the network's and the processes' chance
+  Prng& prng() { return prng_; }                    // the network's and the processes' chance
 
   static constexpr Millis kBoot = 1000000;
 
@@ -140,7 +140,7 @@ class Machine {
   std::set<std::int32_t> existing_;
   std::int32_t last_pid_ = 100;
   Process* current_ = nullptr;
-  Dice dice_;
+  Prng prng_;
   std::uint64_t digest_ = 1469598103934665603u;
 };
 

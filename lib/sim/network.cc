@@ -63,7 +63,7 @@ class SimResolver : public net::Resolver {
 
 }  // namespace
 
-Network::Network(const Script& script, Ca& ca, Dice dice) : script_(script), ca_(ca), dice_(dice) {
+Network::Network(const Script& script, Ca& ca, Prng prng) : script_(script), ca_(ca), prng_(prng) {
   network = this;
 }
 
@@ -100,8 +100,8 @@ Network::Plan Network::begin(const net::FetchRequest& request) {
     plan.retry_after = conduct->retry_after;
   }
   plan.after = plan.deed == Deed::kHang   ? kNever
-               : plan.deed == Deed::kSlow ? dice_.between(2000, 15000)
-                                          : dice_.between(5, 400);
+               : plan.deed == Deed::kSlow ? prng_.between(2000, 15000)
+                                          : prng_.between(5, 400);
   return plan;
 }
 

@@ -17,7 +17,7 @@ namespace ocsp_plus::sim {
 
 class Network {
  public:
-  Network(const Script& script, Ca& ca, Dice dice);
+  Network(const Script& script, Ca& ca, Prng prng);
   ~Network();
   static Network& here();
 
@@ -58,7 +58,7 @@ class Network {
 
   const Script& script_;
   Ca& ca_;
-  Dice dice_;
+  Prng prng_;
   Counts counts_;
   std::map<LeafNumber, std::int64_t> requests_, issuer_requests_;
   std::vector<Millis> times_;

@@ -15,7 +15,7 @@ namespace ocsp_plus::sim {
 namespace {
 
 constexpr std::int32_t kMaster = 1;
-constexpr Millis kQuietLimit = 3600000;        // a beat at least so often
+constexpr Millis kQuietLimit = 3600000;        // a tick at least so often
 constexpr std::size_t kSmallZone = 512 << 10;  // with two places in the queue of certificates
 constexpr std::size_t kGrowth = 16;            // by so many certificates configurations may grow until the next start
 constexpr Millis kLateLimit = 30000;           // and so often while something is due and cannot be had
@@ -281,7 +281,7 @@ void Node::reload(bool fails) {
     if (!worker->leaving) {
       worker->leaving = true;
       Worker* const old = worker.get();
-      machine_.at(machine_.monotonic() + machine_.dice().between(1, 300), [this, old] { leave(old); });
+      machine_.at(machine_.monotonic() + machine_.prng().between(1, 300), [this, old] { leave(old); });
     }
   }
   start_workers(configs_.back().get());
@@ -336,7 +336,7 @@ void Node::leave(Worker* worker) {
   }
   if (process->run([&] { op_worker_retire(worker->handle); })) {
     const std::int32_t pid = process->pid;
-    machine_.at(machine_.monotonic() + machine_.dice().spread(1, 120000), [this, pid] { stop_worker(pid); });
+    machine_.at(machine_.monotonic() + machine_.prng().spread(1, 120000), [this, pid] { stop_worker(pid); });
   }
 }
 
@@ -391,7 +391,7 @@ void Node::killed(Process& process) {
   machine_.say(
       fmt::format("process {} is killed{}", process.pid, process.holds_lock ? ", the lock in its hand" : ""));
   const std::int32_t pid = process.pid;
-  machine_.at(machine_.monotonic() + machine_.dice().spread(1, 200), [this, pid] { respawn(pid); });
+  machine_.at(machine_.monotonic() + machine_.prng().spread(1, 200), [this, pid] { respawn(pid); });
 }
 
 // The master reaps a killed worker, frees its lock and starts another in its place; not while it is busy.
@@ -513,7 +513,7 @@ Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
 Node::Loaded Node::loaded() const {
   Loaded sum = loaded_before_;
   if (zone_.has_value()) {
-    const store::LoadedCounters& counters = zone_->board().loaded;
+    const store::LoadedCounters& counters = zone_->stats().loaded;
     sum.handed += static_cast<std::int64_t>(counters.handed.load());
     sum.dropped += static_cast<std::int64_t>(counters.dropped.load());
     sum.taken += static_cast<std::int64_t>(counters.taken.load());

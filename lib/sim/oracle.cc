@@ -8,21 +8,21 @@ namespace ocsp_plus::sim {
 namespace {
 
 constexpr Seconds kSettle = 13;      // after an outage or a kill: an exchange that hangs, a lease that went stale
-constexpr Seconds kSlack = 6;        // from being due to being served: a beat, an answer, rounding
+constexpr Seconds kSlack = 6;        // from being due to being served: a tick, an answer, rounding
 constexpr Seconds kOneMore = 6;      // and half of the time-out for another responder that was asked first
 constexpr Seconds kAhead = 300;      // how far thisUpdate may lie ahead
 constexpr Seconds kAboutToEnd = 10;  // what ends sooner is fetched anew by a start
 constexpr Millis kDiskRetry = 61000;
-constexpr Seconds kBelieved = 3600;   // what the folder holds was confirmed within that time, or is asked for again
-constexpr Seconds kForStaple = 600;   // the longest pause while nothing is held and the responder is not reached
-constexpr Seconds kCheck = 300;       // within that time after a start
-constexpr Seconds kHandedAgain = 30;  // what has come to nothing is handed over again by the worker that met it
+constexpr Seconds kBelieved = 3600;  // what the directory holds was confirmed within that time, or is asked for again
+constexpr Seconds kForStaple = 600;  // the longest pause while nothing is held and the responder is not reached
+constexpr Seconds kCheck = 300;      // within that time after a start
+constexpr Seconds kHandedAgain = 30;       // what has come to nothing is handed over again by the worker that met it
 constexpr Seconds kUnused = 25 * 86400;    // what nobody shows for longer may go
 constexpr Seconds kFarAstray = 2 * 86400;  // a wall clock
 constexpr Seconds kEndedFor = 3000;        // what has ended may go after that time
 // In a small zone two places in the queue have to be enough for four certificates from up to eight workers.
 constexpr unsigned kShowsInSmallZone = 16;
-constexpr Millis kBetweenShows = 600;  // a beat, after which those places are free again
+constexpr Millis kBetweenShows = 600;  // a tick, after which those places are free again
 
 }  // namespace
 
@@ -347,7 +347,7 @@ void Oracle::start_begins(bool new_zone) {
   }
 }
 
-// What the folder holds is looked at again by whoever sees the clock jump.
+// What the directory holds is looked at again by whoever sees the clock jump.
 void Oracle::clock_is_right(Known* known) const {
   if (known->late && known->late_until == 0 && up_ && machine_.offset() == 0 && !known->loaded) {
     known->late_until = machine_.monotonic() + 1000 * kSettle;
@@ -368,7 +368,7 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
     } else if (!is_served && !(known.loaded && (known.taken || new_zone_))) {
       forget(&known);  // nobody cares for it any more, or nobody knows whether anybody does
     } else if (is_served && helper_killed && new_zone_ && !known.late) {
-      known.late = true;  // the first worker looks into the folder
+      known.late = true;  // the first worker looks into the directory
       known.late_until = machine_.monotonic() + 1000 * kSettle;
     }
   }

@@ -14,7 +14,7 @@
 //         the responder was not reached, or failed itself.
 //       - A start that waits serves from its first handshake on what was honest and reachable all the while, also
 //         where the responder hangs for another certificate.
-//     `sure` survives reloads, kills and outages, and a restart if the folder worked for the last minute before it
+//     `sure` survives reloads, kills and outages, and a restart if the directory worked for the last minute before it
 //     and power was not cut. Where the start helper was killed, or the clock was wrong at the start, what was kept is
 //     served some seconds later: as soon as a worker has looked, and the clock is right.
 //     Of a certificate that a server loads per connection all this is true from the time on when the node must have
@@ -86,7 +86,7 @@ class Oracle {
     Millis revoked_from = 0;
     UnixSeconds newest = 0;     // the latest thisUpdate that was served
     UnixSeconds confirmed = 0;  // the last honest answer
-    // What is due lies in the folder and nobody has looked at it yet. Excused until then; 0: until the clock is
+    // What is due lies in the directory and nobody has looked at it yet. Excused until then; 0: until the clock is
     // right.
     bool late = false;
     Millis late_until = 0;

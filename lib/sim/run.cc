@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "sim/ca.h"
-#include "sim/folder.h"
+#include "sim/directory.h"
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/node.h"
@@ -64,10 +64,10 @@ class World {
   Machine machine_;
   Ca ca_;
   Network network_;
-  Folder folder_;
+  Directory directory_;
   Node node_;
   Oracle oracle_;
-  Dice dice_;
+  Prng prng_;
   Figures figures_;
   Millis alert_until_ = 0;
   LeafNumber next_leaf_;
@@ -82,11 +82,11 @@ World::World(const Script& script, const Narrator& narrator)
     : script_(script),
       machine_(script.seed * 31 + 7),
       ca_(script.practice),
-      network_(script, ca_, machine_.dice().split()),
-      folder_(script),
+      network_(script, ca_, machine_.prng().split()),
+      directory_(script),
       node_(machine_, script),
       oracle_(machine_, script, ca_),
-      dice_(machine_.dice().split()),
+      prng_(machine_.prng().split()),
       next_leaf_(script.certificates) {
   hook(narrator);
   plan();
@@ -172,8 +172,8 @@ void World::reload(std::int64_t exchanged, bool fails) {
   const std::vector<LeafNumber> before = wanted;
   for (; exchanged > 0; --exchanged) {
     wanted.push_back(next_leaf_++ % Pki::kLeaves);
-    if (wanted.size() > 1 && dice_.chance(80)) {
-      wanted.erase(wanted.begin() + dice_.between(0, static_cast<std::int64_t>(wanted.size()) - 2));
+    if (wanted.size() > 1 && prng_.chance(80)) {
+      wanted.erase(wanted.begin() + prng_.between(0, static_cast<std::int64_t>(wanted.size()) - 2));
     }
   }
   std::sort(wanted.begin(), wanted.end());
@@ -196,10 +196,10 @@ void World::halt(const Happening& happening) {
   oracle_.stopped(cut);
   node_.stop(graceful);
   if (cut) {
-    folder_.cut_power(dice_);
+    directory_.cut_power(prng_);
   }
   if (happening.flag) {
-    folder_.change_user();
+    directory_.change_user();
   }
   machine_.at(machine_.monotonic() + happening.number, [this] { boot(); });
 }
@@ -310,10 +310,10 @@ void World::handshakes() {
 
 void World::handshake_now_and_then() {
   // Once in a while somebody comes again and again.
-  if (script_.loads && dice_.chance(script_.small_zone ? 3 : 2)) {
+  if (script_.loads && prng_.chance(script_.small_zone ? 3 : 2)) {
     show_often(script_.small_zone ? 40 : 2);
   }
-  machine_.at(machine_.monotonic() + dice_.spread(1, script_.practice.validity * 200),
+  machine_.at(machine_.monotonic() + prng_.spread(1, script_.practice.validity * 200),
               [this] { handshake_now_and_then(); });
 }
 
@@ -377,8 +377,8 @@ void World::flood(const Flood& one, std::size_t done) {
   }
   if (node_.up()) {
     show(forge(one, done), Chain::kEmpty);
-    if (done > 0 && dice_.chance(10)) {  // some come again
-      show(next_forged_ - 1 - static_cast<LeafNumber>(dice_.between(0, static_cast<std::int64_t>(done))),
+    if (done > 0 && prng_.chance(10)) {  // some come again
+      show(next_forged_ - 1 - static_cast<LeafNumber>(prng_.between(0, static_cast<std::int64_t>(done))),
            Chain::kEmpty);
     }
   }
@@ -388,14 +388,14 @@ void World::flood(const Flood& one, std::size_t done) {
 // In the name of one that is configured or loaded: whoever answers for that one answers for the forged one as well.
 LeafNumber World::forge(const Flood& one, std::size_t done) {
   const bool insists = one.insisting > 0 && done % (one.count / one.insisting) == 0;
-  const auto how = static_cast<Forgery>(insists ? dice_.between(3, 4) : dice_.between(0, 2));
+  const auto how = static_cast<Forgery>(insists ? prng_.between(3, 4) : prng_.between(0, 2));
   const auto& wanted = node_.wanted();
   const LeafNumber twin =
-      dice_.chance(50)
-          ? wanted[static_cast<std::size_t>(dice_.between(0, static_cast<std::int64_t>(wanted.size()) - 1))]
+      prng_.chance(50)
+          ? wanted[static_cast<std::size_t>(prng_.between(0, static_cast<std::int64_t>(wanted.size()) - 1))]
           : script_
                 .shown[static_cast<std::size_t>(
-                    dice_.between(0, static_cast<std::int64_t>(script_.shown.size()) - 1))]
+                    prng_.between(0, static_cast<std::int64_t>(script_.shown.size()) - 1))]
                 .leaf;
   Pki::get().forge(next_forged_, how, twin, script_.responders.size() == 2, machine_.true_time() + one.life);
   return next_forged_++;

@@ -36,7 +36,7 @@ using Narrator = std::function<void(std::string_view)>;
 
 Figures run(const Script& script, const Narrator& narrator);
 
-// Invariant (d): many certificates, all fetched in one minute; all taken from the folder; one certificate on many
+// Invariant (d): many certificates, all fetched in one minute; all taken from the directory; one certificate on many
 // nodes.
 Figures run_herd(std::size_t certificates);
 Figures run_restarted_herd(std::size_t certificates);
@@ -48,8 +48,9 @@ Figures run_hanging_start();
 // A responder that takes POST alone, and later GET alone.
 Figures run_other_method();
 // Certificates loaded per connection, shown once an hour, over a reload, a restart and into the configuration and
-// back; and such as are in use, in a zone that a flood of forged ones fills.
+// back.
 Figures run_loaded();
+// Such as are in use, in a zone that a flood of forged ones fills.
 Figures run_loaded_flood(std::size_t forged);
 // The responder refuses everybody while the wall clock goes to and fro: requests and log lines have their bounds.
 Figures run_flood(std::size_t certificates);

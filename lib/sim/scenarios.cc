@@ -1,7 +1,7 @@
 // Worlds that are told, not drawn: what the seeds reach too seldom, or only with many certificates or nodes.
 //
 // Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those
-// that a start took from the folder do not come at once; nodes that hold the same response do not ask together.
+// that a start took from the directory do not come at once; nodes that hold the same response do not ask together.
 // Invariant (e): a revocation that comes while the disk is full.
 // Invariant (b): a start while the responder hangs for one certificate; one that takes a single method.
 // Floods: a responder that refuses everybody, a clock that goes to and fro.
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "sim/ca.h"
-#include "sim/folder.h"
+#include "sim/directory.h"
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/node.h"
@@ -53,8 +53,8 @@ Conduct conduct(Deed deed, Millis from, Millis to) {
 struct Calm {
   Calm(const Script& script, std::uint64_t seed)
       : machine(new Machine(seed)), ca(new Ca(script.practice)), no_leap_until(new Millis(0)) {
-    network = new Network(script, *ca, machine->dice().split());
-    new Folder(script);
+    network = new Network(script, *ca, machine->prng().split());
+    new Directory(script);
     node = new Node(*machine, script);
     for (LeafNumber& leaf : node->wanted()) {
       leaf += Pki::kLeaves;  // the first ones may end

@@ -12,20 +12,20 @@ namespace {
 constexpr Seconds kHour = 3600;
 constexpr Seconds kDay = 24 * kHour;
 
-Millis some_time(Dice& dice, Millis length) {
-  return Machine::kBoot + dice.between(0, length);
+Millis some_time(Prng& prng, Millis length) {
+  return Machine::kBoot + prng.between(0, length);
 }
 
 // Spans in order, without overlap, as long as `longest` and rarely so.
 template <typename Span, typename Fill>
-std::vector<Span> draw_spans(Dice& dice, Millis length, std::int64_t count, Seconds longest, Fill fill) {
+std::vector<Span> draw_spans(Prng& prng, Millis length, std::int64_t count, Seconds longest, Fill fill) {
   std::vector<Span> spans;
   for (; count > 0; --count) {
     Span span;
-    span.from = some_time(dice, length);
+    span.from = some_time(prng, length);
     // Those that end shortly before what is held does are the hardest to survive.
     span.to =
-        span.from + 1000 * (dice.chance(35) ? dice.between(longest / 10, longest / 4) : dice.spread(5, longest));
+        span.from + 1000 * (prng.chance(35) ? prng.between(longest / 10, longest / 4) : prng.spread(5, longest));
     fill(&span);
     spans.push_back(span);
   }
@@ -36,91 +36,91 @@ std::vector<Span> draw_spans(Dice& dice, Millis length, std::int64_t count, Seco
   return spans;
 }
 
-void draw_practice(Dice& dice, Script* script) {
+void draw_practice(Prng& prng, Script* script) {
   constexpr Seconds kValidities[] = {60, 300, kHour, 12 * kHour, 4 * kDay, 7 * kDay, 7 * kDay, 10 * kDay};
   Practice& practice = script->practice;
-  practice.validity = kValidities[dice.between(0, 7)];
-  practice.delegated = dice.chance(50);
-  practice.by_key = dice.chance(50);
-  if (practice.validity >= kHour && dice.chance(40)) {
-    practice.resign = practice.validity / dice.between(2, 8);
+  practice.validity = kValidities[prng.between(0, 7)];
+  practice.delegated = prng.chance(50);
+  practice.by_key = prng.chance(50);
+  if (practice.validity >= kHour && prng.chance(40)) {
+    practice.resign = practice.validity / prng.between(2, 8);
   }
-  script->length = 1000 * std::min<Seconds>(365 * kDay, practice.validity * dice.between(45, 65));
+  script->length = 1000 * std::min<Seconds>(365 * kDay, practice.validity * prng.between(45, 65));
 }
 
-Conduct draw_conduct(Dice& dice, bool lies) {
+Conduct draw_conduct(Prng& prng, bool lies) {
   constexpr Deed kOutages[] = {Deed::kSlow,      Deed::kHang,       Deed::kRefuse, Deed::kReset,    Deed::kNoDns,
                                Deed::kHttpError, Deed::kRetryAfter, Deed::kHang,   Deed::kOnlyPost, Deed::kOnlyGet};
   Conduct conduct;
-  if (lies && dice.chance(60)) {
-    conduct.deed = dice.chance(20) ? Deed::kReplay : Deed::kLie;
-    conduct.lie = static_cast<Lie>(dice.between(0, static_cast<int>(Lie::kLast)));
+  if (lies && prng.chance(60)) {
+    conduct.deed = prng.chance(20) ? Deed::kReplay : Deed::kLie;
+    conduct.lie = static_cast<Lie>(prng.between(0, static_cast<int>(Lie::kLast)));
   } else {
-    conduct.deed = kOutages[dice.between(0, 9)];
-    conduct.retry_after = dice.spread(1, 2 * kDay);
+    conduct.deed = kOutages[prng.between(0, 9)];
+    conduct.retry_after = prng.spread(1, 2 * kDay);
   }
-  conduct.only = dice.chance(20) ? static_cast<LeafNumber>(dice.between(0, 7)) : SIZE_MAX;
+  conduct.only = prng.chance(20) ? static_cast<LeafNumber>(prng.between(0, 7)) : SIZE_MAX;
   return conduct;
 }
 
-void draw_network(Dice& dice, Script* script) {
-  const std::size_t count = dice.chance(25) ? 2 : 1;
+void draw_network(Prng& prng, Script* script) {
+  const std::size_t count = prng.chance(25) ? 2 : 1;
   for (std::size_t i = 0; i < count; ++i) {
-    const auto faults = dice.spread(4, 40);
+    const auto faults = prng.spread(4, 40);
     script->responders.push_back(
-        draw_spans<Conduct>(dice, script->length, faults, 2 * script->practice.validity, [&](Conduct* conduct) {
-          const Conduct drawn = draw_conduct(dice, script->lies);
+        draw_spans<Conduct>(prng, script->length, faults, 2 * script->practice.validity, [&](Conduct* conduct) {
+          const Conduct drawn = draw_conduct(prng, script->lies);
           conduct->deed = drawn.deed;
           conduct->lie = drawn.lie;
           conduct->only = drawn.only;
           conduct->retry_after = drawn.retry_after;
         }));
     if (script->lies) {
-      Conduct& sure = script->responders[i][static_cast<std::size_t>(dice.between(0, faults - 1))];
+      Conduct& sure = script->responders[i][static_cast<std::size_t>(prng.between(0, faults - 1))];
       sure.deed = Deed::kLie;
       sure.only = SIZE_MAX;
     }
   }
 }
 
-void add(Dice& dice, Script* script, Incident what, std::int64_t number = 0, bool flag = false) {
-  script->happenings.push_back({some_time(dice, script->length), what, number, flag});
+void add(Prng& prng, Script* script, Incident what, std::int64_t number = 0, bool flag = false) {
+  script->happenings.push_back({some_time(prng, script->length), what, number, flag});
 }
 
 // The wall clock goes wrong, and is set right again.
-void draw_jump(Dice& dice, Script* script) {
-  const Seconds most = dice.chance(10) ? 200 * kDay : 30 * kHour;
-  const Seconds by = dice.spread(3, most) * (dice.chance(50) ? 1 : -1);
-  const Millis from = some_time(dice, script->length);
-  const Millis span = 1000 * dice.spread(1, script->practice.validity);
+void draw_jump(Prng& prng, Script* script) {
+  const Seconds most = prng.chance(10) ? 200 * kDay : 30 * kHour;
+  const Seconds by = prng.spread(3, most) * (prng.chance(50) ? 1 : -1);
+  const Millis from = some_time(prng, script->length);
+  const Millis span = 1000 * prng.spread(1, script->practice.validity);
   script->happenings.push_back({from, Incident::kClock, by, false});
   script->happenings.push_back({from + span, Incident::kClock, 0, false});
 }
 
-void draw_happenings(Dice& dice, Script* script) {
-  for (auto n = script->jumps ? dice.spread(1, 6) : 0; n > 0; --n) {
-    draw_jump(dice, script);
+void draw_happenings(Prng& prng, Script* script) {
+  for (auto n = script->jumps ? prng.spread(1, 6) : 0; n > 0; --n) {
+    draw_jump(prng, script);
   }
-  for (auto n = script->kills ? dice.spread(1, 20) : 0; n > 0; --n) {
-    const bool locked = dice.chance(70);
-    add(dice, script, Incident::kKill, dice.spread(1, locked ? 40 : 4000), locked);
+  for (auto n = script->kills ? prng.spread(1, 20) : 0; n > 0; --n) {
+    const bool locked = prng.chance(70);
+    add(prng, script, Incident::kKill, prng.spread(1, locked ? 40 : 4000), locked);
   }
-  for (auto n = script->kills ? dice.between(0, 1) : 0; n > 0; --n) {
-    add(dice, script, Incident::kKillHelper, dice.spread(1, 2000), dice.chance(30));
+  for (auto n = script->kills ? prng.between(0, 1) : 0; n > 0; --n) {
+    add(prng, script, Incident::kKillHelper, prng.spread(1, 2000), prng.chance(30));
   }
-  for (auto n = dice.spread(1, 12); n > 0; --n) {
-    add(dice, script, Incident::kReload, dice.chance(50) ? dice.between(1, 2) : 0);
+  for (auto n = prng.spread(1, 12); n > 0; --n) {
+    add(prng, script, Incident::kReload, prng.chance(50) ? prng.between(1, 2) : 0);
   }
-  for (auto n = dice.between(0, 2); n > 0; --n) {
-    add(dice, script, Incident::kFailedReload, dice.chance(50) ? dice.between(1, 2) : 0);
+  for (auto n = prng.between(0, 2); n > 0; --n) {
+    add(prng, script, Incident::kFailedReload, prng.chance(50) ? prng.between(1, 2) : 0);
   }
   constexpr Incident kEnds[] = {Incident::kRestart, Incident::kRestart, Incident::kCrash, Incident::kPowerCut};
-  for (auto n = dice.between(0, 6); n > 0; --n) {
-    const Seconds most = dice.chance(20) ? script->practice.validity : 60;
-    add(dice, script, kEnds[dice.between(0, 3)], 1000 * dice.spread(1, most), dice.chance(25));
+  for (auto n = prng.between(0, 6); n > 0; --n) {
+    const Seconds most = prng.chance(20) ? script->practice.validity : 60;
+    add(prng, script, kEnds[prng.between(0, 3)], 1000 * prng.spread(1, most), prng.chance(25));
   }
-  if (dice.chance(50)) {
-    add(dice, script, Incident::kRevoke, dice.between(0, 7));
+  if (prng.chance(50)) {
+    add(prng, script, Incident::kRevoke, prng.between(0, 7));
   }
   std::stable_sort(script->happenings.begin(), script->happenings.end(),
                    [](const Happening& a, const Happening& b) { return a.at < b.at; });
@@ -128,37 +128,37 @@ void draw_happenings(Dice& dice, Script* script) {
 
 // --- certificates that are loaded per connection ---
 
-void draw_shown(Dice& dice, Script* script) {
+void draw_shown(Prng& prng, Script* script) {
   const bool two = script->responders.size() == 2;
-  const auto first = static_cast<std::size_t>(dice.between(0, Pki::kLoadedLeaves - 1));
-  for (auto n = dice.between(1, 4); n > 0; --n) {
+  const auto first = static_cast<std::size_t>(prng.between(0, Pki::kLoadedLeaves - 1));
+  for (auto n = prng.between(1, 4); n > 0; --n) {
     Shown shown;
-    shown.leaf = Pki::loaded((first + static_cast<std::size_t>(n)) % Pki::kLoadedLeaves, two, dice.chance(60));
+    shown.leaf = Pki::loaded((first + static_cast<std::size_t>(n)) % Pki::kLoadedLeaves, two, prng.chance(60));
     constexpr Chain kChains[] = {Chain::kComplete, Chain::kComplete, Chain::kBehindLookalike,
                                  Chain::kEmpty,    Chain::kEmpty,    Chain::kLookalike};
-    shown.chain = kChains[dice.between(0, script->calm ? 2 : 5)];
+    shown.chain = kChains[prng.between(0, script->calm ? 2 : 5)];
     // Some come all the time, some for a while, some once more after that.
-    shown.from = dice.chance(50) ? Machine::kBoot : some_time(dice, script->length * 2 / 3);
-    shown.to = dice.chance(60) ? Machine::kBoot + script->length : shown.from + dice.between(0, script->length / 2);
+    shown.from = prng.chance(50) ? Machine::kBoot : some_time(prng, script->length * 2 / 3);
+    shown.to = prng.chance(60) ? Machine::kBoot + script->length : shown.from + prng.between(0, script->length / 2);
     script->shown.push_back(shown);
-    if (dice.chance(30)) {
-      shown.from = shown.to + dice.between(0, script->length / 4);
-      shown.to = shown.from + dice.between(0, script->length / 4);
+    if (prng.chance(30)) {
+      shown.from = shown.to + prng.between(0, script->length / 4);
+      shown.to = shown.from + prng.between(0, script->length / 4);
       script->shown.push_back(shown);
     }
   }
 }
 
-void draw_floods(Dice& dice, Script* script) {
-  script->small_zone = dice.chance(60);
-  for (auto n = dice.between(1, 3); n > 0; --n) {
+void draw_floods(Prng& prng, Script* script) {
+  script->small_zone = prng.chance(60);
+  for (auto n = prng.between(1, 3); n > 0; --n) {
     Flood flood;
-    flood.from = some_time(dice, script->length);
-    // The queue of a small zone takes in two of them a beat, and then there is room for some two hundred and fifty.
-    flood.step = dice.spread(script->small_zone ? 150 : 10, 400);
-    flood.count = static_cast<std::size_t>(script->small_zone ? dice.between(200, 500) : dice.between(50, 500));
-    flood.life = dice.spread(600, 6 * kHour);
-    flood.insisting = static_cast<std::size_t>(dice.between(0, 12));
+    flood.from = some_time(prng, script->length);
+    // The queue of a small zone takes in two of them a tick, and then there is room for some two hundred and fifty.
+    flood.step = prng.spread(script->small_zone ? 150 : 10, 400);
+    flood.count = static_cast<std::size_t>(script->small_zone ? prng.between(200, 500) : prng.between(50, 500));
+    flood.life = prng.spread(600, 6 * kHour);
+    flood.insisting = static_cast<std::size_t>(prng.between(0, 12));
     script->floods.push_back(flood);
   }
   std::sort(script->floods.begin(), script->floods.end(),
@@ -168,42 +168,42 @@ void draw_floods(Dice& dice, Script* script) {
   }
 }
 
-void draw_issuer_server(Dice& dice, Script* script) {
+void draw_issuer_server(Prng& prng, Script* script) {
   script->issuer_server =
-      draw_spans<Conduct>(dice, script->length, dice.spread(1, 10), script->practice.validity, [&](Conduct* conduct) {
-        const Conduct drawn = draw_conduct(dice, false);
-        conduct->deed = script->lies && dice.chance(50) ? Deed::kLie : drawn.deed;
-        conduct->wrong = static_cast<WrongIssuer>(dice.between(0, static_cast<int>(WrongIssuer::kLast)));
+      draw_spans<Conduct>(prng, script->length, prng.spread(1, 10), script->practice.validity, [&](Conduct* conduct) {
+        const Conduct drawn = draw_conduct(prng, false);
+        conduct->deed = script->lies && prng.chance(50) ? Deed::kLie : drawn.deed;
+        conduct->wrong = static_cast<WrongIssuer>(prng.between(0, static_cast<int>(WrongIssuer::kLast)));
         conduct->retry_after = drawn.retry_after;
       });
 }
 
 // Drawn last, so that all else happens as it would without.
-void draw_loaded(Dice& dice, Script* script) {
-  script->loads = dice.chance(65);
+void draw_loaded(Prng& prng, Script* script) {
+  script->loads = prng.chance(65);
   if (!script->loads) {
     return;
   }
-  script->trusts = dice.chance(15);
-  draw_shown(dice, script);
+  script->trusts = prng.chance(15);
+  draw_shown(prng, script);
   if (script->calm) {
     return;
   }
-  draw_issuer_server(dice, script);
-  if (dice.chance(60)) {
-    draw_floods(dice, script);
+  draw_issuer_server(prng, script);
+  if (prng.chance(60)) {
+    draw_floods(prng, script);
   }
-  for (auto n = dice.between(0, 2); n > 0; --n) {
-    add(dice, script, Incident::kAdopt, dice.between(0, 7), dice.chance(33));
-    add(dice, script, Incident::kRelease, dice.between(0, 7));
+  for (auto n = prng.between(0, 2); n > 0; --n) {
+    add(prng, script, Incident::kAdopt, prng.between(0, 7), prng.chance(33));
+    add(prng, script, Incident::kRelease, prng.between(0, 7));
   }
-  for (auto n = script->kills ? dice.spread(1, 6) : 0; n > 0; --n) {
-    add(dice, script, Incident::kKillOffering, dice.spread(1, 15));
-    const bool locked = dice.chance(50);
-    add(dice, script, Incident::kKillTaking, dice.spread(1, locked ? 40 : 300), locked);
+  for (auto n = script->kills ? prng.spread(1, 6) : 0; n > 0; --n) {
+    add(prng, script, Incident::kKillOffering, prng.spread(1, 15));
+    const bool locked = prng.chance(50);
+    add(prng, script, Incident::kKillTaking, prng.spread(1, locked ? 40 : 300), locked);
   }
-  if (dice.chance(30)) {
-    add(dice, script, Incident::kRevokeLoaded, dice.between(0, 7));
+  if (prng.chance(30)) {
+    add(prng, script, Incident::kRevokeLoaded, prng.between(0, 7));
   }
   std::stable_sort(script->happenings.begin(), script->happenings.end(),
                    [](const Happening& a, const Happening& b) { return a.at < b.at; });
@@ -219,32 +219,32 @@ const Conduct* conduct_in(const std::vector<Conduct>& spans, Millis at) {
 }  // namespace
 
 Script Script::draw(std::uint64_t seed) {
-  Dice dice = Dice(seed).split();  // neighbouring seeds have nothing in common
+  Prng prng = Prng(seed).split();  // neighbouring seeds have nothing in common
   Script script;
   script.seed = seed;
-  draw_practice(dice, &script);
-  script.certificates = static_cast<std::size_t>(dice.between(1, 5));
-  script.workers = static_cast<std::uint32_t>(dice.between(1, 2));
-  script.startup_wait = dice.chance(80) ? 5000 : 0;
-  script.calm = dice.chance(10);
-  if (dice.chance(30)) {
-    script.retry_max = dice.spread(10 + script.practice.validity / 500, kDay);
-    script.retry_min = dice.between(1, 10);
+  draw_practice(prng, &script);
+  script.certificates = static_cast<std::size_t>(prng.between(1, 5));
+  script.workers = static_cast<std::uint32_t>(prng.between(1, 2));
+  script.startup_wait = prng.chance(80) ? 5000 : 0;
+  script.calm = prng.chance(10);
+  if (prng.chance(30)) {
+    script.retry_max = prng.spread(10 + script.practice.validity / 500, kDay);
+    script.retry_min = prng.between(1, 10);
   }
   if (script.calm) {
     script.responders.resize(1);
-    draw_loaded(dice, &script);
+    draw_loaded(prng, &script);
     return script;
   }
-  script.lies = dice.chance(70);
-  script.jumps = dice.chance(60);
-  script.kills = dice.chance(60);
-  draw_network(dice, &script);
+  script.lies = prng.chance(70);
+  script.jumps = prng.chance(60);
+  script.kills = prng.chance(60);
+  draw_network(prng, &script);
   constexpr DiskFault kFaults[] = {DiskFault::kFull, DiskFault::kReadOnly, DiskFault::kGone};
-  script.disk = draw_spans<DiskSpan>(dice, script.length, dice.between(0, 5), script.practice.validity,
-                                     [&](DiskSpan* span) { span->fault = kFaults[dice.between(0, 2)]; });
-  draw_happenings(dice, &script);
-  draw_loaded(dice, &script);
+  script.disk = draw_spans<DiskSpan>(prng, script.length, prng.between(0, 5), script.practice.validity,
+                                     [&](DiskSpan* span) { span->fault = kFaults[prng.between(0, 2)]; });
+  draw_happenings(prng, &script);
+  draw_loaded(prng, &script);
   return script;
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/time.h"
 #include "sim/ca.h"
-#include "sim/dice.h"
+#include "sim/prng.h"
 
 namespace ocsp_plus::sim {
 
@@ -50,7 +50,7 @@ enum class Incident {
   kKillHelper,  // the next start helper dies so
   kReload,      // `number`: certificates exchanged
   kFailedReload,
-  kRestart,   // graceful; the zone is lost, the folder stays; down for `number` ms; as another user if `flag`
+  kRestart,   // graceful; the zone is lost, the directory stays; down for `number` ms; as another user if `flag`
   kCrash,     // likewise, but every process is killed at once
   kPowerCut,  // likewise, and files that were just written are torn
   kRevoke,    // the CA revokes the certificate at position `number` of the configuration

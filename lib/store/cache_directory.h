@@ -1,5 +1,5 @@
 // The directory of ocsp_plus_cache itself, apart from the files in it: how a root master makes it and hands it to the
-// workers' user, whether that user can work in it, and the sentences that say why not. DiskStore, the master and
+// workers' user, whether that user can work in it, and the sentences that say why not. CacheFiles, the master and
 // `nginx -t` share them.
 //
 // Trust: others may have written to the directory. A root master may call all of this: names inside the directory are
@@ -31,11 +31,11 @@ struct DirectoryUser {
 // descriptor and without anything in it, if it was just made, is empty, or belongs to another user than root: nginx
 // does the same with its temporary directories when `user` changes. The group changes only where it was just made.
 // kUnwritable: it cannot be created or handed over, or is left alone because it belongs to root and is not empty.
-// What is no directory is left alone without a word: DiskStore::open() says so.
+// What is no directory is left alone without a word: CacheFiles::open() says so.
 Result<void> prepare_directory(const std::string& path, const DirectoryUser& user);
 
 // Whether the user will be able to read and write the directory once prepare_directory() was called; changes nothing.
-// The reasons and details are those of DiskStore::open() and DiskStore::save(), or of prepare_directory() where it
+// The reasons and details are those of CacheFiles::open() and CacheFiles::save(), or of prepare_directory() where it
 // could not be created. What this process has no right to look at counts as usable.
 Result<void> check_directory(const std::string& path, const DirectoryUser& user);
 
@@ -44,7 +44,7 @@ Result<void> check_directory(const std::string& path, const DirectoryUser& user)
 // hold up all of the worker's connections.
 std::string_view network_file_system(const std::string& path);
 
-// --- for DiskStore ---
+// --- for CacheFiles ---
 
 // Without slashes at the end: with one the system would follow a symbolic link despite O_NOFOLLOW.
 std::string strip_slashes(std::string path);

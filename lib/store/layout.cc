@@ -47,8 +47,8 @@ Geometry Geometry::of(std::size_t size) {
   const std::size_t capacity = std::min(size / kBytesPerEntry, kMaxCapacity);
   const std::size_t slots = power_of_two(2 * capacity);
   const std::size_t hosts = std::clamp(capacity / 8, kMinHosts, kMaxHosts);
-  geometry.board = align_up(sizeof(Header), kLine);
-  geometry.workers = align_up(geometry.board + sizeof(Board), kLine);
+  geometry.stats = align_up(sizeof(Header), kLine);
+  geometry.workers = align_up(geometry.stats + sizeof(SharedStats), kLine);
   geometry.counters = align_up(geometry.workers + kWorkerSlots * sizeof(WorkerSlot), kLine);
   geometry.hosts = align_up(geometry.counters + kCounterSlots * sizeof(HandshakeCounters), kLine);
   geometry.methods = align_up(geometry.hosts + hosts * sizeof(HostSlot), kLine);

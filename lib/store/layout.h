@@ -1,8 +1,8 @@
 // What lies in the shared memory, byte for byte. Trivially copyable, offsets instead of pointers, and a geometry that
 // is a pure function of the size: nothing that another process could have scribbled on decides where we read.
 //
-//   Header | Board | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | OfferSlot[] with kOfferBytes |
-//   OfferSlot[] with large_offer_bytes | Entry[] | Detail[] | Loaded[] | arena of blobs
+//   Header | SharedStats | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | OfferSlot[] with
+//   kOfferBytes | OfferSlot[] with large_offer_bytes | Entry[] | Detail[] | Loaded[] | arena of blobs
 //
 // Change anything here and kLayoutVersion goes up: a zone of another version is not adopted.
 #pragma once
@@ -22,7 +22,7 @@ constexpr std::uint32_t kLayoutVersion = 5;
 constexpr std::size_t kWorkerSlots = 1024;  // processes of all generations that may be alive together
 constexpr std::size_t kCounterSlots = 128;  // handshake counters, one cache line each; slot = worker % kCounterSlots
 constexpr std::size_t kBlobAlign = 16;      // blobs start at multiples of this; Entry::word counts in it
-constexpr std::uint32_t kMaxBlobLength = 1 << 20;  // bytes of DER; whatever claims to be longer makes no sense
+constexpr std::uint32_t kMaxBlobLength = 1 << 20;  // bytes of DER; whatever refs to be longer makes no sense
 
 struct Lease {
   std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: nobody holds it. The epoch only grows.
@@ -66,7 +66,7 @@ struct LoadedCounters {
 };
 
 // What the processes tell each other beside responses (board.h): numbers only, each of them atomic for itself.
-struct Board {
+struct SharedStats {
   // Written by the lease holder.
   std::atomic<std::int64_t> clock_skew;         // s: a responder's clock minus ours, at the last look
   std::atomic<std::int64_t> clock_compared_at;  // wall clock; 0: never
@@ -92,7 +92,7 @@ struct Board {
 // A responder host's health, by a hash of its host key: names stand in everybody's configuration.
 struct HostSlot {
   std::atomic<std::uint64_t> key;        // 0: free
-  std::atomic<std::uint32_t> state;      // engine::Hosts::State
+  std::atomic<std::uint32_t> state;      // engine::ResponderHealth::State
   std::atomic<std::uint32_t> failures;   // since it counts as failing
   std::atomic<std::int64_t> next_probe;  // wall clock; of one that fails
   std::atomic<std::int64_t> failed_at;   // wall clock of its last failure
@@ -134,7 +134,7 @@ struct alignas(64) Entry {
   CertificateId id;
   std::atomic<std::uint64_t> stapled;       // handshakes that got its staple
   std::atomic<std::uint32_t> generation;    // of the newest configuration that named it; 0: the entry is free
-  std::atomic<std::uint32_t> swings;        // generation of the last blob; goes on growing while `word` is 0
+  std::atomic<std::uint32_t> versions;      // generation of the last blob; goes on growing while `word` is 0
   std::atomic<std::int64_t> confirmed_at;   // wall clock when the responder last confirmed what is held; 0: unknown
   std::array<std::uint8_t, 32> issuer_key;  // SHA-256 of the issuer's key when the entry was registered
   std::atomic<std::int64_t> attempted_at;   // wall clock; 0: never
@@ -202,16 +202,16 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std
 static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(sizeof(BlobHeader) % kBlobAlign == 0, "the DER follows the header without a gap");
 static_assert(std::is_trivially_copyable_v<BlobHeader>, "it is copied as bytes");
-static_assert(sizeof(Header) == 88 && sizeof(Entry) == 192 && sizeof(BlobHeader) == 128 && sizeof(Board) == 2568 &&
-                  sizeof(HostSlot) == 40 && sizeof(MethodSlot) == 16 && sizeof(Loaded) == 32 &&
-                  sizeof(OfferSlot) == 64 && sizeof(HandshakeCounters) == 64,
+static_assert(sizeof(Header) == 88 && sizeof(Entry) == 192 && sizeof(BlobHeader) == 128 &&
+                  sizeof(SharedStats) == 2568 && sizeof(HostSlot) == 40 && sizeof(MethodSlot) == 16 &&
+                  sizeof(Loaded) == 32 && sizeof(OfferSlot) == 64 && sizeof(HandshakeCounters) == 64,
               "raise kLayoutVersion");
 
 // Where everything is. A pure function of the size.
 struct Geometry {
   std::size_t size = 0;
   // offsets from the start
-  std::size_t board = 0, workers = 0, counters = 0, hosts = 0, methods = 0, index = 0, offers = 0, large_offers = 0,
+  std::size_t stats = 0, workers = 0, counters = 0, hosts = 0, methods = 0, index = 0, offers = 0, large_offers = 0,
               entries = 0, details = 0;
   std::size_t loaded = 0, arena = 0;
   std::uint32_t offer_slots = 0;  // 0 in a zone that is too small for certificates that are loaded per connection

@@ -25,33 +25,33 @@ bool stale(Millis heartbeat, Millis now) {
   return age > kStale || age < -kStale;
 }
 
-bool may_take(const LeaseHolder& holder, const Candidate& candidate, Millis now, bool (*alive)(std::int32_t pid)) {
-  return holder.pid == 0 || holder.pid == candidate.pid || holder.generation < candidate.generation ||
+bool may_take(const LeaseState& holder, const ProcessIdentity& self, Millis now, bool (*alive)(std::int32_t pid)) {
+  return holder.pid == 0 || holder.pid == self.pid || holder.generation < self.generation ||
          stale(holder.heartbeat, now) || !alive(holder.pid);
 }
 
-void describe_holder(Lease& lease, const Candidate& candidate, const Clock& clock) {
-  lease.generation.store(candidate.generation, std::memory_order_relaxed);
-  lease.slot.store(candidate.slot, std::memory_order_relaxed);
+void describe_holder(Lease& lease, const ProcessIdentity& self, const Clock& clock) {
+  lease.generation.store(self.generation, std::memory_order_relaxed);
+  lease.slot.store(self.slot, std::memory_order_relaxed);
   lease.heartbeat.store(clock.monotonic(), std::memory_order_relaxed);
 }
 
 // Under the lock the word changes in one way only: its holder releases it. So the second try succeeds.
-std::optional<std::uint32_t> take(StapleZone& zone, const Candidate& candidate, const Clock& clock,
+std::optional<std::uint32_t> take(StapleZone& zone, const ProcessIdentity& self, const Clock& clock,
                                   bool (*alive)(std::int32_t pid)) {
   Lease& lease = zone.header().lease;
   for (int tries = 0; tries < 2; ++tries) {
-    const LeaseHolder holder = lease_holder(zone);
-    if (!may_take(holder, candidate, clock.monotonic(), alive)) {
+    const LeaseState holder = lease_holder(zone);
+    if (!may_take(holder, self, clock.monotonic(), alive)) {
       return std::nullopt;
     }
-    const bool ours = holder.pid == candidate.pid;
+    const bool ours = holder.pid == self.pid;
     const std::uint32_t epoch = ours ? holder.epoch : holder.epoch + 1;
     std::uint64_t seen = pack(holder.epoch, holder.pid);
     // The word first: whoever is killed before the rest is written is a holder that is gone, and that suffices to
     // take the lease from it.
-    if (lease.word.compare_exchange_strong(seen, pack(epoch, candidate.pid), std::memory_order_acq_rel)) {
-      describe_holder(lease, candidate, clock);
+    if (lease.word.compare_exchange_strong(seen, pack(epoch, self.pid), std::memory_order_acq_rel)) {
+      describe_holder(lease, self, clock);
       if (!ours) {
         lease.since.store(clock.now(), std::memory_order_relaxed);
       }
@@ -63,10 +63,10 @@ std::optional<std::uint32_t> take(StapleZone& zone, const Candidate& candidate, 
 
 }  // namespace
 
-LeaseHolder lease_holder(const StapleZone& zone) noexcept {
+LeaseState lease_holder(const StapleZone& zone) noexcept {
   const Lease& lease = zone.header().lease;
   const std::uint64_t word = lease.word.load(std::memory_order_acquire);
-  LeaseHolder holder;
+  LeaseState holder;
   holder.epoch = epoch_of(word);
   holder.pid = pid_of(word);
   holder.slot = lease.slot.load(std::memory_order_relaxed);
@@ -81,14 +81,14 @@ bool process_alive(std::int32_t pid) {
   return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
-std::optional<std::uint32_t> acquire_lease(StapleZone& zone, SharedLock& lock, const Candidate& candidate,
+std::optional<std::uint32_t> acquire_lease(StapleZone& zone, SharedLock& lock, const ProcessIdentity& self,
                                            const Clock& clock, bool (*alive)(std::int32_t pid)) {
   // Every worker asks again and again: most of the time the answer is no, and needs no lock.
-  if (candidate.pid <= 0 || !may_take(lease_holder(zone), candidate, clock.monotonic(), alive)) {
+  if (self.pid <= 0 || !may_take(lease_holder(zone), self, clock.monotonic(), alive)) {
     return std::nullopt;
   }
   const ScopedLock scope(lock);
-  return scope.held() ? take(zone, candidate, clock, alive) : std::nullopt;
+  return scope.held() ? take(zone, self, clock, alive) : std::nullopt;
 }
 
 bool renew_lease(StapleZone& zone, std::uint32_t epoch, std::int32_t pid, const Clock& clock) noexcept {

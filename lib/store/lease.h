@@ -18,7 +18,7 @@ namespace ocsp_plus::store {
 constexpr Millis kHeartbeatInterval = 500;
 constexpr Millis kStale = 10000;
 
-struct LeaseHolder {
+struct LeaseState {
   std::uint32_t epoch = 0;
   std::int32_t pid = 0;  // 0: nobody
   std::uint32_t slot = 0;
@@ -27,9 +27,9 @@ struct LeaseHolder {
   Millis heartbeat = 0;
 };
 
-LeaseHolder lease_holder(const StapleZone& zone) noexcept;
+LeaseState lease_holder(const StapleZone& zone) noexcept;
 
-struct Candidate {
+struct ProcessIdentity {
   std::int32_t pid = 0;
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
@@ -40,7 +40,7 @@ bool process_alive(std::int32_t pid);
 
 // Takes the lease where the rules above allow it (a holder keeps its own). The epoch, or nothing: not ours to take,
 // or the lock was busy; ask again. `alive` as process_alive.
-std::optional<std::uint32_t> acquire_lease(StapleZone& zone, SharedLock& lock, const Candidate& candidate,
+std::optional<std::uint32_t> acquire_lease(StapleZone& zone, SharedLock& lock, const ProcessIdentity& self,
                                            const Clock& clock, bool (*alive)(std::int32_t pid));
 
 // Beats. false: the lease is another's by now; the caller stops at once.

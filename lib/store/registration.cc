@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/blob_word.h"
 #include "store/scoped_lock.h"
 #include "store/staple_zone.h"
-#include "store/swing.h"
 #include "store/zone_index.h"
 
 namespace ocsp_plus::store {
@@ -69,7 +69,7 @@ void make_loaded_go(StapleZone& zone, std::size_t wanted, const std::vector<Regi
     zone.entry(index).generation.store(0, std::memory_order_release);
     zone.loaded_words(index).leaf.store(0, std::memory_order_release);
     zone.loaded_words(index).issuer.store(0, std::memory_order_release);
-    zone.board().loaded.evicted.fetch_add(1, std::memory_order_relaxed);
+    zone.stats().loaded.evicted.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
@@ -91,7 +91,7 @@ void add(StapleZone& zone, ZoneIndex& zone_index, EntryIndex index, const Regist
   Entry& entry = zone.entry(index);
   const bool untouched = index >= zone.entries_used();
   if (untouched) {
-    entry.swings.store(0, std::memory_order_relaxed);  // a reused entry's goes on: see Entry::word
+    entry.versions.store(0, std::memory_order_relaxed);  // a reused entry's goes on: see Entry::word
   }
   forget_response(zone, index);
   forget_loaded(zone, index);

@@ -28,7 +28,7 @@ bool aligned(const void* base) {
 // - Reusing the space: it happens only after the word has moved on, and the writer puts a release fence between that
 //   and the first new byte (ZoneWriter::write). A reader that has copied even one such byte and then passes the
 //   acquire fence below therefore sees the word moved. If it has not moved, no byte was new.
-// - The word cannot come back to a value it had: its upper half grows with each swing (Entry::swings).
+// - The word cannot come back to a value it had: its upper half grows with each version (Entry::versions).
 bool unmoved(const std::atomic<std::uint64_t>& word, std::uint64_t seen) noexcept {
   std::atomic_thread_fence(std::memory_order_acquire);
   return word.load(std::memory_order_relaxed) == seen;
@@ -303,8 +303,8 @@ Header& StapleZone::header() const noexcept {
   return at<Header>(0);
 }
 
-Board& StapleZone::board() const noexcept {
-  return at<Board>(geometry_.board);
+SharedStats& StapleZone::stats() const noexcept {
+  return at<SharedStats>(geometry_.stats);
 }
 
 HostSlot& StapleZone::host_slot(std::uint32_t slot) const noexcept {

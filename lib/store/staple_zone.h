@@ -159,7 +159,7 @@ class StapleZone {
   // For the other files of this room.
   const Geometry& geometry() const noexcept { return geometry_; }
   Header& header() const noexcept;
-  Board& board() const noexcept;
+  SharedStats& stats() const noexcept;
   HostSlot& host_slot(std::uint32_t slot) const noexcept;      // REQUIRES: slot < geometry().host_slots
   MethodSlot& method_slot(std::uint32_t slot) const noexcept;  // likewise
   // The large ones follow the others. REQUIRES: slot < geometry().offer_slots + geometry().large_offer_slots

@@ -81,8 +81,8 @@ void ZoneIndex::rebuild(EntryIndex first) noexcept {
   }
   try_insert(first);
   for (EntryIndex entry = 0; entry < zone_.entries_used(); ++entry) {
-    const Entry& candidate = zone_.entry(entry);
-    if (candidate.generation.load(std::memory_order_relaxed) != 0 && find(candidate.id) == kNoEntry) {
+    const Entry& self = zone_.entry(entry);
+    if (self.generation.load(std::memory_order_relaxed) != 0 && find(self.id) == kNoEntry) {
       try_insert(entry);
     }
   }

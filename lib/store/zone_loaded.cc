@@ -3,8 +3,8 @@
 
 #include <cstring>
 
+#include "store/blob_word.h"
 #include "store/scoped_lock.h"
-#include "store/swing.h"
 #include "store/zone_index.h"
 #include "store/zone_writer.h"
 
@@ -99,7 +99,7 @@ Result<EntryIndex> ZoneWriter::add_loaded(const LoadedCertificate& certificate) 
   // Now, or not at all: below, what is allocated is not in use yet.
   if (rebuilt_at_ != zone_.generation()) {
     rebuild();
-    drop_doomed();
+    drop_invalid();
   }
   EntryIndex index = ZoneIndex(zone_).find(certificate.id);
   const bool known = index != kNoEntry;
@@ -137,7 +137,7 @@ Result<EntryIndex> ZoneWriter::add_loaded(const LoadedCertificate& certificate) 
   Loaded& loaded = zone_.loaded_words(index);
   if (!known) {
     if (index >= zone_.entries_used()) {
-      entry.swings.store(0, std::memory_order_relaxed);  // above the high-water mark it may hold anything
+      entry.versions.store(0, std::memory_order_relaxed);  // above the high-water mark it may hold anything
     }
     entry.id = certificate.id;
     entry.stapled.store(0, std::memory_order_relaxed);
@@ -152,14 +152,14 @@ Result<EntryIndex> ZoneWriter::add_loaded(const LoadedCertificate& certificate) 
     zone_.set_detail(index, {});
     entry.issuer_key = certificate.issuer_key;
   }
-  const std::uint32_t swing = next_swing(entry);
-  entry.swings.store(swing, std::memory_order_relaxed);
-  loaded.issuer.store(issuer == kNoIssuer ? 0 : std::uint64_t{swing} << 32 | issuer, std::memory_order_release);
+  const std::uint32_t version = next_version(entry);
+  entry.versions.store(version, std::memory_order_relaxed);
+  loaded.issuer.store(issuer == kNoIssuer ? 0 : std::uint64_t{version} << 32 | issuer, std::memory_order_release);
   loaded.profile.store(certificate.profile, std::memory_order_relaxed);
   loaded.used.store(static_cast<std::uint32_t>(certificate.used), std::memory_order_relaxed);
   loaded.generation.store(zone_.generation(), std::memory_order_relaxed);
   // Last of all, and before the entry is in use: whoever is killed here leaves a free entry.
-  loaded.leaf.store(std::uint64_t{swing} << 32 | leaf.offset, std::memory_order_release);
+  loaded.leaf.store(std::uint64_t{version} << 32 | leaf.offset, std::memory_order_release);
   entry.generation.store(zone_.generation(), std::memory_order_release);
   held_[index].leaf = leaf;
   loaded_units_ += leaf.units + held_[index].response.units;

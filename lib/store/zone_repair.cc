@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "store/blob_word.h"
 #include "store/scoped_lock.h"
-#include "store/swing.h"
 #include "store/zone_index.h"
 #include "store/zone_writer.h"
 
@@ -31,7 +31,7 @@ bool is_generation(std::uint32_t found, std::uint32_t ours) {
   return found >= ours && found - ours <= kGenerationsAhead;
 }
 
-// Of times on the board that decide for how long something waits.
+// Of times on the stats that decide for how long something waits.
 bool is_past(const std::atomic<std::int64_t>& time, Millis now) {
   return time.load(kRelaxed) <= now && time.load(kRelaxed) >= 0;
 }
@@ -73,22 +73,22 @@ std::vector<EntryIndex> ZoneWriter::take_lost() {
 
 // --- the header ---
 
-bool ZoneWriter::header_is_sound(const Candidate& self) const {
+bool ZoneWriter::header_is_sound(const ProcessIdentity& self) const {
   const Header& header = zone_.header();
   const Millis now = clock_.monotonic();
   return header.magic.load(kRelaxed) == kMagic && header.layout_version == kLayoutVersion &&
          header.size == zone_.size() && is_generation(header.generation.load(kRelaxed), self.generation) &&
          header.entries.load(kRelaxed) >= entries_in_use() && header.entries.load(kRelaxed) <= zone_.capacity() &&
          header.lease.generation.load(kRelaxed) == self.generation && header.lease.slot.load(kRelaxed) == self.slot &&
-         is_past(zone_.board().began, now) && is_past(zone_.board().clock_jumped_at, now);
+         is_past(zone_.stats().began, now) && is_past(zone_.stats().clock_jumped_at, now);
 }
 
 std::uint32_t ZoneWriter::entries_in_use() const {
   return std::max(least_entries_, static_cast<std::uint32_t>(held_.size()));
 }
 
-Result<std::size_t> ZoneWriter::repair_header(const Candidate& self) {
-  if (doomed_.empty() && header_is_sound(self)) {
+Result<std::size_t> ZoneWriter::repair_header(const ProcessIdentity& self) {
+  if (invalid_.empty() && header_is_sound(self)) {
     return std::size_t{0};
   }
   const ScopedLock scope(lock_);
@@ -96,7 +96,7 @@ Result<std::size_t> ZoneWriter::repair_header(const Candidate& self) {
     return tl::unexpected<Error>(ready.error());
   }
   Header& header = zone_.header();
-  Board& board = zone_.board();
+  SharedStats& stats = zone_.stats();
   const Millis now = clock_.monotonic();
   std::size_t words = set(header.layout_version, kLayoutVersion) + set(header.size, std::uint64_t{zone_.size()}) +
                       set(header.lease.generation, self.generation) + set(header.lease.slot, self.slot) +
@@ -108,11 +108,11 @@ Result<std::size_t> ZoneWriter::repair_header(const Candidate& self) {
       entries < entries_in_use() || entries > zone_.capacity()) {
     words += set(header.entries, std::min(entries_in_use(), zone_.capacity()));
   }
-  if (!is_past(board.began, now)) {
-    words += set(board.began, now);
+  if (!is_past(stats.began, now)) {
+    words += set(stats.began, now);
   }
-  if (!is_past(board.clock_jumped_at, now)) {
-    words += set(board.clock_jumped_at, now);
+  if (!is_past(stats.clock_jumped_at, now)) {
+    words += set(stats.clock_jumped_at, now);
   }
   return words;
 }
@@ -196,7 +196,7 @@ Result<ZoneWriter::Response> ZoneWriter::check_response(EntryIndex index) {
   }
   if (rebuilt_at_ != zone_.generation()) {
     rebuild();  // a registration takes responses away
-    drop_doomed();
+    drop_invalid();
   }
   const Held held = held_by(index);
   if (is_held(index, held)) {
@@ -205,9 +205,9 @@ Result<ZoneWriter::Response> ZoneWriter::check_response(EntryIndex index) {
   Entry& entry = zone_.entry(index);
   const bool intact = held.response && held.sum != 0 && is_intact(index, held);
   if (intact && entry.generation.load(kRelaxed) != 0) {
-    const std::uint32_t swing = next_swing(entry);
-    entry.swings.store(swing, kRelaxed);
-    entry.word.store(std::uint64_t{swing} << 32 | held.response.offset, std::memory_order_release);
+    const std::uint32_t version = next_version(entry);
+    entry.versions.store(version, kRelaxed);
+    entry.word.store(std::uint64_t{version} << 32 | held.response.offset, std::memory_order_release);
     return Response::kRestored;
   }
   // A registration that was not finished has taken the entry away.

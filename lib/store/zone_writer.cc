@@ -7,9 +7,9 @@
 #include <memory>
 #include <utility>
 
+#include "store/blob_word.h"
 #include "store/lease.h"
 #include "store/scoped_lock.h"
-#include "store/swing.h"
 #include "store/zone_index.h"
 
 namespace ocsp_plus::store {
@@ -28,20 +28,20 @@ void ZoneWriter::rebuild() {
   rebuilt_at_ = zone_.generation();
   grace_.clear();
   grace_units_ = 0;
-  Claims claims = read_claims(zone_);
-  doomed_ = std::move(claims.doomed);
+  BlobRefs refs = read_blob_refs(zone_);
+  invalid_ = std::move(refs.invalid);
   const std::vector<Held> before = std::exchange(held_, std::vector<Held>(zone_.entries_used()));
   issuers_.clear();
   issuer_offsets_.clear();
   loaded_units_ = 0;
   std::vector<ArenaMap::Range> used;
-  used.reserve(claims.sound.size());
-  for (const Claim& claim : claims.sound) {
-    if (claim.kind != BlobKind::kIssuer) {
-      (claim.kind == BlobKind::kLeaf ? held_[claim.entry].leaf : held_[claim.entry].response) = claim.range;
-      used.push_back(claim.range);
-    } else if (hold_issuer(claim.entry, claim.range)) {
-      used.push_back(claim.range);
+  used.reserve(refs.valid.size());
+  for (const BlobRef& ref : refs.valid) {
+    if (ref.kind != BlobKind::kIssuer) {
+      (ref.kind == BlobKind::kLeaf ? held_[ref.entry].leaf : held_[ref.entry].response) = ref.range;
+      used.push_back(ref.range);
+    } else if (hold_issuer(ref.entry, ref.range)) {
+      used.push_back(ref.range);
     }
   }
   for (EntryIndex i = 0; i < std::min(before.size(), held_.size()); ++i) {
@@ -64,20 +64,20 @@ Result<void> ZoneWriter::begin(bool locked) {
   if (zone_.header().lease.word.load(std::memory_order_acquire) != lease_word_) {
     return fail(Reason::kLeaseLost, "another process has become the designated one");
   }
-  drop_doomed();
+  drop_invalid();
   end_grace(clock_.monotonic());
   return {};
 }
 
-void ZoneWriter::drop_doomed() {
-  for (const Claim& claim : doomed_) {
-    std::uint64_t word = claim.word;
-    if (word_of(zone_, claim.entry, claim.kind).compare_exchange_strong(word, 0, std::memory_order_release) &&
-        claim.kind == BlobKind::kResponse) {
-      lost_.push_back(claim.entry);
+void ZoneWriter::drop_invalid() {
+  for (const BlobRef& ref : invalid_) {
+    std::uint64_t word = ref.word;
+    if (word_of(zone_, ref.entry, ref.kind).compare_exchange_strong(word, 0, std::memory_order_release) &&
+        ref.kind == BlobKind::kResponse) {
+      lost_.push_back(ref.entry);
     }
   }
-  doomed_.clear();
+  invalid_.clear();
 }
 
 void ZoneWriter::release_first_in_grace() {
@@ -102,7 +102,7 @@ ArenaMap::Range ZoneWriter::make_room(std::uint32_t units) {
   // A registration may have cleared words, whose space we would otherwise count as used for ever.
   if (!range && rebuilt_at_ != zone_.generation()) {
     rebuild();
-    drop_doomed();
+    drop_invalid();
     range = arena_.allocate(units);
   }
   return range;
@@ -157,12 +157,12 @@ Result<void> ZoneWriter::publish(EntryIndex index, BlobHeader header, ByteView d
     return fail(Reason::kZoneFull, fmt::format("no room for {} bytes among {} free ones in a zone of {} bytes",
                                                der.size(), bytes_free(), zone_.size()));
   }
-  const std::uint32_t swing = next_swing(entry);
+  const std::uint32_t version = next_version(entry);
   hold(index, range);
   write(range, header, der);
   vouch(index, header, der);
-  entry.swings.store(swing, std::memory_order_relaxed);
-  entry.word.store(std::uint64_t{swing} << 32 | range.offset, std::memory_order_release);
+  entry.versions.store(version, std::memory_order_relaxed);
+  entry.word.store(std::uint64_t{version} << 32 | range.offset, std::memory_order_release);
   return {};
 }
 

@@ -17,7 +17,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "store/arena_map.h"
-#include "store/claims.h"
+#include "store/blob_refs.h"
 #include "store/lease.h"
 #include "store/staple_zone.h"
 
@@ -34,7 +34,7 @@ class ZoneWriter {
   ZoneWriter(const ZoneWriter&) = delete;
   ZoneWriter& operator=(const ZoneWriter&) = delete;
 
-  // Writes the response aside and swings the entry to it. header.length is set from `der`.
+  // Writes the response aside and versions the entry to it. header.length is set from `der`.
   // Under the lock, and only while the lease is still ours. kZoneBusy: try again soon. kZoneFull: the old response
   // stays. kLeaseLost: stop. kInvalidArgument: `der` is empty or longer than kMaxBlobLength, or the entry is not (any
   // more) that of header.id and header.issuer_key, as the newest configuration has it.
@@ -58,8 +58,8 @@ class ZoneWriter {
   // The entries of the lease holder's own configuration.
   void own(const std::vector<EntryIndex>& entries);
 
-  // Words of the header, and times of the board, that follow from what the lease holder knows. How many were wrong.
-  Result<std::size_t> repair_header(const Candidate& self);
+  // Words of the header, and times of the stats, that follow from what the lease holder knows. How many were wrong.
+  Result<std::size_t> repair_header(const ProcessIdentity& self);
 
   // Who an entry of own() belongs to, in the entry and in the index. `generation`: the lease holder's; `newest`: no
   // newer configuration is coming up, which might have changed issuers or made an entry of its own. True: it was
@@ -131,10 +131,10 @@ class ZoneWriter {
   Result<void> begin(bool locked);
   Result<void> begin_with(bool locked, EntryIndex entry, const CertificateId& id);
   void rebuild();
-  void drop_doomed();
+  void drop_invalid();
   bool owns(EntryIndex entry) const { return entry < own_.size() && own_[entry]; }
   std::uint32_t entries_in_use() const;
-  bool header_is_sound(const Candidate& self) const;
+  bool header_is_sound(const ProcessIdentity& self) const;
   bool entry_is_sound(EntryIndex entry, const Registration& registration, std::uint32_t generation,
                       bool newest) const;
   Held held_by(EntryIndex entry) const;
@@ -167,7 +167,7 @@ class ZoneWriter {
   std::size_t loaded_units_ = 0;
   std::size_t grace_units_ = 0;
   std::deque<Retired> grace_;        // in the order of `until`
-  std::vector<Claim> doomed_;        // words found to make no sense
+  std::vector<BlobRef> invalid_;     // words found to make no sense
   std::vector<EntryIndex> lost_;     // whose response was among them
   std::vector<bool> own_;            // by entry
   std::uint32_t least_entries_ = 0;  // so many have been used at the least

@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "admin/query.h"
-#include "tests/fakes/admin_house.h"
+#include "tests/fakes/admin_fixture.h"
 
 namespace ocsp_plus::admin {
 namespace {

@@ -4,28 +4,28 @@
 
 #include "admin/control.h"
 #include "store/lease.h"
-#include "tests/fakes/admin_house.h"
+#include "tests/fakes/admin_fixture.h"
 
 namespace ocsp_plus::admin {
 namespace {
 
-using testing::AdminHouse;
+using testing::AdminFixture;
 using testing::test_leaf;
 
-std::vector<nlohmann::json> certificates(const AdminHouse& house) {
-  return house.json()["certificates"].get<std::vector<nlohmann::json>>();
+std::vector<nlohmann::json> certificates(const AdminFixture& fixture) {
+  return fixture.json()["certificates"].get<std::vector<nlohmann::json>>();
 }
 
 TEST_CASE("status: of a certificate before and after its response came", "[admin]") {
-  AdminHouse house;
-  auto& responder = house.server();
-  house.add(1, {&responder});
-  house.open();
-  auto shown = house.json();
+  AdminFixture fixture;
+  auto& responder = fixture.server();
+  fixture.add(1, {&responder});
+  fixture.open();
+  auto shown = fixture.json();
   CHECK(shown["version"] == OCSP_PLUS_VERSION);
   CHECK(shown["zone"]["name"] == "ocsp_plus");
   CHECK(shown["zone"]["entries"] == 1);
-  CHECK(shown["zone"]["size"] == house.zone.size());
+  CHECK(shown["zone"]["size"] == fixture.zone.size());
   CHECK(shown["worker"].is_null());
   CHECK(shown["clock_skew"].is_null());
   CHECK(shown["next"].is_null());
@@ -37,16 +37,16 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   CHECK(certificate["expires_in"].is_null());
   CHECK(certificate["last_attempt"].is_null());
 
-  house.work(1000);
-  house.zone.count_stapled(house.catalog.target(0).entry);
-  house.zone.handshakes(0).stapled.fetch_add(3);
-  house.zone.handshakes(1).missing.fetch_add(2);
-  house.zone.handshakes(1).refused.fetch_add(1);
-  house.zone.handshakes(2).foreign.fetch_add(4);
-  house.zone.handshakes(2).replaced.fetch_add(7);
-  shown = house.json();
+  fixture.work(1000);
+  fixture.zone.count_stapled(fixture.catalog.target(0).entry);
+  fixture.zone.handshakes(0).stapled.fetch_add(3);
+  fixture.zone.handshakes(1).missing.fetch_add(2);
+  fixture.zone.handshakes(1).refused.fetch_add(1);
+  fixture.zone.handshakes(2).foreign.fetch_add(4);
+  fixture.zone.handshakes(2).replaced.fetch_add(7);
+  shown = fixture.json();
   certificate = shown["certificates"][0];
-  CHECK(certificate["id"] == to_hex(house.catalog.target(0).certificate.id));
+  CHECK(certificate["id"] == to_hex(fixture.catalog.target(0).certificate.id));
   CHECK(certificate["state"] == "valid");
   CHECK(certificate["cert_status"] == "good");
   CHECK(certificate["source"] == "network");
@@ -69,60 +69,60 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
 }
 
 TEST_CASE("status: a heartbeat that is not beaten any more gets old", "[admin]") {
-  AdminHouse house;
-  house.add(1, {&house.server()});
-  house.open();
-  house.work(1000);
-  const std::string now = to_rfc3339(house.loop.clock.now());
-  CHECK(house.json()["worker"]["heartbeat"] == now);
-  house.zone.header().lease.heartbeat -= 20000;
-  CHECK(house.json()["worker"]["heartbeat"] == to_rfc3339(house.loop.clock.now() - 20));
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  fixture.open();
+  fixture.work(1000);
+  const std::string now = to_rfc3339(fixture.loop.clock.now());
+  CHECK(fixture.json()["worker"]["heartbeat"] == now);
+  fixture.zone.header().lease.heartbeat -= 20000;
+  CHECK(fixture.json()["worker"]["heartbeat"] == to_rfc3339(fixture.loop.clock.now() - 20));
 }
 
 TEST_CASE("status: whether the cache directory can be used", "[admin]") {
-  AdminHouse house;
-  house.add(1, {&house.server()});
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
   const nlohmann::json off = {{"path", nullptr}, {"state", "off"}, {"reason", nullptr}, {"since", nullptr}};
-  const auto usable = [&house] {
-    const std::string text = house.show(Format::kPrometheus).text;
+  const auto usable = [&fixture] {
+    const std::string text = fixture.show(Format::kPrometheus).text;
     const std::size_t at = text.find("\nocsp_plus_cache_usable ");
     return at == std::string::npos ? "absent" : text.substr(at + 1, text.find('\n', at + 1) - at - 1);
   };
-  house.settings.cache = "/var/cache/x";
-  CHECK(house.json()["cache"] == off);  // without a zone nobody uses it
-  house.open();
+  fixture.settings.cache = "/var/cache/x";
+  CHECK(fixture.json()["cache"] == off);  // without a zone nobody uses it
+  fixture.open();
   nlohmann::json works = off;
   works["state"] = "works";
   works["path"] = "/var/cache/x";
-  CHECK(house.json()["cache"] == works);
+  CHECK(fixture.json()["cache"] == works);
   CHECK(usable() == "ocsp_plus_cache_usable 1");
 
-  store::record_cache_failure(house.zone, Reason::kDiskFull, testing::kNow - 60);
+  store::record_cache_failure(fixture.zone, Reason::kDiskFull, testing::kNow - 60);
   nlohmann::json failing = works;
   failing["state"] = "failing";
   failing["reason"] = "disk_full";
   failing["since"] = to_rfc3339(testing::kNow - 60);
-  CHECK(house.json()["cache"] == failing);
+  CHECK(fixture.json()["cache"] == failing);
   CHECK(usable() == "ocsp_plus_cache_usable 0");
 
-  house.zone.board().cache_failing_since = INT64_MIN;  // scribbled
-  house.zone.board().cache_reason = 77777;
+  fixture.zone.stats().cache_failing_since = INT64_MIN;  // scribbled
+  fixture.zone.stats().cache_reason = 77777;
   failing["since"] = nullptr;
   failing["reason"] = "not_checked";
-  CHECK(house.json()["cache"] == failing);
+  CHECK(fixture.json()["cache"] == failing);
 
-  house.settings.cache.clear();
-  CHECK(house.json()["cache"] == off);
+  fixture.settings.cache.clear();
+  CHECK(fixture.json()["cache"] == off);
   CHECK(usable() == "absent");
 }
 
 TEST_CASE("status: why the last attempt failed, and the responder's health", "[admin]") {
-  AdminHouse house;
-  auto& responder = house.server(AdminHouse::always("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"));
-  house.add(1, {&responder});
-  house.open();
-  house.work(1000);
-  const auto shown = house.json();
+  AdminFixture fixture;
+  auto& responder = fixture.server(AdminFixture::always("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"));
+  fixture.add(1, {&responder});
+  fixture.open();
+  fixture.work(1000);
+  const auto shown = fixture.json();
   const auto certificate = shown["certificates"][0];
   CHECK(certificate["state"] == "pending");
   CHECK(certificate["failures"] == 1);
@@ -135,32 +135,32 @@ TEST_CASE("status: why the last attempt failed, and the responder's health", "[a
 }
 
 TEST_CASE("status: states follow what is held and the clock", "[admin]") {
-  AdminHouse house;
-  auto& responder = house.server();
-  house.add(1, {&responder});
-  house.add(2, {});
-  house.open();
-  house.work(1000);
-  CHECK(house.json("state=unsupported")["certificates"].size() == 1);
-  CHECK(house.json("state=valid")["certificates"].size() == 1);
-  house.loop.clock.jump(4 * 86400);
-  CHECK(house.json("state=expired")["certificates"].size() == 1);
-  CHECK(house.json("state=expired")["certificates"][0]["expires_in"] < 0);
-  house.loop.clock.jump(-20 * 86400);
-  CHECK(house.json("state=expired")["certificates"].size() == 1);  // from the future
+  AdminFixture fixture;
+  auto& responder = fixture.server();
+  fixture.add(1, {&responder});
+  fixture.add(2, {});
+  fixture.open();
+  fixture.work(1000);
+  CHECK(fixture.json("state=unsupported")["certificates"].size() == 1);
+  CHECK(fixture.json("state=valid")["certificates"].size() == 1);
+  fixture.loop.clock.jump(4 * 86400);
+  CHECK(fixture.json("state=expired")["certificates"].size() == 1);
+  CHECK(fixture.json("state=expired")["certificates"][0]["expires_in"] < 0);
+  fixture.loop.clock.jump(-20 * 86400);
+  CHECK(fixture.json("state=expired")["certificates"].size() == 1);  // from the future
 }
 
 TEST_CASE("status: pages of certificates meet each once", "[admin]") {
-  AdminHouse house;
+  AdminFixture fixture;
   for (std::size_t i = 0; i < 25; ++i) {
-    house.add(i, {});
+    fixture.add(i, {});
   }
-  house.open();
+  fixture.open();
   std::set<std::string> seen;
   std::string args = "limit=10";
   std::vector<std::size_t> sizes;
   for (int page = 0; page < 4 && !args.empty(); ++page) {
-    const auto shown = house.json(args);
+    const auto shown = fixture.json(args);
     sizes.push_back(shown["certificates"].size());
     for (const auto& certificate : shown["certificates"]) {
       CHECK(seen.insert(certificate["id"]).second);
@@ -169,91 +169,91 @@ TEST_CASE("status: pages of certificates meet each once", "[admin]") {
   }
   CHECK(sizes == std::vector<std::size_t>{10, 10, 5});
   CHECK(seen.size() == 25);
-  CHECK(house.json("limit=25")["next"].is_null());
+  CHECK(fixture.json("limit=25")["next"].is_null());
   const std::string id = *seen.begin();
-  CHECK(house.json("id=" + id)["certificates"].size() == 1);
-  CHECK(house.json("id=" + std::string(64, '0'))["certificates"].empty());
-  CHECK(house.json("server=nobody")["certificates"].empty());
+  CHECK(fixture.json("id=" + id)["certificates"].size() == 1);
+  CHECK(fixture.json("id=" + std::string(64, '0'))["certificates"].empty());
+  CHECK(fixture.json("server=nobody")["certificates"].empty());
 }
 
 TEST_CASE("status: by the server that uses it", "[admin]") {
-  AdminHouse house;
+  AdminFixture fixture;
   engine::Mention mention;
   mention.leaf = test_leaf(1).get();
   mention.issuers = {testing::test_ca().get()};
   mention.servers = {"b.example", "a.example", "b.example"};
-  REQUIRE(house.catalog.add(mention).has_value());
+  REQUIRE(fixture.catalog.add(mention).has_value());
   mention.servers = {"c.example"};
-  REQUIRE(house.catalog.add(mention).has_value());
-  house.open();
-  CHECK(house.json("server=c.example")["certificates"].size() == 1);
-  CHECK(house.json("server=d.example")["certificates"].empty());
-  CHECK(house.json()["certificates"][0]["servers"] == nlohmann::json({"a.example", "b.example", "c.example"}));
+  REQUIRE(fixture.catalog.add(mention).has_value());
+  fixture.open();
+  CHECK(fixture.json("server=c.example")["certificates"].size() == 1);
+  CHECK(fixture.json("server=d.example")["certificates"].empty());
+  CHECK(fixture.json()["certificates"][0]["servers"] == nlohmann::json({"a.example", "b.example", "c.example"}));
 }
 
 TEST_CASE("status: many certificates come in pieces of bounded size", "[admin]") {
-  AdminHouse house(8 << 20);
+  AdminFixture fixture(8 << 20);
   for (std::size_t i = 0; i < 1000; ++i) {
-    house.add(i, {});
+    fixture.add(i, {});
   }
-  house.open();
-  const auto shown = house.show(Format::kJson);
+  fixture.open();
+  const auto shown = fixture.show(Format::kJson);
   CHECK(nlohmann::json::parse(shown.text)["certificates"].size() == 1000);
   CHECK(shown.pieces > 10);
   CHECK(shown.largest < 2 * kPieceBytes);
-  const auto metrics = house.show(Format::kPrometheus);
+  const auto metrics = fixture.show(Format::kPrometheus);
   CHECK(metrics.pieces > 10);
   CHECK(metrics.largest < 2 * kPieceBytes);
   // what is filtered out is looked at in portions, too
-  CHECK(house.show(Format::kJson, "state=revoked").pieces == 1000 / kPieceCertificates);
+  CHECK(fixture.show(Format::kJson, "state=revoked").pieces == 1000 / kPieceCertificates);
 }
 
 TEST_CASE("status: a listing that cannot go on says so", "[admin]") {
-  AdminHouse house;
-  house.add(1, {&house.server()});
-  house.open();
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  fixture.open();
   const std::string gone(64, 'a');
   for (const std::string& args : {std::string(), "after=" + gone, "id=" + gone, "loaded=1&id=" + gone,
                                   std::string("loaded=1"), std::string("limit=1")}) {
     CAPTURE(args);
-    CHECK(house.json(args)["ended_early"] == false);
+    CHECK(fixture.json(args)["ended_early"] == false);
   }
-  const auto shown = house.json("loaded=1&after=" + gone);
+  const auto shown = fixture.json("loaded=1&after=" + gone);
   CHECK(shown["ended_early"] == true);
   CHECK(shown["certificates"].empty());
   CHECK(shown["next"].is_null());
 }
 
 TEST_CASE("status: nonsense in the zone changes no more than what it says", "[admin]") {
-  AdminHouse house;
-  house.add(1, {&house.server()});
-  house.open();
-  house.work(1000);
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  fixture.open();
+  fixture.work(1000);
   testing::TestRandom random(7);
   for (int round = 0; round < 200; ++round) {
-    std::uint8_t* const bytes = house.memory.data();
-    const std::size_t from = random.below(house.zone.geometry().arena + 4096);
-    random.fill(bytes + from, std::min<std::size_t>(64, house.memory.size() - from));
-    const auto shown = house.json();
+    std::uint8_t* const bytes = fixture.memory.data();
+    const std::size_t from = random.below(fixture.zone.geometry().arena + 4096);
+    random.fill(bytes + from, std::min<std::size_t>(64, fixture.memory.size() - from));
+    const auto shown = fixture.json();
     CHECK(shown["certificates"].size() == 1);
     CHECK(shown["certificates"][0]["subject"] == "CN=leaf1,O=ocsp_plus tests");
-    (void)house.show(Format::kPrometheus);
-    (void)house.show(Format::kReady, "strict=1");
+    (void)fixture.show(Format::kPrometheus);
+    (void)fixture.show(Format::kReady, "strict=1");
   }
 }
 
 TEST_CASE("status: without a zone there is nothing to tell, and it is ready", "[admin]") {
-  AdminHouse house;
-  CHECK(house.json()["certificates"].empty());
-  CHECK(house.show(Format::kReady).status == 200);
-  CHECK(house.show(Format::kPrometheus).text.find("ocsp_plus_ready 1\n") != std::string::npos);
-  CHECK(refresh(house.view(), "refresh=all").http_status == 404);
+  AdminFixture fixture;
+  CHECK(fixture.json()["certificates"].empty());
+  CHECK(fixture.show(Format::kReady).status == 200);
+  CHECK(fixture.show(Format::kPrometheus).text.find("ocsp_plus_ready 1\n") != std::string::npos);
+  CHECK(refresh(fixture.view(), "refresh=all").http_status == 404);
 }
 
 TEST_CASE("status: an argument that makes no sense is 400", "[admin]") {
-  AdminHouse house;
-  house.open();
-  const auto shown = house.show({}, "state=gone");
+  AdminFixture fixture;
+  fixture.open();
+  const auto shown = fixture.show({}, "state=gone");
   CHECK(shown.status == 400);
   CHECK(shown.type == "text/plain; charset=utf-8");
 }
@@ -261,173 +261,173 @@ TEST_CASE("status: an argument that makes no sense is 400", "[admin]") {
 // --- readiness ---
 
 TEST_CASE("ready: when each certificate is stapled or was tried, and from then on for good", "[admin][ready]") {
-  AdminHouse house;
-  auto& good = house.server();
-  auto& bad = house.server(AdminHouse::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
-  house.add(1, {&good});
-  house.add(2, {&bad});
-  house.add(3, {});
-  house.open();
-  const auto before = house.show(Format::kReady);
+  AdminFixture fixture;
+  auto& good = fixture.server();
+  auto& bad = fixture.server(AdminFixture::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
+  fixture.add(1, {&good});
+  fixture.add(2, {&bad});
+  fixture.add(3, {});
+  fixture.open();
+  const auto before = fixture.show(Format::kReady);
   CHECK(before.status == 503);
   CHECK(
       before.text ==
       "not ready: the first round is not over, certificate \"leaf1.example\" has no staple yet and was not tried\n");
-  house.work(2000);
-  CHECK(house.show(Format::kReady).status == 200);
-  const auto strict = house.show(Format::kReady, "strict=1");
+  fixture.work(2000);
+  CHECK(fixture.show(Format::kReady).status == 200);
+  const auto strict = fixture.show(Format::kReady, "strict=1");
   CHECK(strict.status == 503);
   CHECK(strict.text == "not ready: certificate \"leaf2.example\" has no valid staple\n");
-  CHECK(house.show(Format::kReady, "strict=0").status == 200);
-  house.loop.clock.jump(30 * 86400);  // everything has ended
-  CHECK(house.show(Format::kReady).status == 200);
-  CHECK(house.show(Format::kReady, "strict=1").status == 503);
+  CHECK(fixture.show(Format::kReady, "strict=0").status == 200);
+  fixture.loop.clock.jump(30 * 86400);  // everything has ended
+  CHECK(fixture.show(Format::kReady).status == 200);
+  CHECK(fixture.show(Format::kReady, "strict=1").status == 503);
 }
 
 TEST_CASE("ready: after a minute without waiting for the rest", "[admin][ready]") {
-  AdminHouse house;
-  house.add(1, {&house.server(AdminHouse::hang())});
-  house.open();
-  CHECK(house.show(Format::kReady).status == 503);
-  house.loop.clock.advance(59000);
-  CHECK(house.show(Format::kReady).status == 503);
-  house.loop.clock.advance(1000);
-  CHECK(house.show(Format::kReady).status == 200);
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server(AdminFixture::hang())});
+  fixture.open();
+  CHECK(fixture.show(Format::kReady).status == 503);
+  fixture.loop.clock.advance(59000);
+  CHECK(fixture.show(Format::kReady).status == 503);
+  fixture.loop.clock.advance(1000);
+  CHECK(fixture.show(Format::kReady).status == 200);
 }
 
 TEST_CASE("ready: not without a staple that a server requires", "[admin][ready]") {
-  AdminHouse house;
-  auto& responder = house.server(AdminHouse::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
-  const auto index = house.add(1, {&responder});
-  house.catalog.target(index).required = true;
-  house.open();
-  house.work(70000);
-  const auto shown = house.show(Format::kReady);
+  AdminFixture fixture;
+  auto& responder = fixture.server(AdminFixture::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
+  const auto index = fixture.add(1, {&responder});
+  fixture.catalog.target(index).required = true;
+  fixture.open();
+  fixture.work(70000);
+  const auto shown = fixture.show(Format::kReady);
   CHECK(shown.status == 503);
   CHECK(shown.text.find("is required to have a staple and has none") != std::string::npos);
 }
 
 TEST_CASE("ready: the worker notes it, though nobody asks", "[admin][ready]") {
-  AdminHouse house;
-  house.add(1, {&house.server()});
-  house.open();
-  house.work(2000);
-  CHECK(house.zone.board().settled == 1);
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  fixture.open();
+  fixture.work(2000);
+  CHECK(fixture.zone.stats().settled == 1);
 }
 
 // --- control ---
 
 TEST_CASE("control: all are fetched again, once a minute", "[admin][control]") {
-  AdminHouse house;
-  auto& responder = house.server();
+  AdminFixture fixture;
+  auto& responder = fixture.server();
   for (std::size_t i = 0; i < 5; ++i) {
-    house.add(i, {&responder});
+    fixture.add(i, {&responder});
   }
-  house.open();
-  house.work(2000);
+  fixture.open();
+  fixture.work(2000);
   CHECK(responder.asked.size() == 5);
-  const Answer answer = refresh(house.view(), "refresh=all");
+  const Answer answer = refresh(fixture.view(), "refresh=all");
   CHECK(answer.http_status == 202);
   CHECK(answer.text == "5 certificates will be fetched");
-  CHECK(refresh(house.view(), "refresh=all").http_status == 429);
-  house.work(2000);
+  CHECK(refresh(fixture.view(), "refresh=all").http_status == 429);
+  fixture.work(2000);
   CHECK(responder.asked.size() == 10);
-  house.work(60000);
+  fixture.work(60000);
   CHECK(responder.asked.size() == 10);
-  CHECK(refresh(house.view(), "refresh=all").http_status == 202);
+  CHECK(refresh(fixture.view(), "refresh=all").http_status == 202);
 }
 
 TEST_CASE("control: one certificate is fetched again, not sooner than failures would be", "[admin][control]") {
-  AdminHouse house;
-  auto& responder = house.server();
-  house.add(1, {&responder});
-  house.add(2, {&responder});
-  house.add(3, {});
-  house.open();
-  house.work(2000);
-  const auto id = [&house](engine::Catalog::Index i) { return to_hex(house.catalog.target(i).certificate.id); };
-  CHECK(refresh(house.view(), "refresh=" + id(1)).http_status == 429);
-  house.work(5000);
-  CHECK(refresh(house.view(), "refresh=" + id(1)).http_status == 202);
-  CHECK(refresh(house.view(), "refresh=" + id(2)).http_status == 404);
-  CHECK(refresh(house.view(), "refresh=" + std::string(64, '0')).http_status == 404);
-  house.work(2000);
+  AdminFixture fixture;
+  auto& responder = fixture.server();
+  fixture.add(1, {&responder});
+  fixture.add(2, {&responder});
+  fixture.add(3, {});
+  fixture.open();
+  fixture.work(2000);
+  const auto id = [&fixture](engine::Catalog::Index i) { return to_hex(fixture.catalog.target(i).certificate.id); };
+  CHECK(refresh(fixture.view(), "refresh=" + id(1)).http_status == 429);
+  fixture.work(5000);
+  CHECK(refresh(fixture.view(), "refresh=" + id(1)).http_status == 202);
+  CHECK(refresh(fixture.view(), "refresh=" + id(2)).http_status == 404);
+  CHECK(refresh(fixture.view(), "refresh=" + std::string(64, '0')).http_status == 404);
+  fixture.work(2000);
   CHECK(responder.asked.size() == 3);
   for (const char* args : {"", "refresh=", "refresh=everything", "refresh=12"}) {
-    CHECK(refresh(house.view(), args).http_status == 400);
+    CHECK(refresh(fixture.view(), args).http_status == 400);
   }
 }
 
 TEST_CASE("control: a failing responder is asked at once", "[admin][control]") {
-  AdminHouse house;
+  AdminFixture fixture;
   bool fail = true;
-  const auto good = house.good_answers(3 * 86400);
-  auto& responder = house.server([&fail, good](const std::string& head) {
+  const auto good = fixture.good_answers(3 * 86400);
+  auto& responder = fixture.server([&fail, good](const std::string& head) {
     return fail ? std::string("HTTP/1.1 503 Busy\r\nRetry-After: 3000\r\nContent-Length: 0\r\n\r\n") : good(head);
   });
-  house.add(1, {&responder});
-  house.open();
-  house.work(10000);
-  CHECK(house.stapled() == 0);
+  fixture.add(1, {&responder});
+  fixture.open();
+  fixture.work(10000);
+  CHECK(fixture.stapled() == 0);
   fail = false;
   SECTION("by asking for all") {
-    CHECK(refresh(house.view(), "refresh=all").http_status == 202);
+    CHECK(refresh(fixture.view(), "refresh=all").http_status == 202);
   }
   SECTION("by asking for the certificate") {
-    CHECK(refresh(house.view(), "refresh=" + to_hex(house.catalog.target(0).certificate.id)).http_status == 202);
+    CHECK(refresh(fixture.view(), "refresh=" + to_hex(fixture.catalog.target(0).certificate.id)).http_status == 202);
   }
-  house.work(2000);
-  CHECK(house.stapled() == 1);
+  fixture.work(2000);
+  CHECK(fixture.stapled() == 1);
 }
 
 TEST_CASE("status: certificates that wait for a failing responder say what it says and when it is probed",
           "[admin][waiting]") {
-  AdminHouse house;
-  auto& responder = house.server(AdminHouse::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
-  auto& other = house.server(AdminHouse::hang());
+  AdminFixture fixture;
+  auto& responder = fixture.server(AdminFixture::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
+  auto& other = fixture.server(AdminFixture::hang());
   for (std::size_t i = 0; i < 50; ++i) {
-    house.add(i, {&responder});
+    fixture.add(i, {&responder});
   }
-  house.add(60, {&responder, &other});
-  house.open();
-  house.work(60000);
+  fixture.add(60, {&responder, &other});
+  fixture.open();
+  fixture.work(60000);
   std::set<std::string> probes;
-  for (const nlohmann::json& certificate : certificates(house)) {
+  for (const nlohmann::json& certificate : certificates(fixture)) {
     INFO(certificate.dump());
     REQUIRE(certificate["last_attempt"].is_object());
     REQUIRE(certificate["next_attempt"].is_string());
     if (certificate["names"][0] != "leaf60.example") {
       CHECK(certificate["last_attempt"]["result"] == "http_status");
       CHECK(certificate["last_attempt"]["responder"].get<std::string>().rfind(responder.url(), 0) == 0);
-      CHECK(certificate["next_attempt"] > to_rfc3339(house.loop.clock.now() - 2));
+      CHECK(certificate["next_attempt"] > to_rfc3339(fixture.loop.clock.now() - 2));
     }
   }
   // Most of them were never asked for themselves.
   std::size_t waiting = 0;
-  for (const nlohmann::json& certificate : certificates(house)) {
+  for (const nlohmann::json& certificate : certificates(fixture)) {
     const auto& detail = certificate["last_attempt"]["detail"];
     waiting += detail.is_string() && detail.get<std::string>().rfind("waits for its responder", 0) == 0 ? 1 : 0;
   }
   CHECK(waiting > 30);
 
-  responder.answer = house.good_answers(86400);
-  other.answer = house.good_answers(86400);
-  house.work(3700000);
-  for (const nlohmann::json& certificate : certificates(house)) {
+  responder.answer = fixture.good_answers(86400);
+  other.answer = fixture.good_answers(86400);
+  fixture.work(3700000);
+  for (const nlohmann::json& certificate : certificates(fixture)) {
     CHECK(certificate["last_attempt"]["result"] == "ok");
   }
 }
 
 TEST_CASE("status: behind a proxy that fails, certificates say what it says", "[admin][waiting]") {
-  AdminHouse house;
-  auto& proxy = house.server(AdminHouse::always("HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n"));
-  house.settings.proxy = net::Proxy::parse(proxy.url()).value();
+  AdminFixture fixture;
+  auto& proxy = fixture.server(AdminFixture::always("HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n"));
+  fixture.settings.proxy = net::Proxy::parse(proxy.url()).value();
   for (std::size_t i = 0; i < 30; ++i) {
-    house.add(i, {&house.server()});
+    fixture.add(i, {&fixture.server()});
   }
-  house.open();
-  house.work(60000);
-  for (const nlohmann::json& certificate : certificates(house)) {
+  fixture.open();
+  fixture.work(60000);
+  for (const nlohmann::json& certificate : certificates(fixture)) {
     INFO(certificate.dump());
     REQUIRE(certificate["last_attempt"].is_object());
     CHECK(certificate["last_attempt"]["result"] == "proxy_auth");
@@ -436,65 +436,67 @@ TEST_CASE("status: behind a proxy that fails, certificates say what it says", "[
 }
 
 TEST_CASE("status: how old a status is since its responder confirmed it", "[admin]") {
-  AdminHouse house;
-  house.add(1, {&house.server()});
-  house.open();
-  CHECK(house.json()["certificates"][0]["status_age"].is_null());
-  house.work(1000);
-  auto certificate = house.json()["certificates"][0];
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  fixture.open();
+  CHECK(fixture.json()["certificates"][0]["status_age"].is_null());
+  fixture.work(1000);
+  auto certificate = fixture.json()["certificates"][0];
   CHECK(certificate["status_age"] <= 1);
-  house.loop.clock.advance(7200000);
-  certificate = house.json()["certificates"][0];
+  fixture.loop.clock.advance(7200000);
+  certificate = fixture.json()["certificates"][0];
   CHECK(certificate["status_age"] >= 7200);
   CHECK(certificate["status_age"] <= 7202);
-  CHECK(certificate["confirmed_at"] == to_rfc3339(house.loop.clock.now() - certificate["status_age"].get<Seconds>()));
-  const std::string metrics = house.show(Format::kPrometheus).text;
+  CHECK(certificate["confirmed_at"] ==
+        to_rfc3339(fixture.loop.clock.now() - certificate["status_age"].get<Seconds>()));
+  const std::string metrics = fixture.show(Format::kPrometheus).text;
   CHECK(metrics.find("ocsp_plus_status_age_seconds{") != std::string::npos);
 }
 
 // test_leaf() ends far ahead: the clock goes there.
 TEST_CASE("status: a certificate that has ended is asked for by nobody and waited for by nobody", "[admin][ended]") {
-  AdminHouse house;
-  auto& responder = house.server();
-  house.add(1, {&responder});
-  house.add(2, {&responder});
-  house.open();
-  house.work(1000);
+  AdminFixture fixture;
+  auto& responder = fixture.server();
+  fixture.add(1, {&responder});
+  fixture.add(2, {&responder});
+  fixture.open();
+  fixture.work(1000);
   REQUIRE(responder.asked.size() == 2);
-  const UnixSeconds end = house.catalog.target(0).certificate.not_after;
-  house.loop.clock.jump(end - house.loop.clock.now() + 86400);
+  const UnixSeconds end = fixture.catalog.target(0).certificate.not_after;
+  fixture.loop.clock.jump(end - fixture.loop.clock.now() + 86400);
   const std::size_t asked = responder.asked.size();
-  house.work(200000);
+  fixture.work(200000);
   CHECK(responder.asked.size() == asked);
-  CHECK(house.log.count("certificates have expired") == 0);  // it may be the clock
-  house.work(200000);
-  CHECK(house.log.count("certificates have expired") == 1);
-  CHECK(house.log.count("certificates=2") >= 1);
-  house.work(4000000);
-  CHECK(house.log.count("certificates have expired") == 1);
+  CHECK(fixture.log.count("certificates have expired") == 0);  // it may be the clock
+  fixture.work(200000);
+  CHECK(fixture.log.count("certificates have expired") == 1);
+  CHECK(fixture.log.count("certificates=2") >= 1);
+  fixture.work(4000000);
+  CHECK(fixture.log.count("certificates have expired") == 1);
   CHECK(responder.asked.size() == asked);
-  CHECK(house.log.count("no response, nothing is stapled") == 0);
+  CHECK(fixture.log.count("no response, nothing is stapled") == 0);
 
-  const auto shown = house.json("state=ended");
+  const auto shown = fixture.json("state=ended");
   REQUIRE(shown["certificates"].size() == 2);
   CHECK(shown["certificates"][0]["state"] == "ended");
   CHECK(shown["certificates"][0]["next_attempt"].is_null());
-  CHECK(house.show(Format::kReady, "strict=1").status == 200);
-  CHECK(house.show(Format::kPrometheus).text.find("ocsp_plus_certificates{state=\"ended\"} 2") != std::string::npos);
+  CHECK(fixture.show(Format::kReady, "strict=1").status == 200);
+  CHECK(fixture.show(Format::kPrometheus).text.find("ocsp_plus_certificates{state=\"ended\"} 2") !=
+        std::string::npos);
 
-  house.loop.clock.jump(-(end - house.loop.clock.now() + 2 * 86400 + 10000));
-  house.work(5000);
-  CHECK(house.json()["certificates"][0]["state"] == "valid");
+  fixture.loop.clock.jump(-(end - fixture.loop.clock.now() + 2 * 86400 + 10000));
+  fixture.work(5000);
+  CHECK(fixture.json()["certificates"][0]["state"] == "valid");
 }
 
 TEST_CASE("ready: a new zone does not wait for certificates that have ended", "[admin][ended]") {
-  AdminHouse house;
-  house.add(1, {&house.server(AdminHouse::hang())});
-  house.open();
-  house.loop.clock.jump(house.catalog.target(0).certificate.not_after - house.loop.clock.now() + 5);
-  const_cast<engine::Target&>(house.catalog.target(0)).required = true;
-  house.work(2000);
-  CHECK(house.show(Format::kReady).status == 200);
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server(AdminFixture::hang())});
+  fixture.open();
+  fixture.loop.clock.jump(fixture.catalog.target(0).certificate.not_after - fixture.loop.clock.now() + 5);
+  const_cast<engine::Target&>(fixture.catalog.target(0)).required = true;
+  fixture.work(2000);
+  CHECK(fixture.show(Format::kReady).status == 200);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <optional>
 
-#include "tests/fakes/engine_house.h"
+#include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -115,8 +115,8 @@ TEST_CASE("admit: nothing but good and revoked ever enters", "[admit]") {
 
 // --- through a real zone -----------------------------------------------------------------------------------------
 
-struct Fixture : EngineHouse {
-  explicit Fixture(std::size_t zone_size = 64 << 10) : EngineHouse(zone_size) {
+struct Fixture : EngineFixture {
+  explicit Fixture(std::size_t zone_size = 64 << 10) : EngineFixture(zone_size) {
     index = add(1, {&server()});
     register_all();
   }

@@ -14,9 +14,9 @@
 #include <functional>
 #include <string>
 
-#include "store/disk_store.h"
+#include "store/cache_files.h"
 #include "tests/fakes/descriptors.h"
-#include "tests/fakes/scratch_folder.h"
+#include "tests/fakes/scratch_directory.h"
 
 namespace ocsp_plus::store {
 namespace {
@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 using testing::open_descriptors;
-using testing::ScratchFolder;
+using testing::ScratchDirectory;
 
 constexpr uid_t kWorker = 65534;
 constexpr gid_t kWorkers = 65533;
@@ -98,7 +98,7 @@ std::string in_namespace(const std::function<std::string()>& run) {
 }
 
 TEST_CASE("cache directory: it is made where it is missing, and only there", "[disk][directory]") {
-  const ScratchFolder scratch;
+  const ScratchDirectory scratch;
   const fs::path path = scratch / "cache";
   CHECK(outcome(prepare_directory(path.string() + "/", ourselves())) == "done");
   CHECK((status_of(path).st_mode & 07777) == 0700);
@@ -118,7 +118,7 @@ TEST_CASE("cache directory: root hands over what nobody else trusts in", "[disk]
     WARN("not root: nothing can be handed over");
     return;
   }
-  const ScratchFolder scratch;
+  const ScratchDirectory scratch;
   REQUIRE(chmod(scratch.string().c_str(), 0755) == 0);
   const fs::path path = scratch / "cache";
   const long before = open_descriptors();
@@ -159,7 +159,7 @@ TEST_CASE("cache directory: root leaves alone what may be anything", "[disk][dir
     WARN("not root: nothing can be handed over");
     return;
   }
-  const ScratchFolder scratch;
+  const ScratchDirectory scratch;
   REQUIRE(chmod(scratch.string().c_str(), 0755) == 0);
   const fs::path path = scratch / "cache";
 
@@ -201,7 +201,7 @@ TEST_CASE("cache directory: nothing in it changes its owner", "[disk][directory]
     WARN("not root: nothing can be handed over");
     return;
   }
-  const ScratchFolder scratch;
+  const ScratchDirectory scratch;
   const fs::path path = scratch / "cache";
   make(path, kEarlier, kWorkers, 0700);
   touch(scratch / "secret");
@@ -220,11 +220,11 @@ TEST_CASE("cache directory: nothing in it changes its owner", "[disk][directory]
 }
 
 TEST_CASE("cache directory: what is found beforehand is what opening says", "[disk][directory]") {
-  const ScratchFolder scratch;
+  const ScratchDirectory scratch;
   const fs::path path = scratch / "cache";
   const auto compare = [&](const std::string& complaint) {
     const std::string found = outcome(check_directory(path.string(), ourselves()));
-    const auto opened = DiskStore::open(path.string(), 4096);
+    const auto opened = CacheFiles::open(path.string(), 4096);
     CHECK_THAT(found, StartsWith("unreadable: " + path.string()) && Contains(complaint));
     CHECK((opened ? "opened" : std::string(token(opened.error().reason)) + ": " + opened.error().detail) == found);
   };
@@ -251,7 +251,7 @@ TEST_CASE("cache directory: the rights of the worker user, and of nobody else", 
     WARN("not root: other users cannot be tried");
     return;
   }
-  const ScratchFolder scratch;
+  const ScratchDirectory scratch;
   REQUIRE(chmod(scratch.string().c_str(), 0755) == 0);
   const fs::path above = scratch / "above";
   const fs::path path = above / "cache";
@@ -292,7 +292,7 @@ TEST_CASE("cache directory: the rights of the worker user, and of nobody else", 
 }
 
 TEST_CASE("cache directory: disks that are full or read-only are found beforehand", "[disk][directory][full]") {
-  const ScratchFolder scratch;
+  const ScratchDirectory scratch;
   const std::string path = scratch.string();
   const auto on = [&](const char* options, unsigned long flags, bool fill) {
     return in_namespace([&]() -> std::string {
@@ -309,7 +309,7 @@ TEST_CASE("cache directory: disks that are full or read-only are found beforehan
       const std::string there = outcome(check_directory(path + "/cache", ourselves()));
       std::string said = there + " / " + outcome(check_directory(path + "/other", ourselves()));
       // The store says the same of a file in it, for the same reason.
-      if (auto store = DiskStore::open(path + "/cache", 4096)) {
+      if (auto store = CacheFiles::open(path + "/cache", 4096)) {
         const auto saved = store->save(CertificateId(), {Bytes(10), 0});
         said += saved ? " / saved" : " / " + std::string(token(saved.error().reason));
       }
@@ -335,7 +335,7 @@ TEST_CASE("cache directory: disks that are full or read-only are found beforehan
 }
 
 TEST_CASE("cache directory: a local disk is no network file system", "[disk][directory]") {
-  const ScratchFolder scratch;
+  const ScratchDirectory scratch;
   // Whatever the tests run on: a directory that is still to be made is judged by the one above it.
   CHECK(network_file_system(scratch.string() + "/") == network_file_system((scratch / "missing").string()));
   CHECK(network_file_system("/proc").empty());

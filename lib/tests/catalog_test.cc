@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "tests/fakes/scratch_folder.h"
+#include "tests/fakes/scratch_directory.h"
 #include "tests/pki.h"
 
 namespace ocsp_plus::engine {
@@ -259,9 +259,9 @@ TEST_CASE("catalog: anchors of several servers are joined, those of the system f
   }
   SECTION("named by one, and not by another: either order leads to the same") {
     // OpenSSL's own name for the system's file.
-    const ScratchFolder folder;
-    std::ofstream(folder / "system.pem") << two.pem();
-    setenv("SSL_CERT_FILE", (folder / "system.pem").c_str(), 1);
+    const ScratchDirectory directory;
+    std::ofstream(directory / "system.pem") << two.pem();
+    setenv("SSL_CERT_FILE", (directory / "system.pem").c_str(), 1);
     const bool first = GENERATE(true, false);
     CHECK_FALSE((first ? add({one.get()}) : add({})));
     CHECK((first ? add({}) : add({one.get()})));

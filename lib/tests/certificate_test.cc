@@ -294,13 +294,13 @@ TEST_CASE("rank_issuers: by key identifier, each once", "[certificate][rfc5280-4
   const Family family;
   const Identity leaf = make_leaf(family.ca, "leaf.example", "");
   const Identity other_key = make_twin("CA", "twin", true);
-  const Identity mute = make_twin("CA", "twin", false);
+  const Identity quiet = make_twin("CA", "twin", false);
   CertificateSpec spec = named("CA");
   spec.key_usage = "critical,digitalSignature";
   const Identity no_signer = make_certificate(spec, family.ca.key, nullptr);
-  CHECK(crypto::rank_issuers(leaf.get(), {other_key.get(), nullptr, mute.get(), family.other.get(), no_signer.get(),
-                                          family.ca.get(), mute.get(), leaf.get()}) ==
-        std::vector<x509_st*>{family.ca.get(), mute.get(), other_key.get()});
+  CHECK(crypto::rank_issuers(leaf.get(), {other_key.get(), nullptr, quiet.get(), family.other.get(), no_signer.get(),
+                                          family.ca.get(), quiet.get(), leaf.get()}) ==
+        std::vector<x509_st*>{family.ca.get(), quiet.get(), other_key.get()});
   CHECK(crypto::rank_issuers(leaf.get(), {}).empty());
 }
 
@@ -313,7 +313,7 @@ TEST_CASE("why_no_issuer: what comes closest", "[certificate][rfc5280-4.2.1.1]")
   };
   const Identity leaf = make_leaf(family.ca, "leaf.example", "");
   const Identity renewed = make_twin("CA", "twin", true);
-  const Identity mute = make_twin("CA", "twin", false);
+  const Identity quiet = make_twin("CA", "twin", false);
   CertificateSpec spec = named("CA");
   spec.key_usage = "critical,digitalSignature";
   const Identity no_signer = make_certificate(spec, family.ca.key, nullptr);
@@ -327,10 +327,10 @@ TEST_CASE("why_no_issuer: what comes closest", "[certificate][rfc5280-4.2.1.1]")
   CHECK(why(leaf, {family.other.get(), nullptr, leaf.get()}) == IssuerFault::kAbsent);
   CHECK(why(leaf, {family.other.get(), renewed.get()}) == IssuerFault::kKeyIdentifier);
   CHECK(why(leaf, {no_signer.get()}) == IssuerFault::kKeyUsage);
-  CHECK(why(leaf, {mute.get()}) == IssuerFault::kSignature);
+  CHECK(why(leaf, {quiet.get()}) == IssuerFault::kSignature);
   CHECK(why(bare, {renewed.get()}) == IssuerFault::kSignature);
   CHECK(why(bare, {rsa.get()}) == IssuerFault::kSignature);
-  CHECK(why(leaf, {mute.get(), renewed.get(), no_signer.get(), family.other.get()}) == IssuerFault::kSignature);
+  CHECK(why(leaf, {quiet.get(), renewed.get(), no_signer.get(), family.other.get()}) == IssuerFault::kSignature);
   CHECK(why(leaf, {renewed.get(), no_signer.get(), renewed.get()}) == IssuerFault::kKeyUsage);
   CHECK(crypto::describe(IssuerFault::kAbsent).empty());
   CHECK(crypto::describe(IssuerFault::kSignature).find("does not verify") != std::string_view::npos);

@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/fakes/engine_house.h"
+#include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -12,7 +12,7 @@ namespace {
 using namespace testing;
 
 // Several workers in one process; each goes by the id of a process that really lives, or of one that does not.
-struct Fixture : EngineHouse {
+struct Fixture : EngineFixture {
   Fixture() {
     responder = &server();
     for (std::size_t i = 0; i < 5; ++i) {
@@ -23,7 +23,7 @@ struct Fixture : EngineHouse {
   std::unique_ptr<DesignatedWorker> worker(std::int32_t pid, std::uint32_t slot) {
     return std::make_unique<DesignatedWorker>(
         DesignatedWorker::Environment{loop, loop.clock, random, log, lock, zone, catalog, settings},
-        store::Candidate{pid, slot, generation});
+        store::ProcessIdentity{pid, slot, generation});
   }
   std::int32_t holder() const { return store::lease_holder(zone).pid; }
 
@@ -34,7 +34,7 @@ struct Fixture : EngineHouse {
 const std::int32_t kSelf = getpid();
 constexpr std::int32_t kInit = 1;
 
-TEST_CASE("designated worker: slot 0 takes the post at once, the other keeps away", "[worker]") {
+TEST_CASE("designated worker: slot 0 takes the lease at once, the other keeps away", "[worker]") {
   Fixture f;
   const auto other = f.worker(kInit, 1);
   const auto first = f.worker(kSelf, 0);
@@ -76,7 +76,7 @@ TEST_CASE("designated worker: another takes over when it leaves", "[worker]") {
 
 TEST_CASE("designated worker: retiring cancels what is in flight and leaves nothing behind", "[worker]") {
   Fixture f;
-  f.responder->answer = EngineHouse::hang();
+  f.responder->answer = EngineFixture::hang();
   const auto first = f.worker(kSelf, 0);
   f.loop.pass(1000);
   REQUIRE(f.responder->open() == 4);
@@ -114,7 +114,7 @@ TEST_CASE("designated worker: one that was overtaken notices and stops", "[worke
   CHECK(f.responder->asked.size() == 5);
 }
 
-TEST_CASE("designated worker: without a resolver the post stays free for a while", "[worker]") {
+TEST_CASE("designated worker: without a resolver the lease stays free for a while", "[worker]") {
   Fixture f;
   f.settings.resolver.servers = {"no address"};
   const auto worker = f.worker(kSelf, 0);

@@ -108,7 +108,7 @@ TEST_CASE("error queue: certificates", "[error_queue]") {
     leaves_queue_and_mark("signed_by", [&] { return std::to_string(crypto::signed_by(one, w.ca.get())); });
     leaves_queue_and_mark("signed_by another", [&] { return std::to_string(crypto::signed_by(w.leaf.get(), one)); });
     leaves_queue_and_mark("der_of", [&] { return std::to_string(crypto::der_of(one).size()); });
-    leaves_queue_and_mark("share", [&] { return crypto::share(one) != nullptr ? "shared" : ""; });
+    leaves_queue_and_mark("share", [&] { return crypto::up_ref(one) != nullptr ? "shared" : ""; });
     leaves_queue_and_mark("to_der", [&] { return told(crypto::to_der(one)); });
     leaves_queue_and_mark("issuer_reference", [&] { return told(crypto::issuer_reference(one)); });
     leaves_queue_and_mark("rank_issuers", [&] {
@@ -169,7 +169,7 @@ TEST_CASE("error queue: anchors, and which OpenSSL it is", "[error_queue]") {
   const VerifyWorld& w = world();
   leaves_queue("TrustAnchors::of_system", [] { return told(crypto::TrustAnchors::of_system()); });
   std::vector<crypto::X509Ptr> certificates;
-  certificates.push_back(crypto::share(w.ca.get()));
+  certificates.push_back(crypto::up_ref(w.ca.get()));
   leaves_queue("TrustAnchors::of", [&] { return told(crypto::TrustAnchors::of(certificates, true)); });
   const auto anchors = crypto::TrustAnchors::of(certificates);
   REQUIRE(anchors);
@@ -177,7 +177,7 @@ TEST_CASE("error queue: anchors, and which OpenSSL it is", "[error_queue]") {
   for (const Identity* leaf : {&w.leaf, &w.other_ca}) {
     leaves_queue_and_mark("issuer_of", [&] { return std::to_string(anchors->issuer_of(leaf->get()) != nullptr); });
     chain.clear();
-    chain.push_back(crypto::share(leaf->get()));
+    chain.push_back(crypto::up_ref(leaf->get()));
     leaves_queue_and_mark("objection", [&] { return anchors->objection(chain, kNow); });
   }
   chain.clear();
@@ -244,7 +244,7 @@ TEST_CASE("error queue: TLS with a responder", "[error_queue]") {
   spec.serial = {0x2b};
   const Identity leaf = make_certificate(spec, key(KeyType::kP256, "TLS leaf"), &ca);
   std::vector<crypto::X509Ptr> trusted;
-  trusted.push_back(crypto::share(ca.get()));
+  trusted.push_back(crypto::up_ref(ca.get()));
   const auto anchors = crypto::TrustAnchors::of(trusted);
   REQUIRE(anchors);
 

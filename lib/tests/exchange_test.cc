@@ -5,7 +5,7 @@
 
 #include "crypto/verify.h"
 #include "tests/fakes/descriptors.h"
-#include "tests/fakes/engine_house.h"
+#include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -13,7 +13,7 @@ namespace {
 using namespace testing;
 
 // One certificate with two responders, judged as the refresher would in short.
-struct Fixture : EngineHouse {
+struct Fixture : EngineFixture {
   explicit Fixture(std::size_t leaf = 1) {
     resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
     transport = std::make_unique<net::Transport>(loop, loop.clock, *resolver);
@@ -21,7 +21,7 @@ struct Fixture : EngineHouse {
   }
 
   void start() {
-    REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock).permit == Hosts::Permit::kGo);
+    REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock).permit == ResponderHealth::Permit::kAllowed);
     exchange = std::make_unique<Exchange>(
         Exchange::Environment{
             loop.clock, random, *transport, tls, hosts, work_queue, settings, {}, nullptr, &methods},
@@ -62,9 +62,9 @@ struct Fixture : EngineHouse {
     }
     CHECK(hosts.failing_in_flight() == 0);
   }
-  Hosts::Host health(const OcspServer& server) const {
+  ResponderHealth::Host health(const OcspServer& server) const {
     const auto found = hosts.all().find(server.host());
-    return found == hosts.all().end() ? Hosts::Host() : found->second;
+    return found == hosts.all().end() ? ResponderHealth::Host() : found->second;
   }
 
   OcspServer& first = server();
@@ -73,7 +73,7 @@ struct Fixture : EngineHouse {
   TlsClients tls;
   std::unique_ptr<net::Transport> transport;
   std::optional<Exchange::Known> known;
-  Hosts hosts{16};
+  ResponderHealth hosts{16};
   Methods methods{zone};
   WorkQueue work_queue{loop};
   std::unique_ptr<Exchange> exchange;
@@ -110,8 +110,8 @@ TEST_CASE("exchange: two responders, with every combination of failure", "[excha
     for (const Reply& two : replies) {
       INFO(one.name << ", then " << two.name);
       Fixture f;
-      f.first.answer = one.text ? EngineHouse::always(*one.text) : f.good_answers(kDay);
-      f.second.answer = two.text ? EngineHouse::always(*two.text) : f.good_answers(kDay);
+      f.first.answer = one.text ? EngineFixture::always(*one.text) : f.good_answers(kDay);
+      f.second.answer = two.text ? EngineFixture::always(*two.text) : f.good_answers(kDay);
       f.run();
 
       const bool accepted_first = one.reason == Reason::kOk;
@@ -128,7 +128,7 @@ TEST_CASE("exchange: two responders, with every combination of failure", "[excha
         CHECK(f.end->failure->error.retry_after.has_value() == (last.text == kHttp503));
       }
       CHECK(f.hosts.failing(f.first.host()) == one.host_fails);
-      CHECK((f.health(f.first).state == Hosts::State::kUp) == !one.host_fails);
+      CHECK((f.health(f.first).state == ResponderHealth::State::kUp) == !one.host_fails);
       CHECK(f.hosts.failing(f.second.host()) == (asked_second && two.host_fails));
     }
   }
@@ -151,7 +151,7 @@ TEST_CASE("exchange: an OCSP response under an HTTP error is judged as any other
         Case{"400 Bad Request", 1, Reason::kMalformedRequest, false}, Case{"503 Busy", 3, Reason::kTryLater, true}}) {
     INFO(c.status);
     Fixture f;
-    f.first.answer = EngineHouse::always(under(c.status, error_response(c.response)));
+    f.first.answer = EngineFixture::always(under(c.status, error_response(c.response)));
     f.second.answer = f.first.answer;
     f.run();
     REQUIRE(f.end->failure.has_value());
@@ -162,11 +162,11 @@ TEST_CASE("exchange: an OCSP response under an HTTP error is judged as any other
           "HTTP " + std::string(c.status).substr(0, 3) + ": the response status is " + std::to_string(c.response));
     const bool other_method = c.reason == Reason::kMalformedRequest;
     CHECK(f.judged == (other_method ? std::vector<std::size_t>{0, 0, 1, 1} : std::vector<std::size_t>{0, 1}));
-    CHECK((f.health(f.first).strikes > 0) == c.host_fails);
+    CHECK((f.health(f.first).consecutive_errors > 0) == c.host_fails);
   }
   Fixture f;
   const UnixSeconds now = f.loop.clock.now();
-  f.first.answer = EngineHouse::always(under("500 Oops", good_response(test_leaf(1), test_ca(), now, now + kDay)));
+  f.first.answer = EngineFixture::always(under("500 Oops", good_response(test_leaf(1), test_ca(), now, now + kDay)));
   f.run();
   CHECK_FALSE(f.end->failure.has_value());
   CHECK(f.judged == std::vector<std::size_t>{0});
@@ -179,7 +179,7 @@ TEST_CASE("exchange: a redirect leads to a responder that is named, and to nobod
     return "HTTP/1.1 302 Found\r\nLocation: " + to + "\r\nContent-Length: 0\r\n\r\n";
   };
   SECTION("named") {
-    f.first.answer = EngineHouse::always(moved(f.second.url("1")));
+    f.first.answer = EngineFixture::always(moved(f.second.url("1")));
     f.second.answer = f.good_answers(kDay);
     f.run();
     CHECK_FALSE(f.end->failure.has_value());
@@ -187,7 +187,7 @@ TEST_CASE("exchange: a redirect leads to a responder that is named, and to nobod
   }
   SECTION("not named") {
     OcspServer& inside = f.server(f.good_answers(kDay));
-    f.first.answer = EngineHouse::always(moved(inside.url("control?refresh=all")));
+    f.first.answer = EngineFixture::always(moved(inside.url("control?refresh=all")));
     f.second.answer = f.first.answer;
     f.run();
     REQUIRE(f.end->failure.has_value());
@@ -199,12 +199,12 @@ TEST_CASE("exchange: a redirect leads to a responder that is named, and to nobod
 TEST_CASE("exchange: the next probe is planned by the back-off or what the host asked for", "[exchange]") {
   Fixture f;
   SECTION("back-off") {
-    f.first.answer = EngineHouse::always(kHttp404);
+    f.first.answer = EngineFixture::always(kHttp404);
     f.run();
     CHECK(f.hosts.next_probe(f.first.host()) == kNow + 5);
   }
   SECTION("Retry-After") {
-    f.first.answer = EngineHouse::always(kHttp503);
+    f.first.answer = EngineFixture::always(kHttp503);
     f.run();
     CHECK(f.hosts.next_probe(f.first.host()) == kNow + 100);
   }
@@ -212,8 +212,8 @@ TEST_CASE("exchange: the next probe is planned by the back-off or what the host 
 
 TEST_CASE("exchange: one deadline for all", "[exchange]") {
   Fixture f;
-  f.second.answer = EngineHouse::hang();
-  f.first.answer = EngineHouse::hang();
+  f.second.answer = EngineFixture::hang();
+  f.first.answer = EngineFixture::hang();
   f.start();
   f.loop.pass(f.settings.timeout - 1, 1000);
   CHECK(f.ends == 0);
@@ -236,7 +236,7 @@ TEST_CASE("exchange: an old copy is asked for once more, past caches", "[exchang
     CHECK(f.second.asked.empty());
   }
   SECTION("the responder has nothing else") {
-    f.first.answer = f.second.answer = EngineHouse::always(old);
+    f.first.answer = f.second.answer = EngineFixture::always(old);
     f.run();
     REQUIRE(f.end->failure);
     CHECK(f.end->failure->error.reason == Reason::kExpired);
@@ -432,7 +432,7 @@ TEST_CASE("exchange: a redirect that lost slashes of the request is followed by 
 
 TEST_CASE("exchange: an OCSP response outdoes an error of HTTP by the other method", "[exchange][method]") {
   Picky f(error_reply(1), "neither");
-  f.second.answer = EngineHouse::always(error_reply(6));
+  f.second.answer = EngineFixture::always(error_reply(6));
   const auto refuse = f.first.answer;
   const std::string second_word =
       GENERATE(http("405 Not Allowed"), http("200 OK", "text/html", "<html>"), http("503 Busy"));
@@ -446,7 +446,7 @@ TEST_CASE("exchange: an OCSP response outdoes an error of HTTP by the other meth
   CHECK(f.seen == Seen{"GET", "POST"});
   REQUIRE(f.end->failure);
   CHECK(token(f.end->failure->error.reason) == "malformed_request");
-  CHECK(f.health(f.first).state == Hosts::State::kUp);
+  CHECK(f.health(f.first).state == ResponderHealth::State::kUp);
 }
 
 TEST_CASE("exchange: three requests to one URL at the most, the method before the hash", "[exchange][method]") {
@@ -465,7 +465,7 @@ TEST_CASE("exchange: three requests to one URL at the most, the method before th
 
 TEST_CASE("exchange: a failing host that refuses both methods goes on failing", "[exchange][method]") {
   Picky f(kHttp404, "neither");
-  f.second.answer = EngineHouse::always(kHttp503);
+  f.second.answer = EngineFixture::always(kHttp503);
   for (std::uint32_t times = 1; times <= 4; ++times) {
     f.hosts.forget_probe_times();
     f.run_again();
@@ -483,7 +483,7 @@ TEST_CASE("exchange: what worked outlives a process, and is forgotten after two 
   CHECK(Methods(f.zone).worked(f.catalog.target(0), url) == net::Method::kPost);
   const auto picky = f.first.answer;
   const auto fail = [&] {
-    f.first.answer = EngineHouse::always(kHttp503);
+    f.first.answer = EngineFixture::always(kHttp503);
     f.ends = 0;
     f.run();
     f.first.answer = picky;
@@ -536,24 +536,24 @@ TEST_CASE("exchange: whom to ask", "[exchange]") {
   }
   SECTION("a failing one is left out") {
     fail(a, kNow + 5);
-    CHECK(choose().permit == Hosts::Permit::kGo);
+    CHECK(choose().permit == ResponderHealth::Permit::kAllowed);
     CHECK(choose().responder == 1);
   }
   SECTION("a busy one rather than a failing one") {
     fail(a, kNow + 5);
     f.hosts.started(b, f.loop.clock.monotonic());
-    CHECK(choose().permit == Hosts::Permit::kBusy);
+    CHECK(choose().permit == ResponderHealth::Permit::kBusy);
     CHECK(choose().responder == 1);
   }
   SECTION("of two that fail, the one that is probed first") {
     fail(a, kNow + 9);
     fail(b, kNow + 5);
-    CHECK(choose().permit == Hosts::Permit::kFailing);
+    CHECK(choose().permit == ResponderHealth::Permit::kFailing);
     CHECK(choose().responder == 1);
     CHECK(choose({false, true}).responder == 0);
   }
   SECTION("nobody left") {
-    CHECK(choose({true, true}).permit == Hosts::Permit::kFailing);
+    CHECK(choose({true, true}).permit == ResponderHealth::Permit::kFailing);
   }
 }
 
@@ -561,7 +561,7 @@ TEST_CASE("exchange: a failing responder is not asked second either", "[exchange
   Fixture f;
   f.hosts.failed(f.second.host(), f.hosts.started(f.second.host(), 0), false);
   f.hosts.plan_probe(f.second.host(), {kNow + 60});
-  f.first.answer = EngineHouse::always(kHttp404);
+  f.first.answer = EngineFixture::always(kHttp404);
   f.run();
   CHECK(f.second.asked.empty());
   CHECK(f.end->failure->responder == 0);
@@ -573,7 +573,7 @@ TEST_CASE("exchange: destroyed at any stage it leaves nothing behind", "[exchang
   for (int turns = 0; !finished; ++turns) {
     REQUIRE(turns < 200);
     Fixture f;
-    f.first.answer = EngineHouse::always(kHttp404);
+    f.first.answer = EngineFixture::always(kHttp404);
     f.start();
     for (int i = 0; i < turns && f.ends == 0; ++i) {
       f.loop.turn();

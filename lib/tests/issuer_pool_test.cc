@@ -56,9 +56,9 @@ TEST_CASE("issuer pool: candidates by name, those with the leaf's key identifier
   const Identity ca = ca_of("CA", "one");
   const Identity renewed = ca_of("CA", "one", 2);
   const Identity twin = ca_of("CA", "two");
-  const Identity mute = ca_of("CA", "three", 1, false);
+  const Identity quiet = ca_of("CA", "three", 1, false);
   std::vector<IssuerPtr> users;
-  for (const Identity* identity : {&twin, &mute, &ca, &renewed}) {
+  for (const Identity* identity : {&twin, &quiet, &ca, &renewed}) {
     users.push_back(*pool.intern(identity->get()));
   }
   users.push_back(*pool.intern(ca_of("Another CA", "one").get()));
@@ -68,7 +68,7 @@ TEST_CASE("issuer pool: candidates by name, those with the leaf's key identifier
   REQUIRE(found.size() == 4);
   CHECK((found[0] == ca.described().id || found[1] == ca.described().id));
   CHECK((found[0] == renewed.described().id || found[1] == renewed.described().id));
-  CHECK(found[2] == mute.described().id);
+  CHECK(found[2] == quiet.described().id);
   CHECK(found[3] == twin.described().id);
   CHECK(pool.candidates(id, leaf_of(ca_of("Nobody", "one")).get()).empty());
 

@@ -1,5 +1,5 @@
-// Issuers that are in no file: what a document may hold, what is taken from it, and how a post gets, keeps and
-// forgets them.
+// Issuers that are in no file: what a document may hold, what is taken from it, and how a lease holder gets, keeps
+// and forgets them.
 #include "engine/issuers.h"
 
 #include <unistd.h>
@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "crypto/issuer_document.h"
-#include "engine/post.h"
-#include "tests/fakes/engine_house.h"
-#include "tests/fakes/scratch_folder.h"
+#include "engine/lease_holder.h"
+#include "tests/fakes/engine_fixture.h"
+#include "tests/fakes/scratch_directory.h"
 #include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
@@ -41,7 +41,7 @@ Result<IssuerPtr> issuer_from(ByteView document, const Identity& leaf) {
   Target target;
   target.certificate = leaf.described();
   target.issuer_lookup = std::make_unique<IssuerLookup>();
-  target.issuer_lookup->leaf = crypto::share(leaf.get());
+  target.issuer_lookup->leaf = crypto::up_ref(leaf.get());
   IssuerPool pool;
   IssuerSearch search = search_document(pool, target, *certificates);
   if (search.finish() == IssuerSearch::Step::kNone) {
@@ -113,9 +113,9 @@ TEST_CASE("issuer document: no more certificates are looked at than it takes", "
 }
 
 // Certificates without an issuer, and a host that has it.
-struct Fixture : EngineHouse {
+struct Fixture : EngineFixture {
   Fixture() {
-    settings.cache = folder.string();
+    settings.cache = directory.string();
     settings.retry = {1, 60};
   }
   Identity leaf(const std::string& name, std::vector<std::string> urls, std::uint8_t serial = 1) {
@@ -145,20 +145,20 @@ struct Fixture : EngineHouse {
       catalog.target(static_cast<Catalog::Index>(i)).entry = entries[i];
     }
   }
-  void take_post() {
-    post.reset();
-    auto taken = Post::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
-                            store::Candidate{getpid(), 0, generation});
+  void take_lease() {
+    holder.reset();
+    auto taken = LeaseHolder::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
+                                   store::ProcessIdentity{getpid(), 0, generation});
     REQUIRE(taken);
-    post = std::move(*taken);
+    holder = std::move(*taken);
   }
   void pass(Seconds span) {
-    const auto beat = [this] {
-      REQUIRE(post->beat());
+    const auto tick = [this] {
+      REQUIRE(holder->tick());
       loop.settle();
     };
-    beat();
-    loop.pass(span * 1000, 500, beat);
+    tick();
+    loop.pass(span * 1000, 500, tick);
   }
   std::size_t said(const std::string& text) const {
     return static_cast<std::size_t>(std::count_if(log.lines.begin(), log.lines.end(), [&](const auto& line) {
@@ -166,7 +166,7 @@ struct Fixture : EngineHouse {
     }));
   }
 
-  ScratchFolder folder;
+  ScratchDirectory directory;
   OcspServer& host = server(always(ocsp_reply(test_ca().der())));
   OcspServer& spare = server(always(ocsp_reply(test_ca().der())));
   // Answers for whatever leaf it is asked for: they differ in their serial number only.
@@ -177,7 +177,7 @@ struct Fixture : EngineHouse {
   const Identity* answered = nullptr;
   std::vector<Bytes> leaves;
   std::uint32_t generation = 0;
-  std::unique_ptr<Post> post;
+  std::unique_ptr<LeaseHolder> holder;
 };
 
 TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
@@ -189,23 +189,23 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   const Target& target = f.catalog.target(0);
   REQUIRE(target.stapleable());
   REQUIRE(target.issuer == nullptr);
-  f.take_post();
+  f.take_lease();
   f.pass(2);
   CHECK(f.stapled(0));
   CHECK(f.host.asked.size() == 1);
   REQUIRE(target.issuer != nullptr);
   CHECK(f.zone.entry(target.entry).issuer_key == test_ca().issuer()->key_sha256());
   CHECK(f.said("issuer fetched") == 1);
-  CHECK(store::DiskStore::open(f.folder.string(), 65536)
+  CHECK(store::CacheFiles::open(f.directory.string(), 65536)
             ->load(target.issuer_lookup->reference, store::FileKind::kIssuer)
             ->bytes == test_ca().der());
 
-  f.post.reset();
+  f.holder.reset();
   CHECK(f.stapled(0));
 
   SECTION("the next holder in this process still knows it") {
-    f.host.answer = EngineHouse::hang();
-    f.take_post();
+    f.host.answer = EngineFixture::hang();
+    f.take_lease();
     f.loop.clock.advance(2 * kDay * 1000);
     f.pass(5);
     CHECK(f.responder.asked.size() == 2);
@@ -215,9 +215,9 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   target.issuer = nullptr;
   f.catalog.issuers().sweep(100);
   REQUIRE(f.catalog.issuers().size() == 0);
-  SECTION("the next holder has it from the folder") {
-    f.host.answer = EngineHouse::hang();
-    f.take_post();
+  SECTION("the next holder has it from the directory") {
+    f.host.answer = EngineFixture::hang();
+    f.take_lease();
     f.pass(1);
     CHECK(target.issuer != nullptr);
     f.loop.clock.advance(2 * kDay * 1000);
@@ -227,15 +227,15 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
     CHECK(f.said("issuer fetched") == 1);
   }
   SECTION("what was planted there is not used, and replaced") {
-    auto disk = store::DiskStore::open(f.folder.string(), 65536);
+    auto disk = store::CacheFiles::open(f.directory.string(), 65536);
     REQUIRE(disk->save(target.issuer_lookup->reference, {make_ca("Another CA").der(), 0}, store::FileKind::kIssuer));
-    f.take_post();
+    f.take_lease();
     f.loop.clock.advance(2 * kDay * 1000);
     f.pass(5);
     CHECK(f.host.asked.size() == 2);
     CHECK(disk->load(target.issuer_lookup->reference, store::FileKind::kIssuer)->bytes == test_ca().der());
   }
-  f.post.reset();
+  f.holder.reset();
 }
 
 TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
@@ -244,44 +244,44 @@ TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
   f.answered = &leaf;
   f.add_without(leaf);
   f.open();
-  f.host.answer = EngineHouse::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+  f.host.answer = EngineFixture::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
   SECTION("has it") {
-    f.take_post();
+    f.take_lease();
     f.pass(2);
     CHECK(f.stapled(0));
   }
   SECTION("hangs: the first gets half of the time") {
-    f.host.answer = EngineHouse::hang();
-    f.take_post();
+    f.host.answer = EngineFixture::hang();
+    f.take_lease();
     f.pass(f.settings.timeout / 1000);
     CHECK(f.stapled(0));
   }
   SECTION("sends us on, to another port of this machine") {
-    OcspServer& inside = f.server(EngineHouse::always(ocsp_reply(test_ca().der())));
-    f.host.answer =
-        EngineHouse::always("HTTP/1.1 302 Found\r\nLocation: " + inside.url("ca") + "\r\nContent-Length: 0\r\n\r\n");
+    OcspServer& inside = f.server(EngineFixture::always(ocsp_reply(test_ca().der())));
+    f.host.answer = EngineFixture::always("HTTP/1.1 302 Found\r\nLocation: " + inside.url("ca") +
+                                          "\r\nContent-Length: 0\r\n\r\n");
     f.spare.answer = f.host.answer;
-    f.take_post();
+    f.take_lease();
     f.pass(2);
     CHECK_FALSE(f.stapled(0));
     CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "redirect_forbidden");
     CHECK(inside.asked.empty());
   }
   SECTION("sends us on, to a host that is named") {
-    f.host.answer = EngineHouse::always("HTTP/1.1 302 Found\r\nLocation: " + f.responder.url("ca") +
-                                        "\r\nContent-Length: 0\r\n\r\n");
+    f.host.answer = EngineFixture::always("HTTP/1.1 302 Found\r\nLocation: " + f.responder.url("ca") +
+                                          "\r\nContent-Length: 0\r\n\r\n");
     f.spare.answer = f.host.answer;
     const auto answer = f.responder.answer;
     f.responder.answer = [answer](const std::string& head) {
       return OcspServer::path_of(head) == "ca" ? ocsp_reply(test_ca().der()) : answer(head);
     };
-    f.take_post();
+    f.take_lease();
     f.pass(2);
     CHECK(f.stapled(0));
   }
   SECTION("has another") {
-    f.spare.answer = EngineHouse::always(ocsp_reply(make_ca("Another CA").der()));
-    f.take_post();
+    f.spare.answer = EngineFixture::always(ocsp_reply(make_ca("Another CA").der()));
+    f.take_lease();
     f.pass(2);
     CHECK_FALSE(f.stapled(0));
     CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "issuer_mismatch");
@@ -289,17 +289,17 @@ TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
     CHECK(f.responder.asked.empty());
   }
   SECTION("nothing but a page: the host fails, and is left alone; it mends itself") {
-    f.spare.answer = EngineHouse::always(ocsp_reply(bytes_of("<html>")));
-    f.take_post();
+    f.spare.answer = EngineFixture::always(ocsp_reply(bytes_of("<html>")));
+    f.take_lease();
     f.pass(20);
     CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "issuer_malformed");
     CHECK(f.spare.asked.size() < 8);
     CHECK(f.said("no response") >= 1);
-    f.spare.answer = EngineHouse::always(ocsp_reply(test_ca().der()));
+    f.spare.answer = EngineFixture::always(ocsp_reply(test_ca().der()));
     f.pass(120);
     CHECK(f.stapled(0));
   }
-  f.post.reset();
+  f.holder.reset();
 }
 
 TEST_CASE("issuers: while nothing is held, the host that has it is tried often enough", "[issuer]") {
@@ -316,15 +316,15 @@ TEST_CASE("issuers: while nothing is held, the host that has it is tried often e
     f.answered = &leaf;
     f.catalog.target(f.add_without(leaf)).required = true;
     f.open();
-    f.host.answer = EngineHouse::always(c.reply);
-    f.take_post();
+    f.host.answer = EngineFixture::always(c.reply);
+    f.take_lease();
     f.pass(12 * kHour);
     Seconds longest = 0;
     for (std::size_t i = 1; i < f.host.asked.size(); ++i) {
       longest = std::max(longest, f.host.asked[i].at - f.host.asked[i - 1].at);
     }
     CHECK((longest >= c.from && longest <= c.to));
-    f.post.reset();
+    f.holder.reset();
   }
 }
 
@@ -337,20 +337,20 @@ TEST_CASE("issuers: who waits for the same one gets it as well", "[issuer]") {
   }
   f.answered = &leaves[0];
   f.settings.retry = {1, 3600};
-  f.host.answer = EngineHouse::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+  f.host.answer = EngineFixture::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
   f.open();
-  f.take_post();
+  f.take_lease();
   f.pass(600);
   const std::size_t before = f.host.asked.size();
   CHECK(before < 60);  // probes of one host, not tries of forty certificates
-  f.host.answer = EngineHouse::always(ocsp_reply(test_ca().der()));
+  f.host.answer = EngineFixture::always(ocsp_reply(test_ca().der()));
   f.pass(3600);
   CHECK(f.host.asked.size() <= before + 2);
   for (const auto& target : f.catalog.targets()) {
     CHECK(target->issuer != nullptr);
   }
   CHECK(f.said("issuer fetched") == 1);
-  f.post.reset();
+  f.holder.reset();
 }
 
 TEST_CASE("issuers: one that another certificate's chain has brought is not fetched", "[issuer]") {
@@ -363,12 +363,12 @@ TEST_CASE("issuers: one that another certificate's chain has brought is not fetc
   other.issuers = {test_ca().get()};
   REQUIRE(f.catalog.add(other));
   f.open();
-  f.take_post();
+  f.take_lease();
   f.pass(2);
   CHECK(f.stapled(0));
   CHECK(f.host.asked.empty());
   CHECK(f.said("issuer fetched") == 0);
-  f.post.reset();
+  f.holder.reset();
 }
 
 // A CA of test_ca()'s name.
@@ -393,10 +393,10 @@ TEST_CASE("issuers: of a certificate that ends while it waits nobody is asked", 
   spec.not_after = f.loop.clock.now() + 1;
   f.add_without(make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca()));
   f.open();
-  f.take_post();
+  f.take_lease();
   f.pass(120);
   CHECK(f.host.asked.empty());
-  f.post.reset();
+  f.holder.reset();
 }
 
 TEST_CASE("issuers: a crowd of one name is looked through a verification in a turn", "[issuer]") {
@@ -410,7 +410,7 @@ TEST_CASE("issuers: a crowd of one name is looked through a verification in a tu
     document.push_back(impostor(i).der());
   }
   document.push_back(test_ca().der());
-  f.host.answer = EngineHouse::always(ocsp_reply(certs_only(document)));
+  f.host.answer = EngineFixture::always(ocsp_reply(certs_only(document)));
   CertificateSpec spec;
   spec.subject = "without key identifier";
   spec.key_identifiers = false;
@@ -419,7 +419,7 @@ TEST_CASE("issuers: a crowd of one name is looked through a verification in a tu
   f.answered = &leaf;
   f.add_without(leaf);
   f.open();
-  f.take_post();
+  f.take_lease();
   std::size_t before = verifications();
   const std::size_t began = before;
   std::size_t most = 0;
@@ -434,7 +434,7 @@ TEST_CASE("issuers: a crowd of one name is looked through a verification in a tu
   // Some of those that are known, all of the document.
   CHECK(verifications() - began >= 32);
   CHECK(verifications() - began < 100);
-  f.post.reset();
+  f.holder.reset();
 }
 
 TEST_CASE("issuers: not fetched where that is off, or another server names it", "[issuer]") {

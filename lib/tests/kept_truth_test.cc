@@ -9,10 +9,10 @@
 #include <filesystem>
 #include <set>
 
-#include "engine/post.h"
-#include "store/board.h"
-#include "tests/fakes/engine_house.h"
-#include "tests/fakes/scratch_folder.h"
+#include "engine/lease_holder.h"
+#include "store/shared_stats.h"
+#include "tests/fakes/engine_fixture.h"
+#include "tests/fakes/scratch_directory.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -43,9 +43,9 @@ class FullDisk {
   void (*handler_)(int);
 };
 
-struct Fixture : EngineHouse {
+struct Fixture : EngineFixture {
   explicit Fixture(std::size_t count = 4) : responder(server()) {
-    settings.cache = folder.string();
+    settings.cache = directory.string();
     for (std::size_t i = 0; i < count; ++i) {
       add(i, {&responder});
     }
@@ -54,23 +54,25 @@ struct Fixture : EngineHouse {
 
   // nginx starts: nothing is in the zone.
   void boot() {
-    post.reset();
+    holder.reset();
     zone = memory.format();
-    zone.board().began = loop.clock.monotonic();
+    zone.stats().began = loop.clock.monotonic();
     generation = register_all();
   }
-  void take_post() {
-    post.reset();
-    post = std::move(*Post::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
-                                 store::Candidate{getpid(), 0, generation}));
-    post->catch_up();
+  void take_lease() {
+    holder.reset();
+    holder = std::move(*LeaseHolder::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
+                                          store::ProcessIdentity{getpid(), 0, generation}));
+    holder->catch_up();
   }
   void pass(Seconds span, Millis step = 500) {
-    loop.pass(span * 1000, step, [this] { (void)post->beat(); });
+    loop.pass(span * 1000, step, [this] { (void)holder->tick(); });
   }
   const Target& target(std::size_t number) const { return catalog.target(static_cast<Catalog::Index>(number)); }
-  fs::path file(std::size_t number) const { return folder.file(target(number).certificate.id); }
-  store::DiskStore disk() const { return std::move(*store::DiskStore::open(folder.string(), settings.max_response)); }
+  fs::path file(std::size_t number) const { return directory.file(target(number).certificate.id); }
+  store::CacheFiles disk() const {
+    return std::move(*store::CacheFiles::open(directory.string(), settings.max_response));
+  }
   store::Kept kept(std::size_t number) const { return *disk().load(target(number).certificate.id); }
   void plant(std::size_t number, const Bytes& response, UnixSeconds confirmed_at) {
     REQUIRE(disk().save(target(number).certificate.id, {response, confirmed_at}));
@@ -90,17 +92,17 @@ struct Fixture : EngineHouse {
     return zone.confirmed_at(target(number).entry, *held(static_cast<Catalog::Index>(number)), now());
   }
 
-  ScratchFolder folder;
+  ScratchDirectory directory;
   OcspServer& responder;
   std::uint32_t generation = 0;
-  std::unique_ptr<Post> post;
+  std::unique_ptr<LeaseHolder> holder;
 };
 
 // --- a status that has changed ---
 
 TEST_CASE("kept: a revocation that cannot be saved takes the good response away, and is saved later", "[kept]") {
   Fixture f;
-  f.take_post();
+  f.take_lease();
   f.pass(2);
   REQUIRE(f.stapled() == 4);
   REQUIRE_FALSE(f.kept(0).bytes.empty());
@@ -116,14 +118,14 @@ TEST_CASE("kept: a revocation that cannot be saved takes the good response away,
     CHECK(f.holds_revoked(0));
     CHECK_FALSE(fs::exists(f.file(0)));  // a restart must not find "good" there
     CHECK(f.kept(1).bytes == good);      // still true
-    CHECK(f.log.count("cache folder cannot be used") + f.log.count("cache directory cannot be used") == 1);
+    CHECK(f.log.count("cache directory cannot be used") == 1);
   }
   f.pass(40);
   CHECK(f.kept(0).bytes == f.zone.read(f.target(0).entry, f.target(0).certificate.id));
   CHECK(f.kept(1).bytes == f.zone.read(f.target(1).entry, f.target(1).certificate.id));
   f.boot();
-  f.responder.answer = EngineHouse::hang();
-  f.take_post();
+  f.responder.answer = EngineFixture::hang();
+  f.take_lease();
   f.pass(2);
   CHECK(f.holds_revoked(0));
 }
@@ -132,8 +134,8 @@ TEST_CASE("kept: a certificate that is good again does not stay revoked on a ful
   Fixture f(1);
   f.plant(0, f.revoked(0, f.now() - kHour, f.now() + kDay), f.now() - 60);
   const FullDisk full;
-  f.responder.answer = EngineHouse::always(ocsp_reply(f.good(0, f.now(), f.now() + 2 * kDay)));
-  f.take_post();
+  f.responder.answer = EngineFixture::always(ocsp_reply(f.good(0, f.now(), f.now() + 2 * kDay)));
+  f.take_lease();
   f.pass(kDay, 5000);
   CHECK(f.stapled(0));
   CHECK_FALSE(f.holds_revoked(0));
@@ -142,7 +144,7 @@ TEST_CASE("kept: a certificate that is good again does not stay revoked on a ful
 
 TEST_CASE("kept: what another instance knows better is not overwritten, what it only claims is", "[kept]") {
   Fixture f(2);
-  f.take_post();
+  f.take_lease();
   f.pass(2);
   REQUIRE(f.stapled() == 2);
   const Bytes theirs = f.revoked(0, f.now() + 10, f.now() + kDay);
@@ -151,7 +153,7 @@ TEST_CASE("kept: what another instance knows better is not overwritten, what it 
   forged.back() ^= 1;
   f.plant(1, forged, f.now());
   f.loop.clock.advance(20000);
-  f.take_post();  // brings both in line
+  f.take_lease();  // brings both in line
   f.loop.settle();
   CHECK(f.kept(0).bytes == theirs);
   CHECK(f.kept(1).bytes == f.zone.read(f.target(1).entry, f.target(1).certificate.id));
@@ -164,7 +166,7 @@ TEST_CASE("kept: a file's time is when the responder confirmed the response", "[
   const Bytes response = f.good(0, f.now() - 2 * kHour, f.now() + 10 * kHour);
   std::string headers;
   f.responder.answer = [&](const std::string&) { return ocsp_reply(response, headers); };
-  f.take_post();
+  f.take_lease();
   f.pass(2);
   const UnixSeconds first = f.now();
   REQUIRE(f.stapled(0));
@@ -190,8 +192,8 @@ TEST_CASE("kept: a file's time is when the responder confirmed the response", "[
 TEST_CASE("kept: what a cache answered was confirmed when the cache got it", "[kept]") {
   Fixture f(1);
   const Bytes response = f.good(0, f.now() - 9 * kHour, f.now() + kDay);
-  f.responder.answer = EngineHouse::always(ocsp_reply(response, "Age: 7200\r\n"));
-  f.take_post();
+  f.responder.answer = EngineFixture::always(ocsp_reply(response, "Age: 7200\r\n"));
+  f.take_lease();
   f.pass(2);
   CHECK(f.confirmed_at(0) <= f.now() - 7200);
   CHECK(f.confirmed_at(0) >= f.now() - 7210);
@@ -202,8 +204,8 @@ TEST_CASE("kept: a time that makes no sense counts as thisUpdate", "[kept]") {
   Fixture f(2);
   f.plant(0, f.good(0, f.now() - kHour / 2, f.now() + kDay), f.now() + kDay);
   f.plant(1, f.good(1, f.now() - kHour / 2, f.now() + kDay), f.now() - kDay);
-  f.responder.answer = EngineHouse::hang();
-  f.take_post();
+  f.responder.answer = EngineFixture::hang();
+  f.take_lease();
   f.pass(2);
   REQUIRE(f.stapled() == 2);
   CHECK(f.confirmed_at(0) == f.held(0)->this_update);
@@ -214,15 +216,15 @@ TEST_CASE("kept: a time that makes no sense counts as thisUpdate", "[kept]") {
 
 TEST_CASE("kept: a start asks again within five minutes for what was confirmed over an hour ago", "[kept]") {
   Fixture f(60);
-  f.take_post();
+  f.take_lease();
   f.pass(20);
   REQUIRE(f.stapled() == 60);
   const auto restart = [&f](Seconds later) {
-    f.post.reset();
+    f.holder.reset();
     f.loop.clock.advance(later * 1000);
     f.responder.asked.clear();
     f.boot();
-    f.take_post();
+    f.take_lease();
     f.pass(2);
     CHECK(f.stapled() == 60);  // from the directory, at once
   };
@@ -248,29 +250,29 @@ TEST_CASE("kept: a start asks again within five minutes for what was confirmed o
 
 TEST_CASE("kept: a crash in the midst of that does not begin it again", "[kept]") {
   Fixture f(60);
-  f.take_post();
+  f.take_lease();
   f.pass(20);
-  f.post.reset();
+  f.holder.reset();
   f.loop.clock.advance(2 * kHour * 1000);
   f.responder.asked.clear();
   f.boot();
-  f.take_post();
+  f.take_lease();
   for (int crashes = 0; crashes < 11; ++crashes) {
     f.pass(30);
-    f.take_post();  // the next worker has the lease; the zone stays
+    f.take_lease();  // the next worker has the lease; the zone stays
   }
   CHECK(f.responder.asked.size() == 60);
 }
 
 TEST_CASE("kept: a revocation that came while nginx was down is stapled within five minutes", "[kept]") {
   Fixture f(1);
-  f.take_post();
+  f.take_lease();
   f.pass(2);
-  f.post.reset();
+  f.holder.reset();
   f.loop.clock.advance(3 * kHour * 1000);
   f.boot();
-  f.responder.answer = EngineHouse::always(ocsp_reply(f.revoked(0, f.now(), f.now() + kDay)));
-  f.take_post();
+  f.responder.answer = EngineFixture::always(ocsp_reply(f.revoked(0, f.now(), f.now() + kDay)));
+  f.take_lease();
   f.pass(310);
   CHECK(f.holds_revoked(0));
 }
@@ -279,14 +281,14 @@ TEST_CASE("kept: a revocation that came while nginx was down is stapled within f
 
 TEST_CASE("kept: whoever takes the lease finds what the start helper did not read", "[kept]") {
   Fixture f(200);
-  f.take_post();
+  f.take_lease();
   f.pass(60);
   REQUIRE(f.stapled() == 200);
-  f.post.reset();
+  f.holder.reset();
   f.boot();
-  f.responder.answer = EngineHouse::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
+  f.responder.answer = EngineFixture::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
   f.responder.asked.clear();
-  f.take_post();
+  f.take_lease();
   f.pass(10);
   CHECK(f.stapled() == 200);
   CHECK(f.responder.asked.empty());
@@ -294,14 +296,14 @@ TEST_CASE("kept: whoever takes the lease finds what the start helper did not rea
 
 TEST_CASE("kept: whoever sees the clock jump looks again, with the responder down", "[kept]") {
   Fixture f(20);
-  f.take_post();
+  f.take_lease();
   f.pass(10);
   REQUIRE(f.stapled() == 20);
-  f.post.reset();
+  f.holder.reset();
   f.boot();
-  f.responder.answer = EngineHouse::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
+  f.responder.answer = EngineFixture::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
   f.loop.clock.jump(-12 * 365 * kDay);  // no battery: the clock begins somewhere
-  f.take_post();
+  f.take_lease();
   f.pass(600, 1000);
   CHECK(f.stapled() == 0);
   CHECK(fs::exists(f.file(0)));
@@ -312,18 +314,18 @@ TEST_CASE("kept: whoever sees the clock jump looks again, with the responder dow
 
 TEST_CASE("kept: a directory that comes late is looked into", "[kept]") {
   Fixture f(10);
-  f.take_post();
+  f.take_lease();
   f.pass(10);
-  f.post.reset();
+  f.holder.reset();
   f.boot();
-  const std::string elsewhere = f.folder.string() + ".elsewhere";
-  fs::rename(f.folder.string(), elsewhere);
-  f.responder.answer = EngineHouse::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
-  f.take_post();
+  const std::string elsewhere = f.directory.string() + ".elsewhere";
+  fs::rename(f.directory.string(), elsewhere);
+  f.responder.answer = EngineFixture::always("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
+  f.take_lease();
   f.pass(60);
   CHECK(f.stapled() == 0);
   CHECK(store::cache_failure(f.zone).has_value());
-  fs::rename(elsewhere, f.folder.string());
+  fs::rename(elsewhere, f.directory.string());
   f.pass(40);
   CHECK(f.stapled() == 10);
   CHECK(f.log.count("can be used again") == 1);
@@ -331,7 +333,7 @@ TEST_CASE("kept: a directory that comes late is looked into", "[kept]") {
 
 TEST_CASE("kept: what another instance has fetched is not asked for", "[kept]") {
   Fixture f(1);
-  f.take_post();
+  f.take_lease();
   f.pass(2);
   const UnixSeconds due = f.zone.attempt(f.target(0).entry).next;
   f.loop.clock.advance((due - f.now() - 60) * 1000);
@@ -375,7 +377,7 @@ TEST_CASE("kept: what another instance has fetched is not asked for", "[kept]") 
 
 struct Swept : Fixture {
   Swept() : Fixture(2) {
-    take_post();
+    take_lease();
     pass(5);
     wanted = good(0, now() - 400 * kDay, now() - 200 * kDay);
     plant_as(test_id(1), good(1, now() - 400 * kDay, now() - 91 * kDay), now());
@@ -390,7 +392,7 @@ struct Swept : Fixture {
   std::set<int> left() const {
     std::set<int> left;
     for (int i = 1; i <= 5; ++i) {
-      if (fs::exists(folder.file(test_id(static_cast<std::uint64_t>(i))))) {
+      if (fs::exists(directory.file(test_id(static_cast<std::uint64_t>(i))))) {
         left.insert(i);
       }
     }
@@ -410,10 +412,10 @@ TEST_CASE("kept: the sweep takes what nobody wants and what ended long ago, an h
 
   SECTION("what is wanted stays, however old it is") {
     // Ended for long, and in use by this configuration; the responder is silent.
-    f.responder.answer = EngineHouse::hang();
+    f.responder.answer = EngineFixture::hang();
     f.boot();
     f.plant(0, f.wanted, f.now() - 200 * kDay);
-    f.take_post();
+    f.take_lease();
     f.pass(2 * kHour, 10000);
     CHECK(fs::exists(f.file(0)));
   }
@@ -429,7 +431,7 @@ TEST_CASE("kept: a clock that is far ahead removes nothing", "[kept]") {
     f.pass(100, 1000);
   }
   SECTION("for days: the newest file tells that it is wrong") {
-    f.responder.answer = EngineHouse::hang();
+    f.responder.answer = EngineFixture::hang();
     f.loop.clock.jump(200 * kDay);
     f.pass(kDay / 2, 10000);
     CHECK(f.left() == std::set<int>{1, 2, 3, 4, 5});

@@ -35,7 +35,7 @@ TEST_CASE("lease: nobody holds it at first", "[zone][lease]") {
   CHECK(lease_holder(f.zone).pid == 0);
   f.clock.advance(5000);
   CHECK(acquire_lease(f.zone, f.lock, {100, 2, 7}, f.clock, all_live) == 1u);
-  const LeaseHolder holder = lease_holder(f.zone);
+  const LeaseState holder = lease_holder(f.zone);
   CHECK(holder.epoch == 1);
   CHECK(holder.pid == 100);
   CHECK(holder.slot == 2);
@@ -48,7 +48,7 @@ TEST_CASE("lease: nobody holds it at first", "[zone][lease]") {
 TEST_CASE("lease: who may take it from whom", "[zone][lease]") {
   struct Case {
     const char* name;
-    Candidate candidate;  // the holder is pid 100 in slot 3 of generation 5
+    ProcessIdentity self;  // the holder is pid 100 in slot 3 of generation 5
     Millis later;
     bool (*alive)(std::int32_t);
     bool taken;
@@ -71,9 +71,9 @@ TEST_CASE("lease: who may take it from whom", "[zone][lease]") {
       Fixture f;
       REQUIRE(acquire_lease(f.zone, f.lock, {100, 3, 5}, f.clock, all_live) == 1u);
       f.clock.advance(c.later);
-      const auto epoch = acquire_lease(f.zone, f.lock, c.candidate, f.clock, c.alive);
+      const auto epoch = acquire_lease(f.zone, f.lock, c.self, f.clock, c.alive);
       CHECK(epoch.has_value() == c.taken);
-      CHECK(lease_holder(f.zone).pid == (c.taken ? c.candidate.pid : 100));
+      CHECK(lease_holder(f.zone).pid == (c.taken ? c.self.pid : 100));
       CHECK(lease_holder(f.zone).epoch == (c.taken ? 2 : 1));
       CHECK(renew_lease(f.zone, 1, 100, f.clock) == !c.taken);
     }
@@ -122,7 +122,7 @@ TEST_CASE("lease: one that has lost it changes nothing", "[zone][lease]") {
   f.clock.advance(1000);
   REQUIRE(acquire_lease(f.zone, f.lock, {200, 0, 2}, f.clock, all_live) == 2u);
   f.clock.advance(1000);
-  const LeaseHolder before = lease_holder(f.zone);
+  const LeaseState before = lease_holder(f.zone);
   CHECK_FALSE(renew_lease(f.zone, 1, 100, f.clock));
   release_lease(f.zone, 1, 100);
   CHECK_FALSE(acquire_lease(f.zone, f.lock, {100, 0, 1}, f.clock, all_live));

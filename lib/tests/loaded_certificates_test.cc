@@ -1,4 +1,4 @@
-// Certificates that are loaded per connection, through the post as its holders come and go.
+// Certificates that are loaded per connection, through the lease as its holders come and go.
 #include "engine/loaded_certificates.h"
 
 #include <unistd.h>
@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "crypto/issuer_document.h"
-#include "engine/post.h"
-#include "store/board.h"
-#include "tests/fakes/engine_house.h"
-#include "tests/fakes/scratch_folder.h"
+#include "engine/lease_holder.h"
+#include "store/shared_stats.h"
+#include "tests/fakes/engine_fixture.h"
+#include "tests/fakes/scratch_directory.h"
 #include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
@@ -57,9 +57,9 @@ Identity large(std::size_t names, const std::string& url, const std::string& ca_
   return make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
 }
 
-struct House : EngineHouse {
-  explicit House(std::size_t size = 1 << 20) : EngineHouse(size) {
-    settings.cache = folder.string();
+struct Fixture : EngineFixture {
+  explicit Fixture(std::size_t size = 1 << 20) : EngineFixture(size) {
+    settings.cache = directory.string();
     Mention mention;
     mention.servers = {"trusting.example"};
     mention.issuers = {test_ca().get()};
@@ -68,22 +68,22 @@ struct House : EngineHouse {
     mention.issuers = {};
     strict = catalog.add_profile(mention).value().key;
   }
-  // Takes the post, as after a reload.
+  // Takes the lease, as after a reload.
   void take() {
     if (generation == 0) {
       generation = register_all();
     }
-    post.reset();
-    auto taken = Post::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
-                            store::Candidate{getpid(), 0, generation});
+    holder.reset();
+    auto taken = LeaseHolder::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
+                                   store::ProcessIdentity{getpid(), 0, generation});
     REQUIRE(taken);
-    post = std::move(*taken);
+    holder = std::move(*taken);
   }
   void pass(Seconds span) {
-    const auto beat = [this] { REQUIRE(post->beat()); };
-    beat();
+    const auto tick = [this] { REQUIRE(holder->tick()); };
+    tick();
     loop.settle();
-    loop.pass(span * 1000, 500, beat);
+    loop.pass(span * 1000, 500, tick);
     loop.settle();
   }
   bool offer(const Identity& leaf, std::uint64_t profile, const std::vector<const Identity*>& chain) {
@@ -103,77 +103,77 @@ struct House : EngineHouse {
       return ocsp_reply(good_response(leaf, issuer, now, now + span));
     };
   }
-  const store::LoadedCounters& counters() const { return zone.board().loaded; }
+  const store::LoadedCounters& counters() const { return zone.stats().loaded; }
 
-  ScratchFolder folder;
+  ScratchDirectory directory;
   std::uint64_t trusting = 0, strict = 0;
   std::uint32_t generation = 0;
-  std::unique_ptr<Post> post;
+  std::unique_ptr<LeaseHolder> holder;
 };
 
 TEST_CASE("loaded certificates: offered, fetched, and taken over by the next holder", "[loaded]") {
-  House house;
-  const OcspServer& server = house.server();
+  Fixture fixture;
+  const OcspServer& server = fixture.server();
   const Identity& leaf = tenant(1, server.url("1").c_str());
-  house.servers[0]->answer = house.answers(leaf, test_ca());
-  house.take();
-  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
-  house.pass(2);
-  REQUIRE(house.held(leaf));
-  CHECK(house.post->loaded().count() == 1);
-  CHECK(house.counters().taken == 1);
-  const auto state = house.zone.loaded(house.entry(leaf));
+  fixture.servers[0]->answer = fixture.answers(leaf, test_ca());
+  fixture.take();
+  REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
+  fixture.pass(2);
+  REQUIRE(fixture.held(leaf));
+  CHECK(fixture.holder->loaded().count() == 1);
+  CHECK(fixture.counters().taken == 1);
+  const auto state = fixture.zone.loaded(fixture.entry(leaf));
   REQUIRE(state);
-  CHECK(state->profile == house.trusting);
+  CHECK(state->profile == fixture.trusting);
   // Offered once more, by another worker: nothing new.
-  REQUIRE(house.offer(leaf, house.strict, {&test_ca()}));
-  house.pass(1);
-  CHECK(house.counters().taken == 1);
-  CHECK(house.zone.loaded(house.entry(leaf))->profile == house.trusting);
-  house.take();
-  house.pass(2);
-  CHECK(house.post->loaded().count() == 1);
-  const std::size_t before = house.servers[0]->asked.size();
-  house.pass(2 * kDay);
-  CHECK(house.servers[0]->asked.size() > before);  // goes on
+  REQUIRE(fixture.offer(leaf, fixture.strict, {&test_ca()}));
+  fixture.pass(1);
+  CHECK(fixture.counters().taken == 1);
+  CHECK(fixture.zone.loaded(fixture.entry(leaf))->profile == fixture.trusting);
+  fixture.take();
+  fixture.pass(2);
+  CHECK(fixture.holder->loaded().count() == 1);
+  const std::size_t before = fixture.servers[0]->asked.size();
+  fixture.pass(2 * kDay);
+  CHECK(fixture.servers[0]->asked.size() > before);  // goes on
 }
 
 TEST_CASE("loaded certificates: an address that is not public", "[loaded]") {
-  House house;
-  const OcspServer& server = house.server();
+  Fixture fixture;
+  const OcspServer& server = fixture.server();
   const Identity& leaf = tenant(2, server.url("2").c_str());
-  house.servers[0]->answer = house.answers(leaf, test_ca());
-  house.take();
-  REQUIRE(house.offer(leaf, house.strict, {&test_ca()}));
-  house.pass(2);
-  CHECK_FALSE(house.held(leaf));
-  CHECK(house.reason(leaf) == Reason::kAddressForbidden);
-  CHECK(house.servers[0]->asked.size() == 0);
+  fixture.servers[0]->answer = fixture.answers(leaf, test_ca());
+  fixture.take();
+  REQUIRE(fixture.offer(leaf, fixture.strict, {&test_ca()}));
+  fixture.pass(2);
+  CHECK_FALSE(fixture.held(leaf));
+  CHECK(fixture.reason(leaf) == Reason::kAddressForbidden);
+  CHECK(fixture.servers[0]->asked.size() == 0);
   // The operator vouches for it in another server that loads it.
-  house.zone.set_profile(house.entry(leaf), house.trusting);
-  house.pass(10);
-  CHECK(house.held(leaf));
+  fixture.zone.set_profile(fixture.entry(leaf), fixture.trusting);
+  fixture.pass(10);
+  CHECK(fixture.held(leaf));
 }
 
 TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
-  House house;
+  Fixture fixture;
   const Identity other = make_ca("Engine CA", KeyType::kRsa2048);  // the same name, another key
-  const OcspServer& server = house.server();
+  const OcspServer& server = fixture.server();
   const Identity& leaf = tenant(3, server.url("3").c_str(), &other);
-  house.take();
-  REQUIRE(house.offer(leaf, house.trusting, {}));
-  house.pass(2);
-  REQUIRE(house.entry(leaf) != store::kNoEntry);
-  CHECK_FALSE(house.zone.loaded(house.entry(leaf))->has_issuer);
-  CHECK(house.servers[0]->asked.size() == 0);
-  CHECK(std::any_of(house.log.lines.begin(), house.log.lines.end(), [](const auto& line) {
+  fixture.take();
+  REQUIRE(fixture.offer(leaf, fixture.trusting, {}));
+  fixture.pass(2);
+  REQUIRE(fixture.entry(leaf) != store::kNoEntry);
+  CHECK_FALSE(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
+  CHECK(fixture.servers[0]->asked.size() == 0);
+  CHECK(std::any_of(fixture.log.lines.begin(), fixture.log.lines.end(), [](const auto& line) {
     return line.second.find("of its issuer's name is there, but its key identifier is not") != std::string::npos;
   }));
   // The whole chain comes later; the trusted one has not signed it, so nobody vouches.
-  REQUIRE(house.offer(leaf, house.trusting, {&other}));
-  house.pass(2);
-  CHECK(house.zone.loaded(house.entry(leaf))->has_issuer);
-  CHECK(house.reason(leaf) == Reason::kAddressForbidden);
+  REQUIRE(fixture.offer(leaf, fixture.trusting, {&other}));
+  fixture.pass(2);
+  CHECK(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
+  CHECK(fixture.reason(leaf) == Reason::kAddressForbidden);
 }
 
 // Like tenant(), of a chain without the issuer.
@@ -187,95 +187,95 @@ Identity seeker(std::size_t number, const std::string& ocsp_url, const std::stri
 }
 
 TEST_CASE("loaded certificates: a missing issuer is fetched", "[loaded][issuer]") {
-  House house;
-  OcspServer& proxy = house.server();
+  Fixture fixture;
+  OcspServer& proxy = fixture.server();
   const Identity leaf = seeker(1, "http://ocsp.test/", "http://ca.test/ca.der");
-  const auto responses = house.answers(leaf, test_ca());
+  const auto responses = fixture.answers(leaf, test_ca());
   std::size_t issuers_asked = 0;
   proxy.answer = [&](const std::string& head) {
     const bool issuer = head.find("http://ca.test/") != std::string::npos;
     issuers_asked += issuer ? 1 : 0;
     return issuer ? ocsp_reply(test_ca().der()) : responses(head);
   };
-  house.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
-  house.take();
-  REQUIRE(house.offer(leaf, house.strict, {}));
-  house.pass(3);
-  CHECK(house.held(leaf));
+  fixture.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
+  fixture.take();
+  REQUIRE(fixture.offer(leaf, fixture.strict, {}));
+  fixture.pass(3);
+  CHECK(fixture.held(leaf));
   CHECK(issuers_asked == 1);
-  const store::EntryIndex entry = house.entry(leaf);
-  REQUIRE(house.zone.loaded(entry));
-  CHECK(house.zone.loaded(entry)->has_issuer);
-  CHECK(house.post->loaded().target(entry)->issuer_lookup == nullptr);
-  CHECK(house.zone.attempt(entry).failures == 0);
+  const store::EntryIndex entry = fixture.entry(leaf);
+  REQUIRE(fixture.zone.loaded(entry));
+  CHECK(fixture.zone.loaded(entry)->has_issuer);
+  CHECK(fixture.holder->loaded().target(entry)->issuer_lookup == nullptr);
+  CHECK(fixture.zone.attempt(entry).failures == 0);
   // The next holder has it from the zone.
-  house.take();
-  house.pass(2 * kDay);
+  fixture.take();
+  fixture.pass(2 * kDay);
   CHECK(proxy.asked.size() > 2);
-  CHECK(house.held(leaf));
+  CHECK(fixture.held(leaf));
   CHECK(issuers_asked == 1);
-  CHECK(store::DiskStore::open(house.folder.string(), 65536)
+  CHECK(store::CacheFiles::open(fixture.directory.string(), 65536)
             ->load(crypto::issuer_reference(leaf.get()).value(), store::FileKind::kIssuer)
             ->bytes.empty());
 }
 
 TEST_CASE("loaded certificates: a missing issuer at an address that is not public", "[loaded][issuer]") {
-  House house;
-  OcspServer& server = house.server(EngineHouse::always(ocsp_reply(test_ca().der())));
+  Fixture fixture;
+  OcspServer& server = fixture.server(EngineFixture::always(ocsp_reply(test_ca().der())));
   const Identity leaf = seeker(2, server.url("2"), server.url("ca.der"));
-  house.take();
+  fixture.take();
   // Nor where this server's word is good enough for responders: the issuer is not known yet.
-  for (const std::uint64_t profile : {house.strict, house.trusting}) {
-    house.zone.set_profile(house.entry(leaf), profile);
-    REQUIRE(house.offer(leaf, house.strict, {}));
-    house.pass(2);
-    CHECK(house.reason(leaf) == Reason::kAddressForbidden);
+  for (const std::uint64_t profile : {fixture.strict, fixture.trusting}) {
+    fixture.zone.set_profile(fixture.entry(leaf), profile);
+    REQUIRE(fixture.offer(leaf, fixture.strict, {}));
+    fixture.pass(2);
+    CHECK(fixture.reason(leaf) == Reason::kAddressForbidden);
   }
   CHECK(server.asked.empty());
 }
 
 TEST_CASE("loaded certificates: so many issuers are sought at a time, and failing ones make room",
           "[loaded][issuer]") {
-  House house(8 << 20);
-  OcspServer& proxy = house.server();
-  house.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
-  house.settings.retry = {1, 2};
+  Fixture fixture(8 << 20);
+  OcspServer& proxy = fixture.server();
+  fixture.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
+  fixture.settings.retry = {1, 2};
   const Identity last = seeker(9999, "http://ocsp.test/", "http://ca.test/ca.der");
-  const auto responses = house.answers(last, test_ca());
+  const auto responses = fixture.answers(last, test_ca());
   proxy.answer = [&](const std::string& head) {
     if (head.find("http://nobody.test/") != std::string::npos) {
       return std::string("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     }
     return head.find("http://ca.test/") != std::string::npos ? ocsp_reply(test_ca().der()) : responses(head);
   };
-  house.take();
+  fixture.take();
   for (std::size_t i = 0; i < LoadedCertificates::kMaxLookups; ++i) {
-    REQUIRE(house.offer(seeker(i, "http://ocsp.test/", "http://nobody.test/ca.der"), house.strict, {}));
-    house.pass(1);
+    REQUIRE(fixture.offer(seeker(i, "http://ocsp.test/", "http://nobody.test/ca.der"), fixture.strict, {}));
+    fixture.pass(1);
   }
-  house.pass(60);
-  REQUIRE(house.offer(last, house.strict, {}));
-  house.pass(5);
-  CHECK(house.held(last));
+  fixture.pass(60);
+  REQUIRE(fixture.offer(last, fixture.strict, {}));
+  fixture.pass(5);
+  CHECK(fixture.held(last));
 }
 
 // What is kept of each takes several times its size.
 TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded][issuer]") {
-  House house(64 << 20);
-  OcspServer& proxy = house.server(EngineHouse::hang());
-  house.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
-  house.take();
+  Fixture fixture(64 << 20);
+  OcspServer& proxy = fixture.server(EngineFixture::hang());
+  fixture.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
+  fixture.take();
   const std::size_t names = 8000, count = LoadedCertificates::kMaxLookupBytes / (names * 28) + 5;
   std::vector<Identity> leaves;
   for (std::size_t i = 0; i < count; ++i) {
     leaves.push_back(large(names + i, "http://ocsp.test/", "http://ca.test/ca.der"));
-    REQUIRE(house.offer(leaves.back(), house.strict, {}));
-    house.pass(1);
+    REQUIRE(fixture.offer(leaves.back(), fixture.strict, {}));
+    fixture.pass(1);
   }
   std::size_t bytes = 0;
   std::size_t seeking = 0;
   for (const Identity& leaf : leaves) {
-    const Target* target = house.post->loaded().target(house.entry(leaf));
+    const Target* target = fixture.holder->loaded().target(fixture.entry(leaf));
     if (target != nullptr && target->issuer_lookup != nullptr) {  // those that fail make room
       bytes += leaf.der().size();
       ++seeking;
@@ -287,198 +287,199 @@ TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded]
 }
 
 TEST_CASE("loaded certificates: a large one is like any other", "[loaded]") {
-  House house(8 << 20);
-  OcspServer& server = house.server();
+  Fixture fixture(8 << 20);
+  OcspServer& server = fixture.server();
   const std::size_t names = GENERATE(300, 3000, 8500);
   const Identity leaf = large(names, server.url("large"));
   REQUIRE(leaf.der().size() > store::kOfferBytes);
-  server.answer = house.answers(leaf, test_ca());
-  house.take();
-  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
-  house.pass(2);
-  REQUIRE(house.held(leaf));
-  CHECK(house.zone.loaded(house.entry(leaf))->has_issuer);
-  CHECK(house.counters().taken == 1);
-  CHECK(house.counters().dropped == 0);
-  CHECK(house.counters().refused == 0);
-  house.take();
-  house.pass(2);
-  CHECK(house.post->loaded().count() == 1);
+  server.answer = fixture.answers(leaf, test_ca());
+  fixture.take();
+  REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
+  fixture.pass(2);
+  REQUIRE(fixture.held(leaf));
+  CHECK(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
+  CHECK(fixture.counters().taken == 1);
+  CHECK(fixture.counters().dropped == 0);
+  CHECK(fixture.counters().refused == 0);
+  fixture.take();
+  fixture.pass(2);
+  CHECK(fixture.holder->loaded().count() == 1);
   server.asked.clear();
-  house.pass(2 * kDay);
+  fixture.pass(2 * kDay);
   CHECK(server.asked.size() == 1);
-  CHECK(house.held(leaf));
+  CHECK(fixture.held(leaf));
 }
 
 // Free space lies in pieces, of which none is large enough.
 TEST_CASE("loaded certificates: a large one drives out a few others", "[loaded]") {
-  House house(1 << 20);
-  OcspServer& server = house.server(EngineHouse::hang());
+  Fixture fixture(1 << 20);
+  OcspServer& server = fixture.server(EngineFixture::hang());
   const std::string url = server.url("x");
-  house.take();
+  fixture.take();
   std::size_t count = 0;
-  for (; house.counters().evicted == 0; ++count) {
+  for (; fixture.counters().evicted == 0; ++count) {
     REQUIRE(count < 1000);
     const Identity leaf = large(50 + count, url);
-    REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
-    house.pass(1);
+    REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
+    fixture.pass(1);
     if (count % 2 == 0) {
-      house.zone.note_use(house.entry(leaf), house.loop.clock.now());
+      fixture.zone.note_use(fixture.entry(leaf), fixture.loop.clock.now());
     }
   }
   REQUIRE(count > 50);
-  const std::uint64_t before = house.counters().evicted;
+  const std::uint64_t before = fixture.counters().evicted;
   const Identity leaf = large(2100, url);
-  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
-  house.pass(1);
-  CHECK(house.entry(leaf) != store::kNoEntry);
-  CHECK(house.counters().refused == 0);
-  CHECK(house.counters().evicted > before);
-  CHECK(house.post->loaded().count() > count / 3);
+  REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
+  fixture.pass(1);
+  CHECK(fixture.entry(leaf) != store::kNoEntry);
+  CHECK(fixture.counters().refused == 0);
+  CHECK(fixture.counters().evicted > before);
+  CHECK(fixture.holder->loaded().count() > count / 3);
 }
 
 TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
-  House house(1 << 20);
-  house.take();
+  Fixture fixture(1 << 20);
+  fixture.take();
   const CertificateId id = {0xab};
-  const std::size_t limit = store::max_offer_bytes(house.zone);
+  const std::size_t limit = store::max_offer_bytes(fixture.zone);
   const auto lines = [&](const std::string& text) {
-    return std::count_if(house.log.lines.begin(), house.log.lines.end(),
+    return std::count_if(fixture.log.lines.begin(), fixture.log.lines.end(),
                          [&](const auto& line) { return line.second.find(text) != std::string::npos; });
   };
-  REQUIRE(store::offer_too_large(house.zone, getpid(), house.strict, id, limit + 1, "a\nb.example"));
-  house.pass(1);
-  CHECK(house.counters().refused == 1);
-  CHECK(house.counters().dropped == 0);
-  CHECK(house.post->loaded().count() == 0);
+  REQUIRE(store::offer_too_large(fixture.zone, getpid(), fixture.strict, id, limit + 1, "a\nb.example"));
+  fixture.pass(1);
+  CHECK(fixture.counters().refused == 1);
+  CHECK(fixture.counters().dropped == 0);
+  CHECK(fixture.holder->loaded().count() == 0);
   CHECK(lines("too large, it gets no staple: enlarge ocsp_plus_zone, name its file in ssl_certificate without "
               "variables, or spread its names over several: certificate=\"a\\x0ab.example\" id=ab0000") == 1);
   CHECK(lines("server=\"strict.example\" bytes=65473 limit=65472 certificates=1 reason=certificate_too_large") == 1);
   CHECK(lines("left out") == 0);
   // Once an hour; and a zone of any size is too small for that.
-  REQUIRE(store::offer_too_large(house.zone, getpid(), 4711, id, limit + 1, ""));
-  house.pass(1);
+  REQUIRE(store::offer_too_large(fixture.zone, getpid(), 4711, id, limit + 1, ""));
+  fixture.pass(1);
   CHECK(lines("certificate_too_large") == 1);
-  house.pass(3600);
-  REQUIRE(store::offer_too_large(house.zone, getpid(), 4711, id, store::kLargeOfferBytes + 1, ""));
-  house.pass(1);
+  fixture.pass(3600);
+  REQUIRE(store::offer_too_large(fixture.zone, getpid(), 4711, id, store::kLargeOfferBytes + 1, ""));
+  fixture.pass(1);
   CHECK(lines("too large, it gets no staple: name its file") == 1);
   CHECK(lines("certificates=2 reason=certificate_too_large") == 1);
-  CHECK(house.counters().refused == 3);
+  CHECK(fixture.counters().refused == 3);
 }
 
 TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {
-  House house;
-  house.take();
+  Fixture fixture;
+  fixture.take();
   const Bytes garbage(100, 0x30);
-  REQUIRE(store::offer(house.zone, getpid(), house.trusting, {}, garbage, {}));
+  REQUIRE(store::offer(fixture.zone, getpid(), fixture.trusting, {}, garbage, {}));
   const Identity& leaf = tenant(4, "http://127.0.0.1:1/");
-  REQUIRE(store::offer(house.zone, getpid(), house.trusting, {}, crypto::der_of(leaf.get()), {}));  // another's id
-  house.pass(1);
-  CHECK(house.counters().refused == 2);
-  CHECK(house.post->loaded().count() == 0);
+  REQUIRE(
+      store::offer(fixture.zone, getpid(), fixture.trusting, {}, crypto::der_of(leaf.get()), {}));  // another's id
+  fixture.pass(1);
+  CHECK(fixture.counters().refused == 2);
+  CHECK(fixture.holder->loaded().count() == 0);
 }
 
 TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
-  House house;
-  const OcspServer& server = house.server(house.good_answers(3 * kDay));
-  house.take();
-  REQUIRE(house.offer(test_leaf(7), house.trusting, {&test_ca()}));
-  house.pass(2);
-  const store::EntryIndex entry = house.entry(test_leaf(7));
-  REQUIRE(house.post->loaded().count() == 1);
-  house.post.reset();
-  house.add(7, {&server});
-  house.generation = house.register_all();
-  house.take();
-  house.pass(2);
-  CHECK(house.entry(test_leaf(7)) == entry);
-  CHECK_FALSE(house.zone.loaded(entry));
-  CHECK(house.post->loaded().count() == 0);
-  CHECK(house.stapled(0));
+  Fixture fixture;
+  const OcspServer& server = fixture.server(fixture.good_answers(3 * kDay));
+  fixture.take();
+  REQUIRE(fixture.offer(test_leaf(7), fixture.trusting, {&test_ca()}));
+  fixture.pass(2);
+  const store::EntryIndex entry = fixture.entry(test_leaf(7));
+  REQUIRE(fixture.holder->loaded().count() == 1);
+  fixture.holder.reset();
+  fixture.add(7, {&server});
+  fixture.generation = fixture.register_all();
+  fixture.take();
+  fixture.pass(2);
+  CHECK(fixture.entry(test_leaf(7)) == entry);
+  CHECK_FALSE(fixture.zone.loaded(entry));
+  CHECK(fixture.holder->loaded().count() == 0);
+  CHECK(fixture.stapled(0));
 }
 
 TEST_CASE("loaded certificates: those not used for longest give way, not those in use", "[loaded]") {
-  House house(512 << 10);
-  OcspServer& server = house.server();
-  house.take();
+  Fixture fixture(512 << 10);
+  OcspServer& server = fixture.server();
+  fixture.take();
   std::vector<const Identity*> leaves;
   const std::string url = server.url("x");
-  for (std::size_t i = 0; house.counters().evicted == 0; ++i) {
+  for (std::size_t i = 0; fixture.counters().evicted == 0; ++i) {
     REQUIRE(i < 1000);
     leaves.push_back(&tenant(100 + i, url.c_str()));
-    server.answer = house.answers(*leaves.back(), test_ca());
-    REQUIRE(house.offer(*leaves.back(), house.trusting, {&test_ca()}));
-    house.pass(6);
-    if (i > 0 && house.entry(*leaves[0]) != store::kNoEntry) {
-      house.zone.note_use(house.entry(*leaves[0]), house.loop.clock.now());
+    server.answer = fixture.answers(*leaves.back(), test_ca());
+    REQUIRE(fixture.offer(*leaves.back(), fixture.trusting, {&test_ca()}));
+    fixture.pass(6);
+    if (i > 0 && fixture.entry(*leaves[0]) != store::kNoEntry) {
+      fixture.zone.note_use(fixture.entry(*leaves[0]), fixture.loop.clock.now());
     }
   }
   CHECK(leaves.size() > 50);
-  CHECK(house.held(*leaves[0]));  // in use
-  CHECK(house.held(*leaves.back()));
-  CHECK(house.entry(*leaves[1]) == store::kNoEntry);
-  CHECK(house.post->loaded().count() == leaves.size() - house.counters().evicted);
+  CHECK(fixture.held(*leaves[0]));  // in use
+  CHECK(fixture.held(*leaves.back()));
+  CHECK(fixture.entry(*leaves[1]) == store::kNoEntry);
+  CHECK(fixture.holder->loaded().count() == leaves.size() - fixture.counters().evicted);
 }
 
 TEST_CASE("loaded certificates: a flood drives out itself", "[loaded]") {
-  House house(512 << 10);
-  OcspServer& server = house.server();
+  Fixture fixture(512 << 10);
+  OcspServer& server = fixture.server();
   const Identity& used = tenant(300, server.url("used").c_str());
-  server.answer = house.answers(used, test_ca());
-  house.take();
-  REQUIRE(house.offer(used, house.trusting, {&test_ca()}));
-  house.pass(2);
-  house.zone.note_use(house.entry(used), house.loop.clock.now());
-  server.answer = EngineHouse::hang();
-  for (std::size_t i = 1; house.counters().evicted == 0; ++i) {
+  server.answer = fixture.answers(used, test_ca());
+  fixture.take();
+  REQUIRE(fixture.offer(used, fixture.trusting, {&test_ca()}));
+  fixture.pass(2);
+  fixture.zone.note_use(fixture.entry(used), fixture.loop.clock.now());
+  server.answer = EngineFixture::hang();
+  for (std::size_t i = 1; fixture.counters().evicted == 0; ++i) {
     REQUIRE(i < 2000);
-    REQUIRE(house.offer(tenant(300 + i, server.url("flood").c_str()), house.trusting, {&test_ca()}));
-    REQUIRE(house.post->beat());
-    house.loop.pass(20);  // in less than a minute, all of them
+    REQUIRE(fixture.offer(tenant(300 + i, server.url("flood").c_str()), fixture.trusting, {&test_ca()}));
+    REQUIRE(fixture.holder->tick());
+    fixture.loop.pass(20);  // in less than a minute, all of them
   }
-  CHECK(house.held(used));
+  CHECK(fixture.held(used));
 }
 
 TEST_CASE("loaded certificates: what nobody uses any more ends", "[loaded]") {
-  House house;
-  OcspServer& server = house.server();
+  Fixture fixture;
+  OcspServer& server = fixture.server();
   const Identity& leaf = tenant(5, server.url("5").c_str());
-  server.answer = house.answers(leaf, test_ca());
-  house.take();
-  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
-  house.pass(2);
-  REQUIRE(house.held(leaf));
-  const UnixSeconds used = house.loop.clock.now();
-  CHECK(house.folder.names().size() == 1);
-  std::atomic<std::uint32_t>& noted = house.zone.loaded_words(house.entry(leaf)).used;
+  server.answer = fixture.answers(leaf, test_ca());
+  fixture.take();
+  REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
+  fixture.pass(2);
+  REQUIRE(fixture.held(leaf));
+  const UnixSeconds used = fixture.loop.clock.now();
+  CHECK(fixture.directory.names().size() == 1);
+  std::atomic<std::uint32_t>& noted = fixture.zone.loaded_words(fixture.entry(leaf)).used;
   noted = static_cast<std::uint32_t>(used - LoadedCertificates::kUnused + 60);
-  house.pass(2);
-  CHECK(house.held(leaf));
+  fixture.pass(2);
+  CHECK(fixture.held(leaf));
   noted = static_cast<std::uint32_t>(used - LoadedCertificates::kUnused - 60);
-  house.pass(2);
-  CHECK(house.entry(leaf) == store::kNoEntry);
-  CHECK(house.counters().ended == 1);
-  CHECK(house.folder.names().empty());
+  fixture.pass(2);
+  CHECK(fixture.entry(leaf) == store::kNoEntry);
+  CHECK(fixture.counters().ended == 1);
+  CHECK(fixture.directory.names().empty());
 }
 
-TEST_CASE("loaded certificates: after a restart the response comes from the cache folder", "[loaded]") {
-  House house;
-  OcspServer& server = house.server();
+TEST_CASE("loaded certificates: after a restart the response comes from the cache directory", "[loaded]") {
+  Fixture fixture;
+  OcspServer& server = fixture.server();
   const Identity& leaf = tenant(6, server.url("6").c_str());
-  server.answer = house.answers(leaf, test_ca());
-  house.take();
-  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
-  house.pass(2);
-  REQUIRE(house.held(leaf));
-  house.post.reset();
-  house.zone = house.memory.format(store::StapleZone::Memory::kUsed);
-  house.generation = 0;
+  server.answer = fixture.answers(leaf, test_ca());
+  fixture.take();
+  REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
+  fixture.pass(2);
+  REQUIRE(fixture.held(leaf));
+  fixture.holder.reset();
+  fixture.zone = fixture.memory.format(store::StapleZone::Memory::kUsed);
+  fixture.generation = 0;
   const std::size_t before = server.asked.size();
-  house.take();
-  REQUIRE(house.offer(leaf, house.trusting, {&test_ca()}));
-  house.pass(2);
-  CHECK(house.held(leaf));
+  fixture.take();
+  REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
+  fixture.pass(2);
+  CHECK(fixture.held(leaf));
   CHECK(server.asked.size() == before);
 }
 
@@ -504,20 +505,20 @@ Identity crowd_leaf(const std::string& name, const Identity& ca, const std::stri
 
 TEST_CASE("loaded certificates: a thousand issuers of one name hold up nobody", "[loaded][issuer]") {
   constexpr std::size_t kCrowd = 200;
-  House house(8 << 20);
-  OcspServer& server = house.server(EngineHouse::hang());
-  house.take();
+  Fixture fixture(8 << 20);
+  OcspServer& server = fixture.server(EngineFixture::hang());
+  fixture.take();
   std::vector<Identity> crowd;
   for (std::size_t i = 0; i < kCrowd; ++i) {
     crowd.push_back(crowd_ca(i));
-    REQUIRE(house.offer(crowd_leaf("tenant" + std::to_string(i), crowd.back(), server.url("c")), house.strict,
-                        {&crowd.back()}));
-    REQUIRE(house.post->beat());
-    house.loop.pass(20);
+    REQUIRE(fixture.offer(crowd_leaf("tenant" + std::to_string(i), crowd.back(), server.url("c")), fixture.strict,
+                          {&crowd.back()}));
+    REQUIRE(fixture.holder->tick());
+    fixture.loop.pass(20);
   }
-  house.pass(2);
-  REQUIRE(house.counters().taken == kCrowd);
-  REQUIRE(house.catalog.issuers().size() >= kCrowd);
+  fixture.pass(2);
+  REQUIRE(fixture.counters().taken == kCrowd);
+  REQUIRE(fixture.catalog.issuers().size() >= kCrowd);
 
   // The same name, another key: none of them has signed these.
   CertificateSpec spec;
@@ -528,53 +529,53 @@ TEST_CASE("loaded certificates: a thousand issuers of one name hold up nobody", 
   std::vector<Identity> forged;
   for (std::size_t i = 0; i < 8; ++i) {
     forged.push_back(crowd_leaf("forged" + std::to_string(i), nobody, server.url("f")));
-    REQUIRE(house.offer(forged.back(), house.strict, {}));
+    REQUIRE(fixture.offer(forged.back(), fixture.strict, {}));
   }
   std::size_t before = verifications();
-  REQUIRE(house.post->beat());
+  REQUIRE(fixture.holder->tick());
   CHECK(verifications() == before);  // none in a heartbeat
   std::size_t most = 0;
-  house.loop.each_turn = [&] {
+  fixture.loop.each_turn = [&] {
     most = std::max(most, verifications() - before);
     before = verifications();
   };
   // Somebody else comes meanwhile, and does not wait for the end of it.
   const std::size_t began = verifications();
   const Identity& innocent = tenant(400, server.url("i").c_str());
-  server.answer = house.answers(innocent, test_ca());
-  REQUIRE(house.offer(innocent, house.trusting, {&test_ca()}));
-  for (int beats = 0; beats < 4 && !house.held(innocent); ++beats) {
-    house.pass(1);
+  server.answer = fixture.answers(innocent, test_ca());
+  REQUIRE(fixture.offer(innocent, fixture.trusting, {&test_ca()}));
+  for (int beats = 0; beats < 4 && !fixture.held(innocent); ++beats) {
+    fixture.pass(1);
   }
-  CHECK(house.held(innocent));
+  CHECK(fixture.held(innocent));
   CHECK(verifications() - began < 8 * kCrowd);
-  house.pass(300);
+  fixture.pass(300);
   CHECK(most == 1);
   CHECK(verifications() - began >= 8 * kCrowd);
   for (const Identity& leaf : forged) {
-    REQUIRE(house.entry(leaf) != store::kNoEntry);
-    CHECK_FALSE(house.zone.loaded(house.entry(leaf))->has_issuer);
+    REQUIRE(fixture.entry(leaf) != store::kNoEntry);
+    CHECK_FALSE(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
   }
   // Whoever shows them again gains nothing, but once: OpenSSL may have been short of memory.
   std::size_t after = 0;
   for (const Seconds span : {300, 5}) {
     after = verifications();
     for (const Identity& leaf : forged) {
-      REQUIRE(house.offer(leaf, house.strict, {}));
+      REQUIRE(fixture.offer(leaf, fixture.strict, {}));
     }
-    house.pass(span);
+    fixture.pass(span);
   }
   CHECK(verifications() == after);
-  house.loop.each_turn = nullptr;
+  fixture.loop.each_turn = nullptr;
 }
 
 TEST_CASE("loaded certificates: more searches than there is room for", "[loaded][issuer]") {
-  House house(8 << 20);
-  OcspServer& server = house.server(EngineHouse::hang());
-  house.take();
+  Fixture fixture(8 << 20);
+  OcspServer& server = fixture.server(EngineFixture::hang());
+  fixture.take();
   std::vector<IssuerPtr> users;
   for (std::size_t i = 0; i < 100; ++i) {
-    users.push_back(*house.catalog.issuers().intern(crowd_ca(i).get()));
+    users.push_back(*fixture.catalog.issuers().intern(crowd_ca(i).get()));
   }
   CertificateSpec spec;
   spec.subject = "Crowd CA";
@@ -584,36 +585,36 @@ TEST_CASE("loaded certificates: more searches than there is room for", "[loaded]
   // In steps as short as the pauses between searches.
   const auto live = [&](int seconds) {
     for (int beats = 0; beats < 2 * seconds; ++beats) {
-      REQUIRE(house.post->beat());
-      house.loop.pass(500, 10);
+      REQUIRE(fixture.holder->tick());
+      fixture.loop.pass(500, 10);
     }
   };
   // At each handshake, until there is room.
   const auto offer = [&](const Identity& leaf, std::uint64_t profile, const std::vector<const Identity*>& chain) {
-    for (int tries = 0; !house.offer(leaf, profile, chain); ++tries) {
+    for (int tries = 0; !fixture.offer(leaf, profile, chain); ++tries) {
       REQUIRE(tries < 60);
       live(1);
     }
   };
   for (std::size_t i = 0; i < 2 * LoadedCertificates::kMaxSearching; ++i) {
-    offer(crowd_leaf("forged" + std::to_string(i), real, server.url("f")), house.strict, {});
-    REQUIRE(house.post->beat());
-    house.loop.pass(20);
+    offer(crowd_leaf("forged" + std::to_string(i), real, server.url("f")), fixture.strict, {});
+    REQUIRE(fixture.holder->tick());
+    fixture.loop.pass(20);
   }
   const Identity& innocent = tenant(401, server.url("i").c_str());
-  server.answer = house.answers(innocent, test_ca());
-  offer(innocent, house.trusting, {&test_ca()});
+  server.answer = fixture.answers(innocent, test_ca());
+  offer(innocent, fixture.trusting, {&test_ca()});
   live(10);
-  CHECK(house.held(innocent));
+  CHECK(fixture.held(innocent));
   live(60);
-  CHECK(house.counters().taken == 2 * LoadedCertificates::kMaxSearching + 1);
+  CHECK(fixture.counters().taken == 2 * LoadedCertificates::kMaxSearching + 1);
   // One that was given up goes on where it was: its issuer has come to be known since.
   const Identity late = crowd_leaf("late", real, server.url("l"));
-  users.push_back(*house.catalog.issuers().intern(real.get()));
-  offer(late, house.strict, {});
+  users.push_back(*fixture.catalog.issuers().intern(real.get()));
+  offer(late, fixture.strict, {});
   live(10);
-  REQUIRE(house.entry(late) != store::kNoEntry);
-  CHECK(house.zone.loaded(house.entry(late))->has_issuer);
+  REQUIRE(fixture.entry(late) != store::kNoEntry);
+  CHECK(fixture.zone.loaded(fixture.entry(late))->has_issuer);
 }
 
 }  // namespace

@@ -13,8 +13,8 @@
 
 #include "crypto/issuer_document.h"
 #include "ocsp_plus/ocsp_plus.h"
-#include "store/disk_store.h"
-#include "tests/fakes/engine_house.h"
+#include "store/cache_files.h"
+#include "tests/fakes/engine_fixture.h"
 #include "tests/fakes/failing_memory.h"
 
 namespace ocsp_plus::testing {
@@ -214,15 +214,15 @@ TEST_CASE("out of memory: a certificate is added to the configuration and the zo
   CHECK(allocations > 20);
 }
 
-TEST_CASE("out of memory: the post is taken, a response fetched, admitted, kept and stapled", "[out_of_memory]") {
-  std::string folder = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
-  REQUIRE(mkdtemp(folder.data()) != nullptr);
-  const long allocations = fail_each([&folder](long nth) {
+TEST_CASE("out of memory: the lease is taken, a response fetched, admitted, kept and stapled", "[out_of_memory]") {
+  std::string directory = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
+  REQUIRE(mkdtemp(directory.data()) != nullptr);
+  const long allocations = fail_each([&directory](long nth) {
     Configuration c;
     const Bytes response = good_response(test_leaf(0), test_ca());
     OcspServer responder(c.host.loop, c.host.loop.clock, [&](const std::string&) { return ocsp_reply(response); });
     c.responder = responder.url();
-    c.cache = folder;
+    c.cache = directory;
     FailingMemory::plan(0);
     c.set_up();
     FailingMemory::plan(nth);
@@ -234,7 +234,7 @@ TEST_CASE("out of memory: the post is taken, a response fetched, admitted, kept 
       return worker != nullptr ? OP_OK : OP_ERROR;
     });
     // A response that is published is kept a turn later; back-off begins at five seconds.
-    const std::string file = folder + "/" + store::DiskStore::file_name(test_leaf(0).described().id);
+    const std::string file = directory + "/" + store::CacheFiles::file_name(test_leaf(0).described().id);
     for (int second = 0; second < 300 && !fs::exists(file); ++second) {
       c.host.loop.pass(1000);
     }
@@ -244,14 +244,14 @@ TEST_CASE("out of memory: the post is taken, a response fetched, admitted, kept 
     REQUIRE(responder.open() == 0);
     refused_at_most_once([&] { return c.staple(c.host.loop.clock.now()) == OP_STAPLE_GOOD ? OP_OK : OP_ERROR; });
   });
-  fs::remove_all(folder);
+  fs::remove_all(directory);
   CHECK(allocations > 200);
 }
 
 TEST_CASE("out of memory: an issuer is fetched and kept, and a response after it", "[out_of_memory]") {
-  std::string folder = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
-  REQUIRE(mkdtemp(folder.data()) != nullptr);
-  const long allocations = fail_each([&folder](long nth) {
+  std::string directory = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
+  REQUIRE(mkdtemp(directory.data()) != nullptr);
+  const long allocations = fail_each([&directory](long nth) {
     Configuration c;
     OcspServer host(c.host.loop, c.host.loop.clock, [&](const std::string&) { return ocsp_reply(test_ca().der()); });
     CertificateSpec spec;
@@ -261,7 +261,7 @@ TEST_CASE("out of memory: an issuer is fetched and kept, and a response after it
     const Bytes response = good_response(leaf, test_ca());
     OcspServer responder(c.host.loop, c.host.loop.clock, [&](const std::string&) { return ocsp_reply(response); });
     c.responder = responder.url();
-    c.cache = folder;
+    c.cache = directory;
     c.leaf = &leaf;
     c.issuer = nullptr;
     FailingMemory::plan(0);
@@ -274,9 +274,10 @@ TEST_CASE("out of memory: an issuer is fetched and kept, and a response after it
       worker.reset(op_worker_start(c.config.get(), &c.host.host, &c.host.locks, 4711, 0, &error));
       return worker != nullptr ? OP_OK : OP_ERROR;
     });
-    const std::string file = folder + "/" + store::DiskStore::file_name(leaf.described().id);
+    const std::string file = directory + "/" + store::CacheFiles::file_name(leaf.described().id);
     const std::string issuer =
-        folder + "/" + store::DiskStore::file_name(*crypto::issuer_reference(leaf.get()), store::FileKind::kIssuer);
+        directory + "/" +
+        store::CacheFiles::file_name(*crypto::issuer_reference(leaf.get()), store::FileKind::kIssuer);
     for (int second = 0; second < 300 && !fs::exists(file); ++second) {
       c.host.loop.pass(1000);
     }
@@ -287,7 +288,7 @@ TEST_CASE("out of memory: an issuer is fetched and kept, and a response after it
     REQUIRE(responder.open() + host.open() == 0);
     refused_at_most_once([&] { return c.staple(c.host.loop.clock.now()) == OP_STAPLE_GOOD ? OP_OK : OP_ERROR; });
   });
-  fs::remove_all(folder);
+  fs::remove_all(directory);
   CHECK(allocations > 200);
 }
 
@@ -351,15 +352,15 @@ TEST_CASE("out of memory: a certificate loaded per connection is handed over, fe
   CHECK(allocations > 200);
 }
 
-TEST_CASE("out of memory: the start helper reads the cache folder", "[out_of_memory]") {
-  std::string folder = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
-  REQUIRE(mkdtemp(folder.data()) != nullptr);
+TEST_CASE("out of memory: the start helper reads the cache directory", "[out_of_memory]") {
+  std::string directory = (fs::temp_directory_path() / "ocsp_plus_memory_XXXXXX").string();
+  REQUIRE(mkdtemp(directory.data()) != nullptr);
   const UnixSeconds now = SystemClock().now();
   const Bytes response = good_response(test_leaf(0), test_ca(), now - kHour, now + kDay);
-  REQUIRE(store::DiskStore::open(folder, 65536)->save(test_leaf(0).described().id, {response, 0}));
+  REQUIRE(store::CacheFiles::open(directory, 65536)->save(test_leaf(0).described().id, {response, 0}));
   const long allocations = fail_each([&](long nth) {
     Configuration c;
-    c.cache = folder;
+    c.cache = directory;
     FailingMemory::plan(0);
     c.set_up();
     FailingMemory::plan(nth);
@@ -371,7 +372,7 @@ TEST_CASE("out of memory: the start helper reads the cache folder", "[out_of_mem
     refused_at_most_once([&] { return c.staple(now) == OP_STAPLE_GOOD ? OP_OK : OP_ERROR; });
     REQUIRE_FALSE(c.host.lock.held);
   });
-  fs::remove_all(folder);
+  fs::remove_all(directory);
   CHECK(allocations > 100);
 }
 

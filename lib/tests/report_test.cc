@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
-#include "tests/fakes/engine_house.h"
+#include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::engine {
 namespace {
 
 using namespace testing;
 
-struct Fixture : EngineHouse {
+struct Fixture : EngineFixture {
   Fixture() {
     Mention mention;
     mention.leaf = test_leaf(1).get();
@@ -154,7 +154,7 @@ TEST_CASE("report: what fails again is loud once an hour, and when something abo
 }
 
 // Many certificates of a few hosts.
-struct Crowd : EngineHouse {
+struct Crowd : EngineFixture {
   explicit Crowd(std::size_t certificates, std::size_t hosts = 1) {
     for (std::size_t i = 0; i < certificates; ++i) {
       const std::string url = "http://ocsp" + std::to_string(i % hosts) + ".example/x";

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "tests/fakes/resolver_fixture.h"
-#include "tests/fakes/scratch_folder.h"
+#include "tests/fakes/scratch_directory.h"
 
 using namespace ocsp_plus;
 using namespace ocsp_plus::testing;
@@ -125,9 +125,9 @@ TEST_CASE("resolver: which servers are asked, and who named them", "[resolver]")
   options.servers = {"2001:db8::1"};
   options.servers_from = "--resolver";
   CHECK(Resolver::create(loop, clock, options).value()->asked() == "2001:db8::1 (--resolver)");
-  const ScratchFolder folder;
+  const ScratchDirectory directory;
   options.servers.clear();
-  options.system = folder.string() + "/resolv.conf";
+  options.system = directory.string() + "/resolv.conf";
   std::ofstream(options.system) << "nameserver 192.0.2.9\nnameserver 192.0.2.10\n";
   CHECK(Resolver::create(loop, clock, options).value()->asked() == "192.0.2.9, 192.0.2.10 (" + options.system + ")");
 }
@@ -256,8 +256,8 @@ TEST_CASE("resolver: the system's configuration is read again when it changes", 
   record.a = {"192.0.2.7"};
   dns->set("one.example", record);
   dns->set("two.example", record);
-  const ScratchFolder folder;
-  const std::string path = folder.string() + "/resolv.conf";
+  const ScratchDirectory directory;
+  const std::string path = directory.string() + "/resolv.conf";
   const auto write = [&path](const std::string& server) { std::ofstream(path) << "nameserver " << server << "\n"; };
   write("127.0.0.54");
   ResolverOptions options;

@@ -11,7 +11,7 @@ using crypto::read_response_content;
 
 namespace {
 
-struct House {
+struct Fixture {
   Identity ca = make_ca("Root");
   Identity leaf = make_leaf(ca, "leaf.example", "http://ocsp.example/", {0x12, 0x34});
   Identity responder = make_responder(ca);
@@ -20,7 +20,7 @@ struct House {
 }  // namespace
 
 TEST_CASE("response_content: what a response says", "[response_content]") {
-  const House house;
+  const Fixture fixture;
   ResponseSpec spec;
   spec.singles.resize(3);
   spec.singles[1].status = Status::kRevoked;
@@ -28,8 +28,8 @@ TEST_CASE("response_content: what a response says", "[response_content]") {
   spec.singles[2].status = Status::kUnknown;
   spec.singles[2].next_update.reset();
   spec.singles[2].this_update = "20300601120000+0000";
-  spec.certificates = {house.responder.der()};
-  const auto content = read_response_content(make_response(spec, house.leaf, house.ca, house.responder));
+  spec.certificates = {fixture.responder.der()};
+  const auto content = read_response_content(make_response(spec, fixture.leaf, fixture.ca, fixture.responder));
   REQUIRE(content);
   CHECK(content->produced_at == kNow - kHour);
   CHECK(content->responder == "CN=Responder,O=ocsp_plus tests");
@@ -39,8 +39,8 @@ TEST_CASE("response_content: what a response says", "[response_content]") {
   const auto& good = content->singles[0];
   CHECK(good.serial == Bytes{0x12, 0x34});
   CHECK(good.hash == "sha1");
-  CHECK(to_hex(good.issuer_key_hash) == to_hex(house.ca.issuer()->key_sha1()));
-  CHECK(to_hex(good.issuer_name_hash) == to_hex(house.ca.issuer()->name_sha1()));
+  CHECK(to_hex(good.issuer_key_hash) == to_hex(fixture.ca.issuer()->key_sha1()));
+  CHECK(to_hex(good.issuer_name_hash) == to_hex(fixture.ca.issuer()->name_sha1()));
   CHECK(good.status == CertStatus::kGood);
   CHECK(good.this_update == kNow - kHour);
   CHECK(good.next_update == kNow + 3 * kDay);
@@ -56,19 +56,19 @@ TEST_CASE("response_content: what a response says", "[response_content]") {
 }
 
 TEST_CASE("response_content: a responder named by its key", "[response_content]") {
-  const House house;
+  const Fixture fixture;
   ResponseSpec spec;
   spec.by_key = true;
-  const auto content = read_response_content(make_response(spec, house.leaf, house.ca, house.ca));
+  const auto content = read_response_content(make_response(spec, fixture.leaf, fixture.ca, fixture.ca));
   REQUIRE(content);
-  CHECK(content->responder == to_hex(key_sha1(house.ca.key)));
+  CHECK(content->responder == to_hex(key_sha1(fixture.ca.key)));
   CHECK(content->certificates.empty());
 }
 
 TEST_CASE("response_content: what is no answer", "[response_content][rfc6960-4.2.1]") {
-  const House house;
-  const auto reason = [&house](const ResponseSpec& spec) {
-    return read_response_content(make_response(spec, house.leaf, house.ca, house.ca)).error().reason;
+  const Fixture fixture;
+  const auto reason = [&fixture](const ResponseSpec& spec) {
+    return read_response_content(make_response(spec, fixture.leaf, fixture.ca, fixture.ca)).error().reason;
   };
   ResponseSpec later;
   later.status = 3;
@@ -82,17 +82,17 @@ TEST_CASE("response_content: what is no answer", "[response_content][rfc6960-4.2
 }
 
 TEST_CASE("response_content: what follows the response is passed over", "[response_content]") {
-  const House house;
+  const Fixture fixture;
   ResponseSpec more;
   more.trailing = {0x0d, 0x0a};
-  const auto content = read_response_content(make_response(more, house.leaf, house.ca, house.ca));
+  const auto content = read_response_content(make_response(more, fixture.leaf, fixture.ca, fixture.ca));
   REQUIRE(content);
   CHECK(content->singles.size() == 1);
 }
 
 TEST_CASE("response_content: octets of anybody", "[response_content]") {
-  const House house;
-  const Bytes whole = good_response(house.leaf, house.ca);
+  const Fixture fixture;
+  const Bytes whole = good_response(fixture.leaf, fixture.ca);
   for (std::size_t size = 0; size < whole.size(); ++size) {
     CHECK_FALSE(read_response_content({whole.data(), size}));
   }

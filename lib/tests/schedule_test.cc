@@ -240,8 +240,8 @@ TEST_CASE("schedule: what bends the next try", "[schedule]") {
            Case{"nor beyond half of what is left", {1, kStart + 120, false}, 100, 50, 50},
            Case{"saturating", {1, INT64_MAX, false}, 0, 3600, 3600},
            Case{"in the past", {1, INT64_MIN, false}, 0, 5, 5},
-           Case{"a newborn", {1, {}, true}, 0, 30, 60},
-           Case{"a newborn is tried as often after many failures", {1000, {}, true}, 0, 30, 60},
+           Case{"a newly_issued", {1, {}, true}, 0, 30, 60},
+           Case{"a newly_issued is tried as often after many failures", {1000, {}, true}, 0, 30, 60},
            Case{"for ever valid", {1, {}, false}, INT64_MAX - kStart, 5, 5},
        }) {
     INFO(c.name);
@@ -262,7 +262,7 @@ TEST_CASE("schedule: while nothing is held, the back-off ends early and does not
     Seconds first, last;
   };
   constexpr auto kStaple = Need::kStaple;
-  constexpr auto kUrgent = Need::kUrgentStaple;
+  constexpr auto kUrgent = Need::kRequiredStaple;
   for (const Case& c : {
            Case{"held: an hour", {1000, {}, false, Need::kNone}, kBounds, 5, 3600},
            Case{"nothing held: ten minutes", {1000, {}, false, kStaple}, kBounds, 5, 600},
@@ -308,12 +308,12 @@ TEST_CASE("schedule: the tries at a failing host, by what waits for it", "[sched
       const TryTimes times = next_tries(kStart, failure, true, kBounds, random.next());
       CHECK((times.by(Need::kNone) >= kStart + 5 && times.by(Need::kNone) <= kStart + 3600));
       CHECK((times.by(Need::kStaple) >= kStart + 5 && times.by(Need::kStaple) <= kStart + 600));
-      CHECK((times.by(Need::kUrgentStaple) >= kStart + 5 && times.by(Need::kUrgentStaple) <= kStart + 120));
+      CHECK((times.by(Need::kRequiredStaple) >= kStart + 5 && times.by(Need::kRequiredStaple) <= kStart + 120));
       CHECK(times.by(Need::kStaple) <= times.planned);
-      CHECK(times.by(Need::kUrgentStaple) <= times.planned);
+      CHECK(times.by(Need::kRequiredStaple) <= times.planned);
       failure.retry_after = kStart + 1000;
-      CHECK(next_tries(kStart, failure, true, kBounds, random.next()).by(Need::kUrgentStaple) >= kStart + 1000);
-      CHECK(next_tries(kStart, failure, false, kBounds, random.next()).by(Need::kUrgentStaple) == kNever);
+      CHECK(next_tries(kStart, failure, true, kBounds, random.next()).by(Need::kRequiredStaple) >= kStart + 1000);
+      CHECK(next_tries(kStart, failure, false, kBounds, random.next()).by(Need::kRequiredStaple) == kNever);
     }
   }
 }
@@ -376,7 +376,7 @@ TEST_CASE("schedule: odd bounds stay sane", "[schedule]") {
        {RetryBounds{5, 5}, {10, 5}, {0, 0}, {1, INT64_MAX / 2}, {INT64_MAX / 2, INT64_MAX / 2}}) {
     for (const std::uint32_t failures : {0u, 1u, 2u, 31u, UINT32_MAX}) {
       for (const std::uint64_t random : {std::uint64_t{0}, std::uint64_t{12345}, UINT64_MAX}) {
-        for (const Need need : {Need::kNone, Need::kStaple, Need::kUrgentStaple}) {
+        for (const Need need : {Need::kNone, Need::kStaple, Need::kRequiredStaple}) {
           const UnixSeconds next = next_try(kStart, {failures, {}, false, need}, 0, bounds, random);
           CHECK((next > kStart && next <= kStart + std::max<Seconds>(bounds.max, 1)));
         }

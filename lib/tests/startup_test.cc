@@ -10,8 +10,8 @@
 
 #include "crypto/certificate.h"
 #include "store/zone_writer.h"
-#include "tests/fakes/engine_house.h"
-#include "tests/fakes/scratch_folder.h"
+#include "tests/fakes/engine_fixture.h"
+#include "tests/fakes/scratch_directory.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -23,7 +23,7 @@ constexpr Millis kLong = 60000;
 struct Enough {};
 
 // The start helper in this process, in real time: it runs a loop of its own.
-struct Fixture : EngineHouse {
+struct Fixture : EngineFixture {
   void require(std::size_t number, const std::string& url) {
     Mention mention;
     mention.leaf = test_leaf(number).get();
@@ -73,7 +73,7 @@ TEST_CASE("startup: it gets on with each file of a response", "[startup]") {
 TEST_CASE("startup: it gets on while it waits for a responder that hangs", "[startup]") {
   Fixture f;
   // Listens, and nobody ever answers: its loop does not run.
-  f.require(0, f.server(EngineHouse::hang()).url("0"));
+  f.require(0, f.server(EngineFixture::hang()).url("0"));
   int reports = 0;
   CHECK_THROWS_AS(f.run(kLong,
                         [&] {
@@ -191,11 +191,11 @@ TEST_CASE("startup: the responses of a zone that is replaced pass the gate", "[s
 }
 
 TEST_CASE("startup: the cache directory may know better than a zone that is replaced", "[startup][replaced]") {
-  ScratchFolder folder;
+  ScratchDirectory directory;
   Replaced f(3);
-  f.settings.cache = folder.string();
+  f.settings.cache = directory.string();
   {
-    auto disk = store::DiskStore::open(folder.string(), 10000).value();
+    auto disk = store::CacheFiles::open(directory.string(), 10000).value();
     const auto save = [&](std::size_t number, const Bytes& der) {
       REQUIRE(disk.save(f.header_of(number).id, {der, f.now}));
     };

@@ -1,8 +1,8 @@
 // The table of verify cases: each changes one thing in a good response (or in the world around it) and names the
 // token that must come out. A case that changes nothing harmful must be accepted.
 //
-// One table, three users: the unit test, `verify_fixtures` (which writes each case into a folder, for ocsp-plus and
-// openssl to judge side by side) and the seeds of the fuzz target.
+// One table, three users: the unit test, `verify_fixtures` (which writes each case into a directory, for ocsp-plus
+// and openssl to judge side by side) and the seeds of the fuzz target.
 #pragma once
 
 #include <functional>

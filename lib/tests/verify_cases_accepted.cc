@@ -315,7 +315,7 @@ CaseTable accepted_edge_cases() {
          s.spec.singles = {single_with(Status::kGood), single_with(Status::kGood)};
          s.spec.singles[1].next_update = generalized_time(kNow + 9 * kDay);
        }},
-      {"an archive cutoff", Reason::kOk,
+      {"an disk_cache cutoff", Reason::kOk,
        [](VerifySetup& s) {
          s.single().extensions = {
              {"1.3.6.1.5.5.7.48.1.6", false, der::tlv(0x18, ByteView(std::string_view("20290601000000Z")))}};

@@ -317,7 +317,7 @@ TEST_CASE("loaded: configured ones come first", "[zone][loaded]") {
         {test_id(kFirst + i), f.leaf, {}, {}, {}, 0, static_cast<UnixSeconds>((i * 37) % capacity)}));
   }
   REQUIRE(f.reload(11));
-  CHECK(f.zone.board().loaded.evicted == 10);
+  CHECK(f.zone.stats().loaded.evicted == 10);
   std::size_t kept = 0;
   for (std::uint64_t i = 0; i + 1 < capacity; ++i) {
     const EntryIndex entry = f.zone.find(test_id(kFirst + i));

@@ -9,9 +9,9 @@
 
 #include "crypto/verify.h"
 #include "engine/designated_worker.h"
-#include "store/disk_store.h"
-#include "tests/fakes/engine_house.h"
-#include "tests/fakes/scratch_folder.h"
+#include "store/cache_files.h"
+#include "tests/fakes/engine_fixture.h"
+#include "tests/fakes/scratch_directory.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -19,17 +19,18 @@ namespace {
 using namespace testing;
 
 constexpr std::size_t kCertificates = 6;
-constexpr Millis kBeat = 500;
+constexpr Millis kTick = 500;
 
-struct Fixture : EngineHouse {
-  explicit Fixture(std::size_t certificates = kCertificates) : EngineHouse(certificates > 100 ? 8 << 20 : 256 << 10) {
-    settings.cache = folder.string();
+struct Fixture : EngineFixture {
+  explicit Fixture(std::size_t certificates = kCertificates)
+      : EngineFixture(certificates > 100 ? 8 << 20 : 256 << 10) {
+    settings.cache = directory.string();
     responder = &server();
     for (std::size_t i = 0; i < certificates; ++i) {
       add(i, {responder});
     }
     generation = register_all();
-    zone.board().began.store(loop.clock.monotonic());
+    zone.stats().began.store(loop.clock.monotonic());
     start();
     loop.pass(5000);
     REQUIRE(stapled() == certificates);
@@ -38,7 +39,7 @@ struct Fixture : EngineHouse {
     worker.reset();
     worker = std::make_unique<DesignatedWorker>(
         DesignatedWorker::Environment{loop, loop.clock, random, log, lock, zone, catalog, settings},
-        store::Candidate{getpid(), 0, generation});
+        store::ProcessIdentity{getpid(), 0, generation});
   }
   const Target& target(std::size_t number) const { return catalog.target(static_cast<Catalog::Index>(number)); }
   store::Entry& entry(std::size_t number) const { return zone.entry(target(number).entry); }
@@ -49,16 +50,16 @@ struct Fixture : EngineHouse {
     return zone.read(target(number).entry, target(number).certificate.id).value_or(Bytes());
   }
   // A handshake gets a response that verifies.
-  bool sound(std::size_t number) const {
+  bool valid(std::size_t number) const {
     const UnixSeconds now = loop.clock.now();
     const auto header = held(static_cast<Catalog::Index>(number));
     const auto verdict =
         crypto::verify(response(number), target(number).certificate, *target(number).issuer, now, {});
     return verdict.reason == Reason::kOk && header->expires == verdict.expires && header->expires > now;
   }
-  bool sound() const {
+  bool valid() const {
     for (std::size_t i = 0; i < catalog.targets().size(); ++i) {
-      if (!sound(i) || zone.find(target(i).certificate.id) != target(i).entry) {
+      if (!valid(i) || zone.find(target(i).certificate.id) != target(i).entry) {
         return false;
       }
     }
@@ -66,7 +67,7 @@ struct Fixture : EngineHouse {
   }
   int told() const { return log.count("another process has written over the zone, it was repaired"); }
 
-  ScratchFolder folder;
+  ScratchDirectory directory;
   OcspServer* responder = nullptr;
   std::uint32_t generation = 0;
   std::unique_ptr<DesignatedWorker> worker;
@@ -78,7 +79,7 @@ TEST_CASE("repair: a zone that nobody writes over is left alone", "[repair]") {
   f.start();  // what an earlier holder has published is verified
   f.loop.pass(60000);
   CHECK(f.told() == 0);
-  CHECK(f.sound());
+  CHECK(f.valid());
   CHECK(f.responder->asked.size() == kCertificates);
 }
 
@@ -163,36 +164,36 @@ TEST_CASE("repair: words that the lease holder knows", "[repair]") {
     header.lease.generation = 12345;
   }
   SECTION("when the zone was new") {
-    f.zone.board().began = INT64_MAX;
+    f.zone.stats().began = INT64_MAX;
   }
   SECTION("when the clock jumped") {
-    f.zone.board().clock_jumped_at = INT64_MAX;
+    f.zone.stats().clock_jumped_at = INT64_MAX;
   }
-  f.loop.pass(2 * kBeat);
-  CHECK(f.sound());
+  f.loop.pass(2 * kTick);
+  CHECK(f.valid());
   CHECK(f.response(2) == before);
   CHECK(store::StapleZone::attach(f.memory.data(), f.memory.size()));
   CHECK(f.zone.generation() >= f.generation);
   CHECK(f.zone.generation() < f.generation + 100);
   CHECK(entry.generation != 0);
-  CHECK(f.zone.board().began <= f.loop.clock.monotonic());
-  CHECK(f.zone.board().clock_jumped_at <= f.loop.clock.monotonic());
+  CHECK(f.zone.stats().began <= f.loop.clock.monotonic());
+  CHECK(f.zone.stats().clock_jumped_at <= f.loop.clock.monotonic());
   CHECK(store::lease_holder(f.zone).generation == f.generation);
   CHECK(f.responder->asked.size() == kCertificates);  // nothing was lost
   // And it goes on being refreshed.
   f.loop.pass(2 * kDay * 1000, 60000);
   CHECK(f.response(2) != before);
-  CHECK(f.sound());
+  CHECK(f.valid());
 }
 
 TEST_CASE("repair: once a minute it is said", "[repair]") {
   Fixture f;
   f.entry(1).id = test_id(1);
-  f.loop.pass(kBeat);
+  f.loop.pass(kTick);
   CHECK(f.log.count("it was repaired: words=1 responses_lost=0") == 1);
   for (int i = 0; i < 20; ++i) {
     f.entry(1).id = test_id(1);
-    f.loop.pass(2 * kBeat);
+    f.loop.pass(2 * kTick);
   }
   CHECK(f.told() == 1);
   f.loop.pass(60000);
@@ -212,16 +213,16 @@ TEST_CASE("repair: a response whose bytes are not what they were", "[repair]") {
     f.start();
   }
   SECTION("comes again from the cache directory") {
-    f.responder->answer = EngineHouse::hang();
-    f.loop.pass(10 * kBeat);
-    REQUIRE(f.sound());
+    f.responder->answer = EngineFixture::hang();
+    f.loop.pass(10 * kTick);
+    REQUIRE(f.valid());
     CHECK(f.held(4)->source == store::Source::kCache);
   }
   SECTION("comes again from the responder") {
     f.settings.cache.clear();
     f.start();
-    f.loop.pass(10 * kBeat);
-    CHECK(f.sound());
+    f.loop.pass(10 * kTick);
+    CHECK(f.valid());
     CHECK(f.responder->asked.size() > kCertificates);
   }
 }
@@ -242,7 +243,7 @@ TEST_CASE("repair: an older response in the place of a newer one", "[repair]") {
   header.length = static_cast<std::uint32_t>(std::min(older.size(), before.size()));
   std::memcpy(to, &header, sizeof(header));
   std::memcpy(to + sizeof(header), older.data(), header.length);
-  f.loop.pass(10 * kBeat);
+  f.loop.pass(10 * kTick);
   CHECK(f.response(1) == before);
 }
 
@@ -254,12 +255,12 @@ TEST_CASE("repair: no entry of a living configuration is removed as an old one's
       f.entry(i).generation = 0x7fffffff;
     }
     f.zone.header().generation = f.generation + 5;
-    f.loop.pass(kBeat);
+    f.loop.pass(kTick);
     for (std::size_t i = 0; i < kCertificates; ++i) {
       CHECK(f.entry(i).generation != 0);
     }
   }
-  CHECK(f.sound());
+  CHECK(f.valid());
 }
 
 TEST_CASE("repair: what a newer configuration has registered is its own", "[repair]") {
@@ -277,7 +278,7 @@ TEST_CASE("repair: what a newer configuration has registered is its own", "[repa
   CHECK_FALSE(f.held(1));
   // Its reload was refused, and the configuration that runs goes on.
   f.loop.pass(2 * ZoneRepair::kComesUp);
-  CHECK(f.sound());
+  CHECK(f.valid());
 }
 
 // Every kind of word, at random places: all is as it was before within a minute, whoever holds the lease then.
@@ -287,7 +288,7 @@ TEST_CASE("repair: after any scribbling all are stapled again", "[repair]") {
     std::size_t from, to;
   };
   const store::Geometry g = store::Geometry::of(256 << 10);
-  for (const Part& part : {Part{"the header", 0, sizeof(store::Header)}, Part{"the board", g.board, g.workers},
+  for (const Part& part : {Part{"the header", 0, sizeof(store::Header)}, Part{"the stats", g.stats, g.workers},
                            Part{"who lives", g.workers, g.counters}, Part{"hosts and methods", g.hosts, g.index},
                            Part{"the index", g.index, g.offers}, Part{"the entries", g.entries, g.details},
                            Part{"loaded words", g.loaded, g.arena}, Part{"responses", g.arena, g.arena + 16384},
@@ -305,14 +306,14 @@ TEST_CASE("repair: after any scribbling all are stapled again", "[repair]") {
           std::memcpy(f.memory.data() + part.from + at * 8, &value, 8);
         }
         f.loop.pass(60000);
-        CHECK(f.sound());
+        CHECK(f.valid());
         CHECK(store::StapleZone::attach(f.memory.data(), f.memory.size()));
       }
     }
   }
 }
 
-TEST_CASE("repair: a bounded number of entries at a beat", "[repair]") {
+TEST_CASE("repair: a bounded number of entries at a tick", "[repair]") {
   constexpr std::size_t kMany = 2 * ZoneRepair::kEntriesABeat + 10;
   Fixture f(kMany);
   for (std::size_t i = 0; i < kMany; ++i) {
@@ -325,9 +326,9 @@ TEST_CASE("repair: a bounded number of entries at a beat", "[repair]") {
     }
     return count;
   };
-  f.loop.pass(kBeat);
+  f.loop.pass(kTick);
   CHECK(right() <= ZoneRepair::kEntriesABeat);
-  f.loop.pass(4 * kBeat);
+  f.loop.pass(4 * kTick);
   CHECK(right() == kMany);
 }
 

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "store/board.h"
 #include "store/lease.h"
+#include "store/shared_stats.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -122,7 +122,7 @@ void use_everything(StapleZone& zone, LocalLock& lock, const FakeClock& clock, T
   zone.oldest_living_generation(some_live);
   zone.worker_stopped(33);
   acquire_lease(zone, lock, {100, 0, 1}, clock, some_live);
-  LeaseHolder holder = lease_holder(zone);
+  LeaseState holder = lease_holder(zone);
   renew_lease(zone, holder.epoch, holder.pid, clock);
   holder = lease_holder(zone);
 
@@ -174,7 +174,7 @@ TEST_CASE("scribbled zone: nothing leaves it and nothing hangs", "[zone][scribbl
         StapleZone to = fresh.format(StapleZone::Memory::kUsed);
         std::vector<EntryIndex> entries;
         REQUIRE(to.register_all(lock, test_registrations(kCertificates), &entries));
-        copy_board(zone, to, clock.monotonic());
+        copy_stats(zone, to, clock.monotonic());
         use_everything(zone, lock, clock, random);
         read_everything(zone);
       }

@@ -34,7 +34,7 @@ struct Fixture {
     return entries;
   }
   ZoneWriter writer() { return ZoneWriter(zone, lock, clock, epoch, 100); }
-  std::uint32_t swing(EntryIndex entry) { return static_cast<std::uint32_t>(zone.entry(entry).word >> 32); }
+  std::uint32_t version(EntryIndex entry) { return static_cast<std::uint32_t>(zone.entry(entry).word >> 32); }
   std::uint32_t place(EntryIndex entry) { return static_cast<std::uint32_t>(zone.entry(entry).word); }
 
   MmapZone memory;
@@ -49,23 +49,23 @@ Result<void> publish(ZoneWriter& writer, EntryIndex entry, std::uint64_t number,
   return writer.publish(entry, test_header(test_registration(number)), Bytes(length, fill));
 }
 
-TEST_CASE("writer: each swing has a larger generation", "[zone][writer]") {
+TEST_CASE("writer: each version has a larger generation", "[zone][writer]") {
   Fixture f;
   const auto entries = f.add(test_registrations(2));
   auto writer = f.writer();
   for (std::uint32_t i = 1; i <= 5; ++i) {
     REQUIRE(publish(writer, entries[0], 0, 100 + i));
-    CHECK(f.swing(entries[0]) == i);
+    CHECK(f.version(entries[0]) == i);
   }
   REQUIRE(writer.drop(entries[0]));
   CHECK(f.zone.entry(entries[0]).word == 0);
   REQUIRE(publish(writer, entries[0], 0, 100));
-  CHECK(f.swing(entries[0]) == 6);
+  CHECK(f.version(entries[0]) == 6);
 
   SECTION("by another writer") {
     auto next = f.writer();
     REQUIRE(publish(next, entries[0], 0, 100));
-    CHECK(f.swing(entries[0]) == 7);
+    CHECK(f.version(entries[0]) == 7);
   }
   SECTION("under the entry's next owner") {
     f.add({test_registration(1)});
@@ -73,12 +73,12 @@ TEST_CASE("writer: each swing has a larger generation", "[zone][writer]") {
     CHECK(f.zone.find(test_id(0)) == kNoEntry);
     REQUIRE(f.add({test_registration(1), test_registration(9)})[1] == entries[0]);
     REQUIRE(publish(writer, entries[0], 9, 100));
-    CHECK(f.swing(entries[0]) == 7);
+    CHECK(f.version(entries[0]) == 7);
   }
   SECTION("and 0 is left out") {
-    f.zone.entry(entries[0]).swings = UINT32_MAX;
+    f.zone.entry(entries[0]).versions = UINT32_MAX;
     REQUIRE(publish(writer, entries[0], 0, 100));
-    CHECK(f.swing(entries[0]) == 1);
+    CHECK(f.version(entries[0]) == 1);
   }
 }
 
@@ -272,7 +272,7 @@ TEST_CASE("writer: responses that overlap are dropped, all of them", "[zone][wri
       REQUIRE(publish(writer, entries[i], i, 100));  // 15 units each
     }
   }
-  // The first one now claims to reach into the third.
+  // The first one now refs to reach into the third.
   auto* header = reinterpret_cast<BlobHeader*>(f.zone.arena() + std::size_t{f.place(entries[0])} * kBlobAlign);
   header->length = 100 + 240 + 100;
   auto writer = f.writer();

@@ -1,4 +1,4 @@
-# Puts the page together and writes it out as C++: cmake -D FROM=folder -D TO=file.cc -P embed.cmake
+# Puts the page together and writes it out as C++: cmake -D FROM=directory -D TO=file.cc -P embed.cmake
 #
 # Style and script stand inside the document; the policy names their hashes, so the browser runs nothing else.
 cmake_minimum_required(VERSION 3.18...3.25)

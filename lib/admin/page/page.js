@@ -312,7 +312,7 @@
     add("Certificate ends", `${when(c.not_after)} (${relative(c.not_after)})`);
     add("Responders", c.responders.join(", ") || "none");
     if (c.this_update) {
-      add("Response", `${c.cert_status}, from ${{ network: "a responder", cache: "the cache folder", file: "a file", shared: "another machine" }[c.source] || c.source}`);
+      add("Response", `${c.cert_status}, from ${{ network: "a responder", cache: "the cache directory", file: "a file", shared: "another machine" }[c.source] || c.source}`);
       add("Confirmed", `${when(c.confirmed_at)} (${span(c.status_age)} ago)`);
       add("This update", when(c.this_update));
       add("Next update", c.next_update ? when(c.next_update) : "not given");

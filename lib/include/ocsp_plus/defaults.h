@@ -15,7 +15,7 @@
 #define OP_DEFAULT_RESOLVER_TIMEOUT_MS 5000    /* ocsp_plus_resolver timeout= */
 #define OP_DEFAULT_RESOLVER_VALID_S 30         /* ocsp_plus_resolver valid= */
 #define OP_DEFAULT_STARTUP_WAIT_MS 5000        /* ocsp_plus_startup_wait */
-#define OP_CACHE_FOLDER "ocsp_plus"            /* ocsp_plus_cache: beside nginx's other temporary folders */
+#define OP_CACHE_FOLDER "ocsp_plus"            /* ocsp_plus_cache: beside nginx's other temporary directories */
 #define OP_MIN_ZONE_BYTES 134217728            /* ocsp_plus_zone, where no size is given */
 
 #endif /* OCSP_PLUS_DEFAULTS_H */

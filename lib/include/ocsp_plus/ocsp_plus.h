@@ -73,7 +73,7 @@ typedef struct {
     op_str_t         proxy; /* "http://[user:password@]host[:port]"; empty: none */
     int              certid_auto; /* 0 or 1: SHA-256 where a responder refuses SHA-1 */
     int              issuer_fetch; /* 0 or 1: get missing issuers where certificates say */
-    op_str_t         cache; /* path of the cache folder; empty: none */
+    op_str_t         cache; /* path of the cache directory; empty: none */
     op_str_t         zone_name; /* for people */
 } op_settings_t;
 

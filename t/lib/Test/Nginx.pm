@@ -33,7 +33,7 @@ package Test::Nginx;
 #   $t->env(NAME => value)           environment of nginx
 #   $t->ssl_servers($port, @leaves)  server blocks, one for each leaf of a CA, or for
 #                                    each name with the certificate NAME.pem
-#   $t->kept([$folder])              names of the responses in a cache folder
+#   $t->kept([$directory])              names of the responses in a cache directory
 #                                    (cache), in order
 #
 # Processes:
@@ -63,7 +63,7 @@ package Test::Nginx;
 # Functions: port, wait_for(sub, seconds, what), and those of
 # Test::Nginx::Client: http_get, http_json, staple, wait_staple, staple_fast, ...
 #
-# Environment: TEST_NGINX_BINARY, OCSP_PLUS_BUILD (folder of the module and of
+# Environment: TEST_NGINX_BINARY, OCSP_PLUS_BUILD (directory of the module and of
 # the test tools), OCSP_PLUS_TOOLS (of the tools alone), OCSP_PLUS_SANITIZE=1
 # (the module is built with sanitizers), OCSP_PLUS_LEAKS=1 (look for leaks as
 # well), TEST_NGINX_LEAVE (keep the directory), TEST_NGINX_VERBOSE,

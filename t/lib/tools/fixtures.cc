@@ -1,4 +1,4 @@
-// Writes every case of the verify table into a folder of its own, for ocsp-plus and openssl to judge:
+// Writes every case of the verify table into a directory of its own, for ocsp-plus and openssl to judge:
 //
 //   test_fixtures FOLDER   FOLDER/CASE/{leaf.pem,issuer.pem,candidates.pem,response.der} and FOLDER/cases.json
 //
@@ -30,19 +30,19 @@ nlohmann::ordered_json write_case(const fs::path& root, const char* group, const
   testing::VerifySetup setup;
   each.change(setup);
   const std::string name = testing::file_name(each.name);
-  const fs::path folder = root / name;
-  if (!fs::create_directory(folder)) {
-    throw std::runtime_error("two cases are called " + folder.string());
+  const fs::path directory = root / name;
+  if (!fs::create_directory(directory)) {
+    throw std::runtime_error("two cases are called " + directory.string());
   }
   std::string candidates;
   for (const testing::Identity& decoy : setup.decoys) {
     candidates += decoy.pem();
   }
   const std::string issuer = setup.issuer->pem();
-  write(folder / "leaf.pem", setup.leaf->pem());
-  write(folder / "issuer.pem", issuer);
-  write(folder / "candidates.pem", candidates + issuer);
-  write(folder / "response.der", ByteView(setup.response()).text());
+  write(directory / "leaf.pem", setup.leaf->pem());
+  write(directory / "issuer.pem", issuer);
+  write(directory / "candidates.pem", candidates + issuer);
+  write(directory / "response.der", ByteView(setup.response()).text());
 
   const crypto::VerifyPolicy usual;
   const bool policy = setup.policy.clock_skew != usual.clock_skew ||

@@ -8,7 +8,7 @@
 // root). For each it prints "name serial id" with the serial in hex and the SHA-256 of the certificate.
 //
 //   name          file name, and the common name unless cn= is given
-//   issuer        the name of an earlier certificate of the same folder; missing: self-signed
+//   issuer        the name of an earlier certificate of the same directory; missing: self-signed
 //   key           ec (P-256, the default), ec:P-384, rsa, rsa:3072, ed25519
 //   key_of        use the key of this certificate instead of a new one
 //   ca            1: a CA; pathlen=N

@@ -10,7 +10,7 @@ package Test::Bench::Many;
 #                                    the http block; workers => 1
 #   $many->warm()                    the responder signs each response once and
 #                                    hands it out again from then on
-#   $many->count(), folder()         certificates; the cache folder
+#   $many->count(), directory()         certificates; the cache directory
 #   $many->fetched()                 responses that were accepted, as the status
 #                                    says
 
@@ -39,7 +39,7 @@ sub nginx { return $_[0]{t} }
 sub responder { return $_[0]{r} }
 sub leaves { return @{$_[0]{leaves}} }
 sub count { return scalar @{$_[0]{leaves}} }
-sub folder { return $_[0]{t}->testdir() . '/cache' }
+sub directory { return $_[0]{t}->testdir() . '/cache' }
 
 sub configure {
 	my ($self, $http, %opt) = @_;

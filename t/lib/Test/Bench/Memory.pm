@@ -76,7 +76,7 @@ sub _measure {
 	my ($b, $many, $way, $count) = @_;
 
 	my $t = $many->nginx();
-	system('rm', '-rf', $many->folder());
+	system('rm', '-rf', $many->directory());
 	$many->configure("$WAY{$way}\n    ssl_session_cache off;",
 		workers => $WORKERS, only => $count);
 	$t->run(timeout => 300);

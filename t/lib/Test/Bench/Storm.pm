@@ -53,10 +53,10 @@ sub run {
 sub _start {
 	my ($many, $cache) = @_;
 	my $t = $many->nginx();
-	my $folder = $many->folder();
-	system('rm', '-rf', $folder);
+	my $directory = $many->directory();
+	system('rm', '-rf', $directory);
 	$many->configure('ocsp_plus on; ocsp_plus_startup_wait 0;'
-		. ' ocsp_plus_cache ' . ($cache eq 'on' ? $folder : 'off') . ';');
+		. ' ocsp_plus_cache ' . ($cache eq 'on' ? $directory : 'off') . ';');
 	$many->responder()->clear();
 	$t->run(timeout => 300);
 	return $t;

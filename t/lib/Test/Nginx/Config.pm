@@ -102,9 +102,9 @@ CONF
 }
 
 sub kept {
-	my ($self, $folder) = @_;
+	my ($self, $directory) = @_;
 	my @names;
-	if (opendir my $handle, $folder // "$self->{dir}/cache") {
+	if (opendir my $handle, $directory // "$self->{dir}/cache") {
 		@names = sort grep { /^[0-9a-f]{64}\.der$/ } readdir $handle;
 	}
 	return @names;
@@ -192,7 +192,7 @@ sub _globals_http {
 		next if $built =~ /--without-http_${temp}_module/;
 		push @lines, "${temp}_temp_path $self->{dir}/${temp}_temp;";
 	}
-	# never the folder that an nginx of this machine may use
+	# never the directory that an nginx of this machine may use
 	push @lines, "ocsp_plus_cache $self->{dir}/cache;"
 		if $self->{module} && $content !~ /\bocsp_plus_cache\b/;
 	return join "\n", @lines, @{$self->{globals_http}};

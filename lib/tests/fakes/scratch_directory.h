@@ -7,28 +7,28 @@
 #include <string>
 #include <system_error>
 
-#include "store/disk_store.h"
+#include "store/cache_files.h"
 
 namespace ocsp_plus::testing {
 
-// A folder of mode 0700 that is gone after the test.
-class ScratchFolder {
+// A directory of mode 0700 that is gone after the test.
+class ScratchDirectory {
  public:
-  ScratchFolder() {
+  ScratchDirectory() {
     std::string path = (std::filesystem::temp_directory_path() / "ocsp_plus_disk_XXXXXX").string();
     REQUIRE(mkdtemp(path.data()) != nullptr);
     path_ = path;
   }
-  ~ScratchFolder() {
+  ~ScratchDirectory() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
 
   std::string string() const { return path_.string(); }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  std::filesystem::path file(const CertificateId& id) const { return path_ / store::DiskStore::file_name(id); }
+  std::filesystem::path file(const CertificateId& id) const { return path_ / store::CacheFiles::file_name(id); }
 
   std::set<std::string> names() const {
     std::set<std::string> names;

@@ -1,4 +1,4 @@
-#include "store/disk_store.h"
+#include "store/cache_files.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -41,10 +41,10 @@ std::array<timespec, 2> modified(UnixSeconds time) {
 // A file that is gone again unless it was renamed. The functions leave errno as the system call set it.
 class TemporaryFile {
  public:
-  TemporaryFile(int folder, std::string name, int fd) : folder_(folder), name_(std::move(name)), file_(fd) {}
+  TemporaryFile(int directory, std::string name, int fd) : directory_(directory), name_(std::move(name)), file_(fd) {}
   ~TemporaryFile() {
     if (!renamed_) {
-      unlinkat(folder_, name_.c_str(), 0);
+      unlinkat(directory_, name_.c_str(), 0);
     }
   }
   TemporaryFile(const TemporaryFile&) = delete;
@@ -61,12 +61,12 @@ class TemporaryFile {
   bool close() { return file_.close(); }
 
   bool rename(const std::string& name) {
-    renamed_ = renameat(folder_, name_.c_str(), folder_, name.c_str()) == 0;
+    renamed_ = renameat(directory_, name_.c_str(), directory_, name.c_str()) == 0;
     return renamed_;
   }
 
  private:
-  int folder_;
+  int directory_;
   std::string name_;
   Descriptor file_;
   bool renamed_ = false;
@@ -145,10 +145,10 @@ std::optional<Listed> parse_name(std::string_view name) {
 
 }  // namespace
 
-DiskStore::DiskStore(std::string path, Folder folder, std::size_t max_file_size)
-    : path_(std::move(path)), folder_(std::move(folder)), max_file_size_(max_file_size) {}
+CacheFiles::CacheFiles(std::string path, Directory directory, std::size_t max_file_size)
+    : path_(std::move(path)), directory_(std::move(directory)), max_file_size_(max_file_size) {}
 
-Result<DiskStore::Folder> DiskStore::open_folder(const std::string& path) {
+Result<CacheFiles::Directory> CacheFiles::open_directory(const std::string& path) {
   Descriptor fd(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
   struct stat found = {};
   if (fd.get() < 0 || fstat(fd.get(), &found) != 0) {
@@ -157,35 +157,35 @@ Result<DiskStore::Folder> DiskStore::open_folder(const std::string& path) {
   if (auto fine = check_owner_and_mode(path, found, geteuid()); !fine) {
     return tl::unexpected<Error>(std::move(fine.error()));
   }
-  Folder folder(fdopendir(fd.get()));
-  if (folder == nullptr) {
+  Directory directory(fdopendir(fd.get()));
+  if (directory == nullptr) {
     return tl::unexpected<Error>(cannot_open(path, errno, geteuid()));
   }
   (void)fd.release();
-  return folder;
+  return directory;
 }
 
-Result<DiskStore> DiskStore::open(const std::string& path, std::size_t max_file_size) {
+Result<CacheFiles> CacheFiles::open(const std::string& path, std::size_t max_file_size) {
   std::string stripped = strip_slashes(path);
-  auto folder = open_folder(stripped);
-  if (!folder) {
-    return tl::unexpected<Error>(std::move(folder.error()));
+  auto directory = open_directory(stripped);
+  if (!directory) {
+    return tl::unexpected<Error>(std::move(directory.error()));
   }
-  return DiskStore(std::move(stripped), std::move(*folder), max_file_size);
+  return CacheFiles(std::move(stripped), std::move(*directory), max_file_size);
 }
 
-std::string DiskStore::file_name(const CertificateId& id, FileKind kind) {
+std::string CacheFiles::file_name(const CertificateId& id, FileKind kind) {
   return to_hex(id).append(kind == FileKind::kResponse ? kResponseEnd : kIssuerEnd);
 }
 
-Result<Kept> DiskStore::load(const CertificateId& id, FileKind kind) const {
+Result<Kept> CacheFiles::load(const CertificateId& id, FileKind kind) const {
   const std::string name = file_name(id, kind);
   const auto refuse = [&](const std::string& why) {
     return fail(Reason::kUnreadable, fmt::format("{}/{} is ignored: {}", path_, name, why));
   };
   // O_NONBLOCK: a FIFO must not hold us. O_NOCTTY: nor must a terminal become ours.
   constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  const Descriptor file(uninterrupted([&] { return openat(folder_fd(), name.c_str(), kFlags); }));
+  const Descriptor file(uninterrupted([&] { return openat(directory_fd(), name.c_str(), kFlags); }));
   struct stat found = {};
   if (file.get() < 0 || fstat(file.get(), &found) != 0) {
     const int error = errno;
@@ -209,14 +209,14 @@ Result<Kept> DiskStore::load(const CertificateId& id, FileKind kind) const {
 }
 
 // A new file for writing, under a name that no other has; the negative errno where there is none.
-int DiskStore::create_temporary(const CertificateId& id, std::string* name) {
+int CacheFiles::create_temporary(const CertificateId& id, std::string* name) {
   const std::string hex = to_hex(id);
   // A killed process of the same number may have left a file of this name, and in another container there may be a
   // living one of the same number.
   for (int tries = 0; tries < kTemporaryTries; ++tries) {
     *name = fmt::format(".{}.{}.{}{}", hex, getpid(), next_temporary_++, kTemporaryEnd);
     const int fd = uninterrupted([&] {
-      return openat(folder_fd(), name->c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+      return openat(directory_fd(), name->c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     });
     if (fd >= 0) {
       return fd;
@@ -228,17 +228,17 @@ int DiskStore::create_temporary(const CertificateId& id, std::string* name) {
   return -EEXIST;
 }
 
-// After somebody has removed the folder and perhaps made it anew.
-Result<void> DiskStore::reopen() {
-  auto folder = open_folder(path_);
-  if (!folder) {
-    return tl::unexpected<Error>(std::move(folder.error()));
+// After somebody has removed the directory and perhaps made it anew.
+Result<void> CacheFiles::reopen() {
+  auto directory = open_directory(path_);
+  if (!directory) {
+    return tl::unexpected<Error>(std::move(directory.error()));
   }
-  folder_ = std::move(*folder);
+  directory_ = std::move(*directory);
   return {};
 }
 
-Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind kind) {
+Result<void> CacheFiles::save(const CertificateId& id, const Kept& kept, FileKind kind) {
   const std::string name = file_name(id, kind);
   const ByteView bytes = kept.bytes;
   if (bytes.empty() || bytes.size() > max_file_size_) {
@@ -254,13 +254,13 @@ Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind
     fd = create_temporary(id, &temporary);
   }
   const auto refuse = [&](int error) {
-    const bool no_inodes = error == ENOSPC && out_of_inodes(folder_fd(), geteuid());
+    const bool no_inodes = error == ENOSPC && out_of_inodes(directory_fd(), geteuid());
     return tl::unexpected<Error>(cannot_write(path_ + '/' + name, error, geteuid(), no_inodes));
   };
   if (fd < 0) {
     return refuse(-fd);
   }
-  TemporaryFile file(folder_fd(), std::move(temporary), fd);
+  TemporaryFile file(directory_fd(), std::move(temporary), fd);
   file.let_all_read();
   if (!file.write(bytes) || !file.set_modified(kept.confirmed_at) || !file.close() || !file.rename(name)) {
     return refuse(errno);
@@ -268,37 +268,37 @@ Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind
   return {};
 }
 
-bool DiskStore::confirm(const CertificateId& id, UnixSeconds time, FileKind kind) const {
-  return utimensat(folder_fd(), file_name(id, kind).c_str(), modified(time).data(), AT_SYMLINK_NOFOLLOW) == 0;
+bool CacheFiles::confirm(const CertificateId& id, UnixSeconds time, FileKind kind) const {
+  return utimensat(directory_fd(), file_name(id, kind).c_str(), modified(time).data(), AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool DiskStore::remove(const CertificateId& id, FileKind kind) const {
+bool CacheFiles::remove(const CertificateId& id, FileKind kind) const {
   const std::string name = file_name(id, kind);
-  if (unlinkat(folder_fd(), name.c_str(), 0) == 0 || errno == ENOENT) {
+  if (unlinkat(directory_fd(), name.c_str(), 0) == 0 || errno == ENOENT) {
     return true;
   }
   // Not through a link, and not what has another name as well: it may be anybody's.
   constexpr int kFlags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  const Descriptor file(uninterrupted([&] { return openat(folder_fd(), name.c_str(), kFlags); }));
+  const Descriptor file(uninterrupted([&] { return openat(directory_fd(), name.c_str(), kFlags); }));
   struct stat found = {};
   return file.get() >= 0 && fstat(file.get(), &found) == 0 && S_ISREG(found.st_mode) && found.st_nlink == 1 &&
          ftruncate(file.get(), 0) == 0;
 }
 
-Result<void> DiskStore::check() const {
+Result<void> CacheFiles::check() const {
   return check_directory(path_, {geteuid(), getegid(), false});
 }
 
-bool DiskStore::list(std::size_t looks, std::vector<Listed>* found) {
+bool CacheFiles::list(std::size_t looks, std::vector<Listed>* found) {
   for (; looks > 0; --looks) {
-    const dirent* entry = readdir(folder_.get());
+    const dirent* entry = readdir(directory_.get());
     if (entry == nullptr) {
-      rewinddir(folder_.get());
+      rewinddir(directory_.get());
       return false;
     }
     struct stat status = {};
     auto file = parse_name(entry->d_name);
-    if (file.has_value() && fstatat(folder_fd(), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (file.has_value() && fstatat(directory_fd(), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
       file->modified = status.st_mtim.tv_sec;
       found->push_back(*std::move(file));
     }
@@ -306,8 +306,8 @@ bool DiskStore::list(std::size_t looks, std::vector<Listed>* found) {
   return true;
 }
 
-void DiskStore::remove(const Listed& file) const {
-  unlinkat(folder_fd(), file.name.c_str(), 0);
+void CacheFiles::remove(const Listed& file) const {
+  unlinkat(directory_fd(), file.name.c_str(), 0);
 }
 
 }  // namespace ocsp_plus::store

@@ -1,4 +1,4 @@
-#include "store/offers.h"
+#include "store/discovery_queue.h"
 
 #include <algorithm>
 #include <cstring>
@@ -103,7 +103,7 @@ void fill(OfferSlot& slot, const Content& content, std::size_t room) noexcept {
 
 // false: none of these slots is free.
 bool put(const StapleZone& zone, const Slots& slots, std::int32_t pid, const Content& content) noexcept {
-  LoadedCounters& counters = zone.board().loaded;
+  LoadedCounters& counters = zone.stats().loaded;
   const auto number = static_cast<std::uint32_t>(counters.handed.load(std::memory_order_relaxed));
   const std::uint64_t ours = filling(number, pid);
   std::uint32_t at = slots.count == 0 ? 0 : first_of(slots, content.id);
@@ -157,7 +157,7 @@ bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, cons
            const std::vector<ByteView>& chain) noexcept {
   const std::size_t most = max_offer_bytes(zone);
   if (leaf.empty() || leaf.size() > most) {
-    zone.board().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
+    zone.stats().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
   std::size_t bytes = leaf.size();
@@ -176,10 +176,10 @@ bool offer_too_large(const StapleZone& zone, std::int32_t pid, std::uint64_t pro
   return put(zone, slots_for(zone, bytes), pid, {profile, id, length, view});
 }
 
-Offers::Offers(const StapleZone& zone, const Clock& clock)
+DiscoveryQueue::DiscoveryQueue(const StapleZone& zone, const Clock& clock)
     : zone_(zone), clock_(clock), watched_(zone.geometry().offer_slots + zone.geometry().large_offer_slots) {}
 
-std::optional<Offer> Offers::take() {
+std::optional<Offer> DiscoveryQueue::take() {
   for (std::uint32_t tried = 0; tried < watched_.size(); ++tried) {
     const std::uint32_t at = next_;
     next_ = static_cast<std::uint32_t>((next_ + 1) % watched_.size());
@@ -195,12 +195,12 @@ std::optional<Offer> Offers::take() {
     if (offer.has_value()) {
       return offer;
     }
-    zone_.board().loaded.torn.fetch_add(1, std::memory_order_relaxed);
+    zone_.stats().loaded.torn.fetch_add(1, std::memory_order_relaxed);
   }
   return std::nullopt;
 }
 
-std::optional<Offer> Offers::take(std::uint32_t at, std::uint64_t full) {
+std::optional<Offer> DiscoveryQueue::take(std::uint32_t at, std::uint64_t full) {
   OfferSlot& slot = zone_.offer_slot(at);
   Offer offer;
   offer.profile = slot.profile;
@@ -232,7 +232,7 @@ std::optional<Offer> Offers::take(std::uint32_t at, std::uint64_t full) {
   return offer;
 }
 
-void Offers::free_abandoned(bool (*alive)(std::int32_t pid)) {
+void DiscoveryQueue::free_abandoned(bool (*alive)(std::int32_t pid)) {
   const Millis now = clock_.monotonic();
   for (std::uint32_t i = 0; i < watched_.size(); ++i) {
     std::atomic<std::uint64_t>& state = zone_.offer_slot(i).state;
@@ -243,11 +243,11 @@ void Offers::free_abandoned(bool (*alive)(std::int32_t pid)) {
     }
     if (watched_[i].state != seen) {
       watched_[i] = {seen, now};
-      continue;  // at work for no longer than a beat
+      continue;  // at work for no longer than a tick
     }
     if (!alive(pid_of(seen)) || saturating_sub(now, watched_[i].since) >= kPatience) {
       if (state.compare_exchange_strong(seen, kFree, std::memory_order_relaxed)) {
-        zone_.board().loaded.torn.fetch_add(1, std::memory_order_relaxed);
+        zone_.stats().loaded.torn.fetch_add(1, std::memory_order_relaxed);
       }
       watched_[i] = {};
     }

@@ -1,13 +1,13 @@
-// The designated worker's post: everything that exists only in the process that holds the lease, and only for as long
-// as it does. Whoever has a Post may write to the zone.
+// The designated worker's holder: everything that exists only in the process that holds the lease, and only for as
+// long as it does. Whoever has a LeaseHolder may write to the zone.
 #pragma once
 
 #include <memory>
 
 #include "base/ports.h"
 #include "engine/admit.h"
-#include "engine/archive.h"
 #include "engine/catalog.h"
+#include "engine/disk_cache.h"
 #include "engine/files.h"
 #include "engine/issuers.h"
 #include "engine/loaded_certificates.h"
@@ -25,7 +25,7 @@
 
 namespace ocsp_plus::engine {
 
-class Post {
+class LeaseHolder {
  public:
   struct Environment {
     EventLoop& loop;
@@ -41,15 +41,16 @@ class Post {
 
   // Takes the lease where it is ours to take (store/lease.h). kLeaseLost: it is not, or the zone is busy; ask again.
   // Anything else: the resolver cannot be set up; asking again soon is of no use.
-  static Result<std::unique_ptr<Post>> take(const Environment& environment, const store::Candidate& self);
+  static Result<std::unique_ptr<LeaseHolder>> take(const Environment& environment,
+                                                   const store::ProcessIdentity& self);
   // Cancels what is in flight and gives the lease up, if it is still ours.
-  ~Post();
-  Post(const Post&) = delete;
-  Post& operator=(const Post&) = delete;
+  ~LeaseHolder();
+  LeaseHolder(const LeaseHolder&) = delete;
+  LeaseHolder& operator=(const LeaseHolder&) = delete;
 
-  // One beat: keeps the lease and does what is due. To be called about twice a second. false: the lease is another's
-  // by now; destroy the post.
-  bool beat();
+  // One tick: keeps the lease and does what is due. To be called about twice a second. false: the lease is another's
+  // by now; destroy the lease.
+  bool tick();
 
   // Brings zone and cache directory in line, a little at a time. The holder before us may have been killed between
   // publishing and keeping, or while it read the directory at the start, or the directory failed then: what the zone
@@ -67,7 +68,7 @@ class Post {
 
   Report& report() { return report_; }
   Gate& gate() { return gate_; }
-  Archive& archive() { return archive_; }
+  DiskCache& disk_cache() { return disk_cache_; }
   Issuers& issuers() { return issuers_; }
   Files& files() { return files_; }
   store::ZoneWriter& writer() { return writer_; }
@@ -76,13 +77,13 @@ class Post {
  private:
   void answer_requests();
   void tidy_tables();
-  void tell_hosts();
-  void tell_connections();
-  Post(const Environment& environment, const store::Candidate& self, std::uint32_t epoch,
-       std::unique_ptr<net::Resolver> resolver, bool new_configuration);
+  void record_hosts();
+  void record_connections();
+  LeaseHolder(const Environment& environment, const store::ProcessIdentity& self, std::uint32_t epoch,
+              std::unique_ptr<net::Resolver> resolver, bool new_configuration);
 
   Environment environment_;
-  store::Candidate self_;
+  store::ProcessIdentity self_;
   std::uint32_t epoch_;
   Report report_;  // everybody's, so that what it bounds is bounded
   std::unique_ptr<net::Resolver> resolver_;
@@ -92,7 +93,7 @@ class Post {
   IssuerSearches searches_;
   store::ZoneWriter writer_;
   LoadedCertificates loaded_;  // before those that hold on to its targets
-  Archive archive_;
+  DiskCache disk_cache_;
   Issuers issuers_;
   Gate gate_;
   Files files_;

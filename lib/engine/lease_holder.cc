@@ -1,24 +1,25 @@
-#include "engine/post.h"
+#include "engine/lease_holder.h"
 
 #include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
 
-#include "store/board.h"
+#include "store/shared_stats.h"
 
 namespace ocsp_plus::engine {
 namespace {
 
 constexpr Millis kSweepInterval = 10000;
 constexpr Millis kForgetInterval = 3600000;
-constexpr std::size_t kIssuersSwept = 1024;  // looked at in one beat, whether anybody uses them
+constexpr std::size_t kIssuersSwept = 1024;  // looked at in one tick, whether anybody uses them
 
 }  // namespace
 
-Result<std::unique_ptr<Post>> Post::take(const Environment& environment, const store::Candidate& self) {
+Result<std::unique_ptr<LeaseHolder>> LeaseHolder::take(const Environment& environment,
+                                                       const store::ProcessIdentity& self) {
   store::StapleZone zone = environment.zone;
-  const store::LeaseHolder before = store::lease_holder(zone);
+  const store::LeaseState before = store::lease_holder(zone);
   const auto epoch = store::acquire_lease(zone, environment.lock, self, environment.clock, &store::process_alive);
   if (!epoch.has_value()) {
     return fail(Reason::kLeaseLost);
@@ -28,12 +29,12 @@ Result<std::unique_ptr<Post>> Post::take(const Environment& environment, const s
     store::release_lease(zone, *epoch, self.pid);
     return tl::unexpected<Error>(std::move(resolver.error()));
   }
-  return std::unique_ptr<Post>(
-      new Post(environment, self, *epoch, std::move(*resolver), before.generation != self.generation));
+  return std::unique_ptr<LeaseHolder>(
+      new LeaseHolder(environment, self, *epoch, std::move(*resolver), before.generation != self.generation));
 }
 
-Post::Post(const Environment& environment, const store::Candidate& self, std::uint32_t epoch,
-           std::unique_ptr<net::Resolver> resolver, bool new_configuration)
+LeaseHolder::LeaseHolder(const Environment& environment, const store::ProcessIdentity& self, std::uint32_t epoch,
+                         std::unique_ptr<net::Resolver> resolver, bool new_configuration)
     : environment_(environment),
       self_(self),
       epoch_(epoch),
@@ -43,19 +44,19 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
       work_queue_(environment.loop),
       searches_(environment.loop, environment.clock, work_queue_),
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
-      loaded_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, archive_, refresher_,
-               issuers_, environment.catalog, environment.settings}),
-      archive_(environment.loop, environment.clock, report_, environment.zone, environment.catalog,
-               environment.settings, environment.starting, &writer_),
-      issuers_(environment.catalog, searches_, &archive_,
+      loaded_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, disk_cache_,
+               refresher_, issuers_, environment.catalog, environment.settings}),
+      disk_cache_(environment.loop, environment.clock, report_, environment.zone, environment.catalog,
+                  environment.settings, environment.starting, &writer_),
+      issuers_(environment.catalog, searches_, &disk_cache_,
                [this](const Target& target, const net::Url& url) {
                  report_.issuer_fetched(target, url);
                  refresher_.issuer_came(target);
                }),
-      gate_(environment.zone, writer_, environment.settings.policy, &archive_),
+      gate_(environment.zone, writer_, environment.settings.policy, &disk_cache_),
       files_(environment.clock, report_, environment.catalog, environment.settings, gate_, environment.starting),
       refresher_({environment.loop, environment.clock, environment.random, report_, transport_, tls_, work_queue_,
-                  environment.zone, gate_, environment.catalog, environment.settings, &issuers_, &archive_},
+                  environment.zone, gate_, environment.catalog, environment.settings, &issuers_, &disk_cache_},
                  new_configuration),
       readiness_(environment.zone, environment.catalog, environment.settings),
       repair_({environment.clock, report_, environment.zone, writer_, gate_, refresher_, loaded_, environment.catalog,
@@ -66,7 +67,7 @@ Post::Post(const Environment& environment, const store::Candidate& self, std::ui
 }
 
 // Takes out what no responder of this configuration goes by.
-void Post::tidy_tables() {
+void LeaseHolder::tidy_tables() {
   store::keep_hosts(environment_.zone, environment_.catalog.hosts());
   std::set<std::string> urls;
   for (const auto& target : environment_.catalog.targets()) {
@@ -77,51 +78,51 @@ void Post::tidy_tables() {
   store::keep_methods(environment_.zone, {urls.begin(), urls.end()});
 }
 
-Post::~Post() {
-  tell_hosts();
-  tell_connections();
+LeaseHolder::~LeaseHolder() {
+  record_hosts();
+  record_connections();
   store::release_lease(environment_.zone, epoch_, self_.pid);
 }
 
-void Post::catch_up() {
-  (void)archive_.check();
+void LeaseHolder::catch_up() {
+  (void)disk_cache_.check();
   for (const auto& target : environment_.catalog.targets()) {
     if (gate_.held(*target).has_value()) {
-      archive_.changed(*target);
+      disk_cache_.changed(*target);
     }
   }
   // A holder of this configuration before us has told what lies there and is of no use.
   refresher_.look_for_missing(new_configuration_);
 }
 
-bool Post::beat() {
+bool LeaseHolder::tick() {
   if (refresher_.lease_lost() || !store::renew_lease(environment_.zone, epoch_, self_.pid, environment_.clock)) {
     return false;
   }
-  if (!environment_.starting && repair_.beat()) {
+  if (!environment_.starting && repair_.tick()) {
     tidy_tables();
   }
   answer_requests();
-  issuers_.look();
+  issuers_.tick();
   issuers_.pool().sweep(kIssuersSwept);
-  files_.look();
+  files_.tick();
   // What others bring is left to the workers: a start waits for what the configuration names.
   if (!environment_.starting) {
-    loaded_.beat();
+    loaded_.tick();
   }
   refresher_.tick();
   if (refresher_.jumps() != jumps_) {
     jumps_ = refresher_.jumps();
     files_.look_again();
   }
-  if (archive_.recoveries() != recoveries_) {
-    recoveries_ = archive_.recoveries();
+  if (disk_cache_.recoveries() != recoveries_) {
+    recoveries_ = disk_cache_.recoveries();
     refresher_.look_for_missing(false);
   }
-  tell_hosts();
-  tell_connections();
-  environment_.zone.board().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
-  readiness_.look(environment_.clock);
+  record_hosts();
+  record_connections();
+  environment_.zone.stats().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
+  readiness_.tick(environment_.clock);
   const Millis now = environment_.clock.monotonic();
   if (now - forgot_ >= kForgetInterval) {
     forgot_ = now;
@@ -130,15 +131,15 @@ bool Post::beat() {
   if (now - swept_ >= kSweepInterval) {
     swept_ = now;
     // Entries of configurations whose last worker is gone. A busy lock: the next sweep does it. A lost lease: the
-    // next beat shows it.
+    // next tick shows it.
     (void)writer_.remove_stale(environment_.zone.oldest_living_generation(&store::process_alive));
-    archive_.sweep();
+    disk_cache_.sweep();
   }
   return true;
 }
 
 // What other workers were asked to have done.
-void Post::answer_requests() {
+void LeaseHolder::answer_requests() {
   const store::RefreshRequests requests = store::take_refresh_requests(environment_.zone);
   if (requests.all) {
     refresher_.refresh_all();
@@ -155,32 +156,32 @@ void Post::answer_requests() {
   }
 }
 
-void Post::tell_hosts() {
-  for (const auto& [key, host] : refresher_.hosts().all()) {
+void LeaseHolder::record_hosts() {
+  for (const auto& [key, host] : refresher_.health().all()) {
     // Of one that is unproven to us an earlier holder may have known more; of those that are asked for certificates
     // loaded per connection, others decide how many there are.
-    if (host.state != Hosts::State::kUnproven && key.find(kHealthSuffix) == std::string::npos) {
-      store::tell_host(environment_.zone, key,
-                       {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe,
-                        host.failed_at, host.reason});
+    if (host.state != ResponderHealth::State::kUnproven && key.find(kHealthSuffix) == std::string::npos) {
+      store::record_host(environment_.zone, key,
+                         {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe,
+                          host.failed_at, host.reason});
     }
   }
-  const Hosts::Host& proxy = refresher_.hosts().proxy();
-  if (proxy.state != Hosts::State::kUnproven) {
-    store::tell_host(environment_.zone, store::kProxyKey,
-                     {static_cast<std::uint32_t>(proxy.state), proxy.failures, proxy.in_flight, proxy.next_probe,
-                      proxy.failed_at, proxy.reason});
+  const ResponderHealth::Host& proxy = refresher_.health().proxy();
+  if (proxy.state != ResponderHealth::State::kUnproven) {
+    store::record_host(environment_.zone, store::kProxyKey,
+                       {static_cast<std::uint32_t>(proxy.state), proxy.failures, proxy.in_flight, proxy.next_probe,
+                        proxy.failed_at, proxy.reason});
   }
 }
 
-void Post::tell_connections() {
+void LeaseHolder::record_connections() {
   const net::ConnectionTally tally = std::exchange(transport_.tally, {});
-  store::tell_connections(environment_.zone, {tally.ipv4.ok, tally.ipv4.failed, tally.ipv6.ok, tally.ipv6.failed});
+  store::record_connections(environment_.zone, {tally.ipv4.ok, tally.ipv4.failed, tally.ipv6.ok, tally.ipv6.failed});
 }
 
-bool Post::hopeless(const Target& target) const {
+bool LeaseHolder::hopeless(const Target& target) const {
   for (std::size_t i = 0; i < target.responders.size(); ++i) {
-    if (!refresher_.hosts().failing(target.host(i))) {
+    if (!refresher_.health().failing(target.host(i))) {
       return false;
     }
   }

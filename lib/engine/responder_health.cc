@@ -1,4 +1,4 @@
-#include "engine/hosts.h"
+#include "engine/responder_health.h"
 
 #include <algorithm>
 
@@ -14,7 +14,7 @@ constexpr std::uint32_t kEnoughRefusals = 100000;
 
 }  // namespace
 
-std::uint32_t Hosts::most_at_once(State state, Millis oldest, std::size_t concurrency) {
+std::uint32_t ResponderHealth::most_at_once(State state, Millis oldest, std::size_t concurrency) {
   const auto half = static_cast<std::uint32_t>(std::max<std::size_t>(concurrency / 2, 1));
   switch (state) {
     case State::kUp:
@@ -27,13 +27,13 @@ std::uint32_t Hosts::most_at_once(State state, Millis oldest, std::size_t concur
   return 1;
 }
 
-Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now, Millis monotonic) const {
+ResponderHealth::Permit ResponderHealth::may_start(const std::string& name, UnixSeconds now, Millis monotonic) const {
   if (proxy_.state == State::kFailing && (now < proxy_.next_probe || proxy_.in_flight > 0)) {
     return Permit::kFailing;
   }
   const auto found = hosts_.find(name);
   if (found == hosts_.end()) {
-    return Permit::kGo;
+    return Permit::kAllowed;
   }
   const Host& host = found->second;
   const bool room = host.in_flight < most_at_once(host.state, monotonic - host.began, concurrency_);
@@ -41,12 +41,12 @@ Hosts::Permit Hosts::may_start(const std::string& name, UnixSeconds now, Millis 
     if (now < host.next_probe || !room) {
       return Permit::kFailing;
     }
-    return failing_in_flight_ < std::max<std::size_t>(concurrency_ / 2, 1) ? Permit::kGo : Permit::kBusy;
+    return failing_in_flight_ < std::max<std::size_t>(concurrency_ / 2, 1) ? Permit::kAllowed : Permit::kBusy;
   }
-  return room ? Permit::kGo : Permit::kBusy;
+  return room ? Permit::kAllowed : Permit::kBusy;
 }
 
-std::uint32_t Hosts::started(const std::string& name, Millis monotonic) {
+std::uint32_t ResponderHealth::started(const std::string& name, Millis monotonic) {
   Host& host = hosts_[name];
   if (++host.in_flight == 1) {
     host.began = monotonic;
@@ -56,22 +56,22 @@ std::uint32_t Hosts::started(const std::string& name, Millis monotonic) {
   return host.failures;
 }
 
-void Hosts::ended(Host& host) {
+void ResponderHealth::ended(Host& host) {
   failing_in_flight_ -= host.state == State::kFailing ? 1 : 0;
   --host.in_flight;
   --proxy_.in_flight;
 }
 
-std::uint32_t Hosts::proxy_failed(const std::string& name, UnixSeconds now) {
+std::uint32_t ResponderHealth::proxy_failed(const std::string& name, UnixSeconds now) {
   ended(hosts_[name]);
-  proxy_.strikes = std::min(proxy_.strikes + 1, kPatience);
+  proxy_.consecutive_errors = std::min(proxy_.consecutive_errors + 1, kPatience);
   if (proxy_.state == State::kFailing) {
     if (now < proxy_.next_probe) {
       return 0;  // begun before it counted as failing
     }
     return proxy_.failures = std::min(proxy_.failures + 1, kEnough);
   }
-  if (proxy_.state == State::kUp && proxy_.strikes < kPatience) {
+  if (proxy_.state == State::kUp && proxy_.consecutive_errors < kPatience) {
     return 0;
   }
   proxy_.state = State::kFailing;
@@ -79,17 +79,17 @@ std::uint32_t Hosts::proxy_failed(const std::string& name, UnixSeconds now) {
 }
 
 // Something came through it.
-void Hosts::proxy_works() {
+void ResponderHealth::proxy_works() {
   proxy_.state = State::kUp;
-  proxy_.strikes = 0;
+  proxy_.consecutive_errors = 0;
   proxy_.failures = 0;
 }
 
-void Hosts::cancelled(const std::string& name) {
+void ResponderHealth::cancelled(const std::string& name) {
   ended(hosts_[name]);
 }
 
-void Hosts::answered(const std::string& name) {
+void ResponderHealth::answered(const std::string& name) {
   Host& host = hosts_[name];
   ended(host);
   proxy_works();
@@ -98,14 +98,14 @@ void Hosts::answered(const std::string& name) {
   }
   host.state = State::kUp;
   host.failures = 0;
-  host.strikes = 0;
+  host.consecutive_errors = 0;
 }
 
-std::uint32_t Hosts::failed(const std::string& name, std::uint32_t started, bool leave_alone) {
+std::uint32_t ResponderHealth::failed(const std::string& name, std::uint32_t started, bool leave_alone) {
   Host& host = hosts_[name];
   ended(host);
   proxy_works();
-  host.strikes = std::min(host.strikes + 1, kPatience);
+  host.consecutive_errors = std::min(host.consecutive_errors + 1, kPatience);
   if (host.state == State::kFailing) {
     if (started == host.failures) {
       host.failures = std::min(host.failures + 1, kEnough);
@@ -113,7 +113,7 @@ std::uint32_t Hosts::failed(const std::string& name, std::uint32_t started, bool
     }
     return leave_alone ? host.failures : 0;
   }
-  if (host.state == State::kUp && host.strikes < kPatience && !leave_alone) {
+  if (host.state == State::kUp && host.consecutive_errors < kPatience && !leave_alone) {
     return 0;
   }
   host.state = State::kFailing;
@@ -121,30 +121,30 @@ std::uint32_t Hosts::failed(const std::string& name, std::uint32_t started, bool
   return host.failures = 1;
 }
 
-void Hosts::plan_proxy_probe(const TryTimes& when) {
+void ResponderHealth::plan_proxy_probe(const TryTimes& when) {
   proxy_.next_probe = when.planned;
   proxy_.probes = when;
 }
 
-void Hosts::plan_probe(const std::string& name, const TryTimes& when) {
+void ResponderHealth::plan_probe(const std::string& name, const TryTimes& when) {
   Host& host = hosts_[name];
   host.next_probe = when.planned;
   host.probes = when;
 }
 
-void Hosts::remember_failure(const std::string& name, bool of_proxy, Reason reason, UnixSeconds now) {
+void ResponderHealth::remember_failure(const std::string& name, bool of_proxy, Reason reason, UnixSeconds now) {
   Host& host = of_proxy ? proxy_ : hosts_[name];
   host.failed_at = now;
   host.reason = reason;
 }
 
-void Hosts::bring_probe_forward(const std::string& name, UnixSeconds when) {
+void ResponderHealth::bring_probe_forward(const std::string& name, UnixSeconds when) {
   Host& host = hosts_[name];
   host.next_probe = std::min(host.next_probe, when);
   proxy_.next_probe = std::min(proxy_.next_probe, when);
 }
 
-void Hosts::bring_probe_forward(const std::string& name, Need need) {
+void ResponderHealth::bring_probe_forward(const std::string& name, Need need) {
   if (const auto found = hosts_.find(name); found != hosts_.end()) {
     Host& host = found->second;
     host.next_probe = std::min(host.next_probe, host.probes.by(need));
@@ -152,14 +152,14 @@ void Hosts::bring_probe_forward(const std::string& name, Need need) {
   proxy_.next_probe = std::min(proxy_.next_probe, proxy_.probes.by(need));
 }
 
-void Hosts::forget_probe_times() {
+void ResponderHealth::forget_probe_times() {
   proxy_.next_probe = 0;
   for (auto& [name, host] : hosts_) {
     host.next_probe = 0;
   }
 }
 
-void Hosts::shift_probe_times(Seconds by) {
+void ResponderHealth::shift_probe_times(Seconds by) {
   const auto shift = [by](UnixSeconds* time) {
     *time = *time == 0 || *time == kNever ? *time : saturating_add(*time, by);
   };
@@ -175,39 +175,39 @@ void Hosts::shift_probe_times(Seconds by) {
   }
 }
 
-void Hosts::refused(const std::string& name) {
+void ResponderHealth::refused(const std::string& name) {
   std::uint32_t& refusals = hosts_[name].refusals;
   refusals = std::min(refusals + 1, kEnoughRefusals);
 }
 
-std::uint32_t Hosts::refuses_everybody(const std::string& name) const {
+std::uint32_t ResponderHealth::refuses_everybody(const std::string& name) const {
   const auto found = hosts_.find(name);
   return found == hosts_.end() || found->second.refusals < kEverybody ? 0 : found->second.refusals;
 }
 
-void Hosts::forget(const std::string& name) {
+void ResponderHealth::forget(const std::string& name) {
   const auto found = hosts_.find(name);
   if (found != hosts_.end() && found->second.in_flight == 0) {
     hosts_.erase(found);
   }
 }
 
-crypto::CertIdHash Hosts::hash(const std::string& name) const {
+crypto::CertIdHash ResponderHealth::hash(const std::string& name) const {
   const auto found = hosts_.find(name);
   return found == hosts_.end() ? crypto::CertIdHash::kSha1 : found->second.hash;
 }
 
-bool Hosts::answers(const std::string& name) const {
+bool ResponderHealth::answers(const std::string& name) const {
   const auto found = hosts_.find(name);
   return found != hosts_.end() && found->second.state == State::kUp;
 }
 
-bool Hosts::failing(const std::string& name) const {
+bool ResponderHealth::failing(const std::string& name) const {
   const auto found = hosts_.find(name);
   return proxy_.state == State::kFailing || (found != hosts_.end() && found->second.state == State::kFailing);
 }
 
-UnixSeconds Hosts::next_probe(const std::string& name) const {
+UnixSeconds ResponderHealth::next_probe(const std::string& name) const {
   const auto found = hosts_.find(name);
   const UnixSeconds proxy = proxy_.state == State::kFailing ? proxy_.next_probe : 0;
   return found == hosts_.end() ? proxy : std::max(found->second.next_probe, proxy);

@@ -1,4 +1,4 @@
-#include "engine/hosts.h"
+#include "engine/responder_health.h"
 
 #include <catch2/catch.hpp>
 #include <vector>
@@ -9,30 +9,30 @@ namespace ocsp_plus::engine {
 namespace {
 
 using testing::TestRandom;
-using Permit = Hosts::Permit;
-using State = Hosts::State;
+using Permit = ResponderHealth::Permit;
+using State = ResponderHealth::State;
 
 constexpr UnixSeconds kNow = 1000;
 
-void fail(Hosts& hosts, const std::string& name, UnixSeconds next_probe = kNow + 5) {
+void fail(ResponderHealth& hosts, const std::string& name, UnixSeconds next_probe = kNow + 5) {
   if (hosts.failed(name, hosts.started(name, 0), false) > 0) {
     hosts.plan_probe(name, {next_probe});
   }
 }
 
-void answer(Hosts& hosts, const std::string& name) {
+void answer(ResponderHealth& hosts, const std::string& name) {
   hosts.started(name, 0);
   hosts.answered(name);
 }
 
 TEST_CASE("hosts: one that never answered gets one at a time", "[hosts]") {
-  Hosts hosts(16);
-  CHECK(hosts.may_start("a", kNow, 0) == Permit::kGo);
+  ResponderHealth hosts(16);
+  CHECK(hosts.may_start("a", kNow, 0) == Permit::kAllowed);
   hosts.started("a", 0);
   CHECK(hosts.may_start("a", kNow, 0) == Permit::kBusy);
-  CHECK(hosts.may_start("b", kNow, 0) == Permit::kGo);
+  CHECK(hosts.may_start("b", kNow, 0) == Permit::kAllowed);
   hosts.cancelled("a");
-  CHECK(hosts.may_start("a", kNow, 0) == Permit::kGo);
+  CHECK(hosts.may_start("a", kNow, 0) == Permit::kAllowed);
   CHECK(hosts.all().at("a").state == State::kUnproven);
 }
 
@@ -55,21 +55,21 @@ TEST_CASE("hosts: three more are let go where the first one hangs", "[hosts]") {
            {State::kUp, 100000, 16, 8},
        }) {
     INFO(c.oldest << " " << c.concurrency);
-    CHECK(Hosts::most_at_once(c.state, c.oldest, c.concurrency) == c.most);
+    CHECK(ResponderHealth::most_at_once(c.state, c.oldest, c.concurrency) == c.most);
   }
 
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   hosts.started("a", 1000);
   CHECK(hosts.may_start("a", kNow, 1299) == Permit::kBusy);
   for (int i = 0; i < 3; ++i) {
-    CHECK(hosts.may_start("a", kNow, 1300) == Permit::kGo);
+    CHECK(hosts.may_start("a", kNow, 1300) == Permit::kAllowed);
     hosts.started("a", 1300);
   }
   CHECK(hosts.may_start("a", kNow, 9000) == Permit::kBusy);
   SECTION("one answers") {
     hosts.answered("a");
     CHECK(hosts.answers("a"));
-    CHECK(hosts.may_start("a", kNow, 1301) == Permit::kGo);
+    CHECK(hosts.may_start("a", kNow, 1301) == Permit::kAllowed);
   }
   SECTION("one fails: one at a time, however long it hangs") {
     REQUIRE(hosts.failed("a", 0, false) == 1);
@@ -77,7 +77,7 @@ TEST_CASE("hosts: three more are let go where the first one hangs", "[hosts]") {
     for (int i = 0; i < 3; ++i) {
       CHECK(hosts.failed("a", 0, false) == 0);
     }
-    CHECK(hosts.may_start("a", kNow + 5, 6000) == Permit::kGo);
+    CHECK(hosts.may_start("a", kNow + 5, 6000) == Permit::kAllowed);
     hosts.started("a", 6000);
     CHECK(hosts.may_start("a", kNow + 5, 9000) == Permit::kFailing);
     CHECK_FALSE(hosts.answers("a"));
@@ -88,12 +88,12 @@ TEST_CASE("hosts: three more are let go where the first one hangs", "[hosts]") {
     }
     hosts.started("a", 5000);
     CHECK(hosts.may_start("a", kNow, 5299) == Permit::kBusy);
-    CHECK(hosts.may_start("a", kNow, 5300) == Permit::kGo);
+    CHECK(hosts.may_start("a", kNow, 5300) == Permit::kAllowed);
   }
 }
 
 TEST_CASE("hosts: twenty refusals in a row are everybody's, until one is accepted", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   CHECK(hosts.refuses_everybody("a") == 0);
   for (int i = 0; i < 19; ++i) {
     hosts.refused("a");
@@ -111,12 +111,12 @@ TEST_CASE("hosts: twenty refusals in a row are everybody's, until one is accepte
 }
 
 TEST_CASE("hosts: probes move with the clock where that is wanted", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   fail(hosts, "a", kNow + 100);
   hosts.shift_probe_times(-1000);
   CHECK(hosts.next_probe("a") == kNow - 900);
   CHECK(hosts.may_start("a", kNow - 901, 0) == Permit::kFailing);
-  CHECK(hosts.may_start("a", kNow - 900, 0) == Permit::kGo);
+  CHECK(hosts.may_start("a", kNow - 900, 0) == Permit::kAllowed);
   for (int i = 0; i < 3; ++i) {
     hosts.started("p", 0);
     hosts.proxy_failed("p", kNow);
@@ -127,7 +127,7 @@ TEST_CASE("hosts: probes move with the clock where that is wanted", "[hosts]") {
 }
 
 TEST_CASE("hosts: a failing proxy is probed for one host at a time", "[hosts][proxy]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   answer(hosts, "a");
   for (int i = 0; i < 2; ++i) {
     hosts.started("a", 0);
@@ -142,14 +142,14 @@ TEST_CASE("hosts: a failing proxy is probed for one host at a time", "[hosts][pr
   CHECK(hosts.proxy_failed("b", kNow + 1) == 0);  // begun before
   CHECK(hosts.may_start("a", kNow + 4, 0) == Permit::kFailing);
   CHECK(hosts.next_probe("never seen") == kNow + 5);
-  CHECK(hosts.may_start("c", kNow + 5, 0) == Permit::kGo);
+  CHECK(hosts.may_start("c", kNow + 5, 0) == Permit::kAllowed);
   hosts.started("c", 0);
   CHECK(hosts.may_start("a", kNow + 5, 0) == Permit::kFailing);
   SECTION("again in vain") {
     CHECK(hosts.proxy_failed("c", kNow + 6) == 2);
     hosts.plan_proxy_probe({kNow + 15});
     CHECK(hosts.may_start("a", kNow + 14, 0) == Permit::kFailing);
-    CHECK(hosts.may_start("a", kNow + 15, 0) == Permit::kGo);
+    CHECK(hosts.may_start("a", kNow + 15, 0) == Permit::kAllowed);
   }
   SECTION("it is back, and leads to an answer") {
     hosts.answered("c");
@@ -161,10 +161,10 @@ TEST_CASE("hosts: a failing proxy is probed for one host at a time", "[hosts][pr
   SECTION("an operator wants it now") {
     hosts.cancelled("c");
     hosts.bring_probe_forward("a", kNow);
-    CHECK(hosts.may_start("a", kNow, 0) == Permit::kGo);
+    CHECK(hosts.may_start("a", kNow, 0) == Permit::kAllowed);
     answer(hosts, "a");
   }
-  if (hosts.may_start("a", kNow + 6, 0) == Permit::kGo) {
+  if (hosts.may_start("a", kNow + 6, 0) == Permit::kAllowed) {
     CHECK_FALSE(hosts.failing("a"));
     CHECK(hosts.all().at("a").state == State::kUp);
     CHECK(hosts.all().at("a").in_flight == 0);
@@ -179,10 +179,10 @@ TEST_CASE("hosts: one that answers gets half of the slots", "[hosts]") {
   };
   for (const Case& c : {Case{16, 8}, {3, 1}, {2, 1}, {1, 1}, {0, 1}, {512, 256}}) {
     INFO(c.concurrency);
-    Hosts hosts(c.concurrency);
+    ResponderHealth hosts(c.concurrency);
     answer(hosts, "a");
     int started = 0;
-    while (hosts.may_start("a", kNow, 0) == Permit::kGo) {
+    while (hosts.may_start("a", kNow, 0) == Permit::kAllowed) {
       hosts.started("a", 0);
       ++started;
     }
@@ -192,27 +192,27 @@ TEST_CASE("hosts: one that answers gets half of the slots", "[hosts]") {
 }
 
 TEST_CASE("hosts: a failing one is probed by one, when its time comes", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   fail(hosts, "a", kNow + 5);
   CHECK(hosts.failing("a"));
   CHECK(hosts.may_start("a", kNow + 4, 0) == Permit::kFailing);
-  CHECK(hosts.may_start("a", kNow + 5, 0) == Permit::kGo);
+  CHECK(hosts.may_start("a", kNow + 5, 0) == Permit::kAllowed);
   hosts.started("a", 0);
   CHECK(hosts.may_start("a", kNow + 5, 0) == Permit::kFailing);
 
   SECTION("it answers") {
     hosts.answered("a");
     CHECK_FALSE(hosts.failing("a"));
-    CHECK(hosts.may_start("a", kNow, 0) == Permit::kGo);
+    CHECK(hosts.may_start("a", kNow, 0) == Permit::kAllowed);
   }
   SECTION("it is cancelled: the next one may probe") {
     hosts.cancelled("a");
-    CHECK(hosts.may_start("a", kNow + 5, 0) == Permit::kGo);
+    CHECK(hosts.may_start("a", kNow + 5, 0) == Permit::kAllowed);
   }
 }
 
 TEST_CASE("hosts: the failing ones together get half of the slots", "[hosts]") {
-  Hosts hosts(4);
+  ResponderHealth hosts(4);
   const std::vector<std::string> names = {"a", "b", "c"};
   for (const std::string& name : names) {
     fail(hosts, name);
@@ -220,7 +220,7 @@ TEST_CASE("hosts: the failing ones together get half of the slots", "[hosts]") {
   hosts.started("a", 0);
   hosts.started("b", 0);
   CHECK(hosts.may_start("c", kNow + 5, 0) == Permit::kBusy);
-  CHECK(hosts.may_start("good", kNow, 0) == Permit::kGo);
+  CHECK(hosts.may_start("good", kNow, 0) == Permit::kAllowed);
   SECTION("one answers") {
     hosts.answered("a");
   }
@@ -230,11 +230,11 @@ TEST_CASE("hosts: the failing ones together get half of the slots", "[hosts]") {
   SECTION("one is cancelled") {
     hosts.cancelled("a");
   }
-  CHECK(hosts.may_start("c", kNow + 5, 0) == Permit::kGo);
+  CHECK(hosts.may_start("c", kNow + 5, 0) == Permit::kAllowed);
 }
 
 TEST_CASE("hosts: patience with one that has answered, none with one that has not", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   fail(hosts, "new");
   CHECK(hosts.failing("new"));
 
@@ -255,7 +255,7 @@ TEST_CASE("hosts: patience with one that has answered, none with one that has no
 }
 
 TEST_CASE("hosts: one that asks to be left alone is, however well it did", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   answer(hosts, "a");
   const std::uint32_t first = hosts.started("a", 0);
   const std::uint32_t second = hosts.started("a", 0);
@@ -265,7 +265,7 @@ TEST_CASE("hosts: one that asks to be left alone is, however well it did", "[hos
 }
 
 TEST_CASE("hosts: those that fail side by side are one failure", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   answer(hosts, "a");
   std::vector<std::uint32_t> started;
   for (int i = 0; i < 8; ++i) {
@@ -286,7 +286,7 @@ TEST_CASE("hosts: those that fail side by side are one failure", "[hosts]") {
 }
 
 TEST_CASE("hosts: the count of failures ends somewhere", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   std::uint32_t last = 0;
   for (int i = 0; i < 1500; ++i) {
     last = hosts.failed("a", hosts.started("a", 0), false);
@@ -295,20 +295,20 @@ TEST_CASE("hosts: the count of failures ends somewhere", "[hosts]") {
 }
 
 TEST_CASE("hosts: probes are brought forward, never put off, and forgotten", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   fail(hosts, "a", kNow + 100);
   hosts.bring_probe_forward("a", kNow + 200);
   CHECK(hosts.next_probe("a") == kNow + 100);
   hosts.bring_probe_forward("a", kNow + 20);
   CHECK(hosts.next_probe("a") == kNow + 20);
   hosts.forget_probe_times();
-  CHECK(hosts.may_start("a", 0, 0) == Permit::kGo);
+  CHECK(hosts.may_start("a", 0, 0) == Permit::kAllowed);
   CHECK(hosts.next_probe("unheard of") == 0);
   CHECK_FALSE(hosts.failing("unheard of"));
 }
 
 TEST_CASE("hosts: a probe is brought forward for whoever needs it, of the proxy as well", "[hosts]") {
-  Hosts hosts(16);
+  ResponderHealth hosts(16);
   hosts.failed("a", hosts.started("a", 0), false);
   const TryTimes times = {kNow + 3000, kNow + 500, kNow + 90};
   hosts.plan_probe("a", times);
@@ -316,18 +316,18 @@ TEST_CASE("hosts: a probe is brought forward for whoever needs it, of the proxy 
   CHECK(hosts.next_probe("a") == kNow + 3000);
   hosts.bring_probe_forward("a", Need::kStaple);
   CHECK(hosts.next_probe("a") == kNow + 500);
-  hosts.bring_probe_forward("a", Need::kUrgentStaple);
+  hosts.bring_probe_forward("a", Need::kRequiredStaple);
   CHECK(hosts.next_probe("a") == kNow + 90);
   hosts.bring_probe_forward("a", Need::kStaple);
   CHECK(hosts.next_probe("a") == kNow + 90);
   hosts.plan_probe("a", {kNow + 3000});  // a failure for which needs do not count
-  hosts.bring_probe_forward("a", Need::kUrgentStaple);
+  hosts.bring_probe_forward("a", Need::kRequiredStaple);
   CHECK(hosts.next_probe("a") == kNow + 3000);
 
-  hosts.bring_probe_forward("unheard of", Need::kUrgentStaple);
+  hosts.bring_probe_forward("unheard of", Need::kRequiredStaple);
   CHECK(hosts.all().count("unheard of") == 0);
 
-  Hosts behind(16);
+  ResponderHealth behind(16);
   behind.started("b", 0);
   REQUIRE(behind.proxy_failed("b", kNow) == 1);
   behind.plan_proxy_probe(times);
@@ -345,12 +345,12 @@ TEST_CASE("hosts: the books balance, whatever happens in whatever order", "[host
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     TestRandom random(seed);
     const std::size_t concurrency = 1 + random.below(12);
-    Hosts hosts(concurrency);
+    ResponderHealth hosts(concurrency);
     std::vector<Running> running;
     for (int step = 0; step < 2000; ++step) {
       const std::string name(1, static_cast<char>('a' + random.below(5)));
       // Sometimes a second responder is asked although it is busy.
-      if (hosts.may_start(name, kNow, 0) == Permit::kGo || random.below(10) == 0) {
+      if (hosts.may_start(name, kNow, 0) == Permit::kAllowed || random.below(10) == 0) {
         running.push_back({name, hosts.started(name, 0)});
       }
       if (!running.empty() && random.below(2) == 0) {

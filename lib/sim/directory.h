@@ -1,5 +1,5 @@
-// The disk: one folder that survives processes and restarts. store::DiskStore leads here instead of to a file system;
-// as with the network the header is the contract, and lib/tests/disk_store_test.cc tests the real one.
+// The disk: one directory that survives processes and restarts. store::CacheFiles leads here instead of to a file
+// system; as with the network the header is the contract, and lib/tests/cache_files_test.cc tests the real one.
 #pragma once
 
 #include <map>
@@ -10,16 +10,16 @@
 
 namespace ocsp_plus::sim {
 
-class Folder {
+class Directory {
  public:
-  explicit Folder(const Script& script);
-  ~Folder();
-  static Folder& here();
+  explicit Directory(const Script& script);
+  ~Directory();
+  static Directory& here();
 
   struct File {
     Bytes bytes;
     Millis written = 0;        // true time, for the power cut
-    UnixSeconds modified = 0;  // as DiskStore set it
+    UnixSeconds modified = 0;  // as CacheFiles set it
     int owner = 0;             // the worker user who wrote it
   };
 
@@ -29,7 +29,7 @@ class Folder {
   void change_user() { ++user_; }
   int user() const { return user_; }
   // What was not long on its way to the disk is torn.
-  void cut_power(Dice& dice);
+  void cut_power(Prng& prng);
 
  private:
   const Script& script_;

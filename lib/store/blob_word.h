@@ -9,18 +9,18 @@
 
 namespace ocsp_plus::store {
 
-// A swing's generation: larger than any that this entry had, never 0.
-inline std::uint32_t next_swing(Entry& entry) {
-  const std::uint32_t swings = entry.swings.load(std::memory_order_relaxed);
+// A version's generation: larger than any that this entry had, never 0.
+inline std::uint32_t next_version(Entry& entry) {
+  const std::uint32_t versions = entry.versions.load(std::memory_order_relaxed);
   const auto held = static_cast<std::uint32_t>(entry.word.load(std::memory_order_relaxed) >> 32);
-  const std::uint32_t next = std::max(swings, held) + 1;
+  const std::uint32_t next = std::max(versions, held) + 1;
   return next == 0 ? 1 : next;
 }
 
 // Clears the word and keeps its generation in mind.
 inline void clear_word(Entry& entry) {
   const auto held = static_cast<std::uint32_t>(entry.word.load(std::memory_order_relaxed) >> 32);
-  entry.swings.store(std::max(entry.swings.load(std::memory_order_relaxed), held), std::memory_order_relaxed);
+  entry.versions.store(std::max(entry.versions.load(std::memory_order_relaxed), held), std::memory_order_relaxed);
   entry.word.store(0, std::memory_order_release);
 }
 

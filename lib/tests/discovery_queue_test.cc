@@ -1,4 +1,4 @@
-#include "store/offers.h"
+#include "store/discovery_queue.h"
 
 #include <catch2/catch.hpp>
 #include <cstring>
@@ -35,12 +35,12 @@ struct Queue {
   bool put(std::size_t number, const Bytes& leaf, const std::vector<Bytes>& chain = {}) {
     return offer(zone, kPid, number, test_id(number), leaf, {chain.begin(), chain.end()});
   }
-  const LoadedCounters& counters() const { return zone.board().loaded; }
+  const LoadedCounters& counters() const { return zone.stats().loaded; }
 
   MmapZone memory;
   StapleZone zone;
   testing::FakeClock clock;
-  Offers offers{zone, clock};
+  DiscoveryQueue offers{zone, clock};
 };
 
 TEST_CASE("offers: what is handed over comes out whole", "[zone][offers]") {
@@ -265,7 +265,7 @@ TEST_CASE("offers: slots of writers that are gone or stuck are freed", "[zone][o
   CHECK(slot.state != 0);  // it may have begun a moment ago
   CHECK_FALSE(queue.offers.take());
   if (!dead) {
-    queue.clock.advance(Offers::kPatience - 1);
+    queue.clock.advance(DiscoveryQueue::kPatience - 1);
     queue.offers.free_abandoned(alive);
     CHECK(slot.state != 0);
     queue.clock.advance(1);
@@ -283,7 +283,7 @@ TEST_CASE("offers: a slot that is used again and again is nobody's abandoned one
     slot.state = i << 32 | kPid;
     queue.offers.free_abandoned(none_lives);
     CHECK(slot.state != 0);
-    queue.clock.advance(Offers::kPatience);
+    queue.clock.advance(DiscoveryQueue::kPatience);
   }
 }
 

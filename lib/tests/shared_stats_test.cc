@@ -1,4 +1,4 @@
-#include "store/board.h"
+#include "store/shared_stats.h"
 
 #include <catch2/catch.hpp>
 #include <string>
@@ -25,10 +25,10 @@ struct Fixture {
   std::vector<EntryIndex> entries;
 };
 
-TEST_CASE("board: exchanges are counted by duration and failures by reason", "[zone][board]") {
+TEST_CASE("board: exchanges are counted by duration and failures by reason", "[zone][stats]") {
   Fixture f;
   for (const Millis took : {-5, 0, 10, 11, 30000, 30001, 100000}) {
-    tell_exchange(f.zone, took);
+    record_exchange(f.zone, took);
   }
   const ExchangeTotals totals = exchange_totals(f.zone);
   CHECK(totals.durations[0] == 3);
@@ -36,19 +36,19 @@ TEST_CASE("board: exchanges are counted by duration and failures by reason", "[z
   CHECK(totals.durations[10] == 1);
   CHECK(totals.durations[11] == 2);
   CHECK(totals.duration_ms == 10 + 11 + 30000 + 30001 + 100000);
-  tell_failure(f.zone, Reason::kTimeout);
-  tell_failure(f.zone, Reason::kTimeout);
-  tell_failure(f.zone, static_cast<Reason>(65535));
+  record_failure(f.zone, Reason::kTimeout);
+  record_failure(f.zone, Reason::kTimeout);
+  record_failure(f.zone, static_cast<Reason>(65535));
   CHECK(failures(f.zone, Reason::kTimeout) == 2);
   CHECK(failures(f.zone, Reason::kHttpStatus) == 0);
 }
 
-TEST_CASE("board: hosts are found by their key, and those that went are not", "[zone][board]") {
+TEST_CASE("board: hosts are found by their key, and those that went are not", "[zone][stats]") {
   Fixture f;
   CHECK_FALSE(HostTable(f.zone).find("a.example:80").has_value());
-  tell_host(f.zone, "a.example:80", {2, 6, 1, 1000});
-  tell_host(f.zone, "b.example:80", {1, 0, 0, 0});
-  tell_host(f.zone, "a.example:80", {2, 7, 1, 1000});
+  record_host(f.zone, "a.example:80", {2, 6, 1, 1000});
+  record_host(f.zone, "b.example:80", {1, 0, 0, 0});
+  record_host(f.zone, "a.example:80", {2, 7, 1, 1000});
   const HostTable table(f.zone);
   REQUIRE(table.find("a.example:80").has_value());
   CHECK(table.find("a.example:80")->state == 2);
@@ -62,11 +62,11 @@ TEST_CASE("board: hosts are found by their key, and those that went are not", "[
   CHECK_FALSE(HostTable(f.zone).find("c.example:80").has_value());
 }
 
-TEST_CASE("board: hosts for which there is no room are not told", "[zone][board]") {
+TEST_CASE("board: hosts for which there is no room are not told", "[zone][stats]") {
   Fixture f(36864);
   const std::size_t slots = f.zone.geometry().host_slots;
   for (std::size_t i = 0; i < slots + 10; ++i) {
-    tell_host(f.zone, std::to_string(i), {});
+    record_host(f.zone, std::to_string(i), {});
   }
   std::size_t found = 0;
   for (std::size_t i = 0; i < slots + 10; ++i) {
@@ -75,7 +75,7 @@ TEST_CASE("board: hosts for which there is no room are not told", "[zone][board]
   CHECK(found == slots);
 }
 
-TEST_CASE("board: the method that worked, until it has failed twice", "[zone][board]") {
+TEST_CASE("board: the method that worked, until it has failed twice", "[zone][stats]") {
   Fixture f;
   const std::string url = "http://a.example/ocsp";
   CHECK_FALSE(method_that_worked(f.zone, url).has_value());
@@ -92,7 +92,7 @@ TEST_CASE("board: the method that worked, until it has failed twice", "[zone][bo
 
   const MmapZone larger(4 << 20);
   StapleZone next = larger.format();
-  copy_board(f.zone, next, 1000);
+  copy_stats(f.zone, next, 1000);
   CHECK(method_that_worked(next, url) == 2u);
   record_method_failure(next, url);
   CHECK_FALSE(method_that_worked(next, url).has_value());
@@ -108,7 +108,7 @@ TEST_CASE("board: the method that worked, until it has failed twice", "[zone][bo
   CHECK(method_that_worked(f.zone, "0") == 2u);
 }
 
-TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "[zone][board]") {
+TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "[zone][stats]") {
   Fixture f;
   CHECK(f.zone.detail(f.entries[0]).empty());
   f.zone.set_detail(f.entries[0], "HTTP status 503");
@@ -124,7 +124,7 @@ TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "
   CHECK(f.zone.detail(kNoEntry).empty());
 }
 
-TEST_CASE("board: all are refreshed once a minute at most", "[zone][board]") {
+TEST_CASE("board: all are refreshed once a minute at most", "[zone][stats]") {
   Fixture f;
   CHECK(request_refresh_all(f.zone, 5000));
   CHECK_FALSE(request_refresh_all(f.zone, 5000));
@@ -136,7 +136,7 @@ TEST_CASE("board: all are refreshed once a minute at most", "[zone][board]") {
   CHECK(take_refresh_requests(f.zone).all);
 }
 
-TEST_CASE("board: single certificates wait for their refresh, each once, up to a number", "[zone][board]") {
+TEST_CASE("board: single certificates wait for their refresh, each once, up to a number", "[zone][stats]") {
   Fixture f;
   for (std::uint32_t i = 0; i < kRefreshSlots; ++i) {
     CHECK(request_refresh(f.zone, i));
@@ -151,7 +151,7 @@ TEST_CASE("board: single certificates wait for their refresh, each once, up to a
   CHECK(request_refresh(f.zone, 1000));
 }
 
-TEST_CASE("board: the cache directory fails since the first failure, for the last reason", "[zone][board]") {
+TEST_CASE("board: the cache directory fails since the first failure, for the last reason", "[zone][stats]") {
   Fixture f;
   CHECK_FALSE(cache_failure(f.zone).has_value());
   record_cache_failure(f.zone, Reason::kDiskFull, 1000);
@@ -165,7 +165,7 @@ TEST_CASE("board: the cache directory fails since the first failure, for the las
   CHECK(cache_failure(f.zone).has_value());
 }
 
-TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
+TEST_CASE("board: a zone of another size goes on counting", "[zone][stats]") {
   Fixture from;
   Fixture to(2 << 20);
   from.zone.handshakes(3).stapled.fetch_add(5);
@@ -176,16 +176,16 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   from.zone.header().fetches.ok.store(8);
   from.zone.header().fetches.failed.store(9);
   from.zone.count_stapled(from.entries[1]);
-  from.zone.board().began.store(77);
-  from.zone.board().settled.store(1);
-  tell_exchange(from.zone, 20);
-  tell_failure(from.zone, Reason::kTimeout);
-  tell_clock_skew(from.zone, -30, 1000);
-  tell_connections(from.zone, {1, 2, 3, 4});
-  tell_connections(from.zone, {10, 20, 30, 40});
+  from.zone.stats().began.store(77);
+  from.zone.stats().settled.store(1);
+  record_exchange(from.zone, 20);
+  record_failure(from.zone, Reason::kTimeout);
+  record_clock_skew(from.zone, -30, 1000);
+  record_connections(from.zone, {1, 2, 3, 4});
+  record_connections(from.zone, {10, 20, 30, 40});
   record_cache_failure(from.zone, Reason::kDiskFull, 123);
   from.zone.set_attempt(from.entries[1], Attempt{1, 2, 3, 4, 5, Reason::kOk});
-  copy_board(from.zone, to.zone, 77);
+  copy_stats(from.zone, to.zone, 77);
   CHECK(zone_began(to.zone) == 77);
   CHECK(to.zone.attempt(to.entries[1]).next == 2);
   CHECK(to.zone.attempt(to.entries[0]).next == 0);
@@ -207,9 +207,9 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][board]") {
   CHECK((all.ipv4_ok == 11 && all.ipv4_failed == 22 && all.ipv6_ok == 33 && all.ipv6_failed == 44));
   CHECK(to.zone.stapled(to.entries[1]) == 1);
   CHECK(to.zone.stapled(to.entries[0]) == 0);
-  CHECK(to.zone.board().clock_skew == -30);
-  CHECK(to.zone.board().began == 77);
-  CHECK(to.zone.board().settled == 1);
+  CHECK(to.zone.stats().clock_skew == -30);
+  CHECK(to.zone.stats().began == 77);
+  CHECK(to.zone.stats().settled == 1);
 }
 
 }  // namespace

@@ -1,39 +1,39 @@
-#include "sim/folder.h"
+#include "sim/directory.h"
 
 #include <utility>
 
 #include "sim/machine.h"
-#include "store/disk_store.h"
+#include "store/cache_files.h"
 
 namespace ocsp_plus::sim {
 namespace {
 
-Folder* folder = nullptr;
+Directory* directory = nullptr;
 
 constexpr Millis kWriteBack = 30000;  // what the kernel may keep in memory only
 
 }  // namespace
 
-Folder::Folder(const Script& script) : script_(script) {
-  folder = this;
+Directory::Directory(const Script& script) : script_(script) {
+  directory = this;
 }
 
-Folder::~Folder() {
-  folder = nullptr;
+Directory::~Directory() {
+  directory = nullptr;
 }
 
-Folder& Folder::here() {
-  return *folder;
+Directory& Directory::here() {
+  return *directory;
 }
 
-DiskFault Folder::fault() const {
+DiskFault Directory::fault() const {
   return script_.disk_fault(Machine::here().monotonic());
 }
 
-void Folder::cut_power(Dice& dice) {
+void Directory::cut_power(Prng& prng) {
   for (auto& [id, file] : files_) {
     if (Machine::here().monotonic() - file.written < kWriteBack) {
-      file.bytes.resize(static_cast<std::size_t>(dice.between(0, static_cast<std::int64_t>(file.bytes.size()))));
+      file.bytes.resize(static_cast<std::size_t>(prng.between(0, static_cast<std::int64_t>(file.bytes.size()))));
     }
   }
 }
@@ -65,21 +65,21 @@ Reason reason_of(DiskFault fault) {
 
 }  // namespace
 
-DiskStore::DiskStore(std::string path, Folder folder, std::size_t max_file_size)
-    : path_(std::move(path)), folder_(std::move(folder)), max_file_size_(max_file_size) {}
+CacheFiles::CacheFiles(std::string path, Directory directory, std::size_t max_file_size)
+    : path_(std::move(path)), directory_(std::move(directory)), max_file_size_(max_file_size) {}
 
-Result<DiskStore> DiskStore::open(const std::string& path, std::size_t max_file_size) {
+Result<CacheFiles> CacheFiles::open(const std::string& path, std::size_t max_file_size) {
   system_call();
-  if (sim::Folder::here().fault() == DiskFault::kGone) {
-    return fail(Reason::kUnreadable, "the folder is gone");
+  if (sim::Directory::here().fault() == DiskFault::kGone) {
+    return fail(Reason::kUnreadable, "the directory is gone");
   }
-  return DiskStore(path, nullptr, max_file_size);
+  return CacheFiles(path, nullptr, max_file_size);
 }
 
-Result<Kept> DiskStore::load(const CertificateId& id, FileKind /*kind*/) const {
+Result<Kept> CacheFiles::load(const CertificateId& id, FileKind /*kind*/) const {
   system_call();
   const Shield shield;
-  sim::Folder& disk = sim::Folder::here();
+  sim::Directory& disk = sim::Directory::here();
   const auto found = disk.files().find(id);
   if (disk.fault() == DiskFault::kGone || found == disk.files().end()) {
     return Kept();
@@ -90,11 +90,11 @@ Result<Kept> DiskStore::load(const CertificateId& id, FileKind /*kind*/) const {
   return Kept{found->second.bytes, found->second.modified};
 }
 
-Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind /*kind*/) {
+Result<void> CacheFiles::save(const CertificateId& id, const Kept& kept, FileKind /*kind*/) {
   system_call();
   {
     const Shield shield;
-    sim::Folder& disk = sim::Folder::here();
+    sim::Directory& disk = sim::Directory::here();
     if (disk.fault() != DiskFault::kNone) {
       return fail(reason_of(disk.fault()), sim::name_of(disk.fault()));
     }
@@ -104,10 +104,10 @@ Result<void> DiskStore::save(const CertificateId& id, const Kept& kept, FileKind
   return {};
 }
 
-bool DiskStore::confirm(const CertificateId& id, UnixSeconds time, FileKind /*kind*/) const {
+bool CacheFiles::confirm(const CertificateId& id, UnixSeconds time, FileKind /*kind*/) const {
   system_call();
   const Shield shield;
-  sim::Folder& disk = sim::Folder::here();
+  sim::Directory& disk = sim::Directory::here();
   const auto found = disk.files().find(id);
   const bool possible = disk.fault() == DiskFault::kNone || disk.fault() == DiskFault::kFull;
   if (!possible || found == disk.files().end() || found->second.owner != disk.user()) {
@@ -118,10 +118,10 @@ bool DiskStore::confirm(const CertificateId& id, UnixSeconds time, FileKind /*ki
 }
 
 // A disk that is full takes nothing, but gives.
-bool DiskStore::remove(const CertificateId& id, FileKind /*kind*/) const {
+bool CacheFiles::remove(const CertificateId& id, FileKind /*kind*/) const {
   system_call();
   const Shield shield;
-  sim::Folder& disk = sim::Folder::here();
+  sim::Directory& disk = sim::Directory::here();
   if (disk.fault() != DiskFault::kNone && disk.fault() != DiskFault::kFull) {
     return disk.fault() == DiskFault::kReadOnly && disk.files().count(id) == 0;
   }
@@ -129,14 +129,14 @@ bool DiskStore::remove(const CertificateId& id, FileKind /*kind*/) const {
   return true;
 }
 
-Result<void> DiskStore::check() const {
-  const DiskFault fault = sim::Folder::here().fault();
+Result<void> CacheFiles::check() const {
+  const DiskFault fault = sim::Directory::here().fault();
   return fault == DiskFault::kNone ? Result<void>() : fail(reason_of(fault), sim::name_of(fault));
 }
 
-bool DiskStore::list(std::size_t /*looks*/, std::vector<Listed>* found) {
+bool CacheFiles::list(std::size_t /*looks*/, std::vector<Listed>* found) {
   const Shield shield;
-  sim::Folder& disk = sim::Folder::here();
+  sim::Directory& disk = sim::Directory::here();
   if (disk.fault() != DiskFault::kGone) {
     for (const auto& [id, file] : disk.files()) {
       found->push_back({file_name(id), id, FileKind::kResponse, false, file.modified});
@@ -145,12 +145,12 @@ bool DiskStore::list(std::size_t /*looks*/, std::vector<Listed>* found) {
   return false;
 }
 
-void DiskStore::remove(const Listed& file) const {
+void CacheFiles::remove(const Listed& file) const {
   (void)remove(file.id, file.kind);
 }
 
 // As the real one has it; that one's object file stays out of the simulator.
-std::string DiskStore::file_name(const CertificateId& id, FileKind /*kind*/) {
+std::string CacheFiles::file_name(const CertificateId& id, FileKind /*kind*/) {
   return to_hex(id) + ".der";
 }
 

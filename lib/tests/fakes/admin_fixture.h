@@ -9,17 +9,17 @@
 
 #include "admin/document.h"
 #include "engine/designated_worker.h"
-#include "tests/fakes/engine_house.h"
+#include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::testing {
 
-struct AdminHouse : EngineHouse {
-  using EngineHouse::EngineHouse;
+struct AdminFixture : EngineFixture {
+  using EngineFixture::EngineFixture;
 
   void open() {
     generation = register_all();
     maybe_zone = zone;
-    zone.board().began = loop.clock.monotonic();
+    zone.stats().began = loop.clock.monotonic();
     settings.zone_name = "ocsp_plus";
   }
   // The designated worker, for `span` ms.
@@ -27,7 +27,7 @@ struct AdminHouse : EngineHouse {
     if (worker == nullptr) {
       worker = std::make_unique<engine::DesignatedWorker>(
           engine::DesignatedWorker::Environment{loop, loop.clock, random, log, lock, zone, catalog, settings},
-          store::Candidate{getpid(), 0, generation});
+          store::ProcessIdentity{getpid(), 0, generation});
     }
     loop.pass(span);
   }

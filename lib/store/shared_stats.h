@@ -1,4 +1,4 @@
-// The board: what the processes tell each other beside responses. The designated worker tells of responders, of the
+// The stats: what the processes tell each other beside responses. The designated worker tells of responders, of the
 // clock and of its exchanges; workers ask it for a refresh; anybody notes that the first round is over.
 //
 // All of it is lock-free and may be written by a process that is killed at any instruction: each number is atomic for
@@ -21,14 +21,14 @@ namespace ocsp_plus::store {
 
 // --- the designated worker tells ---
 
-void tell_exchange(const StapleZone& zone, Millis took) noexcept;
-void tell_failure(const StapleZone& zone, Reason reason) noexcept;
+void record_exchange(const StapleZone& zone, Millis took) noexcept;
+void record_failure(const StapleZone& zone, Reason reason) noexcept;
 // Connections that were made, and those that failed, since the last call.
 struct Connections {
   std::uint64_t ipv4_ok = 0, ipv4_failed = 0, ipv6_ok = 0, ipv6_failed = 0;
 };
-void tell_connections(const StapleZone& zone, const Connections& more) noexcept;
-void tell_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept;
+void record_connections(const StapleZone& zone, const Connections& more) noexcept;
+void record_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept;
 // When the zone was new, on the monotonic clock, ms; 0: unknown.
 Millis zone_began(const StapleZone& zone) noexcept;
 // The wall clock has jumped. Both are on the monotonic clock, ms; 0: it has not.
@@ -39,7 +39,7 @@ void record_cache_failure(const StapleZone& zone, Reason reason, UnixSeconds now
 void record_cache_works(const StapleZone& zone) noexcept;
 
 struct HostHealth {
-  std::uint32_t state = 0;  // engine::Hosts::State; whatever stands in the zone
+  std::uint32_t state = 0;  // engine::ResponderHealth::State; whatever stands in the zone
   std::uint32_t failures = 0;
   std::uint32_t in_flight = 0;
   UnixSeconds next_probe = 0;
@@ -49,7 +49,7 @@ struct HostHealth {
 // Under this key stands the health of the proxy that leads to all hosts; no host key looks like it.
 constexpr std::string_view kProxyKey = "proxy";
 // One for which the table has no room is not told.
-void tell_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept;
+void record_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept;
 // Takes all others out of the table.
 void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_keys);
 
@@ -112,6 +112,6 @@ RefreshRequests take_refresh_requests(const StapleZone& zone);
 // over, the cache directory's state, and the attempts for the certificates that `to` has registered. Nothing of it is
 // believed more than it is in the zone itself; times that no clock of this boot can have written are left out.
 // REQUIRES: nobody else uses `to` yet, and nobody has the lease.
-void copy_board(const StapleZone& from, StapleZone& to, Millis now) noexcept;
+void copy_stats(const StapleZone& from, StapleZone& to, Millis now) noexcept;
 
 }  // namespace ocsp_plus::store

@@ -17,20 +17,21 @@
 #include "engine/catalog.h"
 #include "engine/report.h"
 #include "engine/settings.h"
-#include "store/disk_store.h"
+#include "store/cache_files.h"
 #include "store/staple_zone.h"
 #include "store/zone_writer.h"
 
 namespace ocsp_plus::engine {
 
-class Archive {
+class DiskCache {
  public:
-  // With an empty settings.cache everything below does nothing. All references outlive the archive. `mute`: not a
+  // With an empty settings.cache everything below does nothing. All references outlive the disk_cache. `quiet`: not a
   // word of a directory that cannot be used. `writer` knows whether somebody has written over what the zone holds, so
   // that nothing of that is kept; nullptr: nobody has.
-  Archive(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone, const Catalog& catalog,
-          const Settings& settings, bool mute = false, store::ZoneWriter* writer = nullptr);
-  ~Archive();  // keeps what is left, up to a bound
+  DiskCache(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone,
+            const Catalog& catalog, const Settings& settings, bool quiet = false,
+            store::ZoneWriter* writer = nullptr);
+  ~DiskCache();  // keeps what is left, up to a bound
 
   // What is kept for a target: unverified bytes, and when the responder last confirmed them. No bytes: nothing is
   // there. kUnreadable: something is, and it is of no use.
@@ -91,9 +92,9 @@ class Archive {
   store::StapleZone zone_;
   const Catalog& catalog_;
   const Settings& settings_;
-  bool mute_;
+  bool quiet_;
   store::ZoneWriter* writer_;
-  std::optional<store::DiskStore> disk_;
+  std::optional<store::CacheFiles> disk_;
   std::set<const Target*> pending_;                 // not looked at yet
   std::set<const Target*> refused_;                 // could not be kept; tried again when the directory has rested
   const Target* last_refused_ = nullptr;            // others go before it

@@ -1,4 +1,4 @@
-// A refresher over an engine house, driven as its worker would drive it; after each step the places of all
+// A refresher over an engine fixture, driven as its worker would drive it; after each step the places of all
 // certificates are checked.
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/refresher.h"
-#include "tests/fakes/engine_house.h"
+#include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::engine {
 
@@ -32,12 +32,12 @@ struct RefresherInspector {
       return -1;
     }
     int offered = 0;
-    for (const auto& offer : refresher.offers_) {
+    for (const auto& offer : refresher.pending_publish_) {
       offered += offer.first == index ? 1 : 0;
     }
     return queued + (waits != 0 ? 1 : 0) + (refresher.items_[index].exchange != nullptr ? 1 : 0) + offered;
   }
-  static std::size_t offers(const Refresher& refresher) { return refresher.offers_.size(); }
+  static std::size_t offers(const Refresher& refresher) { return refresher.pending_publish_.size(); }
   static std::size_t entries(const Refresher& refresher) {
     std::size_t count = refresher.queue_.size();
     for (const auto& [host, waiting] : refresher.waiting_) {
@@ -51,8 +51,8 @@ struct RefresherInspector {
 
 namespace ocsp_plus::testing {
 
-struct RefresherHouse : EngineHouse {
-  using EngineHouse::EngineHouse;
+struct RefresherFixture : EngineFixture {
+  using EngineFixture::EngineFixture;
 
   // The caller has added its certificates.
   void begin(bool new_configuration = true) {

@@ -1,13 +1,13 @@
-// Responses that outlive nginx: a folder with one raw DER file a certificate, named by the certificate id, readable
-// by `openssl ocsp -respin`. Nothing but the response is kept; everything else is recomputed from it by the gate.
-// Beside them the certificates of issuers that were fetched, named by crypto::issuer_reference().
+// Responses that outlive nginx: a directory with one raw DER file a certificate, named by the certificate id,
+// readable by `openssl ocsp -respin`. Nothing but the response is kept; everything else is recomputed from it by the
+// gate. Beside them the certificates of issuers that were fetched, named by crypto::issuer_reference().
 //
-// Trust: a folder that others may have written to. Names are ours; files are opened relative to the folder's own
-// descriptor, never through a symbolic link, and only regular files of bounded size are read. What comes out is
+// Trust: a directory that others may have written to. Names are ours; files are opened relative to the directory's
+// own descriptor, never through a symbolic link, and only regular files of bounded size are read. What comes out is
 // unverified bytes. Writers write to a temporary name and rename, without fsync: a torn file is refused by the gate
 // and replaced by the next fetch. Any number of processes, and of instances of nginx that run as the same user, may
-// share a folder, each with a DiskStore of its own that it opened after its fork. The folder itself, its owner and
-// mode: cache_directory.h.
+// share a directory, each with a CacheFiles of its own that it opened after its fork. The directory itself, its owner
+// and mode: cache_directory.h.
 //
 // Every call blocks for as long as the disk takes: a few small system calls each.
 #pragma once
@@ -44,15 +44,15 @@ struct Listed {
   UnixSeconds modified = 0;
 };
 
-// Owns one descriptor, that of the folder. A moved-from store may only be destroyed or assigned to.
-class DiskStore {
+// Owns one descriptor, that of the directory. A moved-from store may only be destroyed or assigned to.
+class CacheFiles {
  public:
-  // Opens an existing folder; symbolic links are followed above it, not at its own name. kUnreadable with the path
-  // and what to do: it does not exist, is no folder, is a symbolic link, belongs to another user than the effective
-  // one, may be written to by others (check_owner_and_mode()), cannot be read.
-  // A folder that can be read but not written to (a disk that went read-only) is opened: what it keeps is worth most
-  // just then. Whether it can be written to is told by save().
-  static Result<DiskStore> open(const std::string& path, std::size_t max_file_size);
+  // Opens an existing directory; symbolic links are followed above it, not at its own name. kUnreadable with the path
+  // and what to do: it does not exist, is no directory, is a symbolic link, belongs to another user than the
+  // effective one, may be written to by others (check_owner_and_mode()), cannot be read. A directory that can be read
+  // but not written to (a disk that went read-only) is opened: what it keeps is worth most just then. Whether it can
+  // be written to is told by save().
+  static Result<CacheFiles> open(const std::string& path, std::size_t max_file_size);
 
   // What is kept for a certificate, never more than max_file_size bytes. Changes nothing, not even the file's times.
   // kUnreadable: there is something, but it is no regular file, has a second name (a hard link: it may be anybody's),
@@ -64,8 +64,8 @@ class DiskStore {
   // old or the new response, with its modification time. The file is readable by all (mode 0644), so that it outlives
   // a change of the worker user. kDiskFull (no room, no inode, over quota) or kUnwritable (read-only, no permission,
   // a directory under the file's name, any other errno), with the errno text and the remedy; what was kept is
-  // untouched then and no temporary file stays behind. If the folder itself was removed it is opened anew, with the
-  // checks and errors of open(). kInvalidArgument: `bytes` is empty or larger than max_file_size.
+  // untouched then and no temporary file stays behind. If the directory itself was removed it is opened anew, with
+  // the checks and errors of open(). kInvalidArgument: `bytes` is empty or larger than max_file_size.
   Result<void> save(const CertificateId& id, const Kept& kept, FileKind kind = FileKind::kResponse);
 
   // The responder has confirmed what the file holds. false: it cannot be noted (the file is another user's, or gone);
@@ -93,18 +93,18 @@ class DiskStore {
 
  private:
   struct FolderCloser {
-    void operator()(DIR* folder) const { closedir(folder); }
+    void operator()(DIR* directory) const { closedir(directory); }
   };
-  using Folder = std::unique_ptr<DIR, FolderCloser>;
+  using Directory = std::unique_ptr<DIR, FolderCloser>;
 
-  DiskStore(std::string path, Folder folder, std::size_t max_file_size);
-  static Result<Folder> open_folder(const std::string& path);
+  CacheFiles(std::string path, Directory directory, std::size_t max_file_size);
+  static Result<Directory> open_directory(const std::string& path);
   Result<void> reopen();
-  int folder_fd() const { return dirfd(folder_.get()); }
+  int directory_fd() const { return dirfd(directory_.get()); }
   int create_temporary(const CertificateId& id, std::string* name);
 
   std::string path_;
-  Folder folder_;  // its read position is where list() stopped
+  Directory directory_;  // its read position is where list() stopped
   std::size_t max_file_size_ = 0;
   std::uint64_t next_temporary_ = 0;  // the last part of its name
 };

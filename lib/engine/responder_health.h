@@ -21,15 +21,15 @@
 
 namespace ocsp_plus::engine {
 
-class Hosts {
+class ResponderHealth {
  public:
-  explicit Hosts(std::size_t concurrency) : concurrency_(concurrency) {}
+  explicit ResponderHealth(std::size_t concurrency) : concurrency_(concurrency) {}
 
   enum class State { kUnproven, kUp, kFailing };
   struct Host {
     State state = State::kUnproven;
-    std::uint32_t strikes = 0;   // in a row, up to as many as patience bears
-    std::uint32_t failures = 0;  // since it counts as failing: the first and each probe's
+    std::uint32_t consecutive_errors = 0;  // in a row, up to as many as patience bears
+    std::uint32_t failures = 0;            // since it counts as failing: the first and each probe's
     std::uint32_t in_flight = 0;
     Millis began = 0;            // the oldest of those in flight, or one that has ended since; monotonic
     UnixSeconds next_probe = 0;  // kFailing: not before
@@ -40,7 +40,7 @@ class Hosts {
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // by which it has answered
   };
   // kBusy: a slot will come free without anybody's doing. kFailing: not before next_probe.
-  enum class Permit { kGo, kBusy, kFailing };
+  enum class Permit { kAllowed, kBusy, kFailing };
 
   // An exchange with a host that has never answered is taken to hang after so long; then as many may run.
   static constexpr Millis kHangs = 300;

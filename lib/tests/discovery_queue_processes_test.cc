@@ -10,8 +10,8 @@
 #include <cstring>
 #include <vector>
 
+#include "store/discovery_queue.h"
 #include "store/lease.h"
-#include "store/offers.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
 
@@ -65,7 +65,7 @@ TEST_CASE("processes: offers of writers that are killed", "[zone][offers][proces
   MmapZone memory(1 << 20);
   const StapleZone zone = memory.format();
   const SystemClock clock;
-  Offers offers(zone, clock);
+  DiscoveryQueue offers(zone, clock);
   std::vector<pid_t> writers;
   std::uint64_t seed = 0;
   for (std::size_t i = 0; i < kWriters; ++i) {
@@ -96,7 +96,7 @@ TEST_CASE("processes: offers of writers that are killed", "[zone][offers][proces
   for (const pid_t writer : writers) {
     end(writer);
   }
-  INFO(whole << " whole, " << zone.board().loaded.torn << " torn, " << kills << " kills");
+  INFO(whole << " whole, " << zone.stats().loaded.torn << " torn, " << kills << " kills");
   CHECK(wrong == 0);
   CHECK(whole >= kEnough);
   CHECK(kills >= kKills);

@@ -44,8 +44,8 @@ inline const Identity& test_leaf(std::size_t number) {
   return found->second;
 }
 
-struct EngineHouse {
-  explicit EngineHouse(std::size_t zone_size = 1 << 20) : memory(zone_size), zone(memory.format()) {
+struct EngineFixture {
+  explicit EngineFixture(std::size_t zone_size = 1 << 20) : memory(zone_size), zone(memory.format()) {
     settings.resolver.servers = {"127.0.0.1:1"};  // nobody is asked: all URLs are literal
   }
 

@@ -1,4 +1,4 @@
-#include "store/board.h"
+#include "store/shared_stats.h"
 
 #include <algorithm>
 #include <cstring>
@@ -76,49 +76,49 @@ std::string StapleZone::detail(EntryIndex index) const {
 
 // --- the designated worker tells ---
 
-void tell_exchange(const StapleZone& zone, Millis took) noexcept {
+void record_exchange(const StapleZone& zone, Millis took) noexcept {
   const auto spent = static_cast<std::uint64_t>(std::max<Millis>(took, 0));
   const auto bucket = std::lower_bound(kDurationBounds.begin(), kDurationBounds.end(), spent);
-  Board& board = zone.board();
-  board.durations[static_cast<std::size_t>(bucket - kDurationBounds.begin())].fetch_add(1, kRelaxed);
-  board.duration_ms.fetch_add(spent, kRelaxed);
+  SharedStats& stats = zone.stats();
+  stats.durations[static_cast<std::size_t>(bucket - kDurationBounds.begin())].fetch_add(1, kRelaxed);
+  stats.duration_ms.fetch_add(spent, kRelaxed);
 }
 
-void tell_failure(const StapleZone& zone, Reason reason) noexcept {
-  zone.board().failures[static_cast<std::size_t>(reason) % kReasonNumbers].fetch_add(1, kRelaxed);
+void record_failure(const StapleZone& zone, Reason reason) noexcept {
+  zone.stats().failures[static_cast<std::size_t>(reason) % kReasonNumbers].fetch_add(1, kRelaxed);
 }
 
-void tell_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept {
-  zone.board().clock_skew.store(skew, kRelaxed);
-  zone.board().clock_compared_at.store(now, kRelaxed);
+void record_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept {
+  zone.stats().clock_skew.store(skew, kRelaxed);
+  zone.stats().clock_compared_at.store(now, kRelaxed);
 }
 
 Millis zone_began(const StapleZone& zone) noexcept {
-  return zone.board().began.load(kRelaxed);
+  return zone.stats().began.load(kRelaxed);
 }
 
 void record_clock_jump(const StapleZone& zone, Millis now) noexcept {
-  zone.board().clock_jumped_at.store(now, kRelaxed);
+  zone.stats().clock_jumped_at.store(now, kRelaxed);
 }
 
 Millis clock_jumped_at(const StapleZone& zone) noexcept {
-  return zone.board().clock_jumped_at.load(kRelaxed);
+  return zone.stats().clock_jumped_at.load(kRelaxed);
 }
 
 void record_cache_failure(const StapleZone& zone, Reason reason, UnixSeconds now) noexcept {
-  Board& board = zone.board();
-  board.cache_reason.store(static_cast<std::uint32_t>(reason), kRelaxed);
-  if (board.cache_failing_since.load(kRelaxed) == 0) {
+  SharedStats& stats = zone.stats();
+  stats.cache_reason.store(static_cast<std::uint32_t>(reason), kRelaxed);
+  if (stats.cache_failing_since.load(kRelaxed) == 0) {
     // A clock that stands at its beginning must not make it look as if all were well.
-    board.cache_failing_since.store(std::max<UnixSeconds>(now, 1), std::memory_order_release);
+    stats.cache_failing_since.store(std::max<UnixSeconds>(now, 1), std::memory_order_release);
   }
 }
 
 void record_cache_works(const StapleZone& zone) noexcept {
-  zone.board().cache_failing_since.store(0, kRelaxed);
+  zone.stats().cache_failing_since.store(0, kRelaxed);
 }
 
-void tell_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept {
+void record_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept {
   const std::uint64_t key = hash(host_key);
   const std::uint32_t slots = zone.geometry().host_slots;
   for (std::uint32_t probes = 0; probes < slots; ++probes) {
@@ -145,7 +145,7 @@ void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_key
   }
   for (const std::string& host_key : host_keys) {
     if (const auto health = before.find(host_key)) {
-      tell_host(zone, host_key, *health);
+      record_host(zone, host_key, *health);
     }
   }
 }
@@ -240,19 +240,19 @@ ExchangeTotals exchange_totals(const StapleZone& zone) noexcept {
   totals.ok = zone.header().fetches.ok.load(kRelaxed);
   totals.failed = zone.header().fetches.failed.load(kRelaxed);
   totals.in_flight = zone.header().fetches.in_flight.load(kRelaxed);
-  totals.duration_ms = zone.board().duration_ms.load(kRelaxed);
+  totals.duration_ms = zone.stats().duration_ms.load(kRelaxed);
   for (std::size_t i = 0; i < totals.durations.size(); ++i) {
-    totals.durations[i] = zone.board().durations[i].load(kRelaxed);
+    totals.durations[i] = zone.stats().durations[i].load(kRelaxed);
   }
   return totals;
 }
 
 std::uint64_t failures(const StapleZone& zone, Reason reason) noexcept {
-  return zone.board().failures[static_cast<std::size_t>(reason) % kReasonNumbers].load(kRelaxed);
+  return zone.stats().failures[static_cast<std::size_t>(reason) % kReasonNumbers].load(kRelaxed);
 }
 
-void tell_connections(const StapleZone& zone, const Connections& more) noexcept {
-  auto& counters = zone.board().connections;
+void record_connections(const StapleZone& zone, const Connections& more) noexcept {
+  auto& counters = zone.stats().connections;
   counters[0].fetch_add(more.ipv4_ok, kRelaxed);
   counters[1].fetch_add(more.ipv4_failed, kRelaxed);
   counters[2].fetch_add(more.ipv6_ok, kRelaxed);
@@ -260,38 +260,38 @@ void tell_connections(const StapleZone& zone, const Connections& more) noexcept 
 }
 
 Connections connections(const StapleZone& zone) noexcept {
-  const auto& counters = zone.board().connections;
+  const auto& counters = zone.stats().connections;
   return {counters[0].load(kRelaxed), counters[1].load(kRelaxed), counters[2].load(kRelaxed),
           counters[3].load(kRelaxed)};
 }
 
 std::optional<CacheFailure> cache_failure(const StapleZone& zone) noexcept {
-  const UnixSeconds since = zone.board().cache_failing_since.load(std::memory_order_acquire);
+  const UnixSeconds since = zone.stats().cache_failing_since.load(std::memory_order_acquire);
   if (since == 0) {
     return std::nullopt;
   }
-  return CacheFailure{static_cast<Reason>(zone.board().cache_reason.load(kRelaxed)), since};
+  return CacheFailure{static_cast<Reason>(zone.stats().cache_reason.load(kRelaxed)), since};
 }
 
 // --- requests to the designated worker ---
 
 bool request_refresh_all(const StapleZone& zone, Millis now) noexcept {
-  Board& board = zone.board();
-  std::int64_t last = board.refresh_all_at.load(kRelaxed);
+  SharedStats& stats = zone.stats();
+  std::int64_t last = stats.refresh_all_at.load(kRelaxed);
   // A time in the future was not written by any clock of this boot.
   if (last != 0 && last <= now && now - last < kRefreshAllInterval) {
     return false;
   }
-  if (!board.refresh_all_at.compare_exchange_strong(last, now, kRelaxed)) {
+  if (!stats.refresh_all_at.compare_exchange_strong(last, now, kRelaxed)) {
     return false;  // another worker has just been asked
   }
-  board.refresh_all_serial.fetch_add(1, std::memory_order_release);
+  stats.refresh_all_serial.fetch_add(1, std::memory_order_release);
   return true;
 }
 
 bool request_refresh(const StapleZone& zone, EntryIndex entry) noexcept {
   const std::uint32_t wanted = entry + 1;
-  for (std::atomic<std::uint32_t>& slot : zone.board().refresh_one) {
+  for (std::atomic<std::uint32_t>& slot : zone.stats().refresh_one) {
     std::uint32_t seen = 0;
     if (slot.compare_exchange_strong(seen, wanted, std::memory_order_release) || seen == wanted) {
       return true;
@@ -302,11 +302,11 @@ bool request_refresh(const StapleZone& zone, EntryIndex entry) noexcept {
 
 RefreshRequests take_refresh_requests(const StapleZone& zone) {
   RefreshRequests requests;
-  Board& board = zone.board();
-  const std::uint32_t serial = board.refresh_all_serial.load(std::memory_order_acquire);
-  requests.all = serial != board.refresh_all_done.load(kRelaxed);
-  board.refresh_all_done.store(serial, kRelaxed);
-  for (std::atomic<std::uint32_t>& slot : board.refresh_one) {
+  SharedStats& stats = zone.stats();
+  const std::uint32_t serial = stats.refresh_all_serial.load(std::memory_order_acquire);
+  requests.all = serial != stats.refresh_all_done.load(kRelaxed);
+  stats.refresh_all_done.store(serial, kRelaxed);
+  for (std::atomic<std::uint32_t>& slot : stats.refresh_one) {
     if (slot.load(kRelaxed) != 0) {
       requests.entries.push_back(slot.exchange(0, std::memory_order_acquire) - 1);
     }
@@ -316,7 +316,7 @@ RefreshRequests take_refresh_requests(const StapleZone& zone) {
 
 // --- a zone of another size ---
 
-void copy_board(const StapleZone& from, StapleZone& to, Millis now) noexcept {
+void copy_stats(const StapleZone& from, StapleZone& to, Millis now) noexcept {
   const StapleZone::HandshakeTotals totals = from.handshake_totals();
   HandshakeCounters& counters = to.handshakes(0);
   counters.stapled.store(totals.stapled, kRelaxed);
@@ -326,26 +326,26 @@ void copy_board(const StapleZone& from, StapleZone& to, Millis now) noexcept {
   counters.replaced.store(totals.replaced, kRelaxed);
   carry(from.header().fetches.ok, to.header().fetches.ok);
   carry(from.header().fetches.failed, to.header().fetches.failed);
-  const Board& old = from.board();
-  Board& board = to.board();
-  carry(old.clock_skew, board.clock_skew);
-  carry(old.clock_compared_at, board.clock_compared_at);
-  carry_past(old.clock_jumped_at, board.clock_jumped_at, now);
-  carry(old.duration_ms, board.duration_ms);
+  const SharedStats& old = from.stats();
+  SharedStats& stats = to.stats();
+  carry(old.clock_skew, stats.clock_skew);
+  carry(old.clock_compared_at, stats.clock_compared_at);
+  carry_past(old.clock_jumped_at, stats.clock_jumped_at, now);
+  carry(old.duration_ms, stats.duration_ms);
   for (std::size_t i = 0; i < old.durations.size(); ++i) {
-    carry(old.durations[i], board.durations[i]);
+    carry(old.durations[i], stats.durations[i]);
   }
   for (std::size_t i = 0; i < old.failures.size(); ++i) {
-    carry(old.failures[i], board.failures[i]);
+    carry(old.failures[i], stats.failures[i]);
   }
   for (std::size_t i = 0; i < old.connections.size(); ++i) {
-    carry(old.connections[i], board.connections[i]);
+    carry(old.connections[i], stats.connections[i]);
   }
-  carry_past(old.began, board.began, now);
-  carry(old.settled, board.settled);
-  carry(old.cache_reason, board.cache_reason);
-  carry(old.cache_failing_since, board.cache_failing_since);
-  carry(old.refresh_all_at, board.refresh_all_at);
+  carry_past(old.began, stats.began, now);
+  carry(old.settled, stats.settled);
+  carry(old.cache_reason, stats.cache_reason);
+  carry(old.cache_failing_since, stats.cache_failing_since);
+  carry(old.refresh_all_at, stats.refresh_all_at);
   for (std::uint32_t i = 0; i < from.geometry().host_slots; ++i) {
     const MethodSlot& slot = from.method_slot(i);
     if (const std::uint64_t key = slot.key.load(kRelaxed); key != 0) {

@@ -8,9 +8,9 @@
 namespace ocsp_plus::sim {
 
 // splitmix64: cheap, and the same on every machine.
-class Dice {
+class Prng {
  public:
-  explicit Dice(std::uint64_t seed) : state_(seed) {}
+  explicit Prng(std::uint64_t seed) : state_(seed) {}
 
   std::uint64_t next() {
     std::uint64_t z = (state_ += 0x9e3779b97f4a7c15);
@@ -31,7 +31,7 @@ class Dice {
     return static_cast<std::int64_t>(std::exp(low + (high - low) * part));
   }
   // A stream of its own, so that what one part of the world draws does not move the others.
-  Dice split() { return Dice(next()); }
+  Prng split() { return Prng(next()); }
 
  private:
   std::uint64_t state_;

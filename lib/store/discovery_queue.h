@@ -59,18 +59,18 @@ struct Offer {
   std::string label = {};
 };
 
-class Offers {
+class DiscoveryQueue {
  public:
   static constexpr Millis kPatience = 5000;
 
   // The zone is copied (a handle); `clock` outlives the object.
-  Offers(const StapleZone& zone, const Clock& clock);
+  DiscoveryQueue(const StapleZone& zone, const Clock& clock);
 
   // The next one, from whichever slot; nothing where none is full. Those that are torn are freed, counted and passed
   // over.
   std::optional<Offer> take();
 
-  // Frees the slots of writers that are gone or do not come to an end. To be called at each beat. `alive` as
+  // Frees the slots of writers that are gone or do not come to an end. To be called at each tick. `alive` as
   // process_alive().
   void free_abandoned(bool (*alive)(std::int32_t pid));
 

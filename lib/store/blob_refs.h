@@ -14,19 +14,19 @@ namespace ocsp_plus::store {
 // An entry's response; of one that is loaded per connection also the certificate and its issuer's.
 enum class BlobKind : std::uint8_t { kResponse, kLeaf, kIssuer };
 
-struct Claim {
+struct BlobRef {
   ArenaMap::Range range;
   EntryIndex entry = 0;
   BlobKind kind = BlobKind::kResponse;
   std::uint64_t word = 0;  // the one that says so
 };
 
-struct Claims {
-  std::vector<Claim> sound;   // in order of offset; none overlaps another, but issuers' may be the same
-  std::vector<Claim> doomed;  // outside of the arena, another certificate's, or overlapping
+struct BlobRefs {
+  std::vector<BlobRef> valid;    // in order of offset; none overlaps another, but issuers' may be the same
+  std::vector<BlobRef> invalid;  // outside of the arena, another certificate's, or overlapping
 };
 
-Claims read_claims(const StapleZone& zone);
+BlobRefs read_blob_refs(const StapleZone& zone);
 
 // REQUIRES: entry < zone.capacity().
 std::atomic<std::uint64_t>& word_of(const StapleZone& zone, EntryIndex entry, BlobKind kind) noexcept;

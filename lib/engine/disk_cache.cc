@@ -1,4 +1,4 @@
-#include "engine/archive.h"
+#include "engine/disk_cache.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,7 +7,7 @@
 #include "crypto/response_content.h"
 #include "crypto/verify.h"
 #include "engine/admit.h"
-#include "store/board.h"
+#include "store/shared_stats.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -69,21 +69,21 @@ std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
 
 }  // namespace
 
-Archive::Archive(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone,
-                 const Catalog& catalog, const Settings& settings, bool mute, store::ZoneWriter* writer)
+DiskCache::DiskCache(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone,
+                     const Catalog& catalog, const Settings& settings, bool quiet, store::ZoneWriter* writer)
     : clock_(clock),
       report_(report),
       zone_(zone),
       catalog_(catalog),
       settings_(settings),
-      mute_(mute),
+      quiet_(quiet),
       writer_(writer),
       timer_(loop.timer([this] { keep(kBudget); })) {
   store::record_cache_works(zone_);
 }
 
-Archive::~Archive() {
-  mute_ = true;  // the next holder finds out by itself, and may be at work already
+DiskCache::~DiskCache() {
+  quiet_ = true;  // the next holder finds out by itself, and may be at work already
   try {
     keep(kLastBudget);
   } catch (...) {
@@ -91,7 +91,7 @@ Archive::~Archive() {
   }
 }
 
-bool Archive::open() {
+bool DiskCache::open() {
   if (settings_.cache.empty()) {
     return false;
   }
@@ -101,7 +101,7 @@ bool Archive::open() {
   if (failing_ && clock_.monotonic() < retry_at_) {
     return false;
   }
-  auto disk = store::DiskStore::open(settings_.cache, settings_.max_response);
+  auto disk = store::CacheFiles::open(settings_.cache, settings_.max_response);
   if (!disk) {
     failed(disk.error());
     return false;
@@ -111,13 +111,13 @@ bool Archive::open() {
   return true;
 }
 
-Result<void> Archive::examine() {
+Result<void> DiskCache::examine() {
   auto usable = disk_->check();
   read_only_ = !usable && usable.error().reason == Reason::kUnwritable;
   return usable;
 }
 
-bool Archive::check() {
+bool DiskCache::check() {
   if (!open()) {
     return false;
   }
@@ -128,11 +128,11 @@ bool Archive::check() {
   return usable.has_value();
 }
 
-bool Archive::writable() {
+bool DiskCache::writable() {
   return settings_.cache.empty() || (open() && !read_only_);
 }
 
-Result<store::Kept> Archive::load(const Target& target) {
+Result<store::Kept> DiskCache::load(const Target& target) {
   if (!open()) {
     return store::Kept();
   }
@@ -140,7 +140,7 @@ Result<store::Kept> Archive::load(const Target& target) {
   return disk_->load(target.certificate.id);
 }
 
-void Archive::changed(const Target& target) {
+void DiskCache::changed(const Target& target) {
   if (settings_.cache.empty()) {
     return;
   }
@@ -150,12 +150,12 @@ void Archive::changed(const Target& target) {
 }
 
 // What was never tried is tried at once, also in a directory that fails: what it holds may have to go.
-void Archive::begin() {
+void DiskCache::begin() {
   const bool wait = failing_ && (pending_.empty() || !disk_.has_value());
   timer_->arm(wait ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
 }
 
-void Archive::forget(const Target& target, bool with_file) {
+void DiskCache::forget(const Target& target, bool with_file) {
   pending_.erase(&target);
   refused_.erase(&target);
   if (with_file && !settings_.cache.empty()) {
@@ -165,7 +165,7 @@ void Archive::forget(const Target& target, bool with_file) {
 }
 
 // In a directory that cannot be used nothing can be removed; what was left in it goes when it has ended.
-void Archive::remove_forgotten(std::size_t* budget) {
+void DiskCache::remove_forgotten(std::size_t* budget) {
   if (!forgotten_.empty() && !open()) {
     forgotten_.clear();
   }
@@ -175,7 +175,7 @@ void Archive::remove_forgotten(std::size_t* budget) {
   }
 }
 
-std::optional<Bytes> Archive::load_issuer(const Target& target) {
+std::optional<Bytes> DiskCache::load_issuer(const Target& target) {
   if (!open()) {
     return std::nullopt;
   }
@@ -186,14 +186,14 @@ std::optional<Bytes> Archive::load_issuer(const Target& target) {
   return std::move(kept->bytes);
 }
 
-void Archive::keep_issuer(const Target& target, Bytes der) {
+void DiskCache::keep_issuer(const Target& target, Bytes der) {
   if (!settings_.cache.empty()) {
     pending_issuers_[target.issuer_lookup->reference] = std::move(der);
     begin();
   }
 }
 
-void Archive::keep_issuers(std::size_t* budget) {
+void DiskCache::keep_issuers(std::size_t* budget) {
   for (auto it = pending_issuers_.begin();
        it != pending_issuers_.end() && *budget > 0 && clock_.monotonic() >= retry_at_ && open(); --*budget) {
     if (auto saved = disk_->save(it->first, {it->second, clock_.now()}, store::FileKind::kIssuer); !saved) {
@@ -205,7 +205,7 @@ void Archive::keep_issuers(std::size_t* budget) {
   }
 }
 
-void Archive::keep(std::size_t budget) {
+void DiskCache::keep(std::size_t budget) {
   remove_forgotten(&budget);
   keep_issuers(&budget);
   for (; budget > 0 && !(pending_.empty() && refused_.empty()) && open(); --budget) {
@@ -218,7 +218,7 @@ void Archive::keep(std::size_t budget) {
   if (failing_ && nothing_pending() && clock_.monotonic() >= retry_at_ && check()) {
     failing_ = false;
     ++recoveries_;
-    if (!mute_) {
+    if (!quiet_) {
       store::record_cache_works(zone_);
       report_.cache_works();
     }
@@ -229,7 +229,7 @@ void Archive::keep(std::size_t budget) {
 }
 
 // Those that were not tried yet first. One that cannot be kept must not be in the way of the others.
-const Target* Archive::next() const {
+const Target* DiskCache::next() const {
   if (!pending_.empty()) {
     return *pending_.begin();
   }
@@ -241,7 +241,7 @@ const Target* Archive::next() const {
 }
 
 // Brings the file in line with what the zone holds.
-void Archive::keep_response(const Target& target) {
+void DiskCache::keep_response(const Target& target) {
   const bool first = pending_.erase(&target) != 0;
   refused_.erase(&target);
   store::BlobHeader held = {};
@@ -279,7 +279,7 @@ void Archive::keep_response(const Target& target) {
   retry_at_ = 0;
 }
 
-bool Archive::was_lifted(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
+bool DiskCache::was_lifted(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
   const auto claim = is_revoked(held) ? std::nullopt : claim_about(target, kept.bytes);
   if (!claim.has_value() || !claim->revoked || claim->this_update >= held.this_update) {
     return false;
@@ -291,7 +291,7 @@ bool Archive::was_lifted(const Target& target, const store::BlobHeader& held, co
 
 // Whether what the zone holds for the target is what this process has published; or, where an earlier holder has, a
 // response that verifies.
-bool Archive::is_true(const Target& target, const Bytes& response) const {
+bool DiskCache::is_true(const Target& target, const Bytes& response) const {
   if (writer_ == nullptr) {
     return true;
   }
@@ -302,11 +302,11 @@ bool Archive::is_true(const Target& target, const Bytes& response) const {
   if (*checked != store::ZoneWriter::Response::kUnknown) {
     return true;
   }
-  return target.issuer != nullptr && judge_left(target, response, settings_.policy, clock_.now()).has_value();
+  return target.issuer != nullptr && verify_left(target, response, settings_.policy, clock_.now()).has_value();
 }
 
 // Whether the gate would rather have what is kept than what is held.
-bool Archive::knows_more(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
+bool DiskCache::knows_more(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
   const auto claim = claim_about(target, kept.bytes);
   const bool newer =
       claim.has_value() && (claim->this_update > held.this_update || (claim->revoked && !is_revoked(held)));
@@ -319,22 +319,22 @@ bool Archive::knows_more(const Target& target, const store::BlobHeader& held, co
 }
 
 // The new status cannot be kept. A file that says otherwise would be believed after a restart.
-void Archive::remove_if_untrue(const Target& target, const store::BlobHeader& held, const Bytes& kept) {
+void DiskCache::remove_if_untrue(const Target& target, const store::BlobHeader& held, const Bytes& kept) {
   const auto claim = claim_about(target, kept);
-  if (claim.has_value() && claim->revoked != is_revoked(held) && !disk_->remove(target.certificate.id) && !mute_) {
+  if (claim.has_value() && claim->revoked != is_revoked(held) && !disk_->remove(target.certificate.id) && !quiet_) {
     report_.cache_untrue(target, disk_->path());
   }
 }
 
-void Archive::failed(const Error& error) {
+void DiskCache::failed(const Error& error) {
   retry_at_ = clock_.monotonic() + kRetry;
   read_only_ = read_only_ || error.reason == Reason::kUnwritable;
-  if (!mute_) {
+  if (!quiet_) {
     store::record_cache_failure(zone_, error.reason, clock_.now());
   }
   if (!failing_) {
     failing_ = true;
-    if (!mute_) {
+    if (!quiet_) {
       report_.cache_fails(error, kRetry / 1000);
     }
   }
@@ -343,12 +343,12 @@ void Archive::failed(const Error& error) {
 
 // --- the sweep ---
 
-bool Archive::may_sweep() const {
+bool DiskCache::may_sweep() const {
   const Millis quiet_since = std::max(store::zone_began(zone_), store::clock_jumped_at(zone_));
   return clock_.monotonic() - quiet_since >= kSweepRest;
 }
 
-void Archive::sweep() {
+void DiskCache::sweep() {
   if (!may_sweep() || !open()) {
     return;
   }
@@ -368,7 +368,7 @@ void Archive::sweep() {
   }
 }
 
-bool Archive::is_wanted(const store::Listed& file) {
+bool DiskCache::is_wanted(const store::Listed& file) {
   if (file.temporary) {
     return false;
   }
@@ -385,7 +385,7 @@ bool Archive::is_wanted(const store::Listed& file) {
   return wanted_issuers_.count(file.id) != 0;
 }
 
-bool Archive::has_ended(const store::Listed& file) const {
+bool DiskCache::has_ended(const store::Listed& file) const {
   std::optional<UnixSeconds> end;
   if (!file.temporary) {
     const auto kept = disk_->load(file.id, file.kind);
