@@ -50,6 +50,9 @@ Figures run_other_method();
 // Certificates loaded per connection, shown once an hour, over a reload, a restart and into the configuration and
 // back.
 Figures run_loaded();
+// A certificate that the configuration has named goes on with its response when a server loads it for its
+// connections, though its issuer is not beside it.
+Figures run_released();
 // Such as are in use, in a zone that a flood of forged ones fills.
 Figures run_loaded_flood(std::size_t forged);
 // The responder refuses everybody while the wall clock goes to and fro: requests and log lines have their bounds.

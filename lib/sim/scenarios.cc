@@ -401,6 +401,26 @@ Figures run_loaded() {
   return figures;
 }
 
+// The only one of its CA: who knew its issuer has gone, and nobody shows it.
+Figures run_released() {
+  Script script = loaded_script();
+  script.shown.clear();
+  const Calm calm(script, 9);
+  Figures figures;
+  const LeafNumber leaf = calm.node->wanted().front();
+  calm.node->start();
+  calm.run_until(calm.machine->monotonic() + kHour);
+  calm.node->wanted().clear();
+  calm.node->reload(false);
+  for (int second = 0; second < 120; ++second) {
+    calm.run_awake(1000);
+    if (!shown_get(calm, leaf, Chain::kEmpty, OP_STAPLE_GOOD)) {
+      fail(&figures, fmt::format("(b) released: no staple {} s after the configuration has named it", second + 1));
+    }
+  }
+  return figures;
+}
+
 // Shown each second, they stay, whoever else comes.
 Figures run_loaded_flood(std::size_t count) {
   Script script = loaded_script();
