@@ -176,8 +176,8 @@ int run_many(const Options& options) {
   for (const auto herd :
        {+[] { return run_herd(2000); }, +[] { return run_restarted_herd(1000); }, +[] { return run_fleet(20); },
         +[] { return run_full_disk(); }, +[] { return run_hanging_start(); }, +[] { return run_other_method(); },
-        +[] { return run_flood(2000); }, +[] { return run_loaded(); }, +[] { return run_released(); },
-        +[] { return run_loaded_flood(1000); }}) {
+        +[] { return run_long_outage(); }, +[] { return run_flood(2000); }, +[] { return run_loaded(); },
+        +[] { return run_released(); }, +[] { return run_loaded_flood(1000); }}) {
     const Figures figures = in_child(shared, herd);
     total.add(figures);
     if (figures.failed) {

@@ -55,6 +55,8 @@ Figures run_loaded();
 Figures run_released();
 // Such as are in use, in a zone that a flood of forged ones fills.
 Figures run_loaded_flood(std::size_t forged);
+// A responder that was dead for hours, with nothing to staple: it is asked again soon all the same.
+Figures run_long_outage();
 // The responder refuses everybody while the wall clock goes to and fro: requests and log lines have their bounds.
 Figures run_flood(std::size_t certificates);
 

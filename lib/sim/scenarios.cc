@@ -3,7 +3,8 @@
 // Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those
 // that a start took from the directory do not come at once; nodes that hold the same response do not ask together.
 // Invariant (e): a revocation that comes while the disk is full.
-// Invariant (b): a start while the responder hangs for one certificate; one that takes a single method.
+// Invariant (b): a start while the responder hangs for one certificate; one that takes a single method; one that is
+// back after hours.
 // Floods: a responder that refuses everybody, a clock that goes to and fro.
 // Certificates loaded per connection: how soon they have a staple, and that they keep it.
 #include <fmt/format.h>
@@ -30,6 +31,7 @@ constexpr Millis kHour = 3600000;
 constexpr Millis kSlice = 10000;
 constexpr Millis kCheckedWithin = 300000;
 constexpr Seconds kDay = 86400;
+constexpr Seconds kNoticedWithin = 620;  // that a responder is back, by who has nothing to staple
 
 Script herd_script(std::size_t certificates) {
   Script script;
@@ -252,6 +254,22 @@ Figures run_other_method() {
       if (!calm.gets(leaf, OP_STAPLE_GOOD)) {
         fail(&figures, fmt::format("(b) other method: no staple for certificate {} at {} s", leaf, time / 1000));
       }
+    }
+  }
+  return figures;
+}
+
+Figures run_long_outage() {
+  Figures figures;
+  for (std::uint64_t seed = 20; seed < 30; ++seed) {
+    Script script = herd_script(1);
+    script.responders[0] = {conduct(Deed::kRefuse, 0, 6 * kHour)};
+    const Calm calm(script, seed);
+    ++calm.node->wanted().front();  // one that need not be stapled
+    calm.node->start();
+    calm.run_until(Machine::kBoot + 6 * kHour + 1000 * kNoticedWithin);
+    if (!calm.gets(calm.node->wanted().front(), OP_STAPLE_GOOD)) {
+      fail(&figures, fmt::format("(b) long outage: no staple {} s after its end", kNoticedWithin));
     }
   }
   return figures;
