@@ -221,52 +221,36 @@ class Fetching {
     if (!resolver) {
       return fail(resolver.error().reason, resolver.error().detail);
     }
-    Outcome outcome;
     std::optional<engine::Exchange::End> end;
-    const auto judge = [&](const net::FetchResponse& response, std::size_t responder, Error* why) {
-      return this->judge(response, responder, progress, why, &outcome);
-    };
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
     engine::Exchange exchange({clock_, random_, transport, tls, health_, work_queue_, settings_,
                                [&](const std::string& step) { progress.step(step, clock_.monotonic()); }, &issuers_},
-                              target_, 0, std::nullopt, judge,
-                              [&end](engine::Exchange::End ended) { end = std::move(ended); });
+                              target_, std::nullopt, [&end](engine::Exchange::End ended) { end = std::move(ended); });
     // The exchange has a deadline of its own.
     loop_.run_until([&end] { return end.has_value(); }, kNever);
-    outcome.issuer = issuer_;
-    if (end->failure.has_value()) {
-      const auto& failure = *end->failure;
-      if (failure.responder < target_.responders.size()) {
-        outcome.responder = target_.responders[failure.responder]->to_string();
-      }
-      if (outcome.verdict.reason != failure.error.reason) {
-        outcome.verdict = {};
-        outcome.verdict.reason = failure.error.reason;
-        outcome.verdict.detail = failure.error.detail;
-      }
-    }
-    return outcome;
+    return end->result ? outcome_of(std::move(*end->result)) : outcome_of(end->result.error());
   }
 
  private:
-  engine::Answer judge(const net::FetchResponse& response, std::size_t responder, Progress& progress, Error* why,
-                       Outcome* outcome) {
-    const ByteView der = crypto::cut_trailing(response.http.body);
-    outcome->verdict = crypto::verify(der, target_.certificate, *target_.issuer, clock_.now(), settings_.policy);
-    outcome->responder = target_.responders[responder]->to_string();
-    const Verdict& verdict = outcome->verdict;
-    progress.step(fmt::format("{} bytes from {} in {} ms by {}: {}{}{}", response.http.body.size(),
-                              response.peer.to_string(), response.took, response.get ? "GET" : "POST",
-                              token(verdict.reason), verdict.detail.empty() ? "" : ", ", verdict.detail),
-                  clock_.monotonic());
-    if (verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked) {
-      outcome->response = der.copy();
-      outcome->confirmed_at = engine::confirmed_at(response.http.head, clock_.now());
-      return engine::Answer::kAccepted;
+  Outcome outcome_of(engine::Exchange::Accepted accepted) const {
+    Outcome outcome;
+    outcome.issuer = issuer_;
+    outcome.responder = target_.responders[accepted.responder]->to_string();
+    outcome.verdict = std::move(accepted.verified->verdict);
+    outcome.response = std::move(accepted.verified->response);
+    outcome.confirmed_at = accepted.verified->origin.confirmed_at;
+    return outcome;
+  }
+  Outcome outcome_of(const engine::Exchange::Failure& failure) const {
+    Outcome outcome;
+    outcome.issuer = issuer_;
+    if (failure.responder < target_.responders.size()) {
+      outcome.responder = target_.responders[failure.responder]->to_string();
     }
-    *why = {verdict.reason, verdict.detail};
-    return engine::answer_for(verdict.reason);
+    outcome.verdict.reason = failure.error.reason;
+    outcome.verdict.detail = failure.error.detail;
+    return outcome;
   }
 
   const engine::Target& target_;

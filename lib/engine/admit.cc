@@ -44,6 +44,10 @@ bool is_not_yet_valid(const store::BlobHeader& held, Seconds clock_skew, UnixSec
 
 }  // namespace
 
+bool is_acceptable(const crypto::Verdict& verdict) {
+  return verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked;
+}
+
 bool is_current(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now) {
   return now < held.expires && !is_not_yet_valid(held, clock_skew, now);
 }
@@ -74,8 +78,7 @@ std::optional<crypto::Verdict> verify_left(const Target& target, ByteView respon
                                            UnixSeconds now) {
   policy.accept_sha256_only = true;
   auto verdict = crypto::verify(response, target.certificate, *target.issuer, now, policy);
-  const bool is_fit = verdict.reason == Reason::kOk || verdict.reason == Reason::kRevoked;
-  return is_fit ? std::optional(std::move(verdict)) : std::nullopt;
+  return is_acceptable(verdict) ? std::optional(std::move(verdict)) : std::nullopt;
 }
 
 bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
@@ -87,35 +90,59 @@ Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypt
            DiskCache* disk_cache)
     : zone_(zone), writer_(writer), policy_(policy), disk_cache_(disk_cache) {}
 
-Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Moment moment) {
+Verified verify(const Target& target, ByteView octets, Origin origin, Moment moment,
+                const crypto::VerifyPolicy& policy) {
   const ByteView response = crypto::cut_trailing(octets);
+  return {response.copy(), response.size() < octets.size(),
+          crypto::verify(response, target.certificate, *target.issuer, moment.now, policy), origin, moment};
+}
+
+Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Moment moment) {
+  return commit(target, verify(target, octets, origin, moment, policy_), moment.now);
+}
+
+Admission Gate::commit(const Target& target, const Verified& verified, UnixSeconds now) {
   Admission admission;
-  admission.verdict = crypto::verify(response, target.certificate, *target.issuer, moment.now, policy_);
+  admission.verdict = verified.verdict;
+  if (now > verified.moment.now && now >= verified.verdict.expires && is_acceptable(verified.verdict)) {
+    admission.verdict.reason = Reason::kExpired;
+  }
   const auto before = held(target);
+  const Moment moment = {now, verified.moment.confirmed};
   admission.action = decide(before, admission.verdict, policy_.clock_skew, moment);
   admission.status_changed = admission.action == Action::kPublish && before.has_value() &&
                              admission.verdict.cert_status != status_of(*before);
   if (admission.action == Action::kKeep && admission.verdict.this_update == before->this_update &&
       admission.verdict.cert_status == status_of(*before)) {
-    confirm(target, *before, origin, moment.now);
+    confirm(target, *before, verified.origin, now);
   }
   if (admission.action == Action::kPublish) {
-    Result<void> published;
-    if (target.issuer_lookup != nullptr) {
-      published = writer_.set_issuer_key(target.entry, target.certificate.id, target.issuer->key_sha256());
-    }
-    if (published) {
-      published =
-          writer_.publish(target.entry, header_of(target, admission.verdict, origin.source, moment.now), response);
-    }
-    admission.stored = published ? Reason::kOk : published.error().reason;
-    if (published) {
-      zone_.set_confirmed_at(target.entry, origin.confirmed_at);
-      // A file with more in it than the response is written anew.
-      keep(target, response.size() == octets.size() ? origin.source : store::Source::kNone);
-    }
+    admission.stored = publish(target, verified, now);
   }
   return admission;
+}
+
+bool Gate::would_leave_staple(const Target& target, const Verified& verified) const {
+  const Action action = decide(held(target), verified.verdict, policy_.clock_skew, verified.moment);
+  return action == Action::kPublish || (action == Action::kKeep && stapled(target, verified.moment.now).has_value());
+}
+
+Reason Gate::publish(const Target& target, const Verified& verified, UnixSeconds now) {
+  Result<void> published;
+  if (target.issuer_lookup != nullptr) {
+    published = writer_.set_issuer_key(target.entry, target.certificate.id, target.issuer->key_sha256());
+  }
+  const store::Source source = verified.origin.source;
+  if (published) {
+    published = writer_.publish(target.entry, header_of(target, verified.verdict, source, now), verified.response);
+  }
+  if (!published) {
+    return published.error().reason;
+  }
+  zone_.set_confirmed_at(target.entry, verified.origin.confirmed_at);
+  // A file with more in it than the response is written anew.
+  keep(target, verified.cut ? store::Source::kNone : source);
+  return Reason::kOk;
 }
 
 Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {

@@ -6,22 +6,23 @@
 #include <utility>
 
 #include "crypto/ocsp_request.h"
+#include "engine/freshness.h"
 #include "engine/issuer_exchange.h"
 
 namespace ocsp_plus::engine {
 
-Answer answer_for(Reason reason) {
+Exchange::Meaning Exchange::meaning_of(Reason reason) {
   switch (reason) {
     case Reason::kTryLater:
     case Reason::kInternalError:
     case Reason::kMalformedResponse:
     case Reason::kTrailingData:
-      return Answer::kHostTrouble;
+      return Meaning::kHostTrouble;
     case Reason::kExpired:
     case Reason::kTooOldWithoutNextUpdate:
-      return Answer::kEnded;
+      return Meaning::kStaleCopy;
     default:
-      return Answer::kRefused;
+      return Meaning::kHostWorks;
   }
 }
 
@@ -55,43 +56,41 @@ Exchange::Choice Exchange::choose(const ResponderHealth& health, const Target& t
   return best;
 }
 
-Exchange::Exchange(const Environment& environment, const Target& target, std::size_t first,
-                   std::optional<Known> known, Judge judge, Done done)
-    : environment_(environment),
+Exchange::Exchange(const ExchangeContext& context, const Target& target, std::optional<HeldValidators> held,
+                   Done done)
+    : context_(context),
       target_(target),
-      judge_(std::move(judge)),
       done_(std::move(done)),
-      deadline_(environment.clock.monotonic() + environment.settings.timeout),
+      deadline_(context.clock.monotonic() + context.settings.timeout),
       asked_(target.responders.size(), false),
-      known_(std::move(known)) {
+      held_(std::move(held)) {
   if (target.issuer == nullptr) {
     get_issuer();
   } else {
-    ask(first);
+    ask_one();
   }
 }
+
+Exchange::~Exchange() = default;
 
 void Exchange::get_issuer() {
-  issuer_ = std::make_unique<IssuerExchange>(
-      environment_, target_, &hosts_asked_, [this](std::optional<net::Fetch::Failure> failure) {
-        issuer_.reset();
-        if (failure.has_value()) {
-          return end(Failure{std::move(*failure), kNobody});
-        }
-        deadline_ = environment_.clock.monotonic() + environment_.settings.timeout;
-        ask(choose(environment_.health, target_, asked_, environment_.clock).responder);
-      });
+  issuer_ = std::make_unique<IssuerExchange>(context_, target_, &hosts_asked_,
+                                             [this](std::optional<net::Fetch::Failure> failure) {
+                                               issuer_.reset();
+                                               if (failure.has_value()) {
+                                                 return end(tl::unexpected(Failure{std::move(*failure), kNobody}));
+                                               }
+                                               deadline_ = context_.clock.monotonic() + context_.settings.timeout;
+                                               ask_one();
+                                             });
 }
 
-Exchange::~Exchange() {
-  if (!counted_) {
-    environment_.health.cancelled(hosts_asked_.back());
-  }
+void Exchange::ask_one() {
+  ask(choose(context_.health, target_, asked_, context_.clock).responder);
 }
 
 net::FetchRequest Exchange::request_to(std::size_t responder, crypto::CertIdHash hash) const {
-  net::FetchRequest request;
-  request.url = *target_.responders[responder];
+  net::FetchRequest request = request_for(context_, target_, *target_.responders[responder], target_.public_only);
   // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
   // malformed_request.
   if (auto made = crypto::make_request(target_.certificate, *target_.issuer, hash)) {
@@ -109,14 +108,14 @@ void Exchange::ask(std::size_t responder) {
   hash_refused_ = false;
   said_.reset();
   RequestVariant variant;
-  if (environment_.settings.certid_auto) {
-    variant.hash = environment_.health.hash(target_.host(responder));
+  if (context_.settings.certid_auto) {
+    variant.hash = context_.health.hash(target_.host(responder));
   }
   const net::FetchRequest request = request_to(responder, variant.hash);
   usual_ = net::usual_method(request);
   variant.method = usual_;
-  if (environment_.methods != nullptr) {
-    const auto worked = environment_.methods->worked(target_, request.url);
+  if (context_.methods != nullptr) {
+    const auto worked = context_.methods->worked(target_, request.url);
     variant.method = worked.has_value() && net::can_get(request) ? *worked : usual_;
   }
   first_method_ = variant.method;
@@ -127,146 +126,147 @@ void Exchange::ask(RequestVariant variant) {
   variant_ = variant;
   ++requests_;
   asked_[responder_] = true;
-  if (std::string host = target_.host(responder_); hosts_asked_.empty() || hosts_asked_.back() != host) {
-    hosts_asked_.push_back(std::move(host));
+  std::string host = target_.host(responder_);
+  if (hosts_asked_.empty() || hosts_asked_.back() != host) {
+    hosts_asked_.push_back(host);
   }
-  started_ = environment_.health.started(hosts_asked_.back(), environment_.clock.monotonic());
-  counted_ = false;
+  call_.emplace(context_, std::move(host));
 
   net::FetchRequest request = request_to(responder_, variant.hash);
   request.method = variant.method;
   request.timeout = std::max<Millis>(time_for_one(), 1);
-  request.limits.body = environment_.settings.max_response;
   request.no_cache = variant.past_caches;
-  request.tls = environment_.tls.find(target_);
-  request.named = target_.named_hosts();
-  if (known_.has_value() && known_->responder == responder_ && !variant.past_caches) {
-    request.validators = known_->validators;
+  if (held_.has_value() && held_->responder == responder_ && !variant.past_caches) {
+    request.validators = held_->validators;
   }
-  request.trace = environment_.trace;
-  if (target_.public_only) {
-    request.permits = [](const net::Address& address) { return address.is_public(); };
-  }
-  fetch_ = net::Fetch::start(environment_.transport, std::move(request),
+  fetch_ = net::Fetch::start(context_.transport, std::move(request),
                              [this](net::Fetch::Outcome outcome) { on_outcome(std::move(outcome)); });
 }
 
 bool Exchange::may_ask_again() const {
-  return requests_ < kMostRequests && environment_.clock.monotonic() < deadline_;
+  return requests_ < kMostRequests && context_.clock.monotonic() < deadline_;
 }
 
 void Exchange::record_method(bool read) {
-  if (environment_.methods != nullptr) {
-    environment_.methods->record(target_, *target_.responders[responder_], variant_.method, usual_, read);
+  if (context_.methods != nullptr) {
+    context_.methods->record(target_, *target_.responders[responder_], variant_.method, usual_, read);
   }
 }
 
 // The deadline is one for all; where others can still be asked, one that hangs gets half of what is left of it.
 Millis Exchange::time_for_one() const {
-  const Millis left = deadline_ - environment_.clock.monotonic();
-  const Choice next = choose(environment_.health, target_, asked_, environment_.clock);
+  const Millis left = deadline_ - context_.clock.monotonic();
+  const Choice next = choose(context_.health, target_, asked_, context_.clock);
   const bool others = !asked_[next.responder] && next.permit != ResponderHealth::Permit::kFailing;
   return others ? left / 2 : left;
 }
 
-void host_failed(const Exchange::Environment& environment, const std::string& host, std::uint32_t started,
-                 const net::Fetch::Failure& error) {
-  const UnixSeconds now = environment.clock.now();
-  engine::Failure failure;
-  failure.failures = error.of_proxy() ? environment.health.proxy_failed(host, now)
-                                      : environment.health.failed(host, started, error.retry_after.has_value());
-  failure.retry_after = error.retry_after;
-  environment.health.remember_failure(host, error.of_proxy(), error.reason, now);
-  if (failure.failures == 0) {
-    return;
-  }
-  const TryTimes probes = next_tries(now, failure, may_pass(error.reason, error.status), environment.settings.retry,
-                                     environment.random.next());
-  if (error.of_proxy()) {
-    environment.health.plan_proxy_probe(probes);
-  } else {
-    environment.health.plan_probe(host, probes);
-  }
-}
-
 void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   failure_.responder = responder_;
-  if (!outcome && outcome.error().reason == Reason::kAddressForbidden) {
-    counted_ = true;
-    environment_.health.cancelled(hosts_asked_.back());  // it is we who do not ask
-    failure_.error = std::move(outcome.error());
+  if (!outcome) {
+    return on_failure(std::move(outcome.error()));
+  }
+  // A copyable owner, for std::function's sake.
+  const auto response = std::make_shared<net::FetchResponse>(std::move(*outcome));
+  job_ = context_.work_queue.enqueue([this, response] { on_response(*response); });
+}
+
+void Exchange::on_failure(net::Fetch::Failure error) {
+  failure_.error = std::move(error);
+  if (failure_.error.reason == Reason::kAddressForbidden) {
+    call_->cancelled();  // it is we who do not ask
     failure_.error.detail +=
         "; to ask it all the same name it in ocsp_plus_responder, its issuer in ocsp_plus_trusted_certificate or the "
         "certificate in ocsp_plus_preload";
     return ask_next_or_end();
   }
-  if (!outcome) {
-    counted_ = true;
-    const unsigned status = outcome.error().status;
-    record_method(false);
-    failure_.error = std::move(outcome.error());
-    if (ask_by_other_method() || ask_by_other_hash(status == 400 || status == 404, false)) {
-      return;
-    }
-    if (said_.has_value()) {
-      environment_.health.answered(hosts_asked_.back());
-      failure_ = std::move(*said_);
-    } else {
-      host_failed(environment_, hosts_asked_.back(), started_, failure_.error);
-    }
-    return ask_next_or_end();
+  const unsigned status = failure_.error.status;
+  record_method(false);
+  if (ask_by_other_method() || ask_by_other_hash(status == 400 || status == 404, false)) {
+    return;
   }
-  // A copyable owner, for std::function's sake.
-  const auto response = std::make_shared<net::FetchResponse>(std::move(*outcome));
-  job_ = environment_.work_queue.enqueue([this, response] { judge_answer(*response); });
+  if (said_.has_value()) {
+    call_->answered();
+    failure_ = std::move(*said_);
+  } else {
+    call_->failed(failure_.error);
+  }
+  ask_next_or_end();
 }
 
-void Exchange::judge_answer(const net::FetchResponse& response) {
-  counted_ = true;
-  Error why;
-  const Answer answer = judge_(response, responder_, &why);
-  failure_.error = {};
-  static_cast<Error&>(failure_.error) = std::move(why);
-  failure_.error.status = response.status();
+void Exchange::on_response(const net::FetchResponse& response) {
+  const UnixSeconds now = context_.clock.now();
+  if (response.not_modified()) {
+    const auto held = held_.has_value() ? context_.gate->stapled(target_, now) : std::nullopt;
+    return held.has_value() && held_->belong_to(*held)
+               ? accept({responder_, response, std::nullopt})
+               : refuse(response, {Reason::kNotNewer, "not modified, but what is held is another one by now"},
+                        Meaning::kStaleCopy);
+  }
+  const net::HttpHead& head = response.http.head;
+  const Seconds skew = context_.settings.policy.clock_skew;
+  const auto date = head.time();
+  const bool confirmed = date.has_value() && *date <= saturating_add(now, skew) && now <= saturating_add(*date, skew);
+  Verified verified = verify(target_, response.http.body, {store::Source::kNetwork, confirmed_at(head, now)},
+                             {now, confirmed}, context_.settings.policy);
+  const crypto::Verdict& verdict = verified.verdict;
+  if (context_.trace) {
+    context_.trace(fmt::format("{} bytes from {} in {} ms by {}: {}{}{}", response.http.body.size(),
+                               response.peer.to_string(), response.took, response.get ? "GET" : "POST",
+                               token(verdict.reason), verdict.detail.empty() ? "" : ", ", verdict.detail));
+  }
+  if (!is_acceptable(verdict)) {
+    return refuse(response, {verdict.reason, verdict.detail}, meaning_of(verdict.reason));
+  }
+  if (context_.gate != nullptr && !context_.gate->would_leave_staple(target_, verified)) {
+    return refuse(response,
+                  {Reason::kNotNewer, "the response held cannot be stapled any more, and this one is no newer"},
+                  Meaning::kHostWorks);
+  }
+  accept({responder_, response, std::move(verified)});
+}
+
+void Exchange::accept(Accepted accepted) {
+  record_method(true);
+  call_->answered();
+  context_.health.accepted(call_->host());
+  context_.health.remember_hash(call_->host(), variant_.hash);
+  end(std::move(accepted));
+}
+
+void Exchange::refuse(const net::FetchResponse& response, Error why, Meaning meaning) {
+  net::Fetch::Failure& error = failure_.error;
+  error = {};
+  static_cast<Error&>(error) = std::move(why);
+  error.status = response.status();
   if (response.under_error()) {
-    std::string& detail = failure_.error.detail;
-    detail = fmt::format("HTTP {}{}{}", response.status(), detail.empty() ? "" : ": ", detail);
+    error.detail = fmt::format("HTTP {}{}{}", response.status(), error.detail.empty() ? "" : ": ", error.detail);
   }
-  failure_.error.date = response.http.head.time();
-  failure_.error.retry_after = response.http.head.retry_after;
-  const bool read = answer == Answer::kAccepted || has_read_request(failure_.error.reason);
-  record_method(read);
-  if (answer != Answer::kAccepted) {
-    if (failure_.error.reason == Reason::kMalformedRequest) {
-      said_ = failure_;
-    }
-    if (ask_by_other_method() ||
-        ask_by_other_hash(refuses_hash(failure_.error.reason), failure_.error.reason != Reason::kMalformedResponse)) {
-      return;
-    }
-    if (failure_.error.reason == Reason::kMalformedResponse && said_.has_value()) {
-      environment_.health.answered(hosts_asked_.back());
-      failure_ = std::move(*said_);
-      return ask_next_or_end();
-    }
+  error.date = response.http.head.time();
+  error.retry_after = response.http.head.retry_after;
+  record_method(has_read_request(error.reason));
+  if (error.reason == Reason::kMalformedRequest) {
+    said_ = failure_;
   }
-  if (answer == Answer::kHostTrouble) {
-    host_failed(environment_, hosts_asked_.back(), started_, failure_.error);
-  } else {
-    environment_.health.answered(hosts_asked_.back());
+  if (ask_by_other_method() ||
+      ask_by_other_hash(refuses_hash(error.reason), error.reason != Reason::kMalformedResponse)) {
+    return;
   }
-  if (answer == Answer::kAccepted) {
-    environment_.health.accepted(hosts_asked_.back());
-    environment_.health.remember_hash(hosts_asked_.back(), variant_.hash);
-    return end(std::nullopt);
+  if (error.reason == Reason::kMalformedResponse && said_.has_value()) {
+    call_->answered();
+    failure_ = std::move(*said_);
+    return ask_next_or_end();
   }
-  if (answer == Answer::kEnded && !asked_past_caches_ && may_ask_again()) {
+  if (meaning == Meaning::kHostTrouble) {
+    call_->failed(error);
+    return ask_next_or_end();
+  }
+  call_->answered();
+  if (meaning == Meaning::kStaleCopy && !asked_past_caches_ && may_ask_again()) {
     asked_past_caches_ = true;
     return ask({variant_.hash, variant_.method, true});
   }
-  if (answer != Answer::kHostTrouble) {
-    environment_.health.refused(hosts_asked_.back());
-  }
+  context_.health.refused(call_->host());
   ask_next_or_end();
 }
 
@@ -281,7 +281,7 @@ bool Exchange::ask_by_other_method() {
   if (!was_get && !net::can_get(request_to(responder_, variant_.hash))) {
     return false;
   }
-  environment_.health.cancelled(hosts_asked_.back());
+  call_->cancelled();
   asked_by_other_method_ = true;
   ask({variant_.hash, was_get ? net::Method::kPost : net::Method::kGet, variant_.past_caches});
   return true;
@@ -292,13 +292,13 @@ bool Exchange::ask_by_other_method() {
 // did.
 bool Exchange::ask_by_other_hash(bool refused, bool answered) {
   hash_refused_ = hash_refused_ || refused;
-  if (!hash_refused_ || !environment_.settings.certid_auto || asked_by_other_hash_ || !may_ask_again()) {
+  if (!hash_refused_ || !context_.settings.certid_auto || asked_by_other_hash_ || !may_ask_again()) {
     return false;
   }
   if (answered) {
-    environment_.health.answered(hosts_asked_.back());
+    call_->answered();
   } else {
-    environment_.health.cancelled(hosts_asked_.back());
+    call_->cancelled();
   }
   asked_by_other_hash_ = true;
   const bool sha1 = variant_.hash == crypto::CertIdHash::kSha1;
@@ -308,19 +308,19 @@ bool Exchange::ask_by_other_hash(bool refused, bool answered) {
 }
 
 void Exchange::ask_next_or_end() {
-  const Choice next = choose(environment_.health, target_, asked_, environment_.clock);
+  const Choice next = choose(context_.health, target_, asked_, context_.clock);
   // A busy host is asked all the same: this exchange holds its slot already, so the total stays within bounds.
   if (!asked_[next.responder] && next.permit != ResponderHealth::Permit::kFailing &&
-      environment_.clock.monotonic() < deadline_) {
+      context_.clock.monotonic() < deadline_) {
     return ask(next.responder);
   }
-  end(std::move(failure_));
+  end(tl::unexpected(std::move(failure_)));
 }
 
-void Exchange::end(std::optional<Failure> failure) {
+void Exchange::end(tl::expected<Accepted, Failure> result) {
   // The callback may destroy this object, and itself with it.
   const Done done = std::move(done_);
-  done(End{std::move(failure), std::move(hosts_asked_)});
+  done(End{std::move(result), std::move(hosts_asked_)});
 }
 
 }  // namespace ocsp_plus::engine

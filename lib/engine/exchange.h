@@ -1,5 +1,7 @@
-// Getting one response for one certificate: its responders in order, the failing ones left out, under one deadline;
-// before that, where it has none, its issuer (engine/issuer_exchange.h), under a deadline of its own.
+// Getting one response for one certificate: its responders in order, the failing ones left out, under one deadline,
+// until one gives a response that verifies; before that, where it has none, its issuer (engine/issuer_exchange.h),
+// under a deadline of its own. What comes of the response is the caller's business.
+//
 // An exchange in flight is this object; destroying it cancels DNS, socket and timers.
 #pragma once
 
@@ -7,64 +9,42 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tl/expected.hpp>
 #include <vector>
 
-#include "base/ports.h"
-#include "engine/catalog.h"
-#include "engine/methods.h"
-#include "engine/responder_health.h"
-#include "engine/settings.h"
-#include "engine/tls_clients.h"
-#include "engine/work_queue.h"
-#include "net/fetch.h"
+#include "engine/admit.h"
+#include "engine/host_call.h"
 
 namespace ocsp_plus::engine {
 
-// What an answer came to, in the eyes of whoever judges it.
-enum class Answer {
-  kAccepted,  // the exchange is over
-  kEnded,     // it was good once: an old copy, maybe of a cache on the way; the host is asked once more, past caches
-  kRefused,   // of no use for this certificate, but the host does its work; the next responder is asked
-  kHostTrouble,  // try_later, a portal's page, garbage: counts against the host; the next responder is asked
-};
-
-// What a verdict that refuses a response says of the host it came from.
-Answer answer_for(Reason reason);
-
 class IssuerExchange;
-class Issuers;
 
 class Exchange {
  public:
-  struct Environment {
-    const Clock& clock;
-    Random& random;
-    net::Transport& transport;
-    TlsClients& tls;
-    ResponderHealth& health;
-    WorkQueue& work_queue;  // each answer waits for its own to be judged
-    const Settings& settings;
-    net::Trace trace = {};       // of each fetch
-    Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
-    Methods* methods = nullptr;  // nullptr: nothing is remembered
-  };
-  // Judges an answer; the reason for refusing one goes into `why`.
-  using Judge = std::function<Answer(const net::FetchResponse& response, std::size_t responder, Error* why)>;
-
-  // What is held came with these from that responder: it need not send the same again. The judge gets to see a
-  // response that is not_modified() then.
-  struct Known {
+  // The response held came with these from that responder: it need not send the same again.
+  struct HeldValidators {
     std::size_t responder = 0;
     net::Validators validators;
+    UnixSeconds this_update = 0;
+    UnixSeconds produced_at = 0;
+
+    bool belong_to(const store::BlobHeader& held) const {
+      return held.this_update == this_update && held.produced_at == produced_at;
+    }
   };
 
+  struct Accepted {
+    std::size_t responder = 0;  // index into Target::responders
+    net::FetchResponse response;
+    std::optional<Verified> verified;  // nothing: "not modified", what is held goes on
+  };
   static constexpr std::size_t kNobody = UINT32_MAX;
   struct Failure {
     net::Fetch::Failure error;  // of the responder asked last
     std::size_t responder = 0;  // index into Target::responders; kNobody: it was the issuer that was not to be had
   };
   struct End {
-    std::optional<Failure> failure;  // nothing: a response was accepted
+    tl::expected<Accepted, Failure> result;
     std::vector<std::string> hosts;  // host keys of all that were asked: their standing may have changed
   };
   using Done = std::function<void(End)>;
@@ -77,10 +57,10 @@ class Exchange {
   static Choice choose(const ResponderHealth& health, const Target& target, const std::vector<bool>& asked,
                        const Clock& clock);
 
-  // Asks `first`. REQUIRES: target.stapleable(), and that choose() permitted it. Callbacks come from the loop, `done`
-  // once; it may destroy the exchange. Everything borrowed outlives the exchange.
-  Exchange(const Environment& environment, const Target& target, std::size_t first, std::optional<Known> known,
-           Judge judge, Done done);
+  // Asks the one that choose() names. REQUIRES: target.stapleable(); with `held`, that context.gate is set. `done`
+  // comes from the loop, once; it may destroy the exchange. Everything borrowed outlives the exchange; `context` is
+  // copied.
+  Exchange(const ExchangeContext& context, const Target& target, std::optional<HeldValidators> held, Done done);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -93,30 +73,40 @@ class Exchange {
     bool past_caches = false;
   };
   static constexpr int kMostRequests = 3;  // to one URL: the other method, the other hash, past caches
+  // What a response that was refused says of the host it came from.
+  enum class Meaning {
+    kHostWorks,    // of no use for this certificate, but the host does its work
+    kStaleCopy,    // it was good once: a copy, maybe of a cache on the way
+    kHostTrouble,  // try_later, a portal's page, garbage
+  };
+  static Meaning meaning_of(Reason reason);
+
   void get_issuer();
+  void ask_one();
   net::FetchRequest request_to(std::size_t responder, crypto::CertIdHash hash) const;
   void ask(std::size_t responder);
   void ask(RequestVariant variant);
   bool may_ask_again() const;
   void record_method(bool read);
   void on_outcome(net::Fetch::Outcome outcome);
-  void judge_answer(const net::FetchResponse& response);
+  void on_failure(net::Fetch::Failure error);
+  void on_response(const net::FetchResponse& response);
+  void accept(Accepted accepted);
+  void refuse(const net::FetchResponse& response, Error why, Meaning meaning);
   Millis time_for_one() const;
   bool ask_by_other_method();
   bool ask_by_other_hash(bool refused, bool answered);
   void ask_next_or_end();
-  void end(std::optional<Failure> failure);
+  void end(tl::expected<Accepted, Failure> result);
 
-  Environment environment_;
+  ExchangeContext context_;
   const Target& target_;
-  Judge judge_;
   Done done_;
   Millis deadline_;
   std::vector<bool> asked_;
   std::vector<std::string> hosts_asked_;
-  bool counted_ = true;        // the fetch in flight is settled with ResponderHealth
-  std::uint32_t started_ = 0;  // what ResponderHealth said when it started
-  std::optional<Known> known_;
+  std::optional<HostCall> call_;  // the last one
+  std::optional<HeldValidators> held_;
   RequestVariant variant_;          // of the fetch in flight
   bool asked_past_caches_ = false;  // once is enough
   // Of this responder.
@@ -131,12 +121,7 @@ class Exchange {
   Failure failure_;
   std::unique_ptr<IssuerExchange> issuer_;
   std::unique_ptr<net::Fetch> fetch_;
-  std::unique_ptr<WorkQueue::Ticket> job_;  // of an answer that is to be judged
+  std::unique_ptr<WorkQueue::Ticket> job_;  // of an answer that is to be verified
 };
-
-// A fetch from `host` that was started with that number ended in a way that counts against it, or against the proxy:
-// it is left alone for a while, where it is time to.
-void host_failed(const Exchange::Environment& environment, const std::string& host, std::uint32_t started,
-                 const net::Fetch::Failure& error);
 
 }  // namespace ocsp_plus::engine

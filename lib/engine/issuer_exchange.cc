@@ -16,40 +16,36 @@ constexpr const char* kAccept =
 
 }  // namespace
 
-IssuerExchange::IssuerExchange(const Exchange::Environment& environment, const Target& target,
-                               std::vector<std::string>* hosts, Done done)
-    : environment_(environment),
+IssuerExchange::IssuerExchange(const ExchangeContext& context, const Target& target, std::vector<std::string>* hosts,
+                               Done done)
+    : context_(context),
       target_(target),
       hosts_(hosts),
       done_(std::move(done)),
-      ticket_(environment.issuers->searches().begin(environment.issuers->search(target),
-                                                    [this](const IssuerSearch& search) { search_ended(search); })) {}
+      ticket_(context.issuers->searches().begin(context.issuers->search(target),
+                                                [this](const IssuerSearch& search) { search_ended(search); })) {}
 
-IssuerExchange::~IssuerExchange() {
-  if (!counted_) {
-    environment_.health.cancelled(host());
-  }
-}
+IssuerExchange::~IssuerExchange() = default;
 
 void IssuerExchange::search_ended(const IssuerSearch& search) {
   if (!document_.has_value()) {
     if (search.found() != nullptr) {
-      environment_.issuers->give(target_, search);
+      context_.issuers->give(target_, search);
       return end(std::nullopt);
     }
-    if (target_.ended(environment_.clock.now())) {  // while it waited, or the clock was put right
+    if (target_.ended(context_.clock.now())) {  // while it waited, or the clock was put right
       net::Fetch::Failure failure;
       static_cast<Error&>(failure) = {Reason::kNoIssuer, "the certificate has ended"};
       return end(std::move(failure));
     }
-    deadline_ = environment_.clock.monotonic() + environment_.settings.timeout;
+    deadline_ = context_.clock.monotonic() + context_.settings.timeout;
     return ask_next();
   }
   const std::vector<crypto::X509Ptr> document = *std::exchange(document_, std::nullopt);
   if (search.found() != nullptr) {
-    environment_.issuers->give_fetched(target_, search, url());
-    if (environment_.trace) {
-      environment_.trace("the issuer is " + target_.issuer->subject());
+    context_.issuers->give_fetched(target_, search, url());
+    if (context_.trace) {
+      context_.trace("the issuer is " + target_.issuer->subject());
     }
     return end(std::nullopt);
   }
@@ -61,11 +57,11 @@ void IssuerExchange::search_ended(const IssuerSearch& search) {
 
 void IssuerExchange::ask_next() {
   const auto& urls = target_.issuer_lookup->urls;
-  while (next_ < urls.size() && environment_.clock.monotonic() < deadline_) {
+  while (next_ < urls.size() && context_.clock.monotonic() < deadline_) {
     const net::Url& url = *urls[next_++];
     // A busy host is asked all the same: this exchange holds its slot already.
-    const Clock& clock = environment_.clock;
-    if (environment_.health.may_start(host(), clock.now(), clock.monotonic()) != ResponderHealth::Permit::kFailing) {
+    const Clock& clock = context_.clock;
+    if (context_.health.may_start(host(), clock.now(), clock.monotonic()) != ResponderHealth::Permit::kFailing) {
       return ask(url);
     }
     leave_out(url);
@@ -76,7 +72,7 @@ void IssuerExchange::ask_next() {
 // Told as if it had been asked again, so that what is said of the certificate stays the same.
 void IssuerExchange::leave_out(const net::Url& url) {
   net::Fetch::Failure failure;
-  if (const net::Fetch::Failure* last = environment_.issuers->last_failure(host())) {
+  if (const net::Fetch::Failure* last = context_.issuers->last_failure(host())) {
     static_cast<Error&>(failure) = *last;
     failure.status = last->status;
   } else {
@@ -88,43 +84,33 @@ void IssuerExchange::leave_out(const net::Url& url) {
 
 void IssuerExchange::ask(const net::Url& url) {
   hosts_->push_back(host());
-  started_ = environment_.health.started(host(), environment_.clock.monotonic());
-  counted_ = false;
-  const Millis left = std::max<Millis>(deadline_ - environment_.clock.monotonic(), 1);
-  net::FetchRequest request;
-  request.url = url;
+  call_.emplace(context_, host());
+  const Millis left = std::max<Millis>(deadline_ - context_.clock.monotonic(), 1);
+  net::FetchRequest request = request_for(context_, target_, url, target_.loaded);
   request.accept = kAccept;
   request.timeout = next_ < target_.issuer_lookup->urls.size() ? std::max<Millis>(left / 2, 1) : left;
-  request.limits.body = environment_.settings.max_response;
-  request.tls = environment_.tls.find(target_);
-  request.named = target_.named_hosts();
-  if (target_.loaded) {
-    request.permits = [](const net::Address& address) { return address.is_public(); };
+  if (context_.trace) {
+    context_.trace("no issuer is known, fetching it from " + url.to_string());
   }
-  request.trace = environment_.trace;
-  if (environment_.trace) {
-    environment_.trace("no issuer is known, fetching it from " + url.to_string());
-  }
-  fetch_ = net::Fetch::start(environment_.transport, std::move(request),
+  fetch_ = net::Fetch::start(context_.transport, std::move(request),
                              [this](net::Fetch::Outcome outcome) { on_outcome(std::move(outcome)); });
 }
 
 void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
-  counted_ = true;
   if (!outcome && outcome.error().reason == Reason::kAddressForbidden) {
-    environment_.health.cancelled(host());  // it is we who do not ask
+    call_->cancelled();  // it is we who do not ask
     return fail_with(std::move(outcome.error()));
   }
   if (!outcome) {
-    host_failed(environment_, host(), started_, outcome.error());
+    call_->failed(outcome.error());
     return fail_with(std::move(outcome.error()));
   }
   auto certificates = crypto::read_issuer_document(outcome->http.body);
   // A certificate of somebody else is wrong in the certificate, or on the host; what is none may be a portal's page.
   if (!certificates && certificates.error().reason == Reason::kIssuerMalformed) {
-    host_failed(environment_, host(), started_, {});
+    call_->failed({});
   } else {
-    environment_.health.answered(host());
+    call_->answered();
   }
   date_ = outcome->http.head.time();
   if (!certificates) {
@@ -133,16 +119,15 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
     failure.date = date_;
     return fail_with(std::move(failure));
   }
-  ticket_ =
-      environment_.issuers->searches().begin(search_document(environment_.issuers->pool(), target_, *certificates),
-                                             [this](const IssuerSearch& search) { search_ended(search); });
+  ticket_ = context_.issuers->searches().begin(search_document(context_.issuers->pool(), target_, *certificates),
+                                               [this](const IssuerSearch& search) { search_ended(search); });
   document_ = std::move(*certificates);
 }
 
 void IssuerExchange::fail_with(net::Fetch::Failure failure) {
   failure.detail = fmt::format("fetching the issuer from {}: {}", url().to_string(), failure.detail);
   if (!target_.loaded) {
-    environment_.issuers->remember_failure(host(), failure);
+    context_.issuers->remember_failure(host(), failure);
   }
   failure_ = std::move(failure);
   ask_next();

@@ -19,10 +19,9 @@ class IssuerExchange {
   // Nothing: the target has its issuer. Else the failure of the URL asked last, named in its detail.
   using Done = std::function<void(std::optional<net::Fetch::Failure>)>;
 
-  // REQUIRES: environment.issuers, target.issuer_lookup. `done` comes from the loop, once; it may destroy the object.
+  // REQUIRES: context.issuers, target.issuer_lookup. `done` comes from the loop, once; it may destroy the object.
   // Host keys of those that are asked are added to `hosts`, whose standing may change. All of it outlives the object.
-  IssuerExchange(const Exchange::Environment& environment, const Target& target, std::vector<std::string>* hosts,
-                 Done done);
+  IssuerExchange(const ExchangeContext& context, const Target& target, std::vector<std::string>* hosts, Done done);
   ~IssuerExchange();
   IssuerExchange(const IssuerExchange&) = delete;
   IssuerExchange& operator=(const IssuerExchange&) = delete;
@@ -38,7 +37,7 @@ class IssuerExchange {
   const net::Url& url() const { return *target_.issuer_lookup->urls[next_ - 1]; }
   std::string host() const { return url().host_key() + target_.health_suffix; }
 
-  Exchange::Environment environment_;
+  ExchangeContext context_;
   const Target& target_;
   std::vector<std::string>* hosts_;
   Done done_;
@@ -47,8 +46,7 @@ class IssuerExchange {
   std::optional<std::vector<crypto::X509Ptr>> document_;  // what was fetched last, while it is searched
   std::optional<UnixSeconds> date_;                       // and when its host said that was
   std::size_t next_ = 0;                                  // URL to be asked; the one before is being asked
-  bool counted_ = true;                                   // the fetch in flight is settled with ResponderHealth
-  std::uint32_t started_ = 0;                             // what ResponderHealth said when it started
+  std::optional<HostCall> call_;                          // the last one
   std::optional<net::Fetch::Failure> failure_;
   std::unique_ptr<net::Fetch> fetch_;
 };

@@ -8,7 +8,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kOfferInterval = 20;      // until the zone's lock is free
+constexpr Millis kPublishInterval = 20;    // until the zone's lock is free
 constexpr Seconds kJump = 2;               // the wall clock moved this much more or less than the monotonic one
 constexpr Seconds kNewborn = 3600;         // CAs may take a while until they answer for a new certificate
 constexpr Millis kClockDoubted = 300000;   // without a responder to compare it with
@@ -397,7 +397,7 @@ bool Refresher::start_one_waiting_for(const std::string& host, UnixSeconds now) 
       pump();
     });
   } else {
-    start(index, Exchange::choose(health_, target(index), {}, environment_.clock).responder);
+    start(index);
   }
   return true;
 }
@@ -474,7 +474,7 @@ void Refresher::look_for_next_missing() {
       next_missing_ < items_.size() ? environment_.work_queue.enqueue([this] { look_for_next_missing(); }) : nullptr;
 }
 
-void Refresher::start(Index index, std::size_t responder) {
+void Refresher::start(Index index) {
   if (target(index).issuer == nullptr) {
     const UnixSeconds now = environment_.clock.now();
     (void)next_issuer_probe(target(index), need(target(index), valid_until(target(index), now), now), now);
@@ -482,33 +482,24 @@ void Refresher::start(Index index, std::size_t responder) {
   ++in_flight_;
   loaded_in_flight_ += target(index).loaded ? 1 : 0;
   environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
-  const Exchange::Environment environment = {environment_.clock,
-                                             environment_.random,
-                                             environment_.transport,
-                                             environment_.tls,
-                                             health_,
-                                             environment_.work_queue,
-                                             environment_.settings,
-                                             {},
-                                             environment_.issuers,
-                                             &methods_};
+  const ExchangeContext context = {environment_.clock,
+                                   environment_.random,
+                                   environment_.transport,
+                                   environment_.tls,
+                                   health_,
+                                   environment_.work_queue,
+                                   environment_.settings,
+                                   {},
+                                   environment_.issuers,
+                                   &methods_,
+                                   &environment_.gate};
   item(index).started = environment_.clock.monotonic();
   item(index).attempt.began = environment_.clock.now();
   environment_.zone.set_attempt(target(index).entry, item(index).attempt);
   note_progress(index);
-  std::optional<Exchange::Known> known;
-  const auto held = held_as_known(index);
-  const UnixSeconds now = environment_.clock.now();
-  // Not in the last quarter: a cache that says "not modified" for too long must not lead us to the end.
-  if (held.has_value() && saturating_sub(held->expires, now) > saturating_sub(held->expires, held->this_update) / 4) {
-    known = *item(index).known;
-  }
-  item(index).exchange = std::make_unique<Exchange>(
-      environment, target(index), responder, std::move(known),
-      [this, index](const net::FetchResponse& response, std::size_t asked, Error* why) {
-        return judge(index, response, asked, why);
-      },
-      [this, index](Exchange::End end) { exchange_ended(index, std::move(end)); });
+  item(index).exchange =
+      std::make_unique<Exchange>(context, target(index), validators(index),
+                                 [this, index](Exchange::End end) { exchange_ended(index, std::move(end)); });
   hang_timer_->arm(ResponderHealth::kHangs);  // then its host may be asked for others as well
 }
 
@@ -521,69 +512,17 @@ void Refresher::note_progress(Index index) {
 
 // --- answers ---
 
-// Shows the response to the gate; the reason where nothing comes of it.
-std::optional<Error> Refresher::admit(Index index, Accepted* accepted) {
+// Of what is held, if it can be stapled. Not in the last quarter of its time: a cache that says "not modified" for
+// too long must not lead us to the end.
+std::optional<Exchange::HeldValidators> Refresher::validators(Index index) const {
+  const Exchange::HeldValidators* known = items_[index].validators.get();
   const UnixSeconds now = environment_.clock.now();
-  const auto date = accepted->response.http.head.time();
-  const Seconds skew = environment_.settings.policy.clock_skew;
-  const Moment moment = {
-      now, date.has_value() && *date <= saturating_add(now, skew) && now <= saturating_add(*date, skew)};
-  accepted->admission =
-      environment_.gate.admit(target(index), accepted->response.http.body,
-                              {store::Source::kNetwork, confirmed_at(accepted->response.http.head, now)}, moment);
-  const Admission& admission = accepted->admission;
-  if (admission.action == Action::kRefuse) {
-    return Error{admission.verdict.reason, admission.verdict.detail};
+  const auto held = environment_.gate.stapled(target(index), now);
+  if (known == nullptr || !held.has_value() || !known->belong_to(*held) ||
+      saturating_sub(held->expires, now) <= saturating_sub(held->expires, held->this_update) / 4) {
+    return std::nullopt;
   }
-  if (admission.action == Action::kKeep && valid_until(target(index), now) == 0) {
-    return Error{Reason::kNotNewer, "the response held cannot be stapled any more, and this one is no newer"};
-  }
-  return std::nullopt;
-}
-
-// What is held, if it is what `known` came with and can be stapled.
-std::optional<store::BlobHeader> Refresher::held_as_known(Index index) const {
-  const Known* known = items_[index].known.get();
-  auto held = environment_.gate.stapled(target(index), environment_.clock.now());
-  if (known == nullptr || !held.has_value() || held->this_update != known->this_update ||
-      held->produced_at != known->produced_at) {
-    held.reset();
-  }
-  return held;
-}
-
-// "Nothing new": what is held goes on, if it is still there. Nothing enters the zone.
-Answer Refresher::judge_not_modified(Index index, Accepted accepted, Error* why) {
-  const auto held = held_as_known(index);
-  if (!held.has_value()) {
-    *why = {Reason::kNotNewer, "not modified, but what is held is another one by now"};
-    return Answer::kEnded;  // asked once more, without validators
-  }
-  crypto::Verdict& verdict = accepted.admission.verdict;
-  verdict.cert_status = static_cast<crypto::CertStatus>(held->cert_status);
-  verdict.reason = verdict.cert_status == crypto::CertStatus::kRevoked ? Reason::kRevoked : Reason::kOk;
-  verdict.this_update = held->this_update;
-  verdict.next_update = held->next_update;
-  verdict.expires = held->expires;
-  accepted.admission.action = Action::kKeep;
-  const UnixSeconds now = environment_.clock.now();
-  environment_.gate.confirm(target(index), *held,
-                            {store::Source::kNetwork, confirmed_at(accepted.response.http.head, now)}, now);
-  item(index).accepted = std::make_unique<Accepted>(std::move(accepted));
-  return Answer::kAccepted;
-}
-
-Answer Refresher::judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why) {
-  Accepted accepted = {responder, response, {}};
-  if (response.not_modified()) {
-    return judge_not_modified(index, std::move(accepted), why);
-  }
-  if (auto refused = admit(index, &accepted)) {
-    *why = std::move(*refused);
-    return answer_for(why->reason);
-  }
-  item(index).accepted = std::make_unique<Accepted>(std::move(accepted));
-  return Answer::kAccepted;
+  return *known;
 }
 
 void Refresher::exchange_over(Index index) {
@@ -596,7 +535,6 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
   item(index).exchange.reset();
   item(index).attempt.began = 0;
   note_progress(index);
-  const std::unique_ptr<Accepted> accepted = std::move(item(index).accepted);
   exchange_over(index);
   const UnixSeconds now = environment_.clock.now();
   for (const std::string& host : end.hosts) {
@@ -606,17 +544,19 @@ void Refresher::exchange_ended(Index index, Exchange::End end) {
     probe_in_time(host, now);
   }
   store::record_exchange(environment_.zone, environment_.clock.monotonic() - item(index).started);
-  if (const auto date = accepted != nullptr ? accepted->response.http.head.time() : end.failure->error.date) {
-    const std::size_t responder = accepted != nullptr ? accepted->responder : end.failure->responder;
-    report_.compare_clocks(target(index), responder, *date, now);
+  const auto date = end.result ? end.result->response.http.head.time() : end.result.error().error.date;
+  if (date.has_value()) {
+    report_.compare_clocks(target(index), end.result ? end.result->responder : end.result.error().responder, *date,
+                           now);
     const Seconds apart = saturating_sub(*date, now);
     clock_confirmed_ = clock_confirmed_ || (apart <= kClocksDiffer && apart >= -kClocksDiffer);
-    store::record_clock_skew(environment_.zone, saturating_sub(*date, now), now);
+    store::record_clock_skew(environment_.zone, apart, now);
   }
-  if (accepted != nullptr) {
-    settle(index, std::move(*accepted));
-  } else if (end.failure.has_value()) {
-    failed(index, end.failure->responder, end.failure->error);
+  if (!end.result) {
+    failed(index, end.result.error().responder, end.result.error().error);
+  } else if (!settle(index, *end.result)) {
+    pending_publish_.emplace_back(index, std::move(*end.result));
+    publish_timer_->arm(kPublishInterval);
   }
   pump_timer_->arm(0);
 }
@@ -648,41 +588,62 @@ void Refresher::probe_in_time(const std::string& host, UnixSeconds now) {
   }
 }
 
-void Refresher::settle(Index index, Accepted accepted) {
+// "Not modified": what is held goes on, and nothing enters the zone.
+Admission Refresher::commit(Index index, const Exchange::Accepted& accepted) {
+  const UnixSeconds now = environment_.clock.now();
+  if (accepted.verified.has_value()) {
+    return environment_.gate.commit(target(index), *accepted.verified, now);
+  }
+  Admission admission;
+  admission.action = Action::kKeep;
+  if (const auto held = environment_.gate.held(target(index))) {
+    crypto::Verdict& verdict = admission.verdict;
+    verdict.cert_status = static_cast<crypto::CertStatus>(held->cert_status);
+    verdict.reason = verdict.cert_status == crypto::CertStatus::kRevoked ? Reason::kRevoked : Reason::kOk;
+    verdict.this_update = held->this_update;
+    verdict.next_update = held->next_update;
+    verdict.expires = held->expires;
+    environment_.gate.confirm(target(index), *held,
+                              {store::Source::kNetwork, confirmed_at(accepted.response.http.head, now)}, now);
+  }
+  return admission;
+}
+
+// false: the zone was busy, and nothing was done.
+bool Refresher::settle(Index index, const Exchange::Accepted& accepted) {
+  const Admission admission = commit(index, accepted);
   net::Fetch::Failure failure;
-  failure.reason = accepted.admission.stored;
+  failure.reason = admission.action == Action::kRefuse ? admission.verdict.reason : admission.stored;
   switch (failure.reason) {
     case Reason::kOk:
-      return succeeded(index, accepted);
+      succeeded(index, accepted, admission);
+      return true;
     case Reason::kZoneBusy:
-      pending_publish_.emplace_back(index, std::move(accepted));
-      return publish_timer_->arm(kOfferInterval);
+      return false;
     case Reason::kLeaseLost:
       lease_lost_ = true;
-      return;
+      return true;
     case Reason::kZoneFull:
       failure.detail = "enlarge ocsp_plus_zone";
+      break;
+    case Reason::kExpired:
+      failure.detail = "it ended while the zone was busy";
       break;
     default:
       failure.detail = "a newer configuration has taken the entry over";
   }
   failed(index, accepted.responder, failure);
+  return true;
 }
 
-// In order, and no further than to the first that finds the zone busy still: each costs a verification.
+// In order, and no further than to the first that finds the zone busy still.
 void Refresher::retry_publish() {
-  for (bool busy = false; !busy && !lease_lost_ && !pending_publish_.empty();) {
-    auto [index, accepted] = std::move(pending_publish_.front());
+  while (!lease_lost_ && !pending_publish_.empty() &&
+         settle(pending_publish_.front().first, pending_publish_.front().second)) {
     pending_publish_.pop_front();
-    const auto refused = admit(index, &accepted);
-    busy = !refused.has_value() && accepted.admission.stored == Reason::kZoneBusy;
-    if (refused.has_value()) {  // it ended while it waited
-      net::Fetch::Failure failure;
-      static_cast<Error&>(failure) = *refused;
-      failed(index, accepted.responder, failure);
-    } else {
-      settle(index, std::move(accepted));
-    }
+  }
+  if (!lease_lost_ && !pending_publish_.empty()) {
+    publish_timer_->arm(kPublishInterval);
   }
   pump_timer_->arm(0);
 }
@@ -695,10 +656,9 @@ void Refresher::note(Index index, Reason reason, std::size_t responder, UnixSeco
   attempt.reason = reason;
 }
 
-void Refresher::succeeded(Index index, const Accepted& accepted) {
+void Refresher::succeeded(Index index, const Exchange::Accepted& accepted, const Admission& admission) {
   const UnixSeconds now = environment_.clock.now();
   const Target& about = target(index);
-  const Admission& admission = accepted.admission;
   note(index, admission.action == Action::kKeep ? Reason::kNotNewer : admission.verdict.reason, accepted.responder,
        now);
   store::Attempt& attempt = item(index).attempt;
@@ -706,17 +666,11 @@ void Refresher::succeeded(Index index, const Accepted& accepted) {
   attempt.failures = 0;
   // A registration may have taken it away again this very moment.
   const auto held = environment_.gate.stapled(about, now);
-  if (!accepted.response.not_modified()) {
-    item(index).known.reset();
-    if (held.has_value() && held->this_update == admission.verdict.this_update &&
-        held->produced_at == admission.verdict.produced_at && !accepted.response.validators.empty()) {
-      Known known;
-      known.responder = accepted.responder;
-      known.validators = accepted.response.validators;
-      known.this_update = held->this_update;
-      known.produced_at = held->produced_at;
-      item(index).known = std::make_unique<Known>(std::move(known));
-    }
+  if (accepted.verified.has_value()) {
+    const Exchange::HeldValidators fresh = {accepted.responder, accepted.response.validators,
+                                            admission.verdict.this_update, admission.verdict.produced_at};
+    const bool useful = held.has_value() && fresh.belong_to(*held) && !fresh.validators.empty();
+    item(index).validators = useful ? std::make_unique<Exchange::HeldValidators>(fresh) : nullptr;
   }
   const RetryBounds& bounds = environment_.settings.retry;
   attempt.next = held.has_value()

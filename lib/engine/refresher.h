@@ -100,25 +100,13 @@ class Refresher {
   friend struct RefresherInspector;  // tests look at the places
 
   using Queue = std::set<std::pair<UnixSeconds, Index>>;
-  // A response that the gate has accepted.
-  struct Accepted {
-    std::size_t responder;
-    net::FetchResponse response;
-    Admission admission;
-  };
-  // By what the response held can be asked for again; of no use once another is held.
-  struct Known : Exchange::Known {
-    UnixSeconds this_update = 0;
-    UnixSeconds produced_at = 0;
-  };
   // One for each certificate, ten thousand maybe: what only some need at a time is kept elsewhere.
   struct Item {
     store::Attempt attempt;
-    std::unique_ptr<Exchange> exchange;  // its existence is what "refreshing" means
-    std::unique_ptr<Accepted> accepted;  // from the exchange's last word until the exchange has ended
-    std::unique_ptr<Known> known;
-    UnixSeconds due = 0;   // while it is in the queue
-    Millis started = 0;    // of the exchange
+    std::unique_ptr<Exchange> exchange;                    // its existence is what "refreshing" means
+    std::unique_ptr<Exchange::HeldValidators> validators;  // of what is held, while it is
+    UnixSeconds due = 0;                                   // while it is in the queue
+    Millis started = 0;                                    // of the exchange
     UnixSeconds ends = 0;  // of the response held, as it was when it began to wait for a host
     bool ask = false;      // an operator wants it asked for, whatever the cache directory says
   };
@@ -145,19 +133,17 @@ class Refresher {
   bool start_one_waiting_for(const std::string& host, UnixSeconds now);
   bool kept_is_enough(Index index, UnixSeconds now);
   void look_for_next_missing();
-  void start(Index index, std::size_t responder);
+  void start(Index index);
   void note_progress(Index index);
-  std::optional<Error> admit(Index index, Accepted* accepted);
-  Answer judge(Index index, const net::FetchResponse& response, std::size_t responder, Error* why);
-  std::optional<store::BlobHeader> held_as_known(Index index) const;
-  Answer judge_not_modified(Index index, Accepted accepted, Error* why);
+  std::optional<Exchange::HeldValidators> validators(Index index) const;
   void exchange_over(Index index);
   void exchange_ended(Index index, Exchange::End end);
   Need most_urgent_waiting(const std::string& host, UnixSeconds now) const;
   void probe_in_time(const std::string& host, UnixSeconds now);
-  void settle(Index index, Accepted accepted);
+  bool settle(Index index, const Exchange::Accepted& accepted);
+  Admission commit(Index index, const Exchange::Accepted& accepted);
   void retry_publish();
-  void succeeded(Index index, const Accepted& accepted);
+  void succeeded(Index index, const Exchange::Accepted& accepted, const Admission& admission);
   void failed(Index index, std::size_t responder, const net::Fetch::Failure& error);
   void note(Index index, Reason reason, std::size_t responder, UnixSeconds now);
   UnixSeconds valid_until(const Target& target, UnixSeconds now) const;
@@ -177,10 +163,10 @@ class Refresher {
   std::vector<const Target*> targets_;  // the catalog's, then others; nullptr: the number is free
   std::vector<Item> items_;             // by the same number
   std::vector<Index> free_;
-  Queue queue_;                                             // by due time
-  std::map<std::string, Queue> waiting_;                    // by key of each host it might ask, then by Item::ends
-  std::string turn_;                                        // the host whose waiting certificates went last
-  std::deque<std::pair<Index, Accepted>> pending_publish_;  // what the zone had no time for; each keeps its slot
+  Queue queue_;                           // by due time
+  std::map<std::string, Queue> waiting_;  // by key of each host it might ask, then by Item::ends
+  std::string turn_;                      // the host whose waiting certificates went last
+  std::deque<std::pair<Index, Exchange::Accepted>> pending_publish_;  // the zone had no time; each keeps its slot
   std::unique_ptr<Timer> pump_timer_;  // an exchange that ended makes room for the next in the loop's next turn
   std::unique_ptr<Timer> publish_timer_;
   std::unique_ptr<Timer> hang_timer_;

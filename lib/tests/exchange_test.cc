@@ -12,7 +12,7 @@ namespace {
 
 using namespace testing;
 
-// One certificate with two responders, judged as the refresher would in short.
+// One certificate with two responders.
 struct Fixture : EngineFixture {
   explicit Fixture(std::size_t leaf = 1) {
     resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
@@ -23,34 +23,22 @@ struct Fixture : EngineFixture {
   void start() {
     REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock).permit == ResponderHealth::Permit::kAllowed);
     exchange = std::make_unique<Exchange>(
-        Exchange::Environment{
-            loop.clock, random, *transport, tls, hosts, work_queue, settings, {}, nullptr, &methods},
-        catalog.target(0), Exchange::choose(hosts, catalog.target(0), {}, loop.clock).responder, known,
-        [this](const net::FetchResponse& response, std::size_t responder, Error* why) {
-          judged.push_back(responder);
-          return judge(response, why);
-        },
-        [this](Exchange::End ended) {
+        ExchangeContext{loop.clock, random, *transport, tls, hosts, work_queue, settings,
+                        [this](const std::string& step) { note_verified(step); }, nullptr, &methods},
+        catalog.target(0), held, [this](Exchange::End ended) {
           end = std::move(ended);
           ++ends;
           exchange.reset();
         });
     CHECK(ends == 0);
   }
-  Answer judge(const net::FetchResponse& response, Error* why) {
-    const Target& target = catalog.target(0);
-    const auto verdict = crypto::verify(response.http.body, target.certificate, *target.issuer, loop.clock.now(), {});
-    *why = {verdict.reason, verdict.detail};
-    switch (verdict.reason) {
-      case Reason::kOk:
-        return Answer::kAccepted;
-      case Reason::kExpired:
-        return Answer::kEnded;
-      case Reason::kTryLater:
-        return Answer::kHostTrouble;
-      default:
-        return Answer::kRefused;
+  void note_verified(const std::string& step) {
+    if (step.find(" bytes from ") != std::string::npos) {
+      verified.push_back(step.find(first.host()) != std::string::npos ? 0 : 1);
     }
+  }
+  std::optional<Exchange::Failure> failure() const {
+    return end->result ? std::nullopt : std::optional(end->result.error());
   }
   void run() {
     start();
@@ -72,12 +60,12 @@ struct Fixture : EngineFixture {
   std::unique_ptr<net::Resolver> resolver;
   TlsClients tls;
   std::unique_ptr<net::Transport> transport;
-  std::optional<Exchange::Known> known;
+  std::optional<Exchange::HeldValidators> held;
   ResponderHealth hosts{16};
   Methods methods{zone};
   WorkQueue work_queue{loop};
   std::unique_ptr<Exchange> exchange;
-  std::vector<std::size_t> judged;
+  std::vector<std::size_t> verified;  // whose answers were, in order
   std::optional<Exchange::End> end;
   int ends = 0;
 };
@@ -121,11 +109,11 @@ TEST_CASE("exchange: two responders, with every combination of failure", "[excha
       CHECK(f.second.asked.size() == (asked_second ? two.requests : 0));
       CHECK(f.end->hosts.size() == (asked_second ? 2 : 1));
       const Reply& last = asked_second ? two : one;
-      REQUIRE(f.end->failure.has_value() == (last.reason != Reason::kOk));
-      if (f.end->failure) {
-        CHECK(token(f.end->failure->error.reason) == token(last.reason));
-        CHECK(f.end->failure->responder == (asked_second ? 1 : 0));
-        CHECK(f.end->failure->error.retry_after.has_value() == (last.text == kHttp503));
+      REQUIRE(f.failure().has_value() == (last.reason != Reason::kOk));
+      if (f.failure()) {
+        CHECK(token(f.failure()->error.reason) == token(last.reason));
+        CHECK(f.failure()->responder == (asked_second ? 1 : 0));
+        CHECK(f.failure()->error.retry_after.has_value() == (last.text == kHttp503));
       }
       CHECK(f.hosts.failing(f.first.host()) == one.host_fails);
       CHECK((f.health(f.first).state == ResponderHealth::State::kUp) == !one.host_fails);
@@ -154,22 +142,22 @@ TEST_CASE("exchange: an OCSP response under an HTTP error is judged as any other
     f.first.answer = EngineFixture::always(under(c.status, error_response(c.response)));
     f.second.answer = f.first.answer;
     f.run();
-    REQUIRE(f.end->failure.has_value());
-    const net::Fetch::Failure& error = f.end->failure->error;
+    REQUIRE(f.failure().has_value());
+    const net::Fetch::Failure error = f.failure()->error;
     CHECK(token(error.reason) == token(c.reason));
     CHECK(error.status == std::stoul(c.status));
     CHECK(error.detail ==
           "HTTP " + std::string(c.status).substr(0, 3) + ": the response status is " + std::to_string(c.response));
     const bool other_method = c.reason == Reason::kMalformedRequest;
-    CHECK(f.judged == (other_method ? std::vector<std::size_t>{0, 0, 1, 1} : std::vector<std::size_t>{0, 1}));
+    CHECK(f.verified == (other_method ? std::vector<std::size_t>{0, 0, 1, 1} : std::vector<std::size_t>{0, 1}));
     CHECK((f.health(f.first).consecutive_errors > 0) == c.host_fails);
   }
   Fixture f;
   const UnixSeconds now = f.loop.clock.now();
   f.first.answer = EngineFixture::always(under("500 Oops", good_response(test_leaf(1), test_ca(), now, now + kDay)));
   f.run();
-  CHECK_FALSE(f.end->failure.has_value());
-  CHECK(f.judged == std::vector<std::size_t>{0});
+  CHECK_FALSE(f.failure().has_value());
+  CHECK(f.verified == std::vector<std::size_t>{0});
 }
 
 // The first sends us on to another port of this machine.
@@ -182,7 +170,7 @@ TEST_CASE("exchange: a redirect leads to a responder that is named, and to nobod
     f.first.answer = EngineFixture::always(moved(f.second.url("1")));
     f.second.answer = f.good_answers(kDay);
     f.run();
-    CHECK_FALSE(f.end->failure.has_value());
+    CHECK_FALSE(f.failure().has_value());
     CHECK(f.second.asked.size() == 1);
   }
   SECTION("not named") {
@@ -190,8 +178,8 @@ TEST_CASE("exchange: a redirect leads to a responder that is named, and to nobod
     f.first.answer = EngineFixture::always(moved(inside.url("control?refresh=all")));
     f.second.answer = f.first.answer;
     f.run();
-    REQUIRE(f.end->failure.has_value());
-    CHECK(token(f.end->failure->error.reason) == "redirect_forbidden");
+    REQUIRE(f.failure().has_value());
+    CHECK(token(f.failure()->error.reason) == "redirect_forbidden");
     CHECK(inside.asked.empty());
   }
 }
@@ -219,7 +207,7 @@ TEST_CASE("exchange: one deadline for all", "[exchange]") {
   CHECK(f.ends == 0);
   f.loop.pass(1);
   CHECK(f.ends == 1);
-  CHECK(f.end->failure->error.reason == Reason::kTimeout);
+  CHECK(f.failure()->error.reason == Reason::kTimeout);
 }
 
 TEST_CASE("exchange: an old copy is asked for once more, past caches", "[exchange]") {
@@ -231,18 +219,18 @@ TEST_CASE("exchange: an old copy is asked for once more, past caches", "[exchang
       return head.find("Cache-Control: no-cache\r\n") == std::string::npos ? old : good(head);
     };
     f.run();
-    CHECK_FALSE(f.end->failure);
+    CHECK_FALSE(f.failure());
     CHECK(f.first.asked.size() == 2);
     CHECK(f.second.asked.empty());
   }
   SECTION("the responder has nothing else") {
     f.first.answer = f.second.answer = EngineFixture::always(old);
     f.run();
-    REQUIRE(f.end->failure);
-    CHECK(f.end->failure->error.reason == Reason::kExpired);
+    REQUIRE(f.failure());
+    CHECK(f.failure()->error.reason == Reason::kExpired);
     CHECK(f.first.asked.size() == 2);
     CHECK(f.second.asked.size() == 1);
-    CHECK(f.judged == std::vector<std::size_t>{0, 0, 1});
+    CHECK(f.verified == std::vector<std::size_t>{0, 0, 1});
   }
 }
 
@@ -279,14 +267,14 @@ TEST_CASE("exchange: the other hash where one is refused, remembered per host", 
       hashes.clear();
       f.ends = 0;
       f.run();
-      CHECK_FALSE(f.end->failure);
+      CHECK_FALSE(f.failure());
       const bool other_method_first = each == error_reply(1) || each == kHttp404;
       CHECK(hashes == (other_method_first ? std::vector<bool>{!wants_sha256, !wants_sha256, wants_sha256}
                                           : std::vector<bool>{!wants_sha256, wants_sha256}));
       hashes.clear();
       f.ends = 0;
       f.run();
-      CHECK_FALSE(f.end->failure);
+      CHECK_FALSE(f.failure());
       CHECK(hashes == std::vector<bool>{wants_sha256});
     }
     CHECK(f.second.asked.empty());
@@ -300,7 +288,7 @@ TEST_CASE("exchange: the other hash where one is refused, remembered per host", 
     f.run();
     CHECK(hashes == std::vector<bool>{false, true});
     CHECK(f.second.asked.size() == 1);
-    CHECK_FALSE(f.end->failure);
+    CHECK_FALSE(f.failure());
   }
   SECTION("auto, what no hash would change") {
     f.settings.certid_auto = true;
@@ -384,7 +372,7 @@ TEST_CASE("exchange: a responder that wants the other method is asked by it at o
       f.remember(net::Method::kPost);
     }
     f.run();
-    CHECK_FALSE(f.end->failure);
+    CHECK_FALSE(f.failure());
     CHECK(f.seen == both);
     CHECK(f.second.asked.empty());
     if (wants_post) {
@@ -401,7 +389,7 @@ TEST_CASE("exchange: what another method would not change", "[exchange][method]"
     Picky f(refusal, "POST");
     f.run();
     CHECK(f.seen == Seen{"GET"});
-    CHECK_FALSE(f.end->failure);  // the second has it
+    CHECK_FALSE(f.failure());  // the second has it
   }
 }
 
@@ -424,7 +412,7 @@ TEST_CASE("exchange: a redirect that lost slashes of the request is followed by 
     return "HTTP/1.1 301 Moved\r\nLocation: " + path + "\r\nContent-Length: 0\r\n\r\n";
   };
   f.run();
-  CHECK_FALSE(f.end->failure);
+  CHECK_FALSE(f.failure());
   REQUIRE(lines.size() == 2);
   CHECK(lines[0].find("%2F%2F") != std::string::npos);
   CHECK(lines[1] == "POST /65535");
@@ -444,8 +432,8 @@ TEST_CASE("exchange: an OCSP response outdoes an error of HTTP by the other meth
   f.hosts.plan_probe(f.second.host(), {kNow + 60});
   f.run();
   CHECK(f.seen == Seen{"GET", "POST"});
-  REQUIRE(f.end->failure);
-  CHECK(token(f.end->failure->error.reason) == "malformed_request");
+  REQUIRE(f.failure());
+  CHECK(token(f.failure()->error.reason) == "malformed_request");
   CHECK(f.health(f.first).state == ResponderHealth::State::kUp);
 }
 
@@ -502,7 +490,7 @@ TEST_CASE("exchange: what worked outlives a process, and is forgotten after two 
 
 TEST_CASE("exchange: validators go to the responder they came from", "[exchange][rfc9110-13.1]") {
   Fixture f;
-  f.known = Exchange::Known{1, {"\"one\"", ""}};
+  f.held = Exchange::HeldValidators{1, {"\"one\"", ""}, 0, 0};
   std::vector<std::string> heads;
   f.first.answer = [&](const std::string& head) {
     heads.push_back(head);
@@ -564,7 +552,7 @@ TEST_CASE("exchange: a failing responder is not asked second either", "[exchange
   f.first.answer = EngineFixture::always(kHttp404);
   f.run();
   CHECK(f.second.asked.empty());
-  CHECK(f.end->failure->responder == 0);
+  CHECK(f.failure()->responder == 0);
 }
 
 TEST_CASE("exchange: destroyed at any stage it leaves nothing behind", "[exchange]") {

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/fakes/refresher_fixture.h"
+#include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -181,9 +182,11 @@ TEST_CASE("refresher: while the zone is busy responses keep their slots and are 
   }
   fixture.begin();
   fixture.lock.busy = true;
+  const std::size_t verified_before = verified_responses();
   fixture.pass(5);
   CHECK(fixture.stapled() == 0);
   CHECK(server.asked.size() == 4);
+  CHECK(verified_responses() - verified_before == 4);  // each once, however often the lock was busy
   fixture.lock.busy = false;
   fixture.pass(2);
   CHECK(fixture.stapled() == 20);

@@ -1,0 +1,61 @@
+#include "engine/host_call.h"
+
+#include <utility>
+
+namespace ocsp_plus::engine {
+
+net::FetchRequest request_for(const ExchangeContext& context, const Target& target, const net::Url& url,
+                              bool public_only) {
+  net::FetchRequest request;
+  request.url = url;
+  request.limits.body = context.settings.max_response;
+  request.tls = context.tls.find(target);
+  request.named = target.named_hosts();
+  request.trace = context.trace;
+  if (public_only) {
+    request.permits = [](const net::Address& address) { return address.is_public(); };
+  }
+  return request;
+}
+
+HostCall::HostCall(const ExchangeContext& context, std::string host)
+    : context_(context),
+      host_(std::move(host)),
+      token_(context.health.started(host_, context.clock.monotonic())) {}
+
+void HostCall::answered() {
+  if (!std::exchange(settled_, true)) {
+    context_.health.answered(host_);
+  }
+}
+
+void HostCall::cancelled() {
+  if (!std::exchange(settled_, true)) {
+    context_.health.cancelled(host_);
+  }
+}
+
+void HostCall::failed(const net::Fetch::Failure& error) {
+  if (std::exchange(settled_, true)) {
+    return;
+  }
+  ResponderHealth& health = context_.health;
+  const UnixSeconds now = context_.clock.now();
+  Failure failure;
+  failure.failures = error.of_proxy() ? health.proxy_failed(host_, now)
+                                      : health.failed(host_, token_, error.retry_after.has_value());
+  failure.retry_after = error.retry_after;
+  health.remember_failure(host_, error.of_proxy(), error.reason, now);
+  if (failure.failures == 0) {
+    return;
+  }
+  const TryTimes probes = next_tries(now, failure, may_pass(error.reason, error.status), context_.settings.retry,
+                                     context_.random.next());
+  if (error.of_proxy()) {
+    health.plan_proxy_probe(probes);
+  } else {
+    health.plan_probe(host_, probes);
+  }
+}
+
+}  // namespace ocsp_plus::engine
