@@ -48,7 +48,7 @@ struct Target {
   bool required = false;                      // a server refuses handshakes without its staple
   store::EntryIndex entry = store::kNoEntry;  // once the zone is open
 
-  // Of one that a server loads per connection (loaded_certificates.h). It is not the operator's, so only public
+  // Of one that a server loads per connection (discovery.h). It is not the operator's, so only public
   // addresses are asked for it, unless the operator has said otherwise; and the health of its responders is counted
   // beside that of everybody else's, by its issuer: whoever makes certificates cannot give a host a bad name.
   bool loaded = false;

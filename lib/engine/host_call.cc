@@ -19,9 +19,7 @@ net::FetchRequest request_for(const ExchangeContext& context, const Target& targ
 }
 
 HostCall::HostCall(const ExchangeContext& context, std::string host)
-    : context_(context),
-      host_(std::move(host)),
-      token_(context.health.started(host_, context.clock.monotonic())) {}
+    : context_(context), host_(std::move(host)), token_(context.health.started(host_, context.clock.monotonic())) {}
 
 void HostCall::answered() {
   if (!std::exchange(settled_, true)) {
@@ -49,8 +47,8 @@ void HostCall::failed(const net::Fetch::Failure& error) {
   if (failure.failures == 0) {
     return;
   }
-  const TryTimes probes = next_tries(now, failure, may_pass(error.reason, error.status), context_.settings.retry,
-                                     context_.random.next());
+  const TryTimes probes =
+      next_tries(now, failure, may_pass(error.reason, error.status), context_.settings.retry, context_.random.next());
   if (error.of_proxy()) {
     health.plan_proxy_probe(probes);
   } else {

@@ -44,8 +44,7 @@ LeaseHolder::LeaseHolder(const Environment& environment, const store::ProcessIde
       work_queue_(environment.loop),
       searches_(environment.loop, environment.clock, work_queue_),
       writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
-      loaded_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, disk_cache_,
-               refresher_, issuers_, environment.catalog, environment.settings}),
+      roster_(environment.catalog),
       disk_cache_(environment.loop, environment.clock, report_, environment.zone, environment.catalog,
                   environment.settings, environment.starting, &writer_),
       issuers_(environment.catalog, searches_, &disk_cache_,
@@ -56,12 +55,14 @@ LeaseHolder::LeaseHolder(const Environment& environment, const store::ProcessIde
       gate_(environment.zone, writer_, environment.settings.policy, &disk_cache_),
       files_(environment.clock, report_, environment.catalog, environment.settings, gate_, environment.starting),
       refresher_({environment.loop, environment.clock, environment.random, report_, transport_, tls_, work_queue_,
-                  environment.zone, gate_, environment.catalog, environment.settings, &issuers_, &disk_cache_},
+                  environment.zone, gate_, roster_, environment.settings, &issuers_, &disk_cache_},
                  new_configuration),
+      discovery_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, disk_cache_,
+                  roster_, refresher_, issuers_, environment.catalog, environment.settings}),
       readiness_(environment.zone, environment.catalog, environment.settings),
-      repair_({environment.clock, report_, environment.zone, writer_, gate_, refresher_, loaded_, environment.catalog,
-               environment.settings},
-              self),
+      repair_(
+          {environment.clock, report_, environment.zone, writer_, gate_, roster_, refresher_, environment.settings},
+          self),
       new_configuration_(new_configuration) {
   tidy_tables();
 }
@@ -108,7 +109,7 @@ bool LeaseHolder::tick() {
   files_.tick();
   // What others bring is left to the workers: a start waits for what the configuration names.
   if (!environment_.starting) {
-    loaded_.tick();
+    discovery_.tick();
   }
   refresher_.tick();
   if (refresher_.jumps() != jumps_) {
@@ -144,15 +145,8 @@ void LeaseHolder::answer_requests() {
   if (requests.all) {
     refresher_.refresh_all();
   }
-  const auto& targets = environment_.catalog.targets();
   for (const store::EntryIndex entry : requests.entries) {
-    const auto found =
-        std::find_if(targets.begin(), targets.end(), [entry](const auto& target) { return target->entry == entry; });
-    if (found != targets.end()) {
-      refresher_.refresh(static_cast<Catalog::Index>(found - targets.begin()));
-    } else {
-      loaded_.refresh(entry);
-    }
+    (void)refresher_.refresh(entry);  // it may have gone meanwhile
   }
 }
 

@@ -7,10 +7,10 @@
 #include "base/ports.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
+#include "engine/discovery.h"
 #include "engine/disk_cache.h"
 #include "engine/files.h"
 #include "engine/issuers.h"
-#include "engine/loaded_certificates.h"
 #include "engine/readiness.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
@@ -72,7 +72,7 @@ class LeaseHolder {
   Issuers& issuers() { return issuers_; }
   Files& files() { return files_; }
   store::ZoneWriter& writer() { return writer_; }
-  const LoadedCertificates& loaded() const { return loaded_; }
+  const Roster& roster() const { return roster_; }
 
  private:
   void answer_requests();
@@ -92,12 +92,13 @@ class LeaseHolder {
   WorkQueue work_queue_;  // every verification's, whatever it is for
   IssuerSearches searches_;
   store::ZoneWriter writer_;
-  LoadedCertificates loaded_;  // before those that hold on to its targets
+  Roster roster_;
   DiskCache disk_cache_;
   Issuers issuers_;
   Gate gate_;
   Files files_;
   Refresher refresher_;
+  Discovery discovery_;
   Readiness readiness_;
   ZoneRepair repair_;
   Millis swept_ = 0;

@@ -1,30 +1,27 @@
-// Keeps every certificate's response fresh: those of the catalog, and others that come and go. Each stapleable
-// certificate is in exactly one place: in the queue, ordered by due time; due, and waiting for a responder that
-// permits; in an exchange, a bounded number of them; or its accepted response is waiting for the zone's lock.
+// Keeps the response of every certificate of the roster fresh. Each that can be stapled is in exactly one place: in
+// the plan, until it is due or while it waits for a responder that permits; in an exchange, a bounded number of them;
+// or its accepted response is waiting for the zone's lock.
 //
 // Lives in the process that holds the lease, for as long as it does. Everything it decides by the wall clock it
 // decides anew when that jumps.
 #pragma once
 
-#include <algorithm>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/ports.h"
 #include "engine/admit.h"
-#include "engine/catalog.h"
+#include "engine/clock_watch.h"
 #include "engine/disk_cache.h"
 #include "engine/exchange.h"
 #include "engine/methods.h"
-#include "engine/rate_limit.h"
+#include "engine/plan.h"
 #include "engine/report.h"
 #include "engine/responder_health.h"
+#include "engine/roster.h"
 #include "engine/settings.h"
 #include "engine/work_queue.h"
 #include "net/transport.h"
@@ -34,7 +31,7 @@ namespace ocsp_plus::engine {
 
 class Refresher {
  public:
-  using Index = Catalog::Index;
+  using Entry = store::EntryIndex;
 
   struct Environment {
     EventLoop& loop;
@@ -46,7 +43,7 @@ class Refresher {
     WorkQueue& work_queue;
     store::StapleZone zone;
     Gate& gate;
-    const Catalog& catalog;
+    Roster& roster;
     const Settings& settings;
     Issuers* issuers = nullptr;       // nullptr: no target comes without an issuer
     DiskCache* disk_cache = nullptr;  // nullptr: there is no cache directory to look into
@@ -63,11 +60,11 @@ class Refresher {
   // The start helper has read the cache directory since: what it brought is planned. Plans of what was held before
   // stay, or a server that is reloaded again and again would never come to refresh.
   void plan_what_was_kept();
-  // Looks into the cache directory for all targets of which nothing is held that can be stapled, one in a few turns
-  // of the loop. `loud`: nobody has told yet what lies there and is of no use.
+  // Looks into the cache directory for all certificates of which nothing is held that can be stapled, one in a few
+  // turns of the loop. `loud`: nobody has told yet what lies there and is of no use.
   void look_for_missing(bool loud);
   // How often the wall clock was seen to jump.
-  unsigned jumps() const { return jumps_; }
+  unsigned jumps() const { return clock_watch_.jumps(); }
 
   // When an exchange last began or ended for a certificate that no configuration had tried before; monotonic, 0: none
   // yet.
@@ -75,115 +72,88 @@ class Refresher {
 
   // An operator wants them asked for again now, also those whose responder fails.
   void refresh_all();
-  void refresh(Index index);
+  // false: there is no such certificate.
+  bool refresh(Entry entry);
 
   // What was held for it is not held any more: it does not wait for its next look.
-  void response_lost(Index index);
+  void response_lost(Entry entry);
 
   // An issuer was fetched for one of its certificates: those that failed for want of it need not wait any longer.
   void issuer_came(const Target& first);
 
-  // One more, or one less; `target` outlives its stay. Plans that lie in the zone are taken over. Not from inside of
-  // an answer.
-  Index add(const Target& target);
-  void remove(Index index);
+  // One was added to the roster, or is about to be removed. A plan that lies in the zone is taken over. Not from
+  // inside of an answer.
+  void begin(Entry entry);
+  void end(Entry entry);
   // The last certificate that asked it has gone.
   void forget_host(const std::string& host) { health_.forget(host); }
 
   // The zone said that another process holds the lease: nothing more is done.
   bool lease_lost() const { return lease_lost_; }
   std::size_t in_flight() const { return in_flight_; }
-  bool refreshing(Index index) const { return items_[index].exchange != nullptr; }
+  std::size_t pending_publish() const { return pending_publish_.size(); }
+  // In how many places the certificate is: 1 if it can be stapled, else 0.
+  int places(Entry entry) const;
+  bool refreshing(Entry entry) const { return record(entry).exchange != nullptr; }
   const ResponderHealth& health() const { return health_; }
+  const Plan& plan() const { return plan_; }
 
  private:
-  friend struct RefresherInspector;  // tests look at the places
-
-  using Queue = std::set<std::pair<UnixSeconds, Index>>;
-  // One for each certificate, ten thousand maybe: what only some need at a time is kept elsewhere.
-  struct Item {
-    store::Attempt attempt;
-    std::unique_ptr<Exchange> exchange;                    // its existence is what "refreshing" means
-    std::unique_ptr<Exchange::HeldValidators> validators;  // of what is held, while it is
-    UnixSeconds due = 0;                                   // while it is in the queue
-    Millis started = 0;                                    // of the exchange
-    UnixSeconds ends = 0;  // of the response held, as it was when it began to wait for a host
-    bool ask = false;      // an operator wants it asked for, whatever the cache directory says
-  };
-
   void load();
-  UnixSeconds first_due(Index index, bool new_configuration, UnixSeconds now);
+  UnixSeconds first_due(Record& record, bool new_configuration, UnixSeconds now);
   void replan(std::optional<Seconds> shift);
-  UnixSeconds plan(Index index, UnixSeconds now);
-  UnixSeconds latest_due(Index index, UnixSeconds now) const;
+  UnixSeconds due_by_held(const Target& target, UnixSeconds now);
+  UnixSeconds latest_due(const Target& target, UnixSeconds now) const;
   bool doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const;
-  void park(Index index);
+  void park(Entry entry);
   void report_ended(UnixSeconds now);
   void replan_if_clock_jumped();
-  void enqueue(Index index, UnixSeconds due) {
-    item(index).due = due;
-    queue_.emplace(due, index);
-  }
   void pump();
   bool slot_free() const { return in_flight_ + pending_publish_.size() < environment_.settings.concurrency; }
-  void wait(Index index, UnixSeconds now);
-  void stop_waiting(Index index);
-  void start_waiting(UnixSeconds now);
-  Queue::const_iterator choose_waiting(const std::string& host, const Queue& waiting) const;
-  bool start_one_waiting_for(const std::string& host, UnixSeconds now);
-  bool kept_is_enough(Index index, UnixSeconds now);
+  void wait(Entry entry, UnixSeconds now);
+  bool kept_is_enough(Entry entry, UnixSeconds now);
   void look_for_next_missing();
-  void start(Index index);
-  void note_progress(Index index);
-  std::optional<Exchange::HeldValidators> validators(Index index) const;
-  void exchange_over(Index index);
-  void exchange_ended(Index index, Exchange::End end);
-  Need most_urgent_waiting(const std::string& host, UnixSeconds now) const;
-  void probe_in_time(const std::string& host, UnixSeconds now);
-  bool settle(Index index, const Exchange::Accepted& accepted);
-  Admission commit(Index index, const Exchange::Accepted& accepted);
+  void start(Entry entry);
+  void note_progress(const Record& record);
+  std::optional<Exchange::HeldValidators> validators(Entry entry) const;
+  void exchange_over(Entry entry);
+  void exchange_ended(Entry entry, Exchange::End end);
+  void compare_clocks(const Target& target, const Exchange::End& end, UnixSeconds now);
+  bool settle(Entry entry, const Exchange::Accepted& accepted);
+  Admission commit(Entry entry, const Exchange::Accepted& accepted);
   void retry_publish();
-  void succeeded(Index index, const Exchange::Accepted& accepted, const Admission& admission);
-  void failed(Index index, std::size_t responder, const net::Fetch::Failure& error);
-  void note(Index index, Reason reason, std::size_t responder, UnixSeconds now);
+  void succeeded(Entry entry, const Exchange::Accepted& accepted, const Admission& admission);
+  void failed(Entry entry, std::size_t responder, const net::Fetch::Failure& error);
+  void note(Record& record, Reason reason, std::size_t responder, UnixSeconds now);
+  void plan_at(Entry entry, UnixSeconds when);
   UnixSeconds valid_until(const Target& target, UnixSeconds now) const;
-  Need need(const Target& target, UnixSeconds held_until, UnixSeconds now) const;
   UnixSeconds next_issuer_probe(const Target& target, Need needed, UnixSeconds now);
   UnixSeconds next_probe(const Target& target) const;  // the earliest of its hosts
-  Item& item(Index index) { return items_[index]; }
-  const Target& target(Index index) const { return *targets_[index]; }
-  std::size_t most_loaded() const { return std::max<std::size_t>(environment_.settings.concurrency / 2, 1); }
+  Record& record(Entry entry) const { return environment_.roster.at(entry); }
+  const Target& target(Entry entry) const { return record(entry).target; }
+  std::size_t most_per_connection() const { return std::max<std::size_t>(environment_.settings.concurrency / 2, 1); }
 
   Environment environment_;
   Report& report_;
   ResponderHealth health_;
   Methods methods_;
-  RateLimit fresh_starts_;
+  Plan plan_;
+  ClockWatch clock_watch_;
   const bool new_configuration_;
-  std::vector<const Target*> targets_;  // the catalog's, then others; nullptr: the number is free
-  std::vector<Item> items_;             // by the same number
-  std::vector<Index> free_;
-  Queue queue_;                           // by due time
-  std::map<std::string, Queue> waiting_;  // by key of each host it might ask, then by Item::ends
-  std::string turn_;                      // the host whose waiting certificates went last
-  std::deque<std::pair<Index, Exchange::Accepted>> pending_publish_;  // the zone had no time; each keeps its slot
+  // The zone had no time for these; each keeps its slot.
+  std::deque<std::pair<Entry, Exchange::Accepted>> pending_publish_;
   std::unique_ptr<Timer> pump_timer_;  // an exchange that ended makes room for the next in the loop's next turn
   std::unique_ptr<Timer> publish_timer_;
   std::unique_ptr<Timer> hang_timer_;
   std::size_t in_flight_ = 0;
-  std::size_t loaded_in_flight_ = 0;  // of them, for certificates that are loaded per connection: half at the most
+  std::size_t per_connection_in_flight_ = 0;  // of them, for certificates of that origin: half at the most
   Millis progressed_ = 0;
   bool lease_lost_ = false;
-  UnixSeconds last_wall_ = 0;
-  Millis last_monotonic_ = 0;
-  unsigned jumps_ = 0;
   // Certificates that have ended and were not told of yet; nothing is said before the clock can be trusted.
   std::size_t ended_ = 0;
-  Index first_ended_ = 0;
-  Millis clock_doubted_since_;
-  bool clock_confirmed_ = false;
+  Entry first_ended_ = 0;
   // The search for what is missing.
-  Index next_missing_ = 0;
+  Entry next_missing_ = 0;
   bool loud_ = false;
   std::unique_ptr<WorkQueue::Ticket> search_;  // nullptr: none runs
   std::unique_ptr<WorkQueue::Ticket> resume_;  // of pump(), which stopped for the loop's sake

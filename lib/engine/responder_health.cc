@@ -167,7 +167,7 @@ void ResponderHealth::shift_probe_times(Seconds by) {
     shift(&host->next_probe);
     shift(&host->probes.planned);
     shift(&host->probes.for_staple);
-    shift(&host->probes.for_urgent_staple);
+    shift(&host->probes.for_required_staple);
   };
   shift_all(&proxy_);
   for (auto& [name, host] : hosts_) {

@@ -34,7 +34,7 @@ Seconds pick(Seconds from, Seconds to, std::uint64_t random) {
 }
 
 Seconds longest_for(Need need, const RetryBounds& bounds) {
-  const Seconds longest = need == Need::kRequiredStaple ? kLongestForUrgentStaple
+  const Seconds longest = need == Need::kRequiredStaple ? kLongestForRequiredStaple
                           : need == Need::kStaple       ? kLongestForStaple
                                                         : bounds.max;
   return std::clamp(longest, std::min(bounds.min, bounds.max), bounds.max);
@@ -138,7 +138,7 @@ TryTimes next_tries(UnixSeconds now, Failure failure, bool passes, const RetryBo
   times.planned = by(Need::kNone);
   if (passes) {
     times.for_staple = std::min(times.planned, by(Need::kStaple));
-    times.for_urgent_staple = std::min(times.planned, by(Need::kRequiredStaple));
+    times.for_required_staple = std::min(times.planned, by(Need::kRequiredStaple));
   }
   return times;
 }

@@ -51,10 +51,15 @@ enum class Need {
   kRequiredStaple,  // the staple, and they refuse the certificate for it (Must-Staple), or a server refuses them
 };
 
+// `held_until`: when the response that is held ends; 0: none is.
+inline Need need_for(UnixSeconds held_until, bool staple_required, UnixSeconds now) {
+  return held_until > now ? Need::kNone : staple_required ? Need::kRequiredStaple : Need::kStaple;
+}
+
 // The longest back-off while there is such a need, and how long it does not grow at all. Neither shortens the minimum
 // nor what a responder asks for (Retry-After).
 constexpr Seconds kLongestForStaple = 600;
-constexpr Seconds kLongestForUrgentStaple = 120;
+constexpr Seconds kLongestForRequiredStaple = 120;
 constexpr Seconds kNoGrowthFor = 15;
 
 // Whether a failure may be over the next moment, without anybody's decision: the responder was not reached, was not
@@ -83,10 +88,10 @@ UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_
 struct TryTimes {
   UnixSeconds planned = 0;
   UnixSeconds for_staple = kNever;  // not after `planned`, where one who waits needs it; kNever: needs do not count
-  UnixSeconds for_urgent_staple = kNever;
+  UnixSeconds for_required_staple = kNever;
 
   UnixSeconds by(Need need) const {
-    return need == Need::kNone ? planned : need == Need::kStaple ? for_staple : for_urgent_staple;
+    return need == Need::kNone ? planned : need == Need::kStaple ? for_staple : for_required_staple;
   }
 };
 // `failure.need` does not count; `passes`: needs do.

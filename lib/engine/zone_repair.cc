@@ -8,28 +8,13 @@ namespace ocsp_plus::engine {
 ZoneRepair::ZoneRepair(const Environment& environment, const store::ProcessIdentity& self)
     : environment_(environment), self_(self) {
   std::vector<store::EntryIndex> entries;
-  const auto& targets = environment_.catalog.targets();
-  for (Catalog::Index index = 0; index < targets.size(); ++index) {
-    const store::EntryIndex entry = targets[index]->entry;
-    if (entry >= environment_.zone.capacity()) {
-      continue;
+  const store::EntryIndex end = std::min(environment_.roster.end(), environment_.zone.capacity());
+  for (store::EntryIndex entry = 0; entry < end; ++entry) {
+    if (environment_.roster.find(entry) != nullptr) {
+      entries.push_back(entry);
     }
-    if (by_entry_.size() <= entry) {
-      by_entry_.resize(entry + 1, kNobody);
-    }
-    by_entry_[entry] = index;
-    entries.push_back(entry);
   }
   environment_.writer.own(entries);
-}
-
-Catalog::Index ZoneRepair::configured(store::EntryIndex entry) const {
-  return entry < by_entry_.size() ? by_entry_[entry] : kNobody;
-}
-
-const Target* ZoneRepair::target(store::EntryIndex entry) const {
-  const Catalog::Index index = configured(entry);
-  return index != kNobody ? &environment_.catalog.target(index) : environment_.loaded.target(entry);
 }
 
 bool ZoneRepair::tick() {
@@ -77,12 +62,12 @@ bool ZoneRepair::is_newest() {
 
 // false: not at this tick.
 bool ZoneRepair::look_at(store::EntryIndex entry) {
-  const Catalog::Index index = configured(entry);
+  const Record* const record = environment_.roster.find(entry);
+  const Target* const about = record != nullptr ? &record->target : nullptr;
   bool repaired = false;
-  if (index != kNobody) {
-    const Target& about = environment_.catalog.target(index);
+  if (about != nullptr && record->per_connection == nullptr) {
     const store::Registration registration = {
-        about.certificate.id, about.issuer != nullptr ? about.issuer->key_sha256() : store::kUnknownIssuer};
+        about->certificate.id, about->issuer != nullptr ? about->issuer->key_sha256() : store::kUnknownIssuer};
     const auto done = environment_.writer.repair_entry(entry, registration, self_.generation, is_newest());
     if (!done) {
       return false;
@@ -94,12 +79,11 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
     return false;
   }
   words_ += repaired ? 1 : 0;
-  const Target* about = target(entry);
   switch (*response) {
     case store::ZoneWriter::Response::kSound:
       // While it was another's, a response that came could not be published.
       if (repaired && !environment_.gate.stapled(*about, environment_.clock.now()).has_value()) {
-        environment_.refresher.response_lost(index);
+        environment_.refresher.response_lost(entry);
       }
       return true;
     case store::ZoneWriter::Response::kRestored:
@@ -138,11 +122,9 @@ bool ZoneRepair::is_true(store::EntryIndex entry, const Target& target) {
 }
 
 void ZoneRepair::lost(store::EntryIndex entry) {
-  if (const Catalog::Index index = configured(entry); index != kNobody) {
+  if (environment_.roster.find(entry) != nullptr) {
     ++lost_;
-    environment_.refresher.response_lost(index);
-  } else if (environment_.loaded.refresh(entry)) {
-    ++lost_;
+    environment_.refresher.response_lost(entry);
   }
 }
 

@@ -13,9 +13,9 @@
 #include "base/ports.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
-#include "engine/loaded_certificates.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
+#include "engine/roster.h"
 #include "engine/settings.h"
 #include "store/lease.h"
 #include "store/staple_zone.h"
@@ -36,9 +36,8 @@ class ZoneRepair {
     store::StapleZone zone;
     store::ZoneWriter& writer;
     Gate& gate;
+    const Roster& roster;
     Refresher& refresher;
-    LoadedCertificates& loaded;
-    const Catalog& catalog;
     const Settings& settings;
   };
 
@@ -48,18 +47,13 @@ class ZoneRepair {
   bool tick();
 
  private:
-  static constexpr Catalog::Index kNobody = UINT32_MAX;
-
   bool look_at(store::EntryIndex entry);
   bool is_true(store::EntryIndex entry, const Target& target);
   bool is_newest();
   void lost(store::EntryIndex entry);
-  Catalog::Index configured(store::EntryIndex entry) const;
-  const Target* target(store::EntryIndex entry) const;
 
   Environment environment_;
   store::ProcessIdentity self_;
-  std::vector<Catalog::Index> by_entry_;
   store::EntryIndex next_ = 0;
   std::size_t verified_ = 0;  // at this tick
   Millis newer_since_ = 0;    // monotonic: another configuration has registered; 0: ours is the newest

@@ -10,45 +10,6 @@
 #include "engine/refresher.h"
 #include "tests/fakes/engine_fixture.h"
 
-namespace ocsp_plus::engine {
-
-struct RefresherInspector {
-  // How many places hold a certificate; waiting counts once, and must be the same for all of its hosts.
-  static int places(const Refresher& refresher, Catalog::Index index) {
-    const Target& target = refresher.target(index);
-    int queued = 0;
-    for (const auto& [due, each] : refresher.queue_) {
-      queued += each == index ? 1 : 0;
-    }
-    std::size_t waits = 0;
-    for (const auto& [host, waiting] : refresher.waiting_) {
-      waits += waiting.count({refresher.items_[index].ends, index});
-    }
-    std::set<std::string> hosts;
-    for (const net::Url* url : target.responders) {
-      hosts.insert(url->host_key());
-    }
-    if (waits != 0 && waits != hosts.size()) {
-      return -1;
-    }
-    int offered = 0;
-    for (const auto& offer : refresher.pending_publish_) {
-      offered += offer.first == index ? 1 : 0;
-    }
-    return queued + (waits != 0 ? 1 : 0) + (refresher.items_[index].exchange != nullptr ? 1 : 0) + offered;
-  }
-  static std::size_t offers(const Refresher& refresher) { return refresher.pending_publish_.size(); }
-  static std::size_t entries(const Refresher& refresher) {
-    std::size_t count = refresher.queue_.size();
-    for (const auto& [host, waiting] : refresher.waiting_) {
-      count += waiting.size();
-    }
-    return count;
-  }
-};
-
-}  // namespace ocsp_plus::engine
-
 namespace ocsp_plus::testing {
 
 struct RefresherFixture : EngineFixture {
@@ -65,10 +26,11 @@ struct RefresherFixture : EngineFixture {
     resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
     transport = std::make_unique<net::Transport>(loop, loop.clock, *resolver, settings.proxy);
     writer = std::make_unique<store::ZoneWriter>(zone, lock, loop.clock, 0, 0);
+    roster = std::make_unique<engine::Roster>(catalog);
     gate = std::make_unique<engine::Gate>(zone, *writer, settings.policy);
     refresher = std::make_unique<engine::Refresher>(
         engine::Refresher::Environment{loop, loop.clock, random, *report, *transport, tls, work_queue, zone, *gate,
-                                       catalog, settings},
+                                       *roster, settings},
         new_configuration);
   }
 
@@ -91,13 +53,14 @@ struct RefresherFixture : EngineFixture {
 
   // Every stapleable certificate is in exactly one place, and the bounds hold.
   void check() const {
-    const std::size_t in_slots = refresher->in_flight() + engine::RefresherInspector::offers(*refresher);
+    const std::size_t in_slots = refresher->in_flight() + refresher->pending_publish();
     REQUIRE(in_slots <= settings.concurrency);
     if (refresher->lease_lost()) {
       return;
     }
     for (engine::Catalog::Index i = 0; i < catalog.targets().size(); ++i) {
-      REQUIRE(engine::RefresherInspector::places(*refresher, i) == (catalog.target(i).stapleable() ? 1 : 0));
+      const engine::Target& target = catalog.target(i);
+      REQUIRE(refresher->places(target.entry) == (target.stapleable() ? 1 : 0));
     }
   }
 
@@ -110,6 +73,7 @@ struct RefresherFixture : EngineFixture {
   std::unique_ptr<net::Transport> transport;
   std::unique_ptr<store::ZoneWriter> writer;
   std::unique_ptr<engine::Gate> gate;
+  std::unique_ptr<engine::Roster> roster;
   std::unique_ptr<engine::Refresher> refresher;
 };
 

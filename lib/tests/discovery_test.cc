@@ -1,5 +1,5 @@
 // Certificates that are loaded per connection, through the lease as its holders come and go.
-#include "engine/loaded_certificates.h"
+#include "engine/discovery.h"
 
 #include <unistd.h>
 
@@ -120,7 +120,7 @@ TEST_CASE("loaded certificates: offered, fetched, and taken over by the next hol
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   REQUIRE(fixture.held(leaf));
-  CHECK(fixture.holder->loaded().count() == 1);
+  CHECK(fixture.holder->roster().per_connection() == 1);
   CHECK(fixture.counters().taken == 1);
   const auto state = fixture.zone.loaded(fixture.entry(leaf));
   REQUIRE(state);
@@ -132,7 +132,7 @@ TEST_CASE("loaded certificates: offered, fetched, and taken over by the next hol
   CHECK(fixture.zone.loaded(fixture.entry(leaf))->profile == fixture.trusting);
   fixture.take();
   fixture.pass(2);
-  CHECK(fixture.holder->loaded().count() == 1);
+  CHECK(fixture.holder->roster().per_connection() == 1);
   const std::size_t before = fixture.servers[0]->asked.size();
   fixture.pass(2 * kDay);
   CHECK(fixture.servers[0]->asked.size() > before);  // goes on
@@ -206,7 +206,7 @@ TEST_CASE("loaded certificates: a missing issuer is fetched", "[loaded][issuer]"
   const store::EntryIndex entry = fixture.entry(leaf);
   REQUIRE(fixture.zone.loaded(entry));
   CHECK(fixture.zone.loaded(entry)->has_issuer);
-  CHECK(fixture.holder->loaded().target(entry)->issuer_lookup == nullptr);
+  CHECK(fixture.holder->roster().find(entry)->target.issuer_lookup == nullptr);
   CHECK(fixture.zone.attempt(entry).failures == 0);
   // The next holder has it from the zone.
   fixture.take();
@@ -249,7 +249,7 @@ TEST_CASE("loaded certificates: so many issuers are sought at a time, and failin
     return head.find("http://ca.test/") != std::string::npos ? ocsp_reply(test_ca().der()) : responses(head);
   };
   fixture.take();
-  for (std::size_t i = 0; i < LoadedCertificates::kMaxLookups; ++i) {
+  for (std::size_t i = 0; i < Discovery::kMaxLookups; ++i) {
     REQUIRE(fixture.offer(seeker(i, "http://ocsp.test/", "http://nobody.test/ca.der"), fixture.strict, {}));
     fixture.pass(1);
   }
@@ -265,7 +265,7 @@ TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded]
   OcspServer& proxy = fixture.server(EngineFixture::hang());
   fixture.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
   fixture.take();
-  const std::size_t names = 8000, count = LoadedCertificates::kMaxLookupBytes / (names * 28) + 5;
+  const std::size_t names = 8000, count = Discovery::kMaxLookupBytes / (names * 28) + 5;
   std::vector<Identity> leaves;
   for (std::size_t i = 0; i < count; ++i) {
     leaves.push_back(large(names + i, "http://ocsp.test/", "http://ca.test/ca.der"));
@@ -275,7 +275,8 @@ TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded]
   std::size_t bytes = 0;
   std::size_t seeking = 0;
   for (const Identity& leaf : leaves) {
-    const Target* target = fixture.holder->loaded().target(fixture.entry(leaf));
+    const Record* const record = fixture.holder->roster().find(fixture.entry(leaf));
+    const Target* const target = record != nullptr ? &record->target : nullptr;
     if (target != nullptr && target->issuer_lookup != nullptr) {  // those that fail make room
       bytes += leaf.der().size();
       ++seeking;
@@ -283,7 +284,7 @@ TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded]
   }
   CHECK(seeking > 1);
   CHECK(seeking < count);
-  CHECK(bytes < LoadedCertificates::kMaxLookupBytes + leaves.back().der().size());
+  CHECK(bytes < Discovery::kMaxLookupBytes + leaves.back().der().size());
 }
 
 TEST_CASE("loaded certificates: a large one is like any other", "[loaded]") {
@@ -303,7 +304,7 @@ TEST_CASE("loaded certificates: a large one is like any other", "[loaded]") {
   CHECK(fixture.counters().refused == 0);
   fixture.take();
   fixture.pass(2);
-  CHECK(fixture.holder->loaded().count() == 1);
+  CHECK(fixture.holder->roster().per_connection() == 1);
   server.asked.clear();
   fixture.pass(2 * kDay);
   CHECK(server.asked.size() == 1);
@@ -334,7 +335,7 @@ TEST_CASE("loaded certificates: a large one drives out a few others", "[loaded]"
   CHECK(fixture.entry(leaf) != store::kNoEntry);
   CHECK(fixture.counters().refused == 0);
   CHECK(fixture.counters().evicted > before);
-  CHECK(fixture.holder->loaded().count() > count / 3);
+  CHECK(fixture.holder->roster().per_connection() > count / 3);
 }
 
 TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
@@ -350,7 +351,7 @@ TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
   fixture.pass(1);
   CHECK(fixture.counters().refused == 1);
   CHECK(fixture.counters().dropped == 0);
-  CHECK(fixture.holder->loaded().count() == 0);
+  CHECK(fixture.holder->roster().per_connection() == 0);
   CHECK(lines("too large, it gets no staple: enlarge ocsp_plus_zone, name its file in ssl_certificate without "
               "variables, or spread its names over several: certificate=\"a\\x0ab.example\" id=ab0000") == 1);
   CHECK(lines("server=\"strict.example\" bytes=65473 limit=65472 certificates=1 reason=certificate_too_large") == 1);
@@ -377,7 +378,7 @@ TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {
       store::offer(fixture.zone, getpid(), fixture.trusting, {}, crypto::der_of(leaf.get()), {}));  // another's id
   fixture.pass(1);
   CHECK(fixture.counters().refused == 2);
-  CHECK(fixture.holder->loaded().count() == 0);
+  CHECK(fixture.holder->roster().per_connection() == 0);
 }
 
 TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
@@ -387,7 +388,7 @@ TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
   REQUIRE(fixture.offer(test_leaf(7), fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   const store::EntryIndex entry = fixture.entry(test_leaf(7));
-  REQUIRE(fixture.holder->loaded().count() == 1);
+  REQUIRE(fixture.holder->roster().per_connection() == 1);
   fixture.holder.reset();
   fixture.add(7, {&server});
   fixture.generation = fixture.register_all();
@@ -395,7 +396,7 @@ TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
   fixture.pass(2);
   CHECK(fixture.entry(test_leaf(7)) == entry);
   CHECK_FALSE(fixture.zone.loaded(entry));
-  CHECK(fixture.holder->loaded().count() == 0);
+  CHECK(fixture.holder->roster().per_connection() == 0);
   CHECK(fixture.stapled(0));
 }
 
@@ -419,7 +420,7 @@ TEST_CASE("loaded certificates: those not used for longest give way, not those i
   CHECK(fixture.held(*leaves[0]));  // in use
   CHECK(fixture.held(*leaves.back()));
   CHECK(fixture.entry(*leaves[1]) == store::kNoEntry);
-  CHECK(fixture.holder->loaded().count() == leaves.size() - fixture.counters().evicted);
+  CHECK(fixture.holder->roster().per_connection() == leaves.size() - fixture.counters().evicted);
 }
 
 TEST_CASE("loaded certificates: a flood drives out itself", "[loaded]") {
@@ -453,10 +454,10 @@ TEST_CASE("loaded certificates: what nobody uses any more ends", "[loaded]") {
   const UnixSeconds used = fixture.loop.clock.now();
   CHECK(fixture.directory.names().size() == 1);
   std::atomic<std::uint32_t>& noted = fixture.zone.loaded_words(fixture.entry(leaf)).used;
-  noted = static_cast<std::uint32_t>(used - LoadedCertificates::kUnused + 60);
+  noted = static_cast<std::uint32_t>(used - Discovery::kUnused + 60);
   fixture.pass(2);
   CHECK(fixture.held(leaf));
-  noted = static_cast<std::uint32_t>(used - LoadedCertificates::kUnused - 60);
+  noted = static_cast<std::uint32_t>(used - Discovery::kUnused - 60);
   fixture.pass(2);
   CHECK(fixture.entry(leaf) == store::kNoEntry);
   CHECK(fixture.counters().ended == 1);
@@ -596,7 +597,7 @@ TEST_CASE("loaded certificates: more searches than there is room for", "[loaded]
       live(1);
     }
   };
-  for (std::size_t i = 0; i < 2 * LoadedCertificates::kMaxSearching; ++i) {
+  for (std::size_t i = 0; i < 2 * Discovery::kMaxSearching; ++i) {
     offer(crowd_leaf("forged" + std::to_string(i), real, server.url("f")), fixture.strict, {});
     REQUIRE(fixture.holder->tick());
     fixture.loop.pass(20);
@@ -607,7 +608,7 @@ TEST_CASE("loaded certificates: more searches than there is room for", "[loaded]
   live(10);
   CHECK(fixture.held(innocent));
   live(60);
-  CHECK(fixture.counters().taken == 2 * LoadedCertificates::kMaxSearching + 1);
+  CHECK(fixture.counters().taken == 2 * Discovery::kMaxSearching + 1);
   // One that was given up goes on where it was: its issuer has come to be known since.
   const Identity late = crowd_leaf("late", real, server.url("l"));
   users.push_back(*fixture.catalog.issuers().intern(real.get()));

@@ -1,4 +1,4 @@
-#include "engine/loaded_certificates.h"
+#include "engine/discovery.h"
 
 #include <algorithm>
 #include <new>
@@ -52,16 +52,16 @@ constexpr std::size_t kConfiguredShare = (sizeof(store::BlobHeader) + 3072) * 5 
 
 }  // namespace
 
-LoadedCertificates::LoadedCertificates(const Environment& environment)
+Discovery::Discovery(const Environment& environment)
     : environment_(environment),
       report_(environment.report),
       offers_(environment.zone, environment.clock),
       timer_(environment.loop.timer([this] { work(); })),
       dropped_(environment.zone.stats().loaded.dropped.load(std::memory_order_relaxed)) {}
 
-LoadedCertificates::~LoadedCertificates() = default;
+Discovery::~Discovery() = default;
 
-void LoadedCertificates::tick() {
+void Discovery::tick() {
   const std::uint64_t dropped = environment_.zone.stats().loaded.dropped.load(std::memory_order_relaxed);
   if (dropped != dropped_) {
     report_.loaded_dropped(dropped - dropped_);
@@ -78,7 +78,7 @@ void LoadedCertificates::tick() {
   work();
 }
 
-void LoadedCertificates::work() {
+void Discovery::work() {
   // DiscoveryQueue first: somebody is waiting for them.
   const bool offered = take_offers(kOffersATurn);
   if (!round_over_ && scan(kLooksATurn)) {
@@ -88,28 +88,17 @@ void LoadedCertificates::work() {
   }
 }
 
-const Target* LoadedCertificates::target(store::EntryIndex entry) const {
-  return entry < records_.size() && records_[entry] != nullptr ? &records_[entry]->target : nullptr;
-}
-
-bool LoadedCertificates::refresh(store::EntryIndex entry) {
-  if (target(entry) == nullptr) {
-    return false;
-  }
-  if (records_[entry]->index.has_value()) {
-    environment_.refresher.refresh(*records_[entry]->index);
-  }
-  return true;
+// nullptr: nobody, or one of the configuration.
+const Record* Discovery::known(store::EntryIndex entry) const {
+  const Record* const record = environment_.roster.find(entry);
+  return record != nullptr && record->per_connection != nullptr ? record : nullptr;
 }
 
 // --- what lies in the zone ---
 
 // True: it has not come round yet.
-bool LoadedCertificates::scan(std::size_t budget) {
+bool Discovery::scan(std::size_t budget) {
   const store::EntryIndex used = environment_.zone.entries_used();
-  if (records_.size() < used) {
-    records_.resize(used);
-  }
   for (std::size_t spent = 0; spent < budget; ++spent) {
     if (next_ >= used) {
       next_ = 0;
@@ -122,11 +111,12 @@ bool LoadedCertificates::scan(std::size_t budget) {
 }
 
 // Brings what is known of an entry in line with what the zone says. What that cost besides the glance.
-std::size_t LoadedCertificates::look_at(store::EntryIndex entry) {
+std::size_t Discovery::look_at(store::EntryIndex entry) {
   const auto state = environment_.zone.loaded(entry);
-  Record* record = records_[entry].get();
+  const Record* record = environment_.roster.find(entry);
+  const bool configured = record != nullptr && record->per_connection == nullptr;
   const CertificateId& id = environment_.zone.entry(entry).id;
-  if (record != nullptr && (!state.has_value() || record->target.certificate.id != id)) {
+  if (record != nullptr && !configured && (!state.has_value() || record->target.certificate.id != id)) {
     remove_entry(entry, RemovalReason::kGone);
     record = nullptr;
   }
@@ -137,8 +127,11 @@ std::size_t LoadedCertificates::look_at(store::EntryIndex entry) {
     remove_entry(entry, RemovalReason::kConfigured);
     return 0;
   }
-  if (record != nullptr && record->profile == state->profile) {
-    if (has_ended(*record, *state)) {
+  if (configured) {
+    return 0;  // somebody has written over it, as the repair will see
+  }
+  if (record != nullptr && record->per_connection->profile == state->profile) {
+    if (has_ended(record->target, *state)) {
       remove_entry(entry, RemovalReason::kEnded);
     }
     return 0;
@@ -149,14 +142,14 @@ std::size_t LoadedCertificates::look_at(store::EntryIndex entry) {
   return load(entry, *state);
 }
 
-bool LoadedCertificates::has_ended(const Record& record, const store::StapleZone::LoadedState& state) const {
+bool Discovery::has_ended(const Target& target, const store::StapleZone::LoadedState& state) const {
   const UnixSeconds now = environment_.clock.now();
-  return saturating_add(record.target.certificate.not_after, kGraceOfEnded) < now ||
+  return saturating_add(target.certificate.not_after, kGraceOfEnded) < now ||
          saturating_sub(now, state.used) > kUnused;
 }
 
 // The issuer is the one whose key stands in the entry, if it has signed the certificate. What it cost.
-std::size_t LoadedCertificates::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
+std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
   const CertificateId id = environment_.zone.entry(entry).id;
   const auto leaf_der = environment_.zone.leaf(entry, id);
   auto leaves = leaf_der.has_value() ? crypto::parse_der_certificates(*leaf_der) : std::vector<crypto::X509Ptr>();
@@ -187,7 +180,7 @@ std::size_t LoadedCertificates::load(store::EntryIndex entry, const store::Stapl
 // --- what workers have met ---
 
 // True: there were some, and more may follow soon.
-bool LoadedCertificates::take_offers(std::size_t budget) {
+bool Discovery::take_offers(std::size_t budget) {
   while (!again_.empty()) {
     auto [parsed, profile] = std::move(again_.front());
     again_.pop_front();
@@ -213,14 +206,14 @@ bool LoadedCertificates::take_offers(std::size_t budget) {
   return true;
 }
 
-void LoadedCertificates::refuse(Reason reason) {
+void Discovery::refuse(Reason reason) {
   environment_.zone.stats().loaded.refused.fetch_add(1, std::memory_order_relaxed);
   if (reason != Reason::kCertificateTooLarge) {  // which names the certificate
     report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
   }
 }
 
-Reason LoadedCertificates::report_too_large(const store::Offer& offer) {
+Reason Discovery::report_too_large(const store::Offer& offer) {
   const Profile* profile = environment_.catalog.profile(offer.profile);
   report_.loaded_too_large(offer, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front(),
                            store::max_offer_bytes(environment_.zone), offer.too_large <= store::kLargeOfferBytes);
@@ -228,7 +221,7 @@ Reason LoadedCertificates::report_too_large(const store::Offer& offer) {
 }
 
 // The search for its issuer begins, if it is worth one.
-Reason LoadedCertificates::take(const store::Offer& offer) {
+Reason Discovery::take(const store::Offer& offer) {
   auto leaves = crypto::parse_der_certificates(offer.leaf);
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
   if (!certificate || certificate->id != offer.id) {
@@ -276,17 +269,18 @@ Reason LoadedCertificates::take(const store::Offer& offer) {
   return Reason::kOk;
 }
 
-void LoadedCertificates::search_over(std::list<Searching>::iterator at, const IssuerPtr& issuer) {
+void Discovery::search_over(std::list<Searching>::iterator at, const IssuerPtr& issuer) {
   ParsedCertificate parsed = std::move(at->parsed);
   const std::uint64_t profile = at->profile;
   searching_bytes_ -= at->size;
   searching_.erase(at);
   parsed.issuer = issuer;
   if (parsed.issuer == nullptr) {
-    const store::EntryIndex known = environment_.zone.find(parsed.certificate.id);
+    const store::EntryIndex entry = environment_.zone.find(parsed.certificate.id);
+    const Record* const record = known(entry);
     const bool may_begin_lookup =
-        may_look_up(parsed.certificate) && target(known) != nullptr && target(known)->issuer_lookup == nullptr;
-    if (environment_.zone.loaded(known).has_value() && !may_begin_lookup) {
+        may_look_up(parsed.certificate) && record != nullptr && record->target.issuer_lookup == nullptr;
+    if (environment_.zone.loaded(entry).has_value() && !may_begin_lookup) {
       return;  // as before
     }
   }
@@ -295,7 +289,7 @@ void LoadedCertificates::search_over(std::list<Searching>::iterator at, const Is
 
 // Others wait, so the search that has taken the most steps ends without a result; it goes on from there when the
 // certificate is offered again, since what did not verify is remembered. false: none has had its share yet.
-bool LoadedCertificates::give_one_up() {
+bool Discovery::give_one_up() {
   const auto longest = std::max_element(searching_.begin(), searching_.end(), [](const auto& a, const auto& b) {
     return a.ticket->search().steps() < b.ticket->search().steps();
   });
@@ -307,7 +301,7 @@ bool LoadedCertificates::give_one_up() {
 }
 
 // false: the zone is busy or not ours any more; in the first case it is tried again.
-bool LoadedCertificates::settle(ParsedCertificate parsed, std::uint64_t profile) {
+bool Discovery::settle(ParsedCertificate parsed, std::uint64_t profile) {
   const Reason reason = add(parsed, profile);
   if (reason == Reason::kZoneBusy) {
     if (again_.size() < kBusyOffers) {
@@ -324,7 +318,7 @@ bool LoadedCertificates::settle(ParsedCertificate parsed, std::uint64_t profile)
   return true;
 }
 
-Reason LoadedCertificates::add(ParsedCertificate& parsed, std::uint64_t key) {
+Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
   store::ZoneWriter::LoadedCertificate certificate;
   certificate.id = parsed.certificate.id;
   const Bytes leaf_der = crypto::der_of(parsed.leaf.get());
@@ -359,15 +353,16 @@ Reason LoadedCertificates::add(ParsedCertificate& parsed, std::uint64_t key) {
     return added.error().reason;
   }
   environment_.zone.stats().loaded.taken.fetch_add(1, std::memory_order_relaxed);
-  if (records_.size() <= *added) {
-    records_.resize(*added + 1);
-  }
-  if (records_[*added] != nullptr) {
+  if (const Record* const record = environment_.roster.find(*added)) {
+    if (record->per_connection == nullptr) {  // somebody has written over the entry, so that it looked free
+      (void)environment_.writer.remove_loaded(*added, certificate.id);
+      return Reason::kInternal;
+    }
     drop_record(*added, false);  // one without an issuer
   }
   const crypto::IssuerFault fault = parsed.fault;
   keep(*added, key, std::move(parsed));
-  const Target& target = records_[*added]->target;
+  const Target& target = environment_.roster.at(*added).target;
   const Profile* profile = environment_.catalog.profile(key);
   report_.loaded_taken(target, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front());
   if (!target.verifiable() && !target.responders.empty()) {
@@ -378,11 +373,11 @@ Reason LoadedCertificates::add(ParsedCertificate& parsed, std::uint64_t key) {
 
 // --- records ---
 
-void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertificate parsed) {
-  auto record = std::make_unique<Record>();
+void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertificate parsed) {
+  auto certificate = std::make_unique<PerConnection>();
   const Profile* profile = environment_.catalog.profile(key);
-  record->profile = key;
-  Target& target = record->target;
+  certificate->profile = key;
+  Target& target = certificate->target;
   target.certificate = std::move(parsed.certificate);
   // There may be a hundred thousand of them: what nobody asks for is not kept.
   target.certificate.issuer = {};
@@ -395,14 +390,13 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Parsed
   if (target.issuer != nullptr) {
     target.health_suffix = kHealthSuffix + to_hex(ByteView(target.issuer->key_sha256().data(), 8));
   }
-  set_responders(profile, &target, &record->urls);
+  set_responders(profile, &target, &certificate->urls);
   target.certificate.ocsp_urls = {};
   if (target.issuer == nullptr && !target.responders.empty()) {
-    begin_lookup(entry, *record, std::move(parsed.leaf));
+    begin_lookup(*certificate, std::move(parsed.leaf));
   }
   target.certificate.ca_issuers_urls = {};
-  records_[entry] = std::move(record);
-  ++count_;
+  environment_.roster.add(std::move(certificate));
   if (!target.stapleable()) {
     return;
   }
@@ -416,19 +410,19 @@ void LoadedCertificates::keep(store::EntryIndex entry, std::uint64_t key, Parsed
   } else {
     (void)environment_.gate.admit_kept(target, environment_.clock.now(), &report_);
   }
-  records_[entry]->index = environment_.refresher.add(target);
+  environment_.refresher.begin(entry);
 }
 
-bool LoadedCertificates::may_look_up(const crypto::Certificate& certificate) const {
+bool Discovery::may_look_up(const crypto::Certificate& certificate) const {
   return environment_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && has_lookup_room();
 }
 
-bool LoadedCertificates::has_lookup_room() const {
+bool Discovery::has_lookup_room() const {
   return lookups_.size() < kMaxLookups && lookup_bytes_ < kMaxLookupBytes;
 }
 
 // Its chain came without the issuer, but the certificate says where that is.
-void LoadedCertificates::begin_lookup(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf) {
+void Discovery::begin_lookup(PerConnection& certificate, crypto::X509Ptr leaf) {
   if (!has_lookup_room()) {
     const auto failing = std::find_if(lookups_.begin(), lookups_.end(), [this](store::EntryIndex other) {
       return environment_.zone.attempt(other).failures >= kLookupPatience;
@@ -437,15 +431,16 @@ void LoadedCertificates::begin_lookup(store::EntryIndex entry, Record& record, c
       drop_record(store::EntryIndex(*failing), false);  // it comes round again
     }
   }
-  if (!may_look_up(record.target.certificate)) {
+  Target& target = certificate.target;
+  if (!may_look_up(target.certificate)) {
     return;
   }
   auto lookup = std::make_unique<IssuerLookup>();
-  for (const std::string& text : record.target.certificate.ca_issuers_urls) {
+  for (const std::string& text : target.certificate.ca_issuers_urls) {
     auto url = net::Url::parse(text);
     if (url && lookup->urls.size() < kMaxIssuerUrls) {
-      record.urls.push_back(std::make_unique<net::Url>(std::move(*url)));
-      lookup->urls.push_back(record.urls.back().get());
+      certificate.urls.push_back(std::make_unique<net::Url>(std::move(*url)));
+      lookup->urls.push_back(certificate.urls.back().get());
     }
   }
   const auto reference = crypto::issuer_reference(leaf.get());
@@ -454,18 +449,17 @@ void LoadedCertificates::begin_lookup(store::EntryIndex entry, Record& record, c
   }
   lookup->reference = *reference;
   lookup->leaf = std::move(leaf);
-  record.target.issuer_lookup = std::move(lookup);
-  record.target.health_suffix = kHealthSuffix + to_hex(ByteView(reference->data(), 8));
-  lookups_.insert(entry);
-  lookup_bytes_ += crypto::der_size(record.target.issuer_lookup->leaf.get());
+  target.issuer_lookup = std::move(lookup);
+  target.health_suffix = kHealthSuffix + to_hex(ByteView(reference->data(), 8));
+  lookups_.insert(target.entry);
+  lookup_bytes_ += crypto::der_size(target.issuer_lookup->leaf.get());
 }
 
 // Those whose issuer came are from now on as if the chain had been complete.
-void LoadedCertificates::take_issuers() {
+void Discovery::take_issuers() {
   for (const store::EntryIndex entry : std::vector<store::EntryIndex>(lookups_.begin(), lookups_.end())) {
-    const Record* record = records_[entry].get();  // adding others may have let it go
-    if (record == nullptr || record->target.issuer == nullptr || !record->index.has_value() ||
-        environment_.refresher.refreshing(*record->index)) {
+    const Record* record = known(entry);  // adding others may have let it go
+    if (record == nullptr || record->target.issuer == nullptr || environment_.refresher.refreshing(entry)) {
       continue;
     }
     ParsedCertificate parsed = {crypto::up_ref(record->target.issuer_lookup->leaf.get()), {}, record->target.issuer};
@@ -474,19 +468,18 @@ void LoadedCertificates::take_issuers() {
       continue;
     }
     parsed.certificate = std::move(*certificate);
-    const Reason reason = add(parsed, record->profile);
+    const Reason reason = add(parsed, record->per_connection->profile);
     if (reason == Reason::kZoneBusy || reason == Reason::kLeaseLost) {
       return;  // at the next tick
     }
   }
 }
 
-void LoadedCertificates::drop_record(store::EntryIndex entry, bool with_file) {
-  const std::unique_ptr<Record> record = std::move(records_[entry]);
-  --count_;
-  Target& target = record->target;
-  if (record->index.has_value()) {
-    environment_.refresher.remove(*record->index);
+void Discovery::drop_record(store::EntryIndex entry, bool with_file) {
+  environment_.refresher.end(entry);
+  const std::unique_ptr<PerConnection> gone = environment_.roster.remove(entry);
+  const Target& target = gone->target;
+  if (target.stapleable()) {
     for (const std::string& name : hosts_of(target)) {
       const auto host = hosts_.find(name);
       if (host != hosts_.end() && --host->second == 0) {
@@ -503,10 +496,10 @@ void LoadedCertificates::drop_record(store::EntryIndex entry, bool with_file) {
 }
 
 // Takes an entry, and what is known of it, away. false: the zone is busy or not ours any more, and nothing was done.
-bool LoadedCertificates::remove_entry(store::EntryIndex entry, RemovalReason why) {
-  const Target* known = target(entry);
+bool Discovery::remove_entry(store::EntryIndex entry, RemovalReason why) {
+  const Record* const record = known(entry);
   const CertificateId id =
-      known != nullptr ? known->certificate.id : CertificateId(environment_.zone.entry(entry).id);
+      record != nullptr ? record->target.certificate.id : CertificateId(environment_.zone.entry(entry).id);
   const auto removed = why == RemovalReason::kConfigured ? environment_.writer.adopt_loaded(entry, id)
                                                          : environment_.writer.remove_loaded(entry, id);
   // Not its entry any more: there is nothing to remove.
@@ -519,7 +512,7 @@ bool LoadedCertificates::remove_entry(store::EntryIndex entry, RemovalReason why
   } else if (why == RemovalReason::kEnded) {
     counters.ended.fetch_add(1, std::memory_order_relaxed);
   }
-  if (known != nullptr) {
+  if (record != nullptr) {
     drop_record(entry, why == RemovalReason::kEvicted || why == RemovalReason::kEnded);
   }
   return true;
@@ -528,7 +521,7 @@ bool LoadedCertificates::remove_entry(store::EntryIndex entry, RemovalReason why
 // --- bounds ---
 
 // Whether they have more of the arena than configured certificates can spare, or would have with `more`.
-bool LoadedCertificates::over_limit(std::size_t more) const {
+bool Discovery::over_limit(std::size_t more) const {
   const std::size_t arena = environment_.zone.geometry().arena_bytes;
   const std::size_t configured = environment_.catalog.targets().size() * kConfiguredShare;
   return environment_.writer.loaded_bytes() + more > arena - std::min(configured, arena) ||
@@ -537,11 +530,11 @@ bool LoadedCertificates::over_limit(std::size_t more) const {
 
 // Those that were not used for longest go, a part of all at once: finding them takes a look at each. false: none is
 // left, or none could be removed.
-bool LoadedCertificates::make_room() {
+bool Discovery::make_room() {
   std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
-  all.reserve(count_);
-  for (store::EntryIndex entry = 0; entry < records_.size(); ++entry) {
-    if (records_[entry] != nullptr) {
+  all.reserve(environment_.roster.per_connection());
+  for (store::EntryIndex entry = 0; entry < environment_.roster.end(); ++entry) {
+    if (known(entry) != nullptr) {
       const auto state = environment_.zone.loaded(entry);
       all.emplace_back(state.has_value() ? state->used : 0, entry);
     }

@@ -1,6 +1,6 @@
-// Certificates that servers load per connection, as the designated worker knows them: it takes them from the queue in
-// the zone (store/discovery_queue.h), finds their issuers, gives them entries and hands them to the refresher. What
-// lies in the zone it takes over from whoever had the lease before, a little at a time.
+// Certificates that servers load per connection, on their way into the roster: taken from the queue in the zone
+// (store/discovery_queue.h), their issuers found, given entries, and let go again. What lies in the zone already is
+// taken over from the last lease holder, a little at a time.
 //
 // They are not the operator's: their number, their bytes and the addresses they name are chosen by others. So memory
 // is bounded by the zone, of which configured certificates keep their share; those that were not used for longest go
@@ -11,8 +11,7 @@
 // Looking for issuers is what they can make dear: engine/issuer_search.h bounds it, and here is room for a number of
 // searches, of which the longest gives way.
 //
-// Lives in the process that holds the lease. Targets stay where they are until they go, and are taken from the
-// refresher and the disk_cache before.
+// Lives in the process that holds the lease.
 #pragma once
 
 #include <cstdint>
@@ -34,12 +33,13 @@
 #include "engine/issuers.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
+#include "engine/roster.h"
 #include "store/discovery_queue.h"
 #include "store/zone_writer.h"
 
 namespace ocsp_plus::engine {
 
-class LoadedCertificates {
+class Discovery {
  public:
   static constexpr Seconds kUnused = 30 * 86400;    // since the last handshake that used it
   static constexpr std::size_t kMaxLookups = 256;   // certificates whose issuer is being fetched; others wait
@@ -55,35 +55,23 @@ class LoadedCertificates {
     store::ZoneWriter& writer;
     Gate& gate;
     DiskCache& disk_cache;
+    Roster& roster;
     Refresher& refresher;
     Issuers& issuers;
     const Catalog& catalog;
     const Settings& settings;
   };
 
-  // Touches none of them before the first tick, nor when it is destroyed: refresher and disk_cache may be younger.
-  explicit LoadedCertificates(const Environment& environment);
-  ~LoadedCertificates();
-  LoadedCertificates(const LoadedCertificates&) = delete;
-  LoadedCertificates& operator=(const LoadedCertificates&) = delete;
+  // All of it outlives the object.
+  explicit Discovery(const Environment& environment);
+  ~Discovery();
+  Discovery(const Discovery&) = delete;
+  Discovery& operator=(const Discovery&) = delete;
 
   // To be called about twice a second; it goes on in the loop's next turns while there is more to do.
   void tick();
 
-  // An operator wants it asked for again. false: there is no such certificate.
-  bool refresh(store::EntryIndex entry);
-
-  std::size_t count() const { return count_; }
-  // nullptr: not (yet) known.
-  const Target* target(store::EntryIndex entry) const;
-
  private:
-  struct Record {
-    Target target;
-    std::uint64_t profile = 0;
-    std::vector<std::unique_ptr<net::Url>> urls;  // its own, responders and caIssuers
-    std::optional<Refresher::Index> index;
-  };
   // What is known of a certificate before it has a record.
   struct ParsedCertificate {
     crypto::X509Ptr leaf;
@@ -114,21 +102,20 @@ class LoadedCertificates {
   Reason report_too_large(const store::Offer& offer);
   bool has_lookup_room() const;
   bool may_look_up(const crypto::Certificate& certificate) const;
-  void begin_lookup(store::EntryIndex entry, Record& record, crypto::X509Ptr leaf);
+  void begin_lookup(PerConnection& certificate, crypto::X509Ptr leaf);
   void take_issuers();
   enum class RemovalReason { kEvicted, kEnded, kConfigured, kGone };
   bool remove_entry(store::EntryIndex entry, RemovalReason why);
   void drop_record(store::EntryIndex entry, bool with_file);
   bool make_room();
   bool over_limit(std::size_t more) const;
-  bool has_ended(const Record& record, const store::StapleZone::LoadedState& state) const;
+  bool has_ended(const Target& target, const store::StapleZone::LoadedState& state) const;
+  const Record* known(store::EntryIndex entry) const;
 
   Environment environment_;
   Report& report_;
   store::DiscoveryQueue offers_;
   std::unique_ptr<Timer> timer_;
-  std::vector<std::unique_ptr<Record>> records_;  // by entry
-  std::size_t count_ = 0;
   std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
   std::set<store::EntryIndex> lookups_;       // those that have a Target::issuer_lookup
   std::size_t lookup_bytes_ = 0;              // DER of their leaves

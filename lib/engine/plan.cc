@@ -1,0 +1,193 @@
+#include "engine/plan.h"
+
+#include <algorithm>
+
+namespace ocsp_plus::engine {
+namespace {
+
+// Half of what is left until `ends`, at least a second from now.
+UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
+  return saturating_add(now, std::max<Seconds>(saturating_sub(ends, now) / 2, 1));
+}
+
+}  // namespace
+
+Plan::Place& Plan::place(Entry entry) {
+  if (entry >= places_.size()) {
+    places_.resize(entry + 1);
+  }
+  return places_[entry];
+}
+
+void Plan::enqueue(Entry entry, UnixSeconds due) {
+  Place& in = place(entry);
+  queue_.emplace(due, entry);
+  in.due = due;
+  in.queued = true;
+}
+
+void Plan::wait(Entry entry, Waiting waiting, UnixSeconds now) {
+  Place& in = place(entry);
+  in.waiting = std::make_unique<Waiting>(std::move(waiting));
+  for (const std::string& host : in.waiting->hosts) {
+    waiting_[host].emplace(in.waiting->ends, entry);
+    if (health_.failing(host)) {
+      health_.bring_probe_forward(host, need_of(entry, now));
+      probe_in_time(host, now);
+    }
+  }
+}
+
+bool Plan::remove(Entry entry) {
+  if (queued(entry)) {
+    queue_.erase({places_[entry].due, entry});
+    places_[entry].queued = false;
+    return true;
+  }
+  if (waits(entry)) {
+    stop_waiting(entry);
+    return true;
+  }
+  return false;
+}
+
+void Plan::stop_waiting(Entry entry) {
+  const std::unique_ptr<Waiting> ended = std::move(places_[entry].waiting);
+  for (const std::string& host : ended->hosts) {
+    const auto found = waiting_.find(host);
+    if (found == waiting_.end()) {
+      continue;  // two URLs of one host
+    }
+    found->second.erase({ended->ends, entry});
+    if (found->second.empty()) {
+      waiting_.erase(found);
+    }
+  }
+}
+
+std::optional<Plan::Entry> Plan::take_due(UnixSeconds now) {
+  if (queue_.empty() || queue_.begin()->first > now) {
+    return std::nullopt;
+  }
+  const Entry entry = queue_.begin()->second;
+  remove(entry);
+  return entry;
+}
+
+std::optional<Plan::Entry> Plan::take_permitted(UnixSeconds now, Millis monotonic, bool per_connection) {
+  std::vector<const std::string*> order;
+  order.reserve(waiting_.size());
+  const auto after_last = waiting_.upper_bound(turn_);
+  for (auto it = after_last; it != waiting_.end(); ++it) {
+    order.push_back(&it->first);
+  }
+  for (auto it = waiting_.begin(); it != after_last; ++it) {
+    order.push_back(&it->first);
+  }
+  for (const std::string* host : order) {
+    std::string name = *host;  // the list may go with its last certificate
+    if (const auto taken = take_permitted_of(name, now, monotonic, per_connection)) {
+      turn_ = std::move(name);
+      return taken;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Plan::Entry> Plan::take_permitted_of(const std::string& host, UnixSeconds now, Millis monotonic,
+                                                   bool per_connection) {
+  const auto found = waiting_.find(host);
+  // Empty where memory ran out before the first was in it.
+  if (found == waiting_.end() || found->second.empty() ||
+      health_.may_start(host, now, monotonic) != ResponderHealth::Permit::kAllowed) {
+    return std::nullopt;
+  }
+  const Entry chosen = choose(host, found->second);
+  // The health of their hosts is counted apart, so all of this one's are.
+  if (waiting(chosen).per_connection && !per_connection) {
+    return std::nullopt;
+  }
+  stop_waiting(chosen);
+  return chosen;
+}
+
+// The certificate whose response ends first. A host that fails, or has not answered this process yet, may choke on a
+// single certificate.
+Plan::Entry Plan::choose(const std::string& host, const Queue& waiting_for) const {
+  if (health_.failing(host)) {
+    // The one that was not tried for longest.
+    return std::min_element(
+               waiting_for.begin(), waiting_for.end(),
+               [this](const auto& a, const auto& b) { return waiting(a.second).tried < waiting(b.second).tried; })
+        ->second;
+  }
+  if (health_.answers(host)) {
+    return waiting_for.begin()->second;
+  }
+  // Where the process before us was left without an answer, that is not asked for first again. They are few.
+  const auto chosen = std::find_if(waiting_for.begin(), waiting_for.end(),
+                                   [this](const auto& each) { return !waiting(each.second).unanswered; });
+  return (chosen != waiting_for.end() ? chosen : waiting_for.begin())->second;
+}
+
+std::set<Plan::Entry> Plan::take_all() {
+  std::set<Entry> all;
+  for (const auto& [due, entry] : queue_) {
+    all.insert(entry);
+  }
+  for (const auto& [host, waiting] : waiting_) {
+    for (const auto& [ends, entry] : waiting) {
+      all.insert(entry);
+    }
+  }
+  queue_.clear();
+  waiting_.clear();
+  for (const Entry entry : all) {
+    places_[entry] = Place();
+  }
+  return all;
+}
+
+void Plan::reschedule(const std::function<UnixSeconds(Entry entry, UnixSeconds due)>& when) {
+  Queue queue;
+  for (const auto& [due, entry] : queue_) {
+    Place& in = places_[entry];
+    in.due = when(entry, due);
+    queue.emplace(in.due, entry);
+  }
+  queue_.swap(queue);
+}
+
+Need Plan::need_of(Entry entry, UnixSeconds now) const {
+  const Waiting& about = waiting(entry);
+  return need_for(about.ends, about.staple_required, now);
+}
+
+// Those of which nothing is held any more come first.
+Need Plan::most_urgent(const Queue& waiting_for, UnixSeconds now) const {
+  Need most = Need::kNone;
+  for (auto it = waiting_for.begin(); it != waiting_for.end() && it->first <= now && most != Need::kRequiredStaple;
+       ++it) {
+    most = std::max(most, need_of(it->second, now));
+  }
+  return most;
+}
+
+void Plan::plan_probe_of(const std::string& host, UnixSeconds now) {
+  const auto found = waiting_.find(host);
+  if (found != waiting_.end() && health_.failing(host)) {
+    health_.bring_probe_forward(host, most_urgent(found->second, now));
+    probe_in_time(host, now);
+  }
+}
+
+// Among those who wait may be one whose response ends before the host's next probe.
+void Plan::probe_in_time(const std::string& host, UnixSeconds now) {
+  const Queue& waiting_for = waiting_.at(host);
+  const auto soonest = waiting_for.upper_bound({now, UINT32_MAX});
+  if (soonest != waiting_for.end()) {
+    health_.bring_probe_forward(host, halfway(now, soonest->first));
+  }
+}
+
+}  // namespace ocsp_plus::engine
