@@ -357,7 +357,11 @@ void Oracle::clock_is_right(Known* known) const {
 void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed) {
   up_ = true;
   for (const LeafNumber leaf : in_care()) {
-    close(leaf, &known_[leaf]);
+    Known& known = known_[leaf];
+    if (known.loaded && machine_.true_time() - known.last_shown > kUnused) {
+      lost(leaf);  // nobody has used it for so long that it went, and with it what is held
+    }
+    close(leaf, &known);
   }
   for (auto& [leaf, known] : known_) {
     const bool is_served = served.count(leaf) != 0;
