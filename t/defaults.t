@@ -137,7 +137,7 @@ is($request->{nonce}, 0, 'and without a nonce');
 
 my ($line, @more) = $t->log_lines(qr/response published.*"shared\.example"/);
 like($line // '', qr/serial=\Q${\$shared->serial()}\E\ responder="\Q${\$r->url()}\E"
-	\ status=good\ this_update=\S+Z\ valid_until=\S+Z\ next_look=\S+Z/x,
+	\ status=good\ this_update=\S+Z\ expires=\S+Z\ next_attempt=\S+Z/x,
 	'the log says what was fetched, from where and until when');
 is(scalar @more, 0, 'once');
 is(join("\n", $t->log_lines(qr/\[(?:warn|error|crit)\]/)), '',

@@ -137,7 +137,7 @@ for my $name (qw/ dies drips /) {
 # tries went on while it was held and afterwards, and said so
 
 my @lines = $t->log_lines(qr/certificate="dies\..* reason=connect_refused/);
-is(scalar(grep { /\[warn\].*goes on.* valid_until=.* failures=1$/ } @lines), 1,
+is(scalar(grep { /\[warn\].*goes on.* expires=.* failures=1$/ } @lines), 1,
 	'one warning while it is held');
 cmp_ok(scalar(grep { /\[info\].*goes on.* failures=\d/ } @lines), '>=', 1,
 	'and the count of what followed');

@@ -126,7 +126,7 @@ for my $case (@wrong) {
 			\ the\ one\ held\ goes\ on:
 			.*\ responder="\Q${\$r->url($on{$name})}\E"
 			\ reason=$reason\ detail="
-			.*\ valid_until=\d{4}-\S+Z
+			.*\ expires=\d{4}-\S+Z
 			\ next_attempt=\d{4}-\S+Z/x, "$name: a warning");
 	}
 }
@@ -136,7 +136,7 @@ for my $case (@stale) {
 	ok(wait_for(sub { $t->log_lines($re, $begun) > 0 }, 25),
 		"$name: nothing new");
 	like(($t->log_lines($re, $begun))[0] // '',
-		qr/\[info\].* status=good .*next_look=/, "$name: is no fault");
+		qr/\[info\].* status=good .*next_attempt=/, "$name: is no fault");
 }
 for my $case (@wrong, @stale) {
 	my ($name) = @$case;

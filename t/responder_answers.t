@@ -145,7 +145,7 @@ for my $case (@revoked) {
 	my @lines = $t->log_lines(qr/certificate="\Q$name\E\.example"/);
 	is(scalar @lines, 1, "$name: one line");
 	like($lines[0] // '', qr/\[crit\].*REVOKED.*\ status=revoked
-		.*\ valid_until=\d{4}-\S+Z/x, "$name: logged at crit");
+		.*\ expires=\d{4}-\S+Z/x, "$name: logged at crit");
 }
 
 for my $case (@wrong) {

@@ -12,7 +12,8 @@ class ClockWatch {
  public:
   explicit ClockWatch(const Clock& clock);
 
-  // By how much the wall clock has jumped since the last call; nothing: it has not. To be called about twice a second.
+  // By how much the wall clock has jumped since the last call; nothing: it has not. To be called about twice a
+  // second.
   std::optional<Seconds> jump();
   // How often it has.
   unsigned jumps() const { return jumps_; }

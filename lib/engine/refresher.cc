@@ -9,7 +9,7 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Millis kPublishInterval = 20;    // until the zone's lock is free
-constexpr Seconds kNewborn = 3600;         // CAs may take a while until they answer for a new certificate
+constexpr Seconds kNewlyIssued = 3600;     // CAs may take a while until they answer for a new certificate
 constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
 
 }  // namespace
@@ -109,8 +109,8 @@ UnixSeconds Refresher::due_by_held(const Target& target, UnixSeconds now) {
   if (doubtful(target, *held, now)) {
     return next_check(now, random);
   }
-  return next_look(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry,
-                   random);
+  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry,
+                      random);
 }
 
 UnixSeconds Refresher::latest_due(const Target& target, UnixSeconds now) const {
@@ -118,8 +118,8 @@ UnixSeconds Refresher::latest_due(const Target& target, UnixSeconds now) const {
   if (!held.has_value()) {
     return now;
   }
-  return next_look(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry,
-                   kLatest);
+  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry,
+                      kLatest);
 }
 
 // It came from the cache directory, and may have been revoked since the responder confirmed it. Where the directory
@@ -130,7 +130,7 @@ bool Refresher::doubtful(const Target& target, const store::BlobHeader& held, Un
           !environment_.disk_cache->writable());
 }
 
-UnixSeconds Refresher::valid_until(const Target& target, UnixSeconds now) const {
+UnixSeconds Refresher::held_until(const Target& target, UnixSeconds now) const {
   const auto held = environment_.gate.stapled(target, now);
   return held.has_value() ? held->expires : 0;
 }
@@ -286,7 +286,7 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
   for (std::size_t i = 0; i < about.responders.size(); ++i) {
     waiting.hosts.push_back(about.host(i));
   }
-  waiting.ends = valid_until(about, now);
+  waiting.ends = held_until(about, now);
   waiting.staple_required = about.staple_required();
   waiting.tried = std::max(attempt.at, attempt.began);
   waiting.unanswered = attempt.began != 0;
@@ -316,10 +316,10 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const bool news = published || (confirmed_at > confirmed_before && !doubted);
   const std::uint64_t random = environment_.random.next();
   // As if it had been asked for when the responder gave it, or just now where it is the one that was held.
-  const UnixSeconds next = doubted
-                               ? next_check(now, random)
-                               : next_look(published ? confirmed_at : now, {held->this_update, held->expires},
-                                           about.certificate.id, std::nullopt, environment_.settings.retry, random);
+  const UnixSeconds next =
+      doubted ? next_check(now, random)
+              : next_refresh(published ? confirmed_at : now, {held->this_update, held->expires}, about.certificate.id,
+                             std::nullopt, environment_.settings.retry, random);
   if (!news || next <= now) {
     return false;
   }
@@ -364,7 +364,7 @@ void Refresher::start(Entry entry) {
   if (target(entry).issuer == nullptr) {
     const UnixSeconds now = environment_.clock.now();
     const Target& about = target(entry);
-    (void)next_issuer_probe(about, need_for(valid_until(about, now), about.staple_required(), now), now);
+    (void)next_issuer_probe(about, need_for(held_until(about, now), about.staple_required(), now), now);
   }
   ++in_flight_;
   per_connection_in_flight_ += target(entry).loaded ? 1 : 0;
@@ -536,9 +536,10 @@ void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const
   }
   const RetryBounds& bounds = environment_.settings.retry;
   const UnixSeconds next =
-      held.has_value() ? next_look(now, {held->this_update, held->expires}, about.certificate.id,
-                                   fresh_until(accepted.response.http.head, now), bounds, environment_.random.next())
-                       : saturating_add(now, bounds.min);
+      held.has_value()
+          ? next_refresh(now, {held->this_update, held->expires}, about.certificate.id,
+                         fresh_until(accepted.response.http.head, now), bounds, environment_.random.next())
+          : saturating_add(now, bounds.min);
   plan_at(entry, next);
   environment_.zone.set_detail(entry, {});
   environment_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
@@ -551,35 +552,43 @@ void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Fai
   note(record(entry), error.reason, responder, now);
   store::Attempt& attempt = record(entry).attempt;
   attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
-  const UnixSeconds held_until = valid_until(about, now);
+  const UnixSeconds expires = held_until(about, now);
   if (Exchange::choose(health_, about, {}, environment_.clock).permit == ResponderHealth::Permit::kFailing) {
     wait(entry, now);  // goes as soon as one of its hosts answers anybody
     attempt.next = std::max(next_probe(about), saturating_add(now, 1));
+    environment_.zone.set_attempt(entry, attempt);
   } else {
-    Failure failure;
-    failure.failures = attempt.failures;
-    failure.retry_after = error.retry_after;
-    failure.need =
-        may_pass(error.reason, error.status) ? need_for(held_until, about.staple_required(), now) : Need::kNone;
-    failure.newly_issued =
-        error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewborn;
-    if (failure.need == Need::kNone && responder < about.responders.size()) {
-      failure.refusals = health_.refuses_everybody(about.host(responder));
-    }
-    // What lies ahead of a clock that was set back will be stapled again: its end counts as any other's.
-    const auto held = environment_.gate.held(about);
-    attempt.next = next_try(now, failure, held.has_value() ? held->expires : 0, environment_.settings.retry,
-                            environment_.random.next());
-    if (responder == Exchange::kNobody && failure.need != Need::kNone) {
-      attempt.next = std::max(attempt.next, next_issuer_probe(about, failure.need, now));  // no sooner: in vain
-    }
-    plan_.enqueue(entry, attempt.next);
+    plan_at(entry, next_attempt(entry, responder, error, now));
   }
-  environment_.zone.set_attempt(entry, attempt);
   environment_.zone.set_detail(entry, error.detail);
   store::record_failure(environment_.zone, error.reason);
   environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
-  report_.failed(about, responder, error, held_until, attempt.next, attempt.failures);
+  report_.failed(about, responder, error, expires, attempt.next, attempt.failures);
+}
+
+// After a failure, where a host is there to be asked.
+UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const net::Fetch::Failure& error,
+                                    UnixSeconds now) {
+  const Target& about = target(entry);
+  Failure failure;
+  failure.failures = record(entry).attempt.failures;
+  failure.retry_after = error.retry_after;
+  if (may_pass(error.reason, error.status)) {
+    failure.need = need_for(held_until(about, now), about.staple_required(), now);
+  }
+  failure.newly_issued =
+      error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewlyIssued;
+  if (failure.need == Need::kNone && responder < about.responders.size()) {
+    failure.refusals = health_.refuses_everybody(about.host(responder));
+  }
+  // What is not yet valid for a clock that was set back will be stapled again: its end counts as any other's.
+  const auto held = environment_.gate.held(about);
+  const UnixSeconds next = next_try(now, failure, held.has_value() ? held->expires : 0, environment_.settings.retry,
+                                    environment_.random.next());
+  if (responder == Exchange::kNobody && failure.need != Need::kNone) {
+    return std::max(next, next_issuer_probe(about, failure.need, now));  // no sooner: in vain
+  }
+  return next;
 }
 
 // Of the hosts that have its issuer, as soon as the need allows; `now` where one of them does not fail. Nobody waits

@@ -73,8 +73,8 @@ void Report::tell_held_back(std::uint64_t loud, std::uint64_t quiet) {
       loud, quiet);
 }
 
-void Report::verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
-                      Millis took) {
+void Report::verified(const Target& target, std::size_t responder, const Admission& admission,
+                      UnixSeconds next_attempt, Millis took) {
   const crypto::Verdict& verdict = admission.verdict;
   const bool revoked = verdict.reason == Reason::kRevoked;
   const bool published = admission.action == Action::kPublish;
@@ -89,10 +89,10 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
                       : revoked  ? "CERTIFICATE IS REVOKED, replace it; response published"
                                  : "response published";
   log(sink_, level,
-      "ocsp_plus: {}: {} responder={} status={} this_update={} valid_until={} "
-      "next_look={} took={}ms",
+      "ocsp_plus: {}: {} responder={} status={} this_update={} expires={} "
+      "next_attempt={} took={}ms",
       event, name_of(target), responder_of(target, responder), crypto::token(verdict.cert_status),
-      to_rfc3339(verdict.this_update), to_rfc3339(verdict.expires), to_rfc3339(next_look), took);
+      to_rfc3339(verdict.this_update), to_rfc3339(verdict.expires), to_rfc3339(next_attempt), took);
 }
 
 // Whether a failure that is not urgent is said as loudly as its group is.
@@ -108,11 +108,11 @@ bool Report::says_failure(const Target& target, const FailureGroups::Key& key, F
   return says;
 }
 
-void Report::failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
+void Report::failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds expires,
                     UnixSeconds next_attempt, std::uint32_t failures) {
   const UnixSeconds now = clock_.now();
   const Millis monotonic = clock_.monotonic();
-  const bool held = valid_until > now;
+  const bool held = expires > now;
   const FailureGroups::Key key = {responder < target.responders.size() ? target.host(responder) : "", error.reason,
                                   held};
   FailureGroups::Group& group = failures_.failed(target.certificate.id, key, monotonic);
@@ -132,7 +132,7 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
       : urgent ? "NO STAPLE FOR A CERTIFICATE THAT NEEDS ONE, clients are refused; mend what the reason names"
                : "no response, nothing is stapled",
       name_of(target), responder_of(target, responder), token(error.reason), quoted(error.detail),
-      held ? fmt::format("valid_until={} ", to_rfc3339(valid_until)) : "", to_rfc3339(next_attempt),
+      held ? fmt::format("expires={} ", to_rfc3339(expires)) : "", to_rfc3339(next_attempt),
       to_span(saturating_sub(next_attempt, now)), failures);
 }
 
@@ -179,7 +179,7 @@ void Report::file_admitted(const Target& target, const std::string& path, const 
   if (!admission.status_changed && !fits(level)) {
     return;
   }
-  log(sink_, level, "ocsp_plus: {}: {} file={} status={} valid_until={}",
+  log(sink_, level, "ocsp_plus: {}: {} file={} status={} expires={}",
       !published ? "response of a file is no newer than the one held"
       : revoked  ? "CERTIFICATE IS REVOKED, replace it; response of a file published"
                  : "response of a file published",

@@ -30,12 +30,12 @@ class Report {
   void tick();
 
   // A response from `responder` was verified: published (crit where it says revoked), or no newer than the one held.
-  void verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_look,
+  void verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_attempt,
                 Millis took);
   // A try failed, the `failures`-th in a row; warn while something valid is held, error otherwise; crit, but once a
   // minute at most, where clients or a server refuse the certificate without a staple. So is the first of a group
   // said, the others at info.
-  void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds valid_until,
+  void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds expires,
               UnixSeconds next_attempt, std::uint32_t failures);
   // The issuer that the configuration lacks was fetched; once for all of its certificates.
   void issuer_fetched(const Target& target, const net::Url& url);

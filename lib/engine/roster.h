@@ -17,7 +17,7 @@ namespace ocsp_plus::engine {
 // What a certificate loaded per connection brings with it; of the others the catalog owns all of this.
 struct PerConnection {
   Target target;
-  std::uint64_t profile = 0;                     // of the server that loads it
+  std::uint64_t profile = 0;                    // of the server that loads it
   std::vector<std::unique_ptr<net::Url>> urls;  // its own, of responders and issuers
 };
 

@@ -6,8 +6,8 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Seconds kWeek = 7 * 86400;
-constexpr Seconds kNewbornMin = 30;
-constexpr Seconds kNewbornMax = 60;
+constexpr Seconds kNewlyIssuedMin = 30;
+constexpr Seconds kNewlyIssuedMax = 60;
 
 // part/whole of a span, without overflow for any span.
 Seconds fraction(Seconds span, std::int64_t part, std::int64_t whole) {
@@ -52,8 +52,8 @@ std::uint32_t growth(const Failure& failure, const RetryBounds& bounds) {
 
 }  // namespace
 
-UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
-                      std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random) {
+UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const CertificateId& id,
+                         std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random) {
   const Seconds span = within_week(saturating_sub(validity.expires, validity.this_update));
   const Seconds by_id = fraction(fraction(span, 4, 100), permille(id), 1000);
   const Seconds by_node = part_of(fraction(span, 6, 100), random);
@@ -107,12 +107,12 @@ bool may_pass(Reason reason, unsigned status) {
   }
 }
 
-UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,
+UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds held_until, const RetryBounds& bounds,
                      std::uint64_t random) {
   Seconds wait = 0;
   const Seconds crowd = failure.refusals * kBetweenRefused;
   if (failure.newly_issued) {
-    wait = pick(kNewbornMin, std::max(kNewbornMax, crowd), random);
+    wait = pick(kNewlyIssuedMin, std::max(kNewlyIssuedMax, crowd), random);
   } else {
     const std::uint32_t exponent = growth(failure, bounds);
     const Seconds longest = longest_for(failure.need, bounds);
@@ -123,8 +123,8 @@ UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_
     wait = std::max(wait, saturating_sub(*failure.retry_after, now));
   }
   wait = std::clamp(wait, std::min(bounds.min, bounds.max), bounds.max);
-  if (valid_until > now) {
-    wait = std::min(wait, saturating_sub(valid_until, now) / 2);
+  if (held_until > now) {
+    wait = std::min(wait, saturating_sub(held_until, now) / 2);
   }
   return saturating_add(now, std::max<Seconds>(wait, 1));
 }

@@ -20,7 +20,7 @@ struct Validity {
   UnixSeconds expires = 0;
 };
 
-// `random` of next_look() that yields the latest point it can.
+// `random` of next_refresh() that yields the latest point it can.
 constexpr std::uint64_t kLatest = UINT64_MAX;
 
 // The next look after a response was verified. It lies between 40 % and 50 % of the validity: 4 % of it are chosen by
@@ -35,8 +35,8 @@ constexpr std::uint64_t kLatest = UINT64_MAX;
 // by `random`; but never past half of what is left (again, of seven days at the most) and never under a second.
 //
 // `random`: uniform, to be drawn anew for each response.
-UnixSeconds next_look(UnixSeconds now, const Validity& validity, const CertificateId& id,
-                      std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random);
+UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const CertificateId& id,
+                         std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random);
 
 // A response that came from the cache directory and was last confirmed longer ago is asked for again after a start,
 // at a moment within the span, drawn by each node for each certificate: it may have been revoked since.
@@ -80,8 +80,8 @@ constexpr Seconds kBetweenRefused = 1;
 
 // The next try after a failure: exponential with full jitter, between the bounds; never longer than half of what is
 // left of the response that is held, so that tries get denser towards its end, and never under a second.
-// `valid_until`: the end of the held response, 0 where none is. `random`: uniform.
-UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds valid_until, const RetryBounds& bounds,
+// `expires`: the end of the held response, 0 where none is. `random`: uniform.
+UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds held_until, const RetryBounds& bounds,
                      std::uint64_t random);
 
 // The same for a responder that fails, for whom others wait.

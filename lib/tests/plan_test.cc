@@ -104,9 +104,10 @@ TEST_CASE("plan: whom a host is asked for first", "[plan]") {
     Plan::Entry first;
   };
   // 1 ends first and was tried last, 2 was tried longest ago, 3 was left without an answer and has nothing.
-  for (const Case& c : {Case{"a host that answers: whose response ends first", true, false, 3},
-                        Case{"a host that fails: who was not tried for longest", false, true, 2},
-                        Case{"a host that has not answered yet: who was not left without an answer", false, false, 1}}) {
+  for (const Case& c :
+       {Case{"a host that answers: whose response ends first", true, false, 3},
+        Case{"a host that fails: who was not tried for longest", false, true, 2},
+        Case{"a host that has not answered yet: who was not left without an answer", false, false, 1}}) {
     INFO(c.name);
     Fixture f;
     if (c.answers) {
@@ -167,10 +168,10 @@ TEST_CASE("plan: a failing host is probed as early as whoever waits for it needs
   probes.planned = kNow + 1000;
   probes.for_staple = kNow + 100;
   probes.for_required_staple = kNow + 10;
-  for (const Case& c : {Case{"a response for long", kNow + 5000, false, kNow + 1000},
-                        Case{"a response that ends before the probe", kNow + 600, false, kNow + 300},
-                        Case{"nothing", 0, false, kNow + 100},
-                        Case{"nothing, and clients refuse it", 0, true, kNow + 10}}) {
+  for (const Case& c :
+       {Case{"a response for long", kNow + 5000, false, kNow + 1000},
+        Case{"a response that ends before the probe", kNow + 600, false, kNow + 300},
+        Case{"nothing", 0, false, kNow + 100}, Case{"nothing, and clients refuse it", 0, true, kNow + 10}}) {
     INFO(c.name);
     Fixture f;
     f.fail("a:80", probes);

@@ -45,8 +45,8 @@ TEST_CASE("report: published", "[report]") {
   Fixture f;
   f.report.verified(f.target(), 0, f.admission(Action::kPublish, Reason::kOk), kNow + kHour, 12);
   f.expect(LogLevel::kNotice, "ocsp_plus: response published: " + kWho +
-                                  "status=good this_update=2030-06-01T12:00:00Z valid_until=2030-06-02T12:00:00Z "
-                                  "next_look=2030-06-01T13:00:00Z took=12ms");
+                                  "status=good this_update=2030-06-01T12:00:00Z expires=2030-06-02T12:00:00Z "
+                                  "next_attempt=2030-06-01T13:00:00Z took=12ms");
 }
 
 TEST_CASE("report: loaded without an issuer, or with one that does not fit", "[report]") {
@@ -73,23 +73,23 @@ TEST_CASE("report: kept", "[report]") {
   Fixture f;
   f.report.verified(f.target(), 0, f.admission(Action::kKeep, Reason::kOk), kNow + kHour, 12);
   f.expect(LogLevel::kInfo, "ocsp_plus: response is no newer than the one held: " + kWho +
-                                "status=good this_update=2030-06-01T12:00:00Z valid_until=2030-06-02T12:00:00Z "
-                                "next_look=2030-06-01T13:00:00Z took=12ms");
+                                "status=good this_update=2030-06-01T12:00:00Z expires=2030-06-02T12:00:00Z "
+                                "next_attempt=2030-06-01T13:00:00Z took=12ms");
 }
 
 TEST_CASE("report: revoked", "[report]") {
   Fixture f;
   f.report.verified(f.target(), 0, f.admission(Action::kPublish, Reason::kRevoked), kNow + kHour, 12);
   f.expect(LogLevel::kCrit, "ocsp_plus: CERTIFICATE IS REVOKED, replace it; response published: " + kWho +
-                                "status=revoked this_update=2030-06-01T12:00:00Z valid_until=2030-06-02T12:00:00Z "
-                                "next_look=2030-06-01T13:00:00Z took=12ms");
+                                "status=revoked this_update=2030-06-01T12:00:00Z expires=2030-06-02T12:00:00Z "
+                                "next_attempt=2030-06-01T13:00:00Z took=12ms");
 }
 
 TEST_CASE("report: failed while a response is held", "[report]") {
   Fixture f;
   f.report.failed(f.target(), 0, {Reason::kTimeout, "no \"answer\"\n"}, kNow + kHour, kNow + 65, 3);
   f.expect(LogLevel::kWarn, "ocsp_plus: no new response, the one held goes on: " + kWho +
-                                "reason=timeout detail=\"no \\x22answer\\x22\\x0a\" valid_until=2030-06-01T13:00:00Z "
+                                "reason=timeout detail=\"no \\x22answer\\x22\\x0a\" expires=2030-06-01T13:00:00Z "
                                 "next_attempt=2030-06-01T12:01:05Z in=1m 5s failures=3");
 }
 

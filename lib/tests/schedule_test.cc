@@ -41,12 +41,12 @@ TEST_CASE("schedule: the first look lies in its window", "[schedule]") {
        }) {
     INFO(c.name);
     const Validity validity = {kStart, kStart + c.span};
-    CHECK(next_look(kStart, validity, id_at(0), {}, kBounds, 0) == kStart + c.first);
-    const UnixSeconds latest = next_look(kStart, validity, id_at(1000), {}, kBounds, kLatest);
+    CHECK(next_refresh(kStart, validity, id_at(0), {}, kBounds, 0) == kStart + c.first);
+    const UnixSeconds latest = next_refresh(kStart, validity, id_at(1000), {}, kBounds, kLatest);
     CHECK((latest <= kStart + c.last && latest >= kStart + c.last - 1));  // each part is rounded down
     TestRandom random(7);
     for (std::uint64_t i = 0; i < 200; ++i) {
-      const UnixSeconds look = next_look(kStart, validity, test_id(i), {}, kBounds, random.next());
+      const UnixSeconds look = next_refresh(kStart, validity, test_id(i), {}, kBounds, random.next());
       CHECK((look >= kStart + c.first && look <= kStart + c.last));
     }
   }
@@ -59,7 +59,7 @@ TEST_CASE("schedule: ten thousand certificates are spread evenly, however long t
     TestRandom random(3);
     std::map<Seconds, int> tenths;
     for (std::uint64_t i = 0; i < 10000; ++i) {
-      const UnixSeconds look = next_look(kStart, {kStart, kStart + span}, test_id(i), {}, kBounds, random.next());
+      const UnixSeconds look = next_refresh(kStart, {kStart, kStart + span}, test_id(i), {}, kBounds, random.next());
       ++tenths[std::min<Seconds>((look - kStart - counted * 40 / 100) * 10 / (counted / 10), 9)];
     }
     CHECK(tenths.size() == 10);
@@ -94,8 +94,8 @@ TEST_CASE("schedule: a hundred nodes with one response are spread over six perce
       UnixSeconds first = INT64_MAX, last = 0;
       std::vector<UnixSeconds> looks;
       for (int node = 0; node < 100; ++node) {
-        looks.push_back(next_look(kStart, {kStart - c.made_ago, kStart - c.made_ago + span}, id_at(321), c.fresh,
-                                  kBounds, random.next()));
+        looks.push_back(next_refresh(kStart, {kStart - c.made_ago, kStart - c.made_ago + span}, id_at(321), c.fresh,
+                                     kBounds, random.next()));
         first = std::min(first, looks.back());
         last = std::max(last, looks.back());
       }
@@ -140,7 +140,7 @@ TEST_CASE("schedule: HTTP freshness brings the look forward, to a quarter at the
            Case{"ten years: a quarter of a week", 3650 * kDay, 60, 7 * kDay / 4},
        }) {
     INFO(c.name);
-    CHECK(next_look(kStart, {kStart, kStart + c.span}, id_at(0), kStart + c.fresh, kBounds, 0) == kStart + c.look);
+    CHECK(next_refresh(kStart, {kStart, kStart + c.span}, id_at(0), kStart + c.fresh, kBounds, 0) == kStart + c.look);
   }
 }
 
@@ -167,7 +167,7 @@ TEST_CASE("schedule: past the window, an eighth of what is left", "[schedule]") 
     INFO(c.name);
     const std::optional<UnixSeconds> fresh =
         c.fresh ? std::optional<UnixSeconds>(kStart + *c.fresh) : std::optional<UnixSeconds>();
-    CHECK(next_look(kStart, {kStart - c.ago, kStart + c.left}, id_at(0), fresh, kBounds, 0) == kStart + c.wait);
+    CHECK(next_refresh(kStart, {kStart - c.ago, kStart + c.left}, id_at(0), fresh, kBounds, 0) == kStart + c.wait);
   }
 }
 
@@ -179,13 +179,13 @@ TEST_CASE("schedule: looks are in the future and bounded, whatever the times", "
       for (const UnixSeconds fresh : hostile) {
         INFO(from << " " << to << " " << fresh);
         for (const std::uint64_t random : {std::uint64_t{0}, kLatest / 2, kLatest}) {
-          const UnixSeconds look = next_look(kStart, {from, to}, id_at(500), fresh, kBounds, random);
+          const UnixSeconds look = next_refresh(kStart, {from, to}, id_at(500), fresh, kBounds, random);
           CHECK((look > kStart && look <= kStart + 7 * kDay / 2));
         }
       }
     }
   }
-  CHECK(next_look(INT64_MAX, {0, INT64_MAX}, id_at(0), {}, kBounds, 0) == INT64_MAX);
+  CHECK(next_refresh(INT64_MAX, {0, INT64_MAX}, id_at(0), {}, kBounds, 0) == INT64_MAX);
 }
 
 // Polling a responder that never has anything newer, until what is held has ended.
@@ -193,7 +193,7 @@ TEST_CASE("schedule: looking at an old response to its end stays bounded", "[sch
   for (const Seconds span : {Seconds{60}, kHour, 7 * kDay, 365 * kDay}) {
     int looks = 0;
     for (UnixSeconds now = kStart; now < kStart + span; ++looks) {
-      now = next_look(now, {kStart, kStart + span}, id_at(500), {}, kBounds, kLatest / 2);
+      now = next_refresh(now, {kStart, kStart + span}, id_at(500), {}, kBounds, kLatest / 2);
     }
     INFO(span);
     CHECK(looks <= (span <= 7 * kDay ? 90 : 500));
@@ -247,8 +247,8 @@ TEST_CASE("schedule: what bends the next try", "[schedule]") {
     INFO(c.name);
     TestRandom random(7);
     for (int i = 0; i < 1000; ++i) {
-      const UnixSeconds valid_until = c.left == 0 ? 0 : kStart + c.left;
-      const Seconds wait = next_try(kStart, c.failure, valid_until, kBounds, random.next()) - kStart;
+      const UnixSeconds held_until = c.left == 0 ? 0 : kStart + c.left;
+      const Seconds wait = next_try(kStart, c.failure, held_until, kBounds, random.next()) - kStart;
       CHECK((wait >= c.first && wait <= c.last));
     }
   }
