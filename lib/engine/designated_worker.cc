@@ -10,18 +10,18 @@ constexpr Millis kPause = 30000;  // after a failure that another try would only
 
 }  // namespace
 
-DesignatedWorker::DesignatedWorker(const Environment& environment, const store::ProcessIdentity& self)
-    : environment_(environment),
+DesignatedWorker::DesignatedWorker(const Context& context, const store::ProcessIdentity& self)
+    : context_(context),
       self_(self),
-      report_(environment.log, environment.clock),
-      timer_(environment.loop.timer([this] { tick(); })) {
-  environment_.zone.worker_started(self_.pid, self_.generation);
+      report_(context.log, context.clock),
+      timer_(context.loop.timer([this] { tick(); })) {
+  context_.zone.worker_started(self_.pid, self_.generation);
   timer_->arm(self_.slot == 0 ? 0 : store::kHeartbeatInterval);
 }
 
 DesignatedWorker::~DesignatedWorker() {
   retire();
-  environment_.zone.worker_stopped(self_.pid);
+  context_.zone.worker_stopped(self_.pid);
 }
 
 void DesignatedWorker::retire() {
@@ -37,7 +37,7 @@ void DesignatedWorker::tick() {
   timer_->arm(store::kHeartbeatInterval);  // first: whatever fails below, there is another tick
   // Its slot may have been written over.
   if (++ticks_ % kTicksOfSlot == 0) {
-    environment_.zone.worker_started(self_.pid, self_.generation);
+    context_.zone.worker_started(self_.pid, self_.generation);
   }
   if (std::exchange(distrusted_, false)) {
     holder_.reset();
@@ -52,17 +52,17 @@ void DesignatedWorker::tick() {
 }
 
 void DesignatedWorker::take_lease() {
-  if (environment_.clock.monotonic() < not_before_) {
+  if (context_.clock.monotonic() < not_before_) {
     return;
   }
-  auto holder = LeaseHolder::take(environment_, self_);
+  auto holder = LeaseHolder::take(context_, self_);
   if (holder) {
     holder_ = std::move(*holder);
     holder_->catch_up();
-    report_.lease_taken(self_.slot, self_.generation, environment_.catalog.targets().size());
+    report_.lease_taken(self_.slot, self_.generation, context_.catalog.targets().size());
   } else if (holder.error().reason != Reason::kLeaseLost) {
     report_.resolver_failed(holder.error());
-    not_before_ = environment_.clock.monotonic() + kPause;
+    not_before_ = context_.clock.monotonic() + kPause;
   }
 }
 

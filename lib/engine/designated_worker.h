@@ -13,11 +13,9 @@ namespace ocsp_plus::engine {
 
 class DesignatedWorker {
  public:
-  using Environment = LeaseHolder::Environment;
-
-  // Begins at once: worker 0 asks for the lease in the loop's next turn, the others a tick later. `environment` and
+  // Begins at once: worker 0 asks for the lease in the loop's next turn, the others a tick later. `context` and
   // what it refers to outlive the object. Create it after fork.
-  DesignatedWorker(const Environment& environment, const store::ProcessIdentity& self);
+  DesignatedWorker(const Context& context, const store::ProcessIdentity& self);
   // Cancels what is in flight and gives the lease up, if it is ours.
   ~DesignatedWorker();
   DesignatedWorker(const DesignatedWorker&) = delete;
@@ -34,7 +32,7 @@ class DesignatedWorker {
   void tick();
   void take_lease();
 
-  Environment environment_;
+  Context context_;
   store::ProcessIdentity self_;
   Report report_;
   std::unique_ptr<LeaseHolder> holder_;

@@ -52,17 +52,24 @@ constexpr std::size_t kConfiguredShare = (sizeof(store::BlobHeader) + 3072) * 5 
 
 }  // namespace
 
-Discovery::Discovery(const Environment& environment)
-    : environment_(environment),
-      report_(environment.report),
-      offers_(environment.zone, environment.clock),
-      timer_(environment.loop.timer([this] { work(); })),
-      dropped_(environment.zone.stats().loaded.dropped.load(std::memory_order_relaxed)) {}
+Discovery::Discovery(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate,
+                     DiskCache& disk_cache, Roster& roster, Refresher& refresher, Issuers& issuers)
+    : context_(context),
+      report_(report),
+      writer_(writer),
+      gate_(gate),
+      disk_cache_(disk_cache),
+      roster_(roster),
+      refresher_(refresher),
+      issuers_(issuers),
+      offers_(context.zone, context.clock),
+      timer_(context.loop.timer([this] { work(); })),
+      dropped_(context.zone.stats().loaded.dropped.load(std::memory_order_relaxed)) {}
 
 Discovery::~Discovery() = default;
 
 void Discovery::tick() {
-  const std::uint64_t dropped = environment_.zone.stats().loaded.dropped.load(std::memory_order_relaxed);
+  const std::uint64_t dropped = context_.zone.stats().loaded.dropped.load(std::memory_order_relaxed);
   if (dropped != dropped_) {
     report_.loaded_dropped(dropped - dropped_);
     dropped_ = dropped;
@@ -90,7 +97,7 @@ void Discovery::work() {
 
 // nullptr: nobody, or one of the configuration.
 const Record* Discovery::known(store::EntryIndex entry) const {
-  const Record* const record = environment_.roster.find(entry);
+  const Record* const record = roster_.find(entry);
   return record != nullptr && record->per_connection != nullptr ? record : nullptr;
 }
 
@@ -98,7 +105,7 @@ const Record* Discovery::known(store::EntryIndex entry) const {
 
 // True: it has not come round yet.
 bool Discovery::scan(std::size_t budget) {
-  const store::EntryIndex used = environment_.zone.entries_used();
+  const store::EntryIndex used = context_.zone.entries_used();
   for (std::size_t spent = 0; spent < budget; ++spent) {
     if (next_ >= used) {
       next_ = 0;
@@ -112,10 +119,10 @@ bool Discovery::scan(std::size_t budget) {
 
 // Brings what is known of an entry in line with what the zone says. What that cost besides the glance.
 std::size_t Discovery::look_at(store::EntryIndex entry) {
-  const auto state = environment_.zone.loaded(entry);
-  const Record* record = environment_.roster.find(entry);
+  const auto state = context_.zone.loaded(entry);
+  const Record* record = roster_.find(entry);
   const bool configured = record != nullptr && record->per_connection == nullptr;
-  const CertificateId& id = environment_.zone.entry(entry).id;
+  const CertificateId& id = context_.zone.entry(entry).id;
   if (record != nullptr && !configured && (!state.has_value() || record->target.certificate.id != id)) {
     remove_entry(entry, RemovalReason::kGone);
     record = nullptr;
@@ -123,7 +130,7 @@ std::size_t Discovery::look_at(store::EntryIndex entry) {
   if (!state.has_value()) {
     return 0;
   }
-  if (environment_.catalog.by_id().count(id) != 0) {
+  if (context_.catalog.by_id().count(id) != 0) {
     remove_entry(entry, RemovalReason::kConfigured);
     return 0;
   }
@@ -143,30 +150,29 @@ std::size_t Discovery::look_at(store::EntryIndex entry) {
 }
 
 bool Discovery::has_ended(const Target& target, const store::StapleZone::LoadedState& state) const {
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   return saturating_add(target.certificate.not_after, kGraceOfEnded) < now ||
          saturating_sub(now, state.used) > kUnused;
 }
 
 // The issuer is the one whose key stands in the entry, if it has signed the certificate. What it cost.
 std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
-  const CertificateId id = environment_.zone.entry(entry).id;
-  const auto leaf_der = environment_.zone.leaf(entry, id);
+  const CertificateId id = context_.zone.entry(entry).id;
+  const auto leaf_der = context_.zone.leaf(entry, id);
   auto leaves = leaf_der.has_value() ? crypto::parse_der_certificates(*leaf_der) : std::vector<crypto::X509Ptr>();
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
   const std::size_t cost = kLoadCosts * weight(leaf_der.has_value() ? leaf_der->size() : 0);
-  if (!certificate || certificate->id != id || environment_.zone.find(id) != entry) {
+  if (!certificate || certificate->id != id || context_.zone.find(id) != entry) {
     // Somebody has scribbled on it, or was killed while it came; it may come again.
     remove_entry(entry, RemovalReason::kGone);
     return cost;
   }
   ParsedCertificate parsed = {std::move(leaves[0]), std::move(*certificate), nullptr};
-  if (const auto issuer_der = environment_.zone.issuer(entry)) {
+  if (const auto issuer_der = context_.zone.issuer(entry)) {
     auto issuers = crypto::parse_der_certificates(*issuer_der);
-    auto issuer =
-        issuers.size() == 1 ? environment_.issuers.pool().intern(issuers[0].get()) : fail(Reason::kUnreadable);
+    auto issuer = issuers.size() == 1 ? issuers_.pool().intern(issuers[0].get()) : fail(Reason::kUnreadable);
     // Any worker may have written it there.
-    if (!issuer || (*issuer)->key_sha256() != environment_.zone.entry(entry).issuer_key ||
+    if (!issuer || (*issuer)->key_sha256() != context_.zone.entry(entry).issuer_key ||
         !crypto::signed_by(parsed.leaf.get(), (*issuer)->certificate())) {
       remove_entry(entry, RemovalReason::kGone);
       return kVerifyingCosts * cost;
@@ -207,16 +213,16 @@ bool Discovery::take_offers(std::size_t budget) {
 }
 
 void Discovery::refuse(Reason reason) {
-  environment_.zone.stats().loaded.refused.fetch_add(1, std::memory_order_relaxed);
+  context_.zone.stats().loaded.refused.fetch_add(1, std::memory_order_relaxed);
   if (reason != Reason::kCertificateTooLarge) {  // which names the certificate
     report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
   }
 }
 
 Reason Discovery::report_too_large(const store::Offer& offer) {
-  const Profile* profile = environment_.catalog.profile(offer.profile);
+  const Profile* profile = context_.catalog.profile(offer.profile);
   report_.loaded_too_large(offer, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front(),
-                           store::max_offer_bytes(environment_.zone), offer.too_large <= store::kLargeOfferBytes);
+                           store::max_offer_bytes(context_.zone), offer.too_large <= store::kLargeOfferBytes);
   return Reason::kCertificateTooLarge;
 }
 
@@ -227,11 +233,11 @@ Reason Discovery::take(const store::Offer& offer) {
   if (!certificate || certificate->id != offer.id) {
     return Reason::kUnreadable;
   }
-  if (environment_.catalog.by_id().count(offer.id) != 0 ||
-      saturating_add(certificate->not_after, kGraceOfEnded) < environment_.clock.now()) {
+  if (context_.catalog.by_id().count(offer.id) != 0 ||
+      saturating_add(certificate->not_after, kGraceOfEnded) < context_.clock.now()) {
     return Reason::kOk;  // a newer configuration than that worker's names it; or it has ended
   }
-  const auto state = environment_.zone.loaded(environment_.zone.find(offer.id));
+  const auto state = context_.zone.loaded(context_.zone.find(offer.id));
   const bool searched = std::any_of(searching_.begin(), searching_.end(), [&](const Searching& searching) {
     return searching.parsed.certificate.id == offer.id;
   });
@@ -239,7 +245,7 @@ Reason Discovery::take(const store::Offer& offer) {
     return Reason::kOk;  // two workers have met it
   }
   std::vector<x509_st*> offered;
-  if (const Profile* profile = environment_.catalog.profile(offer.profile)) {
+  if (const Profile* profile = context_.catalog.profile(offer.profile)) {
     for (const crypto::X509Ptr& trusted : profile->trusted) {
       offered.push_back(trusted.get());
     }
@@ -250,7 +256,7 @@ Reason Discovery::take(const store::Offer& offer) {
   }
   x509_st* const leaf = leaves[0].get();
   // By the signature, always: a name and a key identifier are easily made up.
-  IssuerSearch search(environment_.issuers.pool(), offer.id, leaf, offered);
+  IssuerSearch search(issuers_.pool(), offer.id, leaf, offered);
   searching_.push_back(
       {{std::move(leaves[0]), std::move(*certificate), nullptr, crypto::why_no_issuer(leaf, offered)},
        offer.profile,
@@ -259,8 +265,8 @@ Reason Discovery::take(const store::Offer& offer) {
   searching_bytes_ += offer.leaf.size();
   const auto at = std::prev(searching_.end());
   try {
-    at->ticket = environment_.issuers.searches().begin(
-        std::move(search), [this, at](const IssuerSearch& ended) { search_over(at, ended.found()); });
+    at->ticket = issuers_.searches().begin(std::move(search),
+                                           [this, at](const IssuerSearch& ended) { search_over(at, ended.found()); });
   } catch (...) {
     searching_bytes_ -= at->size;
     searching_.erase(at);
@@ -276,11 +282,11 @@ void Discovery::search_over(std::list<Searching>::iterator at, const IssuerPtr& 
   searching_.erase(at);
   parsed.issuer = issuer;
   if (parsed.issuer == nullptr) {
-    const store::EntryIndex entry = environment_.zone.find(parsed.certificate.id);
+    const store::EntryIndex entry = context_.zone.find(parsed.certificate.id);
     const Record* const record = known(entry);
     const bool may_begin_lookup =
         may_look_up(parsed.certificate) && record != nullptr && record->target.issuer_lookup == nullptr;
-    if (environment_.zone.loaded(entry).has_value() && !may_begin_lookup) {
+    if (context_.zone.loaded(entry).has_value() && !may_begin_lookup) {
       return;  // as before
     }
   }
@@ -324,8 +330,8 @@ Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
   const Bytes leaf_der = crypto::der_of(parsed.leaf.get());
   certificate.leaf = leaf_der;
   certificate.profile = key;
-  const auto state = environment_.zone.loaded(environment_.zone.find(certificate.id));
-  certificate.used = state.has_value() ? state->used : environment_.clock.now() - kProbation;
+  const auto state = context_.zone.loaded(context_.zone.find(certificate.id));
+  certificate.used = state.has_value() ? state->used : context_.clock.now() - kProbation;
   Bytes issuer_der;
   if (parsed.issuer != nullptr) {
     issuer_der = crypto::der_of(parsed.issuer->certificate());
@@ -343,27 +349,27 @@ Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
   }
   // Free space may lie in pieces that are too small for a large one. It costs others no more than a few times its
   // size.
-  auto added = environment_.writer.add_loaded(certificate);
-  const std::size_t before = environment_.writer.loaded_bytes();
+  auto added = writer_.add_loaded(certificate);
+  const std::size_t before = writer_.loaded_bytes();
   while (!added && added.error().reason == Reason::kZoneFull &&
-         before - std::min(before, environment_.writer.loaded_bytes()) < kMostEvicted * wanted && make_room()) {
-    added = environment_.writer.add_loaded(certificate);
+         before - std::min(before, writer_.loaded_bytes()) < kMostEvicted * wanted && make_room()) {
+    added = writer_.add_loaded(certificate);
   }
   if (!added) {
     return added.error().reason;
   }
-  environment_.zone.stats().loaded.taken.fetch_add(1, std::memory_order_relaxed);
-  if (const Record* const record = environment_.roster.find(*added)) {
+  context_.zone.stats().loaded.taken.fetch_add(1, std::memory_order_relaxed);
+  if (const Record* const record = roster_.find(*added)) {
     if (record->per_connection == nullptr) {  // somebody has written over the entry, so that it looked free
-      (void)environment_.writer.remove_loaded(*added, certificate.id);
+      (void)writer_.remove_loaded(*added, certificate.id);
       return Reason::kInternal;
     }
     drop_record(*added, false);  // one without an issuer
   }
   const crypto::IssuerFault fault = parsed.fault;
   keep(*added, key, std::move(parsed));
-  const Target& target = environment_.roster.at(*added).target;
-  const Profile* profile = environment_.catalog.profile(key);
+  const Target& target = roster_.at(*added).target;
+  const Profile* profile = context_.catalog.profile(key);
   report_.loaded_taken(target, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front());
   if (!target.verifiable() && !target.responders.empty()) {
     report_.loaded_without_issuer(target, fault);
@@ -375,7 +381,7 @@ Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
 
 void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertificate parsed) {
   auto certificate = std::make_unique<PerConnection>();
-  const Profile* profile = environment_.catalog.profile(key);
+  const Profile* profile = context_.catalog.profile(key);
   certificate->profile = key;
   Target& target = certificate->target;
   target.certificate = std::move(parsed.certificate);
@@ -396,7 +402,7 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
     begin_lookup(*certificate, std::move(parsed.leaf));
   }
   target.certificate.ca_issuers_urls = {};
-  environment_.roster.add(std::move(certificate));
+  roster_.add(std::move(certificate));
   if (!target.stapleable()) {
     return;
   }
@@ -405,16 +411,16 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
   }
   if (target.issuer == nullptr) {
     // What is held or kept can only be judged once the issuer is there.
-  } else if (environment_.gate.held(target).has_value()) {
-    environment_.disk_cache.changed(target);
+  } else if (gate_.held(target).has_value()) {
+    disk_cache_.changed(target);
   } else {
-    (void)environment_.gate.admit_kept(target, environment_.clock.now(), &report_);
+    (void)gate_.admit_kept(target, context_.clock.now(), &report_);
   }
-  environment_.refresher.begin(entry);
+  refresher_.begin(entry);
 }
 
 bool Discovery::may_look_up(const crypto::Certificate& certificate) const {
-  return environment_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && has_lookup_room();
+  return context_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && has_lookup_room();
 }
 
 bool Discovery::has_lookup_room() const {
@@ -425,7 +431,7 @@ bool Discovery::has_lookup_room() const {
 void Discovery::begin_lookup(PerConnection& certificate, crypto::X509Ptr leaf) {
   if (!has_lookup_room()) {
     const auto failing = std::find_if(lookups_.begin(), lookups_.end(), [this](store::EntryIndex other) {
-      return environment_.zone.attempt(other).failures >= kLookupPatience;
+      return context_.zone.attempt(other).failures >= kLookupPatience;
     });
     if (failing != lookups_.end()) {
       drop_record(store::EntryIndex(*failing), false);  // it comes round again
@@ -459,7 +465,7 @@ void Discovery::begin_lookup(PerConnection& certificate, crypto::X509Ptr leaf) {
 void Discovery::take_issuers() {
   for (const store::EntryIndex entry : std::vector<store::EntryIndex>(lookups_.begin(), lookups_.end())) {
     const Record* record = known(entry);  // adding others may have let it go
-    if (record == nullptr || record->target.issuer == nullptr || environment_.refresher.refreshing(entry)) {
+    if (record == nullptr || record->target.issuer == nullptr || refresher_.refreshing(entry)) {
       continue;
     }
     ParsedCertificate parsed = {crypto::up_ref(record->target.issuer_lookup->leaf.get()), {}, record->target.issuer};
@@ -476,19 +482,19 @@ void Discovery::take_issuers() {
 }
 
 void Discovery::drop_record(store::EntryIndex entry, bool with_file) {
-  environment_.refresher.end(entry);
-  const std::unique_ptr<PerConnection> gone = environment_.roster.remove(entry);
+  refresher_.end(entry);
+  const std::unique_ptr<PerConnection> gone = roster_.remove(entry);
   const Target& target = gone->target;
   if (target.stapleable()) {
     for (const std::string& name : hosts_of(target)) {
       const auto host = hosts_.find(name);
       if (host != hosts_.end() && --host->second == 0) {
-        environment_.refresher.forget_host(host->first);
+        refresher_.forget_host(host->first);
         hosts_.erase(host);
       }
     }
   }
-  environment_.disk_cache.forget(target, with_file);
+  disk_cache_.forget(target, with_file);
   if (target.issuer_lookup != nullptr) {
     lookups_.erase(entry);
     lookup_bytes_ -= std::min(lookup_bytes_, crypto::der_size(target.issuer_lookup->leaf.get()));
@@ -499,14 +505,14 @@ void Discovery::drop_record(store::EntryIndex entry, bool with_file) {
 bool Discovery::remove_entry(store::EntryIndex entry, RemovalReason why) {
   const Record* const record = known(entry);
   const CertificateId id =
-      record != nullptr ? record->target.certificate.id : CertificateId(environment_.zone.entry(entry).id);
-  const auto removed = why == RemovalReason::kConfigured ? environment_.writer.adopt_loaded(entry, id)
-                                                         : environment_.writer.remove_loaded(entry, id);
+      record != nullptr ? record->target.certificate.id : CertificateId(context_.zone.entry(entry).id);
+  const auto removed =
+      why == RemovalReason::kConfigured ? writer_.adopt_loaded(entry, id) : writer_.remove_loaded(entry, id);
   // Not its entry any more: there is nothing to remove.
   if (!removed && removed.error().reason != Reason::kInvalidArgument) {
     return false;
   }
-  store::LoadedCounters& counters = environment_.zone.stats().loaded;
+  store::LoadedCounters& counters = context_.zone.stats().loaded;
   if (why == RemovalReason::kEvicted) {
     counters.evicted.fetch_add(1, std::memory_order_relaxed);
   } else if (why == RemovalReason::kEnded) {
@@ -522,20 +528,20 @@ bool Discovery::remove_entry(store::EntryIndex entry, RemovalReason why) {
 
 // Whether they have more of the arena than configured certificates can spare, or would have with `more`.
 bool Discovery::over_limit(std::size_t more) const {
-  const std::size_t arena = environment_.zone.geometry().arena_bytes;
-  const std::size_t configured = environment_.catalog.targets().size() * kConfiguredShare;
-  return environment_.writer.loaded_bytes() + more > arena - std::min(configured, arena) ||
-         environment_.writer.bytes_free() + environment_.writer.bytes_in_grace() < arena / kSpare + more;
+  const std::size_t arena = context_.zone.geometry().arena_bytes;
+  const std::size_t configured = context_.catalog.targets().size() * kConfiguredShare;
+  return writer_.loaded_bytes() + more > arena - std::min(configured, arena) ||
+         writer_.bytes_free() + writer_.bytes_in_grace() < arena / kSpare + more;
 }
 
 // Those that were not used for longest go, a part of all at once: finding them takes a look at each. false: none is
 // left, or none could be removed.
 bool Discovery::make_room() {
   std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
-  all.reserve(environment_.roster.per_connection());
-  for (store::EntryIndex entry = 0; entry < environment_.roster.end(); ++entry) {
+  all.reserve(roster_.per_connection());
+  for (store::EntryIndex entry = 0; entry < roster_.end(); ++entry) {
     if (known(entry) != nullptr) {
-      const auto state = environment_.zone.loaded(entry);
+      const auto state = context_.zone.loaded(entry);
       all.emplace_back(state.has_value() ? state->used : 0, entry);
     }
   }

@@ -28,6 +28,7 @@
 #include "base/ports.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
+#include "engine/context.h"
 #include "engine/disk_cache.h"
 #include "engine/issuer_search.h"
 #include "engine/issuers.h"
@@ -47,23 +48,9 @@ class Discovery {
   // Of either, of DER; what is kept of a leaf takes some ten times that.
   static constexpr std::size_t kMaxLookupBytes = 4 << 20;
 
-  struct Environment {
-    EventLoop& loop;
-    const Clock& clock;
-    Report& report;
-    store::StapleZone zone;
-    store::ZoneWriter& writer;
-    Gate& gate;
-    DiskCache& disk_cache;
-    Roster& roster;
-    Refresher& refresher;
-    Issuers& issuers;
-    const Catalog& catalog;
-    const Settings& settings;
-  };
-
-  // All of it outlives the object.
-  explicit Discovery(const Environment& environment);
+  // All of them outlive the object.
+  Discovery(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate, DiskCache& disk_cache,
+            Roster& roster, Refresher& refresher, Issuers& issuers);
   ~Discovery();
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
@@ -112,8 +99,14 @@ class Discovery {
   bool has_ended(const Target& target, const store::StapleZone::LoadedState& state) const;
   const Record* known(store::EntryIndex entry) const;
 
-  Environment environment_;
+  Context context_;
   Report& report_;
+  store::ZoneWriter& writer_;
+  Gate& gate_;
+  DiskCache& disk_cache_;
+  Roster& roster_;
+  Refresher& refresher_;
+  Issuers& issuers_;
   store::DiscoveryQueue offers_;
   std::unique_ptr<Timer> timer_;
   std::map<std::string, std::size_t> hosts_;  // how many certificates ask them

@@ -16,78 +16,73 @@ constexpr std::size_t kIssuersSwept = 1024;  // looked at in one tick, whether a
 
 }  // namespace
 
-Result<std::unique_ptr<LeaseHolder>> LeaseHolder::take(const Environment& environment,
-                                                       const store::ProcessIdentity& self) {
-  store::StapleZone zone = environment.zone;
+Result<std::unique_ptr<LeaseHolder>> LeaseHolder::take(const Context& context, const store::ProcessIdentity& self) {
+  store::StapleZone zone = context.zone;
   const store::LeaseState before = store::lease_holder(zone);
-  const auto epoch = store::acquire_lease(zone, environment.lock, self, environment.clock, &store::process_alive);
+  const auto epoch = store::acquire_lease(zone, context.lock, self, context.clock, &store::process_alive);
   if (!epoch.has_value()) {
     return fail(Reason::kLeaseLost);
   }
-  auto resolver = net::Resolver::create(environment.loop, environment.clock, environment.settings.resolver);
+  auto resolver = net::Resolver::create(context.loop, context.clock, context.settings.resolver);
   if (!resolver) {
     store::release_lease(zone, *epoch, self.pid);
     return tl::unexpected<Error>(std::move(resolver.error()));
   }
   return std::unique_ptr<LeaseHolder>(
-      new LeaseHolder(environment, self, *epoch, std::move(*resolver), before.generation != self.generation));
+      new LeaseHolder(context, self, *epoch, std::move(*resolver), before.generation != self.generation));
 }
 
-LeaseHolder::LeaseHolder(const Environment& environment, const store::ProcessIdentity& self, std::uint32_t epoch,
+LeaseHolder::LeaseHolder(const Context& context, const store::ProcessIdentity& self, std::uint32_t epoch,
                          std::unique_ptr<net::Resolver> resolver, bool new_configuration)
-    : environment_(environment),
+    : context_(context),
       self_(self),
       epoch_(epoch),
-      report_(environment.log, environment.clock),
+      report_(context.log, context.clock),
       resolver_(std::move(resolver)),
-      transport_(environment.loop, environment.clock, *resolver_, environment.settings.proxy),
-      work_queue_(environment.loop),
-      searches_(environment.loop, environment.clock, work_queue_),
-      writer_(environment.zone, environment.lock, environment.clock, epoch, self.pid),
-      roster_(environment.catalog),
-      disk_cache_(environment.loop, environment.clock, report_, environment.zone, environment.catalog,
-                  environment.settings, environment.starting, &writer_),
-      issuers_(environment.catalog, searches_, &disk_cache_,
+      transport_(context.loop, context.clock, *resolver_, context.settings.proxy),
+      work_queue_(context.loop),
+      searches_(context.loop, context.clock, work_queue_),
+      writer_(context.zone, context.lock, context.clock, epoch, self.pid),
+      roster_(context.catalog),
+      disk_cache_(context.loop, context.clock, report_, context.zone, context.catalog, context.settings,
+                  context.starting, &writer_),
+      issuers_(context.catalog, searches_, &disk_cache_,
                [this](const Target& target, const net::Url& url) {
                  report_.issuer_fetched(target, url);
                  refresher_.issuer_came(target);
                }),
-      gate_(environment.zone, writer_, environment.settings.policy, &disk_cache_),
-      files_(environment.clock, report_, environment.catalog, environment.settings, gate_, environment.starting),
-      refresher_({environment.loop, environment.clock, environment.random, report_, transport_, tls_, work_queue_,
-                  environment.zone, gate_, roster_, environment.settings, &issuers_, &disk_cache_},
+      gate_(context.zone, writer_, context.settings.policy, &disk_cache_),
+      files_(context.clock, report_, context.catalog, context.settings, gate_, context.starting),
+      refresher_(context, report_, transport_, tls_, work_queue_, gate_, roster_, &issuers_, &disk_cache_,
                  new_configuration),
-      discovery_({environment.loop, environment.clock, report_, environment.zone, writer_, gate_, disk_cache_,
-                  roster_, refresher_, issuers_, environment.catalog, environment.settings}),
-      readiness_(environment.zone, environment.catalog, environment.settings),
-      repair_(
-          {environment.clock, report_, environment.zone, writer_, gate_, roster_, refresher_, environment.settings},
-          self),
+      discovery_(context, report_, writer_, gate_, disk_cache_, roster_, refresher_, issuers_),
+      readiness_(context.zone, context.catalog, context.settings),
+      repair_(context, report_, writer_, gate_, roster_, refresher_, self),
       new_configuration_(new_configuration) {
   tidy_tables();
 }
 
 // Takes out what no responder of this configuration goes by.
 void LeaseHolder::tidy_tables() {
-  store::keep_hosts(environment_.zone, environment_.catalog.hosts());
+  store::keep_hosts(context_.zone, context_.catalog.hosts());
   std::set<std::string> urls;
-  for (const auto& target : environment_.catalog.targets()) {
+  for (const auto& target : context_.catalog.targets()) {
     for (const net::Url* url : target->responders) {
       urls.insert(url->to_string());
     }
   }
-  store::keep_methods(environment_.zone, {urls.begin(), urls.end()});
+  store::keep_methods(context_.zone, {urls.begin(), urls.end()});
 }
 
 LeaseHolder::~LeaseHolder() {
   record_hosts();
   record_connections();
-  store::release_lease(environment_.zone, epoch_, self_.pid);
+  store::release_lease(context_.zone, epoch_, self_.pid);
 }
 
 void LeaseHolder::catch_up() {
   (void)disk_cache_.check();
-  for (const auto& target : environment_.catalog.targets()) {
+  for (const auto& target : context_.catalog.targets()) {
     if (gate_.held(*target).has_value()) {
       disk_cache_.changed(*target);
     }
@@ -97,10 +92,10 @@ void LeaseHolder::catch_up() {
 }
 
 bool LeaseHolder::tick() {
-  if (refresher_.lease_lost() || !store::renew_lease(environment_.zone, epoch_, self_.pid, environment_.clock)) {
+  if (refresher_.lease_lost() || !store::renew_lease(context_.zone, epoch_, self_.pid, context_.clock)) {
     return false;
   }
-  if (!environment_.starting && repair_.tick()) {
+  if (!context_.starting && repair_.tick()) {
     tidy_tables();
   }
   answer_requests();
@@ -108,7 +103,7 @@ bool LeaseHolder::tick() {
   issuers_.pool().sweep(kIssuersSwept);
   files_.tick();
   // What others bring is left to the workers: a start waits for what the configuration names.
-  if (!environment_.starting) {
+  if (!context_.starting) {
     discovery_.tick();
   }
   refresher_.tick();
@@ -122,9 +117,9 @@ bool LeaseHolder::tick() {
   }
   record_hosts();
   record_connections();
-  environment_.zone.stats().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
-  readiness_.tick(environment_.clock);
-  const Millis now = environment_.clock.monotonic();
+  context_.zone.stats().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
+  readiness_.tick(context_.clock);
+  const Millis now = context_.clock.monotonic();
   if (now - forgot_ >= kForgetInterval) {
     forgot_ = now;
     issuers_.pool().forget_mismatches();
@@ -133,7 +128,7 @@ bool LeaseHolder::tick() {
     swept_ = now;
     // Entries of configurations whose last worker is gone. A busy lock: the next sweep does it. A lost lease: the
     // next tick shows it.
-    (void)writer_.remove_stale(environment_.zone.oldest_living_generation(&store::process_alive));
+    (void)writer_.remove_stale(context_.zone.oldest_living_generation(&store::process_alive));
     disk_cache_.sweep();
   }
   return true;
@@ -141,7 +136,7 @@ bool LeaseHolder::tick() {
 
 // What other workers were asked to have done.
 void LeaseHolder::answer_requests() {
-  const store::RefreshRequests requests = store::take_refresh_requests(environment_.zone);
+  const store::RefreshRequests requests = store::take_refresh_requests(context_.zone);
   if (requests.all) {
     refresher_.refresh_all();
   }
@@ -155,14 +150,14 @@ void LeaseHolder::record_hosts() {
     // Of one that is unproven to us an earlier holder may have known more; of those that are asked for certificates
     // loaded per connection, others decide how many there are.
     if (host.state != ResponderHealth::State::kUnproven && key.find(kHealthSuffix) == std::string::npos) {
-      store::record_host(environment_.zone, key,
+      store::record_host(context_.zone, key,
                          {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe,
                           host.failed_at, host.reason});
     }
   }
   const ResponderHealth::Host& proxy = refresher_.health().proxy();
   if (proxy.state != ResponderHealth::State::kUnproven) {
-    store::record_host(environment_.zone, store::kProxyKey,
+    store::record_host(context_.zone, store::kProxyKey,
                        {static_cast<std::uint32_t>(proxy.state), proxy.failures, proxy.in_flight, proxy.next_probe,
                         proxy.failed_at, proxy.reason});
   }
@@ -170,7 +165,7 @@ void LeaseHolder::record_hosts() {
 
 void LeaseHolder::record_connections() {
   const net::ConnectionTally tally = std::exchange(transport_.tally, {});
-  store::record_connections(environment_.zone, {tally.ipv4.ok, tally.ipv4.failed, tally.ipv6.ok, tally.ipv6.failed});
+  store::record_connections(context_.zone, {tally.ipv4.ok, tally.ipv4.failed, tally.ipv6.ok, tally.ipv6.failed});
 }
 
 bool LeaseHolder::hopeless(const Target& target) const {

@@ -6,7 +6,7 @@
 
 #include "base/ports.h"
 #include "engine/admit.h"
-#include "engine/catalog.h"
+#include "engine/context.h"
 #include "engine/discovery.h"
 #include "engine/disk_cache.h"
 #include "engine/files.h"
@@ -27,22 +27,9 @@ namespace ocsp_plus::engine {
 
 class LeaseHolder {
  public:
-  struct Environment {
-    EventLoop& loop;
-    const Clock& clock;
-    Random& random;
-    LogSink& log;
-    SharedLock& lock;
-    store::StapleZone zone;
-    const Catalog& catalog;
-    const Settings& settings;
-    bool starting = false;  // the start helper: what the first worker will meet as well is left to it to say
-  };
-
   // Takes the lease where it is ours to take (store/lease.h). kLeaseLost: it is not, or the zone is busy; ask again.
   // Anything else: the resolver cannot be set up; asking again soon is of no use.
-  static Result<std::unique_ptr<LeaseHolder>> take(const Environment& environment,
-                                                   const store::ProcessIdentity& self);
+  static Result<std::unique_ptr<LeaseHolder>> take(const Context& context, const store::ProcessIdentity& self);
   // Cancels what is in flight and gives the lease up, if it is still ours.
   ~LeaseHolder();
   LeaseHolder(const LeaseHolder&) = delete;
@@ -79,10 +66,10 @@ class LeaseHolder {
   void tidy_tables();
   void record_hosts();
   void record_connections();
-  LeaseHolder(const Environment& environment, const store::ProcessIdentity& self, std::uint32_t epoch,
+  LeaseHolder(const Context& context, const store::ProcessIdentity& self, std::uint32_t epoch,
               std::unique_ptr<net::Resolver> resolver, bool new_configuration);
 
-  Environment environment_;
+  Context context_;
   store::ProcessIdentity self_;
   std::uint32_t epoch_;
   Report report_;  // everybody's, so that what it bounds is bounded

@@ -14,25 +14,34 @@ constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
 
 }  // namespace
 
-Refresher::Refresher(const Environment& environment, bool new_configuration)
-    : environment_(environment),
-      report_(environment.report),
-      health_(environment.settings.concurrency),
-      methods_(environment.zone),
+Refresher::Refresher(const Context& context, Report& report, net::Transport& transport, TlsClients& tls,
+                     WorkQueue& work_queue, Gate& gate, Roster& roster, Issuers* issuers, DiskCache* disk_cache,
+                     bool new_configuration)
+    : context_(context),
+      report_(report),
+      transport_(transport),
+      tls_(tls),
+      work_queue_(work_queue),
+      gate_(gate),
+      roster_(roster),
+      issuers_(issuers),
+      disk_cache_(disk_cache),
+      health_(context.settings.concurrency),
+      methods_(context.zone),
       plan_(health_),
-      clock_watch_(environment.clock),
+      clock_watch_(context.clock),
       new_configuration_(new_configuration),
-      pump_timer_(environment.loop.timer([this] { pump(); })),
-      publish_timer_(environment.loop.timer([this] { retry_publish(); })),
-      hang_timer_(environment.loop.timer([this] { pump(); })) {
-  environment_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous holder's are gone
+      pump_timer_(context.loop.timer([this] { pump(); })),
+      publish_timer_(context.loop.timer([this] { retry_publish(); })),
+      hang_timer_(context.loop.timer([this] { pump(); })) {
+  context_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous holder's are gone
   load();
 }
 
 Refresher::~Refresher() {
   // Exchanges speak to health and plan until they end.
-  for (Entry entry = 0; entry < environment_.roster.end(); ++entry) {
-    if (Record* const record = environment_.roster.find(entry)) {
+  for (Entry entry = 0; entry < roster_.end(); ++entry) {
+    if (Record* const record = roster_.find(entry)) {
       record->exchange.reset();
     }
   }
@@ -41,11 +50,11 @@ Refresher::~Refresher() {
 // --- planning ---
 
 void Refresher::load() {
-  const UnixSeconds now = environment_.clock.now();
-  for (Entry entry = 0; entry < environment_.roster.end(); ++entry) {
-    Record* const record = environment_.roster.find(entry);
+  const UnixSeconds now = context_.clock.now();
+  for (Entry entry = 0; entry < roster_.end(); ++entry) {
+    Record* const record = roster_.find(entry);
     if (record != nullptr && record->target.stapleable()) {
-      record->attempt = environment_.zone.attempt(entry);
+      record->attempt = context_.zone.attempt(entry);
       plan_.enqueue(entry, first_due(*record, new_configuration_, now));
     }
   }
@@ -53,8 +62,8 @@ void Refresher::load() {
 
 void Refresher::begin(Entry entry) {
   if (target(entry).stapleable()) {
-    record(entry).attempt = environment_.zone.attempt(entry);
-    plan_.enqueue(entry, first_due(record(entry), false, environment_.clock.now()));
+    record(entry).attempt = context_.zone.attempt(entry);
+    plan_.enqueue(entry, first_due(record(entry), false, context_.clock.now()));
     pump_timer_->arm(0);
   }
 }
@@ -85,7 +94,7 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
     const UnixSeconds due = due_by_held(record.target, now);
     if (due > now) {
       attempt.next = due;  // so that the next holder does not draw again
-      environment_.zone.set_attempt(record.target.entry, attempt);
+      context_.zone.set_attempt(record.target.entry, attempt);
     }
     return due;
   }
@@ -97,41 +106,40 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
   if (new_configuration || attempt.next == 0) {
     return now;
   }
-  return std::min(attempt.next, latest > now ? latest : saturating_add(now, environment_.settings.retry.max));
+  return std::min(attempt.next, latest > now ? latest : saturating_add(now, context_.settings.retry.max));
 }
 
 UnixSeconds Refresher::due_by_held(const Target& target, UnixSeconds now) {
-  const auto held = environment_.gate.stapled(target, now);
+  const auto held = gate_.stapled(target, now);
   if (!held.has_value()) {
     return now;
   }
-  const std::uint64_t random = environment_.random.next();
+  const std::uint64_t random = context_.random.next();
   if (doubtful(target, *held, now)) {
     return next_check(now, random);
   }
-  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry,
+  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, context_.settings.retry,
                       random);
 }
 
 UnixSeconds Refresher::latest_due(const Target& target, UnixSeconds now) const {
-  const auto held = environment_.gate.stapled(target, now);
+  const auto held = gate_.stapled(target, now);
   if (!held.has_value()) {
     return now;
   }
-  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, environment_.settings.retry,
+  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, context_.settings.retry,
                       kLatest);
 }
 
 // It came from the cache directory, and may have been revoked since the responder confirmed it. Where the directory
 // cannot be written to, a revocation could not be noted there either, however young the file is.
 bool Refresher::doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
-  return held.source == store::Source::kCache && environment_.disk_cache != nullptr &&
-         (saturating_sub(now, environment_.gate.confirmed_at(target, held, now)) > kBelievedFor ||
-          !environment_.disk_cache->writable());
+  return held.source == store::Source::kCache && disk_cache_ != nullptr &&
+         (saturating_sub(now, gate_.confirmed_at(target, held, now)) > kBelievedFor || !disk_cache_->writable());
 }
 
 UnixSeconds Refresher::held_until(const Target& target, UnixSeconds now) const {
-  const auto held = environment_.gate.stapled(target, now);
+  const auto held = gate_.stapled(target, now);
   return held.has_value() ? held->expires : 0;
 }
 
@@ -141,7 +149,7 @@ void Refresher::replan_if_clock_jumped() {
     return;
   }
   report_.clock_jumped(*jump);
-  store::record_clock_jump(environment_.zone, environment_.clock.monotonic());
+  store::record_clock_jump(context_.zone, context_.clock.monotonic());
   if (clock_watch_.permits_fresh_start()) {
     health_.forget_probe_times();
     replan(std::nullopt);
@@ -153,26 +161,26 @@ void Refresher::replan_if_clock_jumped() {
 }
 
 void Refresher::plan_what_was_kept() {
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   plan_.reschedule([&](Entry entry, UnixSeconds) { return first_due(record(entry), new_configuration_, now); });
 }
 
 // In the plan and in the zone, so that the next holder does not draw again.
 void Refresher::plan_at(Entry entry, UnixSeconds when) {
   record(entry).attempt.next = when;
-  environment_.zone.set_attempt(entry, record(entry).attempt);
+  context_.zone.set_attempt(entry, record(entry).attempt);
   plan_.enqueue(entry, when);
 }
 
 // All that does not run. `shift`: what fails stays as far away as it was.
 void Refresher::replan(std::optional<Seconds> shift) {
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   ended_ = 0;
   for (const Entry entry : plan_.take_all()) {
     const store::Attempt& attempt = record(entry).attempt;
     const bool fails = shift.has_value() && attempt.failures > 0 && attempt.next != 0;
     plan_at(entry, fails ? std::clamp(saturating_add(attempt.next, *shift), now,
-                                      saturating_add(now, environment_.settings.retry.max))
+                                      saturating_add(now, context_.settings.retry.max))
                          : due_by_held(target(entry), now));
   }
 }
@@ -195,7 +203,7 @@ void Refresher::report_ended(UnixSeconds now) {
 
 void Refresher::refresh_all() {
   health_.forget_probe_times();
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   plan_.reschedule([&](Entry entry, UnixSeconds) {
     record(entry).ask = true;
     return now;
@@ -203,10 +211,10 @@ void Refresher::refresh_all() {
 }
 
 bool Refresher::refresh(Entry entry) {
-  if (environment_.roster.find(entry) == nullptr) {
+  if (roster_.find(entry) == nullptr) {
     return false;
   }
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   for (std::size_t i = 0; i < target(entry).responders.size(); ++i) {
     health_.bring_probe_forward(target(entry).host(i), now);
   }
@@ -219,7 +227,7 @@ bool Refresher::refresh(Entry entry) {
 }
 
 void Refresher::response_lost(Entry entry) {
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   if (plan_.queued(entry) && !target(entry).ended(now)) {
     plan_.remove(entry);
     plan_.enqueue(entry, now);
@@ -227,8 +235,8 @@ void Refresher::response_lost(Entry entry) {
 }
 
 void Refresher::issuer_came(const Target& first) {
-  const UnixSeconds now = environment_.clock.now();
-  progressed_ = environment_.clock.monotonic();
+  const UnixSeconds now = context_.clock.now();
+  progressed_ = context_.clock.monotonic();
   plan_.reschedule([&](Entry entry, UnixSeconds due) {
     const Target& about = target(entry);
     const bool waits = about.issuer == nullptr && about.issuer_lookup->reference == first.issuer_lookup->reference;
@@ -241,7 +249,7 @@ void Refresher::issuer_came(const Target& first) {
 void Refresher::tick() {
   replan_if_clock_jumped();
   pump();
-  report_ended(environment_.clock.now());
+  report_ended(context_.clock.now());
   report_.tick();
 }
 
@@ -251,7 +259,7 @@ void Refresher::pump() {
   if (lease_lost_) {
     return;
   }
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   while (const auto due = plan_.take_due(now)) {
     if (target(*due).ended(now)) {
       park(*due);
@@ -261,7 +269,7 @@ void Refresher::pump() {
   }
   while (slot_free() && resume_ == nullptr) {
     const auto entry =
-        plan_.take_permitted(now, environment_.clock.monotonic(), per_connection_in_flight_ < most_per_connection());
+        plan_.take_permitted(now, context_.clock.monotonic(), per_connection_in_flight_ < most_per_connection());
     if (!entry.has_value()) {
       return;
     }
@@ -269,7 +277,7 @@ void Refresher::pump() {
       park(*entry);
     } else if (kept_is_enough(*entry, now)) {
       // It took a verification, and there may be thousands of them.
-      resume_ = environment_.work_queue.enqueue([this] {
+      resume_ = work_queue_.enqueue([this] {
         resume_.reset();
         pump();
       });
@@ -298,28 +306,28 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
 // got goes, and the next look is planned.
 bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const Target& about = target(entry);
-  if (std::exchange(record(entry).ask, false) || environment_.disk_cache == nullptr || about.issuer == nullptr) {
+  if (std::exchange(record(entry).ask, false) || disk_cache_ == nullptr || about.issuer == nullptr) {
     return false;
   }
-  const auto before = environment_.gate.held(about);
-  const UnixSeconds confirmed_before = before ? environment_.gate.confirmed_at(about, *before, now) : 0;
-  (void)environment_.gate.admit_kept(about, now);
-  const auto held = environment_.gate.stapled(about, now);
+  const auto before = gate_.held(about);
+  const UnixSeconds confirmed_before = before ? gate_.confirmed_at(about, *before, now) : 0;
+  (void)gate_.admit_kept(about, now);
+  const auto held = gate_.stapled(about, now);
   if (!held.has_value()) {
     return false;
   }
-  const UnixSeconds confirmed_at = environment_.gate.confirmed_at(about, *held, now);
+  const UnixSeconds confirmed_at = gate_.confirmed_at(about, *held, now);
   const bool published =
       !before.has_value() || held->this_update != before->this_update || held->cert_status != before->cert_status;
   const bool doubted = doubtful(about, *held, now);
   // Of what is held, a confirmation that is not to be believed any more is no reason to put off the question again.
   const bool news = published || (confirmed_at > confirmed_before && !doubted);
-  const std::uint64_t random = environment_.random.next();
+  const std::uint64_t random = context_.random.next();
   // As if it had been asked for when the responder gave it, or just now where it is the one that was held.
-  const UnixSeconds next =
-      doubted ? next_check(now, random)
-              : next_refresh(published ? confirmed_at : now, {held->this_update, held->expires}, about.certificate.id,
-                             std::nullopt, environment_.settings.retry, random);
+  const UnixSeconds next = doubted
+                               ? next_check(now, random)
+                               : next_refresh(published ? confirmed_at : now, {held->this_update, held->expires},
+                                              about.certificate.id, std::nullopt, context_.settings.retry, random);
   if (!news || next <= now) {
     return false;
   }
@@ -330,60 +338,50 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
 }
 
 void Refresher::look_for_missing(bool loud) {
-  if (environment_.disk_cache != nullptr) {
+  if (disk_cache_ != nullptr) {
     next_missing_ = 0;
     loud_ = loud;
-    search_ = environment_.work_queue.enqueue([this] { look_for_next_missing(); });
+    search_ = work_queue_.enqueue([this] { look_for_next_missing(); });
   }
 }
 
 void Refresher::look_for_next_missing() {
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   bool found = false;
-  for (std::size_t looks = 0; !found && looks < kLooksATurn && next_missing_ < environment_.roster.end(); ++looks) {
+  for (std::size_t looks = 0; !found && looks < kLooksATurn && next_missing_ < roster_.end(); ++looks) {
     const Entry entry = next_missing_++;
-    const Record* const record = environment_.roster.find(entry);
+    const Record* const record = roster_.find(entry);
     if (record == nullptr || record->target.issuer == nullptr || record->target.ended(now) ||
-        environment_.gate.stapled(record->target, now).has_value()) {
+        gate_.stapled(record->target, now).has_value()) {
       continue;
     }
     found = true;
-    if (environment_.gate.admit_kept(record->target, now, loud_ ? &report_ : nullptr) == Reason::kZoneBusy) {
+    if (gate_.admit_kept(record->target, now, loud_ ? &report_ : nullptr) == Reason::kZoneBusy) {
       --next_missing_;
-    } else if (environment_.gate.stapled(record->target, now).has_value() && plan_.queued(entry)) {
+    } else if (gate_.stapled(record->target, now).has_value() && plan_.queued(entry)) {
       plan_.remove(entry);
       plan_at(entry, due_by_held(record->target, now));
     }
   }
-  search_ = next_missing_ < environment_.roster.end()
-                ? environment_.work_queue.enqueue([this] { look_for_next_missing(); })
-                : nullptr;
+  search_ = next_missing_ < roster_.end() ? work_queue_.enqueue([this] { look_for_next_missing(); }) : nullptr;
 }
 
 void Refresher::start(Entry entry) {
   if (target(entry).issuer == nullptr) {
-    const UnixSeconds now = environment_.clock.now();
+    const UnixSeconds now = context_.clock.now();
     const Target& about = target(entry);
     (void)next_issuer_probe(about, need_for(held_until(about, now), about.staple_required(), now), now);
   }
   ++in_flight_;
   per_connection_in_flight_ += target(entry).loaded ? 1 : 0;
-  environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
-  const ExchangeContext context = {environment_.clock,
-                                   environment_.random,
-                                   environment_.transport,
-                                   environment_.tls,
-                                   health_,
-                                   environment_.work_queue,
-                                   environment_.settings,
-                                   {},
-                                   environment_.issuers,
-                                   &methods_,
-                                   &environment_.gate};
+  context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
+  const ExchangeContext context = {context_.clock, context_.random,   transport_, tls_,     health_,
+                                   work_queue_,    context_.settings, {},         issuers_, &methods_,
+                                   &gate_};
   Record& about = record(entry);
-  about.started = environment_.clock.monotonic();
-  about.attempt.began = environment_.clock.now();
-  environment_.zone.set_attempt(entry, about.attempt);
+  about.started = context_.clock.monotonic();
+  about.attempt.began = context_.clock.now();
+  context_.zone.set_attempt(entry, about.attempt);
   note_progress(about);
   about.exchange =
       std::make_unique<Exchange>(context, about.target, validators(entry),
@@ -394,7 +392,7 @@ void Refresher::start(Entry entry) {
 // For a start that waits.
 void Refresher::note_progress(const Record& record) {
   if (record.attempt.at == 0) {
-    progressed_ = environment_.clock.monotonic();
+    progressed_ = context_.clock.monotonic();
   }
 }
 
@@ -404,8 +402,8 @@ void Refresher::note_progress(const Record& record) {
 // too long must not lead us to the end.
 std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const {
   const Exchange::HeldValidators* known = record(entry).validators.get();
-  const UnixSeconds now = environment_.clock.now();
-  const auto held = environment_.gate.stapled(target(entry), now);
+  const UnixSeconds now = context_.clock.now();
+  const auto held = gate_.stapled(target(entry), now);
   if (known == nullptr || !held.has_value() || !known->belong_to(*held) ||
       saturating_sub(held->expires, now) <= saturating_sub(held->expires, held->this_update) / 4) {
     return std::nullopt;
@@ -416,7 +414,7 @@ std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const
 void Refresher::exchange_over(Entry entry) {
   --in_flight_;
   per_connection_in_flight_ -= target(entry).loaded ? 1 : 0;
-  environment_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
+  context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
 }
 
 void Refresher::exchange_ended(Entry entry, Exchange::End end) {
@@ -425,11 +423,11 @@ void Refresher::exchange_ended(Entry entry, Exchange::End end) {
   about.attempt.began = 0;
   note_progress(about);
   exchange_over(entry);
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   for (const std::string& host : end.hosts) {
     plan_.plan_probe_of(host, now);
   }
-  store::record_exchange(environment_.zone, environment_.clock.monotonic() - about.started);
+  store::record_exchange(context_.zone, context_.clock.monotonic() - about.started);
   compare_clocks(about.target, end, now);
   if (!end.result) {
     failed(entry, end.result.error().responder, end.result.error().error);
@@ -446,27 +444,27 @@ void Refresher::compare_clocks(const Target& target, const Exchange::End& end, U
     const Seconds apart = saturating_sub(*date, now);
     clock_watch_.compared(apart);
     report_.compare_clocks(target, end.result ? end.result->responder : end.result.error().responder, *date, now);
-    store::record_clock_skew(environment_.zone, apart, now);
+    store::record_clock_skew(context_.zone, apart, now);
   }
 }
 
 // "Not modified": what is held goes on, and nothing enters the zone.
 Admission Refresher::commit(Entry entry, const Exchange::Accepted& accepted) {
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   if (accepted.verified.has_value()) {
-    return environment_.gate.commit(target(entry), *accepted.verified, now);
+    return gate_.commit(target(entry), *accepted.verified, now);
   }
   Admission admission;
   admission.action = Action::kKeep;
-  if (const auto held = environment_.gate.held(target(entry))) {
+  if (const auto held = gate_.held(target(entry))) {
     crypto::Verdict& verdict = admission.verdict;
     verdict.cert_status = static_cast<crypto::CertStatus>(held->cert_status);
     verdict.reason = verdict.cert_status == crypto::CertStatus::kRevoked ? Reason::kRevoked : Reason::kOk;
     verdict.this_update = held->this_update;
     verdict.next_update = held->next_update;
     verdict.expires = held->expires;
-    environment_.gate.confirm(target(entry), *held,
-                              {store::Source::kNetwork, confirmed_at(accepted.response.http.head, now)}, now);
+    gate_.confirm(target(entry), *held, {store::Source::kNetwork, confirmed_at(accepted.response.http.head, now)},
+                  now);
   }
   return admission;
 }
@@ -519,7 +517,7 @@ void Refresher::note(Record& record, Reason reason, std::size_t responder, UnixS
 }
 
 void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const Admission& admission) {
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   const Target& about = target(entry);
   note(record(entry), admission.action == Action::kKeep ? Reason::kNotNewer : admission.verdict.reason,
        accepted.responder, now);
@@ -527,42 +525,41 @@ void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const
   attempt.succeeded_at = now;
   attempt.failures = 0;
   // A registration may have taken it away again this very moment.
-  const auto held = environment_.gate.stapled(about, now);
+  const auto held = gate_.stapled(about, now);
   if (accepted.verified.has_value()) {
     const Exchange::HeldValidators fresh = {accepted.responder, accepted.response.validators,
                                             admission.verdict.this_update, admission.verdict.produced_at};
     const bool useful = held.has_value() && fresh.belong_to(*held) && !fresh.validators.empty();
     record(entry).validators = useful ? std::make_unique<Exchange::HeldValidators>(fresh) : nullptr;
   }
-  const RetryBounds& bounds = environment_.settings.retry;
+  const RetryBounds& bounds = context_.settings.retry;
   const UnixSeconds next =
-      held.has_value()
-          ? next_refresh(now, {held->this_update, held->expires}, about.certificate.id,
-                         fresh_until(accepted.response.http.head, now), bounds, environment_.random.next())
-          : saturating_add(now, bounds.min);
+      held.has_value() ? next_refresh(now, {held->this_update, held->expires}, about.certificate.id,
+                                      fresh_until(accepted.response.http.head, now), bounds, context_.random.next())
+                       : saturating_add(now, bounds.min);
   plan_at(entry, next);
-  environment_.zone.set_detail(entry, {});
-  environment_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
+  context_.zone.set_detail(entry, {});
+  context_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
   report_.verified(about, accepted.responder, admission, next, accepted.response.took);
 }
 
 void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Failure& error) {
-  const UnixSeconds now = environment_.clock.now();
+  const UnixSeconds now = context_.clock.now();
   const Target& about = target(entry);
   note(record(entry), error.reason, responder, now);
   store::Attempt& attempt = record(entry).attempt;
   attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
   const UnixSeconds expires = held_until(about, now);
-  if (Exchange::choose(health_, about, {}, environment_.clock).permit == ResponderHealth::Permit::kFailing) {
+  if (Exchange::choose(health_, about, {}, context_.clock).permit == ResponderHealth::Permit::kFailing) {
     wait(entry, now);  // goes as soon as one of its hosts answers anybody
     attempt.next = std::max(next_probe(about), saturating_add(now, 1));
-    environment_.zone.set_attempt(entry, attempt);
+    context_.zone.set_attempt(entry, attempt);
   } else {
     plan_at(entry, next_attempt(entry, responder, error, now));
   }
-  environment_.zone.set_detail(entry, error.detail);
-  store::record_failure(environment_.zone, error.reason);
-  environment_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
+  context_.zone.set_detail(entry, error.detail);
+  store::record_failure(context_.zone, error.reason);
+  context_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
   report_.failed(about, responder, error, expires, attempt.next, attempt.failures);
 }
 
@@ -582,9 +579,9 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
     failure.refusals = health_.refuses_everybody(about.host(responder));
   }
   // What is not yet valid for a clock that was set back will be stapled again: its end counts as any other's.
-  const auto held = environment_.gate.held(about);
-  const UnixSeconds next = next_try(now, failure, held.has_value() ? held->expires : 0, environment_.settings.retry,
-                                    environment_.random.next());
+  const auto held = gate_.held(about);
+  const UnixSeconds next =
+      next_try(now, failure, held.has_value() ? held->expires : 0, context_.settings.retry, context_.random.next());
   if (responder == Exchange::kNobody && failure.need != Need::kNone) {
     return std::max(next, next_issuer_probe(about, failure.need, now));  // no sooner: in vain
   }

@@ -15,6 +15,7 @@
 #include "base/ports.h"
 #include "engine/admit.h"
 #include "engine/clock_watch.h"
+#include "engine/context.h"
 #include "engine/disk_cache.h"
 #include "engine/exchange.h"
 #include "engine/methods.h"
@@ -33,25 +34,12 @@ class Refresher {
  public:
   using Entry = store::EntryIndex;
 
-  struct Environment {
-    EventLoop& loop;
-    const Clock& clock;
-    Random& random;
-    Report& report;
-    net::Transport& transport;
-    TlsClients& tls;
-    WorkQueue& work_queue;
-    store::StapleZone zone;
-    Gate& gate;
-    Roster& roster;
-    const Settings& settings;
-    Issuers* issuers = nullptr;       // nullptr: no target comes without an issuer
-    DiskCache* disk_cache = nullptr;  // nullptr: there is no cache directory to look into
-  };
-
   // `new_configuration`: nobody has refreshed for this configuration yet, so what failed before is tried at once (the
   // reload may have mended it). Otherwise the plans of the previous holder, kept in the zone, are taken over.
-  Refresher(const Environment& environment, bool new_configuration);
+  // All of them outlive the refresher. `issuers`: nullptr: no target comes without an issuer; `disk_cache`: nullptr:
+  // there is no cache directory to look into.
+  Refresher(const Context& context, Report& report, net::Transport& transport, TlsClients& tls, WorkQueue& work_queue,
+            Gate& gate, Roster& roster, Issuers* issuers, DiskCache* disk_cache, bool new_configuration);
   ~Refresher();
 
   // Starts what is due. To be called about twice a second; between ticks the end of one exchange starts the next.
@@ -109,7 +97,7 @@ class Refresher {
   void report_ended(UnixSeconds now);
   void replan_if_clock_jumped();
   void pump();
-  bool slot_free() const { return in_flight_ + pending_publish_.size() < environment_.settings.concurrency; }
+  bool slot_free() const { return in_flight_ + pending_publish_.size() < context_.settings.concurrency; }
   void wait(Entry entry, UnixSeconds now);
   bool kept_is_enough(Entry entry, UnixSeconds now);
   void look_for_next_missing();
@@ -130,12 +118,19 @@ class Refresher {
   UnixSeconds held_until(const Target& target, UnixSeconds now) const;
   UnixSeconds next_issuer_probe(const Target& target, Need needed, UnixSeconds now);
   UnixSeconds next_probe(const Target& target) const;  // the earliest of its hosts
-  Record& record(Entry entry) const { return environment_.roster.at(entry); }
+  Record& record(Entry entry) const { return roster_.at(entry); }
   const Target& target(Entry entry) const { return record(entry).target; }
-  std::size_t most_per_connection() const { return std::max<std::size_t>(environment_.settings.concurrency / 2, 1); }
+  std::size_t most_per_connection() const { return std::max<std::size_t>(context_.settings.concurrency / 2, 1); }
 
-  Environment environment_;
+  Context context_;
   Report& report_;
+  net::Transport& transport_;
+  TlsClients& tls_;
+  WorkQueue& work_queue_;
+  Gate& gate_;
+  Roster& roster_;
+  Issuers* issuers_;
+  DiskCache* disk_cache_;
   ResponderHealth health_;
   Methods methods_;
   Plan plan_;

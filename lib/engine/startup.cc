@@ -13,12 +13,12 @@ constexpr Seconds kAboutToEnd = 10;
 
 }  // namespace
 
-Startup::Startup(PollLoop& loop, const LeaseHolder::Environment& environment, const store::ProcessIdentity& self,
+Startup::Startup(PollLoop& loop, const Context& context, const store::ProcessIdentity& self,
                  std::function<void()> progress, const std::optional<store::StapleZone>& replaced)
-    : loop_(loop), environment_(environment), self_(self), progress_(std::move(progress)) {
-  environment_.starting = true;
+    : loop_(loop), context_(context), self_(self), progress_(std::move(progress)) {
+  context_.starting = true;
   if (replaced.has_value()) {
-    replaced_.emplace(*replaced, environment_.zone, environment_.clock, environment_.settings);
+    replaced_.emplace(*replaced, context_.zone, context_.clock, context_.settings);
   }
 }
 
@@ -46,7 +46,7 @@ Result<void> Startup::run(Millis wait) {
 Result<void> Startup::take_lease() {
   Result<void> taken;
   const auto try_once = [&] {
-    auto holder = LeaseHolder::take(environment_, self_);
+    auto holder = LeaseHolder::take(context_, self_);
     if (holder) {
       holder_ = std::move(*holder);
       taken = {};
@@ -71,7 +71,7 @@ Result<void> Startup::take_lease() {
 // come for kQuiet, unless clients refuse a certificate that is still without a response.
 void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
   holder_->report().startup_waits(awaited.size(), wait);
-  const Clock& clock = environment_.clock;
+  const Clock& clock = context_.clock;
   const Millis began = clock.monotonic();
   std::vector<const Target*> open = awaited;
   bool lost = false;
@@ -103,7 +103,7 @@ void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
 // `done` or the time is over.
 void Startup::every_tick(const std::function<Millis()>& work, const std::function<bool()>& done, Millis wait) {
   std::unique_ptr<Timer> timer;
-  timer = environment_.loop.timer([&] {
+  timer = context_.loop.timer([&] {
     progress_();
     timer->arm(work());
   });
@@ -114,19 +114,19 @@ void Startup::every_tick(const std::function<Millis()>& work, const std::functio
 // What the old zone had goes first, and the cache directory is asked all the same: it may know of a newer response,
 // or of a revocation. Where the two agree, nothing is verified twice.
 void Startup::load_what_was_kept() {
-  for (const auto& target : environment_.catalog.targets()) {
+  for (const auto& target : context_.catalog.targets()) {
     progress_();
-    if (held(*target, 0) || target->ended(environment_.clock.now()) ||
+    if (held(*target, 0) || target->ended(context_.clock.now()) ||
         (target->issuer == nullptr && (target->issuer_lookup == nullptr || !holder_->issuers().find(*target)))) {
       continue;
     }
     if (replaced_.has_value()) {
       replaced_->carry(*target, holder_->gate());
     }
-    (void)holder_->gate().admit_kept(*target, environment_.clock.now(), &holder_->report());
+    (void)holder_->gate().admit_kept(*target, context_.clock.now(), &holder_->report());
   }
   if (replaced_.has_value()) {
-    replaced_->carry_loaded(environment_.catalog, holder_->writer(), progress_);
+    replaced_->carry_loaded(context_.catalog, holder_->writer(), progress_);
     holder_->report().zone_replaced(replaced_->taken(), replaced_->refused(), replaced_->loaded());
   }
 }
@@ -135,9 +135,9 @@ void Startup::load_what_was_kept() {
 // that no configuration has tried before, so that a responder that is dead does not delay each reload.
 std::vector<const Target*> Startup::missing() const {
   std::vector<const Target*> missing;
-  for (const auto& target : environment_.catalog.targets()) {
-    if (target->stapleable() && !target->ended(environment_.clock.now()) && !held(*target, kAboutToEnd) &&
-        environment_.zone.attempt(target->entry).at == 0) {
+  for (const auto& target : context_.catalog.targets()) {
+    if (target->stapleable() && !target->ended(context_.clock.now()) && !held(*target, kAboutToEnd) &&
+        context_.zone.attempt(target->entry).at == 0) {
       missing.push_back(target.get());
     }
   }
@@ -151,23 +151,23 @@ bool Startup::settled(const Target& target) const {
     return true;
   }
   return (held(target, 0) || !target.staple_required()) &&
-         (environment_.zone.attempt(target.entry).at != 0 || holder_->hopeless(target));
+         (context_.zone.attempt(target.entry).at != 0 || holder_->hopeless(target));
 }
 
 // Certificates whose turn did not come, because their responder failed for others or took too long, count as tried:
 // they delay no other start.
 void Startup::mark_tried(const std::vector<const Target*>& awaited) {
   for (const Target* target : awaited) {
-    store::Attempt attempt = environment_.zone.attempt(target->entry);
+    store::Attempt attempt = context_.zone.attempt(target->entry);
     if (attempt.at == 0) {
-      attempt.at = environment_.clock.now();
-      environment_.zone.set_attempt(target->entry, attempt);
+      attempt.at = context_.clock.now();
+      context_.zone.set_attempt(target->entry, attempt);
     }
   }
 }
 
 bool Startup::held(const Target& target, Seconds margin) const {
-  return holder_->gate().stapled(target, saturating_add(environment_.clock.now(), margin)).has_value();
+  return holder_->gate().stapled(target, saturating_add(context_.clock.now(), margin)).has_value();
 }
 
 }  // namespace ocsp_plus::engine

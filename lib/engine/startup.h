@@ -20,11 +20,11 @@ class Startup {
  public:
   static constexpr Millis kTick = 100;
 
-  // `environment.loop` has to be `loop`. `self.slot` is 0. `progress` is called while it gets on: after each piece of
+  // `context.loop` has to be `loop`. `self.slot` is 0. `progress` is called while it gets on: after each piece of
   // work, and every kTick ms while it waits; whoever waits for it in turn knows then that it is not stuck.
-  // `replaced`: the zone that environment.zone is new for, where there is one; it stays mapped until run() returns.
-  Startup(PollLoop& loop, const LeaseHolder::Environment& environment, const store::ProcessIdentity& self,
-          std::function<void()> progress, const std::optional<store::StapleZone>& replaced = std::nullopt);
+  // `replaced`: the zone that context.zone is new for, where there is one; it stays mapped until run() returns.
+  Startup(PollLoop& loop, const Context& context, const store::ProcessIdentity& self, std::function<void()> progress,
+          const std::optional<store::StapleZone>& replaced = std::nullopt);
 
   // Returns when nothing is left to wait for, or nothing happens for a second, after `wait` ms at the latest (where
   // clients refuse a certificate that has no response: then); reading the old zone and the cache directory is not
@@ -42,7 +42,7 @@ class Startup {
   bool held(const Target& target, Seconds margin) const;
 
   PollLoop& loop_;
-  LeaseHolder::Environment environment_;
+  Context context_;
   store::ProcessIdentity self_;
   std::function<void()> progress_;
   std::optional<ReplacedZone> replaced_;

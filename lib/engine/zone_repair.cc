@@ -5,27 +5,34 @@
 
 namespace ocsp_plus::engine {
 
-ZoneRepair::ZoneRepair(const Environment& environment, const store::ProcessIdentity& self)
-    : environment_(environment), self_(self) {
+ZoneRepair::ZoneRepair(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate,
+                       const Roster& roster, Refresher& refresher, const store::ProcessIdentity& self)
+    : context_(context),
+      report_(report),
+      writer_(writer),
+      gate_(gate),
+      roster_(roster),
+      refresher_(refresher),
+      self_(self) {
   std::vector<store::EntryIndex> entries;
-  const store::EntryIndex end = std::min(environment_.roster.end(), environment_.zone.capacity());
+  const store::EntryIndex end = std::min(roster_.end(), context_.zone.capacity());
   for (store::EntryIndex entry = 0; entry < end; ++entry) {
-    if (environment_.roster.find(entry) != nullptr) {
+    if (roster_.find(entry) != nullptr) {
       entries.push_back(entry);
     }
   }
-  environment_.writer.own(entries);
+  writer_.own(entries);
 }
 
 bool ZoneRepair::tick() {
   words_ = restored_ = lost_ = verified_ = 0;
-  const auto header = environment_.writer.repair_header(self_);
+  const auto header = writer_.repair_header(self_);
   if (!header) {
     return false;  // the zone is busy; or the lease is another's, as the next tick shows
   }
   words_ += *header;
   for (std::size_t looks = 0; looks < kEntriesABeat; ++looks) {
-    if (next_ >= environment_.zone.entries_used()) {
+    if (next_ >= context_.zone.entries_used()) {
       next_ = 0;
       looks = std::max(looks, kEntriesABeat - 1);  // the next round begins with the next tick
     } else if (look_at(next_)) {
@@ -34,26 +41,26 @@ bool ZoneRepair::tick() {
       break;
     }
   }
-  for (const store::EntryIndex entry : environment_.writer.take_lost()) {
+  for (const store::EntryIndex entry : writer_.take_lost()) {
     lost(entry);
   }
   if (lost_ > 0) {
-    environment_.refresher.look_for_missing(false);
+    refresher_.look_for_missing(false);
   }
   if (words_ + restored_ + lost_ == 0) {
     return false;
   }
-  environment_.report.zone_repaired(words_ + restored_, lost_);
+  report_.zone_repaired(words_ + restored_, lost_);
   return true;
 }
 
 // A newer configuration may be coming up: then what differs may be its doing.
 bool ZoneRepair::is_newest() {
-  if (environment_.zone.generation() == self_.generation) {
+  if (context_.zone.generation() == self_.generation) {
     newer_since_ = 0;
     return true;
   }
-  const Millis now = environment_.clock.monotonic();
+  const Millis now = context_.clock.monotonic();
   if (newer_since_ == 0) {
     newer_since_ = now;
   }
@@ -62,19 +69,19 @@ bool ZoneRepair::is_newest() {
 
 // false: not at this tick.
 bool ZoneRepair::look_at(store::EntryIndex entry) {
-  const Record* const record = environment_.roster.find(entry);
+  const Record* const record = roster_.find(entry);
   const Target* const about = record != nullptr ? &record->target : nullptr;
   bool repaired = false;
   if (about != nullptr && record->per_connection == nullptr) {
     const store::Registration registration = {
         about->certificate.id, about->issuer != nullptr ? about->issuer->key_sha256() : store::kUnknownIssuer};
-    const auto done = environment_.writer.repair_entry(entry, registration, self_.generation, is_newest());
+    const auto done = writer_.repair_entry(entry, registration, self_.generation, is_newest());
     if (!done) {
       return false;
     }
     repaired = *done;
   }
-  const auto response = environment_.writer.check_response(entry);
+  const auto response = writer_.check_response(entry);
   if (!response) {
     return false;
   }
@@ -82,8 +89,8 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
   switch (*response) {
     case store::ZoneWriter::Response::kSound:
       // While it was another's, a response that came could not be published.
-      if (repaired && !environment_.gate.stapled(*about, environment_.clock.now()).has_value()) {
-        environment_.refresher.response_lost(entry);
+      if (repaired && !gate_.stapled(*about, context_.clock.now()).has_value()) {
+        refresher_.response_lost(entry);
       }
       return true;
     case store::ZoneWriter::Response::kRestored:
@@ -96,7 +103,7 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
   }
   // Beyond what is verified at a tick it has to wait for the next round.
   if (about != nullptr && about->issuer != nullptr && verified_ < kVerifiedABeat && !is_true(entry, *about) &&
-      environment_.writer.drop(entry)) {
+      writer_.drop(entry)) {
     lost(entry);
   }
   return true;
@@ -105,9 +112,9 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
 // Whether what an earlier holder has left there is what it says. What could not be stapled anyway does not matter.
 bool ZoneRepair::is_true(store::EntryIndex entry, const Target& target) {
   store::BlobHeader header = {};
-  const auto der = environment_.zone.read(entry, target.certificate.id, &header);
-  const crypto::VerifyPolicy& policy = environment_.settings.policy;
-  const UnixSeconds now = environment_.clock.now();
+  const auto der = context_.zone.read(entry, target.certificate.id, &header);
+  const crypto::VerifyPolicy& policy = context_.settings.policy;
+  const UnixSeconds now = context_.clock.now();
   if (!der.has_value() || !is_current(header, policy.clock_skew, now)) {
     return true;
   }
@@ -117,14 +124,14 @@ bool ZoneRepair::is_true(store::EntryIndex entry, const Target& target) {
       static_cast<std::uint8_t>(verdict->cert_status) != header.cert_status) {
     return false;
   }
-  environment_.writer.vouch(entry, header, *der);
+  writer_.vouch(entry, header, *der);
   return true;
 }
 
 void ZoneRepair::lost(store::EntryIndex entry) {
-  if (environment_.roster.find(entry) != nullptr) {
+  if (roster_.find(entry) != nullptr) {
     ++lost_;
-    environment_.refresher.response_lost(entry);
+    refresher_.response_lost(entry);
   }
 }
 

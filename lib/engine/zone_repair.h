@@ -13,6 +13,7 @@
 #include "base/ports.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
+#include "engine/context.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
 #include "engine/roster.h"
@@ -30,18 +31,9 @@ class ZoneRepair {
   // A newer configuration that nobody has begun to serve after so long was refused.
   static constexpr Millis kComesUp = 60000;
 
-  struct Environment {
-    const Clock& clock;
-    Report& report;
-    store::StapleZone zone;
-    store::ZoneWriter& writer;
-    Gate& gate;
-    const Roster& roster;
-    Refresher& refresher;
-    const Settings& settings;
-  };
-
-  ZoneRepair(const Environment& environment, const store::ProcessIdentity& self);
+  // All of them outlive the object.
+  ZoneRepair(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate, const Roster& roster,
+             Refresher& refresher, const store::ProcessIdentity& self);
 
   // To be called about twice a second. True: something was wrong.
   bool tick();
@@ -52,7 +44,12 @@ class ZoneRepair {
   bool is_newest();
   void lost(store::EntryIndex entry);
 
-  Environment environment_;
+  Context context_;
+  Report& report_;
+  store::ZoneWriter& writer_;
+  Gate& gate_;
+  const Roster& roster_;
+  Refresher& refresher_;
   store::ProcessIdentity self_;
   store::EntryIndex next_ = 0;
   std::size_t verified_ = 0;  // at this tick

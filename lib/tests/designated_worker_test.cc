@@ -21,9 +21,8 @@ struct Fixture : EngineFixture {
     generation = register_all();
   }
   std::unique_ptr<DesignatedWorker> worker(std::int32_t pid, std::uint32_t slot) {
-    return std::make_unique<DesignatedWorker>(
-        DesignatedWorker::Environment{loop, loop.clock, random, log, lock, zone, catalog, settings},
-        store::ProcessIdentity{pid, slot, generation});
+    return std::make_unique<DesignatedWorker>(Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
+                                              store::ProcessIdentity{pid, slot, generation});
   }
   std::int32_t holder() const { return store::lease_holder(zone).pid; }
 

@@ -37,9 +37,8 @@ struct Fixture : EngineFixture {
   }
   void start() {
     worker.reset();
-    worker = std::make_unique<DesignatedWorker>(
-        DesignatedWorker::Environment{loop, loop.clock, random, log, lock, zone, catalog, settings},
-        store::ProcessIdentity{getpid(), 0, generation});
+    worker = std::make_unique<DesignatedWorker>(Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
+                                                store::ProcessIdentity{getpid(), 0, generation});
   }
   const Target& target(std::size_t number) const { return catalog.target(static_cast<Catalog::Index>(number)); }
   store::Entry& entry(std::size_t number) const { return zone.entry(target(number).entry); }

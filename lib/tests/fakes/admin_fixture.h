@@ -26,7 +26,7 @@ struct AdminFixture : EngineFixture {
   void work(Millis span) {
     if (worker == nullptr) {
       worker = std::make_unique<engine::DesignatedWorker>(
-          engine::DesignatedWorker::Environment{loop, loop.clock, random, log, lock, zone, catalog, settings},
+          engine::Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
           store::ProcessIdentity{getpid(), 0, generation});
     }
     loop.pass(span);

@@ -29,9 +29,8 @@ struct RefresherFixture : EngineFixture {
     roster = std::make_unique<engine::Roster>(catalog);
     gate = std::make_unique<engine::Gate>(zone, *writer, settings.policy);
     refresher = std::make_unique<engine::Refresher>(
-        engine::Refresher::Environment{loop, loop.clock, random, *report, *transport, tls, work_queue, zone, *gate,
-                                       *roster, settings},
-        new_configuration);
+        engine::Context{loop, loop.clock, random, log, lock, zone, catalog, settings}, *report, *transport, tls,
+        work_queue, *gate, *roster, nullptr, nullptr, new_configuration);
   }
 
   // Ticks twice a second, and less often where long spans shall pass quickly.
