@@ -59,14 +59,4 @@ run_integration() { # how many for each core, TEST.t ...
     prove -j "$(($(jobs_here) * $1))" -I "$root/t/lib" --timer "${first[@]}" "${rest[@]}"
 }
 
-# The core is compiled once, whichever script asks for it first: all of them configure and compile by these two, with the
-# same flags, and ccache takes no notice of where the tree lies.
-# OCSP_PLUS_WERROR=ON in the environment makes warnings errors, where the compiler is the one that this is meant for.
-configure() { # tree, directory to build in, what CMake is told besides
-    cmake -G Ninja -S "$1" -B "$2" -DOCSP_PLUS_WERROR="${OCSP_PLUS_WERROR:-OFF}" "${@:3}"
-}
-compile() { # tree, directory that was configured, what "cmake --build" is told besides
-    CCACHE_BASEDIR=$1 CCACHE_NOHASHDIR=1 cmake --build "$2" "${@:3}"
-}
-
 nginx_source_version() { dpkg-query -W -f '${Version}' nginx-dev 2>/dev/null; }
