@@ -1,4 +1,5 @@
-# What the scripts share; sourced, not run.
+# What the scripts share; sourced, not run. They set $root, and use what is set here.
+# shellcheck shell=bash disable=SC2034,SC2154
 
 say() { printf '== %s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -6,20 +7,18 @@ die_with() { tail -n 60 "$1" >&2; die "failed, the end of $1 is above"; }
 
 jobs_here() { nproc 2>/dev/null || echo 2; }
 
-build_packages() {
-    echo g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost-dev nlohmann-json3-dev \
-        libfmt-dev libexpected-dev libcli11-dev catch2
-}
-
-run_packages() { echo nginx-light openssl; }
-
-test_packages() {
-    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl git \
-        libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind \
-        chromium chromium-driver fonts-dejavu-core
-}
-
-fuzz_packages() { echo clang libclang-rt-dev; }
+build_packages=(
+    g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost-dev nlohmann-json3-dev
+    libfmt-dev libexpected-dev libcli11-dev catch2
+)
+run_packages=(nginx-light openssl)
+test_packages=(
+    "${run_packages[@]}" libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format shellcheck
+    curl git libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind
+    chromium chromium-driver fonts-dejavu-core
+)
+tidy_packages=(clang-tidy)
+fuzz_packages=(clang libclang-rt-dev)
 
 # Installs those of the named packages that are not there. As a normal user it only says which are missing.
 install_missing() {
