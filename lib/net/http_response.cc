@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "net/http_head.h"
 
 namespace ocsp_plus::net {
