@@ -83,7 +83,7 @@ std::optional<UnixSeconds> to_time(const DateFields& fields) {
       std::string{static_cast<char>('0' + fields.day / 10), static_cast<char>('0' + fields.day % 10)}) {
     return std::nullopt;
   }
-  return midnight + fields.hour * 3600 + fields.minute * 60 + fields.second;
+  return midnight + Seconds{fields.hour} * 3600 + Seconds{fields.minute} * 60 + fields.second;
 }
 
 // The day's name says nothing that the date does not; it only has to look like one.
