@@ -169,7 +169,7 @@ Result<bool> HttpResponseParser::Impl::advance() {
   starved = false;
   while (!complete && !starved && !pending.empty()) {
     if (!head_taken) {
-      const Result<bool> taken = take_head();
+      Result<bool> taken = take_head();
       if (!taken || !*taken) {
         return taken;
       }

@@ -82,7 +82,7 @@ FileStamp stamp_at(const std::string& path) {
 
 class CaresResolver : public Resolver {
  public:
-  CaresResolver(EventLoop& loop, const Clock& clock, const ResolverOptions& options);
+  CaresResolver(EventLoop& loop, const Clock& clock, ResolverOptions options);
   ~CaresResolver() override;
 
   Result<void> init();
@@ -126,12 +126,12 @@ class CaresResolver : public Resolver {
   bool starved_ = false;  // the loop refused to watch a socket: what waits for it would wait in vain
 };
 
-CaresResolver::CaresResolver(EventLoop& loop, const Clock& clock, const ResolverOptions& options)
-    : loop_(loop), clock_(clock), options_(options), cache_(options.max_ttl) {
-  if (options.ipv6) {
+CaresResolver::CaresResolver(EventLoop& loop, const Clock& clock, ResolverOptions options)
+    : loop_(loop), clock_(clock), options_(std::move(options)), cache_(options_.max_ttl) {
+  if (options_.ipv6) {
     families_.push_back(AF_INET6);
   }
-  if (options.ipv4) {
+  if (options_.ipv4) {
     families_.push_back(AF_INET);
   }
   timer_ = loop.timer([this] { process(ARES_SOCKET_BAD, 0); });
@@ -206,7 +206,7 @@ void CaresResolver::reopen_if_changed() {
   if (stamp_at(options_.system) == system_) {
     return;
   }
-  const ares_channel old = channel_;
+  ares_channel old = channel_;
   if (!open_channel()) {
     channel_ = old;  // and tried again when it changes once more
     return;
@@ -395,7 +395,7 @@ Result<std::unique_ptr<Resolver>> Resolver::create(EventLoop& loop, const Clock&
   if (!options.ipv4 && !options.ipv6) {
     return fail(Reason::kInvalidArgument, "neither IPv4 nor IPv6 addresses are wanted");
   }
-  auto resolver = std::make_unique<CaresResolver>(loop, clock, options);
+  auto resolver = std::make_unique<CaresResolver>(loop, clock, std::move(options));
   if (auto started = resolver->init(); !started) {
     return tl::unexpected<Error>(std::move(started.error()));
   }
