@@ -1,4 +1,5 @@
-# What the scripts share; sourced, not run.
+# What the scripts share; sourced, not run. They set $root, and use what is set here.
+# shellcheck shell=bash disable=SC2034,SC2154
 
 say() { printf '== %s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -6,20 +7,18 @@ die_with() { tail -n 60 "$1" >&2; die "failed, the end of $1 is above"; }
 
 jobs_here() { nproc 2>/dev/null || echo 2; }
 
-build_packages() {
-    echo g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost-dev nlohmann-json3-dev \
-        libfmt-dev libexpected-dev libcli11-dev catch2
-}
-
-run_packages() { echo nginx-light openssl; }
-
-test_packages() {
-    echo $(run_packages) libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format curl git \
-        libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind \
-        chromium chromium-driver fonts-dejavu-core
-}
-
-fuzz_packages() { echo clang libclang-rt-dev; }
+build_packages=(
+    g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost-dev nlohmann-json3-dev
+    libfmt-dev libexpected-dev libcli11-dev catch2
+)
+run_packages=(nginx-light openssl)
+test_packages=(
+    "${run_packages[@]}" libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format shellcheck
+    curl git libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind
+    chromium chromium-driver fonts-dejavu-core
+)
+tidy_packages=(clang-tidy)
+fuzz_packages=(clang libclang-rt-dev)
 
 # Installs those of the named packages that are not there. As a normal user it only says which are missing.
 install_missing() {
@@ -57,16 +56,6 @@ run_integration() { # how many for each core, TEST.t ...
         esac
     done
     prove -j "$(($(jobs_here) * $1))" -I "$root/t/lib" --timer "${first[@]}" "${rest[@]}"
-}
-
-# The core is compiled once, whichever script asks for it first: all of them configure and compile by these two, with the
-# same flags, and ccache takes no notice of where the tree lies.
-# OCSP_PLUS_WERROR=ON in the environment makes warnings errors, where the compiler is the one that this is meant for.
-configure() { # tree, directory to build in, what CMake is told besides
-    cmake -G Ninja -S "$1" -B "$2" -DOCSP_PLUS_WERROR="${OCSP_PLUS_WERROR:-OFF}" "${@:3}"
-}
-compile() { # tree, directory that was configured, what "cmake --build" is told besides
-    CCACHE_BASEDIR=$1 CCACHE_NOHASHDIR=1 cmake --build "$2" "${@:3}"
 }
 
 nginx_source_version() { dpkg-query -W -f '${Version}' nginx-dev 2>/dev/null; }

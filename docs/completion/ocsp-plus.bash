@@ -2,7 +2,7 @@
 # /usr/share/bash-completion/completions/ocsp-plus. t/cli_completion.t compares it with --help.
 
 _ocsp_plus() {
-    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= i
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
     local -A options=(
         [check]="--servername --cafile --warn --critical --timeout --verbose --json --help -v -h"
         [fetch]="--cert --issuer --responder --resolver --proxy --out --cache --timeout --verbose --json --help -4 -6 -v -h"
@@ -14,7 +14,7 @@ _ocsp_plus() {
         [[ -n ${options[${COMP_WORDS[i]}]-} ]] && command=${COMP_WORDS[i]} && break
     done
     if [[ -z $command ]]; then
-        COMPREPLY=($(compgen -W "${!options[*]} --help --version -h" -- "$word"))
+        mapfile -t COMPREPLY < <(compgen -W "${!options[*]} --help --version -h" -- "$word")
         return
     fi
     case $previous in
@@ -31,12 +31,12 @@ _ocsp_plus() {
         --responder | --resolver | --proxy | --servername | --at | --timeout | --warn | --critical) return ;;
     esac
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W "${options[$command]}" -- "$word"))
+        mapfile -t COMPREPLY < <(compgen -W "${options[$command]}" -- "$word")
     elif [[ $command == show ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     elif [[ $command == check ]]; then
-        COMPREPLY=($(compgen -A hostname -- "$word"))
+        mapfile -t COMPREPLY < <(compgen -A hostname -- "$word")
     fi
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace ocsp_plus::admin {
 namespace {
@@ -15,12 +16,6 @@ namespace {
 constexpr std::size_t kGlances = 64;      // at entries of the zone, for the price of a certificate
 constexpr std::size_t kLoadedCosts = 16;  // of that price, to read a certificate of up to
 constexpr std::size_t kLoadedBytes = 8192;
-
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  return first == std::string_view::npos ? std::string_view()
-                                         : text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
 
 // Calls use(part) for each part between separators.
 template <typename Use>
@@ -35,26 +30,11 @@ void split(std::string_view text, char separator, Use use) {
   }
 }
 
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-    if (low >= 0) {
-      out += static_cast<char>(high * 16 + low);
-      i += 2;
-    } else {
-      out += text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return out;
-}
-
 // The weight of a media range in thousandths, RFC 9110 section 12.4.2.
 int weight_of(std::string_view parameters) {
   int weight = 1000;
   split(parameters, ';', [&weight](std::string_view parameter) {
-    parameter = trimmed(parameter);
+    parameter = trim(parameter);
     if (parameter.size() < 3 || (parameter[0] | 0x20) != 'q' || parameter[1] != '=') {
       return;
     }
@@ -80,7 +60,7 @@ Format by_accept(std::string_view accept) {
   int best_weight = 0;
   split(accept, ',', [&](std::string_view range) {
     const auto end = range.find(';');
-    std::string type(trimmed(range.substr(0, end)));
+    std::string type(trim(range.substr(0, end)));
     std::transform(type.begin(), type.end(), type.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     const int weight = end == std::string_view::npos ? 1000 : weight_of(range.substr(end + 1));
@@ -170,8 +150,10 @@ Result<void> choose_certificates(std::string_view args, Query* query) {
 }  // namespace
 
 std::optional<std::string> argument(std::string_view args, std::string_view name) {
+  std::string plain(args);
+  std::replace(plain.begin(), plain.end(), '+', ' ');
   std::optional<std::string> found;
-  split(args, '&', [&](std::string_view pair) {
+  split(plain, '&', [&](std::string_view pair) {
     const auto equals = pair.find('=');
     if (!found.has_value() && percent_decoded(pair.substr(0, equals)) == name) {
       found = equals == std::string_view::npos ? std::string() : percent_decoded(pair.substr(equals + 1));

@@ -94,6 +94,7 @@ bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateI
     return store::offer_too_large(zone, getpid(), profile, id, least, crypto::label_of(leaf));
   }
   std::vector<Bytes> der;
+  der.reserve(issuers.size());
   for (x509_st* issuer : issuers) {
     der.push_back(crypto::der_of(issuer));
   }

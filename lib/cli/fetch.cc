@@ -16,7 +16,7 @@
 #include "base/poll_loop.h"
 #include "cli/command.h"
 #include "cli/verdict.h"
-#include "crypto/issuer_document.h"
+#include "crypto/certificate.h"
 #include "crypto/verify.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
@@ -66,6 +66,15 @@ struct Outcome {
   UnixSeconds confirmed_at = 0;  // when the responder itself said so
 };
 
+// All but the certificate that is asked about.
+void add_issuers(const std::vector<crypto::X509Ptr>& certificates, engine::Mention* mention) {
+  for (const auto& certificate : certificates) {
+    if (certificate.get() != mention->leaf) {
+      mention->issuers.push_back(certificate.get());
+    }
+  }
+}
+
 Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto::X509Ptr>* owned) {
   auto chain = read_certificates(options.certificate);
   if (!chain) {
@@ -81,13 +90,8 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
     }
     issuers = std::move(*read);
   }
-  for (const auto* certificates : {&issuers, &*chain}) {
-    for (const auto& certificate : *certificates) {
-      if (certificate.get() != mention.leaf) {
-        mention.issuers.push_back(certificate.get());
-      }
-    }
-  }
+  add_issuers(issuers, &mention);
+  add_issuers(*chain, &mention);
   for (const std::string& responder : options.responders) {
     if (const auto url = net::Url::parse(responder); !url) {
       return fail(url.error().reason, fmt::format("--responder {}: {}; give it like http://ocsp.example/",
@@ -270,9 +274,9 @@ Result<void> keep(store::CacheFiles& disk, const engine::Target& target, UnixSec
   const auto held = load(disk, target, now);
   outcome->file = disk.path() + "/" + store::CacheFiles::file_name(target.certificate.id);
   if (!outcome->issuer.empty()) {
-    const auto der = crypto::to_der(target.issuer->certificate());
-    const auto saved = der ? disk.save(target.issuer_lookup->reference, {*der, now}, store::FileKind::kIssuer)
-                           : Result<void>(tl::unexpected<Error>(der.error()));
+    const Bytes der = crypto::der_of(target.issuer->certificate());
+    auto saved = der.empty() ? Result<void>(fail(Reason::kOutOfMemory, "no memory to write a certificate"))
+                             : disk.save(target.issuer_lookup->reference, {der, now}, store::FileKind::kIssuer);
     if (!saved) {
       return saved;
     }

@@ -92,17 +92,6 @@ Error issuer_mismatch(const std::vector<X509Ptr>& certificates) {
               ", by whose key the certificate was not signed"};
 }
 
-Result<Bytes> to_der(x509_st* certificate) {
-  const ErrorMark mark;
-  unsigned char* der = nullptr;
-  const int size = i2d_X509(certificate, &der);
-  const BytesPtr owner(der);
-  if (size <= 0) {
-    return fail(Reason::kOutOfMemory, "no memory to write a certificate");
-  }
-  return ByteView(der, static_cast<std::size_t>(size)).copy();
-}
-
 Result<CertificateId> issuer_reference(x509_st* leaf) {
   const ErrorMark mark;
   Bytes text = name_der(X509_get_issuer_name(leaf)).copy();

@@ -24,8 +24,6 @@ Result<std::vector<X509Ptr>> read_issuer_document(ByteView document);
 // What is wrong with a document none of whose certificates has issued the one in question.
 Error issuer_mismatch(const std::vector<X509Ptr>& certificates);
 
-Result<Bytes> to_der(x509_st* certificate);
-
 // By what certificates of one issuer know it, whatever their own names: SHA-256 over the issuer's name and the
 // authority key identifier. It proves nothing: it is a name to keep things under. kInternal, kOutOfMemory.
 Result<CertificateId> issuer_reference(x509_st* leaf);

@@ -50,6 +50,7 @@ std::size_t count_symbols(const std::uint32_t* hash) {
 Symbols symbols_of(const link_map& object) {
   Symbols symbols;
   const auto address = [&object](ElfW(Addr) value) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader's addresses are numbers
     return reinterpret_cast<const char*>(value < object.l_addr ? value + object.l_addr : value);
   };
   for (const ElfW(Dyn)* entry = object.l_ld; entry->d_tag != DT_NULL; ++entry) {

@@ -19,7 +19,7 @@ bool is_malformed(int type, ByteView text) {
   return type == V_ASN1_GENERALIZEDTIME ? !parse_generalized_time(time.get()) : !parse_certificate_time(time.get());
 }
 
-bool has_malformed_time(ByteView elements, int level) {
+bool has_malformed_time(ByteView elements, int level) {  // NOLINT(misc-no-recursion): to kMaxLevel
   const unsigned char* in = elements.data();
   while (in != elements.end() && level <= kMaxLevel) {
     long length = 0;

@@ -160,11 +160,11 @@ SignatureCheck check_embedded(OCSP_BASICRESP* basic, X509* signer, const Issuer&
   if (key == nullptr) {
     return refuse(Reason::kUnsupportedSignature, "the key of the responder's certificate cannot be used");
   }
-  const SignatureCheck delegation = check_delegation(signer, issuer);
+  SignatureCheck delegation = check_delegation(signer, issuer);
   if (delegation.reason != Reason::kOk) {
     return delegation;
   }
-  const SignatureCheck period = check_period(signer, produced_at, now);
+  SignatureCheck period = check_period(signer, produced_at, now);
   if (period.reason != Reason::kOk) {
     return period;
   }

@@ -19,7 +19,7 @@ using SslSessionPtr = OpenSslPtr<SSL_SESSION, SSL_SESSION_free>;
 using OctetStringPtr = OpenSslPtr<ASN1_OCTET_STRING, ASN1_OCTET_STRING_free>;
 
 constexpr std::size_t kMaxHosts = 64;
-constexpr std::size_t kReadSize = 16 * 1024;
+constexpr std::size_t kReadSize = std::size_t{16} * 1024;
 
 bool is_ip_literal(const std::string& host) {
   const ErrorMark mark;

@@ -157,6 +157,21 @@ Result<void> Catalog::find_issuer(const Mention& mention, Target* entry, Added* 
   return {};
 }
 
+namespace {
+
+void join_names(const Mention& mention, Target* entry) {
+  for (const std::string_view file : mention.files) {
+    if (std::find(entry->files.begin(), entry->files.end(), file) == entry->files.end()) {
+      entry->files.emplace_back(file);
+    }
+  }
+  for (const std::string_view server : mention.servers) {
+    entry->servers.emplace(server);
+  }
+}
+
+}  // namespace
+
 Result<Catalog::Added> Catalog::add(const Mention& mention) {
   auto certificate = crypto::describe(mention.leaf);
   if (!certificate && certificate.error().reason == Reason::kUnreadable) {
@@ -200,14 +215,7 @@ Result<Catalog::Added> Catalog::add(const Mention& mention) {
     return tl::unexpected<Error>(joined.error());
   }
   entry.servers_joined = true;
-  for (std::string_view file : mention.files) {
-    if (std::find(entry.files.begin(), entry.files.end(), file) == entry.files.end()) {
-      entry.files.emplace_back(file);
-    }
-  }
-  for (const std::string_view server : mention.servers) {
-    entry.servers.emplace(server);
-  }
+  join_names(mention, &entry);
   added.required = is_required(mention, entry.certificate.must_staple);
   entry.required = entry.required || added.required;
   added.differs = added.known && entry.responders != *responders;

@@ -42,9 +42,9 @@ namespace ocsp_plus::engine {
 
 class Discovery {
  public:
-  static constexpr Seconds kUnused = 30 * 86400;    // since the last handshake that used it
-  static constexpr std::size_t kMaxLookups = 256;   // certificates whose issuer is being fetched; others wait
-  static constexpr std::size_t kMaxSearching = 64;  // whose issuer is looked for among those that are known
+  static constexpr Seconds kUnused = Seconds{30} * 86400;  // since the last handshake that used it
+  static constexpr std::size_t kMaxLookups = 256;          // certificates whose issuer is being fetched; others wait
+  static constexpr std::size_t kMaxSearching = 64;         // whose issuer is looked for among those that are known
   // Of either, of DER; what is kept of a leaf takes some ten times that.
   static constexpr std::size_t kMaxLookupBytes = 4 << 20;
 

@@ -17,9 +17,10 @@ constexpr std::size_t kLastBudget = 1000;  // and when the process leaves
 constexpr Millis kRetry = 30000;           // after the directory failed
 constexpr std::size_t kSweepLooks = 256;   // names looked at in a call
 constexpr Millis kSweepRest = 3600000;     // after a start, and after a jump of the wall clock
-constexpr Seconds kEndedFor = 90 * 86400;  // the response in a file that nobody wants
-constexpr Seconds kClockAstray = 30 * 86400;  // farther than that from the newest file it is the clock that is wrong
-constexpr Seconds kWithoutEnd = 86400;        // a response without nextUpdate ends so long after thisUpdate
+constexpr Seconds kEndedFor = Seconds{90} * 86400;  // the response in a file that nobody wants
+constexpr Seconds kClockAstray =
+    Seconds{30} * 86400;                // farther than that from the newest file it is the clock that is wrong
+constexpr Seconds kWithoutEnd = 86400;  // a response without nextUpdate ends so long after thisUpdate
 
 // What a response says of a certificate; nothing of it is verified.
 struct Claim {

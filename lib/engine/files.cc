@@ -19,11 +19,6 @@ constexpr std::size_t kBudget = 256;  // files looked at in one tick
 
 }  // namespace
 
-bool Files::Stamp::operator==(const Stamp& other) const {
-  return device == other.device && inode == other.inode && size == other.size && modified_s == other.modified_s &&
-         modified_ns == other.modified_ns && changed_s == other.changed_s && changed_ns == other.changed_ns;
-}
-
 Files::Files(const Clock& clock, Report& report, const Catalog& catalog, const Settings& settings, Gate& gate,
              bool quiet)
     : clock_(clock), report_(report), settings_(settings), gate_(gate), quiet_(quiet) {
@@ -78,8 +73,7 @@ void Files::look_at(File* file) {
     return;
   }
   file->missing = false;
-  const Stamp stamp = {status.st_dev,          status.st_ino,         status.st_size,        status.st_mtim.tv_sec,
-                       status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec};
+  const FileStamp stamp = stamp_of(status);
   if (stamp == file->seen) {
     return;
   }

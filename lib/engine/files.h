@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_stamp.h"
 #include "base/ports.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
@@ -31,16 +32,10 @@ class Files {
   void look_again();
 
  private:
-  // What tells that a file has changed.
-  struct Stamp {
-    std::uint64_t device = 0, inode = 0;
-    std::int64_t size = -1, modified_s = 0, modified_ns = 0, changed_s = 0, changed_ns = 0;
-    bool operator==(const Stamp& other) const;
-  };
   struct File {
     const Target* target;
     std::string path;
-    Stamp seen;            // of the contents that were last shown to the gate, or
+    FileStamp seen;        // of the contents that were last shown to the gate, or
                            // complained about
     bool missing = false;  // and said so
   };

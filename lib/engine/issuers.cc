@@ -85,8 +85,8 @@ void Issuers::give_fetched(const Target& target, const IssuerSearch& found, cons
     return;  // somebody else was faster
   }
   if (disk_cache_ != nullptr && !target.loaded) {
-    if (auto der = crypto::to_der(found.found()->certificate())) {
-      disk_cache_->keep_issuer(target, std::move(*der));
+    if (Bytes der = crypto::der_of(found.found()->certificate()); !der.empty()) {
+      disk_cache_->keep_issuer(target, std::move(der));
     }
   }
   if (fetched_) {

@@ -3,6 +3,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/text.h"
 #include "engine/catalog.h"
 
 namespace ocsp_plus::engine {
@@ -10,14 +11,11 @@ namespace {
 
 constexpr std::size_t kMaxUrls = 4;  // of a certificate's own responders, those after them are left out
 
-// FNV-1a of the server's names. Nothing secret hangs on it: the configuration is the operator's.
+// Nothing secret hangs on it: the configuration is the operator's.
 std::uint64_t key_of(const std::vector<std::string_view>& servers, std::uint64_t ordinal) {
-  std::uint64_t sum = 0xcbf29ce484222325 ^ ordinal;
+  std::uint64_t sum = kFnvBasis ^ ordinal;
   for (const std::string_view server : servers) {
-    for (const char character : server) {
-      sum = (sum ^ static_cast<unsigned char>(character)) * 0x100000001b3;
-    }
-    sum = (sum ^ 0xff) * 0x100000001b3;
+    sum = fnv1a("\xff", fnv1a(server, sum));
   }
   return sum;
 }

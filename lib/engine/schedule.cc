@@ -5,7 +5,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Seconds kWeek = 7 * 86400;
+constexpr Seconds kWeek = Seconds{7} * 86400;
 constexpr Seconds kNewlyIssuedMin = 30;
 constexpr Seconds kNewlyIssuedMax = 60;
 

@@ -35,8 +35,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   }
   fuzz::promise(crypto::signed_by(leaf, issuer->certificate()), "what comes out has signed the leaf");
   fuzz::promise(issuer->key_sha256() == testing::test_ca().issuer()->key_sha256(), "so it has the issuer's key");
-  const auto der = crypto::to_der(issuer->certificate());
-  const auto again = der ? crypto::read_issuer_document(*der) : fail(Reason::kOutOfMemory);
+  const auto again = crypto::read_issuer_document(crypto::der_of(issuer->certificate()));
   fuzz::promise(again && search_in(*again) != nullptr, "what is kept can be read again");
   return 0;
 }

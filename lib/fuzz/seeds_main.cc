@@ -1,4 +1,4 @@
-// Writes the named seeds of all fuzz targets: fuzz_seeds FOLDER makes FOLDER/TARGET/NAME.
+// Writes the named seeds of all fuzz targets: fuzz_seeds DIRECTORY makes DIRECTORY/TARGET/NAME.
 #include <filesystem>
 #include <fstream>
 
@@ -8,7 +8,7 @@ int main(int argc, char** argv) {
   namespace fs = std::filesystem;
   using namespace ocsp_plus::fuzz;  // NOLINT: nothing but the tool
   if (argc != 2) {
-    std::fprintf(stderr, "usage: fuzz_seeds FOLDER\n");
+    std::fprintf(stderr, "usage: fuzz_seeds DIRECTORY\n");
     return 2;
   }
   const std::pair<const char*, std::vector<Seed>> targets[] = {

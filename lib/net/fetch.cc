@@ -252,7 +252,7 @@ void FetchOnLoop::open_tunnel() {
   HttpLimits limits = request_.limits;
   limits.tunnel = true;
   http_ = std::make_unique<HttpExchange>(transport_.clock, *stream_, text, limits,
-                                         [this](Result<HttpResponse> response) { on_tunnel(response); });
+                                         [this](const Result<HttpResponse>& response) { on_tunnel(response); });
 }
 
 void FetchOnLoop::on_tunnel(const Result<HttpResponse>& response) {

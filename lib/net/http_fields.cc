@@ -4,16 +4,10 @@
 #include <array>
 #include <cstddef>
 
+#include "base/text.h"
+
 namespace ocsp_plus::net {
 namespace {
-
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-constexpr bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 struct DateFields {
   int year = -1;
@@ -89,7 +83,7 @@ std::optional<UnixSeconds> to_time(const DateFields& fields) {
       std::string{static_cast<char>('0' + fields.day / 10), static_cast<char>('0' + fields.day % 10)}) {
     return std::nullopt;
   }
-  return midnight + fields.hour * 3600 + fields.minute * 60 + fields.second;
+  return midnight + Seconds{fields.hour} * 3600 + Seconds{fields.minute} * 60 + fields.second;
 }
 
 // The day's name says nothing that the date does not; it only has to look like one.
@@ -115,19 +109,6 @@ std::string_view next_member(std::string_view& text) {
 }
 
 }  // namespace
-
-std::string_view trim(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) {
-    return {};
-  }
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
-}
 
 bool is_plain_coding(std::string_view content_encoding) {
   static constexpr std::array<std::string_view, 7> kPlain = {"identity", "none",  "binary", "8bit",

@@ -24,10 +24,4 @@ std::optional<Seconds> parse_max_age(std::string_view cache_control);
 // "UTF-8".
 bool is_plain_coding(std::string_view content_encoding);
 
-// Without the white space of RFC 9110 section 5.6.3 on both sides.
-std::string_view trim(std::string_view text);
-
-// ASCII only, whatever the locale.
-bool equals_ignoring_case(std::string_view a, std::string_view b);
-
 }  // namespace ocsp_plus::net

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "net/http_fields.h"
+#include "base/text.h"
 
 namespace ocsp_plus::net {
 namespace {

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "net/http_head.h"
 
 namespace ocsp_plus::net {
@@ -168,7 +169,7 @@ Result<bool> HttpResponseParser::Impl::advance() {
   starved = false;
   while (!complete && !starved && !pending.empty()) {
     if (!head_taken) {
-      const Result<bool> taken = take_head();
+      Result<bool> taken = take_head();
       if (!taken || !*taken) {
         return taken;
       }

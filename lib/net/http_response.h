@@ -44,8 +44,8 @@ struct HttpResponse {
 };
 
 struct HttpLimits {
-  std::size_t headers = 16 * 1024;
-  std::size_t body = 64 * 1024;
+  std::size_t headers = std::size_t{16} * 1024;
+  std::size_t body = std::size_t{64} * 1024;
   bool tunnel = false;  // the answer to a CONNECT: it ends with its header, and what follows is not HTTP
 };
 

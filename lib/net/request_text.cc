@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace ocsp_plus::net {
 namespace {
@@ -26,27 +27,6 @@ Url get_url(const FetchRequest& request) {
   }
   url.target += request.get_path;
   return url;
-}
-
-int digit(char character) {
-  const char lower = static_cast<char>(character | 0x20);
-  return character >= '0' && character <= '9' ? character - '0'
-         : lower >= 'a' && lower <= 'f'       ? lower - 'a' + 10
-                                              : -1;
-}
-
-std::string percent_decoded(std::string_view text) {
-  std::string decoded;
-  decoded.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0) {
-      decoded += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
-      i += 2;
-    } else {
-      decoded += text[i];
-    }
-  }
-  return decoded;
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netdb.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 
 #include <algorithm>
@@ -16,6 +15,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/file_stamp.h"
+#include "base/text.h"
 #include "net/address_cache.h"
 #include "net/question.h"
 
@@ -64,14 +65,6 @@ std::string text_of(const ares_addr_port_node& server) {
                                      : fmt::format("{}:{}", text, port);
 }
 
-std::string lower(const std::string& text) {
-  std::string result = text;
-  for (char& c : result) {
-    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-  return result;
-}
-
 // RFC 6761 section 6.3: these names are loopback and never asked for.
 bool is_localhost(std::string_view name) {
   constexpr std::string_view kName = "localhost";
@@ -82,30 +75,14 @@ bool is_localhost(std::string_view name) {
          (name.size() == kName.size() || name[name.size() - kName.size() - 1] == '.');
 }
 
-// What tells one version of a file from another.
-struct Version {
-  dev_t device = 0;
-  ino_t inode = 0;
-  off_t size = 0;
-  timespec modified = {};
-
-  static Version of(const std::string& path) {
-    struct stat found = {};
-    Version version;
-    if (::stat(path.c_str(), &found) == 0) {
-      version = {found.st_dev, found.st_ino, found.st_size, found.st_mtim};
-    }
-    return version;
-  }
-  bool operator==(const Version& other) const {
-    return device == other.device && inode == other.inode && size == other.size &&
-           modified.tv_sec == other.modified.tv_sec && modified.tv_nsec == other.modified.tv_nsec;
-  }
-};
+FileStamp stamp_at(const std::string& path) {
+  struct stat found = {};
+  return ::stat(path.c_str(), &found) == 0 ? stamp_of(found) : FileStamp();
+}
 
 class CaresResolver : public Resolver {
  public:
-  CaresResolver(EventLoop& loop, const Clock& clock, const ResolverOptions& options);
+  CaresResolver(EventLoop& loop, const Clock& clock, ResolverOptions options);
   ~CaresResolver() override;
 
   Result<void> init();
@@ -144,17 +121,17 @@ class CaresResolver : public Resolver {
   std::unique_ptr<Timer> timer_;
   ares_channel channel_ = nullptr;
   bool library_ = false;  // c-ares counts who uses it
-  Version system_;        // of the configuration that the channel has
+  FileStamp system_;      // of the configuration that the channel has
   Millis looked_ = 0;
   bool starved_ = false;  // the loop refused to watch a socket: what waits for it would wait in vain
 };
 
-CaresResolver::CaresResolver(EventLoop& loop, const Clock& clock, const ResolverOptions& options)
-    : loop_(loop), clock_(clock), options_(options), cache_(options.max_ttl) {
-  if (options.ipv6) {
+CaresResolver::CaresResolver(EventLoop& loop, const Clock& clock, ResolverOptions options)
+    : loop_(loop), clock_(clock), options_(std::move(options)), cache_(options_.max_ttl) {
+  if (options_.ipv6) {
     families_.push_back(AF_INET6);
   }
-  if (options.ipv4) {
+  if (options_.ipv4) {
     families_.push_back(AF_INET);
   }
   timer_ = loop.timer([this] { process(ARES_SOCKET_BAD, 0); });
@@ -206,7 +183,7 @@ Result<void> CaresResolver::open_channel() {
   std::string system = options_.system;
   ares.resolvconf_path = system.data();
   mask |= ARES_OPT_RESOLVCONF;
-  system_ = Version::of(options_.system);
+  system_ = stamp_at(options_.system);
   looked_ = clock_.monotonic();
   if (!options_.servers.empty()) {
     ares.lookups = dns_only.data();
@@ -226,10 +203,10 @@ void CaresResolver::reopen_if_changed() {
     return;
   }
   looked_ = clock_.monotonic();
-  if (Version::of(options_.system) == system_) {
+  if (stamp_at(options_.system) == system_) {
     return;
   }
-  const ares_channel old = channel_;
+  ares_channel old = channel_;
   if (!open_channel()) {
     channel_ = old;  // and tried again when it changes once more
     return;
@@ -418,7 +395,7 @@ Result<std::unique_ptr<Resolver>> Resolver::create(EventLoop& loop, const Clock&
   if (!options.ipv4 && !options.ipv6) {
     return fail(Reason::kInvalidArgument, "neither IPv4 nor IPv6 addresses are wanted");
   }
-  auto resolver = std::make_unique<CaresResolver>(loop, clock, options);
+  auto resolver = std::make_unique<CaresResolver>(loop, clock, std::move(options));
   if (auto started = resolver->init(); !started) {
     return tl::unexpected<Error>(std::move(started.error()));
   }

@@ -15,7 +15,7 @@
 namespace ocsp_plus::net {
 namespace {
 
-constexpr std::size_t kReadSize = 16 * 1024;
+constexpr std::size_t kReadSize = std::size_t{16} * 1024;
 
 Reason reason_from(int error) {
   switch (error) {

@@ -93,7 +93,7 @@ bool may_search(const struct stat& directory, const DirectoryUser& user) {
 // The first directory above `path` that the user cannot pass; empty where there is none.
 std::string barrier_above(const std::string& path, const DirectoryUser& user) {
   for (std::size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-    const std::string above = slash == 0 ? "/" : path.substr(0, slash);
+    std::string above = slash == 0 ? "/" : path.substr(0, slash);
     struct stat found = {};
     if (stat(above.c_str(), &found) == 0 && !may_search(found, user)) {
       return above;

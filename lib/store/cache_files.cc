@@ -137,7 +137,8 @@ std::optional<Listed> parse_name(std::string_view name) {
   }
   file.id = *id;
   if (file.temporary) {
-    return skip_number(&name) && skip_number(&name) && name == kTemporaryEnd ? std::optional(file) : std::nullopt;
+    const bool two_numbers = skip_number(&name) && skip_number(&name);  // NOLINT(misc-redundant-expression)
+    return two_numbers && name == kTemporaryEnd ? std::optional(file) : std::nullopt;
   }
   file.kind = name == kIssuerEnd ? FileKind::kIssuer : FileKind::kResponse;
   return name == kIssuerEnd || name == kResponseEnd ? std::optional(file) : std::nullopt;

@@ -19,8 +19,8 @@ constexpr std::size_t kMaxOffers = 64;
 constexpr std::size_t kLargeOfferShare = 16;
 constexpr std::size_t kMaxLargeOffers = 4;
 // A certificate that is loaded per connection lies in the zone beside its response: it counts as two.
-constexpr std::size_t kLeastLoaded = 2 * 32;
-constexpr std::size_t kPlannedLoaded = 2 * 10000;
+constexpr std::size_t kLeastLoaded = std::size_t{2} * 32;
+constexpr std::size_t kPlannedLoaded = std::size_t{2} * 10000;
 
 // So that twice as many index slots are still counted in 32 bits.
 constexpr std::size_t kMaxCapacity = 1u << 30;

@@ -3,17 +3,16 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/text.h"
+
 namespace ocsp_plus::store {
 namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// FNV-1a; the same in all processes. 0 marks free slots.
+// 0 marks free slots.
 std::uint64_t hash(std::string_view text) {
-  std::uint64_t sum = 0xcbf29ce484222325;
-  for (const char character : text) {
-    sum = (sum ^ static_cast<unsigned char>(character)) * 0x100000001b3;
-  }
+  const std::uint64_t sum = fnv1a(text);
   return sum == 0 ? 1 : sum;
 }
 

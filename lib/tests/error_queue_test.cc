@@ -109,7 +109,6 @@ TEST_CASE("error queue: certificates", "[error_queue]") {
     leaves_queue_and_mark("signed_by another", [&] { return std::to_string(crypto::signed_by(w.leaf.get(), one)); });
     leaves_queue_and_mark("der_of", [&] { return std::to_string(crypto::der_of(one).size()); });
     leaves_queue_and_mark("share", [&] { return crypto::up_ref(one) != nullptr ? "shared" : ""; });
-    leaves_queue_and_mark("to_der", [&] { return told(crypto::to_der(one)); });
     leaves_queue_and_mark("issuer_reference", [&] { return told(crypto::issuer_reference(one)); });
     leaves_queue_and_mark("rank_issuers", [&] {
       return std::to_string(crypto::rank_issuers(one, {keyless.get(), w.other_ca.get(), w.ca.get()}).size());

@@ -81,7 +81,7 @@ TEST_CASE("issuer document: DER, PEM and PKCS#7, and what is none", "[issuer][rf
     const auto issuer = issuer_from(c.document, test_leaf(0));
     CHECK(token(issuer ? Reason::kOk : issuer.error().reason) == token(c.reason));
     if (issuer) {
-      CHECK(*crypto::to_der((*issuer)->certificate()) == ca.der());
+      CHECK(crypto::der_of((*issuer)->certificate()) == ca.der());
     }
   }
 }

@@ -1,6 +1,7 @@
 // Writes every case of the verify table into a directory of its own, for ocsp-plus and openssl to judge:
 //
-//   test_fixtures FOLDER   FOLDER/CASE/{leaf.pem,issuer.pem,candidates.pem,response.der} and FOLDER/cases.json
+//   test_fixtures DIRECTORY   DIRECTORY/CASE/{leaf.pem,issuer.pem,candidates.pem,response.der} and
+//   DIRECTORY/cases.json
 //
 // issuer.pem is the issuer, candidates.pem what an operator may have in its place: other certificates of its name
 // first. cases.json: [{"case", "group", "name", "reason", "at", "policy"}]; where "policy" is true the case needs a
@@ -60,7 +61,7 @@ nlohmann::ordered_json write_case(const fs::path& root, const char* group, const
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    std::fprintf(stderr, "usage: test_fixtures FOLDER\n");
+    std::fprintf(stderr, "usage: test_fixtures DIRECTORY\n");
     return 2;
   }
   try {
