@@ -42,106 +42,35 @@ chmod 0644, map { $_->key() } values %leaf;
 my %pem = (cert => $t->read_file('data.example.pem'),
 	key => $t->read_file('data.example.key'));
 
-my $conf = <<"CONF";
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
+my $any = "$dir/\$ssl_server_name";
+sub configure {
+	my ($name) = @_;
+	$t->write_conf(workers => 2,
+		stream => [ 'ocsp_plus on;', 'ocsp_plus_trusted_certificate root.crt;',
+			q{log_format staple '$ocsp_plus_staple $ocsp_plus_cert_id';},
+			"access_log $dir/stream.log staple;",
+			[ 8450, $any, 'ocsp_plus_trusted_certificate int.crt;',
+				'return ok;' ] ],
+		http => [ q{log_format staple '$ssl_server_name $ocsp_plus_staple }
+			. q{$ocsp_plus_cert_status $ocsp_plus_cert_id';},
+			"access_log $dir/staple.log staple;",
+			qq{map \$ssl_server_name \$cert { default "$pem{cert}"; }},
+			qq{map \$ssl_server_name \$key { default "$pem{key}"; }},
+			'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+			'ocsp_plus_trusted_certificate int.crt;',
+			'ocsp_plus_startup_wait 1s;',
+			[ 8443, $any, "server_name $name;" ],
+			[ '8444 ssl', undef, 'ssl_certificate data:$cert;',
+				'ssl_certificate_key data:$key;' ],
+			[ 8445, $any, 'ocsp_plus_require on;' ],
+			[ 8446, $any, 'ocsp_plus_require must_staple;',
+				'ocsp_plus_revoked omit;' ],
+			[ 8447, 'fixed.example' ],
+			[ 8448, $any, 'ocsp_plus off;' ],
+			[ 8080, undef, 'location /status { ocsp_plus_status json; }',
+				'location /control { ocsp_plus_control; allow all; }' ] ]);
 }
-
-stream {
-    ocsp_plus                      on;
-    ocsp_plus_trusted_certificate  root.crt;
-    log_format  staple  '\$ocsp_plus_staple \$ocsp_plus_cert_id';
-    access_log  $dir/stream.log  staple;
-
-    server {
-        listen               127.0.0.1:8450 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        ocsp_plus_trusted_certificate  int.crt;
-        return               ok;
-    }
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple '
-                        '\$ocsp_plus_cert_status \$ocsp_plus_cert_id';
-    access_log  $dir/staple.log  staple;
-
-    map \$ssl_server_name \$cert {
-        default  "$pem{cert}";
-    }
-
-    map \$ssl_server_name \$key {
-        default  "$pem{key}";
-    }
-
-    ocsp_plus                      on;
-    ocsp_plus_retry                1s 2s;
-    ocsp_plus_trusted_certificate  int.crt;
-    ocsp_plus_startup_wait         1s;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          all.example;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      data:\$cert;
-        ssl_certificate_key  data:\$key;
-    }
-
-    server {
-        listen               127.0.0.1:8445 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        ocsp_plus_require    on;
-    }
-
-    server {
-        listen               127.0.0.1:8446 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        ocsp_plus_require    must_staple;
-        ocsp_plus_revoked    omit;
-    }
-
-    server {
-        listen               127.0.0.1:8447 ssl;
-        ssl_certificate      fixed.example.pem;
-        ssl_certificate_key  fixed.example.key;
-    }
-
-    server {
-        listen               127.0.0.1:8448 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        ocsp_plus            off;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-        location /control {
-            ocsp_plus_control;
-            allow  all;
-        }
-    }
-}
-
-CONF
-
-$t->write_file_expand('nginx.conf', $conf);
+configure('all.example');
 $t->run();
 
 ###############################################################################
@@ -270,8 +199,7 @@ is(scalar($r->requests(leaf => $leaf{lonely})), 0, 'no issuer: nobody is asked')
 $r->clear();
 for my $what ('reload', 'other settings', 'crash') {
 	if ($what eq 'other settings') {
-		$t->write_file_expand('nginx.conf',
-			$conf =~ s/all\.example/other.example/r);
+		configure('other.example');
 	}
 	if ($what eq 'crash') {
 		my $mark = $t->log_mark();

@@ -32,44 +32,13 @@ my $dear = $int->leaf('dear.example', aia => $r->url(), key_of => $configured);
 my $dir = $t->testdir();
 chmod 0644, $configured->key();
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                      on;
-    ocsp_plus_zone                 small:1536k;
-    ocsp_plus_trusted_certificate  int.crt;
-    ocsp_plus_retry                1s 2s;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/configured.example.key;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      configured.example.pem;
-        ssl_certificate_key  configured.example.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status;
-        }
-    }
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_zone small:1536k;', 'ocsp_plus_trusted_certificate int.crt;',
+	'ocsp_plus_retry 1s 2s;',
+	[ '8443 ssl', undef, "ssl_certificate $dir/\$ssl_server_name.pem;",
+		"ssl_certificate_key $dir/configured.example.key;" ],
+	[ 8444, $configured ],
+	[ 8080, undef, 'location /status { ocsp_plus_status; }' ] ]);
 
 $t->run();
 

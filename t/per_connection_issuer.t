@@ -119,31 +119,9 @@ sub issuer_requests {
 
 sub configure {
 	my ($lines) = @_;
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_cache  off;
-    ocsp_plus_retry  1s 1s;
-    $lines
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      $d/\$ssl_server_name.pem;
-        ssl_certificate_key  $d/\$ssl_server_name.key;
-    }
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		'ocsp_plus_cache off;', 'ocsp_plus_retry 1s 1s;', $lines,
+		[ 8443, "$d/\$ssl_server_name" ] ]);
 }
 
 ###############################################################################

@@ -138,41 +138,11 @@ sub status {
 
 sub configure {
 	my ($lines) = @_;
-	my $url = $r->url();
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus            on;
-    ocsp_plus_cache      off;
-    ocsp_plus_retry      1s 2s;
-    ocsp_plus_responder  $url;
-    $lines
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          all.example;
-        ssl_certificate      $d/\$ssl_server_name.pem;
-        ssl_certificate_key  $d/\$ssl_server_name.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		'ocsp_plus_cache off;', 'ocsp_plus_retry 1s 2s;',
+		'ocsp_plus_responder ' . $r->url() . ';', $lines,
+		[ 8443, "$d/\$ssl_server_name", 'server_name all.example;' ],
+		[ 8080, undef, 'location /status { ocsp_plus_status json; }' ] ]);
 }
 
 ###############################################################################

@@ -36,58 +36,20 @@ chmod 0644, map { $_->key() } @tenants, $single, $alone, $lost;
 mkdir "$dir/tenants";
 rename $_->chain(), "$dir/tenants/" . $_->name() . '.pem' for @tenants;
 
-my $format = q{'$ocsp_plus_staple $ocsp_plus_cert_id'};
-
 sub conf {
 	my ($preload, $http, $stream) = @_;
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-stream {
-    ocsp_plus  on;
-    @{[ $stream ? "ocsp_plus_preload $preload;" : '' ]}
-
-    server {
-        listen               127.0.0.1:8450 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        return               ok;
-    }
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_retry          1s 1s;
-    @{[ $stream ? '' : "ocsp_plus_preload $preload;" ]}
-    $http
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      $dir/tenants/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-
-CONF
+	my $line = "ocsp_plus_preload $preload;";
+	my $any = "$dir/\$ssl_server_name";
+	$t->write_conf(
+		stream => [ 'ocsp_plus on;', $stream ? $line : (),
+			[ 8450, $any, 'return ok;' ] ],
+		http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+			$stream ? () : $line, $http,
+			[ '8443 ssl', undef,
+				"ssl_certificate $dir/tenants/\$ssl_server_name.pem;",
+				"ssl_certificate_key $any.key;" ],
+			[ 8444, $any ],
+			[ 8080, undef, 'location /status { ocsp_plus_status json; }' ] ]);
 }
 
 ###############################################################################

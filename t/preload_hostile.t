@@ -43,18 +43,11 @@ my $pem = $t->read_file("$tenants/a.example.pem");
 sub conf {
 	my ($more, $preload) = @_;
 	$preload //= 'tenants/*.pem';
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus          on;
-    ocsp_plus_retry    1s 1s;
-    ocsp_plus_preload  $preload;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      $tenants/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        $more
-    }
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+		"ocsp_plus_preload $preload;",
+		[ '8443 ssl', undef,
+			"ssl_certificate $tenants/\$ssl_server_name.pem;",
+			"ssl_certificate_key $dir/\$ssl_server_name.key;", $more ] ]);
 }
 
 # What others put there, and what is said of it.

@@ -37,17 +37,8 @@ my $pid = serve();
 my $run = shell($try);
 is($run->{status}, 0, 'the try') or diag($run->{output});
 
-$t->write_http_conf(<<"EOC");
-    ocsp_plus on;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      www.pem;
-        ssl_certificate_key  www.key;
-        ocsp_plus_responder  $url;
-        ocsp_plus_file       $d/www.der;
-    }
-EOC
+$t->write_conf(http => [ 'ocsp_plus on;', [ 8443, 'www',
+	"ocsp_plus_responder $url;", "ocsp_plus_file $d/www.der;" ] ]);
 
 chmod 0755, $d;
 $t->run();

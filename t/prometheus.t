@@ -35,34 +35,9 @@ my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
 $r->fault('http_500', on => 2);
 $r->status($revoked, 'revoked');
 
-my $servers = $t->ssl_servers(8443, $good, $bad, $revoked, $odd);
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus  on;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status prometheus;
-        }
-    }
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	(map { [ 8443, $_ ] } $good, $bad, $revoked, $odd),
+	[ 8080, undef, 'location / { ocsp_plus_status prometheus; }' ] ]);
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'good.example', seconds => 30)

@@ -150,37 +150,12 @@ sub failure {
 
 sub configure {
 	my ($url) = @_;
-	my $servers = join '', map { <<"EOC" } sort keys %leaf;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-        ocsp_plus    on;
-
-        ssl_certificate      $_.example.pem;
-        ssl_certificate_key  $_.example.key;
-    }
-EOC
-	$t->write_http_conf(<<"EOC");
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-    ocsp_plus_timeout       5s;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_proxy         $url;
-    ocsp_plus_responder_trusted_certificate  web.crt;
-
-    server {
-        listen  127.0.0.1:8444 ssl;
-
-        ssl_certificate      front.pem;
-        ssl_certificate_key  front.key;
-
-        location / {
-            proxy_pass  http://127.0.0.1:@{[ port(8082) ]};
-        }
-    }
-
-$servers
-EOC
+	$t->write_conf(http => [ 'ocsp_plus_startup_wait 0;',
+		'ocsp_plus_cache off;', 'ocsp_plus_timeout 5s;',
+		'ocsp_plus_retry 1s 2s;', "ocsp_plus_proxy $url;",
+		'ocsp_plus_responder_trusted_certificate web.crt;',
+		[ 8444, 'front', 'location / { proxy_pass http://127.0.0.1:8082; }' ],
+		map { [ 8443, $leaf{$_}, 'ocsp_plus on;' ] } sort keys %leaf ]);
 }
 
 ###############################################################################

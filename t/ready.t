@@ -30,56 +30,13 @@ $int->leaf('none.example');
 
 sub configure {
 	my ($require) = @_;
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-    ocsp_plus_timeout       60s;
-    ocsp_plus_retry         1s 1s;
-    ocsp_plus               on;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          one.example;
-        ssl_certificate      one.example.pem;
-        ssl_certificate_key  one.example.key;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          two.example;
-        ssl_certificate      two.example.pem;
-        ssl_certificate_key  two.example.key;
-        ocsp_plus_require    $require;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          none.example;
-        ssl_certificate      none.example.pem;
-        ssl_certificate_key  none.example.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status ready;
-        }
-    }
-}
-
-EOC
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus_startup_wait 0;',
+		'ocsp_plus_cache off;', 'ocsp_plus_timeout 60s;',
+		'ocsp_plus_retry 1s 1s;', 'ocsp_plus on;',
+		[ 8443, 'one.example' ],
+		[ 8443, 'two.example', "ocsp_plus_require $require;" ],
+		[ 8443, 'none.example' ],
+		[ 8080, undef, 'location / { ocsp_plus_status ready; }' ] ]);
 }
 
 ###############################################################################

@@ -71,15 +71,15 @@ my @cases = (
 		. ' ocsp_plus_responder_trusted_certificate web.crt;' ],
 );
 
-my (%leaf, $servers);
+my (%leaf, @servers);
 for my $case (@cases) {
 	my ($name, $to, $lines, $reason) = @$case;
 	my $port = $reason ? 1 : $name eq 'secure' ? 6 : 3;
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		aia => $r->url($port));
 	$r->fault('redirect', arg => $to, on => $port, leaf => $leaf{$name})
 		if $to;
-	$servers .= server($name, $lines);
+	push @servers, [ 8443, $leaf{$name}, $lines ];
 }
 
 # an issuer is to be fetched from the same places
@@ -90,46 +90,20 @@ $r->fault('redirect', arg => "${second}files/ca.crt", on => 5);
 $r->serve_file('ca.crt', $lone{'issuer-named'}->cert());
 for my $name (sort keys %issuer) {
 	$leaf{$name} = $lone{$name}->leaf("$name.example",
-		file => "leaf-$name", chain => 0,
-		aia => $second, ca_issuers => $r->url($issuer{$name}, '/ca'));
-	$servers .= server($name, $name =~ /named/ ? "ocsp_plus_responder $second;"
-		: '');
+		chain => 0, aia => $second, ca_issuers => $r->url($issuer{$name}, '/ca'));
+	push @servers, [ 8443, $leaf{$name}, $name =~ /named/
+		? "ocsp_plus_responder $second;" : () ];
 }
-
-$t->write_http_conf(<<"EOC");
-    # who redirects and where it leads is in part this very nginx
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_timeout       20s;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_resolver      @{[ $dns->address() ]};
-
-    server {
-        listen      127.0.0.1:8080;
-        listen      127.0.0.1:8444 ssl;
-        access_log  %%TESTDIR%%/inside.log;
-
-        ssl_certificate      front.pem;
-        ssl_certificate_key  front.key;
-
-        location /control {
-            allow  127.0.0.1;
-            deny   all;
-            ocsp_plus_control;
-        }
-
-        location /ocsp/ {
-            proxy_pass  $second;
-        }
-
-        location /back/ {
-            return  302 ${second}back\$request_uri;
-        }
-    }
-
-    ocsp_plus  on;
-
-$servers
-EOC
+$t->write_conf(http => [
+	# who redirects and where it leads is in part this very nginx
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_timeout 20s;',
+	'ocsp_plus_retry 1s 2s;', "ocsp_plus_resolver @{[ $dns->address() ]};",
+	[ 8444, 'front', 'listen 127.0.0.1:8080;',
+		'access_log %%TESTDIR%%/inside.log;',
+		'location /control { allow 127.0.0.1; deny all; ocsp_plus_control; }',
+		"location /ocsp/ { proxy_pass $second; }",
+		"location /back/ { return 302 ${second}back\$request_uri; }" ],
+	'ocsp_plus on;', @servers ]);
 
 $t->run();
 
@@ -183,7 +157,7 @@ unlike($inside, qr!"GET /ocsp/M!, 'nor a front that nobody trusts');
 
 # the command line keeps the same rule
 
-my @fetch = ($tool, 'fetch', '--cert', "$d/leaf-unnamed.pem", '--json',
+my @fetch = ($tool, 'fetch', '--cert', "$d/unnamed.example.pem", '--json',
 	'--responder', $r->url(1));
 my $run = $t->command([ @fetch ]);
 is($run->{status}, 1, 'fetch: exit code');
@@ -196,20 +170,6 @@ is($run->{status}, 0, 'fetch: where it is named');
 $t->done_testing();
 
 ###############################################################################
-
-sub server {
-	my ($name, $lines) = @_;
-	return <<"EOC";
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $name.example;
-
-        ssl_certificate      leaf-$name.pem;
-        ssl_certificate_key  leaf-$name.key;
-        $lines
-    }
-EOC
-}
 
 sub failure {
 	my ($name) = @_;

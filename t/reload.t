@@ -174,28 +174,9 @@ $t->done_testing();
 
 sub configure {
 	my (%opt) = @_;
-	my $workers = $opt{workers} || 2;
-	my $zone = $opt{zone} ? "ocsp_plus_zone  $opt{zone};" : '';
-	my $servers = $t->ssl_servers(8443, @{$opt{names} || \@names});
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  $workers;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus  on;
-    $zone
-
-$servers
-}
-
-CONF
+	$t->write_conf(workers => $opt{workers} || 2, http => [ 'ocsp_plus on;',
+		$opt{zone} ? "ocsp_plus_zone $opt{zone};" : (),
+		map { [ 8443, $_ ] } @{$opt{names} || \@names} ]);
 }
 
 # Handshakes without a pause in another process.

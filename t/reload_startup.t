@@ -126,39 +126,11 @@ $t->done_testing();
 
 sub write_conf {
 	my ($wait, $servers) = @_;
-	my $list = '';
-	for my $port (sort keys %$servers) {
-		$list .= <<"CONF" for @{$servers->{$port}};
-    server {
-        listen       127.0.0.1:$port ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
-	}
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   $wait;
-    ocsp_plus_timeout        20s;
-    ocsp_plus_retry          1s 1s;
-
-$list
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_timeout 20s;',
+		'ocsp_plus_retry 1s 1s;',
+		map { my $port = $_; map { [ $port, $_ ] } @{$servers->{$port}} }
+			sort keys %$servers ]);
 }
 
 ###############################################################################

@@ -181,26 +181,11 @@ $t->done_testing();
 
 sub write_conf {
 	my ($lines, @list) = @_;
-	my $servers = join '', map { <<"CONF" } @list;
-    server {
-        listen       127.0.0.1:$_->[0] ssl;
-
-        ssl_certificate      $_->[1].pem;
-        ssl_certificate_key  $_->[1].key;
-        $_->[2]
-    }
-CONF
-	my $on = $servers =~ /ocsp_plus off/ ? '' : 'ocsp_plus  on;';
-	$t->write_http_conf(<<"CONF");
-    ssl_protocols  TLSv1.2 TLSv1.3;
-
-    $on
-    ocsp_plus_startup_wait  1s;
-    ocsp_plus_retry         1s 1s;
-    $lines
-
-$servers
-CONF
+	my $off = grep { $_->[2] =~ /ocsp_plus off/ } @list;
+	$t->write_conf(http => [ 'ssl_protocols TLSv1.2 TLSv1.3;',
+		$off ? () : 'ocsp_plus on;', 'ocsp_plus_startup_wait 1s;',
+		'ocsp_plus_retry 1s 1s;', $lines,
+		map { [ @$_[0 .. 2] ] } @list ]);
 }
 
 ###############################################################################

@@ -102,27 +102,13 @@ for my $case (@wrong, @good, @revoked) {
 	my ($name, @settings) = @$case;
 	shift @settings if @settings % 2;
 	$on{$name} = 1 + keys %on;
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		not_before => -86400, aia => $r->url($on{$name}));
 	$r->set(@settings, on => $on{$name});
 }
 
-my $servers = join '', map { <<"CONF" } sort keys %on;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/leaf-$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/leaf-$_.key;
-    }
-CONF
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+	map { [ 8443, $leaf{$_} ] } sort keys %on ]);
 
 $t->run();
 

@@ -90,7 +90,7 @@ my (%leaf, %on);
 for my $case (@wrong, @fine) {
 	my ($name, $fault, $arg, undef, $signer) = @$case;
 	$on{$name} = 1 + keys %on;
-	$leaf{$name} = $int->leaf("$name.example", file => $name,
+	$leaf{$name} = $int->leaf("$name.example",
 		aia => $r->url($on{$name}));
 	$r->fault($fault, on => $on{$name},
 		defined $arg ? (arg => $arg) : ());
@@ -101,24 +101,9 @@ for my $case (@fine) {
 	$r->set(header => $header, on => $on{$name}) if $header;
 }
 
-my $servers = join '', map { <<"CONF" } sort keys %on;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus               on;
-    ocsp_plus_timeout       2s;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_max_response  1k;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_timeout 2s;',
+	'ocsp_plus_retry 1s 2s;', 'ocsp_plus_max_response 1k;',
+	map { [ 8443, $leaf{$_} ] } sort keys %on ]);
 
 $t->run();
 

@@ -34,107 +34,26 @@ my %leaf = map { $_->name() => $_ } map { $int->leaf($_, aia => $r->url(1)) }
 # it is up and speaks, but does not know the certificates
 $r->fault('unauthorized', on => 3);
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus            on;
-    # no host is ever busy, so the order is the configured one
-    ocsp_plus_concurrency  1;
-    ocsp_plus_responder  http://127.0.0.1:8082;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      inherited.pem;
-        ssl_certificate_key  inherited.key;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      own.pem;
-        ssl_certificate_key  own.key;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-    }
-
-    server {
-        listen               127.0.0.1:8445 ssl;
-        ssl_certificate      several.pem;
-        ssl_certificate_key  several.key;
-        ocsp_plus_responder  http://127.0.0.1:8083/ http://127.0.0.1:8084/
-                             http://127.0.0.1:8081/;
-    }
-
-    server {
-        listen               127.0.0.1:8446 ssl;
-        ssl_certificate      path.pem;
-        ssl_certificate_key  path.key;
-        ocsp_plus_responder  HTTP://localhost:8082/some/path;
-    }
-
-    # one certificate, the same URLs
-
-    server {
-        listen               127.0.0.1:8447 ssl;
-        ssl_certificate      equal.pem;
-        ssl_certificate_key  equal.key;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-    }
-
-    server {
-        listen               127.0.0.1:8448 ssl;
-        ssl_certificate      equal.pem;
-        ssl_certificate_key  equal.key;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-        ocsp_plus_responder_trusted_certificate  int.crt;
-    }
-
-    # one certificate, other URLs: 3 answers nothing, then 4
-
-    server {
-        listen               127.0.0.1:8449 ssl;
-        ssl_certificate      differs.pem;
-        ssl_certificate_key  differs.key;
-        ocsp_plus_responder  http://127.0.0.1:8083/;
-    }
-
-    server {
-        listen               127.0.0.1:8450 ssl;
-        ssl_certificate      differs.pem;
-        ssl_certificate_key  differs.key;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-    }
-
-    server {
-        listen               127.0.0.1:8451 ssl;
-        ssl_certificate      differs.pem;
-        ssl_certificate_key  differs.key;
-        ocsp_plus_responder  http://127.0.0.1:8082/;
-    }
-
-    # a server that has it off has no say
-
-    server {
-        listen               127.0.0.1:8452 ssl;
-        ssl_certificate      same.pem;
-        ssl_certificate_key  same.key;
-    }
-
-    server {
-        listen               127.0.0.1:8453 ssl;
-        ssl_certificate      same.pem;
-        ssl_certificate_key  same.key;
-        ocsp_plus            off;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-    }
-}
-
-EOC
+my $fourth = 'ocsp_plus_responder http://127.0.0.1:8084/;';
+$t->write_conf(http => [ 'ocsp_plus on;',
+	# no host is ever busy, so the order is the configured one
+	'ocsp_plus_concurrency 1;', 'ocsp_plus_responder http://127.0.0.1:8082;',
+	[ 8443, 'inherited' ],
+	[ 8444, 'own', $fourth ],
+	[ 8445, 'several', 'ocsp_plus_responder http://127.0.0.1:8083/ '
+		. 'http://127.0.0.1:8084/ http://127.0.0.1:8081/;' ],
+	[ 8446, 'path', 'ocsp_plus_responder HTTP://localhost:8082/some/path;' ],
+	# one certificate, the same URLs
+	[ 8447, 'equal', $fourth ],
+	[ 8448, 'equal', $fourth,
+		'ocsp_plus_responder_trusted_certificate int.crt;' ],
+	# one certificate, other URLs: 3 answers nothing, then 4
+	[ 8449, 'differs', 'ocsp_plus_responder http://127.0.0.1:8083/;' ],
+	[ 8450, 'differs', $fourth ],
+	[ 8451, 'differs', 'ocsp_plus_responder http://127.0.0.1:8082/;' ],
+	# a server that has it off has no say
+	[ 8452, 'same' ],
+	[ 8453, 'same', 'ocsp_plus off;', $fourth ] ]);
 
 my $conf = $t->read_file('nginx.conf');
 $t->run();

@@ -26,54 +26,16 @@ my $int = $root->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);
 my $leaf = $int->leaf('example.com', aia => $r->url());
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ssl_protocols        TLSv1.2 TLSv1.3;
-    ssl_certificate      example.com.pem;
-    ssl_certificate_key  example.com.key;
-
-    ocsp_plus on;
-
-    # tickets
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-
-        ssl_session_cache    none;
-        ssl_session_tickets  on;
-    }
-
-    # ids, in a cache that the workers share
-
-    server {
-        listen  127.0.0.1:8444 ssl;
-
-        ssl_session_cache    shared:sessions:1m;
-        ssl_session_tickets  off;
-    }
-
-    # nothing to resume with
-
-    server {
-        listen  127.0.0.1:8445 ssl;
-
-        ssl_session_cache    off;
-        ssl_session_tickets  off;
-        ssl_ecdh_curve       X25519;
-    }
-}
-
-EOC
+$t->write_conf(workers => 2, http => [ 'ssl_protocols TLSv1.2 TLSv1.3;',
+	'ocsp_plus on;',
+	# tickets
+	[ 8443, $leaf, 'ssl_session_cache none;', 'ssl_session_tickets on;' ],
+	# ids, in a cache that the workers share
+	[ 8444, $leaf, 'ssl_session_cache shared:sessions:1m;',
+		'ssl_session_tickets off;' ],
+	# nothing to resume with
+	[ 8445, $leaf, 'ssl_session_cache off;', 'ssl_session_tickets off;',
+		'ssl_ecdh_curve X25519;' ] ]);
 
 $t->run();
 

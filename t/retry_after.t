@@ -51,15 +51,8 @@ for my $case (@cases) {
 	$r->fault($fault, on => $on{$name}, arg => $arg);
 }
 
-my $servers = $t->ssl_servers(8443, @leaves);
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_retry         1s 200s;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+	'ocsp_plus_retry 1s 200s;', map { [ 8443, $_ ] } @leaves ]);
 
 $t->run();
 

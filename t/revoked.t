@@ -88,39 +88,11 @@ $t->done_testing();
 
 sub write_conf {
 	my ($lines) = @_;
-	my %own = (8443 => '', 8444 => 'ocsp_plus_revoked  staple;',
-		8445 => 'ocsp_plus_revoked  omit;');
-	my $servers = join '', map { <<"CONF" } sort keys %own;
-    server {
-        listen       127.0.0.1:$_ ssl;
-
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-        $own{$_}
-    }
-CONF
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ssl_protocols  TLSv1.2 TLSv1.3;
-
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 2s;
-    $lines
-
-$servers
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ssl_protocols TLSv1.2 TLSv1.3;',
+		'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;', $lines,
+		[ 8443, $leaf ],
+		[ 8444, $leaf, 'ocsp_plus_revoked staple;' ],
+		[ 8445, $leaf, 'ocsp_plus_revoked omit;' ] ]);
 }
 
 ###############################################################################

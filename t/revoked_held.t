@@ -54,27 +54,8 @@ for my $cell (@cells) {
 		not_before => -86400, aia => $r->url($on{$name}));
 }
 
-my $servers = $t->ssl_servers(8443, map { $leaf{$_->[0]} } @cells);
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus          on;
-    ocsp_plus_retry    1s 2s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_retry 1s 2s;', map { [ 8443, $leaf{$_->[0]} ] } @cells ]);
 
 # past its middle, so it is looked after within seconds; valid for the test
 

@@ -51,7 +51,7 @@ my $ports = 1;
 for my $case (@first) {
 	my ($name, @settings) = @$case;
 	$on{$name} = $ports;
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		aia => [ $r->url($ports), $r->url($ports + 1) ]);
 	$r->set(@settings, on => $ports) if @settings;
 	$ports += 2;
@@ -60,7 +60,7 @@ for my $case (@first) {
 # one deadline: the third would answer
 
 my ($mute, $mute_too, $speaks) = $ports .. $ports + 2;
-$leaf{hangs} = $int->leaf('hangs.example', file => 'leaf-hangs',
+$leaf{hangs} = $int->leaf('hangs.example',
 	aia => [ map { $r->url($_) } $mute, $mute_too, $speaks ]);
 $r->fault('hang_after_request', on => $_) for $mute, $mute_too;
 
@@ -75,34 +75,18 @@ $r->validity(next_update => 8, on => $_) for $dead, $alive;
 # from the configuration, in its order
 
 my ($named, $named_too) = ($ports + 5, $ports + 6);
-$leaf{override} = $int->leaf('override.example', file => 'leaf-override',
+$leaf{override} = $int->leaf('override.example',
 	aia => $r->url($alive));
 $r->fault('http_404', on => $named);
 
-my %file = (map({ ("$_.example" => "leaf-$_") } keys %leaf),
-	map { ($_->name() => $_->name()) } @many);
-my $servers = join '', map { <<"CONF" } sort keys %file;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$file{$_}.pem;
-        ssl_certificate_key  %%TESTDIR%%/$file{$_}.key;
-    }
-CONF
 my $responders = join ' ', map { $r->url($_) } $named, $named_too;
-$servers =~ s/(leaf-override\.key;\n)/$1        ocsp_plus_responder $responders;\n/;
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus          on;
-    # the workers are watched, not what helps them to start
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache  off;
-    ocsp_plus_timeout  2s;
-    ocsp_plus_retry    3s 6s;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;',
+	# the workers are watched, not what helps them to start
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	'ocsp_plus_timeout 2s;', 'ocsp_plus_retry 3s 6s;',
+	(map { [ 8443, $leaf{$_}, $_ eq 'override'
+		? "ocsp_plus_responder $responders;" : () ] } sort keys %leaf),
+	map { [ 8443, $_ ] } @many ]);
 
 my $began = time();
 $t->run();

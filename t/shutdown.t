@@ -112,7 +112,7 @@ ok($t->stop(), 'stop');
 
 hang();
 for my $signal (qw/ QUIT TERM /) {
-	configure("daemon off;\nmaster_process off;\n");
+	configure('daemon off;', 'master_process off;');
 	$t->run();
 	ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
 		"single process, $signal: stapled");
@@ -125,7 +125,7 @@ for my $signal (qw/ QUIT TERM /) {
 
 # in the foreground
 
-configure("daemon off;\n");
+configure('daemon off;');
 $t->run();
 ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
 	'daemon off: stapled');
@@ -164,44 +164,13 @@ $t->done_testing();
 ###############################################################################
 
 sub configure {
-	my ($globals) = @_;
-	$globals //= '';
-
-	my $servers = $t->ssl_servers(8443, map { $_->name() } @all);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-$globals
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus           on;
-    # the workers are watched, not what helps them to start
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache  off;
-    ocsp_plus_timeout   50s;
-    ocsp_plus_retry     1s 2s;
-    ocsp_plus_resolver  127.0.0.1:8053 timeout=40s;
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-
-$servers
-}
-
-CONF
+	$t->write_conf(main => [ @_ ], workers => 2, http => [ 'ocsp_plus on;',
+		# the workers are watched, not what helps them to start
+		'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+		'ocsp_plus_timeout 50s;', 'ocsp_plus_retry 1s 2s;',
+		'ocsp_plus_resolver 127.0.0.1:8053 timeout=40s;',
+		[ 8080, undef, 'location /status { ocsp_plus_status json; }' ],
+		map { [ 8443, $_ ] } @all ]);
 }
 
 # A request whose worker waits for its end.

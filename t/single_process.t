@@ -124,28 +124,9 @@ $t->done_testing();
 
 sub write_conf {
 	my ($daemon, @servers) = @_;
-	my $servers = $t->ssl_servers(8443, @servers);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-daemon          $daemon;
-master_process  off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   60s;
-    ocsp_plus_timeout        60s;
-
-$servers
-}
-
-CONF
+	$t->write_conf(main => [ "daemon $daemon;", 'master_process off;' ],
+		http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 60s;',
+			'ocsp_plus_timeout 60s;', map { [ 8443, $_ ] } @servers ]);
 }
 
 ###############################################################################

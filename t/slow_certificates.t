@@ -90,15 +90,9 @@ $t->done_testing();
 
 sub write_conf {
 	my ($wait, @servers) = @_;
-	my $servers = $t->ssl_servers(8443, @servers);
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus                on;
-    ocsp_plus_cache          off;
-    ocsp_plus_startup_wait   $wait;
-    ocsp_plus_timeout        20s;
-
-$servers
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_cache off;',
+		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_timeout 20s;',
+		map { [ 8443, $_ ] } @servers ]);
 }
 
 ###############################################################################

@@ -102,7 +102,11 @@ my $free = "http://127.0.0.1:$open";
 
 # through nginx: http by the whole URL, https by a tunnel, with a password
 
-configure($good);
+$t->write_conf(http => [ 'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	'ocsp_plus_retry 1s 2s;', "ocsp_plus_proxy $good;",
+	'ocsp_plus_responder_trusted_certificate web.crt;',
+	[ 8444, 'front', 'location / { proxy_pass http://127.0.0.1:8083; }' ],
+	map { [ 8443, "$_.example", 'ocsp_plus on;' ] } qw/ http https / ]);
 $t->run();
 for my $name (qw/ http https /) {
 	my $seen = wait_for(sub { staple_fast(8443, "$name.example") }, 20,
@@ -199,39 +203,6 @@ sub squid_said {
 	my ($what) = @_;
 	return wait_for(sub { $t->read_file('squid/access.log') =~ $what }, 5,
 		"squid's log to say $what");
-}
-
-sub configure {
-	my ($url) = @_;
-	my $servers = join '', map { <<"EOC" } qw/ http https /;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-        ocsp_plus    on;
-
-        ssl_certificate      $_.example.pem;
-        ssl_certificate_key  $_.example.key;
-    }
-EOC
-	$t->write_http_conf(<<"EOC");
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_proxy         $url;
-    ocsp_plus_responder_trusted_certificate  web.crt;
-
-    server {
-        listen  127.0.0.1:8444 ssl;
-
-        ssl_certificate      front.pem;
-        ssl_certificate_key  front.key;
-
-        location / {
-            proxy_pass  http://127.0.0.1:@{[ port(8083) ]};
-        }
-    }
-$servers
-EOC
 }
 
 ###############################################################################

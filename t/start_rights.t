@@ -27,7 +27,7 @@ my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);
 my $leaf = $int->leaf('example.com', aia => $r->url());
 
-write_conf();
+$t->write_conf(http => [ 'ocsp_plus on;', [ 8443, $leaf ] ]);
 $t->run();
 ok(wait_for(sub { $t->kept() == 1 }, 15, 'a file'), 'kept');
 $t->stop();
@@ -38,7 +38,7 @@ $r->fault('refuse');
 $t->env(LD_PRELOAD => Test::Nginx::Config::tool('libtest_preload.so'),
 	OCSP_PLUS_NO_GROUPS => 1);
 $t->todo_alerts(qr/\[emerg\] \d+#\d+: initgroups\(/);
-write_conf();
+$t->write_conf(http => [ 'ocsp_plus on;', [ 8443, $leaf ] ]);
 
 my $mark = $t->log_mark();
 my $watch = Test::Nginx::Watch->start($t, 8443, 'example.com');
@@ -67,33 +67,5 @@ is($run->{status}, 0, 'the command line reads the directory')
 	or diag($run->{output});
 
 $t->done_testing();
-
-###############################################################################
-
-sub write_conf {
-	$t->write_file_expand('nginx.conf', <<'CONF');
-
-%%TEST_GLOBALS%%
-
-worker_processes  1;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus  on;
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-    }
-}
-
-CONF
-}
 
 ###############################################################################

@@ -195,20 +195,10 @@ sub gone {
 }
 
 sub write_conf {
-	my $servers = $t->ssl_servers(8443, @_);
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus                on;
-    ocsp_plus_zone           staples:$size;
-    ocsp_plus_startup_wait   60s;
-    ocsp_plus_timeout        60s;
-    ocsp_plus_retry          1s 2s;
-
-    server {
-        listen  127.0.0.1:8080;
-    }
-
-$servers
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
+		'ocsp_plus_startup_wait 60s;', 'ocsp_plus_timeout 60s;',
+		'ocsp_plus_retry 1s 2s;', [ 8080, undef ],
+		map { [ 8443, $_ ] } @_ ]);
 }
 
 ###############################################################################

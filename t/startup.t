@@ -174,27 +174,9 @@ sub start_without {
 
 sub write_conf {
 	my ($wait, @servers) = @_;
-	my $servers = $t->ssl_servers(8443, @servers);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   $wait;
-    ocsp_plus_retry          1s 1s;
-
-$servers
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_retry 1s 1s;',
+		map { [ 8443, $_ ] } @servers ]);
 }
 
 ###############################################################################

@@ -45,7 +45,7 @@ chdir $t->testdir();
 for my $daemon ('on', 'off') {
 	for my $signal (qw/ TERM INT QUIT KILL /) {
 		my $what = "$signal, daemon $daemon";
-		write_conf("daemon $daemon;", 'hangs1.example');
+		write_conf($daemon, 'hangs1.example');
 		my ($master, $helper) = begin();
 		ok($helper, "$what: a helper");
 		kill $signal => $master;
@@ -61,7 +61,7 @@ is($r->stats()->{all}{open}, 0, 'no connection left');
 
 # the helper is killed: nginx starts, and the workers do its work
 
-write_conf('', 'good.example', 'hangs1.example');
+write_conf('on', 'good.example', 'hangs1.example');
 my $mark = $t->log_mark();
 my ($nginx, $helper) = begin();
 # it holds the post, its connections and at times the zone's lock
@@ -86,7 +86,7 @@ ok($t->wait_log(qr/the designated worker now/, 10, $mark),
 
 my @workers = sort $t->workers();
 my $watch = Test::Nginx::Watch->start($t, 8443, 'good.example');
-write_conf('', qw/ good.example hangs2.example /);
+write_conf('on', qw/ good.example hangs2.example /);
 ($helper) = reload();
 ok($helper, 'reload: a helper');
 is($t->read_file("/proc/$helper/status") =~ /^Uid:\s+(\d+)/m ? $1 : '',
@@ -114,7 +114,7 @@ my $n = 3;
 for my $signal (qw/ QUIT TERM INT /) {
 	$t->run() unless $t->master_pid();
 	my $master = $t->master_pid();
-	write_conf('', 'good.example', "hangs$n.example");
+	write_conf('on', 'good.example', "hangs$n.example");
 	($helper) = reload();
 	ok($helper, "reload, $signal: a helper");
 	if ($watch) {
@@ -132,7 +132,7 @@ for my $signal (qw/ QUIT TERM INT /) {
 	ok(gone($helper), "reload, $signal: the helper as well");
 	is(scalar(() = $t->log_lines($begin, $mark)), 0,
 		"reload, $signal: not at the end of the wait");
-	write_conf('', 'good.example');
+	write_conf('on', 'good.example');
 	$n++;
 }
 
@@ -140,7 +140,7 @@ for my $signal (qw/ QUIT TERM INT /) {
 
 $t->run();
 my $master = $t->master_pid();
-write_conf('', 'good.example', "hangs$n.example");
+write_conf('on', 'good.example', "hangs$n.example");
 ($helper) = reload();
 ok($helper, 'reload, KILL: a helper');
 $t->signal($master, 'KILL');
@@ -184,29 +184,10 @@ sub worker_uid {
 }
 
 sub write_conf {
-	my ($globals, @names) = @_;
-	my $servers = $t->ssl_servers(8443, @names);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-$globals
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   60s;
-    ocsp_plus_timeout        60s;
-
-$servers
-}
-
-CONF
+	my ($daemon, @names) = @_;
+	$t->write_conf(main => [ "daemon $daemon;" ], workers => 2, http => [
+		'ocsp_plus on;', 'ocsp_plus_startup_wait 60s;',
+		'ocsp_plus_timeout 60s;', map { [ 8443, $_ ] } @names ]);
 }
 
 ###############################################################################

@@ -37,78 +37,19 @@ my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
 
 $r->fault('http_503', on => 2);
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-worker_processes 3;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus_startup_wait 2s;
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  good.example www.good.example;
-        ocsp_plus    on;
-
-        ssl_certificate      good.example.pem;
-        ssl_certificate_key  good.example.key;
-        ssl_certificate      none.example.pem;
-        ssl_certificate_key  none.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  bad.example;
-        ocsp_plus    on;
-
-        ssl_certificate      bad.example.pem;
-        ssl_certificate_key  bad.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8444 ssl http2;
-        ocsp_plus    on;
-
-        ssl_certificate      odd.pem;
-        ssl_certificate_key  odd.key;
-
-        location / {
-            ocsp_plus_status;
-        }
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status;
-        }
-
-        location /json {
-            ocsp_plus_status json;
-        }
-
-        location /prometheus {
-            ocsp_plus_status prometheus;
-        }
-
-        location /page {
-            ocsp_plus_status html;
-        }
-
-        location /pid {
-            return 200 $pid;
-        }
-    }
-}
-
-EOC
+$t->write_conf(workers => 3, http => [ 'ocsp_plus_startup_wait 2s;',
+	[ 8443, [ $good, $none ], 'server_name good.example www.good.example;',
+		'ocsp_plus on;' ],
+	[ 8443, $bad, 'ocsp_plus on;' ],
+	# a server without a name
+	[ '8444 ssl http2', undef, 'ssl_certificate odd.pem;',
+		'ssl_certificate_key odd.key;', 'ocsp_plus on;',
+		'location / { ocsp_plus_status; }' ],
+	[ 8080, undef, 'location / { ocsp_plus_status; }',
+		'location /json { ocsp_plus_status json; }',
+		'location /prometheus { ocsp_plus_status prometheus; }',
+		'location /page { ocsp_plus_status html; }',
+		'location /pid { return 200 $pid; }' ] ]);
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'good.example', sig => 'ecdsa',

@@ -36,78 +36,18 @@ my @leaves = map {
 		key_of => $first);
 } qw/ ec ed25519 /;
 
-# two a server, for servers cost nginx much more than certificates
-my $servers = join '', map {
-	my ($one, $two) = @leaves[$_, $_ + $count / 2];
-	<<"CONF" } 0 .. $count / 2 - 1;
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          @{[ $one->name() ]};
-        ssl_certificate      @{[ $one->chain() ]};
-        ssl_certificate_key  @{[ $one->key() ]};
-        ssl_certificate      @{[ $two->chain() ]};
-        ssl_certificate_key  @{[ $two->key() ]};
-    }
-CONF
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes 1;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    server_names_hash_max_size  262144;
-    ocsp_plus                   on;
-    ocsp_plus_startup_wait      0;
-    ocsp_plus_cache             off;
-    log_format                  sent  "\$http_x_who \$bytes_sent";
-
-$servers
-
-    server {
-        listen               127.0.0.1:8444 ssl http2;
-        ssl_certificate      @{[ $leaves[0]->chain() ]};
-        ssl_certificate_key  @{[ $leaves[0]->key() ]};
-
-        location / {
-            ocsp_plus_status;
-        }
-        location /zipped {
-            ocsp_plus_status;
-            gzip             on;
-            gzip_types       application/json;
-        }
-    }
-
-    server {
-        listen      127.0.0.1:8080;
-        access_log  %%TESTDIR%%/sent.log sent;
-
-        location / {
-            ocsp_plus_status;
-        }
-        location /zipped {
-            ocsp_plus_status;
-            gzip             on;
-            gzip_types       application/json;
-        }
-        location /limited {
-            ocsp_plus_status;
-            limit_rate       50m;
-        }
-        location /ping {
-            return 200 pong;
-        }
-    }
-}
-
-CONF
+my $status = 'location / { ocsp_plus_status; }';
+my $zipped = 'location /zipped { ocsp_plus_status; gzip on; '
+	. 'gzip_types application/json; }';
+$t->write_conf(workers => 1, http => [ 'server_names_hash_max_size 262144;',
+	'ocsp_plus on;', 'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	'log_format sent "$http_x_who $bytes_sent";',
+	# two a server, for servers cost nginx much more than certificates
+	(map { [ 8443, [ @leaves[$_, $_ + $count / 2] ] ] } 0 .. $count / 2 - 1),
+	[ '8444 ssl http2', $leaves[0], $status, $zipped ],
+	[ 8080, undef, 'access_log %%TESTDIR%%/sent.log sent;', $status, $zipped,
+		'location /limited { ocsp_plus_status; limit_rate 50m; }',
+		'location /ping { return 200 pong; }' ] ]);
 
 $t->run(timeout => 120);
 

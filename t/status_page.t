@@ -47,40 +47,14 @@ my @many = $int->leaves(12, 'host%d.example', aia => $r->url(1));
 $r->status($revoked, 'revoked');
 $r->fault('http_503', on => 2);
 
-my $servers = $t->ssl_servers(8443, $good, $revoked, $bad, $none, $past, $odd,
-	$unseen, @many);
 my $cache = $t->write_file('cache-directory', 'a file in its place');
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_cache  $cache;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location /ocsp {
-            ocsp_plus_status html;
-        }
-        location /any {
-            ocsp_plus_status;
-        }
-    }
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	"ocsp_plus_cache $cache;",
+	(map { [ 8443, $_ ] } $good, $revoked, $bad, $none, $past, $odd, $unseen,
+		@many),
+	[ 8080, undef, 'location /ocsp { ocsp_plus_status html; }',
+		'location /any { ocsp_plus_status; }' ] ]);
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'shop.example', seconds => 30)

@@ -28,50 +28,12 @@ my $t = Test::Nginx->new()->has(qw/ http_ssl http_v2 /)->has_daemon('curl');
 my $count = 40;
 my @leaves = Test::Nginx::CA->new($t)->intermediate('int')->leaves($count,
 	'h%d.example', aia => 'http://127.0.0.1:1/');
-my $servers = join '', map { <<"CONF" } @leaves;
-    server {
-        listen               127.0.0.1:8443 ssl http2;
-        server_name          @{[ $_->name() ]};
-        ssl_certificate      @{[ $_->chain() ]};
-        ssl_certificate_key  @{[ $_->key() ]};
-
-        location / {
-            ocsp_plus_status;
-            limit_rate  16k;
-        }
-    }
-CONF
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080 sndbuf=4k;
-
-        location / {
-            ocsp_plus_status;
-        }
-        location /limited {
-            ocsp_plus_status;
-            limit_rate  16k;
-        }
-    }
-}
-
-CONF
+my $limited = '{ ocsp_plus_status; limit_rate 16k; }';
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+	'ocsp_plus_cache off;',
+	(map { [ '8443 ssl http2', $_, "location / $limited" ] } @leaves),
+	[ '8080 sndbuf=4k', undef, 'location / { ocsp_plus_status; }',
+		"location /limited $limited" ] ]);
 
 $t->run();
 

@@ -31,20 +31,15 @@ my %leaf = map { $_ => $int->leaf("$_.example", file => $_, aia => $r->url(),
 my $format = q{'$ocsp_plus_staple $ocsp_plus_cert_status $ocsp_plus_cert_id'};
 
 $r->status($leaf{two}, 'revoked');
-conf(<<"CONF");
-stream {
-    log_format  staple  $format;
-    access_log  %%TESTDIR%%/stream.log  staple;
-
-    ocsp_plus        on;
-    ocsp_plus_cache  %%TESTDIR%%/kept;
-    ocsp_plus_retry  1s 2s;
-
-@{[ server(8443, 'one') ]}
-@{[ server(8444, 'two', 'ocsp_plus_revoked  omit;') ]}
-@{[ server(8445, 'both', 'ocsp_plus  off;') ]}
-}
-CONF
+my @common = ('ocsp_plus on;', 'ssl_protocols TLSv1.2 TLSv1.3;');
+my @stream = (@common, 'ocsp_plus_cache %%TESTDIR%%/kept;',
+	'ocsp_plus_retry 1s 2s;');
+my $hello = 'return "hello";';
+$t->write_conf(workers => 2, stream => [ "log_format staple $format;",
+	'access_log %%TESTDIR%%/stream.log staple;', @stream,
+	[ 8443, 'one', $hello ],
+	[ 8444, 'two', 'ocsp_plus_revoked omit;', $hello ],
+	[ 8445, 'both', 'ocsp_plus off;', $hello ] ]);
 $t->run();
 
 for my $tls ('1.2', '1.3') {
@@ -69,18 +64,10 @@ ok(-e $t->testdir() . "/kept/$id.der", 'and kept');
 # a reload brings a new one; a dead responder with require on
 
 my $dead = Test::Nginx::port(8999);
-conf(<<"CONF");
-stream {
-    ocsp_plus        on;
-    ocsp_plus_cache  %%TESTDIR%%/kept;
-    ocsp_plus_retry  1s 2s;
-
-@{[ server(8443, 'one') ]}
-@{[ server(8444, 'both') ]}
-@{[ server(8445, 'dead', "ocsp_plus_require  on;
-        ocsp_plus_responder  http://127.0.0.1:$dead/;") ]}
-}
-CONF
+$t->write_conf(workers => 2, stream => [ @stream, [ 8443, 'one', $hello ],
+	[ 8444, 'both', $hello ],
+	[ 8445, 'dead', 'ocsp_plus_require on;',
+		"ocsp_plus_responder http://127.0.0.1:$dead/;", $hello ] ]);
 ok($t->reload(), 'reload');
 is(staple(8443)->{status}, 'good', 'stapled after it');
 is(staple(8444)->{status}, 'good', 'the new one as well');
@@ -92,23 +79,10 @@ $t->stop();
 $r->status($leaf{two}, 'good');
 $r->clear();
 my $mark = $t->log_mark();
-conf(<<"CONF");
-http {
-    %%TEST_GLOBALS_HTTP%%
-    ocsp_plus        on;
-    ocsp_plus_cache  off;
-
-@{[ http_server(8446, 'both') ]}
-@{[ http_server(8447, 'one') ]}
-}
-
-stream {
-    ocsp_plus        on;
-
-@{[ server(8443, 'both') ]}
-@{[ server(8444, 'two') ]}
-}
-CONF
+$t->write_conf(workers => 2,
+	http => [ 'ocsp_plus on;', 'ocsp_plus_cache off;', [ 8446, 'both' ],
+		[ 8447, 'one' ] ],
+	stream => [ @common, [ 8443, 'both', $hello ], [ 8444, 'two', $hello ] ]);
 $t->run();
 is(staple($_)->{status}, 'good', "$_: stapled") for 8443, 8444, 8446, 8447;
 is(scalar(() = $r->requests()), 3, 'one request for each certificate');
@@ -119,16 +93,8 @@ $t->stop();
 
 # --- what cannot be ----------------------------------------------------------
 
-conf(<<"CONF");
-http {
-    %%TEST_GLOBALS_HTTP%%
-    ocsp_plus_zone  one:8m;
-}
-
-stream {
-    ocsp_plus_zone  two:8m;
-}
-CONF
+$t->write_conf(http => [ 'ocsp_plus_zone one:8m;' ],
+	stream => [ 'ocsp_plus_zone two:8m;' ]);
 ok(!$t->config_test(), 'one zone in all');
 like($t->output(), qr/"ocsp_plus_zone" directive is duplicate/,
 	'said like any other duplicate');
@@ -155,47 +121,6 @@ $t->done_testing();
 sub logged {
 	my ($pattern) = @_;
 	return grep { /$pattern/ } split /\n/, $t->read_file('stream.log');
-}
-
-sub conf {
-	my ($blocks) = @_;
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-$blocks
-CONF
-}
-
-sub server {
-	my ($port, $name, $more) = @_;
-	$more //= '';
-	return <<"CONF";
-    server {
-        listen               127.0.0.1:$port ssl;
-        ssl_protocols        TLSv1.2 TLSv1.3;
-        ssl_certificate      $name.pem;
-        ssl_certificate_key  $name.key;
-        $more
-        return               "hello";
-    }
-CONF
-}
-
-sub http_server {
-	my ($port, $name) = @_;
-	return <<"CONF";
-    server {
-        listen               127.0.0.1:$port ssl;
-        ssl_certificate      $name.pem;
-        ssl_certificate_key  $name.key;
-    }
-CONF
 }
 
 ###############################################################################

@@ -45,46 +45,16 @@ $leaf{forged} = $forged->leaf('forged.example', aia => $r->url(),
 my $dir = $t->testdir();
 chmod 0644, map { $_->key() } values %leaf;
 
-my $files = <<"CONF";
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-CONF
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus           on;
-    ocsp_plus_retry     1s 1s;
-    ocsp_plus_resolver  @{[ $dns->address() ]};
-    ocsp_plus_preload   $dir/preloaded.example.pem;
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-$files
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ocsp_plus_responder  @{[ $r->url() ]};
-$files
-    }
-
-    server {
-        listen                         127.0.0.1:8445 ssl;
-        ocsp_plus_trusted_certificate  $dir/int.crt;
-$files
-    }
-
-    server {
-        listen                   127.0.0.1:8446 ssl;
-        ssl_trusted_certificate  $dir/int.crt;
-$files
-    }
-
-    server {
-        listen               127.0.0.1:8447 ssl;
-        ssl_certificate      configured.example.pem;
-        ssl_certificate_key  configured.example.key;
-    }
-CONF
+my $any = "$dir/\$ssl_server_name";
+my $responder = $r->url();
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+	"ocsp_plus_resolver @{[ $dns->address() ]};",
+	"ocsp_plus_preload $dir/preloaded.example.pem;",
+	[ 8443, $any ],
+	[ 8444, $any, "ocsp_plus_responder $responder;" ],
+	[ 8445, $any, "ocsp_plus_trusted_certificate $dir/int.crt;" ],
+	[ 8446, $any, "ssl_trusted_certificate $dir/int.crt;" ],
+	[ 8447, 'configured.example' ] ]);
 
 $t->run();
 

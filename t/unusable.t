@@ -42,8 +42,10 @@ my @all = (qw/ leap hour begin must /);
 
 # what nginx does without us
 
-my $plain = join '', map { server(8440 + $_, $all[$_ - 1]) } 1 .. @all;
-conf("http {\n    %%TEST_GLOBALS_HTTP%%\n    ocsp_plus off;\n$plain}\n");
+my @servers = map { [ 8440 + $_, $all[$_ - 1] ] } 1 .. @all;
+my $tls = 'ssl_protocols TLSv1.2 TLSv1.3;';
+my @on = ($tls, 'ocsp_plus on;');
+$t->write_conf(http => [ $tls, 'ocsp_plus off;', @servers ]);
 $t->run();
 is(staple(8440 + $_)->{handshake}, 1, "nginx alone serves $all[$_ - 1]")
 	for 1 .. @all;
@@ -51,35 +53,23 @@ $t->stop();
 
 # http and stream, beside a good one; a certificate of two servers
 
-my $servers = join '', map { server(8440 + $_, $all[$_ - 1]) } 1 .. @all;
 my $mark = $t->log_mark();
-my $all = <<"CONF";
-stream {
-    ocsp_plus  on;
-@{[ server(8450, 'leap', 'return ok;') . server(8451, 'good', 'return ok;') ]}
+my $status = [ 8080, undef, 'location /status { ocsp_plus_status json; }' ];
+sub configure {
+	my ($more) = @_;
+	$t->write_conf(
+		stream => [ @on, [ 8450, 'leap', 'return ok;' ],
+			[ 8451, 'good', 'return ok;' ] ],
+		http => [ 'log_format staple '
+			. q{'$ssl_server_name $ocsp_plus_staple $ocsp_plus_cert_id';},
+			"access_log $dir/staple.log staple;", @on,
+			'ocsp_plus_retry 1s 1s;', @servers, [ 8446, 'good' ],
+			[ 8447, 'leap', $more // () ],
+			[ 8448, 'must', 'ocsp_plus_require must_staple;',
+				'ocsp_plus off;' ],
+			[ 8449, "$dir/\$ssl_server_name" ], $status ]);
 }
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple \$ocsp_plus_cert_id';
-    access_log  $dir/staple.log  staple;
-
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 1s;
-$servers
-@{[ server(8446, 'good') . server(8447, 'leap') . server(8448, 'must',
-	'ocsp_plus_require must_staple; ocsp_plus off;')
-	. server(8449, '$ssl_server_name') ]}
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-CONF
-conf($all);
+configure();
 ok($t->config_test(), 'accepted') or diag($t->output());
 my %told;
 for ($t->output() =~ /^nginx: (\[\w+\] .*)$/mg) {
@@ -135,37 +125,19 @@ is(scalar($r->requests(leaf => $leaf{$_})), 0, "$_: nobody is asked") for @all;
 ok($t->reload(old_gone => 1), 'a reload');
 is(seen(8441), '1 none', 'served after it');
 is(staple(8446)->{status}, 'good', 'the good one after it');
-conf($all =~ s/(listen +127\.0\.0\.1:8447 ssl;)/$1 ocsp_plus_require on;/r);
+configure('ocsp_plus_require on;');
 ok(!$t->reload(refused => 1), 'a reload that requires a staple is refused');
 is(seen(8441), '1 none', 'nothing has changed');
 $t->stop();
 
 # none but such: counted all the same, and a good one comes by a reload
 
-conf(<<"CONF");
-http {
-    %%TEST_GLOBALS_HTTP%%
-    ocsp_plus  on;
-@{[ server(8441, 'leap') ]}
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-CONF
+$t->write_conf(http => [ @on, [ 8441, 'leap' ], $status ]);
 $t->run();
 is(seen(8441), '1 none', 'alone: served');
 is(status()->{handshakes}{missing}, 1, 'alone: counted');
 is_deeply(status()->{certificates}, [], 'alone: no certificate');
-conf(<<"CONF");
-http {
-    %%TEST_GLOBALS_HTTP%%
-    ocsp_plus  on;
-@{[ server(8441, 'good') ]}
-}
-CONF
+$t->write_conf(http => [ @on, [ 8441, 'good' ] ]);
 ok($t->reload(old_gone => 1), 'alone: a good one by a reload');
 is(wait_staple(8441, 'good')->{status}, 'good', 'alone: which is stapled');
 $t->stop();
@@ -181,11 +153,8 @@ for my $case (
 ) {
 	my ($what, $name, $lines, $fine) = @$case;
 	for my $block ('http', 'stream') {
-		my $more = $block eq 'http' ? '' : 'return ok;';
-		conf("$block {\n    "
-			. ($block eq 'http' ? '%%TEST_GLOBALS_HTTP%%' : '')
-			. "\n    ocsp_plus  on;\n"
-			. server(8441, $name, "$lines $more") . "}\n");
+		$t->write_conf($block => [ @on, [ 8441, $name, $lines,
+			$block eq 'stream' ? 'return ok;' : () ] ]);
 		is($t->config_test() ? 1 : 0, $fine, "$block, require $what");
 		next if $fine;
 		my @said = $t->output() =~ /^nginx: (\[emerg\] .*)$/mg;
@@ -224,9 +193,8 @@ SKIP: {
 			first\ in\ .*conf:\d+$/x ],
 	) {
 		my ($what, $name, $lines, $said) = @$case;
-		conf("http {\n    %%TEST_GLOBALS_HTTP%%\n    ocsp_plus  on;\n"
-			. server(8441, $name, $lines)
-			. server(8442, 'good', $lines) . "}\n");
+		$t->write_conf(http => [ @on, [ 8441, $name, $lines ],
+			[ 8442, 'good', $lines ] ]);
 		ok($t->config_test(), "not to be hashed, $what: accepted")
 			or diag($t->output());
 		my @lines = $t->output() =~ /^nginx: (\[\w+\] .*)$/mg;
@@ -244,33 +212,6 @@ SKIP: {
 $t->done_testing();
 
 ###############################################################################
-
-sub conf {
-	my ($blocks) = @_;
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-$blocks
-CONF
-}
-
-sub server {
-	my ($port, $name, $more) = @_;
-	$more //= '';
-	return <<"CONF";
-    server {
-        listen               127.0.0.1:$port ssl;
-        ssl_protocols        TLSv1.2 TLSv1.3;
-        ssl_certificate      $dir/$name.pem;
-        ssl_certificate_key  $dir/$name.key;
-        $more
-    }
-CONF
-}
 
 sub seen {
 	my $seen = staple(@_);

@@ -31,27 +31,8 @@ my $brief = $int->leaf('brief.example', aia => $r->url(2));
 # valid for 20 seconds, so both instances have to refresh it
 $r->validity(this_update => -1000, next_update => 20, on => 2);
 
-my $servers = $t->ssl_servers(8443, @names, 'brief.example');
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 1s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_retry 1s 1s;', map { [ 8443, $_ ] } @leaves, $brief ]);
 
 my $waits = qr/waiting for responses before the workers begin/;
 my $file = $t->testdir() . '/cache/' . $brief->id() . '.der';

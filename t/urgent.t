@@ -25,50 +25,12 @@ my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int,
 	ports => [ 8081, 8082 ]);
 
-$int->leaf('must.example', file => 'must', must_staple => 1,
-	not_before => -86400, aia => $r->url(1));
-$int->leaf('plain.example', file => 'plain', not_before => -86400,
-	aia => $r->url(1));
-$int->leaf('clock.example', file => 'clock', not_before => -86400,
-	aia => $r->url(2));
+my @leaves = map { my ($name, $on, @more) = @$_;
+	$int->leaf("$name.example", not_before => -86400, aia => $r->url($on),
+		@more) } [ 'must', 1, must_staple => 1 ], [ 'plain', 1 ], [ 'clock', 2 ];
 
-$t->write_file_expand('nginx.conf', <<'CONF');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus               on;
-    ocsp_plus_retry         1s 1s;
-    ocsp_plus_startup_wait  0;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          must.example;
-        ssl_certificate      must.pem;
-        ssl_certificate_key  must.key;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          plain.example;
-        ssl_certificate      plain.pem;
-        ssl_certificate_key  plain.key;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          clock.example;
-        ssl_certificate      clock.pem;
-        ssl_certificate_key  clock.key;
-    }
-}
-
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+	'ocsp_plus_startup_wait 0;', map { [ 8443, $_ ] } @leaves ]);
 
 $r->fault('unauthorized', on => 1);
 $r->set(date_offset => 900, on => 2);

@@ -33,67 +33,18 @@ my $off = $int->leaf('off.example', aia => $r->url(1));
 $r->fault('http_500', on => 2);
 $r->status($revoked, 'revoked');
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    log_format  staple  '$ssl_server_name $ocsp_plus_staple $ocsp_plus_cert_status $ocsp_plus_expires_in $ocsp_plus_cert_id';
-    access_log  %%TESTDIR%%/staple.log staple;
-
-    add_header  X-Staple   "$ocsp_plus_staple,$ocsp_plus_cert_status,$ocsp_plus_expires_in,$ocsp_plus_cert_id" always;
-
-    ssl_protocols  TLSv1.2 TLSv1.3;
-    ocsp_plus      on;
-    ocsp_plus_retry 1s 1s;
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        ssl_certificate      ec.pem;
-        ssl_certificate_key  ec.key;
-        ssl_certificate      rsa.pem;
-        ssl_certificate_key  rsa.key;
-        ssl_session_cache    shared:one:1m;
-        ssl_ecdh_curve       X25519;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  bad.example;
-
-        ssl_certificate      bad.example.pem;
-        ssl_certificate_key  bad.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  revoked.example;
-
-        ssl_certificate      revoked.example.pem;
-        ssl_certificate_key  revoked.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  off.example;
-        ocsp_plus    off;
-
-        ssl_certificate      off.example.pem;
-        ssl_certificate_key  off.example.key;
-    }
-}
-
-EOC
+my @variables = map { "\$ocsp_plus_$_" }
+	qw/ staple cert_status expires_in cert_id /;
+my $h2 = '8443 ssl http2';
+$t->write_conf(workers => 2, http => [
+	"log_format staple '\$ssl_server_name @variables';",
+	'access_log %%TESTDIR%%/staple.log staple;',
+	'add_header X-Staple "' . join(',', @variables) . '" always;',
+	'ssl_protocols TLSv1.2 TLSv1.3;', 'ocsp_plus on;',
+	'ocsp_plus_retry 1s 1s;',
+	[ $h2, [ $ec, $rsa ], 'listen 127.0.0.1:8080;', 'server_name localhost;',
+		'ssl_session_cache shared:one:1m;', 'ssl_ecdh_curve X25519;' ],
+	[ $h2, $bad ], [ $h2, $revoked ], [ $h2, $off, 'ocsp_plus off;' ] ]);
 
 $t->write_file('index.html', 'served');
 $t->run();

@@ -120,39 +120,11 @@ sub result {
 
 sub write_conf {
 	my ($lines, @leaves) = @_;
-	my $servers = $t->ssl_servers(8443, @leaves);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    server_names_hash_max_size  4096;
-
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  0;
-    # the next probe is far enough away to be compared
-    ocsp_plus_retry         60s 60s;
-    $lines
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status json;
-        }
-    }
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'server_names_hash_max_size 4096;',
+		'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+		# the next probe is far enough away to be compared
+		'ocsp_plus_retry 60s 60s;', $lines, (map { [ 8443, $_ ] } @leaves),
+		[ 8080, undef, 'location / { ocsp_plus_status json; }' ] ]);
 }
 
 ###############################################################################

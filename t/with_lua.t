@@ -49,84 +49,47 @@ $t->globals(map { "load_module $modules/$_.so;" }
 	qw/ ndk_http_module ngx_http_lua_module /);
 
 my $staple = <<"LUA";
-        ssl_certificate_by_lua_block {
-            local name = require("ngx.ssl").server_name()
-            local file = io.open("$set/" .. name .. ".der", "rb")
-            if file then
-                assert(require("ngx.ocsp").set_ocsp_status_resp(file:read("*a")))
-                file:close()
-            end
-        }
+ssl_certificate_by_lua_block {
+    local name = require("ngx.ssl").server_name()
+    local file = io.open("$set/" .. name .. ".der", "rb")
+    if file then
+        assert(require("ngx.ocsp").set_ocsp_status_resp(file:read("*a")))
+        file:close()
+    end
+}
 LUA
-my %lines = (strict => 'ocsp_plus_require on;');
-my $servers = join '', map { <<"CONF" } qw/ first held none strict /;
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          $_.example;
-        ssl_certificate      $_.example.pem;
-        ssl_certificate_key  $_.example.key;
-        @{[ $lines{$_} // '' ]}
-@{[ $_ eq 'first' ? 'ocsp_plus off;' : $staple ]}    }
-CONF
 
 $t->write_file('index.html', 'served');
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  1;
-
-events {
+my $set_certificate = <<"LUA";
+ssl_certificate_by_lua_block {
+    local ssl = require "ngx.ssl"
+    local function read(name)
+        local file = assert(io.open("$dir/" .. name, "rb"))
+        local text = file:read("*a")
+        file:close()
+        return text
+    end
+    local name = ssl.server_name()
+    if name then
+        assert(ssl.clear_certs())
+        assert(ssl.set_cert(ssl.parse_pem_cert(read(name .. ".pem"))))
+        assert(ssl.set_priv_key(
+            ssl.parse_pem_priv_key(read(name .. ".key"))))
+    end
 }
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    lua_package_path  "/usr/share/lua/5.1/?.lua;;";
-
-    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple \$ocsp_plus_cert_status';
-    access_log  $dir/staple.log  staple;
-
-    ssl_protocols                  TLSv1.2 TLSv1.3;
-    ssl_ecdh_curve                 X25519;
-    ssl_session_cache              shared:one:1m;
-    ocsp_plus                      on;
-    ocsp_plus_retry                1s 1s;
-    ocsp_plus_trusted_certificate  int.crt;
-
-$servers
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      fallback.example.pem;
-        ssl_certificate_key  fallback.example.key;
-
-        ssl_certificate_by_lua_block {
-            local ssl = require "ngx.ssl"
-            local function read(name)
-                local file = assert(io.open("$dir/" .. name, "rb"))
-                local text = file:read("*a")
-                file:close()
-                return text
-            end
-            local name = ssl.server_name()
-            if name then
-                assert(ssl.clear_certs())
-                assert(ssl.set_cert(ssl.parse_pem_cert(read(name .. ".pem"))))
-                assert(ssl.set_priv_key(
-                    ssl.parse_pem_priv_key(read(name .. ".key"))))
-            end
-        }
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-
-CONF
+LUA
+$t->write_conf(workers => 1, http => [
+	'lua_package_path "/usr/share/lua/5.1/?.lua;;";', 'log_format staple '
+	. q{'$ssl_server_name $ocsp_plus_staple $ocsp_plus_cert_status';},
+	"access_log $dir/staple.log staple;", 'ssl_protocols TLSv1.2 TLSv1.3;',
+	'ssl_ecdh_curve X25519;', 'ssl_session_cache shared:one:1m;',
+	'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+	'ocsp_plus_trusted_certificate int.crt;',
+	[ 8443, 'first.example', 'ocsp_plus off;' ],
+	[ 8443, 'held.example', $staple ], [ 8443, 'none.example', $staple ],
+	[ 8443, 'strict.example', 'ocsp_plus_require on;', $staple ],
+	[ 8444, 'fallback.example', $set_certificate ],
+	[ 8080, undef, 'location /status { ocsp_plus_status json; }' ] ]);
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'held.example', seconds => 20)
@@ -156,14 +119,14 @@ for my $tls ('1.2', '1.3') {
 		sess_out => $file);
 	is(staple(8443, servername => 'held.example', tls => $tls,
 		sess_in => $file)->{resumed}, 1, "TLS $tls: resumed");
-	counted("TLS $tls: resumed is not counted", stapled => 1);
+	counted("TLS $tls, one full handshake and a resumed session", stapled => 1);
 }
 for my $case ([ held => 'stapled' ], [ none => 'foreign', 'missing' ]) {
 	my ($name, @counters) = @$case;
 	is(staple(8443, servername => "$name.example", tls => '1.3',
 		curves => 'P-521:X25519')->{status}, 'good',
 		"$name: a hello that is repeated");
-	counted("$name: once", map { $_ => 1 } @counters);
+	counted("$name, a repeated hello", map { $_ => 1 } @counters);
 }
 is(staple(8443, servername => 'none.example', status => 0,
 	request => "GET / HTTP/1.0\r\n\r\n")->{handshake}, 1, 'nobody asks');
@@ -173,7 +136,7 @@ is(staple(8443, servername => 'none.example', status => 0,
 unlink map { "$set/$_.example.der" } keys %theirs;
 is(handshake_fast(8443, 'held.example')->{der}, $ours, 'once, and not again');
 is(handshake_fast(8443, 'none.example')->{der}, undef, 'none, as ever');
-counted('afterwards', stapled => 1, missing => 1);
+counted('handshakes without responses of Lua', stapled => 1, missing => 1);
 
 # told
 
@@ -205,7 +168,7 @@ sub document { return http_json('/status') }
 sub counted {
 	my ($what, %more) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return $counters->grew("$what: counted", %more);
+	return $counters->grew("$what: the counters are right", %more);
 }
 
 ###############################################################################

@@ -30,30 +30,10 @@ my @leaves = $int->leaves(20, 'host%d.example', aia => $r->url(1));
 my $brief = $int->leaf('brief.example', aia => $r->url(2));
 $r->validity(next_update => 8, on => 2);
 
-my $servers = $t->ssl_servers(8443, map { $_->name() } @leaves, $brief);
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  3;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    # the workers are watched, not what helps them to start
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache  off;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 3, http => [ 'ocsp_plus on;',
+	# the workers are watched, not what helps them to start
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	'ocsp_plus_retry 1s 2s;', map { [ 8443, $_ ] } @leaves, $brief ]);
 
 ###############################################################################
 

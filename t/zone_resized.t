@@ -106,15 +106,9 @@ sub resized {
 
 sub write_conf {
 	my ($size) = @_;
-	my $servers = $t->ssl_servers(8443, @names);
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_zone   staples:$size;
-    ocsp_plus_cache  off;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
+		'ocsp_plus_cache off;', 'ocsp_plus_retry 1s 2s;',
+		map { [ 8443, $_ ] } @names ]);
 }
 
 ###############################################################################

@@ -215,13 +215,8 @@ sub noise {
 
 sub write_conf {
 	my ($size, @more) = @_;
-	my $servers = $t->ssl_servers(8443, 'example.com', @more);
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus       on;
-    ocsp_plus_zone  staples:$size;
-
-$servers
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
+		map { [ 8443, $_ ] } 'example.com', @more ]);
 }
 
 ###############################################################################

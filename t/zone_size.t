@@ -34,15 +34,7 @@ my $delegated = $int->responder_cert('delegated', key => 'rsa');
 $r->add_signer($delegated);
 $r->signer('delegated');
 
-my $servers = join '', map { <<EOC } @leaves;
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-        server_name  ${\$_->name()};
-        ssl_certificate      ${\$_->name()}.pem;
-        ssl_certificate_key  ${\$_->name()}.key;
-    }
-EOC
+my @servers = map { [ 8443, $_ ] } @leaves;
 
 ###############################################################################
 
@@ -101,7 +93,7 @@ like($t->output(), qr/\[emerg\].*"mine"/, 'is told of');
 
 # not needed, so not made
 
-$servers = '';
+@servers = ();
 write_conf('ocsp_plus_zone staples:64k;');
 ok($t->config_test(), 'a zone that nobody uses') or diag($t->output());
 
@@ -111,23 +103,8 @@ $t->done_testing();
 
 sub write_conf {
 	my ($lines) = @_;
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    server_names_hash_bucket_size  128;
-
-    ocsp_plus on;
-    $lines
-$servers}
-
-EOC
+	$t->write_conf(http => [ 'server_names_hash_bucket_size 128;',
+		'ocsp_plus on;', $lines, @servers ]);
 }
 
 # Those without a staple, once the last of them came or the time is over.

@@ -26,13 +26,16 @@ package Test::Nginx;
 #        %%TESTDIR%%, %%TEST_GLOBALS%%, %%TEST_GLOBALS_HTTP%%, %%PORT_8080%%,
 #        and the ports 8000 to 8999 after 127.0.0.1: (or any 127.*, [::1],
 #        localhost, *), which become ports that are really free
-#   $t->write_http_conf($lines)      nginx.conf with these lines in http {}, expanded
+#   $t->write_conf(http => [ 'ocsp_plus on;', [ 8443, $leaf ] ])   nginx.conf, expanded:
+#        main, events, stream, http: the lines and servers of a block; workers => 2
+#        [ $listen, $certificate, @lines ]: a server on a port of 127.0.0.1 (and more of
+#        "listen"; "ssl" is added to a port alone), with a leaf of a CA, a name for NAME.pem
+#        and NAME.key, [ several ] of them, or undef; its server_name is the leaf's or the
+#        name, unless the lines give one
 #   port(8080)                       the real one
-#   $t->log_level('debug')           before write_file_expand; default info
+#   $t->log_level('debug')           before write_conf; default info
 #   $t->globals('..'), globals_http  more lines for %%TEST_GLOBALS...%%
 #   $t->env(NAME => value)           environment of nginx
-#   $t->ssl_servers($port, @leaves)  server blocks, one for each leaf of a CA, or for
-#                                    each name with the certificate NAME.pem
 #   $t->kept([$folder])              names of the responses in a cache folder
 #                                    (cache), in order
 #
