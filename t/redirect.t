@@ -112,46 +112,52 @@ $t->run();
 for my $case (@cases) {
 	my ($name, undef, undef, $reason) = @$case;
 	if (!defined $reason) {
-		ok(stapled($name), "$name: stapled");
+		ok(stapled($name),
+			"$name: the redirect is followed and the certificate stapled");
 		next;
 	}
-	like(failure($name), qr/ reason=$reason detail="[^"]+"/, "$name: refused");
-	is(staple_fast(8443, "$name.example"), undef, "$name: no staple")
+	like(failure($name), qr/ reason=$reason detail="[^"]+"/,
+		"$name: the redirect is refused with its reason");
+	is(staple_fast(8443, "$name.example"), undef,
+		"$name: no response is stapled")
 		if $reason ne 'tls_certificate';
 }
 like(failure('control'),
 	qr/detail="HTTP 302 from 127\.0\.0\.1:\d+ to \Q$here\E: no redirect may/,
-	'what led where');
+	'the failure names where the redirect came from and led to');
 like(failure('by-name'), qr/ to \Q$there\E, which is \Q$here\E: no redirect may/,
-	'and what is behind a name');
+	'the failure names the address behind a host name');
 
 for my $name (qw/ named same secure /) {
 	is(scalar(grep { /"$name\.example"/ } $t->log_lines(qr/no response/)), 0,
-		"$name: by the first that was asked");
+		"$name: the first responder's redirect gives the response");
 }
 is(scalar($r->requests(on => 2, leaf => $leaf{unnamed})), 0,
-	'unnamed: nobody was asked');
+	'a redirect to a host that is not configured sends no request there');
 cmp_ok(scalar($r->requests(on => 2, leaf => $leaf{named})), '>=', 1,
-	'named: who is named was asked');
+	'a redirect to a configured responder sends the request there');
 like($t->read_file('inside.log'), qr!"GET /ocsp/moved/M!,
-	'secure: by the redirect');
+	'a redirect of an https responder sends the request to its target');
 
 # https does not lead back to http: the second of the names is asked instead
 
 my ($back) = $r->requests(on => 2, leaf => $leaf{back});
-unlike(join(' ', %{$back || {}}), qr!/back/!, 'back: not by the redirect');
+unlike(join(' ', %{$back || {}}), qr!/back/!,
+	'a redirect from https to http is not followed');
 
 # the issuers
 
 like(failure('issuer-control'), qr/ reason=redirect_forbidden detail="fetching/,
-	'issuer: refused');
-ok(stapled('issuer-named'), 'issuer: from a host that is named');
+	"an issuer's redirect to a private address is refused");
+ok(stapled('issuer-named'),
+	"an issuer's redirect to a configured responder is followed");
 
 # nobody came in
 
 my $inside = $t->read_file('inside.log');
-unlike($inside, qr!control\?!, 'our own control location was not reached');
-unlike($inside, qr!"GET /ocsp/M!, 'nor a front that nobody trusts');
+unlike($inside, qr!control\?!, 'no redirect reaches our own control location');
+unlike($inside, qr!"GET /ocsp/M!,
+	'no request reaches an https front that is not trusted');
 
 ###############################################################################
 
@@ -160,12 +166,14 @@ unlike($inside, qr!"GET /ocsp/M!, 'nor a front that nobody trusts');
 my @fetch = ($tool, 'fetch', '--cert', "$d/unnamed.example.pem", '--json',
 	'--responder', $r->url(1));
 my $run = $t->command([ @fetch ]);
-is($run->{status}, 1, 'fetch: exit code');
-like($run->{output}, qr/"reason": "redirect_forbidden"/, 'fetch: the reason');
+is($run->{status}, 1, 'ocsp-plus fetch fails at a redirect to another host');
+like($run->{output}, qr/"reason": "redirect_forbidden"/,
+	'ocsp-plus fetch names the reason redirect_forbidden');
 like($run->{output}, qr/name where it leads with --responder/,
-	'fetch: what to do');
+	'ocsp-plus fetch says that --responder allows the target');
 $run = $t->command([ @fetch, '--responder', $second ]);
-is($run->{status}, 0, 'fetch: where it is named');
+is($run->{status}, 0,
+	'ocsp-plus fetch follows a redirect to a named --responder');
 
 $t->done_testing();
 

@@ -117,21 +117,22 @@ $t->run();
 for my $case (@good) {
 	my ($name) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		"$name: stapled");
+		"$name: the good response is stapled");
 }
 
 unlike(staple_fast(8443, 'trailing.example') // '', qr/trailing bytes/,
-	'what follows the response is not stapled');
+	'octets after a response are not stapled');
 for my $case (@revoked) {
 	my ($name) = @$case;
 	my $seen = wait_staple(8443, 'revoked', servername => "$name.example",
 		seconds => 15);
 	is("$seen->{handshake} $seen->{status}", '1 revoked',
-		"$name: stapled as revoked");
+		"$name: the response is stapled as revoked");
 	my @lines = $t->log_lines(qr/certificate="\Q$name\E\.example"/);
-	is(scalar @lines, 1, "$name: one line");
+	is(scalar @lines, 1, "$name: the revocation is logged once");
 	like($lines[0] // '', qr/\[crit\].*REVOKED.*\ status=revoked
-		.*\ valid_until=\d{4}-\S+Z/x, "$name: logged at crit");
+		.*\ valid_until=\d{4}-\S+Z/x,
+		"$name: the revocation is logged as critical");
 }
 
 for my $case (@wrong) {
@@ -144,14 +145,15 @@ for my $case (@wrong) {
 		\ responder="\Q${\$r->url($on{$name})}\E"
 		\ reason=$reason\ detail="
 		.*\ next_attempt=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/x,
-		"$name: logged");
+		"$name: the failure is logged with reason and next attempt");
 	my $seen = handshake_fast(8443, "$name.example");
 	is("$seen->{ok} " . defined $seen->{der}, '1 ',
-		"$name: a handshake without a staple");
+		"$name: the handshake works without a staple");
 }
 
 like(join("\n", $t->log_lines(qr/no response.*"http-401\.example"/)),
-	qr/ reason=unauthorized detail="HTTP 401: /, 'the HTTP status is told');
+	qr/ reason=unauthorized detail="HTTP 401: /,
+	'the HTTP status of an error response is logged');
 
 # never anything that does not verify, however often it is offered
 
@@ -160,9 +162,9 @@ for my $case (@wrong) {
 	my ($name, $reason) = @$case;
 	my $re = qr/certificate="\Q$name\E\.example".* reason=\Q$reason\E /;
 	ok(wait_for(sub { $t->log_lines($re, $begun) > 0 }, 15),
-		"$name: tried again");
+		"$name: the responder is asked again");
 	is(staple_fast(8443, "$name.example"), undef,
-		"$name: still without a staple");
+		"$name: no response is stapled after another attempt");
 }
 
 # they recover
@@ -177,7 +179,7 @@ for my $case (@wrong) {
 for my $case (@wrong) {
 	my ($name) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		"$name: recovered");
+		"$name: the certificate is stapled once the responder is right");
 }
 
 $t->done_testing();

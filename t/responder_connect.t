@@ -112,7 +112,8 @@ $t->run();
 for my $case (@fine) {
 	my ($name, @how) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		join ' ', 'accepted:', grep { defined } @how);
+		join ' ', 'accepted:',
+		join ' ', 'an odd but right answer is stapled:', grep { defined } @how);
 }
 
 for my $case (@wrong) {
@@ -124,10 +125,10 @@ for my $case (@wrong) {
 		.*\ responder="\Q${\$r->url($on{$name})}\E"
 		\ reason=$reason\ detail="[^"]+"
 		.*\ next_attempt=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/x,
-		"$name: logged");
+		"$name: the failure is logged with reason and next attempt");
 	my $seen = handshake_fast(8443, "$name.example");
 	is("$seen->{ok} " . defined $seen->{der}, '1 ',
-		"$name: a handshake without a staple");
+		"$name: the handshake works without a staple");
 }
 
 # one line for each try, and it goes on trying
@@ -137,7 +138,7 @@ for my $case (@wrong) {
 	my ($name, $fault, $arg, $reason) = @$case;
 	my $re = failure($name);
 	ok(wait_for(sub { $t->log_lines($re, $begun) > 0 }, 15),
-		"$name: tried again");
+		"$name: the responder is asked again");
 	next if $fault eq 'refuse';
 
 	my @lines = $t->log_lines($re);
@@ -145,9 +146,10 @@ for my $case (@wrong) {
 	# a connection may serve several, and not all come to a request
 	my $tries = $seen->{connections} > $seen->{total}
 		? $seen->{connections} : $seen->{total};
-	cmp_ok(scalar @lines, '<=', $tries, "$name: one line for a try");
+	cmp_ok(scalar @lines, '<=', $tries,
+		"$name: no more than one line is logged an attempt");
 	is(scalar(grep { !/ reason=$reason / } @lines), 0,
-		"$name: always the same reason");
+		"$name: the reason stays the same");
 }
 
 # they recover
@@ -160,12 +162,12 @@ for my $case (@wrong) {
 for my $case (@wrong) {
 	my ($name) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		"$name: recovered");
+		"$name: the certificate is stapled once the responder answers");
 }
 
 my $seen = staple(8443, servername => 'drip.example');
 is("$seen->{status} $seen->{serial}", 'good ' . $leaf{drip}->serial(),
-	'the right staple');
+	'the staple after a recovery is for the right certificate');
 
 $t->done_testing();
 

@@ -50,11 +50,11 @@ for my $case ([ "$plain/", '--http1.1' ], [ "$plain/limited", '--http1.1' ],
 	# the second on the same connection, where there is one
 	my $seen = $t->command([ 'curl', '-sSk', $http, '-o', $file, $url,
 		'-o', "$file.again", $url ], timeout => 60);
-	is($seen->{status}, 0, "$http $url");
+	is($seen->{status}, 0, "$http $url: curl succeeds");
 	for my $name (qw/ got got.again /) {
 		my $document = eval { decode_json($t->read_file($name)) };
 		is(scalar @{$document->{certificates} // []}, $count,
-			"$http $url: $name, all of it");
+			"$http $url: $name has all certificates");
 		unlink $t->testdir() . "/$name";
 	}
 }
@@ -69,12 +69,13 @@ while (sysread $slow, $got, 500, length $got) {
 }
 my ($body) = $got =~ /\r\n\r\n(.*)/s;
 is(scalar @{(eval { decode_json($body) } // {})->{certificates} // []}, $count,
-	'a slow reader');
+	'a slow reader gets the whole document');
 
 # of a HEAD the head
 
 my $head = $t->command([ 'curl', '-sS', '-I', "$plain/limited" ], timeout => 60);
-like($head->{output}, qr!\AHTTP/1\.1 200 .*\r\n\r\n\z!s, 'HEAD');
+like($head->{output}, qr!\AHTTP/1\.1 200 .*\r\n\r\n\z!s,
+	'HEAD is answered without a body');
 
 # more than there are places: documents that are read, of requests that wait for
 # a body
@@ -90,8 +91,9 @@ for (1 .. 40) {
 	push @lingering, [ $socket, $answer ];
 }
 is(scalar(grep { $_->[1] =~ m!^HTTP/1\.1 200 ! } @lingering), 40,
-	'all are answered, whose requests last');
-like(http_get('/'), qr!^HTTP/1\.1 200 !, 'and so is whoever comes then');
+	'forty clients that owe their request body are answered');
+like(http_get('/'), qr!^HTTP/1\.1 200 !,
+	'another client is answered beside forty that owe their body');
 close $_->[0] for @lingering;
 
 $t->done_testing();

@@ -43,23 +43,30 @@ $t->write_conf(workers => 2, stream => [ "log_format staple $format;",
 $t->run();
 
 for my $tls ('1.2', '1.3') {
-	is(staple(8443, tls => $tls)->{status}, 'good', "TLS $tls: stapled");
+	is(staple(8443, tls => $tls)->{status}, 'good',
+		"TLS $tls: the certificate is stapled in stream");
 	is(staple(8444, tls => $tls)->{status}, 'none',
-		"TLS $tls: revoked and left out");
-	is(staple(8445, tls => $tls)->{status}, 'none', "TLS $tls: off");
+		"TLS $tls: ocsp_plus_revoked omit sends no staple in stream");
+	is(staple(8445, tls => $tls)->{status}, 'none',
+		"TLS $tls: ocsp_plus off sends no staple in stream");
 }
-is(staple(8443, status => 0)->{handshake}, 1, 'nobody asks');
-ok(wait_for(sub { -s $t->testdir() . '/stream.log' }, 5, 'the log'), 'a log');
-ok(wait_for(sub { 7 <= (() = logged('.')) }, 5, 'all lines'), 'all lines');
+is(staple(8443, status => 0)->{handshake}, 1,
+	'a client that does not ask is served in stream');
+ok(wait_for(sub { -s $t->testdir() . '/stream.log' }, 5, 'the log'),
+	'the stream access log is written');
+ok(wait_for(sub { 7 <= (() = logged('.')) }, 5, 'all lines'),
+	'the stream access log has all lines');
 my $id = $leaf{one}->id();
-is(scalar(() = logged("^sent good $id\$")), 2, 'variables: sent');
+is(scalar(() = logged("^sent good $id\$")), 2,
+	'the stream variables say "sent"');
 is(scalar(() = logged("^not_requested - $id\$")), 1,
-	'variables: not requested');
+	'the stream variables say "not_requested"');
 is(scalar(() = logged('^none - ' . $leaf{two}->id() . '$')), 2,
-	'variables: none');
-is(scalar(() = logged('^off - -$')), 2, 'variables: off');
-is(scalar(() = $r->requests()), 2, 'asked for what is served alone');
-ok(-e $t->testdir() . "/kept/$id.der", 'and kept');
+	'the stream variables say "none"');
+is(scalar(() = logged('^off - -$')), 2, 'the stream variables say "off"');
+is(scalar(() = $r->requests()), 2,
+	'responses are fetched for stapled certificates only');
+ok(-e $t->testdir() . "/kept/$id.der", 'a response for stream is cached');
 
 # a reload brings a new one; a dead responder with require on
 
@@ -68,10 +75,12 @@ $t->write_conf(workers => 2, stream => [ @stream, [ 8443, 'one', $hello ],
 	[ 8444, 'both', $hello ],
 	[ 8445, 'dead', 'ocsp_plus_require on;',
 		"ocsp_plus_responder http://127.0.0.1:$dead/;", $hello ] ]);
-ok($t->reload(), 'reload');
-is(staple(8443)->{status}, 'good', 'stapled after it');
-is(staple(8444)->{status}, 'good', 'the new one as well');
-is(staple(8445)->{alert}, 80, 'required and missing: refused');
+ok($t->reload(), 'a reload with other stream servers succeeds');
+is(staple(8443)->{status}, 'good', 'a certificate is stapled after the reload');
+is(staple(8444)->{status}, 'good',
+	'a new certificate is stapled after the reload');
+is(staple(8445)->{alert}, 80,
+	'a required staple that is missing refuses the handshake in stream');
 $t->stop();
 
 # --- beside http: one engine, one zone ----------------------------------------
@@ -84,20 +93,22 @@ $t->write_conf(workers => 2,
 		[ 8447, 'one' ] ],
 	stream => [ @common, [ 8443, 'both', $hello ], [ 8444, 'two', $hello ] ]);
 $t->run();
-is(staple($_)->{status}, 'good', "$_: stapled") for 8443, 8444, 8446, 8447;
-is(scalar(() = $r->requests()), 3, 'one request for each certificate');
+is(staple($_)->{status}, 'good',
+	"$_: the certificate is stapled beside the other block") for 8443, 8444, 8446, 8447;
+is(scalar(() = $r->requests()), 3,
+	'http and stream ask once for a shared certificate');
 is(scalar(() = $t->log_lines(qr/designated worker now.*certificates=3/,
 	$mark)), 1,
-	'one engine has them all');
+	'http and stream have one designated worker for all certificates');
 $t->stop();
 
 # --- what cannot be ----------------------------------------------------------
 
 $t->write_conf(http => [ 'ocsp_plus_zone one:8m;' ],
 	stream => [ 'ocsp_plus_zone two:8m;' ]);
-ok(!$t->config_test(), 'one zone in all');
+ok(!$t->config_test(), 'a zone in http and another one in stream are refused');
 like($t->output(), qr/"ocsp_plus_zone" directive is duplicate/,
-	'said like any other duplicate');
+	'two zones are refused as a duplicate');
 
 SKIP: {
 	skip 'the modules are a part of nginx', 2 if $t->is_static();
@@ -109,9 +120,10 @@ load_module $dir/ngx_stream_ocsp_plus_module.so;
 events {
 }
 CONF
-	ok(!$t->config_test(), 'the stream module without the other one');
+	ok(!$t->config_test(),
+		'the stream module without the http module is refused');
 	like($t->output(), qr/undefined symbol: (?:op|ngx_ocsp_plus)_/,
-		'the loader names what is missing');
+		'the loader names a symbol of the missing module');
 }
 
 $t->done_testing();

@@ -42,26 +42,32 @@ $t->run();
 my $urgent = qr/NO STAPLE FOR A CERTIFICATE THAT NEEDS ONE/;
 my $line = $t->wait_log($urgent, 20);
 like($line // '', qr/\[crit\].*certificate="must\.example"
-	.*\ reason=unauthorized\ .*next_attempt=/x, 'said at crit, with the reason');
+	.*\ reason=unauthorized\ .*next_attempt=/x,
+	'a missing staple of a Must-Staple certificate is logged as critical');
 ok(wait_for(sub {
 	my @tries = $t->log_lines(qr/no response, nothing is stapled/);
 	(grep { /"must\./ } @tries) >= 2 && (grep { /"plain\./ } @tries) >= 2
-}, 30), 'it goes on to be tried, and so does one without the extension');
-is(scalar(() = $t->log_lines($urgent)), 1, 'once a minute at most');
+}, 30), 'failing certificates are tried again, with and without Must-Staple');
+is(scalar(() = $t->log_lines($urgent)), 1,
+	'a missing staple is logged as critical once a minute at most');
 
 # the clock of a responder
 
 $line = $t->wait_log(qr/our clock and a responder's disagree/, 20);
 like($line // '', qr/\[warn\].*responder="\Q${\$r->url(2)}\E"
-	\ ours=\S+Z\ theirs=\S+Z\ apart=15m$/x, 'a warning with both times');
-ok($r->wait_requests(3, 20, on => 2), 'it was asked again');
-is(scalar(() = $t->log_lines(qr/responder's disagree/)), 1, 'said once');
+	\ ours=\S+Z\ theirs=\S+Z\ apart=15m$/x,
+	'a responder whose clock differs is logged with both times');
+ok($r->wait_requests(3, 20, on => 2),
+	'a responder whose clock differs is asked again');
+is(scalar(() = $t->log_lines(qr/responder's disagree/)), 1,
+	'a responder whose clock differs is logged once');
 is(staple(8443, servername => 'clock.example')->{status}, 'good',
-	'and a staple all the same');
+	"a certificate is stapled though the responder's clock differs");
 
 $r->fault('none', on => 1);
 is(wait_staple(8443, 'good', servername => 'must.example', seconds => 20)
-	->{status}, 'good', 'recovered');
+	->{status}, 'good',
+	'the Must-Staple certificate is stapled once the responder answers');
 
 $t->done_testing();
 

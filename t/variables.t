@@ -51,10 +51,12 @@ $t->run();
 
 for my $key ('RSA', 'ECDSA') {
 	is(wait_staple(8443, 'good', sig => $key, servername => 'localhost',
-		seconds => 30)->{status}, 'good', "a staple, $key");
+		seconds => 30)->{status}, 'good',
+		"the certificate with the key $key is stapled");
 }
 is(wait_staple(8443, 'revoked', servername => 'revoked.example',
-	seconds => 30)->{status}, 'revoked', 'a staple that says revoked');
+	seconds => 30)->{status}, 'revoked',
+	'the revoked certificate is stapled as revoked');
 
 ###############################################################################
 
@@ -63,38 +65,42 @@ for my $tls ('1.2', '1.3') {
 		my $key = $leaf == $rsa ? 'RSA' : 'ECDSA';
 		my @key = (tls => $tls, sig => $key);
 		like(seen(@key), qr/^sent,good,\d+,@{[ $leaf->id() ]}$/,
-			"TLS $tls, $key: sent");
+			"TLS $tls, $key: the variables say \"sent\"");
 		like(seen(@key, status => 0),
 			qr/^not_requested,,,@{[ $leaf->id() ]}$/,
-			"TLS $tls, $key: not requested");
+			"TLS $tls, $key: the variables say \"not_requested\"");
 	}
 
 	my $file = $t->testdir() . "/session-$tls";
 	seen(tls => $tls, sig => 'ecdsa', sess_out => $file);
 	is(seen(tls => $tls, sig => 'ecdsa', sess_in => $file), 'resumed,,,',
-		"TLS $tls: resumed");
+		"TLS $tls: the variables say \"resumed\"");
 	is(seen(tls => $tls, sig => 'ecdsa', sess_in => $file, status => 0),
-		'resumed,,,', "TLS $tls: resumed and not requested");
+		'resumed,,,',
+		"TLS $tls: the variables say \"resumed\" though the client does not ask");
 
 	is(seen(tls => $tls, servername => 'bad.example'),
-		'none,,,' . $bad->id(), "TLS $tls: none");
+		'none,,,' . $bad->id(), "TLS $tls: the variables say \"none\"");
 	like(seen(tls => $tls, servername => 'revoked.example'),
 		qr/^sent,revoked,\d+,@{[ $revoked->id() ]}$/,
-		"TLS $tls: revoked");
+		"TLS $tls: the variables say \"revoked\"");
 	is(seen(tls => $tls, servername => 'off.example'), 'off,,,',
-		"TLS $tls: off");
+		"TLS $tls: the variables say \"off\"");
 }
 
 like(seen(tls => '1.3', sig => 'ecdsa', curves => 'P-521:X25519'),
-	qr/^sent,good,\d+,@{[ $ec->id() ]}$/, 'a hello that is repeated');
+	qr/^sent,good,\d+,@{[ $ec->id() ]}$/,
+	'the variables say "sent" after a repeated hello');
 
 my ($left) = seen(sig => 'ecdsa') =~ /good,(\d+)/;
 my $ends = staple(8443, sig => 'ecdsa', servername => 'localhost')
 	->{next_update};
-cmp_ok(abs($left + time() - $ends), '<', 20, 'seconds until it ends')
-	if ok($ends, 'the end that clients see');
+cmp_ok(abs($left + time() - $ends), '<', 20,
+	'$ocsp_plus_expires_in is the time left of the staple')
+	if ok($ends, 'the staple has a nextUpdate');
 
-like(http_get('/'), qr/^X-Staple: ,,,\r$/m, 'plain http');
+like(http_get('/'), qr/^X-Staple: ,,,\r$/m,
+	'the variables are empty without TLS');
 
 # http/2: the connection of a stream is not the client's
 
@@ -105,19 +111,21 @@ my @curl = ('curl', '-s', '--http2', '--cacert', $root->cert(), '-D', '-',
 my $url = 'https://localhost:' . port(8443) . '/';
 like($t->command([ @curl, '--cert-status', $url ])->{output},
 	qr/^HTTP\/2 200.*^x-staple: sent,good,\d+,@{[ $ec->id() ]}\r$/ms,
-	'http/2, sent');
+	'the variables say "sent" by HTTP/2');
 like($t->command([ @curl, $url ])->{output},
 	qr/^HTTP\/2 200.*^x-staple: not_requested,,,@{[ $ec->id() ]}\r$/ms,
-	'http/2, not requested');
+	'the variables say "not_requested" by HTTP/2');
 
 # the log
 
 my $log = $t->read_file('staple.log');
-like($log, qr/^localhost sent good \d+ [0-9a-f]{64}$/m, 'log, sent');
-like($log, qr/^localhost resumed - - -$/m, 'log, resumed');
-like($log, qr/^bad\.example none - - [0-9a-f]{64}$/m, 'log, none');
-like($log, qr/^off\.example off - - -$/m, 'log, off');
-like($log, qr/^- - - - -$/m, 'log, plain');
+like($log, qr/^localhost sent good \d+ [0-9a-f]{64}$/m,
+	'the access log says "sent"');
+like($log, qr/^localhost resumed - - -$/m, 'the access log says "resumed"');
+like($log, qr/^bad\.example none - - [0-9a-f]{64}$/m,
+	'the access log says "none"');
+like($log, qr/^off\.example off - - -$/m, 'the access log says "off"');
+like($log, qr/^- - - - -$/m, 'the access log has no values without TLS');
 
 $t->done_testing();
 

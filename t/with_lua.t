@@ -93,9 +93,9 @@ $t->write_conf(workers => 1, http => [
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'held.example', seconds => 20)
-	->{status}, 'good', 'a staple');
+	->{status}, 'good', 'the certificate is stapled');
 my $ours = staple_fast(8443, 'held.example');
-ok($ours && $ours ne $theirs{held}, 'ours is another one than Lua\'s');
+ok($ours && $ours ne $theirs{held}, "our response differs from Lua's");
 
 ###############################################################################
 
@@ -105,12 +105,13 @@ $t->write_file("theirs/$_.example.der", $theirs{$_}) for keys %theirs;
 my $counters = Test::Nginx::Counters->new('/status');
 for my $tls ('1.2', '1.3') {
 	is(handshake_fast(8443, 'held.example', tls => $tls)->{der}, $ours,
-		"TLS $tls: ours where we hold one");
+		"TLS $tls: our response is sent where one is held");
 	is(handshake_fast(8443, 'none.example', tls => $tls)->{der},
-		$theirs{none}, "TLS $tls: Lua's where we hold none");
+		$theirs{none},
+		"TLS $tls: Lua's response is sent where none is held");
 	my $seen = staple(8443, servername => 'strict.example', tls => $tls);
 	is($seen->{handshake} . ' ' . ($seen->{alert} // ''), '0 80',
-		"TLS $tls: refused, Lua's does not satisfy ocsp_plus_require");
+		"TLS $tls: Lua's response does not satisfy ocsp_plus_require");
 	counted("TLS $tls", stapled => 1, missing => 2, foreign => 1,
 		refused => 1);
 
@@ -118,24 +119,28 @@ for my $tls ('1.2', '1.3') {
 	staple(8443, servername => 'held.example', tls => $tls,
 		sess_out => $file);
 	is(staple(8443, servername => 'held.example', tls => $tls,
-		sess_in => $file)->{resumed}, 1, "TLS $tls: resumed");
+		sess_in => $file)->{resumed}, 1,
+		"TLS $tls: the session is resumed");
 	counted("TLS $tls, one full handshake and a resumed session", stapled => 1);
 }
 for my $case ([ held => 'stapled' ], [ none => 'foreign', 'missing' ]) {
 	my ($name, @counters) = @$case;
 	is(staple(8443, servername => "$name.example", tls => '1.3',
 		curves => 'P-521:X25519')->{status}, 'good',
-		"$name: a hello that is repeated");
+		"$name: a handshake with a repeated hello is stapled");
 	counted("$name, a repeated hello", map { $_ => 1 } @counters);
 }
 is(staple(8443, servername => 'none.example', status => 0,
-	request => "GET / HTTP/1.0\r\n\r\n")->{handshake}, 1, 'nobody asks');
+	request => "GET / HTTP/1.0\r\n\r\n")->{handshake}, 1,
+	'a client that does not ask is served');
 
 # and goes on without the responses, in a server that is Must-Staple or not
 
 unlink map { "$set/$_.example.der" } keys %theirs;
-is(handshake_fast(8443, 'held.example')->{der}, $ours, 'once, and not again');
-is(handshake_fast(8443, 'none.example')->{der}, undef, 'none, as ever');
+is(handshake_fast(8443, 'held.example')->{der}, $ours,
+	'our response is sent once Lua sets none');
+is(handshake_fast(8443, 'none.example')->{der}, undef,
+	'no response is sent once Lua sets none and none is held');
 counted('handshakes without responses of Lua', stapled => 1, missing => 1);
 
 # told
@@ -143,21 +148,24 @@ counted('handshakes without responses of Lua', stapled => 1, missing => 1);
 for my $name (qw/ held none strict /) {
 	is(scalar(() = $t->log_lines(
 		qr/\[error\].* another module has replaced .*server="$name\.example"/)),
-		1, "$name: one line");
+		1, "$name: the replaced callback is logged once");
 }
-cmp_ok(document()->{callbacks_replaced}, '>', 3, 'and counted');
+cmp_ok(document()->{callbacks_replaced}, '>', 3,
+	'the replaced callbacks are counted');
 ok(wait_for(sub {
 	$t->find_in_file('staple.log', qr/^none\.example not_requested -$/m)
-}, 5, 'the log'), 'variables');
+}, 5, 'the log'),
+	'the access log says "not_requested" for a client that does not ask');
 
 # certificates that Lua sets
 
 my $serial = $leaf{set}->serial();
 is(wait_staple(8444, 'good', servername => 'set.example')->{serial}, $serial,
 	'a certificate set by Lua is stapled');
-is(document()->{loaded}{taken}, 1, 'as one that is loaded per connection');
+is(document()->{loaded}{taken}, 1,
+	'a certificate set by Lua is taken as loaded per connection');
 cmp_ok(document()->{zone}{size}, '>', 100 << 20,
-	'of which the zone has room for ten thousand');
+	'the zone has room for certificates that Lua may set');
 
 $t->done_testing();
 
