@@ -32,7 +32,7 @@ $r->validity(next_update => 12, on => 2);
 
 my $dir = $t->testdir() . '/state';
 
-write_conf("ocsp_plus_cache  state;");
+configure("ocsp_plus_cache  state;");
 ok($t->config_test(),
 	'the configuration with ocsp_plus_cache is accepted') or diag($t->output());
 ok(!-e $dir, 'nginx -t does not create the cache directory');
@@ -123,7 +123,7 @@ is(join(' ', (stat $dir)[1, 4]), "$stat[1] $uid",
 
 # a reload with another folder: what is published from then on is kept there
 
-write_conf("ocsp_plus_cache  %%TESTDIR%%/other/;");
+configure("ocsp_plus_cache  %%TESTDIR%%/other/;");
 ok($t->reload(old_gone => 1), 'a reload with another cache directory succeeds');
 $r->validity(next_update => 12, on => 2);
 ok(wait_for(sub { -e $t->testdir() . '/other/' . $brief->id() . '.der' }, 20,
@@ -137,7 +137,7 @@ $t->stop();
 
 my $before = join ' ', kept();
 $r->fault('none');
-write_conf('ocsp_plus_cache  off;');
+configure('ocsp_plus_cache  off;');
 $t->run();
 is(without(8443, @names), 0, 'cache off: all certificates are stapled');
 $t->stop();
@@ -172,7 +172,7 @@ SKIP: {
 		. " \"\$@\"\n");
 	chmod 0755, $t->{binary};
 	my $there = -e "$parent/ocsp_plus";
-	write_conf('');
+	configure('');
 	(my $conf = $t->read_file('nginx.conf')) =~ s/^ocsp_plus_cache.*$//m;
 	$t->write_file('nginx.conf', $conf);
 	$t->run();
@@ -194,7 +194,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($lines) = @_;
 	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
 		'ocsp_plus_timeout 3s;', $lines,

@@ -39,7 +39,7 @@ my $again = qr/cache folder can be used again/;
 my $taken = Test::Nginx->new();
 $taken->write_file("example.com.$_", $t->read_file("example.com.$_"))
 	for qw/ pem key /;
-write_conf($taken, 8444, $taken->testdir() . '/gone');
+configure($taken, 8444, $taken->testdir() . '/gone');
 $taken->run();
 my $gone = $taken->testdir() . '/gone';
 my $file = "$gone/" . $leaf->id() . '.der';
@@ -62,7 +62,7 @@ chown $uid, $gid, $gone;
 # the parent is missing
 
 my $mark = $t->log_mark();
-write_conf($t, 8443, "$dir/none/here");
+configure($t, 8443, "$dir/none/here");
 $t->run();
 is(without(8443, (undef) x 20), 0,
 	'missing parent: the certificate is stapled from the first handshake on');
@@ -123,7 +123,7 @@ chmod 0700, $dir;
 SKIP: {
 	skip 'the workers may write anywhere', 5 if $uid == 0;
 	$mark = $t->log_mark();
-	write_conf($t, 8443, $dir);
+	configure($t, 8443, $dir);
 	$t->run();
 	ok(wait_for(sub { -e "$dir/" . $leaf->id() . '.der' }, 15, 'a file'),
 		'read-only: the response is cached while the directory is writable');
@@ -179,7 +179,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($nginx, $port, $cache) = @_;
 	$nginx->write_conf(workers => 2, http => [ 'ocsp_plus on;',
 		"ocsp_plus_cache $cache;", 'ocsp_plus_retry 1s 1s;',
@@ -190,7 +190,7 @@ sub write_conf {
 sub unusable {
 	my ($what, $why) = @_;
 	my $mark = $t->log_mark();
-	write_conf($t, 8443, $dir);
+	configure($t, 8443, $dir);
 	$t->run();
 	is(without(8443, (undef) x 20), 0,
 		"$what: the certificate is stapled from the first handshake on");

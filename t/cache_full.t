@@ -41,7 +41,7 @@ $r->validity(this_update => -1000, next_update => 100);
 my $cannot = qr/cache folder cannot be used, nothing outlives nginx/;
 my $again = qr/cache folder can be used again/;
 
-conf('early.example');
+configure('early.example');
 $t->run();
 ok(wait_for(sub { -e file('early.example') }, 15, 'a file'),
 	'the response is cached while the disk has room');
@@ -54,7 +54,7 @@ is(usable(), 1, 'the metric says that the cache is usable');
 # full
 
 fill();
-conf('early.example', 'late.example');
+configure('early.example', 'late.example');
 my $mark = $t->log_mark();
 $t->reload();
 ok(defined staple_fast(8443, 'late.example'),
@@ -90,7 +90,7 @@ is(usable(), 1, 'full disk: the metric says that the cache is usable again');
 # read-only, as a disk becomes after an error
 
 remount('ro');
-conf(sort keys %leaf);
+configure(sort keys %leaf);
 $mark = $t->log_mark();
 $now = time();
 $t->reload();
@@ -118,7 +118,7 @@ ok(defined staple_fast(8443, $_),
 
 # off
 
-conf('off');
+configure('off');
 $t->reload();
 is_deeply(shown(), { path => undef, state => 'off', reason => undef,
 	since => undef }, 'cache off: the status document says so');
@@ -169,7 +169,7 @@ sub fill {
 	close $fh;
 }
 
-sub conf {
+sub configure {
 	my @names = @_;
 	my $cache = "$disk/cache";
 	if ($names[0] eq 'off') {

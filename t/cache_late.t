@@ -54,7 +54,7 @@ my $ignored = qr/response of the cache folder ignored/;
 $r->validity(this_update => -3600, next_update => 7 * 86400);
 my %port = ($t => 8443, $set => 8444, $passing => 8445);
 for my $nginx ($t, $set, $passing) {
-	write_conf($nginx);
+	configure($nginx);
 	$nginx->run();
 	ok(wait_for(sub { $nginx->kept() == @leaves }, 15, 'files'),
 		'each nginx has cached all responses');
@@ -71,7 +71,7 @@ SKIP: {
 		unless $t->feature('preload');
 	$t->env(LD_PRELOAD => Test::Nginx::Config::tool('libtest_preload.so'),
 		OCSP_PLUS_KILL_HELPER => 1);
-	write_conf($t);
+	configure($t);
 	# a word of what is of no use comes from the worker then
 	my $file = $t->testdir() . '/cache/' . $leaves[2]->id() . '.der';
 	$t->write_file($file, 'of no use');
@@ -151,7 +151,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($nginx) = @_;
 	# another worker would take over from one for which time has passed
 	my $workers = $nginx == $passing ? 1 : 2;

@@ -35,7 +35,7 @@ my %leaf = map { $_ => $int->leaf($_, aia => $r->url()) }
 my $dir = $t->testdir() . '/state';
 my $outside = $t->testdir() . '/outside';
 
-write_conf($one, 'early.example');
+configure($one, 'early.example');
 $t->run();
 ok(wait_for(sub { -e file('early.example') }, 15, 'a file'),
 	'the response is cached');
@@ -60,7 +60,7 @@ chown $uid{$one}, 0, "$dir/" . 'c' x 64 . '.der';
 # another user at the next start, with the responder down
 
 $r->fault('refuse');
-write_conf($two, 'early.example');
+configure($two, 'early.example');
 my $mark = $t->log_mark();
 my $watch = Test::Nginx::Watch->start($t, 8443, 'early.example');
 $t->run();
@@ -77,7 +77,7 @@ is(scalar(() = $t->log_lines(qr/cache (?:folder|directory)/, $mark)), 0,
 
 # and over a reload, after which it is written to
 
-write_conf($one, 'early.example');
+configure($one, 'early.example');
 ok($t->reload(old_gone => 1), 'reload with another user: the reload succeeds');
 is(without(8443, (undef) x 20), 0,
 	'reload with another user: the certificate is stapled');
@@ -89,7 +89,7 @@ is(without(8443, (undef) x 20), 0,
 	'reload with another user: a restart staples from the cache');
 
 $r->fault('none');
-write_conf($one, 'early.example', 'late.example');
+configure($one, 'early.example', 'late.example');
 $t->reload();
 ok(wait_for(sub { -e file('late.example') }, 15, 'a file'),
 	'reload with another user: new responses are cached');
@@ -107,7 +107,7 @@ $mark = $t->log_mark();
 for my $slash ('', '/') {
 	symlink "$outside/empty", $dir;
 	mkdir "$outside/empty", 0700;
-	write_conf($one, 'early.example', $slash);
+	configure($one, 'early.example', $slash);
 	$t->run();
 	ok($t->wait_log(qr/\[error\].*is a symbolic link/, 15, $mark),
 		"a link \"state$slash\" in its place: an error is logged");
@@ -121,7 +121,7 @@ for my $slash ('', '/') {
 
 mkdir $dir;
 chmod 0755, $dir;
-write_conf($one, 'early.example');
+configure($one, 'early.example');
 $mark = $t->log_mark();
 $t->run();
 ok(wait_for(sub { -e file('early.example') }, 15, 'a file'),
@@ -184,7 +184,7 @@ sub untouched {
 		"$what: the owner of a planted directory stays");
 }
 
-sub write_conf {
+sub configure {
 	my ($user, @names) = @_;
 	my $slash = @names && $names[-1] !~ /\w/ ? pop @names : '';
 	my $group = getgrgid((getpwnam $user)[3]);

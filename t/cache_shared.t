@@ -41,7 +41,7 @@ $r->validity(next_update => 24);
 
 # each has one of its own, and all have one in common
 
-write_conf($_, 'all.example', $own[$_]) for 0 .. $#nginx;
+configure($_, 'all.example', $own[$_]) for 0 .. $#nginx;
 $_->run() for @nginx;
 ok(wait_for(sub { $t->kept($dir) == 4 }, 15, 'four files'),
 	'the shared directory has a file for each certificate');
@@ -123,7 +123,7 @@ $_->stop() for @nginx;
 $r->fault('refuse');
 for my $i (0 .. $#nginx) {
 	my $name = $own[$i - 1];
-	write_conf($i, 'all.example', $name);
+	configure($i, 'all.example', $name);
 	$nginx[$i]->run();
 	ok(defined staple_fast(port_of($i), $_),
 		"nginx $i: $_ is stapled from the shared directory")
@@ -143,7 +143,7 @@ sub got {
 		qr/(?:$taken|response published).*$all/, $marks[$i]));
 }
 
-sub write_conf {
+sub configure {
 	my ($i, @names) = @_;
 	my $control = 8090 + $i;
 	$nginx[$i]->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_cache $dir;",

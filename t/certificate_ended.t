@@ -47,7 +47,7 @@ $r->reset();
 
 ###############################################################################
 
-write_conf($t, 8443, 'on', @ended, $good);
+configure($t, 8443, 'on', @ended, $good);
 ok($t->config_test(),
 	'nginx -t accepts expired certificates') or diag($t->output());
 $r->fault('refuse', on => 2);
@@ -129,7 +129,7 @@ $t->stop();
 
 my $brief = $int->leaf('brief.example', aia => $r->url(1),
 	not_before => -DAY, not_after => 12);
-write_conf($t, 8443, 'off', $brief, $good);
+configure($t, 8443, 'off', $brief, $good);
 $mark = $t->log_mark();
 $r->clear();
 $t->run();
@@ -159,7 +159,7 @@ SKIP: {
 	my $alone = Test::Nginx->new();
 	my $clock = Test::Nginx::Clock->start($alone);
 	copy($alone, @ended);
-	write_conf($alone, 8444, 'off', @ended);
+	configure($alone, 8444, 'off', @ended);
 	$r->clear();
 	$alone->run();
 	is(scalar(() = $alone->log_lines(qr/waiting for responses/)), 0,
@@ -187,7 +187,7 @@ SKIP: {
 	my $set = Test::Nginx->new();
 	$clock = Test::Nginx::Clock->start($set, jumps => 1);
 	copy($set, @ended, $good);
-	write_conf($set, 8445, 'off', @ended, $good);
+	configure($set, 8445, 'off', @ended, $good);
 	$clock->set(400 * DAY);
 	$r->clear();
 	$set->run();
@@ -258,7 +258,7 @@ sub copy {
 	$nginx->write_file('ended.der', $response);
 }
 
-sub write_conf {
+sub configure {
 	my ($nginx, $port, $require, @leaves) = @_;
 	my $status = $nginx == $t ? 8080 : 8091;
 	$nginx->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',

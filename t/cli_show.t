@@ -42,11 +42,14 @@ for my $case (
 	[ 'unknown', { status => 'unknown' }, { cert_status => 'unknown' } ],
 	[ 'expired response', { fault => 'expired' }, { state => 'ended' } ],
 	[ 'response from the future', { fault => 'future' }, { state => 'early' } ],
-	[ 'response without nextUpdate', { next_update => 'none' }, { state => 'valid',
+	[ 'response without nextUpdate',
+		{ next_update => 'none' }, { state => 'valid',
 		next_update => undef } ],
-	[ 'old response without nextUpdate', { this_update => -90000, next_update => 'none' },
+	[ 'old response without nextUpdate',
+		{ this_update => -90000, next_update => 'none' },
 		{ state => 'ended' } ],
-	[ 'response with two hashes', { hash => 'both' }, { hash => 'sha1' }, { hash => 'sha256' } ],
+	[ 'response with two hashes',
+		{ hash => 'both' }, { hash => 'sha1' }, { hash => 'sha256' } ],
 	[ 'contradicting response', { fault => 'two_responses_disagree' },
 		{ cert_status => 'good' }, { cert_status => 'revoked' } ],
 	[ 'forged', { fault => 'broken_signature' },
@@ -62,7 +65,8 @@ for my $case (
 	for my $wanted (@wanted) {
 		my ($seen) = grep { fits($_, $wanted) } @{$json->{responses}};
 		ok($seen, "$what: " . join ' ',
-			"$what: a single response has " . join ' ', map { "$_=" . ($wanted->{$_} // 'null') } sort keys %$wanted)
+			"$what: a single response has "
+			. join ' ', map { "$_=" . ($wanted->{$_} // 'null') } sort keys %$wanted)
 			or diag($run->{output});
 	}
 	is($json->{file}, $file, "$what: the JSON names the file");
@@ -96,8 +100,10 @@ is($json->{responses}[0]{serial}, $leaf->serial(),
 for my $case ([ 'try later', "\x30\x03\x0a\x01\x03", 'try_later' ],
 	[ 'unauthorized', "\x30\x03\x0a\x01\x06", 'unauthorized' ],
 	[ 'garbage', 'garbage', 'malformed_response' ],
-	[ 'error response with octets behind it', "\x30\x03\x0a\x01\x03\0", 'try_later' ],
-	[ 'error response with octets in it', "\x30\x05\x0a\x01\x03\x05\0", 'trailing_data' ])
+	[ 'error response with octets behind it',
+		"\x30\x03\x0a\x01\x03\0", 'try_later' ],
+	[ 'error response with octets in it',
+		"\x30\x05\x0a\x01\x03\x05\0", 'trailing_data' ])
 {
 	my ($what, $content, $reason) = @$case;
 	my $file = $t->write_file('answer', $content);

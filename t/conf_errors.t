@@ -234,7 +234,7 @@ for my $name (qw/ ocsp_plus_status ocsp_plus_control /) {
 	}
 }
 for my $arguments ('', 'html', 'json', 'prometheus', 'ready') {
-	write_conf(location => "ocsp_plus_status $arguments; deny all;");
+	configure(location => "ocsp_plus_status $arguments; deny all;");
 	ok($t->config_test(), "ocsp_plus_status $arguments is accepted")
 		or diag($t->output());
 	is(() = $t->output() =~ /\[\w+\]/g, 0,
@@ -265,7 +265,7 @@ mkdir $t->testdir() . '/a';
 for my $case (@right) {
 	my ($name, @values) = @$case;
 	for my $arguments (@values) {
-		write_conf(http => "$name $arguments;");
+		configure(http => "$name $arguments;");
 		ok($t->config_test(), "$name $arguments is accepted")
 			or diag($t->output());
 		is(() = $t->output() =~ /\[\w+\]/g, 0,
@@ -285,7 +285,7 @@ for my $case (@right) {
 		like(refused("$name twice in a server",
 			server => "$lines\n$lines"), $twice,
 			"$name twice in a server is refused as a duplicate");
-		write_conf(http => $lines, server => $lines);
+		configure(http => $lines, server => $lines);
 		ok($t->config_test(),
 			"$name in http and in a server is accepted")
 			or diag($t->output());
@@ -299,12 +299,13 @@ for my $case (@right) {
 	}
 }
 
-unlike(refused('a wrong proxy with a password', http => 'ocsp_plus_proxy http://u:sesame@:1;'),
+unlike(refused('a wrong proxy with a password',
+	http => 'ocsp_plus_proxy http://u:sesame@:1;'),
 	qr/sesame/, 'the password of a proxy is not printed');
 
 # as nginx's own resolver is written
 
-write_conf(http => 'ocsp_plus_resolver [::1];');
+configure(http => 'ocsp_plus_resolver [::1];');
 my $ok = $t->config_test();
 ok($ok, 'ocsp_plus_resolver [::1] is accepted');
 
@@ -319,7 +320,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my %lines = (main => '', events => '', http => '', server => '',
 		location => '', @_);
 	# other places keep it on, unless it is what the test is about
@@ -332,7 +333,7 @@ sub write_conf {
 # The one message of a refusal.
 sub refused {
 	my ($what, @lines) = @_;
-	write_conf(@lines);
+	configure(@lines);
 	my $ok = $t->config_test();
 	my @said = $t->output() =~ /^(nginx: \[emerg\] .*)$/mg;
 	is(($ok ? 'accepted' : 'refused') . ' ' . scalar @said, 'refused 1',

@@ -30,11 +30,11 @@ my $new = $int->leaf('new.example.com', aia => $r->url());
 
 # before a first start; nginx itself makes folders and logs
 
-write_conf('ocsp_plus off;');
+configure('ocsp_plus off;');
 ok($t->config_test(),
 	'a configuration without ocsp_plus is accepted') or diag($t->output());
 my @before = files();
-write_conf('');
+configure('');
 ok($t->config_test(), 'nginx -t succeeds before the first start');
 is(join(' ', files()), "@before",
 	'nginx -t before the first start leaves no file');
@@ -70,9 +70,10 @@ my @tests = (
 
 for my $test (@tests) {
 	my ($what, $lines, $ok) = @$test;
-	write_conf($lines);
+	configure($lines);
 	is($t->config_test(), $ok,
-		"nginx -t while nginx runs, $what: " . ($ok ? 'accepted' : 'refused')) or diag($t->output());
+		"nginx -t while nginx runs, $what: "
+		. ($ok ? 'accepted' : 'refused')) or diag($t->output());
 }
 
 is(join(' ', files()), "@before", 'nginx -t while nginx runs leaves no file');
@@ -91,7 +92,7 @@ is($said, undef,
 # the running one still does its work: what its configuration said last is
 # what a reload takes
 
-write_conf($tests[3][1]);
+configure($tests[3][1]);
 ok($t->reload(), 'a reload after the tests succeeds');
 is(wait_staple(8444, 'revoked', seconds => 30)->{status}, 'revoked',
 	'the reload fetches a response for the new certificate');
@@ -102,7 +103,7 @@ $t->done_testing();
 ###############################################################################
 
 # What is given is a line of http or a server.
-sub write_conf {
+sub configure {
 	my ($more) = @_;
 	$t->write_conf(workers => 2, http => [
 		$more =~ /^ocsp_plus / ? () : 'ocsp_plus on;', $more,

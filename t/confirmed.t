@@ -117,7 +117,8 @@ for my $case ([ 'a while ago', $until - 600, $until - 600 ],
 		"$what: the start takes the response from the cache");
 	is(shown('confirmed_at'), $expected,
 		"$what: confirmed_at is right after the start");
-	aged("$what: status_age is the time since then", $expected, sub { shown('status_age', 1) });
+	aged("$what: status_age is the time since then",
+		$expected, sub { shown('status_age', 1) });
 	next unless $what eq 'a while ago';
 	# the worker has looked at what it holds and at the directory
 	$t->wait_log(qr/the designated worker now/, 10, $mark);

@@ -228,7 +228,8 @@ for my $case (
 		is(scalar(() = $t->output() =~ /^nginx:\ \[warn\]\ "ocsp_plus_control"
 			\ is\ open\ to\ everybody:\ add\ "allow"\ and\ "deny\ all",\ or
 			\ "auth_basic",\ in\ .*nginx\.conf:\d+$/mgx), $open,
-			"$name: " . ($open ? 'nginx warns' : 'nginx does not warn') . ' that control is open') or diag($t->output());
+			"$name: "
+			. ($open ? 'nginx warns' : 'nginx does not warn') . ' that control is open') or diag($t->output());
 	}
 }
 
@@ -247,7 +248,8 @@ for my $case (
 	ok($t->config_test(), "$status is accepted") or diag($t->output());
 	is(scalar(() = $t->output() =~ /^nginx:\ \[warn\]\ "ocsp_plus_status"\ is
 		\ open\ to\ everybody:.*nginx\.conf:\d+$/mgx), $open,
-		"$status: " . ($open ? 'nginx warns' : 'nginx does not warn') . ' that it is open') or diag($t->output());
+		"$status: "
+		. ($open ? 'nginx warns' : 'nginx does not warn') . ' that it is open') or diag($t->output());
 }
 
 $t->done_testing();

@@ -102,7 +102,11 @@ is($run->{status}, 0,
 # each fetch needs it
 
 $four->fault('http10');
-configure("127.0.0.1:$one timeout=1s valid=1h", qw/ kept missing /);
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+	'ocsp_plus_cache off;', 'ocsp_plus_timeout 3s;', 'ocsp_plus_retry 1s 2s;',
+	"ocsp_plus_resolver 127.0.0.1:$one timeout=1s valid=1h;",
+	[ 8080, undef, 'location /control { ocsp_plus_control; allow all; }' ],
+	map { [ 8443, $leaf{$_} ] } qw/ kept missing / ]);
 my $mark = $t->log_mark();
 $t->run();
 ok(wait_for(sub { staple_fast(8443, 'kept.example') }, 20, 'a staple'),
@@ -215,15 +219,6 @@ sub refresh {
 	my $id = $leaf{$name}->id();
 	return wait_for(sub {
 		http_post("/control?refresh=$id", '') =~ / 202 / }, 10, 'a refresh');
-}
-
-sub configure {
-	my ($resolver, @names) = @_;
-	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
-		'ocsp_plus_cache off;', 'ocsp_plus_timeout 3s;',
-		'ocsp_plus_retry 1s 2s;', "ocsp_plus_resolver $resolver;",
-		[ 8080, undef, 'location /control { ocsp_plus_control; allow all; }' ],
-		map { [ 8443, "$_.example" ] } @names ]);
 }
 
 ###############################################################################

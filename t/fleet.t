@@ -38,7 +38,7 @@ for my $i (0 .. $#nodes) {
 		$nodes[$i]->write_file("$name.$_", $t->read_file("$name.$_"))
 			for qw/ pem key /;
 	}
-	write_conf($i);
+	configure($i);
 	$nodes[$i]->run();
 }
 is(differing(), 0, 'all nodes hold the same responses');
@@ -91,7 +91,7 @@ sub differing {
 	} @leaves;
 }
 
-sub write_conf {
+sub configure {
 	my ($i) = @_;
 	$nodes[$i]->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
 		map { [ 8440 + $i, $_ ] } @leaves ]);

@@ -68,7 +68,8 @@ like($t->output(), qr/read\ from\ ".*none$shown\\x0a\[crit\]\ forged\.pem"/x,
 $t->run();
 ok($t->wait_log(qr/certificate="CN=evil$shown".*http_status/, 20),
 	'a failure is logged with the escaped name');
-harmless(http_get('/status?format=ready&strict=1'), 'the readiness document', qr/evil$shown/);
+harmless(http_get('/status?format=ready&strict=1'), 'the readiness document',
+	qr/evil$shown/);
 $r->fault('none', on => 1);
 is(wait_staple(8443, 'good')->{status}, 'good',
 	'a certificate with a hostile name is stapled');
@@ -107,7 +108,8 @@ harmless(run('show', $file, '--json'), 'ocsp-plus show --json', qr/signer$json/)
 harmless(run('verify', '--cert', $evil->cert(), '--issuer', $int->cert(),
 	'--response', "$dir/none$attack"), 'ocsp-plus verify', qr/none$shown/);
 $r->status($evil, 'unknown');
-harmless(run('fetch', @cert, '-v'), 'ocsp-plus fetch of an unknown status', qr/evil$shown/);
+harmless(run('fetch',
+	@cert, '-v'), 'ocsp-plus fetch of an unknown status', qr/evil$shown/);
 harmless(run('check', '127.0.0.1:' . port(8443), '--servername', 'evil',
 	'--cafile', $root->cert()), 'ocsp-plus check');
 

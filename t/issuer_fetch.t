@@ -97,7 +97,7 @@ $leaf{nowhere} = $int->leaf('nowhere', aia => $r->url(1), chain => 0,
 
 for my $name (sort keys %urls) {
 	remove_tree($cache);
-	write_conf('60s', $name);
+	configure('60s', $name);
 	my $mark = $t->log_mark();
 	$t->run();
 	my $seen = staple(8443, servername => $name);
@@ -125,7 +125,7 @@ is($t->read_file("$cache/$kept"), $int->der(),
 	"the cache file is the issuer's certificate");
 unlink map { "$cache/$_" } $t->kept();
 $r->fault('refuse', on => 2);
-write_conf('60s', 'der');
+configure('60s', 'der');
 my $mark = $t->log_mark();
 $t->run();
 is(staple(8443, servername => 'der')->{status}, 'good',
@@ -144,11 +144,11 @@ is(scalar(() = $r->requests(on => 1)), $requests,
 
 # the issuer is named now, and then not any more
 
-write_conf('60s', [ 'der', 'ocsp_plus_trusted_certificate int.crt;' ]);
+configure('60s', [ 'der', 'ocsp_plus_trusted_certificate int.crt;' ]);
 $t->reload();
 is(staple(8443, servername => 'der')->{status}, 'good',
 	'issuer now configured: the certificate is stapled after a reload');
-write_conf('60s', 'der');
+configure('60s', 'der');
 $t->reload();
 is(staple(8443, servername => 'der')->{status}, 'good',
 	'issuer no longer configured: the certificate is stapled after a reload');
@@ -187,7 +187,7 @@ $t->stop();
 remove_tree($cache);
 for my $name (sort keys %wrong) {
 	my ($urls, $reason) = @{$wrong{$name}};
-	write_conf('5s', $name);
+	configure('5s', $name);
 	$mark = $t->log_mark();
 	$t->run();
 	my ($line) = $t->wait_log(qr/ocsp_plus: no response.*certificate="$name"/,
@@ -205,7 +205,7 @@ is(scalar(issuers()), 0, 'no wrong issuer is cached');
 # a host that is back is asked again by itself; the status tells meanwhile
 
 $r->fault('refuse', on => 2);
-write_conf('0', 'der');
+configure('0', 'der');
 $t->run();
 $t->wait_log(qr/reason=connect_refused.*fetching the issuer/, 10);
 my $shown = shown('der');
@@ -230,7 +230,7 @@ remove_tree($cache);
 my @same = map { $_->name() } $int->leaves(20, 'same%d.example',
 	aia => $r->url(1), ca_issuers => file('int.der'), chain => 0);
 $r->clear();
-write_conf('60s', @same);
+configure('60s', @same);
 $mark = $t->log_mark();
 $t->run();
 is(without(8443, @same), 0, 'twenty certificates of one issuer are stapled');
@@ -242,7 +242,7 @@ $t->stop();
 
 # nowhere to get it
 
-write_conf('5s', 'nowhere');
+configure('5s', 'nowhere');
 $mark = $t->log_mark();
 $t->run();
 my ($line) = $t->log_lines(qr/no issuer found for certificate/, $mark);
@@ -256,7 +256,7 @@ $t->stop();
 
 remove_tree($cache);
 $r->clear();
-write_conf('5s', 'der', 'pem');
+configure('5s', 'der', 'pem');
 $t->write_file('nginx.conf', $t->read_file('nginx.conf')
 	=~ s/ocsp_plus +on;/ocsp_plus on; ocsp_plus_issuer_fetch off;/r);
 $mark = $t->log_mark();
@@ -273,12 +273,12 @@ $t->stop();
 
 # handshakes may be made to depend on it
 
-write_conf('60s', [ 'der', 'ocsp_plus_require on;' ]);
+configure('60s', [ 'der', 'ocsp_plus_require on;' ]);
 $t->run();
 is(staple(8443, servername => 'der')->{status}, 'good',
 	'ocsp_plus_require accepts an issuer that is fetched');
 $t->stop();
-write_conf('60s', [ 'nowhere', 'ocsp_plus_require on;' ]);
+configure('60s', [ 'nowhere', 'ocsp_plus_require on;' ]);
 ok(!$t->config_test(),
 	'ocsp_plus_require refuses an issuer without usable URL');
 like($t->output(), qr/would refuse every handshake.*no issuer was found/,
@@ -352,7 +352,7 @@ sub shown {
 }
 
 # servers are names, or [ name, more lines ]
-sub write_conf {
+sub configure {
 	my ($wait, @servers) = @_;
 	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
 		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_retry 1s 1s;',

@@ -27,7 +27,7 @@ my @leaf = map { $int->leaf("$_.example", aia => $r->url(),
 	must_staple => 1) } qw/ one two /;
 $r->fault('hang_after_request', on => 1);
 
-sub conf {
+sub configure {
 	my (@leaves) = @_;
 	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 2s;',
 		map { [ 8443, $_ ] } @leaves ]);
@@ -37,11 +37,11 @@ sub conf {
 
 # the helper, which has a clock of its own, ends its wait with a line
 
-conf($leaf[0]);
+configure($leaf[0]);
 $t->run();
 in_order('a start', 0);
 
-conf(@leaf);
+configure(@leaf);
 my $mark = $t->log_mark();
 ok($t->reload(old_gone => 1), 'the reload succeeds');
 in_order('a reload', $mark);

@@ -58,7 +58,7 @@ my @servers = ([ 8441, 'plain', '' ],
 	[ 8442, 'plain', "ssl_stapling on; ssl_stapling_file plain.der;" ],
 	[ 8443, 'must', 'ocsp_plus_require must_staple;' ]);
 
-conf(\@servers, [ [ 8450, 'plain', 'return ok;' ] ]);
+configure(\@servers, [ [ 8450, 'plain', 'return ok;' ] ]);
 ok($t->config_test(), 'OpenSSL 3.6.0 is accepted') or diag($t->output());
 is(scalar(() = $t->output() =~ /^nginx: \[error\] .*?$told/mg), 1,
 	'OpenSSL 3.6.0 gives one error line for http and stream') or diag($t->output());
@@ -79,7 +79,7 @@ for my $case ([ 'http', [ [ 8441, 'plain', $on ] ], [] ],
 	[ 'stream', [], [ [ 8450, 'plain', "$on return ok;" ] ] ])
 {
 	my ($block, $http, $stream) = @$case;
-	conf($http, $stream);
+	configure($http, $stream);
 	ok(!$t->config_test(),
 		"OpenSSL 3.6.0: ocsp_plus_require on is refused in $block");
 	@lines = $t->output() =~ /^nginx: (\[emerg\] .*)$/mg;
@@ -94,7 +94,7 @@ for my $case ([ 'http', [ [ 8441, 'plain', $on ] ], [] ],
 
 $t->env(LD_PRELOAD => Test::Nginx::Config::tool('libwrapped_openssl.so'),
 	WRAPPED_OPENSSL_VERSION => '0x30600010');
-conf(\@servers, [ [ 8450, 'plain', 'return ok;' ] ]);
+configure(\@servers, [ [ 8450, 'plain', 'return ok;' ] ]);
 ok($t->config_test(), 'OpenSSL 3.6.1 is accepted') or diag($t->output());
 unlike($t->output(), qr/OpenSSL/, 'OpenSSL 3.6.1 is not mentioned');
 $t->run();
@@ -106,7 +106,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub conf {
+sub configure {
 	my ($http, $stream) = @_;
 	my @both = ('ocsp_plus on;', 'ssl_protocols TLSv1.2 TLSv1.3;');
 	$t->write_conf(http => [ @both, @$http ], stream => [ @both, @$stream ]);

@@ -36,7 +36,7 @@ chmod 0644, map { $_->key() } @tenants, $single, $alone, $lost;
 mkdir "$dir/tenants";
 rename $_->chain(), "$dir/tenants/" . $_->name() . '.pem' for @tenants;
 
-sub conf {
+sub configure {
 	my ($preload, $http, $stream) = @_;
 	my $line = "ocsp_plus_preload $preload;";
 	my $any = "$dir/\$ssl_server_name";
@@ -54,7 +54,7 @@ sub conf {
 
 ###############################################################################
 
-conf("tenants/*.pem $dir/single.example.pem alone.example.pem lost.example.pem",
+configure("tenants/*.pem $dir/single.example.pem alone.example.pem lost.example.pem",
 	"ocsp_plus_trusted_certificate int.crt;");
 $t->run();
 is(staple(8443, servername => $_->name())->{serial}, $_->serial(),
@@ -78,12 +78,12 @@ is($known{ $tenants[0]->id() }{state}, 'valid',
 
 # of the block's ssl_trusted_certificate; in the stream block
 
-conf('alone.example.pem', "ssl_trusted_certificate $dir/int.crt;");
+configure('alone.example.pem', "ssl_trusted_certificate $dir/int.crt;");
 ok($t->reload(old_gone => 1), 'a reload with ssl_trusted_certificate succeeds');
 ok(staple_fast(8444, 'alone.example'),
 	'ssl_trusted_certificate gives the issuer of a preloaded certificate');
 $t->stop();
-conf('single.example.pem', '', 1);
+configure('single.example.pem', '', 1);
 $t->run();
 is(staple(8450, servername => 'single.example')->{status}, 'good',
 	'a certificate preloaded in stream is stapled at first');
@@ -101,12 +101,13 @@ for my $case (
 	[ 'leap.pem', 1, qr/\[warn\].*certificate\ "leap\.example"\ of
 		\ ".*leap\.pem"\ cannot\ be\ read\ and\ gets\ no\ staple:\ notAfter
 		\ .*\ in\ .*nginx\.conf:\d+/x, 'a certificate with an impossible date' ],
-	[ '""', 0, qr/"ocsp_plus_preload" directive takes paths of files/, 'an empty path' ],
+	[ '""',
+		0, qr/"ocsp_plus_preload" directive takes paths of files/, 'an empty path' ],
 	[ "single.example.pem; ocsp_plus_preload alone.example.pem", 0,
 		qr/"ocsp_plus_preload" directive is duplicate/, 'the directive twice' ],
 ) {
 	my ($preload, $fine, $said, $name) = @$case;
-	conf($preload, '');
+	configure($preload, '');
 	is($t->config_test() ? 1 : 0, $fine,
 		"$name: the configuration is " . ($fine ? 'accepted' : 'refused'));
 	like($t->output(), $said, "$name: the message says what is wrong");
@@ -124,7 +125,7 @@ my $made = $t->command([ qw/ openssl ca -gencrl -config /, "$dir/ca.conf",
 is($made->{status}, 0,
 	'openssl makes a revocation list') or diag($made->{output});
 my $beside = 'missing.pem leap.pem single.example.key single.example.pem';
-conf($beside, "ssl_trusted_certificate $dir/crl.pem;");
+configure($beside, "ssl_trusted_certificate $dir/crl.pem;");
 my $accepted = $t->config_test();
 SKIP: {
 	skip 'nginx itself refuses such a file', 2 if $t->output() =~
@@ -136,7 +137,7 @@ SKIP: {
 		1, 'a trusted file without certificate is reported once')
 		or diag($t->output());
 }
-conf($beside, '') unless $accepted;
+configure($beside, '') unless $accepted;
 $t->run();
 is(staple(8444, servername => 'single.example')->{status}, 'good',
 	'a good file is stapled beside preloaded files of no use');

@@ -40,7 +40,7 @@ mkdir $tenants;
 rename $_->chain(), "$tenants/" . $_->name() . '.pem' for @good;
 my $pem = $t->read_file("$tenants/a.example.pem");
 
-sub conf {
+sub configure {
 	my ($more, $preload) = @_;
 	$preload //= 'tenants/*.pem';
 	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
@@ -90,7 +90,7 @@ for my $case (@bad) {
 	my ($name, $make, $said) = @$case;
 	my $path = "$tenants/m.$name.pem";
 	my $kept = $make->($path);
-	conf('', 'tenants/[amz].*.pem');
+	configure('', 'tenants/[amz].*.pem');
 	ok($t->config_test(),
 		"$name: nginx -t accepts the file") or diag($t->output());
 	like($t->output(), qr/^nginx:\ \[warn\]\ .*\Q$path\E"\ of
@@ -131,7 +131,7 @@ SKIP: {
 $t->run();
 is(staple(8443, servername => $_->name())->{status}, 'good',
 	$_->name() . ': a good file beside bad ones is stapled at first') for @good;
-conf('ssl_session_cache off;');
+configure('ssl_session_cache off;');
 ok($t->reload(old_gone => 1), 'a reload with bad files succeeds');
 is(staple(8443, servername => $_->name())->{status}, 'good',
 	$_->name() . ': a good file beside bad ones is stapled after a reload') for @good;
@@ -139,7 +139,7 @@ $t->stop();
 
 # a path without a wildcard
 
-conf('', 'tenants/m.fifo.pem tenants/a.example.pem');
+configure('', 'tenants/m.fifo.pem tenants/a.example.pem');
 ok($t->config_test(), 'FIFO named by its path: nginx -t accepts it');
 like($t->output(), qr/m\.fifo\.pem"\ of\ "ocsp_plus_preload",\ it\ is\ left
 	\ out\ .*:\ it\ is\ no\ regular\ file/x,
@@ -152,7 +152,7 @@ for my $directive (qw/ ocsp_plus_trusted_certificate
 {
 	for my $case (grep { $_->[0] =~ /^(?:fifo|zero|encrypted)$/ } @bad) {
 		my ($name, undef, $said) = @$case;
-		conf("$directive $tenants/m.$name.pem;", 'tenants/a.example.pem');
+		configure("$directive $tenants/m.$name.pem;", 'tenants/a.example.pem');
 		ok(!$t->config_test(), "$directive refuses the file: $name");
 		like($t->output(), qr/\[emerg\]\ .*m\.$name\.pem"\ of
 			\ "$directive"/x,
@@ -164,7 +164,7 @@ for my $directive (qw/ ocsp_plus_trusted_certificate
 
 # a response made elsewhere: told, and looked at again
 
-conf("ocsp_plus_file $tenants/m.fifo.pem;", 'tenants/a.example.pem');
+configure("ocsp_plus_file $tenants/m.fifo.pem;", 'tenants/a.example.pem');
 ok($t->config_test(), 'ocsp_plus_file accepts a FIFO');
 like($t->output(), qr/\[warn\]\ .*worker\ user\ cannot\ read
 	\ ".*m\.fifo\.pem"\ of\ "ocsp_plus_file":\ it\ is\ no\ regular\ file/x,

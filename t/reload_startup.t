@@ -39,7 +39,7 @@ my @hanging = map { "hangs$_.example" } 1 .. 8;
 my $waits = qr/waiting for responses before the workers begin/;
 my $begin = qr/the workers begin: stapled=/;
 
-write_conf('60s', { 8443 => [ 'good1.example' ] });
+configure('60s', { 8443 => [ 'good1.example' ] });
 $t->run();
 is(without(8443, 'good1.example'), 0,
 	'the first certificate is stapled at the start');
@@ -50,7 +50,7 @@ is(without(8443, 'good1.example'), 0,
 
 my $old = Test::Nginx::Watch->start($t, 8443, 'good1.example');
 my $new = Test::Nginx::Watch->start($t, 8444, 'good2.example');
-write_conf('60s', { 8443 => [ 'good1.example' ], 8444 => [ 'good2.example' ] });
+configure('60s', { 8443 => [ 'good1.example' ], 8444 => [ 'good2.example' ] });
 my $mark = $t->log_mark();
 ok($t->reload(), 'one certificate more: the reload succeeds');
 ok($new->wait_for(100), 'one certificate more: handshakes with it are made');
@@ -64,7 +64,7 @@ like(join("\n", $t->log_lines($begin, $mark)), qr/stapled=1 missing=0/,
 
 # and a server more on the same port, once the reload is over
 
-write_conf('60s', { 8443 => [ 'good1.example', 'good3.example' ],
+configure('60s', { 8443 => [ 'good1.example', 'good3.example' ],
 	8444 => [ 'good2.example' ] });
 ok($t->reload(old_gone => 1), 'one server more on a port: the reload succeeds');
 is(without(8443, ('good3.example') x 100), 0,
@@ -72,7 +72,7 @@ is(without(8443, ('good3.example') x 100), 0,
 
 # the responders of all but one fail: that one is waited for, and no longer
 
-write_conf('60s', { 8443 => [ 'good1.example', 'good4.example', @refused ] });
+configure('60s', { 8443 => [ 'good1.example', 'good4.example', @refused ] });
 $mark = $t->log_mark();
 ok($t->reload(old_gone => 1), 'failing responders: the reload succeeds');
 like(join("\n", $t->log_lines($begin, $mark)),
@@ -93,12 +93,12 @@ for my $n (1 .. 2) {
 }
 $mark = $t->log_mark();
 my @names = ('good1.example', @refused, @hanging);
-write_conf('1s', { 8443 => \@names });
+configure('1s', { 8443 => \@names });
 ok($t->reload(old_gone => 1), 'hanging responders: the reload succeeds');
 like(join("\n", $t->log_lines($begin, $mark)),
 	qr/stapled=0 missing=8 waited=1\d\d\dms/,
 	'hanging responders: the first reload waits to its limit');
-write_conf('60s', { 8443 => \@names });
+configure('60s', { 8443 => \@names });
 for my $n (1 .. 2) {
 	$mark = $t->log_mark();
 	ok($t->reload(old_gone => 1), "hanging responders: reload $n succeeds");
@@ -132,7 +132,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($wait, $servers) = @_;
 	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
 		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_timeout 20s;',

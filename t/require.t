@@ -46,7 +46,7 @@ my @servers = (
 );
 
 $r->fault('unauthorized');
-write_conf('', @servers);
+configure('', @servers);
 $t->run();
 
 ###############################################################################
@@ -61,7 +61,8 @@ for my $server (@servers) {
 		is("$seen->{handshake} $seen->{status} "
 			. ($seen->{alert} // '-'),
 			$refuses ? '0 failed 80' : '1 none -',
-			"$what: a client that asks is " . ($refuses ? 'refused' : 'served') . " over TLS $tls") or diag($seen->{output});
+			"$what: a client that asks is "
+			. ($refuses ? 'refused' : 'served') . " over TLS $tls") or diag($seen->{output});
 		$seen = staple($port, tls => $tls, status => 0);
 		is($seen->{handshake}, 1,
 			"$what: a client that does not ask is served over TLS $tls");
@@ -85,7 +86,8 @@ for my $server (@servers) {
 	my ($port, $name, $lines) = @$server;
 	my $seen = wait_staple($port, 'good', seconds => 20);
 	is("$seen->{handshake} $seen->{status}", '1 good',
-		"$name, " . ($lines || 'default') . ': a handshake is stapled once the responder answers');
+		"$name, "
+		. ($lines || 'default') . ': a handshake is stapled once the responder answers');
 }
 is(scalar(grep { !handshake_fast(8448)->{ok} } 1 .. 20), 0,
 	'no handshake is refused once the responder answers');
@@ -98,7 +100,7 @@ $t->stop();
 
 $r->status($leaf{revoked}, 'revoked');
 $r->status($leaf{plain}, 'unknown');
-write_conf("$require on;", [ 8441, 'revoked', '' ],
+configure("$require on;", [ 8441, 'revoked', '' ],
 	[ 8442, 'revoked', 'ocsp_plus_revoked omit;' ], [ 8443, 'plain', '' ],
 	[ 8444, 'plain', "$require off;" ]);
 system('rm', '-rf', $t->testdir() . '/cache');
@@ -129,20 +131,25 @@ my $silent = qr/it names no OCSP responder, name one with "ocsp_plus_responder"/
 my $lone = qr/no\ issuer\ was\ found,\ append\ it\ to\ "ssl_certificate"\ or
 	\ name\ it\ in\ "ocsp_plus_trusted_certificate"/x;
 my @refused = (
-	[ 'a certificate without responder', $silent, [ 8443, 'silent', "$require on;" ] ],
+	[ 'a certificate without responder',
+		$silent, [ 8443, 'silent', "$require on;" ] ],
 	[ 'a Must-Staple certificate without responder', $silent,
 		[ 8443, 'silent_must', "$require must_staple;" ] ],
-	[ 'a certificate without issuer', $lone, [ 8443, 'alone', "$require on;" ] ],
+	[ 'a certificate without issuer',
+		$lone, [ 8443, 'alone', "$require on;" ] ],
 	[ 'one server of two without responder', $silent, [ 8442, 'silent', '' ],
 		[ 8443, 'silent', "$require on;" ] ],
 );
 my @accepted = (
-	[ 'must_staple without Must-Staple', [ 8443, 'silent', "$require must_staple;" ] ],
-	[ 'require off with Must-Staple', [ 8443, 'silent_must', "$require off;" ] ],
+	[ 'must_staple without Must-Staple',
+		[ 8443, 'silent', "$require must_staple;" ] ],
+	[ 'require off with Must-Staple',
+		[ 8443, 'silent_must', "$require off;" ] ],
 	[ 'a configured responder', [ 8443, 'silent', "$require on; $responder" ] ],
 	[ "a later server's responder", [ 8442, 'silent', "$require on;" ],
 		[ 8443, 'silent', $responder ] ],
-	[ 'a configured file', [ 8443, 'silent', "$require on; ocsp_plus_file x.der;" ] ],
+	[ 'a configured file',
+		[ 8443, 'silent', "$require on; ocsp_plus_file x.der;" ] ],
 	[ "a later server's file", [ 8442, 'silent', "$require on;" ],
 		[ 8443, 'silent', 'ocsp_plus_file x.der;' ] ],
 	[ 'a trusted issuer', [ 8443, 'alone', "$require on; $trusted" ] ],
@@ -152,7 +159,7 @@ my @accepted = (
 );
 for my $case (@refused) {
 	my ($what, $why, @list) = @$case;
-	write_conf('', @list);
+	configure('', @list);
 	ok(!$t->config_test(), "$what: the configuration is refused");
 	my @said = $t->output() =~ /^(nginx: \[emerg\] .*)$/mg;
 	is(scalar @said, 1,
@@ -167,18 +174,18 @@ for my $case (@refused) {
 }
 for my $case (@accepted) {
 	my ($what, @list) = @$case;
-	write_conf('', @list);
+	configure('', @list);
 	ok($t->config_test(),
 		"$what: the configuration is accepted") or diag($t->output());
 }
 
 # a reload to one of them is refused, and changes nothing
 
-write_conf('', [ 8444, 'must', "$require on;" ]);
+configure('', [ 8444, 'must', "$require on;" ]);
 $t->run();
 is(wait_staple(8444, 'good', seconds => 20)->{status}, 'good',
 	'a required certificate is stapled');
-write_conf('', [ 8444, 'must', "$require on;" ],
+configure('', [ 8444, 'must', "$require on;" ],
 	[ 8443, 'silent', "$require on;" ]);
 ok(!$t->reload(refused => 1),
 	'a reload to a configuration that can only refuse is refused');
@@ -189,7 +196,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($lines, @list) = @_;
 	my $off = grep { $_->[2] =~ /ocsp_plus off/ } @list;
 	$t->write_conf(http => [ 'ssl_protocols TLSv1.2 TLSv1.3;',

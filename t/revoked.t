@@ -28,7 +28,7 @@ my $leaf = $int->leaf('example.com', aia => $r->url());
 
 # default, staple, omit; as inherited from http
 
-write_conf('');
+configure('');
 $r->validity(this_update => -1000, next_update => 40);
 $t->run();
 
@@ -69,7 +69,7 @@ is($status, 'revoked',
 
 # over a reload that changes it
 
-write_conf('ocsp_plus_revoked  omit;');
+configure('ocsp_plus_revoked  omit;');
 ok($t->reload(old_gone => 1), 'a reload with omit in http succeeds');
 is(staple($_)->{status}, $_ == 8444 ? 'revoked' : 'none',
 	"$_: a server's own ocsp_plus_revoked wins after the reload") for sort keys %sends;
@@ -93,7 +93,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($lines) = @_;
 	$t->write_conf(workers => 2, http => [ 'ssl_protocols TLSv1.2 TLSv1.3;',
 		'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;', $lines,

@@ -44,7 +44,7 @@ for my $daemon (qw/ off on /) {
 	$r->reset();
 	$r->set(delay => 300);
 	$r->clear();
-	write_conf($daemon, @names);
+	configure($daemon, @names);
 	my $mark = $t->log_mark();
 	my $watch = Test::Nginx::Watch->start($t, 8443, @names);
 	$t->run();
@@ -88,7 +88,7 @@ for my $daemon (qw/ off on /) {
 
 	# signals while it waits
 
-	write_conf($daemon, 'late.example');
+	configure($daemon, 'late.example');
 	for my $signal (qw/ QUIT TERM INT KILL /) {
 		$mark = $t->log_mark();
 		my $pid = $t->_exec_nginx();
@@ -126,7 +126,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($daemon, @servers) = @_;
 	$t->write_conf(main => [ "daemon $daemon;", 'master_process off;' ],
 		http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 60s;',

@@ -45,7 +45,7 @@ for my $order ([ $hangs, $drips, $right ], [ $drips, $hangs, $right ],
 {
 	my $name = join ' ', map { $_->name() =~ /^(\w+)/ } @$order;
 	my $mark = $t->log_mark();
-	write_conf('60s', map { $_->name() } @$order);
+	configure('60s', map { $_->name() } @$order);
 	$t->run();
 	ok(defined staple_fast(8443, 'right.example'),
 		"$name: the first handshake of the answered certificate is stapled");
@@ -65,7 +65,7 @@ for my $order ([ $hangs, $drips, $right ], [ $drips, $hangs, $right ],
 # one that clients refuse without a staple is waited for to the end
 
 my $mark = $t->log_mark();
-write_conf('3s', 'right.example', 'must.example');
+configure('3s', 'right.example', 'must.example');
 $t->run();
 my ($line) = $t->log_lines($begin, $mark);
 like($line, qr/stapled=1 missing=1 waited=(?![12]\d{3}ms)\d{4,}ms/,
@@ -77,7 +77,7 @@ $t->stop();
 
 $r->clear();
 $mark = $t->log_mark();
-write_conf('60s', (map { $_->name() } @slow), 'right.example');
+configure('60s', (map { $_->name() } @slow), 'right.example');
 $t->run();
 ok($t->log_lines(qr/stapled=0 missing=6/, $mark),
 	'hanging requests: the start ends without a staple');
@@ -91,7 +91,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($wait, @servers) = @_;
 	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_cache off;',
 		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_timeout 20s;',

@@ -39,7 +39,7 @@ my $size = 1 << 20;
 
 # a first start: nobody tells the master that the helper was stopped
 
-write_conf(qw/ good.example hangs1.example /);
+configure(qw/ good.example hangs1.example /);
 my $mark = $t->log_mark();
 my $requests = () = $r->requests(on => 2);
 my $nginx = $t->_exec_nginx();
@@ -66,7 +66,7 @@ ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
 
 # on a reload the master has workers to look after
 
-write_conf(qw/ good.example hangs2.example /);
+configure(qw/ good.example hangs2.example /);
 $helper = reload();
 ok($helper, 'reload: a start helper runs');
 $mark = $t->log_mark();
@@ -83,7 +83,7 @@ like(($t->log_lines(qr/start helper/, $mark))[0] // '',
 
 # the only worker is killed, and the helper is fine
 
-write_conf(qw/ good.example hangs3.example /);
+configure(qw/ good.example hangs3.example /);
 $helper = reload();
 ok($helper, 'reload with a killed worker: a start helper runs');
 $mark = $t->log_mark();
@@ -107,11 +107,11 @@ my $busy = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
 print $busy "GET / HTTP/1.0\r\n";
 ok(staple_fast(8443, 'good.example'),
 	'reload beside an old worker: the worker has a client');
-write_conf('good.example');
+configure('good.example');
 $t->reload();
 ($old) = $t->old_workers();
 ok($old, 'reload beside an old worker: the worker stays for its client');
-write_conf(qw/ good.example hangs4.example /);
+configure(qw/ good.example hangs4.example /);
 $mark = $t->log_mark();
 $helper = reload();
 ok($helper, 'reload beside an old worker: a start helper runs');
@@ -140,13 +140,13 @@ skip 'no preloading, or not root', 1
 
 $t->env(LD_PRELOAD => Test::Nginx::Config::tool('libtest_preload.so'),
 	OCSP_PLUS_NO_KILL => 1);
-write_conf('good.example');
+configure('good.example');
 $t->run();
 ($old) = $t->workers();
 my $zone = Test::Nginx::Memory->of($old, $size);
 skip 'no way to write into another process', 1 unless $zone;
 
-write_conf(qw/ good.example late.example hangs5.example /);
+configure(qw/ good.example late.example hangs5.example /);
 $r->fault('hang_after_request', on => 1);
 $helper = reload();
 ok($helper, 'helper stuck in the kernel: it runs');
@@ -207,7 +207,7 @@ sub gone {
 		'a process to end');
 }
 
-sub write_conf {
+sub configure {
 	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
 		'ocsp_plus_startup_wait 60s;', 'ocsp_plus_timeout 60s;',
 		'ocsp_plus_retry 1s 2s;', [ 8080, undef ],

@@ -37,7 +37,7 @@ my $begin = qr/the workers begin: stapled=/;
 # a configuration test leaves all alone, with the longest of waits
 
 $r->fault('hang_after_connect');
-write_conf('60s', @names, 'must.example');
+configure('60s', @names, 'must.example');
 ok($t->config_test(),
 	'nginx -t with a long startup wait succeeds') or diag($t->output());
 is($r->stats()->{all}{connections}, 0, 'nginx -t asks no responder');
@@ -50,7 +50,7 @@ is(scalar(() = $t->log_lines(qr/ocsp_plus: /)), 0, 'nginx -t does not wait');
 
 $r->fault('none');
 $r->set(delay => 300);
-write_conf('60s', @names);
+configure('60s', @names);
 my $watch = Test::Nginx::Watch->start($t, 8443, @names);
 wait_for(sub { $watch->seen()->{unreachable} }, 10, 'a try before the start');
 my $mark = $t->log_mark();
@@ -94,7 +94,7 @@ $t->stop();
 # nobody answers in time
 
 remove_tree($cache);
-write_conf('1s', @names);
+configure('1s', @names);
 $line = start_without(@names);
 like($line, qr/\[warn\].*stapled=0 missing=3 waited=1\d\d\dms/,
 	'hanging responder: the workers start after the limit');
@@ -104,7 +104,7 @@ $t->stop();
 
 $r->drop_connections();
 $r->fault('refuse');
-write_conf('60s', @names);
+configure('60s', @names);
 $line = start_without(@names);
 like($line, qr/\[warn\].*stapled=0 missing=3 waited=\d{1,4}ms/,
 	'refused connections: the start does not wait');
@@ -127,7 +127,7 @@ $t->stop();
 
 $r->fault('none');
 $r->fault('refuse', on => 2);
-write_conf('2s', @names, 'must.example');
+configure('2s', @names, 'must.example');
 $line = start_without('must.example');
 like($line, qr/\[warn\].*stapled=3 missing=1 waited=2\d\d\dms/,
 	'Must-Staple with a failing responder: the start waits to its limit');
@@ -139,7 +139,7 @@ $t->stop();
 
 remove_tree($cache);
 $r->fault('http_503', on => 2, times => 2);
-write_conf('60s', 'must.example');
+configure('60s', 'must.example');
 $watch = Test::Nginx::Watch->start($t, 8443, 'must.example');
 $mark = $t->log_mark();
 $t->run();
@@ -155,7 +155,7 @@ $t->stop();
 
 remove_tree($cache);
 $r->fault('hang_after_connect');
-write_conf('0', @names, 'must.example');
+configure('0', @names, 'must.example');
 $mark = $t->log_mark();
 $t->run();
 is(without(8443, @names, 'must.example'), 4,
@@ -186,7 +186,7 @@ sub start_without {
 	return $lines[0] // '';
 }
 
-sub write_conf {
+sub configure {
 	my ($wait, @servers) = @_;
 	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
 		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_retry 1s 1s;',

@@ -45,7 +45,7 @@ chdir $t->testdir();
 for my $daemon ('on', 'off') {
 	for my $signal (qw/ TERM INT QUIT KILL /) {
 		my $what = "$signal, daemon $daemon";
-		write_conf($daemon, 'hangs1.example');
+		configure($daemon, 'hangs1.example');
 		my ($master, $helper) = begin();
 		ok($helper, "$what: a start helper runs");
 		kill $signal => $master;
@@ -62,10 +62,11 @@ is($r->stats()->{all}{open}, 0, 'no connection to the responder is left open');
 
 # the helper is killed: nginx starts, and the workers do its work
 
-write_conf('on', 'good.example', 'hangs1.example');
+configure('on', 'good.example', 'hangs1.example');
 my $mark = $t->log_mark();
 my ($nginx, $helper) = begin();
-# it holds the post, its connections and at times the zone's lock
+# it is the designated worker until then, has connections and at times the
+# zone's lock
 kill KILL => $helper;
 ok(wait_for(sub { waitpid($nginx, WNOHANG) == $nginx }, 10),
 	'killed helper: the start goes on');
@@ -87,7 +88,7 @@ ok($t->wait_log(qr/the designated worker now/, 10, $mark),
 
 my @workers = sort $t->workers();
 my $watch = Test::Nginx::Watch->start($t, 8443, 'good.example');
-write_conf('on', qw/ good.example hangs2.example /);
+configure('on', qw/ good.example hangs2.example /);
 ($helper) = reload();
 ok($helper, 'reload: a start helper runs');
 is($t->read_file("/proc/$helper/status") =~ /^Uid:\s+(\d+)/m ? $1 : '',
@@ -118,7 +119,7 @@ my $n = 3;
 for my $signal (qw/ QUIT TERM INT /) {
 	$t->run() unless $t->master_pid();
 	my $master = $t->master_pid();
-	write_conf('on', 'good.example', "hangs$n.example");
+	configure('on', 'good.example', "hangs$n.example");
 	($helper) = reload();
 	ok($helper, "reload, $signal during the wait: a start helper runs");
 	if ($watch) {
@@ -138,7 +139,7 @@ for my $signal (qw/ QUIT TERM INT /) {
 		"reload, $signal during the wait: the start helper ends");
 	is(scalar(() = $t->log_lines($begin, $mark)), 0,
 		"reload, $signal during the wait: nginx does not wait to the limit");
-	write_conf('on', 'good.example');
+	configure('on', 'good.example');
 	$n++;
 }
 
@@ -146,7 +147,7 @@ for my $signal (qw/ QUIT TERM INT /) {
 
 $t->run();
 my $master = $t->master_pid();
-write_conf('on', 'good.example', "hangs$n.example");
+configure('on', 'good.example', "hangs$n.example");
 ($helper) = reload();
 ok($helper, 'reload, master killed: a start helper runs');
 $t->signal($master, 'KILL');
@@ -190,7 +191,7 @@ sub worker_uid {
 		? $1 : undef;
 }
 
-sub write_conf {
+sub configure {
 	my ($daemon, @names) = @_;
 	$t->write_conf(main => [ "daemon $daemon;" ], workers => 2, http => [
 		'ocsp_plus on;', 'ocsp_plus_startup_wait 60s;',

@@ -190,7 +190,8 @@ ok(wait_for(sub { 64 == (() = $t->read_file('sent.log') =~ /^unread /mg) }, 20,
 my (undef, $most) = sort { $b <=> $a } $t->read_file('sent.log')
 	=~ /^unread (\d+)$/mg;
 cmp_ok($most, '<', 400_000,
-	"clients that do not read: $most octets of " . length($body) . ' are written for each');
+	"clients that do not read: $most octets of "
+	. length($body) . ' are written for each');
 
 $t->done_testing();
 

@@ -178,7 +178,8 @@ for my $case (
 		$t->write_conf($block => [ @on, [ 8441, $name, $lines,
 			$block eq 'stream' ? 'return ok;' : () ] ]);
 		is($t->config_test() ? 1 : 0, $fine,
-			"$block, require $what: the configuration is " . ($fine ? 'accepted' : 'refused'));
+			"$block, require $what: the configuration is "
+			. ($fine ? 'accepted' : 'refused'));
 		next if $fine;
 		my @said = $t->output() =~ /^nginx: (\[emerg\] .*)$/mg;
 		is(scalar @said, 1,
@@ -211,7 +212,8 @@ SKIP: {
 			\ "alone\.example"\ of\ ".*alone\.example\.pem"\ cannot\ be
 			\ used,\ it\ gets\ no\ staple:\ the\ certificate\ cannot\ be
 			\ hashed.*conf:\d+$/x ],
-		[ 'a trusted certificate', 'good', "ssl_trusted_certificate $dir/odd.crt;",
+		[ 'a trusted certificate',
+			'good', "ssl_trusted_certificate $dir/odd.crt;",
 			qr/a\ trusted\ certificate\ is\ left\ out,\ no\ issuer\ is
 			\ found\ in\ it:\ the\ certificate\ cannot\ be\ hashed.*
 			first\ in\ .*conf:\d+$/x ],

@@ -33,7 +33,7 @@ my $both = $int->leaf('both.example', aia => [ $r->url(1), $r->url(3) ]);
 
 # a host that fails, which has answered before
 
-write_conf('', $held);
+configure('', $held);
 $t->run();
 is(wait_staple(8443, 'good', servername => 'held.example', seconds => 15)
 	->{status}, 'good', 'the first certificate is stapled');
@@ -44,7 +44,7 @@ for my $case ([ http_503 => 'http_status' ],
 	my ($fault, $reason) = @$case;
 	$t->stop() if $fault ne 'http_503';
 	$r->fault($fault, on => $_) for 1, 3;
-	write_conf('', $held, @waiting, $second, $both);
+	configure('', $held, @waiting, $second, $both);
 	$fault eq 'http_503' ? $t->reload() : $t->run();
 	check($fault, $reason);
 }
@@ -62,7 +62,7 @@ check('another worker', 'malformed_response');
 
 $t->stop();
 $r->reset();
-write_conf('ocsp_plus_proxy http://127.0.0.1:8089;', $held, @waiting, $second,
+configure('ocsp_plus_proxy http://127.0.0.1:8089;', $held, @waiting, $second,
 	$both);
 $t->run();
 check('proxy', 'proxy_failed', 'proxy');
@@ -70,7 +70,7 @@ $t->stop();
 
 # it recovers: nobody waits any more
 
-write_conf('', $held, @waiting);
+configure('', $held, @waiting);
 $t->run();
 ok(wait_for(sub { !@{http_json('/?state=pending')->{certificates}} }, 20,
 	'all'), 'all certificates are stapled once the responder answers');
@@ -126,7 +126,7 @@ sub result {
 	return $by->{$leaf->id()}{last_attempt}{result} // 'nothing';
 }
 
-sub write_conf {
+sub configure {
 	my ($lines, @leaves) = @_;
 	$t->write_conf(workers => 2, http => [ 'server_names_hash_max_size 4096;',
 		'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',

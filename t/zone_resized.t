@@ -29,7 +29,7 @@ my @names = qw/ example.com swapped.example forged.example /;
 my %leaf = map { $_ => $int->leaf($_, aia => $r->url()) } @names;
 
 my $size = 1 << 20;
-write_conf($size);
+configure($size);
 $t->run();
 zone() or plan(skip_all => 'no way to write into another process');
 ok(wait_for(sub { @names == grep { staple_fast(8443, $_) } @names }, 15,
@@ -99,7 +99,7 @@ sub resized {
 	my $mark = $t->log_mark();
 	my $zone = zone();
 	my $bytes = $zone->read(0, $zone->size());
-	write_conf($size *= 2);
+	configure($size *= 2);
 	for my $name (keys %made) {
 		my $offset = index $bytes, $held{$name};
 		ok($offset > 0, "$name: the response is found in the zone");
@@ -110,7 +110,7 @@ sub resized {
 	return $mark;
 }
 
-sub write_conf {
+sub configure {
 	my ($size) = @_;
 	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
 		'ocsp_plus_cache off;', 'ocsp_plus_retry 1s 2s;',

@@ -32,7 +32,7 @@ my %leaf = map { $_ => $int->leaf($_, aia => $r->url()) }
 	qw/ example.com brief.example /;
 
 my $size = 1 << 20;
-write_conf($size);
+configure($size);
 $t->run();
 zone() or plan(skip_all => 'no way to write into another process');
 ok(wait_for(sub { staple_fast(8443, 'example.com') }, 15, 'a staple'),
@@ -72,7 +72,7 @@ attacked("a lock of $_->[0]", sub { $_[0]->write(0, pack 'q<', $_->[1]) })
 # the same without a reload: nobody would ever write again
 
 $r->validity(next_update => 8);
-write_conf($size, 'brief.example');
+configure($size, 'brief.example');
 $t->reload(old_gone => 1);
 ok(wait_for(sub { staple_fast(8443, 'brief.example') }, 15, 'a staple'),
 	'the short-lived certificate is stapled');
@@ -137,11 +137,11 @@ waitpid $stranger, 0;
 attacked('wild pointers and another size', sub {
 	my ($zone) = @_;
 	$zone->write($_, $wild) for pointers();
-	write_conf($size *= 2);
+	configure($size *= 2);
 });
 attacked('noise and another size', sub {
 	$_[0]->write(0, noise($_[0]->size()));
-	write_conf($size *= 2);
+	configure($size *= 2);
 });
 
 is(join("\n", $t->log_lines(qr/exited on signal/)), '',
@@ -216,7 +216,7 @@ sub noise {
 	return join '', map { pack 'L', rand 2 ** 32 } 1 .. $length / 4;
 }
 
-sub write_conf {
+sub configure {
 	my ($size, @more) = @_;
 	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
 		map { [ 8443, $_ ] } 'example.com', @more ]);

@@ -40,7 +40,7 @@ my @servers = map { [ 8443, $_ ] } @leaves;
 
 # too small
 
-write_conf('ocsp_plus_zone staples:64k;');
+configure('ocsp_plus_zone staples:64k;');
 ok(!$t->config_test(), 'a zone that is too small is refused');
 my ($line) = $t->output() =~ /^(nginx: \[emerg\].*)$/m;
 like($line // '', qr/"ocsp_plus_zone" .* is too small for $count certificates/,
@@ -53,14 +53,14 @@ ok(!$t->try_run(), 'nginx does not start with a zone that is too small');
 
 # one page less than needed
 
-write_conf('ocsp_plus_zone staples:' . ($needed - 4) . 'k;');
+configure('ocsp_plus_zone staples:' . ($needed - 4) . 'k;');
 ok(!$t->config_test(), 'a zone one page too small is refused');
 like($t->output(), qr/it needs at least ${needed}k/,
 	'the message about a zone one page too small has the same size');
 
 # exactly so large
 
-write_conf("ocsp_plus_zone staples:${needed}k;");
+configure("ocsp_plus_zone staples:${needed}k;");
 ok($t->config_test(),
 	'a zone of the size needed is accepted') or diag($t->output());
 is($r->stats()->{all}{connections}, 0, 'configuration tests ask no responder');
@@ -81,18 +81,18 @@ $t->stop();
 # units, names
 
 for my $zone ('any_name:8m', 'a:8192k', 'a:8388608', 'x.y-z:64m') {
-	write_conf("ocsp_plus_zone $zone;");
+	configure("ocsp_plus_zone $zone;");
 	ok($t->config_test(),
 		"ocsp_plus_zone $zone is accepted") or diag($t->output());
 }
 
 # a name that is taken, given or by default
 
-write_conf("ssl_session_cache shared:ocsp_plus:1m;");
+configure("ssl_session_cache shared:ocsp_plus:1m;");
 ok(!$t->config_test(), 'another zone named ocsp_plus is refused');
 like($t->output(), qr/\[emerg\].*"ocsp_plus"/,
 	'the message about another zone named ocsp_plus names it');
-write_conf("ssl_session_cache shared:mine:1m;\nocsp_plus_zone mine:8m;");
+configure("ssl_session_cache shared:mine:1m;\nocsp_plus_zone mine:8m;");
 ok(!$t->config_test(), 'another zone of the given name is refused');
 like($t->output(), qr/\[emerg\].*"mine"/,
 	'the message about another zone of the given name names it');
@@ -100,7 +100,7 @@ like($t->output(), qr/\[emerg\].*"mine"/,
 # not needed, so not made
 
 @servers = ();
-write_conf('ocsp_plus_zone staples:64k;');
+configure('ocsp_plus_zone staples:64k;');
 ok($t->config_test(),
 	'a small zone without certificates is accepted') or diag($t->output());
 
@@ -108,7 +108,7 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($lines) = @_;
 	$t->write_conf(http => [ 'server_names_hash_bucket_size 128;',
 		'ocsp_plus on;', $lines, @servers ]);
