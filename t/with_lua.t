@@ -45,8 +45,8 @@ chmod 0755, $dir, $set;
 chmod 0644, map { $_->key() } values %leaf;
 
 my $modules = $t->_modules_path();
-$t->globals(map { "load_module $modules/$_.so;" }
-	qw/ ndk_http_module ngx_http_lua_module /);
+my @load = map { "load_module $modules/$_.so;" }
+	qw/ ndk_http_module ngx_http_lua_module /;
 
 my $staple = <<"LUA";
 ssl_certificate_by_lua_block {
@@ -78,7 +78,7 @@ ssl_certificate_by_lua_block {
     end
 }
 LUA
-$t->write_conf(workers => 1, http => [
+$t->write_conf(main => \@load, http => [
 	'lua_package_path "/usr/share/lua/5.1/?.lua;;";', 'log_format staple '
 	. q{'$ssl_server_name $ocsp_plus_staple $ocsp_plus_cert_status';},
 	"access_log $dir/staple.log staple;", 'ssl_protocols TLSv1.2 TLSv1.3;',

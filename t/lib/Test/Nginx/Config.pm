@@ -121,18 +121,6 @@ sub log_level {
 	return $self;
 }
 
-sub globals {
-	my ($self, @lines) = @_;
-	push @{$self->{globals}}, @lines;
-	return $self;
-}
-
-sub globals_http {
-	my ($self, @lines) = @_;
-	push @{$self->{globals_http}}, @lines;
-	return $self;
-}
-
 sub env {
 	my ($self, %env) = @_;
 	%{$self->{env}} = (%{$self->{env}}, %env);
@@ -183,7 +171,7 @@ sub _globals {
 	my %env = $self->environment();
 	push @lines, map { "env $_;" } sort keys %env;
 
-	return join "\n", @lines, @{$self->{globals}};
+	return join "\n", @lines;
 }
 
 sub _globals_http {
@@ -200,7 +188,7 @@ sub _globals_http {
 	# never the folder that an nginx of this machine may use
 	push @lines, "ocsp_plus_cache $self->{dir}/cache;"
 		if $self->{module} && $content !~ /\bocsp_plus_cache\b/;
-	return join "\n", @lines, @{$self->{globals_http}};
+	return join "\n", @lines;
 }
 
 # Whether nginx was built with ocsp_plus as a part of it.
