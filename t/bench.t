@@ -27,18 +27,20 @@ my $bench = "$FindBin::Bin/../scripts/bench";
 my $json = $t->testdir() . '/figures.json';
 
 my $run = $t->command([ $bench, '--help' ]);
-is($run->{status}, 0, 'help');
+is($run->{status}, 0, 'scripts/bench --help succeeds');
 $run = $t->command([ $bench, 'z' ]);
-isnt($run->{status}, 0, 'no such part');
-like($run->{output}, qr/there is no part "z"/, 'which');
+isnt($run->{status}, 0, 'scripts/bench refuses an unknown part');
+like($run->{output}, qr/there is no part "z"/,
+	'scripts/bench names the unknown part');
 
 $run = $t->command([ $bench, '--tiny', '--json', $json ], timeout => 240);
-is($run->{status}, 0, 'all parts') or diag($run->{output});
+is($run->{status}, 0,
+	'scripts/bench --tiny runs all parts') or diag($run->{output});
 my $told = decode_json($t->read_file($json));
-like($told->{$_}, qr/^\d+\.\d+\.\d+/, "the version of $_")
+like($told->{$_}, qr/^\d+\.\d+\.\d+/, "the JSON figures name the version of $_")
 	for qw/ nginx openssl /;
 like($run->{output}, qr/^== nginx \Q$told->{nginx}, OpenSSL $told->{openssl}\E$/m,
-	'told at first');
+	'the output begins with the versions of nginx and OpenSSL');
 my $figures = $told->{figures};
 my %seen;
 for my $figure (@$figures) {
@@ -48,9 +50,11 @@ for my $figure (@$figures) {
 	my $fine = $figure->{bound} eq 'at most'
 		? $figure->{value} <= $figure->{target}
 		: $figure->{value} >= $figure->{target};
-	is(!! $figure->{ok}, !! $fine, $figure->{name});
+	is(!! $figure->{ok}, !! $fine,
+		"$figure->{name}: \"ok\" follows from value and target");
 }
-is(join('', sort keys %seen), 'abcdefhi', 'figures of all parts');
+is(join('', sort keys %seen), 'abcdefhi',
+	'the figures cover all parts of the benchmark');
 
 # the program in the text for OpenSSL's tracker
 
@@ -59,10 +63,11 @@ my ($program) = $t->read_file("$FindBin::Bin/../docs/openssl-status-cost.md")
 my $source = $t->write_file('status_cost.c', $program);
 $run = $t->command([ qw/ cc -O2 -o /, $t->testdir() . '/status_cost', $source,
 	qw/ -lssl -lcrypto / ]);
-is($run->{output}, '', 'status_cost.c compiles');
+is($run->{output}, '', 'the program of docs/openssl-status-cost.md compiles');
 $run = $t->command([ $t->testdir() . '/status_cost', 2 ]);
 is(scalar(() = $run->{output} =~ /^TLS 1\.[23], .* us +\d+\.\d\d$/mg), 6,
-	'and tells each') or diag($run->{output});
+	'the program of docs/openssl-status-cost.md prints six '
+	. 'measurements') or diag($run->{output});
 
 $t->done_testing();
 

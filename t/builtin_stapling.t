@@ -41,81 +41,21 @@ for my $leaf ($off, $both) {
 $r->reset();
 $r->clear();
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus     on;
-    ssl_stapling  on;
-
-    # the built-in one alone
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      off.example.pem;
-        ssl_certificate_key  off.example.key;
-        ssl_stapling_file    off.example.der;
-        ocsp_plus            off;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      off.example.pem;
-        ssl_certificate_key  off.example.key;
-        ocsp_plus            off;
-    }
-
-    # both
-
-    server {
-        listen               127.0.0.1:8445 ssl;
-        ssl_certificate      both.example.pem;
-        ssl_certificate_key  both.example.key;
-        ssl_stapling_file    both.example.der;
-    }
-
-    server {
-        listen                   127.0.0.1:8446 ssl;
-        ssl_certificate          both.example.pem;
-        ssl_certificate_key      both.example.key;
-        ssl_stapling_verify      on;
-        ssl_stapling_responder   http://127.0.0.1:8082/;
-        ssl_trusted_certificate  root.crt;
-    }
-
-    # one certificate, in one server so and in the other so
-
-    server {
-        listen               127.0.0.1:8447 ssl;
-        ssl_certificate      shared.example.pem;
-        ssl_certificate_key  shared.example.key;
-    }
-
-    server {
-        listen               127.0.0.1:8448 ssl;
-        ssl_certificate      shared.example.pem;
-        ssl_certificate_key  shared.example.key;
-        ocsp_plus            off;
-    }
-
-    # neither
-
-    server {
-        listen               127.0.0.1:8449 ssl;
-        ssl_certificate      shared.example.pem;
-        ssl_certificate_key  shared.example.key;
-        ocsp_plus            off;
-        ssl_stapling         off;
-    }
-}
-
-EOC
+$t->write_conf(http => [ 'ocsp_plus on;', 'ssl_stapling  on;',
+	# the built-in one alone
+	[ 8443, 'off.example', 'ssl_stapling_file off.example.der;',
+		'ocsp_plus off;' ],
+	[ 8444, 'off.example', 'ocsp_plus off;' ],
+	# both
+	[ 8445, 'both.example', 'ssl_stapling_file both.example.der;' ],
+	[ 8446, 'both.example', 'ssl_stapling_verify on;',
+		'ssl_stapling_responder http://127.0.0.1:8082/;',
+		'ssl_trusted_certificate root.crt;' ],
+	# one certificate, in one server so and in the other so
+	[ 8447, 'shared.example' ],
+	[ 8448, 'shared.example', 'ocsp_plus off;' ],
+	# neither
+	[ 8449, 'shared.example', 'ocsp_plus off;', 'ssl_stapling off;' ] ]);
 
 my $conf = $t->read_file('nginx.conf');
 $t->run();
@@ -127,49 +67,61 @@ my $yesterday = time() - 80000;
 # where it is off
 
 my $seen = staple(8443);
-is(said($seen), 'good ' . $off->serial(), 'built-in stapling from a file');
-cmp_ok($seen->{this_update}, '<', $yesterday, 'which is what it staples');
-is($r->requests(leaf => $off), 0, 'nobody is asked for that');
+is(said($seen), 'good ' . $off->serial(),
+	'built-in stapling from a file works where ocsp_plus is off');
+cmp_ok($seen->{this_update}, '<', $yesterday,
+	'built-in stapling sends the response of its file');
+is($r->requests(leaf => $off), 0,
+	'no responder is asked for a certificate with ssl_stapling_file');
 
 is(said(wait_staple(8444, 'good', seconds => 30)), 'good ' . $off->serial(),
-	'built-in stapling from a responder');
-is($r->requests(leaf => $off), 1, 'asked by nginx itself');
+	'built-in stapling from a responder works where ocsp_plus is off');
+is($r->requests(leaf => $off), 1,
+	'nginx itself asks the responder once where ocsp_plus is off');
 
-is(staple(8449)->{status}, 'none', 'neither of them');
+is(staple(8449)->{status}, 'none',
+	'a server with both switched off sends no staple');
 
 # where both are on
 
 $seen = wait_staple(8445, 'good', seconds => 30);
-is(said($seen), 'good ' . $both->serial(), 'both are on');
-cmp_ok($seen->{this_update} // 0, '>', $yesterday, 'and it is not the file');
+is(said($seen), 'good ' . $both->serial(),
+	'ocsp_plus staples where both are on and ssl_stapling_file is set');
+cmp_ok($seen->{this_update} // 0, '>', $yesterday,
+	'ocsp_plus sends its own response rather than that of ssl_stapling_file');
 is(said(wait_staple(8446, 'good', seconds => 30)), 'good ' . $both->serial(),
-	'both are on, with a responder');
-is(staple(8446)->{status}, 'good', 'again');
-is($r->requests(leaf => $both), 1, 'the built-in one asks nobody');
+	'ocsp_plus staples where both are on and ssl_stapling_responder is set');
+is(staple(8446)->{status}, 'good',
+	'ocsp_plus staples a second handshake where both are on');
+is($r->requests(leaf => $both), 1,
+	'built-in stapling asks no responder where ocsp_plus is on');
 
 # the same certificate here and there
 
 is(said(wait_staple(8447, 'good', seconds => 30)), 'good ' . $shared->serial(),
-	'a certificate where it is on');
+	'ocsp_plus staples a certificate that another server leaves to nginx');
 is(said(wait_staple(8448, 'good', seconds => 30)), 'good ' . $shared->serial(),
-	'and where the built-in one staples it');
-is($r->requests(leaf => $shared), 2, 'two requests, each made its own');
+	'built-in stapling works for a certificate that ocsp_plus staples elsewhere');
+is($r->requests(leaf => $shared), 2,
+	'ocsp_plus and built-in stapling ask once each for a shared certificate');
 
 # what was said
 
 my @lines = $t->log_lines(qr/\[warn\].*"ssl_stapling"/);
-is(scalar @lines, 1, 'one warning for all servers');
+is(scalar @lines, 1,
+	'nginx warns once that ssl_stapling is ignored, for all servers');
 like($lines[0] // '', qr/is ignored where "ocsp_plus" is on.*nginx\.conf:\d+/,
-	'that says so and where');
+	'the warning about ssl_stapling says why and names a line');
 my ($number) = ($lines[0] // '') =~ /nginx\.conf:(\d+)/;
 like(join("\n", (split /\n/, $conf)[($number // 1) - 1 .. ($number // 1) + 1]),
-	qr/server \{\s+listen.*\s+ssl_certificate +both/,
-	'the first of those servers');
+	qr/server \{\s+listen.*\s+server_name +both/,
+	'the warning about ssl_stapling names the first server with both on');
 
 $conf =~ s/ssl_stapling  on;//;
 $t->write_file('nginx.conf', $conf);
-ok($t->config_test(), 'without ssl_stapling');
-unlike($t->output(), qr/has taken over/, 'there is nothing to say');
+ok($t->config_test(), 'the configuration without ssl_stapling is accepted');
+unlike($t->output(), qr/has taken over/,
+	'nginx does not warn without ssl_stapling');
 
 $t->done_testing();
 

@@ -32,45 +32,49 @@ $r->validity(next_update => 12, on => 2);
 
 my $dir = $t->testdir() . '/state';
 
-write_conf("ocsp_plus_cache  state;");
-ok($t->config_test(), 'configuration') or diag($t->output());
-ok(!-e $dir, 'a test of the configuration creates no directory');
+configure("ocsp_plus_cache  state;");
+ok($t->config_test(),
+	'the configuration with ocsp_plus_cache is accepted') or diag($t->output());
+ok(!-e $dir, 'nginx -t does not create the cache directory');
 
 ###############################################################################
 
 # what is kept
 
 $t->run();
-is(without(8443, @names, 'brief.example'), 0, 'stapled');
-ok(wait_for(sub { kept() == 6 }, 10, 'files'), 'a file for each certificate');
+is(without(8443, @names, 'brief.example'), 0,
+	'all certificates are stapled after the first start');
+ok(wait_for(sub { kept() == 6 }, 10, 'files'),
+	'the cache directory has a file for each certificate');
 
 my @stat = stat $dir;
 my ($worker) = $t->workers();
 my ($uid) = $t->read_file("/proc/$worker/status") =~ /^Uid:\s+(\d+)/m;
-is(sprintf('%04o', $stat[2] & 07777), '0700', 'mode of the directory');
-is($stat[4], $uid, 'it belongs to the worker user');
+is(sprintf('%04o', $stat[2] & 07777), '0700',
+	'the cache directory has mode 0700');
+is($stat[4], $uid, 'the cache directory belongs to the worker user');
 is(join(' ', kept()), join(' ', sort map { $_->id() . '.der' }
-	@leaves, $brief), 'named by the certificates');
+	@leaves, $brief), 'the cache files are named by the certificate ids');
 
 for my $leaf (@leaves) {
 	my $file = "$dir/" . $leaf->id() . '.der';
 	is(sprintf('%04o', (stat $file)[2] & 07777), '0644',
-		$leaf->name() . ': mode of the file');
+		$leaf->name() . ': the cache file has mode 0644');
 	is(unpack('H*', $t->read_file($file)),
 		unpack('H*', staple_fast(8443, $leaf->name()) // ''),
-		$leaf->name() . ': what is stapled');
+		$leaf->name() . ': the cache file holds what is stapled');
 	my $run = $t->command([ qw/ openssl ocsp -no_nonce /, '-respin', $file,
 		'-issuer', $int->cert(), '-cert', $leaf->cert(),
 		'-CAfile', $root->cert() ]);
 	like($run->{output}, qr/Response verify OK.*: good$/ms,
-		$leaf->name() . ': openssl reads it');
+		$leaf->name() . ': openssl verifies the cache file');
 }
 
 my $file = "$dir/" . $brief->id() . '.der';
 my $first = $t->read_file($file);
 ok(wait_for(sub { $t->read_file($file) ne $first }, 20, 'a new response'),
-	'what is refreshed is kept');
-is(scalar(() = kept()), 6, 'in the same file');
+	'a refreshed response is written to the cache');
+is(scalar(() = kept()), 6, 'a refreshed response replaces its file');
 
 ###############################################################################
 
@@ -78,7 +82,7 @@ is(scalar(() = kept()), 6, 'in the same file');
 
 my %held = map { $_ => staple_fast(8443, $_) } @names;
 for my $signal (qw/ QUIT TERM KILL /) {
-	ok($t->stop($signal), "$signal: ended");
+	ok($t->stop($signal), "$signal: nginx ends");
 	$r->fault('hang_after_connect', on => 1);
 	$r->clear();
 	my $mark = $t->log_mark();
@@ -86,17 +90,19 @@ for my $signal (qw/ QUIT TERM KILL /) {
 	$t->run();
 	$watch->wait_for(50);
 	my $seen = $watch->end();
-	cmp_ok($seen->{stapled}, '>=', 50, "$signal: handshakes");
+	cmp_ok($seen->{stapled}, '>=', 50,
+		"$signal: fifty handshakes after the start have a staple");
 	is("$seen->{missing} $seen->{failed}", '0 0',
-		"$signal: none without a staple from the first on");
+		"$signal: no handshake after the start lacks a staple or fails");
 	is(scalar(grep { (staple_fast(8443, $_) // '') ne $held{$_} } @names),
-		0, "$signal: what was held before");
+		0,
+		"$signal: the staples after the start are those from before");
 	ok($t->wait_log(qr/the designated worker now/, 10, $mark),
-		"$signal: a designated worker");
+		"$signal: a designated worker takes over after the start");
 	is($r->stats()->{ports}{1}{connections} // 0, 0,
-		"$signal: nobody is asked before it is due");
+		"$signal: no responder is asked before a refresh is due");
 	is(join("\n", $t->log_lines(qr/waiting for responses.* certificates=[2-9]/, $mark)),
-		'', "$signal: no wait for what is kept");
+		'', "$signal: the start does not wait for cached responses");
 	$r->fault('none', on => 1);
 	$r->drop_connections();
 }
@@ -107,20 +113,22 @@ $t->stop();
 $r->stop();
 $t->run();
 is(without(8443, map { @names } 1 .. 10), 0,
-	'50 handshakes without a responder');
+	'fifty handshakes are stapled from the cache without a responder');
 $r->restart();
 
 # the directory is used again, whoever it belongs to now
 
-is(join(' ', (stat $dir)[1, 4]), "$stat[1] $uid", 'the same directory');
+is(join(' ', (stat $dir)[1, 4]), "$stat[1] $uid",
+	'the cache directory and its owner stay the same over restarts');
 
 # a reload with another directory: what is published from then on is kept there
 
-write_conf("ocsp_plus_cache  %%TESTDIR%%/other/;");
-ok($t->reload(old_gone => 1), 'reload with another directory');
+configure("ocsp_plus_cache  %%TESTDIR%%/other/;");
+ok($t->reload(old_gone => 1), 'a reload with another cache directory succeeds');
 $r->validity(next_update => 12, on => 2);
 ok(wait_for(sub { -e $t->testdir() . '/other/' . $brief->id() . '.der' }, 20,
-	'a file'), 'it is used');
+	'a file'),
+	'a response is written to the new directory after the reload');
 $t->stop();
 
 ###############################################################################
@@ -129,15 +137,18 @@ $t->stop();
 
 my $before = join ' ', kept();
 $r->fault('none');
-write_conf('ocsp_plus_cache  off;');
+configure('ocsp_plus_cache  off;');
 $t->run();
-is(without(8443, @names), 0, 'off: stapled');
+is(without(8443, @names), 0, 'cache off: all certificates are stapled');
 $t->stop();
 $r->fault('refuse');
 $t->run();
-is(without(8443, @names), 5, 'off: nothing outlives nginx');
-is(join(' ', kept()), $before, 'off: nothing is written');
-ok(!-e $t->testdir() . '/off', 'off: is no directory');
+is(without(8443, @names), 5,
+	'cache off: a restart without a responder has no staples');
+is(join(' ', kept()), $before,
+	'cache off: the former directory is left unchanged');
+ok(!-e $t->testdir() . '/off',
+	'cache off: no directory called "off" is created');
 $t->stop();
 $r->reset();
 
@@ -161,18 +172,21 @@ SKIP: {
 		. " \"\$@\"\n");
 	chmod 0755, $t->{binary};
 	my $there = -e "$parent/ocsp_plus";
-	write_conf('');
+	configure('');
 	(my $conf = $t->read_file('nginx.conf')) =~ s/^ocsp_plus_cache.*$//m;
 	$t->write_file('nginx.conf', $conf);
 	$t->run();
-	is(without(8443, @names), 0, 'default: stapled');
+	is(without(8443, @names), 0,
+		'default cache: all certificates are stapled');
 	my $default = '/proc/' . $t->master_pid() . "/root$parent/ocsp_plus";
 	ok(wait_for(sub { -e "$default/" . $leaves[4]->id() . '.der' }, 10,
-		'a file'), 'default: a directory beside the temporary ones');
+		'a file'),
+		'default cache: a directory beside the temporary paths is used');
 	is(sprintf('%d %04o', (stat $default)[4],
 		(stat $default)[2] & 07777), "$uid 0700",
-		'default: owner and mode');
-	is(-e "$parent/ocsp_plus", $there, 'default: not outside');
+		"default cache: the directory is the worker user's with mode 0700");
+	is(-e "$parent/ocsp_plus", $there,
+		'default cache: nothing is created outside of the mount namespace');
 	$t->stop();
 }
 
@@ -180,29 +194,11 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($lines) = @_;
-	my $servers = $t->ssl_servers(8443, @names, 'brief.example');
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus  on;
-    ocsp_plus_timeout  3s;
-    $lines
-
-$servers
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		'ocsp_plus_timeout 3s;', $lines,
+		map { [ 8443, $_ ] } @names, 'brief.example' ]);
 }
 
 sub kept {

@@ -55,44 +55,17 @@ my @names = ('right', 'trailing', sort keys %bad);
 my %leaf = map { $_ => $int->leaf("$_.example", aia => $r->url()) } @names;
 my $theirs = $other->leaf('theirs.example');
 
-my $servers = join '', map { <<"CONF" } @names;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/$_.example.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.example.key;
-    }
-CONF
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   0;
-    ocsp_plus_timeout        1s;
-    ocsp_plus_retry          1s 1s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_timeout 1s;',
+	'ocsp_plus_retry 1s 1s;', map { [ 8443, "$_.example" ] } @names ]);
 
 ###############################################################################
 
 $t->run();
 ok(wait_for(sub { !without(8443, map { "$_.example" } @names) }, 20,
-	'staples'), 'stapled');
-ok(wait_for(sub { !grep { !-e file($_) } @names }, 20, 'files'), 'kept');
+	'staples'), 'all certificates are stapled at first');
+ok(wait_for(sub { !grep { !-e file($_) } @names }, 20, 'files'),
+	'the cache has a file for each certificate');
 $t->stop();
 my ($uid, $gid) = (stat $dir)[4, 5];
 my %right = map { $_ => $t->read_file(file($_)) } @names;
@@ -160,40 +133,46 @@ link $linked, file('hardlink');
 $r->fault('refuse');
 my $mark = $t->log_mark();
 $t->run();
-is(without(8443, 'right.example'), 0, 'what is right is stapled');
+is(without(8443, 'right.example'), 0,
+	'a certificate with a valid cache file is stapled');
 is(unpack('H*', staple_fast(8443, 'right.example')),
-	unpack('H*', $right{right}), 'byte for byte');
+	unpack('H*', $right{right}),
+	'the staple is the valid cache file byte for byte');
 is(unpack('H*', staple_fast(8443, 'trailing.example') // ''),
-	unpack('H*', $right{trailing}), 'without what follows it in its file');
+	unpack('H*', $right{trailing}),
+	'bytes after a response in its cache file are not stapled');
 ok(wait_for(sub { $t->read_file(file('trailing')) eq $right{trailing} }, 20,
-	'the file'), 'which goes from the file as well');
+	'the file'), 'bytes after a response are removed from its cache file');
 for my $name (sort keys %bad) {
-	is(without(8443, "$name.example"), 1, "$name: no staple");
+	is(without(8443, "$name.example"), 1,
+		"$name: a bad cache file is not stapled");
 	my ($reason, $detail) = @{$bad{$name}};
 	my @lines = $t->log_lines(
 		qr/cache\ directory\ ignored:\ certificate="$name\.example"/x, $mark);
-	is(scalar @lines, 1, "$name: said once");
+	is(scalar @lines, 1, "$name: the bad cache file is logged once");
 	my $level = $reason eq 'expired' ? 'info' : 'warn';
 	like($lines[0] // '', qr/\[$level\].*reason=$reason\ detail="/x,
-		"$name: and why");
-	like($lines[0] // '', qr/detail=".*$detail/, "$name: and what")
+		"$name: the log line has the level and the reason");
+	like($lines[0] // '', qr/detail=".*$detail/,
+		"$name: the log line has the detail")
 		if $detail;
 }
 is(scalar(() = $t->log_lines(qr/cache directory ignored/, $mark)),
-	scalar(keys %bad), 'nothing else is said');
+	scalar(keys %bad), 'no other cache file is logged as ignored');
 # the responder is back
 
 $r->fault('none');
 ok(wait_for(sub { !without(8443, map { "$_.example" } @names) }, 20,
-	'staples'), 'fetched anew');
+	'staples'),
+	'all certificates are stapled once the responder answers again');
 my %new = map { $_ => staple_fast(8443, "$_.example") } @names;
 
 # one that cannot be kept: said once, with what to do
 
 ok($t->wait_log(qr/cache directory cannot be used.*remove the directory/, 10, $mark),
-	'what cannot be kept is told');
+	'a cache file that cannot be replaced is logged with the remedy');
 is(scalar(() = $t->log_lines(qr/cache directory cannot be used/, $mark)), 1,
-	'once');
+	'a cache file that cannot be replaced is logged once');
 
 # which is in nobody's way, at the latest when nginx ends
 
@@ -201,13 +180,17 @@ $t->stop();
 my @kept = grep { $_ ne 'directory' } @names;
 is(join(' ', grep { -l file($_) || !-f _ || (stat _)[3] > 1
 	|| $t->read_file(file($_)) ne $new{$_} } @kept), '',
-	'all others are kept anew');
-is($t->read_file($target), $right{symlink}, 'not through the link');
-is($t->read_file($linked), $right{hardlink}, 'nor into its other name');
+	'all replaceable cache files hold the new responses at the end');
+is($t->read_file($target), $right{symlink},
+	'the target of a symbolic link in the cache is not written to');
+is($t->read_file($linked), $right{hardlink},
+	'the other name of a hard link in the cache is not written to');
 is(join(' ', grep { $t->read_file($_) ne "$_ is mine" } @strange), '',
-	'files of other names are not touched');
-is($t->read_file(file('directory') . '/in'), 'it', 'nor directories');
-is(join(' ', grep { !-e } @old), '', 'nor what is old and not wanted here');
+	'files with other names in the cache directory are left alone');
+is($t->read_file(file('directory') . '/in'), 'it',
+	'a directory in the cache directory is left alone');
+is(join(' ', grep { !-e } @old), '',
+	'old files of other instances are left alone');
 
 # and the next start needs nobody
 
@@ -215,9 +198,9 @@ $r->fault('refuse');
 $mark = $t->log_mark();
 $t->run();
 is(without(8443, map { "$_.example" } @kept), 0,
-	'the next start has them');
+	'the next start staples all replaced responses without a responder');
 is(scalar(() = $t->log_lines(qr/cache directory ignored/, $mark)), 1,
-	'but for that one');
+	'the next start logs only the directory as ignored');
 
 $t->done_testing();
 

@@ -34,60 +34,70 @@ my $other = $uid + 1;
 my @mounted;
 END { system('umount', $_) for @mounted }
 
-write_conf($dir);
+configure($dir);
 
 # fine
 
-check('missing', undef);
-check('the worker user\'s', undef, sub { make($uid, 0700) });
-check('that of a group', undef, sub { make($uid, 02770) });
-check('off', undef, sub { write_conf('off') });
-check('of no use to anybody', undef, sub {
-	write_conf("$base/none/here", 'ocsp_plus off;') });
+check('a missing directory', undef);
+check("the worker user's directory", undef, sub { make($uid, 0700) });
+check('a directory of a group', undef, sub { make($uid, 02770) });
+check('cache off', undef, sub { configure('off') });
+check('ocsp_plus off', undef, sub {
+	configure("$base/none/here", 'ocsp_plus off;') });
 SKIP: {
 	skip 'needs root', 9 unless $root;
-	check('of an earlier user', undef, sub { make($other, 0700) });
-	check('root\'s and empty', undef, sub { make(0, 0755) });
-	check('on a small disk', undef, sub { disk('size=64k,mode=0755') });
+	check("an earlier user's directory", undef, sub { make($other, 0700) });
+	check("root's empty directory", undef, sub { make(0, 0755) });
+	check('a small disk', undef, sub { disk('size=64k,mode=0755') });
 }
 
 # not fine
 
-check('no parent', qr!\Q$base\E/none/here\ cannot\ be\ created:\ No\ such\ file
+check('a missing parent',
+	qr!\Q$base\E/none/here\ cannot\ be\ created:\ No\ such\ file
 	\ or\ directory;\ create\ \Q$base\E/none\ first,\ or\ name\ another!x,
-	sub { write_conf("$base/none/here") });
-check('a file', qr/is not a directory; name one, or remove what is in its/,
+	sub { configure("$base/none/here") });
+check('a file in its place',
+	qr/is not a directory; name one, or remove what is in its/,
 	sub { $t->write_file($dir, '') });
-check('a link', qr/is a symbolic link; name the directory itself/,
+check('a link in its place', qr/is a symbolic link; name the directory itself/,
 	sub { mkdir "$base/real", 0700; symlink 'real', $dir });
-check('a link with a slash', qr/is a symbolic link; name the directory/,
-	sub { symlink 'real', $dir; write_conf("$dir/") });
-check('open to all', qr/is writable by others \(mode 0777\); chmod 0700 it/,
+check('a link in its place, with a slash',
+	qr/is a symbolic link; name the directory/,
+	sub { symlink 'real', $dir; configure("$dir/") });
+check('a directory writable by all',
+	qr/is writable by others \(mode 0777\); chmod 0700 it/,
 	sub { make($uid, 0777) });
 
 SKIP: {
 	skip 'needs root', 24 unless $root;
-	check('root\'s and not empty', qr/belongs\ to\ uid\ 0,\ but\ uid\ $uid
+	check("root's directory with files", qr/belongs\ to\ uid\ 0,\ but\ uid\ $uid
 		\ uses\ it;\ chown\ it\ to\ uid\ $uid/x,
 		sub { make(0, 0755); $t->write_file("$dir/x", '') });
-	check('another\'s, without a root master', qr/belongs to uid $other, /,
-		sub { make($other, 0755); write_conf($dir, '', 'off') });
-	check('not to be written to', qr/cannot\ be\ written:\ Permission\ denied;
+	check("another user's directory without a root master",
+		qr/belongs to uid $other, /,
+		sub { make($other, 0755); configure($dir, '', 'off') });
+	check('a directory without write permission',
+		qr/cannot\ be\ written:\ Permission\ denied;
 		\ uid\ $uid\ must\ be\ able\ to\ write\ to\ this\ directory/x,
 		sub { make($uid, 0500) });
-	check('not to be reached', qr/cannot\ be\ reached\ by\ uid\ $uid,\ which
+	check('a parent that cannot be passed',
+		qr/cannot\ be\ reached\ by\ uid\ $uid,\ which
 		\ has\ no\ right\ to\ pass\ \Q$base\E;/x,
 		sub { make($uid, 0700); chmod 0700, $base });
 	chmod 0755, $base;
-	check('read-only', qr/cannot be written: Read-only file system; mount it/,
+	check('a read-only disk',
+		qr/cannot be written: Read-only file system; mount it/,
 		sub { disk('size=64k,mode=0755', 'ro') });
-	check('full', qr/cannot\ be\ written:\ No\ space\ left\ on\ device;
+	check('a full disk', qr/cannot\ be\ written:\ No\ space\ left\ on\ device;
 		\ make\ room\ on\ this\ disk/x,
 		sub { disk('size=64k,mode=0755'); fill() });
-	check('without inodes', qr/No\ space\ left\ on\ device,\ it\ has\ no\ inode
+	check('a disk without inodes',
+		qr/No\ space\ left\ on\ device,\ it\ has\ no\ inode
 		\ left;\ remove\ files\ from\ this\ disk/x,
 		sub { disk('nr_inodes=2,mode=0755') });
-	check('missing on a read-only disk', qr/cannot\ be\ created:\ Read-only
+	check('a missing directory on a read-only disk',
+		qr/cannot\ be\ created:\ Read-only
 		\ file\ system;\ mount\ \Q$base\E\ writable/x, sub {
 			mount($base, 'size=64k,mode=0755', 'ro') });
 }
@@ -101,7 +111,8 @@ SKIP: {
 		my ($name, $type) = @$_;
 		$t->env(LD_PRELOAD => Test::Nginx::Config::tool(
 			'libtest_preload.so'), OCSP_PLUS_STATFS => $type);
-		check("on $name", qr/lies\ on\ a\ network\ file\ system,\ whose\ server
+		check("a directory on $name",
+			qr/lies\ on\ a\ network\ file\ system,\ whose\ server
 			\ can\ stall\ a\ worker;.*"ocsp_plus_cache":\ \Q$dir\E:\ $name$/x);
 	}
 	delete $t->{env}{$_} for qw/ LD_PRELOAD OCSP_PLUS_STATFS /;
@@ -109,13 +120,14 @@ SKIP: {
 
 # nginx -s looks at nothing
 
-write_conf("$base/none/here");
+configure("$base/none/here");
 my $sent = $t->command([ $t->{binary}, '-p', $t->testdir() . '/', '-c',
 	$t->testdir() . '/nginx.conf', '-s', 'reopen' ],
 	env => { $t->environment() });
-like($sent->{output}, qr/nginx\.pid/, 'a signal to none')
+like($sent->{output}, qr/nginx\.pid/, 'nginx -s reports that nothing runs')
 	or diag($sent->{output});
-unlike($sent->{output}, qr/cache directory/, 'looks at nothing');
+unlike($sent->{output}, qr/cache directory/,
+	'nginx -s does not check the cache directory');
 
 $t->done_testing();
 
@@ -126,22 +138,25 @@ sub check {
 	my ($what, $warning, $given) = @_;
 	$given->() if $given;
 	my $before = state();
-	ok($t->config_test(), "$what: the configuration is fine")
+	ok($t->config_test(), "$what: the configuration is accepted")
 		or diag($t->output());
 	# standard error and the error log may be the same
 	my @lines = grep { /^nginx: / && /cache director|responses will not/ }
 		split /\n/, $t->output();
-	is(scalar @lines, $warning ? 1 : 0, "$what: " . ($warning
-		? 'one line' : 'not a word')) or diag(join "\n", @lines);
+	is(scalar @lines, $warning ? 1 : 0,
+		"$what: nginx -t "
+		. ($warning ? 'prints one line about the cache' : 'says nothing about the cache')) or diag(join "\n", @lines);
 	if ($warning) {
 		like($lines[0] // '', qr/\[warn\] ocsp_plus: the cache directory /,
-			"$what: a warning") or diag($t->output());
-		like($lines[0] // '', $warning, "$what: why, and what to do");
+			"$what: the line about the cache directory is a "
+			. "warning") or diag($t->output());
+		like($lines[0] // '', $warning,
+			"$what: the warning says why, and what to do");
 	}
-	is(state(), $before, "$what: nothing is changed");
+	is(state(), $before, "$what: nginx -t changes no file");
 	system('umount', pop @mounted) while @mounted;
 	-d $dir && !-l $dir ? remove_tree($dir) : unlink $dir;
-	write_conf($dir);
+	configure($dir);
 }
 
 # Names, owners and modes.
@@ -193,38 +208,12 @@ sub fill {
 	close $fh;
 }
 
-sub write_conf {
+sub configure {
 	my ($cache, $line, $master) = @_;
-	my $on = $line ? '' : 'ocsp_plus on;';
-	my $user = $root ? "user nobody $group;" : '';
-	$line //= '';
-	$master //= 'on';
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-$user
-master_process  $master;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    $on
-    $line
-    ocsp_plus_cache  $cache;
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-    }
-}
-
-CONF
+	$t->write_conf(main => [ $root ? "user nobody $group;" : (),
+		'master_process ' . ($master // 'on') . ';' ],
+		http => [ $line || 'ocsp_plus on;', "ocsp_plus_cache $cache;",
+			[ 8443, $leaf ] ]);
 }
 
 ###############################################################################

@@ -39,19 +39,20 @@ my $again = qr/cache directory can be used again/;
 my $taken = Test::Nginx->new();
 $taken->write_file("example.com.$_", $t->read_file("example.com.$_"))
 	for qw/ pem key /;
-write_conf($taken, 8444, $taken->testdir() . '/gone');
+configure($taken, 8444, $taken->testdir() . '/gone');
 $taken->run();
 my $gone = $taken->testdir() . '/gone';
 my $file = "$gone/" . $leaf->id() . '.der';
-ok(wait_for(sub { -e $file }, 15, 'a file'), 'taken away: kept at first');
+ok(wait_for(sub { -e $file }, 15, 'a file'),
+	'directory removed: the response is cached at first');
 my ($uid, $gid) = (stat $gone)[4, 5];
 remove_tree($gone);
 my $said = $taken->wait_log($cannot, 20);
 like($said // '', qr/\[error\].*reason=unreadable.*\Q$gone\E\ does\ not\ exist;
 	\ create\ it\ as\ a\ directory\ of\ uid\ $uid\ with\ mode\ 0700.*
-	retry_every=30s/x, 'taken away: it is said, with what to do');
+	retry_every=30s/x, 'directory removed: an error says what to do');
 my $held = staple_fast(8444);
-ok(defined $held, 'taken away: staples go on');
+ok(defined $held, 'directory removed: the certificate is still stapled');
 my $back = time();
 mkdir $gone, 0700;
 chown $uid, $gid, $gone;
@@ -61,24 +62,26 @@ chown $uid, $gid, $gone;
 # the parent is missing
 
 my $mark = $t->log_mark();
-write_conf($t, 8443, "$dir/none/here");
+configure($t, 8443, "$dir/none/here");
 $t->run();
-is(without(8443, (undef) x 20), 0, 'no parent: stapled from the first');
+is(without(8443, (undef) x 20), 0,
+	'missing parent: the certificate is stapled from the first handshake on');
 like(($t->log_lines(qr/cache directory is not prepared/, $mark))[0] // '',
 	qr!\[notice\].*\Q$dir\E/none/here\ cannot\ be\ created:\ No\ such\ file.*;
-	\ create\ \Q$dir\E/none\ first!x, 'no parent: noted at the start');
-ok(refreshed(), 'no parent: refreshing goes on');
+	\ create\ \Q$dir\E/none\ first!x,
+	'missing parent: the start logs a notice');
+ok(refreshed(), 'missing parent: the response is refreshed');
 is(scalar(() = $t->log_lines(qr/\[error\].*$cannot/, $mark)), 1,
-	'no parent: said once while it runs')
+	'missing parent: the error is logged once')
 	or diag(join "\n", $t->log_lines(qr/cache directory/, $mark));
-ok(!-e $dir, 'no parent: none is made');
+ok(!-e $dir, 'missing parent: the parent is not created');
 $t->stop();
 
 # a file in its place
 
 $t->write_file($dir, 'mine');
-unusable('a file', qr/is not a directory; name one, or remove/);
-is($t->read_file($dir), 'mine', 'a file: left alone');
+unusable('a file in its place', qr/is not a directory; name one, or remove/);
+is($t->read_file($dir), 'mine', 'a file in its place: the file is left alone');
 unlink $dir;
 
 # a symbolic link in its place
@@ -87,8 +90,9 @@ my $elsewhere = $t->testdir() . '/elsewhere';
 mkdir $elsewhere, 0700;
 chown $uid, $gid, $elsewhere;
 symlink $elsewhere, $dir;
-unusable('a link', qr/is a symbolic link; name the directory itself/);
-is(join(' ', glob "$elsewhere/*"), '', 'a link: not followed');
+unusable('a link in its place', qr/is a symbolic link; name the directory itself/);
+is(join(' ', glob "$elsewhere/*"), '',
+	'a link in its place: nothing is written to its target');
 unlink $dir;
 
 # others may write to it
@@ -96,7 +100,7 @@ unlink $dir;
 mkdir $dir;
 chmod 0777, $dir;
 chown $uid, $gid, $dir;
-unusable('open to all', qr/is writable by others \(mode 0777\); chmod 0700/);
+unusable('writable by all', qr/is writable by others \(mode 0777\); chmod 0700/);
 
 # root's, and not empty: what lies there may be anything
 
@@ -105,10 +109,10 @@ SKIP: {
 	$t->write_file("$dir/something", '');
 	chmod 0700, $dir;
 	chown 0, 0, $dir;
-	unusable("root's", qr/cannot be opened by uid $uid/);
+	unusable("root's private directory", qr/cannot be opened by uid $uid/);
 	chmod 0755, $dir;
-	unusable("root's, to be read", qr/belongs to uid 0, but uid $uid uses it/);
-	is((stat $dir)[4], 0, "root's: it remains root's");
+	unusable("root's readable directory", qr/belongs to uid 0, but uid $uid uses it/);
+	is((stat $dir)[4], 0, "root's directory: its owner is not changed");
 	chown $uid, $gid, $dir;
 	unlink "$dir/something";
 }
@@ -119,23 +123,25 @@ chmod 0700, $dir;
 SKIP: {
 	skip 'the workers may write anywhere', 5 if $uid == 0;
 	$mark = $t->log_mark();
-	write_conf($t, 8443, $dir);
+	configure($t, 8443, $dir);
 	$t->run();
 	ok(wait_for(sub { -e "$dir/" . $leaf->id() . '.der' }, 15, 'a file'),
-		'read-only: kept before');
+		'read-only: the response is cached while the directory is writable');
 	$t->stop();
 	is(scalar(() = $t->log_lines($cannot, $mark)), 0,
-		'read-only: not a word so far');
+		'read-only: nothing is logged while the directory is writable');
 	$mark = $t->log_mark();
 	chmod 0500, $dir;
 	$r->fault('refuse');
 	$t->run();
-	is(without(8443, (undef) x 20), 0, 'read-only: it is read');
+	is(without(8443, (undef) x 20), 0,
+		'read-only: the cached response is stapled without a responder');
 	$r->fault('none');
 	my $line = $t->wait_log($cannot, 20, $mark);
 	like($line // '', qr/cannot be written:.*uid $uid must be able to write/,
-		'read-only: nothing can be kept');
-	is(without(8443, (undef) x 20), 0, 'read-only: stapled');
+		'read-only: an error says that nothing can be written');
+	is(without(8443, (undef) x 20), 0,
+		'read-only: the certificate is still stapled');
 	chmod 0700, $dir;
 	$t->stop();
 }
@@ -148,8 +154,9 @@ remove_tree($dir);
 mkdir $dir, 0700;
 chown $uid, $gid, $dir;
 ok(wait_for(sub { -e "$dir/" . $leaf->id() . '.der' }, 20, 'a file'),
-	'replaced: used again');
-is(scalar(() = $t->log_lines($cannot, $mark)), 0, 'replaced: not a word');
+	'directory replaced: the new directory gets the response');
+is(scalar(() = $t->log_lines($cannot, $mark)), 0,
+	'directory replaced: no error is logged');
 $t->stop();
 
 ###############################################################################
@@ -157,57 +164,40 @@ $t->stop();
 # the directory that was taken away is there again
 
 my $line = $taken->wait_log($again, 40);
-like($line // '', qr/\[notice\]/, 'taken away: it can be used again');
-ok(-e $file, 'taken away: and is used');
-is(scalar(() = $taken->log_lines($cannot)), 1, 'taken away: said once');
-is(scalar(() = $taken->log_lines($again)), 1, 'and once');
-ok(defined staple_fast(8444), 'taken away: stapled all the time');
-ok($taken->stop(), 'it ends');
+like($line // '', qr/\[notice\]/,
+	'directory removed: a notice says that it can be used again');
+ok(-e $file, 'directory removed: the response is written once it is back');
+is(scalar(() = $taken->log_lines($cannot)), 1,
+	'directory removed: the error is logged once');
+is(scalar(() = $taken->log_lines($again)), 1,
+	'directory removed: the recovery is logged once');
+ok(defined staple_fast(8444),
+	'directory removed: the certificate is stapled at the end');
+ok($taken->stop(), 'directory removed: nginx ends');
 
 $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($nginx, $port, $cache) = @_;
-	$nginx->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_cache  $cache;
-    ocsp_plus_retry  1s 1s;
-
-    server {
-        listen       127.0.0.1:$port ssl;
-
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-    }
-}
-
-CONF
+	$nginx->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		"ocsp_plus_cache $cache;", 'ocsp_plus_retry 1s 1s;',
+		[ $port, 'example.com' ] ]);
 }
 
 # Three tests: of a directory that cannot be used.
 sub unusable {
 	my ($what, $why) = @_;
 	my $mark = $t->log_mark();
-	write_conf($t, 8443, $dir);
+	configure($t, 8443, $dir);
 	$t->run();
-	is(without(8443, (undef) x 20), 0, "$what: stapled from the first");
+	is(without(8443, (undef) x 20), 0,
+		"$what: the certificate is stapled from the first handshake on");
 	like($t->wait_log($cannot, 10, $mark) // '', $why,
-		"$what: it is said, and what to do");
+		"$what: the log says why the directory is not used");
 	is(scalar(() = $t->log_lines(qr/cache directory cannot/, $mark)), 1,
-		"$what: once")
+		"$what: one line is logged about the cache")
 		or diag(join "\n", $t->log_lines(qr/cache directory cannot/, $mark));
 	$t->stop();
 }

@@ -41,79 +41,88 @@ $r->validity(this_update => -1000, next_update => 100);
 my $cannot = qr/cache directory cannot be used, nothing outlives nginx/;
 my $again = qr/cache directory can be used again/;
 
-conf('early.example');
+configure('early.example');
 $t->run();
-ok(wait_for(sub { -e file('early.example') }, 15, 'a file'), 'kept at first');
+ok(wait_for(sub { -e file('early.example') }, 15, 'a file'),
+	'the response is cached while the disk has room');
 my $whole = $t->read_file(file('early.example'));
 my $works = { path => "$disk/cache", state => 'works', reason => undef,
 	since => undef };
-is_deeply(shown(), $works, 'the status: it works');
-is(usable(), 1, 'the metric: usable');
+is_deeply(shown(), $works, 'the status document says that the cache works');
+is(usable(), 1, 'the metric says that the cache is usable');
 
 # full
 
 fill();
-conf('early.example', 'late.example');
+configure('early.example', 'late.example');
 my $mark = $t->log_mark();
 $t->reload();
-ok(defined staple_fast(8443, 'late.example'), 'full: stapled all the same');
+ok(defined staple_fast(8443, 'late.example'),
+	'full disk: a new certificate is stapled all the same');
 my $now = time();
 like($t->wait_log($cannot, 20, $mark) // '', qr/\[error\].*reason=disk_full
 	.*No\ space\ left\ on\ device;\ make\ room\ on\ this\ disk/x,
-	'full: it is said, with what to do');
-failing('full', 'disk_full', $now);
-ok(!-e file('late.example'), 'full: nothing is kept, not even a part');
+	'full disk: an error says what to do');
+failing('full disk', 'disk_full', $now);
+ok(!-e file('late.example'),
+	'full disk: no part of the new response is written');
 ok(-s file('early.example') == length $whole
 	&& $t->read_file(file('early.example')) ne '',
-	'full: what was kept is whole');
+	'full disk: the response cached before is whole');
 is(scalar(() = grep { !/\.der$/ } glob "$disk/cache/* $disk/cache/.[!.]*"), 0,
-	'full: nothing is left lying about');
+	'full disk: no temporary file is left');
 my $held = staple_fast(8443, 'early.example');
 ok(wait_for(sub { (staple_fast(8443, 'early.example') // $held) ne $held }, 60,
-	'another response'), 'full: refreshing goes on');
-is(scalar(() = $t->log_lines($cannot, $mark)), 1, 'full: said once');
+	'another response'), 'full disk: a response is still refreshed');
+is(scalar(() = $t->log_lines($cannot, $mark)), 1,
+	'full disk: the error is logged once');
 
 # room again: what waits is kept, half a minute later at the most
 
 unlink "$disk/ballast";
 ok(wait_for(sub { -e file('late.example') }, 45, 'the file'),
-	'room again: it is kept');
-ok($t->wait_log($again, 10, $mark), 'room again: it is said');
-is_deeply(shown(), $works, 'room again: the status');
-is(usable(), 1, 'room again: the metric');
+	'full disk: the waiting response is written once there is room');
+ok($t->wait_log($again, 10, $mark), 'full disk: the recovery is logged');
+is_deeply(shown(), $works,
+	'full disk: the status document says that the cache works again');
+is(usable(), 1, 'full disk: the metric says that the cache is usable again');
 
 # read-only, as a disk becomes after an error
 
 remount('ro');
-conf(sort keys %leaf);
+configure(sort keys %leaf);
 $mark = $t->log_mark();
 $now = time();
 $t->reload();
-ok(defined staple_fast(8443, 'last.example'), 'read-only: stapled all the same');
+ok(defined staple_fast(8443, 'last.example'),
+	'read-only disk: a new certificate is stapled all the same');
 like($t->wait_log($cannot, 20, $mark) // '', qr/\[error\].*reason=unwritable
 	.*Read-only\ file\ system;\ mount\ it\ writable/x,
-	'read-only: it is said, with what to do');
-failing('read-only', 'unwritable', $now);
-ok(!-e file('last.example'), 'read-only: nothing is kept');
+	'read-only disk: an error says what to do');
+failing('read-only disk', 'unwritable', $now);
+ok(!-e file('last.example'), 'read-only disk: the new response is not written');
 remount('rw');
 ok(wait_for(sub { -e file('last.example') }, 45, 'the file'),
-	'writable again: it is kept');
-ok($t->wait_log($again, 10, $mark), 'writable again: it is said');
-is_deeply(shown(), $works, 'writable again: the status');
-is(scalar(() = $t->log_lines($cannot, $mark)), 1, 'read-only: said once');
+	'read-only disk: the response is written once the disk is writable');
+ok($t->wait_log($again, 10, $mark), 'read-only disk: the recovery is logged');
+is_deeply(shown(), $works,
+	'read-only disk: the status document says that the cache works again');
+is(scalar(() = $t->log_lines($cannot, $mark)), 1,
+	'read-only disk: the error is logged once');
 
 $r->fault('refuse');
 $t->restart();
-ok(defined staple_fast(8443, $_), "$_: stapled after a restart")
+ok(defined staple_fast(8443, $_),
+	"$_: a restart without a responder staples it")
 	for sort keys %leaf;
 
 # off
 
-conf('off');
+configure('off');
 $t->reload();
 is_deeply(shown(), { path => undef, state => 'off', reason => undef,
-	since => undef }, 'off: the status');
-is(usable(), undef, 'off: no metric');
+	since => undef }, 'cache off: the status document says so');
+is(usable(), undef, 'cache off: there is no metric');
 
 $t->done_testing();
 
@@ -136,13 +145,16 @@ sub failing {
 	my ($what, $reason, $time) = @_;
 	my $cache = shown();
 	is("$cache->{path} $cache->{state} $cache->{reason}",
-		"$disk/cache failing $reason", "$what: the status");
+		"$disk/cache failing $reason",
+		"$what: the status document has state and reason");
 	my ($y, $mon, $d, $h, $m, $s) = $cache->{since} =~
 		/^(\d+)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z$/;
 	my $since = timegm($s, $m, $h, $d, $mon - 1, $y);
-	cmp_ok($since, '>=', $time - 5, "$what: since not before");
-	cmp_ok($since, '<=', time() + 5, "$what: nor to come");
-	is(usable(), 0, "$what: the metric");
+	cmp_ok($since, '>=', $time - 5,
+		"$what: \"since\" is not before the failure");
+	cmp_ok($since, '<=', time() + 5,
+		"$what: \"since\" is not in the future");
+	is(usable(), 0, "$what: the metric says that the cache is not usable");
 }
 
 sub remount {
@@ -157,45 +169,18 @@ sub fill {
 	close $fh;
 }
 
-sub conf {
+sub configure {
 	my @names = @_;
 	my $cache = "$disk/cache";
 	if ($names[0] eq 'off') {
 		$cache = 'off';
 		@names = sort keys %leaf;
 	}
-	my $servers = $t->ssl_servers(8443, @names);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_cache  $cache;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location /json {
-            ocsp_plus_status json;
-        }
-        location /metrics {
-            ocsp_plus_status prometheus;
-        }
-    }
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		"ocsp_plus_cache $cache;", 'ocsp_plus_retry 1s 2s;',
+		(map { [ 8443, $_ ] } @names),
+		[ 8080, undef, 'location /json { ocsp_plus_status json; }',
+			'location /metrics { ocsp_plus_status prometheus; }' ] ]);
 }
 
 ###############################################################################

@@ -54,9 +54,10 @@ my $ignored = qr/response of the cache directory ignored/;
 $r->validity(this_update => -3600, next_update => 7 * 86400);
 my %port = ($t => 8443, $set => 8444, $passing => 8445);
 for my $nginx ($t, $set, $passing) {
-	write_conf($nginx);
+	configure($nginx);
 	$nginx->run();
-	ok(wait_for(sub { $nginx->kept() == @leaves }, 15, 'files'), 'kept');
+	ok(wait_for(sub { $nginx->kept() == @leaves }, 15, 'files'),
+		'each nginx has cached all responses');
 	$nginx->stop();
 }
 $r->fault('refuse');
@@ -70,23 +71,23 @@ SKIP: {
 		unless $t->feature('preload');
 	$t->env(LD_PRELOAD => Test::Nginx::Config::tool('libtest_preload.so'),
 		OCSP_PLUS_KILL_HELPER => 1);
-	write_conf($t);
+	configure($t);
 	# a word of what is of no use comes from the worker then
 	my $file = $t->testdir() . '/cache/' . $leaves[2]->id() . '.der';
 	$t->write_file($file, 'of no use');
 	my $mark = $t->log_mark();
 	$t->run();
 	ok($t->wait_log(qr/start helper exited on signal 9/, 10, $mark),
-		'helper killed');
+		'helper killed: nginx logs it');
 	ok(wait_for(sub { without($port{$t}, @names) == 1 }, 15, 'staples'),
-		'helper killed: stapled by what the first worker has found');
+		'helper killed: the first worker reads the cache directory');
 	is(join(' ', grep { without($port{$t}, $_) } @names), 'host3.example',
-		'helper killed: all but what is of no use');
+		'helper killed: only the invalid file is not stapled');
 	like($t->wait_log($ignored, 10, $mark) // '',
 		qr/\[warn\].*certificate="host3\.example".*reason=/,
-		'helper killed: of which a word is said');
+		'helper killed: the invalid file is logged as ignored');
 	is(scalar(() = $t->log_lines($ignored, $mark)), 1,
-		'helper killed: one');
+		'helper killed: one file is logged as ignored');
 }
 
 ###############################################################################
@@ -99,13 +100,14 @@ for my $case ([ 'in the past', -12 * YEAR ], [ 'far ahead', 2 * YEAR ]) {
 	$jumps->set($offset);
 	$set->run();
 	is(without($port{$set}, @names), @names,
-		"a clock $what: nothing is stapled");
+		"a clock $what: no response is stapled");
 	$jumps->set(0);
 	ok($set->wait_log(qr/the wall clock jumped/, 10, $mark),
-		"a clock $what: set right");
+		"a clock $what: the correction is noticed");
 	ok(wait_for(sub { !without($port{$set}, @names) }, 10, 'staples'),
-		"a clock $what: what was kept is stapled");
-	is(scalar(() = $set->kept()), @leaves, "a clock $what: and is still kept");
+		"a clock $what: cached responses are stapled after the correction");
+	is(scalar(() = $set->kept()), @leaves,
+		"a clock $what: no cached response is removed");
 	$set->stop();
 }
 
@@ -113,13 +115,15 @@ for my $case ([ 'in the past', -12 * YEAR ], [ 'far ahead', 2 * YEAR ]) {
 
 my $mark = $set->log_mark();
 $set->run();
-is(without($port{$set}, @names), 0, 'a clock that is right: stapled');
+is(without($port{$set}, @names), 0, 'a right clock: all responses are stapled');
 $jumps->set(YEAR);
-ok($set->wait_log(qr/the wall clock jumped/, 10, $mark), 'it goes wrong');
-is(without($port{$set}, @names), @names, 'it goes wrong: not stapled');
+ok($set->wait_log(qr/the wall clock jumped/, 10, $mark),
+	'a clock set a year ahead: the jump is noticed');
+is(without($port{$set}, @names), @names,
+	'a clock set a year ahead: no expired response is stapled');
 $jumps->set(0);
 ok(wait_for(sub { !without($port{$set}, @names) }, 10, 'staples'),
-	'right again: stapled');
+	'a clock set back: all responses are stapled again');
 $set->stop();
 
 ###############################################################################
@@ -132,44 +136,27 @@ symlink "$dir.away", $dir or die "symlink: $!";
 $mark = $passing->log_mark();
 $passing->run();
 ok($passing->wait_log(qr/cache directory cannot be used/, 10, $mark),
-	'a directory that cannot be used');
-is(without($port{$passing}, @names), @names, 'nothing is stapled');
+	'an unusable cache directory is logged');
+is(without($port{$passing}, @names), @names,
+	'no response of an unusable cache directory is stapled');
 unlink $dir;
 rename "$dir.away", $dir or die "rename: $!";
 $passes->pass(31);
 ok($passing->wait_log(qr/cache directory can be used again/, 10, $mark),
-	'it can be used again');
+	'the log says when the cache directory can be used again');
 ok(wait_for(sub { !without($port{$passing}, @names) }, 10, 'staples'),
-	'and what is in it is stapled');
+	'responses are stapled once the cache directory can be used again');
 
 $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($nginx) = @_;
 	# another worker would take over from one for which time has passed
 	my $workers = $nginx == $passing ? 1 : 2;
-	my $servers = $nginx->ssl_servers($port{$nginx}, @names);
-	$nginx->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  $workers;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-}
-
-CONF
+	$nginx->write_conf(workers => $workers, http => [ 'ocsp_plus on;',
+		'ocsp_plus_retry 1s 2s;', map { [ $port{$nginx}, $_ ] } @names ]);
 }
 
 ###############################################################################

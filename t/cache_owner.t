@@ -35,11 +35,14 @@ my %leaf = map { $_ => $int->leaf($_, aia => $r->url()) }
 my $dir = $t->testdir() . '/state';
 my $outside = $t->testdir() . '/outside';
 
-write_conf($one, 'early.example');
+configure($one, 'early.example');
 $t->run();
-ok(wait_for(sub { -e file('early.example') }, 15, 'a file'), 'kept');
-is((stat $dir)[4], $uid{$one}, 'the directory is the worker user\'s');
-is((stat file('early.example'))[2] & 07777, 0644, 'all may read the file');
+ok(wait_for(sub { -e file('early.example') }, 15, 'a file'),
+	'the response is cached');
+is((stat $dir)[4], $uid{$one},
+	'the cache directory belongs to the worker user');
+is((stat file('early.example'))[2] & 07777, 0644,
+	'the cache file is readable by all');
 $t->stop();
 
 # what somebody who may write there can plant
@@ -57,36 +60,41 @@ chown $uid{$one}, 0, "$dir/" . 'c' x 64 . '.der';
 # another user at the next start, with the responder down
 
 $r->fault('refuse');
-write_conf($two, 'early.example');
+configure($two, 'early.example');
 my $mark = $t->log_mark();
 my $watch = Test::Nginx::Watch->start($t, 8443, 'early.example');
 $t->run();
 $watch->wait_for(20);
 my $seen = $watch->end();
-cmp_ok($seen->{stapled}, '>=', 20, 'another user: handshakes with a staple');
+cmp_ok($seen->{stapled}, '>=', 20,
+	'another user: handshakes after the start have a staple');
 is("$seen->{missing} $seen->{failed}", '0 0',
-	'another user: none without from the first on');
+	'another user: no handshake from the first on lacks a staple');
 is((stat $dir)[4], $uid{$two}, 'another user: the directory is handed over');
 untouched('another user');
 is(scalar(() = $t->log_lines(qr/cache directory/, $mark)), 0,
-	'another user: not a word');
+	'another user: nothing is logged about the cache');
 
 # and over a reload, after which it is written to
 
-write_conf($one, 'early.example');
-ok($t->reload(old_gone => 1), 'reload: done');
-is(without(8443, (undef) x 20), 0, 'reload: stapled');
-is((stat $dir)[4], $uid{$one}, 'reload: the directory is handed over');
+configure($one, 'early.example');
+ok($t->reload(old_gone => 1), 'reload with another user: the reload succeeds');
+is(without(8443, (undef) x 20), 0,
+	'reload with another user: the certificate is stapled');
+is((stat $dir)[4], $uid{$one},
+	'reload with another user: the directory is handed over');
 untouched('reload');
 $t->restart();
-is(without(8443, (undef) x 20), 0, 'reload: stapled after a restart');
+is(without(8443, (undef) x 20), 0,
+	'reload with another user: a restart staples from the cache');
 
 $r->fault('none');
-write_conf($one, 'early.example', 'late.example');
+configure($one, 'early.example', 'late.example');
 $t->reload();
 ok(wait_for(sub { -e file('late.example') }, 15, 'a file'),
-	'reload: the new user keeps what is fetched');
-is((stat file('late.example'))[4], $uid{$one}, 'reload: as its own');
+	'reload with another user: new responses are cached');
+is((stat file('late.example'))[4], $uid{$one},
+	'reload with another user: new files belong to the new user');
 $t->stop();
 
 ###############################################################################
@@ -99,12 +107,13 @@ $mark = $t->log_mark();
 for my $slash ('', '/') {
 	symlink "$outside/empty", $dir;
 	mkdir "$outside/empty", 0700;
-	write_conf($one, 'early.example', $slash);
+	configure($one, 'early.example', $slash);
 	$t->run();
 	ok($t->wait_log(qr/\[error\].*is a symbolic link/, 15, $mark),
-		"a link$slash: said");
+		"a link \"state$slash\" in its place: an error is logged");
 	$t->stop();
-	is((stat "$outside/empty")[4], 0, "a link$slash: not followed");
+	is((stat "$outside/empty")[4], 0,
+		"a link \"state$slash\" in its place: the owner of its target stays");
 	unlink $dir;
 }
 
@@ -112,16 +121,16 @@ for my $slash ('', '/') {
 
 mkdir $dir;
 chmod 0755, $dir;
-write_conf($one, 'early.example');
+configure($one, 'early.example');
 $mark = $t->log_mark();
 $t->run();
 ok(wait_for(sub { -e file('early.example') }, 15, 'a file'),
-	'root\'s and empty: used');
+	"root's empty directory: it is used");
 is(join(' ', (stat $dir)[4, 5]), "$uid{$one} 0",
-	'root\'s and empty: handed over, its group kept');
+	"root's empty directory: it is handed over with its group kept");
 $t->stop();
 is(scalar(() = $t->log_lines(qr/cache directory/, $mark)), 0,
-	'root\'s and empty: not a word');
+	"root's empty directory: nothing is logged");
 
 # root's, and not empty
 
@@ -130,14 +139,15 @@ $mark = $t->log_mark();
 $t->run();
 ok($t->wait_log(qr/\[error\].*cache\ directory\ cannot\ be\ used.*reason=unreadable.*
 	\ belongs\ to\ uid\ 0,\ but\ uid\ $uid{$one}\ uses\ it;\ chown\ it/x,
-	15, $mark), 'root\'s and not empty: said');
-is((stat $dir)[4], 0, 'root\'s and not empty: left alone');
-is(without(8443, 'early.example'), 0, 'root\'s and not empty: stapled');
+	15, $mark), "root's directory with files: an error is logged");
+is((stat $dir)[4], 0, "root's directory with files: its owner stays");
+is(without(8443, 'early.example'), 0,
+	"root's directory with files: the certificate is stapled");
 $t->stop();
 is(scalar(() = $t->log_lines(qr/\[(?:warn|error)\].*cache/, $mark)), 1,
-	'root\'s and not empty: said once');
+	"root's directory with files: the error is logged once");
 is(scalar(() = $t->log_lines(qr/\[notice\].*not\ prepared:.*left\ alone/x,
-	$mark)), 1, 'root\'s and not empty: by the master as a notice');
+	$mark)), 1, "root's directory with files: the master logs a notice");
 
 # Kubernetes' fsGroup
 
@@ -147,11 +157,11 @@ unlink file('early.example');
 $mark = $t->log_mark();
 $t->run();
 ok(wait_for(sub { -e file('early.example') }, 15, 'a file'),
-	'fsGroup: used');
+	'fsGroup: the directory is used');
 is(sprintf('%d %04o', (stat $dir)[5], (stat $dir)[2] & 07777), '12345 2770',
-	'fsGroup: as it was');
+	'fsGroup: group and mode of the directory stay');
 is(scalar(() = $t->log_lines(qr/cache directory/, $mark)), 0,
-	'fsGroup: not a word');
+	'fsGroup: nothing is logged');
 $t->stop();
 
 $t->done_testing();
@@ -167,40 +177,20 @@ sub untouched {
 	is(join(' ', map { my @s = lstat $_; sprintf '%d:%d %04o', @s[4, 5],
 		$s[2] & 07777 } "$outside/hard", "$outside/soft", @planted),
 		'0:0 0600 0:0 0600 0:0 0600 0:0 0777',
-		"$what: what was planted is still root's");
+		"$what: owner and mode of planted files stay");
 	is(join(' ', map { $t->read_file("outside/$_") } qw/ hard soft /),
-		'mine mine', "$what: and as it was");
+		'mine mine', "$what: the content of planted files stays");
 	is((stat "$dir/" . 'c' x 64 . '.der')[4], $uid{$one},
-		"$what: nor has a directory another owner");
+		"$what: the owner of a planted directory stays");
 }
 
-sub write_conf {
+sub configure {
 	my ($user, @names) = @_;
 	my $slash = @names && $names[-1] !~ /\w/ ? pop @names : '';
 	my $group = getgrgid((getpwnam $user)[3]);
-	my $servers = $t->ssl_servers(8443, @names);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-user  $user $group;
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_cache  $dir$slash;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-}
-
-CONF
+	$t->write_conf(main => [ "user $user $group;" ], workers => 2, http => [
+		'ocsp_plus on;', "ocsp_plus_cache $dir$slash;",
+		'ocsp_plus_retry 1s 2s;', map { [ 8443, $_ ] } @names ]);
 }
 
 ###############################################################################

@@ -30,40 +30,13 @@ my @old = $int->leaves(20, 'old%d.example', aia => $r->url(1),
 	not_before => -86400);
 my @young = $int->leaves(5, 'young%d.example', aia => $r->url(2),
 	not_before => -86400);
-my $servers = $t->ssl_servers(8443, @old, @young);
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    server_names_hash_max_size  4096;
-
-    ocsp_plus  on;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status json;
-        }
-    }
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'server_names_hash_max_size 4096;',
+	'ocsp_plus on;', (map { [ 8443, $_ ] } @old, @young),
+	[ 8080, undef, 'location / { ocsp_plus_status json; }' ] ]);
 
 $r->validity(this_update => -7200, next_update => 7 * 86400);
 $t->run();
-ok(wait_for(sub { $t->kept() == 25 }, 15, 'files'), 'kept');
+ok(wait_for(sub { $t->kept() == 25 }, 15, 'files'), 'all responses are cached');
 $t->stop();
 
 ###############################################################################
@@ -74,29 +47,33 @@ confirm(3700, @old);
 confirm(2000, @young);
 $r->clear();
 $t->run();
-is(missing(), 0, 'stapled from the first');
+is(missing(), 0, 'all certificates are stapled right after the start');
 my $mark = $t->log_mark();
 later(15);
-cmp_ok(asked(1), '<=', 10, 'after a few seconds: not all at once');
+cmp_ok(asked(1), '<=', 10,
+	'responses confirmed an hour ago are not refreshed all at once');
 later(285);
-ok($r->wait_requests(20, 20, on => 1), 'within five minutes: all of the old');
+ok($r->wait_requests(20, 20, on => 1),
+	'responses confirmed an hour ago are refreshed within five minutes');
 is(join(' ', map { scalar(() = $r->requests(leaf => $_)) } @old),
-	join(' ', (1) x 20), 'once each');
-is(asked(2), 0, 'none of the young');
+	join(' ', (1) x 20),
+	'each response confirmed an hour ago is fetched once');
+is(asked(2), 0, 'responses confirmed later are not refreshed');
 is(scalar(() = $t->log_lines(qr/the wall clock jumped/)), 0,
-	'time passed, nobody has set the clock');
+	'the passing of time is not taken for a clock jump');
 
 # asked is asked: another start within the hour does not begin again
 
 ok(wait_for(sub { !grep { modified($_) < $clock->now() - 400 } @old }, 10,
-	'the files'), 'it is noted');
+	'the files'), 'the confirmations are recorded in the cache files');
 for my $time (1 .. 2) {
 	$t->restart($time == 1 ? 'QUIT' : 'KILL');
 	$r->clear();
-	is(missing(), 0, "start $time within the hour: stapled");
+	is(missing(), 0,
+		"restart $time within the hour: all certificates are stapled");
 	later(301);
 	is(scalar(() = $r->requests()), 0,
-		"start $time within the hour: none is asked for");
+		"restart $time within the hour: no responder is asked");
 }
 
 # half of them were asked for when nginx ended: only the others are left
@@ -106,9 +83,10 @@ confirm(60, @old[0 .. 9]);
 $t->restart();
 $r->clear();
 later(301);
-ok($r->wait_requests(10, 20), 'a start in between: the others');
+ok($r->wait_requests(10, 20),
+	'a restart in between: the remaining responses are refreshed');
 is(join(' ', grep { scalar(() = $r->requests(leaf => $_)) } @old[0 .. 9]), '',
-	'a start in between: none twice');
+	'a restart in between: no response is refreshed twice');
 
 # a responder that is down then: what is held goes on, and each is asked for
 # as soon as it is back
@@ -119,16 +97,16 @@ $r->fault('refuse');
 $t->run();
 later(301);
 ok($t->wait_log(qr/no new response, the one held goes on.*"old/, 15, $mark),
-	'a responder that is down: tried');
-is(missing(), 0, 'a responder that is down: what is held goes on');
+	'a failing responder: a refresh is tried after the start');
+is(missing(), 0, 'a failing responder: the cached responses are stapled');
 $r->fault('none');
 $r->clear();
 for (1 .. 10) {
 	last if all_asked();
 	later(60);
 }
-ok(all_asked(), 'back again: each of the old is asked for');
-is(asked(2), 0, 'and no other');
+ok(all_asked(), 'a recovered responder: each old response is refreshed');
+is(asked(2), 0, 'a recovered responder: no other response is refreshed');
 
 $t->done_testing();
 

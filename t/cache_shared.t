@@ -41,12 +41,13 @@ $r->validity(next_update => 24);
 
 # each has one of its own, and all have one in common
 
-write_conf($_, 'all.example', $own[$_]) for 0 .. $#nginx;
+configure($_, 'all.example', $own[$_]) for 0 .. $#nginx;
 $_->run() for @nginx;
 ok(wait_for(sub { $t->kept($dir) == 4 }, 15, 'four files'),
-	'a file for each certificate');
+	'the shared directory has a file for each certificate');
 ok(wait_for(sub { !grep { !defined staple_fast(port_of($_), 'all.example') }
-	0 .. $#nginx }, 15, 'staples'), 'all have the one in common');
+	0 .. $#nginx }, 15, 'staples'),
+	'all instances staple the certificate they have in common');
 
 ###############################################################################
 
@@ -56,28 +57,31 @@ $r->clear();
 my @marks = map { $_->log_mark() } @nginx;
 my $rounds = 4;
 ok(wait_for(sub { !grep { got($_) < $rounds } 0 .. $#nginx }, 100,
-	'four responses for each'), 'each gets a new response again and again');
+	'four responses for each'),
+	'each instance gets a new response again and again');
 # in one second by two of them, now and then
 my $asked = () = $r->requests(leaf => $leaf{'all.example'});
 cmp_ok($asked, '<', 2 * $rounds,
-	'the responder is asked by one of the three')
+	'the responder is asked by one of three instances')
 	or diag(map { $_->log_lines($all) } @nginx);
 my @lines = map { $nginx[$_]->log_lines(qr/$taken.*$all/, $marks[$_]) }
 	0 .. $#nginx;
-cmp_ok(scalar @lines, '>=', $rounds, 'the others take what it got');
+cmp_ok(scalar @lines, '>=', $rounds,
+	'the other instances take the response from the directory');
 my $time = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/;
 like($lines[0] // '', qr/\[info\].*\ status=good\ expires=$time
-	\ confirmed=$time\ next_attempt=$time$/x, 'which is said');
+	\ confirmed=$time\ next_attempt=$time$/x,
+	'taking a response from the directory is logged');
 is(scalar(() = grep { /own/ } map { $_->log_lines($taken) } @nginx), 0,
-	'what only one of them has it asks for itself');
+	'a certificate of one instance is not taken from the directory');
 
 # an operator wants the responder to be asked, whatever lies there
 
 my $before = () = $r->requests(leaf => $leaf{'all.example'});
 ok(wait_for(sub { http_post('/?refresh=' . $leaf{'all.example'}->id(), '',
-	port => 8090) =~ / 202 / }, 10), 'an operator wants a refresh');
+	port => 8090) =~ / 202 / }, 10), "an operator's refresh is accepted");
 ok($r->wait_requests($before + 1, 10, leaf => $leaf{'all.example'}),
-	'the responder is asked');
+	"an operator's refresh asks the responder in spite of a cached response");
 
 # a revocation is everybody's with the next response
 
@@ -85,21 +89,25 @@ ok($r->wait_requests($before + 1, 10, leaf => $leaf{'all.example'}),
 $r->status($leaf{'all.example'}, 'revoked');
 for my $i (0 .. $#nginx) {
 	is(wait_staple(port_of($i), 'revoked', servername => 'all.example',
-		seconds => 30)->{status}, 'revoked', "revoked: nginx $i");
+		seconds => 30)->{status}, 'revoked',
+		"revoked: nginx $i staples the revocation");
 	my $re = qr/CERTIFICATE IS REVOKED, replace it; response .*$all/;
 	like($nginx[$i]->wait_log($re, 10, $marks[$i]) // '', qr/\[crit\]/,
-		"revoked: nginx $i says so");
+		"revoked: nginx $i logs the revocation as critical");
 }
 # on hold, and released
 $r->status($leaf{'all.example'}, 'good');
 is(wait_staple(port_of($_), 'good', servername => 'all.example',
-	seconds => 40)->{status}, 'good', "released: nginx $_") for 0 .. $#nginx;
+	seconds => 40)->{status}, 'good',
+	"released from hold: nginx $_ staples the good response") for 0 .. $#nginx;
 
-is(scalar(() = $_->log_lines(qr/cache directory (?:cannot|ignored)|is ignored/)), 0, 'no trouble')
+is(scalar(() = $_->log_lines(qr/cache directory (?:cannot|ignored)|is ignored/)), 0,
+	'an instance that shares its cache logs no cache error')
 	for @nginx;
 is(scalar($t->kept($dir)), 4,
-	'one file for each certificate, whoever wrote it');
-is(scalar(() = grep { !/\.der$/ } glob "$dir/*"), 0, 'nothing else is left');
+	'the shared directory still has one file for each certificate');
+is(scalar(() = grep { !/\.der$/ } glob "$dir/*"), 0,
+	'the shared directory has no temporary files');
 
 ###############################################################################
 
@@ -110,15 +118,15 @@ unlink glob "$dir/*.der";
 $r->validity(next_update => 86400);
 $_->run() for @nginx;
 ok(wait_for(sub { $t->kept($dir) == 4 }, 15, 'four files'),
-	'all are kept again');
+	'the emptied directory is filled again');
 $_->stop() for @nginx;
 $r->fault('refuse');
 for my $i (0 .. $#nginx) {
 	my $name = $own[$i - 1];
-	write_conf($i, 'all.example', $name);
+	configure($i, 'all.example', $name);
 	$nginx[$i]->run();
 	ok(defined staple_fast(port_of($i), $_),
-		"nginx $i: $_ is stapled from the directory")
+		"nginx $i: $_ is stapled from the shared directory")
 		for 'all.example', $name;
 }
 
@@ -135,27 +143,13 @@ sub got {
 		qr/(?:$taken|response published).*$all/, $marks[$i]));
 }
 
-sub write_conf {
+sub configure {
 	my ($i, @names) = @_;
-	my $nginx = $nginx[$i];
-	my $servers = $nginx->ssl_servers(port_of($i), @names);
 	my $control = 8090 + $i;
-	$nginx->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_cache  $dir;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-
-    server {
-        listen  127.0.0.1:$control;
-
-        location / {
-            ocsp_plus_control;
-            allow 127.0.0.1;
-        }
-    }
-CONF
+	$nginx[$i]->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_cache $dir;",
+		'ocsp_plus_retry 1s 2s;', (map { [ port_of($i), $_ ] } @names),
+		[ $control, undef,
+			'location / { ocsp_plus_control; allow 127.0.0.1; }' ] ]);
 }
 
 ###############################################################################

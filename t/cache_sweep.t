@@ -40,10 +40,12 @@ $leaf{$_} = $int->leaf("$_.example", not_before => -400 * DAY,
 	not_after => 400 * DAY) for qw/ ended recent year /;
 my $dir = $t->testdir() . '/cache';
 
-$t->write_file_expand('nginx.conf', conf(qw/ wanted long lately /));
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+	(map { [ 8443, "$_.example" ] } qw/ wanted long lately /),
+	[ 8080, undef, 'location / { ocsp_plus_status json; }' ] ]);
 $r->validity(this_update => -60 * DAY, next_update => 300 * DAY);
 $t->run();
-ok(wait_for(sub { $t->kept() == 3 }, 15, 'files'), 'kept');
+ok(wait_for(sub { $t->kept() == 3 }, 15, 'files'), 'the responses are cached');
 $t->stop();
 $r->fault('refuse');
 
@@ -84,16 +86,18 @@ for my $file (@goes, @stays) {
 age(31);
 $t->run();
 round();
-is(missing(), '', 'at the start: nothing goes');
+is(missing(), '', 'no file is removed at the start');
 $clock->pass(3000);
 round();
-is(missing(), '', 'in the first hour: nothing goes');
+is(missing(), '', 'no file is removed in the first hour');
 $clock->pass(1200);
 round();
-is(missing(), '', 'a clock far ahead of the newest file: nothing goes');
+is(missing(), '',
+	'no file is removed when the clock is far ahead of the newest file');
 utime 1, $clock->now() + 31 * DAY, "$dir/" . der('long');
 round();
-is(missing(), '', 'a clock far behind the newest file: nothing goes');
+is(missing(), '',
+	'no file is removed when the clock is far behind the newest file');
 
 # the clock is right
 
@@ -101,19 +105,20 @@ utime 1, $clock->now() - 29 * DAY, "$dir/" . der('long');
 ok(wait_for(sub {
 	round();
 	return missing() eq join ' ', sort map { $_->[0] } @goes;
-}, 20, 'files to go'), 'what ended over 90 days ago and nobody wants goes')
+}, 20, 'files to go'), 'unwanted files that ended over 90 days ago are removed')
 	or diag(missing());
 round();
-is(missing(), join(' ', sort map { $_->[0] } @goes), 'and nothing else');
+is(missing(), join(' ', sort map { $_->[0] } @goes),
+	'no other file is removed by the next sweep');
 
 # a start begins anew
 
 $t->write_file("$dir/$goes[0][0]", $goes[0][2]);
 $t->restart();
 round();
-ok(-e "$dir/$goes[0][0]", 'after a start: nothing goes');
+ok(-e "$dir/$goes[0][0]", 'no file is removed right after a restart');
 is(staple(8443, servername => 'long.example')->{status}, 'good',
-	'what is wanted is stapled');
+	'a wanted response is still stapled after the sweep');
 
 $t->done_testing();
 
@@ -157,35 +162,5 @@ sub round {
 }
 
 sub heartbeat { return seconds_of(http_json('/')->{worker}{heartbeat}) }
-
-sub conf {
-	my @names = map { "$_.example" } @_;
-	my $servers = $t->ssl_servers(8443, @names);
-	return <<"CONF";
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  0;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status json;
-        }
-    }
-}
-
-CONF
-}
 
 ###############################################################################

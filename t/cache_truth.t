@@ -41,36 +41,23 @@ my $dir = "$disk/cache";
 my $fails = qr/cache directory cannot be used/;
 my $untrue = qr/cache directory holds a status that is not true any more/;
 
-my $servers = $t->ssl_servers(8443, @leaves);
-$t->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_cache  $dir;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_control;
-            allow 127.0.0.1;
-        }
-    }
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_cache $dir;",
+	'ocsp_plus_retry 1s 2s;', (map { [ 8443, $_ ] } @leaves),
+	[ 8080, undef, 'location / { ocsp_plus_control; allow 127.0.0.1; }' ] ]);
 
 # on a disk that is fine: revoked, and good again (it was on hold)
 
 $t->run();
-kept('good', 'good');
+kept('good', 'at first');
 my ($uid) = (stat $dir)[4];
-becomes('revoked', 'revoked');
-kept('revoked', 'revoked');
+becomes('revoked', 'after a revocation');
+kept('revoked', 'after a revocation');
 becomes('good', 'released');
 kept('good', 'released');
 becomes('good', 'released, asked again');
 unanswered();
-is(stapled(), join(' ', ('good') x 3), 'released: after a start');
+is(stapled(), join(' ', ('good') x 3),
+	'released: a restart without a responder staples good responses');
 answered();
 
 ###############################################################################
@@ -79,39 +66,45 @@ answered();
 
 fill();
 my $mark = $t->log_mark();
-becomes('revoked', 'full');
+becomes('revoked', 'full disk');
 ok(wait_for(sub { says() !~ /good/ }, 10, 'the files to go'),
-	'full: no file says good any more, and none waits for another');
-is(scalar(() = $t->log_lines($fails, $mark)), 1, 'full: said once');
+	'full disk: no cache file says "good" after the revocation');
+is(scalar(() = $t->log_lines($fails, $mark)), 1,
+	'full disk: the error is logged once');
 # those that went made room for others
-unlike(says(), qr/^revoked revoked revoked$/, 'full: not all are kept');
+unlike(says(), qr/^revoked revoked revoked$/,
+	'full disk: not every revocation finds room');
 my $full = says();
 fill();
 unanswered();
 (my $expected = $full) =~ s/nothing/none/g;
-is(stapled(), $expected, 'full: a start does not believe what was there');
+is(stapled(), $expected,
+	'full disk: a restart does not staple outdated responses');
 
 # room again: saved half a minute later
 
 answered();
-is(wait_stapled('revoked'), 'revoked revoked revoked', 'full: asked again');
+is(wait_stapled('revoked'), 'revoked revoked revoked',
+	'full disk: the revocations are fetched again after a restart');
 unlink "$disk/ballast";
-is(says(), $full, 'room again: it is not tried all the time');
+is(says(), $full,
+	'full disk: writing is not retried at once when there is room');
 later(31);
-kept('revoked', 'room again');
+kept('revoked', 'full disk with room again');
 unanswered();
-is(stapled(), 'revoked revoked revoked', 'room again: after a start');
+is(stapled(), 'revoked revoked revoked',
+	'full disk: a restart staples the revocations written later');
 
 # the other way round
 
 answered();
 fill();
-becomes('good', 'full, released');
+becomes('good', 'full disk, released');
 ok(wait_for(sub { says() !~ /revoked/ }, 10, 'the files to go'),
-	'full, released: no file says revoked any more');
+	'full disk, released: no cache file says "revoked" any more');
 unlink "$disk/ballast";
 later(31);
-kept('good', 'full, released');
+kept('good', 'full disk, released');
 
 ###############################################################################
 
@@ -120,16 +113,19 @@ kept('good', 'full, released');
 SKIP: {
 	skip 'the workers may write anywhere', 7 if $uid == 0;
 	chmod 0500, $dir;
-	becomes('revoked', 'rights');
+	becomes('revoked', 'read-only directory');
 	ok(wait_for(sub { !grep { -s "$dir/$_" } $t->kept($dir) }, 10,
-		'the files to be emptied'), 'rights: the files are emptied');
-	is(scalar(() = $t->kept($dir)), 3, 'rights: they cannot be removed');
+		'the files to be emptied'),
+		'read-only directory: outdated cache files are emptied');
+	is(scalar(() = $t->kept($dir)), 3,
+		'read-only directory: emptied cache files remain');
 	unanswered();
-	is(stapled(), 'none none none', 'rights: a start does not believe it');
+	is(stapled(), 'none none none',
+		'read-only directory: a restart staples none of the emptied files');
 	chmod 0700, $dir;
 	answered();
-	becomes('good', 'rights again');
-	kept('good', 'rights again');
+	becomes('good', 'writable directory');
+	kept('good', 'writable directory');
 }
 
 ###############################################################################
@@ -138,17 +134,19 @@ SKIP: {
 
 remount('ro');
 $mark = $t->log_mark();
-becomes('revoked', 'read-only');
+becomes('revoked', 'read-only disk');
 ok(wait_for(sub { $t->log_lines($untrue, $mark) == 3 }, 10, 'lines'),
-	'read-only: it is said of each');
+	'read-only disk: each outdated cache file is logged');
 like(($t->log_lines($untrue, $mark))[0] // '', qr/\[error\].*make\ the\ directory
 	\ writable\ or\ remove\ the\ file:\ certificate="host\d\.example"
-	.*\ directory="\Q$dir\E"$/x, 'read-only: with what to do');
+	.*\ directory="\Q$dir\E"$/x,
+	'read-only disk: the log line says what to do');
 
 # so a start believes it for five minutes only, however young it is
 
 $t->restart();
-is(stapled(), 'good good good', 'read-only: a start takes it from there');
+is(stapled(), 'good good good',
+	'read-only disk: a restart staples the cached responses');
 $r->clear();
 my $minutes = 0;
 until (stapled() eq 'revoked revoked revoked' || $minutes == 5) {
@@ -157,17 +155,19 @@ until (stapled() eq 'revoked revoked revoked' || $minutes == 5) {
 	wait_for(sub { stapled() eq 'revoked revoked revoked' }, 3);
 }
 is(wait_stapled('revoked'), 'revoked revoked revoked',
-	'read-only: within five minutes each was asked for');
-is(scalar(() = $r->requests()), 3, 'read-only: once');
+	'read-only disk: each revocation is stapled within five minutes');
+is(scalar(() = $r->requests()), 3,
+	'read-only disk: each certificate is asked for once');
 
 # and once it can be written to, the truth is kept
 
 remount('rw');
 later(31);
 ok(wait_for(sub { $t->log_lines(qr/cache directory can be used again/, $mark) },
-	15), 'writable again: it is said');
+	15), 'writable again: the recovery is logged');
 unanswered();
-is(stapled(), 'revoked revoked revoked', 'writable again: after a start');
+is(stapled(), 'revoked revoked revoked',
+	'writable again: a restart staples the revocations');
 
 $t->done_testing();
 
@@ -179,7 +179,8 @@ sub becomes {
 	$r->status($_, $status) for @leaves;
 	my @asked = grep { my $id = $_->id(); wait_for(sub {
 		http_post("/?refresh=$id", '') =~ / 202 / }, 5) } @leaves;
-	is(scalar @asked, 3, "$what: asked for again");
+	is(scalar @asked, 3,
+		"$what: a refresh of each certificate is accepted");
 	is(wait_stapled($status), "$status $status $status",
 		"$what: $status is stapled");
 }
@@ -198,7 +199,7 @@ sub kept {
 	my ($status, $what) = @_;
 	my $all = join ' ', ($status) x 3;
 	ok(wait_for(sub { says() eq $all }, 15, 'files'),
-		"$what: $status is kept") or diag(says());
+		"$what: $status is in the cache files") or diag(says());
 }
 
 sub stapled {

@@ -41,11 +41,13 @@ my %leaf = (
 configure('', qw/ sha256 sha1 /);
 $t->run();
 ok(wait_for(sub { staple_fast(8443, 'sha1.example') }, 15, 'a staple'),
-	'sha1: stapled');
+	'sha1: a certificate whose responder knows SHA-1 is stapled');
 like($t->wait_log(qr/no response.*"sha256\.example"/, 15) // '',
-	qr/ reason=unauthorized /, 'sha1: refused where only SHA-256 is known');
-is(staple_fast(8443, 'sha256.example'), undef, 'sha1: nothing is stapled');
-is(hashes(1), 'sha1', 'sha1: nothing else was asked for');
+	qr/ reason=unauthorized /,
+	'sha1: a responder that knows only SHA-256 refuses');
+is(staple_fast(8443, 'sha256.example'), undef,
+	'sha1: a refused certificate is not stapled');
+is(hashes(1), 'sha1', 'sha1: no SHA-256 request is sent by default');
 
 # auto
 
@@ -58,13 +60,15 @@ for my $name (qw/ sha256 sha1 /) {
 	my $seen = wait_for(sub { staple_fast(8443, "$name.example") }, 15,
 		"a staple for $name");
 	ok($seen && index($seen, pack 'H*', $leaf{$name}->serial()) > 0,
-		"auto: $name is stapled");
+		"auto: $name.example is stapled");
 }
-is(hashes(1), 'sha1 sha256', 'auto: SHA-256 where SHA-1 was refused');
-is(hashes(2), 'sha1', 'auto: not where it was answered');
+is(hashes(1), 'sha1 sha256', 'auto: SHA-256 is tried where SHA-1 was refused');
+is(hashes(2), 'sha1', 'auto: SHA-256 is not tried where SHA-1 was answered');
 like($t->wait_log(qr/no response.*"neither\.example"/, 15, $mark) // '',
-	qr/ reason=unauthorized /, 'auto: whom nobody knows');
-like(hashes(3), qr/^sha1 sha256\b/, 'auto: which takes both to be sure of');
+	qr/ reason=unauthorized /,
+	'auto: a certificate unknown by either hash is logged as unauthorized');
+like(hashes(3), qr/^sha1 sha256\b/,
+	'auto: an unknown certificate is asked for by both hashes');
 
 # the host's answer is remembered: its next certificate is asked for by it
 
@@ -74,9 +78,11 @@ configure('ocsp_plus_certid auto;', qw/ sha256 again /);
 $t->run();
 for my $name (qw/ sha256 again /) {
 	ok(wait_for(sub { staple_fast(8443, "$name.example") }, 15,
-		"a staple for $name"), "auto: $name is stapled");
+		"a staple for $name"),
+		"auto: $name.example is stapled after a restart");
 }
-is(hashes(1), 'sha1 sha256 sha256', 'auto: refused once, and then no more');
+is(hashes(1), 'sha1 sha256 sha256',
+	'auto: the hash that a host answers is used for its next certificate');
 
 $t->done_testing();
 
@@ -89,16 +95,9 @@ sub hashes {
 
 sub configure {
 	my ($line, @names) = @_;
-	my $servers = $t->ssl_servers(8443, @leaf{@names});
-	$t->write_http_conf(<<"EOC");
-    ocsp_plus               on;
-    ocsp_plus_cache         off;
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_retry         1m 1h;
-    $line
-
-$servers
-EOC
+	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_cache off;',
+		'ocsp_plus_startup_wait 0;', 'ocsp_plus_retry 1m 1h;', $line,
+		map { [ 8443, $_ ] } @leaf{@names} ]);
 }
 
 ###############################################################################

@@ -27,11 +27,15 @@ Test::Nginx::CA->new($t)->leaf('example.com', aia => 'http://127.0.0.1:1/');
 my $refused = qr/\[emerg\].*"ocsp_plus"\ is\ incompatible\ with\s
 	"ssl_certificate_compression",.*nginx\.conf:\d+/x;
 
-like(configured('http', 'on', 'on'), $refused, 'http');
-like(configured('stream', 'on', 'on'), $refused, 'stream');
-like(configured($_, 'on', 'off'), qr/test is successful/, "$_, off beside on")
+like(configured('http', 'on', 'on'), $refused,
+	'ssl_certificate_compression in http is refused beside ocsp_plus');
+like(configured('stream', 'on', 'on'), $refused,
+	'ssl_certificate_compression in stream is refused beside ocsp_plus');
+like(configured($_, 'on', 'off'), qr/test is successful/,
+	"$_: ocsp_plus on without compression is accepted")
 	for qw/ http stream /;
-like(configured($_, 'off', 'on'), qr/test is successful/, "$_, on beside off")
+like(configured($_, 'off', 'on'), qr/test is successful/,
+	"$_: compression without ocsp_plus is accepted")
 	for qw/ http stream /;
 
 $t->done_testing();
@@ -41,29 +45,9 @@ $t->done_testing();
 sub configured {
 	my ($block, $ours, $compression) = @_;
 
-	my $globals = $block eq 'http' ? '%%TEST_GLOBALS_HTTP%%' : '';
-	my $content = $block eq 'http' ? '' : 'return "";';
-
-	$t->write_file_expand('nginx.conf', <<"EOC");
-%%TEST_GLOBALS%%
-
-events {
-}
-
-$block {
-    $globals
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-
-        ocsp_plus                    $ours;
-        ssl_certificate_compression  $compression;
-        $content
-    }
-}
-EOC
+	$t->write_conf($block => [ [ 8443, 'example.com', "ocsp_plus $ours;",
+		"ssl_certificate_compression $compression;",
+		$block eq 'stream' ? 'return "";' : () ] ]);
 	$t->config_test();
 	return $t->output();
 }

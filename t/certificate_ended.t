@@ -47,70 +47,80 @@ $r->reset();
 
 ###############################################################################
 
-write_conf($t, 8443, 'on', @ended, $good);
-ok($t->config_test(), 'nginx -t: nothing is refused') or diag($t->output());
+configure($t, 8443, 'on', @ended, $good);
+ok($t->config_test(),
+	'nginx -t accepts expired certificates') or diag($t->output());
 $r->fault('refuse', on => 2);
 my $mark = $t->log_mark();
 $r->clear();
 $t->run();
 like(($t->log_lines(qr/waiting for responses/, $mark))[0] // '',
-	qr/certificates=1 /, 'a start waits for the other only');
+	qr/certificates=1 /, 'the start waits for the valid certificate only');
 ok($t->wait_log(qr/"good\.example".*reason=connect_refused/, 15, $mark),
-	'the other is tried');
+	'the valid certificate is tried');
 beats($t);
 is(scalar(() = $t->log_lines($notice, $mark)), 0,
-	'before the clock was compared: not a word');
-like(http_get('/ready'), qr/ 200 /, 'ready, although a server requires them');
+	"expired certificates are not reported before a responder's time is known");
+like(http_get('/ready'), qr/ 200 /,
+	'readiness: expired certificates do not count, though required');
 like(http_get('/ready?strict=1'), qr/ 503 .*"good\.example"/s,
-	'ready, strict: waits for the other');
-is(shown('certificates', 'ended'), 5, 'the metric');
+	'strict readiness: the valid certificate is waited for');
+is(shown('certificates', 'ended'), 5,
+	'the metric counts the expired certificates');
 
 # a responder tells its time
 
 $r->reset();
 is(wait_staple(8443, 'good', servername => 'good.example', seconds => 15)
-	->{status}, 'good', 'the other is stapled');
+	->{status}, 'good', 'the valid certificate is stapled');
 like($t->wait_log($notice, 10, $mark) // '', qr/\[notice\].*
 	\ certificate="(?:ended\d|must|alone)\.example"\ serial=\S+
 	\ not_after=\S+Z\ since=1d\ certificates=5$/x,
-	'and one line says it of all');
-like(http_get('/ready?strict=1'), qr/ 200 /, 'ready, strict');
+	'one notice reports all expired certificates');
+like(http_get('/ready?strict=1'), qr/ 200 /,
+	'strict readiness: expired certificates do not count');
 
 my %state = map { $_->{names}[0] => $_ }
 	@{http_json('/json?state=ended')->{certificates}};
 is(join(' ', sort keys %state), join(' ', sort map { $_->name() } @ended),
-	'the document: ended');
+	'the status document lists the expired certificates as ended');
 is(http_json('/json?state=pending')->{certificates}[0], undef,
-	'the document: none is pending');
+	'the status document lists no certificate as pending');
 is($state{'must.example'}{next_attempt}, undef,
-	'the document: no next attempt');
+	'an expired certificate has no next attempt');
 is(staple(8443, servername => 'ended1.example')->{handshake}, 0,
-	'a server that requires a staple goes on requiring it');
+	'a server that requires a staple refuses with an expired certificate');
 
 # other things that happen do not change that
 
-is(http_post('/control?refresh=all', '') =~ / 202 /, 1, 'an operator asks');
-ok($r->wait_requests(2, 10, on => 2), 'the other is asked for again');
+is(http_post('/control?refresh=all', '') =~ / 202 /, 1,
+	"an operator's refresh of all is accepted");
+ok($r->wait_requests(2, 10, on => 2),
+	"an operator's refresh asks for the valid certificate");
 $t->reload(old_gone => 1);
 beats($t);
-is($r->stats()->{ports}{1}{connections} // 0, 0, 'nobody is asked');
+is($r->stats()->{ports}{1}{connections} // 0, 0,
+	'no responder is asked for an expired certificate');
 $t->stop();
 is(scalar(() = grep { /reason=/ && !/good\.example/ }
-	$t->log_lines(qr/ocsp_plus: /, $mark)), 0, 'nor is anything else said')
+	$t->log_lines(qr/ocsp_plus: /, $mark)), 0,
+	'no other line is logged about expired certificates')
 	or diag($t->log_lines(qr/reason=/, $mark));
 is(scalar(() = $t->log_lines($notice, $mark)), 2,
-	'one line for each configuration');
+	'expired certificates are reported once a configuration');
 
 # with what was kept before it ended
 
 my $file = $t->write_file("$cache/" . $ended[0]->id() . '.der', $response);
 $mark = $t->log_mark();
 $t->run();
-ok($t->wait_log(qr/the designated worker now/, 10, $mark), 'a start');
+ok($t->wait_log(qr/the designated worker now/, 10, $mark),
+	'a restart with a cached response succeeds');
 beats($t);
 is(scalar(() = $t->log_lines(qr/ended1\.example.*reason=/, $mark)), 0,
-	'what was kept: not a word');
-is($t->read_file($file), $response, 'what was kept: left alone');
+	'a cached response of an expired certificate is not logged');
+is($t->read_file($file), $response,
+	'a cached response of an expired certificate is left alone');
 $t->stop();
 
 ###############################################################################
@@ -119,23 +129,23 @@ $t->stop();
 
 my $brief = $int->leaf('brief.example', aia => $r->url(1),
 	not_before => -DAY, not_after => 12);
-write_conf($t, 8443, 'off', $brief, $good);
+configure($t, 8443, 'off', $brief, $good);
 $mark = $t->log_mark();
 $r->clear();
 $t->run();
 is(staple(8443, servername => 'brief.example')->{status}, 'good',
-	'one that ends soon: stapled');
+	'a certificate about to expire is stapled');
 ok(wait_for(sub { http_json('/json?state=ended')->{certificates}[0] }, 20),
-	'one that ends soon: has ended');
+	'a certificate that expires is listed as ended');
 is(staple(8443, servername => 'brief.example')->{status}, 'none',
-	'one that ends soon: not stapled any more');
+	'a certificate that expires is no longer stapled');
 my $asked = () = $r->requests(leaf => $brief);
-ok($t->wait_log($notice, 15, $mark), 'one that ends soon: said');
+ok($t->wait_log($notice, 15, $mark), 'a certificate that expires is reported');
 beats($t);
 is(scalar(() = $r->requests(leaf => $brief)), $asked,
-	'one that ends soon: not asked for any more');
+	'a certificate that expires is no longer asked for');
 is(scalar(() = $t->log_lines(qr/reason=certificate_expired/, $mark)), 0,
-	'one that ends soon: no error');
+	'a certificate that expires raises no error');
 $t->stop();
 
 ###############################################################################
@@ -149,24 +159,27 @@ SKIP: {
 	my $alone = Test::Nginx->new();
 	my $clock = Test::Nginx::Clock->start($alone);
 	copy($alone, @ended);
-	write_conf($alone, 8444, 'off', @ended);
+	configure($alone, 8444, 'off', @ended);
 	$r->clear();
 	$alone->run();
 	is(scalar(() = $alone->log_lines(qr/waiting for responses/)), 0,
-		'nobody else: a start waits for nobody');
+		'only expired certificates: the start does not wait');
 	beats($alone, 8091);	# the minutes are counted from its first look
 	for (1 .. 4) {
 		$clock->pass(60);
 		beats($alone, 8091);
 	}
 	is(scalar(() = $alone->log_lines($notice)), 0,
-		'nobody else: nothing is said in the first minutes');
+		'only expired certificates: nothing is reported for five minutes');
 	$clock->pass(61);
-	ok($alone->wait_log($notice, 10), 'nobody else: but after five');
+	ok($alone->wait_log($notice, 10),
+		'only expired certificates: they are reported after five minutes');
 	$clock->pass(4000);
 	beats($alone, 8091);
-	is(scalar(() = $alone->log_lines($notice)), 1, 'nobody else: once');
-	is($r->stats()->{all}{connections} // 0, 0, 'nobody else: nobody is asked');
+	is(scalar(() = $alone->log_lines($notice)), 1,
+		'only expired certificates: they are reported once');
+	is($r->stats()->{all}{connections} // 0, 0,
+		'only expired certificates: no responder is asked');
 	$alone->stop();
 
 	# by a clock that is wrong all have ended: it is set right
@@ -174,36 +187,42 @@ SKIP: {
 	my $set = Test::Nginx->new();
 	$clock = Test::Nginx::Clock->start($set, jumps => 1);
 	copy($set, @ended, $good);
-	write_conf($set, 8445, 'off', @ended, $good);
+	configure($set, 8445, 'off', @ended, $good);
 	$clock->set(400 * DAY);
 	$r->clear();
 	$set->run();
 	like(http_get('/ready?strict=1', port => 8091), qr/ 200 /,
-		'a wrong clock: nobody is waited for');
+		'a clock far ahead: strict readiness waits for no certificate');
 	beats($set, 8091);
-	is(scalar(() = $r->requests()), 0, 'a wrong clock: nobody is asked');
+	is(scalar(() = $r->requests()), 0,
+		'a clock far ahead: no responder is asked');
 	$clock->set(0);
 	is(wait_staple(8445, 'good', servername => 'good.example',
-		seconds => 15)->{status}, 'good', 'set right: stapled');
+		seconds => 15)->{status}, 'good',
+		'a corrected clock: the valid certificate is stapled');
 	like($set->wait_log($notice, 10) // '', qr/ certificates=5$/,
-		'set right: those that have ended');
-	is(scalar(() = $set->log_lines($notice)), 1, 'set right: one line');
+		'a corrected clock: the expired certificates are reported');
+	is(scalar(() = $set->log_lines($notice)), 1,
+		'a corrected clock: they are reported once');
 	is($r->stats()->{ports}{1}{connections} // 0, 0,
-		'set right: for which nobody is asked');
+		'a corrected clock: no responder is asked for expired certificates');
 
 	# and by one that goes wrong while nginx runs
 
 	my $mark = $set->log_mark();
 	$clock->set(400 * DAY);
-	ok($set->wait_log(qr/the wall clock jumped/, 10, $mark), 'it goes wrong');
+	ok($set->wait_log(qr/the wall clock jumped/, 10, $mark),
+		'a clock set ahead later: the jump is noticed');
 	is(scalar @{http_json('/json?state=ended', port => 8091)
-		->{certificates}}, 6, 'it goes wrong: all have ended');
+		->{certificates}}, 6,
+		'a clock set ahead later: all certificates are listed as ended');
 	beats($set, 8091);
 	is(scalar(() = $set->log_lines($notice, $mark)), 0,
-		'it goes wrong: not a word');
+		'a clock set ahead later: nothing is reported');
 	$clock->set(0);
 	is(wait_staple(8445, 'good', servername => 'good.example',
-		seconds => 15)->{status}, 'good', 'right again: stapled');
+		seconds => 15)->{status}, 'good',
+		'a clock set back: the valid certificate is stapled');
 }
 
 $t->done_testing();
@@ -239,36 +258,19 @@ sub copy {
 	$nginx->write_file('ended.der', $response);
 }
 
-sub write_conf {
+sub configure {
 	my ($nginx, $port, $require, @leaves) = @_;
-	my $servers = $nginx->ssl_servers($port, map { $_->name() } @leaves);
-	$servers =~ s/(server_name +ended1.*)/$1\n        ocsp_plus_file ended.der;/;
-	$servers =~ s/(server_name +(?:ended|must).*)/$1\n        ocsp_plus_require $require;/g;
 	my $status = $nginx == $t ? 8080 : 8091;
-	$nginx->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-
-    server {
-        listen  127.0.0.1:$status;
-
-        location /json {
-            ocsp_plus_status json;
-        }
-        location /metrics {
-            ocsp_plus_status prometheus;
-        }
-        location /ready {
-            ocsp_plus_status ready;
-        }
-        location /control {
-            ocsp_plus_control;
-            allow 127.0.0.1;
-        }
-    }
-CONF
+	$nginx->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+		(map { my $name = $_->name();
+			[ $port, $name, $name =~ /^(?:ended|must)/
+				? "ocsp_plus_require $require;" : (),
+				$name =~ /^ended1/ ? 'ocsp_plus_file ended.der;' : () ]
+		} @leaves),
+		[ $status, undef, 'location /json { ocsp_plus_status json; }',
+			'location /metrics { ocsp_plus_status prometheus; }',
+			'location /ready { ocsp_plus_status ready; }',
+			'location /control { ocsp_plus_control; allow 127.0.0.1; }' ] ]);
 }
 
 ###############################################################################

@@ -40,77 +40,13 @@ my $long = $int->leaf('long.example', serial => '7f' . 'e1' x 19, @aia,
 	names => [ 'long.example', map { "name$_.long.example" } 1 .. 400 ]);
 my $high = $int->leaf('high.example', serial => 'ff' . '0a' x 18, @aia);
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ssl_protocols TLSv1.2 TLSv1.3;
-
-    ocsp_plus on;
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  both.example;
-
-        ssl_certificate      ecdsa.pem;
-        ssl_certificate_key  ecdsa.key;
-        ssl_certificate      rsa.pem;
-        ssl_certificate_key  rsa.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  sni.example;
-
-        ssl_certificate      sni.example.pem;
-        ssl_certificate_key  sni.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  long.example;
-
-        ssl_certificate      long.example.pem;
-        ssl_certificate_key  long.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  high.example;
-
-        ssl_certificate      high.example.pem;
-        ssl_certificate_key  high.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  off.example;
-
-        ssl_certificate      off.example.pem;
-        ssl_certificate_key  off.example.key;
-
-        ocsp_plus            off;
-    }
-
-    # with a certificate that others staple
-
-    server {
-        listen       127.0.0.1:8444 ssl;
-
-        ssl_certificate      ecdsa.pem;
-        ssl_certificate_key  ecdsa.key;
-
-        ocsp_plus            off;
-    }
-}
-
-EOC
+my $h2 = '8443 ssl http2';
+$t->write_conf(http => [ 'ssl_protocols TLSv1.2 TLSv1.3;', 'ocsp_plus on;',
+	[ $h2, [ $ecdsa, $rsa ], 'server_name both.example;' ],
+	(map { [ $h2, $_ ] } $sni, $long, $high),
+	[ $h2, 'off.example', 'ocsp_plus off;' ],
+	# with a certificate that others staple
+	[ 8444, $ecdsa, 'ocsp_plus off;' ] ]);
 
 $t->run();
 
@@ -119,9 +55,9 @@ $t->run();
 my @wanted = (
 	[ 'the default server', undef, $ecdsa ],
 	[ 'an unknown name', 'nobody.example', $ecdsa ],
-	[ 'a name', 'sni.example', $sni ],
-	[ 'a serial of 20 bytes and 401 names', 'long.example', $long ],
-	[ 'a serial with the high bit set', 'high.example', $high ],
+	[ 'a name of a server', 'sni.example', $sni ],
+	[ 'a certificate with a serial of 20 bytes and 401 names', 'long.example', $long ],
+	[ 'a certificate with the high bit set in its serial', 'high.example', $high ],
 );
 
 for my $wanted (@wanted) {
@@ -133,9 +69,10 @@ for my $wanted (@wanted) {
 		my $seen = staple(8443, @name, tls => $tls,
 			args => [ '-alpn', 'h2' ]);
 		is("$seen->{status} " . ($seen->{serial} // ''),
-			'good ' . $leaf->serial(), "$what, TLS $tls");
+			'good ' . $leaf->serial(),
+			"$what: the right staple is sent over TLS $tls");
 		like($seen->{output}, qr/^ALPN protocol: h2/m,
-			"$what, TLS $tls, http2");
+			"$what: HTTP/2 is negotiated over TLS $tls");
 	}
 }
 
@@ -147,7 +84,9 @@ for my $tls ('1.2', '1.3') {
 		my $seen = wait_staple(8443, 'good', tls => $tls, sig => $sig,
 			servername => 'both.example', seconds => 30);
 		is("$seen->{status} " . ($seen->{serial} // ''),
-			'good ' . $leaf->serial(), "$sig, TLS $tls");
+			'good ' . $leaf->serial(),
+			"a client that wants $sig over TLS $tls gets that "
+			. "certificate's staple");
 	}
 }
 
@@ -156,7 +95,8 @@ for my $tls ('1.2', '1.3') {
 for my $key ([ RSA => $rsa ], [ ECDSA => $ecdsa ]) {
 	my ($sig, $leaf) = @$key;
 	my $der = staple_fast(8443, 'both.example', tls => '1.2', sig => $sig);
-	is(opinion($der, $leaf), '1 good', "openssl verifies the staple, $sig");
+	is(opinion($der, $leaf), '1 good',
+		"openssl verifies the staple of the $sig certificate");
 }
 for my $leaf ($sni, $long, $high) {
 	my $der = staple_fast(8443, $leaf->name());
@@ -164,19 +104,25 @@ for my $leaf ($sni, $long, $high) {
 		'openssl verifies the staple of ' . $leaf->name());
 }
 
-is($r->stats()->{serials}{$rsa->serial()}, 1, 'one request for the RSA one');
-is($r->stats()->{serials}{$ecdsa->serial()}, 1, 'and one for the ECDSA one');
+is($r->stats()->{serials}{$rsa->serial()}, 1,
+	'the RSA certificate is asked for once');
+is($r->stats()->{serials}{$ecdsa->serial()}, 1,
+	'the ECDSA certificate is asked for once');
 
 # servers that do not use it
 
 my $seen = staple(8443, servername => 'off.example');
-is("$seen->{handshake} $seen->{status}", '1 none', 'off under on');
-like($seen->{subject} // '', qr/off.example/, 'with its own certificate');
-is(staple(8444)->{status}, 'none', 'off with a certificate stapled elsewhere');
+is("$seen->{handshake} $seen->{status}", '1 none',
+	'a server with ocsp_plus off sends no staple');
+like($seen->{subject} // '', qr/off.example/,
+	'a server with ocsp_plus off sends its own certificate');
+is(staple(8444)->{status}, 'none',
+	"a server with ocsp_plus off does not send another server's staple");
 
 # newer nginx would have http2 on a line of its own
 my $complaint = qr/\[(?:warn|error|crit)\](?!.*"listen \.\.\. http2")/;
-is(join("\n", $t->log_lines($complaint)), '', 'no complaint');
+is(join("\n", $t->log_lines($complaint)), '',
+	'nothing is logged at warn or above');
 
 $t->done_testing();
 

@@ -37,30 +37,38 @@ for my $command (qw/ bash dirname find grep head /) {
 	symlink $path, "$d/bin/$command" or die "$command: $!";
 }
 
-is(outcome(), "1: there is nothing to check here\n", 'no sources');
+is(outcome(), "1: there is nothing to check here\n",
+	'check-format fails without sources');
 
 source("int x;\n");
 is(outcome(), '0: format not checked, clang-format 14 is not here; '
-	. "white space and scripts are right\n", 'no clang-format, no git');
+	. "white space and scripts are right\n",
+	'check-format passes without clang-format and git');
 
 clang_format('19.1.7', 1);
-like(outcome(), qr/^0: format not checked/, 'another clang-format');
+like(outcome(), qr/^0: format not checked/,
+	'check-format does not use another version of clang-format');
 
 clang_format('14.0.6', 1);
-like(outcome(), qr/^1: (?!.*right)/s, 'clang-format 14 objects');
+like(outcome(), qr/^1: (?!.*right)/s,
+	'check-format fails where clang-format 14 objects');
 
 clang_format('14.0.6', 0);
-is(outcome(), "0: format is right\n", 'clang-format 14 does not');
+is(outcome(), "0: format is right\n",
+	'check-format passes where clang-format 14 agrees');
 
 source("int x; \n");
-like(outcome(), qr!^1: lib/a\.cc:1:.*white space at the end!s, 'white space');
+like(outcome(), qr!^1: lib/a\.cc:1:.*white space at the end!s,
+	'check-format refuses white space at the end of a line');
 
 source("int\tx;\n");
-like(outcome(), qr!^1: lib/a\.cc:1:.*tabs in the lines!s, 'tab');
+like(outcome(), qr!^1: lib/a\.cc:1:.*tabs in the lines!s,
+	'check-format refuses a tab in C++');
 
 source("int x;\n");
 $t->write_file('tree/scripts/broken', "#!/usr/bin/env bash\nif\n");
-like(outcome(), qr/^1: .*syntax error/s, 'script that does not parse');
+like(outcome(), qr/^1: .*syntax error/s,
+	'check-format refuses a script that does not parse');
 
 $t->done_testing();
 

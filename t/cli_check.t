@@ -99,8 +99,8 @@ my @cases = (
 
 	# a server that asks for a certificate
 
-	{ name => 'mutual', response => {}, conf => "ssl_verify_client on;\n"
-		. "        ssl_client_certificate root.crt;", code => 0,
+	{ name => 'mutual', response => {}, conf => 'ssl_verify_client on; '
+		. 'ssl_client_certificate root.crt;', code => 0,
 		finding => 'ok' },
 
 	# the module
@@ -115,7 +115,7 @@ $r->add_signer($int->responder_cert('delegated'));
 $r->fault('refuse', on => 2);
 
 my $port = 8443;
-my $servers = '';
+my @servers;
 for my $case (@cases) {
 	my $name = $case->{name};
 	my $leaf = $case->{cert} = ($case->{ca} || $int)->leaf("$name.example",
@@ -128,40 +128,14 @@ for my $case (@cases) {
 		$t->write_file("$name.der", $r->response($leaf));
 		push @conf, 'ssl_stapling on;', "ssl_stapling_file $name.der;";
 	}
-	my $conf = join "\n        ", @conf;
-	$servers .= <<EOC;
-
-    server {
-        listen               127.0.0.1:$case->{port} ssl;
-        ssl_certificate      $name.example.pem;
-        ssl_certificate_key  $name.example.key;
-        $conf
-    }
-EOC
+	push @servers, [ $case->{port}, $leaf, @conf ];
 }
 my ($named) = grep { $_->{name} eq 'revoked' } @cases;
 
-$t->write_http_conf(<<"EOC");
-    ocsp_plus_startup_wait  1s;
-    ssl_protocols           TLSv1.2 TLSv1.3;
-$servers
-    server {
-        listen               127.0.0.1:$port ssl;
-        ssl_certificate      good.example.pem;
-        ssl_certificate_key  good.example.key;
-        ssl_stapling         on;
-        ssl_stapling_file    good.der;
-    }
-
-    server {
-        listen               127.0.0.1:$port ssl;
-        server_name          revoked.example;
-        ssl_certificate      revoked.example.pem;
-        ssl_certificate_key  revoked.example.key;
-        ssl_stapling         on;
-        ssl_stapling_file    revoked.der;
-    }
-EOC
+$t->write_conf(http => [ 'ocsp_plus_startup_wait 1s;',
+	'ssl_protocols TLSv1.2 TLSv1.3;', @servers,
+	map { [ $port, "$_.example", 'ssl_stapling on;',
+		"ssl_stapling_file $_.der;" ] } qw/ good revoked / ]);
 
 $t->run();
 
@@ -181,31 +155,39 @@ for my $case (@cases) {
 	my @arguments = @{$case->{arguments} || []};
 	my ($run, $json) = check($case->{port}, @arguments);
 
-	is($run->{status}, $code, "$name: exit code") or diag($run->{output});
-	is($json->{status}, $words[$code], "$name: status");
+	is($run->{status}, $code,
+		"$name: the exit code is $code") or diag($run->{output});
+	is($json->{status}, $words[$code],
+		"$name: the JSON status is $words[$code]");
 	my $gravest = $json->{findings}[0];
-	ref $finding ? like($gravest->{finding}, $finding, "$name: finding")
-		: is($gravest->{finding}, $finding, "$name: finding");
-	is($gravest->{status}, $words[$code], "$name: is what decides");
-	like($gravest->{detail}, qr/\w/, "$name: is told in words");
+	ref $finding ? like($gravest->{finding}, $finding,
+		"$name: the first finding matches $finding")
+		: is($gravest->{finding}, $finding,
+			"$name: the first finding is $finding");
+	is($gravest->{status}, $words[$code],
+		"$name: the first finding decides the status");
+	like($gravest->{detail}, qr/\w/,
+		"$name: the first finding has a detail");
 
 	for my $handshake (@{$json->{handshakes}}) {
 		my $version = "$name: TLS $handshake->{tls}";
 		my $certificate = $handshake->{certificate};
 		if ($name eq 'tls' . ($handshake->{tls} eq '1.2' ? 13 : 12)) {
 			is("@{$handshake->{findings}}", 'tls_not_supported',
-				"$version: not spoken");
+				"$version is reported as not supported");
 			next;
 		}
 		if ($finding eq 'handshake_refused') {
-			is($certificate, undef, "$version: nothing seen");
+			is($certificate, undef,
+				"$version shows no certificate after a refused handshake");
 			next;
 		}
 		is($certificate->{id}, $case->{cert}->id(),
-			"$version: whose it is");
+			"$version shows the server's certificate");
 		ok(!!$handshake->{stapled} == !!$sent,
-			"$version: stapled or not");
-		is($handshake->{staple}{reason}, $finding, "$version: judged")
+			"$version shows whether a staple was sent");
+		is($handshake->{staple}{reason}, $finding,
+			"$version judges the staple")
 			if $handshake->{staple} && !ref $finding
 			&& $finding !~ /soon|chain/;
 	}
@@ -214,11 +196,13 @@ for my $case (@cases) {
 
 	$run = $t->command([ $tool, 'check', address($case->{port}),
 		@arguments ]);
-	is($run->{status}, $code, "$name: exit code of the text");
+	is($run->{status}, $code,
+		"$name: the exit code of the text form is $code");
 	like($run->{output}, qr/\AOCSP $words[$code] - 127\.0\.0\.1:\d+: \S/,
-		"$name: text");
+		"$name: the text form begins with the status");
 	is(scalar($run->{output} =~ /\A.* \| expires_in=\d+s;\d+:;\d+:\n/),
-		$json->{expires_in} ? 1 : '', "$name: performance data");
+		$json->{expires_in} ? 1 : '',
+		"$name: the text form has performance data");
 }
 
 # ends in time
@@ -226,34 +210,39 @@ for my $case (@cases) {
 my ($case) = grep { $_->{name} eq 'good' } @cases;
 my ($run, $json) = check($case->{port});
 my $staple = $json->{handshakes}[0]{staple};
-is($json->{expires}, $staple->{expires}, 'when it ends');
-cmp_ok(abs($json->{expires_in} - 7 * 86400), '<', 300, 'in how long');
+is($json->{expires}, $staple->{expires}, 'the result expires with its staple');
+cmp_ok(abs($json->{expires_in} - 7 * 86400), '<', 300,
+	'expires_in is the time left');
 is(join(' ', sort keys %$staple), 'cert_status detail expires next_update'
-	. ' reason this_update verdict', 'a verdict like that of verify');
+	. ' reason this_update verdict',
+	'the staple has the members that "verify" prints');
 is(join(' ', sort keys %$json), 'expires expires_in findings handshakes host'
-	. ' port status', 'the keys');
+	. ' port status', 'the JSON has the documented members');
 
 # names
 
 ($run, $json) = check($port);
-is($json->{findings}[0]{finding}, 'ok', 'an address sends no name');
+is($json->{findings}[0]{finding}, 'ok',
+	'a check of an address sends no server name');
 ($run, $json) = check($port, '--servername', 'revoked.example');
-is($json->{findings}[0]{finding}, 'revoked', '--servername');
+is($json->{findings}[0]{finding}, 'revoked',
+	'--servername selects the certificate');
 is($json->{handshakes}[1]{certificate}{id}, $named->{cert}->id(),
-	'--servername: whose it is');
+	'--servername shows the named certificate');
 SKIP: {
 	skip 'no localhost', 1 unless gethostbyname 'localhost';
 	$run = $t->command([ $tool, 'check', 'localhost:' . port($port) ]);
-	is($run->{status}, 0, 'a name') or diag($run->{output});
+	is($run->{status}, 0,
+		'a host name is resolved') or diag($run->{output});
 }
 
 # steps
 
 $run = $t->command([ $tool, 'check', address($case->{port}), '-v' ]);
 like($run->{output}, qr/^ *\d+ ms  TLS $_: connecting to 127\.0\.0\.1:\d+$/m,
-	"-v: TLS $_") for '1.2', '1.3';
+	"-v prints the connection for TLS $_") for '1.2', '1.3';
 like($run->{output}, qr/TLS 1\.3: 2 certificates, a staple of \d+ bytes/,
-	'-v: what came');
+	'-v prints what the server sent');
 
 ###############################################################################
 
@@ -268,12 +257,13 @@ for my $pair ([ 'good', 'none', 'no_staple' ], [ 'none', 'good', 'no_staple' ],
 	my ($number, $splitter) = splitter($to{$older}, $to{$newer});
 	($run, $json) = check($number);
 	my %found = map { $_->{finding} => $_ } @{$json->{findings}};
-	ok($found{$finding}, "$older and $newer: $finding");
+	ok($found{$finding},
+		"$older by TLS 1.2, $newer by TLS 1.3: $finding is found");
 	is($found{tls_versions_differ}{status}, 'WARNING',
-		"$older and $newer: differ");
+		"$older by TLS 1.2, $newer by TLS 1.3: a warning says that they differ");
 	like($found{tls_versions_differ}{detail} // '',
 		qr/TLS 1\.2 and TLS 1\.3 differ: .+ and .+/,
-		"$older and $newer: how");
+		"$older by TLS 1.2, $newer by TLS 1.3: the detail says how they differ");
 	$t->stop_daemons($splitter);
 }
 
@@ -283,25 +273,26 @@ for my $pair ([ 'good', 'none', 'no_staple' ], [ 'none', 'good', 'no_staple' ],
 
 $r->fault('hang_after_connect', on => 1);
 for my $case (
-	[ 'nobody', 8999, 3, 'connect_refused' ],
+	[ 'no listener', 8999, 3, 'connect_refused' ],
 	[ 'no answer', 8081, 3, 'timeout', '--timeout', '1s' ],
 	[ 'another protocol', 'http', 3, 'handshake_failed' ],
-	[ 'a connection that ends', 'end', 3, 'handshake_failed' ])
+	[ 'a connection that is closed', 'end', 3, 'handshake_failed' ])
 {
 	my ($what, $where, $code, $finding, @arguments) = @$case;
 	my $daemon;
 	($where, $daemon) = speaker($where) if $where =~ /\D/;
 	($run, $json) = check($where, @arguments);
 	is("$run->{status} $json->{findings}[0]{finding}", "$code $finding",
-		$what) or diag($run->{output});
-	is($json->{expires}, undef, "$what: nothing ends");
+		"$what: exit code $code, finding $finding") or diag($run->{output});
+	is($json->{expires}, undef, "$what: nothing expires");
 	$t->stop_daemons($daemon) if $daemon;
 }
 $r->fault('none', on => 1);
 $run = $t->command([ $tool, 'check', 'no.such.host.invalid', '--json',
 	'--timeout', '5s' ]);
-is($run->{status}, 3, 'no such name');
-like($run->{output}, qr/"finding": "dns_\w+"/, 'no such name: why');
+is($run->{status}, 3, 'an unknown host name exits with 3');
+like($run->{output}, qr/"finding": "dns_\w+"/,
+	'an unknown host name has a DNS finding');
 
 # wrong use is nothing to tell either
 
@@ -315,9 +306,9 @@ for my $misuse ([ 'no host', qr/host is required/ ],
 {
 	my ($what, $says, @arguments) = @$misuse;
 	$run = $t->command([ $tool, 'check', @arguments ]);
-	is($run->{status}, 3, "$what: exit code");
+	is($run->{status}, 3, "$what exits with 3");
 	like($run->{output}, qr/\Aocsp-plus: [^\n]*$says[^\n]*\n\z/,
-		"$what: why");
+		"$what is explained in one line");
 }
 
 $t->done_testing();

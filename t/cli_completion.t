@@ -23,7 +23,7 @@ my $repo = "$FindBin::Bin/..";
 my $tool = $t->build_dir() . '/ocsp-plus';
 
 my $run = $t->command([ "$repo/scripts/check-man", $tool ], timeout => 30);
-is($run->{status}, 0, 'scripts/check-man') or diag($run->{output});
+is($run->{status}, 0, 'scripts/check-man passes') or diag($run->{output});
 
 mkdir "$d/files";
 mkdir "$d/files/directory";
@@ -50,12 +50,13 @@ for my $case (
 {
 	my ($words, @wanted) = @$case;
 	is(join("\n", complete(@$words)), join("\n", sort @wanted),
-		"ocsp-plus @$words");
+		"completion of \"ocsp-plus @$words\" offers the right words");
 }
 
 $run = $t->command([ 'bash', '-c', '. "$0" && complete -p ocsp-plus',
 	"$repo/docs/completion/ocsp-plus.bash" ]);
-like($run->{output}, qr/-F _ocsp_plus ocsp-plus/, 'registered');
+like($run->{output}, qr/-F _ocsp_plus ocsp-plus/,
+	'the completion is registered for ocsp-plus');
 
 $t->done_testing();
 

@@ -33,73 +33,87 @@ my $leaf = $int->leaf('example.com', aia => $r->url());
 # settings of the responder, what each of the single responses shows
 
 for my $case (
-	[ 'good', {}, { cert_status => 'good', state => 'valid',
+	[ 'good response', {}, { cert_status => 'good', state => 'valid',
 		serial => $leaf->serial(), hash => 'sha1' } ],
 	[ 'revoked', { status => 'revoked', revoked_at => 1700000000,
 		reason => 'key_compromise' }, { cert_status => 'revoked',
 		revoked_at => '2023-11-14T22:13:20Z',
 		revocation_reason => 'keyCompromise' } ],
 	[ 'unknown', { status => 'unknown' }, { cert_status => 'unknown' } ],
-	[ 'ended', { fault => 'expired' }, { state => 'ended' } ],
-	[ 'early', { fault => 'future' }, { state => 'early' } ],
-	[ 'endless', { next_update => 'none' }, { state => 'valid',
+	[ 'expired response', { fault => 'expired' }, { state => 'ended' } ],
+	[ 'response from the future', { fault => 'future' }, { state => 'early' } ],
+	[ 'response without nextUpdate',
+		{ next_update => 'none' }, { state => 'valid',
 		next_update => undef } ],
-	[ 'old and endless', { this_update => -90000, next_update => 'none' },
+	[ 'old response without nextUpdate',
+		{ this_update => -90000, next_update => 'none' },
 		{ state => 'ended' } ],
-	[ 'two', { hash => 'both' }, { hash => 'sha1' }, { hash => 'sha256' } ],
-	[ 'contradiction', { fault => 'two_responses_disagree' },
+	[ 'response with two hashes',
+		{ hash => 'both' }, { hash => 'sha1' }, { hash => 'sha256' } ],
+	[ 'contradicting response', { fault => 'two_responses_disagree' },
 		{ cert_status => 'good' }, { cert_status => 'revoked' } ],
 	[ 'forged', { fault => 'broken_signature' },
 		{ cert_status => 'good' } ],
-	[ 'nothing', { fault => 'no_responses' } ])
+	[ 'response without single responses', { fault => 'no_responses' } ])
 {
 	my ($what, $settings, @wanted) = @$case;
 	my $file = response($settings);
 	my ($run, $json) = show($file);
-	is($run->{status}, 0, "$what: exit code");
-	is(scalar @{$json->{responses}}, @wanted, "$what: how many");
+	is($run->{status}, 0, "$what: exit code 0");
+	is(scalar @{$json->{responses}}, @wanted,
+		"$what: the number of single responses is " . @wanted);
 	for my $wanted (@wanted) {
 		my ($seen) = grep { fits($_, $wanted) } @{$json->{responses}};
-		ok($seen, "$what: " . join ' ', map { "$_=" . ($wanted->{$_}
-			// 'null') } sort keys %$wanted)
+		ok($seen, "$what: " . join ' ',
+			"$what: a single response has "
+			. join ' ', map { "$_=" . ($wanted->{$_} // 'null') } sort keys %$wanted)
 			or diag($run->{output});
 	}
-	is($json->{file}, $file, "$what: its file");
-	is($json->{bytes}, -s $file, "$what: its size");
-	is($json->{reason}, 'ok', "$what: it is one");
+	is($json->{file}, $file, "$what: the JSON names the file");
+	is($json->{bytes}, -s $file, "$what: the JSON has the size");
+	is($json->{reason}, 'ok', "$what: the reason is ok");
 	my $text = text($file);
-	like($text, qr/^file: +\Q$file\E$/m, "$what: in words");
+	like($text, qr/^file: +\Q$file\E$/m, "$what: the text names the file");
 	is(scalar(() = $text =~ /^cert status: /mg), @wanted,
-		"$what: each in words");
+		"$what: the text has each single response");
 }
 
 my (undef, $json) = show(response({ signer => 'delegated', rid => 'name' }));
-like($json->{responder}, qr/CN=delegated/, 'who answers, by name');
-like("@{$json->{certificates}}", qr/CN=delegated/, 'and what comes along');
-is($json->{signature}, 'ecdsa-with-SHA256', 'the signature');
+like($json->{responder}, qr/CN=delegated/,
+	'the responder is shown by its name');
+like("@{$json->{certificates}}", qr/CN=delegated/,
+	'the certificates of the response are shown');
+is($json->{signature}, 'ecdsa-with-SHA256', 'the signature algorithm is shown');
 like($json->{produced_at}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/,
-	'when it was made');
+	'producedAt is shown');
 (undef, $json) = show(response({ rid => 'key' }));
-like($json->{responder}, qr/^[0-9a-f]{40}$/, 'who answers, by key');
+like($json->{responder}, qr/^[0-9a-f]{40}$/,
+	'the responder is shown by its key');
 (undef, $json) = show(response({}, sub {
 	"-----BEGIN OCSP RESPONSE-----\n" . encode_base64($_[0])
 	. "-----END OCSP RESPONSE-----\n" }));
-is($json->{responses}[0]{serial}, $leaf->serial(), 'PEM');
+is($json->{responses}[0]{serial}, $leaf->serial(),
+	'a response in PEM is shown');
 
 # what is no answer
 
 for my $case ([ 'try later', "\x30\x03\x0a\x01\x03", 'try_later' ],
 	[ 'unauthorized', "\x30\x03\x0a\x01\x06", 'unauthorized' ],
 	[ 'garbage', 'garbage', 'malformed_response' ],
-	[ 'more behind it', "\x30\x03\x0a\x01\x03\0", 'try_later' ],
-	[ 'more in it', "\x30\x05\x0a\x01\x03\x05\0", 'trailing_data' ])
+	[ 'error response with octets behind it',
+		"\x30\x03\x0a\x01\x03\0", 'try_later' ],
+	[ 'error response with octets in it',
+		"\x30\x05\x0a\x01\x03\x05\0", 'trailing_data' ])
 {
 	my ($what, $content, $reason) = @$case;
 	my $file = $t->write_file('answer', $content);
 	my ($run, $shown) = show($file);
-	is("$run->{status} $shown->{reason}", "1 $reason", $what);
-	is(scalar @{$shown->{responses}}, 0, "$what: nothing in it");
-	like(text($file), qr/^reason: +$reason \(.+\)$/m, "$what: in words");
+	is("$run->{status} $shown->{reason}", "1 $reason",
+		"$what: exit code 1 with the reason");
+	is(scalar @{$shown->{responses}}, 0,
+		"$what: no single response is shown");
+	like(text($file), qr/^reason: +$reason \(.+\)$/m,
+		"$what: the text has the reason");
 }
 
 ###############################################################################
@@ -111,45 +125,50 @@ mkdir $cache, 0700;
 my ($uid, $gid) = $> == 0 ? (getpwnam 'nobody')[2, 3] : ($>, $) + 0);
 chown $uid, $gid, $cache;
 my ($run, $all) = show($cache);
-is("$run->{status} " . @$all, '0 0', 'an empty directory');
+is("$run->{status} " . @$all, '0 0', 'an empty directory shows nothing');
 
 my @leaves = $int->leaves(3, 'host%d.example', aia => $r->url());
 for my $one (@leaves) {
 	is($t->command([ $tool, 'fetch', '--cert', $one->chain(), '--cache',
-		$cache ])->{status}, 0, 'fetch: ' . $one->name());
+		$cache ])->{status}, 0,
+		'fetch into the directory succeeds for ' . $one->name());
 }
 $t->write_file("$cache/$_", 'x') for 'notes', 'short.der', '.tmp';
 ($run, $all) = show($cache);
-is("$run->{status} " . @$all, '0 3', 'three responses, and other files');
+is("$run->{status} " . @$all, '0 3',
+	'a directory shows its responses and ignores other files');
 is(join(' ', map { $_->{certificate_id} } @$all),
-	join(' ', sort map { $_->id() } @leaves), 'whose they are, in order');
+	join(' ', sort map { $_->id() } @leaves),
+	'the responses of a directory are sorted by certificate id');
 is(join(' ', sort map { $_->{responses}[0]{serial} } @$all),
-	join(' ', sort map { $_->serial() } @leaves), 'what they say');
+	join(' ', sort map { $_->serial() } @leaves),
+	'the responses of a directory have the right serials');
 is(scalar(() = text($cache) =~ /^file: .*\/[0-9a-f]{64}\.der$/mg), 3,
-	'in words');
+	'the text form lists the responses of a directory');
 
 my $torn = 'ab' x 32 . '.der';
 $t->write_file("$cache/$torn", 'torn');
 chown $uid, $gid, "$cache/$torn";
 symlink '/etc/passwd', "$cache/" . 'cd' x 32 . '.der';
 ($run, $all) = show($cache);
-is("$run->{status} " . @$all, '1 5', 'a torn file, and a link');
+is("$run->{status} " . @$all, '1 5', 'a directory with bad files exits with 1');
 is(join(' ', sort map { $_->{reason} } @$all),
-	'malformed_response ok ok ok unreadable', 'which is said');
-unlike($run->{output}, qr/root:/, 'links are not followed');
+	'malformed_response ok ok ok unreadable',
+	'the bad files of a directory have their reasons');
+unlike($run->{output}, qr/root:/, 'a link in the directory is not followed');
 
 # wrong use
 
-for my $misuse ([ 'nothing', qr/path is required/ ],
-	[ 'no file', qr!\Q$d\E/none.*No such file!, "$d/none" ],
+for my $misuse ([ 'no path', qr/path is required/ ],
+	[ 'a missing file', qr!\Q$d\E/none.*No such file!, "$d/none" ],
 	[ 'an empty file', qr!empty is empty!, $t->write_file('empty', '') ],
-	[ 'two', qr/not expected/, $cache, $cache ])
+	[ 'two paths', qr/not expected/, $cache, $cache ])
 {
 	my ($what, $says, @arguments) = @$misuse;
 	my $bad = $t->command([ $tool, 'show', @arguments ]);
-	is($bad->{status}, 2, "$what: exit code");
+	is($bad->{status}, 2, "$what: exit code 2");
 	like($bad->{output}, qr/\Aocsp-plus: [^\n]*$says[^\n]*\n\z/,
-		"$what: why");
+		"$what: one line says why");
 }
 
 $t->done_testing();

@@ -70,38 +70,18 @@ my @cases = (
 );
 
 my $port = 8443;
-my $servers = '';
+my @servers;
 my (%leaf, %port);
 for my $case (@cases) {
 	my ($name, $settings) = @$case;
 	$leaf{$name} = $int->leaf("$name.example", aia => $r->url());
 	$r->set(%$settings, leaf => $leaf{$name}) if %$settings;
 	$port{$name} = $port++;
-	$servers .= <<EOC;
-
-    server {
-        listen               127.0.0.1:$port{$name} ssl;
-        ssl_certificate      $name.example.pem;
-        ssl_certificate_key  $name.example.key;
-    }
-EOC
+	push @servers, [ $port{$name}, $leaf{$name} ];
 }
 
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus on;
-    ocsp_plus_concurrency 64;
-$servers}
-
-EOC
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_concurrency 64;',
+	@servers ]);
 
 $t->run();
 
@@ -116,28 +96,34 @@ for my $case (@cases) {
 	$t->write_file($file, $der{$name});
 	my $run = verify($leaf{$name}, '--response', $file, '--json');
 
-	is($run->{status}, $code, "$name: exit code");
+	is($run->{status}, $code, "$name: the exit code is $code");
 	my $json = $json{$name} = eval { JSON::PP::decode_json($run->{output}) }
 		|| { output => $run->{output} };
 	is(join(' ', sort keys %$json), 'cert_status detail expires next_update'
-		. ' reason this_update verdict', "$name: the keys");
-	is($json->{verdict}, $code ? 'reject' : 'accept', "$name: verdict");
-	ref $reason ? like($json->{reason}, $reason, "$name: reason")
-		: is($json->{reason}, $reason, "$name: reason");
-	is($json->{cert_status}, $status, "$name: cert_status")
+		. ' reason this_update verdict',
+		"$name: the JSON has the documented members");
+	is($json->{verdict}, $code ? 'reject' : 'accept',
+		"$name: the verdict agrees with the exit code");
+	ref $reason ? like($json->{reason}, $reason,
+		"$name: the reason matches $reason")
+		: is($json->{reason}, $reason, "$name: the reason is $reason");
+	is($json->{cert_status}, $status,
+		"$name: cert_status is " . ($status // 'null'))
 		if defined $status || $reason =~ /malformed|later|unauth|basic/;
 
 	# the same in words
 
 	$run = verify($leaf{$name}, '--response', $file);
-	is($run->{status}, $code, "$name: exit code of the text");
+	is($run->{status}, $code,
+		"$name: the exit code of the text form is $code");
 	like($run->{output}, qr/^verdict:\s+\Q$json->{verdict}\E$
-		.*^reason:\s+\Q$json->{reason}\E\s/msx, "$name: text");
+		.*^reason:\s+\Q$json->{reason}\E\s/msx,
+		"$name: the text form has verdict and reason");
 }
 
 is($json{trailing}{detail}, '14 octets after the response are left out',
-	'trailing: said in detail');
-is($json{good}{detail}, undef, 'good: nothing to be said');
+	'trailing octets are reported in the detail');
+is($json{good}{detail}, undef, 'a good response has no detail');
 
 # what nginx staples: what is fit, and the truth about what is revoked
 
@@ -149,15 +135,17 @@ for my $case (@cases) {
 			seconds => 30);
 		my $wanted = $code ? 'revoked' : 'good';
 		is(scalar(grep { $_ eq $wanted } @{$seen->{statuses}}), 1,
-			"$name: nginx agrees");
+			"$name: nginx staples it with the same status");
 		next;
 	}
 
 	# the first verdict is the first line
 	my $line = $t->wait_log(qr/no response.*"\Q$name\E\.example"/, 30);
 	my ($said) = ($line // '') =~ /reason=(\w+)/;
-	is($said, $json{$name}{reason}, "$name: nginx agrees on why");
-	is(staple($port{$name})->{status}, 'none', "$name: and staples nothing");
+	is($said, $json{$name}{reason},
+		"$name: nginx refuses it for the same reason");
+	is(staple($port{$name})->{status}, 'none',
+		"$name: nginx staples nothing");
 }
 
 # and the bytes that it staples are fit in the eyes of the tool
@@ -166,7 +154,8 @@ for my $name (qw/ good delegated revoked /) {
 	my $der = staple_fast($port{$name});
 	$t->write_file("stapled.der", $der // '');
 	is(verify($leaf{$name}, '--response', "$d/stapled.der")->{status},
-		$name eq 'revoked' ? 1 : 0, "$name: its staple is judged alike");
+		$name eq 'revoked' ? 1 : 0,
+		"$name: \"verify\" judges the staple like the response");
 }
 
 ###############################################################################
@@ -174,12 +163,16 @@ for my $name (qw/ good delegated revoked /) {
 # times
 
 my $json = $json{good};
-like($json->{$_}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, "$_ is RFC 3339")
+like($json->{$_}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/,
+	"$_ has the form of RFC 3339")
 	for qw/ this_update next_update expires /;
-is($json->{expires}, $json->{next_update}, 'expires with nextUpdate');
-is($json{endless}{next_update}, undef, 'null where there is no nextUpdate');
-isnt($json{endless}{expires}, undef, 'which expires all the same');
-is($json{garbage}{$_}, undef, "null for garbage: $_")
+is($json->{expires}, $json->{next_update},
+	'a response expires at its nextUpdate');
+is($json{endless}{next_update}, undef,
+	'next_update is null without nextUpdate');
+isnt($json{endless}{expires}, undef,
+	'a response without nextUpdate expires all the same');
+is($json{garbage}{$_}, undef, "$_ is null for garbage")
 	for qw/ cert_status this_update next_update expires /;
 
 my @at = ('--response', "$d/good.der", '--json', '--at');
@@ -192,16 +185,16 @@ for my $at (
 	my ($seconds, $code, $reason) = @$at;
 	my $text = rfc3339($seconds);
 	my $run = verify($leaf{good}, @at, $text);
-	is($run->{status}, $code, "--at $text");
+	is($run->{status}, $code, "--at $text: the exit code is $code");
 	my $said = eval { JSON::PP::decode_json($run->{output})->{reason} };
 	like($said // '', ref $reason ? $reason : qr/^$reason$/,
-		"--at $text: the reason");
+		"--at $text: the reason is $reason");
 }
 
 # expired and the end of its validity, to the second
 
 is(verify($leaf{good}, @at, $json->{next_update})->{status}, 1,
-	'not at nextUpdate any more');
+	'a response is refused at its nextUpdate');
 
 ###############################################################################
 
@@ -215,7 +208,8 @@ for my $form ([ PEM => $pem ], [ 'PEM after a comment' => "hello\n$pem" ],
 {
 	my ($what, $content) = @$form;
 	$t->write_file('form', $content);
-	is(verify($leaf{good}, @good)->{status}, 0, "a response in $what");
+	is(verify($leaf{good}, @good)->{status}, 0,
+		"a response in $what is accepted");
 }
 
 # several candidates for the issuer: the same name, another key
@@ -223,23 +217,26 @@ for my $form ([ PEM => $pem ], [ 'PEM after a comment' => "hello\n$pem" ],
 my $file = $t->write_file("$d/candidates", $t->read_file($old->cert())
 	. $t->read_file($int->cert()));
 is(run('--cert', $leaf{good}->cert(), '--issuer', $file, @good)->{status}, 0,
-	'the issuer is the second one of the file');
+	'the issuer is found as the second certificate of --issuer');
 is(run('--cert', $leaf{good}->cert(), '--issuer', $old->cert(), '--trusted',
-	$int->cert(), @good)->{status}, 0, 'the issuer is in --trusted');
+	$int->cert(), @good)->{status}, 0, 'the issuer is found in --trusted');
 is(run('--cert', $leaf{good}->chain(), '--issuer', $root->cert(),
-	@good)->{status}, 0, 'the issuer is in the chain of --cert');
+	@good)->{status}, 0, 'the issuer is found in the chain of --cert');
 for my $wrong ($old, $root) {
 	my $run = run('--cert', $leaf{good}->cert(), '--issuer',
 		$wrong->cert(), '--json', @good);
-	is($run->{status}, 1, 'not the issuer: ' . $wrong->name());
-	like($run->{output}, qr/"reason": "no_issuer"/, 'which is the reason');
+	is($run->{status}, 1,
+		'a certificate that is not the issuer is refused: ' . $wrong->name());
+	like($run->{output}, qr/"reason": "no_issuer"/,
+		'the reason is no_issuer: ' . $wrong->name());
 }
 
 # another certificate of the same issuer
 
 my $run = verify($leaf{others}, @good, '--json');
-is($run->{status}, 1, 'the response of another certificate');
-like($run->{output}, qr/"reason": "other_serial"/, 'which is the reason');
+is($run->{status}, 1, 'the response of another certificate is refused');
+like($run->{output}, qr/"reason": "other_serial"/,
+	"the reason for another certificate's response is other_serial");
 
 $t->done_testing();
 

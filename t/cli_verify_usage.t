@@ -69,22 +69,25 @@ my @misuse = (
 for my $misuse (@misuse) {
 	my ($what, $says, @arguments) = @$misuse;
 	my $run = run(@arguments);
-	is($run->{status}, 2, "$what: exit code");
-	like($run->{output}, qr/\Aocsp-plus: [^\n]+\n\z/, "$what: one line");
-	like($run->{output}, $says, "$what: it says why");
+	is($run->{status}, 2, "$what: exit code 2");
+	like($run->{output}, qr/\Aocsp-plus: [^\n]+\n\z/,
+		"$what: one line is printed");
+	like($run->{output}, $says, "$what: the line says why");
 	is($t->command([ 'sh', '-c', '"$@" 2>/dev/null', 'sh', $tool,
 		'verify', @arguments ])->{output}, '',
-		"$what: on standard error");
+		"$what: standard output is empty");
 }
 
 # what is read, but no response, is an answer
 
 my $run = run(@cert, @issuer, @response);
-is($run->{status}, 1, 'the same without a fault');
-like($run->{output}, qr/^reason:\s+try_later/m, 'has a verdict');
+is($run->{status}, 1,
+	'correct arguments give exit code 1 for an error response');
+like($run->{output}, qr/^reason:\s+try_later/m,
+	'an error response has a reason');
 
 $run = run('--help');
-is($run->{status}, 0, '--help');
+is($run->{status}, 0, '--help exits with 0');
 like($run->{output}, qr/\Q$_\E/, "--help names $_")
 	for qw/ --cert --issuer --trusted --response --at --json /;
 

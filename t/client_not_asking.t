@@ -27,38 +27,8 @@ my $r = Test::Nginx::Responder->start($t, ca => $int);
 my $leaf = $int->leaf('example.com', aia => $r->url());
 my $must = $int->leaf('must.example.com', aia => $r->url(), must_staple => 1);
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ssl_protocols TLSv1.2 TLSv1.3;
-
-    ocsp_plus on;
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  example.com;
-
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  must.example.com;
-
-        ssl_certificate      must.example.com.pem;
-        ssl_certificate_key  must.example.com.key;
-    }
-}
-
-EOC
+$t->write_conf(http => [ 'ssl_protocols TLSv1.2 TLSv1.3;', 'ocsp_plus on;',
+	map { [ 8443, $_ ] } $leaf, $must ]);
 
 $t->write_file('index.html', 'served');
 
@@ -70,21 +40,26 @@ my @trace = (args => [ '-trace' ]);
 
 for my $name ('example.com', 'must.example.com') {
 	is(wait_staple(8443, 'good', servername => $name,
-		seconds => 30)->{status}, 'good', "$name has a staple");
+		seconds => 30)->{status}, 'good', "$name is stapled");
 
 	for my $tls ('1.2', '1.3') {
 		my @to = (servername => $name, tls => $tls, @trace);
 
 		my $seen = staple(8443, @to, status => 0);
 		is("$seen->{handshake} $seen->{status}", '1 none',
-			"$name, TLS $tls: none for who does not ask");
-		is($seen->{version}, "TLSv$tls", "$name, TLS $tls: spoken");
-		is(messages($seen), '', "$name, TLS $tls: no such message");
+			"$name, TLS $tls: a client that does not ask gets no staple");
+		is($seen->{version}, "TLSv$tls",
+			"$name, TLS $tls: that version is negotiated");
+		is(messages($seen), '',
+			"$name, TLS $tls: no status message is sent to a client "
+			. "that does not ask");
 
 		# what a staple would look like
 		$seen = staple(8443, @to);
-		is($seen->{status}, 'good', "$name, TLS $tls: for who asks");
-		isnt(messages($seen), '', "$name, TLS $tls: it is a message");
+		is($seen->{status}, 'good',
+			"$name, TLS $tls: a client that asks gets a staple");
+		isnt(messages($seen), '',
+			"$name, TLS $tls: a status message is sent to a client that asks");
 	}
 }
 
@@ -94,12 +69,13 @@ SKIP: {
 	skip 'no IO::Socket::SSL', 1 unless eval { require IO::Socket::SSL };
 	like(http_get('/index.html', port => 8443, ssl => 1,
 		servername => 'example.com'), qr/200 OK.*served/s,
-		'a request');
+		'a request is answered after the handshake');
 }
 
 # nor is anybody asked on behalf of clients
 
-is($r->stats()->{all}{total}, 2, 'one request for each certificate');
+is($r->stats()->{all}{total}, 2,
+	'the responder gets one request for each certificate');
 
 $t->done_testing();
 

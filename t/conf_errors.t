@@ -216,26 +216,29 @@ for my $case (
 	my ($name, $arguments, $named, $says) = @$case;
 	my $line = refused("$name $arguments",
 		location => "$name $arguments;");
-	like($line, qr/"\Q$name\E"/, "$name $arguments: the directive");
-	like($line, qr/"\Q$named\E"/, "$name $arguments: the value")
+	like($line, qr/"\Q$name\E"/,
+		"$name $arguments: the message names the directive");
+	like($line, qr/"\Q$named\E"/,
+		"$name $arguments: the message names the value")
 		if defined $named;
-	like($line, $says, "$name $arguments: the remedy");
+	like($line, $says, "$name $arguments: the message says what is right");
 }
 for my $name (qw/ ocsp_plus_status ocsp_plus_control /) {
 	like(refused("$name twice", location => "$name; $name;"),
 		qr/"$name" directive is duplicate.*nginx\.conf:\d+$/,
-		"$name: duplicate");
+		"$name twice in a location is refused as a duplicate");
 	for my $place (qw/ http server main events /) {
 		like(refused("$name in $place", $place => "$name;"),
 			qr/"$name" directive is not allowed here.*conf:\d+$/,
-			"$name: not in $place");
+			"$name in $place is refused");
 	}
 }
 for my $arguments ('', 'html', 'json', 'prometheus', 'ready') {
-	write_conf(location => "ocsp_plus_status $arguments; deny all;");
+	configure(location => "ocsp_plus_status $arguments; deny all;");
 	ok($t->config_test(), "ocsp_plus_status $arguments is accepted")
 		or diag($t->output());
-	is(() = $t->output() =~ /\[\w+\]/g, 0, 'without a word')
+	is(() = $t->output() =~ /\[\w+\]/g, 0,
+		"ocsp_plus_status $arguments prints nothing")
 		or diag($t->output());
 }
 
@@ -247,10 +250,12 @@ for my $case (@wrong) {
 	my ($name, $arguments, $named, $says) = @$case;
 	my $what = "$name $arguments";
 	my $line = refused($what, http => "$name $arguments;");
-	like($line, qr/"\Q$name\E"|\Q$name\E directive/, "$what: the directive");
-	like($line, qr/"\Q$named\E"/, "$what: the value") if defined $named;
-	like($line, $says, "$what: the remedy");
-	like($line, qr/nginx\.conf:\d+$/, "$what: the place")
+	like($line, qr/"\Q$name\E"|\Q$name\E directive/,
+		"$what: the message names the directive");
+	like($line, qr/"\Q$named\E"/,
+		"$what: the message names the value") if defined $named;
+	like($line, $says, "$what: the message says what is right");
+	like($line, qr/nginx\.conf:\d+$/, "$what: the message names the line")
 		unless $says =~ /No such/;
 }
 
@@ -260,10 +265,11 @@ mkdir $t->testdir() . '/a';
 for my $case (@right) {
 	my ($name, @values) = @$case;
 	for my $arguments (@values) {
-		write_conf(http => "$name $arguments;");
+		configure(http => "$name $arguments;");
 		ok($t->config_test(), "$name $arguments is accepted")
 			or diag($t->output());
-		is(() = $t->output() =~ /\[\w+\]/g, 0, 'without a word')
+		is(() = $t->output() =~ /\[\w+\]/g, 0,
+			"$name $arguments prints nothing")
 			or diag($t->output());
 	}
 
@@ -272,85 +278,62 @@ for my $case (@right) {
 	my $lines = "$name $values[0];";
 	my $twice = qr/"\Q$name\E" directive is duplicate.*nginx\.conf:\d+$/;
 	like(refused("$name twice", http => "$lines\n$lines"), $twice,
-		"$name: duplicate");
+		"$name twice is refused as a duplicate");
 
 	my $here = qr/"\Q$name\E" directive is not allowed here.*conf:\d+$/;
 	if ($of_server{$name}) {
 		like(refused("$name twice in a server",
 			server => "$lines\n$lines"), $twice,
-			"$name: duplicate in a server");
-		write_conf(http => $lines, server => $lines);
-		ok($t->config_test(), "$name in http and in a server")
+			"$name twice in a server is refused as a duplicate");
+		configure(http => $lines, server => $lines);
+		ok($t->config_test(),
+			"$name in http and in a server is accepted")
 			or diag($t->output());
 	} else {
 		like(refused("$name in a server", server => $lines), $here,
-			"$name: not in a server");
+			"$name in a server is refused");
 	}
 	for my $place (qw/ location main events /) {
 		like(refused("$name in $place", $place => $lines), $here,
-			"$name: not in $place");
+			"$name in $place is refused");
 	}
 }
 
-unlike(refused('a secret', http => 'ocsp_plus_proxy http://u:sesame@:1;'),
-	qr/sesame/, 'a secret is not shown');
+unlike(refused('a wrong proxy with a password',
+	http => 'ocsp_plus_proxy http://u:sesame@:1;'),
+	qr/sesame/, 'the password of a proxy is not printed');
 
 # as nginx's own resolver is written
 
-write_conf(http => 'ocsp_plus_resolver [::1];');
+configure(http => 'ocsp_plus_resolver [::1];');
 my $ok = $t->config_test();
 ok($ok, 'ocsp_plus_resolver [::1] is accepted');
 
-like(refused('an unknown one', http => 'ocsp_plus_nonsense on;'),
-	qr/unknown directive "ocsp_plus_nonsense"/, 'what it is');
+like(refused('an unknown directive', http => 'ocsp_plus_nonsense on;'),
+	qr/unknown directive "ocsp_plus_nonsense"/,
+	'an unknown directive is named');
 
-is($r->stats()->{all}{connections}, 0, 'nobody was asked by any of them');
+is($r->stats()->{all}{connections}, 0,
+	'no configuration test asks a responder');
 
 $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my %lines = (main => '', events => '', http => '', server => '',
 		location => '', @_);
 	# other places keep it on, unless it is what the test is about
 	my $on = $lines{http} =~ /^ocsp_plus / ? '' : 'ocsp_plus on;';
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-$lines{main}
-
-events {
-    $lines{events}
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    $on
-    $lines{http}
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-        $lines{server}
-
-        location / {
-            $lines{location}
-        }
-    }
-}
-
-EOC
+	$t->write_conf(main => [ $lines{main} ], events => [ $lines{events} ],
+		http => [ $on, $lines{http}, [ 8443, $leaf, $lines{server},
+			"location / { $lines{location} }" ] ]);
 }
 
 # The one message of a refusal.
 sub refused {
 	my ($what, @lines) = @_;
-	write_conf(@lines);
+	configure(@lines);
 	my $ok = $t->config_test();
 	my @said = $t->output() =~ /^(nginx: \[emerg\] .*)$/mg;
 	is(($ok ? 'accepted' : 'refused') . ' ' . scalar @said, 'refused 1',

@@ -30,18 +30,22 @@ my $new = $int->leaf('new.example.com', aia => $r->url());
 
 # before a first start; nginx itself makes directories and logs
 
-write_conf('ocsp_plus off;');
-ok($t->config_test(), 'without ocsp_plus') or diag($t->output());
+configure('ocsp_plus off;');
+ok($t->config_test(),
+	'a configuration without ocsp_plus is accepted') or diag($t->output());
 my @before = files();
-write_conf('');
-ok($t->config_test(), 'before a first start');
-is(join(' ', files()), "@before", 'it leaves no file');
-is($r->stats()->{all}{connections}, 0, 'and asks nobody');
+configure('');
+ok($t->config_test(), 'nginx -t succeeds before the first start');
+is(join(' ', files()), "@before",
+	'nginx -t before the first start leaves no file');
+is($r->stats()->{all}{connections}, 0,
+	'nginx -t before the first start asks no responder');
 
 # while nginx runs
 
 $t->run();
-is(wait_staple(8443, 'good', seconds => 30)->{status}, 'good', 'a staple');
+is(wait_staple(8443, 'good', seconds => 30)->{status}, 'good',
+	'the certificate is stapled');
 my $der = staple_fast(8443);
 my @workers = sort $t->workers();
 my $master = $t->master_pid();
@@ -57,13 +61,7 @@ my @tests = (
 	[ 'the same configuration', '', 1 ],
 	[ 'another size of the zone', 'ocsp_plus_zone ocsp_plus:16m;', 1 ],
 	[ 'another name of the zone', 'ocsp_plus_zone other:16m;', 1 ],
-	[ 'a certificate more', <<'EOC', 1 ],
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      new.example.com.pem;
-        ssl_certificate_key  new.example.com.key;
-    }
-EOC
+	[ 'a certificate more', [ 8444, $new ], 1 ],
 	[ 'no certificate', 'ocsp_plus off;', 1 ],
 	[ 'an error of a directive', 'ocsp_plus_timeout never;', '' ],
 	[ 'an error of the zone', 'ocsp_plus_zone ocsp_plus:32k;', '' ],
@@ -72,58 +70,44 @@ EOC
 
 for my $test (@tests) {
 	my ($what, $lines, $ok) = @$test;
-	write_conf($lines);
-	is($t->config_test(), $ok, $what) or diag($t->output());
+	configure($lines);
+	is($t->config_test(), $ok,
+		"nginx -t while nginx runs, $what: "
+		. ($ok ? 'accepted' : 'refused')) or diag($t->output());
 }
 
-is(join(' ', files()), "@before", 'no file is left');
-is(join(' ', sort $t->workers()), "@workers", 'the workers go on');
-is($t->master_pid(), $master, 'and the master');
+is(join(' ', files()), "@before", 'nginx -t while nginx runs leaves no file');
+is(join(' ', sort $t->workers()), "@workers",
+	'nginx -t while nginx runs leaves the workers alone');
+is($t->master_pid(), $master,
+	'nginx -t while nginx runs leaves the master alone');
 my @missing = grep { (staple_fast(8443) // '') ne $der } 1 .. 20;
-is("@missing", '', 'with the same staple');
-is($r->stats()->{all}{connections}, 0, 'and nobody was asked');
+is("@missing", '', 'nginx -t while nginx runs leaves the staple as it was');
+is($r->stats()->{all}{connections}, 0,
+	'nginx -t while nginx runs asks no responder');
 my ($said) = $t->log_lines(qr/designated worker|response published/, $mark);
-is($said, undef, 'nor is there another designated worker');
+is($said, undef,
+	'nginx -t while nginx runs leaves the designated worker alone');
 
 # the running one still does its work: what its configuration said last is
 # what a reload takes
 
-write_conf($tests[3][1]);
-ok($t->reload(), 'a reload after all that');
+configure($tests[3][1]);
+ok($t->reload(), 'a reload after the tests succeeds');
 is(wait_staple(8444, 'revoked', seconds => 30)->{status}, 'revoked',
-	'fetches what is new');
-is(staple(8443)->{status}, 'good', 'and keeps what it had');
+	'the reload fetches a response for the new certificate');
+is(staple(8443)->{status}, 'good', 'the reload keeps the staple it had');
 
 $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
-	my ($lines) = @_;
-	my $on = $lines =~ /^ocsp_plus / ? '' : 'ocsp_plus on;';
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    $on
-    $lines
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-    }
-}
-
-EOC
+# What is given is a line of http or a server.
+sub configure {
+	my ($more) = @_;
+	$t->write_conf(workers => 2, http => [
+		$more =~ /^ocsp_plus / ? () : 'ocsp_plus on;', $more,
+		[ 8443, $leaf ] ]);
 }
 
 sub files {

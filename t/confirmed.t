@@ -27,41 +27,12 @@ my $r = Test::Nginx::Responder->start($t, ca => $int);
 my $leaf = $int->leaf('example.com', aia => $r->url(), not_before => -86400);
 my $file = $t->testdir() . '/cache/' . $leaf->id() . '.der';
 
-$t->write_file_expand('nginx.conf', <<'CONF');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus               on;
-    ocsp_plus_retry         1s 2s;
-    # validators are kept by the process they came to
-    ocsp_plus_startup_wait  0;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status;
-        }
-        location /control {
-            ocsp_plus_control;
-            allow 127.0.0.1;
-        }
-    }
-}
-
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+	# validators are kept by the process they came to
+	'ocsp_plus_startup_wait 0;',
+	[ 8443, $leaf ],
+	[ 8080, undef, 'location / { ocsp_plus_status; }',
+		'location /control { ocsp_plus_control; allow 127.0.0.1; }' ] ]);
 
 $r->set(header => 'ETag: "a-validator"');
 $r->validity(this_update => -3600, next_update => 86400);
@@ -72,17 +43,20 @@ $r->validity(this_update => -3600, next_update => 86400);
 
 my $now = time();
 $t->run();
-ok(wait_for(sub { -e $file }, 15, 'a file'), 'kept');
+ok(wait_for(sub { -e $file }, 15, 'a file'), 'the response is cached');
 my $first = $t->read_file($file);
 confirmed('a new response', $now);
 
 # what confirms it, and what does not
 
-is(confirm_by('http_304'), $first, '304: the same bytes');
-is(confirm_by('old_same'), $first, 'the same response: the same bytes');
+is(confirm_by('http_304'), $first,
+	'HTTP 304 leaves the bytes of the cache file');
+is(confirm_by('old_same'), $first,
+	'the same response again leaves the bytes of the cache file');
 $r->fault('none');
 $r->set(header => 'default');
-isnt(confirm_by('none'), $first, 'a new one: other bytes');
+isnt(confirm_by('none'), $first,
+	'a new response changes the bytes of the cache file');
 
 my $before = modified();
 for my $fault (qw/ try_later older unknown broken_signature /) {
@@ -91,8 +65,8 @@ for my $fault (qw/ try_later older unknown broken_signature /) {
 	$r->fault($fault) if $fault ne 'unknown';
 	ask();
 	ok($t->wait_log(qr/no new response|no newer than the one held/, 10,
-		$mark), "$fault: answered");
-	is(modified(), $before, "$fault: confirms nothing");
+		$mark), "$fault: the attempt is logged");
+	is(modified(), $before, "$fault: the time of the cache file stays");
 	$r->status($leaf, 'good');
 	$r->fault('none');
 }
@@ -109,7 +83,7 @@ for my $case ([ 'Age', 600, header => 'Age: 600' ],
 	$now = time();
 	ask();
 	ok(wait_for(sub { $t->read_file($file) ne $bytes }, 10, 'a new one'),
-		"$what: a new response");
+		"$what: a new response is written");
 	confirmed($what, $now - $age, $age);
 	$r->set(header => 'default', date_offset => 'default');
 }
@@ -117,10 +91,11 @@ $r->set(header => 'Age: 7200');
 my $bytes = $t->read_file($file);
 ask();
 ok(wait_for(sub { $t->read_file($file) ne $bytes }, 10, 'a new one'),
-	'Age before thisUpdate: a new response');
-is(modified(), shown('this_update'), 'Age before thisUpdate: its thisUpdate');
+	'an Age reaching before thisUpdate: a new response is written');
+is(modified(), shown('this_update'),
+	'an Age reaching before thisUpdate: the file has the time of thisUpdate');
 is(shown('confirmed_at'), shown('this_update'),
-	'Age before thisUpdate: shown so');
+	'an Age reaching before thisUpdate: confirmed_at is thisUpdate');
 $r->set(header => 'default');
 
 ###############################################################################
@@ -138,15 +113,19 @@ for my $case ([ 'a while ago', $until - 600, $until - 600 ],
 	utime 1, $time, $file;
 	my $mark = $t->log_mark();
 	$t->run();
-	is(shown('source', 1), 'cache', "$what: taken from the directory");
-	is(shown('confirmed_at'), $expected, "$what: confirmed then");
-	aged("$what: so old", $expected, sub { shown('status_age', 1) });
+	is(shown('source', 1), 'cache',
+		"$what: the start takes the response from the cache");
+	is(shown('confirmed_at'), $expected,
+		"$what: confirmed_at is right after the start");
+	aged("$what: status_age is the time since then",
+		$expected, sub { shown('status_age', 1) });
 	next unless $what eq 'a while ago';
 	# the worker has looked at what it holds and at the directory
 	$t->wait_log(qr/the designated worker now/, 10, $mark);
 	my $beat = heartbeat();
 	wait_for(sub { heartbeat() > $beat + 1 }, 10, 'beats');
-	is(modified(), $time, "$what: the file is as it was");
+	is(modified(), $time,
+		"$what: the start does not change the file's time");
 } continue {
 	$t->stop();
 }
@@ -158,8 +137,10 @@ $r->fault('old_same');
 $now = time();
 my $run = $t->command([ $t->build_dir() . '/ocsp-plus', 'fetch', '--cert',
 	$leaf->chain(), '--cache', $t->testdir() . '/cache' ]);
-is($run->{status}, 0, 'the command line') or diag($run->{output});
-cmp_ok(modified(), '>=', $now, 'the command line: confirmed');
+is($run->{status}, 0,
+	'ocsp-plus fetch succeeds with the same response') or diag($run->{output});
+cmp_ok(modified(), '>=', $now,
+	'ocsp-plus fetch updates the time of the cache file');
 
 $t->done_testing();
 
@@ -193,10 +174,13 @@ sub shown_by_file {
 sub confirmed {
 	my ($what, $time, $age) = @_;
 	$age //= 0;
-	cmp_ok(modified(), '>=', $time, "$what: the file's time");
-	cmp_ok(modified(), '<=', time() - $age, "$what: not to come");
-	is(shown('confirmed_at'), modified(), "$what: shown");
-	aged("$what: the metric", modified(), sub {
+	cmp_ok(modified(), '>=', $time,
+		"$what: the file's time is not before the confirmation");
+	cmp_ok(modified(), '<=', time() - $age,
+		"$what: the file's time is not after the confirmation");
+	is(shown('confirmed_at'), modified(),
+		"$what: confirmed_at is the file's time");
+	aged("$what: the metric is the time since then", modified(), sub {
 		http_get('/?format=prometheus') =~
 			/^ocsp_plus_status_age_seconds\{[^}]*\} (\d+)$/m
 			? $1 : -1000;
@@ -221,8 +205,9 @@ sub confirm_by {
 	$r->fault($fault);
 	ask();
 	ok(wait_for(sub { modified() > $before }, 10, 'a later time'),
-		"$fault: confirms it");
-	cmp_ok(modified(), '>=', $since, "$fault: now");
+		"$fault: the time of the cache file grows");
+	cmp_ok(modified(), '>=', $since,
+		"$fault: the time of the cache file is now");
 	return $t->read_file($file);
 }
 

@@ -31,66 +31,23 @@ my $none = $int->leaf('none.example', key => 'rsa');
 
 sub configure {
 	my ($location, %opt) = @_;
-	my $names = $opt{names} ? "server_name $opt{names};" : '';
-	my $status = $opt{status} // 'ocsp_plus_status; deny all;';
-	my $http = $opt{http} // '';
-	my $listen = $opt{listen} // 'listen 127.0.0.1:8080;';
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-worker_processes 3;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 1s;
-    $http
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          one.example;
-        ssl_certificate      one.example.pem;
-        ssl_certificate_key  one.example.key;
-        ssl_certificate      none.example.pem;
-        ssl_certificate_key  none.example.key;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          two.example;
-        ssl_certificate      two.example.pem;
-        ssl_certificate_key  two.example.key;
-    }
-
-    server {
-        $listen
-        $names
-
-        location /control {
-            ocsp_plus_control;
-            $location
-        }
-
-        location /status {
-            $status
-        }
-    }
-}
-
-EOC
+	$t->write_conf(workers => 3, http => [ 'ocsp_plus on;',
+		'ocsp_plus_retry 1s 1s;', $opt{http} // (),
+		[ 8443, [ $one, $none ] ], [ 8443, $two ],
+		[ 8080, undef, $opt{lines} // (),
+			"location /control { ocsp_plus_control; $location }",
+			'location /status { ' . ($opt{status}
+				// 'ocsp_plus_status; deny all;') . ' }' ] ]);
 }
 
 configure('allow 127.0.0.1; deny all;');
 $t->run();
 is(wait_staple(8443, 'good', servername => "$_.example", sig => 'ecdsa',
-	seconds => 30)->{status}, 'good', "a staple, $_") for qw/ one two /;
-is(scalar(() = $r->requests()), 2, 'fetched once each');
-is(join("\n", $t->log_lines(qr/open to everybody/)), '', 'no warning');
+	seconds => 30)->{status}, 'good',
+	"$_.example is stapled") for qw/ one two /;
+is(scalar(() = $r->requests()), 2, 'each certificate is fetched once');
+is(join("\n", $t->log_lines(qr/open to everybody/)), '',
+	'a protected control location raises no warning');
 
 ###############################################################################
 
@@ -98,27 +55,31 @@ is(join("\n", $t->log_lines(qr/open to everybody/)), '', 'no warning');
 
 my $url = 'http://127.0.0.1:' . port(8080) . '/control';
 my $curl = $t->command([ 'curl', '-s', '-X', 'POST', "$url?refresh=all" ]);
-is($curl->{output}, "3 certificates will be fetched\n", 'curl');
-ok($r->wait_requests(4, 10), 'all that have a responder are fetched again');
+is($curl->{output}, "3 certificates will be fetched\n",
+	'curl -X POST refreshes all certificates');
+ok($r->wait_requests(4, 10),
+	'all certificates that have a responder are fetched again');
 ok(wait_for(sub {
 	return $t->log_lines(qr/refresh requested: status=202/);
-}, 5), 'the log knows');
+}, 5), 'the refresh is logged');
 like(http_post('/control?refresh=all', ''), qr/ 429 .*less than a minute ago\n\z/s,
-	'not again within a minute');
+	'a second refresh within a minute is refused with 429');
 
 # one; whichever worker is asked
 
 ok(wait_for(sub {
 	http_post('/control?refresh=' . $two->id(), '') =~ / 202 /;
-}, 5), 'one certificate');
-ok($r->wait_requests(5, 10), 'is fetched again');
-is(scalar(() = $r->requests(leaf => $two)), 3, 'that one');
+}, 5), 'a refresh of one certificate is accepted');
+ok($r->wait_requests(5, 10), 'a refresh of one certificate asks the responder');
+is(scalar(() = $r->requests(leaf => $two)), 3,
+	'a refresh of one certificate fetches that certificate');
 like(http_post('/control?refresh=' . $none->id(), ''), qr/ 404 .*nobody can be asked/s,
-	'one without a responder');
+	'a refresh of a certificate without responder is refused with 404');
 like(http_post('/control?refresh=' . '0' x 64, ''), qr/ 404 .*no server uses/s,
-	'one that nobody uses');
+	'a refresh of an unknown certificate is refused with 404');
 for my $args ('', '?refresh=', '?refresh=some', '?refresh=' . 'x' x 64) {
-	like(http_post("/control$args", ''), qr/ 400 /, "no sense: \"$args\"");
+	like(http_post("/control$args", ''), qr/ 400 /,
+		"a refresh with arguments \"$args\" is refused with 400");
 }
 
 # nothing but POST
@@ -127,7 +88,7 @@ my $before = () = $r->requests();
 for my $method (qw/ GET HEAD PUT DELETE OPTIONS /) {
 	like(http("$method /control?refresh=" . $one->id()
 		. " HTTP/1.0\r\nHost: localhost\r\n\r\n"),
-		qr/ 405 .*^Allow: POST\r$/ms, "$method is not allowed");
+		qr/ 405 .*^Allow: POST\r$/ms, "$method is refused with 405");
 }
 
 # forms of other sites
@@ -154,16 +115,17 @@ for my $header (sort keys %foreign) {
 			'Content-Type: application/x-www-form-urlencoded' ]);
 		return $answer !~ / 429 /;
 	}, 10);
-	like($answer, qr/ $foreign{$header} /, $header);
+	like($answer, qr/ $foreign{$header} /,
+		"a form with \"$header\" gets $foreign{$header}");
 }
 ok($t->log_lines(qr/\[warn\] .*a request of another site was refused/),
-	'the log knows of foreigners');
+	'a refused form of another site is logged');
 
 # a page whose name was made to lead here: the browser takes it for one of this
 # site, as Host and Origin agree
 
-configure('allow 127.0.0.1; deny all;', names => 'status.example '
-	. '*.wild.example .dot.example www.* ~^re\d+\.example$ "" _');
+configure('allow 127.0.0.1; deny all;', lines => 'server_name status.example '
+	. '*.wild.example .dot.example www.* ~^re\d+\.example$ "" _;');
 $t->reload(old_gone => 1);
 my @browser = ('Origin', 'Sec-Fetch-Site: same-origin',
 	'Sec-Fetch-Mode: cors', 'Sec-Fetch-Dest: empty', 'SEC-FETCH-USER: ?1');
@@ -197,27 +159,32 @@ for my $host (sort keys %host) {
 	for my $header ($host{$host} == 403 ? @browser : $browser[0]) {
 		my $line = $header eq 'Origin' ? "Origin: http://$host" : $header;
 		my $answer = refresh_one($host, $line);
-		like($answer, qr/ $host{$host} /, "Host: $host, $line");
+		like($answer, qr/ $host{$host} /,
+			"a request with Host: $host and \"$line\" gets $host{$host}");
 	}
 }
-like(refresh_one('evil.example'), qr/ 202 /, 'no browser: any Host');
+like(refresh_one('evil.example'), qr/ 202 /,
+	"a request without a browser's headers may have any Host");
 like(http("POST /control?refresh=all HTTP/1.0\r\nOrigin: null\r\n"
-	. "Sec-Fetch-Site: same-origin\r\n\r\n"), qr/ 403 /, 'a browser without Host');
+	. "Sec-Fetch-Site: same-origin\r\n\r\n"), qr/ 403 /,
+	"a browser's request without Host is refused");
 ok($t->log_lines(qr/\[warn\]\ .*a\ browser's\ request\ for\ host
 	\ "evil\.example",\ which\ is\ no\ name\ of\ this\ server,\ was\ refused/x),
-	'the log knows of them');
+	'a refused Host of a browser is logged');
 
 # who may come in is for nginx to say
 
 configure('deny all;');
 $t->reload(old_gone => 1);
-like(http_post('/control?refresh=all', ''), qr/ 403 /, 'denied');
-is(join("\n", $t->log_lines(qr/open to everybody/)), '', 'no warning');
+like(http_post('/control?refresh=all', ''), qr/ 403 /,
+	'a denied client is refused by nginx');
+is(join("\n", $t->log_lines(qr/open to everybody/)), '',
+	'"deny all" raises no warning');
 
 my $request = $t->command([ Test::Nginx::Config::nginx(), '-V' ])
 	->{output} =~ /auth_request/;
 my $basic = 'auth_basic closed; auth_basic_user_file users;';
-my $both = 'listen 127.0.0.1:8080; listen [::1]:8080;';
+my $both = 'listen [::1]:8080;';
 for my $case (
 	[ 0, $basic ],
 	[ 0, 'deny all;' ],
@@ -230,7 +197,7 @@ for my $case (
 	[ 0, 'internal;' ],
 	[ 0, '', http => 'deny all;' ],
 	[ 0, '', http => $basic ],
-	[ 0, 'allow ::1; deny all;', listen => $both ],
+	[ 0, 'allow ::1; deny all;', lines => $both ],
 	$request ? [ 0, 'auth_request /status;' ] : (),
 	[ 1, '' ],
 	[ 1, 'allow 127.0.0.1;' ],
@@ -246,8 +213,8 @@ for my $case (
 	[ 1, 'auth_basic off;', http => $basic ],
 	[ 1, 'allow 127.0.0.1;', http => 'deny all;' ],
 	[ 1, "satisfy any; allow all; $basic" ],
-	[ 1, 'deny 0.0.0.0/0;', listen => $both ],
-	[ 1, 'deny ::/0;', listen => $both ],
+	[ 1, 'deny 0.0.0.0/0;', lines => $both ],
+	[ 1, 'deny ::/0;', lines => $both ],
 	$request ? [ 1, 'auth_request off;', http => 'auth_request /x;' ] : (),
 ) {
 	my ($open, $location, %opt) = @$case;
@@ -255,12 +222,14 @@ for my $case (
 	configure($location, %opt);
 	my $fine = $t->config_test();
 	SKIP: {
-		skip 'no IPv6 here', 2 if !$fine && $opt{listen};
-		ok($fine, $name) or diag($t->output());
+		skip 'no IPv6 here', 2 if !$fine && $opt{lines};
+		ok($fine,
+			"$name: the configuration is accepted") or diag($t->output());
 		is(scalar(() = $t->output() =~ /^nginx:\ \[warn\]\ "ocsp_plus_control"
 			\ is\ open\ to\ everybody:\ add\ "allow"\ and\ "deny\ all",\ or
-			\ "auth_basic",\ in\ .*nginx\.conf:\d+$/mgx), $open, "$name: "
-			. ($open ? 'a warning' : 'no warning')) or diag($t->output());
+			\ "auth_basic",\ in\ .*nginx\.conf:\d+$/mgx), $open,
+			"$name: "
+			. ($open ? 'nginx warns' : 'nginx does not warn') . ' that control is open') or diag($t->output());
 	}
 }
 
@@ -276,10 +245,11 @@ for my $case (
 ) {
 	my ($open, $status) = @$case;
 	configure('deny all;', status => $status);
-	ok($t->config_test(), $status) or diag($t->output());
+	ok($t->config_test(), "$status is accepted") or diag($t->output());
 	is(scalar(() = $t->output() =~ /^nginx:\ \[warn\]\ "ocsp_plus_status"\ is
-		\ open\ to\ everybody:.*nginx\.conf:\d+$/mgx), $open, "$status: "
-		. ($open ? 'a warning' : 'no warning')) or diag($t->output());
+		\ open\ to\ everybody:.*nginx\.conf:\d+$/mgx), $open,
+		"$status: "
+		. ($open ? 'nginx warns' : 'nginx does not warn') . ' that it is open') or diag($t->output());
 }
 
 $t->done_testing();

@@ -79,12 +79,12 @@ $t->run();
 
 for my $case (@fine) {
 	my ($name) = @$case;
-	ok(stapled($name), "$name: stapled");
+	ok(stapled($name), "$name: the certificate is stapled");
 }
 cmp_ok(scalar(() = $dns->queries(name => 'lossy.test', type => 'a')), '>=', 2,
-	'a lost question is asked again');
+	'a DNS query without an answer is repeated');
 cmp_ok(scalar(() = $dns->queries(name => 'tcp.test', proto => 'tcp')), '>=', 1,
-	'a truncated answer by TCP');
+	'a truncated DNS answer is fetched by TCP');
 
 for my $case (@wrong) {
 	my ($name, $reason) = @$case;
@@ -93,14 +93,15 @@ for my $case (@wrong) {
 	like($line, qr/\[error\].*no\ response,\ nothing\ is\ stapled:
 		.*\ responder="http:\/\/\Q$name\E\.test:\d+\/"
 		\ reason=$reason\ detail="[^"]*"
-		.*\ next_attempt=\d{4}-\S+Z/x, "$name: logged");
+		.*\ next_attempt=\d{4}-\S+Z/x,
+		"$name: the failure is logged with reason and next attempt");
 	# the name, what is wrong with it, who says so and who named those
 	like($line, qr/detail="\Q$name\E\.test:\ [^";]+;\ asked
 		\ \Q${\$dns->address()}\E\ \(ocsp_plus_resolver\)"/x,
-		"$name: by whom") if "$reason" =~ /dns/;
+		"$name: the failure names the DNS server") if "$reason" =~ /dns/;
 	my $seen = handshake_fast(8443, "$name.example");
 	is("$seen->{ok} " . defined $seen->{der}, '1 ',
-		"$name: a handshake without a staple");
+		"$name: the handshake works without a staple");
 }
 
 # the names become right
@@ -109,7 +110,8 @@ $dns->set("$_->[0].test", a => '127.0.0.1', ttl => 60) for @wrong;
 for my $case (@wrong) {
 	my ($name) = @$case;
 	next if $name eq 'nowhere';	# its address is kept, see below
-	ok(stapled($name), "$name: recovered");
+	ok(stapled($name),
+		"$name: the certificate is stapled once the name resolves");
 }
 
 $t->stop();
@@ -136,28 +138,32 @@ configure('127.0.0.1:8054 127.0.0.1:8053 timeout=1s valid=5s ipv6=off',
 $four->validity(next_update => 10, leaf => leaf_of('brief'));
 $t->run();
 
-ok(stapled('patient'), 'another server is asked where the first is dead');
-ok(stapled("kept$_"), "kept$_: stapled") for 1 .. 8;
+ok(stapled('patient'),
+	'the second DNS server is asked where the first does not answer');
+ok(stapled("kept$_"),
+	"kept$_: a certificate of the shared host is stapled") for 1 .. 8;
 cmp_ok(scalar(() = $dns->queries(name => 'kept1.test')), '<=', 3,
-	'one answer for many');
-ok(stapled('brief'), 'stapled');
+	'one DNS answer serves eight certificates');
+ok(stapled('brief'), 'a certificate whose host has a TTL of 0 is stapled');
 
 like($t->wait_log(qr/certificate="only-six\..* reason=/, 20) // '',
-	qr/ reason=dns_no_address /, 'no usable address without IPv6');
+	qr/ reason=dns_no_address /,
+	'ipv6=off: a host with IPv6 addresses only is logged as unusable');
 is(scalar(() = $dns->queries(type => 'aaaa')), 0,
-	'no AAAA is asked with ipv6=off');
+	'ipv6=off: no AAAA query is sent');
 
 # never longer than "valid", whatever the TTL
 
 ok($t->wait_log(qr/certificate="moves\..* reason=connect_refused/, 10),
-	'a wrong address');
+	'a host that resolves to a wrong address is logged as refused');
 $dns->set('moves.test', a => '127.0.0.1');
-ok(stapled('moves'), 'a new address is found');
+ok(stapled('moves'),
+	'a new address is used after the time of "valid", whatever the TTL');
 
 ok(wait_for(sub { $four->requests(leaf => leaf_of('brief')) >= 3 }, 20,
-	'refreshes'), 'refreshed');
+	'refreshes'), 'a response whose host has a TTL of 0 is refreshed');
 cmp_ok(scalar(() = $dns->queries(name => 'brief.test')), '<=', 10,
-	'a TTL of nothing does not mean a question for each');
+	'a TTL of 0 does not cause a query for each connection');
 $t->stop();
 close $deaf;
 
@@ -172,15 +178,17 @@ $t->run();
 
 like($t->wait_log(qr/certificate="later\..* reason=/, 20) // '',
 	qr/\[error\].* reason=dns_(?:failed|timeout) .* next_attempt=/,
-	'an unreachable resolver');
+	'an unreachable DNS server is logged as a failure');
 my $nobody = '127.0.0.1:' . port(8055);
 like($t->wait_log(qr/certificate="later\..* reason=/, 20) // '',
-	qr/detail="later\.test: [^"]*; asked \Q$nobody\E \(/, 'is named');
-is(handshake_fast(8443, 'later.example')->{ok}, 1, 'handshakes work');
+	qr/detail="later\.test: [^"]*; asked \Q$nobody\E \(/,
+	'the failure names the unreachable DNS server');
+is(handshake_fast(8443, 'later.example')->{ok}, 1,
+	'a handshake works while the DNS server is unreachable');
 
 Test::Nginx::DNS->start($t, port => 8055, zone => {
 	'later.test' => { a => '127.0.0.1' } });
-ok(stapled('later'), 'it recovers with the resolver');
+ok(stapled('later'), 'the certificate is stapled once the DNS server answers');
 
 $t->done_testing();
 
@@ -189,7 +197,7 @@ $t->done_testing();
 sub leaf_for {
 	my ($name, $host) = @_;
 	$host //= "$name.test";
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		aia => "http://$host:" . port($port{$name} || 8081) . '/');
 	return $leaf{$name};
 }
@@ -208,23 +216,9 @@ sub stapled {
 sub configure {
 	my ($resolver, @names) = @_;
 
-	my $servers = join '', map { <<"CONF" } @names;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/leaf-$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/leaf-$_.key;
-    }
-CONF
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus           on;
-    ocsp_plus_timeout   6s;
-    ocsp_plus_retry     1s 2s;
-    ocsp_plus_resolver  $resolver;
-
-$servers
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_timeout 6s;',
+		'ocsp_plus_retry 1s 2s;', "ocsp_plus_resolver $resolver;",
+		map { [ 8443, $_ ] } @leaf{@names} ]);
 }
 
 ###############################################################################

@@ -60,31 +60,41 @@ for my $case ([ four => qr/four\.test is 127\.0\.0\.1:/ ],
 {
 	my ($name, $what) = @$case;
 	my $run = fetch($name, "127.0.0.1:$one");
-	is($run->{status}, 0, "$name: fetched") or diag($run->{output});
-	like($run->{output}, $what, "$name: by its address");
+	is($run->{status}, 0,
+		"$name: fetch succeeds through dnsmasq") or diag($run->{output});
+	like($run->{output}, $what,
+		"$name: fetch uses the address of its family");
 }
 my $run = fetch('both', "127.0.0.1:$one", '-6');
-like($run->{output}, qr/both\.test is \[::1\]:\d+$/m, '-6: its AAAA alone');
+like($run->{output}, qr/both\.test is \[::1\]:\d+$/m,
+	'fetch -6 uses the IPv6 address alone');
 $run = fetch('both', "127.0.0.1:$one", '-4');
-like($run->{output}, qr/both\.test is 127\.0\.0\.1:\d+$/m, '-4: its A alone');
-is($run->{status}, 0, '-4: fetched');
-is(asked('AAAA', 'both.test'), 2, 'which -4 did not ask for');
+like($run->{output}, qr/both\.test is 127\.0\.0\.1:\d+$/m,
+	'fetch -4 uses the IPv4 address alone');
+is($run->{status}, 0, 'fetch -4 succeeds');
+is(asked('AAAA', 'both.test'), 2, 'fetch -4 sends no AAAA query');
 $run = fetch('six', "127.0.0.1:$one", '-4');
-like($run->{output}, qr/dns_no_address/, '-4: no such address');
+like($run->{output}, qr/dns_no_address/,
+	'fetch -4 finds no address of an IPv6 host');
 $run = fetch('missing', "127.0.0.1:$one");
-like($run->{output}, qr/dns_not_found/, 'NXDOMAIN');
+like($run->{output}, qr/dns_not_found/,
+	'NXDOMAIN is reported as dns_not_found');
 
 # eighty addresses are more than a datagram of 512 bytes holds
 
 $run = fetch('many', "127.0.0.1:$one", '-4');
-like($run->{output}, qr/many\.test is 127\.0\.1\.\d+:/, 'truncated: found');
-cmp_ok(asked('A', 'many.test'), '>=', 2, 'truncated: asked again by TCP');
+like($run->{output}, qr/many\.test is 127\.0\.1\.\d+:/,
+	'an answer of eighty addresses is used');
+cmp_ok(asked('A', 'many.test'), '>=', 2,
+	'a truncated answer is asked for again by TCP');
 
 # two servers, the first of which is gone; then both
 
 $run = fetch('four', '127.0.0.1:' . port(8199), '--resolver',
 	"127.0.0.1:$one");
-is($run->{status}, 0, 'the second of two servers') or diag($run->{output});
+is($run->{status}, 0,
+	'the second --resolver is asked where the first is '
+	. 'unreachable') or diag($run->{output});
 
 ###############################################################################
 
@@ -92,20 +102,24 @@ is($run->{status}, 0, 'the second of two servers') or diag($run->{output});
 # each fetch needs it
 
 $four->fault('http10');
-configure("127.0.0.1:$one timeout=1s valid=1h", qw/ kept missing /);
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+	'ocsp_plus_cache off;', 'ocsp_plus_timeout 3s;', 'ocsp_plus_retry 1s 2s;',
+	"ocsp_plus_resolver 127.0.0.1:$one timeout=1s valid=1h;",
+	[ 8080, undef, 'location /control { ocsp_plus_control; allow all; }' ],
+	map { [ 8443, $leaf{$_} ] } qw/ kept missing / ]);
 my $mark = $t->log_mark();
 $t->run();
 ok(wait_for(sub { staple_fast(8443, 'kept.example') }, 20, 'a staple'),
-	'nginx: stapled');
+	'nginx staples a certificate whose host dnsmasq resolves');
 like($t->wait_log(qr/no response.*"missing\.example"/, 20) // '',
-	qr/reason=dns_not_found/, 'nginx: NXDOMAIN is told');
+	qr/reason=dns_not_found/, 'nginx logs NXDOMAIN as dns_not_found');
 my $asked = asked('A', 'kept.test');
 refresh('kept') for 1 .. 3;
-is(asked('A', 'kept.test'), $asked, 'within the TTL nobody is asked');
+is(asked('A', 'kept.test'), $asked, 'nginx sends no query within the TTL');
 ok(wait_for(sub {
 	refresh('kept');
 	return asked('A', 'kept.test') > $asked;
-}, 30, 'the TTL to be over'), 'after the TTL the server is');
+}, 30, 'the TTL to be over'), 'nginx sends a query after the TTL');
 
 # the server goes, and comes back
 
@@ -114,13 +128,15 @@ ok(wait_for(sub {
 	refresh('kept');
 	return $t->log_lines(qr/"kept\.example".*reason=dns_(?:timeout|failed)/,
 		$mark);
-}, 40, 'an error'), 'the server is down: the reason is told');
-ok(staple_fast(8443, 'kept.example'), 'the server is down: stapled on');
+}, 40, 'an error'),
+	'dnsmasq down: the failed refresh is logged with a DNS reason');
+ok(staple_fast(8443, 'kept.example'),
+	'dnsmasq down: the held response is still stapled');
 $hosts{'missing.test'} = [ '127.0.0.1' ];
 $mark = $t->log_mark();
 $server = dnsmasq($one);
 ok(wait_for(sub { staple_fast(8443, 'missing.example') }, 60, 'a staple'),
-	'the server is back: and knows a name that was missing');
+	'dnsmasq back: a host that was missing is found');
 $t->stop();
 
 ###############################################################################
@@ -147,12 +163,14 @@ SKIP: {
 	my $first = $try->('four');
 	skip 'no namespaces', 4 if $first->{output} !~ /resolving/;
 	like($first->{output}, qr/four\.test is 127\.0\.0\.1:/,
-		'resolv.conf: the second server, as the first is not there');
+		'resolv.conf: the second server is asked as the first is unreachable');
 	unlike($try->('dotted')->{output}, qr/four\.deep is /,
-		'resolv.conf: "search" finds nothing');
+		'resolv.conf: "search" completes no name');
 	my $log = $t->read_file('dnsmasq-53.log');
-	like($log, qr/query\[A\] four\.deep from/, 'resolv.conf: the name itself');
-	unlike($log, qr/four\.deep\.test/, 'resolv.conf: and no longer one');
+	like($log, qr/query\[A\] four\.deep from/,
+		'resolv.conf: the name itself is asked for');
+	unlike($log, qr/four\.deep\.test/,
+		'resolv.conf: no completed name is asked for');
 }
 
 $t->done_testing();
@@ -177,7 +195,8 @@ sub dnsmasq {
 	my ($port) = @_;
 	my $pid = $t->run_daemon('dnsmasq', options($port));
 	ok(wait_for(sub { IO::Socket::INET->new(Proto => 'tcp',
-		PeerAddr => "127.0.0.1:$port") }, 10, 'dnsmasq'), 'dnsmasq runs');
+		PeerAddr => "127.0.0.1:$port") }, 10, 'dnsmasq'),
+		'dnsmasq runs');
 	return $pid;
 }
 
@@ -200,28 +219,6 @@ sub refresh {
 	my $id = $leaf{$name}->id();
 	return wait_for(sub {
 		http_post("/control?refresh=$id", '') =~ / 202 / }, 10, 'a refresh');
-}
-
-sub configure {
-	my ($resolver, @names) = @_;
-	my $servers = $t->ssl_servers(8443, map { "$_.example" } @names);
-	$t->write_http_conf(<<"EOC");
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-    ocsp_plus_timeout       3s;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_resolver      $resolver;
-
-    server {
-        listen  127.0.0.1:8080;
-        location /control {
-            ocsp_plus_control;
-            allow all;
-        }
-    }
-$servers
-EOC
 }
 
 ###############################################################################

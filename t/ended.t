@@ -54,14 +54,8 @@ for my $cell (@cells) {
 	$r->status($leaf{$name}, $cell->[1]);
 }
 
-my $servers = $t->ssl_servers(8443, map { $leaf{$_->[0]} } @cells);
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+	map { [ 8443, $leaf{$_->[0]} ] } @cells ]);
 
 # all hold a response that ends soon, then nobody answers until it has
 
@@ -71,13 +65,15 @@ $t->run();
 for my $cell (@cells) {
 	my ($name, $held) = @$cell;
 	is(wait_staple(8443, $held, servername => "$name.example",
-		seconds => 5)->{status}, $held, "$name: what is held");
+		seconds => 5)->{status}, $held,
+		"$name: the first response is stapled");
 }
 $r->fault('close');
 for my $cell (@cells) {
 	my $name = $cell->[0];
 	is(wait_staple(8443, 'none', servername => "$name.example",
-		seconds => 20)->{status}, 'none', "$name: it has ended");
+		seconds => 20)->{status}, 'none',
+		"$name: nothing is stapled once the response has expired");
 }
 
 # then each gets its answer
@@ -96,14 +92,15 @@ for my $cell (@cells) {
 		my $line = $t->wait_log(
 			qr/\[error\].*nothing is stapled: certificate="$name\.(?!.*(?:truncated|reset))/,
 			20, $mark);
-		ok($line, "$name: nothing comes of it");
+		ok($line, "$name: the refused answer is logged as an error");
 	}
 	is(wait_staple(8443, $expected, servername => "$name.example",
-		seconds => 20)->{status}, $expected, "$name: $expected");
+		seconds => 20)->{status}, $expected,
+		"$name: $expected is stapled after the answer");
 }
 
 is(scalar(() = $t->log_lines(qr/\[crit\].*certificate="good-revoked\./, $mark)),
-	1, 'a revocation is crit');
+	1, 'a revocation after the expiry is logged as critical once');
 
 $t->done_testing();
 

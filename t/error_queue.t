@@ -38,7 +38,6 @@ my $dir = $t->testdir();
 my $require = 'ocsp_plus_require';
 
 # port, certificate, more lines, what a handshake comes to
-
 my @servers = (
 	[ 8441, 'good', '', '1 good' ],
 	[ 8442, 'revoked', '', '1 revoked' ],
@@ -47,53 +46,16 @@ my @servers = (
 	[ 8445, 'must', "$require must_staple;", '0 failed' ],
 	[ 8446, 'odd', '', '1 none' ],
 );
-
-sub server {
-	my ($port, $name, $lines) = @_;
-	return <<"CONF";
-    server {
-        listen               127.0.0.1:$port ssl;
-        ssl_certificate      $dir/$name.pem;
-        ssl_certificate_key  $dir/$name.key;
-        $lines
-CONF
-}
-
-my $http = join '', map { server(@$_) . "    }\n" } @servers,
-	[ 8447, '$ssl_server_name', '' ],
-	[ 8448, '$ssl_server_name', "$require on;" ],
-	[ 8449, '$ssl_server_name', "$require must_staple;" ];
-my $stream = join '', map { server(@$_) . "        return  ok;\n    }\n" }
-	[ 8450, 'good', '' ], [ 8451, '$ssl_server_name', '' ];
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-stream {
-    ocsp_plus                      on;
-    ocsp_plus_trusted_certificate  int.crt;
-    ssl_protocols                  TLSv1.2 TLSv1.3;
-
-$stream
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                      on;
-    ocsp_plus_trusted_certificate  int.crt;
-    ocsp_plus_startup_wait         1s;
-    ocsp_plus_retry                1s 1s;
-    ssl_protocols                  TLSv1.2 TLSv1.3;
-
-$http
-}
-
-CONF
+my @common = ('ocsp_plus on;', 'ocsp_plus_trusted_certificate int.crt;',
+	'ssl_protocols TLSv1.2 TLSv1.3;');
+my $any = "$dir/\$ssl_server_name";
+$t->write_conf(
+	stream => [ @common, [ 8450, "$dir/good", 'return ok;' ],
+		[ 8451, $any, 'return ok;' ] ],
+	http => [ @common, 'ocsp_plus_startup_wait 1s;', 'ocsp_plus_retry 1s 1s;',
+		(map { [ $_->[0], "$dir/$_->[1]", $_->[2] ] } @servers),
+		[ 8447, $any ], [ 8448, $any, "$require on;" ],
+		[ 8449, $any, "$require must_staple;" ] ]);
 
 my $log = $t->write_file('queue.log', '');
 chmod 0666, $log;
@@ -110,7 +72,7 @@ for my $server (@servers, [ 8450, 'good', '', '1 good' ]) {
 	for my $tls ('1.2', '1.3', '1.2') {
 		my $seen = staple($port, tls => $tls);
 		is("$seen->{handshake} $seen->{status}", $outcome,
-			"$name on $port: TLS $tls");
+			"$name on $port, TLS $tls: the handshake gives $outcome");
 	}
 	same("$name on $port", 3);
 }
@@ -127,14 +89,14 @@ for my $case ([ 8447, 'stranger', qr/^good$/ ], [ 8447, 'odd', qr/^none$/ ],
 		staple($port, servername => $name, tls => $tls);
 	}
 	like(wait_staple($port, $status, servername => $name)->{status}, $status,
-		"loaded per connection, $name on $port");
+		"a certificate loaded per connection, $name on $port, gets its status");
 	same("$name on $port", 5);
 }
 
 # a hello that is repeated calls it twice
 
 staple(8441, curves => 'P-521:P-256') for 1, 2;
-same('a repeated hello', 2);
+same('a handshake with a repeated hello', 2);
 
 $t->done_testing();
 
@@ -147,10 +109,11 @@ sub same {
 	my @lines = split /\n/, $t->read_file('queue.log');
 	splice @lines, 0, $calls;
 	$calls += @lines;
-	cmp_ok(scalar(@lines), '>=', $least, "$what: the callback was called");
+	cmp_ok(scalar(@lines), '>=', $least,
+		"$what: the status callback was called");
 	my %seen = map { $_ => 1 } @lines;
 	is(join(', ', sort keys %seen), 'empty same, queued same',
-		"$what: the queue is as it was");
+		"$what: the status callback leaves the error queue unchanged");
 }
 
 ###############################################################################

@@ -31,39 +31,12 @@ my $r = Test::Nginx::Responder->start($t, ca => $int,
 
 my %leaf;
 my %on = (dies => 1, stays => 2, drips => 3);
-$leaf{$_} = $int->leaf("$_.example", file => $_, aia => $r->url($on{$_}))
+$leaf{$_} = $int->leaf("$_.example", aia => $r->url($on{$_}))
 	for keys %on;
 
-my $servers = join '', map { <<"CONF" } sort keys %on;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus          on;
-    ocsp_plus_timeout  2s;
-    ocsp_plus_retry    1s 3s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_timeout 2s;', 'ocsp_plus_retry 1s 3s;',
+	map { [ 8443, $leaf{$_} ] } sort keys %on ]);
 
 $r->validity(next_update => 6);
 $r->validity(next_update => 10, on => $on{stays});
@@ -73,7 +46,8 @@ $t->run();
 
 for my $name (sort keys %on) {
 	ok(wait_for(sub { staple_fast(8443, "$name.example") }, 15,
-		"a staple for $name"), "$name: stapled");
+		"a staple for $name"),
+		"$name: the certificate is stapled at first");
 }
 
 # the one that is served from now on is the last
@@ -119,30 +93,38 @@ while (time() - $began < 30) {
 }
 
 for my $name (sort keys %on) {
-	is($seen{$name}{failed} || 0, 0, "$name: all handshakes work");
-	is($later{$name} || 0, 0, "$name: not after its end");
-	is($late{$name} || 0, 0, "$name: not even a moment");
-	is($gaps{$name} || 0, 0, "$name: never missing before its end");
+	is($seen{$name}{failed} || 0, 0, "$name: no handshake fails");
+	is($later{$name} || 0, 0,
+		"$name: no response is stapled after its expiry, give or take 50 ms");
+	is($late{$name} || 0, 0,
+		"$name: no response is stapled after its expiry at all");
+	is($gaps{$name} || 0, 0,
+		"$name: no staple is missing before the expiry");
 }
-is($seen{stays}{none} || 0, 0, 'no gap while the responder is up');
-cmp_ok($seen{stays}{stapled}, '>', 100, 'in many handshakes');
+is($seen{stays}{none} || 0, 0,
+	'a working responder leaves no gap between two responses');
+cmp_ok($seen{stays}{stapled}, '>', 100,
+	"a working responder's certificate is stapled in over 100 handshakes");
 for my $name (qw/ dies drips /) {
-	cmp_ok($seen{$name}{none} || 0, '>', 0, "$name: none after its end");
-	cmp_ok($seen{$name}{again} || 0, '>', 0, "$name: recovered");
+	cmp_ok($seen{$name}{none} || 0, '>', 0,
+		"$name: handshakes after the expiry have no staple");
+	cmp_ok($seen{$name}{again} || 0, '>', 0,
+		"$name: the certificate is stapled once the responder recovers");
 	my $opinion = Test::Nginx::staple_verify($t,
 		staple_fast(8443, "$name.example") // '', $leaf{$name});
-	is("$opinion->{ok} $opinion->{status}", '1 good', "$name: a good one");
+	is("$opinion->{ok} $opinion->{status}", '1 good',
+		"$name: openssl verifies the staple after the recovery");
 }
 
 # tries went on while it was held and afterwards, and said so
 
 my @lines = $t->log_lines(qr/certificate="dies\..* reason=connect_refused/);
 is(scalar(grep { /\[warn\].*goes on.* expires=.* failures=1$/ } @lines), 1,
-	'one warning while it is held');
+	'a failed refresh is logged as a warning once while a response is held');
 cmp_ok(scalar(grep { /\[info\].*goes on.* failures=\d/ } @lines), '>=', 1,
-	'and the count of what followed');
+	'further failed refreshes are logged as info with their count');
 cmp_ok(scalar(grep { /\[error\].*nothing is stapled/ } @lines), '>=', 1,
-	'errors when it has ended');
+	'failed attempts after the expiry are logged as errors');
 
 $t->done_testing();
 

@@ -38,38 +38,11 @@ my %leaf = ((map { $_ => $int->leaf("$_.example") } @alone, @bad),
 	(map { $_ => $int->leaf("$_.example", aia => $r->url(2)) } @mixed));
 my $theirs = $other->leaf('theirs.example');
 
-my $servers = join '', map { <<"CONF" } @alone, @bad, @mixed;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/$_.example.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.example.key;
-        ocsp_plus_file       @{[ $_ eq 'second'
-		? "none.der %%TESTDIR%%/second.der" : "$_.der" ]};
-    }
-CONF
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  60s;
-    ocsp_plus_retry         1s 1s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_startup_wait 60s;', 'ocsp_plus_retry 1s 1s;',
+	map { [ 8443, "$_.example", 'ocsp_plus_file ' . ($_ eq 'second'
+		? 'none.der %%TESTDIR%%/second.der;' : "$_.der;") ]
+	} @alone, @bad, @mixed ]);
 
 ###############################################################################
 
@@ -103,9 +76,10 @@ write_response('network-newer', made('network-newer', this_update => -3000,
 	next_update => 25));
 
 $r->clear();
-ok($t->config_test(), 'configuration') or diag($t->output());
+ok($t->config_test(),
+	'the configuration with ocsp_plus_file is accepted') or diag($t->output());
 is($t->output() =~ /no OCSP responder|no staple/ ? $& : '', '',
-	'no complaint that they have no responder');
+	'a certificate with a file needs no responder');
 $t->run();
 
 ###############################################################################
@@ -113,27 +87,30 @@ $t->run();
 # stapled from the first handshake on
 
 for my $name (qw/ der pem crlf padded replaced inplace second /) {
-	is(same($name, $made{$name}), 1, "$name: stapled");
+	is(same($name, $made{$name}), 1,
+		"$name: the file is stapled from the first handshake on");
 }
 my $seen = staple(8443, servername => 'der.example');
 is("$seen->{status} $seen->{serial}", 'good ' . $leaf{der}->serial(),
-	'as a client sees it');
+	'a client accepts the response of a file');
 is(same('file-newer', $t->read_file('file-newer.der')), 1,
-	'file and network: the newer file');
+	'file newer than network: the file is stapled');
 is(same('network-newer', $t->read_file('network-newer.der')), 1,
-	'file and network: the file until the network is asked');
-is(scalar(() = $r->requests()), 0, 'nobody is asked for any of them');
+	'network newer than file: the file is stapled at first');
+is(scalar(() = $r->requests()), 0,
+	'no responder is asked while files are valid');
 
 # the network is asked in time, as for any response
 
 $seen = wait_staple(8443, sub { ($_[0]{this_update} // 0) > time() - 2500 },
 	servername => 'network-newer.example', seconds => 20);
 is("$seen->{ok} $seen->{status}", '1 good',
-	'file and network: the newer of the network');
+	"network newer than file: the network's response is stapled later");
 like($t->wait_log(qr/no newer than.*"file-newer\.\S+ .*responder=/, 20) // '',
-	qr/\[info\]/, 'file and network: the network has nothing newer');
+	qr/\[info\]/,
+	'file newer than network: the older response of the network is logged');
 is(same('file-newer', $t->read_file('file-newer.der')), 1,
-	'file and network: the newer file goes on');
+	'file newer than network: the file is still stapled');
 
 # one warning for each that is of no use
 
@@ -146,10 +123,10 @@ my %why = (swapped => 'other_serial', foreign => 'other_issuer',
 	'unreadable detail=".*larger than ocsp_plus_max_response');
 for my $name (@bad) {
 	next if $name eq 'secret' && $> != 0;
-	is(same($name), 1, "$name: no staple");
+	is(same($name), 1, "$name: a bad file is not stapled");
 	my $line = $t->wait_log(qr/file ignored: certificate="$name\./, 10);
 	like($line // '', qr/\[warn\].*\/$name\.der" reason=$why{$name}/,
-		"$name: a warning");
+		"$name: a bad file is logged with its reason");
 }
 
 ###############################################################################
@@ -165,9 +142,9 @@ rename $t->testdir() . '/new.der', $t->testdir() . '/replaced.der';
 write_response($_) for qw/ inplace later /;
 for my $name (qw/ replaced inplace later /) {
 	ok(wait_for(sub { same($name, $made{$name}) }, 15),
-		"$name: the new one, without a reload");
+		"$name: a changed file is stapled without a reload");
 	like($t->wait_log(qr/certificate="$name\./, 5, $mark) // '',
-		qr/\[(?:notice|warn)\]/, "$name: it is said");
+		qr/\[(?:notice|warn)\]/, "$name: a changed file is logged");
 }
 
 # an older one changes nothing, nor does one that is torn
@@ -177,49 +154,54 @@ $mark = $t->log_mark();
 write_response('replaced', made('replaced', this_update => -5000));
 write_response('inplace', substr $made{inplace}, 0, 200);
 ok($t->wait_log(qr/no newer.*certificate="replaced\./, 15, $mark),
-	'an older one is looked at');
+	'an older file is logged as not newer');
 ok($t->wait_log(qr/ignored.*certificate="inplace\./, 15, $mark),
-	'one that is torn as well');
-is(same('replaced', $held), 1, 'and changes nothing');
-is(same('inplace', $made{inplace}), 1, 'nor does that');
+	'a truncated file is logged as ignored');
+is(same('replaced', $held), 1, 'an older file does not replace the response');
+is(same('inplace', $made{inplace}), 1,
+	'a truncated file does not replace the response');
 unlink $t->testdir() . '/inplace.der';
 ok($t->wait_log(qr/ignored.*certificate="inplace\..*No such/, 15, $mark),
-	'one that goes is told');
-is(same('inplace', $made{inplace}), 1, 'what it held goes on');
+	'a removed file is logged');
+is(same('inplace', $made{inplace}), 1,
+	'a removed file leaves its response in use');
 
 # beside the network as well
 
 $made{'network-newer'} = made('network-newer', this_update => -100);
 write_response('network-newer');
 ok(wait_for(sub { same('network-newer', $made{'network-newer'}) }, 15),
-	'a file that becomes newer wins over the network');
+	"a changed file that is newest replaces the network's response");
 
 # revoked
 
 $mark = $t->log_mark();
 write_response('revoked', made('revoked', this_update => -900));
 ok(wait_for(sub { same('revoked', $t->read_file('revoked.der')) }, 15),
-	'revoked: good at first');
+	'revoked: the good file is stapled at first');
 $r->status($leaf{revoked}, 'revoked');
 write_response('revoked', made('revoked', this_update => -950));
 is(wait_staple(8443, 'revoked', servername => 'revoked.example',
 	seconds => 15)->{status}, 'revoked',
-	'revoked: at once, even if it were older');
+	'revoked: a file that says revoked is stapled though it is older');
 like($t->wait_log(qr/REVOKED/, 5, $mark) // '', qr/\[crit\].*replace\ it;
 	\ response\ of\ a\ file\ published.*"revoked\.example".*revoked\.der"/x,
-	'revoked: at crit');
+	'revoked: a file that says revoked is logged as critical');
 
 # it all came but once, and is kept like any other
 
 for my $name (@bad) {
 	is(scalar(() = $t->log_lines(qr/ignored: certificate="$name\./)),
-		$name eq 'secret' && $> != 0 ? 0 : 1, "$name: one warning");
+		$name eq 'secret' && $> != 0 ? 0 : 1,
+		"$name: a bad file is logged once");
 }
 like(join("\n", $t->log_lines(qr/the worker user cannot read/)),
-	qr!/missing\.der" of "ocsp_plus_file"!, 'missing: said at configuration');
+	qr!/missing\.der" of "ocsp_plus_file"!,
+	'a missing file is reported by the configuration');
 unlink glob $t->testdir() . '/*.der';
 $t->restart();
-is(same('later', $made{later}), 1, 'the next start has it from the cache');
+is(same('later', $made{later}), 1,
+	'a restart staples the response of a removed file from the cache');
 
 $t->done_testing();
 

@@ -38,16 +38,18 @@ for my $i (0 .. $#nodes) {
 		$nodes[$i]->write_file("$name.$_", $t->read_file("$name.$_"))
 			for qw/ pem key /;
 	}
-	write_conf($i);
+	configure($i);
 	$nodes[$i]->run();
 }
 is(differing(), 0, 'all nodes hold the same responses');
-is(scalar(() = $r->requests()), @nodes * @leaves, 'and have asked once each');
+is(scalar(() = $r->requests()), @nodes * @leaves,
+	'each node asks once for each certificate');
 
 ###############################################################################
 
 $r->clear();
-ok($r->wait_requests($rounds * @nodes * @leaves, 100), 'two rounds later');
+ok($r->wait_requests($rounds * @nodes * @leaves, 100),
+	'all nodes refresh each certificate twice');
 
 # how far apart the first and the last of the nodes are, for each certificate
 # in each round
@@ -64,15 +66,16 @@ for my $leaf (@leaves) {
 		push @round, $time;
 	}
 }
-cmp_ok(scalar @apart, '>=', @leaves, 'all nodes ask in a round');
+cmp_ok(scalar @apart, '>=', @leaves, 'rounds are seen in which all nodes ask');
 
 # at random in one of four seconds: rarely all of them in the same two
 
 my $wide = grep { $_ > 1 } @apart;
-cmp_ok($wide, '>=', @apart / 2, 'but not at the same time')
+cmp_ok($wide, '>=', @apart / 2,
+	'the nodes of a round do not ask at the same time')
 	or diag(join ' ', map { sprintf '%.2f', $_ } @apart);
 is(scalar(() = map { $_->log_lines(qr/nothing is stapled/) } @nodes), 0,
-	'and in time');
+	"no node's response expires before its refresh");
 
 $t->done_testing();
 
@@ -88,16 +91,10 @@ sub differing {
 	} @leaves;
 }
 
-sub write_conf {
+sub configure {
 	my ($i) = @_;
-	my $servers = $nodes[$i]->ssl_servers(8440 + $i,
-		map { $_->name() } @leaves);
-	$nodes[$i]->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-CONF
+	$nodes[$i]->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+		map { [ 8440 + $i, $_ ] } @leaves ]);
 }
 
 ###############################################################################

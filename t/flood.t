@@ -28,27 +28,12 @@ my $many = 300;
 my @names = map { $_->name() } $int->leaves($many, 'many%d.example',
 	aia => $r->url(1));
 
-my $servers = $t->ssl_servers(8443, @names);
-$t->write_http_conf(<<"CONF");
-    server_names_hash_max_size  4096;
-
-    ocsp_plus                on;
-    ocsp_plus_cache          off;
-    ocsp_plus_startup_wait   0;
-    ocsp_plus_retry          1s 1h;
-
-    server {
-        listen                127.0.0.1:8080;
-
-        location /control {
-            ocsp_plus_control;
-            allow  127.0.0.1;
-            deny   all;
-        }
-    }
-
-$servers
-CONF
+$t->write_conf(http => [ 'server_names_hash_max_size 4096;', 'ocsp_plus on;',
+	'ocsp_plus_cache off;', 'ocsp_plus_startup_wait 0;',
+	'ocsp_plus_retry 1s 1h;',
+	[ 8080, undef, 'location /control { ocsp_plus_control; '
+		. 'allow 127.0.0.1; deny all; }' ],
+	map { [ 8443, $_ ] } @names ]);
 
 $r->fault('unauthorized');
 $t->run();
@@ -58,34 +43,37 @@ $t->run();
 # one line when it begins, one with the count
 
 ok(wait_for(sub { $r->stats()->{all}{total} >= $many }, 30, 'all'),
-	'all are asked for');
+	'all certificates are asked for');
 my $several = qr/no responses for several certificates, nothing is stapled/;
 ok($t->wait_log(qr/\[error\].*$several.* host="127.0.0.1:\d+" reason=unauthorized certificates=$many /,
-	30), 'told with the count');
+	30),
+	'many failures of a host are logged as one line with their number');
 is(scalar(() = $t->log_lines(qr/\[error\].*no response, nothing is stapled: /)),
-	1, 'one line for the first of them');
+	1, 'the first failure is logged by itself');
 cmp_ok(scalar(() = $t->log_lines(qr/\[error\]/)), '<=', 4,
-	'and few in all');
+	'three hundred failures make at most four error lines');
 
 # each was asked for not much more than once
 
 cmp_ok($r->stats()->{all}{total}, '<', 3 * $many,
-	'the responder is slowed as one');
+	'the back-off of a host holds for all of its certificates');
 
 # it recovers: told as loudly
 
 my $mark = $t->log_mark();
 $r->fault('none');
 is((http_post("/control?refresh=all", "") =~ /^HTTP\S+ (\d+)/)[0], 202,
-	'an operator has it asked again');
+	"an operator's refresh of all is accepted");
 ok(wait_for(sub { !grep { !defined staple_fast(8443, $_) } @names[0 .. 9] },
-	30, 'staples'), 'stapled again');
+	30, 'staples'),
+	'the certificates are stapled once the responder recovers');
 ok($t->wait_log(qr/\[error\].*responses come again: .* host="127.0.0.1:\d+" reason=unauthorized certificates=$many/,
-	30, $mark), 'the end of it is told as loudly');
+	30, $mark),
+	'the recovery of a host is logged as an error line as well');
 cmp_ok(scalar(() = $t->log_lines(qr/\[notice\].*response published/, $mark)),
-	'<=', 120, 'but not for each of them');
+	'<=', 120, 'the published responses are not all logged');
 ok($t->wait_log(qr/\[notice\].*lines were held back to spare the log.* notice_and_louder=\d/,
-	70, $mark), 'which is told');
+	70, $mark), 'the number of held-back lines is logged');
 
 $t->done_testing();
 

@@ -55,84 +55,40 @@ chmod 0755, $dir, $set;
 my %lines = (strict => 'ocsp_plus_require on;', off => 'ocsp_plus off;',
 	omit => 'ocsp_plus_revoked omit;',
 	must => 'ocsp_plus_require must_staple;');
-# connections come to the first one, whose ocsp_plus is off
-my $http = join '', map { <<"CONF" } sort { $b eq 'off' } @names;
-    server {
-        listen               127.0.0.1:8443 ssl http2;
-        server_name          $_.example;
-        ssl_certificate      $_.example.pem;
-        ssl_certificate_key  $_.example.key;
-        @{[ $lines{$_} // '' ]}
-    }
-CONF
 my %port = (held => 8450, none => 8451, strict => 8452);
-my $stream = join '', map { <<"CONF" } sort keys %port;
-    server {
-        listen               127.0.0.1:$port{$_} ssl;
-        ssl_certificate      $_.example.pem;
-        ssl_certificate_key  $_.example.key;
-        @{[ $lines{$_} // '' ]}
-        return               served;
-    }
-CONF
 
 $t->write_file('index.html', 'served');
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  1;
-
-events {
-}
-
-stream {
-    log_format  staple  'stream \$ocsp_plus_staple \$ocsp_plus_cert_status';
-    access_log  $dir/staple.log  staple;
-
-    ssl_protocols  TLSv1.2 TLSv1.3;
-    ocsp_plus      on;
-
-$stream
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple \$ocsp_plus_cert_status';
-    access_log  $dir/staple.log  staple;
-
-    ssl_protocols          TLSv1.2 TLSv1.3;
-    ssl_ecdh_curve         X25519;
-    ssl_session_cache      shared:one:1m;
-    ocsp_plus              on;
-    ocsp_plus_retry        1s 1s;
-
-$http
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-        location /metrics {
-            ocsp_plus_status  prometheus;
-        }
-    }
-}
-
-CONF
+my $log = '$ocsp_plus_staple $ocsp_plus_cert_status\'; '
+	. "access_log $dir/staple.log staple;";
+$t->write_conf(workers => 1,
+	stream => [ "log_format staple 'stream $log",
+		'ssl_protocols TLSv1.2 TLSv1.3;', 'ocsp_plus on;',
+		map { [ $port{$_}, "$_.example", $lines{$_} // (),
+			'return served;' ] } sort keys %port ],
+	http => [ "log_format staple '\$ssl_server_name $log",
+		'ssl_protocols TLSv1.2 TLSv1.3;', 'ssl_ecdh_curve X25519;',
+		'ssl_session_cache shared:one:1m;', 'ocsp_plus on;',
+		'ocsp_plus_retry 1s 1s;',
+		# connections come to the first one, whose ocsp_plus is off
+		(map { [ '8443 ssl http2', "$_.example", $lines{$_} // () ] }
+			sort { $b eq 'off' } @names),
+		[ 8080, undef, 'location /status { ocsp_plus_status json; }',
+			'location /metrics { ocsp_plus_status prometheus; }' ] ]);
 
 my $tool = Test::Nginx::Config::tool('libforeign_callback.so');
 $t->env(LD_PRELOAD => $tool, FOREIGN_RESPONSES => $set);
 $t->run();
 
 is(wait_staple(8443, 'good', servername => "$_.example", seconds => 20)
-	->{status}, 'good', "$_: a staple") for qw/ held short /;
+	->{status}, 'good',
+	"$_: the certificate is stapled") for qw/ held short /;
 my $ours = staple_fast(8443, 'held.example');
-ok($ours && $ours ne $foreign{held}, 'ours is another one than theirs');
-is(document()->{callbacks_replaced}, 0, 'nothing is replaced yet');
+ok($ours && $ours ne $foreign{held},
+	"our response differs from the other module's");
+is(document()->{callbacks_replaced}, 0,
+	'no callback counts as replaced before the other module acts');
 cmp_ok(document()->{zone}{size}, '>', 100 << 20,
-	'the zone has room for what another module may load');
+	'the zone has room for certificates that another module may load');
 
 ###############################################################################
 
@@ -147,13 +103,16 @@ my $client = child(sub {
 	$t->write_file("$told.new", "$seen->{handshake} $seen->{status}");
 	rename "$told.new", $told;
 });
-ok(wait_for(sub { -e "$dir/held" }, 20, 'the hello'), 'a second hello waits');
+ok(wait_for(sub { -e "$dir/held" }, 20, 'the hello'),
+	'a connection with a second hello is held between the hellos');
 $r->fault('close', on => 3);
 ok(wait_for(sub { !defined staple_fast(8443, 'short.example') }, 30, 'its end'),
-	'until the response has ended');
+	'the response expires while the second hello waits');
 $t->write_file('release', '');
-ok(wait_for(sub { -e $told }, 20, 'the client'), 'then it goes on');
-is($t->read_file($told), '1 none', 'without the response that has ended');
+ok(wait_for(sub { -e $told }, 20, 'the client'),
+	'the handshake with a second hello is completed');
+is($t->read_file($told), '1 none',
+	'a response that expired between two hellos is not sent');
 waitpid($_, 0) for $client, $relay;
 
 ###############################################################################
@@ -165,83 +124,98 @@ set($_) for @names;
 my $counters = Test::Nginx::Counters->new('/status');
 for my $tls ('1.2', '1.3') {
 	my %got = map { $_ => fast(8443, $_, tls => $tls) } @names;
-	is($got{held}{der}, $ours, "TLS $tls: ours where we hold one");
-	is($got{none}{der}, $foreign{none}, "TLS $tls: theirs where we hold none");
-	is($got{$_}{ok}, 0, "TLS $tls: $_: refused, theirs does not satisfy it")
+	is($got{held}{der}, $ours,
+		"TLS $tls: our response is sent where one is held");
+	is($got{none}{der}, $foreign{none},
+		"TLS $tls: the other module's response is sent where none is held");
+	is($got{$_}{ok}, 0,
+		"TLS $tls: the other module's response does not satisfy "
+		. "ocsp_plus_require: $_")
 		for qw/ strict must /;
-	ok($got{omit}{ok}, "TLS $tls: ocsp_plus_revoked omit: not refused");
-	is($got{omit}{der}, undef, "TLS $tls: ocsp_plus_revoked omit: none");
-	is($got{off}{der}, $foreign{off}, "TLS $tls: ocsp_plus off: theirs");
+	ok($got{omit}{ok},
+		"TLS $tls: ocsp_plus_revoked omit does not refuse the handshake");
+	is($got{omit}{der}, undef,
+		"TLS $tls: ocsp_plus_revoked omit sends no response of the other module");
+	is($got{off}{der}, $foreign{off},
+		"TLS $tls: the other module's response is sent where ocsp_plus is off");
 	counted("TLS $tls", stapled => 1, missing => 5, refused => 2, foreign => 2);
 
 	is(fast($port{held}, 'held', tls => $tls)->{der}, $ours,
-		"TLS $tls, stream: ours");
+		"TLS $tls, stream: our response is sent where one is held");
 	is(fast($port{none}, 'none', tls => $tls)->{der}, $foreign{none},
-		"TLS $tls, stream: theirs");
+		"TLS $tls, stream: the other module's response is sent where none is held");
 	is(fast($port{strict}, 'strict', tls => $tls)->{ok}, 0,
-		"TLS $tls, stream: refused");
+		"TLS $tls, stream: a handshake that requires a staple is refused");
 	counted("TLS $tls, stream", stapled => 1, missing => 2, refused => 1,
 		foreign => 1);
 
 	my $file = "$dir/session-$tls";
 	staple(8443, servername => 'none.example', tls => $tls,
 		sess_out => $file);
-	counted("TLS $tls: a session", missing => 1, foreign => 1);
+	counted("TLS $tls, a full handshake", missing => 1, foreign => 1);
 	is(staple(8443, servername => 'none.example', tls => $tls,
-		sess_in => $file)->{resumed}, 1, "TLS $tls: resumed");
-	counted("TLS $tls: resumed is not counted");
+		sess_in => $file)->{resumed}, 1,
+		"TLS $tls: the session is resumed");
+	counted("TLS $tls, a resumed session");
 }
 
 for my $case ([ held => 'sent good' ], [ none => 'foreign -' ]) {
 	my ($name, $variables) = @$case;
 	my $lines = logged("$name.example $variables");
-	like(get($name), qr/served/, "$name: served");
+	like(get($name), qr/served/, "$name: a request is served");
 	ok(wait_for(sub { logged("$name.example $variables") > $lines }, 5, 'log'),
-		"$name: variables");
+		"$name: the variables tell whose response was sent");
 }
 staple($port{none}, servername => 'none.example',
 	request => "hello\r\n");
-ok(wait_for(sub { logged('stream foreign -') }, 5, 'log'), 'stream: variables');
+ok(wait_for(sub { logged('stream foreign -') }, 5, 'log'),
+	'stream: the variables tell whose response was sent');
 ok(wait_for(sub {
 	$counters->now()->{requested} == $counters->was()->{requested} + 3 }, 5,
-	'the counters'), 'all counted');
+	'the counters'), 'the handshakes of the requests are counted');
 $counters->look();
 
 # a hello that is repeated
 
 is(staple(8443, servername => 'held.example', tls => '1.3',
-	curves => 'P-521:X25519')->{status}, 'good', 'a repeated hello: ours');
-counted('a repeated hello: one handshake', stapled => 1);
+	curves => 'P-521:X25519')->{status}, 'good',
+	'a repeated hello: our response is sent where one is held');
+counted('a repeated hello with our response', stapled => 1);
 is(staple(8443, servername => 'none.example', tls => '1.3',
-	curves => 'P-521:X25519')->{status}, 'good', 'a repeated hello: theirs');
-counted('a repeated hello: one foreign handshake', missing => 1, foreign => 1);
+	curves => 'P-521:X25519')->{status}, 'good',
+	"a repeated hello: the other module's response is sent where none is held");
+counted("a repeated hello with the other module's response", missing => 1, foreign => 1);
 
 # told, and counted
 
 my @lines = $t->log_lines(qr/another module has replaced/, $mark);
-like($_, qr/\[error\]/, 'an error') for @lines;
+like($_, qr/\[error\]/, 'a replaced callback is logged as an error') for @lines;
 my %lines_of;
 $lines_of{/server="([^"]*)"/ ? $1 : ''}++ for @lines;
-is($lines_of{"$_.example"}, 1, "$_: one line, which names the server")
+is($lines_of{"$_.example"}, 1,
+	"$_: the replaced callback is logged once with the server's name")
 	for qw/ held none strict must omit /;
 is(scalar(grep { /nginx\.conf:\d+$/ } keys %lines_of), 3,
-	'stream: the same, which say where it stands');
-is($lines_of{'off.example'}, undef, 'nothing of a server that is off');
+	'stream: the replaced callbacks are logged with their lines');
+is($lines_of{'off.example'}, undef,
+	'a replaced callback is not logged where ocsp_plus is off');
 my $replaced = document()->{callbacks_replaced};
-cmp_ok($replaced, '>', scalar(@lines), 'each is counted');
+cmp_ok($replaced, '>', scalar(@lines), 'each replaced callback is counted');
 like(http_get('/metrics'), qr/^ocsp_plus_callbacks_replaced_total $replaced$/m,
-	'metrics: callbacks');
+	'the metrics have the replaced callbacks');
 my $foreign = $counters->was()->{foreign};
 like(http_get('/metrics'),
 	qr/^ocsp_plus_handshakes_total\{staple="foreign"\} $foreign$/m,
-	'metrics: handshakes');
+	'the metrics have the handshakes with foreign responses');
 
 # over a reload
 
 $t->reload(old_gone => 1);
-is(fast(8443, 'held')->{der}, $ours, 'a reload: ours');
-is(fast(8443, 'none')->{der}, $foreign{none}, 'a reload: theirs');
-counted('a reload', stapled => 1, missing => 1, foreign => 1);
+is(fast(8443, 'held')->{der}, $ours,
+	'after a reload: our response is sent where one is held');
+is(fast(8443, 'none')->{der}, $foreign{none},
+	"after a reload: the other module's response is sent where none is held");
+counted('handshakes after a reload', stapled => 1, missing => 1, foreign => 1);
 $t->stop();
 
 ###############################################################################
@@ -254,42 +228,50 @@ $t->env(FOREIGN_BLIND => 1);
 $mark = $t->log_mark();
 $t->run();
 is(wait_staple(8443, 'good', servername => 'held.example', seconds => 20)
-	->{status}, 'good', 'blind: a staple');
+	->{status}, 'good', 'blind: the certificate is stapled');
 $ours = staple_fast(8443, 'held.example');
 $counters->look();
 
 set('held');
-is(fast(8443, 'held')->{der}, $foreign{held}, 'blind: one escapes');
+is(fast(8443, 'held')->{der}, $foreign{held},
+	"blind: one handshake gets the other module's response");
 unset('held');
-ok(restored(), 'blind: and is seen on a beat');
-is(staple_fast(8443, 'held.example'), $ours, 'blind: ours again');
-ok(document()->{callbacks_replaced} > 0, 'blind: counted');
+ok(restored(), 'blind: the replaced callback is noticed on a heartbeat');
+is(staple_fast(8443, 'held.example'), $ours,
+	'blind: the next handshake gets our response');
+ok(document()->{callbacks_replaced} > 0,
+	'blind: the replaced callback is counted');
 
 # each of them is settled with its first request, whatever it got
 
 $counters->look();
 set('none');
-like(get('none'), qr/served/, 'blind: served where none is required');
+like(get('none'), qr/served/,
+	'blind: a request is served where no staple is required');
 unset('none');
-counted('blind: foreign', missing => 1, foreign => 1);
-ok(restored(), 'blind: put back');
+counted('blind, a foreign response', missing => 1, foreign => 1);
+ok(restored(), 'blind: the callback is restored');
 
 for my $name (qw/ strict must /) {
 	like(get($name, status => 0), qr/served/,
-		"blind: $name: served to who does not ask");
+		"blind, $name: a client that does not ask is served");
 	my $since = $t->log_mark();
 	set($name);
 	my $got = get($name);
 	unset($name);
-	like($got, qr/Verification|CONNECTED/i, "blind: $name: a connection");
-	unlike($got, qr/served|HTTP\/1/, "blind: $name: the request is ended");
-	counted("blind: $name", missing => 1, refused => 1);
+	like($got, qr/Verification|CONNECTED/i,
+		"blind, $name: the connection is established");
+	unlike($got, qr/served|HTTP\/1/,
+		"blind, $name: the request is ended without an answer");
+	counted("blind, $name, an ended request", missing => 1, refused => 1);
 	ok($t->wait_log(
 		qr/\[error\].* connection ended, .*certificate="$name\.example"/,
-		5, $since), "blind: $name: told") if $name eq 'strict';
-	ok(restored(), "blind: $name: put back");
-	is(fast(8443, $name)->{ok}, 0, "blind: $name: refused again");
-	counted("blind: $name: refused", missing => 1, refused => 1);
+		5, $since),
+		"blind, $name: the ended connection is logged") if $name eq 'strict';
+	ok(restored(), "blind, $name: the callback is restored");
+	is(fast(8443, $name)->{ok}, 0,
+		"blind, $name: the next handshake is refused");
+	counted("blind, $name, a refused handshake", missing => 1, refused => 1);
 }
 
 # http/2: each request of the connection, which counts once
@@ -300,11 +282,12 @@ my $curl = $t->command([ 'curl', '-sS', '--http2', '--cacert', $root->cert(),
 	'--cert-status', '--resolve', 'strict.example:' . port(8443)
 	. ':127.0.0.1', $url, $url ]);
 unset('strict');
-unlike($curl->{output}, qr/served/, 'blind: http/2: no request is served');
+unlike($curl->{output}, qr/served/,
+	'blind, http/2: no request of the connection is served');
 ok(wait_for(sub {
 	$counters->now()->{refused} > $counters->was()->{refused} }, 5, 'counter'),
-	'blind: http/2: counted');
-ok(restored(), 'blind: http/2: put back');
+	'blind, http/2: the refused connection is counted');
+ok(restored(), 'blind, http/2: the callback is restored');
 $counters->look();
 
 # stream
@@ -313,9 +296,9 @@ set('strict');
 my $session = staple($port{strict}, servername => 'strict.example',
 	request => "hello\r\n");
 unset('strict');
-unlike($session->{output}, qr/served/, 'blind: stream: the session is ended');
-counted('blind: stream', missing => 1, refused => 1);
-ok(restored(), 'blind: stream: put back');
+unlike($session->{output}, qr/served/, 'blind, stream: the session is ended');
+counted('blind, stream, an ended session', missing => 1, refused => 1);
+ok(restored(), 'blind, stream: the callback is restored');
 
 $t->done_testing();
 
@@ -366,7 +349,7 @@ sub document { return http_json('/status') }
 sub counted {
 	my ($what, %more) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return $counters->grew("$what: counted", %more);
+	return $counters->grew("$what: the counters are right", %more);
 }
 
 sub child {

@@ -68,57 +68,69 @@ my @modules = map { "$tree/objs/ngx_${_}_ocsp_plus_module.so" }
 
 my $run = configure(@ssl, "--add-dynamic-module=$repo", '--with-cc=gcc',
 	"--with-openssl=$openssl", '--with-cc-opt=-DMINE=1 -std=gnu11 -flto -Werror');
-is($run->{status}, 0, 'configure') or diag($run->{output});
-like($run->{output}, qr/\+ ngx_http_ocsp_plus_module was configured/, 'told');
-unlike($run->{output}, qr/no ngx_stream_ocsp_plus_module/, 'stream as well');
+is($run->{status}, 0, 'modules: configure succeeds') or diag($run->{output});
+like($run->{output}, qr/\+ ngx_http_ocsp_plus_module was configured/,
+	'modules: configure reports the http module');
+unlike($run->{output}, qr/no ngx_stream_ocsp_plus_module/,
+	'modules: configure does not report a missing stream module');
 my $told = $t->read_file('cmake.log');
-like($told, qr/^CXX=g\+\+ /, 'the C++ compiler beside the C compiler');
-like($told, qr/-O2 -DNDEBUG\s+-DMINE=1(?!\S)/, 'the flags of nginx');
-unlike($told, qr/-std=|-flto|-Werror/, 'but for those of C and of the link');
+like($told, qr/^CXX=g\+\+ /,
+	'modules: the core is built by the g++ beside gcc');
+like($told, qr/-O2 -DNDEBUG\s+-DMINE=1(?!\S)/,
+	"modules: the core is built with nginx's optimisation and defines");
+unlike($told, qr/-std=|-flto|-Werror/,
+	'modules: flags of C and of the linker are not passed to the core');
 like($told, qr!=\Q$openssl\E/\.openssl/include(?:\s|$)!m,
-	'the headers of the OpenSSL to come');
+	'modules: the core is built with the headers of --with-openssl');
 
 $run = make();
-is($run->{status}, 0, 'make') or diag($run->{output});
-ok(-e $_, $_) for @modules;
+is($run->{status}, 0, 'modules: make succeeds') or diag($run->{output});
+ok(-e $_, "modules: make builds " . s!.*/!!r) for @modules;
 like($t->read_file('order.log'), qr/^openssl\ncore \d\n$/,
-	'OpenSSL first, then the core');
-unlike($run->{output}, qr/jobserver unavailable/, 'one pool of jobs');
+	'modules: OpenSSL is built before the core');
+unlike($run->{output}, qr/jobserver unavailable/,
+	"modules: the core shares make's jobserver");
 
 # what has not changed is left alone, what has is not
 
 my $before = (stat $modules[0])[9];
 $run = make();
-is($run->{status}, 0, 'make again');
-is((stat $modules[0])[9], $before, 'nothing to do');
+is($run->{status}, 0, 'make without changes succeeds');
+is((stat $modules[0])[9], $before,
+	'make without changes does not build a module again');
 utime time() + 10, time() + 10, "$dir/core.cc";
 utime $before - 10, $before - 10, $modules[0];
 $run = make();
-is($run->{status}, 0, 'make after a change of the core');
-like($t->read_file('order.log'), qr/core \d\ncore \d\n$/, 'the core anew');
-cmp_ok((stat $modules[0])[9], '>=', $before, 'and the module');
+is($run->{status}, 0, 'make after a change of the core succeeds');
+like($t->read_file('order.log'), qr/core \d\ncore \d\n$/,
+	'make after a change of the core builds the core again');
+cmp_ok((stat $modules[0])[9], '>=', $before,
+	'make after a change of the core links the module again');
 
 # --- a part of nginx ---------------------------------------------------------
 
 $run = configure('--with-http_ssl_module', '--with-stream',
 	'--with-stream_ssl_module', "--add-module=$repo", '--with-debug',
 	'--without-http_rewrite_module', '--without-http_gzip_module');
-is($run->{status}, 0, 'static: configure') or diag($run->{output});
+is($run->{status}, 0, 'static: configure succeeds') or diag($run->{output});
 my $makefile = $t->read_file("$tree/objs/Makefile");
-like($makefile, qr/--exclude-libs,libocsp_plus_core\.a/, 'static: core hidden');
-unlike($makefile, qr/nodelete|version-script/, 'static: nothing of a module');
+like($makefile, qr/--exclude-libs,libocsp_plus_core\.a/,
+	'static: the symbols of the core are hidden');
+unlike($makefile, qr/nodelete|version-script/,
+	'static: nginx gets no linker option of a module');
 like($makefile, qr!^objs/nginx:(?:.*\\\n)*.*libocsp_plus_core\.a!m,
-	'static: nginx is made of the core');
+	'static: nginx depends on the core');
 like((split /\n/, $t->read_file('cmake.log'))[-1], qr/-DNDEBUG -g /,
-	'--with-debug: with debug information');
+	'--with-debug builds the core with debug information');
 
 # --- what is missing ---------------------------------------------------------
 
 $run = configure(@ssl[0, 1], "--add-dynamic-module=$repo",
 	'--without-http_rewrite_module', '--without-http_gzip_module');
-is($run->{status}, 0, 'without stream') or diag($run->{output});
+is($run->{status}, 0,
+	'configure without stream succeeds') or diag($run->{output});
 like($run->{output}, qr/ \+ no ngx_stream_ocsp_plus_module, which needs --with-/,
-	'without stream: said');
+	'configure without stream says which module is left out');
 
 # these end before nginx's configure would have made anything of them
 for my $case (
@@ -140,8 +152,8 @@ for my $case (
 		ngx_module_link => 'DYNAMIC', ngx_addon_dir => $repo,
 		OPENSSL => 'NONE', %$env);
 	$run = in_tree('sh', '-c', ". $repo/config");
-	isnt($run->{status}, 0, "$name: refused");
-	like($run->{output}, $said, "$name: told");
+	isnt($run->{status}, 0, "$name: configure refuses");
+	like($run->{output}, $said, "$name: configure says why");
 }
 
 $t->done_testing();

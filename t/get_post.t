@@ -52,27 +52,13 @@ my @names = qw/ plain path no-slash bare named literal long query at-limit
 my (%leaf, %on);
 for my $name (@names) {
 	$on{$name} = 1 + keys %on;
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		serial => $serial, aia => $url{$name});
 }
 
-my $servers = join '', map { <<"CONF" } @names;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/leaf-$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/leaf-$_.key;
-    }
-CONF
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus           on;
-    ocsp_plus_retry     1s 2s;
-    ocsp_plus_resolver  127.0.0.1:8053;
-
-$servers
-CONF
+my @http = ('ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+	'ocsp_plus_resolver 127.0.0.1:8053;', map { [ 8443, $_ ] } @leaf{@names});
+$t->write_conf(http => \@http);
 
 $t->run();
 
@@ -81,12 +67,13 @@ $t->run();
 my %asked;
 for my $name (@names) {
 	ok(wait_for(sub { staple_fast(8443, "$name.example") }, 15,
-		"a staple for $name"), "$name: stapled");
+		"a staple for $name"), "$name: the certificate is stapled");
 	my @requests = $r->requests(on => $on{$name});
-	is(scalar @requests, 1, "$name: one request");
+	is(scalar @requests, 1, "$name: one request is sent");
 	$asked{$name} = $requests[0] || {};
 	is("$asked{$name}{nonce} $asked{$name}{hash} $asked{$name}{serial}",
-		"0 sha1 $serial", "$name: for the certificate, no nonce");
+		"0 sha1 $serial",
+		"$name: the request has the serial, SHA-1 and no nonce");
 }
 
 # GET: the request is base64, URL-encoded, behind the path
@@ -102,87 +89,71 @@ for my $case (
 	[ 'literal', '/ocsp/' ],
 ) {
 	my ($name, $path) = @$case;
-	is($asked{$name}{method}, 'GET', "$name: GET");
-	like($asked{$name}{target}, qr/\A\Q$path\E$base64\z/, "$name: path");
+	is($asked{$name}{method}, 'GET', "$name: the method is GET");
+	like($asked{$name}{target}, qr/\A\Q$path\E$base64\z/,
+		"$name: the request is encoded behind the path of the URL");
 }
-is($asked{'at-limit'}{method}, 'GET', 'GET at 255 bytes');
-is($asked{'at-limit'}{url_size}, 255, 'it is as long');
+is($asked{'at-limit'}{method}, 'GET',
+	'a URL of 255 bytes with its request is sent by GET');
+is($asked{'at-limit'}{url_size}, 255,
+	'the longest URL sent by GET has 255 bytes');
 
 # POST: the path as it is
 
 is("$asked{'over-limit'}{method} $asked{'over-limit'}{target}",
-	'POST ' . path_of($url{'over-limit'}), 'POST beyond');
+	'POST ' . path_of($url{'over-limit'}),
+	'a URL of 256 bytes with its request is sent by POST');
 is("$asked{long}{method} $asked{long}{target}",
-	'POST ' . path_of($url{long}), 'POST to a long path');
+	'POST ' . path_of($url{long}),
+	'a URL with a long path is sent by POST');
 is("$asked{query}{method} $asked{query}{target}", 'POST /ocsp?ca=1',
-	'POST where a query leaves no room for the request');
+	'a URL with a query is sent by POST');
 
 # Host
 
-is($asked{plain}{host}, '127.0.0.1:' . $r->port(1), 'host and port');
-is($asked{named}{host}, 'ocsp.example:' . $r->port(5), 'a name');
-is($asked{literal}{host}, '[::1]:' . $r->port(6), 'IPv6');
-is($asked{'over-limit'}{host}, '127.0.0.1:' . $r->port(10), 'by POST');
+is($asked{plain}{host}, '127.0.0.1:' . $r->port(1),
+	'Host has address and port');
+is($asked{named}{host}, 'ocsp.example:' . $r->port(5),
+	'Host has the name of the URL');
+is($asked{literal}{host}, '[::1]:' . $r->port(6),
+	'Host has an IPv6 address in brackets');
+is($asked{'over-limit'}{host}, '127.0.0.1:' . $r->port(10),
+	'Host is sent by POST as well');
 
 # a responder named in the configuration is asked in the same way
 
-$leaf{override} = $int->leaf('override.example', file => 'leaf-override',
+$leaf{override} = $int->leaf('override.example',
 	aia => 'http://127.0.0.1:1/');
 my $other = '127.0.0.1:' . $r->port(1);
 
 # responders that refuse the first request, whatever it is, and take the next
 
 $leaf{'other-post'} = $int->leaf('other-post.example',
-	file => 'leaf-other-post', serial => $serial, aia => $r->url(11));
+	serial => $serial, aia => $r->url(11));
 $leaf{'other-get'} = $int->leaf('other-get.example',
-	file => 'leaf-other-get', serial => $serial,
+	serial => $serial,
 	aia => $r->url(12, '/' . 'x' x 300 . '/'));
 $r->fault('http_405', on => 11, times => 1);
 $r->fault('html_200', on => 12, times => 1);
-my $conf = $t->read_file('nginx.conf');
-$conf =~ s/(\n\}\s*)\z/$t->expand(<<"CONF") . $1/e;
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  override.example;
-
-        ssl_certificate      %%TESTDIR%%\/leaf-override.pem;
-        ssl_certificate_key  %%TESTDIR%%\/leaf-override.key;
-        ocsp_plus_responder  http:\/\/$other\/instead\/;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  other-post.example;
-
-        ssl_certificate      %%TESTDIR%%\/leaf-other-post.pem;
-        ssl_certificate_key  %%TESTDIR%%\/leaf-other-post.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  other-get.example;
-
-        ssl_certificate      %%TESTDIR%%\/leaf-other-get.pem;
-        ssl_certificate_key  %%TESTDIR%%\/leaf-other-get.key;
-    }
-CONF
-$t->write_file('nginx.conf', $conf);
-ok($t->reload(), 'reload');
+$t->write_conf(http => [ @http, [ 8443, $leaf{override},
+	"ocsp_plus_responder http://$other/instead/;" ],
+	map { [ 8443, $_ ] } @leaf{qw/ other-post other-get /} ]);
+ok($t->reload(), 'the reload with more servers succeeds');
 ok(wait_for(sub { staple_fast(8443, 'override.example') }, 15, 'a staple'),
-	'override: stapled');
+	'override: the certificate is stapled');
 my ($seen) = $r->requests(leaf => $leaf{override});
 like("$seen->{method} $seen->{host} $seen->{target}",
-	qr!^GET \Q$other\E /instead/$base64$!, 'override: asked there');
+	qr!^GET \Q$other\E /instead/$base64$!,
+	'override: the configured responder is asked by GET below its path');
 
 # the other method, at once
 
 for my $case ([ 'other-post', 11, 'GET POST' ], [ 'other-get', 12, 'POST GET' ]) {
 	my ($name, $on, $methods) = @$case;
 	ok(wait_for(sub { staple_fast(8443, "$name.example") }, 15,
-		"a staple for $name"), "$name: stapled");
+		"a staple for $name"), "$name: the certificate is stapled");
 	is(join(' ', map { $_->{method} } $r->requests(on => $on)), $methods,
-		"$name: by the other method");
+		"$name: a refused method is followed by the other one");
 }
 
 $t->done_testing();

@@ -37,20 +37,11 @@ my @hanging = map { $int->leaves(3, "hangs$_-%d.example",
 my $leaf = $int->leaf('good.example', aia => $r->url($good));
 my @many = $int->leaves(60, 'many%d.example', aia => $r->url($dead));
 
-my $servers = $t->ssl_servers(8443, map { $_->name() } @hanging, $leaf, @many);
-
-$t->write_http_conf(<<"CONF");
-    server_names_hash_max_size  4096;
-
-    ocsp_plus          on;
-    # the workers are watched, not what helps them to start
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache  off;
-    ocsp_plus_timeout  5s;
-    ocsp_plus_retry    1s 2s;
-
-$servers
-CONF
+$t->write_conf(http => [ 'server_names_hash_max_size 4096;', 'ocsp_plus on;',
+	# the workers are watched, not what helps them to start
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	'ocsp_plus_timeout 5s;', 'ocsp_plus_retry 1s 2s;',
+	map { [ 8443, $_ ] } @hanging, $leaf, @many ]);
 
 $r->fault($_ % 2 ? 'hang_after_connect' : 'hang_after_request', on => $_)
 	for 1 .. 8;
@@ -62,9 +53,9 @@ $t->run();
 ###############################################################################
 
 ok(wait_for(sub { staple_fast(8443, 'good.example') }, 4, 'a staple'),
-	'the good one is stapled while the others hang');
+	'a certificate is stapled while eight other hosts hang');
 is(scalar(() = $t->log_lines(qr/hangs.* reason=timeout/)), 0,
-	'before any of them timed out');
+	'a certificate is stapled before any hanging host times out');
 
 # it is refreshed on time, and never missing
 
@@ -76,9 +67,10 @@ wait_for(sub {
 	$missing++ unless $shake->{ok} && defined $shake->{der};
 	return $r->requests(on => $good) >= 4;
 }, 25, 'refreshes');
-cmp_ok($handshakes, '>', 20, 'many handshakes');
-is($missing, 0, 'all with a staple');
-cmp_ok(scalar(() = $r->requests(on => $good)), '>=', 4, 'refreshed on time');
+cmp_ok($handshakes, '>', 20, 'many handshakes are made while other hosts hang');
+is($missing, 0, 'no handshake lacks a staple while other hosts hang');
+cmp_ok(scalar(() = $r->requests(on => $good)), '>=', 4,
+	'a response is refreshed on time while other hosts hang');
 
 # each of the hanging ones is asked for all of its three at first, which is
 # less than four, and by one at a time from then on
@@ -88,10 +80,11 @@ for my $i (1 .. 8) {
 		"hanging host $i: three connections at a time at most");
 }
 ok(wait_for(sub { $t->log_lines(qr/hangs.* reason=timeout/) >= 8 }, 20),
-	'their time-outs are logged');
+	'the timeouts of hanging hosts are logged');
 for my $i (1 .. 8) {
 	cmp_ok($r->stats()->{ports}{$i}{connections}, '<=',
-		4 + (time() - $began) / 2, "hanging host $i: probes only");
+		4 + (time() - $began) / 2,
+		"hanging host $i: it is probed by few connections");
 }
 
 # the dead one: a probe each second or two, whoever waits for it
@@ -100,10 +93,13 @@ my $stats = $r->stats()->{ports}{$dead};
 my $seconds = time() - $began;
 cmp_ok($stats->{connections}, '>=', 2, 'the dead host is probed');
 cmp_ok($stats->{connections}, '<=', 2 * $seconds + 5,
-	'by far not by every certificate');
-cmp_ok($stats->{working_peak}, '<=', 1, 'by one at a time');
-is(staple_fast(8443, 'many7.example'), undef, 'no staple yet');
-is(handshake_fast(8443, 'many7.example')->{ok}, 1, 'but a handshake');
+	'the dead host is not tried for each certificate');
+cmp_ok($stats->{working_peak}, '<=', 1,
+	'the dead host is probed by one connection at a time');
+is(staple_fast(8443, 'many7.example'), undef,
+	'a certificate of the dead host has no staple');
+is(handshake_fast(8443, 'many7.example')->{ok}, 1,
+	'a handshake with a certificate of the dead host works');
 
 # it recovers, and hands out its answers slowly
 
@@ -113,21 +109,26 @@ $r->set(delay => 100, on => $dead);
 $r->fault('none', on => $dead);
 ok(wait_for(sub {
 	$t->log_lines(qr/response published.*"many\d/, $mark) >= @many;
-}, 20, 'all to be fetched'), 'all are fetched soon after it recovers');
+}, 20, 'all to be fetched'),
+	'all certificates of a recovered host are fetched soon');
 my @without = grep { !defined staple_fast(8443, $_->name()) } @many;
-is(join(' ', map { $_->name() } @without), '', 'all are stapled');
+is(join(' ', map { $_->name() } @without), '',
+	'all certificates of a recovered host are stapled');
 
 $stats = $r->stats()->{ports}{$dead};
-cmp_ok($stats->{total}, '<=', @many + 2, 'by one request each');
-cmp_ok($stats->{working_peak}, '>', 1, 'several at a time');
+cmp_ok($stats->{total}, '<=', @many + 2,
+	'a recovered host gets one request for each certificate');
+cmp_ok($stats->{working_peak}, '>', 1,
+	'a recovered host gets several requests at a time');
 cmp_ok($stats->{working_peak}, '<=', 8,
-	'but half of ocsp_plus_concurrency at most');
+	'a recovered host gets half of ocsp_plus_concurrency at most');
 
 # and so do the hanging ones
 
 $r->fault('none', on => $_) for 1 .. 8;
 ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @hanging },
-	25, 'the hanging ones'), 'the hanging ones recover');
+	25, 'the hanging ones'),
+	'the certificates of hanging hosts are stapled once those answer');
 
 $t->done_testing();
 

@@ -48,55 +48,39 @@ my $bad = "$dir/tenants/none$attack\n[crit] forged.pem";
 open my $fh, '>', $bad or die "$bad: $!\n";
 close $fh;
 
-$t->write_http_conf(<<"CONF");
-    ocsp_plus          on;
-    ocsp_plus_retry    1s 1s;
-    ocsp_plus_preload  tenants/*.pem;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      evil.pem;
-        ssl_certificate_key  evil.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location /status {
-            ocsp_plus_status;
-        }
-
-        location /control {
-            ocsp_plus_control;
-            allow 127.0.0.1;
-            deny all;
-        }
-    }
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+	'ocsp_plus_preload tenants/*.pem;', [ 8443, 'evil' ],
+	[ 8080, undef, 'location /status { ocsp_plus_status; }',
+		'location /control { ocsp_plus_control; allow 127.0.0.1; deny all; }' ] ]);
 
 ###############################################################################
 
 $r->fault('http_500', on => 1);
-ok($t->config_test(), 'nginx -t') or diag($t->output());
+ok($t->config_test(),
+	'nginx -t accepts certificates with hostile names') or diag($t->output());
 harmless($t->output(), 'nginx -t');
 like($t->output(), qr/certificate\ "CN=lost$shown"\ of\ ".*lost$shown\\x0a
-	\[crit\]\ forged\.pem"/x, 'a certificate and its file are named');
+	\[crit\]\ forged\.pem"/x,
+	'nginx -t escapes certificate and file of a missing issuer');
 like($t->output(), qr/read\ from\ ".*none$shown\\x0a\[crit\]\ forged\.pem"/x,
-	'a file is named');
+	'nginx -t escapes the name of an unreadable file');
 
 $t->run();
 ok($t->wait_log(qr/certificate="CN=evil$shown".*http_status/, 20),
-	'a failure is logged');
-harmless(http_get('/status?format=ready&strict=1'), 'readiness', qr/evil$shown/);
+	'a failure is logged with the escaped name');
+harmless(http_get('/status?format=ready&strict=1'), 'the readiness document',
+	qr/evil$shown/);
 $r->fault('none', on => 1);
-is(wait_staple(8443, 'good')->{status}, 'good', 'a staple');
+is(wait_staple(8443, 'good')->{status}, 'good',
+	'a certificate with a hostile name is stapled');
 
-harmless(http_get('/status?format=json'), 'JSON', qr/"CN=evil$json"/);
-harmless(http_get('/status?format=prometheus'), 'metrics',
+harmless(http_get('/status?format=json'), 'the JSON document', qr/"CN=evil$json"/);
+harmless(http_get('/status?format=prometheus'), 'the metrics',
 	qr/name="CN=evil$label"/);
 require JSON::PP;
 my ($body) = http_get('/status?format=json') =~ /\r\n\r\n(.*)/s;
-is($_->{subject}, "CN=evil\x{85}\x{9b}2J\x{2028}\x{202e}", 'JSON says the same')
+is($_->{subject}, "CN=evil\x{85}\x{9b}2J\x{2028}\x{202e}",
+	'the JSON decodes to the original name')
 	for grep { $_->{id} eq $evil->id() }
 	@{ JSON::PP::decode_json($body)->{certificates} };
 
@@ -105,10 +89,10 @@ wait_for(sub {
 	$answer = http_post('/control?refresh=' . $evil->id(), '');
 	return $answer !~ / 429 /;
 }, 10);
-harmless($answer, 'control', qr/ 202 .*evil$shown/s);
-harmless(http_post('/control?refresh=%C2%9B%E2%80%AE', ''), 'its complaint',
+harmless($answer, 'the control location', qr/ 202 .*evil$shown/s);
+harmless(http_post('/control?refresh=%C2%9B%E2%80%AE', ''), 'a refused refresh',
 	qr/ 400 .*\\xc2\\x9b\\xe2\\x80\\xae/s);
-harmless(http_get('/status?state=%C2%9B%E2%80%AE'), "the status's complaint",
+harmless(http_get('/status?state=%C2%9B%E2%80%AE'), 'a refused status filter',
 	qr/ 400 .*\\xc2\\x9b\\xe2\\x80\\xae/s);
 
 # the command line
@@ -117,18 +101,19 @@ $r->signer('signer');
 $r->set(rid => 'name');
 my $file = "$dir/resp$attack.der";
 my @cert = ('--cert', $evil->chain());
-harmless(run('fetch', @cert, '--out', $file, '-v'), 'fetch',
+harmless(run('fetch', @cert, '--out', $file, '-v'), 'ocsp-plus fetch',
 	qr/file: .*resp$shown\.der/);
-harmless(run('show', $file), 'show', qr/responder: .*signer$shown/);
-harmless(run('show', $file, '--json'), 'show --json', qr/signer$json/);
+harmless(run('show', $file), 'ocsp-plus show', qr/responder: .*signer$shown/);
+harmless(run('show', $file, '--json'), 'ocsp-plus show --json', qr/signer$json/);
 harmless(run('verify', '--cert', $evil->cert(), '--issuer', $int->cert(),
-	'--response', "$dir/none$attack"), 'verify', qr/none$shown/);
+	'--response', "$dir/none$attack"), 'ocsp-plus verify', qr/none$shown/);
 $r->status($evil, 'unknown');
-harmless(run('fetch', @cert, '-v'), 'fetch, unknown', qr/evil$shown/);
+harmless(run('fetch',
+	@cert, '-v'), 'ocsp-plus fetch of an unknown status', qr/evil$shown/);
 harmless(run('check', '127.0.0.1:' . port(8443), '--servername', 'evil',
-	'--cafile', $root->cert()), 'check');
+	'--cafile', $root->cert()), 'ocsp-plus check');
 
-harmless(join("\n", $t->log_lines(qr/^/)), 'the log', qr/evil$shown/);
+harmless(join("\n", $t->log_lines(qr/^/)), 'the error log', qr/evil$shown/);
 
 $t->done_testing();
 
@@ -143,12 +128,12 @@ sub harmless {
 	my ($text, $name, $has) = @_;
 	$text =~ s/\r\n/\n/g;
 	my $characters = $text;
-	ok(utf8::decode($characters), "$name: UTF-8");
+	ok(utf8::decode($characters), "$name: the output is valid UTF-8");
 	my ($found) = $characters =~
 		/([^\n\P{Cc}]|\p{Cf}|\p{Zl}|\p{Zp})/;
 	is(defined $found ? sprintf('U+%04X', ord $found) : '', '',
-		"$name: nothing unsafe");
-	like($text, $has, "$name: is told") if $has;
+		"$name: the output has no unsafe character");
+	like($text, $has, "$name: the output has the escaped text") if $has;
 }
 
 ###############################################################################

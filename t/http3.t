@@ -28,39 +28,10 @@ $int->leaf('good.example', aia => $r->url(1));
 $int->leaf('none.example', aia => $r->url(2));
 $r->fault('http_500', on => 2);
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    log_format  staple  '$server_protocol $ssl_server_name $ocsp_plus_staple';
-    access_log  %%TESTDIR%%/staple.log staple;
-
-    ocsp_plus on;
-
-    server {
-        listen       127.0.0.1:8443 quic;
-        server_name  good.example;
-
-        ssl_certificate      good.example.pem;
-        ssl_certificate_key  good.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 quic;
-        server_name  none.example;
-
-        ssl_certificate      none.example.pem;
-        ssl_certificate_key  none.example.key;
-    }
-}
-
-EOC
+$t->write_conf(http => [ 'log_format staple '
+	. q{'$server_protocol $ssl_server_name $ocsp_plus_staple';},
+	'access_log %%TESTDIR%%/staple.log staple;', 'ocsp_plus on;',
+	map { [ '8443 quic', "$_.example" ] } qw/ good none / ]);
 
 $t->run();
 
@@ -68,11 +39,14 @@ $t->run();
 
 my ($port) = $t->read_file('nginx.conf') =~ /127\.0\.0\.1:(\d+) quic/;
 
-like(quic('good.example'), qr/Found OCSP response on cert 0/, 'a staple');
-unlike(quic('none.example'), qr/Found OCSP response/, 'none');
+like(quic('good.example'), qr/Found OCSP response on cert 0/,
+	'HTTP/3: a client gets the staple');
+unlike(quic('none.example'), qr/Found OCSP response/,
+	'HTTP/3: a client gets no staple where none is held');
 
 is($t->read_file('staple.log'),
-	"HTTP/3.0 good.example sent\nHTTP/3.0 none.example none\n", 'variables');
+	"HTTP/3.0 good.example sent\nHTTP/3.0 none.example none\n",
+	'HTTP/3: the variables tell whether a staple was sent');
 
 $t->done_testing();
 

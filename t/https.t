@@ -68,77 +68,39 @@ my @cases = (
 	[ 'system', 'fine.test', 'tls_certificate', 'issuer' ],
 );
 
-my $port = port(8444);
-my (%leaf, $servers);
+my (%leaf, @servers);
+# the versions of a port are those of its first server
+my %front_port = ('old.test' => 8445, 'tls12.test' => 8446);
+my %front_lines = ('old.test' =>
+	'ssl_protocols TLSv1.1; ssl_ciphers DEFAULT:@SECLEVEL=0;',
+	'tls12.test' => 'ssl_protocols TLSv1.2;');
 for my $case (@cases) {
 	my ($name, $host) = @$case;
 	my $url = $name eq 'plain' ? 'https://127.0.0.1:' . port(8447) . '/'
-		: "https://$host:$port/";
+		: "https://$host:" . port($front_port{$host} || 8444) . '/';
 	my $by_aia = $name eq 'aia';
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		aia => $by_aia ? $url : 'http://127.0.0.1:1/');
-	my $lines = $by_aia ? '' : "ocsp_plus_responder $url;";
-	$lines .= "\n        ocsp_plus_responder_trusted_certificate web.crt;"
-		unless $name eq 'system';
-	$servers .= <<"EOC";
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $name.example;
-
-        ssl_certificate      leaf-$name.pem;
-        ssl_certificate_key  leaf-$name.key;
-        $lines
-    }
-EOC
+	push @servers, [ 8443, $leaf{$name},
+		$by_aia ? () : "ocsp_plus_responder $url;", $name eq 'system' ? ()
+			: 'ocsp_plus_responder_trusted_certificate web.crt;' ];
 }
-
-my $fronts = join '', map { <<"EOC" } sort keys %front;
-    server {
-        listen       127.0.0.1:8444 ssl;
-        server_name  $_;
-        access_log   %%TESTDIR%%/front.log front;
-        keepalive_timeout  0;
-
-        ssl_certificate      @{[ $front{$_}->chain() ]};
-        ssl_certificate_key  @{[ $front{$_}->key() ]};
-
-        location / {
-            proxy_pass  http://127.0.0.1:@{[ port(8082) ]};
-        }
-    }
-EOC
-# the versions of a port are those of its first server
-$fronts =~ s/(listen +127\.0\.0\.1):8444( ssl;\s+server_name  old\.test;)/$1:8445$2\n        ssl_protocols TLSv1.1;\n        ssl_ciphers DEFAULT:\@SECLEVEL=0;/;
-$fronts =~ s/(listen +127\.0\.0\.1):8444( ssl;\s+server_name  tls12\.test;)/$1:8446$2\n        ssl_protocols TLSv1.2;/;
-my %at = ('old.test' => port(8445), 'tls12.test' => port(8446));
-$servers =~ s/\Q$_\E:$port/$_:$at{$_}/g for keys %at;
-
-$t->write_http_conf(<<"EOC");
-    log_format front '\$ssl_server_name \$ssl_protocol reused=\$ssl_session_reused \$request_method';
-
-    ssl_protocols       TLSv1.2 TLSv1.3;
-    ssl_session_cache   shared:SSL:1m;
-
-    # the front of the responders is this very nginx
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_timeout       3s;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_resolver      @{[ $dns->address() ]};
-
-$fronts
-
-    server {
-        listen  127.0.0.1:8447;
-    }
-
-    ocsp_plus  on;
-
-$servers
-EOC
+$t->write_conf(http => [ q{log_format front '$ssl_server_name $ssl_protocol }
+	. q{reused=$ssl_session_reused $request_method';},
+	'ssl_protocols TLSv1.2 TLSv1.3;', 'ssl_session_cache shared:SSL:1m;',
+	# the front of the responders is this very nginx
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_timeout 3s;',
+	'ocsp_plus_retry 1s 2s;', "ocsp_plus_resolver @{[ $dns->address() ]};",
+	(map { [ $front_port{$_} || 8444, $front{$_}, "server_name $_;",
+		$front_lines{$_} // (),
+		# the fronts do not want to be stapled themselves
+		'ocsp_plus off;',
+		'access_log %%TESTDIR%%/front.log front;', 'keepalive_timeout 0;',
+		'location / { proxy_pass http://127.0.0.1:8082; }' ]
+	} sort keys %front),
+	[ 8447, undef ],
+	'ocsp_plus on;', @servers ]);
 my $conf = $t->read_file('nginx.conf');
-# the fronts do not want to be stapled themselves
-$conf =~ s/(server_name  \S+\.test;)/$1\n        ocsp_plus off;/g;
-$t->write_file('nginx.conf', $conf);
 $r->validity(next_update => 8);
 
 $t->run();
@@ -150,7 +112,7 @@ for my $case (grep { !$_->[2] } @cases) {
 	my $seen = wait_for(sub { staple_fast(8443, "$name.example") }, 15,
 		"a staple for $name");
 	ok($seen && index($seen, pack 'H*', $leaf{$name}->serial()) > 0,
-		"$name: stapled by https from $host");
+		"$name: the certificate is stapled by https from $host");
 }
 
 for my $case (grep { $_->[2] } @cases) {
@@ -158,40 +120,45 @@ for my $case (grep { $_->[2] } @cases) {
 	my $line = $t->wait_log(qr/no\ response,.*certificate="\Q$name\E\.example/x,
 		15) // '';
 	like($line, qr/ reason=$reason detail="[^"]*(?:$detail)/,
-		"$name: refused");
-	is(staple_fast(8443, "$name.example"), undef, "$name: nothing is stapled");
+		"$name: the failed TLS connection is logged with its reason");
+	is(staple_fast(8443, "$name.example"), undef,
+		"$name: no response is stapled");
 }
 
 # SNI went out; the response ends soon, so it is fetched again, over sessions
 # that are resumed
 
 my $log = sub { -e "$d/front.log" ? $t->read_file('front.log') : '' };
-like($log->(), qr/^fine\.test TLSv1\.3 /m, 'by TLS 1.3, with SNI');
-like($log->(), qr/^tls12\.test TLSv1\.2 /m, 'by TLS 1.2, with SNI');
+like($log->(), qr/^fine\.test TLSv1\.3 /m,
+	'the https connection uses TLS 1.3 with SNI');
+like($log->(), qr/^tls12\.test TLSv1\.2 /m,
+	'the https connection uses TLS 1.2 with SNI where TLS 1.3 is missing');
 unlike($log->(), qr/^(?:ended|else|foreign|cn|cn-ip)\.test/m,
-	'no request to whom is not trusted');
+	'no request is sent to a responder that is not trusted');
 
 # what is signed by nobody is no more welcome by https
 
 $r->fault('broken_signature', on => 1);
 ok(wait_for(sub { $t->log_lines(qr/"fine\.example".*reason=bad_signature/) },
-	15), 'the signature is checked as always');
+	15), 'a response by https is verified like any other');
 $r->fault('none', on => 1);
 
 # each fetch takes a connection of its own here
 
 for my $name (qw/ fine.test tls12.test /) {
 	ok(wait_for(sub { $log->() =~ /^\Q$name\E \S+ reused=r/m }, 40,
-		"a resumed session with $name"), "$name: the session is resumed");
+		"a resumed session with $name"),
+		"$name: the TLS session is resumed");
 }
 
 # what no file is
 
 $conf =~ s/(certificate)(\s+)web\.crt/$1$2missing.pem/;
 $t->write_file('nginx.conf', $conf);
-ok(!$t->config_test(), 'a file that is missing is refused');
+ok(!$t->config_test(),
+	'a missing ocsp_plus_responder_trusted_certificate is refused');
 like($t->output(), qr/missing\.pem.*"ocsp_plus_responder_trusted_certificate"/,
-	'which');
+	'the refused file is named with its directive');
 
 $t->done_testing();
 

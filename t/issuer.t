@@ -89,39 +89,10 @@ my @servers = (
 );
 
 my $port = 8443;
-my $list = '';
-for my $server (@servers) {
-	my ($name, $lines) = @$server;
-	$server->[2] = $port;
-	$list .= <<EOC;
-
-    server {
-        listen  127.0.0.1:$port ssl;
-
-        ssl_certificate      $name.pem;
-        ssl_certificate_key  $name.key;
-        $lines
-    }
-EOC
-	$port++;
-}
-
-my $conf = <<"EOC";
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus on;
-$list}
-
-EOC
-
-$t->write_file_expand('nginx.conf', $conf);
+$_->[2] = $port++ for @servers;
+$t->write_conf(http => [ 'ocsp_plus on;',
+	map { [ $_->[2], @$_[0, 1] ] } @servers ]);
+my $conf = $t->read_file('nginx.conf');
 $t->run();
 
 ###############################################################################
@@ -130,50 +101,56 @@ my @found = ([ chain => 'in the chain' ],
 	[ ssl => 'in ssl_trusted_certificate' ],
 	[ relative => 'in ocsp_plus_trusted_certificate, a relative path' ],
 	[ shared => 'in the same file by its full path' ],
-	[ first => 'the older of two with one name' ],
-	[ second => 'the newer of two with one name' ],
-	[ quiet => 'the older of two without key identifiers' ],
-	[ silent => 'the newer of two without key identifiers' ],
-	[ wrong => 'elsewhere, with another CA in the chain' ],
-	[ serial => 'renewed with its key, the leaf names its old serial' ]);
+	[ first => 'as the older of two with one name' ],
+	[ second => 'as the newer of two with one name' ],
+	[ quiet => 'as the older of two without key identifiers' ],
+	[ silent => 'as the newer of two without key identifiers' ],
+	[ wrong => 'in a file, with another CA in the chain' ],
+	[ serial => 'renewed with its key though the leaf names its old serial' ]);
 
 for my $found (@found) {
 	my ($name, $what) = @$found;
 	my ($server) = grep { $_->[0] eq $name } @servers;
 	my $seen = wait_staple($server->[2], 'good', seconds => 30);
 	is("$seen->{status} " . ($seen->{serial} // ''),
-		'good ' . $leaf{$name}->serial(), $what);
+		'good ' . $leaf{$name}->serial(), "the issuer is found $what");
 	my $der = staple_fast($server->[2]);
 	is(defined $der && Test::Nginx::staple_verify($t, $der, $leaf{$name},
-		$root->cert())->{ok}, 1, "$what: the right one");
+		$root->cert())->{ok}, 1,
+		"the staple verifies with the issuer found $what");
 }
 
 # one server's file serves all servers of the certificate
 
 my ($without, $with) = map { $_->[2] } grep { $_->[0] eq 'later' } @servers;
 is(wait_staple($with, 'good', seconds => 30)->{status}, 'good',
-	'named by the second server of a certificate');
-is(staple($without)->{status}, 'good', 'and used in the first one');
+	'an issuer named by the second server of a certificate is used');
+is(staple($without)->{status}, 'good',
+	'an issuer named by the second server serves the first server');
 
 # no issuer
 
 for my $server (grep { $_->[0] eq 'nowhere' } @servers) {
 	my $seen = staple($server->[2]);
 	is("$seen->{handshake} $seen->{status}", '1 none',
-		'nowhere: a handshake without a staple');
+		'a certificate without issuer has handshakes without a staple');
 }
-is($r->stats()->{serials}{$leaf{nowhere}->serial()}, undef, 'nobody is asked');
+is($r->stats()->{serials}{$leaf{nowhere}->serial()}, undef,
+	'no responder is asked for a certificate without issuer');
 
 my @warnings = $t->log_lines(qr/\[warn\].*no issuer/);
 my @nowhere = grep { /"nowhere"/ } @warnings;
-is(scalar @nowhere, 1, 'one warning, however many servers');
+is(scalar @nowhere, 1,
+	'a certificate without issuer is reported once for two servers');
 like($nowhere[0] // '', qr/no issuer found for certificate "nowhere"/,
-	'it names the certificate');
-like($nowhere[0] // '', qr!of "\Q${\$t->testdir()}\E/nowhere\.pem"!, 'the file');
+	'the warning about a missing issuer names the certificate');
+like($nowhere[0] // '', qr!of "\Q${\$t->testdir()}\E/nowhere\.pem"!,
+	'the warning about a missing issuer names the file');
 like($nowhere[0] // '', qr/append the issuer.*"ocsp_plus_trusted_certificate"/,
-	'what to do');
+	'the warning about a missing issuer says what to do');
 my $line = line_of($nowhere[0]);
-like($line, qr/server \{/, 'and where') or diag($line);
+like($line, qr/server \{/,
+	'the warning about a missing issuer names the line of the server') or diag($line);
 
 # one of its name is there, so appending it would not help
 
@@ -182,19 +159,21 @@ my %fault = (outdated => qr/its\ key\ identifier\ is\ not\ the\ one\ that\ the
 	\ signature\ of\ the\ certificate\ does\ not\ verify\ with\ it/x);
 for my $name (sort keys %fault) {
 	my @said = grep { /"$name"/ } @warnings;
-	is(scalar @said, 1, "$name: one warning");
-	like($said[0] // '', $fault{$name}, "$name: what is wrong with it");
+	is(scalar @said, 1, "$name: one warning is printed");
+	like($said[0] // '', $fault{$name},
+		"$name: the warning says why the issuer does not fit");
 	like($said[0] // '', qr/put the right one in its place .*:\d+$/,
-		"$name: what to do");
-	unlike($said[0] // '', qr/append/, "$name: not what does not help");
+		"$name: the warning says what to do");
+	unlike($said[0] // '', qr/append/,
+		"$name: the warning does not advise to append the issuer");
 	is(staple((grep { $_->[0] eq $name } @servers)[0][2])->{status}, 'none',
-		"$name: nothing is stapled");
+		"$name: no response is stapled");
 }
 
 is(join("\n", grep { !/"(?:nowhere|later|outdated|misfit)"/ } @warnings), '',
-	'no warning for those that have one');
+	'a certificate with an issuer raises no warning');
 is(join("\n", grep { /"later"/ } @warnings), '',
-	'nor where a later server names it');
+	'a certificate whose issuer a later server names raises no warning');
 
 $t->stop();
 
@@ -208,11 +187,13 @@ for my $case ([ 'ocsp_plus_trusted_certificate renewed.crt;', $fault{outdated} ]
 	my ($line, $why) = @$case;
 	(my $required = $conf) =~
 		s/(outdated\.key;\n).*\n/$1        ocsp_plus_require on; $line\n/;
-	$t->write_file_expand('nginx.conf', $required);
-	ok(!$t->config_test(), 'required: refused');
+	$t->write_file('nginx.conf', $required);
+	ok(!$t->config_test(), 'a required staple without issuer is refused');
 	like($t->output(), qr/"ocsp_plus_require"\ would\ refuse\ .*"outdated":\ no
-		\ issuer\ was\ found.*nginx\.conf:\d+/x, 'required: why');
-	like($t->output(), $why, 'required: what to do');
+		\ issuer\ was\ found.*nginx\.conf:\d+/x,
+		'the message about a required staple names certificate and line');
+	like($t->output(), $why,
+		'the message about a required staple says what to do');
 }
 
 ###############################################################################
@@ -236,23 +217,24 @@ for my $file (@files) {
 	my ($name, $content, $why) = @$file;
 	$t->write_file($name, $content) if defined $content;
 	(my $changed = $conf) =~ s/both\.pem/$name/;
-	$t->write_file_expand('nginx.conf', $changed);
+	$t->write_file('nginx.conf', $changed);
 
-	ok(!$t->config_test(), "$name is refused");
+	ok(!$t->config_test(), "$name is refused as a trusted certificate");
 	my @lines = $t->output() =~ /^(nginx: \[emerg\].*)$/mg;
-	is(scalar @lines, 1, "$name: one message")
+	is(scalar @lines, 1, "$name: one message is printed")
 		or diag($t->output());
 	like($lines[0] // '', qr/\Q$name\E".*"ocsp_plus_trusted_certificate"/,
-		"$name: naming file and directive");
-	like($lines[0] // '', $why, "$name: and why");
+		"$name: the message names file and directive");
+	like($lines[0] // '', $why, "$name: the message says why");
 }
 
 # what stands after the last certificate does no harm
 
 $t->write_file('comment.pem', "$good\nthe end\n");
 (my $changed = $conf) =~ s/both\.pem/comment.pem/;
-$t->write_file_expand('nginx.conf', $changed);
-ok($t->config_test(), 'text after the last certificate') or diag($t->output());
+$t->write_file('nginx.conf', $changed);
+ok($t->config_test(),
+	'text after the last certificate of a file is accepted') or diag($t->output());
 
 $t->done_testing();
 

@@ -97,64 +97,72 @@ $leaf{nowhere} = $int->leaf('nowhere', aia => $r->url(1), chain => 0,
 
 for my $name (sort keys %urls) {
 	remove_tree($cache);
-	write_conf('60s', $name);
+	configure('60s', $name);
 	my $mark = $t->log_mark();
 	$t->run();
 	my $seen = staple(8443, servername => $name);
 	is("$seen->{status} " . ($seen->{serial} // ''),
-		'good ' . $leaf{$name}->serial(), "$name: stapled from the first on");
+		'good ' . $leaf{$name}->serial(),
+		"$name: the certificate is stapled from the first handshake on");
 	my @said = $t->log_lines(qr/: issuer fetched/, $mark);
-	is(scalar @said, 1, "$name: said once");
+	is(scalar @said, 1, "$name: the fetched issuer is logged once");
 	like($said[0] // '', qr/\[notice\].*incomplete.*certificate="$name".*
 		issuer="CN=int"\ url="\Q$urls{$name}[-1]\E"/x,
-		"$name: with what and from where");
-	is(scalar(issuers()), 1, "$name: kept");
+		"$name: the log names the issuer and its URL");
+	is(scalar(issuers()), 1, "$name: the issuer is cached");
 	$t->stop();
 }
 
 my @warned = $t->log_lines(qr/no issuer found for certificate "der"/);
-is(scalar @warned, 1, 'the incomplete chain is a warning at configuration');
+is(scalar @warned, 1, 'an incomplete chain raises one warning');
 like($warned[0] // '', qr/\[warn\].*it is fetched from where .* incomplete/,
-	'which says what happens');
+	'the warning about an incomplete chain says that the issuer is fetched');
 
 # what is kept is the certificate itself, and it is all that a start needs
 
 my ($kept) = issuers();
-is($t->read_file("$cache/$kept"), $int->der(), 'the certificate is kept');
+is($t->read_file("$cache/$kept"), $int->der(),
+	"the cache file is the issuer's certificate");
 unlink map { "$cache/$_" } $t->kept();
 $r->fault('refuse', on => 2);
-write_conf('60s', 'der');
+configure('60s', 'der');
 my $mark = $t->log_mark();
 $t->run();
 is(staple(8443, servername => 'der')->{status}, 'good',
-	'restart: the host of the issuer is dead');
+	"restart: the certificate is stapled while the issuer's host is down");
 is(scalar(() = $t->log_lines(qr/issuer fetched/, $mark)), 0,
-	'restart: nothing is fetched');
+	'restart: the cached issuer is not fetched again');
 
 # a reload keeps the response, though the master knows no issuer
 
 my $requests = $r->requests(on => 1);
 $t->reload();
-is(staple(8443, servername => 'der')->{status}, 'good', 'reload: stapled');
-is(scalar(() = $r->requests(on => 1)), $requests, 'reload: nobody is asked');
+is(staple(8443, servername => 'der')->{status}, 'good',
+	'reload: the certificate is stapled');
+is(scalar(() = $r->requests(on => 1)), $requests,
+	'reload: no responder is asked');
 
 # the issuer is named now, and then not any more
 
-write_conf('60s', [ 'der', 'ocsp_plus_trusted_certificate int.crt;' ]);
+configure('60s', [ 'der', 'ocsp_plus_trusted_certificate int.crt;' ]);
 $t->reload();
-is(staple(8443, servername => 'der')->{status}, 'good', 'named: stapled');
-write_conf('60s', 'der');
+is(staple(8443, servername => 'der')->{status}, 'good',
+	'issuer now configured: the certificate is stapled after a reload');
+configure('60s', 'der');
 $t->reload();
-is(staple(8443, servername => 'der')->{status}, 'good', 'unnamed: stapled');
-is(scalar(() = $r->requests(on => 1)), $requests, 'both: nobody is asked');
+is(staple(8443, servername => 'der')->{status}, 'good',
+	'issuer no longer configured: the certificate is stapled after a reload');
+is(scalar(() = $r->requests(on => 1)), $requests,
+	'issuer configured and removed: no responder is asked');
 
 # the response is refreshed by the issuer that was kept
 
 $r->clear();
 my $id = $leaf{der}->id();
 ok(wait_for(sub { http_post("/control?refresh=$id", '') =~ / 202 / }, 10,
-	'a refresh'), 'refresh');
-ok($r->wait_requests(1, 10, on => 1), 'reload: and refreshed');
+	'a refresh'), 'a refresh by the cached issuer is accepted');
+ok($r->wait_requests(1, 10, on => 1),
+	'a refresh by the cached issuer asks the responder');
 $t->stop();
 
 # a file that is no issuer is as good as none
@@ -164,11 +172,12 @@ $t->write_file("cache/$kept", $other->der());
 unlink map { "$cache/$_" } $t->kept();
 $mark = $t->log_mark();
 $t->run();
-is(staple(8443, servername => 'der')->{status}, 'good', 'planted: stapled');
+is(staple(8443, servername => 'der')->{status}, 'good',
+	'a wrong cached issuer: the certificate is stapled');
 is(scalar(() = $t->log_lines(qr/issuer fetched/, $mark)), 1,
-	'planted: fetched anew');
+	'a wrong cached issuer: the right one is fetched');
 ok(wait_for(sub { $t->read_file("$cache/$kept") eq $int->der() }, 10, 'a file'),
-	'planted: and replaced');
+	'a wrong cached issuer: its file is replaced');
 $t->stop();
 
 ###############################################################################
@@ -178,36 +187,41 @@ $t->stop();
 remove_tree($cache);
 for my $name (sort keys %wrong) {
 	my ($urls, $reason) = @{$wrong{$name}};
-	write_conf('5s', $name);
+	configure('5s', $name);
 	$mark = $t->log_mark();
 	$t->run();
 	my ($line) = $t->wait_log(qr/ocsp_plus: no response.*certificate="$name"/,
 		10, $mark);
 	($line) = $t->log_lines(qr/no response.*certificate="$name"/, $mark);
 	like($line // '', qr/\[error\].* reason=$reason
-		.*fetching\ the\ issuer\ from\ \Q$urls->[0]\E/x, "$name: $reason");
+		.*fetching\ the\ issuer\ from\ \Q$urls->[0]\E/x,
+		"$name: the log has the reason $reason and the issuer's URL");
 	is(staple(8443, servername => $name)->{status}, 'none',
-		"$name: not stapled");
+		"$name: no response is stapled");
 	$t->stop();
 }
-is(scalar(issuers()), 0, 'nothing of it is kept');
+is(scalar(issuers()), 0, 'no wrong issuer is cached');
 
 # a host that is back is asked again by itself; the status tells meanwhile
 
 $r->fault('refuse', on => 2);
-write_conf('0', 'der');
+configure('0', 'der');
 $t->run();
 $t->wait_log(qr/reason=connect_refused.*fetching the issuer/, 10);
 my $shown = shown('der');
-is("$shown->{state} $shown->{issuer}", 'pending CN=int', 'status: pending');
-is($shown->{last_attempt}{result}, 'connect_refused', 'status: why');
-is($shown->{last_attempt}{responder}, undef, 'status: no responder was asked');
+is("$shown->{state} $shown->{issuer}", 'pending CN=int',
+	'a failing host: the status document says pending and names the issuer');
+is($shown->{last_attempt}{result}, 'connect_refused',
+	'a failing host: the status document has the reason');
+is($shown->{last_attempt}{responder}, undef,
+	'a failing host: the status document names no responder');
 ok(wait_for(sub { health(2) eq 'failing' }, 10, 'a failing host'),
-	'status: the health of that host');
+	'a failing host: the status document lists it as failing');
 $r->fault('none', on => 2);
 is(wait_staple(8443, 'good', servername => 'der', seconds => 20)->{status},
-	'good', 'a host that is back');
-is(shown('der')->{state}, 'valid', 'status: valid');
+	'good', 'a recovered host: the certificate is stapled');
+is(shown('der')->{state}, 'valid',
+	'a recovered host: the status document says valid');
 $t->stop();
 
 # one fetch for all certificates of an issuer that come after it
@@ -216,52 +230,59 @@ remove_tree($cache);
 my @same = map { $_->name() } $int->leaves(20, 'same%d.example',
 	aia => $r->url(1), ca_issuers => file('int.der'), chain => 0);
 $r->clear();
-write_conf('60s', @same);
+configure('60s', @same);
 $mark = $t->log_mark();
 $t->run();
-is(without(8443, @same), 0, 'twenty of one issuer: all stapled');
+is(without(8443, @same), 0, 'twenty certificates of one issuer are stapled');
 is(scalar(() = $t->log_lines(qr/issuer fetched/, $mark)), 1,
-	'twenty of one issuer: said once');
+	'twenty certificates of one issuer log one fetched issuer');
 cmp_ok(scalar(() = $r->requests(on => 2)), '<=', 16,
-	'twenty of one issuer: not fetched for each');
+	'twenty certificates of one issuer do not fetch it twenty times');
 $t->stop();
 
 # nowhere to get it
 
-write_conf('5s', 'nowhere');
+configure('5s', 'nowhere');
 $mark = $t->log_mark();
 $t->run();
 my ($line) = $t->log_lines(qr/no issuer found for certificate/, $mark);
-like($line // '', qr/"nowhere".*it gets no staple: append/, 'nowhere: warned');
-is(shown('nowhere')->{state}, 'unsupported', 'nowhere: status');
+like($line // '', qr/"nowhere".*it gets no staple: append/,
+	'an issuer without usable URL raises a warning');
+is(shown('nowhere')->{state}, 'unsupported',
+	'an issuer without usable URL leaves the certificate unsupported');
 $t->stop();
 
 # off
 
 remove_tree($cache);
 $r->clear();
-write_conf('5s', 'der', 'pem');
+configure('5s', 'der', 'pem');
 $t->write_file('nginx.conf', $t->read_file('nginx.conf')
 	=~ s/ocsp_plus +on;/ocsp_plus on; ocsp_plus_issuer_fetch off;/r);
 $mark = $t->log_mark();
 $t->run();
-is(staple(8443, servername => 'der')->{status}, 'none', 'off: not stapled');
-is(shown('der')->{state}, 'unsupported', 'off: status');
+is(staple(8443, servername => 'der')->{status}, 'none',
+	'issuer_fetch off: no response is stapled');
+is(shown('der')->{state}, 'unsupported',
+	'issuer_fetch off: the status document says unsupported');
 ($line) = $t->log_lines(qr/no issuer found for certificate "der"/, $mark);
-like($line // '', qr/it gets no staple: append/, 'off: warned');
-is(scalar(() = $r->requests()), 0, 'off: nobody is asked');
+like($line // '', qr/it gets no staple: append/,
+	'issuer_fetch off: a warning says what to do');
+is(scalar(() = $r->requests()), 0, 'issuer_fetch off: no host is asked');
 $t->stop();
 
 # handshakes may be made to depend on it
 
-write_conf('60s', [ 'der', 'ocsp_plus_require on;' ]);
+configure('60s', [ 'der', 'ocsp_plus_require on;' ]);
 $t->run();
-is(staple(8443, servername => 'der')->{status}, 'good', 'required: stapled');
+is(staple(8443, servername => 'der')->{status}, 'good',
+	'ocsp_plus_require accepts an issuer that is fetched');
 $t->stop();
-write_conf('60s', [ 'nowhere', 'ocsp_plus_require on;' ]);
-ok(!$t->config_test(), 'required: an issuer that is nowhere is refused');
+configure('60s', [ 'nowhere', 'ocsp_plus_require on;' ]);
+ok(!$t->config_test(),
+	'ocsp_plus_require refuses an issuer without usable URL');
 like($t->output(), qr/would refuse every handshake.*no issuer was found/,
-	'required: and says why');
+	'ocsp_plus_require says that no issuer was found');
 
 ###############################################################################
 
@@ -271,25 +292,32 @@ remove_tree($cache);
 my $tool = $t->build_dir() . '/ocsp-plus';
 my $run = $t->command([ $tool, 'fetch', '--cert', "$d/p7c.crt", '-v',
 	'--cache', mkdir_of($cache) ]);
-is($run->{status}, 0, 'fetch: good') or diag($run->{output});
+is($run->{status}, 0,
+	'ocsp-plus fetch succeeds with an incomplete chain') or diag($run->{output});
 like($run->{output}, qr/no issuer is known, fetching it from \Q$urls{p7c}[0]\E/,
-	'fetch -v: from where');
-like($run->{output}, qr/the issuer is CN=int/, 'fetch -v: who it is');
+	"ocsp-plus fetch -v prints the issuer's URL");
+like($run->{output}, qr/the issuer is CN=int/,
+	"ocsp-plus fetch -v prints the issuer's name");
 like($run->{output}, qr/^issuer: +\Q$urls{p7c}[0]\E \(missing in --cert/m,
-	'fetch: says that the chain is incomplete');
-is(scalar(issuers()), 1, 'fetch: keeps it beside the response');
+	'ocsp-plus fetch prints that the chain is incomplete');
+is(scalar(issuers()), 1, 'ocsp-plus fetch caches the issuer');
 $r->clear();
 $run = $t->command([ $tool, 'fetch', '--cert', "$d/p7c.crt", '--json',
 	'--cache', $cache ]);
-is($run->{status}, 0, 'fetch again: good') or diag($run->{output});
-is(decode_json($run->{output})->{issuer_url}, undef, 'fetch again: kept');
-is(scalar(() = $r->requests(on => 2)), 0, 'fetch again: not fetched');
+is($run->{status}, 0,
+	'a second ocsp-plus fetch succeeds') or diag($run->{output});
+is(decode_json($run->{output})->{issuer_url}, undef,
+	'a second ocsp-plus fetch uses the cached issuer');
+is(scalar(() = $r->requests(on => 2)), 0,
+	"a second ocsp-plus fetch does not ask the issuer's host");
 $run = $t->command([ $tool, 'fetch', '--cert', "$d/nowhere.crt" ]);
-is($run->{status}, 2, 'fetch: nowhere to get it');
+is($run->{status}, 2, 'ocsp-plus fetch fails without usable issuer URL');
 $run = $t->command([ $tool, 'fetch', '--cert', $leaf{garbage}->cert() ]);
-is($run->{status}, 1, 'fetch: garbage');
-like($run->{output}, qr/issuer_malformed/, 'fetch: its reason');
-like($run->{output}, qr/append the issuer/, 'fetch: and the remedy');
+is($run->{status}, 1, 'ocsp-plus fetch fails with a malformed issuer');
+like($run->{output}, qr/issuer_malformed/,
+	'ocsp-plus fetch names the reason issuer_malformed');
+like($run->{output}, qr/append the issuer/,
+	'ocsp-plus fetch says what to do about a malformed issuer');
 
 $t->done_testing();
 
@@ -324,44 +352,13 @@ sub shown {
 }
 
 # servers are names, or [ name, more lines ]
-sub write_conf {
+sub configure {
 	my ($wait, @servers) = @_;
-	my $servers = '';
-	for my $server (@servers) {
-		my ($name, $lines) = ref $server ? @$server : ($server, '');
-		$servers .= $t->ssl_servers(8443, $name)
-			=~ s/(server_name.*)/$1\n        $lines/r;
-	}
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   $wait;
-    ocsp_plus_retry          1s 1s;
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status json;
-        }
-        location /control {
-            ocsp_plus_control;
-            allow all;
-        }
-    }
-$servers
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_retry 1s 1s;',
+		[ 8080, undef, 'location /status { ocsp_plus_status json; }',
+			'location /control { ocsp_plus_control; allow all; }' ],
+		map { [ 8443, ref $_ ? @$_ : $_ ] } @servers ]);
 }
 
 ###############################################################################

@@ -69,27 +69,12 @@ my $r = Test::Nginx::Responder->start($t, ca => $int,
 my (%leaf, %on);
 for my $name (map({ $_->[0] } @wrong, @stale), 'revoked') {
 	$on{$name} = 1 + keys %on;
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		not_before => -86400, aia => $r->url($on{$name}));
 }
 
-my $servers = join '', map { <<"CONF" } sort keys %on;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/leaf-$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/leaf-$_.key;
-    }
-CONF
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus          on;
-    ocsp_plus_timeout  1s;
-    ocsp_plus_retry    1s 2s;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_timeout 1s;',
+	'ocsp_plus_retry 1s 2s;', map { [ 8443, $leaf{$_} ] } sort keys %on ]);
 
 # Long past their middle: valid for 40 seconds, and looked after within ten
 # seconds.
@@ -101,7 +86,7 @@ $t->run();
 my %held;
 for my $name (sort keys %on) {
 	ok(wait_for(sub { $held{$name} = staple_fast(8443, "$name.example") },
-		15, "a staple for $name"), "$name: a good one is held");
+		15, "a staple for $name"), "$name: a good response is held");
 }
 my $begun = $t->log_mark();
 for my $case (@wrong, @stale) {
@@ -120,29 +105,31 @@ for my $case (@wrong) {
 	my ($name, $reason) = @$case;
 	my $re = qr/certificate="\Q$name\E\.example".* reason=/;
 	ok(wait_for(sub { $t->log_lines($re, $begun) > 1 }, 25),
-		"$name: two tries");
+		"$name: the failing responder is asked twice");
 	for my $line (($t->log_lines($re, $begun))[0]) {
 		like($line // '', qr/\[warn\].*no\ new\ response,
 			\ the\ one\ held\ goes\ on:
 			.*\ responder="\Q${\$r->url($on{$name})}\E"
 			\ reason=$reason\ detail="
 			.*\ expires=\d{4}-\S+Z
-			\ next_attempt=\d{4}-\S+Z/x, "$name: a warning");
+			\ next_attempt=\d{4}-\S+Z/x,
+			"$name: the failure is logged as a warning");
 	}
 }
 for my $case (@stale) {
 	my ($name) = @$case;
 	my $re = qr/no newer than the one held.*certificate="\Q$name\E\./;
 	ok(wait_for(sub { $t->log_lines($re, $begun) > 0 }, 25),
-		"$name: nothing new");
+		"$name: the answer is logged as not newer");
 	like(($t->log_lines($re, $begun))[0] // '',
-		qr/\[info\].* status=good .*next_attempt=/, "$name: is no fault");
+		qr/\[info\].* status=good .*next_attempt=/,
+		"$name: an answer that is not newer is logged as info");
 }
 for my $case (@wrong, @stale) {
 	my ($name) = @$case;
 	is(unpack('H*', staple_fast(8443, "$name.example") // ''),
 		unpack('H*', $held{$name} // 'none'),
-		"$name: byte for byte what it was");
+		"$name: the held response is stapled byte for byte");
 }
 
 # revoked
@@ -150,9 +137,9 @@ for my $case (@wrong, @stale) {
 $r->status(undef, 'revoked', on => $on{revoked});
 my $seen = wait_staple(8443, 'revoked', servername => 'revoked.example',
 	seconds => 20);
-is($seen->{status}, 'revoked', 'a revocation replaces it');
+is($seen->{status}, 'revoked', 'a revocation replaces the good response');
 like($t->wait_log(qr/REVOKED.*certificate="revoked\./, 5) // '', qr/\[crit\]/,
-	'and is logged at crit');
+	'a revocation is logged as critical');
 
 my $revoked = staple_fast(8443, 'revoked.example');
 my $mark = $t->log_mark();
@@ -162,17 +149,18 @@ wait_for(sub { staple_fast(8443, 'revoked.example') ne $revoked
 	20, 'another look');
 # what was under way at the switch may have brought a newer revocation
 $seen = staple(8443, servername => 'revoked.example');
-is($seen->{status}, 'revoked', 'an older good one does not take it back');
+is($seen->{status}, 'revoked',
+	'an older good response does not replace the revocation');
 ok(wait_for(sub { $t->log_lines(
 	qr/no newer.*certificate="revoked\..* status=good/, $mark) }, 20),
-	'it was offered');
+	'an older good response is logged as not newer');
 is(staple(8443, servername => 'revoked.example')->{status}, 'revoked',
-	'still revoked');
+	'the revocation is still stapled after the older response');
 
 $r->fault('none', on => $on{revoked});
 $seen = wait_staple(8443, 'good', servername => 'revoked.example',
 	seconds => 20);
-is($seen->{status}, 'good', 'a newer good one does');
+is($seen->{status}, 'good', 'a newer good response replaces the revocation');
 
 # they recover
 
@@ -186,7 +174,8 @@ for my $case (@wrong, @stale) {
 	ok(wait_for(sub {
 		my $der = staple_fast(8443, "$name.example");
 		defined $der && $der ne $held{$name};
-	}, 20, "a new staple for $name"), "$name: recovered");
+	}, 20, "a new staple for $name"),
+		"$name: a new response is stapled once the responder recovers");
 }
 
 $t->done_testing();

@@ -27,27 +27,23 @@ my @leaf = map { $int->leaf("$_.example", aia => $r->url(),
 	must_staple => 1) } qw/ one two /;
 $r->fault('hang_after_request', on => 1);
 
-sub conf {
+sub configure {
 	my (@leaves) = @_;
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  2s;
-
-@{[ $t->ssl_servers(8443, @leaves) ]}
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 2s;',
+		map { [ 8443, $_ ] } @leaves ]);
 }
 
 ###############################################################################
 
 # the helper, which has a clock of its own, ends its wait with a line
 
-conf($leaf[0]);
+configure($leaf[0]);
 $t->run();
 in_order('a start', 0);
 
-conf(@leaf);
+configure(@leaf);
 my $mark = $t->log_mark();
-ok($t->reload(old_gone => 1), 'a reload');
+ok($t->reload(old_gone => 1), 'the reload succeeds');
 in_order('a reload', $mark);
 
 $t->done_testing();
@@ -57,18 +53,20 @@ $t->done_testing();
 sub in_order {
 	my ($name, $mark) = @_;
 	ok($t->wait_log(qr/start worker process \d/, 20, $mark),
-		"$name: a worker begins");
+		"$name: a worker process is started");
 	my @lines = $t->log_lines(qr/^\d{4}\/\d\d\/\d\d /, $mark);
 	my ($waits) = grep { /waiting for responses before the workers/ } @lines;
 	my ($begin) = grep { /ocsp_plus: the workers begin: / } @lines;
-	ok($waits && $begin && of($waits) lt of($begin), "$name: it waited")
+	ok($waits && $begin && of($waits) lt of($begin),
+		"$name: the wait ends in a later second than it began")
 		or diag(join "\n", @lines);
 	my $master = $t->master_pid();
 	my @late = grep { / $master#/ }
 		splice @lines, (grep { $lines[$_] eq $begin } 0 .. $#lines)[0];
-	ok(scalar(grep { /start worker process/ } @late), "$name: then workers");
+	ok(scalar(grep { /start worker process/ } @late),
+		"$name: workers are started after the wait");
 	is(join("\n", grep { of($_) lt of($begin) } @late), '',
-		"$name: nothing is dated back");
+		"$name: no line after the wait is dated before its end");
 }
 
 # The time of a line.

@@ -53,40 +53,14 @@ my %lines = (
 # twice a.test and must: one word each, whatever the number of servers
 
 my $port = 8443;
-my (%port, $list);
+my (%port, @servers);
 for my $name (@unsupported, 'a.test', 'must', 'late', 'late2',
 	grep { $_ ne 'late' } @supported)
 {
-	(my $file = $name) =~ s/^late2$/late/;
-	my $lines = $lines{$name} // '';
 	$port{$name} //= $port;
-	$list .= <<EOC;
-
-    server {
-        listen  127.0.0.1:$port ssl;
-
-        ssl_certificate      $file.pem;
-        ssl_certificate_key  $file.key;
-        $lines
-    }
-EOC
-	$port++;
+	push @servers, [ $port++, $name =~ s/^late2$/late/r, $lines{$name} // () ];
 }
-
-$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus on;
-$list}
-
-EOC
+$t->write_conf(http => [ 'ocsp_plus on;', @servers ]);
 
 $t->run();
 
@@ -103,7 +77,8 @@ for my $name (qw/ override late /) {
 	is($r->requests(leaf => $leaf{$name}, on => 2), 1,
 		"$name is asked for where ocsp_plus_responder says");
 }
-is(staple($port{late2})->{status}, 'good', 'late2 is the same as late');
+is(staple($port{late2})->{status}, 'good',
+	"a second server's ocsp_plus_responder counts for the certificate");
 
 # the others go without
 
@@ -111,35 +86,43 @@ my @wrong = grep {
 	my $seen = staple($port{$_});
 	$seen->{status} ne 'none' || !$seen->{handshake};
 } 'a.test', 'n10.test', 'must', 'useless';
-is("@wrong", '', 'handshakes without a staple');
-is($r->stats()->{all}{total}, scalar @supported, 'and nobody else was asked');
+is("@wrong", '',
+	'certificates without responder have handshakes without a staple');
+is($r->stats()->{all}{total}, scalar @supported,
+	'each certificate with a responder is asked for once');
 
 ###############################################################################
 
 # one notice for all
 
 my @notices = $t->log_lines(qr/name no OCSP responder/);
-is(scalar @notices, 1, 'one notice');
-like($notices[0] // '', qr/\[notice\]/, 'no warning');
+is(scalar @notices, 1, 'certificates without responder raise one notice');
+like($notices[0] // '', qr/\[notice\]/,
+	'certificates without responder are logged as a notice');
 my ($count, $all) = ($notices[0] // '') =~ /(\d+) of (\d+) certificates name/;
-is($all, keys %leaf, 'how many certificates there are');
-like($notices[0] // '', qr/"ocsp_plus_responder" can name one/, 'the remedy');
+is($all, keys %leaf, 'the notice has the number of certificates');
+like($notices[0] // '', qr/"ocsp_plus_responder" can name one/,
+	'the notice names ocsp_plus_responder as a remedy');
 
-is($count, @unsupported, 'how many of them get no staple');
-like($notices[0] // '', qr/the first is "a\.test"/, 'the first of them');
+is($count, @unsupported,
+	'the notice has the number of certificates without responder');
+like($notices[0] // '', qr/the first is "a\.test"/,
+	'the notice names the first certificate');
 
 my @warnings = $t->log_lines(qr/\[(?:warn|error|crit)\]/);
 is(join("\n", grep { /"(?:a|b|n\d+)\.test"|"late"|"override"/ } @warnings), '',
-	'no warning for any of them');
+	'certificates without Must-Staple raise no warning');
 
 # a warning for each that demands a staple
 
 for my $name (qw/ must must2 /) {
 	my @lines = grep { /"\Q$name\E"/ } @warnings;
-	is(scalar @lines, 1, "$name: one warning");
+	is(scalar @lines, 1,
+		"$name: a Must-Staple certificate raises one warning");
 	like($lines[0] // '', qr/\[warn\].*Must-Staple.*"ocsp_plus_responder"/,
-		"$name: why, and what to do");
-	like($lines[0] // '', qr/nginx\.conf:\d+/, "$name: and where");
+		"$name: the warning names Must-Staple and the remedy");
+	like($lines[0] // '', qr/nginx\.conf:\d+/,
+		"$name: the warning names a line");
 }
 
 # URLs that cannot be used
@@ -151,23 +134,28 @@ my %fault = (
 );
 for my $name (sort keys %fault) {
 	my @lines = grep { /"\Q$name\E"/ } @warnings;
-	is(scalar @lines, 1, "$name: one warning");
+	is(scalar @lines, 1, "$name: one warning is printed");
 	like($lines[0] // '', qr/\[warn\].*names a responder that cannot be used/,
-		"$name: what is wrong");
-	like($lines[0] // '', $fault{$name}, "$name: with what");
-	unlike($lines[0] // '', qr/[^\x20-\x7e]/, "$name: printable");
+		"$name: the warning says that a URL cannot be used");
+	like($lines[0] // '', $fault{$name},
+		"$name: the warning says what is wrong with the URL");
+	unlike($lines[0] // '', qr/[^\x20-\x7e]/,
+		"$name: the warning has printable characters only");
 }
 my ($line) = grep { /"ftp"/ } @warnings;
-like($line // '', qr!ftp://ftp\.example/ocsp!, 'the URL itself');
+like($line // '', qr!ftp://ftp\.example/ocsp!,
+	'the warning has the unusable URL');
 
 # bytes that must not reach a log
 
 my @lines = grep { /"bytes"/ } @warnings;
 like($lines[0] // '', qr/names a responder that cannot be used/,
-	'bytes: what is wrong');
-unlike($t->read_file('error.log'), qr/[^\x20-\x7e\n]/, 'the log is printable');
+	'a URL with control characters raises a warning');
+unlike($t->read_file('error.log'), qr/[^\x20-\x7e\n]/,
+	'the error log has printable characters only');
 
-is(@warnings - @lines, 5, 'and no other warning') or diag(join "\n", @warnings);
+is(@warnings - @lines, 5,
+	'no other warning is printed') or diag(join "\n", @warnings);
 
 $t->done_testing();
 

@@ -30,16 +30,10 @@ my $without = $int->leaf('without.example', aia => $r->url(2));
 $r->set(header => 'ETag: "a-validator"', on => 1);
 $r->validity(next_update => 12);
 
-my $servers = $t->ssl_servers(8443, $with, $without);
-$t->write_http_conf(<<"EOC");
-    ocsp_plus        on;
-    ocsp_plus_cache  off;
-    # validators are kept by the process they came to
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-EOC
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_cache off;',
+	# validators are kept by the process they came to
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_retry 1s 2s;',
+	map { [ 8443, $_ ] } $with, $without ]);
 
 $t->run();
 
@@ -55,26 +49,28 @@ $r->fault('http_304');
 # an answer to whom it was asked with, an error to the other
 
 like($t->wait_log(qr/no newer than the one held: certificate="with\./, 20) // '',
-	qr/\[info\].* status=good /, 'not modified: what is held goes on');
+	qr/\[info\].* status=good /,
+	'HTTP 304 to a conditional request keeps the held response');
 like($t->wait_log(qr/no new response.*certificate="without\./, 20) // '',
 	qr/ reason=http_status detail="HTTP 304 /,
-	'not modified, though nobody asked for that: an error');
+	'HTTP 304 to an unconditional request is an error');
 
 my $seen = staple_fast(8443, 'with.example');
-ok(defined $seen && $seen eq $held{with}, 'the same staple') or diag(
+ok(defined $seen && $seen eq $held{with},
+	'the held response is stapled after HTTP 304') or diag(
 	'the first response may have been renewed before the fault');
 
 # towards its end nobody is asked any more whether it has changed
 
 ok(wait_for(sub { $t->log_lines(
 	qr/no new response.*certificate="with\..*HTTP 304/) }, 30),
-	'towards its end: 304 is no answer any more');
+	'HTTP 304 is an error once the held response is about to expire');
 
 $r->fault('none');
 ok(wait_for(sub {
 	my $der = staple_fast(8443, 'with.example');
 	return defined $der && $der ne $held{with};
-}, 20, 'a staple'), 'a new one is taken');
+}, 20, 'a staple'), 'a new response is stapled after HTTP 304');
 
 $t->done_testing();
 

@@ -27,49 +27,15 @@ my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
 my @leaves = ($int->leaves(10, 'one%d.example', aia => $r->url(1)),
 	$int->leaves(10, 'two%d.example', aia => $r->url(2)));
 
-my $servers = join '', map { <<"CONF" } map { $_->name() } @leaves;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        listen       127.0.0.1:8444 ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-
-        location / {
-            return 200 "\$pid";
-        }
-    }
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  also-$_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  4;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus  on;
-    # the workers are watched, not what helps them to start
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache  off;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 4, http => [ 'ocsp_plus on;',
+	# the workers are watched, not what helps them to start
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	map {
+		my $name = $_->name();
+		([ 8443, $_, 'listen 127.0.0.1:8444 ssl;',
+			'location / { return 200 "$pid"; }' ],
+		[ 8443, $_, "server_name also-$name;" ])
+	} @leaves ]);
 
 $r->set(delay => 50);
 $t->run();
@@ -80,28 +46,28 @@ my @published;
 ok(wait_for(sub {
 	@published = $t->log_lines(qr/ocsp_plus: response published/);
 	@published >= @leaves;
-}, 15, 'all to be fetched'), 'all are fetched');
-is(scalar(() = $r->requests()), 20, 'by one request each');
+}, 15, 'all to be fetched'), 'all responses are fetched');
+is(scalar(() = $r->requests()), 20, 'twenty certificates take twenty requests');
 is(join(' ', grep { $r->requests(leaf => $_) != 1 } @leaves), '',
-	'for each certificate');
+	'each certificate is asked for once');
 for my $i (1, 2) {
 	cmp_ok($r->stats()->{ports}{$i}{working_peak}, '<=', 8,
-		"host $i: no more than half of the slots");
+		"host $i gets no more than half of the concurrency");
 }
 
 my @chosen = $t->log_lines(qr/this is the designated worker now/);
-is(scalar @chosen, 1, 'one designated worker');
+is(scalar @chosen, 1, 'one worker becomes the designated worker');
 # the first one has a start of half a second, which is no promise
 like($chosen[0] // '', qr/\[info\] (\d+)#.* slot=\d .* certificates=20$/,
-	'for all certificates');
+	'the designated worker has all certificates');
 my ($designated) = ($chosen[0] // '') =~ /\] (\d+)#/;
 is(join(' ', grep { !/\] $designated#/ } @published), '',
-	'all was fetched by it');
+	'the designated worker publishes all responses');
 
 # every worker staples: the others are stopped meanwhile
 
 my @workers = $t->workers();
-is(scalar @workers, 4, 'four workers');
+is(scalar @workers, 4, 'four workers run');
 for my $worker (@workers) {
 	my @others = grep { $_ != $worker } @workers;
 	$t->signal($_, 'STOP') for @others;
@@ -113,8 +79,8 @@ for my $worker (@workers) {
 	my $answer = http_get('/', port => 8443, ssl => 1,
 		host => 'one1.example', servername => 'one1.example');
 	$t->signal($_, 'CONT') for @others;
-	is(scalar @without, 0, 'a worker staples all');
-	like($answer // '', qr/\b$worker\z/, 'it was that one');
+	is(scalar @without, 0, "worker $worker staples all certificates");
+	like($answer // '', qr/\b$worker\z/, "worker $worker answered alone");
 }
 
 # many handshakes later there still is nothing more to fetch
@@ -126,10 +92,10 @@ for (1 .. 100) {
 		$missing++ unless defined staple_fast($port, $leaf->name());
 	}
 }
-is($missing, 0, 'staples in many handshakes');
-is(scalar(() = $r->requests()), 20, 'no other request');
+is($missing, 0, 'two hundred handshakes have a staple');
+is(scalar(() = $r->requests()), 20, 'no other request is sent');
 is(scalar(() = $t->log_lines(qr/this is the designated worker now/)), 1,
-	'still the same designated worker');
+	'the designated worker stays the same');
 
 $t->done_testing();
 

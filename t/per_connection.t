@@ -42,106 +42,35 @@ chmod 0644, map { $_->key() } values %leaf;
 my %pem = (cert => $t->read_file('data.example.pem'),
 	key => $t->read_file('data.example.key'));
 
-my $conf = <<"CONF";
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
+my $any = "$dir/\$ssl_server_name";
+sub configure {
+	my ($name) = @_;
+	$t->write_conf(workers => 2,
+		stream => [ 'ocsp_plus on;', 'ocsp_plus_trusted_certificate root.crt;',
+			q{log_format staple '$ocsp_plus_staple $ocsp_plus_cert_id';},
+			"access_log $dir/stream.log staple;",
+			[ 8450, $any, 'ocsp_plus_trusted_certificate int.crt;',
+				'return ok;' ] ],
+		http => [ q{log_format staple '$ssl_server_name $ocsp_plus_staple }
+			. q{$ocsp_plus_cert_status $ocsp_plus_cert_id';},
+			"access_log $dir/staple.log staple;",
+			qq{map \$ssl_server_name \$cert { default "$pem{cert}"; }},
+			qq{map \$ssl_server_name \$key { default "$pem{key}"; }},
+			'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+			'ocsp_plus_trusted_certificate int.crt;',
+			'ocsp_plus_startup_wait 1s;',
+			[ 8443, $any, "server_name $name;" ],
+			[ '8444 ssl', undef, 'ssl_certificate data:$cert;',
+				'ssl_certificate_key data:$key;' ],
+			[ 8445, $any, 'ocsp_plus_require on;' ],
+			[ 8446, $any, 'ocsp_plus_require must_staple;',
+				'ocsp_plus_revoked omit;' ],
+			[ 8447, 'fixed.example' ],
+			[ 8448, $any, 'ocsp_plus off;' ],
+			[ 8080, undef, 'location /status { ocsp_plus_status json; }',
+				'location /control { ocsp_plus_control; allow all; }' ] ]);
 }
-
-stream {
-    ocsp_plus                      on;
-    ocsp_plus_trusted_certificate  root.crt;
-    log_format  staple  '\$ocsp_plus_staple \$ocsp_plus_cert_id';
-    access_log  $dir/stream.log  staple;
-
-    server {
-        listen               127.0.0.1:8450 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        ocsp_plus_trusted_certificate  int.crt;
-        return               ok;
-    }
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple '
-                        '\$ocsp_plus_cert_status \$ocsp_plus_cert_id';
-    access_log  $dir/staple.log  staple;
-
-    map \$ssl_server_name \$cert {
-        default  "$pem{cert}";
-    }
-
-    map \$ssl_server_name \$key {
-        default  "$pem{key}";
-    }
-
-    ocsp_plus                      on;
-    ocsp_plus_retry                1s 2s;
-    ocsp_plus_trusted_certificate  int.crt;
-    ocsp_plus_startup_wait         1s;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          all.example;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      data:\$cert;
-        ssl_certificate_key  data:\$key;
-    }
-
-    server {
-        listen               127.0.0.1:8445 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        ocsp_plus_require    on;
-    }
-
-    server {
-        listen               127.0.0.1:8446 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        ocsp_plus_require    must_staple;
-        ocsp_plus_revoked    omit;
-    }
-
-    server {
-        listen               127.0.0.1:8447 ssl;
-        ssl_certificate      fixed.example.pem;
-        ssl_certificate_key  fixed.example.key;
-    }
-
-    server {
-        listen               127.0.0.1:8448 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        ocsp_plus            off;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-        location /control {
-            ocsp_plus_control;
-            allow  all;
-        }
-    }
-}
-
-CONF
-
-$t->write_file_expand('nginx.conf', $conf);
+configure('all.example');
 $t->run();
 
 ###############################################################################
@@ -151,32 +80,35 @@ $t->run();
 for my $name (qw/ first second third /) {
 	my $seen = staple(8443, servername => "$name.example");
 	is("$seen->{handshake} $seen->{status}", '1 none',
-		"$name: nothing in the first handshake");
+		"$name: the first handshake has no staple");
 	is(wait_staple(8443, 'good', servername => "$name.example")->{serial},
-		$leaf{$name}->serial(), "$name: stapled in a later one");
-	is(scalar($r->requests(leaf => $leaf{$name})), 1, "$name: asked once");
+		$leaf{$name}->serial(), "$name: a later handshake is stapled");
+	is(scalar($r->requests(leaf => $leaf{$name})), 1,
+		"$name: the responder is asked once");
 }
 is(staple(8443, servername => 'first.example', tls => '1.2')->{status}, 'good',
-	'TLS 1.2');
+	'a certificate loaded per connection is stapled over TLS 1.2');
 is(staple(8443, servername => 'first.example', status => 0)->{status}, 'none',
-	'nobody asks');
+	'a client that does not ask gets no staple');
 is(wait_staple(8444, 'good', servername => 'data.example')->{serial},
-	$leaf{data}->serial(), 'data: stapled');
+	$leaf{data}->serial(), 'a certificate given as data is stapled');
 is(wait_staple(8450, 'good', servername => 'stream.example')->{serial},
-	$leaf{stream}->serial(), 'stream: stapled');
+	$leaf{stream}->serial(), 'a certificate loaded in stream is stapled');
 is(staple(8448, servername => 'first.example')->{status}, 'none',
-	'not where it is off');
+	'a server with ocsp_plus off does not staple a loaded certificate');
 
 # a certificate that is configured somewhere is loaded elsewhere
 
-is(wait_staple(8447, 'good')->{status}, 'good', 'configured');
+is(wait_staple(8447, 'good')->{status}, 'good',
+	'a configured certificate is stapled');
 is(staple(8443, servername => 'fixed.example')->{status}, 'good',
-	'and stapled in the first handshake that loads it');
+	'a configured certificate is stapled where it is loaded first');
 
 # an issuer that is trusted, not sent
 
 is(wait_staple(8443, 'good', servername => 'alone.example')->{serial},
-	$leaf{alone}->serial(), 'the issuer among the trusted ones');
+	$leaf{alone}->serial(),
+	'an issuer in ocsp_plus_trusted_certificate serves a chain without it');
 
 # variables and counters
 
@@ -184,34 +116,44 @@ my $id = $leaf{first}->id();
 my @lines;
 http_once('first.example');
 ok(wait_for(sub { @lines = logged('staple.log', 'first.example') }, 5,
-	'the log'), 'logged');
-is($lines[-1], "first.example sent good $id", 'variables');
+	'the log'), 'the request is logged');
+is($lines[-1], "first.example sent good $id",
+	'the variables describe the loaded certificate');
 my %count = %{ status()->{handshakes} };
 staple_fast(8443, 'first.example');
-is(status()->{handshakes}{stapled}, $count{stapled} + 1, 'counted as stapled');
+is(status()->{handshakes}{stapled}, $count{stapled} + 1,
+	'a stapled handshake with a loaded certificate is counted');
 handshakes('silent.example', 1);
-is(status()->{handshakes}{missing}, $count{missing} + 1, 'counted as missing');
+is(status()->{handshakes}{missing}, $count{missing} + 1,
+	'a handshake without a staple is counted as missing');
 
 my $loaded = status()->{loaded};
-cmp_ok($loaded->{taken}, '>=', 6, 'the status tells how many were taken');
-cmp_ok($loaded->{handed}, '>=', $loaded->{taken}, 'of those handed over');
-is($loaded->{$_}, 0, "none $_") for qw/ dropped torn refused evicted ended /;
+cmp_ok($loaded->{taken}, '>=', 6,
+	'the status document has the number of certificates taken');
+cmp_ok($loaded->{handed}, '>=', $loaded->{taken},
+	'no more certificates are taken than handed over');
+is($loaded->{$_}, 0,
+	"the status document counts no loaded certificate as "
+	. "$_") for qw/ dropped torn refused evicted ended /;
 
 # and shows each: where it is asked for, and by its id
 
 my ($first) = shown("id=$id");
-is($first->{id}, $id, 'status of one: found');
-is($first->{state}, 'valid', 'its state');
-is_deeply($first->{names}, [ 'first.example' ], 'its name');
-ok($first->{loaded}, 'loaded');
-is(scalar(grep { $_->{loaded} } shown()), 0, 'not among the configured ones');
+is($first->{id}, $id, 'a status filtered by id shows the loaded certificate');
+is($first->{state}, 'valid', 'a loaded certificate has its state');
+is_deeply($first->{names}, [ 'first.example' ],
+	'a loaded certificate has its names');
+ok($first->{loaded}, 'a loaded certificate is marked as loaded');
+is(scalar(grep { $_->{loaded} } shown()), 0,
+	'the default status lists no loaded certificate');
 my @all = shown('loaded=1');
-is(scalar(grep { !$_->{loaded} } @all), 0, 'nor those among them');
-cmp_ok(scalar(@all), '>=', 6, 'all of them');
+is(scalar(grep { !$_->{loaded} } @all), 0,
+	'loaded=1 lists loaded certificates only');
+cmp_ok(scalar(@all), '>=', 6, 'loaded=1 lists all loaded certificates');
 for my $state (qw/ valid revoked /) {
 	is_deeply([ map { $_->{id} } shown("loaded=1&state=$state") ],
 		[ map { $_->{id} } grep { $_->{state} eq $state } @all ],
-		"by their state, $state");
+		"loaded=1 can be filtered by the state $state");
 }
 # the last one that was met may come in the midst of it
 
@@ -221,76 +163,81 @@ wait_for(sub {
 	@paged = pages(scalar @all);
 	return "@paged" eq "@all";
 }, 10, 'the last one');
-is_deeply(\@paged, \@all, 'in pages');
-is_deeply([ shown('id=' . $leaf{lonely}->id()) ], [], 'never seen');
+is_deeply(\@paged, \@all, 'loaded certificates can be listed page by page');
+is_deeply([ shown('id=' . $leaf{lonely}->id()) ], [],
+	'a certificate never seen has no status');
 
 # asked for again, now
 
 $r->clear();
 ok(wait_for(sub { http_post("/control?refresh=$id") =~ / 202 / }, 10,
-	'a refresh'), 'refresh=<id>: accepted');
-ok($r->wait_requests(1, 10, leaf => $leaf{first}), 'refresh=<id>: fetched');
+	'a refresh'), 'refresh=<id> of a loaded certificate is accepted');
+ok($r->wait_requests(1, 10, leaf => $leaf{first}),
+	'refresh=<id> of a loaded certificate asks the responder');
 like(http_post('/control?refresh=' . $leaf{lonely}->id()), qr/ 404 /,
-	'refresh=<id>: never seen');
+	'refresh=<id> of a certificate never seen is refused with 404');
 
 # require
 
 my $seen = staple(8445, servername => 'required.example');
 is("$seen->{handshake} " . ($seen->{alert} // ''), '0 80',
-	'require: the first handshake is refused');
+	'ocsp_plus_require on: the first handshake is refused');
 ok($t->wait_log(qr/handshake refused, .*certificate="required.example"/, 5),
-	'require: and told');
+	'ocsp_plus_require on: the refusal is logged');
 is(wait_staple(8445, 'good', servername => 'required.example')->{status},
-	'good', 'require: the next ones are not');
+	'good', 'ocsp_plus_require on: a later handshake is stapled');
 is(staple(8446, servername => 'late.example')->{handshake}, 1,
-	'must_staple: no Must-Staple');
+	'ocsp_plus_require must_staple: a certificate without Must-Staple is served');
 is(staple(8446, servername => 'must.example')->{handshake}, 0,
-	'must_staple: Must-Staple');
+	'ocsp_plus_require must_staple: a Must-Staple certificate is refused at first');
 is(wait_staple(8446, 'good', servername => 'must.example')->{status}, 'good',
-	'must_staple: later');
+	'ocsp_plus_require must_staple: a Must-Staple certificate is stapled later');
 
 # revoked
 
 is(wait_staple(8443, 'revoked', servername => 'gone.example')->{status},
-	'revoked', 'revoked: stapled');
+	'revoked', 'a revoked loaded certificate is stapled as revoked');
 is(staple(8446, servername => 'gone.example')->{status}, 'none',
-	'revoked: omitted');
+	'ocsp_plus_revoked omit: a revoked loaded certificate has no staple');
 
 # without issuer, without responder
 
 staple(8443, servername => 'lonely.example');
 ok($t->wait_log(qr/no\ issuer\ found\ for\ a\ certificate\ loaded\ per
-	\ connection.*certificate="lonely.example"/x, 10), 'no issuer: told');
+	\ connection.*certificate="lonely.example"/x, 10),
+	'a loaded certificate without issuer is logged');
 is(staple(8443, servername => 'silent.example')->{status}, 'none',
-	'no responder: nothing');
-is(scalar($r->requests(leaf => $leaf{lonely})), 0, 'no issuer: nobody is asked');
+	'a loaded certificate without responder has no staple');
+is(scalar($r->requests(leaf => $leaf{lonely})), 0,
+	'no responder is asked for a loaded certificate without issuer');
 
 # a reload, and a crash of each worker
 
 $r->clear();
-for my $what ('reload', 'other settings', 'crash') {
-	if ($what eq 'other settings') {
-		$t->write_file_expand('nginx.conf',
-			$conf =~ s/all\.example/other.example/r);
+for my $what ('reload', 'reload with other settings', 'crash') {
+	if ($what eq 'reload with other settings') {
+		configure('other.example');
 	}
 	if ($what eq 'crash') {
 		my $mark = $t->log_mark();
 		$t->signal($_, 'KILL') for $t->workers();
 		ok($t->wait_log(qr/this is the designated worker now/, 15, $mark),
-			'crash: another worker takes over');
+			'crash of all workers: a new designated worker takes over');
 	} else {
-		ok($t->reload(old_gone => 1), $what);
+		ok($t->reload(old_gone => 1), "$what: the reload succeeds");
 	}
 	for my $name (qw/ first second third data /) {
 		my $port = $name eq 'data' ? 8444 : 8443;
 		ok(wait_for(sub { staple_fast($port, "$name.example") }, 5,
-			'a handshake'), "$what: $name is stapled")
+			'a handshake'), "$what: $name is stapled again")
 			if $what eq 'crash';
-		ok(staple_fast($port, "$name.example"), "$what: $name at once")
+		ok(staple_fast($port, "$name.example"),
+			"$what: $name is stapled at once")
 			if $what ne 'crash';
 	}
 }
-is(scalar($r->requests(leaf => $leaf{first})), 0, 'nothing was fetched again');
+is(scalar($r->requests(leaf => $leaf{first})), 0,
+	'no response is fetched again after reloads and crashes');
 
 # the new holder goes on with them: what was revoked since
 
@@ -300,20 +247,22 @@ $r->validity(next_update => 4, leaf => $short);
 wait_staple(8443, 'good', servername => 'short.example');
 $t->signal($_, 'KILL') for $t->workers();
 $r->clear();
-ok($r->wait_requests(2, 30, leaf => $short), 'refreshed by the next holder');
+ok($r->wait_requests(2, 30, leaf => $short),
+	'the next designated worker refreshes a loaded certificate');
 
 # a full start: from the cache directory, once the leaf is seen again
 
-ok(grep({ $_ eq "$id.der" } $t->kept()), 'kept in the cache directory');
+ok(grep({ $_ eq "$id.der" } $t->kept()),
+	'the response of a loaded certificate is cached');
 $t->stop();
 $r->clear();
 $t->run();
 is(staple(8443, servername => 'first.example')->{status}, 'none',
-	'restart: nothing at first');
+	'restart: the first handshake has no staple');
 is(wait_staple(8443, 'good', servername => 'first.example')->{status}, 'good',
-	'restart: stapled again');
+	'restart: a later handshake is stapled');
 is(scalar($r->requests(leaf => $leaf{first})), 0,
-	'restart: from the cache directory');
+	'restart: the response comes from the cache');
 
 $t->done_testing();
 

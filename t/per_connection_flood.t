@@ -32,52 +32,22 @@ my $dear = $int->leaf('dear.example', aia => $r->url(), key_of => $configured);
 my $dir = $t->testdir();
 chmod 0644, $configured->key();
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                      on;
-    ocsp_plus_zone                 small:1536k;
-    ocsp_plus_trusted_certificate  int.crt;
-    ocsp_plus_retry                1s 2s;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/configured.example.key;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      configured.example.pem;
-        ssl_certificate_key  configured.example.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status;
-        }
-    }
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_zone small:1536k;', 'ocsp_plus_trusted_certificate int.crt;',
+	'ocsp_plus_retry 1s 2s;',
+	[ '8443 ssl', undef, "ssl_certificate $dir/\$ssl_server_name.pem;",
+		"ssl_certificate_key $dir/configured.example.key;" ],
+	[ 8444, $configured ],
+	[ 8080, undef, 'location /status { ocsp_plus_status; }' ] ]);
 
 $t->run();
 
 ###############################################################################
 
-is(wait_staple(8444, 'good')->{status}, 'good', 'configured: stapled');
+is(wait_staple(8444, 'good')->{status}, 'good',
+	'the configured certificate is stapled');
 is(wait_staple(8443, 'good', servername => 'dear.example')->{status}, 'good',
-	'one of the loaded ones: stapled');
+	'the loaded certificate in use is stapled');
 
 # all of them are met, some of them again and again
 
@@ -88,7 +58,7 @@ for my $i (1 .. $COUNT) {
 	$missing++ unless staple_fast(8444);
 	staple_fast(8443, 'dear.example');
 }
-is($missing, 0, 'configured: stapled all the while');
+is($missing, 0, 'the configured certificate is stapled all through the flood');
 # those at the end come in time, those at the beginning have gone
 
 my $last;
@@ -96,7 +66,7 @@ ok(wait_for(sub {
 	staple_fast(8443, 'dear.example');
 	staple_fast(8443, "f$_.example") for $COUNT - 60 .. $COUNT - 1;
 	return staple_fast(8443, "f$COUNT.example");
-}, 60, 'the last one'), 'the last one is stapled');
+}, 60, 'the last one'), 'the last certificate of the flood is stapled');
 
 # until the zone is full and old ones had to go
 
@@ -108,21 +78,25 @@ ok(wait_for(sub {
 		staple_fast(8443, "f$next.example");
 	}
 	return $t->log_lines(qr/those not used for longest first/);
-}, 120, 'evictions'), 'old ones go, and this is told');
+}, 120, 'evictions'), 'evictions begin and are logged');
 like(($t->log_lines(qr/those not used for longest first/))[0],
-	qr/evicted=\d+/, 'with their number');
+	qr/evicted=\d+/, 'the log has the number of evicted certificates');
 is(scalar(() = $t->log_lines(qr/those not used for longest first/)), 1,
-	'once');
-ok(staple_fast(8443, 'dear.example'), 'what is used is kept');
-is(without(8444, 'x'), 0, 'configured: stapled');
+	'evictions are logged once');
+ok(staple_fast(8443, 'dear.example'),
+	'the loaded certificate in use is not evicted');
+is(without(8444, 'x'), 0, 'the configured certificate is not evicted');
 
 my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
 require JSON::PP;
 my $zone = JSON::PP::decode_json($body)->{zone};
-cmp_ok($zone->{used}, '<=', $zone->{size}, 'within the zone');
-cmp_ok($zone->{entries}, '<', $COUNT, 'not all of them are in it');
+cmp_ok($zone->{used}, '<=', $zone->{size},
+	'the zone is not filled beyond its size');
+cmp_ok($zone->{entries}, '<', $COUNT,
+	'the zone does not have all certificates of the flood');
 # two for those that are about to go
-cmp_ok(scalar($t->kept()), '<=', $zone->{entries} + 2, 'nor in the cache directory')
+cmp_ok(scalar($t->kept()), '<=', $zone->{entries} + 2,
+	'the cache directory has no evicted certificates')
 	or wait_for(sub { $t->kept() <= $zone->{entries} }, 5, 'files to go');
 
 $t->done_testing();

@@ -69,17 +69,22 @@ $t->run();
 
 for my $name (qw/ one two /) {
 	is(wait_staple(8443, 'good', servername => "$name.example", seconds => 20)
-		->{status}, 'good', "$name: stapled");
+		->{status}, 'good',
+		"$name: the certificate is stapled through the proxy");
 }
-is(scalar(() = issuer_requests()), 1, 'the issuer was fetched once for both');
-is(scalar(() = $t->log_lines(qr/issuer fetched/)), 1, 'and told');
+is(scalar(() = issuer_requests()), 1,
+	'the issuer of two certificates is fetched once');
+is(scalar(() = $t->log_lines(qr/issuer fetched/)), 1,
+	'the fetched issuer is logged once');
 
 $t->reload();
-is(staple(8443, servername => 'one.example')->{status}, 'good', 'reload');
-is(scalar(() = issuer_requests()), 1, 'reload: the issuer is known');
+is(staple(8443, servername => 'one.example')->{status}, 'good',
+	'a reload keeps the staple');
+is(scalar(() = issuer_requests()), 1,
+	'a reload does not fetch the issuer again');
 
 is(wait_staple(8443, 'good', servername => 'nowhere.example')->{status},
-	'good', 'nowhere: the issuer has come with another certificate');
+	'good', 'an issuer fetched for one certificate serves another one');
 
 # without a proxy the addresses are looked at
 
@@ -88,9 +93,12 @@ configure('');
 $t->run();
 staple_fast(8443, 'direct.example');
 ok($t->wait_log(qr/certificate="direct\.example".*
-	reason=address_forbidden\ .*issuer/x, 20), 'direct: forbidden, and told');
-is(scalar($r->requests(leaf => $leaf{direct})), 0, 'direct: nobody was asked');
-is(scalar(() = issuer_requests()), 1, 'direct: nor for the issuer');
+	reason=address_forbidden\ .*issuer/x, 20),
+	'without a proxy: the private address is refused and logged');
+is(scalar($r->requests(leaf => $leaf{direct})), 0,
+	'without a proxy: the responder is not asked');
+is(scalar(() = issuer_requests()), 1,
+	"without a proxy: the issuer's host is not asked");
 
 # and nothing is fetched where that is off
 
@@ -100,13 +108,15 @@ $t->run();
 my $mark = $t->log_mark();
 staple_fast(8443, 'off.example');
 ok($t->wait_log(qr/no issuer found.*certificate="off\.example"/, 20, $mark),
-	'off: told');
-is(scalar(() = issuer_requests()), 1, 'off: nobody was asked');
+	'issuer_fetch off: the missing issuer is logged');
+is(scalar(() = issuer_requests()), 1,
+	'issuer_fetch off: the issuer is not fetched');
 
 # where nothing else has brought the issuer
 
 is(wait_staple(8443, 'good', servername => 'serial.example', seconds => 20)
-	->{status}, 'good', 'serial: the issuer in the chain is a renewed one');
+	->{status}, 'good',
+	'a renewed issuer in the chain serves a leaf with its old serial');
 
 $t->done_testing();
 
@@ -119,31 +129,9 @@ sub issuer_requests {
 
 sub configure {
 	my ($lines) = @_;
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_cache  off;
-    ocsp_plus_retry  1s 1s;
-    $lines
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      $d/\$ssl_server_name.pem;
-        ssl_certificate_key  $d/\$ssl_server_name.key;
-    }
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		'ocsp_plus_cache off;', 'ocsp_plus_retry 1s 1s;', $lines,
+		[ 8443, "$d/\$ssl_server_name" ] ]);
 }
 
 ###############################################################################

@@ -55,55 +55,62 @@ $t->run();
 ###############################################################################
 
 is(wait_staple(8443, 'good', servername => 'crowded.example')->{serial},
-	$leaf{crowded}->serial(), 'an issuer behind nine other certificates');
+	$leaf{crowded}->serial(),
+	'an issuer behind nine other certificates is found');
 $t->stop();
 $t->run();
 
 for my $name (qw/ thousand most small /) {
 	my $before = $leaf{$name};
 	is(wait_staple(8443, 'good', servername => "$name.example")->{serial},
-		$before->serial(), "$name: stapled");
-	is(scalar($r->requests(leaf => $before)), 1, "$name: asked once");
+		$before->serial(), "$name: the certificate is stapled");
+	is(scalar($r->requests(leaf => $before)), 1,
+		"$name: the responder is asked once");
 }
 my $loaded = status()->{loaded};
-is($loaded->{taken}, 3, 'each was taken');
-is($loaded->{$_}, 0, "none $_") for qw/ dropped torn refused evicted /;
+is($loaded->{taken}, 3, 'each large certificate is taken');
+is($loaded->{$_}, 0,
+	"no large certificate is counted as $_") for qw/ dropped torn refused evicted /;
 is(scalar(@{status('id=' . $leaf{thousand}->id())->{certificates}[0]{names}}),
-	1000, 'and shown with its names');
+	1000, 'the status document has all names of a large certificate');
 
 # the next holder, and a reload
 
 my $mark = $t->log_mark();
 $t->signal($_, 'KILL') for $t->workers();
 ok($t->wait_log(qr/this is the designated worker now/, 15, $mark),
-	'another worker takes over');
+	'another worker becomes the designated worker after a crash');
 is(wait_staple(8443, 'good', servername => 'most.example')->{status}, 'good',
-	'crash: stapled');
-ok($t->reload(old_gone => 1), 'reload');
+	'a large certificate is stapled after a crash');
+ok($t->reload(old_gone => 1), 'a reload with large certificates succeeds');
 is(staple(8443, servername => 'thousand.example')->{status}, 'good',
-	'reload: stapled at once');
-is(scalar($r->requests(leaf => $leaf{$_})), 1, "$_: asked no more")
+	'a large certificate is stapled at once after a reload');
+is(scalar($r->requests(leaf => $leaf{$_})), 1,
+	"$_: no request is sent after crash and reload")
 	for qw/ thousand most /;
 
 # beyond the limit: clients that do not take so much break off, nginx goes on
 
 my $size = length $leaf{beyond}->der() . $int->der();
-cmp_ok($size, '>', 262144, 'large enough');
+cmp_ok($size, '>', 262144, 'the test certificate is beyond the limit');
 staple(8443, servername => 'beyond.example');
 ok($t->wait_log(qr/\[warn\].*\ a\ certificate\ loaded\ per\ connection\ is\ too
 	\ large,\ it\ gets\ no\ staple:\ name\ its\ file\ .*
 	certificate="name0000001\.beyond\.example"
 	\ id=${\$leaf{beyond}->id()}\ server="all\.example"\ bytes=$size
 	\ limit=262080\ certificates=1\ reason=certificate_too_large/x, 10),
-	'beyond: told');
+	'a certificate beyond the limit is logged with its size');
 is(staple(8443, servername => 'small.example')->{status}, 'good',
-	'others are stapled');
+	'another certificate is stapled beside one beyond the limit');
 $loaded = status()->{loaded};
-cmp_ok($loaded->{refused}, '>', 0, 'beyond: counted as refused');
-is($loaded->{dropped}, 0, 'beyond: not as dropped');
+cmp_ok($loaded->{refused}, '>', 0,
+	'a certificate beyond the limit is counted as refused');
+is($loaded->{dropped}, 0,
+	'a certificate beyond the limit is not counted as dropped');
 is(scalar(() = $t->log_lines(qr/faster than they can be looked at/)), 0,
-	'beyond: nor is that said');
-is(scalar($r->requests(leaf => $leaf{beyond})), 0, 'beyond: nobody is asked');
+	'a certificate beyond the limit is not logged as dropped');
+is(scalar($r->requests(leaf => $leaf{beyond})), 0,
+	'no responder is asked for a certificate beyond the limit');
 
 # a small zone takes less
 
@@ -112,14 +119,16 @@ configure('ocsp_plus_zone staples:1m;');
 $t->run();
 $mark = $t->log_mark();
 my $seen = staple(8443, servername => 'most.example');
-is("$seen->{handshake} $seen->{status}", '1 none', 'small zone: no staple');
+is("$seen->{handshake} $seen->{status}", '1 none',
+	'small zone: a large certificate has no staple');
 ok($t->wait_log(qr/is\ too\ large,\ it\ gets\ no\ staple:\ enlarge
 	\ ocsp_plus_zone,\ name\ its\ file\ .*"name0000001\.most\.example".*
 	\ limit=6[45]\d{3}\ certificates=1\ reason=certificate_too_large/x, 10, $mark),
-	'small zone: told');
+	'small zone: a large certificate is logged with the remedy');
 is(wait_staple(8443, 'good', servername => 'thousand.example')->{serial},
-	$leaf{thousand}->serial(), 'small zone: a thousand names');
-is(status()->{loaded}{dropped}, 0, 'small zone: two workers, one large slot');
+	$leaf{thousand}->serial(),
+	'small zone: a certificate of a thousand names is stapled');
+is(status()->{loaded}{dropped}, 0, 'small zone: no certificate is dropped');
 
 $t->done_testing();
 
@@ -138,41 +147,11 @@ sub status {
 
 sub configure {
 	my ($lines) = @_;
-	my $url = $r->url();
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus            on;
-    ocsp_plus_cache      off;
-    ocsp_plus_retry      1s 2s;
-    ocsp_plus_responder  $url;
-    $lines
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          all.example;
-        ssl_certificate      $d/\$ssl_server_name.pem;
-        ssl_certificate_key  $d/\$ssl_server_name.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		'ocsp_plus_cache off;', 'ocsp_plus_retry 1s 2s;',
+		'ocsp_plus_responder ' . $r->url() . ';', $lines,
+		[ 8443, "$d/\$ssl_server_name", 'server_name all.example;' ],
+		[ 8080, undef, 'location /status { ocsp_plus_status json; }' ] ]);
 }
 
 ###############################################################################

@@ -36,114 +36,81 @@ chmod 0644, map { $_->key() } @tenants, $single, $alone, $lost;
 mkdir "$dir/tenants";
 rename $_->chain(), "$dir/tenants/" . $_->name() . '.pem' for @tenants;
 
-my $format = q{'$ocsp_plus_staple $ocsp_plus_cert_id'};
-
-sub conf {
+sub configure {
 	my ($preload, $http, $stream) = @_;
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-stream {
-    ocsp_plus  on;
-    @{[ $stream ? "ocsp_plus_preload $preload;" : '' ]}
-
-    server {
-        listen               127.0.0.1:8450 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        return               ok;
-    }
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_retry          1s 1s;
-    @{[ $stream ? '' : "ocsp_plus_preload $preload;" ]}
-    $http
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      $dir/tenants/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-
-CONF
+	my $line = "ocsp_plus_preload $preload;";
+	my $any = "$dir/\$ssl_server_name";
+	$t->write_conf(
+		stream => [ 'ocsp_plus on;', $stream ? $line : (),
+			[ 8450, $any, 'return ok;' ] ],
+		http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+			$stream ? () : $line, $http,
+			[ '8443 ssl', undef,
+				"ssl_certificate $dir/tenants/\$ssl_server_name.pem;",
+				"ssl_certificate_key $any.key;" ],
+			[ 8444, $any ],
+			[ 8080, undef, 'location /status { ocsp_plus_status json; }' ] ]);
 }
 
 ###############################################################################
 
-conf("tenants/*.pem $dir/single.example.pem alone.example.pem lost.example.pem",
+configure("tenants/*.pem $dir/single.example.pem alone.example.pem lost.example.pem",
 	"ocsp_plus_trusted_certificate int.crt;");
 $t->run();
 is(staple(8443, servername => $_->name())->{serial}, $_->serial(),
-	$_->name() . ': stapled in the first handshake') for @tenants;
+	$_->name() . ': the first handshake is stapled') for @tenants;
 is(staple(8444, servername => 'single.example')->{status}, 'good',
-	'a file of its own');
+	'a preloaded file named by its path is stapled at first');
 is(staple(8444, servername => 'alone.example')->{status}, 'good',
-	'the issuer among the trusted ones of the block');
+	"the block's trusted issuer serves a preloaded certificate");
 is(staple(8450, servername => 'single.example')->{status}, 'good',
-	'in stream as well');
+	'a certificate preloaded in http is stapled in stream');
 ok($t->log_lines(qr/no\ issuer\ found\ for\ certificate\ "lost.example"\ of
-	\ "\Q$dir\E\/lost.example.pem".*nginx.conf:\d+/x), 'no issuer: told');
+	\ "\Q$dir\E\/lost.example.pem".*nginx.conf:\d+/x),
+	'a preloaded certificate without issuer is reported');
 
 require JSON::PP;
 my ($body) = http_get('/status') =~ /\r\n\r\n(.*)/s;
 my %known = map { $_->{id} => $_ }
 	@{ JSON::PP::decode_json($body)->{certificates} };
-is($known{ $tenants[0]->id() }{state}, 'valid', 'in the status');
+is($known{ $tenants[0]->id() }{state}, 'valid',
+	'a preloaded certificate is in the status document');
 
 # of the block's ssl_trusted_certificate; in the stream block
 
-conf('alone.example.pem', "ssl_trusted_certificate $dir/int.crt;");
-ok($t->reload(old_gone => 1), 'ssl_trusted_certificate');
-ok(staple_fast(8444, 'alone.example'), 'ssl_trusted_certificate: stapled');
+configure('alone.example.pem', "ssl_trusted_certificate $dir/int.crt;");
+ok($t->reload(old_gone => 1), 'a reload with ssl_trusted_certificate succeeds');
+ok(staple_fast(8444, 'alone.example'),
+	'ssl_trusted_certificate gives the issuer of a preloaded certificate');
 $t->stop();
-conf('single.example.pem', '', 1);
+configure('single.example.pem', '', 1);
 $t->run();
 is(staple(8450, servername => 'single.example')->{status}, 'good',
-	'the directive in stream');
+	'a certificate preloaded in stream is stapled at first');
 
 # what is wrong
 
 for my $case (
 	[ 'nothing/*.pem', 1, qr/nothing\/\*\.pem"\ of\ "ocsp_plus_preload"\ matches
-		\ no\ file\ in\ .*nginx\.conf:\d+/x, 'a glob without a match' ],
+		\ no\ file\ in\ .*nginx\.conf:\d+/x, 'a pattern without a match' ],
 	[ 'missing.pem', 1, qr/\[warn\].*missing\.pem.*"ocsp_plus_preload",\ it\ is
 		\ left\ out\ in\ .*nginx\.conf:\d+/x, 'a file that is missing' ],
 	[ 'single.example.key', 1, qr/\[warn\].*no\ PEM\ certificate\ can\ be\ read
 		\ from\ .*single\.example\.key"\ of\ "ocsp_plus_preload",\ it\ is
-		\ left\ out\ in\ .*nginx\.conf:\d+/x, 'no certificate' ],
+		\ left\ out\ in\ .*nginx\.conf:\d+/x, 'a file without a certificate' ],
 	[ 'leap.pem', 1, qr/\[warn\].*certificate\ "leap\.example"\ of
 		\ ".*leap\.pem"\ cannot\ be\ read\ and\ gets\ no\ staple:\ notAfter
-		\ .*\ in\ .*nginx\.conf:\d+/x, 'an impossible date' ],
-	[ '""', 0, qr/"ocsp_plus_preload" directive takes paths of files/, 'empty' ],
+		\ .*\ in\ .*nginx\.conf:\d+/x, 'a certificate with an impossible date' ],
+	[ '""',
+		0, qr/"ocsp_plus_preload" directive takes paths of files/, 'an empty path' ],
 	[ "single.example.pem; ocsp_plus_preload alone.example.pem", 0,
-		qr/"ocsp_plus_preload" directive is duplicate/, 'twice' ],
+		qr/"ocsp_plus_preload" directive is duplicate/, 'the directive twice' ],
 ) {
 	my ($preload, $fine, $said, $name) = @$case;
-	conf($preload, '');
-	is($t->config_test() ? 1 : 0, $fine, $name);
-	like($t->output(), $said, "$name: told");
+	configure($preload, '');
+	is($t->config_test() ? 1 : 0, $fine,
+		"$name: the configuration is " . ($fine ? 'accepted' : 'refused'));
+	like($t->output(), $said, "$name: the message says what is wrong");
 }
 
 # those beside them are preloaded all the same, also where nginx trusts a file
@@ -155,22 +122,24 @@ $t->write_file('ca.conf', "[ca]\ndefault_ca = it\n[it]\ndatabase = $dir/index\n"
 $t->write_file('index', '');
 my $made = $t->command([ qw/ openssl ca -gencrl -config /, "$dir/ca.conf",
 	'-keyfile', $int->key(), '-cert', $int->cert(), '-out', "$dir/crl.pem" ]);
-is($made->{status}, 0, 'a revocation list') or diag($made->{output});
+is($made->{status}, 0,
+	'openssl makes a revocation list') or diag($made->{output});
 my $beside = 'missing.pem leap.pem single.example.key single.example.pem';
-conf($beside, "ssl_trusted_certificate $dir/crl.pem;");
+configure($beside, "ssl_trusted_certificate $dir/crl.pem;");
 my $accepted = $t->config_test();
 SKIP: {
 	skip 'nginx itself refuses such a file', 2 if $t->output() =~
 		/\[emerg\] .*cannot load certificate "[^"]*crl\.pem"/;
-	ok($accepted, 'files of no use: accepted') or diag($t->output());
+	ok($accepted,
+		'preloaded files of no use are accepted') or diag($t->output());
 	is(scalar(() = $t->output() =~ /^nginx:\ \[warn\].*crl\.pem"\ of
 		\ "ssl_trusted_certificate",\ it\ is\ left\ out\ in\ .*conf:\d+/mgx),
-		1, 'no certificate to be trusted: told once')
+		1, 'a trusted file without certificate is reported once')
 		or diag($t->output());
 }
-conf($beside, '') unless $accepted;
+configure($beside, '') unless $accepted;
 $t->run();
 is(staple(8444, servername => 'single.example')->{status}, 'good',
-	'files of no use: a good one beside them');
+	'a good file is stapled beside preloaded files of no use');
 
 $t->done_testing();

@@ -40,21 +40,14 @@ mkdir $tenants;
 rename $_->chain(), "$tenants/" . $_->name() . '.pem' for @good;
 my $pem = $t->read_file("$tenants/a.example.pem");
 
-sub conf {
+sub configure {
 	my ($more, $preload) = @_;
 	$preload //= 'tenants/*.pem';
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus          on;
-    ocsp_plus_retry    1s 1s;
-    ocsp_plus_preload  $preload;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      $tenants/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-        $more
-    }
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+		"ocsp_plus_preload $preload;",
+		[ '8443 ssl', undef,
+			"ssl_certificate $tenants/\$ssl_server_name.pem;",
+			"ssl_certificate_key $dir/\$ssl_server_name.key;", $more ] ]);
 }
 
 # What others put there, and what is said of it.
@@ -97,12 +90,14 @@ for my $case (@bad) {
 	my ($name, $make, $said) = @$case;
 	my $path = "$tenants/m.$name.pem";
 	my $kept = $make->($path);
-	conf('', 'tenants/[amz].*.pem');
-	ok($t->config_test(), "$name: nginx -t") or diag($t->output());
+	configure('', 'tenants/[amz].*.pem');
+	ok($t->config_test(),
+		"$name: nginx -t accepts the file") or diag($t->output());
 	like($t->output(), qr/^nginx:\ \[warn\]\ .*\Q$path\E"\ of
 		\ "ocsp_plus_preload",\ it\ is\ left\ out\ in\ .*nginx\.conf:\d+/mx,
-		"$name: is left out");
-	like($t->output(), $said, "$name: why");
+		"$name: nginx -t says that the file is left out");
+	like($t->output(), $said,
+		"$name: nginx -t says why the file is left out");
 	rename $path, "$tenants/$name.kept" or die "rename: $!\n";
 }
 rename "$tenants/$_.kept", "$tenants/m.$_.pem" for map { $_->[0] } @bad;
@@ -110,8 +105,10 @@ rename "$tenants/$_.kept", "$tenants/m.$_.pem" for map { $_->[0] } @bad;
 # nobody is asked for a pass phrase: a reader of standard input would wait
 
 my $asked = test_without_terminal();
-like($asked->{output}, qr/test is successful/, 'no terminal');
-unlike($asked->{output}, qr/pass phrase/, 'nobody is asked');
+like($asked->{output}, qr/test is successful/,
+	'encrypted file without a terminal: nginx -t accepts it');
+unlike($asked->{output}, qr/pass phrase/,
+	'encrypted file without a terminal: no pass phrase is asked for');
 
 # somebody holds a lease on a file, which keeps others from opening it
 
@@ -122,9 +119,10 @@ SKIP: {
 	local $SIG{IO} = 'IGNORE';
 	skip 'no leases on this file system', 2
 		unless defined fcntl($held, F_SETLEASE, F_WRLCK);
-	ok($t->config_test(timeout => 20), 'lease: nginx -t');
+	ok($t->config_test(timeout => 20), 'leased file: nginx -t accepts it');
 	like($t->output(), qr/m\.lease\.pem"\ of\ "ocsp_plus_preload",
-		\ it\ is\ left\ out/x, 'lease: is left out');
+		\ it\ is\ left\ out/x,
+		'leased file: nginx -t says that it is left out');
 	close $held;
 }
 
@@ -132,19 +130,20 @@ SKIP: {
 
 $t->run();
 is(staple(8443, servername => $_->name())->{status}, 'good',
-	$_->name() . ': stapled in the first handshake') for @good;
-conf('ssl_session_cache off;');
-ok($t->reload(old_gone => 1), 'a reload');
+	$_->name() . ': a good file beside bad ones is stapled at first') for @good;
+configure('ssl_session_cache off;');
+ok($t->reload(old_gone => 1), 'a reload with bad files succeeds');
 is(staple(8443, servername => $_->name())->{status}, 'good',
-	$_->name() . ': stapled after it') for @good;
+	$_->name() . ': a good file beside bad ones is stapled after a reload') for @good;
 $t->stop();
 
 # a path without a wildcard
 
-conf('', 'tenants/m.fifo.pem tenants/a.example.pem');
-ok($t->config_test(), 'named by itself: nginx -t');
+configure('', 'tenants/m.fifo.pem tenants/a.example.pem');
+ok($t->config_test(), 'FIFO named by its path: nginx -t accepts it');
 like($t->output(), qr/m\.fifo\.pem"\ of\ "ocsp_plus_preload",\ it\ is\ left
-	\ out\ .*:\ it\ is\ no\ regular\ file/x, 'named by itself: is left out');
+	\ out\ .*:\ it\ is\ no\ regular\ file/x,
+	'FIFO named by its path: nginx -t says that it is left out');
 
 # files that the operator names: refused, and at once
 
@@ -153,21 +152,23 @@ for my $directive (qw/ ocsp_plus_trusted_certificate
 {
 	for my $case (grep { $_->[0] =~ /^(?:fifo|zero|encrypted)$/ } @bad) {
 		my ($name, undef, $said) = @$case;
-		conf("$directive $tenants/m.$name.pem;", 'tenants/a.example.pem');
-		ok(!$t->config_test(), "$directive, $name: refused");
+		configure("$directive $tenants/m.$name.pem;", 'tenants/a.example.pem');
+		ok(!$t->config_test(), "$directive refuses the file: $name");
 		like($t->output(), qr/\[emerg\]\ .*m\.$name\.pem"\ of
-			\ "$directive"/x, "$directive, $name: told");
-		like($t->output(), $said, "$directive, $name: why");
+			\ "$directive"/x,
+			"$directive names the refused file: $name");
+		like($t->output(), $said,
+			"$directive says why the file is refused: $name");
 	}
 }
 
 # a response made elsewhere: told, and looked at again
 
-conf("ocsp_plus_file $tenants/m.fifo.pem;", 'tenants/a.example.pem');
-ok($t->config_test(), 'ocsp_plus_file: nginx -t');
+configure("ocsp_plus_file $tenants/m.fifo.pem;", 'tenants/a.example.pem');
+ok($t->config_test(), 'ocsp_plus_file accepts a FIFO');
 like($t->output(), qr/\[warn\]\ .*worker\ user\ cannot\ read
 	\ ".*m\.fifo\.pem"\ of\ "ocsp_plus_file":\ it\ is\ no\ regular\ file/x,
-	'ocsp_plus_file: told');
+	'ocsp_plus_file reports a FIFO as no regular file');
 
 $t->done_testing();
 

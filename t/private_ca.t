@@ -32,41 +32,38 @@ $tell =~ s!/etc/nginx/ocsp!$d!;
 $tell =~ s/ocsp-plus fetch|\Q$tool\E fetch/$tool fetch --responder $url/;
 
 $t->write_file('ca.cnf', $conf);
-is(shell($make)->{status}, 0, 'the CA, its responder, a certificate');
+is(shell($make)->{status}, 0,
+	'the documented commands make a CA, a responder and a certificate');
 my $pid = serve();
 my $run = shell($try);
-is($run->{status}, 0, 'the try') or diag($run->{output});
+is($run->{status}, 0,
+	'the documented try of the responder succeeds') or diag($run->{output});
 
-$t->write_http_conf(<<"EOC");
-    ocsp_plus on;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      www.pem;
-        ssl_certificate_key  www.key;
-        ocsp_plus_responder  $url;
-        ocsp_plus_file       $d/www.der;
-    }
-EOC
+$t->write_conf(http => [ 'ocsp_plus on;', [ 8443, 'www',
+	"ocsp_plus_responder $url;", "ocsp_plus_file $d/www.der;" ] ]);
 
 chmod 0755, $d;
 $t->run();
-is(wait_staple(8443, 'good', seconds => 20)->{status}, 'good', 'stapled');
+is(wait_staple(8443, 'good', seconds => 20)->{status}, 'good',
+	'nginx staples the certificate of the private CA');
 
-is(shell((split /\n/, $revoke)[0])->{status}, 0, 'revoked');
+is(shell((split /\n/, $revoke)[0])->{status}, 0,
+	'the documented revocation succeeds');
 $t->stop_daemons($pid);
 $pid = serve();
 $run = shell($tell);
-is($run->{status}, 1, 'the responder says so') or diag($run->{output});
+is($run->{status}, 1,
+	'the documented fetch reports the revocation') or diag($run->{output});
 is(wait_staple(8443, 'revoked', seconds => 20)->{status}, 'revoked',
-	'stapled from the file, without a reload');
+	'nginx staples the revocation from the file without a reload');
 like($t->wait_log(qr/CERTIFICATE IS REVOKED.*"www\.internal\.example"/) // '',
-	qr/\[crit\]/, 'and said');
+	qr/\[crit\]/, 'nginx logs the revocation as critical');
 $t->stop_daemons($pid);
 
 $run = shell($by_hand);
-is($run->{status}, 1, 'by hand, without a responder');
-like($run->{output}, qr/^reason: +revoked /m, 'it says the same');
+is($run->{status}, 1, 'the documented fetch without a responder exits with 1');
+like($run->{output}, qr/^reason: +revoked /m,
+	'the documented fetch without a responder says revoked');
 
 $t->done_testing();
 
@@ -84,7 +81,8 @@ sub serve {
 		. ' >responder.log 2>&1');
 	# to connect without a request would keep it busy for good
 	ok(wait_for(sub { $t->find_in_file('responder.log',
-		qr/waiting for OCSP client connections/) }, 10), 'a responder');
+		qr/waiting for OCSP client connections/) }, 10),
+		'the openssl responder is ready');
 	return $daemon;
 }
 

@@ -35,38 +35,13 @@ my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
 $r->fault('http_500', on => 2);
 $r->status($revoked, 'revoked');
 
-my $servers = $t->ssl_servers(8443, $good, $bad, $revoked, $odd);
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus  on;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status prometheus;
-        }
-    }
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	(map { [ 8443, $_ ] } $good, $bad, $revoked, $odd),
+	[ 8080, undef, 'location / { ocsp_plus_status prometheus; }' ] ]);
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'good.example', seconds => 30)
-	->{status}, 'good', 'a staple');
+	->{status}, 'good', 'the good certificate is stapled');
 
 ###############################################################################
 
@@ -76,99 +51,118 @@ ok(wait_for(sub {
 	return value('fetches_total', result => 'ok') >= 3
 		&& value('fetches_total', result => 'failed') >= 1
 		&& defined value('engine_heartbeat_timestamp_seconds');
-}, 20, 'all to be tried'), 'all are tried');
+}, 20, 'all to be tried'), 'all certificates are tried');
 
 my @of_good = (id => $good->id(), name => 'good.example');
-is(value('build_info', version => '0.1.0'), 1, 'build');
-is(value('staple_valid', @of_good), 1, 'a valid staple');
+is(value('build_info', version => '0.1.0'), 1, 'build_info has the version');
+is(value('staple_valid', @of_good), 1,
+	'staple_valid is 1 for a good certificate');
 cmp_ok(value('staple_expiry_timestamp_seconds', @of_good), '>', time(),
-	'that ends later');
+	'staple_expiry is in the future');
 cmp_ok(value('certificate_not_after_timestamp_seconds', @of_good), '>',
-	time() + 80 * 86400, 'of a certificate that ends much later');
+	time() + 80 * 86400, 'certificate_not_after is over 80 days ahead');
 cmp_ok(abs(value('last_success_timestamp_seconds', @of_good) - time()), '<',
-	60, 'fetched lately');
-ok(defined value('status_age_seconds', @of_good), 'the age of its status');
-is(value('certificate_staple_required', @of_good), 1, 'Must-Staple');
-cmp_ok(value('staples_total', @of_good), '>=', 1, 'stapled');
+	60, 'last_success is within the last minute');
+ok(defined value('status_age_seconds', @of_good),
+	'status_age is defined for a good certificate');
+is(value('certificate_staple_required', @of_good), 1,
+	'certificate_staple_required is 1 for a Must-Staple certificate');
+cmp_ok(value('staples_total', @of_good), '>=', 1,
+	'staples_total counts the staple');
 
 my @of_bad = (id => $bad->id(), name => 'bad.example');
-is(value('staple_valid', @of_bad), 0, 'no staple');
-is(value('staple_expiry_timestamp_seconds', @of_bad), undef, 'nor its end');
-is(value('last_success_timestamp_seconds', @of_bad), undef, 'nor a success');
-is(value('status_age_seconds', @of_bad), undef, 'nor the age of a status');
-cmp_ok(value('fetch_consecutive_failures', @of_bad), '>=', 1, 'but failures');
+is(value('staple_valid', @of_bad), 0,
+	'staple_valid is 0 for a certificate without a response');
+is(value('staple_expiry_timestamp_seconds', @of_bad), undef,
+	'staple_expiry is missing without a response');
+is(value('last_success_timestamp_seconds', @of_bad), undef,
+	'last_success is missing without a response');
+is(value('status_age_seconds', @of_bad), undef,
+	'status_age is missing without a response');
+cmp_ok(value('fetch_consecutive_failures', @of_bad), '>=', 1,
+	'fetch_consecutive_failures counts for a failing responder');
 is(value('certificate_revoked', id => $revoked->id(),
-	name => 'revoked.example'), 1, 'revoked');
-is(value('certificate_revoked', @of_bad), 0, 'not revoked');
+	name => 'revoked.example'), 1,
+	'certificate_revoked is 1 for a revoked certificate');
+is(value('certificate_revoked', @of_bad), 0,
+	'certificate_revoked is 0 for another certificate');
 
-is(value('certificates', state => 'valid'), 2, 'certificates, valid');
-is(value('certificates', state => 'pending'), 1, 'certificates, pending');
-is(value('certificates', state => 'revoked'), 1, 'certificates, revoked');
-is(value('certificates', state => $_), 0, "certificates, $_")
+is(value('certificates', state => 'valid'), 2,
+	'certificates has two in state valid');
+is(value('certificates', state => 'pending'), 1,
+	'certificates has one in state pending');
+is(value('certificates', state => 'revoked'), 1,
+	'certificates has one in state revoked');
+is(value('certificates', state => $_), 0, "certificates has none in state $_")
 	for qw/ expired ended unsupported /;
 cmp_ok(value('fetch_failures_total', reason => 'http_status'), '>=', 1,
-	'failures by reason');
+	'fetch_failures_total counts by reason');
 my $all = value('fetches_total', result => 'ok')
 	+ value('fetches_total', result => 'failed');
-cmp_ok(value('fetch_duration_seconds_count'), '>=', $all, 'durations');
+cmp_ok(value('fetch_duration_seconds_count'), '>=', $all,
+	'fetch_duration_seconds counts each fetch');
 is(value('fetch_duration_seconds_bucket', le => '+Inf'),
-	value('fetch_duration_seconds_count'), 'all of them in buckets');
+	value('fetch_duration_seconds_count'),
+	'fetch_duration_seconds has all fetches in its last bucket');
 cmp_ok(value('connections_total', family => 'ipv4', result => 'ok'), '>=', 2,
-	'connections by IPv4');
+	'connections_total counts connections by IPv4');
 is(value('connections_total', family => 'ipv4', result => 'failed'), 0,
-	'of which none failed');
+	'connections_total counts no failed connection by IPv4');
 is(value('connections_total', family => 'ipv6', result => $_), 0,
-	"nor was IPv6 tried: $_") for qw/ ok failed /;
+	"connections_total counts no connection by IPv6: $_") for qw/ ok failed /;
 is(value('responder_up', responder => '127.0.0.1:' . port(8081)), 1,
-	'a responder that is up');
-is(value('zone_entries'), 4, 'entries of the zone');
+	'responder_up is 1 for a responder that answers');
+is(value('zone_entries'), 4, 'zone_entries is the number of certificates');
 is(value('loaded_certificates_total', result => 'taken'), 0,
-	'none was loaded per connection');
-cmp_ok(abs(value('clock_skew_seconds')), '<', 5, 'clock skew');
+	'loaded_certificates_total counts no certificate as taken');
+cmp_ok(abs(value('clock_skew_seconds')), '<', 5, 'clock_skew is small');
 cmp_ok(abs(value('engine_heartbeat_timestamp_seconds') - time()), '<', 10,
-	'heartbeat');
+	'the heartbeat is recent');
 like($text, qr/name="CN=quote\\\\\\" slash\\\\\\\\ line\\\\0A \x{c3}\x{bf}"/,
-	'a subject is escaped');
+	'label values are escaped');
 is(scalar(() = $text =~ /^# TYPE ocsp_plus_staple_valid /mg), 1,
-	'a family is declared once');
+	'a metric family is declared once');
 
 staple(8443, servername => 'bad.example');
 ok(wait_for(sub {
 	$text = scrape();
 	value('handshakes_total', staple => 'none') == 1;
-}, 5), 'a handshake without');
+}, 5), 'handshakes_total counts a handshake without a staple');
 
 is(scalar(() = scrape('/?id=' . $bad->id()) =~ /^ocsp_plus_staple_valid\{/mg),
-	1, 'filters work here, too');
+	1, 'a filter by id limits the metrics');
 
 # every name of the table, once something of its kind has happened
 
 my @table = map { /^\| `(\w+)` \| \w+ / ? $1 : () }
 	$t->command([ "$FindBin::Bin/../scripts/check-metrics", '--table' ])
 	->{output} =~ /.+/g;
-cmp_ok(scalar @table, '>', 20, 'the table');
-is(join(' ', grep { $text !~ /^# TYPE $_ /m } @table), '', 'all are there');
+cmp_ok(scalar @table, '>', 20,
+	'the table of metrics is read from the documentation');
+is(join(' ', grep { $text !~ /^# TYPE $_ /m } @table), '',
+	'all metrics of the table are exported');
 
 # the rules for names that every promtool has
 
 my %type = $text =~ /^# TYPE (\w+) (\w+)$/mg;
 my %help = $text =~ /^# HELP (\w+) (\S.*)$/mg;
-is(join(' ', sort keys %help), join(' ', sort keys %type), 'all have a help');
+is(join(' ', sort keys %help), join(' ', sort keys %type),
+	'all metrics have a help text');
 is(join(' ', grep { ($type{$_} eq 'counter') != /_total$/ } sort keys %type), '',
-	'counters and nothing else end in _total');
+	'the names of counters and of no other metric end in _total');
 is(join(' ', grep { !/^ocsp_plus_[a-z0-9]+(?:_[a-z0-9]+)*$/
 	|| /_(?:count|sum|bucket|milliseconds|minutes|hours|days)$/ }
-	sort keys %type), '', 'names in the usual form, of base units');
+	sort keys %type), '', 'the names of metrics have base units');
 
 # promtool: it must read them; a new version may have new advice
 
 my $lint = $t->command([ 'promtool', 'check', 'metrics' ], stdin => $text);
-like($lint->{status}, qr/^[03]$/, 'promtool reads them')
+like($lint->{status}, qr/^[03]$/, 'promtool reads the metrics')
 	or diag($lint->{output});
 my ($promtool) = $t->command([ 'promtool', '--version' ])->{output}
 	=~ /version (\d+\.\d+)/;
 if (grep { $_ eq ($promtool // '') } qw/ 2.42 2.53 3.5 /) {
-	is($lint->{output}, '', 'and has no advice');
+	is($lint->{output}, '', 'promtool has no advice about the metrics');
 } elsif ($lint->{output} ne '') {
 	diag('promtool ' . ($promtool // '?') . " advises:\n$lint->{output}");
 }
@@ -176,18 +170,18 @@ if (grep { $_ eq ($promtool // '') } qw/ 2.42 2.53 3.5 /) {
 my $docs = "$FindBin::Bin/../docs/monitoring";
 my $rules = $t->command([ 'promtool', 'test', 'rules',
 	"$docs/alerts_test.yml" ], timeout => 60);
-is($rules->{status}, 0, 'the alert rules fire when they should')
+is($rules->{status}, 0, "promtool's tests of the alert rules pass")
 	or diag($rules->{output});
 
 # OpenMetrics
 
 my $open = scrape('/', 'application/openmetrics-text; version=1.0.0');
-like($open, qr/\n# EOF\n\z/, 'OpenMetrics ends');
+like($open, qr/\n# EOF\n\z/, 'OpenMetrics output ends with # EOF');
 like($open, qr/^# TYPE ocsp_plus_handshakes counter$/m,
-	'and declares counters without their suffix');
+	'OpenMetrics output declares counters without suffix');
 like($open, qr/^ocsp_plus_handshakes_total\{staple="sent"\} \d+$/m,
-	'which samples have');
-unlike($text, qr/# EOF/, 'the text format does not end so');
+	'OpenMetrics output has counter samples with suffix');
+unlike($text, qr/# EOF/, 'the text format has no # EOF');
 
 # Prometheus itself
 
@@ -213,22 +207,23 @@ ok(wait_for(sub {
 	my $state = query('targets?state=active') or return;
 	$target = $state->{activeTargets}[0];
 	return $target->{health} && $target->{health} eq 'up';
-}, 60, 'a scrape'), 'Prometheus scrapes it');
-is($target->{lastError}, '', 'without an error');
+}, 60, 'a scrape'), 'Prometheus scrapes the metrics');
+is($target->{lastError}, '', 'Prometheus reports no scrape error');
 
 my $result;
 ok(wait_for(sub {
 	my $state = query('query?query=ocsp_plus_staple_valid') or return;
 	$result = $state->{result};
 	return @$result == 4;
-}, 20, 'samples'), 'and has a sample for each certificate');
+}, 20, 'samples'), 'Prometheus has a sample for each certificate');
 my ($odd_one) = grep { $_->{metric}{id} eq $odd->id() } @$result;
 is($odd_one->{metric}{name}, 'CN=quote\\" slash\\\\ line\\0A ' . "\x{ff}",
-	'names are what they are');
+	'Prometheus has the unescaped names');
 
 my $groups = query('rules');
 is(scalar(grep { $_->{health} eq 'err' } map { @{$_->{rules}} }
-	@{$groups->{groups} || []}), 0, 'the alert rules can be evaluated');
+	@{$groups->{groups} || []}), 0,
+	'Prometheus evaluates the alert rules without an error');
 
 $t->done_testing();
 

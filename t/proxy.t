@@ -60,7 +60,7 @@ LogLevel Connect
 PidFile "$d/tinyproxy.pid"
 EOC
 $t->run_daemon('tinyproxy', '-d', '-c', "$d/tinyproxy.conf");
-ok($t->waitforsocket('127.0.0.1:8120'), 'the proxy runs');
+ok($t->waitforsocket('127.0.0.1:8120'), 'tinyproxy runs');
 
 my $good = "http://proxy%75ser:opensesame\@127.0.0.1:$proxy";
 configure($good);
@@ -72,23 +72,24 @@ for my $name (qw/ http https /) {
 	my $seen = wait_for(sub { staple_fast(8443, "$name.example") }, 15,
 		"a staple for $name");
 	ok($seen && index($seen, pack 'H*', $leaf{$name}->serial()) > 0,
-		"$name: stapled through the proxy");
+		"$name: the certificate is stapled through the proxy");
 }
 
 my $asked = $t->read_file('tinyproxy.log');
 like($asked, qr!GET http://127\.0\.0\.1:@{[ port(8081) ]}/!,
-	'http: the whole URL is named');
-like($asked, qr!CONNECT 127\.0\.0\.1:$front !, 'https: by a tunnel');
+	'an http responder is asked for with its whole URL');
+like($asked, qr!CONNECT 127\.0\.0\.1:$front !,
+	'an https responder is asked for by CONNECT');
 
 # whose fault it is
 
 like(failure('broken'), qr/ reason=http_status detail="HTTP 500 from /,
-	'the responder fails: its own error');
+	'an error of the responder is not blamed on the proxy');
 like(failure('dead'), qr/ reason=proxy_failed detail="HTTP 50\d from the proxy/,
-	'the proxy cannot reach it');
+	'a responder that the proxy cannot reach gives proxy_failed');
 like(failure('forbidden'),
 	qr/ reason=proxy_refused detail="HTTP 403 from the proxy .* tunnel/,
-	'the proxy will not lead there');
+	'a tunnel that the proxy refuses gives proxy_refused');
 
 # wrong words, and nobody there
 
@@ -105,7 +106,7 @@ for my $case (@wrong) {
 	$t->run();
 	for my $name (qw/ http https /) {
 		like(failure($name, $since), qr/ reason=$reason /,
-			"$reason: $name");
+			"$url gives $reason for $name");
 	}
 }
 
@@ -116,26 +117,29 @@ $t->stop();
 my $before = $t->read_file('tinyproxy.log');
 $t->run();
 ok(wait_for(sub { staple_fast(8443, 'http.example') }, 15, 'a staple'),
-	'off: stapled all the same');
-is($t->read_file('tinyproxy.log'), $before, 'off: the proxy is not asked');
+	'proxy off: the certificate is stapled');
+is($t->read_file('tinyproxy.log'), $before,
+	'proxy off: the proxy is not asked');
 
 # the command line
 
 my $run = $t->command([ $t->build_dir() . '/ocsp-plus', 'fetch', '-v', '--cert',
 	$leaf{http}->chain(), '--proxy', $good ]);
-is($run->{status}, 0, 'fetch --proxy') or diag($run->{output});
-like($run->{output}, qr/> Proxy-Authorization: \(not shown\)/, 'tells its steps');
+is($run->{status}, 0,
+	'ocsp-plus fetch --proxy succeeds') or diag($run->{output});
+like($run->{output}, qr/> Proxy-Authorization: \(not shown\)/,
+	'ocsp-plus fetch --proxy -v does not print the password');
 my $told = $run->{output};
 $run = $t->command([ $t->build_dir() . '/ocsp-plus', 'fetch', '--cert',
 	$leaf{http}->chain(), '--proxy', 'http://u:sesame@host:99999' ]);
-is($run->{status}, 2, 'fetch --proxy: what is no proxy');
+is($run->{status}, 2, 'ocsp-plus fetch --proxy refuses a wrong URL');
 $told .= $run->{output};
 
 # the password is nowhere
 
 for my $word ('opensesame', 'cHJveHl1c2Vy', 'sesame') {
 	is(index($t->read_file('error.log') . $told, $word), -1,
-		"the log and the command line do not show $word");
+		"neither the log nor ocsp-plus shows $word");
 }
 
 $t->done_testing();
@@ -150,37 +154,12 @@ sub failure {
 
 sub configure {
 	my ($url) = @_;
-	my $servers = join '', map { <<"EOC" } sort keys %leaf;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-        ocsp_plus    on;
-
-        ssl_certificate      $_.example.pem;
-        ssl_certificate_key  $_.example.key;
-    }
-EOC
-	$t->write_http_conf(<<"EOC");
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-    ocsp_plus_timeout       5s;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_proxy         $url;
-    ocsp_plus_responder_trusted_certificate  web.crt;
-
-    server {
-        listen  127.0.0.1:8444 ssl;
-
-        ssl_certificate      front.pem;
-        ssl_certificate_key  front.key;
-
-        location / {
-            proxy_pass  http://127.0.0.1:@{[ port(8082) ]};
-        }
-    }
-
-$servers
-EOC
+	$t->write_conf(http => [ 'ocsp_plus_startup_wait 0;',
+		'ocsp_plus_cache off;', 'ocsp_plus_timeout 5s;',
+		'ocsp_plus_retry 1s 2s;', "ocsp_plus_proxy $url;",
+		'ocsp_plus_responder_trusted_certificate web.crt;',
+		[ 8444, 'front', 'location / { proxy_pass http://127.0.0.1:8082; }' ],
+		map { [ 8443, $leaf{$_}, 'ocsp_plus on;' ] } sort keys %leaf ]);
 }
 
 ###############################################################################

@@ -30,56 +30,13 @@ $int->leaf('none.example');
 
 sub configure {
 	my ($require) = @_;
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-    ocsp_plus_timeout       60s;
-    ocsp_plus_retry         1s 1s;
-    ocsp_plus               on;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          one.example;
-        ssl_certificate      one.example.pem;
-        ssl_certificate_key  one.example.key;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          two.example;
-        ssl_certificate      two.example.pem;
-        ssl_certificate_key  two.example.key;
-        ocsp_plus_require    $require;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          none.example;
-        ssl_certificate      none.example.pem;
-        ssl_certificate_key  none.example.key;
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status ready;
-        }
-    }
-}
-
-EOC
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus_startup_wait 0;',
+		'ocsp_plus_cache off;', 'ocsp_plus_timeout 60s;',
+		'ocsp_plus_retry 1s 1s;', 'ocsp_plus on;',
+		[ 8443, 'one.example' ],
+		[ 8443, 'two.example', "ocsp_plus_require $require;" ],
+		[ 8443, 'none.example' ],
+		[ 8080, undef, 'location / { ocsp_plus_status ready; }' ] ]);
 }
 
 ###############################################################################
@@ -91,13 +48,13 @@ configure('off');
 $t->run();
 
 is(wait_staple(8443, 'good', servername => 'one.example', seconds => 30)
-	->{status}, 'good', 'one is stapled');
+	->{status}, 'good', 'one certificate is stapled');
 my $answer = http_get('/');
-like($answer, qr/ 503 /, 'not ready while the other was not tried');
+like($answer, qr/ 503 /, 'readiness is 503 while a certificate was not tried');
 like($answer, qr/not ready: the first round is not over, certificate "two\.example" has no staple yet and was not tried\n\z/,
-	'and says why');
-like(http_head('/'), qr/ 503 /, 'HEAD knows it, too');
-like($answer, qr/^Content-Type: text\/plain/m, 'in plain text');
+	'readiness names the certificate that was not tried');
+like(http_head('/'), qr/ 503 /, 'HEAD gives 503 as well');
+like($answer, qr/^Content-Type: text\/plain/m, 'readiness is plain text');
 
 # an answer is enough, whatever it says
 
@@ -105,22 +62,24 @@ $r->reset();
 $r->fault('http_500', on => 2);
 $r->drop_connections();
 ok(wait_for(sub { http_get('/') =~ / 200 / }, 20, 'ready'),
-	'ready when the other was tried');
-like(http_get('/'), qr/\r\n\r\nready\n\z/, 'and says so');
+	'readiness is 200 once all certificates were tried');
+like(http_get('/'), qr/\r\n\r\nready\n\z/, 'readiness says "ready"');
 my $strict = http_get('/?strict=1');
-like($strict, qr/ 503 /, 'strict: not yet');
+like($strict, qr/ 503 /,
+	'strict readiness is 503 while a certificate has no staple');
 like($strict, qr/not ready: certificate "two\.example" has no valid staple\n\z/,
-	'and why');
+	'strict readiness names the certificate without a staple');
 
 # for good, also over a reload with new certificates
 
 $int->leaf('three.example', aia => $r->url(2), file => 'none.example');
 $t->reload(old_gone => 1);
-like(http_get('/'), qr/ 200 /, 'a reload does not take it back');
+like(http_get('/'), qr/ 200 /,
+	'readiness stays 200 over a reload with a new certificate');
 
 $r->reset();
 ok(wait_for(sub { http_get('/?strict=1') =~ / 200 / }, 30, 'all'),
-	'strict: when all are stapled, which those without a responder need not');
+	'strict readiness is 200 once all certificates with a responder are stapled');
 $t->stop();
 
 # a required one
@@ -129,15 +88,16 @@ $r->fault('http_500', on => 2);
 configure('on');
 $t->run();
 is(wait_staple(8443, 'good', servername => 'one.example', seconds => 30)
-	->{status}, 'good', 'one is stapled');
-ok($t->wait_log(qr/reason=http_status/, 20), 'the other was tried');
+	->{status}, 'good', 'one certificate is stapled beside a required one');
+ok($t->wait_log(qr/reason=http_status/, 20),
+	'the required certificate was tried');
 $answer = http_get('/');
-like($answer, qr/ 503 /, 'which is not enough where a server requires it');
+like($answer, qr/ 503 /, 'readiness is 503 while a required staple is missing');
 like($answer, qr/"two\.example" is required to have a staple and has none/,
-	'and says so');
+	'readiness names the certificate whose required staple is missing');
 $r->reset();
 ok(wait_for(sub { http_get('/') =~ / 200 / }, 20, 'ready'),
-	'ready when it is stapled');
+	'readiness is 200 once the required staple is there');
 
 $t->done_testing();
 

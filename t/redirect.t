@@ -71,15 +71,15 @@ my @cases = (
 		. ' ocsp_plus_responder_trusted_certificate web.crt;' ],
 );
 
-my (%leaf, $servers);
+my (%leaf, @servers);
 for my $case (@cases) {
 	my ($name, $to, $lines, $reason) = @$case;
 	my $port = $reason ? 1 : $name eq 'secure' ? 6 : 3;
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		aia => $r->url($port));
 	$r->fault('redirect', arg => $to, on => $port, leaf => $leaf{$name})
 		if $to;
-	$servers .= server($name, $lines);
+	push @servers, [ 8443, $leaf{$name}, $lines ];
 }
 
 # an issuer is to be fetched from the same places
@@ -90,46 +90,20 @@ $r->fault('redirect', arg => "${second}files/ca.crt", on => 5);
 $r->serve_file('ca.crt', $lone{'issuer-named'}->cert());
 for my $name (sort keys %issuer) {
 	$leaf{$name} = $lone{$name}->leaf("$name.example",
-		file => "leaf-$name", chain => 0,
-		aia => $second, ca_issuers => $r->url($issuer{$name}, '/ca'));
-	$servers .= server($name, $name =~ /named/ ? "ocsp_plus_responder $second;"
-		: '');
+		chain => 0, aia => $second, ca_issuers => $r->url($issuer{$name}, '/ca'));
+	push @servers, [ 8443, $leaf{$name}, $name =~ /named/
+		? "ocsp_plus_responder $second;" : () ];
 }
-
-$t->write_http_conf(<<"EOC");
-    # who redirects and where it leads is in part this very nginx
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_timeout       20s;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_resolver      @{[ $dns->address() ]};
-
-    server {
-        listen      127.0.0.1:8080;
-        listen      127.0.0.1:8444 ssl;
-        access_log  %%TESTDIR%%/inside.log;
-
-        ssl_certificate      front.pem;
-        ssl_certificate_key  front.key;
-
-        location /control {
-            allow  127.0.0.1;
-            deny   all;
-            ocsp_plus_control;
-        }
-
-        location /ocsp/ {
-            proxy_pass  $second;
-        }
-
-        location /back/ {
-            return  302 ${second}back\$request_uri;
-        }
-    }
-
-    ocsp_plus  on;
-
-$servers
-EOC
+$t->write_conf(http => [
+	# who redirects and where it leads is in part this very nginx
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_timeout 20s;',
+	'ocsp_plus_retry 1s 2s;', "ocsp_plus_resolver @{[ $dns->address() ]};",
+	[ 8444, 'front', 'listen 127.0.0.1:8080;',
+		'access_log %%TESTDIR%%/inside.log;',
+		'location /control { allow 127.0.0.1; deny all; ocsp_plus_control; }',
+		"location /ocsp/ { proxy_pass $second; }",
+		"location /back/ { return 302 ${second}back\$request_uri; }" ],
+	'ocsp_plus on;', @servers ]);
 
 $t->run();
 
@@ -138,78 +112,72 @@ $t->run();
 for my $case (@cases) {
 	my ($name, undef, undef, $reason) = @$case;
 	if (!defined $reason) {
-		ok(stapled($name), "$name: stapled");
+		ok(stapled($name),
+			"$name: the redirect is followed and the certificate stapled");
 		next;
 	}
-	like(failure($name), qr/ reason=$reason detail="[^"]+"/, "$name: refused");
-	is(staple_fast(8443, "$name.example"), undef, "$name: no staple")
+	like(failure($name), qr/ reason=$reason detail="[^"]+"/,
+		"$name: the redirect is refused with its reason");
+	is(staple_fast(8443, "$name.example"), undef,
+		"$name: no response is stapled")
 		if $reason ne 'tls_certificate';
 }
 like(failure('control'),
 	qr/detail="HTTP 302 from 127\.0\.0\.1:\d+ to \Q$here\E: no redirect may/,
-	'what led where');
+	'the failure names where the redirect came from and led to');
 like(failure('by-name'), qr/ to \Q$there\E, which is \Q$here\E: no redirect may/,
-	'and what is behind a name');
+	'the failure names the address behind a host name');
 
 for my $name (qw/ named same secure /) {
 	is(scalar(grep { /"$name\.example"/ } $t->log_lines(qr/no response/)), 0,
-		"$name: by the first that was asked");
+		"$name: the first responder's redirect gives the response");
 }
 is(scalar($r->requests(on => 2, leaf => $leaf{unnamed})), 0,
-	'unnamed: nobody was asked');
+	'a redirect to a host that is not configured sends no request there');
 cmp_ok(scalar($r->requests(on => 2, leaf => $leaf{named})), '>=', 1,
-	'named: who is named was asked');
+	'a redirect to a configured responder sends the request there');
 like($t->read_file('inside.log'), qr!"GET /ocsp/moved/M!,
-	'secure: by the redirect');
+	'a redirect of an https responder sends the request to its target');
 
 # https does not lead back to http: the second of the names is asked instead
 
 my ($back) = $r->requests(on => 2, leaf => $leaf{back});
-unlike(join(' ', %{$back || {}}), qr!/back/!, 'back: not by the redirect');
+unlike(join(' ', %{$back || {}}), qr!/back/!,
+	'a redirect from https to http is not followed');
 
 # the issuers
 
 like(failure('issuer-control'), qr/ reason=redirect_forbidden detail="fetching/,
-	'issuer: refused');
-ok(stapled('issuer-named'), 'issuer: from a host that is named');
+	"an issuer's redirect to a private address is refused");
+ok(stapled('issuer-named'),
+	"an issuer's redirect to a configured responder is followed");
 
 # nobody came in
 
 my $inside = $t->read_file('inside.log');
-unlike($inside, qr!control\?!, 'our own control location was not reached');
-unlike($inside, qr!"GET /ocsp/M!, 'nor a front that nobody trusts');
+unlike($inside, qr!control\?!, 'no redirect reaches our own control location');
+unlike($inside, qr!"GET /ocsp/M!,
+	'no request reaches an https front that is not trusted');
 
 ###############################################################################
 
 # the command line keeps the same rule
 
-my @fetch = ($tool, 'fetch', '--cert', "$d/leaf-unnamed.pem", '--json',
+my @fetch = ($tool, 'fetch', '--cert', "$d/unnamed.example.pem", '--json',
 	'--responder', $r->url(1));
 my $run = $t->command([ @fetch ]);
-is($run->{status}, 1, 'fetch: exit code');
-like($run->{output}, qr/"reason": "redirect_forbidden"/, 'fetch: the reason');
+is($run->{status}, 1, 'ocsp-plus fetch fails at a redirect to another host');
+like($run->{output}, qr/"reason": "redirect_forbidden"/,
+	'ocsp-plus fetch names the reason redirect_forbidden');
 like($run->{output}, qr/name where it leads with --responder/,
-	'fetch: what to do');
+	'ocsp-plus fetch says that --responder allows the target');
 $run = $t->command([ @fetch, '--responder', $second ]);
-is($run->{status}, 0, 'fetch: where it is named');
+is($run->{status}, 0,
+	'ocsp-plus fetch follows a redirect to a named --responder');
 
 $t->done_testing();
 
 ###############################################################################
-
-sub server {
-	my ($name, $lines) = @_;
-	return <<"EOC";
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $name.example;
-
-        ssl_certificate      leaf-$name.pem;
-        ssl_certificate_key  leaf-$name.key;
-        $lines
-    }
-EOC
-}
 
 sub failure {
 	my ($name) = @_;

@@ -39,9 +39,10 @@ my @hanging = map { "hangs$_.example" } 1 .. 8;
 my $waits = qr/waiting for responses before the workers begin/;
 my $begin = qr/the workers begin: stapled=/;
 
-write_conf('60s', { 8443 => [ 'good1.example' ] });
+configure('60s', { 8443 => [ 'good1.example' ] });
 $t->run();
-is(without(8443, 'good1.example'), 0, 'stapled at the start');
+is(without(8443, 'good1.example'), 0,
+	'the first certificate is stapled at the start');
 
 ###############################################################################
 
@@ -49,33 +50,36 @@ is(without(8443, 'good1.example'), 0, 'stapled at the start');
 
 my $old = Test::Nginx::Watch->start($t, 8443, 'good1.example');
 my $new = Test::Nginx::Watch->start($t, 8444, 'good2.example');
-write_conf('60s', { 8443 => [ 'good1.example' ], 8444 => [ 'good2.example' ] });
+configure('60s', { 8443 => [ 'good1.example' ], 8444 => [ 'good2.example' ] });
 my $mark = $t->log_mark();
-ok($t->reload(), 'reload with one more');
-ok($new->wait_for(100), 'handshakes');
+ok($t->reload(), 'one certificate more: the reload succeeds');
+ok($new->wait_for(100), 'one certificate more: handshakes with it are made');
 my $seen = $new->end();
 is("$seen->{missing} $seen->{failed}", '0 0',
-	'the new one never lacks its staple');
+	'one certificate more: no handshake with it lacks a staple');
 like(join("\n", $t->log_lines($waits, $mark)), qr/certificates=1 /,
-	'it was waited for');
+	'one certificate more: the reload waits for its response');
 like(join("\n", $t->log_lines($begin, $mark)), qr/stapled=1 missing=0/,
-	'until it was there');
+	'one certificate more: the wait ends with its response');
 
 # and a server more on the same port, once the reload is over
 
-write_conf('60s', { 8443 => [ 'good1.example', 'good3.example' ],
+configure('60s', { 8443 => [ 'good1.example', 'good3.example' ],
 	8444 => [ 'good2.example' ] });
-ok($t->reload(old_gone => 1), 'reload with another');
-is(without(8443, ('good3.example') x 100), 0, 'none without a staple');
+ok($t->reload(old_gone => 1), 'one server more on a port: the reload succeeds');
+is(without(8443, ('good3.example') x 100), 0,
+	'one server more on a port: no handshake with it lacks a staple');
 
 # the responders of all but one fail: that one is waited for, and no longer
 
-write_conf('60s', { 8443 => [ 'good1.example', 'good4.example', @refused ] });
+configure('60s', { 8443 => [ 'good1.example', 'good4.example', @refused ] });
 $mark = $t->log_mark();
-ok($t->reload(old_gone => 1), 'reload with some that fail');
+ok($t->reload(old_gone => 1), 'failing responders: the reload succeeds');
 like(join("\n", $t->log_lines($begin, $mark)),
-	qr/stapled=1 missing=3 waited=\d{1,4}ms/, 'not waited for');
-is(without(8443, 'good4.example'), 0, 'nor does one go without for it');
+	qr/stapled=1 missing=3 waited=\d{1,4}ms/,
+	'failing responders: the reload waits for the answering one only');
+is(without(8443, 'good4.example'), 0,
+	'failing responders: the certificate of the answering one is stapled');
 
 ###############################################################################
 
@@ -83,20 +87,23 @@ is(without(8443, 'good4.example'), 0, 'nor does one go without for it');
 
 for my $n (1 .. 2) {
 	$mark = $t->log_mark();
-	ok($t->reload(old_gone => 1), "reload $n with failing ones");
-	is(scalar(() = $t->log_lines($waits, $mark)), 0, 'no wait');
+	ok($t->reload(old_gone => 1), "failing responders: reload $n succeeds");
+	is(scalar(() = $t->log_lines($waits, $mark)), 0,
+		"failing responders: reload $n does not wait");
 }
 $mark = $t->log_mark();
 my @names = ('good1.example', @refused, @hanging);
-write_conf('1s', { 8443 => \@names });
-ok($t->reload(old_gone => 1), 'reload with hanging ones');
+configure('1s', { 8443 => \@names });
+ok($t->reload(old_gone => 1), 'hanging responders: the reload succeeds');
 like(join("\n", $t->log_lines($begin, $mark)),
-	qr/stapled=0 missing=8 waited=1\d\d\dms/, 'waited for once');
-write_conf('60s', { 8443 => \@names });
+	qr/stapled=0 missing=8 waited=1\d\d\dms/,
+	'hanging responders: the first reload waits to its limit');
+configure('60s', { 8443 => \@names });
 for my $n (1 .. 2) {
 	$mark = $t->log_mark();
-	ok($t->reload(old_gone => 1), "reload $n with hanging ones");
-	is(scalar(() = $t->log_lines($waits, $mark)), 0, 'no wait');
+	ok($t->reload(old_gone => 1), "hanging responders: reload $n succeeds");
+	is(scalar(() = $t->log_lines($waits, $mark)), 0,
+		"hanging responders: reload $n does not wait");
 }
 
 # they recover as ever
@@ -105,60 +112,33 @@ $r->fault('none', on => $_) for 2, 3;
 $r->drop_connections();
 for my $name (@refused, @hanging) {
 	ok(wait_for(sub { !without(8443, $name) }, 20, $name),
-		"$name recovers");
+		"$name is stapled once its responder answers");
 }
 
 # which is no wait either
 
 $mark = $t->log_mark();
-ok($t->reload(old_gone => 1), 'reload when all are stapled');
-is(scalar(() = $t->log_lines($waits, $mark)), 0, 'no wait');
-is(without(8443, @names), 0, 'all with their staple');
+ok($t->reload(old_gone => 1), 'all stapled: the reload succeeds');
+is(scalar(() = $t->log_lines($waits, $mark)), 0,
+	'all stapled: the reload does not wait');
+is(without(8443, @names), 0, 'all stapled: all certificates have their staple');
 
 $seen = $old->end();
-cmp_ok($seen->{stapled}, '>', 100, 'many handshakes meanwhile');
+cmp_ok($seen->{stapled}, '>', 100, 'many handshakes are made over all reloads');
 is("$seen->{missing} $seen->{failed} $seen->{unreachable}", '0 0 0',
-	'all with a staple');
+	'no handshake over all reloads lacks a staple or fails');
 
 $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($wait, $servers) = @_;
-	my $list = '';
-	for my $port (sort keys %$servers) {
-		$list .= <<"CONF" for @{$servers->{$port}};
-    server {
-        listen       127.0.0.1:$port ssl;
-        server_name  $_;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
-	}
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   $wait;
-    ocsp_plus_timeout        20s;
-    ocsp_plus_retry          1s 1s;
-
-$list
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_timeout 20s;',
+		'ocsp_plus_retry 1s 1s;',
+		map { my $port = $_; map { [ $port, $_ ] } @{$servers->{$port}} }
+			sort keys %$servers ]);
 }
 
 ###############################################################################

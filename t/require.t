@@ -46,7 +46,7 @@ my @servers = (
 );
 
 $r->fault('unauthorized');
-write_conf('', @servers);
+configure('', @servers);
 $t->run();
 
 ###############################################################################
@@ -61,10 +61,11 @@ for my $server (@servers) {
 		is("$seen->{handshake} $seen->{status} "
 			. ($seen->{alert} // '-'),
 			$refuses ? '0 failed 80' : '1 none -',
-			"$what: TLS $tls") or diag($seen->{output});
+			"$what: a client that asks is "
+			. ($refuses ? 'refused' : 'served') . " over TLS $tls") or diag($seen->{output});
 		$seen = staple($port, tls => $tls, status => 0);
 		is($seen->{handshake}, 1,
-			"$what: TLS $tls by who does not ask");
+			"$what: a client that does not ask is served over TLS $tls");
 	}
 }
 
@@ -72,10 +73,11 @@ for my $server (@servers) {
 
 handshake_fast(8444) for 1 .. 50;
 my @lines = $t->log_lines(qr/handshake refused/);
-is(scalar @lines, 1, 'one line for all of them');
+is(scalar @lines, 1, 'fifty refused handshakes are logged as one line');
 like($lines[0] // '', qr/\[error\].*no\ valid\ response\ is\ held\ and
 	\ "ocsp_plus_require"\ demands\ one:\ certificate="plain"
-	\ refused=1$/x, 'it names certificate and number');
+	\ refused=1$/x,
+	'the line about refused handshakes has certificate and number');
 
 # recovery
 
@@ -84,10 +86,11 @@ for my $server (@servers) {
 	my ($port, $name, $lines) = @$server;
 	my $seen = wait_staple($port, 'good', seconds => 20);
 	is("$seen->{handshake} $seen->{status}", '1 good',
-		"$name, " . ($lines || 'default') . ': after recovery');
+		"$name, "
+		. ($lines || 'default') . ': a handshake is stapled once the responder answers');
 }
 is(scalar(grep { !handshake_fast(8448)->{ok} } 1 .. 20), 0,
-	'no handshake is refused');
+	'no handshake is refused once the responder answers');
 $t->stop();
 
 ###############################################################################
@@ -97,20 +100,23 @@ $t->stop();
 
 $r->status($leaf{revoked}, 'revoked');
 $r->status($leaf{plain}, 'unknown');
-write_conf("$require on;", [ 8441, 'revoked', '' ],
+configure("$require on;", [ 8441, 'revoked', '' ],
 	[ 8442, 'revoked', 'ocsp_plus_revoked omit;' ], [ 8443, 'plain', '' ],
 	[ 8444, 'plain', "$require off;" ]);
 system('rm', '-rf', $t->testdir() . '/cache');
 $t->run();
 my $seen = staple(8441);
 is("$seen->{handshake} $seen->{status}", '1 revoked',
-	'revoked counts as sent');
+	'a staple that says revoked satisfies ocsp_plus_require');
 $seen = staple(8442);
 is("$seen->{handshake} " . ($seen->{alert} // ''), '0 80',
-	'revoked that is held back does not');
-is(staple(8442, status => 0)->{handshake}, 1, 'unless nobody asks');
-is(staple(8443)->{alert}, 80, 'unknown is none');
-is(staple(8444)->{status}, 'none', 'inherited, and taken back in a server');
+	'ocsp_plus_revoked omit does not satisfy ocsp_plus_require');
+is(staple(8442, status => 0)->{handshake}, 1,
+	'a client that does not ask is served in spite of ocsp_plus_require');
+is(staple(8443)->{alert}, 80,
+	'an answer that says unknown does not satisfy ocsp_plus_require');
+is(staple(8444)->{status}, 'none',
+	'a server can switch off an inherited ocsp_plus_require');
 $t->stop();
 
 ###############################################################################
@@ -125,82 +131,78 @@ my $silent = qr/it names no OCSP responder, name one with "ocsp_plus_responder"/
 my $lone = qr/no\ issuer\ was\ found,\ append\ it\ to\ "ssl_certificate"\ or
 	\ name\ it\ in\ "ocsp_plus_trusted_certificate"/x;
 my @refused = (
-	[ 'no responder', $silent, [ 8443, 'silent', "$require on;" ] ],
-	[ 'no responder, Must-Staple', $silent,
+	[ 'a certificate without responder',
+		$silent, [ 8443, 'silent', "$require on;" ] ],
+	[ 'a Must-Staple certificate without responder', $silent,
 		[ 8443, 'silent_must', "$require must_staple;" ] ],
-	[ 'no issuer', $lone, [ 8443, 'alone', "$require on;" ] ],
-	[ 'one server of two', $silent, [ 8442, 'silent', '' ],
+	[ 'a certificate without issuer',
+		$lone, [ 8443, 'alone', "$require on;" ] ],
+	[ 'one server of two without responder', $silent, [ 8442, 'silent', '' ],
 		[ 8443, 'silent', "$require on;" ] ],
 );
 my @accepted = (
-	[ 'not Must-Staple', [ 8443, 'silent', "$require must_staple;" ] ],
-	[ 'Must-Staple, but off', [ 8443, 'silent_must', "$require off;" ] ],
-	[ 'a responder', [ 8443, 'silent', "$require on; $responder" ] ],
-	[ 'of a later server', [ 8442, 'silent', "$require on;" ],
+	[ 'must_staple without Must-Staple',
+		[ 8443, 'silent', "$require must_staple;" ] ],
+	[ 'require off with Must-Staple',
+		[ 8443, 'silent_must', "$require off;" ] ],
+	[ 'a configured responder', [ 8443, 'silent', "$require on; $responder" ] ],
+	[ "a later server's responder", [ 8442, 'silent', "$require on;" ],
 		[ 8443, 'silent', $responder ] ],
-	[ 'a file', [ 8443, 'silent', "$require on; ocsp_plus_file x.der;" ] ],
-	[ 'of a later one', [ 8442, 'silent', "$require on;" ],
+	[ 'a configured file',
+		[ 8443, 'silent', "$require on; ocsp_plus_file x.der;" ] ],
+	[ "a later server's file", [ 8442, 'silent', "$require on;" ],
 		[ 8443, 'silent', 'ocsp_plus_file x.der;' ] ],
-	[ 'an issuer', [ 8443, 'alone', "$require on; $trusted" ] ],
-	[ 'of a later server, too', [ 8442, 'alone', "$require on;" ],
+	[ 'a trusted issuer', [ 8443, 'alone', "$require on; $trusted" ] ],
+	[ "a later server's issuer", [ 8442, 'alone', "$require on;" ],
 		[ 8443, 'alone', $trusted ] ],
-	[ 'not enabled', [ 8443, 'silent', "$require on; ocsp_plus off;" ] ],
+	[ 'ocsp_plus off', [ 8443, 'silent', "$require on; ocsp_plus off;" ] ],
 );
 for my $case (@refused) {
 	my ($what, $why, @list) = @$case;
-	write_conf('', @list);
-	ok(!$t->config_test(), "$what: refused");
+	configure('', @list);
+	ok(!$t->config_test(), "$what: the configuration is refused");
 	my @said = $t->output() =~ /^(nginx: \[emerg\] .*)$/mg;
-	is(scalar @said, 1, "$what: one message") or diag($t->output());
+	is(scalar @said, 1,
+		"$what: one message is printed") or diag($t->output());
 	like($said[0] // '', qr/$never "$list[-1][1]".*: $why in/,
-		"$what: why");
+		"$what: the message says why");
 	my ($line) = ($said[0] // '') =~ /nginx\.conf:(\d+)$/;
 	my @text = split /\n/, $t->read_file('nginx.conf');
 	my ($next) = grep { /require/ } @text[($line // 1) - 1 .. $#text];
-	like($next // '', qr/(?:on|must_staple);/, "$what: where");
+	like($next // '', qr/(?:on|must_staple);/,
+		"$what: the message names the line of the server");
 }
 for my $case (@accepted) {
 	my ($what, @list) = @$case;
-	write_conf('', @list);
-	ok($t->config_test(), "$what: accepted") or diag($t->output());
+	configure('', @list);
+	ok($t->config_test(),
+		"$what: the configuration is accepted") or diag($t->output());
 }
 
 # a reload to one of them is refused, and changes nothing
 
-write_conf('', [ 8444, 'must', "$require on;" ]);
+configure('', [ 8444, 'must', "$require on;" ]);
 $t->run();
-is(wait_staple(8444, 'good', seconds => 20)->{status}, 'good', 'it runs');
-write_conf('', [ 8444, 'must', "$require on;" ],
+is(wait_staple(8444, 'good', seconds => 20)->{status}, 'good',
+	'a required certificate is stapled');
+configure('', [ 8444, 'must', "$require on;" ],
 	[ 8443, 'silent', "$require on;" ]);
-ok(!$t->reload(refused => 1), 'a reload to such a configuration is refused');
-is(staple(8444)->{status}, 'good', 'the old one goes on');
+ok(!$t->reload(refused => 1),
+	'a reload to a configuration that can only refuse is refused');
+is(staple(8444)->{status}, 'good',
+	'the old configuration serves after the refused reload');
 
 $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($lines, @list) = @_;
-	my $servers = join '', map { <<"CONF" } @list;
-    server {
-        listen       127.0.0.1:$_->[0] ssl;
-
-        ssl_certificate      $_->[1].pem;
-        ssl_certificate_key  $_->[1].key;
-        $_->[2]
-    }
-CONF
-	my $on = $servers =~ /ocsp_plus off/ ? '' : 'ocsp_plus  on;';
-	$t->write_http_conf(<<"CONF");
-    ssl_protocols  TLSv1.2 TLSv1.3;
-
-    $on
-    ocsp_plus_startup_wait  1s;
-    ocsp_plus_retry         1s 1s;
-    $lines
-
-$servers
-CONF
+	my $off = grep { $_->[2] =~ /ocsp_plus off/ } @list;
+	$t->write_conf(http => [ 'ssl_protocols TLSv1.2 TLSv1.3;',
+		$off ? () : 'ocsp_plus on;', 'ocsp_plus_startup_wait 1s;',
+		'ocsp_plus_retry 1s 1s;', $lines,
+		map { [ @$_[0 .. 2] ] } @list ]);
 }
 
 ###############################################################################

@@ -102,27 +102,13 @@ for my $case (@wrong, @good, @revoked) {
 	my ($name, @settings) = @$case;
 	shift @settings if @settings % 2;
 	$on{$name} = 1 + keys %on;
-	$leaf{$name} = $int->leaf("$name.example", file => "leaf-$name",
+	$leaf{$name} = $int->leaf("$name.example",
 		not_before => -86400, aia => $r->url($on{$name}));
 	$r->set(@settings, on => $on{$name});
 }
 
-my $servers = join '', map { <<"CONF" } sort keys %on;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/leaf-$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/leaf-$_.key;
-    }
-CONF
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 2s;',
+	map { [ 8443, $leaf{$_} ] } sort keys %on ]);
 
 $t->run();
 
@@ -131,21 +117,22 @@ $t->run();
 for my $case (@good) {
 	my ($name) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		"$name: stapled");
+		"$name: the good response is stapled");
 }
 
 unlike(staple_fast(8443, 'trailing.example') // '', qr/trailing bytes/,
-	'what follows the response is not stapled');
+	'octets after a response are not stapled');
 for my $case (@revoked) {
 	my ($name) = @$case;
 	my $seen = wait_staple(8443, 'revoked', servername => "$name.example",
 		seconds => 15);
 	is("$seen->{handshake} $seen->{status}", '1 revoked',
-		"$name: stapled as revoked");
+		"$name: the response is stapled as revoked");
 	my @lines = $t->log_lines(qr/certificate="\Q$name\E\.example"/);
-	is(scalar @lines, 1, "$name: one line");
+	is(scalar @lines, 1, "$name: the revocation is logged once");
 	like($lines[0] // '', qr/\[crit\].*REVOKED.*\ status=revoked
-		.*\ expires=\d{4}-\S+Z/x, "$name: logged at crit");
+		.*\ expires=\d{4}-\S+Z/x,
+		"$name: the revocation is logged as critical");
 }
 
 for my $case (@wrong) {
@@ -158,14 +145,15 @@ for my $case (@wrong) {
 		\ responder="\Q${\$r->url($on{$name})}\E"
 		\ reason=$reason\ detail="
 		.*\ next_attempt=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/x,
-		"$name: logged");
+		"$name: the failure is logged with reason and next attempt");
 	my $seen = handshake_fast(8443, "$name.example");
 	is("$seen->{ok} " . defined $seen->{der}, '1 ',
-		"$name: a handshake without a staple");
+		"$name: the handshake works without a staple");
 }
 
 like(join("\n", $t->log_lines(qr/no response.*"http-401\.example"/)),
-	qr/ reason=unauthorized detail="HTTP 401: /, 'the HTTP status is told');
+	qr/ reason=unauthorized detail="HTTP 401: /,
+	'the HTTP status of an error response is logged');
 
 # never anything that does not verify, however often it is offered
 
@@ -174,9 +162,9 @@ for my $case (@wrong) {
 	my ($name, $reason) = @$case;
 	my $re = qr/certificate="\Q$name\E\.example".* reason=\Q$reason\E /;
 	ok(wait_for(sub { $t->log_lines($re, $begun) > 0 }, 15),
-		"$name: tried again");
+		"$name: the responder is asked again");
 	is(staple_fast(8443, "$name.example"), undef,
-		"$name: still without a staple");
+		"$name: no response is stapled after another attempt");
 }
 
 # they recover
@@ -191,7 +179,7 @@ for my $case (@wrong) {
 for my $case (@wrong) {
 	my ($name) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		"$name: recovered");
+		"$name: the certificate is stapled once the responder is right");
 }
 
 $t->done_testing();

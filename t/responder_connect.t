@@ -90,7 +90,7 @@ my (%leaf, %on);
 for my $case (@wrong, @fine) {
 	my ($name, $fault, $arg, undef, $signer) = @$case;
 	$on{$name} = 1 + keys %on;
-	$leaf{$name} = $int->leaf("$name.example", file => $name,
+	$leaf{$name} = $int->leaf("$name.example",
 		aia => $r->url($on{$name}));
 	$r->fault($fault, on => $on{$name},
 		defined $arg ? (arg => $arg) : ());
@@ -101,24 +101,9 @@ for my $case (@fine) {
 	$r->set(header => $header, on => $on{$name}) if $header;
 }
 
-my $servers = join '', map { <<"CONF" } sort keys %on;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-
-        ssl_certificate      %%TESTDIR%%/$_.pem;
-        ssl_certificate_key  %%TESTDIR%%/$_.key;
-    }
-CONF
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus               on;
-    ocsp_plus_timeout       2s;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_max_response  1k;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_timeout 2s;',
+	'ocsp_plus_retry 1s 2s;', 'ocsp_plus_max_response 1k;',
+	map { [ 8443, $leaf{$_} ] } sort keys %on ]);
 
 $t->run();
 
@@ -127,7 +112,8 @@ $t->run();
 for my $case (@fine) {
 	my ($name, @how) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		join ' ', 'accepted:', grep { defined } @how);
+		join ' ', 'accepted:',
+		join ' ', 'an odd but right answer is stapled:', grep { defined } @how);
 }
 
 for my $case (@wrong) {
@@ -139,10 +125,10 @@ for my $case (@wrong) {
 		.*\ responder="\Q${\$r->url($on{$name})}\E"
 		\ reason=$reason\ detail="[^"]+"
 		.*\ next_attempt=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/x,
-		"$name: logged");
+		"$name: the failure is logged with reason and next attempt");
 	my $seen = handshake_fast(8443, "$name.example");
 	is("$seen->{ok} " . defined $seen->{der}, '1 ',
-		"$name: a handshake without a staple");
+		"$name: the handshake works without a staple");
 }
 
 # one line for each try, and it goes on trying
@@ -152,7 +138,7 @@ for my $case (@wrong) {
 	my ($name, $fault, $arg, $reason) = @$case;
 	my $re = failure($name);
 	ok(wait_for(sub { $t->log_lines($re, $begun) > 0 }, 15),
-		"$name: tried again");
+		"$name: the responder is asked again");
 	next if $fault eq 'refuse';
 
 	my @lines = $t->log_lines($re);
@@ -160,9 +146,10 @@ for my $case (@wrong) {
 	# a connection may serve several, and not all come to a request
 	my $tries = $seen->{connections} > $seen->{total}
 		? $seen->{connections} : $seen->{total};
-	cmp_ok(scalar @lines, '<=', $tries, "$name: one line for a try");
+	cmp_ok(scalar @lines, '<=', $tries,
+		"$name: no more than one line is logged an attempt");
 	is(scalar(grep { !/ reason=$reason / } @lines), 0,
-		"$name: always the same reason");
+		"$name: the reason stays the same");
 }
 
 # they recover
@@ -175,12 +162,12 @@ for my $case (@wrong) {
 for my $case (@wrong) {
 	my ($name) = @$case;
 	ok(wait_for(sub { good($name) }, 15, "a staple for $name"),
-		"$name: recovered");
+		"$name: the certificate is stapled once the responder answers");
 }
 
 my $seen = staple(8443, servername => 'drip.example');
 is("$seen->{status} $seen->{serial}", 'good ' . $leaf{drip}->serial(),
-	'the right staple');
+	'the staple after a recovery is for the right certificate');
 
 $t->done_testing();
 

@@ -34,107 +34,26 @@ my %leaf = map { $_->name() => $_ } map { $int->leaf($_, aia => $r->url(1)) }
 # it is up and speaks, but does not know the certificates
 $r->fault('unauthorized', on => 3);
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus            on;
-    # no host is ever busy, so the order is the configured one
-    ocsp_plus_concurrency  1;
-    ocsp_plus_responder  http://127.0.0.1:8082;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        ssl_certificate      inherited.pem;
-        ssl_certificate_key  inherited.key;
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ssl_certificate      own.pem;
-        ssl_certificate_key  own.key;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-    }
-
-    server {
-        listen               127.0.0.1:8445 ssl;
-        ssl_certificate      several.pem;
-        ssl_certificate_key  several.key;
-        ocsp_plus_responder  http://127.0.0.1:8083/ http://127.0.0.1:8084/
-                             http://127.0.0.1:8081/;
-    }
-
-    server {
-        listen               127.0.0.1:8446 ssl;
-        ssl_certificate      path.pem;
-        ssl_certificate_key  path.key;
-        ocsp_plus_responder  HTTP://localhost:8082/some/path;
-    }
-
-    # one certificate, the same URLs
-
-    server {
-        listen               127.0.0.1:8447 ssl;
-        ssl_certificate      equal.pem;
-        ssl_certificate_key  equal.key;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-    }
-
-    server {
-        listen               127.0.0.1:8448 ssl;
-        ssl_certificate      equal.pem;
-        ssl_certificate_key  equal.key;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-        ocsp_plus_responder_trusted_certificate  int.crt;
-    }
-
-    # one certificate, other URLs: 3 answers nothing, then 4
-
-    server {
-        listen               127.0.0.1:8449 ssl;
-        ssl_certificate      differs.pem;
-        ssl_certificate_key  differs.key;
-        ocsp_plus_responder  http://127.0.0.1:8083/;
-    }
-
-    server {
-        listen               127.0.0.1:8450 ssl;
-        ssl_certificate      differs.pem;
-        ssl_certificate_key  differs.key;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-    }
-
-    server {
-        listen               127.0.0.1:8451 ssl;
-        ssl_certificate      differs.pem;
-        ssl_certificate_key  differs.key;
-        ocsp_plus_responder  http://127.0.0.1:8082/;
-    }
-
-    # a server that has it off has no say
-
-    server {
-        listen               127.0.0.1:8452 ssl;
-        ssl_certificate      same.pem;
-        ssl_certificate_key  same.key;
-    }
-
-    server {
-        listen               127.0.0.1:8453 ssl;
-        ssl_certificate      same.pem;
-        ssl_certificate_key  same.key;
-        ocsp_plus            off;
-        ocsp_plus_responder  http://127.0.0.1:8084/;
-    }
-}
-
-EOC
+my $fourth = 'ocsp_plus_responder http://127.0.0.1:8084/;';
+$t->write_conf(http => [ 'ocsp_plus on;',
+	# no host is ever busy, so the order is the configured one
+	'ocsp_plus_concurrency 1;', 'ocsp_plus_responder http://127.0.0.1:8082;',
+	[ 8443, 'inherited' ],
+	[ 8444, 'own', $fourth ],
+	[ 8445, 'several', 'ocsp_plus_responder http://127.0.0.1:8083/ '
+		. 'http://127.0.0.1:8084/ http://127.0.0.1:8081/;' ],
+	[ 8446, 'path', 'ocsp_plus_responder HTTP://localhost:8082/some/path;' ],
+	# one certificate, the same URLs
+	[ 8447, 'equal', $fourth ],
+	[ 8448, 'equal', $fourth,
+		'ocsp_plus_responder_trusted_certificate int.crt;' ],
+	# one certificate, other URLs: 3 answers nothing, then 4
+	[ 8449, 'differs', 'ocsp_plus_responder http://127.0.0.1:8083/;' ],
+	[ 8450, 'differs', $fourth ],
+	[ 8451, 'differs', 'ocsp_plus_responder http://127.0.0.1:8082/;' ],
+	# a server that has it off has no say
+	[ 8452, 'same' ],
+	[ 8453, 'same', 'ocsp_plus off;', $fourth ] ]);
 
 my $conf = $t->read_file('nginx.conf');
 $t->run();
@@ -157,27 +76,32 @@ for my $wanted (@wanted) {
 	my ($name, $port, $asked) = @$wanted;
 	my $seen = wait_staple($port, 'good', seconds => 30);
 	is("$seen->{status} " . ($seen->{serial} // ''),
-		'good ' . $leaf{$name}->serial(), "$name: a staple");
+		'good ' . $leaf{$name}->serial(),
+		"$name: the certificate is stapled");
 
 	my %index = map { $r->port($_) => $_ } 1 .. 4;
 	is(join(' ', map { $index{$_->{port}} }
 		$r->requests(leaf => $leaf{$name})), $asked,
-		"$name: from where it should be");
+		"$name: the right responders are asked in order");
 }
 
 for my $port (8448, 8450, 8451) {
-	is(staple($port)->{status}, 'good', "what another server said, on $port");
+	is(staple($port)->{status}, 'good',
+		"the server on $port staples what another server's responder said");
 }
-is(staple(8453)->{status}, 'none', 'not where it is off');
+is(staple(8453)->{status}, 'none',
+	'a server with ocsp_plus off sends no staple');
 
 my ($request) = $r->requests(leaf => $leaf{path});
-like($request->{target} // '', qr!^/some/path/.!, 'the path of the URL');
-like($request->{host} // '', qr/^localhost:\d+$/, 'and its host');
+like($request->{target} // '', qr!^/some/path/.!,
+	'the request is sent below the path of the URL');
+like($request->{host} // '', qr/^localhost:\d+$/,
+	'the request has the host of the URL');
 
 # what was said
 
 is(scalar @{[ $r->requests(on => 1) ]}, 0,
-	'the certificates\' own URLs are not used');
+	"ocsp_plus_responder replaces the certificates' own URLs");
 
 my ($line) = $t->log_lines(qr/response published.*"several"/);
 like($line // '', qr!responder="http://127\.0\.0\.1:\Q${\$r->port(4)}\E/"!,
@@ -186,14 +110,16 @@ like($line // '', qr!responder="http://127\.0\.0\.1:\Q${\$r->port(4)}\E/"!,
 my @notices = $t->log_lines(qr/name different responders/);
 my @differs = grep { /"differs"/ } @notices;
 like($differs[0] // '', qr/\[notice\].*in the order.*nginx\.conf:\d+/,
-	'a notice that servers differ');
-is(scalar @differs, 1, 'one');
-is(scalar(grep { !/"differs"/ } @notices), 0, 'none where they do not');
+	'a notice says that servers name different responders');
+is(scalar @differs, 1, 'the notice about different responders is printed once');
+is(scalar(grep { !/"differs"/ } @notices), 0,
+	'servers with the same responders raise no notice');
 @notices = $t->log_lines(qr/servers differ in "ocsp_plus_responder_trusted/);
 like($notices[0] // '', qr/\[notice\].*certificate "equal".*nginx\.conf:\d+/,
-	'a notice that anchors differ');
-is(scalar @notices, 1, 'one');
-is(join("\n", $t->log_lines(qr/\[(?:warn|crit)\]/)), '', 'no warning');
+	'a notice says that servers differ in their trusted certificates');
+is(scalar @notices, 1, 'the notice about trusted certificates is printed once');
+is(join("\n", $t->log_lines(qr/\[(?:warn|crit)\]/)), '',
+	'nothing is logged as a warning');
 
 $t->stop();
 
@@ -228,18 +154,19 @@ for my $bad (@bad) {
 		s!(ocsp_plus_responder) +http://127.0.0.1:\d+;!$1 $url;!;
 	$t->write_file('nginx.conf', $changed);
 
-	ok(!$t->config_test(), "$url is refused");
+	ok(!$t->config_test(), "$url is refused as a responder");
 	$named //= $url;
 	like($t->output(), qr/\[emerg\]\ invalid\ URL\ "\Q$named\E"
 		\ in\ "ocsp_plus_responder":\ .*$why.*nginx\.conf:\d+$/mx,
-		"$url: says what, where and why");
+		"$url: the message says what is wrong and where");
 }
 
 (my $changed = $conf) =~ s!(ocsp_plus_responder) +http://127.0.0.1:\d+;!
 	"$1 http://ocsp.example/" . 'x' x 2048 . ';'!e;
 $t->write_file('nginx.conf', $changed);
 ok(!$t->config_test(), 'a URL of more than 2048 bytes is refused');
-like($t->output(), qr/\[emerg\].*more than 2048 bytes/, 'it says why');
+like($t->output(), qr/\[emerg\].*more than 2048 bytes/,
+	'the message about a long URL has the limit');
 
 for my $url ('http://ocsp.example', 'http://[::1]:8080/x?y=z',
 	'http://127.0.0.1:80/', 'HTTP://OCSP.Example./')
@@ -247,7 +174,8 @@ for my $url ('http://ocsp.example', 'http://[::1]:8080/x?y=z',
 	(my $changed = $conf) =~
 		s!(ocsp_plus_responder) +http://127.0.0.1:\d+;!$1 $url;!;
 	$t->write_file('nginx.conf', $changed);
-	ok($t->config_test(), "$url is accepted") or diag($t->output());
+	ok($t->config_test(),
+		"$url is accepted as a responder") or diag($t->output());
 }
 
 $t->done_testing();

@@ -26,58 +26,21 @@ my $int = $root->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);
 my $leaf = $int->leaf('example.com', aia => $r->url());
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ssl_protocols        TLSv1.2 TLSv1.3;
-    ssl_certificate      example.com.pem;
-    ssl_certificate_key  example.com.key;
-
-    ocsp_plus on;
-
-    # tickets
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-
-        ssl_session_cache    none;
-        ssl_session_tickets  on;
-    }
-
-    # ids, in a cache that the workers share
-
-    server {
-        listen  127.0.0.1:8444 ssl;
-
-        ssl_session_cache    shared:sessions:1m;
-        ssl_session_tickets  off;
-    }
-
-    # nothing to resume with
-
-    server {
-        listen  127.0.0.1:8445 ssl;
-
-        ssl_session_cache    off;
-        ssl_session_tickets  off;
-        ssl_ecdh_curve       X25519;
-    }
-}
-
-EOC
+$t->write_conf(workers => 2, http => [ 'ssl_protocols TLSv1.2 TLSv1.3;',
+	'ocsp_plus on;',
+	# tickets
+	[ 8443, $leaf, 'ssl_session_cache none;', 'ssl_session_tickets on;' ],
+	# ids, in a cache that the workers share
+	[ 8444, $leaf, 'ssl_session_cache shared:sessions:1m;',
+		'ssl_session_tickets off;' ],
+	# nothing to resume with
+	[ 8445, $leaf, 'ssl_session_cache off;', 'ssl_session_tickets off;',
+		'ssl_ecdh_curve X25519;' ] ]);
 
 $t->run();
 
-is(wait_staple(8443, 'good', seconds => 30)->{status}, 'good', 'a staple');
+is(wait_staple(8443, 'good', seconds => 30)->{status}, 'good',
+	'the certificate is stapled');
 
 ###############################################################################
 
@@ -90,22 +53,23 @@ for my $port (8443, 8444) {
 
 		my $seen = staple($port, tls => $tls, sess_out => $file);
 		is("$seen->{resumed} $seen->{status}", '0 good',
-			"$what: full handshake with a staple");
+			"$what: the full handshake has a staple");
 
 		for my $try (1, 2) {
 			$seen = staple($port, tls => $tls, sess_in => $file);
 			is("$seen->{handshake} $seen->{resumed} $seen->{status}",
-				'1 1 none', "$what: resumed without, $try");
+				'1 1 none',
+				"$what: resumption $try has no staple");
 		}
 
 		$seen = staple($port, tls => $tls, sess_in => $file,
 			status => 0);
 		is("$seen->{handshake} $seen->{resumed}", '1 1',
-			"$what: resumed and not asked");
+			"$what: a client that does not ask resumes");
 
 		$seen = staple($port, tls => $tls);
 		is("$seen->{resumed} $seen->{status}", '0 good',
-			"$what: full again");
+			"$what: another full handshake has a staple");
 	}
 }
 
@@ -113,24 +77,25 @@ for my $port (8443, 8444) {
 
 my $file = $t->testdir() . '/session-silent';
 my $seen = staple(8443, tls => '1.2', status => 0, sess_out => $file);
-is("$seen->{resumed} $seen->{status}", '0 none', 'a session without a question');
+is("$seen->{resumed} $seen->{status}", '0 none',
+	'a session without status request begins without a staple');
 $seen = staple(8443, tls => '1.2', sess_in => $file);
 is("$seen->{handshake} $seen->{resumed} $seen->{status}", '1 1 none',
-	'a question while resuming');
+	'a resumed session is not stapled though the client asks now');
 
 # a session of one server does not become a staple of another
 
 $seen = staple(8445, tls => '1.2', sess_in => $file);
 is("$seen->{handshake} $seen->{resumed} $seen->{status}", '1 0 good',
-	'what another server refuses to resume is full and stapled');
+	'a session refused by another server is followed by a stapled handshake');
 
 # HelloRetryRequest: the callback runs twice
 
 $seen = staple(8445, tls => '1.3', curves => 'P-521:X25519',
 	args => [ '-msg' ]);
 is(() = $seen->{output} =~ /^>>> .*ClientHello/mg, 2,
-	'a hello that has to be repeated');
-is($seen->{status}, 'good', 'gets a staple');
+	'a handshake with a repeated hello has two hellos');
+is($seen->{status}, 'good', 'a handshake with a repeated hello has a staple');
 
 # many, through all workers, within one process
 
@@ -150,10 +115,11 @@ for my $port (8443, 8444) {
 			if !!$hand->{resumed} == defined $hand->{der};
 	}
 }
-is($wrong, '', 'a staple in exactly the full ones');
-is("$full $resumed", '10 30', 'each that could be was resumed');
+is($wrong, '', 'exactly the full handshakes of a client have a staple');
+is("$full $resumed", '10 30', 'all sessions that can be resumed are resumed');
 
-is($r->stats()->{all}{total}, 1, 'and one request at the responder');
+is($r->stats()->{all}{total}, 1,
+	'the responder is asked once for all handshakes');
 
 $t->done_testing();
 

@@ -51,15 +51,8 @@ for my $case (@cases) {
 	$r->fault($fault, on => $on{$name}, arg => $arg);
 }
 
-my $servers = $t->ssl_servers(8443, @leaves);
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_retry         1s 200s;
-
-$servers
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+	'ocsp_plus_retry 1s 200s;', map { [ 8443, $_ ] } @leaves ]);
 
 $t->run();
 
@@ -73,9 +66,11 @@ for my $case (@cases) {
 	# the time at which the line was written, in the time zone of the log
 	my ($said) = $line =~ m!^(\d+)/(\d+)/(\d+) (\d+):(\d+):(\d+)!
 		? POSIX::mktime($6, $5, $4, $3, $2 - 1, $1 - 1900) : 0;
-	cmp_ok($waits - $said, '>=', $least - 1, "$name: left alone")
+	cmp_ok($waits - $said, '>=', $least - 1,
+		"$name: the next attempt is not too early")
 		or diag($line);
-	cmp_ok($waits - $said, '<=', $most + 1, "$name: no longer than that")
+	cmp_ok($waits - $said, '<=', $most + 1,
+		"$name: the next attempt is not too late")
 		or diag($line);
 }
 
@@ -85,11 +80,11 @@ for my $case (@cases) {
 $r->wait_requests(3, 20, on => $on{$_}) for qw/ past nonsense other /;
 for my $name (qw/ past nonsense other /) {
 	cmp_ok(scalar(() = $r->requests(on => $on{$name})), '>=', 3,
-		"$name: asked again");
+		"$name: the responder is asked again");
 }
 for my $name (qw/ busy too-many date too-long /) {
 	cmp_ok(scalar(() = $r->requests(on => $on{$name})), '<=', 2,
-		"$name: not asked again");
+		"$name: the responder is not asked again");
 }
 
 $t->done_testing();

@@ -54,27 +54,8 @@ for my $cell (@cells) {
 		not_before => -86400, aia => $r->url($on{$name}));
 }
 
-my $servers = $t->ssl_servers(8443, map { $leaf{$_->[0]} } @cells);
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus          on;
-    ocsp_plus_retry    1s 2s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_retry 1s 2s;', map { [ 8443, $leaf{$_->[0]} ] } @cells ]);
 
 # past its middle, so it is looked after within seconds; valid for the test
 
@@ -103,17 +84,19 @@ for my $cell (@cells) {
 for my $cell (@cells) {
 	my ($name, undef, $line, $expected) = @$cell;
 	ok($t->wait_log(qr/$line.*certificate="\Q$name\E\.example"/, 40, $mark),
-		"$name: it came")
+		"$name: the next answer is logged")
 		or diag(join "\n", $t->log_lines(qr/"\Q$name\E\./, $mark));
 	is(wait_staple(8443, $expected, servername => "$name.example",
-		seconds => 20)->{status}, $expected, "$name: $expected");
+		seconds => 20)->{status}, $expected,
+		"$name: status $expected after the next answer");
 }
 
 # and none of those that stay is ever hidden
 
 for my $cell (grep { $_->[3] eq 'revoked' } @cells) {
 	my $seen = staple(8443, servername => "$cell->[0].example");
-	is($seen->{status}, 'revoked', "$cell->[0]: still revoked");
+	is($seen->{status}, 'revoked',
+		"$cell->[0]: the revocation is still stapled at the end");
 }
 
 $t->done_testing();

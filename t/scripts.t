@@ -27,8 +27,9 @@ my $repo = "$FindBin::Bin/..";
 # scripts/test
 
 my $run = $t->command([ "$repo/scripts/test", '--help' ]);
-is($run->{status}, 0, 'test: help');
-like($run->{output}, qr/--all .* TEST\.t/s, 'test: what it takes');
+is($run->{status}, 0, 'scripts/test --help succeeds');
+like($run->{output}, qr/--all .* TEST\.t/s,
+	'scripts/test --help names its arguments');
 for my $case (
 	[ [ '--quick' ], 'unknown argument: --quick' ],
 	[ [ 't/no_such.t' ], 'no such test: t/no_such.t' ],
@@ -36,15 +37,17 @@ for my $case (
 {
 	my ($arguments, $says) = @$case;
 	$run = $t->command([ "$repo/scripts/test", @$arguments ]);
-	is($run->{status}, 1, "test @$arguments: refused");
-	like($run->{output}, qr/^test: \Q$says\E$/m, "test @$arguments: why");
+	is($run->{status}, 1, "scripts/test @$arguments: refused");
+	like($run->{output}, qr/^test: \Q$says\E$/m,
+		"scripts/test @$arguments: says why");
 }
 
 $run = $t->command([ 'bash', '-c',
 	". $repo/scripts/lib.sh; printf '%s\\n' \"\${long_tests[@]}\"" ]);
 my @long = split /\n/, $run->{output};
-cmp_ok(scalar @long, '>', 0, 'tests that begin first');
-is(join(' ', grep { !-f "$repo/t/$_.t" } @long), '', 'there they are');
+cmp_ok(scalar @long, '>', 0, 'scripts/lib.sh names the tests that start first');
+is(join(' ', grep { !-f "$repo/t/$_.t" } @long), '',
+	'the tests that start first exist');
 
 # scripts/test-on: a tree, and stand-ins
 
@@ -109,9 +112,9 @@ EOC
 # what it takes and refuses
 
 $run = on('--help');
-is($run->{status}, 0, 'help');
+is($run->{status}, 0, 'test-on --help succeeds');
 like($run->{output}, qr/bookworm, trixie or sid.*--fresh.*--record/s,
-	'what it takes');
+	'test-on --help names its arguments');
 for my $case (
 	[ [], 'no release is named' ],
 	[ [ 'potato' ], 'unknown release: potato; there are bookworm trixie sid' ],
@@ -124,47 +127,58 @@ for my $case (
 	refused($arguments, {}, $says);
 }
 refused([ 'trixie' ], { WHO => 1000 }, 'needs root');
-is(calls(), '', 'nothing was done');
+is(calls(), '', 'test-on without root runs no command');
 refused([ 'trixie' ], { NO_MOUNT => 1 }, 'no right to mount here');
-is(calls(), "mount -t tmpfs tmpfs /tmp\n", 'but tried');
+is(calls(), "mount -t tmpfs tmpfs /tmp\n",
+	'test-on without the right to mount tries to mount only');
 my $file = $t->read_file('said/targets');
 targets('Ubuntu|http://mirror.test/ubuntu/');
 refused([ 'trixie' ], {}, 'apt is configured with no mirror of Debian');
-like(calls(), qr/^apt-get update$/m, 'nor after apt had a look');
+like(calls(), qr/^apt-get update$/m,
+	'test-on without a Debian mirror runs apt-get update first');
 $t->write_file('said/targets', $file);
 $t->write_file('said/no_debootstrap', '');
 $run = refused([ 'trixie' ], {}, 'failed, the end of');
-like($run->{output}, qr/^E: it fails$/m, 'what debootstrap said');
+like($run->{output}, qr/^E: it fails$/m,
+	'test-on prints the output of a failed debootstrap');
 unlink "$d/said/no_debootstrap";
-ok(!-e "$d/roots/trixie", 'half a Debian is none');
+ok(!-e "$d/roots/trixie",
+	'test-on leaves no directory after a failed debootstrap');
 
 # the whole round
 
 $run = on('--record', 'trixie');
-is($run->{status}, 0, 'passed') or diag($run->{output});
+is($run->{status}, 0,
+	'test-on --record trixie succeeds') or diag($run->{output});
 my $calls = calls();
 like($calls, qr!debootstrap .* trixie \S+/trixie\.new http://mirror\.test/debian /!,
-	'made, from the mirror of apt');
-like($calls, qr!http_proxy=http://proxy\.test:3128.* debootstrap!, 'by its proxy');
-like($calls, qr/scripts\/demo --once.*scripts\/test$/ms, 'demo, then the round');
-is($t->read_file('roots/trixie/etc/apt/sources.list'), <<'EOC', 'sources');
+	'test-on runs debootstrap with the mirror of apt');
+like($calls, qr!http_proxy=http://proxy\.test:3128.* debootstrap!,
+	'test-on runs debootstrap with the proxy of apt');
+like($calls, qr/scripts\/demo --once.*scripts\/test$/ms,
+	'test-on runs the demo before the tests');
+is($t->read_file('roots/trixie/etc/apt/sources.list'),
+	<<'EOC', 'test-on writes the sources of trixie');
 deb http://mirror.test/debian trixie main
 deb http://mirror.test/debian trixie-updates main
 deb http://mirror.test/debian-security trixie-security main
 EOC
 is($t->read_file('roots/trixie/etc/apt/apt.conf.d/90test-on'),
-	qq(Acquire::Check-Valid-Until "false";\n), 'Acquire');
-ok(-f "$d/roots/trixie/usr/src/ocsp_plus/scripts/lib.sh", 'the tree');
+	qq(Acquire::Check-Valid-Until "false";\n),
+	'test-on copies the Acquire settings of apt');
+ok(-f "$d/roots/trixie/usr/src/ocsp_plus/scripts/lib.sh",
+	'test-on copies the tree');
 is($t->read_file('roots/trixie/usr/sbin/policy-rc.d'), "#!/bin/sh\nexit 101\n",
-	'no services');
+	'test-on keeps services from starting');
 like($t->read_file('tree/docs/nginx-versions.md'), qr!^before
 <\!-- scripts/test-on writes from here -->
 \| Debian \| nginx \|.*
 \|(?:---\|)+
 \| trixie \| 1\.2\.3 \| 3\.4\.5 \| 1\.34\.5 \| 1\.83 \| 14\.2\.0 \| passes \| 418 of 420 \| 74 of 76, 1 skipped, failed: dns\.t \| \d{4}-\d\d-\d\d \|
 <\!-- scripts/test-on ends -->
-after$!, 'the row');
-like($run->{output}, qr/Result: FAIL.*\| trixie \|/s, 'said as well');
+after$!, 'test-on writes the row of the document');
+like($run->{output}, qr/Result: FAIL.*\| trixie \|/s,
+	'test-on prints the row as well');
 
 # sid is brought up to date from nothing but itself; the list of a cloud image
 
@@ -173,19 +187,23 @@ targets("Debian|mirror+file:$d/mirrors/");
 round("100% tests passed, 0 tests failed out of 420\n"
 	. "Files=76, Tests=1832, 94 wallclock secs\nResult: PASS\n");
 $run = on('--record', 'sid');
-is($run->{status}, 0, 'sid');
+is($run->{status}, 0, 'test-on --record sid succeeds');
 is($t->read_file('roots/sid/etc/apt/sources.list'),
-	"deb http://cloud.test/debian sid main\n", 'its sources');
-like(calls(), qr/apt-get update && apt-get -y dist-upgrade/, 'up to date');
+	"deb http://cloud.test/debian sid main\n",
+	'test-on writes the sources of sid');
+like(calls(), qr/apt-get update && apt-get -y dist-upgrade/,
+	'test-on brings sid up to date');
 $run = on('--record', 'trixie');
 like(rows(), qr/\A\| trixie .* 420 of 420 \| 76 of 76 \|.*\n\| sid .*\n\z/,
-	'rows of two, each once');
-unlike(calls(), qr/debootstrap/, 'what was made is kept');
+	'test-on replaces a row of the document');
+unlike(calls(), qr/debootstrap/, 'test-on uses an existing root again');
 on('--fresh', 'trixie', 't/one.t');
 $calls = calls();
-like($calls, qr/debootstrap/, 'and made anew if it is wanted');
-like($calls, qr/scripts\/test t\/one\.t$/m, 'one test');
-unlike($calls, qr/scripts\/demo/, 'and nothing else');
+like($calls, qr/debootstrap/, 'test-on --fresh runs debootstrap again');
+like($calls, qr/scripts\/test t\/one\.t$/m,
+	'test-on with one test runs that test');
+unlike($calls, qr/scripts\/demo/,
+	'test-on with one test does not run the demo');
 
 # failures
 
@@ -197,11 +215,12 @@ for my $case (
 	my ($env, $what, $row) = @$case;
 	round('') if $env->{NO_ROUND};
 	$run = on('trixie', env => $env);
-	is($run->{status}, 1, "$what: failed");
-	like($run->{output}, qr/^FAILED on trixie: \Q$what\E$/m, "$what: said");
-	like($run->{output}, $row, "$what: in the row");
+	is($run->{status}, 1, "test-on: a failing $what gives exit code 1");
+	like($run->{output}, qr/^FAILED on trixie: \Q$what\E$/m,
+		"test-on: a failing $what is named");
+	like($run->{output}, $row, "test-on: a failing $what is in the row");
 }
-is(rows(), $before, 'not recorded unless asked');
+is(rows(), $before, 'test-on without --record leaves the document alone');
 
 # one at a time; and what is killed leaves nothing behind
 
@@ -209,11 +228,12 @@ my $killed = do {
 	local %ENV = (%ENV, %{environment()});
 	$t->run_daemon("$d/tree/scripts/test-on", 'trixie', 't/hang.t');
 };
-ok($t->waitforfile("$d/said/pid"), 'one runs');
+ok($t->waitforfile("$d/said/pid"), 'test-on runs a test that hangs');
 refused([ 'trixie' ], {}, 'another scripts/test-on trixie is running');
 my $pid = $t->read_file('said/pid');
-is(join('', $t->stop_daemons($killed)), '', 'killed');
-ok(wait_for(sub { !Test::Nginx::alive($pid) }, 10, 'processes'), 'and what it had begun')
+is(join('', $t->stop_daemons($killed)), '', 'test-on ends when it is killed');
+ok(wait_for(sub { !Test::Nginx::alive($pid) }, 10, 'processes'),
+	'test-on ends its processes when it is killed')
 	or kill KILL => $pid;
 
 $t->done_testing();
@@ -243,8 +263,9 @@ sub refused {
 	my ($arguments, $env, $says) = @_;
 	my $name = join ' ', @$arguments, map { "$_=$env->{$_}" } sort keys %$env;
 	my $run = on(@$arguments, env => $env);
-	is($run->{status}, 1, "'$name': refused");
-	like($run->{output}, qr/^test-on: \Q$says\E/m, "'$name': why");
+	is($run->{status}, 1, "test-on '$name': refused");
+	like($run->{output}, qr/^test-on: \Q$says\E/m,
+		"test-on '$name': says why");
 	return $run;
 }
 

@@ -54,57 +54,65 @@ my ($client, $mark);
 for my $signal (qw/ QUIT TERM /) {
 	$dns->clear();
 	$t->run();
-	ok(in_flight(), "$signal: exchanges in flight");
+	ok(in_flight(), "$signal: exchanges are in flight");
 	my $began = time();
 	ok($t->stop($signal), "$signal: all processes end");
 	cmp_ok(time() - $began, '<', 5 * $Test::Nginx::SLOW,
-		"$signal: without delay");
+		"$signal: the end does not wait for the exchanges");
 	ok(wait_for(sub { $r->stats()->{all}{open} == 0 }, 5),
-		"$signal: no connection left");
+		"$signal: no connection is left open");
 }
 
 # reload
 
 $dns->clear();
 $t->run();
-ok(in_flight(), 'reload: exchanges in flight');
+ok(in_flight(), 'reload: exchanges are in flight');
 my $began = time();
 $dns->clear();
-ok($t->reload(old_gone => 1), 'reload: old workers leave');
-cmp_ok(time() - $began, '<', 10 * $Test::Nginx::SLOW, 'reload: without delay');
-is(scalar($t->old_workers()), 0, 'reload: none is left');
-ok(in_flight(), 'reload: asked again by the new workers');
-is(handshake_fast(8443, 'hangs1.example')->{ok}, 1, 'reload: handshakes work');
+ok($t->reload(old_gone => 1), 'reload: the old workers leave');
+cmp_ok(time() - $began, '<', 10 * $Test::Nginx::SLOW,
+	'reload: the old workers do not wait for the exchanges');
+is(scalar($t->old_workers()), 0, 'reload: no old worker is left');
+ok(in_flight(), 'reload: the new workers ask again');
+is(handshake_fast(8443, 'hangs1.example')->{ok}, 1,
+	'reload: a handshake works');
 
 # a status document that is asked for in a worker that leaves is written to its
 # end, though nothing else keeps that worker
 
 $client = begun('/status');
 $mark = $t->log_mark();
-ok($t->reload(), 'reload while a status is asked for');
-ok($t->wait_log(qr/gracefully shutting down/, 10, $mark), 'a worker is to leave');
+ok($t->reload(), 'status request: the reload succeeds');
+ok($t->wait_log(qr/gracefully shutting down/, 10, $mark),
+	'status request: the worker with the request is to leave');
 $client->print("\r\n");
 like(join('', <$client>), qr/^HTTP\S+ 200 .*"next":null\n\}\n\z/s,
-	'the status comes to its end');
-ok(wait_for(sub { !$t->old_workers() }, 10), 'and the worker leaves');
+	'status request: the document is written to its end');
+ok(wait_for(sub { !$t->old_workers() }, 10),
+	'status request: the worker leaves afterwards');
 
 # an old worker that goes on for a client does not refresh
 
 ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
-	'a good one');
+	'client connection: a good certificate is stapled');
 $client = begun('/');
 $mark = $t->log_mark();
-ok($t->reload(), 'reload with a client');
-ok(wait_for(sub { $t->old_workers() == 1 }, 5), 'an old worker stays');
+ok($t->reload(), 'client connection: the reload succeeds');
+ok(wait_for(sub { $t->old_workers() == 1 }, 5),
+	'client connection: the old worker stays');
 my $line = $t->wait_log(qr/this is the designated worker now/, 5, $mark);
-ok($line, 'a new one is the designated worker');
+ok($line, 'client connection: a new worker becomes the designated worker');
 release();
 ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @answered },
-	25, 'staples'), 'it fetches');
-is(scalar($t->old_workers()), 1, 'while the old one stays');
+	25, 'staples'),
+	'client connection: the new worker fetches all responses');
+is(scalar($t->old_workers()), 1,
+	'client connection: the old worker stays meanwhile');
 close $client;
-ok(wait_for(sub { !$t->old_workers() }, 10), 'and leaves with its client');
-ok($t->stop(), 'stop');
+ok(wait_for(sub { !$t->old_workers() }, 10),
+	'client connection: the old worker leaves with its client');
+ok($t->stop(), 'client connection: nginx ends');
 
 ###############################################################################
 
@@ -112,24 +120,24 @@ ok($t->stop(), 'stop');
 
 hang();
 for my $signal (qw/ QUIT TERM /) {
-	configure("daemon off;\nmaster_process off;\n");
+	configure('daemon off;', 'master_process off;');
 	$t->run();
 	ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
-		"single process, $signal: stapled");
-	ok(in_flight(), "single process, $signal: exchanges in flight");
+		"single process, $signal: the certificate is stapled");
+	ok(in_flight(), "single process, $signal: exchanges are in flight");
 	$began = time();
-	ok($t->stop($signal), "single process, $signal: ends");
+	ok($t->stop($signal), "single process, $signal: nginx ends");
 	cmp_ok(time() - $began, '<', 5 * $Test::Nginx::SLOW,
-		"single process, $signal: without delay");
+		"single process, $signal: the end does not wait for the exchanges");
 }
 
 # in the foreground
 
-configure("daemon off;\n");
+configure('daemon off;');
 $t->run();
 ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
-	'daemon off: stapled');
-ok($t->stop(), 'daemon off: ends');
+	'daemon off: the certificate is stapled');
+ok($t->stop(), 'daemon off: nginx ends');
 
 ###############################################################################
 
@@ -139,69 +147,40 @@ configure();
 release();
 $t->run();
 ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @answered },
-	25, 'staples'), 'stapled');
+	25, 'staples'),
+	'new binary: all certificates are stapled by the old one');
 hang();
 $mark = $t->log_mark();
 my ($old, $new) = $t->upgrade();
-isnt($old, $new, 'a new binary');
+isnt($old, $new, 'new binary: it has another master');
 $line = $t->wait_log(qr/this is the designated worker now/, 10, $mark);
-ok($line, 'has a designated worker of its own');
+ok($line, 'new binary: it has its own designated worker');
 kill QUIT => $old;
 ok(wait_for(sub { !Test::Nginx::alive($old) }, 10, 'the old one to end'),
-	'the old one ends');
+	'new binary: the old master ends');
 release();
 ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @answered },
-	25, 'staples'), 'all are stapled by the new one');
+	25, 'staples'),
+	'new binary: all certificates are stapled by the new one');
 is(scalar(grep { !defined staple_fast(8443, 'good.example') } 1 .. 30), 0,
-	'in each handshake');
-ok($t->reload(old_gone => 1), 'it can be reloaded');
+	'new binary: thirty handshakes are stapled');
+ok($t->reload(old_gone => 1), 'new binary: a reload succeeds');
 is(scalar(grep { !defined staple_fast(8443, $_->name()) } @answered), 0,
-	'and keeps its staples');
-ok($t->stop(), 'it ends');
+	'new binary: a reload keeps the staples');
+ok($t->stop(), 'new binary: nginx ends');
 
 $t->done_testing();
 
 ###############################################################################
 
 sub configure {
-	my ($globals) = @_;
-	$globals //= '';
-
-	my $servers = $t->ssl_servers(8443, map { $_->name() } @all);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-$globals
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus           on;
-    # the workers are watched, not what helps them to start
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache  off;
-    ocsp_plus_timeout   50s;
-    ocsp_plus_retry     1s 2s;
-    ocsp_plus_resolver  127.0.0.1:8053 timeout=40s;
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-
-$servers
-}
-
-CONF
+	$t->write_conf(main => [ @_ ], workers => 2, http => [ 'ocsp_plus on;',
+		# the workers are watched, not what helps them to start
+		'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+		'ocsp_plus_timeout 50s;', 'ocsp_plus_retry 1s 2s;',
+		'ocsp_plus_resolver 127.0.0.1:8053 timeout=40s;',
+		[ 8080, undef, 'location /status { ocsp_plus_status json; }' ],
+		map { [ 8443, $_ ] } @all ]);
 }
 
 # A request whose worker waits for its end.

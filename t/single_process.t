@@ -44,24 +44,27 @@ for my $daemon (qw/ off on /) {
 	$r->reset();
 	$r->set(delay => 300);
 	$r->clear();
-	write_conf($daemon, @names);
+	configure($daemon, @names);
 	my $mark = $t->log_mark();
 	my $watch = Test::Nginx::Watch->start($t, 8443, @names);
 	$t->run();
 	$watch->wait_for(50);
 	my $seen = $watch->end();
 	is("$seen->{missing} $seen->{failed}", '0 0',
-		"$what: none without a staple from the first on");
-	is(scalar(() = $t->log_lines($waits, $mark)), 1, "$what: waited for");
-	is(scalar(() = $r->requests()), 3, "$what: three requests");
+		"$what: no handshake from the first on lacks a staple");
+	is(scalar(() = $t->log_lines($waits, $mark)), 1,
+		"$what: the start waits for responses");
+	is(scalar(() = $r->requests()), 3,
+		"$what: three certificates take three requests");
 	ok($t->wait_log(qr/the designated worker now/, 10, $mark),
-		"$what: it refreshes");
+		"$what: the process becomes the designated worker");
 	is(scalar(() = Test::Nginx::children($t->master_pid())), 0,
-		"$what: alone");
-	ok(wait_for(sub { $t->kept() == 3 }, 10, 'files'), "$what: kept");
+		"$what: the process has no children");
+	ok(wait_for(sub { $t->kept() == 3 }, 10, 'files'),
+		"$what: the responses are cached");
 	my @stat = stat $t->testdir() . '/cache';
 	is(sprintf('%d %04o', $stat[4], $stat[2] & 07777), "$> 0700",
-		"$what: the directory is its own");
+		"$what: the cache directory belongs to the process");
 
 	# from the cache directory
 
@@ -75,28 +78,29 @@ for my $daemon (qw/ off on /) {
 		$watch->wait_for(50);
 		$seen = $watch->end();
 		is("$seen->{missing} $seen->{failed}", '0 0',
-			"$what, after $signal: none without a staple");
+			"$what, after $signal: no handshake lacks a staple");
 		is($r->stats()->{all}{connections}, 0,
-			"$what, after $signal: no request");
+			"$what, after $signal: no responder is asked");
 		is(scalar(() = $t->log_lines($waits, $mark)), 0,
-			"$what, after $signal: no wait");
+			"$what, after $signal: the start does not wait");
 	}
 	$t->stop();
 
 	# signals while it waits
 
-	write_conf($daemon, 'late.example');
+	configure($daemon, 'late.example');
 	for my $signal (qw/ QUIT TERM INT KILL /) {
 		$mark = $t->log_mark();
 		my $pid = $t->_exec_nginx();
 		$t->wait_log($waits, 10, $mark);
 		my ($helper) = Test::Nginx::children($pid);
-		ok($helper, "$what, $signal: a helper");
+		ok($helper,
+			"$what, $signal during the wait: a start helper runs");
 		kill $signal => $pid;
 		ok(wait_for(sub { waitpid($pid, WNOHANG) == $pid }, 10),
-			"$what, $signal: it ends");
+			"$what, $signal during the wait: nginx ends");
 		ok(wait_for(sub { !Test::Nginx::alive($helper) }, 5),
-			"$what, $signal: the helper as well");
+			"$what, $signal during the wait: the start helper ends");
 	}
 
 	# the helper is killed
@@ -111,9 +115,9 @@ for my $daemon (qw/ off on /) {
 	});
 	$t->run();
 	like($t->wait_log(qr/start helper exited/, 10, $mark) // '',
-		qr/on signal 9/, "$what: the helper is killed");
+		qr/on signal 9/, "$what: a killed start helper is logged");
 	is(wait_staple(8443, 'good', seconds => 15)->{status}, 'good',
-		"$what: the process does its work");
+		"$what: the certificate is stapled after the start helper was killed");
 	$t->stop_daemons($killer);
 	$t->stop();
 }
@@ -122,30 +126,11 @@ $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($daemon, @servers) = @_;
-	my $servers = $t->ssl_servers(8443, @servers);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-daemon          $daemon;
-master_process  off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   60s;
-    ocsp_plus_timeout        60s;
-
-$servers
-}
-
-CONF
+	$t->write_conf(main => [ "daemon $daemon;", 'master_process off;' ],
+		http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 60s;',
+			'ocsp_plus_timeout 60s;', map { [ 8443, $_ ] } @servers ]);
 }
 
 ###############################################################################

@@ -45,18 +45,19 @@ for my $order ([ $hangs, $drips, $right ], [ $drips, $hangs, $right ],
 {
 	my $name = join ' ', map { $_->name() =~ /^(\w+)/ } @$order;
 	my $mark = $t->log_mark();
-	write_conf('60s', map { $_->name() } @$order);
+	configure('60s', map { $_->name() } @$order);
 	$t->run();
 	ok(defined staple_fast(8443, 'right.example'),
-		"$name: stapled at the first handshake");
+		"$name: the first handshake of the answered certificate is stapled");
 	my ($line) = $t->log_lines($begin, $mark);
 	my ($count, $waited) = ($line // '') =~ $begin;
-	is($count, 'stapled=1 missing=2', "$name: the others are missing");
+	is($count, 'stapled=1 missing=2',
+		"$name: the start ends with the slow certificates missing");
 	note("$name: waited ${waited}ms");
 	cmp_ok($r->stats()->{all}{working_peak}, '<=', 4,
-		"$name: four at a time at most");
+		"$name: four connections at a time at most");
 	ok(handshake_fast(8443, 'hangs.example')->{ok},
-		"$name: they have handshakes all the same");
+		"$name: a slow certificate has handshakes without a staple");
 	$t->stop();
 	$r->clear();
 }
@@ -64,11 +65,11 @@ for my $order ([ $hangs, $drips, $right ], [ $drips, $hangs, $right ],
 # one that clients refuse without a staple is waited for to the end
 
 my $mark = $t->log_mark();
-write_conf('3s', 'right.example', 'must.example');
+configure('3s', 'right.example', 'must.example');
 $t->run();
 my ($line) = $t->log_lines($begin, $mark);
 like($line, qr/stapled=1 missing=1 waited=(?![12]\d{3}ms)\d{4,}ms/,
-	'Must-Staple: the whole wait');
+	'Must-Staple: the start waits to its limit');
 $t->stop();
 
 # four that hang have it all, and the start is over; the worker begins with
@@ -76,29 +77,25 @@ $t->stop();
 
 $r->clear();
 $mark = $t->log_mark();
-write_conf('60s', (map { $_->name() } @slow), 'right.example');
+configure('60s', (map { $_->name() } @slow), 'right.example');
 $t->run();
-ok($t->log_lines(qr/stapled=0 missing=6/, $mark), 'four hang: none is stapled');
+ok($t->log_lines(qr/stapled=0 missing=6/, $mark),
+	'hanging requests: the start ends without a staple');
 is(wait_staple(8443, 'good', servername => 'right.example', seconds => 8)
-	->{status}, 'good', 'the worker asks for the others first');
+	->{status}, 'good',
+	'hanging requests: the worker asks for the other certificates first');
 is(scalar(() = $t->log_lines(qr/reason=timeout/, $mark)), 0,
-	'before any time-out');
+	'hanging requests: the worker does not wait for a timeout');
 
 $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($wait, @servers) = @_;
-	my $servers = $t->ssl_servers(8443, @servers);
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus                on;
-    ocsp_plus_cache          off;
-    ocsp_plus_startup_wait   $wait;
-    ocsp_plus_timeout        20s;
-
-$servers
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_cache off;',
+		"ocsp_plus_startup_wait $wait;", 'ocsp_plus_timeout 20s;',
+		map { [ 8443, $_ ] } @servers ]);
 }
 
 ###############################################################################

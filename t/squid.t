@@ -92,7 +92,7 @@ icp_port 0
 via on
 EOC
 $t->run_daemon('squid', '-N', '-f', "$d/squid/squid.conf");
-ok($t->waitforsocket('127.0.0.1:8121', 30), 'the proxy runs')
+ok($t->waitforsocket('127.0.0.1:8121', 30), 'squid runs')
 	or diag(-e "$d/squid/cache.log" ? $t->read_file('squid/cache.log') : '');
 
 my $good = "http://proxyuser:open%3asesame\@127.0.0.1:$proxy";
@@ -102,47 +102,59 @@ my $free = "http://127.0.0.1:$open";
 
 # through nginx: http by the whole URL, https by a tunnel, with a password
 
-configure($good);
+$t->write_conf(http => [ 'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	'ocsp_plus_retry 1s 2s;', "ocsp_plus_proxy $good;",
+	'ocsp_plus_responder_trusted_certificate web.crt;',
+	[ 8444, 'front', 'location / { proxy_pass http://127.0.0.1:8083; }' ],
+	map { [ 8443, "$_.example", 'ocsp_plus on;' ] } qw/ http https / ]);
 $t->run();
 for my $name (qw/ http https /) {
 	my $seen = wait_for(sub { staple_fast(8443, "$name.example") }, 20,
 		"a staple for $name");
 	ok($seen && index($seen, pack 'H*', $leaf{$name}->serial()) > 0,
-		"$name: stapled through the proxy");
+		"$name: the certificate is stapled through squid");
 }
 ok(squid_said(qr!/200 \d+ GET http://127\.0\.0\.1:@{[ port(8081) ]}/!),
-	'http: the whole URL is named');
+	'an http responder is asked for with its whole URL');
 ok(squid_said(qr! CONNECT 127\.0\.0\.1:$front proxyuser !),
-	'https: by a tunnel, with a user');
+	'an https responder is asked for by CONNECT with the user');
 
 # whose fault it is
 
-is(reason(fetch('dead', $free)), 'proxy_failed', 'nobody there');
+is(reason(fetch('dead', $free)), 'proxy_failed',
+	'an unreachable http responder gives proxy_failed');
 like(fetch('dead', $free)->{detail}, qr/^HTTP 503 from the proxy /,
-	'nobody there: by squid\'s page');
-is(reason(fetch('dead-tls', $free)), 'proxy_failed', 'nobody there, by tunnel');
-is(reason(fetch('denied', $free)), 'proxy_refused', 'denied');
-is(reason(fetch('denied-tls', $free)), 'proxy_refused', 'denied, by tunnel');
-for my $case ([ http_500 => 'http_status', 'an error of its own' ],
-	[ http_503 => 'http_status', 'busy, and squid leads on what it says' ],
-	[ http_404 => 'http_status', 'not found' ],
-	[ close => 'proxy_failed', 'hung up on the proxy: 502' ],
-	[ hang_after_request => 'proxy_failed', 'silent to the proxy: 504' ])
+	"an unreachable http responder is reported with squid's 503");
+is(reason(fetch('dead-tls', $free)), 'proxy_failed',
+	'an unreachable https responder gives proxy_failed');
+is(reason(fetch('denied', $free)), 'proxy_refused',
+	'a denied http request gives proxy_refused');
+is(reason(fetch('denied-tls', $free)), 'proxy_refused',
+	'a denied tunnel gives proxy_refused');
+for my $case ([ http_500 => 'http_status', 'squid forwards the 500' ],
+	[ http_503 => 'http_status', 'squid forwards the 503' ],
+	[ http_404 => 'http_status', 'squid forwards the 404' ],
+	[ close => 'proxy_failed', 'squid answers with 502' ],
+	[ hang_after_request => 'proxy_failed', 'squid answers with 504' ])
 {
 	my ($fault, $reason, $what) = @$case;
 	$r->fault($fault, on => 2);
 	my $seen = fetch('broken', $free);
-	is(reason($seen), $reason, "$fault: $what") or diag($seen->{detail});
+	is(reason($seen), $reason,
+		"a responder with $fault gives $reason: $what") or diag($seen->{detail});
 }
 $r->fault('none', on => 2);
-is(reason(fetch('broken', $free)), 'ok', 'and well again');
+is(reason(fetch('broken', $free)), 'ok',
+	'a responder that works again gives ok');
 
-for my $case ([ "http://127.0.0.1:$proxy", 'no password' ],
-	[ "http://proxyuser:wrong\@127.0.0.1:$proxy", 'a wrong one' ])
+for my $case ([ "http://127.0.0.1:$proxy", 'a missing password' ],
+	[ "http://proxyuser:wrong\@127.0.0.1:$proxy", 'a wrong password' ])
 {
 	my ($url, $what) = @$case;
-	is(reason(fetch('http', $url)), 'proxy_auth', "$what: http");
-	is(reason(fetch('https', $url)), 'proxy_auth', "$what: https");
+	is(reason(fetch('http', $url)), 'proxy_auth',
+		"$what gives proxy_auth by http");
+	is(reason(fetch('https', $url)), 'proxy_auth',
+		"$what gives proxy_auth by https");
 }
 
 ###############################################################################
@@ -151,31 +163,35 @@ for my $case ([ "http://127.0.0.1:$proxy", 'no password' ],
 
 $r->set(max_age => 3600, on => 1);
 $r->clear();
-is(reason(fetch('http', $free)), 'ok', 'cached: the first');
+is(reason(fetch('http', $free)), 'ok',
+	"squid's cache: the first fetch succeeds");
 my $told;
 ok(wait_for(sub {
 	$told = run('http', $free, '-v')->{output};
 	return $told =~ /< Age: [1-9]\d*s/;
-}, 10, 'an age'), 'cached: the next are older') or diag($told);
+}, 10, 'an age'), "squid's cache: a later fetch has an age") or diag($told);
 is(scalar(() = $r->requests(on => 1, leaf => $leaf{http})), 1,
-	'cached: one request for all');
-ok(squid_said(qr!TCP_(?:IN)?(?:MEM_)?HIT/200 !), 'cached: squid says so');
+	"squid's cache: the responder is asked once");
+ok(squid_said(qr!TCP_(?:IN)?(?:MEM_)?HIT/200 !),
+	"squid's cache: squid logs a hit");
 
 # one that has ended is asked for again, past the cache
 
 $r->set(next_update => 3, on => 1);
-is(reason(fetch('old', $free)), 'ok', 'ended: it has not yet');
+is(reason(fetch('old', $free)), 'ok',
+	'an expired copy: the first fetch succeeds');
 my $seen;
 ok(wait_for(sub {
 	$r->set(next_update => 3600, on => 1);
 	$seen = run('old', $free, '-v');
 	return $seen->{output} =~ /> Cache-Control: no-cache/;
-}, 10, 'the copy to end'), 'ended: asked again past the cache');
-is($seen->{status}, 0, 'ended: and a fresh one comes')
+}, 10, 'the copy to end'), 'an expired copy: fetch asks again with no-cache');
+is($seen->{status}, 0, 'an expired copy: the second answer is accepted')
 	or diag($seen->{output});
-like($seen->{output}, qr/: expired.*no-cache.*: ok/s, 'ended: in this order');
+like($seen->{output}, qr/: expired.*no-cache.*: ok/s,
+	'an expired copy: no-cache is sent after the expired answer');
 is(scalar(() = $r->requests(on => 1, leaf => $leaf{old})), 2,
-	'ended: two requests came through');
+	'an expired copy: the responder is asked twice');
 
 $t->done_testing();
 
@@ -199,39 +215,6 @@ sub squid_said {
 	my ($what) = @_;
 	return wait_for(sub { $t->read_file('squid/access.log') =~ $what }, 5,
 		"squid's log to say $what");
-}
-
-sub configure {
-	my ($url) = @_;
-	my $servers = join '', map { <<"EOC" } qw/ http https /;
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  $_.example;
-        ocsp_plus    on;
-
-        ssl_certificate      $_.example.pem;
-        ssl_certificate_key  $_.example.key;
-    }
-EOC
-	$t->write_http_conf(<<"EOC");
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-    ocsp_plus_retry         1s 2s;
-    ocsp_plus_proxy         $url;
-    ocsp_plus_responder_trusted_certificate  web.crt;
-
-    server {
-        listen  127.0.0.1:8444 ssl;
-
-        ssl_certificate      front.pem;
-        ssl_certificate_key  front.key;
-
-        location / {
-            proxy_pass  http://127.0.0.1:@{[ port(8083) ]};
-        }
-    }
-$servers
-EOC
 }
 
 ###############################################################################

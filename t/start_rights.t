@@ -27,9 +27,9 @@ my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);
 my $leaf = $int->leaf('example.com', aia => $r->url());
 
-write_conf();
+$t->write_conf(http => [ 'ocsp_plus on;', [ 8443, $leaf ] ]);
 $t->run();
-ok(wait_for(sub { $t->kept() == 1 }, 15, 'a file'), 'kept');
+ok(wait_for(sub { $t->kept() == 1 }, 15, 'a file'), 'the response is cached');
 $t->stop();
 $r->fault('refuse');
 
@@ -38,62 +38,37 @@ $r->fault('refuse');
 $t->env(LD_PRELOAD => Test::Nginx::Config::tool('libtest_preload.so'),
 	OCSP_PLUS_NO_GROUPS => 1);
 $t->todo_alerts(qr/\[emerg\] \d+#\d+: initgroups\(/);
-write_conf();
+$t->write_conf(http => [ 'ocsp_plus on;', [ 8443, $leaf ] ]);
 
 my $mark = $t->log_mark();
 my $watch = Test::Nginx::Watch->start($t, 8443, 'example.com');
 $t->run();
 $watch->wait_for(20);
 my $seen = $watch->end();
-cmp_ok($seen->{stapled}, '>=', 20, 'handshakes with a staple');
+cmp_ok($seen->{stapled}, '>=', 20,
+	'handshakes after a start without initgroups have a staple');
 is("$seen->{missing} $seen->{failed}", '0 0',
-	'none without a staple from the first on');
+	'no handshake from the first on lacks a staple without initgroups');
 
 ok($t->wait_log(qr/\[emerg\] \d+#\d+: initgroups\(/, 10, $mark),
-	'a worker of nginx goes on without its groups');
+	'nginx logs the failed initgroups of a worker');
 like(($t->log_lines(qr/start helper/, $mark))[0] // '',
-	qr/\[warn\].*helper goes on without initgroups\(\S+, \d+\).*not permitted/, 'and so does the start helper');
+	qr/\[warn\].*helper goes on without initgroups\(\S+, \d+\).*not permitted/,
+	'the start helper logs its failed initgroups and goes on');
 is(scalar(() = $t->log_lines(qr/the zone starts as it is/, $mark)), 0,
-	'which fills the zone');
+	'the start helper fills the zone without initgroups');
 
 my ($worker) = $t->workers();
-isnt((stat "/proc/$worker")[4], 0, 'nobody has stayed root');
+isnt((stat "/proc/$worker")[4], 0, 'no worker runs as root');
 
 # the command line becomes the owner of the directory in the same way
 
 my $run = $t->command([ $t->build_dir() . '/ocsp-plus', 'show',
 	$t->testdir() . '/cache' ], env => { $t->environment() });
-is($run->{status}, 0, 'the command line reads the directory')
+is($run->{status}, 0,
+	'ocsp-plus show reads the cache directory without initgroups')
 	or diag($run->{output});
 
 $t->done_testing();
-
-###############################################################################
-
-sub write_conf {
-	$t->write_file_expand('nginx.conf', <<'CONF');
-
-%%TEST_GLOBALS%%
-
-worker_processes  1;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus  on;
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-
-        ssl_certificate      example.com.pem;
-        ssl_certificate_key  example.com.key;
-    }
-}
-
-CONF
-}
 
 ###############################################################################

@@ -39,86 +39,95 @@ my $size = 1 << 20;
 
 # a first start: nobody tells the master that the helper was stopped
 
-write_conf(qw/ good.example hangs1.example /);
+configure(qw/ good.example hangs1.example /);
 my $mark = $t->log_mark();
 my $requests = () = $r->requests(on => 2);
 my $nginx = $t->_exec_nginx();
 $t->wait_log($waits, 10, $mark);
 $r->wait_requests($requests + 1, 10, on => 2);
 my ($helper) = Test::Nginx::children($nginx);
-ok($helper, 'start: a helper');
+ok($helper, 'start: a start helper runs');
 kill STOP => $helper;
 ok(wait_for(sub { waitpid($nginx, WNOHANG) == $nginx }, 15),
-	'start, helper stopped: nginx goes on');
-is($?, 0, 'start, helper stopped: nginx starts');
-ok(wait_for(sub { $t->workers() == 1 }, 10), 'start, helper stopped: a worker');
+	'start with a stopped helper: the master goes on');
+is($?, 0, 'start with a stopped helper: nginx starts successfully');
+ok(wait_for(sub { $t->workers() == 1 }, 10),
+	'start with a stopped helper: a worker runs');
 $t->_remember();
-ok(gone($helper), 'start, helper stopped: it is ended and reaped');
+ok(gone($helper),
+	'start with a stopped helper: the helper is ended and reaped');
 like(($t->log_lines(qr/start helper/, $mark))[0] // '',
 	qr/\[error\].*has not got on for 2000 ms, the zone starts as it is/,
-	'start, helper stopped: it is said');
+	'start with a stopped helper: an error is logged');
 ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
-	'start, helper stopped: stapled');
+	'start with a stopped helper: the certificate is stapled');
 
 ###############################################################################
 
 # on a reload the master has workers to look after
 
-write_conf(qw/ good.example hangs2.example /);
+configure(qw/ good.example hangs2.example /);
 $helper = reload();
-ok($helper, 'reload: a helper');
+ok($helper, 'reload: a start helper runs');
 $mark = $t->log_mark();
 my ($old) = $t->workers();
 kill STOP => $helper;
 ok(wait_for(sub { other_worker($old) }, 15),
-	'reload, helper stopped: a new worker');
+	'reload with a stopped helper: a new worker runs');
 $t->_remember();
-ok(gone($helper), 'reload, helper stopped: it is ended and reaped');
+ok(gone($helper),
+	'reload with a stopped helper: the helper is ended and reaped');
 like(($t->log_lines(qr/start helper/, $mark))[0] // '',
 	qr/\[error\].*helper was stopped, the zone starts as it is/,
-	'reload, helper stopped: it is said');
+	'reload with a stopped helper: an error is logged');
 
 # the only worker is killed, and the helper is fine
 
-write_conf(qw/ good.example hangs3.example /);
+configure(qw/ good.example hangs3.example /);
 $helper = reload();
-ok($helper, 'reload, worker killed: a helper');
+ok($helper, 'reload with a killed worker: a start helper runs');
 $mark = $t->log_mark();
 ($old) = $t->workers();
 $t->signal($old, 'KILL');
-ok(wait_for(sub { other_worker($old) }, 15), 'reload, worker killed: another');
+ok(wait_for(sub { other_worker($old) }, 15),
+	'reload with a killed worker: another worker runs');
 $t->_remember();
-ok(gone($helper), 'reload, worker killed: the helper is ended and reaped');
+ok(gone($helper),
+	'reload with a killed worker: the helper is ended and reaped');
 like(($t->log_lines(qr/start helper/, $mark))[0] // '',
 	qr/\[warn\].*a process of nginx has ended .* helper is not waited for/,
-	'reload, worker killed: it is said');
+	'reload with a killed worker: a warning is logged');
 ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
-	'reload, worker killed: stapled');
+	'reload with a killed worker: the certificate is stapled');
 
 # an old worker leaves: that is no reason to do without staples
 
 my $busy = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
 	PeerPort => port(8080)) or die "connect: $!";
 print $busy "GET / HTTP/1.0\r\n";
-ok(staple_fast(8443, 'good.example'), 'old worker: it has a connection');
-write_conf('good.example');
+ok(staple_fast(8443, 'good.example'),
+	'reload beside an old worker: the worker has a client');
+configure('good.example');
 $t->reload();
 ($old) = $t->old_workers();
-ok($old, 'old worker: it stays for it');
-write_conf(qw/ good.example hangs4.example /);
+ok($old, 'reload beside an old worker: the worker stays for its client');
+configure(qw/ good.example hangs4.example /);
 $mark = $t->log_mark();
 $helper = reload();
-ok($helper, 'old worker: a helper');
+ok($helper, 'reload beside an old worker: a start helper runs');
 close $busy;
-ok(wait_for(sub { !Test::Nginx::alive($old) }, 10), 'old worker: it leaves');
+ok(wait_for(sub { !Test::Nginx::alive($old) }, 10),
+	'reload beside an old worker: the worker leaves');
 staple_fast(8443, 'good.example') for 1 .. 50;
-ok(Test::Nginx::alive($helper), 'old worker: the helper goes on');
+ok(Test::Nginx::alive($helper),
+	'reload beside an old worker: the helper goes on without it');
 $r->fault('none', on => 2);
 $r->drop_connections();
 like($t->wait_log(qr/the workers begin: stapled=/, 20, $mark) // '',
-	qr/: stapled=1 missing=0/, 'old worker: to its end');
+	qr/: stapled=1 missing=0/,
+	'reload beside an old worker: the helper waits to its end');
 $t->_remember();
-ok($t->stop(), 'nginx ends as always');
+ok($t->stop(), 'nginx ends as usual after the reloads');
 $r->fault('hang_after_request', on => 2);
 
 ###############################################################################
@@ -131,40 +140,44 @@ skip 'no preloading, or not root', 1
 
 $t->env(LD_PRELOAD => Test::Nginx::Config::tool('libtest_preload.so'),
 	OCSP_PLUS_NO_KILL => 1);
-write_conf('good.example');
+configure('good.example');
 $t->run();
 ($old) = $t->workers();
 my $zone = Test::Nginx::Memory->of($old, $size);
 skip 'no way to write into another process', 1 unless $zone;
 
-write_conf(qw/ good.example late.example hangs5.example /);
+configure(qw/ good.example late.example hangs5.example /);
 $r->fault('hang_after_request', on => 1);
 $helper = reload();
-ok($helper, 'stuck: a helper');
+ok($helper, 'helper stuck in the kernel: it runs');
 $t->todo_alerts(qr/ \Q$helper\E exited on signal 9/,
 	qr/zone "staples" was locked by \Q$helper\E/);
 $mark = $t->log_mark();
 kill STOP => $helper;
 $zone->write(0, pack 'Q<', $helper);
-ok(wait_for(sub { other_worker($old) }, 15), 'stuck: a new worker');
+ok(wait_for(sub { other_worker($old) }, 15),
+	'helper stuck in the kernel: a new worker runs');
 $zone = Test::Nginx::Memory->of((other_worker($old))[0], $size);
 $t->_remember();
 like($t->wait_log(qr/was killed but is not gone/, 10, $mark) // '',
 	qr/\[warn\].*the start helper $helper was killed but is not gone/,
-	'stuck: it is said');
-ok(Test::Nginx::alive($helper), 'stuck: it is not gone');
-is($zone->word(0), $helper, 'stuck: it keeps the lock');
+	'helper stuck in the kernel: a warning is logged');
+ok(Test::Nginx::alive($helper),
+	'helper stuck in the kernel: it is still there');
+is($zone->word(0), $helper,
+	'helper stuck in the kernel: it keeps the lock of the zone');
 $r->fault('none', on => 1);
 
 # it comes back from the kernel, and is killed then
 
 kill KILL => $helper;
-ok(gone($helper), 'stuck: nginx reaps it when it is gone');
+ok(gone($helper), 'helper stuck in the kernel: nginx reaps it once it ends');
 ok($t->wait_log(qr/ $helper exited on signal 9/, 10, $mark),
-	'stuck: as any process');
-ok(wait_for(sub { $zone->word(0) != $helper }, 10), 'stuck: the lock is free');
+	'helper stuck in the kernel: its end is logged');
+ok(wait_for(sub { $zone->word(0) != $helper }, 10),
+	'helper stuck in the kernel: its lock is taken over');
 ok(wait_for(sub { staple_fast(8443, 'late.example') }, 25, 'a staple'),
-	'stuck: the worker fetches');
+	'helper stuck in the kernel: the worker fetches afterwards');
 }
 
 $t->done_testing();
@@ -194,21 +207,11 @@ sub gone {
 		'a process to end');
 }
 
-sub write_conf {
-	my $servers = $t->ssl_servers(8443, @_);
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus                on;
-    ocsp_plus_zone           staples:$size;
-    ocsp_plus_startup_wait   60s;
-    ocsp_plus_timeout        60s;
-    ocsp_plus_retry          1s 2s;
-
-    server {
-        listen  127.0.0.1:8080;
-    }
-
-$servers
-CONF
+sub configure {
+	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
+		'ocsp_plus_startup_wait 60s;', 'ocsp_plus_timeout 60s;',
+		'ocsp_plus_retry 1s 2s;', [ 8080, undef ],
+		map { [ 8443, $_ ] } @_ ]);
 }
 
 ###############################################################################

@@ -45,40 +45,42 @@ chdir $t->testdir();
 for my $daemon ('on', 'off') {
 	for my $signal (qw/ TERM INT QUIT KILL /) {
 		my $what = "$signal, daemon $daemon";
-		write_conf("daemon $daemon;", 'hangs1.example');
+		configure($daemon, 'hangs1.example');
 		my ($master, $helper) = begin();
-		ok($helper, "$what: a helper");
+		ok($helper, "$what: a start helper runs");
 		kill $signal => $master;
 		ok(wait_for(sub { waitpid($master, WNOHANG) == $master }, 10),
 			"$what: nginx ends");
-		ok(gone($helper), "$what: the helper as well");
+		ok(gone($helper), "$what: the start helper ends");
 		is(handshake_fast(8443, 'hangs1.example')->{error} =~
 			/^connect:/ ? 1 : 0, 1, "$what: nobody listens");
 	}
 }
-is(scalar(() = $t->log_lines($begin)), 0, 'no worker began');
-is($r->stats()->{all}{open}, 0, 'no connection left');
+is(scalar(() = $t->log_lines($begin)), 0,
+	'no worker was started by the interrupted starts');
+is($r->stats()->{all}{open}, 0, 'no connection to the responder is left open');
 
 # the helper is killed: nginx starts, and the workers do its work
 
-write_conf('', 'good.example', 'hangs1.example');
+configure('on', 'good.example', 'hangs1.example');
 my $mark = $t->log_mark();
 my ($nginx, $helper) = begin();
-# it holds the post, its connections and at times the zone's lock
+# it is the designated worker until then, has connections and at times the
+# zone's lock
 kill KILL => $helper;
 ok(wait_for(sub { waitpid($nginx, WNOHANG) == $nginx }, 10),
-	'helper killed: the start goes on');
-is($?, 0, 'helper killed: nginx starts');
-ok(wait_for(sub { $t->workers() == 2 }, 10), 'helper killed: workers');
+	'killed helper: the start goes on');
+is($?, 0, 'killed helper: nginx starts successfully');
+ok(wait_for(sub { $t->workers() == 2 }, 10), 'killed helper: two workers run');
 $t->_remember();
-ok(gone($helper), 'helper killed: it is reaped');
+ok(gone($helper), 'killed helper: the helper is reaped');
 like($t->wait_log(qr/start helper exited/, 10, $mark) // '',
 	qr/\[error\].*on signal 9, the zone starts as it is/,
-	'helper killed: it is said');
+	'killed helper: an error is logged');
 ok(wait_for(sub { staple_fast(8443, 'good.example') }, 15, 'a staple'),
-	'helper killed: stapled');
+	'killed helper: the certificate is stapled');
 ok($t->wait_log(qr/the designated worker now/, 10, $mark),
-	'helper killed: a designated worker');
+	'killed helper: a worker becomes the designated worker');
 
 ###############################################################################
 
@@ -86,14 +88,15 @@ ok($t->wait_log(qr/the designated worker now/, 10, $mark),
 
 my @workers = sort $t->workers();
 my $watch = Test::Nginx::Watch->start($t, 8443, 'good.example');
-write_conf('', qw/ good.example hangs2.example /);
+configure('on', qw/ good.example hangs2.example /);
 ($helper) = reload();
-ok($helper, 'reload: a helper');
+ok($helper, 'reload: a start helper runs');
 is($t->read_file("/proc/$helper/status") =~ /^Uid:\s+(\d+)/m ? $1 : '',
-	worker_uid(), 'reload: it runs as the worker user');
+	worker_uid(), 'reload: the start helper runs as the worker user');
 my $before = $watch->seen()->{stapled};
-ok($watch->wait_for($before + 50), 'reload: handshakes during the wait');
-is(join(' ', sort $t->workers()), "@workers", 'reload: by the old workers');
+ok($watch->wait_for($before + 50), 'reload: handshakes work during the wait');
+is(join(' ', sort $t->workers()), "@workers",
+	'reload: the old workers serve during the wait');
 
 # the helper is killed
 
@@ -101,12 +104,14 @@ $mark = $t->log_mark();
 kill KILL => $helper;
 ok(wait_for(sub { !grep { my $old = $_; grep { $_ == $old } @workers }
 	$t->workers() and $t->workers() == 2 }, 10),
-	'reload, helper killed: new workers');
+	'reload with a killed helper: new workers run');
 like($t->wait_log(qr/start helper exited/, 10, $mark) // '',
-	qr/\[error\].*on signal 9/, 'reload, helper killed: it is said');
+	qr/\[error\].*on signal 9/,
+	'reload with a killed helper: an error is logged');
 $t->_remember();
 $before = $watch->seen()->{stapled};
-ok($watch->wait_for($before + 50), 'reload, helper killed: handshakes');
+ok($watch->wait_for($before + 50),
+	'reload with a killed helper: handshakes work');
 
 # a signal in the wait
 
@@ -114,13 +119,14 @@ my $n = 3;
 for my $signal (qw/ QUIT TERM INT /) {
 	$t->run() unless $t->master_pid();
 	my $master = $t->master_pid();
-	write_conf('', 'good.example', "hangs$n.example");
+	configure('on', 'good.example', "hangs$n.example");
 	($helper) = reload();
-	ok($helper, "reload, $signal: a helper");
+	ok($helper, "reload, $signal during the wait: a start helper runs");
 	if ($watch) {
 		my $seen = $watch->end();
 		is("$seen->{missing} $seen->{failed} $seen->{unreachable}",
-			'0 0 0', 'reload: no handshake without a staple');
+			'0 0 0',
+			'reload: no handshake lacks a staple or fails');
 		undef $watch;
 	}
 	$mark = $t->log_mark();
@@ -128,11 +134,12 @@ for my $signal (qw/ QUIT TERM INT /) {
 	kill $signal => $master;
 	# far less than the wait
 	ok(wait_for(sub { !$t->master_pid() }, 12),
-		"reload, $signal: nginx ends");
-	ok(gone($helper), "reload, $signal: the helper as well");
+		"reload, $signal during the wait: nginx ends");
+	ok(gone($helper),
+		"reload, $signal during the wait: the start helper ends");
 	is(scalar(() = $t->log_lines($begin, $mark)), 0,
-		"reload, $signal: not at the end of the wait");
-	write_conf('', 'good.example');
+		"reload, $signal during the wait: nginx does not wait to the limit");
+	configure('on', 'good.example');
 	$n++;
 }
 
@@ -140,13 +147,14 @@ for my $signal (qw/ QUIT TERM INT /) {
 
 $t->run();
 my $master = $t->master_pid();
-write_conf('', 'good.example', "hangs$n.example");
+configure('on', 'good.example', "hangs$n.example");
 ($helper) = reload();
-ok($helper, 'reload, KILL: a helper');
+ok($helper, 'reload, master killed: a start helper runs');
 $t->signal($master, 'KILL');
-ok(gone($helper), 'reload, KILL: the helper ends');
-ok(defined staple_fast(8443, 'good.example'), 'reload, KILL: workers go on');
-ok($t->stop('KILL'), 'they end');
+ok(gone($helper), 'reload, master killed: the start helper ends');
+ok(defined staple_fast(8443, 'good.example'),
+	'reload, master killed: the old workers serve');
+ok($t->stop('KILL'), 'reload, master killed: the old workers can be ended');
 
 $t->done_testing();
 
@@ -183,30 +191,11 @@ sub worker_uid {
 		? $1 : undef;
 }
 
-sub write_conf {
-	my ($globals, @names) = @_;
-	my $servers = $t->ssl_servers(8443, @names);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-$globals
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus                on;
-    ocsp_plus_startup_wait   60s;
-    ocsp_plus_timeout        60s;
-
-$servers
-}
-
-CONF
+sub configure {
+	my ($daemon, @names) = @_;
+	$t->write_conf(main => [ "daemon $daemon;" ], workers => 2, http => [
+		'ocsp_plus on;', 'ocsp_plus_startup_wait 60s;',
+		'ocsp_plus_timeout 60s;', map { [ 8443, $_ ] } @names ]);
 }
 
 ###############################################################################

@@ -37,82 +37,23 @@ my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
 
 $r->fault('http_503', on => 2);
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-worker_processes 3;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus_startup_wait 2s;
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  good.example www.good.example;
-        ocsp_plus    on;
-
-        ssl_certificate      good.example.pem;
-        ssl_certificate_key  good.example.key;
-        ssl_certificate      none.example.pem;
-        ssl_certificate_key  none.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl;
-        server_name  bad.example;
-        ocsp_plus    on;
-
-        ssl_certificate      bad.example.pem;
-        ssl_certificate_key  bad.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8444 ssl http2;
-        ocsp_plus    on;
-
-        ssl_certificate      odd.pem;
-        ssl_certificate_key  odd.key;
-
-        location / {
-            ocsp_plus_status;
-        }
-    }
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status;
-        }
-
-        location /json {
-            ocsp_plus_status json;
-        }
-
-        location /prometheus {
-            ocsp_plus_status prometheus;
-        }
-
-        location /page {
-            ocsp_plus_status html;
-        }
-
-        location /pid {
-            return 200 $pid;
-        }
-    }
-}
-
-EOC
+$t->write_conf(workers => 3, http => [ 'ocsp_plus_startup_wait 2s;',
+	[ 8443, [ $good, $none ], 'server_name good.example www.good.example;',
+		'ocsp_plus on;' ],
+	[ 8443, $bad, 'ocsp_plus on;' ],
+	# a server without a name
+	[ '8444 ssl http2', undef, 'ssl_certificate odd.pem;',
+		'ssl_certificate_key odd.key;', 'ocsp_plus on;',
+		'location / { ocsp_plus_status; }' ],
+	[ 8080, undef, 'location / { ocsp_plus_status; }',
+		'location /json { ocsp_plus_status json; }',
+		'location /prometheus { ocsp_plus_status prometheus; }',
+		'location /page { ocsp_plus_status html; }',
+		'location /pid { return 200 $pid; }' ] ]);
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'good.example', sig => 'ecdsa',
-	seconds => 30)->{status}, 'good', 'a staple');
+	seconds => 30)->{status}, 'good', 'the good certificate is stapled');
 
 ###############################################################################
 
@@ -122,79 +63,99 @@ ok(wait_for(sub {
 	my %by = certificates($seen);
 	return $by{$bad->id()}{failures} && $by{$odd->id()}{state} eq 'valid'
 		&& $seen->{worker};
-}, 20, 'all to be tried'), 'all are tried');
+}, 20, 'all to be tried'), 'all certificates are tried');
 
-like($seen->{version}, qr/^\d+\.\d+\.\d+$/, 'version');
+like($seen->{version}, qr/^\d+\.\d+\.\d+$/, 'the document has the version');
 my $time = qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
-like($seen->{now}, $time, 'now');
-is($seen->{zone}{name}, 'ocsp_plus', 'zone, name');
-is($seen->{zone}{entries}, 4, 'zone, entries');
-cmp_ok($seen->{zone}{size}, '>', 7 << 20, 'zone, size');
-cmp_ok($seen->{zone}{used}, '>', 1000, 'zone, used');
+like($seen->{now}, $time, 'the document has the time');
+is($seen->{zone}{name}, 'ocsp_plus', 'the document has the name of the zone');
+is($seen->{zone}{entries}, 4, 'the document has the entries of the zone');
+cmp_ok($seen->{zone}{size}, '>', 7 << 20,
+	'the document has the size of the zone');
+cmp_ok($seen->{zone}{used}, '>', 1000,
+	'the document has the used octets of the zone');
 cmp_ok($seen->{zone}{used}, '<', $seen->{zone}{size} / 16,
-	'zone, used, little');
-ok((grep { $_ == $seen->{worker}{pid} } $t->workers()), 'worker, pid');
-like($seen->{worker}{heartbeat}, $time, 'worker, heartbeat');
-cmp_ok($seen->{fetches}{ok}, '>=', 2, 'fetches, ok');
-cmp_ok($seen->{fetches}{failed}, '>=', 1, 'fetches, failed');
-cmp_ok($seen->{connections}{ipv4}{ok}, '>=', 2, 'connections, IPv4');
+	'four certificates use little of the zone');
+ok((grep { $_ == $seen->{worker}{pid} } $t->workers()),
+	'the document has the pid of the designated worker');
+like($seen->{worker}{heartbeat}, $time,
+	'the document has the heartbeat of the designated worker');
+cmp_ok($seen->{fetches}{ok}, '>=', 2, 'the document counts successful fetches');
+cmp_ok($seen->{fetches}{failed}, '>=', 1, 'the document counts failed fetches');
+cmp_ok($seen->{connections}{ipv4}{ok}, '>=', 2,
+	'the document counts connections by IPv4');
 is_deeply($seen->{connections}{ipv6}, { ok => 0, failed => 0 },
-	'connections, IPv6');
-ok(defined $seen->{clock_skew} && abs($seen->{clock_skew}) < 5, 'clock skew');
+	'the document counts no connection by IPv6');
+ok(defined $seen->{clock_skew} && abs($seen->{clock_skew}) < 5,
+	'the document has a small clock skew');
 
 my %host = map { $_->{host} => $_ } @{$seen->{responders}};
-is($host{'127.0.0.1:' . port(8081)}{state}, 'up', 'a responder that answers');
-is($host{'127.0.0.1:' . port(8082)}{state}, 'failing', 'one that does not');
+is($host{'127.0.0.1:' . port(8081)}{state}, 'up',
+	'a responder that answers is shown as up');
+is($host{'127.0.0.1:' . port(8082)}{state}, 'failing',
+	'a responder that fails is shown as failing');
 like($host{'127.0.0.1:' . port(8082)}{next_attempt}, $time,
-	'when it is probed next');
+	'a failing responder has a next attempt');
 
 my %by = certificates($seen);
-is(scalar keys %by, 4, 'all certificates');
+is(scalar keys %by, 4, 'the document lists all certificates');
 
 my $one = $by{$good->id()};
 is_deeply([ @$one{qw/ state cert_status source failures required /} ],
-	[ 'valid', 'good', 'network', 0, JSON::PP::false ], 'a good one');
-ok($one->{must_staple}, 'its feature extension');
-is_deeply($one->{names}, [ 'good.example', '*.good.example' ], 'its names');
+	[ 'valid', 'good', 'network', 0, JSON::PP::false ],
+	'a good certificate has its states');
+ok($one->{must_staple}, 'a Must-Staple certificate is marked');
+is_deeply($one->{names}, [ 'good.example', '*.good.example' ],
+	'a certificate has its names');
 is_deeply($one->{servers}, [ 'good.example', 'www.good.example' ],
-	'the names of its server');
-is_deeply($one->{responders}, [ $r->url(1) ], 'its responders');
-is($one->{serial}, $good->serial(), 'its serial');
-like($one->{subject}, qr/CN=good\.example/, 'its subject');
-like($one->{issuer}, qr/CN=int/, 'its issuer');
-like($one->{$_}, $time, "its $_")
+	'a certificate has the names of its server');
+is_deeply($one->{responders}, [ $r->url(1) ],
+	'a certificate has its responders');
+is($one->{serial}, $good->serial(), 'a certificate has its serial');
+like($one->{subject}, qr/CN=good\.example/, 'a certificate has its subject');
+like($one->{issuer}, qr/CN=int/, 'a certificate has its issuer');
+like($one->{$_}, $time, "a certificate has its $_")
 	for qw/ not_after this_update next_update expires next_attempt
 		confirmed_at /;
-cmp_ok($one->{status_age}, '>=', 0, 'its status was confirmed before now');
-cmp_ok($one->{expires_in}, '>', 0, 'it has not ended');
-is($one->{last_attempt}{result}, 'ok', 'its last attempt');
-is($one->{last_attempt}{responder}, $r->url(1), 'and who answered');
-cmp_ok($one->{stapled}, '>=', 1, 'it was stapled');
+cmp_ok($one->{status_age}, '>=', 0,
+	"the age of a good certificate's status is not negative");
+cmp_ok($one->{expires_in}, '>', 0,
+	"a good certificate's response expires in the future");
+is($one->{last_attempt}{result}, 'ok',
+	"a good certificate's last attempt is ok");
+is($one->{last_attempt}{responder}, $r->url(1),
+	"a good certificate's last attempt names the responder");
+cmp_ok($one->{stapled}, '>=', 1, "a good certificate's staples are counted");
 
 $one = $by{$bad->id()};
-is($one->{state}, 'pending', 'one that never got a response');
-is($one->{last_attempt}{result}, 'http_status', 'why');
-like($one->{last_attempt}{detail}, qr/503/, 'in detail');
-is($one->{expires_in}, undef, 'no end');
-is($one->{$_}, undef, "no $_") for qw/ confirmed_at status_age /;
+is($one->{state}, 'pending', 'a certificate without response is pending');
+is($one->{last_attempt}{result}, 'http_status',
+	'a failed attempt has its reason');
+like($one->{last_attempt}{detail}, qr/503/, 'a failed attempt has its detail');
+is($one->{expires_in}, undef,
+	'a certificate without response has no expires_in');
+is($one->{$_}, undef,
+	"a certificate without response has no $_") for qw/ confirmed_at status_age /;
 
-is($by{$none->id()}{state}, 'unsupported', 'nobody to ask');
+is($by{$none->id()}{state}, 'unsupported',
+	'a certificate without responder is unsupported');
 is_deeply($by{$none->id()}{servers}, [ 'good.example', 'www.good.example' ],
-	'second certificate of a server');
-like($by{$odd->id()}{subject}, qr/^CN=\\<b\\>.*\x{e9}\x{ff}/, 'any subject');
+	'the second certificate of a server has the names of the server');
+like($by{$odd->id()}{subject}, qr/^CN=\\<b\\>.*\x{e9}\x{ff}/,
+	'a subject with odd characters is shown');
 like($by{$odd->id()}{servers}[0], qr/nginx\.conf:\d+$/,
-	'a server without a name is called by its place');
+	'a server without a name is shown by its line');
 
 # filters
 
 is(join(' ', map { $_->{id} } @{document('/?state=pending')->{certificates}}),
-	$bad->id(), 'by state');
+	$bad->id(), 'state= filters the certificates');
 is(join(' ', map { $_->{id} } @{document('/?id=' . $none->id())
-	->{certificates}}), $none->id(), 'by id');
+	->{certificates}}), $none->id(), 'id= filters the certificates');
 is(scalar @{document('/?server=www.good.example')->{certificates}}, 2,
-	'by server');
+	'server= filters the certificates');
 is(scalar @{document('/?server=www.good.example&state=valid')->{certificates}},
-	1, 'by both');
+	1, 'server= and state= filter together');
 my @met;
 my $after = '';
 for (1 .. 4) {
@@ -202,10 +163,12 @@ for (1 .. 4) {
 	push @met, map { $_->{id} } @{$page->{certificates}};
 	$after = '&after=' . ($page->{next} // last);
 }
-is(join(' ', @met), join(' ', sort keys %by), 'page by page');
+is(join(' ', @met), join(' ', sort keys %by),
+	'limit= and after= give one page after the other');
 my $wrong = http_get('/?state=gone');
-like($wrong, qr/ 400 /, 'a filter that makes no sense');
-like($wrong, qr/state="gone": it takes valid, pending, expired, revoked, unsupported or ended/, 'says so');
+like($wrong, qr/ 400 /, 'an unknown state is refused with 400');
+like($wrong, qr/state="gone": it takes valid, pending, expired, revoked, unsupported or ended/,
+	'a refused state is explained');
 
 # formats
 
@@ -218,26 +181,35 @@ my %accept = (
 );
 for my $accept (sort keys %accept) {
 	like(http_get('/', headers => [ "Accept: $accept" ]),
-		qr/^Content-Type: \Q$accept{$accept}\E\r$/m, "accept $accept");
+		qr/^Content-Type: \Q$accept{$accept}\E\r$/m,
+		"Accept: $accept gets its format");
 }
-like(http_get('/'), qr/^Content-Type: application\/json\r$/m, 'JSON otherwise');
-like(http_get('/'), qr/^Vary: Accept\r$/m, 'which may vary');
-unlike(http_get('/?format=json'), qr/^Vary:/m, 'or not');
-like(http_get('/?format=html'), qr/^Content-Type: text\/html/m, 'argument');
+like(http_get('/'), qr/^Content-Type: application\/json\r$/m,
+	'the default format is JSON');
+like(http_get('/'), qr/^Vary: Accept\r$/m,
+	'a negotiated format has Vary: Accept');
+unlike(http_get('/?format=json'), qr/^Vary:/m, 'format= has no Vary: Accept');
+like(http_get('/?format=html'), qr/^Content-Type: text\/html/m,
+	'format= chooses the format');
 like(http_get('/json?format=html', headers => [ 'Accept: text/html' ]),
-	qr/^Content-Type: application\/json\r$/m, 'the location decides');
+	qr/^Content-Type: application\/json\r$/m,
+	'a location with a format ignores format= and Accept');
 like(http_get('/page?format=json'), qr/^Content-Type: application\/json\r$/m,
-	'the page gets its JSON where it is');
+	"a page's location gives JSON for format=json");
 like(http_get('/prometheus', headers => [ 'Accept: text/html' ]),
-	qr/^Content-Type: text\/plain; version/m, 'metrics');
-like(http_get('/?format=xml'), qr/ 400 /, 'no such format');
+	qr/^Content-Type: text\/plain; version/m,
+	'a Prometheus location ignores Accept');
+like(http_get('/?format=xml'), qr/ 400 /,
+	'an unknown format is refused with 400');
 
-like(http_get('/'), qr/^Cache-Control: no-store\r$/m, 'not to be kept');
-like(http_get('/'), qr/^X-Content-Type-Options: nosniff\r$/m, 'nor guessed at');
+like(http_get('/'), qr/^Cache-Control: no-store\r$/m,
+	'the document must not be stored');
+like(http_get('/'), qr/^X-Content-Type-Options: nosniff\r$/m,
+	"the document's type must not be guessed");
 my $head = http_head('/');
-like($head, qr/ 200 OK/, 'HEAD');
-unlike($head, qr/certificates/, 'has no body');
-like(http_post('/', 'x=1'), qr/ 405 /, 'POST is not allowed');
+like($head, qr/ 200 OK/, 'HEAD is answered with 200');
+unlike($head, qr/certificates/, 'HEAD is answered without a body');
+like(http_post('/', 'x=1'), qr/ 405 /, 'POST is refused with 405');
 
 # any worker answers
 
@@ -251,17 +223,19 @@ for my $worker (@workers) {
 	my $answer = document('/');
 	my $pid = http_get('/pid');
 	$t->signal($_, 'CONT') for @others;
-	is(scalar @{$answer->{certificates}}, 4, 'a worker answers');
-	like($pid, qr/\b$worker\z/, 'it was that one');
+	is(scalar @{$answer->{certificates}}, 4,
+		"worker $worker lists all certificates");
+	like($pid, qr/\b$worker\z/, "worker $worker answered alone");
 }
 
 # through http/2
 
 my $curl = $t->command([ 'curl', '-sk', '--http2', '-w', ' %{http_version}',
 	'https://127.0.0.1:' . port(8444) . '/' ])->{output};
-like($curl, qr/ 2$/, 'http/2');
+like($curl, qr/ 2$/, 'the document is sent by HTTP/2');
 $curl =~ s/ 2$//;
-is(scalar @{decode_json($curl)->{certificates}}, 4, 'carries all');
+is(scalar @{decode_json($curl)->{certificates}}, 4,
+	'the document by HTTP/2 lists all certificates');
 
 # the file that is there is not sent instead; a keep-alive connection lives on
 
@@ -269,7 +243,8 @@ my $socket = IO::Socket::INET->new('127.0.0.1:' . port(8080));
 my $request = "GET /?id=" . $good->id() . " HTTP/1.1\r\nHost: a\r\n";
 print $socket "$request\r\n", "${request}Connection: close\r\n\r\n";
 my $both = do { local $/; <$socket> };
-is(scalar(() = $both =~ /^HTTP\/1\.1 200/mg), 2, 'two on a connection');
+is(scalar(() = $both =~ /^HTTP\/1\.1 200/mg), 2,
+	'a keep-alive connection gets two documents');
 
 $t->done_testing();
 

@@ -36,78 +36,18 @@ my @leaves = map {
 		key_of => $first);
 } qw/ ec ed25519 /;
 
-# two a server, for servers cost nginx much more than certificates
-my $servers = join '', map {
-	my ($one, $two) = @leaves[$_, $_ + $count / 2];
-	<<"CONF" } 0 .. $count / 2 - 1;
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          @{[ $one->name() ]};
-        ssl_certificate      @{[ $one->chain() ]};
-        ssl_certificate_key  @{[ $one->key() ]};
-        ssl_certificate      @{[ $two->chain() ]};
-        ssl_certificate_key  @{[ $two->key() ]};
-    }
-CONF
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes 1;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    server_names_hash_max_size  262144;
-    ocsp_plus                   on;
-    ocsp_plus_startup_wait      0;
-    ocsp_plus_cache             off;
-    log_format                  sent  "\$http_x_who \$bytes_sent";
-
-$servers
-
-    server {
-        listen               127.0.0.1:8444 ssl http2;
-        ssl_certificate      @{[ $leaves[0]->chain() ]};
-        ssl_certificate_key  @{[ $leaves[0]->key() ]};
-
-        location / {
-            ocsp_plus_status;
-        }
-        location /zipped {
-            ocsp_plus_status;
-            gzip             on;
-            gzip_types       application/json;
-        }
-    }
-
-    server {
-        listen      127.0.0.1:8080;
-        access_log  %%TESTDIR%%/sent.log sent;
-
-        location / {
-            ocsp_plus_status;
-        }
-        location /zipped {
-            ocsp_plus_status;
-            gzip             on;
-            gzip_types       application/json;
-        }
-        location /limited {
-            ocsp_plus_status;
-            limit_rate       50m;
-        }
-        location /ping {
-            return 200 pong;
-        }
-    }
-}
-
-CONF
+my $status = 'location / { ocsp_plus_status; }';
+my $zipped = 'location /zipped { ocsp_plus_status; gzip on; '
+	. 'gzip_types application/json; }';
+$t->write_conf(workers => 1, http => [ 'server_names_hash_max_size 262144;',
+	'ocsp_plus on;', 'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	'log_format sent "$http_x_who $bytes_sent";',
+	# two a server, for servers cost nginx much more than certificates
+	(map { [ 8443, [ @leaves[$_, $_ + $count / 2] ] ] } 0 .. $count / 2 - 1),
+	[ '8444 ssl http2', $leaves[0], $status, $zipped ],
+	[ 8080, undef, 'access_log %%TESTDIR%%/sent.log sent;', $status, $zipped,
+		'location /limited { ocsp_plus_status; limit_rate 50m; }',
+		'location /ping { return 200 pong; }' ] ]);
 
 $t->run(timeout => 120);
 
@@ -119,14 +59,17 @@ my $memory = memory();
 my $answer = http_get('/', timeout => 60);
 my ($body) = $answer =~ /\r\n\r\n(.*)/s;
 my $document = decode_json($body);
-is(scalar @{$document->{certificates}}, $count, 'all certificates');
+is(scalar @{$document->{certificates}}, $count,
+	"the document has $count certificates");
 my %seen = map { $_->{id} => 1 } @{$document->{certificates}};
-is(scalar(grep { !$seen{$_->id()} } @leaves), 0, 'each of them');
+is(scalar(grep { !$seen{$_->id()} } @leaves), 0,
+	'the document has each certificate');
 
 my $metrics = http_get('/?format=prometheus', timeout => 60);
-is(scalar(() = $metrics =~ /^ocsp_plus_staple_valid\{/mg), $count, 'all metrics');
+is(scalar(() = $metrics =~ /^ocsp_plus_staple_valid\{/mg), $count,
+	"the metrics have $count certificates");
 like(http_get('/?format=ready&strict=1', timeout => 60), qr/ 503 /,
-	'none is stapled');
+	'strict readiness is 503 without staples');
 
 # whatever stands between us and the client
 
@@ -140,8 +83,9 @@ for my $path ('http://127.0.0.1:' . port(8080) . '/limited',
 			$http, '-o', $file, $path ], timeout => 60)->{status};
 		my $got = -s $file ? $t->read_file('got') : '';
 		is("$status " . (() = $got =~ /^\{"id":"/mg), "0 $count",
-			"$http $path");
-		like($got, qr/"next":null\n\}\n\z/, 'to its end');
+			"$http $path: curl gets $count certificates");
+		like($got, qr/"next":null\n\}\n\z/,
+			"$http $path: the document comes to its end");
 		unlink $file;
 	}
 }
@@ -156,7 +100,7 @@ while ($pages++ < 30) {
 	$met += @{$page->{certificates}};
 	$after = '&after=' . ($page->{next} // last);
 }
-is($met, $count, 'page by page');
+is($met, $count, "pages of a thousand have $count certificates");
 
 # a client that takes nothing keeps the rest of the document from being
 # written; others are answered while one is
@@ -166,7 +110,8 @@ my @slow = map { my $socket = IO::Socket::INET->new(
 	print $socket "GET / HTTP/1.0\r\n\r\n";
 	$socket } 1 .. 20;
 sysread $_, my $first, 1000 for @slow;
-like(http_get('/ping'), qr/pong/, 'others are answered');
+like(http_get('/ping'), qr/pong/,
+	'a request is answered beside twenty slow clients');
 my $grown = memory() - $memory;
 # whole documents would take this for each of them
 my $whole = length($body) / 1024;
@@ -181,7 +126,7 @@ SKIP: {
 
 my $text = '';
 while (sysread $slow[0], $text, 65536, length $text) { }
-like($text, qr/"next":null\n\}\n\z/, 'a slow client gets all');
+like($text, qr/"next":null\n\}\n\z/, 'a slow client gets the whole document');
 close $_ for @slow;
 
 # among a document's pieces other requests have their turn
@@ -193,7 +138,8 @@ while (my $n = sysread $reader, my $piece, 65536) {
 	$got += $n;
 	$pongs++ if $pongs < 10 && http_get('/ping') =~ /pong/;
 }
-cmp_ok($pongs, '>', 3, "$pongs requests were answered while it was written");
+cmp_ok($pongs, '>', 3,
+	"$pongs of 10 requests were answered while a document was written");
 
 # so many that read nothing: there is no room for all, probes need none, and
 # whoever reads gets what one of those has kept for a moment
@@ -206,16 +152,20 @@ my @unread = map { my $socket = IO::Socket::INET->new(
 	$socket } 1 .. 64;
 my @heads = map { sysread $_, my $head, 300; $head // '' } @unread;
 my @refused = grep { m!^HTTP/1\.1 503 ! } @heads;
-cmp_ok(scalar @refused, '>', 0, 'unread: no room for all');
-is(scalar(grep { !/^Retry-After: 1\r$/m } @refused), 0, 'unread: told when');
+cmp_ok(scalar @refused, '>', 0,
+	'clients that do not read: some are refused with 503');
+is(scalar(grep { !/^Retry-After: 1\r$/m } @refused), 0,
+	'clients that do not read: the refused get Retry-After');
 cmp_ok(scalar(grep { m!^HTTP/1\.1 200 ! } @heads), '>=', 32,
-	'unread: room for some');
-like(http_get('/?format=ready'), qr/\r\n\r\n(?:not )?ready\b/, 'unread: a probe');
+	'clients that do not read: half of them are answered');
+like(http_get('/?format=ready'), qr/\r\n\r\n(?:not )?ready\b/,
+	'clients that do not read: readiness is answered');
 my $scraped = '';
 ok(wait_for(sub { ($scraped = http_get('/?format=prometheus', timeout => 60))
-	=~ /staple_valid/ }, 20, 'a scrape'), 'unread: a scrape');
+	=~ /staple_valid/ }, 20, 'a scrape'),
+	'clients that do not read: the metrics are answered');
 is(scalar(() = $scraped =~ /^ocsp_plus_staple_valid\{/mg), $count,
-	'unread: all of it');
+	'clients that do not read: the metrics are complete');
 my $ended = 0;
 for my $socket (grep { $heads[$_] =~ /^HTTP\S+ 200 / && ($_ = $unread[$_]) }
 	0 .. $#unread)
@@ -225,19 +175,23 @@ for my $socket (grep { $heads[$_] =~ /^HTTP\S+ 200 / && ($_ = $unread[$_]) }
 	while (sysread $socket, my $piece, 65536) { $last = $piece }
 	$ended++ if $last !~ /"next":null\n\}\n\z/;
 }
-is($ended, 1, 'unread: one was ended for it');
+is($ended, 1,
+	'clients that do not read: one document is ended for another client');
 my $said = qr/\[warn\] .*32 status documents are being written by this worker/;
-is(scalar(() = $t->log_lines($said)), 1, 'unread: said once');
+is(scalar(() = $t->log_lines($said)), 1,
+	'clients that do not read: the limit is logged once');
 close $_ for @unread;
 
 # one of them was read at last; what was written for the others is little
 
 ok(wait_for(sub { 64 == (() = $t->read_file('sent.log') =~ /^unread /mg) }, 20,
-	'their log lines'), 'unread: all have ended');
+	'their log lines'),
+	'clients that do not read: all requests are logged as ended');
 my (undef, $most) = sort { $b <=> $a } $t->read_file('sent.log')
 	=~ /^unread (\d+)$/mg;
-cmp_ok($most, '<', 400_000, "unread: $most octets of "
-	. length($body) . ' for each');
+cmp_ok($most, '<', 400_000,
+	"clients that do not read: $most octets of "
+	. length($body) . ' are written for each');
 
 $t->done_testing();
 

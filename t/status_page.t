@@ -47,54 +47,30 @@ my @many = $int->leaves(12, 'host%d.example', aia => $r->url(1));
 $r->status($revoked, 'revoked');
 $r->fault('http_503', on => 2);
 
-my $servers = $t->ssl_servers(8443, $good, $revoked, $bad, $none, $past, $odd,
-	$unseen, @many);
 my $cache = $t->write_file('cache-directory', 'a file in its place');
 
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_cache  $cache;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location /ocsp {
-            ocsp_plus_status html;
-        }
-        location /any {
-            ocsp_plus_status;
-        }
-    }
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	"ocsp_plus_cache $cache;",
+	(map { [ 8443, $_ ] } $good, $revoked, $bad, $none, $past, $odd, $unseen,
+		@many),
+	[ 8080, undef, 'location /ocsp { ocsp_plus_status html; }',
+		'location /any { ocsp_plus_status; }' ] ]);
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'shop.example', seconds => 30)
-	->{status}, 'good', 'a staple');
+	->{status}, 'good', 'a certificate is stapled');
 ok(wait_for(sub {
 	http_get('/any?state=pending') =~ /"last_attempt":\{/
 		&& http_get('/any?state=valid') =~ /host12\.example/;
-}, 30, 'the others'), 'all are tried');
+}, 30, 'the others'), 'all certificates are tried');
 
 my $page = http_get('/ocsp');
-like($page, qr/^Content-Type: text\/html; charset=utf-8\r$/m, 'a page');
+like($page, qr/^Content-Type: text\/html; charset=utf-8\r$/m,
+	'the page is HTML in UTF-8');
 like($page, qr/^Content-Security-Policy: default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-[^']+'; connect-src 'self';/m,
-	'that may do next to nothing');
-unlike($page, qr/(?:src|href)\s*=\s*"?(?:https?:)?\/\//, 'without other parts');
+	'the page has a strict Content-Security-Policy');
+unlike($page, qr/(?:src|href)\s*=\s*"?(?:https?:)?\/\//,
+	'the page loads nothing from elsewhere');
 
 ###############################################################################
 
@@ -104,19 +80,22 @@ $b->dark(0);
 $b->open("$url/ocsp");
 ok($b->wait_script(
 	'return document.querySelectorAll("#certificates tbody tr").length == 19'),
-	'a row for each certificate');
+	'the page has a row for each certificate');
 
 my $text = $b->script('return document.querySelector("main").innerText');
 like($text, qr/15 of 17 certificates are stapled with a good response/,
-	'what is stapled');
-like($text, qr/1 revoked: old\.example/, 'what is revoked');
+	'the summary has the number of stapled certificates');
+like($text, qr/1 revoked: old\.example/,
+	'the summary names the revoked certificate');
 like($text, qr/1 without a valid response \(http_status\): mail\.example/,
-	'what is missing and why');
-like($text, qr/1 certificate names no responder/, 'what cannot be');
-like($text, qr/past\.example/, 'what has ended');
+	'the summary names the failing certificate with its reason');
+like($text, qr/1 certificate names no responder/,
+	'the summary has the number of certificates without responder');
+like($text, qr/past\.example/, 'the summary names the expired certificate');
 like($text, qr/The cache directory cannot be used \(unreadable\): responses will not survive a restart: \Q$cache\E/,
-	'that nothing is kept');
-like($text, qr/Cache\s+fails\s+unreadable, for \d+ \w+/, 'since when');
+	'the summary warns that the cache directory cannot be used');
+like($text, qr/Cache\s+fails\s+unreadable, for \d+ \w+/,
+	'the facts tell since when the cache fails');
 my ($worker) = $t->workers();
 my ($uid, $gid) = (stat "/proc/$worker")[4, 5];
 unlink $cache;
@@ -129,59 +108,67 @@ my %row = map { $_->[0] => $_->[1] } @{$b->script(<<'EOS')};
 	return [...document.querySelectorAll("#certificates tbody tr")].map(
 		(row) => [row.querySelector(".name").textContent, row.innerText]);
 EOS
-like($row{'shop.example'}, qr/^valid\s.*ends in .*ok/s, 'a valid one');
-like($row{'shop.example'}, qr/Must-Staple/, 'and what it demands');
-like($row{'old.example'}, qr/^revoked\s/, 'a revoked one');
+like($row{'shop.example'}, qr/^valid\s.*ends in .*ok/s,
+	"a valid certificate's row has its state and expiry");
+like($row{'shop.example'}, qr/Must-Staple/,
+	"a Must-Staple certificate's row says so");
+like($row{'old.example'}, qr/^revoked\s/,
+	"a revoked certificate's row says so");
 like($row{'mail.example'}, qr/^no response yet\s.*nothing to staple.*http_status.*503/s,
-	'one without');
-like($row{'mail.example'}, qr/certificate ends in (?:23 h|1 d)/, 'which ends itself');
-like($row{'plain.example'}, qr/^no responder\s/, 'one that cannot be');
+	"a failing certificate's row has its reason");
+like($row{'mail.example'}, qr/certificate ends in (?:23 h|1 d)/,
+	'a row says when the certificate itself ends');
+like($row{'plain.example'}, qr/^no responder\s/,
+	'a row says that a certificate has no responder');
 like($row{'past.example'}, qr/^certificate expired\s.*nobody is asked/s,
-	'one that has ended');
+	'a row says that an expired certificate is not asked for');
 is_deeply($b->script(<<'EOS'), [ 'old.example', 'mail.example' ],
 	return [...document.querySelectorAll("#certificates .name")].slice(0, 2)
 		.map((name) => name.textContent);
 EOS
-	'the most urgent first');
+	'the most urgent certificates are shown first');
 like($b->script('return document.querySelector("#certificates svg")'
 	. '.getAttribute("aria-label")'), qr/^valid from .* UTC; \d+ % of it/,
-	'pictures have words');
+	'the validity picture has a text');
 
 my $hosts = $b->script('return document.querySelector("#responders").innerText');
 like($hosts, qr/127\.0\.0\.1:@{[ port(8082) ]}\s+fails.*127\.0\.0\.1:@{[ port(8081) ]}\s+answers/s,
-	'responders');
+	'the page lists the responders with their states');
 
 # text stays text
 
-ok(exists $row{$name}, 'the attack is a name');
-ok(exists $row{'CN=u\u202en\u009bs\u200been'}, 'nothing turns the text')
+ok(exists $row{$name}, 'an attack in a name is shown as text');
+ok(exists $row{'CN=u\u202en\u009bs\u200been'},
+	'invisible characters in a name are shown escaped')
 	or diag(join "\n", grep { /^CN=/ } keys %row);
 is($b->script('return document.querySelectorAll("main img, main script").length'),
-	0, 'no element');
-is($b->script('return document.title'), '(2) OCSP stapling', 'nothing ran');
+	0, 'an attack in a name makes no element');
+is($b->script('return document.title'), '(2) OCSP stapling',
+	'an attack in a name runs no script');
 $b->script('[...document.querySelectorAll(".name")].find((name) => '
 	. 'name.textContent.includes("onerror")).click()');
 like($b->script('return document.querySelector(".detail").innerText'),
-	qr/Subject\s+CN=.*onerror=document\.title=.*script/, 'nor in the details');
+	qr/Subject\s+CN=.*onerror=document\.title=.*script/,
+	'an attack in a subject is shown as text in the details');
 is($b->script('return document.querySelectorAll("main img, main script").length'),
-	0, 'no element there either');
+	0, 'an attack in a subject makes no element');
 $b->script('document.querySelector(".name[aria-expanded=true]").click()');
 
 # search and filters
 
 $b->script(search('shop'));
-is($b->script(rows()), 1, 'search');
+is($b->script(rows()), 1, 'a search shows the matching row');
 $b->script(search('issuing http_status'));
-is($b->script(rows()), 1, 'search for several words');
+is($b->script(rows()), 1, 'a search for two words shows the matching row');
 $b->script(search('no such name'));
 is($b->script('return document.querySelector("#nothing").innerText'),
-	'No certificate matches.', 'search in vain');
+	'No certificate matches.', 'a search without a match says so');
 $b->script(search(''));
 $b->script('[...document.querySelectorAll("#states button")].find((button) => '
 	. 'button.textContent.startsWith("revoked")).click()');
-is($b->script(rows()), 1, 'by state');
+is($b->script(rows()), 1, 'a filter by state shows the matching row');
 is($b->script('return document.querySelector("[aria-pressed=true]").textContent'),
-	'revoked 1', 'which shows');
+	'revoked 1', 'the pressed filter shows state and number');
 $b->script('document.querySelector("#states button").click()');
 
 # details
@@ -190,9 +177,10 @@ $b->script('[...document.querySelectorAll(".name")].find((name) => '
 	. 'name.textContent == "shop.example").click()');
 like($b->script('return document.querySelector(".detail").innerText'),
 	qr/www\.shop\.example.*Example Issuing CA.*@{[ $good->id() ]}/s,
-	'details of a certificate');
+	'the details show names, issuer and id');
 like($b->script('return document.querySelector(".detail").innerText'),
-	qr/Confirmed\s+.*UTC \(\d+ \w+ ago\)/, 'and how old its status is');
+	qr/Confirmed\s+.*UTC \(\d+ \w+ ago\)/,
+	'the details show the age of the status');
 
 # nothing is wider than the screen, at any width; pictures for people
 
@@ -202,10 +190,13 @@ for my $width (1280, 390) {
 		$b->size($width, 900);
 		$b->dark($dark);
 		cmp_ok($b->script('return document.documentElement.scrollWidth'),
-			'<=', $width, "$what: fits");
-		cmp_ok($b->script(contrast()), '>=', 4.5, "$what: legible");
+			'<=', $width,
+			"$what: the page is not wider than the window");
+		cmp_ok($b->script(contrast()), '>=', 4.5,
+			"$what: the contrast of all text is sufficient");
 		ok($b->screenshot($t->testdir() . "/page-$width-"
-			. ($dark ? 'dark' : 'light') . '.png'), "$what: seen");
+			. ($dark ? 'dark' : 'light') . '.png'),
+			"$what: a picture is taken");
 	}
 }
 
@@ -213,40 +204,44 @@ for my $width (1280, 390) {
 
 staple(8443, servername => 'mail.example');
 ok($b->wait_script('return /Missing\s+1\b/.test(document.querySelector('
-	. '"#facts").innerText)', 25), 'new figures without a reload');
+	. '"#facts").innerText)', 25),
+	'new figures appear without a reload of the page');
 
 # the cache directory was mended meanwhile
 
 ok($b->wait_script('return /Cache\s+works\b/.test(document.querySelector('
 	. '"#facts").innerText) && !/cache directory/.test('
 	. 'document.querySelector("#why").innerText)', 60),
-	'the cache directory works again');
+	'the summary says that the cache directory works again');
 
 # a page that negotiated keeps its filters
 
 $b->open("$url/any?format=html&server=shop.example");
 ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 1'),
-	'filters of the address');
+	"the filters of the page's address are applied");
 
 # a listing that ended early is told
 
 $b->open("$url/any?format=html&loaded=1&after=" . 'a' x 64);
 ok($b->wait_script('return /Not all certificates are shown/.test('
-	. 'document.querySelector("#why").innerText)'), 'not all are shown');
+	. 'document.querySelector("#why").innerText)'),
+	'an incomplete list is announced');
 
 # honest about its age
 
 my @complaints = grep { $_->{level} eq 'SEVERE' } $b->log();
-is(join("\n", map { $_->{message} } @complaints), '', 'nothing to complain of');
+is(join("\n", map { $_->{message} } @complaints), '',
+	"the browser's console has no error");
 $b->open("$url/ocsp");
-ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 19'), 'again');
+ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 19'),
+	'the page has all rows before nginx ends');
 $t->stop();
 ok($b->wait_script('return !document.querySelector("#stale").hidden', 25),
-	'it says when it is old');
+	'the page says that its figures are old');
 like($b->script('return document.querySelector("#stale").innerText'),
 	qr/What you see is \d+ \w+ old\. The status cannot be fetched: the server cannot be reached/,
-	'and why');
-is($b->script(rows()), 19, 'and goes on showing what it has');
+	'the page says why its figures are old');
+is($b->script(rows()), 19, 'the page keeps showing old figures');
 $b->size(1280, 900);
 $b->screenshot($t->testdir() . '/page-old.png');
 

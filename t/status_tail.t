@@ -28,50 +28,12 @@ my $t = Test::Nginx->new()->has(qw/ http_ssl http_v2 /)->has_daemon('curl');
 my $count = 40;
 my @leaves = Test::Nginx::CA->new($t)->intermediate('int')->leaves($count,
 	'h%d.example', aia => 'http://127.0.0.1:1/');
-my $servers = join '', map { <<"CONF" } @leaves;
-    server {
-        listen               127.0.0.1:8443 ssl http2;
-        server_name          @{[ $_->name() ]};
-        ssl_certificate      @{[ $_->chain() ]};
-        ssl_certificate_key  @{[ $_->key() ]};
-
-        location / {
-            ocsp_plus_status;
-            limit_rate  16k;
-        }
-    }
-CONF
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache         off;
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080 sndbuf=4k;
-
-        location / {
-            ocsp_plus_status;
-        }
-        location /limited {
-            ocsp_plus_status;
-            limit_rate  16k;
-        }
-    }
-}
-
-CONF
+my $limited = '{ ocsp_plus_status; limit_rate 16k; }';
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+	'ocsp_plus_cache off;',
+	(map { [ '8443 ssl http2', $_, "location / $limited" ] } @leaves),
+	[ '8080 sndbuf=4k', undef, 'location / { ocsp_plus_status; }',
+		"location /limited $limited" ] ]);
 
 $t->run();
 
@@ -88,11 +50,11 @@ for my $case ([ "$plain/", '--http1.1' ], [ "$plain/limited", '--http1.1' ],
 	# the second on the same connection, where there is one
 	my $seen = $t->command([ 'curl', '-sSk', $http, '-o', $file, $url,
 		'-o', "$file.again", $url ], timeout => 60);
-	is($seen->{status}, 0, "$http $url");
+	is($seen->{status}, 0, "$http $url: curl succeeds");
 	for my $name (qw/ got got.again /) {
 		my $document = eval { decode_json($t->read_file($name)) };
 		is(scalar @{$document->{certificates} // []}, $count,
-			"$http $url: $name, all of it");
+			"$http $url: $name has all certificates");
 		unlink $t->testdir() . "/$name";
 	}
 }
@@ -107,12 +69,13 @@ while (sysread $slow, $got, 500, length $got) {
 }
 my ($body) = $got =~ /\r\n\r\n(.*)/s;
 is(scalar @{(eval { decode_json($body) } // {})->{certificates} // []}, $count,
-	'a slow reader');
+	'a slow reader gets the whole document');
 
 # of a HEAD the head
 
 my $head = $t->command([ 'curl', '-sS', '-I', "$plain/limited" ], timeout => 60);
-like($head->{output}, qr!\AHTTP/1\.1 200 .*\r\n\r\n\z!s, 'HEAD');
+like($head->{output}, qr!\AHTTP/1\.1 200 .*\r\n\r\n\z!s,
+	'HEAD is answered without a body');
 
 # more than there are places: documents that are read, of requests that wait for
 # a body
@@ -128,8 +91,9 @@ for (1 .. 40) {
 	push @lingering, [ $socket, $answer ];
 }
 is(scalar(grep { $_->[1] =~ m!^HTTP/1\.1 200 ! } @lingering), 40,
-	'all are answered, whose requests last');
-like(http_get('/'), qr!^HTTP/1\.1 200 !, 'and so is whoever comes then');
+	'forty clients that owe their request body are answered');
+like(http_get('/'), qr!^HTTP/1\.1 200 !,
+	'another client is answered beside forty that owe their body');
 close $_->[0] for @lingering;
 
 $t->done_testing();

@@ -31,60 +31,56 @@ my %leaf = map { $_ => $int->leaf("$_.example", file => $_, aia => $r->url(),
 my $format = q{'$ocsp_plus_staple $ocsp_plus_cert_status $ocsp_plus_cert_id'};
 
 $r->status($leaf{two}, 'revoked');
-conf(<<"CONF");
-stream {
-    log_format  staple  $format;
-    access_log  %%TESTDIR%%/stream.log  staple;
-
-    ocsp_plus        on;
-    ocsp_plus_cache  %%TESTDIR%%/kept;
-    ocsp_plus_retry  1s 2s;
-
-@{[ server(8443, 'one') ]}
-@{[ server(8444, 'two', 'ocsp_plus_revoked  omit;') ]}
-@{[ server(8445, 'both', 'ocsp_plus  off;') ]}
-}
-CONF
+my @common = ('ocsp_plus on;', 'ssl_protocols TLSv1.2 TLSv1.3;');
+my @stream = (@common, 'ocsp_plus_cache %%TESTDIR%%/kept;',
+	'ocsp_plus_retry 1s 2s;');
+my $hello = 'return "hello";';
+$t->write_conf(workers => 2, stream => [ "log_format staple $format;",
+	'access_log %%TESTDIR%%/stream.log staple;', @stream,
+	[ 8443, 'one', $hello ],
+	[ 8444, 'two', 'ocsp_plus_revoked omit;', $hello ],
+	[ 8445, 'both', 'ocsp_plus off;', $hello ] ]);
 $t->run();
 
 for my $tls ('1.2', '1.3') {
-	is(staple(8443, tls => $tls)->{status}, 'good', "TLS $tls: stapled");
+	is(staple(8443, tls => $tls)->{status}, 'good',
+		"TLS $tls: the certificate is stapled in stream");
 	is(staple(8444, tls => $tls)->{status}, 'none',
-		"TLS $tls: revoked and left out");
-	is(staple(8445, tls => $tls)->{status}, 'none', "TLS $tls: off");
+		"TLS $tls: ocsp_plus_revoked omit sends no staple in stream");
+	is(staple(8445, tls => $tls)->{status}, 'none',
+		"TLS $tls: ocsp_plus off sends no staple in stream");
 }
-is(staple(8443, status => 0)->{handshake}, 1, 'nobody asks');
-ok(wait_for(sub { -s $t->testdir() . '/stream.log' }, 5, 'the log'), 'a log');
-ok(wait_for(sub { 7 <= (() = logged('.')) }, 5, 'all lines'), 'all lines');
+is(staple(8443, status => 0)->{handshake}, 1,
+	'a client that does not ask is served in stream');
+ok(wait_for(sub { -s $t->testdir() . '/stream.log' }, 5, 'the log'),
+	'the stream access log is written');
+ok(wait_for(sub { 7 <= (() = logged('.')) }, 5, 'all lines'),
+	'the stream access log has all lines');
 my $id = $leaf{one}->id();
-is(scalar(() = logged("^sent good $id\$")), 2, 'variables: sent');
+is(scalar(() = logged("^sent good $id\$")), 2,
+	'the stream variables say "sent"');
 is(scalar(() = logged("^not_requested - $id\$")), 1,
-	'variables: not requested');
+	'the stream variables say "not_requested"');
 is(scalar(() = logged('^none - ' . $leaf{two}->id() . '$')), 2,
-	'variables: none');
-is(scalar(() = logged('^off - -$')), 2, 'variables: off');
-is(scalar(() = $r->requests()), 2, 'asked for what is served alone');
-ok(-e $t->testdir() . "/kept/$id.der", 'and kept');
+	'the stream variables say "none"');
+is(scalar(() = logged('^off - -$')), 2, 'the stream variables say "off"');
+is(scalar(() = $r->requests()), 2,
+	'responses are fetched for stapled certificates only');
+ok(-e $t->testdir() . "/kept/$id.der", 'a response for stream is cached');
 
 # a reload brings a new one; a dead responder with require on
 
 my $dead = Test::Nginx::port(8999);
-conf(<<"CONF");
-stream {
-    ocsp_plus        on;
-    ocsp_plus_cache  %%TESTDIR%%/kept;
-    ocsp_plus_retry  1s 2s;
-
-@{[ server(8443, 'one') ]}
-@{[ server(8444, 'both') ]}
-@{[ server(8445, 'dead', "ocsp_plus_require  on;
-        ocsp_plus_responder  http://127.0.0.1:$dead/;") ]}
-}
-CONF
-ok($t->reload(), 'reload');
-is(staple(8443)->{status}, 'good', 'stapled after it');
-is(staple(8444)->{status}, 'good', 'the new one as well');
-is(staple(8445)->{alert}, 80, 'required and missing: refused');
+$t->write_conf(workers => 2, stream => [ @stream, [ 8443, 'one', $hello ],
+	[ 8444, 'both', $hello ],
+	[ 8445, 'dead', 'ocsp_plus_require on;',
+		"ocsp_plus_responder http://127.0.0.1:$dead/;", $hello ] ]);
+ok($t->reload(), 'a reload with other stream servers succeeds');
+is(staple(8443)->{status}, 'good', 'a certificate is stapled after the reload');
+is(staple(8444)->{status}, 'good',
+	'a new certificate is stapled after the reload');
+is(staple(8445)->{alert}, 80,
+	'a required staple that is missing refuses the handshake in stream');
 $t->stop();
 
 # --- beside http: one engine, one zone ----------------------------------------
@@ -92,46 +88,27 @@ $t->stop();
 $r->status($leaf{two}, 'good');
 $r->clear();
 my $mark = $t->log_mark();
-conf(<<"CONF");
-http {
-    %%TEST_GLOBALS_HTTP%%
-    ocsp_plus        on;
-    ocsp_plus_cache  off;
-
-@{[ http_server(8446, 'both') ]}
-@{[ http_server(8447, 'one') ]}
-}
-
-stream {
-    ocsp_plus        on;
-
-@{[ server(8443, 'both') ]}
-@{[ server(8444, 'two') ]}
-}
-CONF
+$t->write_conf(workers => 2,
+	http => [ 'ocsp_plus on;', 'ocsp_plus_cache off;', [ 8446, 'both' ],
+		[ 8447, 'one' ] ],
+	stream => [ @common, [ 8443, 'both', $hello ], [ 8444, 'two', $hello ] ]);
 $t->run();
-is(staple($_)->{status}, 'good', "$_: stapled") for 8443, 8444, 8446, 8447;
-is(scalar(() = $r->requests()), 3, 'one request for each certificate');
+is(staple($_)->{status}, 'good',
+	"$_: the certificate is stapled beside the other block") for 8443, 8444, 8446, 8447;
+is(scalar(() = $r->requests()), 3,
+	'http and stream ask once for a shared certificate');
 is(scalar(() = $t->log_lines(qr/designated worker now.*certificates=3/,
 	$mark)), 1,
-	'one engine has them all');
+	'http and stream have one designated worker for all certificates');
 $t->stop();
 
 # --- what cannot be ----------------------------------------------------------
 
-conf(<<"CONF");
-http {
-    %%TEST_GLOBALS_HTTP%%
-    ocsp_plus_zone  one:8m;
-}
-
-stream {
-    ocsp_plus_zone  two:8m;
-}
-CONF
-ok(!$t->config_test(), 'one zone in all');
+$t->write_conf(http => [ 'ocsp_plus_zone one:8m;' ],
+	stream => [ 'ocsp_plus_zone two:8m;' ]);
+ok(!$t->config_test(), 'a zone in http and another one in stream are refused');
 like($t->output(), qr/"ocsp_plus_zone" directive is duplicate/,
-	'said like any other duplicate');
+	'two zones are refused as a duplicate');
 
 SKIP: {
 	skip 'the modules are a part of nginx', 2 if $t->is_static();
@@ -143,9 +120,10 @@ load_module $dir/ngx_stream_ocsp_plus_module.so;
 events {
 }
 CONF
-	ok(!$t->config_test(), 'the stream module without the other one');
+	ok(!$t->config_test(),
+		'the stream module without the http module is refused');
 	like($t->output(), qr/undefined symbol: (?:op|ngx_ocsp_plus)_/,
-		'the loader names what is missing');
+		'the loader names a symbol of the missing module');
 }
 
 $t->done_testing();
@@ -155,47 +133,6 @@ $t->done_testing();
 sub logged {
 	my ($pattern) = @_;
 	return grep { /$pattern/ } split /\n/, $t->read_file('stream.log');
-}
-
-sub conf {
-	my ($blocks) = @_;
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-$blocks
-CONF
-}
-
-sub server {
-	my ($port, $name, $more) = @_;
-	$more //= '';
-	return <<"CONF";
-    server {
-        listen               127.0.0.1:$port ssl;
-        ssl_protocols        TLSv1.2 TLSv1.3;
-        ssl_certificate      $name.pem;
-        ssl_certificate_key  $name.key;
-        $more
-        return               "hello";
-    }
-CONF
-}
-
-sub http_server {
-	my ($port, $name) = @_;
-	return <<"CONF";
-    server {
-        listen               127.0.0.1:$port ssl;
-        ssl_certificate      $name.pem;
-        ssl_certificate_key  $name.key;
-    }
-CONF
 }
 
 ###############################################################################

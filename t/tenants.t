@@ -45,46 +45,16 @@ $leaf{forged} = $forged->leaf('forged.example', aia => $r->url(),
 my $dir = $t->testdir();
 chmod 0644, map { $_->key() } values %leaf;
 
-my $files = <<"CONF";
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/\$ssl_server_name.key;
-CONF
-
-$t->write_http_conf(<<"CONF");
-    ocsp_plus           on;
-    ocsp_plus_retry     1s 1s;
-    ocsp_plus_resolver  @{[ $dns->address() ]};
-    ocsp_plus_preload   $dir/preloaded.example.pem;
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-$files
-    }
-
-    server {
-        listen               127.0.0.1:8444 ssl;
-        ocsp_plus_responder  @{[ $r->url() ]};
-$files
-    }
-
-    server {
-        listen                         127.0.0.1:8445 ssl;
-        ocsp_plus_trusted_certificate  $dir/int.crt;
-$files
-    }
-
-    server {
-        listen                   127.0.0.1:8446 ssl;
-        ssl_trusted_certificate  $dir/int.crt;
-$files
-    }
-
-    server {
-        listen               127.0.0.1:8447 ssl;
-        ssl_certificate      configured.example.pem;
-        ssl_certificate_key  configured.example.key;
-    }
-CONF
+my $any = "$dir/\$ssl_server_name";
+my $responder = $r->url();
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+	"ocsp_plus_resolver @{[ $dns->address() ]};",
+	"ocsp_plus_preload $dir/preloaded.example.pem;",
+	[ 8443, $any ],
+	[ 8444, $any, "ocsp_plus_responder $responder;" ],
+	[ 8445, $any, "ocsp_plus_trusted_certificate $dir/int.crt;" ],
+	[ 8446, $any, "ssl_trusted_certificate $dir/int.crt;" ],
+	[ 8447, 'configured.example' ] ]);
 
 $t->run();
 
@@ -96,34 +66,37 @@ for my $name (qw/ plain named metadata mapped /) {
 	staple_fast(8443, "$name.example");
 	ok($t->wait_log(qr/certificate="\Q$name\E.example".*
 		reason=address_forbidden\ .*no\ public\ address/x, 10),
-		"$name: forbidden, and told");
+		"$name: the private address is refused and logged");
 }
 my ($line) = $t->log_lines(qr/certificate="plain.example".*address_forbidden/);
-like($line, qr/\Q$_\E/, "the line names $_") for qw/ ocsp_plus_responder
+like($line, qr/\Q$_\E/,
+	"the line about a refused address names $_") for qw/ ocsp_plus_responder
 	ocsp_plus_trusted_certificate ocsp_plus_preload /;
-is(scalar($r->requests(leaf => $leaf{$_})), 0, "$_: nobody was asked")
+is(scalar($r->requests(leaf => $leaf{$_})), 0, "$_: no responder is asked")
 	for qw/ plain named mapped /;
 
 # the host has no bad name by it
 
-is(wait_staple(8447, 'good')->{status}, 'good', 'configured: stapled');
+is(wait_staple(8447, 'good')->{status}, 'good',
+	'a configured certificate may ask the same private address');
 
 # three remedies
 
 is(wait_staple(8444, 'good', servername => 'responder.example')->{status},
-	'good', 'the responder is named');
+	'good', 'a configured responder may have a private address');
 is(wait_staple(8445, 'good', servername => 'trusted.example')->{status},
-	'good', 'the issuer is trusted');
+	'good', "a trusted issuer's certificates may ask a private address");
 is(wait_staple(8446, 'good', servername => 'named.example')->{status}, 'good',
-	'the issuer is in ssl_trusted_certificate, though met elsewhere before');
+	'an issuer in ssl_trusted_certificate counts as trusted');
 is(wait_staple(8443, 'good', servername => 'preloaded.example')->{status},
-	'good', 'the certificate is preloaded');
+	'good', 'a preloaded certificate may ask a private address');
 
 # an issuer that only looks trusted
 
 staple_fast(8445, 'forged.example');
 ok($t->wait_log(qr/certificate="forged.example".*address_forbidden/, 10),
-	'forged: forbidden');
-is(scalar($r->requests(leaf => $leaf{forged})), 0, 'forged: nobody was asked');
+	'an issuer that only looks trusted is refused a private address');
+is(scalar($r->requests(leaf => $leaf{forged})), 0,
+	'no responder is asked for an issuer that only looks trusted');
 
 $t->done_testing();

@@ -51,18 +51,21 @@ for my $case (@$cases) {
 
 		# an empty file is no answer but a mistake
 
-		is($run->{status}, 2, "$case->{name}: exit code");
+		is($run->{status}, 2,
+			"$case->{name}: ocsp-plus verify exits with 2");
 		next;
 	}
 	is("$run->{status} " . ($json->{verdict} // '') . ' '
 		. ($json->{reason} // $run->{output}), $good ? '0 accept ok'
-		: "1 reject $case->{reason}", "$case->{group}: $case->{name}");
+		: "1 reject $case->{reason}",
+		"$case->{group}, $case->{name}: ocsp-plus verify gives the reason");
 }
 
-cmp_ok(@$cases, '>=', 150, 'cases');
-cmp_ok($defects, '>=', 60, 'defects');
-cmp_ok(keys %reasons, '>=', 30, 'reasons');
-cmp_ok($accepted * 3, '>=', @$cases, 'a third is to be accepted');
+cmp_ok(@$cases, '>=', 150, 'there are at least 150 cases');
+cmp_ok($defects, '>=', 60, 'at least 60 cases are defects');
+cmp_ok(keys %reasons, '>=', 30, 'the cases have at least 30 reasons');
+cmp_ok($accepted * 3, '>=', @$cases,
+	'at least a third of the cases are to be accepted');
 
 # OpenSSL's
 
@@ -86,9 +89,11 @@ for (split /\n/, $t->read_file("$FindBin::Bin/../docs/trust.md")) {
 	next unless $side && /^\| (.+?) \| `(\w+)` \| .*\w.* \|$/;
 	my ($name, $reason) = ($1, $2);
 	my $of_table = $known{$name}{reason} // 'no such case';
-	is("$name: $reason", "$name: $of_table", "docs/trust.md, $name");
+	is("$name: $reason", "$name: $of_table",
+		"docs/trust.md has the reason of: $name");
 	if ($side ne 'sometimes') {
-		is($side, side($name), "docs/trust.md, $name: the right list");
+		is($side, side($name),
+			"docs/trust.md has in the right list: $name");
 		$always{$side}{$name} = 1;
 		next;
 	}
@@ -96,15 +101,18 @@ for (split /\n/, $t->read_file("$FindBin::Bin/../docs/trust.md")) {
 	$sometimes{$name}{$_} = 1 for $accepted_by =~ /[\d.]+/g;
 	$sometimes{$name}{$_} = 0 for $refused_by =~ /[\d.]+/g;
 	is(join(' ', sort keys %{$sometimes{$name}}), join(' ', sort @compared),
-		"docs/trust.md, $name: every version");
+		"docs/trust.md names every compared version for: $name");
 }
-cmp_ok(@compared, '>=', 2, 'compared with several versions of OpenSSL');
-cmp_ok(keys %{$always{stricter}}, '>=', 30, 'we are stricter');
-cmp_ok(keys %{$always{milder}}, '>=', 1, 'and milder');
+cmp_ok(@compared, '>=', 2,
+	'docs/trust.md compares several versions of OpenSSL');
+cmp_ok(keys %{$always{stricter}}, '>=', 30,
+	'docs/trust.md lists at least 30 cases where we are stricter');
+cmp_ok(keys %{$always{milder}}, '>=', 1,
+	'docs/trust.md lists cases where we are milder');
 
 my ($version) = $t->command([ qw/ openssl version / ])->{output}
 	=~ /^OpenSSL (\d+\.\d+\.\d+)/;
-ok($version, 'OpenSSL tells its version');
+ok($version, 'openssl tells its version');
 my $exact = grep { $_ eq $version } @compared;
 diag("docs/trust.md was not compared with OpenSSL $version") unless $exact;
 

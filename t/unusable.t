@@ -42,51 +42,45 @@ my @all = (qw/ leap hour begin must /);
 
 # what nginx does without us
 
-my $plain = join '', map { server(8440 + $_, $all[$_ - 1]) } 1 .. @all;
-conf("http {\n    %%TEST_GLOBALS_HTTP%%\n    ocsp_plus off;\n$plain}\n");
+my @servers = map { [ 8440 + $_, $all[$_ - 1] ] } 1 .. @all;
+my $tls = 'ssl_protocols TLSv1.2 TLSv1.3;';
+my @on = ($tls, 'ocsp_plus on;');
+$t->write_conf(http => [ $tls, 'ocsp_plus off;', @servers ]);
 $t->run();
-is(staple(8440 + $_)->{handshake}, 1, "nginx alone serves $all[$_ - 1]")
+is(staple(8440 + $_)->{handshake}, 1,
+	"nginx alone serves the certificate $all[$_ - 1]")
 	for 1 .. @all;
 $t->stop();
 
 # http and stream, beside a good one; a certificate of two servers
 
-my $servers = join '', map { server(8440 + $_, $all[$_ - 1]) } 1 .. @all;
 my $mark = $t->log_mark();
-my $all = <<"CONF";
-stream {
-    ocsp_plus  on;
-@{[ server(8450, 'leap', 'return ok;') . server(8451, 'good', 'return ok;') ]}
+my $status = [ 8080, undef, 'location /status { ocsp_plus_status json; }' ];
+sub configure {
+	my ($more) = @_;
+	$t->write_conf(
+		stream => [ @on, [ 8450, 'leap', 'return ok;' ],
+			[ 8451, 'good', 'return ok;' ] ],
+		http => [ 'log_format staple '
+			. q{'$ssl_server_name $ocsp_plus_staple $ocsp_plus_cert_id';},
+			"access_log $dir/staple.log staple;", @on,
+			'ocsp_plus_retry 1s 1s;', @servers, [ 8446, 'good' ],
+			[ 8447, 'leap', $more // () ],
+			[ 8448, 'must', 'ocsp_plus_require must_staple;',
+				'ocsp_plus off;' ],
+			[ 8449, "$dir/\$ssl_server_name" ], $status ]);
 }
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    log_format  staple  '\$ssl_server_name \$ocsp_plus_staple \$ocsp_plus_cert_id';
-    access_log  $dir/staple.log  staple;
-
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 1s;
-$servers
-@{[ server(8446, 'good') . server(8447, 'leap') . server(8448, 'must',
-	'ocsp_plus_require must_staple; ocsp_plus off;')
-	. server(8449, '$ssl_server_name') ]}
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-CONF
-conf($all);
-ok($t->config_test(), 'accepted') or diag($t->output());
+configure();
+ok($t->config_test(),
+	'certificates with impossible dates are accepted') or diag($t->output());
 my %told;
 for ($t->output() =~ /^nginx: (\[\w+\] .*)$/mg) {
 	$told{$1} = $_ if /"(\w+)\.example"/;
-	like($_, qr/^\[warn\]/, 'no more than a warning');
+	like($_, qr/^\[warn\]/,
+		'a certificate with impossible dates raises no more than a warning');
 }
-is(join(' ', sort keys %told), join(' ', sort @all), 'each is told once');
+is(join(' ', sort keys %told), join(' ', sort @all),
+	'each certificate with impossible dates is reported once');
 for my $name (@all) {
 	my $field = $name eq 'begin' ? 'notBefore' : 'notAfter';
 	my $more = $name eq 'must' ? qr/ although it demands one \(Must-Staple\)[^:]*/
@@ -94,16 +88,20 @@ for my $name (@all) {
 	like($told{$name} // '', qr/ocsp_plus:\ certificate\ "$name\.example"\ of
 		\ "\Q$dir\E\/$name\.pem"\ cannot\ be\ read\ and\ gets\ no\ staple
 		${more}:\ $field\ of\ .*$name\.example.*\ is\ malformed\ in
-		\ .*nginx\.conf:\d+$/x, "$name: certificate, file, why and where");
+		\ .*nginx\.conf:\d+$/x,
+		"$name: the warning has certificate, file, cause and line");
 }
 
 $t->run();
 for my $tls ('1.2', '1.3') {
 	is(seen(8440 + $_, tls => $tls), '1 none',
-		"$all[$_ - 1]: served without a staple, TLS $tls") for 1 .. @all;
-	is(seen(8450, tls => $tls), '1 none', "stream: the same, TLS $tls");
+		"$all[$_ - 1]: the certificate is served without a staple over "
+		. "TLS $tls") for 1 .. @all;
+	is(seen(8450, tls => $tls), '1 none',
+		"a certificate with impossible dates is served in stream over TLS $tls");
 }
-is(wait_staple($_, 'good')->{status}, 'good', "the good one on $_")
+is(wait_staple($_, 'good')->{status}, 'good',
+	"a good certificate is stapled on $_")
 	for 8446, 8451;
 
 # known, and counted: not met anew in each handshake
@@ -111,63 +109,59 @@ is(wait_staple($_, 'good')->{status}, 'good', "the good one on $_")
 my %before = %{ status()->{handshakes} };
 staple(8441) for 1 .. 3;
 staple(8450);
-is(status()->{handshakes}{missing}, $before{missing} + 4, 'counted as missing');
-is(status()->{loaded}{handed}, 0, 'not taken for one loaded per connection');
+is(status()->{handshakes}{missing}, $before{missing} + 4,
+	'handshakes with a certificate that cannot be read are counted as missing');
+is(status()->{loaded}{handed}, 0,
+	'a configured certificate is not handed over as a loaded one');
 is_deeply([ map { $_->{names}[0] } @{status()->{certificates}} ],
-	[ 'good.example' ], 'the status has the good one only');
+	[ 'good.example' ],
+	'the status document lists the good certificate only');
 staple(8441, servername => 'leap', request => "GET / HTTP/1.0\r\n\r\n");
 my $line = 'leap none ' . $leaf{leap}->id();
 ok(wait_for(sub { $t->read_file('staple.log') =~ /^\Q$line\E$/m }, 5, 'a line'),
-	'variables');
+	'the variables have the id of a certificate that cannot be read');
 
 # loaded per connection: refused there, as ever
 
 staple(8449, servername => 'hour');
 ok(wait_for(sub { status()->{loaded}{refused} > 0 }, 10, 'refused'),
-	'loaded per connection: counted as refused');
+	'loaded per connection: a certificate that cannot be read counts as refused');
 ok($t->wait_log(qr/loaded per connection are left out.*reason=unreadable/, 5),
-	'loaded per connection: told');
-is(seen(8449, servername => 'hour'), '1 none', 'loaded per connection: served');
-is(scalar($r->requests(leaf => $leaf{$_})), 0, "$_: nobody is asked") for @all;
+	'loaded per connection: a certificate that cannot be read is logged');
+is(seen(8449, servername => 'hour'), '1 none',
+	'loaded per connection: a certificate that cannot be read is served');
+is(scalar($r->requests(leaf => $leaf{$_})), 0,
+	"$_: no responder is asked") for @all;
 
 # a reload
 
-ok($t->reload(old_gone => 1), 'a reload');
-is(seen(8441), '1 none', 'served after it');
-is(staple(8446)->{status}, 'good', 'the good one after it');
-conf($all =~ s/(listen +127\.0\.0\.1:8447 ssl;)/$1 ocsp_plus_require on;/r);
-ok(!$t->reload(refused => 1), 'a reload that requires a staple is refused');
-is(seen(8441), '1 none', 'nothing has changed');
+ok($t->reload(old_gone => 1),
+	'a reload with certificates that cannot be read succeeds');
+is(seen(8441), '1 none',
+	'a certificate that cannot be read is served after a reload');
+is(staple(8446)->{status}, 'good',
+	'a good certificate is stapled after a reload');
+configure('ocsp_plus_require on;');
+ok(!$t->reload(refused => 1),
+	'a reload that requires an impossible staple is refused');
+is(seen(8441), '1 none',
+	'a certificate that cannot be read is served after a refused reload');
 $t->stop();
 
 # none but such: counted all the same, and a good one comes by a reload
 
-conf(<<"CONF");
-http {
-    %%TEST_GLOBALS_HTTP%%
-    ocsp_plus  on;
-@{[ server(8441, 'leap') ]}
-    server {
-        listen  127.0.0.1:8080;
-        location /status {
-            ocsp_plus_status  json;
-        }
-    }
-}
-CONF
+$t->write_conf(http => [ @on, [ 8441, 'leap' ], $status ]);
 $t->run();
-is(seen(8441), '1 none', 'alone: served');
-is(status()->{handshakes}{missing}, 1, 'alone: counted');
-is_deeply(status()->{certificates}, [], 'alone: no certificate');
-conf(<<"CONF");
-http {
-    %%TEST_GLOBALS_HTTP%%
-    ocsp_plus  on;
-@{[ server(8441, 'good') ]}
-}
-CONF
-ok($t->reload(old_gone => 1), 'alone: a good one by a reload');
-is(wait_staple(8441, 'good')->{status}, 'good', 'alone: which is stapled');
+is(seen(8441), '1 none', 'the only certificate cannot be read: it is served');
+is(status()->{handshakes}{missing}, 1,
+	'the only certificate cannot be read: its handshake is counted');
+is_deeply(status()->{certificates}, [],
+	'the only certificate cannot be read: the status document lists none');
+$t->write_conf(http => [ @on, [ 8441, 'good' ] ]);
+ok($t->reload(old_gone => 1),
+	'the only certificate cannot be read: a reload with a good one succeeds');
+is(wait_staple(8441, 'good')->{status}, 'good',
+	'the only certificate cannot be read: a good one is stapled after a reload');
 $t->stop();
 
 # --- what is refused ----------------------------------------------------------
@@ -181,20 +175,20 @@ for my $case (
 ) {
 	my ($what, $name, $lines, $fine) = @$case;
 	for my $block ('http', 'stream') {
-		my $more = $block eq 'http' ? '' : 'return ok;';
-		conf("$block {\n    "
-			. ($block eq 'http' ? '%%TEST_GLOBALS_HTTP%%' : '')
-			. "\n    ocsp_plus  on;\n"
-			. server(8441, $name, "$lines $more") . "}\n");
-		is($t->config_test() ? 1 : 0, $fine, "$block, require $what");
+		$t->write_conf($block => [ @on, [ 8441, $name, $lines,
+			$block eq 'stream' ? 'return ok;' : () ] ]);
+		is($t->config_test() ? 1 : 0, $fine,
+			"$block, require $what: the configuration is "
+			. ($fine ? 'accepted' : 'refused'));
 		next if $fine;
 		my @said = $t->output() =~ /^nginx: (\[emerg\] .*)$/mg;
-		is(scalar @said, 1, "$block, require $what: one message");
+		is(scalar @said, 1,
+			"$block, require $what: one message is printed");
 		like($said[0] // '', qr/"ocsp_plus_require"\ would\ refuse\ every
 			\ handshake\ .*\ certificate\ "$name\.example"\ of
 			\ "\Q$dir\E\/$name\.pem",\ which\ gets\ no\ staple:
 			\ notAfter\ .*\ in\ .*nginx\.conf:\d+$/x,
-			"$block, require $what: why and where");
+			"$block, require $what: the message has cause and line");
 	}
 }
 
@@ -218,25 +212,27 @@ SKIP: {
 			\ "alone\.example"\ of\ ".*alone\.example\.pem"\ cannot\ be
 			\ used,\ it\ gets\ no\ staple:\ the\ certificate\ cannot\ be
 			\ hashed.*conf:\d+$/x ],
-		[ 'a trusted one', 'good', "ssl_trusted_certificate $dir/odd.crt;",
+		[ 'a trusted certificate',
+			'good', "ssl_trusted_certificate $dir/odd.crt;",
 			qr/a\ trusted\ certificate\ is\ left\ out,\ no\ issuer\ is
 			\ found\ in\ it:\ the\ certificate\ cannot\ be\ hashed.*
 			first\ in\ .*conf:\d+$/x ],
 	) {
 		my ($what, $name, $lines, $said) = @$case;
-		conf("http {\n    %%TEST_GLOBALS_HTTP%%\n    ocsp_plus  on;\n"
-			. server(8441, $name, $lines)
-			. server(8442, 'good', $lines) . "}\n");
-		ok($t->config_test(), "not to be hashed, $what: accepted")
+		$t->write_conf(http => [ @on, [ 8441, $name, $lines ],
+			[ 8442, 'good', $lines ] ]);
+		ok($t->config_test(),
+			"$what that cannot be hashed: the configuration is accepted")
 			or diag($t->output());
 		my @lines = $t->output() =~ /^nginx: (\[\w+\] .*)$/mg;
 		is(scalar(grep { $_ =~ $said && /^\[warn\]/ } @lines), 1,
-			"not to be hashed, $what: told once") or diag($t->output());
+			"$what that cannot be hashed: one warning is "
+			. "printed") or diag($t->output());
 		$t->run();
 		is(seen(8441), $name eq 'good' ? '1 good' : '1 none',
-			"not to be hashed, $what: served");
+			"$what that cannot be hashed: the server has handshakes");
 		is(wait_staple(8442, 'good')->{status}, 'good',
-			"not to be hashed, $what: the others are stapled");
+			"$what that cannot be hashed: another certificate is stapled");
 		$t->stop();
 	}
 }
@@ -244,33 +240,6 @@ SKIP: {
 $t->done_testing();
 
 ###############################################################################
-
-sub conf {
-	my ($blocks) = @_;
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-$blocks
-CONF
-}
-
-sub server {
-	my ($port, $name, $more) = @_;
-	$more //= '';
-	return <<"CONF";
-    server {
-        listen               127.0.0.1:$port ssl;
-        ssl_protocols        TLSv1.2 TLSv1.3;
-        ssl_certificate      $dir/$name.pem;
-        ssl_certificate_key  $dir/$name.key;
-        $more
-    }
-CONF
-}
 
 sub seen {
 	my $seen = staple(@_);

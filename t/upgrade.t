@@ -31,34 +31,17 @@ my $brief = $int->leaf('brief.example', aia => $r->url(2));
 # valid for 20 seconds, so both instances have to refresh it
 $r->validity(this_update => -1000, next_update => 20, on => 2);
 
-my $servers = $t->ssl_servers(8443, @names, 'brief.example');
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    ocsp_plus_retry  1s 1s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_retry 1s 1s;', map { [ 8443, $_ ] } @leaves, $brief ]);
 
 my $waits = qr/waiting for responses before the workers begin/;
 my $file = $t->testdir() . '/cache/' . $brief->id() . '.der';
 
 $t->run();
-is(without(8443, @names, 'brief.example'), 0, 'stapled');
-ok(wait_for(sub { $t->kept() == 6 }, 10, 'files'), 'kept');
+is(without(8443, @names, 'brief.example'), 0,
+	'all certificates are stapled by the old binary');
+ok(wait_for(sub { $t->kept() == 6 }, 10, 'files'),
+	'all responses are cached by the old binary');
 my %held = map { $_ => staple_fast(8443, $_) } @names;
 
 ###############################################################################
@@ -74,36 +57,39 @@ $watch->wait_for(20);
 for my $n (1, 2) {
 	my $mark = $t->log_mark();
 	my ($old, $new) = $t->upgrade();
-	isnt($old, $new, "$n: a new binary");
+	isnt($old, $new, "upgrade $n: the new master is another process");
 	wait_for(sub { $t->workers($new) == 2 }, 10, 'workers');
-	is(scalar($t->workers($old)), 2, "$n: beside the old one");
+	is(scalar($t->workers($old)), 2,
+		"upgrade $n: the old workers run beside the new ones");
 	is(scalar(() = $t->log_lines($waits, $mark)), 0,
-		"$n: nothing to wait for");
+		"upgrade $n: the new binary does not wait for responses");
 	ok($t->wait_log(qr/the designated worker now/, 10, $mark),
-		"$n: a designated worker of its own");
+		"upgrade $n: the new binary has its own designated worker");
 	is(scalar(() = $t->log_lines(qr/cache directory/, $mark)), 0,
-		"$n: no trouble with the cache directory");
+		"upgrade $n: the shared cache directory raises no error");
 
 	# both refresh, into the same directory
 
 	my $requests = () = $r->requests(on => 2);
-	ok($r->wait_requests($requests + 2, 20, on => 2), "$n: both refresh");
+	ok($r->wait_requests($requests + 2, 20, on => 2),
+		"upgrade $n: both binaries refresh");
 
 	$watch->wait_for(seen() + 20);
 	kill WINCH => $old;
 	ok(wait_for(sub { !below($old, $new) }, 10, 'workers to go'),
-		"$n: the old workers leave");
+		"upgrade $n: the old workers leave");
 	$watch->wait_for(seen() + 50);
-	is(without(8443, @names, 'brief.example'), 0, "$n: the new ones have all staples");
+	is(without(8443, @names, 'brief.example'), 0,
+		"upgrade $n: the new workers staple all certificates");
 	is(scalar(grep { (staple_fast(8443, $_) // '') ne $held{$_} } @names),
-		0, "$n: the same");
+		0, "upgrade $n: the staples stay the same");
 	kill QUIT => $old;
 	ok(wait_for(sub { !Test::Nginx::alive($old) }, 10, 'the old one'),
-		"$n: the old master ends");
+		"upgrade $n: the old master ends");
 	$watch->wait_for(seen() + 20);
 	my $now = -e $file ? $t->read_file($file) : '';
 	ok(wait_for(sub { $t->read_file($file) ne $now }, 20, 'a new file'),
-		"$n: the new one keeps its responses");
+		"upgrade $n: the new binary writes to the cache directory");
 }
 
 ###############################################################################
@@ -113,23 +99,25 @@ for my $n (1, 2) {
 my ($old, $new) = $t->upgrade();
 kill WINCH => $old;
 ok(wait_for(sub { !below($old, $new) }, 10, 'workers to go'),
-	'taken back: the old workers have left');
+	'upgrade taken back: the old workers have left');
 kill HUP => $old;
 ok(wait_for(sub { below($old, $new) == 2 }, 10, 'workers'),
-	'taken back: and come again');
+	'upgrade taken back: the old master starts workers again');
 $t->_remember();
 kill QUIT => $new;
 ok(wait_for(sub { !Test::Nginx::alive($new) }, 10, 'the new one to end'),
-	'taken back: the new one ends');
+	'upgrade taken back: the new binary ends');
 $watch->wait_for(seen() + 50);
-is(without(8443, @names, 'brief.example'), 0, 'taken back: stapled');
+is(without(8443, @names, 'brief.example'), 0,
+	'upgrade taken back: the old workers staple all certificates');
 
 my $seen = $watch->end();
-cmp_ok($seen->{stapled}, '>', 300, 'many handshakes meanwhile');
+cmp_ok($seen->{stapled}, '>', 300,
+	'many handshakes are made over all upgrades');
 is("$seen->{missing} $seen->{failed} $seen->{unreachable}", '0 0 0',
-	'none without a staple at any moment');
+	'no handshake over all upgrades lacks a staple or fails');
 is($r->stats()->{ports}{1}{connections} // 0, 0,
-	'nothing was asked for that is not due');
+	'no certificate is asked for before it is due');
 
 $t->done_testing();
 

@@ -25,50 +25,12 @@ my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int,
 	ports => [ 8081, 8082 ]);
 
-$int->leaf('must.example', file => 'must', must_staple => 1,
-	not_before => -86400, aia => $r->url(1));
-$int->leaf('plain.example', file => 'plain', not_before => -86400,
-	aia => $r->url(1));
-$int->leaf('clock.example', file => 'clock', not_before => -86400,
-	aia => $r->url(2));
+my @leaves = map { my ($name, $on, @more) = @$_;
+	$int->leaf("$name.example", not_before => -86400, aia => $r->url($on),
+		@more) } [ 'must', 1, must_staple => 1 ], [ 'plain', 1 ], [ 'clock', 2 ];
 
-$t->write_file_expand('nginx.conf', <<'CONF');
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus               on;
-    ocsp_plus_retry         1s 1s;
-    ocsp_plus_startup_wait  0;
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          must.example;
-        ssl_certificate      must.pem;
-        ssl_certificate_key  must.key;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          plain.example;
-        ssl_certificate      plain.pem;
-        ssl_certificate_key  plain.key;
-    }
-
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          clock.example;
-        ssl_certificate      clock.pem;
-        ssl_certificate_key  clock.key;
-    }
-}
-
-CONF
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_retry 1s 1s;',
+	'ocsp_plus_startup_wait 0;', map { [ 8443, $_ ] } @leaves ]);
 
 $r->fault('unauthorized', on => 1);
 $r->set(date_offset => 900, on => 2);
@@ -80,26 +42,32 @@ $t->run();
 my $urgent = qr/NO STAPLE FOR A CERTIFICATE THAT NEEDS ONE/;
 my $line = $t->wait_log($urgent, 20);
 like($line // '', qr/\[crit\].*certificate="must\.example"
-	.*\ reason=unauthorized\ .*next_attempt=/x, 'said at crit, with the reason');
+	.*\ reason=unauthorized\ .*next_attempt=/x,
+	'a missing staple of a Must-Staple certificate is logged as critical');
 ok(wait_for(sub {
 	my @tries = $t->log_lines(qr/no response, nothing is stapled/);
 	(grep { /"must\./ } @tries) >= 2 && (grep { /"plain\./ } @tries) >= 2
-}, 30), 'it goes on to be tried, and so does one without the extension');
-is(scalar(() = $t->log_lines($urgent)), 1, 'once a minute at most');
+}, 30), 'failing certificates are tried again, with and without Must-Staple');
+is(scalar(() = $t->log_lines($urgent)), 1,
+	'a missing staple is logged as critical once a minute at most');
 
 # the clock of a responder
 
 $line = $t->wait_log(qr/our clock and a responder's disagree/, 20);
 like($line // '', qr/\[warn\].*responder="\Q${\$r->url(2)}\E"
-	\ ours=\S+Z\ theirs=\S+Z\ apart=15m$/x, 'a warning with both times');
-ok($r->wait_requests(3, 20, on => 2), 'it was asked again');
-is(scalar(() = $t->log_lines(qr/responder's disagree/)), 1, 'said once');
+	\ ours=\S+Z\ theirs=\S+Z\ apart=15m$/x,
+	'a responder whose clock differs is logged with both times');
+ok($r->wait_requests(3, 20, on => 2),
+	'a responder whose clock differs is asked again');
+is(scalar(() = $t->log_lines(qr/responder's disagree/)), 1,
+	'a responder whose clock differs is logged once');
 is(staple(8443, servername => 'clock.example')->{status}, 'good',
-	'and a staple all the same');
+	"a certificate is stapled though the responder's clock differs");
 
 $r->fault('none', on => 1);
 is(wait_staple(8443, 'good', servername => 'must.example', seconds => 20)
-	->{status}, 'good', 'recovered');
+	->{status}, 'good',
+	'the Must-Staple certificate is stapled once the responder answers');
 
 $t->done_testing();
 

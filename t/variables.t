@@ -33,77 +33,30 @@ my $off = $int->leaf('off.example', aia => $r->url(1));
 $r->fault('http_500', on => 2);
 $r->status($revoked, 'revoked');
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-worker_processes 2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    log_format  staple  '$ssl_server_name $ocsp_plus_staple $ocsp_plus_cert_status $ocsp_plus_expires_in $ocsp_plus_cert_id';
-    access_log  %%TESTDIR%%/staple.log staple;
-
-    add_header  X-Staple   "$ocsp_plus_staple,$ocsp_plus_cert_status,$ocsp_plus_expires_in,$ocsp_plus_cert_id" always;
-
-    ssl_protocols  TLSv1.2 TLSv1.3;
-    ocsp_plus      on;
-    ocsp_plus_retry 1s 1s;
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        ssl_certificate      ec.pem;
-        ssl_certificate_key  ec.key;
-        ssl_certificate      rsa.pem;
-        ssl_certificate_key  rsa.key;
-        ssl_session_cache    shared:one:1m;
-        ssl_ecdh_curve       X25519;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  bad.example;
-
-        ssl_certificate      bad.example.pem;
-        ssl_certificate_key  bad.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  revoked.example;
-
-        ssl_certificate      revoked.example.pem;
-        ssl_certificate_key  revoked.example.key;
-    }
-
-    server {
-        listen       127.0.0.1:8443 ssl http2;
-        server_name  off.example;
-        ocsp_plus    off;
-
-        ssl_certificate      off.example.pem;
-        ssl_certificate_key  off.example.key;
-    }
-}
-
-EOC
+my @variables = map { "\$ocsp_plus_$_" }
+	qw/ staple cert_status expires_in cert_id /;
+my $h2 = '8443 ssl http2';
+$t->write_conf(workers => 2, http => [
+	"log_format staple '\$ssl_server_name @variables';",
+	'access_log %%TESTDIR%%/staple.log staple;',
+	'add_header X-Staple "' . join(',', @variables) . '" always;',
+	'ssl_protocols TLSv1.2 TLSv1.3;', 'ocsp_plus on;',
+	'ocsp_plus_retry 1s 1s;',
+	[ $h2, [ $ec, $rsa ], 'listen 127.0.0.1:8080;', 'server_name localhost;',
+		'ssl_session_cache shared:one:1m;', 'ssl_ecdh_curve X25519;' ],
+	[ $h2, $bad ], [ $h2, $revoked ], [ $h2, $off, 'ocsp_plus off;' ] ]);
 
 $t->write_file('index.html', 'served');
 $t->run();
 
 for my $key ('RSA', 'ECDSA') {
 	is(wait_staple(8443, 'good', sig => $key, servername => 'localhost',
-		seconds => 30)->{status}, 'good', "a staple, $key");
+		seconds => 30)->{status}, 'good',
+		"the certificate with the key $key is stapled");
 }
 is(wait_staple(8443, 'revoked', servername => 'revoked.example',
-	seconds => 30)->{status}, 'revoked', 'a staple that says revoked');
+	seconds => 30)->{status}, 'revoked',
+	'the revoked certificate is stapled as revoked');
 
 ###############################################################################
 
@@ -112,38 +65,42 @@ for my $tls ('1.2', '1.3') {
 		my $key = $leaf == $rsa ? 'RSA' : 'ECDSA';
 		my @key = (tls => $tls, sig => $key);
 		like(seen(@key), qr/^sent,good,\d+,@{[ $leaf->id() ]}$/,
-			"TLS $tls, $key: sent");
+			"TLS $tls, $key: the variables say \"sent\"");
 		like(seen(@key, status => 0),
 			qr/^not_requested,,,@{[ $leaf->id() ]}$/,
-			"TLS $tls, $key: not requested");
+			"TLS $tls, $key: the variables say \"not_requested\"");
 	}
 
 	my $file = $t->testdir() . "/session-$tls";
 	seen(tls => $tls, sig => 'ecdsa', sess_out => $file);
 	is(seen(tls => $tls, sig => 'ecdsa', sess_in => $file), 'resumed,,,',
-		"TLS $tls: resumed");
+		"TLS $tls: the variables say \"resumed\"");
 	is(seen(tls => $tls, sig => 'ecdsa', sess_in => $file, status => 0),
-		'resumed,,,', "TLS $tls: resumed and not requested");
+		'resumed,,,',
+		"TLS $tls: the variables say \"resumed\" though the client does not ask");
 
 	is(seen(tls => $tls, servername => 'bad.example'),
-		'none,,,' . $bad->id(), "TLS $tls: none");
+		'none,,,' . $bad->id(), "TLS $tls: the variables say \"none\"");
 	like(seen(tls => $tls, servername => 'revoked.example'),
 		qr/^sent,revoked,\d+,@{[ $revoked->id() ]}$/,
-		"TLS $tls: revoked");
+		"TLS $tls: the variables say \"revoked\"");
 	is(seen(tls => $tls, servername => 'off.example'), 'off,,,',
-		"TLS $tls: off");
+		"TLS $tls: the variables say \"off\"");
 }
 
 like(seen(tls => '1.3', sig => 'ecdsa', curves => 'P-521:X25519'),
-	qr/^sent,good,\d+,@{[ $ec->id() ]}$/, 'a hello that is repeated');
+	qr/^sent,good,\d+,@{[ $ec->id() ]}$/,
+	'the variables say "sent" after a repeated hello');
 
 my ($left) = seen(sig => 'ecdsa') =~ /good,(\d+)/;
 my $ends = staple(8443, sig => 'ecdsa', servername => 'localhost')
 	->{next_update};
-cmp_ok(abs($left + time() - $ends), '<', 20, 'seconds until it ends')
-	if ok($ends, 'the end that clients see');
+cmp_ok(abs($left + time() - $ends), '<', 20,
+	'$ocsp_plus_expires_in is the time left of the staple')
+	if ok($ends, 'the staple has a nextUpdate');
 
-like(http_get('/'), qr/^X-Staple: ,,,\r$/m, 'plain http');
+like(http_get('/'), qr/^X-Staple: ,,,\r$/m,
+	'the variables are empty without TLS');
 
 # http/2: the connection of a stream is not the client's
 
@@ -154,19 +111,21 @@ my @curl = ('curl', '-s', '--http2', '--cacert', $root->cert(), '-D', '-',
 my $url = 'https://localhost:' . port(8443) . '/';
 like($t->command([ @curl, '--cert-status', $url ])->{output},
 	qr/^HTTP\/2 200.*^x-staple: sent,good,\d+,@{[ $ec->id() ]}\r$/ms,
-	'http/2, sent');
+	'the variables say "sent" by HTTP/2');
 like($t->command([ @curl, $url ])->{output},
 	qr/^HTTP\/2 200.*^x-staple: not_requested,,,@{[ $ec->id() ]}\r$/ms,
-	'http/2, not requested');
+	'the variables say "not_requested" by HTTP/2');
 
 # the log
 
 my $log = $t->read_file('staple.log');
-like($log, qr/^localhost sent good \d+ [0-9a-f]{64}$/m, 'log, sent');
-like($log, qr/^localhost resumed - - -$/m, 'log, resumed');
-like($log, qr/^bad\.example none - - [0-9a-f]{64}$/m, 'log, none');
-like($log, qr/^off\.example off - - -$/m, 'log, off');
-like($log, qr/^- - - - -$/m, 'log, plain');
+like($log, qr/^localhost sent good \d+ [0-9a-f]{64}$/m,
+	'the access log says "sent"');
+like($log, qr/^localhost resumed - - -$/m, 'the access log says "resumed"');
+like($log, qr/^bad\.example none - - [0-9a-f]{64}$/m,
+	'the access log says "none"');
+like($log, qr/^off\.example off - - -$/m, 'the access log says "off"');
+like($log, qr/^- - - - -$/m, 'the access log has no values without TLS');
 
 $t->done_testing();
 

@@ -33,10 +33,10 @@ my $both = $int->leaf('both.example', aia => [ $r->url(1), $r->url(3) ]);
 
 # a host that fails, which has answered before
 
-write_conf('', $held);
+configure('', $held);
 $t->run();
 is(wait_staple(8443, 'good', servername => 'held.example', seconds => 15)
-	->{status}, 'good', 'one is stapled');
+	->{status}, 'good', 'the first certificate is stapled');
 
 for my $case ([ http_503 => 'http_status' ],
 	[ refuse => 'connect_refused' ], [ garbage => 'malformed_response' ])
@@ -44,7 +44,7 @@ for my $case ([ http_503 => 'http_status' ],
 	my ($fault, $reason) = @$case;
 	$t->stop() if $fault ne 'http_503';
 	$r->fault($fault, on => $_) for 1, 3;
-	write_conf('', $held, @waiting, $second, $both);
+	configure('', $held, @waiting, $second, $both);
 	$fault eq 'http_503' ? $t->reload() : $t->run();
 	check($fault, $reason);
 }
@@ -55,14 +55,14 @@ my ($worker) = http_json('/')->{worker}{pid};
 $t->signal($worker, 'KILL');
 ok(wait_for(sub { my $other = http_json('/')->{worker};
 	$other && $other->{pid} != $worker }, 20, 'another'),
-	'another designated worker');
+	'another worker becomes the designated worker after a kill');
 check('another worker', 'malformed_response');
 
 # a proxy that fails
 
 $t->stop();
 $r->reset();
-write_conf('ocsp_plus_proxy http://127.0.0.1:8089;', $held, @waiting, $second,
+configure('ocsp_plus_proxy http://127.0.0.1:8089;', $held, @waiting, $second,
 	$both);
 $t->run();
 check('proxy', 'proxy_failed', 'proxy');
@@ -70,13 +70,13 @@ $t->stop();
 
 # it recovers: nobody waits any more
 
-write_conf('', $held, @waiting);
+configure('', $held, @waiting);
 $t->run();
 ok(wait_for(sub { !@{http_json('/?state=pending')->{certificates}} }, 20,
-	'all'), 'recovered: all are stapled');
+	'all'), 'all certificates are stapled once the responder answers');
 my %by = map { $_->{id} => $_ } @{http_json('/')->{certificates}};
 is(scalar(() = grep { result($_, \%by) ne 'ok' } @waiting), 0,
-	'recovered: and say so');
+	'all certificates show the result ok once the responder answers');
 
 $t->done_testing();
 
@@ -89,28 +89,36 @@ sub check {
 		$document = http_json('/');
 		%by = map { $_->{id} => $_ } @{$document->{certificates}};
 		return !grep { result($_, \%by) ne $reason } @waiting;
-	}, 20, 'reasons'), "$what: each says why it waits") or diag(join ' ',
+	}, 20, 'reasons'),
+		"$what: each waiting certificate shows the reason") or diag(join ' ',
 		map { result($_, \%by) } @waiting);
-	is(result($both, \%by), $reason, "$what: so does one with two responders");
+	is(result($both, \%by), $reason,
+		"$what: a certificate with two failing responders shows the reason");
 
 	# when its host is probed, or later if it has failed itself
 	my ($host) = grep { $_->{host} eq '127.0.0.1:' . $r->port(1) }
 		@{$document->{responders}};
 	my @next = map { $by{$_->id()}{next_attempt} // '' } @waiting;
 	is(scalar(() = grep { !$_ || $_ lt $document->{now} } @next), 0,
-		"$what: and when it is tried next");
+		"$what: each waiting certificate shows its next attempt");
 	return if $proxy;
-	is($host->{state}, 'failing', "$what: the host");
+	is($host->{state}, 'failing',
+		"$what: the responder is shown as failing");
 	my $same = grep { $_ eq $host->{next_attempt} } @next;
-	cmp_ok($same, '>=', 45, "$what: which is when the host is probed")
+	cmp_ok($same, '>=', 45,
+		"$what: the next attempt is when the responder is probed")
 		or diag("$host->{next_attempt}: @next");
 
-	is($by{$second->id()}{state}, 'valid', "$what: one with a way out");
-	is($by{$held->id()}{state}, 'valid', "$what: one that is held");
+	is($by{$second->id()}{state}, 'valid',
+		"$what: a certificate with a working responder is valid");
+	is($by{$held->id()}{state}, 'valid',
+		"$what: a certificate with a held response is valid");
 	# after a start both are from the cache directory, and nobody was asked
 	return if $what ne 'http_503';
-	is(result($second, \%by), 'ok', "$what: one with a way out does not wait");
-	is(result($held, \%by), 'ok', "$what: one that is not due says its own");
+	is(result($second, \%by), 'ok',
+		"$what: a certificate with a working responder shows ok");
+	is(result($held, \%by), 'ok',
+		"$what: a certificate that is not due shows its own result");
 }
 
 sub result {
@@ -118,41 +126,13 @@ sub result {
 	return $by->{$leaf->id()}{last_attempt}{result} // 'nothing';
 }
 
-sub write_conf {
+sub configure {
 	my ($lines, @leaves) = @_;
-	my $servers = $t->ssl_servers(8443, @leaves);
-	$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  2;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    server_names_hash_max_size  4096;
-
-    ocsp_plus               on;
-    ocsp_plus_startup_wait  0;
-    # the next probe is far enough away to be compared
-    ocsp_plus_retry         60s 60s;
-    $lines
-
-$servers
-
-    server {
-        listen  127.0.0.1:8080;
-
-        location / {
-            ocsp_plus_status json;
-        }
-    }
-}
-
-CONF
+	$t->write_conf(workers => 2, http => [ 'server_names_hash_max_size 4096;',
+		'ocsp_plus on;', 'ocsp_plus_startup_wait 0;',
+		# the next probe is far enough away to be compared
+		'ocsp_plus_retry 60s 60s;', $lines, (map { [ 8443, $_ ] } @leaves),
+		[ 8080, undef, 'location / { ocsp_plus_status json; }' ] ]);
 }
 
 ###############################################################################

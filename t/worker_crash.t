@@ -30,30 +30,10 @@ my @leaves = $int->leaves(20, 'host%d.example', aia => $r->url(1));
 my $brief = $int->leaf('brief.example', aia => $r->url(2));
 $r->validity(next_update => 8, on => 2);
 
-my $servers = $t->ssl_servers(8443, map { $_->name() } @leaves, $brief);
-
-$t->write_file_expand('nginx.conf', <<"CONF");
-
-%%TEST_GLOBALS%%
-
-worker_processes  3;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    ocsp_plus        on;
-    # the workers are watched, not what helps them to start
-    ocsp_plus_startup_wait  0;
-    ocsp_plus_cache  off;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-}
-
-CONF
+$t->write_conf(workers => 3, http => [ 'ocsp_plus on;',
+	# the workers are watched, not what helps them to start
+	'ocsp_plus_startup_wait 0;', 'ocsp_plus_cache off;',
+	'ocsp_plus_retry 1s 2s;', map { [ 8443, $_ ] } @leaves, $brief ]);
 
 ###############################################################################
 
@@ -77,16 +57,17 @@ for my $more (1 .. 4) {
 	$t->signal($designated, 'KILL');
 	$kills++;
 	ok(wait_for(sub { $t->workers() == 3 }, 5, 'a new worker'),
-		"killed $more: nginx has three workers again");
+		"kill $more: nginx has three workers again");
 	my $next = designated($mark);
-	ok($next && $next != $designated, "killed $more: another takes over");
+	ok($next && $next != $designated,
+		"kill $more: another worker becomes the designated worker");
 }
-is($kills, 4, 'all killed');
+is($kills, 4, 'four designated workers were killed');
 ok(wait_for(sub { !grep { !defined staple_fast(8443, $_->name()) } @leaves },
-	20, 'staples'), 'all are stapled in the end');
+	20, 'staples'), 'all certificates are stapled after four kills');
 my $requests = () = $r->requests(on => 1);
 cmp_ok($requests, '<=', @leaves + 8 * $kills,
-	'at most what was in flight was repeated');
+	'only exchanges in flight are repeated after a kill');
 
 ###############################################################################
 
@@ -94,7 +75,7 @@ cmp_ok($requests, '<=', @leaves + 8 * $kills,
 
 $r->set(delay => 0, on => 1);
 ok(wait_for(sub { staple_fast(8443, 'brief.example') }, 15, 'a staple'),
-	'stapled');
+	'the short-lived certificate is stapled');
 my ($designated) = latest();
 my $before = () = $r->requests(on => 2);
 my %held = map { $_->name() => staple_fast(8443, $_->name()) } @leaves;
@@ -117,15 +98,18 @@ wait_for(sub {
 	$taken ||= time() if $next;
 	return $next && $r->requests(on => 2) >= $before + 2;
 }, 25, 'a refresh by the next one');
-ok($next && $next != $designated, 'another one takes over');
-cmp_ok(($taken || time()) - $asked, '<', 5 * $Test::Nginx::SLOW, 'at once');
+ok($next && $next != $designated,
+	'kill without work: another worker becomes the designated worker');
+cmp_ok(($taken || time()) - $asked, '<', 5 * $Test::Nginx::SLOW,
+	'kill without work: the other worker takes over at once');
 cmp_ok(scalar(() = $r->requests(on => 2)), '>=', $before + 2,
-	'refreshing goes on');
-cmp_ok($handshakes, '>', 20, 'many handshakes');
-is($missing, 0, 'none without a staple');
-is(scalar(() = $r->requests(on => 1)), $requests, 'nothing is fetched again');
+	'kill without work: the short-lived response is refreshed');
+cmp_ok($handshakes, '>', 20, 'kill without work: many handshakes are made');
+is($missing, 0, 'kill without work: no handshake lacks a staple');
+is(scalar(() = $r->requests(on => 1)), $requests,
+	'kill without work: no response is fetched again');
 is(scalar(grep { staple_fast(8443, $_->name()) ne $held{$_->name()} } @leaves),
-	0, 'the same staples');
+	0, 'kill without work: the staples stay the same');
 
 ###############################################################################
 
@@ -138,25 +122,31 @@ $before = () = $r->requests(on => 2);
 $r->wait_requests($before + 1, 15, on => 2);
 $t->signal($designated, 'STOP');	# in the middle of an exchange
 ok(wait_for(sub { ($next) = latest($mark); $next }, 30, 'a new one'),
-	'another one takes over where it is stopped');
-isnt($next, $designated, 'it is another one');
+	'stopped worker: another worker takes over');
+isnt($next, $designated,
+	'stopped worker: the new designated worker is another process');
 $r->set(delay => 0, on => 2);
 $before = () = $r->requests(on => 2);
-ok(watch(sub { $r->requests(on => 2) > $before }), 'refreshing goes on');
+ok(watch(sub { $r->requests(on => 2) > $before }),
+	'stopped worker: the other worker refreshes');
 
 my $back = $t->log_mark();
 $t->signal($designated, 'CONT');
 my $line;
 ok(watch(sub { ($line) = $t->log_lines(
 	qr/\] $designated#.*another worker is the designated one now/,
-	$mark); $line }), 'the stopped one sees it when it goes on');
+	$mark); $line }),
+	'stopped worker: it notices the other one when it is continued');
 $before = () = $r->requests(on => 2);
-ok(watch(sub { $r->requests(on => 2) >= $before + 2 }), 'refreshing goes on');
-is($older, 0, 'it put nothing old over what is newer');
+ok(watch(sub { $r->requests(on => 2) >= $before + 2 }),
+	'stopped worker: refreshing goes on after it is continued');
+is($older, 0, 'stopped worker: no older response replaces a newer one');
 is(scalar($t->log_lines(qr/\] $designated#.*response published/, $mark)), 0,
-	'it publishes nothing');
-is(scalar(() = latest($back)), 0, 'nor does it become the designated one again');
-is(scalar(() = $r->requests(on => 1)), $requests, 'nothing is fetched again');
+	'stopped worker: it publishes no response');
+is(scalar(() = latest($back)), 0,
+	'stopped worker: it does not become the designated worker again');
+is(scalar(() = $r->requests(on => 1)), $requests,
+	'stopped worker: no response is fetched again');
 
 $t->done_testing();
 

@@ -29,11 +29,11 @@ my @names = qw/ example.com swapped.example forged.example /;
 my %leaf = map { $_ => $int->leaf($_, aia => $r->url()) } @names;
 
 my $size = 1 << 20;
-write_conf($size);
+configure($size);
 $t->run();
 zone() or plan(skip_all => 'no way to write into another process');
 ok(wait_for(sub { @names == grep { staple_fast(8443, $_) } @names }, 15,
-	'staples'), 'stapled');
+	'staples'), 'all certificates are stapled');
 my %held = map { $_ => staple_fast(8443, $_) } @names;
 my $requests = () = $r->requests();
 $r->fault('refuse');
@@ -41,11 +41,13 @@ $r->fault('refuse');
 # a larger one, and none of the responders answers
 
 my $mark = resized();
-is(staple_fast(8443, $_) // '', $held{$_}, "$_: the same staple at once")
+is(staple_fast(8443, $_) // '', $held{$_},
+	"$_: a larger zone has the same staple at once")
 	for @names;
 like($t->wait_log(qr/the zone's size was changed/, 5, $mark) // '',
-	qr/\[notice\].*taken_over=3 refused=0/, 'taken over');
-is(scalar(() = $r->requests()), $requests, 'nobody was asked');
+	qr/\[notice\].*taken_over=3 refused=0/,
+	'a larger zone takes over all responses');
+is(scalar(() = $r->requests()), $requests, 'a larger zone asks no responder');
 
 # the responses in the old zone are replaced just before
 
@@ -57,12 +59,14 @@ $mark = resized(
 		return substr $held{'example.com'} . "\0" x 8, 0, length $_[0];
 	});
 is(staple_fast(8443, 'example.com') // '', $held{'example.com'},
-	'what was left alone is stapled at once');
+	'an intact response of a damaged zone is stapled at once');
 for my $name (qw/ forged.example swapped.example /) {
-	is(staple_fast(8443, $name), undef, "$name: not stapled");
+	is(staple_fast(8443, $name), undef,
+		"$name: a damaged response is not taken over");
 }
 like($t->wait_log(qr/the zone's size was changed/, 5, $mark) // '',
-	qr/\[notice\].*taken_over=1 /, 'only that is taken over');
+	qr/\[notice\].*taken_over=1 /,
+	'only the intact response of a damaged zone is taken over');
 
 # they are fetched like any others
 
@@ -70,12 +74,13 @@ $r->reset();
 for my $name (qw/ forged.example swapped.example /) {
 	my $staple;
 	ok(wait_for(sub { $staple = staple_fast(8443, $name) }, 30, 'a staple'),
-		"$name: stapled again");
+		"$name: the certificate is stapled again");
 	ok(Test::Nginx::staple_verify($t, $staple // '', $leaf{$name})->{ok},
-		"$name: by one that verifies");
+		"$name: openssl verifies the new staple");
 }
 
-is(join("\n", $t->log_lines(qr/exited on signal/)), '', 'nobody has died');
+is(join("\n", $t->log_lines(qr/exited on signal/)), '',
+	'no process ends by a signal');
 
 $t->done_testing();
 
@@ -94,27 +99,22 @@ sub resized {
 	my $mark = $t->log_mark();
 	my $zone = zone();
 	my $bytes = $zone->read(0, $zone->size());
-	write_conf($size *= 2);
+	configure($size *= 2);
 	for my $name (keys %made) {
 		my $offset = index $bytes, $held{$name};
-		ok($offset > 0, "$name: lies in the zone");
+		ok($offset > 0, "$name: the response is found in the zone");
 		$zone->write($offset, $made{$name}->($held{$name}));
 	}
-	ok($t->reload(old_gone => 1), "reload with a zone of $size");
+	ok($t->reload(old_gone => 1),
+		"the reload with a zone of $size succeeds");
 	return $mark;
 }
 
-sub write_conf {
+sub configure {
 	my ($size) = @_;
-	my $servers = $t->ssl_servers(8443, @names);
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus        on;
-    ocsp_plus_zone   staples:$size;
-    ocsp_plus_cache  off;
-    ocsp_plus_retry  1s 2s;
-
-$servers
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
+		'ocsp_plus_cache off;', 'ocsp_plus_retry 1s 2s;',
+		map { [ 8443, $_ ] } @names ]);
 }
 
 ###############################################################################

@@ -32,13 +32,13 @@ my %leaf = map { $_ => $int->leaf($_, aia => $r->url()) }
 	qw/ example.com brief.example /;
 
 my $size = 1 << 20;
-write_conf($size);
+configure($size);
 $t->run();
 zone() or plan(skip_all => 'no way to write into another process');
 ok(wait_for(sub { staple_fast(8443, 'example.com') }, 15, 'a staple'),
-	'stapled');
+	'the certificate is stapled');
 # what is kept survives a zone that is of no use any more
-ok(wait_for(sub { $t->kept() == 1 }, 15, 'a file'), 'kept');
+ok(wait_for(sub { $t->kept() == 1 }, 15, 'a file'), 'the response is cached');
 my $master = $t->master_pid();
 
 ###############################################################################
@@ -47,20 +47,20 @@ my $master = $t->master_pid();
 
 my $wild = pack 'Q<', 0x4141414141414141;
 my @pointers = pointers();
-cmp_ok(scalar @pointers, '>', 4, 'pointers in the zone');
+cmp_ok(scalar @pointers, '>', 4, 'pointers are found in the zone');
 
 for my $offset (@pointers) {
 	attacked("a pointer at $offset", sub { $_[0]->write($offset, $wild) });
 }
-attacked('a length of nothing but ones', sub {
+attacked('lengths of nothing but ones', sub {
 	my ($zone) = @_;
 	for my $offset (words($zone)) {
 		my $word = $zone->word($offset);
 		$zone->write($offset, "\xff" x 8) if $word && $word <= $size;
 	}
 });
-attacked('all of it is zero', sub { $_[0]->write(0, "\0" x $_[0]->start()) });
-attacked('all of it is ones', sub {
+attacked('a header of zeros', sub { $_[0]->write(0, "\0" x $_[0]->start()) });
+attacked('a header of ones', sub {
 	$_[0]->write(0, "\xff" x $_[0]->start()) });
 
 # who holds the lock: nobody who can
@@ -72,55 +72,56 @@ attacked("a lock of $_->[0]", sub { $_[0]->write(0, pack 'q<', $_->[1]) })
 # the same without a reload: nobody would ever write again
 
 $r->validity(next_update => 8);
-write_conf($size, 'brief.example');
+configure($size, 'brief.example');
 $t->reload(old_gone => 1);
 ok(wait_for(sub { staple_fast(8443, 'brief.example') }, 15, 'a staple'),
-	'stapled for a short time');
+	'the short-lived certificate is stapled');
 my $gone = $t->command([ 'sh', '-c', 'echo $$' ])->{output};
 my $held = staple_fast(8443, 'brief.example');
 zone()->write(0, pack 'Q<', $gone);
 ok(wait_for(sub { (staple_fast(8443, 'brief.example') // $held) ne $held },
-	20, 'a new staple'), 'a lock of a process that is gone: refreshed');
+	20, 'a new staple'),
+	'a lock of a process that is gone does not stop refreshing');
 $r->validity();
 
 # our part
 
 srand 4711;			# the same noise each time
-attacked('noise', sub {
+attacked('noise in our part of the zone', sub {
 	my ($zone) = @_;
 	my $start = $zone->start();
 	$zone->write($start, noise($zone->size() - $start));
 }) for 1 .. 3;
-attacked('noise everywhere', sub {
+attacked('noise in the whole zone', sub {
 	$_[0]->write(0, noise($_[0]->size())) });
 
 # the same without a reload: whoever refreshes puts it right
 
 srand 4712;
 $held = staple_fast(8443, 'example.com');
-repaired('a response', sub {
+repaired('a damaged response, no reload', sub {
 	my ($zone) = @_;
 	my $at = index $zone->read(0, $zone->size()), $held;
 	$zone->write($at + length($held) - 8, 'scribble');
 });
-repaired('every word of the first kilobyte', sub {
+repaired('noise in the first kilobyte, no reload', sub {
 	my ($zone) = @_;
 	$zone->write($zone->start(), noise(1024));
 });
-repaired('noise, and no reload', sub {
+repaired('noise in our part of the zone, no reload', sub {
 	my ($zone) = @_;
 	my $start = $zone->start();
 	$zone->write($start, noise($zone->size() - $start));
 });
 ok($t->wait_log(qr/another process has written over the zone, it was repaired/,
-	5), 'it is said');
+	5), 'the repair of the zone is logged');
 
 # a lock of one that lives, and does not hold it: a stranger, and the master
 
 my $stranger = stranger();
 for ([ 'a stranger' => $stranger ], [ 'the master' => $master ]) {
 	my ($who, $pid) = @$_;
-	repaired("a lock of $who", sub {
+	repaired("a damaged response with a lock of $who, no reload", sub {
 		my ($zone) = @_;
 		my $at = index $zone->read(0, $zone->size()),
 			staple_fast(8443, 'example.com');
@@ -133,17 +134,18 @@ waitpid $stranger, 0;
 
 # a zone of another size, which is read to be taken over
 
-attacked('another size, all pointers', sub {
+attacked('wild pointers and another size', sub {
 	my ($zone) = @_;
 	$zone->write($_, $wild) for pointers();
-	write_conf($size *= 2);
+	configure($size *= 2);
 });
-attacked('another size, noise', sub {
+attacked('noise and another size', sub {
 	$_[0]->write(0, noise($_[0]->size()));
-	write_conf($size *= 2);
+	configure($size *= 2);
 });
 
-is(join("\n", $t->log_lines(qr/exited on signal/)), '', 'nobody has died');
+is(join("\n", $t->log_lines(qr/exited on signal/)), '',
+	'no process ends by a signal');
 
 $t->done_testing();
 
@@ -157,26 +159,27 @@ sub zone {
 # Writes into a worker's memory, then reloads.
 sub attacked {
 	my ($what, $attack) = @_;
-	return fail("$what: there is no master to attack")
+	return fail("$what: the master is missing before the damage")
 		unless $t->master_pid();
 	$attack->(zone());
 	my $reloaded = eval { $t->reload(old_gone => 1) };
 	ok($reloaded, "$what: the master reloads") or diag($@);
-	is($t->master_pid(), $master, "$what: it is the same master");
+	is($t->master_pid(), $master, "$what: the master survives");
 	ok(wait_for(sub { staple_fast(8443, 'example.com') }, 15, 'a staple'),
-		"$what: stapled");
+		"$what: the certificate is stapled");
 }
 
 # Writes into a worker's memory, and waits until what is stapled verifies and
 # the zone can be told from any other memory.
 sub repaired {
 	my ($what, $attack) = @_;
-	my $zone = zone() // return fail("$what: there is no zone");
+	my $zone = zone() // return fail(
+		"$what: the zone is not found in the worker");
 	$attack->($zone);
 	ok(wait_for(sub { sound('example.com') && eval { $zone->start() } }, 60,
 		'a staple that verifies'),
-		"$what: stapled again");
-	is($t->master_pid(), $master, "$what: it is the same master");
+		"$what: a staple that verifies is sent again");
+	is($t->master_pid(), $master, "$what: the master survives");
 }
 
 # A process of a session of its own.
@@ -213,15 +216,10 @@ sub noise {
 	return join '', map { pack 'L', rand 2 ** 32 } 1 .. $length / 4;
 }
 
-sub write_conf {
+sub configure {
 	my ($size, @more) = @_;
-	my $servers = $t->ssl_servers(8443, 'example.com', @more);
-	$t->write_http_conf(<<"CONF");
-    ocsp_plus       on;
-    ocsp_plus_zone  staples:$size;
-
-$servers
-CONF
+	$t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_zone staples:$size;",
+		map { [ 8443, $_ ] } 'example.com', @more ]);
 }
 
 ###############################################################################

@@ -34,51 +34,46 @@ my $delegated = $int->responder_cert('delegated', key => 'rsa');
 $r->add_signer($delegated);
 $r->signer('delegated');
 
-my $servers = join '', map { <<EOC } @leaves;
-
-    server {
-        listen  127.0.0.1:8443 ssl;
-        server_name  ${\$_->name()};
-        ssl_certificate      ${\$_->name()}.pem;
-        ssl_certificate_key  ${\$_->name()}.key;
-    }
-EOC
+my @servers = map { [ 8443, $_ ] } @leaves;
 
 ###############################################################################
 
 # too small
 
-write_conf('ocsp_plus_zone staples:64k;');
+configure('ocsp_plus_zone staples:64k;');
 ok(!$t->config_test(), 'a zone that is too small is refused');
 my ($line) = $t->output() =~ /^(nginx: \[emerg\].*)$/m;
 like($line // '', qr/"ocsp_plus_zone" .* is too small for $count certificates/,
-	'it says for how many');
+	'the message about a small zone has the number of certificates');
 my ($needed) = ($line // '') =~ /it needs at least (\d+)k/;
-cmp_ok($needed // 0, '>', 64, 'and how large it has to be');
+cmp_ok($needed // 0, '>', 64,
+	'the message about a small zone has the size needed');
 
-ok(!$t->try_run(), 'nor does nginx start with it');
+ok(!$t->try_run(), 'nginx does not start with a zone that is too small');
 
 # one page less than needed
 
-write_conf('ocsp_plus_zone staples:' . ($needed - 4) . 'k;');
-ok(!$t->config_test(), 'a page less than that is refused');
-like($t->output(), qr/it needs at least ${needed}k/, 'naming the same size');
+configure('ocsp_plus_zone staples:' . ($needed - 4) . 'k;');
+ok(!$t->config_test(), 'a zone one page too small is refused');
+like($t->output(), qr/it needs at least ${needed}k/,
+	'the message about a zone one page too small has the same size');
 
 # exactly so large
 
-write_conf("ocsp_plus_zone staples:${needed}k;");
-ok($t->config_test(), 'that size is accepted') or diag($t->output());
-is($r->stats()->{all}{connections}, 0, 'all this asks nobody');
+configure("ocsp_plus_zone staples:${needed}k;");
+ok($t->config_test(),
+	'a zone of the size needed is accepted') or diag($t->output());
+is($r->stats()->{all}{connections}, 0, 'configuration tests ask no responder');
 
 $t->run();
 ok($r->wait_requests($count, 40), 'each certificate is asked for');
 my @missing = missing();
-is("@missing", '', 'and there is room for each response');
+is("@missing", '', 'a zone of the size needed has room for each response');
 is(join("\n", $t->log_lines(qr/zone_full|\[(?:warn|error|crit)\]/)), '',
-	'no complaint');
+	'nothing is logged at warn or above');
 
 is(staple(8443, servername => 'host7.example')->{status}, 'good',
-	'a staple of one of them');
+	'a certificate in the zone is stapled');
 $t->stop();
 
 ###############################################################################
@@ -86,48 +81,37 @@ $t->stop();
 # units, names
 
 for my $zone ('any_name:8m', 'a:8192k', 'a:8388608', 'x.y-z:64m') {
-	write_conf("ocsp_plus_zone $zone;");
-	ok($t->config_test(), "$zone is accepted") or diag($t->output());
+	configure("ocsp_plus_zone $zone;");
+	ok($t->config_test(),
+		"ocsp_plus_zone $zone is accepted") or diag($t->output());
 }
 
 # a name that is taken, given or by default
 
-write_conf("ssl_session_cache shared:ocsp_plus:1m;");
-ok(!$t->config_test(), 'another zone named ocsp_plus');
-like($t->output(), qr/\[emerg\].*"ocsp_plus"/, 'is told of');
-write_conf("ssl_session_cache shared:mine:1m;\nocsp_plus_zone mine:8m;");
-ok(!$t->config_test(), 'another zone of the given name');
-like($t->output(), qr/\[emerg\].*"mine"/, 'is told of');
+configure("ssl_session_cache shared:ocsp_plus:1m;");
+ok(!$t->config_test(), 'another zone named ocsp_plus is refused');
+like($t->output(), qr/\[emerg\].*"ocsp_plus"/,
+	'the message about another zone named ocsp_plus names it');
+configure("ssl_session_cache shared:mine:1m;\nocsp_plus_zone mine:8m;");
+ok(!$t->config_test(), 'another zone of the given name is refused');
+like($t->output(), qr/\[emerg\].*"mine"/,
+	'the message about another zone of the given name names it');
 
 # not needed, so not made
 
-$servers = '';
-write_conf('ocsp_plus_zone staples:64k;');
-ok($t->config_test(), 'a zone that nobody uses') or diag($t->output());
+@servers = ();
+configure('ocsp_plus_zone staples:64k;');
+ok($t->config_test(),
+	'a small zone without certificates is accepted') or diag($t->output());
 
 $t->done_testing();
 
 ###############################################################################
 
-sub write_conf {
+sub configure {
 	my ($lines) = @_;
-	$t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    server_names_hash_bucket_size  128;
-
-    ocsp_plus on;
-    $lines
-$servers}
-
-EOC
+	$t->write_conf(http => [ 'server_names_hash_bucket_size 128;',
+		'ocsp_plus on;', $lines, @servers ]);
 }
 
 # Those without a staple, once the last of them came or the time is over.

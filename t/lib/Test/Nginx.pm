@@ -26,13 +26,16 @@ package Test::Nginx;
 #        %%TESTDIR%%, %%TEST_GLOBALS%%, %%TEST_GLOBALS_HTTP%%, %%PORT_8080%%,
 #        and the ports 8000 to 8999 after 127.0.0.1: (or any 127.*, [::1],
 #        localhost, *), which become ports that are really free
-#   $t->write_http_conf($lines)      nginx.conf with these lines in http {}, expanded
+#   $t->write_conf(workers => 2, http => [ 'ocsp_plus on;', [ 8443, $leaf ] ])
+#        nginx.conf, expanded, from main, events, stream and http, each a list
+#        of lines and servers.  A server is [ $listen, $certificate, @lines ]:
+#        what follows "listen 127.0.0.1:" (a port alone gets "ssl"); a leaf of
+#        a CA, a NAME for NAME.pem and NAME.key, [ several ] of them, or undef
+#        for none; lines.  server_name is the leaf's name or NAME, unless the
+#        lines give one.
 #   port(8080)                       the real one
-#   $t->log_level('debug')           before write_file_expand; default info
-#   $t->globals('..'), globals_http  more lines for %%TEST_GLOBALS...%%
+#   $t->log_level('debug')           before write_conf; default info
 #   $t->env(NAME => value)           environment of nginx
-#   $t->ssl_servers($port, @leaves)  server blocks, one for each leaf of a CA, or for
-#                                    each name with the certificate NAME.pem
 #   $t->kept([$directory])              names of the responses in a cache directory
 #                                    (cache), in order
 #
@@ -106,7 +109,7 @@ sub new {
 	my $self = bless {
 		dir => abs_path($dir), owner => $$, module => 1,
 		daemons => [], allowed => [], tested => {}, killed => {},
-		globals => [], globals_http => [], env => {}, seen => {},
+		env => {}, seen => {},
 		log_level => $ENV{TEST_NGINX_LOG_LEVEL} || 'info',
 		binary => Test::Nginx::Config::nginx(),
 		%opt

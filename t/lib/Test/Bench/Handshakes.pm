@@ -27,7 +27,7 @@ my %PORT = (none => 8440,
 sub run {
 	my ($b) = @_;
 	for my $workers (1, 2) {
-		my $t = _nginx("worker_processes  $workers;");
+		my $t = _nginx([ "worker_processes $workers;" ]);
 		for my $tls (qw/ 1.2 1.3 /) {
 			_throughput($b, $t, $workers, $tls);
 		}
@@ -39,7 +39,7 @@ sub run {
 
 # A running nginx with the three servers, and what each needs.
 sub _nginx {
-	my ($globals, %opt) = @_;
+	my ($main, %opt) = @_;
 
 	my $t = Test::Nginx->new(timeout => 3600, %opt);
 	my $int = Test::Nginx::CA->new($t)->intermediate('int');
@@ -50,41 +50,22 @@ sub _nginx {
 	$r->add_signer($int->responder_cert('delegate'));
 	$r->signer('delegate', leaf => $leaf{delegated});
 
-	my $servers = '';
+	my @servers;
 	for my $way (sort keys %PORT) {
 		my ($signed, $by) = split /, /, $way;
-		my $leaf = $leaf{$signed};
-		my $stapling = '';
+		my @lines;
 		if ($by && $by eq 'ocsp_plus') {
-			$stapling = 'ocsp_plus  on;';
+			@lines = 'ocsp_plus on;';
 		} elsif ($by) {
-			$t->write_file("$signed.der", $r->response($leaf));
-			$stapling = "ssl_stapling  on;"
-				. " ssl_stapling_file  $signed.der;";
+			$t->write_file("$signed.der", $r->response($leaf{$signed}));
+			@lines = ('ssl_stapling on;',
+				"ssl_stapling_file $signed.der;");
 		}
-		$servers .= <<"CONF";
-    server {
-        listen               127.0.0.1:$PORT{$way} ssl;
-        ssl_certificate      @{[ $leaf->chain() ]};
-        ssl_certificate_key  @{[ $leaf->key() ]};
-        $stapling
-    }
-CONF
+		push @servers, [ $PORT{$way}, $leaf{$signed}, @lines ];
 	}
-	$t->write_file_expand('nginx.conf', <<"CONF");
-%%TEST_GLOBALS%%
-$globals
-events {
-    worker_connections  1024;
-}
-http {
-    %%TEST_GLOBALS_HTTP%%
-    access_log     off;
-    ssl_protocols  TLSv1.2 TLSv1.3;
-    ocsp_plus_startup_wait  60s;
-
-$servers}
-CONF
+	$t->write_conf(main => $main, events => [ 'worker_connections 1024;' ],
+		http => [ 'access_log off;', 'ssl_protocols TLSv1.2 TLSv1.3;',
+			'ocsp_plus_startup_wait 60s;', @servers ]);
 	$t->run(timeout => 120);
 	return $t;
 }
@@ -164,7 +145,7 @@ END
 	close $fh;
 	chmod 0755, $wrapper;
 
-	my $t = _nginx("daemon  off;\nmaster_process  off;",
+	my $t = _nginx([ 'daemon off;', 'master_process off;' ],
 		binary => $wrapper);
 	my $pid = $t->master_pid();
 	_shake($b, $way, $tls, $count);

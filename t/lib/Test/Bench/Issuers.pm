@@ -86,35 +86,15 @@ sub _nginx {
 
 	my $dir = $t->testdir();
 	chmod 0644, $innocent->key();
-	$t->write_file_expand('nginx.conf', <<"CONF");
-%%TEST_GLOBALS%%
-worker_processes      1;
-worker_rlimit_nofile  20000;
-events {
-    worker_connections  16384;
-}
-http {
-    %%TEST_GLOBALS_HTTP%%
-    access_log     off;
-    ssl_protocols  TLSv1.2 TLSv1.3;
-    ocsp_plus      on;
-
-    server {
-        listen               127.0.0.1:8443 ssl backlog=4096;
-        ssl_certificate      $dir/\$ssl_server_name.pem;
-        ssl_certificate_key  $dir/innocent.example.key;
-    }
-    server {
-        listen               127.0.0.1:8444 ssl backlog=4096;
-        ssl_certificate      innocent.example.pem;
-        ssl_certificate_key  innocent.example.key;
-    }
-    server {
-        listen  127.0.0.1:8080;
-        location / { ocsp_plus_status json; }
-    }
-}
-CONF
+	$t->write_conf(main => [ 'worker_rlimit_nofile 20000;' ], workers => 1,
+		events => [ 'worker_connections 16384;' ],
+		http => [ 'access_log off;', 'ssl_protocols TLSv1.2 TLSv1.3;',
+			'ocsp_plus on;',
+			[ '8443 ssl backlog=4096', undef,
+				"ssl_certificate $dir/\$ssl_server_name.pem;",
+				"ssl_certificate_key $dir/innocent.example.key;" ],
+			[ '8444 ssl backlog=4096', $innocent ],
+			[ 8080, undef, 'location / { ocsp_plus_status json; }' ] ]);
 	$t->run();
 	return $t;
 }

@@ -44,34 +44,14 @@ sub directory { return $_[0]{t}->testdir() . '/cache' }
 sub configure {
 	my ($self, $http, %opt) = @_;
 
-	my $servers = join '', map { my $name = $_->name(); <<"CONF" }
-    server {
-        listen               127.0.0.1:8443 ssl;
-        server_name          $name;
-        ssl_certificate      @{[ $_->chain() ]};
-        ssl_certificate_key  @{[ $_->key() ]};
-    }
-CONF
-		@{$self->{leaves}}[0 .. ($opt{only} || $self->count()) - 1];
-	$self->{t}->write_file_expand('nginx.conf', <<"CONF");
-%%TEST_GLOBALS%%
-worker_processes  @{[ $opt{workers} || 1 ]};
-events {
-    worker_connections  4096;
-}
-http {
-    %%TEST_GLOBALS_HTTP%%
-    access_log                  off;
-    ssl_protocols               TLSv1.2 TLSv1.3;
-    server_names_hash_max_size  262144;
-$http
-    server {
-        listen  127.0.0.1:8080;
-        location / { @{[ $opt{status} // 'ocsp_plus_status json;' ]} }
-    }
-$servers
-}
-CONF
+	my $only = $opt{only} || $self->count();
+	$self->{t}->write_conf(workers => $opt{workers} || 1,
+		events => [ 'worker_connections 4096;' ],
+		http => [ 'access_log off;', 'ssl_protocols TLSv1.2 TLSv1.3;',
+			'server_names_hash_max_size 262144;', $http,
+			[ 8080, undef, 'location / { '
+				. ($opt{status} // 'ocsp_plus_status json;') . ' }' ],
+			map { [ 8443, $_ ] } @{$self->{leaves}}[0 .. $only - 1] ]);
 	return $self;
 }
 

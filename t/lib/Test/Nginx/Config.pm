@@ -34,19 +34,40 @@ sub write_file_expand {
 	return $self->write_file($name, $self->expand($content, $name));
 }
 
-sub write_http_conf {
-	my ($self, $lines) = @_;
-	$self->write_file_expand('nginx.conf', <<"CONF");
-%%TEST_GLOBALS%%
-
-events {
+sub write_conf {
+	my ($self, %conf) = @_;
+	$conf{http} = [ '%%TEST_GLOBALS_HTTP%%', @{$conf{http}} ] if $conf{http};
+	$conf{events} ||= [];
+	my @main = ('%%TEST_GLOBALS%%', @{$conf{main} || []});
+	push @main, "worker_processes $conf{workers};" if $conf{workers};
+	return $self->write_file_expand('nginx.conf', join "\n", @main,
+		map({ _block($_, @{$conf{$_}}) }
+			grep { $conf{$_} } qw/ events stream http /), '');
 }
 
-http {
-    %%TEST_GLOBALS_HTTP%%
+sub _block {
+	my ($name, @items) = @_;
+	return join "\n", "$name {", map({ ref $_ ? _server($name, @$_) : "    $_" }
+		@items), '}';
+}
 
-$lines}
-CONF
+sub _server {
+	my ($block, $listen, $certificates, @lines) = @_;
+	my @certificates = ref $certificates eq 'ARRAY' ? @$certificates
+		: $certificates // ();
+	my ($name) = map { ref $_ ? $_->name() : $_ } @certificates;
+	$listen .= ' ssl' if @certificates && $listen =~ /^\d+$/;
+	my @own = "listen 127.0.0.1:$listen;";
+	# stream knows no names, and a path is none
+	push @own, "server_name $name;" if $block eq 'http' && defined $name
+		&& $name !~ /[\/\$]/ && !grep { /^\s*server_name\s/m } @lines;
+	for my $one (@certificates) {
+		my ($chain, $key) = ref $one ? ($one->chain(), $one->key())
+			: ("$one.pem", "$one.key");
+		push @own, "ssl_certificate $chain;", "ssl_certificate_key $key;";
+	}
+	return join "\n", '    server {', map({ "        $_" } @own, @lines),
+		'    }';
 }
 
 sub expand {
@@ -85,22 +106,6 @@ sub find_in_file {
 	return $content =~ $re ? (defined $1 ? $1 : $&) : '';
 }
 
-sub ssl_servers {
-	my ($self, $port, @leaves) = @_;
-	return join '', map {
-		my ($name, $chain, $key) = ref $_
-			? ($_->name(), $_->chain(), $_->key()) : ($_, "$_.pem", "$_.key");
-		<<"CONF";
-    server {
-        listen               127.0.0.1:$port ssl;
-        server_name          $name;
-        ssl_certificate      $chain;
-        ssl_certificate_key  $key;
-    }
-CONF
-	} @leaves;
-}
-
 sub kept {
 	my ($self, $directory) = @_;
 	my @names;
@@ -113,18 +118,6 @@ sub kept {
 sub log_level {
 	my ($self, $level) = @_;
 	$self->{log_level} = $level;
-	return $self;
-}
-
-sub globals {
-	my ($self, @lines) = @_;
-	push @{$self->{globals}}, @lines;
-	return $self;
-}
-
-sub globals_http {
-	my ($self, @lines) = @_;
-	push @{$self->{globals_http}}, @lines;
 	return $self;
 }
 
@@ -178,7 +171,7 @@ sub _globals {
 	my %env = $self->environment();
 	push @lines, map { "env $_;" } sort keys %env;
 
-	return join "\n", @lines, @{$self->{globals}};
+	return join "\n", @lines;
 }
 
 sub _globals_http {
@@ -195,7 +188,7 @@ sub _globals_http {
 	# never the directory that an nginx of this machine may use
 	push @lines, "ocsp_plus_cache $self->{dir}/cache;"
 		if $self->{module} && $content !~ /\bocsp_plus_cache\b/;
-	return join "\n", @lines, @{$self->{globals_http}};
+	return join "\n", @lines;
 }
 
 # Whether nginx was built with ocsp_plus as a part of it.
