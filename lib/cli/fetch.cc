@@ -252,6 +252,7 @@ class Fetching {
     if (failure.responder < target_.responders.size()) {
       outcome.responder = target_.responders[failure.responder]->to_string();
     }
+    outcome.verdict = failure.verdict.value_or(Verdict());
     outcome.verdict.reason = failure.error.reason;
     outcome.verdict.detail = failure.error.detail;
     return outcome;

@@ -163,6 +163,7 @@ Millis Exchange::time_for_one() const {
 
 void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   failure_.responder = responder_;
+  failure_.verdict.reset();
   if (!outcome) {
     return on_failure(std::move(outcome.error()));
   }
@@ -216,6 +217,7 @@ void Exchange::on_response(const net::FetchResponse& response) {
                                token(verdict.reason), verdict.detail.empty() ? "" : ", ", verdict.detail));
   }
   if (!is_acceptable(verdict)) {
+    failure_.verdict = verdict;
     return refuse(response, {verdict.reason, verdict.detail}, meaning_of(verdict.reason));
   }
   if (context_.gate != nullptr && !context_.gate->would_leave_staple(target_, verified)) {

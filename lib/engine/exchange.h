@@ -42,6 +42,7 @@ class Exchange {
   struct Failure {
     net::Fetch::Failure error;  // of the responder asked last
     std::size_t responder = 0;  // index into Target::responders; kNobody: it was the issuer that was not to be had
+    std::optional<crypto::Verdict> verdict = {};  // of its response, where it gave one
   };
   struct End {
     tl::expected<Accepted, Failure> result;
