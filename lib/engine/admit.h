@@ -5,13 +5,13 @@
 //   none           publish        publish               publish            keep none        keep none
 //   good, valid    publish        keep                  publish            keep             keep
 //   good, ended    publish        keep none             publish            keep none        keep none
-//   good, ahead    publish        publish               publish            keep none        keep none
+//   not yet valid  publish        publish               publish            keep none        keep none
 //   revoked        if newer       keep                  keep the newer     keep             keep
 //   revoked, ended if newer       keep none             publish            keep none        keep none
 //
-// Newer is a later thisUpdate; between two of the same kind, also the same thisUpdate with a later end. Ahead is what
-// our clock, set back since, finds in the future, where the responder's clock confirms ours: it cannot be stapled for
-// a long time, so it must not keep out what can.
+// Newer is a later thisUpdate; between two of the same kind, also the same thisUpdate with a later end. Not yet valid
+// is what our clock, set back since, finds in the future, where the responder's clock confirms ours: it cannot be
+// stapled for a long time, so it must not keep out what can.
 #pragma once
 
 #include <optional>

@@ -22,7 +22,8 @@ constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
 constexpr std::size_t kMostEvicted = 4;    // for one that comes others of so many times its size may go
 constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
-// One that was met once counts as used so long ago: a flood of such certificates drives out itself, not those in use.
+// A certificate seen once starts with a last use that lies so far back, so that a flood of one-time certificates
+// evicts itself first.
 constexpr Seconds kProbation = 60;
 constexpr std::uint32_t kLookupPatience = 3;  // failures after which another's issuer is fetched first
 constexpr Seconds kGraceOfEnded = 3600;  // an expired certificate may be in use for a moment yet, if clocks differ
@@ -33,7 +34,7 @@ std::size_t weight(std::size_t der_size) {
   return 1 + der_size / store::kOfferBytes;
 }
 
-// By whose keys the health of the hosts is counted that it asks.
+// Health keys of every host that this target may contact.
 std::vector<std::string> hosts_of(const Target& target) {
   std::vector<std::string> hosts;
   for (std::size_t i = 0; i < target.responders.size(); ++i) {

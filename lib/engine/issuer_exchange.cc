@@ -69,7 +69,7 @@ void IssuerExchange::ask_next() {
   end(std::move(failure_));
 }
 
-// Told as if it had been asked again, so that what is said of the certificate stays the same.
+// Repeats the host's last error, so that the certificate's log line does not change while the host is skipped.
 void IssuerExchange::leave_out(const net::Url& url) {
   net::Fetch::Failure failure;
   if (const net::Fetch::Failure* last = context_.issuers->last_failure(host())) {
