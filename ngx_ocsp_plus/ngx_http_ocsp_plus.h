@@ -28,7 +28,7 @@ typedef struct {
 
 extern ngx_module_t      ngx_http_ocsp_plus_module;
 
-/* ngx_http_ocsp_plus_module.c; the name in lower case */
+/* ngx_http_ocsp_plus_headers.c; the name in lower case */
 
 ngx_table_elt_t *ngx_http_ocsp_plus_header(ngx_http_request_t *r,
     const char *name, ngx_uint_t begins);

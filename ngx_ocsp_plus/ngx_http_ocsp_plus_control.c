@@ -41,10 +41,9 @@ static ngx_int_t
 ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
 {
     u_char                    *host;
-    op_str_t                   args;
     ngx_int_t                  rc;
     ngx_str_t                  body;
-    op_error_t                 text;
+    op_text_t                  text;
     ngx_ocsp_plus_conf_t      *ocf;
     ngx_http_complex_value_t   cv;
 
@@ -90,10 +89,7 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
 
     ocf = ngx_http_get_module_main_conf(r, ngx_http_ocsp_plus_module);
 
-    args.data = (const char *) r->args.data;
-    args.len = r->args.len;
-
-    rc = op_refresh(ocf->config, args, ngx_time(),
+    rc = op_refresh(ocf->config, ngx_ocsp_plus_str(&r->args), ngx_time(),
                     (int64_t) ngx_current_msec, &text);
 
     ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,

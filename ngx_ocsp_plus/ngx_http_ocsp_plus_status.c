@@ -30,7 +30,6 @@ static ngx_int_t ngx_http_ocsp_plus_status_send(ngx_http_request_t *r,
 static ngx_int_t ngx_http_ocsp_plus_status_wait(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ocsp_plus_send_header(ngx_http_request_t *r,
     op_document_t *document);
-static void ngx_http_ocsp_plus_accept(ngx_http_request_t *r, op_str_t *accept);
 
 
 static ngx_conf_enum_t  ngx_http_ocsp_plus_formats[] = {
@@ -47,8 +46,6 @@ ngx_http_ocsp_plus_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_ocsp_plus_loc_conf_t *olcf = conf;
 
-    ngx_str_t                 *value;
-    ngx_uint_t                 i;
     ngx_http_core_loc_conf_t  *clcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
@@ -57,28 +54,12 @@ ngx_http_ocsp_plus_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
-    value = cf->args->elts;
-
-    if (cf->args->nelts == 2) {
-
-        for (i = 0; ngx_http_ocsp_plus_formats[i].name.len; i++) {
-
-            if (ngx_http_ocsp_plus_formats[i].name.len == value[1].len
-                && ngx_strcmp(ngx_http_ocsp_plus_formats[i].name.data,
-                              value[1].data)
-                   == 0)
-            {
-                olcf->format = ngx_http_ocsp_plus_formats[i].value;
-            }
-        }
-
-        if (olcf->format == OP_FORMAT_ANY) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid value \"%V\" in \"%V\": it takes "
-                               "html, json, prometheus or ready",
-                               &value[1], &cmd->name);
-            return NGX_CONF_ERROR;
-        }
+    if (cf->args->nelts == 2
+        && ngx_ocsp_plus_choose(cf, cmd, ngx_http_ocsp_plus_formats,
+                                     &olcf->format)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     olcf->directive = "ocsp_plus_status";
@@ -95,6 +76,8 @@ static ngx_int_t
 ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t                         rc;
+    ngx_table_elt_t                  *h;
+    op_document_head_t                head;
     ngx_pool_cleanup_t               *cln;
     ngx_ocsp_plus_conf_t             *ocf;
     op_document_request_t             request;
@@ -126,14 +109,16 @@ ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
 
     ngx_memzero(&request, sizeof(op_document_request_t));
 
-    request.size = sizeof(op_document_request_t);
     request.format = olcf->format;
-    request.args.data = (const char *) r->args.data;
-    request.args.len = r->args.len;
+    request.args = ngx_ocsp_plus_str(&r->args);
     request.now_s = ngx_time();
     request.monotonic_ms = (int64_t) ngx_current_msec;
 
-    ngx_http_ocsp_plus_accept(r, &request.accept);
+    h = ngx_http_ocsp_plus_header(r, "accept", 0);
+
+    if (h) {
+        request.accept = ngx_ocsp_plus_str(&h->value);
+    }
 
     ctx->document = op_document_begin(ocf->config, &request);
     if (ctx->document == NULL) {
@@ -143,8 +128,9 @@ ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
     cln->handler = ngx_http_ocsp_plus_status_end;
     cln->data = ctx->document;
 
-    rc = ngx_http_ocsp_plus_pace_add(r, &ctx->pace,
-                                     op_document_is_brief(ctx->document));
+    op_document_head(ctx->document, &head);
+
+    rc = ngx_http_ocsp_plus_pace_add(r, &ctx->pace, head.brief);
 
     if (rc == NGX_BUSY) {
 
@@ -442,18 +428,4 @@ ngx_http_ocsp_plus_send_header(ngx_http_request_t *r, op_document_t *document)
     }
 
     return ngx_http_send_header(r);
-}
-
-
-static void
-ngx_http_ocsp_plus_accept(ngx_http_request_t *r, op_str_t *accept)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_http_ocsp_plus_header(r, "accept", 0);
-
-    if (h) {
-        accept->data = (const char *) h->value.data;
-        accept->len = h->value.len;
-    }
 }

@@ -56,14 +56,11 @@ typedef struct {
 
     ngx_array_t          trusted;            /* ngx_ocsp_plus_trusted_t */
     ngx_array_t          files;              /* ngx_str_t, of all servers */
-    ngx_array_t          notes;              /* ngx_ocsp_plus_note_t, by
-                                                certificate */
     ngx_array_t          watched;            /* ngx_ocsp_plus_ctx_t *, whose
                                                 status callback is ours */
     unsigned             took_over:1;        /* the notice was written */
-    unsigned             openssl_told:1;     /* likewise, of OpenSSL 3.6.0 */
-    unsigned             trusted_told:1;     /* of one that is unusable */
-    unsigned             unusable:1;         /* some certificate is */
+    unsigned             unfit:1;            /* nothing is stapled with this
+                                                OpenSSL */
 } ngx_ocsp_plus_conf_t;
 
 
@@ -88,17 +85,13 @@ typedef struct {
     ngx_array_t         *files;              /* op_str_t */
     ngx_str_t            trusted_certificate;
     ngx_str_t            responder_trusted_certificate;
-    ngx_uint_t           require;
+    ngx_uint_t           require;            /* op_require_t */
     ngx_uint_t           revoked;
 
     /* stream: what would have had the session, but for us */
     void               (*content)(struct ngx_stream_session_s *s);
 } ngx_ocsp_plus_srv_conf_t;
 
-
-#define NGX_OCSP_PLUS_REQUIRE_OFF          0
-#define NGX_OCSP_PLUS_REQUIRE_MUST_STAPLE  1
-#define NGX_OCSP_PLUS_REQUIRE_ON           2
 
 #define NGX_OCSP_PLUS_CERTID_SHA1          0
 #define NGX_OCSP_PLUS_CERTID_AUTO          1
@@ -121,27 +114,14 @@ typedef struct {
 } ngx_ocsp_plus_server_t;
 
 
-/* a certificate of an SSL_CTX, and what the callback knows of the SSL_CTX */
+/* what the callback knows of an SSL_CTX */
 
 typedef struct {
-    X509                       *leaf;
-    op_certificate_t            id;
-    const char                 *label;       /* of a configured one */
-    unsigned                    require:1;   /* no handshake without */
-    unsigned                    unusable:1;  /* never stapled; it has no id */
-} ngx_ocsp_plus_certificate_t;
-
-
-typedef struct {
-    SSL_CTX                    *ssl;
-    op_config_t                *config;
-    ngx_ocsp_plus_srv_conf_t   *oscf;
-    ngx_str_t                   name;        /* of the server, for people */
-    ngx_uint_t                  replaced;    /* callbacks, not told of yet */
-    time_t                      told;        /* of them; 0: never */
-    uint64_t                    profile;     /* of what else it may load */
-    ngx_array_t                 certificates;
-                                      /* ngx_ocsp_plus_certificate_t */
+    SSL_CTX             *ssl;
+    op_server_t         *server;
+    ngx_str_t            name;               /* of the server, for people */
+    ngx_uint_t           replaced;           /* callbacks, not told of yet */
+    time_t               told;               /* of them; 0: never */
 } ngx_ocsp_plus_ctx_t;
 
 
@@ -150,7 +130,7 @@ typedef struct {
 typedef struct {
     ngx_uint_t           outcome;
     X509                *leaf;               /* NULL: none */
-    op_certificate_t    *configured;         /* NULL: it is not */
+    op_server_t         *server;
     time_t               expires;            /* of the staple that was sent */
     unsigned             revoked:1;          /* which said so */
 } ngx_ocsp_plus_handshake_t;
@@ -179,28 +159,16 @@ typedef struct {
 #define NGX_OCSP_PLUS_VAR_CERT_ID      3
 
 
-/* what is to be said of a certificate when all servers are known */
+static ngx_inline op_str_t
+ngx_ocsp_plus_str(ngx_str_t *from)
+{
+    op_str_t  to;
 
-typedef struct {
-    const char              *label;
-    const char              *file;
-    char                    *ignored;        /* a URL of its own, and why */
-    char                    *issuer;         /* why the one found is of no
-                                                use; NULL: it is */
-    const char              *issuer_fault;   /* of one of the issuer's name */
-    ngx_ocsp_plus_server_t   server;         /* the first that uses it */
-    ngx_ocsp_plus_server_t   other;          /* the first that differs */
-    ngx_ocsp_plus_server_t   anchors;        /* the first of other anchors */
-    ngx_ocsp_plus_server_t   requires;       /* the first that requires it */
-    unsigned                 has_issuer:1;
-    unsigned                 issuer_lookup:1;
-    unsigned                 has_responder:1;
-    unsigned                 has_file:1;
-    unsigned                 must_staple:1;
-    unsigned                 differs:1;
-    unsigned                 anchors_differ:1;
-    unsigned                 required:1;
-} ngx_ocsp_plus_note_t;
+    to.data = (const char *) from->data;
+    to.len = from->len;
+
+    return to;
+}
 
 
 /* ngx_ocsp_plus_module.c */
@@ -223,6 +191,8 @@ char *ngx_ocsp_plus_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_ocsp_plus_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_ocsp_plus_choose(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_conf_enum_t *e, ngx_uint_t *choice);
 void *ngx_ocsp_plus_create_main_conf(ngx_conf_t *cf);
 void *ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf);
 char *ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child);
@@ -240,9 +210,10 @@ ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server);
 ngx_int_t ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
     ngx_array_t *server_names, size_t offset, ngx_array_t *names);
-
-ngx_int_t ngx_ocsp_plus_register(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_server_t *server, op_mention_t *mention, op_added_t *added);
+ngx_int_t ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, op_server_t *server,
+    X509 *leaf, STACK_OF(X509) *chain, op_str_t *place);
+ngx_int_t ngx_ocsp_plus_place(ngx_pool_t *pool, u_char *file, ngx_uint_t line,
+    op_str_t *place);
 ngx_int_t ngx_ocsp_plus_push_all(ngx_array_t *issuers,
     STACK_OF(X509) *certificates);
 
@@ -291,10 +262,6 @@ extern ngx_ocsp_plus_variable_t  ngx_ocsp_plus_variables[];
 
 /* ngx_ocsp_plus_report.c */
 
-ngx_int_t ngx_ocsp_plus_note(ngx_pool_t *pool, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added);
-ngx_int_t ngx_ocsp_plus_report_unusable(ngx_log_t *log,
-    ngx_ocsp_plus_server_t *server, X509 *leaf, op_added_t *added);
 ngx_int_t ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf);
 void ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 

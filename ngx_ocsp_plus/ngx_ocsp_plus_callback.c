@@ -143,7 +143,7 @@ ngx_ocsp_plus_restore(ngx_ocsp_plus_ctx_t *ctx)
 
     SSL_CTX_set_tlsext_status_cb(ctx->ssl, ngx_ocsp_plus_status_callback);
 
-    op_count_replaced(ctx->config, ngx_worker);
+    op_count_replaced(ctx->server, (uint32_t) ngx_worker);
 
     now = ngx_time();
     ctx->replaced++;

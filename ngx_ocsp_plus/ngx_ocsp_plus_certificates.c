@@ -2,41 +2,31 @@
 /*
  * A server's certificates, told to the core at configuration.
  *
- * The table that leads from a certificate to its entry belongs to the
- * SSL_CTX.  Nothing is attached to certificates themselves: newer nginx
- * shares them among servers and over reloads.
+ * The table that leads from a certificate to its entry belongs to the core's
+ * server, which the SSL_CTX names.  Nothing is attached to certificates
+ * themselves: newer nginx shares them among servers and over reloads.
  */
 
 
 #include "ngx_ocsp_plus.h"
 
 
-static ngx_int_t ngx_ocsp_plus_add_certificate(ngx_conf_t *cf,
+static op_server_t *ngx_ocsp_plus_create_server(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
-    ngx_ocsp_plus_server_t *server, ngx_ocsp_plus_ctx_t *ctx);
-static ngx_int_t ngx_ocsp_plus_mention(ngx_conf_t *cf,
-    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
-    ngx_ocsp_plus_server_t *server, ngx_array_t *issuers,
-    op_mention_t *mention);
-static ngx_int_t ngx_ocsp_plus_add_profile(ngx_conf_t *cf,
-    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
-    ngx_ocsp_plus_server_t *server, ngx_ocsp_plus_ctx_t *ctx);
+    ngx_ocsp_plus_server_t *server, op_str_t *place);
+static ngx_int_t ngx_ocsp_plus_add_certificates(ngx_conf_t *cf, SSL_CTX *ssl,
+    op_server_t *server, op_str_t *place);
 static ngx_int_t ngx_ocsp_plus_issuers(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf, SSL_CTX *ssl,
     ngx_array_t *issuers);
-static ngx_int_t ngx_ocsp_plus_staple_nothing(ngx_conf_t *cf,
-    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
-    ngx_ocsp_plus_server_t *server, op_error_t *why);
 
 
 ngx_int_t
 ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server)
 {
-    X509                 *current;
     SSL_CTX              *ssl;
-    ngx_int_t             rc;
-    op_error_t            error;
+    op_str_t              place;
     ngx_ocsp_plus_ctx_t  *ctx;
 
     if (!oscf->enable || server->ssl->ctx == NULL) {
@@ -69,46 +59,28 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     ctx->ssl = ssl;
-    ctx->config = ocf->config;
-    ctx->oscf = oscf;
     ctx->name.data = (u_char *) server->names[0].data;
     ctx->name.len = server->names[0].len;
 
-    if (ngx_array_init(&ctx->certificates, cf->pool, 2,
-                       sizeof(ngx_ocsp_plus_certificate_t))
-        != NGX_OK)
+    ctx->server = ngx_ocsp_plus_create_server(cf, ocf, oscf, server, &place);
+
+    if (ctx->server == NULL
+        || ngx_ocsp_plus_add_certificates(cf, ssl, ctx->server, &place)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (ngx_ocsp_plus_add_profile(cf, ocf, oscf, server, ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    /*
+     * The engine works as ever, so that an upgrade of OpenSSL finds all in
+     * place, but no handshake sees of it, nor of nginx's own stapling.
+     */
 
-    (void) ERR_set_mark();
+    if (ocf->unfit) {
+        SSL_CTX_set_tlsext_status_cb(ssl, NULL);
+        SSL_CTX_set_tlsext_status_arg(ssl, NULL);
 
-    current = SSL_CTX_get0_certificate(ssl);
-    rc = NGX_OK;
-
-    if (SSL_CTX_set_current_cert(ssl, SSL_CERT_SET_FIRST)) {
-
-        do {
-            rc = ngx_ocsp_plus_add_certificate(cf, ocf, oscf, server, ctx);
-
-        } while (rc == NGX_OK
-                 && SSL_CTX_set_current_cert(ssl, SSL_CERT_SET_NEXT));
-
-        SSL_CTX_select_current_cert(ssl, current);
-    }
-
-    (void) ERR_pop_to_mark();
-
-    if (rc != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (op_openssl_can_staple(&error) != OP_OK) {
-        return ngx_ocsp_plus_staple_nothing(cf, ocf, oscf, server, &error);
+        return NGX_OK;
     }
 
     if (ngx_ocsp_plus_handshake_init(cf) != NGX_OK) {
@@ -116,38 +88,6 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     return ngx_ocsp_plus_set_callback(cf, ocf, ctx);
-}
-
-
-/*
- * The engine works as ever, so that an upgrade of OpenSSL finds all in place,
- * but no handshake sees of it, nor of nginx's own stapling.
- */
-
-static ngx_int_t
-ngx_ocsp_plus_staple_nothing(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
-    op_error_t *why)
-{
-    if (oscf->require == NGX_OCSP_PLUS_REQUIRE_ON) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"ocsp_plus_require on\" would refuse every handshake "
-                      "that asks for a status: %s in %s:%ui",
-                      why->text, server->file, server->line);
-        return NGX_ERROR;
-    }
-
-    if (!ocf->openssl_told) {
-        ocf->openssl_told = 1;
-        ngx_log_error(NGX_LOG_ERR, cf->log, 0,
-                      "ocsp_plus: nothing is stapled at all: %s",
-                      why->text);
-    }
-
-    SSL_CTX_set_tlsext_status_cb(server->ssl->ctx, NULL);
-    SSL_CTX_set_tlsext_status_arg(server->ssl->ctx, NULL);
-
-    return NGX_OK;
 }
 
 
@@ -160,7 +100,6 @@ ngx_int_t
 ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
     ngx_array_t *server_names, size_t offset, ngx_array_t *names)
 {
-    size_t       len;
     u_char      *p;
     op_str_t    *str;
     ngx_str_t   *name;
@@ -182,27 +121,18 @@ ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
             return NGX_ERROR;
         }
 
-        str->data = (const char *) name->data;
-        str->len = name->len;
+        *str = ngx_ocsp_plus_str(name);
     }
 
     if (names->nelts == 0) {
 
-        len = ngx_strlen(server->file) + 1 + NGX_INT_T_LEN;
-
-        p = ngx_pnalloc(cf->pool, len);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
         str = ngx_array_push(names);
-        if (str == NULL) {
+        if (str == NULL
+            || ngx_ocsp_plus_place(cf->pool, server->file, server->line, str)
+               != NGX_OK)
+        {
             return NGX_ERROR;
         }
-
-        str->data = (const char *) p;
-        str->len = ngx_snprintf(p, len, "%s:%ui", server->file, server->line)
-                   - p;
     }
 
     server->names = names->elts;
@@ -212,109 +142,50 @@ ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
 }
 
 
-/* the SSL_CTX's current certificate */
+/* where the configuration has something, for people */
 
-static ngx_int_t
-ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
-    ngx_ocsp_plus_ctx_t *ctx)
+ngx_int_t
+ngx_ocsp_plus_place(ngx_pool_t *pool, u_char *file, ngx_uint_t line,
+    op_str_t *place)
 {
-    op_added_t                    added;
-    ngx_array_t                   issuers;
-    op_mention_t                  mention;
-    STACK_OF(X509)               *chain;
-    ngx_ocsp_plus_certificate_t  *certificate;
+    size_t   len;
+    u_char  *p;
 
-    if (ngx_ocsp_plus_mention(cf, ocf, oscf, server, &issuers, &mention)
-        != NGX_OK)
-    {
+    len = ngx_strlen(file) + 1 + NGX_INT_T_LEN;
+
+    p = ngx_pnalloc(pool, len);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    mention.leaf = SSL_CTX_get0_certificate(server->ssl->ctx);
-
-    /* the chain that is sent to clients is looked at last */
-
-    if (SSL_CTX_get0_chain_certs(server->ssl->ctx, &chain) && chain) {
-
-        if (ngx_ocsp_plus_push_all(&issuers, chain) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        mention.issuers = issuers.elts;
-        mention.nissuers = issuers.nelts;
-    }
-
-    if (ngx_ocsp_plus_register(cf, ocf, server, &mention, &added) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    certificate = ngx_array_push(&ctx->certificates);
-    if (certificate == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(certificate, sizeof(ngx_ocsp_plus_certificate_t));
-
-    certificate->leaf = mention.leaf;
-    certificate->require = added.required;
-
-    if (added.unusable[0]) {
-        certificate->unusable = 1;
-        return NGX_OK;
-    }
-
-    op_configured(ocf->config, added.index, &certificate->id);
-    certificate->label = added.label;
+    place->data = (const char *) p;
+    place->len = ngx_snprintf(p, len, "%s:%ui", file, line) - p;
 
     return NGX_OK;
 }
 
 
-ngx_int_t
-ngx_ocsp_plus_register(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_server_t *server, op_mention_t *mention, op_added_t *added)
-{
-    op_error_t  error;
-
-    if (op_config_add(ocf->config, mention, added, &error) != OP_OK) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "ocsp_plus cannot use a certificate: %s in %s:%ui",
-                      error.text, server->file, server->line);
-        return NGX_ERROR;
-    }
-
-    if (added->unusable[0]) {
-        ocf->unusable = 1;
-        return ngx_ocsp_plus_report_unusable(cf->log, server, mention->leaf,
-                                             added);
-    }
-
-    return ngx_ocsp_plus_note(cf->pool, ocf, server, mention->leaf, added);
-}
-
-
-/* of all certificates of a server; the issuers are those that it trusts */
-
-static ngx_int_t
-ngx_ocsp_plus_mention(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+static op_server_t *
+ngx_ocsp_plus_create_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
-    ngx_array_t *issuers, op_mention_t *mention)
+    op_str_t *place)
 {
-    ngx_array_t      anchors;
-    STACK_OF(X509)  *certificates;
+    op_error_t               error;
+    op_server_t             *created;
+    ngx_array_t              issuers, anchors;
+    STACK_OF(X509)          *certificates;
+    op_server_directives_t   directives;
 
-    if (ngx_array_init(issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
+    if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
         || ngx_array_init(&anchors, cf->temp_pool, 4, sizeof(X509 *))
+           != NGX_OK
+        || ngx_ocsp_plus_issuers(cf, ocf, oscf, server->ssl->ctx, &issuers)
+           != NGX_OK
+        || ngx_ocsp_plus_place(cf->temp_pool, server->file, server->line,
+                               place)
            != NGX_OK)
     {
-        return NGX_ERROR;
-    }
-
-    if (ngx_ocsp_plus_issuers(cf, ocf, oscf, server->ssl->ctx, issuers)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
+        return NULL;
     }
 
     if (oscf->responder_trusted_certificate.len) {
@@ -326,72 +197,105 @@ ngx_ocsp_plus_mention(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         if (certificates == NULL
             || ngx_ocsp_plus_push_all(&anchors, certificates) != NGX_OK)
         {
-            return NGX_ERROR;
+            return NULL;
         }
     }
 
-    ngx_memzero(mention, sizeof(op_mention_t));
+    ngx_memzero(&directives, sizeof(op_server_directives_t));
 
-    mention->size = sizeof(op_mention_t);
-    mention->issuers = issuers->elts;
-    mention->nissuers = issuers->nelts;
-    mention->responder_anchors = anchors.elts;
-    mention->nresponder_anchors = anchors.nelts;
+    directives.place = *place;
+    directives.names = server->names;
+    directives.nnames = server->nnames;
+    directives.trusted = issuers.elts;
+    directives.ntrusted = issuers.nelts;
+    directives.responder_anchors = anchors.elts;
+    directives.nresponder_anchors = anchors.nelts;
 
     if (oscf->responders) {
-        mention->responders = oscf->responders->elts;
-        mention->nresponders = oscf->responders->nelts;
+        directives.responders = oscf->responders->elts;
+        directives.nresponders = oscf->responders->nelts;
     }
 
     if (oscf->files) {
-        mention->files = oscf->files->elts;
-        mention->nfiles = oscf->files->nelts;
+        directives.files = oscf->files->elts;
+        directives.nfiles = oscf->files->nelts;
     }
 
-    mention->servers = server->names;
-    mention->nservers = server->nnames;
-    mention->require = oscf->require;
+    directives.require = oscf->require;
+    directives.omit_revoked = (oscf->revoked == NGX_OCSP_PLUS_REVOKED_OMIT);
+    directives.loads = (int) server->loads;
 
-    return NGX_OK;
-}
+    created = op_server_create(ocf->config, &directives, &error);
 
-
-/*
- * What is to be known of certificates that come with a connection.  Each
- * server may have such: another module may set them, and nobody tells.
- */
-
-static ngx_int_t
-ngx_ocsp_plus_add_profile(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server,
-    ngx_ocsp_plus_ctx_t *ctx)
-{
-    op_error_t    error;
-    ngx_array_t   issuers;
-    op_mention_t  mention;
-
-    if (ngx_ocsp_plus_mention(cf, ocf, oscf, server, &issuers, &mention)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (op_config_add_profile(ocf->config, &mention, server->loads,
-                              &ctx->profile, &error)
-        != OP_OK)
-    {
+    if (created == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "ocsp_plus cannot use a server: %s in %s:%ui",
                       error.text, server->file, server->line);
+    }
+
+    return created;
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_add_certificates(ngx_conf_t *cf, SSL_CTX *ssl,
+    op_server_t *server, op_str_t *place)
+{
+    X509            *current;
+    ngx_int_t        rc;
+    STACK_OF(X509)  *chain;
+
+    (void) ERR_set_mark();
+
+    current = SSL_CTX_get0_certificate(ssl);
+    rc = NGX_OK;
+
+    if (SSL_CTX_set_current_cert(ssl, SSL_CERT_SET_FIRST)) {
+
+        do {
+            chain = NULL;
+            (void) SSL_CTX_get0_chain_certs(ssl, &chain);
+
+            rc = ngx_ocsp_plus_add_certificate(cf, server,
+                                               SSL_CTX_get0_certificate(ssl),
+                                               chain, place);
+
+        } while (rc == NGX_OK
+                 && SSL_CTX_set_current_cert(ssl, SSL_CERT_SET_NEXT));
+
+        SSL_CTX_select_current_cert(ssl, current);
+    }
+
+    (void) ERR_pop_to_mark();
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, op_server_t *server, X509 *leaf,
+    STACK_OF(X509) *chain, op_str_t *place)
+{
+    op_str_t     file;
+    op_error_t   error;
+    ngx_array_t  issuers;
+
+    if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
+        || ngx_ocsp_plus_push_all(&issuers, chain) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    if (error.text[0] && !ocf->trusted_told) {
-        ocf->trusted_told = 1;
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "ocsp_plus: a trusted certificate is left out, no "
-                      "issuer is found in it: %s, first in %s:%ui",
-                      error.text, server->file, server->line);
+    file.data = X509_get_ex_data(leaf, ngx_ssl_certificate_name_index);
+    file.len = file.data ? ngx_strlen(file.data) : 0;
+
+    if (op_server_add(server, leaf, issuers.elts, issuers.nelts, file, &error)
+        != OP_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "ocsp_plus cannot use a certificate: %s in %*s",
+                      error.text, place->len, place->data);
+        return NGX_ERROR;
     }
 
     return NGX_OK;

@@ -19,9 +19,9 @@ static ngx_int_t ngx_ocsp_plus_conf_flag(ngx_str_t *value, const char *name,
 
 
 ngx_conf_enum_t  ngx_ocsp_plus_require[] = {
-    { ngx_string("off"), NGX_OCSP_PLUS_REQUIRE_OFF },
-    { ngx_string("must_staple"), NGX_OCSP_PLUS_REQUIRE_MUST_STAPLE },
-    { ngx_string("on"), NGX_OCSP_PLUS_REQUIRE_ON },
+    { ngx_string("off"), OP_REQUIRE_OFF },
+    { ngx_string("must_staple"), OP_REQUIRE_MUST_STAPLE },
+    { ngx_string("on"), OP_REQUIRE_ON },
     { ngx_null_string, 0 }
 };
 
@@ -99,7 +99,7 @@ ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->responders, prev->responders, NULL);
     ngx_conf_merge_ptr_value(conf->files, prev->files, NULL);
     ngx_conf_merge_uint_value(conf->require, prev->require,
-                              NGX_OCSP_PLUS_REQUIRE_OFF);
+                              OP_REQUIRE_OFF);
     ngx_conf_merge_uint_value(conf->revoked, prev->revoked,
                               NGX_OCSP_PLUS_REVOKED_STAPLE);
     ngx_conf_merge_str_value(conf->trusted_certificate,
@@ -220,10 +220,9 @@ ngx_ocsp_plus_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        server->data = (const char *) value[i].data;
-        server->len = value[i].len;
+        *server = ngx_ocsp_plus_str(&value[i]);
 
-        if (op_address_check(*server, &error) != OP_OK) {
+        if (op_config_check(OP_VALUE_ADDRESS, *server, &error) != OP_OK) {
             goto invalid;
         }
     }
@@ -365,10 +364,9 @@ ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        url->data = (const char *) value[i].data;
-        url->len = value[i].len;
+        *url = ngx_ocsp_plus_str(&value[i]);
 
-        if (op_url_check(*url, &error) != OP_OK) {
+        if (op_config_check(OP_VALUE_URL, *url, &error) != OP_OK) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid URL \"%*s%s\" in \"%V\": %s",
                                ngx_min(value[i].len, NGX_OCSP_PLUS_SHOWN),
@@ -390,7 +388,6 @@ ngx_ocsp_plus_conf_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_ocsp_plus_conf_t *ocf = conf;
 
-    op_str_t     proxy;
     ngx_str_t   *value;
     op_error_t   error;
 
@@ -405,10 +402,9 @@ ngx_ocsp_plus_conf_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    proxy.data = (const char *) value[1].data;
-    proxy.len = value[1].len;
-
-    if (op_proxy_check(proxy, &error) != OP_OK) {
+    if (op_config_check(OP_VALUE_PROXY, ngx_ocsp_plus_str(&value[1]), &error)
+        != OP_OK)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid proxy in \"%V\": %s; it takes "
                            "\"http://host:port\", with "
@@ -494,8 +490,7 @@ ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        file->data = (const char *) value[i].data;
-        file->len = value[i].len;
+        *file = ngx_ocsp_plus_str(&value[i]);
 
         name = ngx_array_push(&ocf->files);
         if (name == NULL) {
@@ -509,17 +504,12 @@ ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* as ngx_conf_set_enum_slot(), which names neither directive nor choices */
-
 char *
 ngx_ocsp_plus_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char  *p = conf;
 
-    u_char           *last, choices[NGX_OCSP_PLUS_SHOWN];
-    ngx_str_t        *value;
-    ngx_uint_t        i, *np;
-    ngx_conf_enum_t  *e;
+    ngx_uint_t  *np;
 
     np = (ngx_uint_t *) (p + cmd->offset);
 
@@ -527,8 +517,25 @@ ngx_ocsp_plus_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    if (ngx_ocsp_plus_choose(cf, cmd, cmd->post, np) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* as ngx_conf_set_enum_slot(), which names neither directive nor choices */
+
+ngx_int_t
+ngx_ocsp_plus_choose(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_conf_enum_t *e, ngx_uint_t *choice)
+{
+    u_char      *last, choices[NGX_OCSP_PLUS_SHOWN];
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
     value = cf->args->elts;
-    e = cmd->post;
     last = choices;
 
     for (i = 0; e[i].name.len != 0; i++) {
@@ -536,8 +543,8 @@ ngx_ocsp_plus_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (e[i].name.len == value[1].len
             && ngx_strcasecmp(e[i].name.data, value[1].data) == 0)
         {
-            *np = e[i].value;
-            return NGX_CONF_OK;
+            *choice = e[i].value;
+            return NGX_OK;
         }
 
         last = ngx_slprintf(last, choices + NGX_OCSP_PLUS_SHOWN, "%s\"%V\"",
@@ -550,5 +557,5 @@ ngx_ocsp_plus_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                        &value[1], &cmd->name, (size_t) (last - choices),
                        choices);
 
-    return NGX_CONF_ERROR;
+    return NGX_ERROR;
 }

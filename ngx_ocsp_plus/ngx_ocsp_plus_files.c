@@ -318,19 +318,15 @@ ngx_ocsp_plus_open_regular(u_char *name, off_t *size, const char **why)
 u_char *
 ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name)
 {
-    size_t     size;
-    u_char    *shown;
-    op_str_t   text;
-
-    text.data = (const char *) name->data;
-    text.len = name->len;
+    size_t   size;
+    u_char  *shown;
 
     size = 4 * name->len + 1;
 
     shown = ngx_pnalloc(pool, size);
 
     if (shown) {
-        (void) op_printable(text, (char *) shown, size);
+        (void) op_printable(ngx_ocsp_plus_str(name), (char *) shown, size);
     }
 
     return shown;

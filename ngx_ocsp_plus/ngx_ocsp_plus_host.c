@@ -53,7 +53,6 @@ ngx_ocsp_plus_host(op_host_ops_t *host)
 {
     ngx_memzero(host, sizeof(op_host_ops_t));
 
-    host->size = sizeof(op_host_ops_t);
     host->io_add = ngx_ocsp_plus_io_add;
     host->io_set = ngx_ocsp_plus_io_set;
     host->io_del = ngx_ocsp_plus_io_del;

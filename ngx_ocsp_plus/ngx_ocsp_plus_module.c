@@ -48,6 +48,7 @@ static void *
 ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
 {
     op_error_t             error;
+    op_status_t            status;
     ngx_pool_cleanup_t    *cln;
     ngx_ocsp_plus_conf_t  *ocf;
 
@@ -72,9 +73,6 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
     if (ngx_array_init(&ocf->trusted, cycle->pool, 2,
                        sizeof(ngx_ocsp_plus_trusted_t))
         != NGX_OK
-        || ngx_array_init(&ocf->notes, cycle->pool, 4,
-                          sizeof(ngx_ocsp_plus_note_t))
-           != NGX_OK
         || ngx_array_init(&ocf->files, cycle->pool, 4, sizeof(ngx_str_t))
            != NGX_OK
         || ngx_array_init(&ocf->watched, cycle->pool, 4,
@@ -84,11 +82,15 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
         return NULL;
     }
 
-    if (op_openssl_check(&error) != OP_OK) {
+    status = op_openssl_check(&error);
+
+    if (status == OP_ERROR) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "ocsp_plus: %s",
                       error.text);
         return NULL;
     }
+
+    ocf->unfit = (status == OP_UNFIT);
 
     cln = ngx_pool_cleanup_add(cycle->pool, 0);
     if (cln == NULL) {
@@ -135,29 +137,29 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     op_error_t     error;
     op_settings_t  settings;
 
-    ngx_conf_init_value(ocf->ipv4, 1);
-    ngx_conf_init_value(ocf->ipv6, 1);
-    ngx_conf_init_msec_value(ocf->resolver_timeout,
-                             OP_DEFAULT_RESOLVER_TIMEOUT_MS);
-    ngx_conf_init_value(ocf->resolver_valid, OP_DEFAULT_RESOLVER_VALID_S);
-    ngx_conf_init_msec_value(ocf->timeout, OP_DEFAULT_TIMEOUT_MS);
-    ngx_conf_init_value(ocf->concurrency, OP_DEFAULT_CONCURRENCY);
-    ngx_conf_init_value(ocf->retry_min, OP_DEFAULT_RETRY_MIN_S);
-    ngx_conf_init_value(ocf->retry_max, OP_DEFAULT_RETRY_MAX_S);
-    ngx_conf_init_size_value(ocf->max_response,
-                             OP_DEFAULT_MAX_RESPONSE_BYTES);
-    ngx_conf_init_msec_value(ocf->startup_wait, OP_DEFAULT_STARTUP_WAIT_MS);
+    op_settings_defaults(&settings);
 
-    ngx_conf_init_uint_value(ocf->certid, NGX_OCSP_PLUS_CERTID_SHA1);
-    ngx_conf_init_value(ocf->issuer_fetch, 1);
+    ngx_conf_init_value(ocf->ipv4, settings.ipv4);
+    ngx_conf_init_value(ocf->ipv6, settings.ipv6);
+    ngx_conf_init_msec_value(ocf->resolver_timeout,
+                             (ngx_msec_t) settings.resolver_timeout_ms);
+    ngx_conf_init_value(ocf->resolver_valid, settings.resolver_valid_s);
+    ngx_conf_init_msec_value(ocf->timeout, (ngx_msec_t) settings.timeout_ms);
+    ngx_conf_init_value(ocf->concurrency, (ngx_int_t) settings.concurrency);
+    ngx_conf_init_value(ocf->retry_min, settings.retry_min_s);
+    ngx_conf_init_value(ocf->retry_max, settings.retry_max_s);
+    ngx_conf_init_size_value(ocf->max_response, settings.max_response);
+    ngx_conf_init_uint_value(ocf->certid, settings.certid_auto
+                                          ? NGX_OCSP_PLUS_CERTID_AUTO
+                                          : NGX_OCSP_PLUS_CERTID_SHA1);
+    ngx_conf_init_value(ocf->issuer_fetch, settings.issuer_fetch);
+    ngx_conf_init_msec_value(ocf->startup_wait, OP_DEFAULT_STARTUP_WAIT_MS);
 
     if (ocf->cache.data == NULL
         && ngx_ocsp_plus_default_cache(cycle, ocf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
-
-    op_settings_defaults(&settings);
 
     if (ocf->resolvers) {
         settings.resolvers = ocf->resolvers->elts;
@@ -173,19 +175,16 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     settings.retry_min_s = ocf->retry_min;
     settings.retry_max_s = ocf->retry_max;
     settings.max_response = ocf->max_response;
-    settings.proxy.data = (const char *) ocf->proxy.data;
-    settings.proxy.len = ocf->proxy.len;
+    settings.proxy = ngx_ocsp_plus_str(&ocf->proxy);
     settings.certid_auto = (ocf->certid == NGX_OCSP_PLUS_CERTID_AUTO);
     settings.issuer_fetch = ocf->issuer_fetch;
-    settings.cache.data = (const char *) ocf->cache.data;
-    settings.cache.len = ocf->cache.len;
+    settings.cache = ngx_ocsp_plus_str(&ocf->cache);
 
     if (ocf->zone_name.len == 0) {
         ngx_str_set(&ocf->zone_name, "ocsp_plus");
     }
 
-    settings.zone_name.data = (const char *) ocf->zone_name.data;
-    settings.zone_name.len = ocf->zone_name.len;
+    settings.zone_name = ngx_ocsp_plus_str(&ocf->zone_name);
 
     if (op_config_set(ocf->config, &settings, &error) != OP_OK) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "ocsp_plus: %s",
@@ -199,10 +198,7 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
 
     ngx_ocsp_plus_check_files(cycle, ocf);
 
-    if ((op_config_count(ocf->config) == 0 && !op_config_loads(ocf->config)
-         && !ocf->unusable)
-        || ngx_process == NGX_PROCESS_SIGNALLER)
-    {
+    if (ngx_process == NGX_PROCESS_SIGNALLER) {
         return NGX_CONF_OK;
     }
 
@@ -210,7 +206,7 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_test_config) {
+    if (ngx_test_config && ocf->shm_zone) {
         ngx_ocsp_plus_check_cache(cycle, ocf);
     }
 

@@ -160,14 +160,14 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_str_t *trusted, ngx_str_t *name)
 {
     int                      i;
-    X509                   **issuer;
+    X509                    *leaf, **issuer;
     u_char                  *shown;
     u_char                   otherwise[NGX_MAX_CONF_ERRSTR];
+    op_error_t               error;
     ngx_array_t              issuers;
-    op_added_t               added;
-    op_mention_t             mention;
+    op_server_t             *server;
     STACK_OF(X509)          *certificates;
-    ngx_ocsp_plus_server_t   place;
+    op_server_directives_t   directives;
 
     if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK) {
         return NGX_ERROR;
@@ -208,34 +208,44 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
-    ngx_memzero(&mention, sizeof(op_mention_t));
+    ngx_memzero(&directives, sizeof(op_server_directives_t));
 
-    mention.size = sizeof(op_mention_t);
-    mention.leaf = sk_X509_value(certificates, 0);
-    mention.issuers = issuers.elts;
-    mention.nissuers = issuers.nelts;
+    directives.preload = 1;
+    directives.trusted = issuers.elts;
+    directives.ntrusted = issuers.nelts;
 
     if (oscf->responders != NGX_CONF_UNSET_PTR) {
-        mention.responders = oscf->responders->elts;
-        mention.nresponders = oscf->responders->nelts;
+        directives.responders = oscf->responders->elts;
+        directives.nresponders = oscf->responders->nelts;
     }
 
     /* the file is what a line on its certificate names */
 
+    leaf = sk_X509_value(certificates, 0);
+
     shown = ngx_ocsp_plus_printable(cf->pool, name);
-    if (shown == NULL) {
+
+    if (shown == NULL
+        || ngx_ocsp_plus_place(cf->temp_pool, ocf->preload_file,
+                               ocf->preload_line, &directives.place)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    (void) X509_set_ex_data(mention.leaf, ngx_ssl_certificate_name_index,
-                            shown);
+    (void) X509_set_ex_data(leaf, ngx_ssl_certificate_name_index, shown);
 
-    ngx_memzero(&place, sizeof(ngx_ocsp_plus_server_t));
+    server = op_server_create(ocf->config, &directives, &error);
 
-    place.file = ocf->preload_file;
-    place.line = ocf->preload_line;
+    if (server == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "ocsp_plus cannot use a certificate: %s in %s:%ui",
+                      error.text, ocf->preload_file, ocf->preload_line);
+        return NGX_ERROR;
+    }
 
-    return ngx_ocsp_plus_register(cf, ocf, &place, &mention, &added);
+    return ngx_ocsp_plus_add_certificate(cf, server, leaf, NULL,
+                                         &directives.place);
 }
 
 

@@ -78,7 +78,7 @@ ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 void
 ngx_ocsp_plus_check_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 {
-    op_error_t       text;
+    op_text_t        text;
     op_cache_user_t  user;
 
     ngx_ocsp_plus_cache_user(cycle, &user);

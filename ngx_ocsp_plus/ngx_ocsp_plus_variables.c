@@ -91,26 +91,20 @@ static ngx_int_t
 ngx_ocsp_plus_cert_id(ngx_pool_t *pool, ngx_variable_value_t *v,
     ngx_ocsp_plus_handshake_t *hs)
 {
-    u_char            *p;
-    op_certificate_t   loaded, *certificate;
-
-    certificate = hs->configured;
-
-    if (certificate == NULL && hs->leaf && op_loaded(hs->leaf, &loaded)) {
-        certificate = &loaded;
-    }
-
-    if (certificate == NULL) {
-        ngx_ocsp_plus_set(v, "");
-        return NGX_OK;
-    }
+    u_char  *p;
 
     p = ngx_pnalloc(pool, 64);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    op_certificate_id(certificate, (char *) p);
+    if (hs->leaf == NULL
+        || op_certificate_id(hs->server, hs->leaf, (char *) p) != OP_OK)
+    {
+        ngx_ocsp_plus_set(v, "");
+        return NGX_OK;
+    }
+
     ngx_ocsp_plus_set_bytes(v, p, 64);
 
     return NGX_OK;

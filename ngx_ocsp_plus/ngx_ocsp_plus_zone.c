@@ -49,33 +49,35 @@ static ngx_uint_t ngx_ocsp_plus_runs(pid_t pid);
 static void ngx_ocsp_plus_unlock(void *ctx);
 
 
+/* does nothing where nothing needs a zone */
+
 ngx_int_t
 ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 {
-    int         loads;
-    size_t      n, size;
-    ngx_conf_t  cf;
+    size_t          needed;
+    ngx_conf_t      cf;
+    op_zone_size_t  size;
 
-    n = op_config_count(ocf->config);
-    loads = op_config_loads(ocf->config);
-    size = ngx_ocsp_plus_with_slab(op_zone_required_size(n, loads));
+    op_zone_size(ocf->config, &size);
 
-    /*
-     * any server may load certificates per connection, whatever its own
-     * directives say: another module may set them
-     */
-
-    if (ocf->zone_size == 0) {
-        ocf->zone_size = op_zone_default_size(n, 1);
+    if (size.needed == 0) {
+        return NGX_OK;
     }
 
-    if (ocf->zone_size < size) {
+    needed = ngx_ocsp_plus_with_slab(size.needed);
+
+    if (ocf->zone_size == 0) {
+        ocf->zone_size = size.suggested;
+    }
+
+    if (ocf->zone_size < needed) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                       "\"ocsp_plus_zone\" of %uz bytes is too small for %uz "
                       "certificates%s: it needs at least %uzk",
-                      ocf->zone_size, n,
-                      loads ? " and those that are loaded per connection" : "",
-                      size / 1024);
+                      ocf->zone_size, size.certificates,
+                      size.loads
+                          ? " and those that are loaded per connection" : "",
+                      needed / 1024);
         return NGX_ERROR;
     }
 

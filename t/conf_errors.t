@@ -207,9 +207,9 @@ my @right = (
 
 for my $case (
 	[ 'ocsp_plus_status', 'xml', 'xml',
-		qr/it takes html, json, prometheus or ready/ ],
-	[ 'ocsp_plus_status', 'JSON', 'JSON',
-		qr/it takes html, json, prometheus or ready/ ],
+		qr/it must be "html", "json", "prometheus" or "ready"/ ],
+	[ 'ocsp_plus_status', 'jsonp', 'jsonp',
+		qr/it must be "html", "json", "prometheus" or "ready"/ ],
 	[ 'ocsp_plus_status', 'html json', undef, $number ],
 	[ 'ocsp_plus_control', 'on', undef, $number ],
 ) {

@@ -1,5 +1,5 @@
 // bench_callback: what a handshake costs in the status callback, without the handshake: op_staple() on a zone in
-// shared memory (find, copy, check), beside malloc() and memcpy() of the same bytes from a table.
+// shared memory (find, copy, check, count), beside malloc() and memcpy() of the same bytes from a table.
 //
 //   bench_callback [--certificates N] [--operations N] [--rounds N]
 //
@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "base/poll_loop.h"
+#include "crypto/verify.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/lease.h"
 #include "store/zone_writer.h"
@@ -93,10 +94,10 @@ Bytes make_response(TestRandom& random) {
   return bytes;
 }
 
-bool whole(const op_staple_t& staple) {
+bool whole(const unsigned char* der, std::size_t size) {
   std::uint64_t sum = 0;
-  std::memcpy(&sum, staple.der, sizeof(sum));
-  return staple.len >= kShortest && sum == digest(staple.der + 8, staple.len - 8);
+  std::memcpy(&sum, der, sizeof(sum));
+  return size >= kShortest && sum == digest(der + 8, size - 8);
 }
 
 // Of all processes.
@@ -147,7 +148,7 @@ class Bench {
   explicit Bench(const Options& options)
       : options_(options),
         shared_(share<Shared>()),
-        memory_(op_zone_default_size(options.certificates, 0)),
+        memory_(store::default_size(options.certificates, false)),
         config_(op_config_create()),
         lock_(&shared_->lock) {
     const testing::Identity ca = testing::make_ca("Bench CA");
@@ -161,11 +162,6 @@ class Bench {
       responses_.push_back(make_response(random));
     }
     open();
-    // As the servers of a configuration keep them.
-    certificates_.resize(options.certificates);
-    for (std::size_t i = 0; i < options.certificates; ++i) {
-      op_configured(config_, static_cast<std::uint32_t>(i), &certificates_[i]);
-    }
     Publisher publisher(*this);
     for (std::size_t i = 0; i < options.certificates; ++i) {
       publisher.publish(i, responses_[i]);
@@ -216,7 +212,7 @@ class Bench {
       header.issuer_key = bench_.issuer_key_;
       header.this_update = kTime - 3600;
       header.expires = header.next_update = kTime + 86400;
-      header.cert_status = OP_STAPLE_GOOD;
+      header.cert_status = static_cast<std::uint32_t>(crypto::CertStatus::kGood);
       if (!writer_.publish(zone_.find(bench_.ids_[index]), header, response)) {
         throw std::runtime_error("a response cannot be published");
       }
@@ -236,20 +232,21 @@ class Bench {
     store::ZoneWriter writer_;
   };
 
-  void add(const testing::Identity& leaf, const testing::Identity& ca, const std::array<std::uint8_t, 32>& key) {
-    op_mention_t mention = {};
+  // A server for each, as in the configuration of a host with many sites.
+  void add(testing::Identity leaf, const testing::Identity& ca, const std::array<std::uint8_t, 32>& key) {
+    op_server_directives_t directives = {};
     x509_st* issuer = ca.get();
-    mention.size = sizeof(mention);
-    mention.leaf = leaf.get();
-    mention.issuers = &issuer;
-    mention.nissuers = 1;
-    op_added_t added = {};
+    directives.trusted = &issuer;
+    directives.ntrusted = 1;
     op_error_t error = {};
-    if (op_config_add(config_, &mention, &added, &error) != OP_OK) {
+    op_server_t* const server = op_server_create(config_, &directives, &error);
+    if (server == nullptr || op_server_add(server, leaf.get(), nullptr, 0, {}, &error) != OP_OK) {
       throw std::runtime_error(error.text);
     }
+    servers_.push_back(server);
     ids_.push_back(leaf.described().id);
     issuer_key_ = key;
+    leaves_.push_back(std::move(leaf));
   }
 
   void open() {
@@ -267,13 +264,38 @@ class Bench {
     }
   }
 
+  // What the connection gets: the caller's to free.
+  struct Staple {
+    unsigned char* der = nullptr;
+    std::size_t len = 0;
+  };
+  bool staple_one(std::size_t index, Staple* staple) const {
+    static constexpr op_connection_ops_t kConnection = {[](void*, x509_st**, std::size_t) { return std::size_t{0}; },
+                                                        [](void* ctx, unsigned char* der, std::size_t len) {
+                                                          *static_cast<Staple*>(ctx) = {der, len};
+                                                          return 1;
+                                                        },
+                                                        std::malloc, std::free};
+    op_hello_t hello;
+    hello.ctx = staple;
+    hello.connection = &kConnection;
+    hello.leaf = leaves_[index].get();
+    hello.foreign = 0;
+    hello.memory = 0;
+    hello.now_s = kTime;
+    hello.monotonic_ms = 0;
+    hello.worker = 0;
+    op_decision_t decision;
+    op_staple(servers_[index], &hello, &decision);
+    return decision.outcome == OP_STAPLED;
+  }
+
   // One reader's operations, in an order that the processor cannot foretell.
   bool staple_all(std::size_t among) const {
     TestRandom random(among);
     for (std::size_t i = 0; i < options_.operations; ++i) {
-      op_staple_t staple = {};
-      if (op_staple(config_, &certificates_[random.below(among)], kTime, std::malloc, std::free, &staple) !=
-          OP_STAPLE_GOOD) {
+      Staple staple;
+      if (!staple_one(random.below(among), &staple)) {
         return false;
       }
       std::free(staple.der);
@@ -350,10 +372,8 @@ class Bench {
       all.emplace_back([=] {
         TestRandom random(reader);
         for (std::size_t i = 0; i < options_.operations / 10; ++i) {
-          op_staple_t staple = {};
-          const op_certificate_t& certificate = certificates_[random.below(options_.certificates)];
-          if (op_staple(config_, &certificate, kTime, std::malloc, std::free, &staple) != OP_STAPLE_GOOD ||
-              !whole(staple)) {
+          Staple staple;
+          if (!staple_one(random.below(options_.certificates), &staple) || !whole(staple.der, staple.len)) {
             return false;
           }
           std::free(staple.der);
@@ -376,7 +396,8 @@ class Bench {
   op_config_t* config_;
   testing::PidLock lock_;
   std::vector<CertificateId> ids_;
-  std::vector<op_certificate_t> certificates_;
+  std::vector<testing::Identity> leaves_;
+  std::vector<op_server_t*> servers_;
   std::array<std::uint8_t, 32> issuer_key_ = {};
   std::vector<Bytes> responses_;
   std::map<std::tuple<bool, std::size_t, unsigned, bool>, std::vector<double>> took_;

@@ -20,6 +20,7 @@
 #include "engine/admit.h"
 #include "engine/catalog.h"
 #include "engine/designated_worker.h"
+#include "engine/findings.h"
 #include "engine/settings.h"
 #include "engine/startup.h"
 #include "net/address.h"
@@ -64,10 +65,7 @@ namespace {
 using namespace ocsp_plus;  // NOLINT: this file is nothing but the seam
 using capi::guarded;
 using capi::say;
-
-std::string_view view(op_str_t text) {
-  return text.len == 0 ? std::string_view() : std::string_view(text.data, text.len);
-}
+using capi::view;
 
 std::vector<store::Registration> registrations(const engine::Catalog& catalog) {
   std::vector<store::Registration> all;
@@ -82,24 +80,30 @@ std::vector<store::Registration> registrations(const engine::Catalog& catalog) {
   return all;
 }
 
-engine::Mention mention_of(const op_mention_t& from) {
-  engine::Mention mention;
-  mention.leaf = from.leaf;
-  mention.issuers.assign(from.issuers, from.issuers + from.nissuers);
-  for (std::size_t i = 0; i < from.nresponders; ++i) {
-    mention.responders.push_back(view(from.responders[i]));
+std::vector<std::string_view> views(const op_str_t* texts, std::size_t count) {
+  std::vector<std::string_view> all;
+  for (std::size_t i = 0; i < count; ++i) {
+    all.push_back(view(texts[i]));
   }
-  mention.responder_anchors.assign(from.responder_anchors, from.responder_anchors + from.nresponder_anchors);
-  for (std::size_t i = 0; i < from.nfiles; ++i) {
-    mention.files.push_back(view(from.files[i]));
-  }
-  for (std::size_t i = 0; i < from.nservers; ++i) {
-    mention.servers.push_back(view(from.servers[i]));
-  }
-  mention.require = from.require == OP_REQUIRE_ON            ? engine::Mention::Require::kOn
-                    : from.require == OP_REQUIRE_MUST_STAPLE ? engine::Mention::Require::kMustStaple
-                                                             : engine::Mention::Require::kOff;
-  return mention;
+  return all;
+}
+
+engine::Require require_of(op_require_t from) {
+  return from == OP_REQUIRE_ON            ? engine::Require::kOn
+         : from == OP_REQUIRE_MUST_STAPLE ? engine::Require::kMustStaple
+                                          : engine::Require::kOff;
+}
+
+engine::ServerCertificate common_of(const op_server_directives_t& from) {
+  engine::ServerCertificate common;
+  common.issuers.assign(from.trusted, from.trusted + from.ntrusted);
+  common.responders = views(from.responders, from.nresponders);
+  common.responder_anchors.assign(from.responder_anchors, from.responder_anchors + from.nresponder_anchors);
+  common.files = views(from.files, from.nfiles);
+  common.servers = views(from.names, from.nnames);
+  common.place = view(from.place);
+  common.require = require_of(from.require);
+  return common;
 }
 
 store::DirectoryUser directory_user(const op_cache_user_t& from) {
@@ -118,11 +122,6 @@ std::optional<StapleZone> replaced_zone(const op_config_s& config) {
   return zone;
 }
 
-template <std::size_t N>
-void copy_text(const std::string& from, char (&to)[N]) {
-  print_into(from, to, N);
-}
-
 op_status_t status_of(const Error& error, op_error_t* text) {
   say(text, error.detail.empty() ? meaning(error.reason) : std::string_view(error.detail));
   return error.reason == Reason::kZoneBusy ? OP_BUSY : error.reason == Reason::kZoneFull ? OP_TOO_SMALL : OP_ERROR;
@@ -132,15 +131,14 @@ op_status_t status_of(const Error& error, op_error_t* text) {
 
 op_status_t op_openssl_check(op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
-    const auto checked = crypto::check_one_openssl();
-    return checked ? OP_OK : status_of(checked.error(), error);
-  });
-}
-
-op_status_t op_openssl_can_staple(op_error_t* error) {
-  return guarded(error, OP_ERROR, [&] {
-    const auto checked = crypto::check_stapling();
-    return checked ? OP_OK : status_of(checked.error(), error);
+    if (const auto checked = crypto::check_one_openssl(); !checked) {
+      return status_of(checked.error(), error);
+    }
+    if (const auto fit = crypto::check_stapling(); !fit) {
+      (void)status_of(fit.error(), error);
+      return OP_UNFIT;
+    }
+    return OP_OK;
   });
 }
 
@@ -155,18 +153,19 @@ void op_config_destroy(op_config_t* config) {
 }
 
 void op_settings_defaults(op_settings_t* settings) {
+  const engine::Settings from;
   *settings = {};
-  settings->size = sizeof(*settings);
-  settings->ipv4 = 1;
-  settings->ipv6 = 1;
-  settings->resolver_timeout_ms = OP_DEFAULT_RESOLVER_TIMEOUT_MS;
-  settings->resolver_valid_s = OP_DEFAULT_RESOLVER_VALID_S;
-  settings->timeout_ms = OP_DEFAULT_TIMEOUT_MS;
-  settings->concurrency = OP_DEFAULT_CONCURRENCY;
-  settings->retry_min_s = OP_DEFAULT_RETRY_MIN_S;
-  settings->retry_max_s = OP_DEFAULT_RETRY_MAX_S;
-  settings->issuer_fetch = 1;
-  settings->max_response = OP_DEFAULT_MAX_RESPONSE_BYTES;
+  settings->ipv4 = from.resolver.ipv4 ? 1 : 0;
+  settings->ipv6 = from.resolver.ipv6 ? 1 : 0;
+  settings->resolver_timeout_ms = from.resolver.timeout;
+  settings->resolver_valid_s = from.resolver.max_ttl;
+  settings->timeout_ms = from.timeout;
+  settings->concurrency = from.concurrency;
+  settings->retry_min_s = from.retry.min;
+  settings->retry_max_s = from.retry.max;
+  settings->max_response = from.max_response;
+  settings->certid_auto = from.certid_auto ? 1 : 0;
+  settings->issuer_fetch = from.issuer_fetch ? 1 : 0;
 }
 
 op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_error_t* error) {
@@ -174,7 +173,7 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     engine::Settings settings;
     for (std::size_t i = 0; i < from->nresolvers; ++i) {
       settings.resolver.servers.emplace_back(view(from->resolvers[i]));
-      if (op_address_check(from->resolvers[i], error) != OP_OK) {
+      if (op_config_check(OP_VALUE_ADDRESS, from->resolvers[i], error) != OP_OK) {
         return OP_ERROR;
       }
     }
@@ -203,89 +202,77 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
   });
 }
 
-op_status_t op_address_check(op_str_t address, op_error_t* error) {
+op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t* error) {
+  const auto status_from = [error](const auto& parsed) {
+    return parsed.has_value() ? OP_OK : status_of(parsed.error(), error);
+  };
   return guarded(error, OP_ERROR, [&] {
-    if (net::Address::parse(std::string(view(address)), 53).length != 0) {
+    switch (kind) {
+      case OP_VALUE_URL:
+        return status_from(net::Url::parse(view(text)));
+      case OP_VALUE_PROXY:
+        return status_from(net::Proxy::parse(view(text)));
+      case OP_VALUE_ADDRESS:
+        break;
+    }
+    if (net::Address::parse(std::string(view(text)), 53).length != 0) {
       return OP_OK;
     }
-    say(error, fmt::format("{} is not an IP address with an optional port", quoted(view(address))));
+    say(error, fmt::format("{} is not an IP address with an optional port", quoted(view(text))));
     return OP_ERROR;
   });
 }
 
-op_status_t op_url_check(op_str_t url, op_error_t* error) {
-  return guarded(error, OP_ERROR, [&] {
-    const auto parsed = net::Url::parse(view(url));
-    return parsed ? OP_OK : status_of(parsed.error(), error);
+op_server_t* op_server_create(op_config_t* config, const op_server_directives_t* directives, op_error_t* error) {
+  return guarded(error, static_cast<op_server_t*>(nullptr), [&]() -> op_server_t* {
+    op_server_s server = {*config, {}, std::make_unique<engine::ServerCertificate>(common_of(*directives))};
+    server.server.require = server.common->require;
+    server.server.omit_revoked = directives->omit_revoked != 0;
+    if (directives->preload == 0) {
+      const auto profile = config->catalog.add_profile(*server.common);
+      if (!profile) {
+        (void)status_of(profile.error(), error);
+        return nullptr;
+      }
+      server.server.profile = (*profile)->key;
+    }
+    config->loads = config->loads || directives->loads != 0;
+    return &config->servers.emplace_back(std::move(server));
   });
 }
 
-op_status_t op_proxy_check(op_str_t proxy, op_error_t* error) {
+op_status_t op_server_add(op_server_t* server, struct x509_st* leaf, struct x509_st* const* chain, size_t nchain,
+                          op_str_t file, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
-    const auto parsed = net::Proxy::parse(view(proxy));
-    return parsed ? OP_OK : status_of(parsed.error(), error);
-  });
-}
-
-op_status_t op_config_add(op_config_t* config, const op_mention_t* from, op_added_t* added, op_error_t* error) {
-  return guarded(error, OP_ERROR, [&] {
-    const auto result = config->catalog.add(mention_of(*from));
-    if (!result) {
-      return status_of(result.error(), error);
-    }
-    *added = {};
-    if (!result->unusable.empty()) {
-      added->known = result->known;
-      added->required = result->required;
-      added->must_staple = crypto::demands_staple(from->leaf);
-      copy_text(result->unusable, added->unusable);
-      return OP_OK;
-    }
-    const engine::Target& target = config->catalog.target(result->index);
-    // One that failed half way may be known without one.
-    if (result->index == config->labels.size()) {
-      config->labels.push_back(quoted(target.certificate.label()));
-    }
-    added->index = result->index;
-    added->known = result->known;
-    added->differs = result->differs;
-    added->has_issuer = target.issuer != nullptr;
-    added->anchors_differ = result->anchors_differ;
-    added->issuer_lookup = result->issuer_lookup;
-    added->issuer_fault = crypto::describe(result->issuer_fault).data();  // a literal
-    added->has_responder = !target.responders.empty();
-    added->has_file = !target.files.empty();
-    added->required = result->required;
-    added->must_staple = target.certificate.must_staple;
-    added->label = config->labels[result->index].c_str();
-    if (!result->ignored.empty()) {
-      copy_text(result->ignored.front(), added->ignored);
-    }
-    copy_text(result->issuer_unusable, added->issuer_unusable);
-    return OP_OK;
-  });
-}
-
-size_t op_config_count(const op_config_t* config) {
-  return config->catalog.targets().size();
-}
-
-op_status_t op_config_add_profile(op_config_t* config, const op_mention_t* from, int loads, uint64_t* profile,
-                                  op_error_t* error) {
-  return guarded(error, OP_ERROR, [&] {
-    const auto added = config->catalog.add_profile(mention_of(*from));
+    engine::ServerCertificate certificate = *server->common;
+    certificate.leaf = leaf;
+    certificate.file = view(file);
+    certificate.issuers.insert(certificate.issuers.end(), chain, chain + nchain);
+    const auto added = server->config.catalog.add(certificate);
     if (!added) {
       return status_of(added.error(), error);
     }
-    *profile = added->key;
-    say(error, added->ignored);
-    config->loads = config->loads || loads != 0;
+    server->server.certificates.push_back({leaf, added->target, crypto::demands_staple(leaf)});
     return OP_OK;
   });
 }
 
-int op_config_loads(const op_config_t* config) {
-  return config->loads ? 1 : 0;
+op_status_t op_config_findings(op_config_t* config, const op_log_ops_t* log, op_error_t* error) {
+  say(error, "");
+  return guarded(error, OP_ERROR, [&] {
+    const auto fit = crypto::check_stapling();
+    op_status_t status = OP_OK;
+    for (const engine::Finding& finding :
+         engine::findings(config->catalog, config->settings.issuer_fetch, fit ? std::string() : fit.error().detail)) {
+      log->log_write(log->ctx, static_cast<int>(finding.severity), finding.text.data(), finding.text.size());
+      status = finding.severity == engine::Severity::kEmergency ? OP_ERROR : status;
+    }
+    for (op_server_s& server : config->servers) {
+      server.common.reset();
+    }
+    config->catalog.forget_remarks();
+    return status;
+  });
 }
 
 op_status_t op_cache_prepare(const op_config_t* config, const op_cache_user_t* user, op_error_t* error) {
@@ -298,7 +285,7 @@ op_status_t op_cache_prepare(const op_config_t* config, const op_cache_user_t* u
   });
 }
 
-op_cache_state_t op_cache_check(const op_config_t* config, const op_cache_user_t* user, op_error_t* text) {
+op_cache_state_t op_cache_check(const op_config_t* config, const op_cache_user_t* user, op_text_t* text) {
   return guarded(text, OP_CACHE_UNUSABLE, [&] {
     const std::string& path = config->settings.cache;
     if (path.empty()) {
@@ -314,12 +301,13 @@ op_cache_state_t op_cache_check(const op_config_t* config, const op_cache_user_t
   });
 }
 
-size_t op_zone_required_size(size_t certificates, int loads) {
-  return store::required_size(certificates, loads != 0);
-}
-
-size_t op_zone_default_size(size_t certificates, int loads) {
-  return store::default_size(certificates, loads != 0);
+// Any server may load certificates per connection, whatever its own directives say: another module may set them.
+void op_zone_size(const op_config_t* config, op_zone_size_t* size) {
+  const engine::Catalog& catalog = config->catalog;
+  const std::size_t count = catalog.targets().size();
+  const bool used = count != 0 || config->loads || !catalog.unusable().empty();
+  *size = {used ? store::required_size(count, config->loads) : 0, store::default_size(count, true), count,
+           config->loads ? 1 : 0};
 }
 
 op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, int fresh, const void* old_base,
@@ -400,23 +388,20 @@ op_document_state_t op_document_next(op_document_t* document, unsigned char* to,
   });
 }
 
-int op_document_is_brief(const op_document_t* document) {
-  return document->document->is_brief() ? 1 : 0;
-}
-
 void op_document_head(const op_document_t* document, op_document_head_t* head) {
   const admin::Head& from = document->document->head();
   head->status = from.http_status;
   head->content_type = {from.content_type.data(), from.content_type.size()};
   head->content_security_policy = {from.content_security_policy.data(), from.content_security_policy.size()};
   head->varies = from.varies;
+  head->brief = document->document->is_brief() ? 1 : 0;
 }
 
 void op_document_end(op_document_t* document) {
   delete document;
 }
 
-int op_refresh(const op_config_t* config, op_str_t args, int64_t now_s, int64_t monotonic_ms, op_error_t* text) {
+int op_refresh(const op_config_t* config, op_str_t args, int64_t now_s, int64_t monotonic_ms, op_text_t* text) {
   return guarded(text, 503, [&] {
     const admin::Answer answer =
         admin::refresh({config->catalog, config->settings, config->zone, now_s, monotonic_ms}, view(args));

@@ -13,10 +13,17 @@
 
 #include "base/printable.h"
 #include "engine/catalog.h"
-#include "engine/recent_offers.h"
 #include "engine/settings.h"
+#include "engine/stapler.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/staple_zone.h"
+
+struct op_server_s {
+  op_config_s& config;
+  ocsp_plus::engine::Server server;
+  // What its certificates have in common, until the configuration is complete; what it points to is the caller's.
+  std::unique_ptr<ocsp_plus::engine::ServerCertificate> common;
+};
 
 struct op_config_s {
   struct Area {
@@ -26,26 +33,32 @@ struct op_config_s {
 
   ocsp_plus::engine::Settings settings;
   ocsp_plus::engine::Catalog catalog;
-  std::deque<std::string> labels;  // by catalog index; printable; never moved, C has pointers into them
+  std::deque<op_server_s> servers;  // never moved: C has pointers to them
   std::optional<ocsp_plus::store::StapleZone> zone;
   std::uint32_t generation = 0;
   Area replaced;  // of the zone that `zone` replaces; mapped until the start is over, and read by its helper alone
-  bool loads = false;                                              // some server loads certificates per connection
-  std::unique_ptr<ocsp_plus::engine::RecentOffers> recent_offers;  // each process's own; made when it is first needed
+  bool loads = false;  // some server loads certificates per connection
+  // By fork each process has its own.
+  std::unique_ptr<ocsp_plus::engine::Stapler> stapler =
+      std::make_unique<ocsp_plus::engine::Stapler>(catalog, settings, zone);
 };
 
 namespace ocsp_plus::capi {
 
 // Safe to show, whoever wrote it.
-inline void say(op_error_t* error, std::string_view text) noexcept {
-  if (error != nullptr) {
-    print_into(text, error->text, sizeof(error->text));
+inline void say(op_text_t* to, std::string_view text) noexcept {
+  if (to != nullptr) {
+    print_into(text, to->text, sizeof(to->text));
   }
+}
+
+inline std::string_view view(op_str_t text) {
+  return text.len == 0 ? std::string_view() : std::string_view(text.data, text.len);
 }
 
 // Runs `body`; whatever it throws becomes `failed` and a text.
 template <typename T, typename Body>
-T guarded(op_error_t* error, T failed, Body body) noexcept {
+T guarded(op_text_t* error, T failed, Body body) noexcept {
   try {
     return body();
   } catch (const std::bad_alloc&) {

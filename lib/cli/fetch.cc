@@ -66,22 +66,13 @@ struct Outcome {
   UnixSeconds confirmed_at = 0;  // when the responder itself said so
 };
 
-// All but the certificate that is asked about.
-void add_issuers(const std::vector<crypto::X509Ptr>& certificates, engine::Mention* mention) {
-  for (const auto& certificate : certificates) {
-    if (certificate.get() != mention->leaf) {
-      mention->issuers.push_back(certificate.get());
-    }
-  }
-}
-
 Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto::X509Ptr>* owned) {
   auto chain = read_certificates(options.certificate);
   if (!chain) {
     return tl::unexpected<Error>(chain.error());
   }
-  engine::Mention mention;
-  mention.leaf = chain->front().get();
+  engine::ServerCertificate named;
+  named.leaf = chain->front().get();
   std::vector<crypto::X509Ptr> issuers;
   if (!options.issuer.empty()) {
     auto read = read_certificates(options.issuer);
@@ -90,45 +81,51 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
     }
     issuers = std::move(*read);
   }
-  add_issuers(issuers, &mention);
-  add_issuers(*chain, &mention);
+  for (const auto* certificates : {&issuers, &*chain}) {
+    for (const auto& certificate : *certificates) {
+      if (certificate.get() != named.leaf) {
+        named.issuers.push_back(certificate.get());
+      }
+    }
+  }
   for (const std::string& responder : options.responders) {
     if (const auto url = net::Url::parse(responder); !url) {
       return fail(url.error().reason, fmt::format("--responder {}: {}; give it like http://ocsp.example/",
                                                   ocsp_plus::quoted(responder), url.error().detail));
     }
-    mention.responders.push_back(responder);
+    named.responders.push_back(responder);
   }
   engine::Catalog catalog;
-  const auto added = catalog.add(mention);
+  const auto added = catalog.add(named);
   if (!added) {
     return fail(added.error().reason, added.error().detail);
   }
-  if (!added->unusable.empty()) {
-    return fail(Reason::kUnreadable, added->unusable);
+  if (added->target == nullptr) {
+    return fail(Reason::kUnreadable, catalog.unusable().front().why);
   }
   const engine::Target& target = catalog.target(0);
   const std::string name = quoted(target.certificate.label());
   catalog.settle_issuers(true);
-  if (!target.verifiable() && !added->issuer_unusable.empty()) {
-    return fail(Reason::kUnreadable, added->issuer_unusable);
+  const engine::Remarks& remarks = catalog.remarks().front();
+  if (!target.verifiable() && !remarks.issuer_unusable.empty()) {
+    return fail(Reason::kUnreadable, remarks.issuer_unusable);
   }
   if (!target.verifiable()) {
-    if (added->issuer_fault != crypto::IssuerFault::kAbsent) {
+    if (remarks.issuer_fault != crypto::IssuerFault::kAbsent) {
       return fail(Reason::kNoIssuer,
                   fmt::format("no issuer of {} in {}: a certificate of its issuer's name is there, but {}; give the "
                               "right one with --issuer",
-                              name, options.certificate, crypto::describe(added->issuer_fault)));
+                              name, options.certificate, crypto::describe(remarks.issuer_fault)));
     }
     return fail(Reason::kNoIssuer, fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",
                                                name, options.certificate));
   }
   if (target.responders.empty()) {
     return fail(Reason::kUrlMalformed,
-                added->ignored.empty()
+                remarks.ignored_url.empty()
                     ? fmt::format("{} names no OCSP responder; give one with --responder", name)
                     : fmt::format("the responder that {} names cannot be used, {}; give one with --responder", name,
-                                  added->ignored.front()));
+                                  remarks.ignored_url));
   }
   for (auto* certificates : {&issuers, &*chain}) {
     for (auto& certificate : *certificates) {

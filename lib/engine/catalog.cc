@@ -7,15 +7,6 @@
 #include "crypto/issuer_document.h"
 
 namespace ocsp_plus::engine {
-namespace {
-
-bool is_required(const Mention& mention, bool must_staple) {
-  return mention.require == Mention::Require::kOn ||
-         (mention.require == Mention::Require::kMustStaple && must_staple);
-}
-
-}  // namespace
-
 std::vector<std::string> Target::named_hosts() const {
   std::vector<std::string> hosts;
   hosts.reserve(named.size());
@@ -88,142 +79,171 @@ void Catalog::join(std::vector<const net::Url*>* into, const std::vector<const n
   }
 }
 
-Result<std::vector<const net::Url*>> Catalog::responders_of(const Mention& mention,
+Result<std::vector<const net::Url*>> Catalog::responders_of(const ServerCertificate& from,
                                                             const crypto::Certificate& certificate,
-                                                            std::vector<std::string>* ignored) {
+                                                            std::string* ignored) {
   std::vector<const net::Url*> responders;
-  for (std::string_view text : mention.responders) {
+  for (std::string_view text : from.responders) {
     auto url = intern_url(text);
     if (!url) {
       return tl::unexpected<Error>(url.error());
     }
     join(&responders, {*url});
   }
-  if (!mention.responders.empty()) {
+  if (!from.responders.empty()) {
     return responders;
   }
   for (const std::string& text : certificate.ocsp_urls) {
     if (auto url = intern_url(text)) {
       join(&responders, {*url});
-    } else {
-      ignored->push_back(fmt::format("{}: {}", quoted(text), url.error().detail));
+    } else if (ignored->empty()) {
+      *ignored = fmt::format("{}: {}", quoted(text), url.error().detail);
     }
   }
   return responders;
 }
 
-Catalog::Added Catalog::add_unusable(const Mention& mention, const Error& error) {
-  Added added;
-  added.unusable = error.detail;
-  // One that cannot even be hashed is told anew for each server.
-  const auto id = crypto::certificate_id(mention.leaf);
-  added.known = id && !unusable_.insert(*id).second;
-  added.required = is_required(mention, crypto::demands_staple(mention.leaf));
-  return added;
+// One that cannot even be hashed is told of anew for each server, others once, and where handshakes would be refused.
+void Catalog::add_unusable(const ServerCertificate& from, const Error& error) {
+  UnusableCertificate unusable;
+  const auto id = crypto::certificate_id(from.leaf);
+  const bool known = id && !unusable_ids_.insert(*id).second;
+  unusable.must_staple = crypto::demands_staple(from.leaf);
+  unusable.required = requires_staple(from.require, unusable.must_staple);
+  if (known && !unusable.required) {
+    return;
+  }
+  unusable.label = crypto::label_of(from.leaf);
+  unusable.file = from.file;
+  unusable.server = from.place;
+  unusable.why = error.detail;
+  unusable_.push_back(std::move(unusable));
 }
 
 // Where none can be used the leaf is kept: its issuer may be fetched.
-Result<void> Catalog::find_issuer(const Mention& mention, Target* entry, Added* added) {
-  if (x509_st* const certificate = crypto::find_issuer(mention.leaf, mention.issuers)) {
+Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks) {
+  const auto remark_unusable = [remarks](const Error& error) {
+    if (remarks->issuer_unusable.empty()) {
+      remarks->issuer_unusable = error.detail;
+    }
+  };
+  if (x509_st* const certificate = crypto::find_issuer(from.leaf, from.issuers)) {
     auto issuer = issuers_.intern(certificate);
     if (issuer) {
       entry->issuer = std::move(*issuer);
       entry->leaf.reset();
+      entry->issuer_reference = {};
       return {};
     }
     if (issuer.error().reason == Reason::kOutOfMemory) {
       return tl::unexpected<Error>(issuer.error());
     }
-    added->issuer_unusable = issuer.error().detail;
+    remark_unusable(issuer.error());
   }
-  added->issuer_fault = crypto::why_no_issuer(mention.leaf, mention.issuers);
-  entry->leaf = crypto::up_ref(mention.leaf);
+  const crypto::IssuerFault fault = crypto::why_no_issuer(from.leaf, from.issuers);
+  if (fault != crypto::IssuerFault::kAbsent) {
+    remarks->issuer_fault = fault;
+  }
+  entry->leaf = crypto::up_ref(from.leaf);
   const std::vector<std::string>& urls = entry->certificate.ca_issuers_urls;
   if (std::none_of(urls.begin(), urls.end(),
                    [](const std::string& text) { return net::Url::parse(text).has_value(); })) {
     return {};
   }
-  const auto reference = crypto::issuer_reference(mention.leaf);
+  const auto reference = crypto::issuer_reference(from.leaf);
   if (!reference && reference.error().reason == Reason::kOutOfMemory) {
     return tl::unexpected<Error>(reference.error());
   }
-  added->issuer_lookup = reference.has_value();
   if (reference) {
     entry->issuer_reference = *reference;
   } else {
-    added->issuer_unusable = reference.error().detail;
+    remark_unusable(reference.error());
     entry->leaf.reset();
   }
   return {};
 }
 
-namespace {
-
-void join_names(const Mention& mention, Target* entry) {
-  for (const std::string_view file : mention.files) {
-    if (std::find(entry->files.begin(), entry->files.end(), file) == entry->files.end()) {
-      entry->files.emplace_back(file);
-    }
+// The certificate's target, made where it is new; nothing of what the server says is in it yet.
+Catalog::Index Catalog::intern_target(crypto::Certificate certificate, const ServerCertificate& from) {
+  const auto known = by_id_.find(certificate.id);
+  if (known != by_id_.end()) {
+    return known->second;
   }
-  for (const std::string_view server : mention.servers) {
-    entry->servers.emplace(server);
+  const auto index = static_cast<Index>(targets_.size());
+  remarks_.resize(index);  // of one that failed half way something may be left
+  remarks_.emplace_back();
+  remarks_.back().file = from.file;
+  remarks_.back().server = from.place;
+  auto fresh = std::make_unique<Target>();
+  fresh->certificate = std::move(certificate);
+  const auto added = by_id_.emplace(fresh->certificate.id, index).first;
+  try {
+    targets_.push_back(std::move(fresh));
+  } catch (...) {
+    by_id_.erase(added);
+    throw;
   }
+  return index;
 }
 
-}  // namespace
-
-Result<Catalog::Added> Catalog::add(const Mention& mention) {
-  auto certificate = crypto::describe(mention.leaf);
+Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
+  auto certificate = crypto::describe(from.leaf);
   if (!certificate && certificate.error().reason == Reason::kUnreadable) {
-    return add_unusable(mention, certificate.error());
+    add_unusable(from, certificate.error());
+    return Added();
   }
   if (!certificate) {
     return tl::unexpected<Error>(certificate.error());
   }
-  Added added;
-  auto responders = responders_of(mention, *certificate, &added.ignored);
+  std::string ignored;
+  auto responders = responders_of(from, *certificate, &ignored);
   if (!responders) {
     return tl::unexpected<Error>(responders.error());
   }
-
-  const auto known = by_id_.find(certificate->id);
-  added.known = known != by_id_.end();
-  added.index = added.known ? known->second : static_cast<Index>(targets_.size());
-  if (!added.known) {
-    auto fresh = std::make_unique<Target>();
-    fresh->certificate = std::move(*certificate);
-    const CertificateId& id = fresh->certificate.id;
-    targets_.push_back(std::move(fresh));
-    try {
-      by_id_.emplace(id, added.index);
-    } catch (...) {
-      targets_.pop_back();
-      throw;
+  const Index index = intern_target(std::move(*certificate), from);
+  Target& entry = target(index);
+  Remarks& remarks = remarks_[index];
+  const auto remark = [&from](std::optional<std::string>* place) {
+    if (!place->has_value()) {
+      *place = std::string(from.place);
     }
+  };
+  if (!entry.servers_joined) {
+    remarks.ignored_url = std::move(ignored);
+  } else if (entry.responders != *responders) {
+    remark(&remarks.other_responders);
   }
-
-  Target& entry = target(added.index);
   if (entry.issuer == nullptr) {
-    if (auto found = find_issuer(mention, &entry, &added); !found) {
+    if (auto found = find_issuer(from, &entry, &remarks); !found) {
       return tl::unexpected<Error>(found.error());
     }
   }
-  const std::vector<x509_st*> mine =
-      mention.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : mention.responder_anchors;
-  added.anchors_differ = entry.servers_joined && anchors_of(entry) != mine;
-  if (auto joined = join_anchors(&entry, mine); !joined) {
+  const std::vector<x509_st*> anchors =
+      from.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : from.responder_anchors;
+  if (entry.servers_joined && anchors_of(entry) != anchors) {
+    remark(&remarks.other_anchors);
+  }
+  if (auto joined = join_anchors(&entry, anchors); !joined) {
     return tl::unexpected<Error>(joined.error());
   }
-  entry.servers_joined = true;
-  join_names(mention, &entry);
-  added.required = is_required(mention, entry.certificate.must_staple);
-  entry.required = entry.required || added.required;
-  added.differs = added.known && entry.responders != *responders;
+  for (std::string_view file : from.files) {
+    if (std::find(entry.files.begin(), entry.files.end(), file) == entry.files.end()) {
+      entry.files.emplace_back(file);
+    }
+  }
+  for (const std::string_view server : from.servers) {
+    entry.servers.emplace(server);
+  }
+  if (requires_staple(from.require, entry.certificate.must_staple)) {
+    entry.required = true;
+    remark(&remarks.required_by);
+  }
   join(&entry.responders, *responders);
-  if (!mention.responders.empty()) {
+  if (!from.responders.empty()) {
     join(&entry.named, *responders);
   }
-  return added;
+  entry.servers_joined = true;
+  return Added{index, &entry};
 }
 
 // Other schemes than http and https (ldap is usual) are no fault; there may be nobody to ask, then.

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -65,15 +66,50 @@ struct Target {
   std::vector<std::string> named_hosts() const;
 };
 
-// What one server says of a certificate. Everything is borrowed for the call.
-struct Mention {
+// Which handshakes a server refuses for want of a staple.
+enum class Require { kOff, kMustStaple, kOn };
+
+// The one rule. `must_staple`: the certificate has the TLS feature extension (RFC 7633).
+constexpr bool requires_staple(Require require, bool must_staple) {
+  return require == Require::kOn || (require == Require::kMustStaple && must_staple);
+}
+
+// What one server says of one of its certificates; without `leaf` and `files`, of those that it will load per
+// connection. Everything is borrowed for the call.
+struct ServerCertificate {
   x509_st* leaf = nullptr;
+  std::string_view file;                     // where the configuration has it from; for people
   std::vector<x509_st*> issuers;             // candidates, in order of preference
   std::vector<std::string_view> responders;  // ocsp_plus_responder; empty: the certificate's own
   std::vector<x509_st*> responder_anchors;   // ocsp_plus_responder_trusted_certificate; empty: the system's
   std::vector<std::string_view> files;       // ocsp_plus_file
   std::vector<std::string_view> servers;     // the server's names
-  enum class Require { kOff, kMustStaple, kOn } require = Require::kOff;
+  std::string_view place;                    // where the server stands, "file:line"; for people
+  Require require = Require::kOff;
+};
+
+// What the operator may have to be told of a certificate once all servers are added (engine/findings.h).
+struct Remarks {
+  std::string file;                             // ServerCertificate::file of the first server
+  std::string server;                           // its place
+  std::optional<std::string> required_by;       // the place of the first server that refuses handshakes without
+  std::optional<std::string> other_responders;  // of the first that names other responders than those before it
+  std::optional<std::string> other_anchors;     // likewise of anchors for https responders
+  std::string ignored_url;                      // the first AIA URL that cannot be used, and why; empty: none
+  // Why an issuer that was found cannot be used, so that it counts as not found; empty: nothing the matter.
+  std::string issuer_unusable;
+  // Where no server has named one that fits: what is wrong with the one of its name.
+  crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
+};
+
+// A certificate that cannot be described, so that it never gets a staple: what a server says of it.
+struct UnusableCertificate {
+  std::string label;
+  std::string file;
+  std::string server;
+  std::string why;
+  bool must_staple = false;
+  bool required = false;  // the server refuses handshakes without
 };
 
 // What a server says of certificates that it will load per connection.
@@ -84,11 +120,17 @@ struct Profile {
   std::vector<crypto::X509Ptr> trusted;  // issuers that the operator has named
   std::vector<CertificateId> trusted_ids;
   std::vector<std::string> servers;
-  Mention::Require require = Mention::Require::kOff;
+  Require require = Require::kOff;
 
   // Whether the operator has vouched for some of them.
   bool vouches() const { return !responders.empty() || !trusted.empty(); }
   bool vouches_for(const CertificateId& issuer) const;
+};
+
+// A certificate that the operator trusts, in which no issuer is found because it cannot be used.
+struct IgnoredTrusted {
+  std::string why;
+  std::string server;
 };
 
 // Whom to ask for a certificate that was loaded, and from whence: by what its server says (nullptr: nobody knows the
@@ -100,38 +142,23 @@ class Catalog {
   using Index = std::uint32_t;
 
   struct Added {
-    Index index = 0;
-    bool known = false;                // an earlier server had named it
-    bool differs = false;              // and named others, or in another order; they are joined
-    bool required = false;             // this server refuses handshakes without a staple
-    bool anchors_differ = false;       // and named other anchors for https responders; they are joined
-    bool issuer_lookup = false;        // no server has named the issuer so far, but the certificate says where it is
-    std::vector<std::string> ignored;  // AIA URLs that cannot be used, with the reason
-    // Why the certificate cannot be described, so that it never gets a staple; empty: it can. Else it has no target,
-    // and of the above `known` and `required` count.
-    std::string unusable;
-    // Why the issuer that was found cannot be used, so that it counts as not found; empty: nothing the matter.
-    std::string issuer_unusable;
-    // Where this server names no issuer that fits: what is wrong with the one of its name.
-    crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
+    Index index = 0;           // of the target
+    Target* target = nullptr;  // nullptr: the certificate cannot be described and never gets a staple
   };
 
-  // kUrlMalformed, kUrlScheme for an ocsp_plus_responder; kInternal for anchors that cannot be made into a store;
-  // kOutOfMemory. Nothing in the certificates is an error, since TLS may well be served with them: what cannot be
-  // used is left out and named in `ignored`, `unusable` and `issuer_unusable`.
-  Result<Added> add(const Mention& mention);
+  // One entry for a certificate, however many servers name it; what they say of it is joined. kUrlMalformed,
+  // kUrlScheme for an ocsp_plus_responder; kInternal for anchors that cannot be made into a store; kOutOfMemory.
+  // Nothing in the certificates is an error, since TLS may well be served with them: what cannot be used is left out
+  // and remarked.
+  Result<Added> add(const ServerCertificate& certificate);
 
   // All certificates were added: issuers that nobody named are not sought any more, or, with `fetch`, where the
   // certificates themselves say. To be called once; without it none is.
   void settle_issuers(bool fetch);
 
-  struct AddedProfile {
-    std::uint64_t key = 0;
-    std::string ignored;  // a trusted certificate that cannot be used and is left out, with the reason; empty: none
-  };
-  // The server as one that may load certificates per connection; `leaf` and `files` do not matter, `issuers` are
-  // those that the operator trusts. Errors as add().
-  Result<AddedProfile> add_profile(const Mention& mention);
+  // The server as one that may load certificates per connection; `issuers` are those that the operator trusts. Errors
+  // as add().
+  Result<const Profile*> add_profile(const ServerCertificate& server);
   // nullptr: this configuration has none of that key.
   const Profile* profile(std::uint64_t key) const;
   const std::map<std::uint64_t, Profile>& profiles() const { return profiles_; }
@@ -146,22 +173,34 @@ class Catalog {
   Target& target(Index index) { return *targets_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
 
+  // For engine/findings.h, until they are forgotten.
+  const std::vector<Remarks>& remarks() const { return remarks_; }                // by the target's index
+  const std::vector<UnusableCertificate>& unusable() const { return unusable_; }  // those that have to be told of
+  const std::optional<IgnoredTrusted>& ignored_trusted() const { return ignored_trusted_; }  // the first
+  const std::optional<std::string>& requires_all() const { return requires_all_; }  // the first with Require::kOn
+  void forget_remarks() { std::vector<Remarks>().swap(remarks_); }
+
  private:
   Result<const net::Url*> intern_url(std::string_view text);
-  Added add_unusable(const Mention& mention, const Error& error);
-  Result<void> find_issuer(const Mention& mention, Target* entry, Added* added);
+  void add_unusable(const ServerCertificate& from, const Error& error);
+  Index intern_target(crypto::Certificate certificate, const ServerCertificate& from);
+  Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
   std::vector<x509_st*> anchors_of(const Target& target) const;
   Result<void> join_anchors(Target* target, const std::vector<x509_st*>& more);
   // Adds what is not there yet.
   static void join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more);
-  Result<std::vector<const net::Url*>> responders_of(const Mention& mention, const crypto::Certificate& certificate,
-                                                     std::vector<std::string>* ignored);
+  Result<std::vector<const net::Url*>> responders_of(const ServerCertificate& from,
+                                                     const crypto::Certificate& certificate, std::string* ignored);
 
   std::vector<std::unique_ptr<Target>> targets_;
   std::map<std::uint64_t, Profile> profiles_;
   std::map<x509_st*, CertificateId> trusted_ids_;  // kept alive by the profiles
   std::map<CertificateId, Index> by_id_;
-  std::set<CertificateId> unusable_;  // met so far
+  std::vector<Remarks> remarks_;  // by index; empty once they are forgotten
+  std::vector<UnusableCertificate> unusable_;
+  std::set<CertificateId> unusable_ids_;  // of those met so far
+  std::optional<IgnoredTrusted> ignored_trusted_;
+  std::optional<std::string> requires_all_;
   std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
   mutable IssuerPool issuers_;
   std::vector<std::string> hosts_;

@@ -14,8 +14,8 @@ constexpr std::size_t kMaxUrls = 4;  // of a certificate's own responders, those
 // Nothing secret hangs on it: the configuration is the operator's.
 std::uint64_t key_of(const std::vector<std::string_view>& servers, std::uint64_t ordinal) {
   std::uint64_t sum = kFnvBasis ^ ordinal;
-  for (const std::string_view server : servers) {
-    sum = fnv1a("\xff", fnv1a(server, sum));
+  for (const std::string_view name : servers) {
+    sum = fnv1a("\xff", fnv1a(name, sum));
   }
   return sum;
 }
@@ -29,8 +29,7 @@ bool Profile::vouches_for(const CertificateId& issuer) const {
 void set_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls) {
   target->public_only = true;
   if (profile != nullptr) {
-    target->required = profile->require == Mention::Require::kOn ||
-                       (profile->require == Mention::Require::kMustStaple && target->certificate.must_staple);
+    target->required = requires_staple(profile->require, target->certificate.must_staple);
     target->responders = profile->responders;
     target->named = profile->responders;
     target->responder_anchors = profile->responder_anchors;
@@ -49,10 +48,9 @@ void set_responders(const Profile* profile, Target* target, std::vector<std::uni
   }
 }
 
-Result<Catalog::AddedProfile> Catalog::add_profile(const Mention& mention) {
+Result<const Profile*> Catalog::add_profile(const ServerCertificate& server) {
   Profile profile;
-  AddedProfile added;
-  for (const std::string_view text : mention.responders) {
+  for (const std::string_view text : server.responders) {
     auto url = intern_url(text);
     if (!url) {
       return tl::unexpected<Error>(url.error());
@@ -60,11 +58,11 @@ Result<Catalog::AddedProfile> Catalog::add_profile(const Mention& mention) {
     join(&profile.responders, {*url});
   }
   Target bearer;
-  if (auto joined = join_anchors(&bearer, mention.responder_anchors); !joined) {
+  if (auto joined = join_anchors(&bearer, server.responder_anchors); !joined) {
     return tl::unexpected<Error>(joined.error());
   }
   profile.responder_anchors = bearer.responder_anchors;
-  for (x509_st* certificate : mention.issuers) {
+  for (x509_st* certificate : server.issuers) {
     auto known = trusted_ids_.find(certificate);
     if (known == trusted_ids_.end()) {
       const auto id = crypto::certificate_id(certificate);
@@ -72,7 +70,9 @@ Result<Catalog::AddedProfile> Catalog::add_profile(const Mention& mention) {
         return tl::unexpected<Error>(id.error());
       }
       if (!id) {
-        added.ignored = id.error().detail;
+        if (!ignored_trusted_.has_value()) {
+          ignored_trusted_ = IgnoredTrusted{id.error().detail, std::string(server.place)};
+        }
         continue;
       }
       known = trusted_ids_.emplace(certificate, *id).first;
@@ -80,16 +80,18 @@ Result<Catalog::AddedProfile> Catalog::add_profile(const Mention& mention) {
     profile.trusted.push_back(crypto::up_ref(certificate));
     profile.trusted_ids.push_back(known->second);
   }
-  profile.servers.assign(mention.servers.begin(), mention.servers.end());
-  profile.require = mention.require;
+  profile.servers.assign(server.servers.begin(), server.servers.end());
+  profile.require = server.require;
   // Servers of the same names, on other ports most likely, are told apart by their order.
   std::uint64_t ordinal = 0;
   do {
-    profile.key = key_of(mention.servers, ordinal++);
+    profile.key = key_of(server.servers, ordinal++);
   } while (profiles_.count(profile.key) != 0);
-  added.key = profile.key;
-  profiles_.emplace(added.key, std::move(profile));
-  return added;
+  if (profile.require == Require::kOn && !requires_all_.has_value()) {
+    requires_all_ = std::string(server.place);
+  }
+  const std::uint64_t key = profile.key;
+  return &profiles_.emplace(key, std::move(profile)).first->second;
 }
 
 const Profile* Catalog::profile(std::uint64_t key) const {

@@ -17,6 +17,7 @@
 #include "base/ports.h"
 #include "base/result.h"
 #include "net/address.h"
+#include "ocsp_plus/defaults.h"
 
 namespace ocsp_plus::net {
 
@@ -28,8 +29,9 @@ struct ResolverOptions {
   std::string system = "/etc/resolv.conf";
   bool ipv4 = true;
   bool ipv6 = true;
-  Millis timeout = 5000;  // one question to one server, then the next; the exchange's deadline bounds the whole
-  Seconds max_ttl = 30;   // answers are kept for their TTL, at most so long
+  Millis timeout = OP_DEFAULT_RESOLVER_TIMEOUT_MS;  // one question to one server, then the next; the exchange's
+                                                    // deadline bounds the whole
+  Seconds max_ttl = OP_DEFAULT_RESOLVER_VALID_S;    // answers are kept for their TTL, at most so long
 };
 
 class Resolver {

@@ -20,6 +20,10 @@ constexpr std::size_t kSmallZone = 512 << 10;  // with two places in the queue o
 constexpr std::size_t kGrowth = 16;            // by so many certificates configurations may grow until the next start
 constexpr Millis kLateLimit = 30000;           // and so often while something is due and cannot be had
 
+op_str_t text(std::string_view from) {
+  return {from.data(), from.size()};
+}
+
 void must(bool done, const std::string& what) {
   if (!done) {
     throw std::runtime_error("simulator: " + what);
@@ -31,8 +35,9 @@ void must(bool done, const std::string& what) {
 struct Node::Config {
   ~Config() { op_config_destroy(op); }
   op_config_t* op = op_config_create();
-  std::vector<LeafNumber> leaves;  // by catalog index
-  std::uint64_t profile = 0;       // of the server that loads certificates per connection
+  std::vector<LeafNumber> leaves;
+  std::vector<op_server_t*> servers;  // of each leaf
+  op_server_t* loading = nullptr;     // that loads certificates per connection
 };
 
 // What the ports of one process lead to.
@@ -53,8 +58,8 @@ struct Node::Worker {
   std::uint32_t slot = 0;
   op_worker_t* handle = nullptr;
   bool leaving = false;
-  // The configuration has one for each process, which by fork is its own.
-  std::unique_ptr<engine::RecentOffers> recent_offers = nullptr;
+  // The configuration's own is the master's, of which by fork each process has a copy.
+  std::unique_ptr<engine::Stapler> stapler = nullptr;
 };
 
 namespace {
@@ -123,7 +128,6 @@ op_log_ops_t log_ops() {
 
 op_host_ops_t host_ops() {
   op_host_ops_t ops = {};
-  ops.size = sizeof(ops);
   ops.io_add = io_add;
   ops.io_set = io_set;
   ops.io_del = io_del;
@@ -184,7 +188,7 @@ std::unique_ptr<Node::Config> Node::configure() const {
   op_settings_defaults(&settings);
   settings.retry_min_s = script_.retry_min;
   settings.retry_max_s = script_.retry_max;
-  settings.cache = {"cache", 5};
+  settings.cache = text("cache");
   op_error_t error = {};
   must(op_config_set(config->op, &settings, &error) == OP_OK, error.text);
   for (const LeafNumber leaf : wanted_) {
@@ -197,27 +201,34 @@ std::unique_ptr<Node::Config> Node::configure() const {
       texts.push_back({url.data(), url.size()});
     }
     x509_st* const issuer = Pki::get().ca.get();
-    op_mention_t mention = {};
-    mention.size = sizeof(mention);
-    mention.leaf = Pki::get().leaf(leaf).get();
-    mention.issuers = &issuer;
-    mention.nissuers = 1;
-    mention.responders = texts.data();
-    mention.nresponders = texts.size();
-    op_added_t added = {};
-    must(op_config_add(config->op, &mention, &added, &error) == OP_OK, error.text);
+    op_server_directives_t directives = {};
+    directives.place = text("configured");
+    directives.trusted = &issuer;
+    directives.ntrusted = 1;
+    directives.responders = texts.data();
+    directives.nresponders = texts.size();
+    directives.require = script_.require;
+    directives.omit_revoked = script_.omits ? 1 : 0;
+    op_server_t* const server = op_server_create(config->op, &directives, &error);
+    must(server != nullptr, error.text);
+    must(op_server_add(server, Pki::get().leaf(leaf).get(), nullptr, 0, {}, &error) == OP_OK, error.text);
+    config->servers.push_back(server);
     config->leaves.push_back(leaf);
   }
   if (script_.loads) {
-    const op_str_t name = {"loads.example", 13};
+    const op_str_t name = text("loads.example");
     x509_st* const trusted = Pki::get().ca.get();
-    op_mention_t mention = {};
-    mention.size = sizeof(mention);
-    mention.issuers = &trusted;
-    mention.nissuers = script_.trusts ? 1 : 0;
-    mention.servers = &name;
-    mention.nservers = 1;
-    must(op_config_add_profile(config->op, &mention, 1, &config->profile, &error) == OP_OK, error.text);
+    op_server_directives_t directives = {};
+    directives.place = text("loads");
+    directives.trusted = &trusted;
+    directives.ntrusted = script_.trusts ? 1 : 0;
+    directives.names = &name;
+    directives.nnames = 1;
+    directives.loads = 1;
+    directives.require = script_.require;
+    directives.omit_revoked = script_.omits ? 1 : 0;
+    config->loading = op_server_create(config->op, &directives, &error);
+    must(config->loading != nullptr, error.text);
   }
   return config;
 }
@@ -254,8 +265,8 @@ void Node::start() {
   machine_.say("start");
   ++boots_;
   auto config = configure();
-  size_ = script_.small_zone ? std::max(op_zone_required_size(wanted_.size() + kGrowth, 1), kSmallZone)
-                             : op_zone_default_size(wanted_.size(), script_.loads ? 1 : 0);
+  size_ = script_.small_zone ? std::max(store::required_size(wanted_.size() + kGrowth, true), kSmallZone)
+                             : store::default_size(wanted_.size(), script_.loads);
   memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   must(memory_ != MAP_FAILED, "mmap() failed");
   lock_holder_ = 0;
@@ -317,6 +328,7 @@ void Node::start_worker(Config* config, std::uint32_t slot) {
   Process& process = machine_.spawn();
   workers_.push_back(std::unique_ptr<Worker>(new Worker{{*this, &process}, config, slot}));
   Worker* const worker = workers_.back().get();
+  worker->stapler = std::make_unique<engine::Stapler>(config->op->catalog, config->op->settings, config->op->zone);
   process.run([&] {
     const op_host_ops_t host = host_ops();
     const op_lock_ops_t lock = lock_for(&worker->context);
@@ -375,6 +387,7 @@ void Node::stop(bool graceful) {
   workers_.clear();
   served_.clear();
   loaded_before_ = loaded();
+  counted_before_ = counted();
   zone_.reset();
   munmap(memory_, size_);
   memory_ = nullptr;
@@ -419,27 +432,104 @@ void Node::respawn(std::int32_t pid) {
 
 // --- looking in ---
 
-std::vector<Node::Staple> Node::handshake(LeafNumber leaf) const {
+// --- handshakes ---
+
+namespace {
+
+// As OpenSSL keeps it.
+struct Wire {
+  ~Wire() { std::free(der); }
+  const std::vector<x509_st*>& beside;
+  unsigned char* der = nullptr;
+  std::size_t size = 0;
+};
+
+constexpr op_connection_ops_t kWire = {
+    [](void* ctx, x509_st** to, std::size_t most) {
+      const auto& beside = static_cast<Wire*>(ctx)->beside;
+      return static_cast<std::size_t>(std::copy_n(beside.begin(), std::min(most, beside.size()), to) - to);
+    },
+    [](void* ctx, unsigned char* der, std::size_t size) {
+      Wire& wire = *static_cast<Wire*>(ctx);
+      std::free(wire.der);
+      wire.der = der;
+      wire.size = size;
+      return 1;
+    },
+    std::malloc, std::free};
+
+}  // namespace
+
+// What the shim does. A kill may cut it short.
+Node::Staple Node::greet(op_server_t* server, std::uint32_t slot, x509_st* leaf,
+                         const std::vector<x509_st*>& beside) {
+  Wire wire = {beside};
+  op_hello_t hello = {};
+  hello.ctx = &wire;
+  hello.connection = &kWire;
+  hello.leaf = leaf;
+  hello.worker = slot;
+  hello.now_s = machine_.wall();
+  hello.monotonic_ms = machine_.monotonic();
+  hello.foreign = ++hellos_ % 7 == 0 ? 1 : 0;
+  op_decision_t decision = {};
+  ++cut_short_;
+  op_staple(server, &hello, &decision);
+  --cut_short_;
+  ++decided_[decision.outcome];
+  if (hellos_ % 5 == 0 && decision.outcome != OP_REFUSED) {
+    hello.memory = decision.memory;
+    hello.foreign = hello.foreign != 0 || decision.outcome == OP_STAPLED ? 1 : 0;
+    op_staple(server, &hello, &decision);
+  }
+  Staple staple;
+  staple.outcome = decision.outcome;
+  staple.foreign_set = hello.foreign != 0;
+  if (decision.outcome == OP_STAPLED) {
+    op_remembered_t remembered = {};
+    op_recall(decision.memory, &remembered);
+    staple.status = remembered.revoked != 0 ? Got::kRevoked : Got::kGood;
+    staple.der.assign(wire.der, wire.der + wire.size);
+  }
+  return staple;
+}
+
+std::vector<Node::Staple> Node::handshake(LeafNumber leaf) {
   std::vector<Staple> staples;
   std::set<const Config*> seen;
   for (const auto& worker : workers_) {
     const auto& leaves = worker->config->leaves;
     const auto found = std::find(leaves.begin(), leaves.end(), leaf);
-    if (found == leaves.end() || !seen.insert(worker->config).second) {
-      continue;
+    if (found != leaves.end() && seen.insert(worker->config).second) {
+      op_server_t* const server = worker->config->servers[static_cast<std::size_t>(found - leaves.begin())];
+      staples.push_back(greet(server, worker->slot, Pki::get().leaf(leaf).get(), {}));
     }
-    Staple staple;
-    op_staple_t raw = {};
-    op_certificate_t certificate = {};
-    op_configured(worker->config->op, static_cast<std::uint32_t>(found - leaves.begin()), &certificate);
-    staple.status = op_staple(worker->config->op, &certificate, machine_.wall(), std::malloc, std::free, &raw);
-    if (staple.status != OP_STAPLE_NONE) {
-      staple.der.assign(raw.der, raw.der + raw.len);
-      std::free(raw.der);
-    }
-    staples.push_back(std::move(staple));
   }
   return staples;
+}
+
+// They are disjoint; a handshake that was cut short may have been counted, or not.
+std::array<std::int64_t, 4> Node::counted() const {
+  std::array<std::int64_t, 4> sum = counted_before_;
+  if (zone_.has_value()) {
+    const auto totals = zone_->handshake_totals();
+    const std::array<std::uint64_t, 4> now = {totals.stapled, totals.missing, totals.foreign, totals.refused};
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      sum[i] += static_cast<std::int64_t>(now[i]);
+    }
+  }
+  return sum;
+}
+
+std::string Node::miscounted() const {
+  static constexpr const char* kNames[] = {"stapled", "without a staple", "with a foreign one", "refused"};
+  const auto counted = this->counted();
+  for (std::size_t i = 0; i < counted.size(); ++i) {
+    if (counted[i] < decided_[i] || counted[i] > decided_[i] + cut_short_) {
+      return fmt::format("(i) {} handshakes {}, of which {} were counted", decided_[i], kNames[i], counted[i]);
+    }
+  }
+  return {};
 }
 
 // A turn for every living worker, one after the other.
@@ -473,7 +563,6 @@ std::vector<Node::Shown> Node::show(LeafNumber leaf, Chain chain) {
   return shown;
 }
 
-// What the shim does in a handshake whose certificate is none of the configuration's.
 Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
   Config& config = *worker->config;
   Process* const process = worker->context.process;
@@ -486,27 +575,9 @@ Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
   }
   x509_st* const certificate = Pki::get().leaf(leaf).get();
   const std::vector<x509_st*> beside = Pki::get().chain(leaf, chain);
-  op_staple_t raw = {};
-  std::swap(config.op->recent_offers, worker->recent_offers);
-  process->run([&] {
-    op_certificate_t loaded = {};
-    if (op_loaded(certificate, &loaded) == 0) {
-      return;
-    }
-    int unknown = 0;
-    shown.staple.status =
-        op_staple_loaded(config.op, config.profile, &loaded, machine_.wall(), std::malloc, std::free, &raw, &unknown);
-    if (unknown != 0) {
-      op_offer(config.op, config.profile, &loaded, certificate, beside.data(), beside.size(), machine_.monotonic());
-    }
-    op_count_handshake(config.op, worker->slot, &loaded,
-                       shown.staple.status == OP_STAPLE_NONE ? OP_HANDSHAKE_MISSING : OP_HANDSHAKE_STAPLED);
-  });
-  std::swap(config.op->recent_offers, worker->recent_offers);
-  if (raw.der != nullptr) {
-    shown.staple.der.assign(raw.der, raw.der + raw.len);
-    std::free(raw.der);
-  }
+  std::swap(config.op->stapler, worker->stapler);
+  process->run([&] { shown.staple = greet(config.loading, worker->slot, certificate, beside); });
+  std::swap(config.op->stapler, worker->stapler);
   return shown;
 }
 

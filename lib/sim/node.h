@@ -3,11 +3,13 @@
 // order in which they do it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "ocsp_plus/ocsp_plus.h"
@@ -40,12 +42,16 @@ class Node {
   // One of ours was killed: the master will notice.
   void killed(Process& process);
 
-  // What a handshake for a certificate gets: as op_staple() says, from every configuration that is served now.
+  // What a handshake for a certificate gets: as op_staple() says, from every configuration that is served now. Some
+  // clients have to repeat their hello, and in some handshakes another module has set a response.
+  enum class Got { kNone, kGood, kRevoked };
   struct Staple {
-    op_staple_status_t status = OP_STAPLE_NONE;
+    Got status = Got::kNone;
     Bytes der;
+    op_outcome_t outcome = OP_NO_STAPLE;
+    bool foreign_set = false;
   };
-  std::vector<Staple> handshake(LeafNumber leaf) const;
+  std::vector<Staple> handshake(LeafNumber leaf);
   // Likewise where a server loads the certificate for the connection, with a chain beside it. By one worker of each
   // configuration, whose turn it is.
   struct Shown {
@@ -59,6 +65,8 @@ class Node {
     std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0;
   };
   Loaded loaded() const;
+  // What is wrong with the counters of handshakes, beside what was decided; empty: nothing.
+  std::string miscounted() const;
   const std::set<LeafNumber>& served() const { return served_; }  // by the newest configuration
 
   bool last_helper_killed() const { return last_helper_killed_; }
@@ -85,6 +93,8 @@ class Node {
   void respawn(std::int32_t pid);
   Worker* whose_turn(const Config* config);
   Shown show(Worker* worker, LeafNumber leaf, Chain chain);
+  Staple greet(op_server_t* server, std::uint32_t slot, x509_st* leaf, const std::vector<x509_st*>& beside);
+  std::array<std::int64_t, 4> counted() const;
   Millis quiet_loaded(Millis until) const;
   void free_lock_of_the_dead();
   op_lock_ops_t lock_for(Context* context) const;
@@ -106,6 +116,11 @@ class Node {
   std::int32_t offering_ = 0;
   std::size_t work_queue_ = 0;  // of workers, in handshakes
   Loaded loaded_before_;        // in zones that are gone
+  std::int64_t hellos_ = 0;
+  // Of handshakes, by op_outcome_t: those decided, those that the zones that are gone had counted, and how many a
+  // kill has cut short.
+  std::array<std::int64_t, 4> decided_ = {}, counted_before_ = {};
+  std::int64_t cut_short_ = 0;
   bool last_helper_killed_ = false;
   bool busy_ = false;
   std::uint32_t boots_ = 0;

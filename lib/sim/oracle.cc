@@ -405,6 +405,7 @@ void Oracle::delivered(LeafNumber leaf, const Signed& response) {
   if (machine_.offset() == 0) {
     known_[leaf].confirmed = machine_.true_time();
   }
+  known_[leaf].told_revoked = known_[leaf].told_revoked || response.revoked;
   if (response.revoked && machine_.offset() == 0) {
     Known& known = known_[leaf];
     known.revoked_soon = response.this_update;
@@ -429,11 +430,13 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
   }
   take(&known);
   const UnixSeconds wall = machine_.wall();
+  judge_outcome(leaf, staple);
   if (leaf >= Pki::kForged) {
-    return staple.status == OP_STAPLE_NONE ? void() : complain(leaf, "(h) a staple for a certificate that is forged");
+    return staple.status == Node::Got::kNone ? void()
+                                             : complain(leaf, "(h) a staple for a certificate that is forged");
   }
   judge_asked_again(leaf, known);
-  if (staple.status == OP_STAPLE_NONE) {
+  if (staple.status == Node::Got::kNone) {
     ++bare_;
     return judge_missing(leaf, &known);
   }
@@ -452,7 +455,7 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
   if (wall >= honest->end) {
     return complain(leaf, fmt::format("(a) served what ended at {}", to_rfc3339(honest->end)));
   }
-  if (honest->revoked != (staple.status == OP_STAPLE_REVOKED)) {
+  if (honest->revoked != (staple.status == Node::Got::kRevoked)) {
     return complain(leaf, "(a) the status is not the one of the response");
   }
   if (accepted_.insert(honest).second && honest->this_update > wall + kAhead) {
@@ -461,7 +464,28 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
   judge_order(leaf, &known, *honest);
 }
 
+// A certificate that is omitted goes without another module's response as well.
+void Oracle::judge_outcome(LeafNumber leaf, const Node::Staple& staple) {
+  const bool sent = staple.status != Node::Got::kNone;
+  const bool required = script_.require == OP_REQUIRE_ON;
+  if (sent && script_.omits && staple.status == Node::Got::kRevoked) {
+    return complain(leaf, "(i) served a response that says revoked, which had to be omitted");
+  }
+  const bool foreign = !sent && !required && staple.foreign_set;
+  const bool omitted = script_.omits && known_[leaf].told_revoked;
+  const op_outcome_t due = sent ? OP_STAPLED : required ? OP_REFUSED : foreign ? OP_FOREIGN : OP_NO_STAPLE;
+  refused_ += staple.outcome == OP_REFUSED ? 1 : 0;
+  omitted_ += !sent && omitted ? 1 : 0;
+  if (staple.outcome != due && !(foreign && omitted && staple.outcome == OP_NO_STAPLE)) {
+    complain(leaf,
+             fmt::format("(i) outcome {} where {} was due", static_cast<int>(staple.outcome), static_cast<int>(due)));
+  }
+}
+
 void Oracle::judge_missing(LeafNumber leaf, Known* known) {
+  if (script_.omits && known->told_revoked) {
+    return;
+  }
   const UnixSeconds sure = sure_at(leaf, *known, machine_.true_time());
   const bool excused = known->late && (known->late_until == 0 || machine_.monotonic() < known->late_until);
   if (machine_.offset() == 0 && sure > machine_.true_time() && !excused) {

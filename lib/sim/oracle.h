@@ -29,6 +29,10 @@
 // (f) A start asks again within five minutes for whatever was not confirmed by an honest answer within the last hour.
 // (g) Nobody is asked for a certificate that has ended.
 // (h) A certificate that the CA has not signed gets no staple.
+// (i) Where nothing is served, the handshake is refused if the server requires a staple, else another module's
+// response
+//     goes out if there is one. Where the server omits what says revoked, neither goes out of a certificate of which
+//     a true revocation has reached the node. Each handshake is counted once, as what it was.
 #pragma once
 
 #include <functional>
@@ -74,7 +78,9 @@ class Oracle {
   std::int64_t bare() const { return bare_; }      // handshakes without a staple that nobody could have had
   std::int64_t strict() const { return strict_; }  // handshakes for which a staple was due
   std::int64_t strict_loaded() const { return strict_loaded_; }  // of them: with one loaded per connection
-  const std::string& violation() const { return violation_; }    // the first; empty: none
+  std::int64_t refused() const { return refused_; }
+  std::int64_t omitted() const { return omitted_; }            // once a revocation had reached the node
+  const std::string& violation() const { return violation_; }  // the first; empty: none
 
  private:
   struct Known {
@@ -84,6 +90,7 @@ class Oracle {
     std::optional<UnixSeconds> revoked;  // thisUpdate of a revocation that was seen
     std::optional<UnixSeconds> revoked_soon;
     Millis revoked_from = 0;
+    bool told_revoked = false;  // a true revocation has ever reached the node
     UnixSeconds newest = 0;     // the latest thisUpdate that was served
     UnixSeconds confirmed = 0;  // the last honest answer
     // What is due lies in the directory and nobody has looked at it yet. Excused until then; 0: until the clock is
@@ -108,6 +115,7 @@ class Oracle {
   bool disk_was_good(Millis span) const;
   void judge_order(LeafNumber leaf, Known* known, const Signed& served);
   void judge_missing(LeafNumber leaf, Known* known);
+  void judge_outcome(LeafNumber leaf, const Node::Staple& staple);
   void judge_asked_again(LeafNumber leaf, const Known& known);
   void clock_is_right(Known* known) const;
   std::vector<LeafNumber> in_care() const;
@@ -132,7 +140,7 @@ class Oracle {
   Millis zone_began_ = 0;
   Millis start_began_ = 0;
   std::optional<UnixSeconds> booted_;  // the last start with a new zone, with a clock that was right
-  std::int64_t judged_ = 0, bare_ = 0, strict_ = 0, strict_loaded_ = 0;
+  std::int64_t judged_ = 0, bare_ = 0, strict_ = 0, strict_loaded_ = 0, refused_ = 0, omitted_ = 0;
   std::string violation_;
 };
 

@@ -416,6 +416,8 @@ Figures World::live() {
   figures_.handshakes = oracle_.judged();
   figures_.due = oracle_.strict();
   figures_.bare = oracle_.bare();
+  figures_.refused = oracle_.refused();
+  figures_.omitted = oracle_.omitted();
   figures_.requests = network_.counts().requests;
   figures_.lies = network_.counts().lies;
   figures_.failures = network_.counts().failures;
@@ -433,6 +435,8 @@ Figures World::live() {
   figures_.digest = machine_.digest();
   if (!oracle_.violation().empty()) {
     fail(oracle_.violation());
+  } else if (const std::string wrong = node_.miscounted(); !wrong.empty()) {
+    fail(wrong);
   }
   count_requests();
   return figures_;
@@ -536,17 +540,45 @@ Figures run(const Script& script, const Narrator& narrator) {
 }
 
 void Figures::add(const Figures& other) {
-  for (const auto member :
-       {&Figures::runs,           &Figures::calm_runs,    &Figures::lie_runs,       &Figures::jump_runs,
-        &Figures::kill_runs,      &Figures::seconds,      &Figures::handshakes,     &Figures::due,
-        &Figures::bare,           &Figures::requests,     &Figures::lies,           &Figures::failures,
-        &Figures::outages,        &Figures::disk_faults,  &Figures::jumps,          &Figures::kills,
-        &Figures::kills_locked,   &Figures::helper_kills, &Figures::reloads,        &Figures::failed_reloads,
-        &Figures::restarts,       &Figures::crashes,      &Figures::power_cuts,     &Figures::revocations,
-        &Figures::loaded_runs,    &Figures::shown_due,    &Figures::shown,          &Figures::forged,
-        &Figures::floods,         &Figures::moves,        &Figures::offering_kills, &Figures::handed,
-        &Figures::dropped,        &Figures::taken,        &Figures::evicted,        &Figures::ended,
-        &Figures::issuer_requests}) {
+  for (const auto member : {&Figures::runs,
+                            &Figures::calm_runs,
+                            &Figures::lie_runs,
+                            &Figures::jump_runs,
+                            &Figures::kill_runs,
+                            &Figures::seconds,
+                            &Figures::handshakes,
+                            &Figures::due,
+                            &Figures::bare,
+                            &Figures::requests,
+                            &Figures::lies,
+                            &Figures::failures,
+                            &Figures::outages,
+                            &Figures::disk_faults,
+                            &Figures::jumps,
+                            &Figures::kills,
+                            &Figures::kills_locked,
+                            &Figures::helper_kills,
+                            &Figures::reloads,
+                            &Figures::failed_reloads,
+                            &Figures::restarts,
+                            &Figures::crashes,
+                            &Figures::power_cuts,
+                            &Figures::revocations,
+                            &Figures::loaded_runs,
+                            &Figures::shown_due,
+                            &Figures::shown,
+                            &Figures::forged,
+                            &Figures::floods,
+                            &Figures::moves,
+                            &Figures::offering_kills,
+                            &Figures::handed,
+                            &Figures::dropped,
+                            &Figures::taken,
+                            &Figures::evicted,
+                            &Figures::ended,
+                            &Figures::issuer_requests,
+                            &Figures::refused,
+                            &Figures::omitted}) {
     this->*member += other.*member;
   }
   for (const auto member : {&Figures::calm_fresh, &Figures::calm_advance, &Figures::faults, &Figures::peak,

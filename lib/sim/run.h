@@ -13,7 +13,7 @@ namespace ocsp_plus::sim {
 struct Figures {
   std::int64_t runs = 0, calm_runs = 0, lie_runs = 0, jump_runs = 0, kill_runs = 0;
   std::int64_t seconds = 0;  // simulated
-  std::int64_t handshakes = 0, due = 0, bare = 0;
+  std::int64_t handshakes = 0, due = 0, bare = 0, refused = 0, omitted = 0;
   std::int64_t requests = 0, lies = 0, failures = 0, outages = 0, disk_faults = 0;
   std::int64_t jumps = 0, kills = 0, kills_locked = 0, helper_kills = 0;
   std::int64_t reloads = 0, failed_reloads = 0, restarts = 0, crashes = 0, power_cuts = 0, revocations = 0;
@@ -43,6 +43,8 @@ Figures run_restarted_herd(std::size_t certificates);
 Figures run_fleet(std::size_t nodes);
 // Invariant (e): a revocation that comes while the disk is full.
 Figures run_full_disk();
+// Invariant (i): what handshakes get where nothing is held, or what must be omitted.
+Figures run_without_staple(op_require_t require);
 // A start while the responder hangs for one certificate of many.
 Figures run_hanging_start();
 // A responder that takes POST alone, and later GET alone.

@@ -72,7 +72,7 @@ struct Calm {
     while (machine->step(time)) {
     }
   }
-  bool gets(LeafNumber leaf, op_staple_status_t status) const {
+  bool gets(LeafNumber leaf, Node::Got status) const {
     const auto staples = node->handshake(leaf);
     return !staples.empty() && staples.front().status == status;
   }
@@ -203,15 +203,54 @@ Figures run_full_disk() {
   calm.run_until(Machine::kBoot + 3 * kHour);
   calm.ca->revoke(leaf, calm.machine->true_time());
   calm.run_until(Machine::kBoot + 89 * kHour);
-  if (!calm.gets(leaf, OP_STAPLE_REVOKED)) {
+  if (!calm.gets(leaf, Node::Got::kRevoked)) {
     fail(&figures, "(e) full disk: the revocation did not come");
   }
   calm.node->stop(true);
   calm.run_until(Machine::kBoot + 96 * kHour);
   calm.node->start();
   calm.run_until(Machine::kBoot + 97 * kHour);
-  if (calm.gets(leaf, OP_STAPLE_GOOD)) {
+  if (calm.gets(leaf, Node::Got::kGood)) {
     fail(&figures, "(e) full disk: good again after a restart, though revoked");
+  }
+  return figures;
+}
+
+// Good, then revoked, by servers that omit what says so; and a certificate for which there never is anything.
+Figures run_without_staple(op_require_t require) {
+  Script script = herd_script(2);
+  script.startup_wait = 5000;
+  script.require = require;
+  script.omits = true;
+  Conduct silent = conduct(Deed::kRefuse, 0, script.length);
+  silent.only = Pki::kLeaves + 1;
+  script.responders[0].push_back(silent);
+  Figures figures;
+  const Calm calm(script, 10);
+  const auto all_get = [&](LeafNumber leaf, const char* when, auto due) {
+    for (int handshakes = 0; handshakes < 10; ++handshakes) {  // some with another module's response
+      for (const Node::Staple& staple : calm.node->handshake(leaf)) {
+        if (staple.outcome != due(staple)) {
+          fail(&figures, fmt::format("(i) without a staple, require {}: outcome {} of certificate {} {}",
+                                     static_cast<int>(require), static_cast<int>(staple.outcome), leaf, when));
+        }
+      }
+    }
+  };
+  const op_outcome_t bare = require == OP_REQUIRE_ON ? OP_REFUSED : OP_NO_STAPLE;
+  const auto nothing_held = [&](const Node::Staple& staple) {
+    return bare == OP_NO_STAPLE && staple.foreign_set ? OP_FOREIGN : bare;
+  };
+  const LeafNumber leaf = Pki::kLeaves;
+  calm.node->start();
+  calm.run_until(calm.machine->monotonic() + kHour);
+  all_get(leaf, "while it is good", [](const Node::Staple&) { return OP_STAPLED; });
+  all_get(silent.only, "of which nothing is held", nothing_held);
+  calm.ca->revoke(leaf, calm.machine->true_time());
+  calm.run_until(calm.machine->monotonic() + 90 * kHour);
+  all_get(leaf, "once it is revoked", [bare](const Node::Staple&) { return bare; });
+  if (const std::string wrong = calm.node->miscounted(); !wrong.empty()) {
+    fail(&figures, wrong);
   }
   return figures;
 }
@@ -233,7 +272,7 @@ Figures run_hanging_start() {
     fail(&figures, fmt::format("(b) hanging start: it took {} ms", took));
   }
   for (const LeafNumber leaf : calm.node->wanted()) {
-    if (leaf != hangs.only && !calm.gets(leaf, OP_STAPLE_GOOD)) {
+    if (leaf != hangs.only && !calm.gets(leaf, Node::Got::kGood)) {
       fail(&figures, fmt::format("(b) hanging start: no staple for certificate {}", leaf));
     }
   }
@@ -251,7 +290,7 @@ Figures run_other_method() {
   for (Millis time = calm.machine->monotonic(); time < Machine::kBoot + script.length; time += kHour) {
     calm.run_until(time);
     for (const LeafNumber leaf : calm.node->wanted()) {
-      if (!calm.gets(leaf, OP_STAPLE_GOOD)) {
+      if (!calm.gets(leaf, Node::Got::kGood)) {
         fail(&figures, fmt::format("(b) other method: no staple for certificate {} at {} s", leaf, time / 1000));
       }
     }
@@ -268,7 +307,7 @@ Figures run_long_outage() {
     ++calm.node->wanted().front();  // one that need not be stapled
     calm.node->start();
     calm.run_until(Machine::kBoot + 6 * kHour + 1000 * kNoticedWithin);
-    if (!calm.gets(calm.node->wanted().front(), OP_STAPLE_GOOD)) {
+    if (!calm.gets(calm.node->wanted().front(), Node::Got::kGood)) {
       fail(&figures, fmt::format("(b) long outage: no staple {} s after its end", kNoticedWithin));
     }
   }
@@ -341,11 +380,12 @@ std::vector<LeafNumber> forge_all(const Script& script, UnixSeconds end) {
 }
 
 // What each gets by every configuration that is served now.
-bool shown_get(const Calm& calm, LeafNumber leaf, Chain chain, op_staple_status_t status) {
+bool shown_get(const Calm& calm, LeafNumber leaf, Chain chain, Node::Got status) {
   const auto all = calm.node->show(leaf, chain);
   return !all.empty() && std::all_of(all.begin(), all.end(), [&](const Node::Shown& shown) {
     const Signed* const honest = calm.ca->find(shown.staple.der);
-    return shown.staple.status == status && (status == OP_STAPLE_NONE || (honest != nullptr && honest->leaf == leaf));
+    return shown.staple.status == status &&
+           (status == Node::Got::kNone || (honest != nullptr && honest->leaf == leaf));
   });
 }
 
@@ -356,9 +396,9 @@ Figures run_loaded() {
   const Calm calm(script, 7);
   Figures figures;
   const std::vector<LeafNumber> forged = forge_all(script, kEpoch + 30 * kDay);
-  const auto show = [&](op_staple_status_t status, const char* when) {
+  const auto show = [&](Node::Got status, const char* when) {
     for (const LeafNumber leaf : forged) {
-      if (!shown_get(calm, leaf, Chain::kEmpty, OP_STAPLE_NONE)) {
+      if (!shown_get(calm, leaf, Chain::kEmpty, Node::Got::kNone)) {
         fail(&figures, fmt::format("(h) loaded: a staple for certificate {}, which is forged", leaf));
       }
     }
@@ -366,7 +406,7 @@ Figures run_loaded() {
       if (!shown_get(calm, one.leaf, one.chain, status)) {
         fail(&figures,
              fmt::format("(b) loaded: {} for certificate {}, beside it {}, {}",
-                         status == OP_STAPLE_NONE ? "a staple" : "no staple", one.leaf, name_of(one.chain), when));
+                         status == Node::Got::kNone ? "a staple" : "no staple", one.leaf, name_of(one.chain), when));
       }
     }
   };
@@ -374,14 +414,14 @@ Figures run_loaded() {
   const auto shown_hourly = [&](int hours, const char* when) {
     for (; hours > 0; --hours) {
       pass(kHour);
-      show(OP_STAPLE_GOOD, when);
+      show(Node::Got::kGood, when);
     }
   };
   calm.node->start();
   pass(kSoon);
-  show(OP_STAPLE_NONE, "before anybody knew it");
+  show(Node::Got::kNone, "before anybody knew it");
   calm.run_awake(kSoon);
-  show(OP_STAPLE_GOOD, "five seconds after the first handshake");
+  show(Node::Got::kGood, "five seconds after the first handshake");
   shown_hourly(100, "in calm");
   const LeafNumber moved = script.shown[2].leaf;
   calm.node->wanted().push_back(moved);
@@ -392,21 +432,21 @@ Figures run_loaded() {
   shown_hourly(40, "after a reload");
   calm.node->wanted().push_back(moved);
   calm.node->reload(false);
-  if (!calm.gets(moved, OP_STAPLE_GOOD)) {
+  if (!calm.gets(moved, Node::Got::kGood)) {
     fail(&figures, "(b) loaded: no staple where the configuration has come to name it");
   }
   shown_hourly(20, "while the configuration names one of them");
   calm.node->wanted().pop_back();
   calm.node->reload(false);
   calm.run_awake(1000);
-  show(OP_STAPLE_GOOD, "while the workers change that named one of them");
+  show(Node::Got::kGood, "while the workers change that named one of them");
   shown_hourly(20, "after the configuration has named one of them");
   calm.node->stop(true);
   calm.node->start();
   pass(kSoon);
-  show(OP_STAPLE_NONE, "after a restart, before anybody knew it");
+  show(Node::Got::kNone, "after a restart, before anybody knew it");
   calm.run_awake(kSoon);
-  show(OP_STAPLE_GOOD, "five seconds after that");
+  show(Node::Got::kGood, "five seconds after that");
   shown_hourly(100, "after a restart");
   const double periods = static_cast<double>(calm.machine->monotonic() - Machine::kBoot) / 1000 /
                          static_cast<double>(script.practice.validity);
@@ -432,7 +472,7 @@ Figures run_released() {
   calm.node->reload(false);
   for (int second = 0; second < 120; ++second) {
     calm.run_awake(1000);
-    if (!shown_get(calm, leaf, Chain::kEmpty, OP_STAPLE_GOOD)) {
+    if (!shown_get(calm, leaf, Chain::kEmpty, Node::Got::kGood)) {
       fail(&figures, fmt::format("(b) released: no staple {} s after the configuration has named it", second + 1));
     }
   }
@@ -448,7 +488,7 @@ Figures run_loaded_flood(std::size_t count) {
   calm.node->start();
   const auto show = [&](bool due) {
     for (const Shown& one : script.shown) {
-      if (!shown_get(calm, one.leaf, one.chain, OP_STAPLE_GOOD) && due) {
+      if (!shown_get(calm, one.leaf, one.chain, Node::Got::kGood) && due) {
         fail(&figures, fmt::format("(b) flood: no staple for certificate {}, beside it {}, which is in use", one.leaf,
                                    name_of(one.chain)));
       }
@@ -462,7 +502,7 @@ Figures run_loaded_flood(std::size_t count) {
     const auto how = static_cast<Forgery>(leaf % 50 == 0 ? 3 : leaf % 3);
     Pki::get().forge(leaf, how, script.shown.front().leaf, false, kEpoch + kDay);
     calm.run_awake(200);
-    if (!shown_get(calm, leaf, Chain::kEmpty, OP_STAPLE_NONE)) {
+    if (!shown_get(calm, leaf, Chain::kEmpty, Node::Got::kNone)) {
       fail(&figures, fmt::format("(h) flood: a staple for certificate {}, which is forged", leaf));
     }
     if (leaf % 5 == 0) {

@@ -220,6 +220,15 @@ const Conduct* conduct_in(const std::vector<Conduct>& spans, Millis at) {
 
 Script Script::draw(std::uint64_t seed) {
   Prng prng = Prng(seed).split();  // neighbouring seeds have nothing in common
+  Script script = draw_world(prng, seed);
+  // Drawn last, so that all else happens as it would without.
+  constexpr op_require_t kRequires[] = {OP_REQUIRE_OFF, OP_REQUIRE_OFF, OP_REQUIRE_MUST_STAPLE, OP_REQUIRE_ON};
+  script.require = kRequires[prng.between(0, 3)];
+  script.omits = prng.chance(30);
+  return script;
+}
+
+Script Script::draw_world(Prng& prng, std::uint64_t seed) {
   Script script;
   script.seed = seed;
   draw_practice(prng, &script);
@@ -299,12 +308,12 @@ const char* name_of(DiskFault fault) {
 std::string Script::summary() const {
   return fmt::format(
       "seed {}: {} valid for {}, {}, {} signer, {} certificates, {} workers, {} responders, retry {}..{} s, wait {} "
-      "ms{}{}{}",
+      "ms{}{}{}{}{}",
       seed, to_span(length / 1000), to_span(practice.validity),
       practice.resign == 0 ? "signed when asked" : "made every " + to_span(practice.resign),
       practice.delegated ? "delegated" : "direct", certificates, workers, responders.size(), retry_min, retry_max,
-      startup_wait, loads ? ", loads per connection" : "", trusts ? ", trusts the CA" : "",
-      small_zone ? ", small zone" : "");
+      startup_wait, require == OP_REQUIRE_ON ? ", requires a staple" : "", omits ? ", omits revoked ones" : "",
+      loads ? ", loads per connection" : "", trusts ? ", trusts the CA" : "", small_zone ? ", small zone" : "");
 }
 
 std::vector<std::string> Script::description() const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "ocsp_plus/ocsp_plus.h"
 #include "sim/ca.h"
 #include "sim/prng.h"
 
@@ -105,6 +106,10 @@ struct Script {
   std::vector<Flood> floods;           // in order of time
   std::vector<Conduct> issuer_server;  // where certificates say that their issuer is
 
+  // Of all servers.
+  op_require_t require = OP_REQUIRE_OFF;  // no certificate has Must-Staple
+  bool omits = false;                     // responses that say revoked
+
   bool lies = false, jumps = false, kills = false;
 
   static Script draw(std::uint64_t seed);
@@ -115,6 +120,9 @@ struct Script {
   DiskFault disk_fault(Millis at) const;
   std::string summary() const;                   // one line
   std::vector<std::string> description() const;  // the whole scenario, for people
+
+ private:
+  static Script draw_world(Prng& prng, std::uint64_t seed);
 };
 
 const char* name_of(Deed deed);

@@ -178,7 +178,7 @@ TEST_CASE("status: pages of certificates meet each once", "[admin]") {
 
 TEST_CASE("status: by the server that uses it", "[admin]") {
   AdminFixture fixture;
-  engine::Mention mention;
+  engine::ServerCertificate mention;
   mention.leaf = test_leaf(1).get();
   mention.issuers = {testing::test_ca().get()};
   mention.servers = {"b.example", "a.example", "b.example"};

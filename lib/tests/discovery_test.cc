@@ -60,13 +60,13 @@ Identity large(std::size_t names, const std::string& url, const std::string& ca_
 struct Fixture : EngineFixture {
   explicit Fixture(std::size_t size = 1 << 20) : EngineFixture(size) {
     settings.cache = directory.string();
-    Mention mention;
+    ServerCertificate mention;
     mention.servers = {"trusting.example"};
     mention.issuers = {test_ca().get()};
-    trusting = catalog.add_profile(mention).value().key;
+    trusting = catalog.add_profile(mention).value()->key;
     mention.servers = {"strict.example"};
     mention.issuers = {};
-    strict = catalog.add_profile(mention).value().key;
+    strict = catalog.add_profile(mention).value()->key;
   }
   // Takes the lease, as after a reload.
   void take() {

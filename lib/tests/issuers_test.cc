@@ -127,7 +127,7 @@ struct Fixture : EngineFixture {
   }
   Catalog::Index add_without(const Identity& certificate) {
     const std::string url = responder.url("0");
-    Mention mention;
+    ServerCertificate mention;
     mention.leaf = certificate.get();
     mention.responders = {url};
     leaves.push_back(certificate.der());
@@ -358,7 +358,7 @@ TEST_CASE("issuers: one that another certificate's chain has brought is not fetc
   const Identity leaf = f.leaf("one", {f.host.url("ca.der")});
   f.answered = &leaf;
   f.add_without(leaf);
-  Mention other;
+  ServerCertificate other;
   other.leaf = test_leaf(0).get();
   other.issuers = {test_ca().get()};
   REQUIRE(f.catalog.add(other));
@@ -446,12 +446,12 @@ TEST_CASE("issuers: not fetched where that is off, or another server names it", 
     CHECK_FALSE(f.catalog.target(0).stapleable());
   }
   SECTION("named") {
-    Mention mention;
+    ServerCertificate mention;
     mention.leaf = leaf.get();
     mention.issuers = {test_ca().get()};
     const auto added = f.catalog.add(mention);
     REQUIRE(added);
-    CHECK_FALSE(added->issuer_lookup);
+    CHECK(added->target->issuer_reference == CertificateId());
     f.open();
     CHECK(f.catalog.target(0).issuer_lookup == nullptr);
     CHECK(f.catalog.target(0).stapleable());

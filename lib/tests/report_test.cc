@@ -12,7 +12,7 @@ using namespace testing;
 
 struct Fixture : EngineFixture {
   Fixture() {
-    Mention mention;
+    ServerCertificate mention;
     mention.leaf = test_leaf(1).get();
     mention.issuers = {test_ca().get()};
     mention.responders = {"http://ocsp.example/x"};
@@ -158,7 +158,7 @@ struct Crowd : EngineFixture {
   explicit Crowd(std::size_t certificates, std::size_t hosts = 1) {
     for (std::size_t i = 0; i < certificates; ++i) {
       const std::string url = "http://ocsp" + std::to_string(i % hosts) + ".example/x";
-      Mention mention;
+      ServerCertificate mention;
       mention.leaf = test_leaf(i).get();
       mention.issuers = {test_ca().get()};
       mention.responders = {url.c_str()};

@@ -25,11 +25,11 @@ struct Enough {};
 // The start helper in this process, in real time: it runs a loop of its own.
 struct Fixture : EngineFixture {
   void require(std::size_t number, const std::string& url) {
-    Mention mention;
+    ServerCertificate mention;
     mention.leaf = test_leaf(number).get();
     mention.issuers = {test_ca().get()};
     mention.responders = {url};
-    mention.require = Mention::Require::kOn;
+    mention.require = Require::kOn;
     REQUIRE(catalog.add(mention));
   }
   Result<void> run(
@@ -56,7 +56,7 @@ TEST_CASE("startup: it gets on with each certificate that it looks for in the ca
 
 TEST_CASE("startup: it gets on with each file of a response", "[startup]") {
   Fixture f;
-  Mention mention;
+  ServerCertificate mention;
   mention.leaf = test_leaf(0).get();
   mention.issuers = {test_ca().get()};
   std::vector<std::string> paths;

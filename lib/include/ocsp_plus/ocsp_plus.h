@@ -1,8 +1,9 @@
 /*
  * The C ABI of ocsp_plus: what the nginx modules (or any other server) use of the core. Compiles as C and C++.
  *
- * Life of the objects: one op_config_t for each configuration, filled in the master; op_config_open_zone() before the
- * workers are forked; then in each worker one op_worker_t, and op_staple() in the handshake.
+ * Life of the objects: one op_config_t for each configuration, filled in the master with one op_server_t for each server;
+ * op_config_findings() when all of it is told; op_config_open_zone() before the workers are forked; then in each worker
+ * one op_worker_t, and op_staple() in the handshake.
  *
  * No exception leaves these functions and none of them blocks. Strings are not terminated: pointer and length.
  * Everything passed in is borrowed for the call unless said otherwise. Nothing may be used by two threads.
@@ -19,23 +20,26 @@
 extern "C" {
 #endif
 
-#define OP_API __attribute__((visibility("default")))
-
 struct x509_st; /* OpenSSL's X509 */
 
 typedef struct op_config_s op_config_t;
+typedef struct op_server_s op_server_t;
 typedef struct op_worker_s op_worker_t;
 
 typedef enum {
     OP_OK = 0,
     OP_ERROR = 1,     /* op_error_t says what and what to do */
     OP_BUSY = 2,      /* the zone's lock is taken: try again */
-    OP_TOO_SMALL = 3  /* the zone: op_zone_required_size() says what is needed */
+    OP_TOO_SMALL = 3, /* the zone: op_zone_size() says what is needed */
+    OP_UNFIT = 4      /* OpenSSL, to staple with: op_error_t says why */
 } op_status_t;
 
+/* Terminated; for people, safe to print. */
 typedef struct {
-    char    text[512]; /* terminated; for people, safe to print */
-} op_error_t;
+    char    text[512];
+} op_text_t;
+
+typedef op_text_t op_error_t; /* what is wrong, and what to do */
 
 typedef struct {
     const char  *data;
@@ -45,20 +49,16 @@ typedef struct {
 /* --- configuration ------------------------------------------------------------------------------------------- */
 
 /*
- * That there is one OpenSSL in this process and that it is of the version we were built for. To be called once, before
- * anything else; what follows would crash otherwise.
+ * Whether there is one OpenSSL in this process, of the version we were built for. To be called before anything else, which
+ * would crash after OP_ERROR. OP_UNFIT: all works, but nothing must be stapled with this OpenSSL.
  */
-OP_API op_status_t op_openssl_check(op_error_t *error);
-
-/* OP_ERROR: nothing must be stapled with this OpenSSL, whatever else works; why, and what to do. */
-OP_API op_status_t op_openssl_can_staple(op_error_t *error);
+op_status_t op_openssl_check(op_error_t *error);
 
 /* NULL: out of memory. */
-OP_API op_config_t *op_config_create(void);
-OP_API void op_config_destroy(op_config_t *config);
+op_config_t *op_config_create(void);
+void op_config_destroy(op_config_t *config);
 
 typedef struct {
-    size_t           size; /* sizeof(op_settings_t): the table may grow */
     const op_str_t  *resolvers; /* "address[:port]"; none: the system's */
     size_t           nresolvers;
     int              ipv4; /* 0 or 1 */
@@ -77,19 +77,19 @@ typedef struct {
     op_str_t         zone_name; /* for people */
 } op_settings_t;
 
-OP_API void op_settings_defaults(op_settings_t *settings);
+void op_settings_defaults(op_settings_t *settings);
 
 /* Copies the settings. OP_ERROR names a resolver that is no address. */
-OP_API op_status_t op_config_set(op_config_t *config, const op_settings_t *settings, op_error_t *error);
+op_status_t op_config_set(op_config_t *config, const op_settings_t *settings, op_error_t *error);
 
-/* Whether a DNS server is written as an IP address with an optional port. */
-OP_API op_status_t op_address_check(op_str_t address, op_error_t *error);
+typedef enum {
+    OP_VALUE_ADDRESS = 0, /* of a DNS server: an IP address with an optional port */
+    OP_VALUE_URL = 1,     /* of a responder */
+    OP_VALUE_PROXY = 2    /* as above; the error has no word of user or password */
+} op_value_t;
 
-/* Whether a responder URL can be used at all; OP_ERROR says why not. */
-OP_API op_status_t op_url_check(op_str_t url, op_error_t *error);
-
-/* Whether a proxy is written as above; OP_ERROR says why not, without a word of user or password. */
-OP_API op_status_t op_proxy_check(op_str_t proxy, op_error_t *error);
+/* Whether a directive's value can be used at all; OP_ERROR says why not. */
+op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t *error);
 
 /* Which handshakes the server refuses for want of a staple. */
 typedef enum {
@@ -98,55 +98,48 @@ typedef enum {
     OP_REQUIRE_ON = 2
 } op_require_t;
 
+/* What a server's directives say. What it points to stays as it is until the last op_server_add() of the server. */
 typedef struct {
-    size_t                  size;
-    struct x509_st         *leaf;
-    struct x509_st *const  *issuers; /* candidates, in order of preference */
-    size_t                  nissuers;
-    const op_str_t         *responders; /* none: those of the certificate itself */
+    op_str_t                place; /* where the configuration has it, for people: "file:line" */
+    const op_str_t         *names;
+    size_t                  nnames;
+    const op_str_t         *responders; /* none: those of each certificate itself */
     size_t                  nresponders;
+    struct x509_st *const  *trusted; /* issuers, in order of preference */
+    size_t                  ntrusted;
     struct x509_st *const  *responder_anchors; /* whom https responders are checked against; none: the system's */
     size_t                  nresponder_anchors;
     const op_str_t         *files; /* paths of responses made elsewhere, DER or PEM */
     size_t                  nfiles;
-    const op_str_t         *servers; /* the server's names */
-    size_t                  nservers;
     op_require_t            require;
-} op_mention_t;
+    int                     omit_revoked; /* 0 or 1: a response that says revoked is not stapled */
+    int                     loads; /* 1: it loads certificates per connection; 0: unknown, another module may set some */
+    int                     preload; /* 1: it is no server, but certificates that some server will load */
+} op_server_directives_t;
 
+/* Lives as long as the config. NULL: a responder that cannot be used, or no memory. */
+op_server_t *op_server_create(op_config_t *config, const op_server_directives_t *directives, op_error_t *error);
+
+/*
+ * One of the server's certificates, which stays where it is as long as the config. It has one entry however many servers
+ * name it. `chain` is sent with it, and looked at last for its issuer; `file` is where it was read, for people.
+ * OP_ERROR: no memory; nothing in the certificate is an error.
+ */
+op_status_t op_server_add(op_server_t *server, struct x509_st *leaf, struct x509_st *const *chain, size_t nchain,
+                          op_str_t file, op_error_t *error);
+
+/* Where log lines go. Levels are nginx's: 1 emerg, 3 crit … 8 debug. */
 typedef struct {
-    uint32_t    index; /* the certificate's number in this configuration */
-    int         known; /* an earlier server named it */
-    int         differs; /* and named other responders; they are joined */
-    int         has_issuer;
-    int         anchors_differ; /* and named other anchors for https responders; they are joined */
-    int         issuer_lookup; /* it has none, but the certificate says where it may be fetched */
-    const char *issuer_fault; /* what is wrong with the candidate of its issuer's name; empty: there is none. Static */
-    int         has_responder;
-    int         has_file;
-    int         must_staple; /* RFC 7633 */
-    int         required; /* this server refuses handshakes without a staple */
-    const char *label; /* terminated, safe to print; lives as long as the config */
-    char        ignored[256]; /* the first AIA URL that cannot be used, and why; empty: none */
-    char        unusable[256]; /* why it can never be stapled; empty: it can. Else it has no number and no label */
-    char        issuer_unusable[256]; /* why its issuer, which was found, counts as not found; empty: no such thing */
-} op_added_t;
+    void     *ctx;
+    int     (*log_enabled)(void *ctx, int level);
+    void    (*log_write)(void *ctx, int level, const char *line, size_t len);
+} op_log_ops_t;
 
 /*
- * One server's certificate. A certificate has one entry however many servers name it. OP_ERROR: a responder that cannot
- * be used, or no memory; nothing in the certificate is an error.
+ * Once all servers and the settings are told: writes what the operator should know of them. OP_ERROR: the configuration
+ * must not come into force; what was written last says why, or, where memory is out, `error`, which is empty else.
  */
-OP_API op_status_t op_config_add(op_config_t *config, const op_mention_t *mention, op_added_t *added,
-                                 op_error_t *error);
-OP_API size_t op_config_count(const op_config_t *config);
-
-/*
- * A server, for certificates that it loads per connection: `leaf` and `files` are not looked at, `issuers` are those
- * that the operator trusts. `loads`: it is known that it does; others may because some module sets a certificate.
- * `error` is written to with OP_OK as well: a trusted certificate that cannot be used and is left out; empty: none.
- */
-OP_API op_status_t op_config_add_profile(op_config_t *config, const op_mention_t *mention, int loads,
-                                         uint64_t *profile, op_error_t *error);
+op_status_t op_config_findings(op_config_t *config, const op_log_ops_t *log, op_error_t *error);
 
 /* --- the cache directory ------------------------------------------------------------------------------------- */
 
@@ -162,7 +155,7 @@ typedef struct {
  * it. In the master; nothing inside the directory is opened or changed. OP_ERROR: what could not be done, for a notice:
  * a directory that is of no use is reported by whoever uses it. Waits for the disk.
  */
-OP_API op_status_t op_cache_prepare(const op_config_t *config, const op_cache_user_t *user, op_error_t *error);
+op_status_t op_cache_prepare(const op_config_t *config, const op_cache_user_t *user, op_error_t *error);
 
 typedef enum {
     OP_CACHE_FINE = 0, /* or there is none */
@@ -171,15 +164,18 @@ typedef enum {
 } op_cache_state_t;
 
 /* What the user will find once op_cache_prepare() was called. Changes nothing. Waits for the disk. */
-OP_API op_cache_state_t op_cache_check(const op_config_t *config, const op_cache_user_t *user, op_error_t *text);
+op_cache_state_t op_cache_check(const op_config_t *config, const op_cache_user_t *user, op_text_t *text);
 
 /* --- the shared zone ----------------------------------------------------------------------------------------- */
 
-/* Bytes, at the least. `loads`: some server loads certificates per connection. */
-OP_API size_t op_zone_required_size(size_t certificates, int loads);
-OP_API size_t op_zone_default_size(size_t certificates, int loads);
-/* Whether op_config_add_profile() was told of such a server. */
-OP_API int op_config_loads(const op_config_t *config);
+typedef struct {
+    size_t  needed; /* bytes, at the least; 0: nothing needs a zone */
+    size_t  suggested;
+    size_t  certificates;
+    int     loads; /* some server loads certificates per connection */
+} op_zone_size_t;
+
+void op_zone_size(const op_config_t *config, op_zone_size_t *size);
 
 /* The lock of the shared memory; lock() must not wait. */
 typedef struct {
@@ -200,89 +196,79 @@ typedef struct {
     uint32_t  generation;
 } op_zone_opened_t;
 
-OP_API op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, int fresh,
+op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, int fresh,
                                        const void *old_base, size_t old_size, const op_lock_ops_t *lock,
                                        int64_t monotonic_ms, op_zone_opened_t *opened, op_error_t *error);
 
 /* --- the handshake ------------------------------------------------------------------------------------------- */
 
+/* What a handshake that asked for a status gets. */
 typedef enum {
-    OP_STAPLE_NONE = 0,
-    OP_STAPLE_GOOD = 1,
-    OP_STAPLE_REVOKED = 2
-} op_staple_status_t;
+    OP_STAPLED = 0, /* a response of ours: the connection has it */
+    OP_NO_STAPLE = 1,
+    OP_FOREIGN = 2, /* what another module has set stays */
+    OP_REFUSED = 3
+} op_outcome_t;
+
+/* The connection, during the call. */
+typedef struct {
+    size_t   (*chain)(void *ctx, struct x509_st **to, size_t most); /* what is sent beside the leaf; how many it put */
+    int      (*staple)(void *ctx, unsigned char *der, size_t len); /* 1: the connection has taken the bytes over */
+    void    *(*allocate)(size_t size); /* them */
+    void     (*release)(void *p);
+} op_connection_ops_t;
+
+/* A client's hello that asks for a status. */
+typedef struct {
+    void                       *ctx;
+    const op_connection_ops_t  *connection;
+    struct x509_st             *leaf; /* what the server shows; one of its own, or loaded for the connection */
+    int                         foreign; /* 1: another module has set a response for the connection */
+    uintptr_t                   memory; /* op_decision_t's of an earlier hello of the connection; 0: there was none */
+    int64_t                     now_s;
+    int64_t                     monotonic_ms; /* may lag */
+    uint32_t                    worker; /* nginx's worker number: whose counters */
+} op_hello_t;
 
 typedef struct {
-    unsigned char       *der; /* from the allocator given; the caller's */
-    size_t               len;
-    int64_t              expires_s; /* wall clock */
-} op_staple_t;
+    op_outcome_t  outcome;
+    uintptr_t     memory; /* to be remembered with the connection; never 0 */
+    op_text_t     line; /* for the log, at level error; empty: none is due */
+} op_decision_t;
 
-/* A certificate in the handshake: one of the configuration, or one that was loaded for the connection. */
+/*
+ * Decides a handshake, counts it, and hands a certificate that was loaded for the connection and that nobody fetches for
+ * to the designated worker. No lock, no parsing of the response; one allocation.
+ */
+void op_staple(op_server_t *server, const op_hello_t *hello, op_decision_t *decision);
+
+/*
+ * The same after a handshake in which the status callback was another module's; `connection` is not used. OP_REFUSED: the
+ * connection must not be used. With `memory` it only says what was decided.
+ */
+void op_settle(op_server_t *server, const op_hello_t *hello, op_decision_t *decision);
+
 typedef struct {
-    int            loaded; /* 0 or 1 */
-    uint32_t       index; /* its number in this configuration; of a loaded one that of its entry */
-    unsigned char  id[32];
-} op_certificate_t;
+    op_outcome_t  outcome;
+    int           revoked; /* of OP_STAPLED: the response says so */
+    int64_t       expires_s; /* likewise: when it ends, wall clock */
+} op_remembered_t;
 
-OP_API void op_configured(const op_config_t *config, uint32_t index, op_certificate_t *certificate);
-/* Hashes it. 0: no memory, most likely; `certificate` is of no use. */
-OP_API int op_loaded(struct x509_st *leaf, op_certificate_t *certificate);
+/* What a connection's memory means; not 0. */
+void op_recall(uintptr_t memory, op_remembered_t *remembered);
 
-/*
- * The response to staple for a certificate at this second. No lock, no parsing; one allocation.
- * OP_STAPLE_NONE: nothing valid is held (or memory is short): `staple` is untouched.
- */
-OP_API op_staple_status_t op_staple(const op_config_t *config, const op_certificate_t *certificate, int64_t now_s,
-                                    void *(*allocate)(size_t), void (*release)(void *), op_staple_t *staple);
+/* The id of a certificate that the server shows: 64 hexadecimal digits, not terminated. OP_ERROR: no memory. */
+op_status_t op_certificate_id(const op_server_t *server, struct x509_st *leaf, char id[64]);
 
-/*
- * The same for a loaded one, whose entry is looked up and noted in `certificate`. `unknown` (may be set whatever is
- * returned): nobody fetches for it yet; hand it over with op_offer().
- */
-OP_API op_staple_status_t op_staple_loaded(const op_config_t *config, uint64_t profile, op_certificate_t *certificate,
-                                           int64_t now_s, void *(*allocate)(size_t), void (*release)(void *),
-                                           op_staple_t *staple, int *unknown);
-
-/*
- * Hands a loaded certificate to the designated worker, which fetches for it from then on; `chain` are candidates for
- * its issuer, of which those are used that have its name. Bounded: where too many are on their way it does nothing, nor
- * for what this process has handed over a moment ago; of one that is longer than 256 kB of DER with its issuer (in a
- * zone of less than 4 MB: a sixteenth of that) the designated worker is only told, and logs it. No lock.
- */
-OP_API void op_offer(op_config_t *config, uint64_t profile, const op_certificate_t *certificate, struct x509_st *leaf,
-                     struct x509_st *const *chain, size_t nchain, int64_t monotonic_ms);
-
-/* Whether clients that honour it refuse the certificate without a staple (RFC 7633). Parses an extension. */
-OP_API int op_must_staple(struct x509_st *leaf);
+/* Counts a status callback that another module had replaced and that was put back. Atomic. */
+void op_count_replaced(const op_server_t *server, uint32_t worker);
 
 /*
  * Text that others wrote, a file's name for one, as it is safe to print: of control and format characters and of what is
  * no UTF-8 each byte as \xNN. Into `size` bytes, more than 0, terminated; cut between characters where it does not fit.
  * Four bytes for each of `text` and one more are always enough. Returns the length.
  */
-OP_API size_t op_printable(op_str_t text, char *to, size_t size);
-
-/* What log lines call a certificate, also one that is unusable; safe to print. */
-OP_API void op_label(struct x509_st *leaf, op_error_t *text);
-
-/* What a handshake that asked for a status came to. */
-typedef enum {
-    OP_HANDSHAKE_STAPLED = 0,
-    OP_HANDSHAKE_MISSING = 1,
-    OP_HANDSHAKE_REFUSED = 2, /* missing, and refused for it */
-    OP_HANDSHAKE_FOREIGN = 3 /* missing, and a response that another module had set went out */
-} op_handshake_t;
-
-/* Atomic; `worker` is nginx's worker number. */
-OP_API void op_count_handshake(const op_config_t *config, uint32_t worker, const op_certificate_t *certificate,
-                               op_handshake_t what);
-
-/* Counts a status callback that another module had replaced and that was put back. Atomic. */
-OP_API void op_count_replaced(const op_config_t *config, uint32_t worker);
-
-/* The certificate's id: 64 hexadecimal digits, not terminated. */
-OP_API void op_certificate_id(const op_certificate_t *certificate, char id[64]);
+size_t op_printable(op_str_t text, char *to, size_t size);
 
 /* --- the status ---------------------------------------------------------------------------------------------- */
 
@@ -301,7 +287,6 @@ typedef enum {
 } op_format_t;
 
 typedef struct {
-    size_t       size;
     op_format_t  format;
     op_str_t     args; /* the query string */
     op_str_t     accept; /* the Accept header; empty: none */
@@ -314,6 +299,7 @@ typedef struct {
     op_str_t  content_type;
     op_str_t  content_security_policy; /* empty: none */
     int       varies; /* with the Accept header */
+    int       brief; /* all of it is one short piece, however many certificates there are */
 } op_document_head_t;
 
 typedef enum {
@@ -324,27 +310,21 @@ typedef enum {
 } op_document_state_t;
 
 /* `request` is borrowed for the call; the config outlives the document. NULL: out of memory. */
-OP_API op_document_t *op_document_begin(const op_config_t *config, const op_document_request_t *request);
-OP_API op_document_state_t op_document_next(op_document_t *document, unsigned char *to, size_t size, size_t *len);
-/* Readiness, or an error: all of it is one short piece, however many certificates there are. */
-OP_API int op_document_is_brief(const op_document_t *document);
-/* Final as soon as op_document_next() has said anything but OP_DOCUMENT_WORKING. Lives as long as the document. */
-OP_API void op_document_head(const op_document_t *document, op_document_head_t *head);
-OP_API void op_document_end(op_document_t *document);
+op_document_t *op_document_begin(const op_config_t *config, const op_document_request_t *request);
+op_document_state_t op_document_next(op_document_t *document, unsigned char *to, size_t size, size_t *len);
+/*
+ * Final as soon as op_document_next() has said anything but OP_DOCUMENT_WORKING, `brief` from the beginning. Lives as
+ * long as the document.
+ */
+void op_document_head(const op_document_t *document, op_document_head_t *head);
+void op_document_end(op_document_t *document);
 
 /*
  * Asks the designated worker, whichever process it is, to fetch now what the query string names: `refresh=all`, once a
  * minute at most, or `refresh=<certificate id>`. An HTTP status, and `text` for the client: 202 accepted, 400, 404, 429,
  * 503.
  */
-OP_API int op_refresh(const op_config_t *config, op_str_t args, int64_t now_s, int64_t monotonic_ms, op_error_t *text);
-
-/* Where log lines go. Levels are nginx's: 3 crit … 8 debug. */
-typedef struct {
-    void     *ctx;
-    int     (*log_enabled)(void *ctx, int level);
-    void    (*log_write)(void *ctx, int level, const char *line, size_t len);
-} op_log_ops_t;
+int op_refresh(const op_config_t *config, op_str_t args, int64_t now_s, int64_t monotonic_ms, op_text_t *text);
 
 /* --- the start helper ---------------------------------------------------------------------------------------- */
 
@@ -361,7 +341,7 @@ typedef struct {
  * own, forked after op_config_open_zone(), unprivileged, that ends afterwards: whoever forked it may kill it at any
  * instruction. `progress` may be NULL.
  */
-OP_API op_status_t op_start(op_config_t *config, const op_log_ops_t *log, const op_lock_ops_t *lock, int32_t pid,
+op_status_t op_start(op_config_t *config, const op_log_ops_t *log, const op_lock_ops_t *lock, int32_t pid,
                             int64_t wait_ms, const op_progress_ops_t *progress, op_error_t *error);
 
 /* --- the worker ---------------------------------------------------------------------------------------------- */
@@ -374,7 +354,6 @@ OP_API op_status_t op_start(op_config_t *config, const op_log_ops_t *log, const 
  * never from inside timer_set(). Callbacks may delete any watch or timer, also the one they are called for.
  */
 typedef struct {
-    size_t    size;
     void     *ctx;
     void   *(*io_add)(void *ctx, int fd, void (*callback)(void *data, unsigned ready), void *data); /* NULL: refused */
     int     (*io_set)(void *ctx, void *io, unsigned interest); /* 1: done */
@@ -391,11 +370,11 @@ typedef struct {
  * Starts this worker's part in refreshing; one of all workers is the designated one at a time. After fork. `host` and
  * `lock` are copied, what they point to outlives the worker. NULL: `error` says why.
  */
-OP_API op_worker_t *op_worker_start(op_config_t *config, const op_host_ops_t *host, const op_lock_ops_t *lock,
+op_worker_t *op_worker_start(op_config_t *config, const op_host_ops_t *host, const op_lock_ops_t *lock,
                                     int32_t pid, uint32_t slot, op_error_t *error);
 /* The worker is asked to leave: sockets and timers end at once and the lease is free. */
-OP_API void op_worker_retire(op_worker_t *worker);
-OP_API void op_worker_stop(op_worker_t *worker);
+void op_worker_retire(op_worker_t *worker);
+void op_worker_stop(op_worker_t *worker);
 
 #ifdef __cplusplus
 }

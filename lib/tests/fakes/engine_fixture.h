@@ -62,7 +62,7 @@ struct EngineFixture {
     for (const OcspServer* responder : responders) {
       urls.push_back(responder->url(std::to_string(number)));
     }
-    engine::Mention mention;
+    engine::ServerCertificate mention;
     mention.leaf = test_leaf(number).get();
     mention.issuers = {test_ca().get()};
     mention.responders.assign(urls.begin(), urls.end());

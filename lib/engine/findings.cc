@@ -1,0 +1,195 @@
+#include "engine/findings.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "base/log.h"
+#include "base/printable.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+// Others wrote it, at whatever length; nginx cuts a line at 2 kB, and its end is the place.
+std::string shortened(std::string_view text) {
+  std::array<char, 256> shown;
+  return {shown.data(), print_into(text, shown.data(), shown.size())};
+}
+
+class Finder {
+ public:
+  Finder(const Catalog& catalog, bool issuer_fetch) : catalog_(catalog), issuer_fetch_(issuer_fetch) {}
+
+  std::vector<Finding> find(const std::string& nothing_stapled) {
+    (void)(look_at_servers(nothing_stapled) && look_at_unusable() && look_at_certificates());
+    return std::move(found_);
+  }
+
+ private:
+  template <typename... Args>
+  void say(Severity severity, fmt::format_string<Args...> format, Args&&... args) {
+    found_.push_back({severity, printable(fmt::format(format, std::forward<Args>(args)...))});
+  }
+
+  // These look_at_…() return false where the configuration is refused.
+  bool look_at_servers(const std::string& nothing_stapled) {
+    if (const auto& ignored = catalog_.ignored_trusted()) {
+      say(Severity::kWarning,
+          "ocsp_plus: a trusted certificate is left out, no issuer is found in it: {}, first in {}",
+          shortened(ignored->why), ignored->server);
+    }
+    if (nothing_stapled.empty() || catalog_.profiles().empty()) {
+      return true;
+    }
+    if (catalog_.requires_all().has_value()) {
+      say(Severity::kEmergency,
+          "\"ocsp_plus_require on\" would refuse every handshake that asks for a status: {} in {}", nothing_stapled,
+          *catalog_.requires_all());
+      return false;
+    }
+    say(Severity::kError, "ocsp_plus: nothing is stapled at all: {}", nothing_stapled);
+    return true;
+  }
+
+  bool look_at_unusable() {
+    for (const UnusableCertificate& one : catalog_.unusable()) {
+      if (one.required) {
+        say(Severity::kEmergency,
+            "\"ocsp_plus_require\" would refuse every handshake that asks for the status of certificate {} of "
+            "\"{}\", which gets no staple: {} in {}",
+            shortened(quoted(one.label)), one.file, shortened(one.why), one.server);
+        return false;
+      }
+      say(Severity::kWarning, "ocsp_plus: certificate {} of \"{}\" cannot be read and gets no staple{}: {} in {}",
+          shortened(quoted(one.label)), one.file,
+          one.must_staple ? " although it demands one (Must-Staple), so that clients that honour it will refuse to "
+                            "connect"
+                          : "",
+          shortened(one.why), one.server);
+    }
+    return true;
+  }
+
+  bool look_at_certificates() {
+    std::size_t unsupported = 0;
+    std::string first;
+    for (std::size_t i = 0; i < catalog_.targets().size(); ++i) {
+      const Target& target = *catalog_.targets()[i];
+      const Remarks& remarks = catalog_.remarks()[i];
+      const std::string label = shortened(quoted(target.certificate.label()));
+      if (remarks.required_by.has_value() && !(verifiable(target) && has_source(target))) {
+        refuse(target, remarks, label);
+        return false;
+      }
+      look_at(target, remarks, label);
+      if (!has_source(target) && unsupported++ == 0) {
+        first = label;
+      }
+    }
+    if (unsupported != 0) {  // usual since several public CAs have ended OCSP
+      say(Severity::kNotice,
+          "ocsp_plus: {} of {} certificates name no OCSP responder and get no staple, the first is {}; "
+          "\"ocsp_plus_responder\" can name one",
+          unsupported, catalog_.targets().size(), first);
+    }
+    return true;
+  }
+
+  static bool has_source(const Target& target) { return !target.responders.empty() || !target.files.empty(); }
+
+  // The issuer is fetched as the first step of a responder exchange, so without a responder it never is.
+  bool issuer_is_fetched(const Target& target) const {
+    return issuer_fetch_ && target.issuer == nullptr && target.leaf != nullptr &&
+           target.issuer_reference != CertificateId() && !target.responders.empty();
+  }
+  bool verifiable(const Target& target) const { return target.issuer != nullptr || issuer_is_fetched(target); }
+
+  void refuse(const Target& target, const Remarks& remarks, const std::string& label) {
+    const std::string_view fault = crypto::describe(remarks.issuer_fault);
+    std::string why;
+    if (!has_source(target)) {
+      why = "it names no OCSP responder, name one with \"ocsp_plus_responder\"";
+    } else if (!remarks.issuer_unusable.empty()) {
+      why = "the issuer that was found cannot be used: " + shortened(remarks.issuer_unusable);
+    } else if (!fault.empty()) {
+      why = fmt::format(
+          "no issuer was found: a certificate of its issuer's name is there, but {}; put the right one in its place "
+          "or name it in \"ocsp_plus_trusted_certificate\"",
+          fault);
+    } else {
+      why = "no issuer was found, append it to \"ssl_certificate\" or name it in \"ocsp_plus_trusted_certificate\"";
+    }
+    say(Severity::kEmergency,
+        "\"ocsp_plus_require\" would refuse every handshake that asks for the status of certificate {}: {} in {}",
+        label, why, *remarks.required_by);
+  }
+
+  void look_at(const Target& target, const Remarks& remarks, const std::string& label) {
+    if (remarks.other_responders.has_value()) {
+      say(Severity::kNotice,
+          "ocsp_plus: servers name different responders for certificate {}, all are used in the order of the "
+          "configuration; the second is in {}",
+          label, *remarks.other_responders);
+    }
+    if (remarks.other_anchors.has_value()) {
+      say(Severity::kNotice,
+          "ocsp_plus: servers differ in \"ocsp_plus_responder_trusted_certificate\" for certificate {}, the "
+          "certificates of all are trusted, of one without it those of the system; the second is in {}",
+          label, *remarks.other_anchors);
+    }
+    if (!remarks.ignored_url.empty()) {
+      say(Severity::kWarning, "ocsp_plus: certificate {} names a responder that cannot be used: {}", label,
+          shortened(remarks.ignored_url));
+    }
+    if (has_source(target)) {
+      if (target.issuer == nullptr) {
+        look_at_issuer(target, remarks, label);
+      }
+    } else if (target.certificate.must_staple) {
+      say(Severity::kWarning,
+          "ocsp_plus: certificate {} demands a staple (Must-Staple) but names no OCSP responder: clients that honour "
+          "it will refuse to connect; reissue it or name one with \"ocsp_plus_responder\" in {}",
+          label, remarks.server);
+    }
+  }
+
+  void look_at_issuer(const Target& target, const Remarks& remarks, const std::string& label) {
+    const std::string_view fault = crypto::describe(remarks.issuer_fault);
+    std::string what = "it gets no staple";
+    if (issuer_is_fetched(target)) {
+      what = fmt::format("it is fetched from where the certificate says, but the chain that clients get is {}",
+                         fault.empty() ? "incomplete" : "wrong");
+    } else if (target.certificate.must_staple) {
+      what += " although it demands one (Must-Staple), so that clients that honour it will refuse to connect";
+    }
+    if (!remarks.issuer_unusable.empty()) {
+      say(Severity::kWarning,
+          "ocsp_plus: the issuer that was found for certificate {} of \"{}\" cannot be used, {}: {} in {}", label,
+          remarks.file, what, shortened(remarks.issuer_unusable), remarks.server);
+    } else if (!fault.empty()) {
+      say(Severity::kWarning,
+          "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: a certificate of its issuer's name is there, "
+          "but {}; put the right one in its place or name it in \"ocsp_plus_trusted_certificate\" in {}",
+          label, remarks.file, what, fault, remarks.server);
+    } else {
+      say(Severity::kWarning,
+          "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: append the issuer's certificate to that file "
+          "or name it in \"ocsp_plus_trusted_certificate\" in {}",
+          label, remarks.file, what, remarks.server);
+    }
+  }
+
+  const Catalog& catalog_;
+  const bool issuer_fetch_;
+  std::vector<Finding> found_;
+};
+
+}  // namespace
+
+std::vector<Finding> findings(const Catalog& catalog, bool issuer_fetch, const std::string& nothing_stapled) {
+  return Finder(catalog, issuer_fetch).find(nothing_stapled);
+}
+
+}  // namespace ocsp_plus::engine

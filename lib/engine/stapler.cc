@@ -1,0 +1,288 @@
+#include "engine/stapler.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+
+#include "base/log.h"
+#include "crypto/certificate.h"
+#include "engine/admit.h"
+#include "store/discovery_queue.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using store::StapleZone;
+
+// A connection's memory is a number, so there is nothing to allocate and nothing to free: what it is in the two low
+// bits, and above them the end of the response that was sent.
+enum Kind : std::uintptr_t { kWithout = 1, kGood = 2, kRevoked = 3 };
+constexpr std::uintptr_t kKindBits = 2;
+constexpr std::uintptr_t kKindMask = (1 << kKindBits) - 1;
+constexpr std::uintptr_t kForeign = 1 << kKindBits | kWithout;
+constexpr std::uintptr_t kRefused = 2 << kKindBits | kWithout;
+
+constexpr std::size_t kMaxChain = 64;            // certificates beside the leaf, looked at for an issuer
+constexpr std::size_t kMaxIssuerCandidates = 8;  // of one name
+
+std::uintptr_t memory_of(Outcome outcome) {
+  return outcome == Outcome::kRefused ? kRefused : outcome == Outcome::kForeign ? kForeign : kWithout;
+}
+
+// Of what is_staplable().
+bool is_good(const store::BlobHeader& header) {
+  return static_cast<crypto::CertStatus>(header.cert_status) == crypto::CertStatus::kGood;
+}
+
+// Nothing where it cannot be hashed, for want of memory most likely.
+std::optional<CertificateId> hash_of(x509_st* leaf) noexcept {
+  try {
+    if (const auto id = crypto::certificate_id(leaf)) {
+      return *id;
+    }
+  } catch (const std::exception&) {
+  }
+  return std::nullopt;
+}
+
+// Others of the chain are of no use to whoever looks for the issuer.
+std::vector<x509_st*> issuers_among(x509_st* leaf, Connection* connection) {
+  std::array<x509_st*, kMaxChain> chain;
+  const std::size_t count = connection->chain(chain.data(), chain.size());
+  std::vector<x509_st*> issuers;
+  for (std::size_t i = 0; i < count && issuers.size() < kMaxIssuerCandidates; ++i) {
+    if (crypto::has_issuer_name(leaf, chain[i])) {
+      issuers.push_back(chain[i]);
+    }
+  }
+  return issuers;
+}
+
+// false: the queue is full.
+bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateId& id, x509_st* leaf,
+               const std::vector<x509_st*>& issuers) {
+  const std::size_t most = store::max_offer_bytes(zone);
+  const std::size_t leaf_size = crypto::der_size(leaf);
+  std::size_t least = leaf_size, all = leaf_size;
+  for (x509_st* issuer : issuers) {
+    const std::size_t size = crypto::der_size(issuer);
+    least = issuer == issuers.front() ? leaf_size + size : std::min(least, leaf_size + size);
+    all += size;
+  }
+  // Nothing is copied before there is room for it.
+  if (!store::offers_have_room(zone, least > most ? least : std::min(all, most))) {
+    zone.stats().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (least > most) {
+    return store::offer_too_large(zone, getpid(), profile, id, least, crypto::label_of(leaf));
+  }
+  std::vector<Bytes> der;
+  for (x509_st* issuer : issuers) {
+    der.push_back(crypto::der_of(issuer));
+  }
+  return store::offer(zone, getpid(), profile, id, crypto::der_of(leaf), {der.begin(), der.end()});
+}
+
+std::string line_of(const std::string& label, std::uint64_t refused, std::string_view what) {
+  return fmt::format("{}: certificate={} refused={}", what, label, refused);
+}
+
+}  // namespace
+
+const Server::Certificate* Server::find(const x509_st* leaf) const noexcept {
+  const auto found = std::find_if(certificates.begin(), certificates.end(),
+                                  [leaf](const Certificate& certificate) { return certificate.leaf == leaf; });
+  return found == certificates.end() ? nullptr : &*found;
+}
+
+Result<CertificateId> Server::id_of(x509_st* leaf) const {
+  const Certificate* certificate = find(leaf);
+  return certificate != nullptr && certificate->target != nullptr ? certificate->target->certificate.id
+                                                                  : crypto::certificate_id(leaf);
+}
+
+Remembered recall(std::uintptr_t memory) noexcept {
+  const std::uintptr_t kind = memory & kKindMask;
+  if (kind == kGood || kind == kRevoked) {
+    return {Outcome::kStapled, kind == kRevoked, static_cast<UnixSeconds>(memory >> kKindBits)};
+  }
+  return {memory == kForeign ? Outcome::kForeign : memory == kRefused ? Outcome::kRefused : Outcome::kNone};
+}
+
+Decision Stapler::decide(const Server& server, const Hello& hello, Connection* connection) noexcept {
+  const Subject subject = identify(server, hello);
+  StapleZone::Copy held;
+  const bool valid = copy(subject, hello, &held);
+  if (subject.unknown) {
+    offer(server, hello, subject, connection);
+  }
+  if (!valid) {
+    // Where one of ours went into the answer to the first hello, what is there now may be that one.
+    const bool ours = hello.memory != 0 && recall(hello.memory).outcome == Outcome::kStapled;
+    return without(server, hello, subject, hello.foreign && !ours, kNothingHeld);
+  }
+  const bool omitted = !is_good(held.header) && server.omit_revoked;
+  // Where it is omitted, another module's does not go out either: it says what is not true any more.
+  if (omitted || !connection->staple(static_cast<unsigned char*>(held.data), held.header.length)) {
+    hello.release(held.data);
+    return without(server, hello, subject, false, kNothingHeld);
+  }
+  return staple(hello, subject, held);
+}
+
+Decision Stapler::settle(const Server& server, const Hello& hello) noexcept {
+  if (hello.memory != 0) {
+    return {recall(hello.memory).outcome, hello.memory, {}};
+  }
+  Subject subject;
+  subject.configured = server.find(hello.leaf);
+  return without(server, hello, subject, hello.foreign, kCallbackTaken);
+}
+
+// The entry of a certificate that is loaded per connection is looked up by its hash.
+Stapler::Subject Stapler::identify(const Server& server, const Hello& hello) const noexcept {
+  Subject subject;
+  subject.configured = server.find(hello.leaf);
+  if (subject.configured != nullptr) {
+    if (const Target* target = subject.configured->target) {
+      subject.entry = target->entry;
+      subject.id = target->certificate.id;
+    }
+    return subject;
+  }
+  const auto id = hash_of(hello.leaf);
+  if (id && zone_.has_value()) {
+    subject.id = *id;
+    subject.entry = zone_->find(*id);
+    note_use(server, &subject, hello.now);
+  }
+  return subject;
+}
+
+// Of several servers that load the same certificate the first counts, unless the operator vouches for it in another.
+void Stapler::note_use(const Server& server, Subject* subject, UnixSeconds now) const {
+  const auto state = zone_->loaded(subject->entry);
+  if (!state.has_value()) {
+    subject->unknown = catalog_.by_id().count(subject->id) == 0;
+    return;
+  }
+  subject->unknown = !state->has_issuer;  // this server may load more of its chain
+  zone_->note_use(subject->entry, now);
+  if (state->profile == server.profile) {
+    return;
+  }
+  const Profile* theirs = catalog_.profile(state->profile);
+  const Profile* ours = catalog_.profile(server.profile);
+  if (ours != nullptr && (theirs == nullptr || (ours->vouches() && !theirs->vouches()))) {
+    zone_->set_profile(subject->entry, server.profile);
+  }
+}
+
+// false: nothing is held that may be stapled at this second.
+bool Stapler::copy(const Subject& subject, const Hello& hello, StapleZone::Copy* held) const noexcept {
+  if (!zone_.has_value() || subject.entry == store::kNoEntry ||
+      zone_->copy(subject.entry, subject.id, hello.allocate, hello.release, held) != StapleZone::Read::kCopied) {
+    return false;
+  }
+  if (!is_staplable(held->header, hello.now, settings_.policy.clock_skew)) {
+    hello.release(held->data);
+    return false;
+  }
+  return true;
+}
+
+Decision Stapler::staple(const Hello& hello, const Subject& subject, const StapleZone::Copy& held) const noexcept {
+  count(hello, Outcome::kStapled, subject.entry);
+  return {Outcome::kStapled,
+          static_cast<std::uintptr_t>(held.header.expires) << kKindBits | (is_good(held.header) ? kGood : kRevoked),
+          {}};
+}
+
+Decision Stapler::without(const Server& server, const Hello& hello, const Subject& subject, bool foreign,
+                          Cause cause) noexcept {
+  Decision decision;
+  const bool required =
+      server.require != Require::kOff &&
+      requires_staple(server.require, subject.configured != nullptr ? subject.configured->must_staple
+                                                                    : crypto::demands_staple(hello.leaf));
+  decision.outcome = required ? Outcome::kRefused : foreign ? Outcome::kForeign : Outcome::kNone;
+  decision.memory = memory_of(decision.outcome);
+  count(hello, decision.outcome, store::kNoEntry);
+  if (required) {
+    decision.line = refusal_line(hello, cause);
+  }
+  return decision;
+}
+
+void Stapler::count(const Hello& hello, Outcome outcome, store::EntryIndex entry) const noexcept {
+  if (!zone_.has_value() || hello.memory != 0) {
+    return;
+  }
+  store::HandshakeCounters& counters = zone_->handshakes(hello.worker);
+  switch (outcome) {
+    case Outcome::kStapled:
+      counters.stapled.fetch_add(1, std::memory_order_relaxed);
+      StapleZone(*zone_).count_stapled(entry);
+      break;
+    case Outcome::kNone:
+      counters.missing.fetch_add(1, std::memory_order_relaxed);
+      break;
+    case Outcome::kForeign:
+      counters.foreign.fetch_add(1, std::memory_order_relaxed);
+      break;
+    case Outcome::kRefused:
+      counters.refused.fetch_add(1, std::memory_order_relaxed);
+      break;
+  }
+}
+
+void Stapler::count_replaced(std::uint32_t worker) const noexcept {
+  if (zone_.has_value()) {
+    zone_->handshakes(worker).replaced.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+// Not for what this process has handed over a moment ago, nor for what waits in the queue already. Where memory is
+// out, the next handshake does it.
+void Stapler::offer(const Server& server, const Hello& hello, const Subject& subject,
+                    Connection* connection) noexcept {
+  try {
+    if (recent_offers_ == nullptr) {
+      recent_offers_ = std::make_unique<RecentOffers>();
+    }
+    if (recent_offers_->is_due(subject.id, hello.monotonic) &&
+        (store::is_offered(*zone_, server.profile, subject.id) ||
+         hand_over(*zone_, server.profile, subject.id, hello.leaf, issuers_among(hello.leaf, connection)))) {
+      recent_offers_->note(subject.id, hello.monotonic);
+    }
+  } catch (const std::exception&) {
+  }
+}
+
+// The server itself logs the alert at info only. Empty: there was such a line within a minute, or memory is out.
+std::string Stapler::refusal_line(const Hello& hello, Cause cause) noexcept {
+  Refusals& refusals = refusals_[cause];
+  ++refusals.count;
+  if (hello.now >= refusals.told && hello.now - refusals.told < kBetweenLines) {
+    return {};
+  }
+  try {
+    const std::string label = quoted(crypto::label_of(hello.leaf));
+    std::string line =
+        cause == kNothingHeld
+            ? line_of(label, refusals.count,
+                      "ocsp_plus: handshake refused, no valid response is held and \"ocsp_plus_require\" demands one")
+            : line_of(label, refusals.count,
+                      "ocsp_plus: connection ended, another module's status callback was in its handshake and "
+                      "\"ocsp_plus_require\" demands a response of ours");
+    refusals = {hello.now, 0};
+    return line;
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+}  // namespace ocsp_plus::engine

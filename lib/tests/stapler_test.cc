@@ -1,0 +1,388 @@
+#include "engine/stapler.h"
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <map>
+
+#include "crypto/verify.h"
+#include "store/discovery_queue.h"
+#include "store/zone_writer.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/mmap_zone.h"
+#include "tests/pki.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using namespace testing;
+using store::StapleZone;
+
+enum class Kind { kConfigured, kUnusable, kKnown, kWithoutIssuer, kUnknown };
+enum class Held { kNothing, kGood, kRevoked, kEnded };
+enum class Before { kNothing, kWithout, kStapled };  // what an earlier hello of the connection came to
+
+constexpr UnixSeconds kEnd = kNow + kDay;
+const Bytes kResponse(700, 0x5a);
+
+const Identity& ca() {
+  static const Identity one = make_ca("Stapler CA");
+  return one;
+}
+
+const Identity& leaf_of(Kind kind, Held held, bool must_staple) {
+  static std::map<std::tuple<Kind, Held, bool>, Identity> leaves;
+  auto found = leaves.find({kind, held, must_staple});
+  if (found == leaves.end()) {
+    CertificateSpec spec;
+    spec.subject = "leaf";
+    spec.serial = {0x10, static_cast<std::uint8_t>(leaves.size())};
+    spec.must_staple = must_staple;
+    spec.raw_not_after = kind == Kind::kUnusable ? "290229000000Z" : "";
+    found =
+        leaves
+            .emplace(std::tuple(kind, held, must_staple), make_certificate(spec, key(KeyType::kP256, "leaf"), &ca()))
+            .first;
+  }
+  return found->second;
+}
+
+// What OpenSSL and the shim are to the stapler.
+class Wire : public Connection {
+ public:
+  ~Wire() override { std::free(der); }
+  std::size_t chain(x509_st** to, std::size_t most) override {
+    ++asked_for_chain;
+    REQUIRE(most > 0);
+    *to = ca().get();
+    return 1;
+  }
+  bool staple(unsigned char* bytes, std::size_t count) override {
+    if (refuses) {
+      return false;
+    }
+    REQUIRE(der == nullptr);
+    der = bytes;
+    size = count;
+    return true;
+  }
+  Bytes bytes() const { return Bytes(der, der + size); }
+
+  bool refuses = false;
+  int asked_for_chain = 0;
+  unsigned char* der = nullptr;
+  std::size_t size = 0;
+};
+
+std::int64_t allocated = 0;
+void* allocate(std::size_t size) {
+  ++allocated;
+  return std::malloc(size);
+}
+void release(void* p) {
+  --allocated;
+  std::free(p);
+}
+
+struct Fixture {
+  Fixture() : memory(1 << 20), zone(memory.format()), writer(zone, lock, clock, 0, 0), queue(zone, clock) {
+    allocated = 0;
+    std::vector<store::EntryIndex> entries;
+    REQUIRE(zone.register_all(lock, registrations, &entries));
+    server.profile = profile({"one.example"}, {});
+  }
+
+  std::uint64_t profile(std::vector<std::string_view> names, std::vector<x509_st*> trusted) {
+    ServerCertificate from;
+    from.servers = std::move(names);
+    from.issuers = std::move(trusted);
+    return catalog.add_profile(from).value()->key;
+  }
+
+  // A certificate of that kind, and what is held for it.
+  x509_st* prepare(Kind kind, Held held, bool must_staple) {
+    const Identity& leaf = leaf_of(kind, held, must_staple);
+    const CertificateId id = crypto::certificate_id(leaf.get()).value();
+    store::EntryIndex entry = store::kNoEntry;
+    if (kind == Kind::kConfigured || kind == Kind::kUnusable) {
+      ServerCertificate from;
+      from.leaf = leaf.get();
+      from.issuers = {ca().get()};
+      Target* const target = catalog.add(from).value().target;
+      REQUIRE((target == nullptr) == (kind == Kind::kUnusable));
+      server.certificates.push_back({leaf.get(), target, must_staple});
+      if (target != nullptr) {
+        std::vector<store::EntryIndex> entries;
+        registrations.push_back({id, ca().issuer()->key_sha256()});
+        REQUIRE(zone.register_all(lock, registrations, &entries));
+        entry = target->entry = entries.back();
+      }
+    } else if (kind != Kind::kUnknown) {
+      const Bytes der = leaf.der(), issuer = ca().der();
+      entry = writer
+                  .add_loaded({id, der, ca().issuer()->key_sha256(), ca().issuer()->id(),
+                               kind == Kind::kKnown ? ByteView(issuer) : ByteView(), server.profile, kNow})
+                  .value();
+    }
+    if (held != Held::kNothing && entry != store::kNoEntry) {
+      store::BlobHeader header = {};
+      header.id = id;
+      header.issuer_key = ca().issuer()->key_sha256();
+      header.this_update = kNow - kHour;
+      header.next_update = header.expires = held == Held::kEnded ? kNow : kEnd;
+      header.cert_status = static_cast<std::uint32_t>(held == Held::kRevoked ? crypto::CertStatus::kRevoked
+                                                                             : crypto::CertStatus::kGood);
+      REQUIRE(writer.publish(entry, header, kResponse));
+    }
+    return leaf.get();
+  }
+
+  Hello hello(x509_st* leaf) const {
+    Hello made;
+    made.leaf = leaf;
+    made.now = kNow;
+    made.monotonic = clock.monotonic();
+    made.worker = 1;
+    made.allocate = allocate;
+    made.release = release;
+    return made;
+  }
+
+  std::array<std::uint64_t, 4> counters() const {
+    const auto totals = zone.handshake_totals();
+    return {totals.stapled, totals.missing, totals.foreign, totals.refused};
+  }
+
+  MmapZone memory;
+  StapleZone zone;
+  LocalLock lock;
+  FakeClock clock;
+  store::ZoneWriter writer;
+  store::DiscoveryQueue queue;
+  Catalog catalog;
+  Settings settings;
+  std::optional<StapleZone> open = zone;
+  std::vector<store::Registration> registrations;
+  Server server;
+};
+
+struct Expected {
+  Outcome outcome;
+  bool offered;
+};
+
+// The table of engine/stapler.h, once more.
+Expected expected(Kind kind, Held held, bool must_staple, const Server& server, bool foreign, Before before) {
+  const bool has_entry = kind == Kind::kConfigured || kind == Kind::kKnown || kind == Kind::kWithoutIssuer;
+  const bool offered = kind == Kind::kWithoutIssuer || kind == Kind::kUnknown;
+  const bool revoked = has_entry && held == Held::kRevoked;
+  if (has_entry && (held == Held::kGood || (revoked && !server.omit_revoked))) {
+    return {Outcome::kStapled, offered};
+  }
+  if (server.require == Require::kOn || (server.require == Require::kMustStaple && must_staple)) {
+    return {Outcome::kRefused, offered};
+  }
+  const bool ours = before == Before::kStapled;
+  return {foreign && !ours && !revoked ? Outcome::kForeign : Outcome::kNone, offered};
+}
+
+TEST_CASE("stapler: each cell of the table", "[stapler]") {
+  Fixture f;
+  const std::map<Outcome, std::size_t> counter = {
+      {Outcome::kStapled, 0}, {Outcome::kNone, 1}, {Outcome::kForeign, 2}, {Outcome::kRefused, 3}};
+  int cells = 0;
+  const auto check = [&](x509_st* leaf, Kind kind, Held held, bool must_staple, bool foreign, Before before) {
+    INFO("kind " << static_cast<int>(kind) << " held " << static_cast<int>(held) << " must_staple " << must_staple
+                 << " require " << static_cast<int>(f.server.require) << " omit " << f.server.omit_revoked
+                 << " foreign " << foreign << " before " << static_cast<int>(before));
+    Stapler stapler(f.catalog, f.settings, f.open);
+    Wire wire;
+    Hello hello = f.hello(leaf);
+    hello.foreign = foreign;
+    hello.memory = before == Before::kNothing ? 0 : before == Before::kWithout ? 1 : kEnd << 2 | 2;
+    auto counted = f.counters();
+    const Decision decision = stapler.decide(f.server, hello, &wire);
+    const Expected due = expected(kind, held, must_staple, f.server, foreign, before);
+    REQUIRE(decision.outcome == due.outcome);
+    const Remembered remembered = recall(decision.memory);
+    CHECK(decision.memory != 0);
+    CHECK(remembered.outcome == due.outcome);
+    const bool stapled = due.outcome == Outcome::kStapled;
+    CHECK(remembered.revoked == (stapled && held == Held::kRevoked));
+    CHECK(remembered.expires == (stapled ? kEnd : 0));
+    CHECK(wire.bytes() == (stapled ? kResponse : Bytes()));
+    CHECK(allocated == (stapled ? 1 : 0));
+    CHECK(decision.line.empty() == (due.outcome != Outcome::kRefused));
+    counted[counter.at(due.outcome)] += before == Before::kNothing ? 1 : 0;
+    CHECK(f.counters() == counted);
+    const auto offer = f.queue.take();
+    CHECK(offer.has_value() == due.offered);
+    CHECK(wire.asked_for_chain == (due.offered ? 1 : 0));
+    if (offer.has_value()) {
+      CHECK(offer->id == crypto::certificate_id(leaf).value());
+      CHECK(offer->profile == f.server.profile);
+      CHECK(offer->chain == ca().der());
+    }
+    allocated = 0;
+    ++cells;
+  };
+  for (const Kind kind : {Kind::kConfigured, Kind::kUnusable, Kind::kKnown, Kind::kWithoutIssuer, Kind::kUnknown}) {
+    for (const Held held : {Held::kNothing, Held::kGood, Held::kRevoked, Held::kEnded}) {
+      for (const bool must_staple : {false, true}) {
+        if ((kind == Kind::kUnknown || kind == Kind::kUnusable) && held != Held::kNothing) {
+          continue;  // it has no entry
+        }
+        x509_st* const leaf = f.prepare(kind, held, must_staple);
+        for (const Require require : {Require::kOff, Require::kMustStaple, Require::kOn}) {
+          for (const bool omit : {false, true}) {
+            for (const bool foreign : {false, true}) {
+              for (const Before before : {Before::kNothing, Before::kWithout, Before::kStapled}) {
+                f.server.require = require;
+                f.server.omit_revoked = omit;
+                check(leaf, kind, held, must_staple, foreign, before);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  CHECK(cells == (3 * 4 + 2) * 2 * 3 * 2 * 2 * 3);
+}
+
+TEST_CASE("stapler: a response that the connection does not take is none, and nothing leaks", "[stapler]") {
+  Fixture f;
+  Stapler stapler(f.catalog, f.settings, f.open);
+  Hello hello = f.hello(f.prepare(Kind::kConfigured, Held::kGood, false));
+  hello.foreign = true;
+  Wire wire;
+  wire.refuses = true;
+  CHECK(stapler.decide(f.server, hello, &wire).outcome == Outcome::kNone);
+  CHECK(allocated == 0);
+  CHECK(f.counters() == std::array<std::uint64_t, 4>{0, 1, 0, 0});
+  f.server.require = Require::kOn;
+  CHECK(stapler.decide(f.server, hello, &wire).outcome == Outcome::kRefused);
+}
+
+TEST_CASE("stapler: before a zone is open nothing is held, and the rules hold all the same", "[stapler]") {
+  Fixture f;
+  const std::optional<StapleZone> closed;
+  Stapler stapler(f.catalog, f.settings, closed);
+  for (const Kind kind : {Kind::kConfigured, Kind::kUnknown}) {
+    const Hello hello = f.hello(f.prepare(kind, Held::kNothing, false));
+    Wire wire;
+    f.server.require = Require::kOff;
+    CHECK(stapler.decide(f.server, hello, &wire).outcome == Outcome::kNone);
+    f.server.require = Require::kOn;
+    CHECK(stapler.decide(f.server, hello, &wire).outcome == Outcome::kRefused);
+    CHECK(stapler.settle(f.server, hello).outcome == Outcome::kRefused);
+  }
+  stapler.count_replaced(0);
+}
+
+TEST_CASE("stapler: a certificate that cannot be hashed gets none", "[stapler]") {
+  Fixture f;
+  Stapler stapler(f.catalog, f.settings, f.open);
+  const crypto::X509Ptr nameless = unhashable_certificate();
+  Wire wire;
+  CHECK(stapler.decide(f.server, f.hello(nameless.get()), &wire).outcome == Outcome::kNone);
+  CHECK_FALSE(f.queue.take().has_value());
+}
+
+TEST_CASE("stapler: what another module's callback decided is settled once", "[stapler]") {
+  Fixture f;
+  Stapler stapler(f.catalog, f.settings, f.open);
+  const auto settled = [&](x509_st* leaf, bool foreign, std::uintptr_t memory) {
+    Hello hello = f.hello(leaf);
+    hello.foreign = foreign;
+    hello.memory = memory;
+    return stapler.settle(f.server, hello);
+  };
+  x509_st* const plain = f.prepare(Kind::kConfigured, Held::kGood, false);
+  x509_st* const must_staple = f.prepare(Kind::kUnknown, Held::kNothing, true);
+  CHECK(settled(plain, false, 0).outcome == Outcome::kNone);
+  CHECK(settled(plain, true, 0).outcome == Outcome::kForeign);
+  f.server.require = Require::kMustStaple;
+  CHECK(settled(plain, true, 0).outcome == Outcome::kForeign);
+  const Decision refused = settled(must_staple, true, 0);
+  CHECK(refused.outcome == Outcome::kRefused);
+  CHECK(refused.line ==
+        "ocsp_plus: connection ended, another module's status callback was in its handshake and "
+        "\"ocsp_plus_require\" demands a response of ours: certificate=\"CN=leaf,O=ocsp_plus tests\" refused=1");
+  CHECK(f.counters() == std::array<std::uint64_t, 4>{0, 1, 2, 1});
+  // The next request of the connection: nothing is counted or said again.
+  const Decision again = settled(must_staple, true, refused.memory);
+  CHECK(again.outcome == Outcome::kRefused);
+  CHECK(again.memory == refused.memory);
+  CHECK(again.line.empty());
+  CHECK(settled(plain, false, kEnd << 2 | 2).outcome == Outcome::kStapled);
+  CHECK(f.counters() == std::array<std::uint64_t, 4>{0, 1, 2, 1});
+  CHECK_FALSE(f.queue.take().has_value());
+}
+
+TEST_CASE("stapler: refused handshakes are told of once a minute", "[stapler]") {
+  Fixture f;
+  Stapler stapler(f.catalog, f.settings, f.open);
+  f.server.require = Require::kOn;
+  Hello hello = f.hello(f.prepare(Kind::kConfigured, Held::kNothing, false));
+  const auto line_at = [&](UnixSeconds now) {
+    Wire wire;
+    hello.now = now;
+    return stapler.decide(f.server, hello, &wire).line;
+  };
+  const std::string begin =
+      "ocsp_plus: handshake refused, no valid response is held and \"ocsp_plus_require\" demands one: "
+      "certificate=\"CN=leaf,O=ocsp_plus tests\" refused=";
+  CHECK(line_at(kNow) == begin + "1");
+  CHECK(line_at(kNow).empty());
+  CHECK(line_at(kNow + 59).empty());
+  CHECK_FALSE(stapler.settle(f.server, hello).line.empty());  // of another kind
+  CHECK(line_at(kNow + 60) == begin + "3");
+  CHECK(line_at(kNow - 3600) == begin + "1");  // the clock was set back
+}
+
+TEST_CASE("stapler: an unknown certificate is offered once in a while, and not where it waits already", "[stapler]") {
+  Fixture f;
+  Stapler stapler(f.catalog, f.settings, f.open), other(f.catalog, f.settings, f.open);
+  x509_st* const leaf = f.prepare(Kind::kUnknown, Held::kNothing, false);
+  const auto met = [&](Stapler& by) {
+    Wire wire;
+    (void)by.decide(f.server, f.hello(leaf), &wire);
+    return wire.asked_for_chain;
+  };
+  CHECK(met(stapler) == 1);
+  CHECK(met(stapler) == 0);
+  CHECK(met(other) == 0);  // another worker sees it in the queue
+  CHECK(f.queue.take().has_value());
+  CHECK_FALSE(f.queue.take().has_value());
+  f.clock.advance(RecentOffers::kAgain);
+  CHECK(met(stapler) == 1);
+}
+
+TEST_CASE("stapler: of servers that load one certificate the first counts, or the one that vouches", "[stapler]") {
+  Fixture f;
+  Stapler stapler(f.catalog, f.settings, f.open);
+  x509_st* const leaf = f.prepare(Kind::kKnown, Held::kGood, false);
+  const store::EntryIndex entry = f.zone.find(crypto::certificate_id(leaf).value());
+  const auto after = [&](std::uint64_t profile) {
+    Server server;
+    server.profile = profile;
+    Wire wire;
+    Hello hello = f.hello(leaf);
+    hello.now = kNow + kHour;
+    CHECK(stapler.decide(server, hello, &wire).outcome == Outcome::kStapled);
+    return f.zone.loaded(entry)->profile;
+  };
+  const std::uint64_t first = f.server.profile;
+  const std::uint64_t plain = f.profile({"two.example"}, {});
+  const std::uint64_t vouching = f.profile({"three.example"}, {ca().get()});
+  CHECK(after(plain) == first);
+  CHECK(f.zone.loaded(entry)->used == kNow + kHour);
+  CHECK(after(plain + 12345) == first);  // nobody knows that server
+  CHECK(after(vouching) == vouching);
+  CHECK(after(first) == vouching);
+  f.zone.set_profile(entry, 4711);  // of an earlier configuration
+  CHECK(after(plain) == plain);
+}
+
+}  // namespace
+}  // namespace ocsp_plus::engine
