@@ -73,7 +73,8 @@ bool fails(const store::HostHealth& health) {
   return host_state(health.state) == "failing";
 }
 
-// If every responder of the target is failing, returns the health of the one that is probed first.
+// Returns the health of the proxy if it is failing, else, if all of the target's responders are failing, that of the
+// one that is probed first.
 std::optional<store::HostHealth> failing_way(const store::HostTable& hosts, const engine::Target& target) {
   const auto proxy = hosts.find(store::kProxyKey);
   if (proxy.has_value() && fails(*proxy)) {

@@ -39,8 +39,7 @@ struct FetchRequest {
   Millis timeout = 10000;        // DNS to last byte, redirects included
   bool no_cache = false;         // sends Cache-Control: no-cache, after an HTTP cache served an expired response
   Validators validators;         // not empty: 304 (not modified) is an answer too; GET only
-  TlsClient* tls =
-      nullptr;  // for https, also after a redirect; must outlive the Transport. nullptr: https fails with kTlsFailed
+  TlsClient* tls = nullptr;      // for https; must outlive the Transport. nullptr: https fails with kTlsFailed
   HttpLimits limits;
   Trace trace;  // empty: no trace
   // Returns whether an address may be connected to; called after DNS and again after each redirect. nullptr: all may.
