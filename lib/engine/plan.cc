@@ -5,7 +5,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// Half of what is left until `ends`, at least a second from now.
+// Halfway to `ends`, at least a second from now.
 UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
   return saturating_add(now, std::max<Seconds>(saturating_sub(ends, now) / 2, 1));
 }
@@ -56,7 +56,7 @@ void Plan::stop_waiting(Entry entry) {
   for (const std::string& host : ended->hosts) {
     const auto found = waiting_.find(host);
     if (found == waiting_.end()) {
-      continue;  // two URLs of one host
+      continue;  // two URLs have the same host
     }
     found->second.erase({ended->ends, entry});
     if (found->second.empty()) {
@@ -85,7 +85,7 @@ std::optional<Plan::Entry> Plan::take_permitted(UnixSeconds now, Millis monotoni
     order.push_back(&it->first);
   }
   for (const std::string* host : order) {
-    std::string name = *host;  // the list may go with its last certificate
+    std::string name = *host;  // the list goes with its last certificate
     if (const auto taken = take_permitted_of(name, now, monotonic, per_connection)) {
       turn_ = std::move(name);
       return taken;
@@ -97,13 +97,14 @@ std::optional<Plan::Entry> Plan::take_permitted(UnixSeconds now, Millis monotoni
 std::optional<Plan::Entry> Plan::take_permitted_of(const std::string& host, UnixSeconds now, Millis monotonic,
                                                    bool per_connection) {
   const auto found = waiting_.find(host);
-  // Empty where memory ran out before the first was in it.
+  // Empty if memory ran out before the first certificate was in it.
   if (found == waiting_.end() || found->second.empty() ||
       health_.may_start(host, now, monotonic) != ResponderHealth::Permit::kAllowed) {
     return std::nullopt;
   }
   const Entry chosen = choose(host, found->second);
-  // The health of their hosts is counted apart, so all of this one's are.
+  // Certificates loaded per connection have health keys of their own, so all others that wait for this key are such
+  // too.
   if (waiting(chosen).per_connection && !per_connection) {
     return std::nullopt;
   }
@@ -111,11 +112,11 @@ std::optional<Plan::Entry> Plan::take_permitted_of(const std::string& host, Unix
   return chosen;
 }
 
-// The certificate whose response ends first. A host that fails, or has not answered this process yet, may choke on a
-// single certificate.
+// The certificate whose response ends first; but a host that fails, or has not answered this process yet, may choke
+// on a single certificate, so it is asked for others in turn.
 Plan::Entry Plan::choose(const std::string& host, const Queue& waiting_for) const {
   if (health_.failing(host)) {
-    // The one that was not tried for longest.
+    // Of these, the one whose last request is longest ago.
     return std::min_element(
                waiting_for.begin(), waiting_for.end(),
                [this](const auto& a, const auto& b) { return waiting(a.second).tried < waiting(b.second).tried; })
@@ -124,7 +125,7 @@ Plan::Entry Plan::choose(const std::string& host, const Queue& waiting_for) cons
   if (health_.answers(host)) {
     return waiting_for.begin()->second;
   }
-  // Where the process before us was left without an answer, that is not asked for first again. They are few.
+  // A certificate for which the previous process got no answer is not asked for first again. There are few of them.
   const auto chosen = std::find_if(waiting_for.begin(), waiting_for.end(),
                                    [this](const auto& each) { return !waiting(each.second).unanswered; });
   return (chosen != waiting_for.end() ? chosen : waiting_for.begin())->second;
@@ -163,7 +164,7 @@ Need Plan::need_of(Entry entry, UnixSeconds now) const {
   return need_for(about.ends, about.staple_required, now);
 }
 
-// Those of which nothing is held any more come first.
+// Certificates without a held response sort first.
 Need Plan::most_urgent(const Queue& waiting_for, UnixSeconds now) const {
   Need most = Need::kNone;
   for (auto it = waiting_for.begin(); it != waiting_for.end() && it->first <= now && most != Need::kRequiredStaple;
@@ -181,7 +182,7 @@ void Plan::plan_probe_of(const std::string& host, UnixSeconds now) {
   }
 }
 
-// Among those who wait may be one whose response ends before the host's next probe.
+// A waiting certificate's response may end before the host's next probe.
 void Plan::probe_in_time(const std::string& host, UnixSeconds now) {
   const Queue& waiting_for = waiting_.at(host);
   const auto soonest = waiting_for.upper_bound({now, UINT32_MAX});
