@@ -87,6 +87,8 @@ std::uint32_t ZoneWriter::share_issuer(const LoadedCertificate& certificate) {
 
 // --- in and out ---
 
+// In one piece, since the order of what it writes is what survives a kill at any line.
+// NOLINTNEXTLINE(readability-function-cognitive-complexity)
 Result<EntryIndex> ZoneWriter::add_loaded(const LoadedCertificate& certificate) {
   if (certificate.leaf.empty() || certificate.leaf.size() > kMaxBlobLength ||
       certificate.issuer.size() > kMaxBlobLength) {
