@@ -54,11 +54,10 @@ bool is_current(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds n
 
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
               Moment moment) {
-  const bool good = verdict.reason == Reason::kOk;
-  const bool revoked = verdict.reason == Reason::kRevoked;
-  if (!good && !revoked) {
+  if (!is_acceptable(verdict)) {
     return Action::kRefuse;  // unknown, or not to be believed: changes nothing
   }
+  const bool revoked = verdict.reason == Reason::kRevoked;
   if (!held.has_value()) {
     return Action::kPublish;
   }
@@ -68,7 +67,7 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
   if (revoked && (held_good || held->expires <= moment.now || held_not_yet_valid)) {
     return Action::kPublish;
   }
-  if (good && held_good && held_not_yet_valid) {
+  if (!revoked && held_good && held_not_yet_valid) {
     return Action::kPublish;
   }
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
