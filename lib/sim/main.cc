@@ -178,6 +178,9 @@ int run_many(const Options& options) {
         +[] { return run_full_disk(); }, +[] { return run_hanging_start(); }, +[] { return run_other_method(); },
         +[] { return run_long_outage(); }, +[] { return run_flood(2000); }, +[] { return run_loaded(); },
         +[] { return run_released(); }, +[] { return run_loaded_flood(1000); }}) {
+    if (failed > 0 && options.until_failure) {
+      break;
+    }
     const Figures figures = in_child(shared, herd);
     total.add(figures);
     if (figures.failed) {
