@@ -111,7 +111,7 @@ void Exchange::ask(std::size_t responder) {
   if (context_.settings.certid_auto) {
     variant.hash = context_.health.hash(target_.host(responder));
   }
-  const net::FetchRequest request = request_to(responder, variant.hash);
+  net::FetchRequest request = request_to(responder, variant.hash);
   usual_ = net::usual_method(request);
   variant.method = usual_;
   if (context_.methods != nullptr) {
@@ -119,10 +119,11 @@ void Exchange::ask(std::size_t responder) {
     variant.method = worked.has_value() && net::can_get(request) ? *worked : usual_;
   }
   first_method_ = variant.method;
-  ask(variant);
+  ask(variant, std::move(request));
 }
 
-void Exchange::ask(RequestVariant variant) {
+// `request`: request_to() the responder under the variant's hash.
+void Exchange::ask(RequestVariant variant, net::FetchRequest request) {
   variant_ = variant;
   ++requests_;
   asked_[responder_] = true;
@@ -132,7 +133,6 @@ void Exchange::ask(RequestVariant variant) {
   }
   call_.emplace(context_, std::move(host));
 
-  net::FetchRequest request = request_to(responder_, variant.hash);
   request.method = variant.method;
   request.timeout = std::max<Millis>(time_for_one(), 1);
   request.no_cache = variant.past_caches;

@@ -86,7 +86,8 @@ class Exchange {
   void ask_one();
   net::FetchRequest request_to(std::size_t responder, crypto::CertIdHash hash) const;
   void ask(std::size_t responder);
-  void ask(RequestVariant variant);
+  void ask(RequestVariant variant) { ask(variant, request_to(responder_, variant.hash)); }
+  void ask(RequestVariant variant, net::FetchRequest request);
   bool may_ask_again() const;
   void record_method(bool read);
   void on_outcome(net::Fetch::Outcome outcome);

@@ -141,7 +141,7 @@ void LeaseHolder::answer_requests() {
     refresher_.refresh_all();
   }
   for (const store::EntryIndex entry : requests.entries) {
-    (void)refresher_.refresh(entry);  // the certificate may have gone meanwhile
+    refresher_.refresh(entry);  // the certificate may have gone meanwhile
   }
 }
 

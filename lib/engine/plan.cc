@@ -65,6 +65,15 @@ void Plan::stop_waiting(Entry entry) {
   }
 }
 
+bool Plan::requeue(Entry entry, UnixSeconds due) {
+  if (!queued(entry)) {
+    return false;
+  }
+  remove(entry);
+  enqueue(entry, due);
+  return true;
+}
+
 std::optional<Plan::Entry> Plan::take_due(UnixSeconds now) {
   if (queue_.empty() || queue_.begin()->first > now) {
     return std::nullopt;
@@ -75,41 +84,26 @@ std::optional<Plan::Entry> Plan::take_due(UnixSeconds now) {
 }
 
 std::optional<Plan::Entry> Plan::take_permitted(UnixSeconds now, Millis monotonic, bool per_connection) {
-  std::vector<const std::string*> order;
-  order.reserve(waiting_.size());
-  const auto after_last = waiting_.upper_bound(turn_);
-  for (auto it = after_last; it != waiting_.end(); ++it) {
-    order.push_back(&it->first);
-  }
-  for (auto it = waiting_.begin(); it != after_last; ++it) {
-    order.push_back(&it->first);
-  }
-  for (const std::string* host : order) {
-    std::string name = *host;  // the list goes with its last certificate
-    if (const auto taken = take_permitted_of(name, now, monotonic, per_connection)) {
-      turn_ = std::move(name);
-      return taken;
+  auto next = waiting_.upper_bound(turn_);
+  for (std::size_t left = waiting_.size(); left > 0; --left, ++next) {
+    if (next == waiting_.end()) {
+      next = waiting_.begin();
+    }
+    const auto& [host, waiting_for] = *next;
+    // Empty if memory ran out before the first certificate was in it.
+    if (waiting_for.empty() || health_.may_start(host, now, monotonic) != ResponderHealth::Permit::kAllowed) {
+      continue;
+    }
+    const Entry chosen = choose(host, waiting_for);
+    // Certificates loaded per connection have health keys of their own, so all others that wait for this key are such
+    // too.
+    if (per_connection || !waiting(chosen).per_connection) {
+      turn_ = host;
+      stop_waiting(chosen);  // the host goes with its last certificate
+      return chosen;
     }
   }
   return std::nullopt;
-}
-
-std::optional<Plan::Entry> Plan::take_permitted_of(const std::string& host, UnixSeconds now, Millis monotonic,
-                                                   bool per_connection) {
-  const auto found = waiting_.find(host);
-  // Empty if memory ran out before the first certificate was in it.
-  if (found == waiting_.end() || found->second.empty() ||
-      health_.may_start(host, now, monotonic) != ResponderHealth::Permit::kAllowed) {
-    return std::nullopt;
-  }
-  const Entry chosen = choose(host, found->second);
-  // Certificates loaded per connection have health keys of their own, so all others that wait for this key are such
-  // too.
-  if (waiting(chosen).per_connection && !per_connection) {
-    return std::nullopt;
-  }
-  stop_waiting(chosen);
-  return chosen;
 }
 
 // The certificate whose response ends first; but a host that fails, or has not answered this process yet, may choke

@@ -43,6 +43,8 @@ class Plan {
   void enqueue(Entry entry, UnixSeconds due);
   void wait(Entry entry, Waiting waiting, UnixSeconds now);
 
+  // Gives a queued certificate another time. false: it is not queued, and nothing is done.
+  bool requeue(Entry entry, UnixSeconds due);
   // Removes it from the queue or from waiting. false: it was in neither.
   bool remove(Entry entry);
   // Removes and returns a certificate that is due; nothing: none is.
@@ -77,8 +79,6 @@ class Plan {
   const Waiting& waiting(Entry entry) const { return *places_[entry].waiting; }
   Place& place(Entry entry);
   void stop_waiting(Entry entry);
-  std::optional<Entry> take_permitted_of(const std::string& host, UnixSeconds now, Millis monotonic,
-                                         bool per_connection);
   Entry choose(const std::string& host, const Queue& waiting) const;
   Need need_of(Entry entry, UnixSeconds now) const;
   void probe_in_time(const std::string& host, UnixSeconds now);

@@ -52,18 +52,22 @@ Refresher::~Refresher() {
 void Refresher::load() {
   const UnixSeconds now = context_.clock.now();
   for (Entry entry = 0; entry < roster_.end(); ++entry) {
-    Record* const record = roster_.find(entry);
+    const Record* const record = roster_.find(entry);
     if (record != nullptr && record->target.stapleable()) {
-      record->attempt = context_.zone.attempt(entry);
-      plan_.enqueue(entry, first_due(*record, new_configuration_, now));
+      take_over(entry, new_configuration_, now);
     }
   }
 }
 
+// Plans it by what the zone says of its last attempt.
+void Refresher::take_over(Entry entry, bool new_configuration, UnixSeconds now) {
+  record(entry).attempt = context_.zone.attempt(entry);
+  plan_.enqueue(entry, first_due(record(entry), new_configuration, now));
+}
+
 void Refresher::begin(Entry entry) {
   if (target(entry).stapleable()) {
-    record(entry).attempt = context_.zone.attempt(entry);
-    plan_.enqueue(entry, first_due(record(entry), false, context_.clock.now()));
+    take_over(entry, false, context_.clock.now());
     pump_timer_->arm(0);
   }
 }
@@ -210,27 +214,22 @@ void Refresher::refresh_all() {
   });
 }
 
-bool Refresher::refresh(Entry entry) {
+void Refresher::refresh(Entry entry) {
   if (roster_.find(entry) == nullptr) {
-    return false;
+    return;
   }
   const UnixSeconds now = context_.clock.now();
   for (std::size_t i = 0; i < target(entry).responders.size(); ++i) {
     health_.bring_probe_forward(target(entry).host(i), now);
   }
   record(entry).ask = true;
-  if (plan_.queued(entry)) {
-    plan_.remove(entry);
-    plan_.enqueue(entry, now);
-  }
-  return true;
+  plan_.requeue(entry, now);
 }
 
 void Refresher::response_lost(Entry entry) {
   const UnixSeconds now = context_.clock.now();
-  if (plan_.queued(entry) && !target(entry).ended(now)) {
-    plan_.remove(entry);
-    plan_.enqueue(entry, now);
+  if (!target(entry).ended(now)) {
+    plan_.requeue(entry, now);
   }
 }
 

@@ -60,8 +60,8 @@ class Refresher {
 
   // The operator asks for all certificates again now, including those whose responder fails.
   void refresh_all();
-  // false: there is no such certificate.
-  bool refresh(Entry entry);
+  // Does nothing if there is no such certificate.
+  void refresh(Entry entry);
 
   // The zone has lost its response: it is asked for without waiting for its next attempt.
   void response_lost(Entry entry);
@@ -88,6 +88,7 @@ class Refresher {
 
  private:
   void load();
+  void take_over(Entry entry, bool new_configuration, UnixSeconds now);
   UnixSeconds first_due(Record& record, bool new_configuration, UnixSeconds now);
   void replan(std::optional<Seconds> shift);
   UnixSeconds due_by_held(const Target& target, UnixSeconds now);

@@ -51,12 +51,11 @@ class Roster {
 
   // All entries with a record are below end().
   store::EntryIndex end() const { return static_cast<store::EntryIndex>(records_.size()); }
-  std::size_t configured() const { return configured_; }
   std::size_t per_connection() const { return per_connection_; }
 
  private:
   std::vector<std::unique_ptr<Record>> records_;  // by entry
-  std::size_t configured_ = 0, per_connection_ = 0;
+  std::size_t per_connection_ = 0;
 };
 
 }  // namespace ocsp_plus::engine
