@@ -33,7 +33,7 @@ like($run->{output}, qr/--all .* TEST\.t/s,
 for my $case (
 	[ [ '--quick' ], 'unknown argument: --quick' ],
 	[ [ 't/no_such.t' ], 'no such test: t/no_such.t' ],
-	[ [ '--all', "$repo/t/scripts.t" ], '--all is for all tests' ])
+	[ [ '--all', "$repo/t/scripts.t" ], '--all and --tidy are for all files' ])
 {
 	my ($arguments, $says) = @$case;
 	$run = $t->command([ "$repo/scripts/test", @$arguments ]);

@@ -26,7 +26,7 @@ Answer refresh_entry(const View& view, store::EntryIndex entry, const std::strin
   return {202, fmt::format("certificate {} will be fetched", name)};
 }
 
-// One that is loaded per connection is known to the zone only.
+// A certificate loaded per connection is in the zone only.
 Answer refresh_loaded(const View& view, const CertificateId& id) {
   const store::EntryIndex entry = view.zone->find(id);
   const auto state = view.zone->loaded(entry);

@@ -1,4 +1,4 @@
-// What the control location does: asks the designated worker for a refresh.
+// The control location: asks the designated worker for a refresh.
 #pragma once
 
 #include <string>
@@ -10,13 +10,12 @@ namespace ocsp_plus::admin {
 
 struct Answer {
   int http_status;
-  std::string text;  // for people, one line without its end
+  std::string text;  // for people, one line without a line feed
 };
 
-// `refresh=all`, at most once a minute, or `refresh=<certificate id>`, no sooner after its last fetch than the lower
-// bound of ocsp_plus_retry.
-// 202: asked for; 400: the request makes no sense; 404: no such certificate, or nobody to ask; 429: too soon; 503:
-// too many requests wait.
+// Handles `refresh=all`, at most once a minute, or `refresh=<certificate id>`, at least the lower bound of
+// ocsp_plus_retry after its last fetch. Status 202: accepted; 400: invalid request; 404: no such certificate, or no
+// responder; 429: too soon; 503: too many pending requests.
 Answer refresh(const View& view, std::string_view args);
 
 }  // namespace ocsp_plus::admin

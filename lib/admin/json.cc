@@ -47,8 +47,7 @@ Json cache_json(const Cache& cache) {
           {"since", time_or_null(cache.since)}};
 }
 
-// Members in lines of their own, each certificate in one: easy on the eye and on line-based tools.
-
+// Writes one member or certificate per line, for readers and line-based tools.
 class JsonDocument : public Document {
  public:
   JsonDocument(const View& view, const Query& query) : view_(view), query_(query), selection_(view_, query_) {
@@ -155,7 +154,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
   for (auto name = target.servers.begin(); name != target.servers.end() && servers.size() < kServersShown; ++name) {
     servers.push_back(*name);
   }
-  const std::optional<Held>& held = status.held;
+  const std::optional<HeldResponse>& held = status.held;
   Json json = {{"id", to_hex(certificate.id)},
                {"subject", certificate.subject},
                {"names", certificate.names},

@@ -8,7 +8,7 @@
 
 namespace ocsp_plus::admin {
 
-// In one line. Strings may hold any bytes: what is not UTF-8 becomes U+FFFD, what is unsafe to show \uNNNN.
+// Formats in one line. Strings may contain any bytes: invalid UTF-8 becomes U+FFFD, unsafe characters \uNNNN.
 std::string dump(const nlohmann::ordered_json& value);
 
 nlohmann::ordered_json to_json(const CertificateStatus& status, UnixSeconds now);

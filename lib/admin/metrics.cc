@@ -1,5 +1,5 @@
-// Prometheus' text format 0.0.4 and OpenMetrics 1.0.0, which differ in how counters are declared and in the last
-// line.
+// Writes Prometheus' text format 0.0.4 and OpenMetrics 1.0.0, which differ in the declaration of counters and the
+// last line.
 #include "admin/metrics.h"
 
 #include <fmt/format.h>
@@ -24,8 +24,8 @@ constexpr std::array kMetrics = {
 #undef OCSP_PLUS_METRIC_ROW
 };
 
-// A label's value: UTF-8 (what is not becomes U+FFFD), with backslash, quote and line feed escaped. The format knows
-// no other escapes: of what is unsafe to show the value itself has \xNN.
+// Formats a label's value: invalid UTF-8 becomes U+FFFD; backslash, quote and line feed are escaped. The format has
+// no other escapes, so unsafe characters become the literal text \xNN.
 std::string label(std::string_view text) {
   std::string out;
   while (!text.empty()) {
@@ -106,7 +106,7 @@ class Metrics : public Document {
     return fmt::format("ocsp_plus_{}", kMetrics[static_cast<std::size_t>(metric)].name);
   }
 
-  // A counter's family is declared without its _total in OpenMetrics.
+  // OpenMetrics declares a counter's family without _total.
   void declare(Metric metric, std::string* out) const {
     const Description& about = kMetrics[static_cast<std::size_t>(metric)];
     std::string family = full_name(metric);
@@ -174,7 +174,7 @@ class Metrics : public Document {
     if (view_.zone.has_value()) {
       for (std::size_t number = 0; number < store::kReasonNumbers; ++number) {
         const auto reason = static_cast<Reason>(number);
-        // A number that is no reason has the token of kNotChecked, which is none why a fetch fails.
+        // An unknown number has the token of kNotChecked, which is no reason for a failed fetch.
         const std::uint64_t count = store::failures(*view_.zone, reason);
         if (count != 0 && token(reason) != token(Reason::kNotChecked)) {
           sample(Metric::kFetchFailures, fmt::format("reason=\"{}\"", token(reason)), count, out);
@@ -215,7 +215,7 @@ class Metrics : public Document {
     }
   }
 
-  // --- of a certificate ---
+  // --- per certificate ---
 
   template <typename Value>
   void of_certificate(Metric metric, const CertificateStatus& status, const Value& value, std::string* out) const {
@@ -260,7 +260,8 @@ class Metrics : public Document {
     of_certificate(Metric::kStaples, status, status.stapled, out);
   }
 
-  // A family's samples have to stand together, so there is one walk for each. The counts come after theirs.
+  // A family's samples must be contiguous, so each family walks over all certificates. The counts follow the last
+  // walk.
   struct Family {
     Metric metric;
     void (Metrics::*write)(const CertificateStatus& status, std::string* out);

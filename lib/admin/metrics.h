@@ -1,5 +1,5 @@
-// Every metric there is, once: its name without the prefix, its type, what it tells. The writer (metrics.cc), the
-// documentation, the alert rules and the dashboard are checked against this table.
+// All metrics: name without the prefix, type, help. scripts/check-metrics compares the writer (metrics.cc), the
+// documentation, the alert rules and the dashboard with this table.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace ocsp_plus::admin {
 
-// X(enumerator, name, type, help); counters carry their _total
+// X(enumerator, name, type, help); counters include _total
 #define OCSP_PLUS_METRICS(X)                                                                                         \
   X(kBuildInfo, "build_info", "gauge", "1; the version is a label")                                                  \
   X(kReady, "ready", "gauge", "1 once the first round of fetches is over, as the readiness location tells it")       \

@@ -1,4 +1,4 @@
-// The page: one document without external parts, put together from lib/admin/page/ when the core is built.
+// The status page: one document without external parts, assembled from lib/admin/page/ at build time.
 #include "admin/page.h"
 
 #include "admin/document.h"

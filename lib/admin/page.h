@@ -6,6 +6,6 @@
 namespace ocsp_plus::admin {
 
 extern const std::string_view kPage;
-extern const std::string_view kPagePolicy;  // Content-Security-Policy, with the hashes of its script and its style
+extern const std::string_view kPagePolicy;  // Content-Security-Policy, with the hashes of script and style
 
 }  // namespace ocsp_plus::admin

@@ -13,8 +13,8 @@
 namespace ocsp_plus::admin {
 namespace {
 
-constexpr std::size_t kGlances = 64;      // at entries of the zone, for the price of a certificate
-constexpr std::size_t kLoadedCosts = 16;  // of that price, to read a certificate of up to
+constexpr std::size_t kGlances = 64;      // entries of the zone examined for the price of one certificate
+constexpr std::size_t kLoadedCosts = 16;  // price of parsing a certificate per started kLoadedBytes of its DER
 constexpr std::size_t kLoadedBytes = 8192;
 
 // Calls use(part) for each part between separators.
@@ -30,7 +30,7 @@ void split(std::string_view text, char separator, Use use) {
   }
 }
 
-// The weight of a media range in thousandths, RFC 9110 section 12.4.2.
+// Returns the weight of a media range in thousandths (RFC 9110 section 12.4.2).
 int weight_of(std::string_view parameters) {
   int weight = 1000;
   split(parameters, ';', [&weight](std::string_view parameter) {
@@ -48,7 +48,7 @@ int weight_of(std::string_view parameters) {
   return weight;
 }
 
-// The best of what we have; JSON where the client does not care.
+// Returns the best supported format; JSON if the client has no preference.
 Format by_accept(std::string_view accept) {
   static constexpr std::array<std::pair<std::string_view, Format>, 4> kTypes = {{
       {"application/openmetrics-text", Format::kOpenMetrics},
@@ -232,7 +232,7 @@ std::optional<CertificateStatus> Selection::look() {
   return certificate_status(view_, *hosts_, target, target.verifiable());
 }
 
-// Passes over entries that are none, many at a time; reading one that is costs as much as many configured ones.
+// Skips unused entries many at a time; parsing a used one costs as much as many configured certificates.
 std::optional<CertificateStatus> Selection::look_at_loaded(std::size_t* budget) {
   const store::EntryIndex used = view_.zone->entries_used();
   for (std::size_t glances = 0; glances < kGlances && entry_ < used && !over_; ++glances) {

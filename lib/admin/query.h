@@ -1,8 +1,10 @@
-// What a request asks for: the format, by the location's argument, else by `format=`, else by the Accept header, else
-// JSON; and which certificates.
+// Parses a status request: the format (from the location's argument, else `format=`, else the Accept header, else
+// JSON) and the selection of certificates.
 #pragma once
 
 #include <cstddef>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,38 +19,38 @@ enum class Format { kJson, kHtml, kPrometheus, kOpenMetrics, kReady };
 
 struct Query {
   Format format = Format::kJson;
-  bool negotiated = false;  // by the Accept header: caches have to know
+  bool negotiated = false;  // by the Accept header, so the response needs Vary
   std::optional<State> state;
   std::optional<CertificateId> id;
   std::optional<std::string> server;
   std::optional<CertificateId> after;
   std::size_t limit = SIZE_MAX;
   bool strict = false;
-  bool loaded = false;  // those that are loaded per connection, in place of the configured ones
+  bool loaded = false;  // list certificates loaded per connection, not the configured ones
 };
 
-// `fixed`: what the location says; a location of the page also serves the JSON that the page fetches. `args`: the
-// query string. kInvalidArgument names the argument that makes no sense; unknown ones are none of our business.
+// `fixed`: the location's format; a page location also serves the JSON that the page fetches. `args`: the query
+// string. kInvalidArgument names the invalid argument; unknown arguments are ignored.
 Result<Query> parse_query(std::optional<Format> fixed, std::string_view args, std::string_view accept);
 
-// An argument of a query string, decoded; nothing where there is none.
+// Returns an argument of a query string, decoded; nothing if it is absent.
 std::optional<std::string> argument(std::string_view args, std::string_view name);
 
-// The certificates that a query selects. The configured ones come in the order of their ids, so that `after` also
-// works when the one it names has gone; those that are loaded per connection as they lie in the zone, where nobody
-// knows what comes after one that has gone: the listing ends before it begins.
+// Iterates over the certificates that a query selects. Configured ones come in the order of their ids, so `after`
+// works even if the certificate it names is gone. Those loaded per connection come in the order of the zone; if the
+// certificate of `after` is gone, its position is unknown and the listing is empty.
 class Selection {
  public:
-  // All borrowed.
+  // Borrows both.
   Selection(const View& view, const Query& query);
 
-  // The next one, valid until this is called again. Nothing: `budget` certificates were looked at, or none is left
-  // (over()).
+  // Returns the next certificate, valid until the next call. Nothing: `budget` certificates were examined, or none is
+  // left (over()).
   std::optional<CertificateStatus> next(std::size_t* budget);
   bool over() const { return over_; }
-  // Where `limit` ended it: the id to go on after.
+  // The id for `after` if `limit` ended the listing.
   std::optional<CertificateId> next_page() const { return next_page_; }
-  // `after` names one that has gone, and what would come after it is not listed.
+  // `after` names a certificate that is gone, so the listing is empty.
   bool ended_early() const { return ended_early_; }
 
  private:
@@ -59,10 +61,10 @@ class Selection {
 
   const View& view_;
   const Query& query_;
-  std::optional<store::HostTable> hosts_;  // as they were at the beginning; nothing without a zone
+  std::optional<store::HostTable> hosts_;  // a snapshot from the start; nothing without a zone
   std::map<CertificateId, engine::Catalog::Index>::const_iterator at_;
-  bool loaded_;                  // what is gone through
-  store::EntryIndex entry_ = 0;  // the next of those
+  bool loaded_;                  // iterates over those loaded per connection
+  store::EntryIndex entry_ = 0;  // the next of them
   std::unique_ptr<LoadedTarget> at_loaded_;
   std::size_t left_;
   bool over_ = false;

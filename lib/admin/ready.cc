@@ -1,5 +1,5 @@
-// Readiness: what a load balancer asks before it sends traffic here (engine/readiness.h), and with strict=1 whether
-// all that can be stapled is stapled at this moment.
+// Readiness for load balancers (engine/readiness.h); with strict=1, whether every stapleable certificate has a staple
+// now.
 #include <fmt/format.h>
 
 #include "admin/document.h"
@@ -9,7 +9,7 @@
 namespace ocsp_plus::admin {
 namespace {
 
-constexpr std::size_t kLookedAt = 500;  // in one piece: cheaper than writing
+constexpr std::size_t kLookedAt = 500;  // per piece: cheaper than writing
 
 class FixedClock : public Clock {
  public:
@@ -43,7 +43,7 @@ class Ready : public Document {
                                                 : "has no staple yet and was not tried"));
       }
       if (!engine::Readiness::over(*view_.zone)) {
-        return true;  // there are more certificates to look at
+        return true;  // more certificates to examine
       }
     }
     return query_.strict ? strict(out) : say(out, 200, "ready");
@@ -79,7 +79,7 @@ class Ready : public Document {
 
 std::unique_ptr<Document> make_ready(const View& view, const Query& query) {
   if (!view.zone.has_value()) {
-    return make_text(200, "ready\n");  // there is nothing to wait for
+    return make_text(200, "ready\n");  // nothing to wait for
   }
   return std::make_unique<Ready>(view, query);
 }

@@ -28,23 +28,23 @@ std::string_view source_name(store::Source source) {
   }
 }
 
-std::optional<Held> held_of(const View& view, const engine::Target& target, bool* staplable) {
+std::optional<HeldResponse> held_of(const View& view, const engine::Target& target, bool* staplable) {
   const auto header = view.zone->peek(target.entry, target.certificate.id);
   if (!header.has_value()) {
     return std::nullopt;
   }
   *staplable = engine::is_staplable(*header, view.now, view.settings.policy.clock_skew);
   const auto status = static_cast<crypto::CertStatus>(header->cert_status);
-  return Held{status == crypto::CertStatus::kRevoked ? status : crypto::CertStatus::kGood,
-              sane(header->this_update).value_or(0),
-              sane(header->next_update),
-              sane(header->expires).value_or(0),
-              sane(view.zone->confirmed_at(target.entry, *header, view.now)).value_or(0),
-              source_name(header->source)};
+  return HeldResponse{status == crypto::CertStatus::kRevoked ? status : crypto::CertStatus::kGood,
+                      sane(header->this_update).value_or(0),
+                      sane(header->next_update),
+                      sane(header->expires).value_or(0),
+                      sane(view.zone->confirmed_at(target.entry, *header, view.now)).value_or(0),
+                      source_name(header->source)};
 }
 
-State state_of(const View& view, const engine::Target& target, bool verifiable, const std::optional<Held>& held,
-               bool staplable) {
+State state_of(const View& view, const engine::Target& target, bool verifiable,
+               const std::optional<HeldResponse>& held, bool staplable) {
   if (target.ended(view.now)) {
     return State::kEnded;
   }
@@ -73,7 +73,8 @@ bool fails(const store::HostHealth& health) {
   return host_state(health.state) == "failing";
 }
 
-// Where every way to a responder of the target fails: the one that is probed first.
+// Returns the health of the proxy if it is failing, else, if all of the target's responders are failing, that of the
+// one that is probed first.
 std::optional<store::HostHealth> failing_way(const store::HostTable& hosts, const engine::Target& target) {
   const auto proxy = hosts.find(store::kProxyKey);
   if (proxy.has_value() && fails(*proxy)) {
@@ -92,7 +93,8 @@ std::optional<store::HostHealth> failing_way(const store::HostTable& hosts, cons
   return first;
 }
 
-// A certificate that waits for a failing responder says what that says: it may never have been asked for itself.
+// A certificate that waits for a failing responder shows the responder's error: it may never have been fetched
+// itself.
 void tell_of_waiting(const View& view, const store::HostTable& hosts, CertificateStatus* status) {
   const engine::Target& target = *status->target;
   const bool due = status->next_attempt.value_or(0) <= view.now;

@@ -1,8 +1,8 @@
-// What there is to be said of the engine and of a certificate at one moment: read from the zone and the catalog once,
-// bounded, and the same for all that show it (JSON, page, metrics, readiness, command line).
+// Snapshots of the engine and of a certificate, read once from the zone and the catalog, in bounded time. All outputs
+// (JSON, page, metrics, readiness) use them.
 //
-// Any process may take it. Names come from the configuration, numbers from the zone, where another process may have
-// scribbled: a time that no calendar knows counts as none.
+// Any process may take one. Names come from the configuration, numbers from the zone, which another process may have
+// corrupted: an impossible time counts as absent.
 #pragma once
 
 #include <array>
@@ -23,7 +23,7 @@
 
 namespace ocsp_plus::admin {
 
-// Where it is read from; all borrowed. Without a zone (nothing is to be stapled) there are no certificates.
+// The sources of a snapshot; all borrowed. Without a zone (nothing to staple) there are no certificates.
 struct View {
   const engine::Catalog& catalog;
   const engine::Settings& settings;
@@ -34,18 +34,18 @@ struct View {
 
 enum class State {
   kValid,        // a good response is stapled
-  kPending,      // none has been held yet
-  kExpired,      // the one held has ended, or is not valid yet by our clock
-  kRevoked,      // the one held says revoked, whether it has ended or not
-  kUnsupported,  // there is nobody to ask and no file, or no issuer to verify with
-  kEnded,        // the certificate itself has expired: nobody is asked
+  kPending,      // no response has been held yet
+  kExpired,      // the held response has expired, or is not valid yet by our clock
+  kRevoked,      // the held response says revoked, expired or not
+  kUnsupported,  // no responder and no file, or no issuer to verify with
+  kEnded,        // the certificate itself has expired and is not fetched
 };
 inline constexpr std::array kStates = {State::kValid,   State::kPending,     State::kExpired,
                                        State::kRevoked, State::kUnsupported, State::kEnded};
 std::string_view token(State state);
 std::optional<State> state_of(std::string_view token);
 
-struct Held {
+struct HeldResponse {
   crypto::CertStatus cert_status;
   UnixSeconds this_update;
   std::optional<UnixSeconds> next_update;
@@ -54,45 +54,47 @@ struct Held {
   std::string_view source;   // network, cache, file, shared
 };
 
-// Of a certificate that was never asked for because its responder fails for others, the responder's.
+// The certificate's last attempt, or the responder's if the certificate was never fetched because its responder fails
+// for others.
 struct LastAttempt {
   UnixSeconds at;
   Reason reason;
   std::string detail;     // any bytes
-  std::string responder;  // URL; empty where it is not known any more
+  std::string responder;  // URL; empty if no longer known
 };
 
 struct CertificateStatus {
   const engine::Target* target;
   State state;
-  bool staplable;  // what is held may be stapled now
-  std::optional<Held> held;
+  bool staplable;  // the held response may be stapled now
+  std::optional<HeldResponse> held;
   std::optional<LastAttempt> last_attempt;
   std::optional<UnixSeconds> next_attempt;
   std::optional<UnixSeconds> last_success;
   std::uint32_t failures;  // in a row
   std::uint64_t stapled;   // handshakes
 };
-// REQUIRES: view.zone has a value and `target` is the catalog's, or that of a LoadedTarget; `verifiable`: its issuer
-// is known, or may be fetched. `hosts` is the zone's.
+// REQUIRES: view.zone has a value; `target` is from the catalog or a LoadedTarget; `hosts` is the zone's.
+// `verifiable`: the issuer is known or may be fetched.
 CertificateStatus certificate_status(const View& view, const store::HostTable& hosts, const engine::Target& target,
                                      bool verifiable);
 
-// A certificate that is loaded per connection, read from the zone anew: no process but the designated worker keeps
-// it. What it says of itself was chosen by whoever brought it.
+// A certificate loaded per connection, read from the zone each time: only the designated worker keeps it. Its content
+// is untrusted.
 struct LoadedTarget {
   engine::Target target;
   std::vector<std::unique_ptr<net::Url>> urls;
   bool verifiable = false;
-  std::size_t bytes = 0;  // of DER
+  std::size_t bytes = 0;  // of its DER
 };
-// nullptr: the entry is none of theirs, or changing at this moment. Parses a certificate. REQUIRES: view.zone.
+// Parses the certificate of an entry. nullptr: the entry is no certificate loaded per connection, or is being
+// changed. REQUIRES: view.zone.
 std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex entry);
 
 struct ResponderStatus {
   std::string host;                         // "host:port"
   std::string_view state;                   // unproven, up, failing
-  std::uint32_t failures;                   // of one that fails
+  std::uint32_t failures;                   // if failing
   std::optional<UnixSeconds> next_attempt;  // likewise
 };
 std::vector<ResponderStatus> responder_statuses(const View& view);
@@ -104,9 +106,9 @@ struct Worker {
   UnixSeconds heartbeat;
 };
 
-// The directory of ocsp_plus_cache, as far as the designated worker has tried it.
+// The state of the ocsp_plus_cache directory, as last tried by the designated worker.
 struct Cache {
-  std::string_view state;  // off, works, failing; off also where nothing is to be stapled
+  std::string_view state;  // off, works, failing; off also if there is nothing to staple
   std::string path;        // empty: off
   std::optional<Reason> reason;
   std::optional<UnixSeconds> since;
@@ -123,7 +125,7 @@ struct Overview {
 };
 Overview overview(const View& view);
 
-// What became of certificates that were loaded per connection: name and number.
+// Counts of certificates loaded per connection by outcome: name and number.
 using LoadedCounts = std::array<std::pair<std::string_view, std::uint64_t>, 7>;
 // REQUIRES: view.zone.
 LoadedCounts loaded_counts(const View& view);

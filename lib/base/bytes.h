@@ -13,12 +13,12 @@ namespace ocsp_plus {
 
 using Bytes = std::vector<std::uint8_t>;
 
-// A borrowed run of bytes; valid as long as what it was made from.
+// A borrowed run of bytes; valid as long as the bytes it was made from.
 class ByteView {
  public:
   constexpr ByteView() = default;
   constexpr ByteView(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
-  ByteView(const Bytes& bytes) : data_(bytes.data()), size_(bytes.size()) {}  // NOLINT: a view of them
+  ByteView(const Bytes& bytes) : data_(bytes.data()), size_(bytes.size()) {}  // NOLINT: implicit
   template <std::size_t N>
   constexpr ByteView(const std::array<std::uint8_t, N>& bytes) : data_(bytes.data()), size_(N) {}  // NOLINT
   explicit ByteView(std::string_view text)
@@ -44,13 +44,13 @@ inline bool operator!=(ByteView a, ByteView b) {
   return !(a == b);
 }
 
-// A certificate id: the SHA-256 of the certificate's DER. Shown as lower-case hex.
+// The SHA-256 of a certificate's DER; shown as lower-case hex.
 using CertificateId = std::array<std::uint8_t, 32>;
 
 std::string to_hex(ByteView bytes);
 // The value of a hexadecimal digit of either case; -1 for anything else.
 int hex_digit(char character);
-// Reads what to_hex() writes, in either case. Nothing where it is no certificate id.
+// Parses to_hex() of a certificate id, in either case; nothing for any other text.
 std::optional<CertificateId> parse_id(std::string_view hex);
 
 }  // namespace ocsp_plus

@@ -1,5 +1,4 @@
-// A file descriptor with an owner, all of a write, and the text of an errno: for the few rooms that open files
-// themselves.
+// Small helpers for code that opens files itself: an owning descriptor, a complete write, the text of an errno.
 #pragma once
 
 #include <unistd.h>
@@ -13,7 +12,7 @@
 
 namespace ocsp_plus {
 
-// Owns a descriptor; negative: none. Closes it when it goes.
+// Owns a file descriptor (negative: none) and closes it on destruction.
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
@@ -26,16 +25,16 @@ class Descriptor {
   Descriptor& operator=(const Descriptor&) = delete;
 
   int get() const { return fd_; }
-  // false: some file systems tell only now that there was no room; errno is set.
+  // Returns false with errno set on failure: some file systems report a full disk only here.
   bool close() { return ::close(release()) == 0; }
-  // The caller owns it from now on.
+  // Passes ownership to the caller.
   int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
 };
 
-// Calls again what a signal has interrupted: nginx installs its handlers without SA_RESTART.
+// Repeats a system call that a signal interrupted: nginx installs its handlers without SA_RESTART.
 template <typename Call>
 auto uninterrupted(Call call) {
   auto result = call();
@@ -45,7 +44,7 @@ auto uninterrupted(Call call) {
   return result;
 }
 
-// false: errno says why.
+// Writes all of `content`. Returns false with errno set on failure.
 inline bool write_all(int fd, ByteView content) {
   for (std::size_t written = 0; written < content.size();) {
     const ssize_t size =

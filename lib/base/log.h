@@ -1,4 +1,4 @@
-// Log lines: one event, one line, a sentence first and key=value pairs after it.
+// Log lines: one line per event, a sentence followed by key=value pairs.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,11 +12,11 @@
 
 namespace ocsp_plus {
 
-// In double quotes, with quotes, backslashes and everything that is unsafe to show or no UTF-8 (base/printable.h)
-// escaped as \xNN: certificate subjects and responders may write anything, including line feeds.
+// Returns `text` in double quotes. Quotes, backslashes, unsafe characters and bytes that are not UTF-8
+// (base/printable.h) become \xNN: certificates and responders may contain anything, line feeds included.
 std::string quoted(std::string_view text);
 
-// What is unsafe to show is escaped, also where it was not quoted.
+// Writes one line if `level` is enabled. Escapes unsafe characters, also in unquoted arguments.
 template <typename... Args>
 void log(LogSink& sink, LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
   if (sink.enabled(level)) {

@@ -104,7 +104,7 @@ void PollLoop::Impl::turn(Millis at_most) {
   std::vector<pollfd> polled;
   std::vector<std::shared_ptr<Watched>> snapshot;
   for (const auto& watched : watches) {
-    // Without an interest poll(2) would still report errors and hang-ups, again and again.
+    // Without an interest poll(2) would still report errors and hang-ups in every turn.
     if (watched->alive && watched->interest != 0) {
       polled.push_back({watched->fd, events_for(watched->interest), 0});
       snapshot.push_back(watched);
@@ -128,7 +128,7 @@ void PollLoop::Impl::dispatch_io(const std::vector<pollfd>& polled,
       continue;
     }
     if ((revents & POLLNVAL) != 0) {
-      watched->interest = 0;  // the descriptor was closed under the watch: said once, or the loop would spin
+      watched->interest = 0;  // the descriptor was closed while watched: report it once, or the loop would spin
     }
     watched->callback(ready_from(revents));
   }

@@ -1,4 +1,4 @@
-// The EventLoop of processes without nginx: the command line, the start helper, tests. poll(2) and a list of timers.
+// The poll(2) EventLoop of processes without nginx: the command line, the start helper, tests.
 #pragma once
 
 #include <functional>
@@ -15,8 +15,8 @@ class SystemClock : public Clock {
   Millis monotonic() const override;
 };
 
-// Watches and timers may outlive it and then do nothing. A descriptor that is closed under its watch is reported
-// once, as ready for both, and not again until the next set().
+// Watches and timers may outlive the loop and then do nothing. A descriptor closed while it is watched is reported
+// once, as readable and writable, and not again until the next set().
 class PollLoop : public EventLoop {
  public:
   explicit PollLoop(const Clock& clock);  // `clock` must outlive the loop; timers count its monotonic time
@@ -25,8 +25,8 @@ class PollLoop : public EventLoop {
   std::unique_ptr<IoWatch> watch(int fd, IoCallback callback) override;
   std::unique_ptr<Timer> timer(TimerCallback callback) override;
 
-  // Runs at least one turn. A turn waits for a descriptor or a timer, so `done` must come true by one of them.
-  // Runs turns until `done` answers true after a turn, or `timeout` ms are over; true in the first case.
+  // Runs turns, at least one, until `done` returns true after a turn (returns true) or `timeout` ms have passed
+  // (returns false). A turn waits for a descriptor or a timer, so one of these must make `done` true.
   bool run_until(const std::function<bool()>& done, Millis timeout);
 
  private:

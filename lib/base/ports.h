@@ -1,8 +1,8 @@
-// What the core needs from the process it runs in. Under nginx the shim provides these through the C ABI; the
-// command line, the start helper and the tests bring a poll(2) loop (base/poll_loop.h) or fakes. Nothing in lib/
-// asks the system for time, randomness, readiness or a lock by any other way.
+// The services that the core needs from its process. Under nginx the shim provides them through the C ABI; the
+// command line, the start helper and the tests use a poll(2) loop (base/poll_loop.h) or fakes. lib/ gets time,
+// randomness, readiness and locks from here only.
 //
-// All of it belongs to one process and one thread; no object here may be used from two processes after a fork.
+// Every object belongs to one thread of one process and must not be used by two processes after a fork.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual UnixSeconds now() const = 0;   // wall clock; may jump
-  virtual Millis monotonic() const = 0;  // CLOCK_MONOTONIC; comparable between processes of the machine
+  virtual Millis monotonic() const = 0;  // CLOCK_MONOTONIC; comparable across the machine's processes
 };
 
 class Random {
@@ -36,7 +36,7 @@ class LogSink {
   virtual void write(LogLevel level, std::string_view line) = 0;  // one event, one line, no line feed
 };
 
-// The lock of the shared memory. Nobody ever waits for it: its holder may have been killed.
+// The shared memory's lock. No process waits for it: its holder may have been killed.
 class SharedLock {
  public:
   virtual ~SharedLock() = default;
@@ -44,18 +44,18 @@ class SharedLock {
   virtual void unlock() = 0;
 };
 
-// A file descriptor that is being watched. Level-triggered: the callback comes again while the descriptor is
-// ready. Destroying it ends the watch; it does not close the descriptor and must happen before it is closed.
+// Watches a file descriptor, level-triggered: the callback repeats while the descriptor is ready. Destroying the
+// IoWatch ends the watch and leaves the descriptor open; destroy it before closing the descriptor.
 class IoWatch {
  public:
   static constexpr unsigned kRead = 1;
   static constexpr unsigned kWrite = 2;
 
   virtual ~IoWatch() = default;
-  virtual bool set(unsigned interest) = 0;  // kRead | kWrite or 0; false where the loop refuses
+  virtual bool set(unsigned interest) = 0;  // kRead | kWrite or 0; false if the loop refuses
 };
 
-// A one-shot timer. Arming again replaces the earlier time. Destroying it disarms it.
+// A one-shot timer. Arming it again replaces the earlier time; destroying it disarms it.
 class Timer {
  public:
   virtual ~Timer() = default;
@@ -63,15 +63,15 @@ class Timer {
   virtual void disarm() = 0;
 };
 
-// Callbacks run from the loop only, never from inside a call to it. A callback may destroy any watch or timer,
-// including the one it was called for.
+// Callbacks run from the loop, never from inside a call to it. A callback may destroy any watch or timer, its own
+// included.
 class EventLoop {
  public:
   using IoCallback = std::function<void(unsigned ready)>;  // kRead | kWrite; errors and hang-ups count as both
   using TimerCallback = std::function<void()>;
 
   virtual ~EventLoop() = default;
-  virtual std::unique_ptr<IoWatch> watch(int fd, IoCallback callback) = 0;  // nullptr where no slot is free
+  virtual std::unique_ptr<IoWatch> watch(int fd, IoCallback callback) = 0;  // nullptr if no slot is free
   virtual std::unique_ptr<Timer> timer(TimerCallback callback) = 0;
 };
 

@@ -30,11 +30,11 @@ bool is_unsafe(char32_t code) {
 
 struct Lead {
   std::size_t bytes;
-  unsigned char mask;       // of the bits of the code point
-  unsigned char low, high;  // what the second byte may be
+  unsigned char mask;       // bits of the lead byte that belong to the code point
+  unsigned char low, high;  // range of the second byte
 };
 
-// By the first byte, RFC 3629 section 4: neither overlong forms nor surrogates nor what is beyond U+10FFFF.
+// Classifies a lead byte (RFC 3629 section 4), excluding overlong forms, surrogates and values above U+10FFFF.
 Lead lead_of(unsigned char byte) {
   if (byte < 0x80) {
     return {1, 0x7f, 0, 0};
@@ -55,7 +55,7 @@ Lead lead_of(unsigned char byte) {
 
 constexpr std::size_t kLongest = 16;  // four bytes as \xNN
 
-// What stands for the first character of `text`, of which it is `found`. Returns its length.
+// Writes the printable form of `found`, the first character of `text`, to `out`. Returns its length.
 std::size_t shown(std::string_view text, const Character& found, std::array<char, kLongest>* out) {
   static constexpr char kDigits[] = "0123456789abcdef";
   char* at = out->data();

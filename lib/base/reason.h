@@ -1,8 +1,8 @@
-// Why something succeeded or failed: one table for the whole project.
+// The reasons for success and failure: one table for the whole project.
 //
-// The log, the status document, the metrics and the command line all print these tokens, so operators can search
-// for one word everywhere. Numbers are stored in shared memory and tokens are scripted against: never renumber or
-// rename, only append within a block. docs/operations.md lists every token; scripts/check-docs compares the two.
+// The log, the status document, the metrics and the command line print the same tokens, so operators can search for
+// one word everywhere. Shared memory stores the numbers and scripts match the tokens: never renumber or rename, only
+// append within a block. docs/operations.md lists every token; scripts/check-docs compares the two.
 #pragma once
 
 #include <cstdint>
@@ -106,10 +106,10 @@ enum class Reason : std::uint16_t {
 #undef OCSP_PLUS_REASON_ENUM
 };
 
-// The fixed snake_case token; "not_checked" for a number that is not in the table (it may come from shared memory).
+// Returns the snake_case token; "not_checked" for a number outside the table (it may come from shared memory).
 std::string_view token(Reason reason) noexcept;
 
-// A short English clause for people, without a full stop.
+// Returns a short English clause without a full stop.
 std::string_view meaning(Reason reason) noexcept;
 
 }  // namespace ocsp_plus

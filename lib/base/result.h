@@ -1,5 +1,5 @@
-// Expected failures are values: Result<T> holds a T or an Error. Exceptions are left to allocation failure and
-// programming errors and stop at the C ABI (capi/).
+// Result<T> holds a T or an Error: expected failures are values. Exceptions report only allocation failures and
+// programming errors, and stop at the C ABI (capi/).
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ namespace ocsp_plus {
 
 struct Error {
   Reason reason = Reason::kInternal;
-  std::string detail;  // for people: names the thing and, where there is one, the remedy
+  std::string detail;  // for people: names the object and the remedy, if there is one
 };
 
 template <typename T>

@@ -28,7 +28,7 @@ UnixSeconds unix_seconds(int year, int month, int day, int hour, int minute, int
 }
 
 std::string to_rfc3339(UnixSeconds time) {
-  // Beyond year 9999 the format has no words; such a time is as good as never.
+  // RFC 3339 has no years after 9999; such a time is as good as never.
   constexpr UnixSeconds kLast = 253402300799;
   constexpr UnixSeconds kFirst = -62167219200;
   if (time > kLast) {
@@ -80,7 +80,7 @@ std::optional<UnixSeconds> parse_rfc3339(std::string_view text) {
     return std::nullopt;
   }
   const UnixSeconds time = unix_seconds(year, month, day, hour, minute, second);
-  // The 31st of a month with thirty days would come back as another day.
+  // The 31st of a 30-day month would be formatted as another day.
   return to_rfc3339(time) == text ? std::optional<UnixSeconds>(time) : std::nullopt;
 }
 

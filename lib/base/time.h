@@ -1,5 +1,5 @@
-// Times as plain integers with their unit in the type's name, and arithmetic that saturates instead of wrapping:
-// times come from certificates and responses that somebody else wrote.
+// Times as plain integers with the unit in the type's name, and saturating arithmetic: certificates and responses are
+// untrusted and may contain any time.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 namespace ocsp_plus {
 
 using UnixSeconds = std::int64_t;  // wall clock, seconds since 1970-01-01T00:00:00Z; decides validity
-using Seconds = std::int64_t;      // a span
-using Millis = std::int64_t;       // monotonic clock (one for all processes of the machine) or a span of it; timers
+using Seconds = std::int64_t;      // a duration
+using Millis = std::int64_t;       // monotonic clock (shared by the machine's processes) or a duration; timers
 
 constexpr UnixSeconds kNever = INT64_MAX;
 
@@ -31,16 +31,16 @@ constexpr std::int64_t saturating_sub(std::int64_t a, std::int64_t b) {
   return difference;
 }
 
-// RFC 3339 in UTC, "2026-01-31T00:00:00Z"; kNever is "never".
+// Formats as RFC 3339 in UTC, "2026-01-31T00:00:00Z"; kNever is "never".
 std::string to_rfc3339(UnixSeconds time);
 
-// Accepts exactly the form above ("Z" only). Empty for anything else.
+// Parses exactly the form above ("Z" only); nothing for any other text.
 std::optional<UnixSeconds> parse_rfc3339(std::string_view text);
 
-// Seconds since the epoch of a proleptic Gregorian UTC date; the caller has checked the ranges of the fields.
+// Converts a proleptic Gregorian UTC date to seconds since the epoch. REQUIRES: every field is in its range.
 UnixSeconds unix_seconds(int year, int month, int day, int hour, int minute, int second);
 
-// A span for log lines: "45s", "12m", "3h", "2d" (two units where it helps: "1h 5m").
+// Formats a duration for log lines: "45s", "12m", "3h", "2d", with a second unit if it is not 0: "1h 5m".
 std::string to_span(Seconds span);
 
 }  // namespace ocsp_plus

@@ -1,15 +1,15 @@
-// bench_callback: what a handshake costs in the status callback, without the handshake: op_staple() on a zone in
-// shared memory (find, copy, check, count), beside malloc() and memcpy() of the same bytes from a table.
+// bench_callback: measures the status callback of a handshake: op_staple() on a zone in shared memory (find, copy,
+// check, count), compared with malloc() and memcpy() of the same bytes from a table.
 //
 //   bench_callback [--certificates N] [--operations N] [--rounds N]
 //
-// Readers are processes of their own; while they are timed a writer replaces responses, as often as the designated
-// worker at the very most could (kPublications a second), or none does. Times are of the processor, medians over the
-// rounds; within a round the ways take turns. Then more readers than there are processors check a digest in every
-// copy, while the writer never rests; a wrong byte ends this program with status 1.
+// Readers are separate processes. They are timed with and without a writer that replaces responses at the highest
+// rate a designated worker could reach (kPublications per second). Times are processor time, medians over the rounds;
+// the ways alternate within a round. Then more readers than processors check a digest in every copy during constant
+// writing; a wrong byte ends the program with status 1.
 //
-// Prints one line: nanoseconds an operation, by way, certificates, readers and writer, and the copies that were
-// checked.
+// Prints one line: nanoseconds per operation by way, certificates, readers and writer, and the number of checked
+// copies.
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -44,7 +44,7 @@ using testing::TestRandom;
 
 constexpr std::size_t kShortest = 300;
 constexpr std::size_t kLongest = 2500;
-constexpr std::uint64_t kPublications = 5000;  // a second; twice what one core can verify
+constexpr std::uint64_t kPublications = 5000;  // per second; twice what one core can verify
 constexpr unsigned kCheckers = 6;
 constexpr UnixSeconds kTime = testing::kNow;
 
@@ -75,7 +75,7 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-// The first eight bytes of a response are made of all the others.
+// A digest of a response except its first eight bytes, which store it.
 std::uint64_t digest(const unsigned char* data, std::size_t size) {
   std::uint64_t hash = size;
   for (; size >= 8; data += 8, size -= 8) {
@@ -100,7 +100,7 @@ bool whole(const unsigned char* der, std::size_t size) {
   return size >= kShortest && sum == digest(der + 8, size - 8);
 }
 
-// Of all processes.
+// Shared by all processes.
 struct Shared {
   testing::PidLock::Word lock{0};
   std::atomic<bool> stop{false};
@@ -133,7 +133,7 @@ class Process {
       _exit(body() ? 0 : 1);
     }
   }
-  // Whether all went well in it.
+  // Waits for the process and returns whether it succeeded.
   bool wait() const {
     int status = 0;
     return pid_ > 0 && waitpid(pid_, &status, 0) == pid_ && status == 0;
@@ -200,7 +200,7 @@ class Bench {
   }
 
  private:
-  // The holder of the lease.
+  // The lease holder, which publishes responses.
   class Publisher {
    public:
     explicit Publisher(Bench& bench)
@@ -221,7 +221,7 @@ class Bench {
    private:
     std::uint32_t take() {
       const store::ProcessIdentity self = {getpid(), 0, zone_.generation()};
-      // The holder before has ended.
+      // The previous holder has ended.
       const auto epoch = store::acquire_lease(zone_, bench_.lock_, self, clock_, [](std::int32_t) { return false; });
       return epoch.value();
     }
@@ -264,7 +264,7 @@ class Bench {
     }
   }
 
-  // What the connection gets: the caller's to free.
+  // The staple that the connection gets; the caller frees it.
   struct Staple {
     unsigned char* der = nullptr;
     std::size_t len = 0;
@@ -290,7 +290,7 @@ class Bench {
     return decision.outcome == OP_STAPLED;
   }
 
-  // One reader's operations, in an order that the processor cannot foretell.
+  // One reader's operations, in an order that the processor cannot predict.
   bool staple_all(std::size_t among) const {
     TestRandom random(among);
     for (std::size_t i = 0; i < options_.operations; ++i) {
@@ -312,7 +312,7 @@ class Bench {
         return false;
       }
       std::memcpy(to, from.data(), from.size());
-      asm volatile("" : : "g"(to) : "memory");  // or the compiler leaves all of it out
+      asm volatile("" : : "g"(to) : "memory");  // prevents the compiler from removing the copy
       std::free(to);
     }
     return true;
@@ -332,7 +332,7 @@ class Bench {
     return true;
   }
 
-  // Nanoseconds an operation, the mean of the readers.
+  // Returns nanoseconds per operation, the mean of the readers.
   double time(bool staple, std::size_t among, unsigned readers, bool writer) {
     shared_->stop = false;
     shared_->ready = 0;

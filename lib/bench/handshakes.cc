@@ -1,17 +1,18 @@
-// bench_handshakes: full TLS handshakes that ask for a status, as many as a server can take or at a given rate.
+// bench_handshakes: makes full TLS handshakes with a status request, as many as the server can handle or at a given
+// rate.
 //
 //   bench_handshakes --port PORT --name NAME [--names N [--order drawn|ascending]] [--tls 1.2|1.3]
 //                    (--count N | --seconds S) [--connections C | --rate R] [--seed S]
 //
-// With --names the server names are NAME with 1 to N in the place of "%d", in an order drawn from the seed, or one
-// after the other (ascending) and then from 1 again. --rate begins R handshakes a second at moments drawn from the
-// seed, whether or not the server keeps up: a handshake lasts from the moment it was due, so time spent waiting is
-// not left out. Without it, C connections (8) are kept busy.
+// With --names the server names are NAME with "%d" replaced by 1 to N, in random order by the seed, or ascending and
+// repeated. --rate starts R handshakes per second at random times by the seed, whether or not the server keeps up; a
+// handshake's duration counts from its due time, so waiting is included. Without --rate, C connections (8) are kept
+// busy.
 //
 // Prints one line: {"handshakes", "stapled", "failed", "seconds", "p50_us", "p99_us", "max_us"}.
 //
-// Not a TLS client to believe anything: so as not to be what is measured, it takes every signature of a server for
-// good (see EVP_DigestVerify below). One thread, epoll, no session is resumed.
+// The client accepts every server signature (see EVP_DigestVerify below), so that its own work is not what is
+// measured. One thread, epoll, no session resumption.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -36,7 +37,7 @@
 #include <string>
 #include <vector>
 
-// Found by libssl before libcrypto's. Verifying costs a client more than signing costs the server.
+// libssl finds this function before libcrypto's. Verifying costs a client more than signing costs the server.
 extern "C" __attribute__((visibility("default"))) int EVP_DigestVerify(EVP_MD_CTX*, const unsigned char*, size_t,
                                                                        const unsigned char*, size_t) {
   return 1;
@@ -151,7 +152,7 @@ class Bench {
 
   bool more() const { return options_.count > 0 ? begun_ < options_.count : now() - began_ < options_.seconds; }
 
-  // False: none is to begin any more.
+  // Returns false if all handshakes have begun.
   bool begin_some() {
     bool any = more();
     while (any && (options_.rate > 0 ? next_ <= now() && under_way_ < 10000 : under_way_ < options_.connections)) {
@@ -165,7 +166,7 @@ class Bench {
     if (options_.rate <= 0 || !more()) {
       return 1000;
     }
-    // Rather a little too early than a millisecond too late.
+    // Rounds down: waking a little early is better than a millisecond late.
     return static_cast<int>(std::clamp((next_ - now()) * 1000, 0.0, 1000.0));
   }
 

@@ -1,4 +1,4 @@
-// ocsp-plus check: what a server staples, in a TLS 1.2 and a TLS 1.3 handshake, as a monitoring plugin.
+// ocsp-plus check: a monitoring plugin that checks a server's staples in a TLS 1.2 and a TLS 1.3 handshake.
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,7 +46,7 @@ struct Peer {
   std::string text() const { return fmt::format(host.find(':') == host.npos ? "{}:{}" : "[{}]:{}", host, port); }
 };
 
-// HOST, HOST:PORT, an address, [address]:PORT; what a URL may have there.
+// Parses HOST, HOST:PORT, an address or [address]:PORT, as in a URL.
 std::optional<Peer> parse_peer(const std::string& text) {
   const bool bare_v6 = net::Address::literal(text, kHttps).family() == AF_INET6;
   const auto url = net::Url::parse("https://" + (bare_v6 ? "[" + text + "]" : text));
@@ -56,14 +56,15 @@ std::optional<Peer> parse_peer(const std::string& text) {
   return Peer{url->host, url->port, url->ip_literal};
 }
 
-// One handshake with one address after the other, until one of them answers.
-class Attempt {
+// Tries a handshake with each address in turn until one answers.
+class HandshakeAttempt {
  public:
-  Attempt(EventLoop& loop, crypto::TlsVersion version, std::string servername, Progress& progress, const Clock& clock)
+  HandshakeAttempt(EventLoop& loop, crypto::TlsVersion version, std::string servername, Progress& progress,
+                   const Clock& clock)
       : loop_(loop), version_(version), servername_(std::move(servername)), progress_(progress), clock_(clock) {}
-  ~Attempt() { hang_up(); }
-  Attempt(const Attempt&) = delete;
-  Attempt& operator=(const Attempt&) = delete;
+  ~HandshakeAttempt() { hang_up(); }
+  HandshakeAttempt(const HandshakeAttempt&) = delete;
+  HandshakeAttempt& operator=(const HandshakeAttempt&) = delete;
 
   void start(std::vector<net::Address> addresses) {
     addresses_ = std::move(addresses);
@@ -71,7 +72,7 @@ class Attempt {
   }
   bool done() const { return result_.has_value(); }
 
-  // The deadline is over where it is not done.
+  // Call when done, or after the deadline.
   Handshake take() {
     if (!done()) {
       refuse({Reason::kTimeout, fmt::format("no complete handshake in time, {}", where())});
@@ -113,7 +114,7 @@ class Attempt {
     hang_up();
     if (seen.end == crypto::TlsSeen::End::kSystem && seen.chain.empty()) {
       remember(seen.error);
-      // Another address may be reached; one that has answered is the server, such as it is.
+      // Another address may be reachable; but once an address has answered, its result counts.
       return seen.answered ? refuse(error_) : try_next();
     }
     say(seen.chain.empty()
@@ -167,14 +168,14 @@ class Attempt {
   std::optional<Handshake> result_;
 };
 
-// Both handshakes at once; names by the system's resolver.
+// Makes both handshakes in parallel; uses the system's resolver.
 Result<std::vector<Handshake>> shake_hands(const Peer& peer, const Options& options) {
   SystemClock clock;
   PollLoop loop(clock);
   Progress progress(options.verbose, clock.monotonic());
   const std::string servername = !options.servername.empty() ? options.servername : peer.is_address ? "" : peer.host;
-  Attempt older(loop, crypto::TlsVersion::k12, servername, progress, clock);
-  Attempt newer(loop, crypto::TlsVersion::k13, servername, progress, clock);
+  HandshakeAttempt older(loop, crypto::TlsVersion::k12, servername, progress, clock);
+  HandshakeAttempt newer(loop, crypto::TlsVersion::k13, servername, progress, clock);
 
   std::unique_ptr<net::Resolver> resolver;
   std::unique_ptr<net::Resolver::Query> query;
@@ -228,7 +229,7 @@ Json json_of(const Peer& peer, const std::vector<Handshake>& handshakes, const J
   return json;
 }
 
-// The first line is what monitoring systems show, with the performance data behind the bar.
+// Monitoring systems show the first line, with performance data after the bar.
 std::string text_of(const Peer& peer, const std::vector<Handshake>& handshakes, const Judgement& judgement,
                     const Options& options, UnixSeconds now) {
   std::string text = fmt::format("OCSP {} - {}", word(judgement.severity), peer.text());
@@ -276,7 +277,7 @@ int run_check(const Options& options) {
   const UnixSeconds now = SystemClock().now();
   Judgement judgement;
   if (handshakes) {
-    judgement = judge(&*handshakes, *anchors, !options.cafile.empty(), {options.warning, options.critical}, now);
+    judgement = evaluate(&*handshakes, *anchors, !options.cafile.empty(), {options.warning, options.critical}, now);
   } else {
     const Error& error = handshakes.error();
     judgement.findings.push_back({std::string(token(error.reason)), Severity::kUnknown,

@@ -47,7 +47,7 @@ std::optional<Seconds> parse_span(std::string_view text) {
   return number * factor;
 }
 
-// The number of a descriptor of ours that `path` stands for. Its own name decides, not where a link leads.
+// Returns the descriptor that `path` names. Only the path itself counts, not a link's target.
 std::optional<int> descriptor_named(std::string_view path) {
   if (path == "/dev/stdout") {
     return STDOUT_FILENO;
@@ -69,7 +69,7 @@ std::optional<int> descriptor_named(std::string_view path) {
   return std::nullopt;
 }
 
-// By errno.
+// Explains errno.
 tl::unexpected<Error> cannot_write(const std::string& path) {
   return fail(Reason::kUnreadable,
               fmt::format("cannot write \"{}\": {}; name a file in a directory that can be written to", path,
@@ -146,7 +146,7 @@ Result<void> become_owner(const std::string& directory) {
   if (geteuid() != 0 || lstat(directory.c_str(), &found) != 0 || found.st_uid == 0) {
     return {};
   }
-  // Refused in a user namespace that maps no groups, where nginx's workers go on as well: what counts follows.
+  // May fail in a user namespace without group mappings, which nginx's workers tolerate too: the calls below count.
   (void)setgroups(0, nullptr);
   if (setgid(found.st_gid) != 0 || setuid(found.st_uid) != 0) {
     return fail(Reason::kUnreadable, fmt::format("cannot become uid {}, the owner of {}: {}; run as that user",
@@ -183,8 +183,8 @@ Result<void> write_file(const std::string& path, ByteView content) {
     const Descriptor copy(fcntl(*open_one, F_DUPFD_CLOEXEC, 0));
     return copy.get() >= 0 && write_all(copy.get(), content) ? Result<void>() : cannot_write(path);
   }
-  // Opening a FIFO waits for its reader, and a device may be anything: neither is opened. A link is not followed but
-  // replaced, as is whatever takes the path's place from now on.
+  // Opening a FIFO would wait for its reader, and a device may do anything: neither is opened. The rename replaces a
+  // link, or whatever else appears at the path from now on, instead of following it.
   struct stat found = {};
   if (stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) {
     return fail(

@@ -1,5 +1,5 @@
-// The command line's frame. A subcommand is one file with one function that registers its options with CLI11 and
-// returns what to run; main.cc holds the table of them. What they share of reading and printing is here as well.
+// The command line's framework. A subcommand is one file with one function that registers its options with CLI11 and
+// returns a Command; main.cc has the table. Shared input and output functions are here too.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -18,11 +18,11 @@ namespace ocsp_plus::cli {
 // Exit statuses of every command but `check`, which follows the monitoring plugins.
 constexpr int kFit = 0;
 constexpr int kUnfit = 1;
-constexpr int kUsage = 2;  // wrong use, or an input that cannot be read
+constexpr int kUsage = 2;  // wrong use, or unreadable input
 
 // A subcommand whose options have been parsed.
 struct Command {
-  std::function<int()> run;   // returns the exit status; what its options are parsed into lives as long as this
+  std::function<int()> run;   // returns the exit status; owns the parsed options
   int usage_status = kUsage;  // the exit status of wrong use
 };
 
@@ -36,36 +36,36 @@ Command register_verify(CLI::App& app);
 
 // --- options ---
 
-// An option that takes a span such as "90s", "30m", "24h" or "7d"; a bare number is seconds. Not negative, at most
-// ten years. `by_default` is of the same form.
+// Adds an option for a duration such as "90s", "30m", "24h" or "7d"; a bare number is seconds. Not negative, at most
+// ten years. `by_default` has the same form.
 CLI::Option* add_span(CLI::App& command, const std::string& name, Seconds* span, const std::string& by_default,
                       const std::string& description);
 
-// --- input; errors name the file, what is wrong with it and what to do ---
+// --- input; errors name the file, the fault and the remedy ---
 
-// Reads a regular file or a pipe of at most `limit` octets.
+// Reads a regular file or a pipe of at most `limit` bytes.
 Result<std::string> read_file(const std::string& path, std::size_t limit);
 
-// All certificates of a PEM file; there is at least one.
+// Returns all certificates of a PEM file, at least one.
 Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path);
 
-// A response in DER or PEM form, not parsed yet.
+// Returns the DER of a response in a DER or PEM file, unparsed.
 Result<Bytes> read_response(const std::string& path);
 
 // --- the cache directory ---
 
-// Where we are root and `directory` belongs to somebody else, becomes its owner for good: what lies there and what
-// comes from the network is not for root to parse, and what is kept has to be readable by the owner.
+// If this process is root and `directory` belongs to another user, becomes that user permanently: root must not parse
+// untrusted files and responses, and the owner must be able to read the files we write.
 Result<void> become_owner(const std::string& directory);
 
 // --- output ---
 
-// One line on standard error, "ocsp-plus: ...", what is unsafe to show escaped. Returns kUsage.
+// Prints "ocsp-plus: ..." on standard error, unsafe characters escaped. Returns kUsage.
 int complain(std::string_view line);
 
-// What goes on, for people who wait: one line on standard error that is replaced by the next and gone at the end.
-// Does nothing where standard error is no terminal. For --verbose, lines that stay, whatever standard error is. It
-// has to be gone before anything is printed.
+// Shows progress in one line on standard error, replaced by the next and removed at the end; nothing if standard
+// error is not a terminal. With --verbose, prints permanent lines to any standard error. Destroy it before printing
+// anything else.
 class Progress {
  public:
   Progress(bool verbose, Millis began);
@@ -81,9 +81,9 @@ class Progress {
   Millis began_;
 };
 
-// Replaces a file, or a link, by rename. New files are readable by everybody that the umask lets. Into a pipe, a
-// terminal or a device only where the path itself names an open descriptor (/dev/stdout, /dev/stderr, /dev/fd/N,
-// /proc/self/fd/N), which is written to as it is. Never waits for somebody to open a FIFO.
+// Replaces a file or a link by rename. New files have mode 0666 without the umask. Writes to a pipe, a terminal or a
+// device only if the path names an open descriptor (/dev/stdout, /dev/stderr, /dev/fd/N, /proc/self/fd/N). Never
+// waits for a FIFO's reader.
 Result<void> write_file(const std::string& path, ByteView content);
 
 }  // namespace ocsp_plus::cli

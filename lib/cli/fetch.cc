@@ -1,5 +1,4 @@
-// ocsp-plus fetch: one verified response, by the engine's own exchange, gate's table and cache directory, on a poll
-// loop.
+// ocsp-plus fetch: fetches one verified response with the engine's exchange, gate and cache directory on a poll loop.
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,21 +48,21 @@ struct Options {
   bool json = false;
 };
 
-// A single exchange has nothing to spread.
+// A single exchange needs no jitter.
 class NoJitter : public Random {
  public:
   std::uint64_t next() override { return 0; }
 };
 
-// What came of it.
+// The result of the command.
 struct Outcome {
-  Verdict verdict;               // of what is held in the end, or why there is nothing
-  std::string responder;         // the URL asked last
-  std::string issuer;            // the URL that the issuer was fetched from; empty: it was given
-  std::string file;              // where the response is; empty: nowhere
-  bool written = false;          // by us, now
+  Verdict verdict;               // of the response held in the end, or why there is none
+  std::string responder;         // URL of the last request
+  std::string issuer;            // URL that the issuer was fetched from; empty: it was given
+  std::string file;              // path of the response; empty: none
+  bool written = false;          // by this command
   Bytes response;                // empty: none was accepted
-  UnixSeconds confirmed_at = 0;  // when the responder itself said so
+  UnixSeconds confirmed_at = 0;  // when the responder last confirmed it
 };
 
 Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto::X509Ptr>* owned) {
@@ -135,7 +134,7 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
   return catalog;
 }
 
-// The directory is made where it is missing, as the module does; but who its owner shall be root cannot know.
+// Creates a missing directory, as the module does, unless we are root, who cannot know the right owner.
 Result<store::CacheFiles> open_cache(const std::string& path, std::size_t max_response) {
   struct stat found = {};
   if (lstat(path.c_str(), &found) != 0 && errno == ENOENT) {
@@ -155,18 +154,18 @@ Result<store::CacheFiles> open_cache(const std::string& path, std::size_t max_re
   return store::CacheFiles::open(path, max_response);
 }
 
-// What the cache directory has, as the gate sees it; nothing where it is of no use.
-struct Held {
+// The response in the cache directory and its verdict; nothing if it is unusable.
+struct CachedResponse {
   Verdict verdict;
   store::BlobHeader header = {};
 };
 
-std::optional<Held> load(const store::CacheFiles& disk, const engine::Target& target, UnixSeconds now) {
+std::optional<CachedResponse> load(const store::CacheFiles& disk, const engine::Target& target, UnixSeconds now) {
   const auto kept = disk.load(target.certificate.id);
   if (!kept || kept->bytes.empty()) {
     return std::nullopt;
   }
-  Held held;
+  CachedResponse held;
   held.verdict = crypto::verify(crypto::cut_trailing(kept->bytes), target.certificate, *target.issuer, now, {});
   if (held.verdict.reason != Reason::kOk && held.verdict.reason != Reason::kRevoked) {
     return std::nullopt;
@@ -206,7 +205,7 @@ class Fetching {
     return {};
   }
 
-  // Beside responses, a cache directory keeps the issuers that were fetched.
+  // A cache directory also keeps fetched issuers.
   void find_issuer(const store::CacheFiles& disk) {
     if (target_.issuer_lookup != nullptr) {
       const auto kept = disk.load(target_.issuer_lookup->reference, store::FileKind::kIssuer);
@@ -228,7 +227,7 @@ class Fetching {
     engine::Exchange exchange({clock_, random_, transport, tls, health_, work_queue_, settings_,
                                [&](const std::string& step) { progress.step(step, clock_.monotonic()); }, &issuers_},
                               target_, std::nullopt, [&end](engine::Exchange::End ended) { end = std::move(ended); });
-    // The exchange has a deadline of its own.
+    // The exchange has its own deadline.
     loop_.run_until([&end] { return end.has_value(); }, kNever);
     return end->result ? outcome_of(std::move(*end->result)) : outcome_of(end->result.error());
   }
@@ -264,10 +263,10 @@ class Fetching {
   engine::WorkQueue work_queue_{loop_};
   engine::IssuerSearches searches_{loop_, clock_, work_queue_};
   engine::Issuers issuers_;
-  std::string issuer_;  // where it came from
+  std::string issuer_;  // its URL
 };
 
-// Into the directory by the rules of the gate: what is held goes on where the new one is no better.
+// Saves the response by the gate's rules: the held one stays unless the new one is better.
 Result<void> keep(store::CacheFiles& disk, const engine::Target& target, UnixSeconds now, Outcome* outcome) {
   const auto held = load(disk, target, now);
   outcome->file = disk.path() + "/" + store::CacheFiles::file_name(target.certificate.id);
@@ -291,7 +290,7 @@ Result<void> keep(store::CacheFiles& disk, const engine::Target& target, UnixSec
   }
   outcome->written = true;
   auto saved = disk.save(target.certificate.id, {outcome->response, outcome->confirmed_at});
-  // A file that says what is not true any more must not outlive this.
+  // A file with an outdated status must not survive.
   if (!saved && held.has_value() && held->verdict.cert_status != outcome->verdict.cert_status &&
       !disk.remove(target.certificate.id)) {
     saved.error().detail += "; what it says of the certificate is not true any more";
@@ -299,7 +298,7 @@ Result<void> keep(store::CacheFiles& disk, const engine::Target& target, UnixSec
   return saved;
 }
 
-// What an operator can do about it.
+// Returns what an operator can do about a failure.
 std::string_view remedy(Reason reason) {
   switch (reason) {
     case Reason::kDnsNotFound:

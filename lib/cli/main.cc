@@ -1,4 +1,4 @@
-// ocsp-plus: the core's command line, for deploy hooks, monitoring and people.
+// ocsp-plus, the command line for deploy hooks, monitoring and people.
 #include <fmt/format.h>
 
 #include <array>
@@ -12,7 +12,7 @@
 namespace ocsp_plus::cli {
 namespace {
 
-// One file each.
+// Each is in its own file.
 constexpr std::array<Registration, 4> kCommands = {register_verify, register_fetch, register_check, register_show};
 
 using Registered = std::pair<CLI::App*, Command>;
@@ -24,7 +24,7 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error, int status) {
   return status;
 }
 
-// *usage_status becomes that of the command that was chosen.
+// Sets *usage_status to that of the chosen command.
 int run(int argc, char** argv, int* usage_status) {
   CLI::App app("Fetches, verifies, checks and shows OCSP responses.", "ocsp-plus");
   app.set_version_flag("--version", std::string("ocsp-plus ") + OCSP_PLUS_VERSION, "Print the version and exit");
@@ -34,7 +34,7 @@ int run(int argc, char** argv, int* usage_status) {
     Command command = add(app);
     commands.emplace_back(app.get_subcommands([](CLI::App*) { return true; }).back(), std::move(command));
   }
-  // Options are parsed after the subcommand's name was, so it is known by the time they turn out wrong.
+  // CLI11 parses the subcommand's name before its options, so the command is known when an option is wrong.
   const auto chosen = [&commands]() -> const Command* {
     for (const auto& [subcommand, command] : commands) {
       if (subcommand->parsed()) {
@@ -65,7 +65,7 @@ int main(int argc, char** argv) {
   int usage_status = ocsp_plus::cli::kUsage;
   try {
     const int status = ocsp_plus::cli::run(argc, argv, &usage_status);
-    // A full disk behind standard output must not pass for an answer.
+    // A failed write to standard output (a full disk) must not look like success.
     if (std::fflush(stdout) == 0) {
       return status;
     }

@@ -1,5 +1,5 @@
-// ocsp-plus show: what a response, or a cache directory full of them, says. Nothing is verified: there is no
-// certificate to verify it for.
+// ocsp-plus show: prints the content of a response or of a cache directory. It verifies nothing, having no
+// certificate.
 #include <dirent.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -32,10 +32,10 @@ struct Options {
   bool json = false;
 };
 
-// One response, or why it is none.
+// One response, or why it cannot be read.
 struct Shown {
   std::string file;
-  std::string certificate_id;  // by the file's name; empty: the name tells none
+  std::string certificate_id;  // from the file's name; empty: unknown
   std::size_t size = 0;
   Result<ResponseContent> content;
 };
@@ -97,7 +97,7 @@ Result<std::vector<Shown>> read_one(const std::string& path) {
   return one;
 }
 
-// By its own times alone, as verify() reads them: "valid", "ended", "early".
+// Classifies by the response's own times alone, as verify() does: "valid", "ended", "early".
 std::string_view state_of(const Single& single, UnixSeconds now) {
   const crypto::VerifyPolicy policy;
   const UnixSeconds end = single.next_update != 0

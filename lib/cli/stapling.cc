@@ -14,9 +14,9 @@ namespace {
 using crypto::Verdict;
 using End = crypto::TlsSeen::End;
 
-constexpr int kInternalError = 80;  // AlertDescription internal_error: all that a status callback can send
+constexpr int kInternalError = 80;  // AlertDescription internal_error, the only alert that a status callback can send
 
-// What a monitoring system shows first.
+// Ranks severities as monitoring systems do.
 int gravity(Severity severity) {
   switch (severity) {
     case Severity::kOk:
@@ -95,7 +95,7 @@ void judge_staple(Handshake& handshake, const crypto::Issuer& issuer, const Boun
                                             verdict.detail.empty() ? "" : ", ", verdict.detail)});
 }
 
-// The issuer, from what the server sends or else from the anchors.
+// Finds the issuer among the certificates from the server, else among the anchors.
 std::unique_ptr<crypto::Issuer> issuer_for(const Handshake& handshake, const crypto::TrustAnchors& anchors,
                                            std::vector<Finding>* findings) {
   const auto& chain = handshake.seen.chain;
@@ -108,7 +108,7 @@ std::unique_ptr<crypto::Issuer> issuer_for(const Handshake& handshake, const cry
   if (certificate == nullptr) {
     anchor = anchors.issuer_of(chain.front().get());
     certificate = anchor.get();
-    // Roots are with the clients already; anything else has to be sent to them.
+    // Clients have the roots already; the server must send all other certificates.
     if (certificate != nullptr && crypto::find_issuer(certificate, {certificate}) == nullptr) {
       findings->push_back({"chain_without_issuer", Severity::kWarning,
                            "the server does not send the certificate's issuer: append it to its chain"});
@@ -150,7 +150,7 @@ void judge_one(Handshake& handshake, const crypto::TrustAnchors& anchors, bool t
   gravest_first(&findings);
 }
 
-// What the staple of a handshake came to, in a word; empty where the handshake did not come so far.
+// Describes the staple of a handshake in a word; empty if the handshake failed earlier.
 std::string outcome(const Handshake& handshake) {
   if (!handshake.certificate.has_value()) {
     return "";
@@ -189,8 +189,8 @@ std::string_view word(Severity severity) {
   return "UNKNOWN";
 }
 
-Judgement judge(std::vector<Handshake>* handshakes, const crypto::TrustAnchors& anchors, bool trusted,
-                const Bounds& bounds, UnixSeconds now) {
+Judgement evaluate(std::vector<Handshake>* handshakes, const crypto::TrustAnchors& anchors, bool trusted,
+                   const Bounds& bounds, UnixSeconds now) {
   Judgement judgement;
   bool any_seen = false;
   for (Handshake& handshake : *handshakes) {
@@ -204,7 +204,7 @@ Judgement judge(std::vector<Handshake>* handshakes, const crypto::TrustAnchors& 
       const bool known = std::any_of(judgement.findings.begin(), judgement.findings.end(), [&](const Finding& other) {
         return other.token == finding.token && other.severity == finding.severity && other.text == finding.text;
       });
-      // That one version is not spoken is of no interest to people; the JSON has it.
+      // A TLS version that the server does not support is listed in the JSON only.
       if (!known && finding.token != "tls_not_supported") {
         judgement.findings.push_back(finding);
       }

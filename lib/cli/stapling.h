@@ -1,4 +1,4 @@
-// What handshakes showed of a server's stapling, judged: pure functions of what was seen, the bounds and the time.
+// Evaluates handshakes with a stapling server: pure functions of the observations, the bounds and the time.
 #pragma once
 
 #include <optional>
@@ -21,21 +21,21 @@ enum class Severity : int { kOk = 0, kWarning = 1, kCritical = 2, kUnknown = 3 }
 std::string_view word(Severity severity);
 
 struct Finding {
-  std::string token;  // snake_case, for scripts: one of docs/command-line.md or a reason
+  std::string token;  // snake_case, for scripts: a token of docs/command-line.md or a reason
   Severity severity = Severity::kOk;
   std::string text;  // for people
 };
 
-// One handshake. Either `seen` or `unreachable` says what came of it.
+// One handshake. Its outcome is in either `seen` or `unreachable`.
 struct Handshake {
   crypto::TlsVersion version = crypto::TlsVersion::k12;
   std::optional<Error> unreachable;
   crypto::TlsSeen seen;
 
-  // Filled in by judge():
+  // Filled in by evaluate():
   std::optional<crypto::Certificate> certificate;
-  std::optional<crypto::Verdict> verdict;  // of the staple; nothing where there is none, or no issuer to judge it by
-  std::vector<Finding> findings;           // never empty afterwards, the gravest first
+  std::optional<crypto::Verdict> verdict;  // of the staple; nothing without a staple or an issuer
+  std::vector<Finding> findings;           // never empty afterwards, most severe first
 };
 
 struct Bounds {
@@ -45,13 +45,13 @@ struct Bounds {
 
 struct Judgement {
   Severity severity = Severity::kUnknown;
-  std::vector<Finding> findings;  // of all handshakes, each once, the gravest first
-  UnixSeconds expires = 0;        // the first end of the staples that are fit; 0: none is
+  std::vector<Finding> findings;  // of all handshakes, without duplicates, most severe first
+  UnixSeconds expires = 0;        // earliest end of the valid staples; 0: none is valid
 };
 
-// `anchors`: where issuers are looked for that the server does not send; `trusted`: the chain has to lead to them.
-Judgement judge(std::vector<Handshake>* handshakes, const crypto::TrustAnchors& anchors, bool trusted,
-                const Bounds& bounds, UnixSeconds now);
+// `anchors` supply issuers that the server does not send; `trusted`: the chain must lead to them.
+Judgement evaluate(std::vector<Handshake>* handshakes, const crypto::TrustAnchors& anchors, bool trusted,
+                   const Bounds& bounds, UnixSeconds now);
 
 Json handshake_json(const Handshake& handshake);
 

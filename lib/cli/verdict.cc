@@ -48,7 +48,7 @@ std::string verdict_text(const Verdict& verdict) {
 }
 
 void print_json(const Json& json) {
-  // Names in certificates may hold bytes that are not UTF-8.
+  // Names in certificates may contain invalid UTF-8.
   fmt::print("{}\n", printable_json(json.dump(2, ' ', false, Json::error_handler_t::replace)));
 }
 

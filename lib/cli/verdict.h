@@ -1,4 +1,4 @@
-// How verdicts and times are printed: the same in every subcommand.
+// Formats verdicts and times for every subcommand.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,23 +11,23 @@ namespace ocsp_plus::cli {
 
 using Json = nlohmann::ordered_json;
 
-// verdict, reason, cert_status, this_update, next_update, expires, detail. Null where not known.
+// verdict, reason, cert_status, this_update, next_update, expires, detail. Null if unknown.
 Json verdict_json(const crypto::Verdict& verdict);
 
-// The same in lines for people, each ended by a line feed.
+// The same as lines for people, each with a line feed.
 std::string verdict_text(const crypto::Verdict& verdict);
 
-// "name:       value\n", safe to show; nothing where there is no value.
+// Returns "name: value\n", escaped for display; empty without a value.
 std::string line(std::string_view name, std::string_view value);
 
-// 0 stands for a time that is not there.
+// 0 is an absent time.
 Json json_time(UnixSeconds time);
 std::string text_time(UnixSeconds time);
 
-// Null where empty.
+// Null if empty.
 Json json_text(std::string_view text);
 
-// On standard output, with a line feed. Bytes that are not UTF-8 are replaced, what is unsafe to show is escaped.
+// Prints to standard output with a line feed. Replaces invalid UTF-8, escapes unsafe characters.
 void print_json(const Json& json);
 
 }  // namespace ocsp_plus::cli

@@ -27,10 +27,10 @@ struct Options {
   bool json = false;
 };
 
-// Everything that was read; owns the certificates that the candidates point to.
+// The files read; owns the certificates that `candidates` points to.
 struct Input {
   std::vector<crypto::X509Ptr> owned;
-  std::vector<x509_st*> candidates;  // who may have issued the leaf, in the order of looking
+  std::vector<x509_st*> candidates;  // possible issuers of the leaf, in search order
   x509_st* leaf = nullptr;
   crypto::Certificate certificate;
   Bytes response;
@@ -48,7 +48,7 @@ Result<UnixSeconds> read_time(const std::string& at) {
               fmt::format("--at {} is no time; give it in UTC like 2026-01-31T00:00:00Z", at));
 }
 
-// Appends the certificates of one file to the input; `first` becomes the leaf where there is none yet.
+// Appends the certificates of one file to the input; the first becomes the leaf if there is none yet.
 Result<void> add_certificates(const std::string& path, Input& input) {
   auto certificates = read_certificates(path);
   if (!certificates) {
@@ -93,9 +93,9 @@ Result<Input> read_input(const Options& options) {
   return input;
 }
 
-// A CA that has changed its key is there twice under one name. The issuer whose verdict is authentic is the right
-// one; if none is, the first candidate tells why.
-Verdict judge(const Input& input) {
+// A CA that has changed its key appears twice under one name. The issuer with an authentic verdict is the right one;
+// without one, the first candidate's verdict counts.
+Verdict evaluate(const Input& input) {
   Verdict first;
   first.reason = Reason::kNoIssuer;
   const auto fault = crypto::why_no_issuer(input.leaf, input.candidates);
@@ -128,7 +128,7 @@ int run_verify(const Options& options) {
   if (!input) {
     return complain(input.error().detail);
   }
-  Verdict verdict = judge(*input);
+  Verdict verdict = evaluate(*input);
   if (const std::size_t more = input->response.size() - crypto::cut_trailing(input->response).size(); more != 0) {
     verdict.detail +=
         fmt::format("{}{} octets after the response are left out", verdict.detail.empty() ? "" : "; ", more);

@@ -14,7 +14,7 @@ using ObjectPtr = OpenSslPtr<ASN1_OBJECT, ASN1_OBJECT_free>;
 
 }  // namespace
 
-// By its DER: OCSP_id_get0_info() is not in an nginx with an OpenSSL of its own, which nothing in it needs.
+// Reads the DER: an nginx with OpenSSL linked in lacks OCSP_id_get0_info(), which nginx itself does not use.
 CertId read_cert_id(const OCSP_CERTID* id) {
   unsigned char* der = nullptr;
   const int size = i2d_OCSP_CERTID(id, &der);

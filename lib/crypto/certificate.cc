@@ -17,14 +17,14 @@ namespace {
 
 constexpr long kStatusRequest = 5;  // TLS ExtensionType status_request, RFC 6066 section 8
 
-// What OpenSSL would look up by itself is a stack, a bag of attributes, or null where absent, doubled or malformed.
+// Decodes an extension; null if it is absent, duplicate or malformed.
 template <typename Pointer>
 Pointer extension(x509_st* certificate, int nid) {
   return Pointer(static_cast<typename Pointer::pointer>(X509_get_ext_d2i(certificate, nid, nullptr, nullptr)));
 }
 
-// An IA5String that is fit for a log line, a request line or a comparison: an embedded NUL once made
-// "www.bank.example\0.evil.example" pass as the first half.
+// Returns whether an IA5String is safe in a log line, a request line or a comparison: an embedded NUL once made
+// "www.bank.example\0.evil.example" pass as its first half.
 bool is_plain(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char byte) { return byte > 0x20 && byte < 0x7f; });
 }
@@ -64,7 +64,7 @@ void read_access_urls(x509_st* certificate, Certificate& out) {
     if (description->location->type != GEN_URI) {
       continue;
     }
-    // As it stands: whoever parses it says what is wrong with it.
+    // Verbatim: the URL parser reports what is wrong with it.
     const std::string_view url = view(description->location->d.uniformResourceIdentifier).text();
     const int method = OBJ_obj2nid(description->method);
     if (method == NID_ad_OCSP) {
@@ -101,9 +101,9 @@ KeyIdentifiers compare_key_identifiers(x509_st* leaf, x509_st* issuer) {
   return named == own ? KeyIdentifiers::kEqual : KeyIdentifiers::kDifferent;
 }
 
-// An RSA key whose exponent makes a verification as dear as a signature; anybody can make one. The bound is OpenSSL's
-// own for keys of more than 3,072 bits.
-bool is_dear(const EVP_PKEY* key) {
+// Returns whether an RSA key's exponent makes a verification as expensive as a signature; an attacker can make such a
+// key. The bound is OpenSSL's own for keys over 3,072 bits.
+bool has_large_exponent(const EVP_PKEY* key) {
   BIGNUM* exponent = nullptr;
   if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bn_param(key, "e", &exponent) != 1) {
     return false;
@@ -114,28 +114,28 @@ bool is_dear(const EVP_PKEY* key) {
 }
 
 bool may_sign_certificates(x509_st* certificate) {
-  return (X509_get_key_usage(certificate) & X509v3_KU_KEY_CERT_SIGN) != 0;  // all bits where it has no keyUsage
+  return (X509_get_key_usage(certificate) & X509v3_KU_KEY_CERT_SIGN) != 0;  // all bits if it has no keyUsage
 }
 
 bool has_name_of_issuer(x509_st* leaf, x509_st* candidate) {
   return X509_NAME_cmp(X509_get_subject_name(candidate), X509_get_issuer_name(leaf)) == 0;
 }
 
-// Whether the leaf names another serial number of its issuer's certificate. Some name nothing but that.
+// Returns whether the leaf names another serial number of its issuer's certificate. Some leaves name only that.
 bool names_other_serial(x509_st* leaf, x509_st* candidate) {
   const ASN1_INTEGER* named = X509_get0_authority_serial(leaf);
   return named != nullptr && ASN1_INTEGER_cmp(named, X509_get0_serialNumber(candidate)) != 0;
 }
 
-// The lower, the sooner its key is tried. X509_check_issued() would not do: it takes a serial number for a proof, and
-// OpenSSL 4.0's does not look at key identifiers where the serial numbers of leaf and issuer are the same.
+// Returns the rank of a candidate; lower is tried sooner. X509_check_issued() is unsuitable: it treats a serial
+// number as proof, and in OpenSSL 4.0 ignores key identifiers if leaf and issuer have the same serial number.
 int rank_of(x509_st* leaf, x509_st* candidate) {
   const KeyIdentifiers identifiers = compare_key_identifiers(leaf, candidate);
   const int rank = identifiers == KeyIdentifiers::kEqual ? 0 : identifiers == KeyIdentifiers::kAbsent ? 2 : 4;
   return rank + (names_other_serial(leaf, candidate) ? 1 : 0);
 }
 
-// PEM text ends where no further "-----BEGIN" is found.
+// PEM text ends when no further "-----BEGIN" is found.
 bool is_end_of_pem(unsigned long code) {
   return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
 }
@@ -189,7 +189,7 @@ Result<Certificate> describe(x509_st* certificate) {
   out.names = subject_names(certificate);
   out.must_staple = has_must_staple(certificate);
   read_access_urls(certificate, out);
-  // Then a field may only seem to be malformed, or an extension to be absent.
+  // If memory ran out, a field may only seem malformed or an extension absent.
   if (mark.ran_out_of_memory()) {
     return fail(Reason::kOutOfMemory, "no memory to read the certificate of " + out.subject);
   }
@@ -218,7 +218,7 @@ Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
   issuer->id_ = *id;
   issuer->subject_ = name_text(X509_get_subject_name(certificate));
   issuer->key_.reset(X509_get_pubkey(certificate));
-  // Without bits where OpenSSL had no memory to look at it more closely.
+  // The key has no bits if OpenSSL ran out of memory while decoding it.
   if (issuer->key_ == nullptr || EVP_PKEY_get_bits(issuer->key_.get()) <= 0) {
     return mark.failure(Reason::kUnreadable, "the public key of " + issuer->subject_ + " cannot be used");
   }
@@ -262,7 +262,7 @@ std::vector<x509_st*> rank_issuers(x509_st* leaf, const std::vector<x509_st*>& c
   const ErrorMark mark;
   std::vector<std::pair<int, x509_st*>> fitting;
   for (x509_st* candidate : candidates) {
-    // The same certificate often stands both in the chain and among the trusted ones.
+    // The same certificate is often both in the chain and among the trusted ones.
     const auto is_same = [candidate](const auto& other) { return X509_cmp(candidate, other.second) == 0; };
     if (candidate != nullptr && has_name_of_issuer(leaf, candidate) && may_sign_certificates(candidate) &&
         std::none_of(fitting.begin(), fitting.end(), is_same)) {
@@ -276,7 +276,7 @@ std::vector<x509_st*> rank_issuers(x509_st* leaf, const std::vector<x509_st*>& c
     ranked.push_back(candidate);
   }
   if (mark.ran_out_of_memory()) {
-    throw std::bad_alloc();  // one may only seem not to fit
+    throw std::bad_alloc();  // a candidate may only seem not to match
   }
   return ranked;
 }
@@ -323,7 +323,7 @@ std::string_view describe(IssuerFault fault) noexcept {
 bool signed_by(x509_st* leaf, x509_st* issuer) {
   const ErrorMark mark;
   evp_pkey_st* key = X509_get0_pubkey(issuer);
-  const bool verified = key != nullptr && !is_dear(key) && X509_verify(leaf, key) == 1;
+  const bool verified = key != nullptr && !has_large_exponent(key) && X509_verify(leaf, key) == 1;
   if (!verified && mark.ran_out_of_memory()) {
     throw std::bad_alloc();
   }

@@ -1,10 +1,9 @@
-// Certificates as the engine needs them: what identifies one, whom to ask about it, and who issued it.
+// Certificates as the engine needs them: their identity, their responders and their issuers.
 //
-// Trust: certificates come from the operator's configuration (or, later, from connections' own configuration).
-// They are parsed by OpenSSL; subjects are untrusted text, made printable here (control bytes escaped); names and
-// URLs with anything but printable ASCII in them are left out.
+// Certificates come from the operator's configuration or are loaded per connection. OpenSSL parses them. Subjects are
+// untrusted and have control bytes escaped here; names and URLs that are not printable ASCII are left out.
 //
-// OpenSSL's error queue is after each function as it was before.
+// Every function leaves OpenSSL's error queue unchanged.
 #pragma once
 
 #include <memory>
@@ -26,7 +25,7 @@ struct X509Deleter {
 };
 using X509Ptr = std::unique_ptr<x509_st, X509Deleter>;
 
-// A reference of one's own.
+// Takes a new reference.
 X509Ptr up_ref(x509_st* certificate);
 
 struct PkeyDeleter {
@@ -34,10 +33,10 @@ struct PkeyDeleter {
 };
 using PkeyPtr = std::unique_ptr<evp_pkey_st, PkeyDeleter>;
 
-// What is kept of a certificate. Owns its data; no OpenSSL object stays behind (10,000 of these live in each worker).
+// The needed fields of a certificate. Owns its data and keeps no OpenSSL object: each worker may hold 10,000.
 struct Certificate {
   CertificateId id = {};
-  std::string subject;             // RFC 2253 one line, UTF-8 where the certificate is; for people
+  std::string subject;             // RFC 2253 on one line, UTF-8 if the certificate is; for people
   std::string issuer;              // likewise
   std::vector<std::string> names;  // dNSName and iPAddress of subjectAltName, in order
   Bytes serial;                    // content octets of the INTEGER as in the DER: two's complement, big-endian
@@ -47,31 +46,29 @@ struct Certificate {
   std::vector<std::string> ocsp_urls;        // accessMethod id-ad-ocsp of AIA, in order, RFC 5280 section 4.2.2.1
   std::vector<std::string> ca_issuers_urls;  // accessMethod id-ad-caIssuers, in order
 
-  // The first name, else the subject: what log lines call it.
+  // Returns the first name, else the subject, for log lines.
   std::string_view label() const;
 };
 
-// SHA-256 of its DER. Fails with kUnreadable, kOutOfMemory.
+// Returns the SHA-256 of the DER. Fails with kUnreadable, kOutOfMemory.
 Result<CertificateId> certificate_id(x509_st* certificate);
 
-// Whether clients that honour it refuse the certificate without a staple; as Certificate::must_staple.
+// Returns Certificate::must_staple without parsing the rest.
 bool demands_staple(x509_st* certificate);
 
-// Reads a certificate. `certificate` is borrowed for the call only. Fails with kUnreadable where validity or serial
-// cannot be read (TLS servers and clients may well use such a certificate) and with kOutOfMemory; an extension that
-// is malformed counts as absent.
+// Reads a certificate, borrowed for the call. Fails with kUnreadable if validity or serial is malformed (TLS servers
+// and clients may still use such a certificate) and with kOutOfMemory; a malformed extension counts as absent.
 Result<Certificate> describe(x509_st* certificate);
 
-// As Certificate::label(), also of a certificate that describe() cannot read.
+// Returns Certificate::label(), also for a certificate that describe() cannot read.
 std::string label_of(x509_st* certificate);
 
-// An issuer, shared by all certificates it issued. Immutable. Any certificate will do: whether it may be a CA
-// (basicConstraints, validity) is judged by clients when they build the chain, and hand-made private CAs often lack
-// what public ones have.
+// An issuer, shared by all certificates it issued. Immutable. Any certificate qualifies: clients check
+// basicConstraints and validity when they build the chain, and private CAs often lack what public ones have.
 class Issuer {
  public:
-  // Takes a reference of its own on `certificate`. Fails with kUnreadable where its public key cannot be used, and
-  // with kOutOfMemory.
+  // Takes its own reference on `certificate`. Fails with kUnreadable if its public key is unusable, and with
+  // kOutOfMemory.
   static Result<std::unique_ptr<Issuer>> create(x509_st* certificate);
 
   const CertificateId& id() const { return id_; }
@@ -98,8 +95,8 @@ class Issuer {
   std::array<std::uint8_t, 32> key_sha256_ = {};
 };
 
-// Certificates in the order of their subjects, as X509_NAME_cmp() has it: neither case nor string types count. Looked
-// up by the name of a leaf's issuer.
+// Orders certificates by subject with X509_NAME_cmp(), which ignores case and string types, for lookups by the name
+// of a leaf's issuer.
 struct IssuerOf {
   x509_st* leaf = nullptr;  // borrowed
 };
@@ -110,57 +107,55 @@ struct BySubject {
   bool operator()(IssuerOf a, const X509Ptr& b) const;
 };
 
-// keyIdentifier of the extension, RFC 5280 sections 4.2.1.2 and 4.2.1.1; borrowed, empty where there is none.
+// Return the extension's keyIdentifier (RFC 5280 sections 4.2.1.2 and 4.2.1.1); borrowed, empty if there is none.
 ByteView subject_key_identifier(x509_st* certificate);
 ByteView authority_key_identifier(x509_st* certificate);
 
-// Those of `candidates` that may have issued `leaf`, each certificate once: the subject is the leaf's issuer, and
-// keyUsage does not forbid to sign certificates. In the order in which a signature is worth a try: the leaf's
-// authority key identifier is theirs; one of the two has none; they differ (a CA renewed with its key may have
-// another identifier, and always has another serial number than older leaves name, RFC 5280 section 4.2.1.1). None of
-// that proves anything: the signature decides. Borrowed from `candidates`, which may hold null.
+// Returns the `candidates` that may have issued `leaf`, each once: their subject is the leaf's issuer, and their
+// keyUsage permits signing certificates. Ordered by likelihood: the key identifiers match; one is absent; they differ
+// (a CA renewed with the same key may have another identifier, and always has another serial number than older leaves
+// name, RFC 5280 section 4.2.1.1). This proves nothing: only the signature does. Borrowed from `candidates`, which
+// may contain null.
 std::vector<x509_st*> rank_issuers(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
-// Of candidates that others may have put together, so many are tried.
+// Bounds the signature verifications that an untrusted list of candidates can cause.
 constexpr std::size_t kMostIssuersTried = 16;
 
-// The first of rank_issuers() whose key verifies the leaf's signature, of the first kMostIssuersTried. No signature
-// is verified where a single candidate has the name, and the key identifier as well, so that thousands of
-// certificates stay cheap. Borrowed from `candidates`; nullptr if none did. Throws std::bad_alloc where that cannot
-// be told for want of memory.
+// Returns the first of rank_issuers() whose key verifies the leaf's signature, among the first kMostIssuersTried. A
+// single candidate with matching name and key identifier is returned without a verification, so that thousands of
+// certificates stay cheap. Borrowed from `candidates`; nullptr if none matches. Throws std::bad_alloc.
 x509_st* find_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
-// Why find_issuer() found none among `candidates`; of several reasons the one that came closest.
+// Why find_issuer() found none among `candidates`; for several candidates the reason of the closest one.
 enum class IssuerFault {
   kAbsent,         // none has the name of the leaf's issuer
-  kKeyIdentifier,  // one has, but neither the key identifier that the leaf names nor the key that signed it
+  kKeyIdentifier,  // one has, but neither the leaf's key identifier nor the key that signed it
   kKeyUsage,       // one has, but its keyUsage forbids signing certificates
   kSignature,      // one has, but its key does not verify the leaf's signature
 };
 IssuerFault why_no_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
 
-// What is wrong with the candidate of the issuer's name, as the end of a sentence; empty for kAbsent.
+// Returns the fault of the candidate as the end of a sentence; empty for kAbsent.
 std::string_view describe(IssuerFault fault) noexcept;
 
-// Whether the key of `issuer` verifies the leaf's signature; none does that is an RSA key with an exponent of more
-// than 64 bits, which would take milliseconds. Throws std::bad_alloc where there is no memory to tell.
+// Returns whether the key of `issuer` verifies the leaf's signature. An RSA key with an exponent of more than 64
+// bits, which would take milliseconds, never does. Throws std::bad_alloc.
 bool signed_by(x509_st* leaf, x509_st* issuer);
 
-// The DER of a certificate; empty if there is no memory.
+// Returns the DER of a certificate; empty if memory runs out.
 Bytes der_of(x509_st* certificate);
 
-// How long it is, without making it; 0 where that cannot be told.
+// Returns the size of der_of() without encoding; 0 on failure.
 std::size_t der_size(x509_st* certificate);
 
-// Whether the subject of `candidate` is the leaf's issuer, by the name alone: no signature is verified, nothing else
-// is looked at.
+// Returns whether the subject of `candidate` equals the leaf's issuer name. Checks nothing else.
 bool has_issuer_name(x509_st* leaf, x509_st* candidate);
 
-// Certificates in DER, one after the other; ends at the first that does not parse.
+// Parses concatenated DER certificates; stops at the first that does not parse.
 std::vector<X509Ptr> parse_der_certificates(ByteView der);
 
-// All certificates in PEM text, in order. Text and other PEM objects between them are skipped, as OpenSSL does. Fails
-// with kUnreadable where there is none or one does not parse. Never asks for a pass phrase.
+// Parses all certificates in PEM text, in order, and skips text and other PEM objects, as OpenSSL does. Fails with
+// kUnreadable if there is none or one does not parse. Never asks for a pass phrase.
 Result<std::vector<X509Ptr>> parse_pem_certificates(std::string_view pem);
 
 }  // namespace ocsp_plus::crypto

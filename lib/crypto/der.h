@@ -1,5 +1,5 @@
-// Reading DER (X.690) element by element, where OpenSSL has no accessor for a field, or has one that nginx lacks when
-// OpenSSL is linked into it.
+// Reads DER (X.690) element by element, for fields without an OpenSSL accessor, or with one that an nginx with
+// OpenSSL linked in lacks.
 #pragma once
 
 #include <openssl/asn1.h>
@@ -12,12 +12,13 @@
 
 namespace ocsp_plus::crypto {
 
-// Elements one after the other, by their headers alone. Borrows the octets.
+// Iterates over the elements of a structure. Borrows the octets.
 class Elements {
  public:
   explicit Elements(ByteView octets) : left_(octets) {}
 
-  // The content of the next element; nothing where it is of another tag, cut short or of indefinite length.
+  // Consumes the next element and returns its content; nothing if it has another tag, is truncated or has an
+  // indefinite length.
   std::optional<ByteView> take(int tag, int tag_class = V_ASN1_UNIVERSAL) {
     const unsigned char* in = left_.data();
     long length = 0;

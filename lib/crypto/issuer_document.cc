@@ -14,7 +14,7 @@ namespace {
 
 using Pkcs7Ptr = OpenSslPtr<PKCS7, PKCS7_free>;
 
-// Borrowed from `message`; nullptr where it is of another type.
+// Borrowed from `message`; nullptr if it is of another type.
 const STACK_OF(X509) * certificates_of(const PKCS7* message) {
   if (message == nullptr || !PKCS7_type_is_signed(message) || message->d.sign == nullptr) {
     return nullptr;
@@ -42,7 +42,7 @@ std::vector<X509Ptr> read_der(ByteView document) {
   return certificates;
 }
 
-// PEM of any kind is read in its order; what is neither a certificate nor a message is passed over.
+// Reads all PEM blocks in order and skips those that are neither certificates nor PKCS#7 messages.
 std::vector<X509Ptr> read_pem(ByteView document) {
   std::vector<X509Ptr> certificates;
   const BioPtr certificates_in(BIO_new_mem_buf(document.data(), static_cast<int>(document.size())));

@@ -1,10 +1,10 @@
-// What a certificate's caIssuers URL leads to (RFC 5280 section 4.2.2.1): the issuer's certificate in DER, or several
-// in a "certs-only" PKCS#7 message; PEM of either, as some servers have it.
+// Documents at a certificate's caIssuers URL (RFC 5280 section 4.2.2.1): the issuer's certificate in DER, or several
+// in a "certs-only" PKCS#7 message; some servers send PEM of either.
 //
-// The document is anybody's: it travels over http, unsigned. What is taken from it has to be what signed the leaf
+// The document is untrusted: unsigned, over http. A certificate from it is used only if its key signed the leaf
 // (engine/issuer_search.h).
 //
-// OpenSSL's error queue is after each function as it was before.
+// Every function leaves OpenSSL's error queue unchanged.
 #pragma once
 
 #include <cstddef>
@@ -16,16 +16,17 @@
 
 namespace ocsp_plus::crypto {
 
-constexpr std::size_t kMaxIssuerCandidates = 32;  // certificates of a document that are looked at
+constexpr std::size_t kMaxIssuerCandidates = 32;  // the rest of a document is ignored
 
-// The first certificates of a document, at least one. kIssuerMalformed where there is none, kOutOfMemory.
+// Returns the first certificates of a document, at least one. Errors: kIssuerMalformed if there is none,
+// kOutOfMemory.
 Result<std::vector<X509Ptr>> read_issuer_document(ByteView document);
 
-// What is wrong with a document none of whose certificates has issued the one in question.
+// Returns the error for a document that contains certificates but not the issuer.
 Error issuer_mismatch(const std::vector<X509Ptr>& certificates);
 
-// By what certificates of one issuer know it, whatever their own names: SHA-256 over the issuer's name and the
-// authority key identifier. It proves nothing: it is a name to keep things under. kInternal, kOutOfMemory.
+// Returns a lookup key that is the same for all certificates of an issuer: SHA-256 over the issuer's name and the
+// authority key identifier. It proves nothing. Errors: kInternal, kOutOfMemory.
 Result<CertificateId> issuer_reference(x509_st* leaf);
 
 }  // namespace ocsp_plus::crypto

@@ -7,7 +7,7 @@
 namespace ocsp_plus::crypto {
 namespace {
 
-// Back from content octets to OpenSSL's INTEGER, which keeps sign and magnitude.
+// Converts content octets to OpenSSL's INTEGER, which stores sign and magnitude.
 Asn1IntegerPtr make_integer(const Bytes& octets) {
   const int size = static_cast<int>(octets.size());
   Bytes der(static_cast<std::size_t>(ASN1_object_size(0, size, V_ASN1_INTEGER)));
@@ -19,7 +19,7 @@ Asn1IntegerPtr make_integer(const Bytes& octets) {
 }
 
 std::string base64(ByteView bytes) {
-  // EVP_EncodeBlock writes a NUL behind the text.
+  // EVP_EncodeBlock adds a NUL.
   std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
   const int size =
       EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes.data(), static_cast<int>(bytes.size()));
@@ -57,8 +57,8 @@ Result<OcspRequest> make_request(const Certificate& certificate, const Issuer& i
   if (serial == nullptr || request == nullptr) {
     return fail(Reason::kInternal, "no OCSP request could be made: " + mark.text());
   }
-  // Name and key of the issuer's own certificate, not the leaf's issuer field: RFC 6960 section 4.1.1 hashes "the
-  // issuer's DN" and a responder compares octets.
+  // Uses name and key of the issuer's certificate, not the leaf's issuer field: RFC 6960 section 4.1.1 hashes "the
+  // issuer's DN", and responders compare octets.
   CertIdPtr id(OCSP_cert_id_new(hash == CertIdHash::kSha1 ? EVP_sha1() : EVP_sha256(),
                                 X509_get_subject_name(issuer.certificate()),
                                 X509_get0_pubkey_bitstr(issuer.certificate()), serial.get()));

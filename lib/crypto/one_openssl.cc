@@ -15,7 +15,7 @@
 namespace ocsp_plus::crypto {
 namespace {
 
-// Beginnings of the names of OpenSSL's functions.
+// Prefixes of OpenSSL's function names.
 constexpr std::array<std::string_view, 18> kPrefixes = {
     "ASN1_", "AUTHORITY_", "BIO_", "BN_",  "CRYPTO_", "ERR_",     "EVP_", "GENERAL_", "OBJ_",
     "OCSP_", "OPENSSL_",   "PEM_", "RSA_", "SSL_",    "OpenSSL_", "X509", "d2i_",     "i2d_"};
@@ -24,14 +24,14 @@ bool begins(std::string_view name, std::string_view with) {
   return name.substr(0, with.size()) == with;
 }
 
-// What the dynamic section says, as far as it is of use here. glibc writes addresses into it, others leave offsets.
+// The needed parts of the dynamic section. glibc stores addresses in it, other C libraries offsets.
 struct Symbols {
   const ElfW(Sym) * table = nullptr;
   const char* names = nullptr;
   std::size_t count = 0;
 };
 
-// A GNU hash table does not say how many symbols there are: the last one ends the chain of the highest bucket.
+// A GNU hash table does not contain the number of symbols: the last one ends the chain of the highest bucket.
 std::size_t count_symbols(const std::uint32_t* hash) {
   const std::uint32_t buckets = hash[0];
   const std::uint32_t first_hashed = hash[1];
@@ -69,7 +69,7 @@ struct Handle {
   void operator()(void* handle) const { dlclose(handle); }
 };
 
-// Whether `user` was linked against `library`, by itself or through what it needs.
+// Returns whether `user` was linked against `library`, directly or indirectly.
 bool uses(const Dl_info& user, const Dl_info& library, const char* function) {
   const std::unique_ptr<void, Handle> handle(dlopen(user.dli_fname, RTLD_LAZY | RTLD_NOLOAD));
   Dl_info found = {};
@@ -77,13 +77,13 @@ bool uses(const Dl_info& user, const Dl_info& library, const char* function) {
   return bound == nullptr || (dladdr(bound, &found) != 0 && found.dli_fbase == library.dli_fbase);
 }
 
-// A function of OpenSSL, and the object that this process takes it from.
+// A function of OpenSSL and the object that it is bound to.
 struct Origin {
   const char* function = nullptr;
   Dl_info object = {};
 };
 
-// None for a weak function, or one of a library that is not there: the linker has its say.
+// Returns nothing for a weak function or one of a missing library: the dynamic linker reports those.
 std::optional<Origin> origin_of(const char* function) {
   Origin origin{function, {}};
   void* bound = dlsym(RTLD_DEFAULT, function);
@@ -97,8 +97,8 @@ bool same_object(const Origin& one, const std::optional<Origin>& other) {
   return other && one.object.dli_fbase == other->object.dli_fbase;
 }
 
-// The object that this code is in, among all that are loaded; nullptr where it is not to be found. By what every C
-// library has; glibc alone would tell at once.
+// Returns the loaded object that contains this code, or nullptr. Uses only what every C library has; glibc has a
+// direct way.
 const link_map* this_object() {
   static const char kHere = 0;
   Dl_info self = {};
@@ -123,7 +123,7 @@ Result<void> check_symbols() {
   if (symbols.table == nullptr || symbols.names == nullptr) {
     return {};
   }
-  // One of each library stands for all: which of the two a function is in cannot be told by its name.
+  // One function of each library represents the library: names do not tell which of the two a function belongs to.
   const auto crypto = origin_of("ERR_get_error");
   const auto ssl = origin_of("SSL_CTX_new");
   for (std::size_t i = 1; crypto && i < symbols.count; ++i) {

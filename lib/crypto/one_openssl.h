@@ -1,29 +1,28 @@
-// That there is one OpenSSL in this process, and the right one; and whether it is fit to staple with.
+// Checks that this process contains exactly one OpenSSL, of a matching version, that can staple.
 //
-// The module brings none of its own: it uses what nginx has loaded. Where another library has brought a second one,
-// each symbol is bound to whichever comes first, and an X509 made by one and freed by the other is a crash at best.
-// So this asks the linker where each symbol that we use has come from.
+// The module uses the OpenSSL that nginx has loaded. If another library has loaded a second one, the linker binds
+// each symbol to whichever comes first, and an X509 created by one and freed by the other is a crash at best. So this
+// code asks the dynamic linker for the origin of every symbol that we use.
 #pragma once
 
 #include "base/result.h"
 
 namespace ocsp_plus::crypto {
 
-// Fails with kInvalidArgument, the detail a sentence for the operator:
+// Fails with kInvalidArgument and a sentence for the operator if:
 // - functions of libcrypto that this object (module or program) uses are bound to more than one object;
-// - functions of libssl are not bound to that object, nor to one that itself uses it;
-// - the OpenSSL found is of another major version than the headers we were built with, or older than these.
+// - functions of libssl are bound neither to that object nor to one that itself uses it;
+// - OpenSSL has another major version than the headers of our build, or is older than they are.
 Result<void> check_one_openssl();
 
-// The last of them. Versions as OPENSSL_VERSION_NUMBER writes them.
+// The last of these checks. Versions are OPENSSL_VERSION_NUMBER values.
 bool version_fits(unsigned long built, unsigned long running);
 
-// Whether anything may be stapled with that version. Not with exactly 3.6.0: once the leaf has a staple it sends an
-// empty status for each other certificate of the chain, and Chrome and GnuTLS end such connections (openssl#28989,
-// mended in 3.6.1).
+// Returns whether that version can staple. Exactly 3.6.0 cannot: with a staple for the leaf it sends an empty status
+// for every other certificate of the chain, and Chrome and GnuTLS abort (openssl#28989, fixed in 3.6.1).
 bool may_staple(unsigned long running);
 
-// Fails with kInvalidArgument where nothing may be stapled with the OpenSSL that runs; the detail says what to do.
+// Fails with kInvalidArgument if the running OpenSSL cannot staple; the detail names the remedy.
 Result<void> check_stapling();
 
 }  // namespace ocsp_plus::crypto

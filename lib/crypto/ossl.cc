@@ -22,7 +22,7 @@ void append(std::string* text, unsigned long code) {
 }  // namespace
 
 ErrorMark::ErrorMark() : before_(look()) {
-  ERR_set_mark();  // there is none to set on an empty queue; then all goes
+  ERR_set_mark();  // an empty queue cannot be marked; then pop_to_mark removes all errors
 }
 
 ErrorMark::Newest ErrorMark::look() {
@@ -140,7 +140,7 @@ std::optional<UnixSeconds> parse_generalized_time(const ASN1_GENERALIZEDTIME* ti
   if (text.back() != 'Z') {
     return std::nullopt;
   }
-  // One parser of dates for the whole project, which checks every field's range.
+  // Uses the project's one date parser, which checks every field's range.
   return parse_rfc3339(fmt::format("{}-{}-{}T{}:{}:{}Z", text.substr(0, 4), text.substr(4, 2), text.substr(6, 2),
                                    text.substr(8, 2), text.substr(10, 2), text.substr(12, 2)));
 }

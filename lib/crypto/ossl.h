@@ -1,9 +1,8 @@
-// OpenSSL behind owning types, for the .cc files of this room only: no public header includes this one.
+// Owning types for OpenSSL objects. Private to the .cc files of lib/crypto: no public header includes this one.
 //
-// OpenSSL keeps errors in a queue of the thread. nginx reads that queue after its next TLS call and would take an
-// error of ours for one of the connection; and where OpenSSL has called us, what it had put there before is its own.
-// So every entry point of the room holds an ErrorMark, or an ErrorsSetAside where it runs TLS, and leaves the queue
-// as it found it.
+// OpenSSL keeps errors in a per-thread queue. nginx reads it after its next TLS call and would attribute our errors
+// to that connection; inside OpenSSL's callbacks the queue may hold OpenSSL's own errors. So every entry point of
+// lib/crypto holds an ErrorMark, or an ErrorsSetAside if it runs TLS, and leaves the queue unchanged.
 #pragma once
 
 #include <openssl/asn1.h>
@@ -58,8 +57,8 @@ using PssParametersPtr = OpenSslPtr<RSA_PSS_PARAMS, RSA_PSS_PARAMS_free>;
 using TextPtr = OpenSslPtr<char, free_text>;
 using TlsFeaturePtr = OpenSslPtr<TLS_FEATURE, TLS_FEATURE_free>;
 
-// Removes at its end the errors that were queued while it lived, and leaves those from before. (OpenSSL's queue holds
-// 15: whatever is queued beyond that drives out the oldest.) May be nested.
+// Removes on destruction the errors queued during its lifetime and keeps earlier ones. (OpenSSL's queue holds 15;
+// more push out the oldest.) May be nested.
 class ErrorMark {
  public:
   ErrorMark();
@@ -67,17 +66,17 @@ class ErrorMark {
   ErrorMark(const ErrorMark&) = delete;
   ErrorMark& operator=(const ErrorMark&) = delete;
 
-  // The code of the newest error since the mark; 0: there is none.
+  // Returns the code of the newest error since the mark; 0 if there is none.
   unsigned long newest() const;
 
-  // The next two see all errors since the mark, and take them away, where the queue was empty at the mark. Otherwise
-  // they see the newest one only: OpenSSL hands out nothing between the oldest and the newest of its queue.
+  // The next two functions consume all errors since the mark if the queue was empty at the mark. Otherwise they see
+  // only the newest: OpenSSL gives access to nothing between the oldest and the newest error.
 
-  // In one line, oldest first; "no reason given" where there are none.
+  // Returns the errors in one line, oldest first; "no reason given" if there are none.
   std::string text() const;
-  // Whether one of them says that memory is short.
+  // Returns whether one of them reports a lack of memory.
   bool ran_out_of_memory() const;
-  // "what: text()" with the reason kOutOfMemory where that is why, else `otherwise`.
+  // Returns "what: text()" with kOutOfMemory if memory ran out, else with `otherwise`.
   tl::unexpected<Error> failure(Reason otherwise, const std::string& what) const;
 
  private:
@@ -86,8 +85,8 @@ class ErrorMark {
     bool out_of_memory = false;
     void add(unsigned long code);
   };
-  // What the newest error is known by. OpenSSL copies the names of file and function for each error, so their
-  // addresses tell two errors of the same place apart.
+  // Identifies the newest error. OpenSSL copies the file and function names for each error, so their addresses
+  // distinguish two errors of the same place.
   struct Newest {
     unsigned long code = 0;
     const char* file = nullptr;
@@ -101,10 +100,10 @@ class ErrorMark {
   Newest before_;  // code 0: the queue was empty
 };
 
-// The queue to oneself, for what an ErrorMark cannot help: OpenSSL itself empties the queue in SSL_do_handshake() and
-// where it has read a file of certificates, and SSL_get_error() takes whatever is in it for the connection's. What
-// was there is put back at the end; marks that others have set on it are lost, so it is not for what the status
-// callback calls, nor within an ErrorMark. Throws std::bad_alloc.
+// Saves and empties the queue, and restores it on destruction. For code where an ErrorMark does not suffice: OpenSSL
+// clears the queue in SSL_do_handshake() and after reading a file of certificates, and SSL_get_error() attributes
+// everything in it to the connection. Marks on the queue are lost, so it must not be used below the status callback
+// or within an ErrorMark. Throws std::bad_alloc.
 class ErrorsSetAside {
  public:
   ErrorsSetAside();
@@ -112,7 +111,7 @@ class ErrorsSetAside {
   ErrorsSetAside(const ErrorsSetAside&) = delete;
   ErrorsSetAside& operator=(const ErrorsSetAside&) = delete;
 
-  // Empties the queue into one line, as ErrorMark::text(). REQUIRES: an object of this class.
+  // Consumes the queue into one line, as ErrorMark::text(). REQUIRES: an object of this class.
   static std::string text();
 
  private:
@@ -127,7 +126,7 @@ class ErrorsSetAside {
   std::vector<Queued> errors_;  // oldest first
 };
 
-// For readers of PEM: a terminal must never be asked for a pass phrase.
+// The pass phrase callback for PEM readers, which never asks on a terminal.
 inline int no_pass_phrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) {
   return -1;
 }
@@ -136,19 +135,19 @@ inline ByteView view(const ASN1_STRING* string) {
   return {ASN1_STRING_get0_data(string), static_cast<std::size_t>(ASN1_STRING_length(string))};
 }
 
-// The content octets of the INTEGER's DER: two's complement, big-endian, minimal. Empty if there is no memory.
+// Returns the content octets of the INTEGER's DER: two's complement, big-endian, minimal. Empty if memory runs out.
 Bytes integer_octets(const ASN1_INTEGER* integer);
 
-// The DER of a name as it was read; valid as long as the name.
+// Returns the DER of a name as it was read; valid as long as the name.
 ByteView name_der(const X509_NAME* name);
 
-// RFC 2253 on one line, control bytes escaped, UTF-8 where the name's string types allow it.
+// Formats a name after RFC 2253 on one line, control bytes escaped, in UTF-8 if the name's string types allow it.
 std::string name_text(const X509_NAME* name);
 
-// The one form RFC 5280 section 4.1.2.5.2 allows, YYYYMMDDHHMMSSZ. No fraction, no offset, no leap second.
+// Parses YYYYMMDDHHMMSSZ, the only form of RFC 5280 section 4.1.2.5.2: no fraction, offset or leap second.
 std::optional<UnixSeconds> parse_generalized_time(const ASN1_GENERALIZEDTIME* time);
 
-// notBefore or notAfter of a certificate, UTCTime or GeneralizedTime.
+// Parses a certificate's notBefore or notAfter, UTCTime or GeneralizedTime.
 std::optional<UnixSeconds> parse_certificate_time(const ASN1_TIME* time);
 
 }  // namespace ocsp_plus::crypto

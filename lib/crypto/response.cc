@@ -31,14 +31,14 @@ Reason reason_of_status(int status) {
   }
 }
 
-// Whether more stands there than the [0] that a structure may end with. One that is broken is malformed, not more.
+// Returns whether more follows than the [0] that may end the structure. A broken [0] is malformed, not more.
 bool is_more_than(const std::optional<ByteView>& tagged, const Elements& elements) {
   constexpr std::uint8_t kTag = 0xa0;
   return !elements.empty() && (tagged.has_value() || *elements.left().begin() != kTag);
 }
 
-// Whether something stands behind the last field of OCSPResponse, ResponseBytes or BasicOCSPResponse, but before the
-// end of what holds them. Looked at only where the response is refused anyway, to tell why.
+// Returns whether bytes follow the last field inside OCSPResponse, ResponseBytes or BasicOCSPResponse. Used only to
+// explain a refusal.
 bool octets_follow_inside(ByteView response) {
   const auto outer = Elements(response).take(V_ASN1_SEQUENCE);
   Elements fields(outer.value_or(ByteView()));
@@ -72,15 +72,15 @@ bool octets_follow_inside(ByteView response) {
   return is_signed && is_more_than(certificates, in_basic);
 }
 
-// Why octets that do not parse as they should are refused.
+// Returns the error for octets that do not parse.
 tl::unexpected<Error> refuse(ByteView response, std::string otherwise) {
   return octets_follow_inside(response) ? fail(Reason::kTrailingData, "octets follow inside the response")
                                         : fail(Reason::kMalformedResponse, std::move(otherwise));
 }
 
-// A signature covers octets, OpenSSL verifies what it encodes again from the parsed values. The two are the same
-// only for DER (RFC 6960 section 4.2.1), so anything else is refused, octets after an inner end among it.
-// The outer response holds the inner one as octets.
+// A signature covers the received octets, but OpenSSL verifies its own encoding of the parsed values. The two are
+// equal only for DER (RFC 6960 section 4.2.1), so anything else is refused, trailing octets inside included. The
+// outer response contains the inner one as octets.
 bool is_der(const OCSP_RESPONSE* outer, const OCSP_BASICRESP* basic, ByteView response) {
   const auto encodes_to = [](int size, unsigned char* der, ByteView octets) {
     const BytesPtr owner(der);

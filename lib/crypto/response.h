@@ -1,4 +1,4 @@
-// From octets to a basic OCSP response. Private to this room.
+// Parses a basic OCSP response. Private to lib/crypto.
 #pragma once
 
 #include "base/bytes.h"
@@ -7,11 +7,11 @@
 
 namespace ocsp_plus::crypto {
 
-// Strictly DER, nothing behind it and nothing behind the last field of what it holds (RFC 6960 section 4.2.1).
-// kMalformedResponse, kTrailingData, kNotBasicResponse, or what a responder says instead of an answer:
-// kMalformedRequest, kInternalError, kTryLater, kSigRequired, kUnauthorized, kUnknownResponseStatus. kMalformedTime
-// where it does not parse and a time in it has another form than RFC 5280 allows: OpenSSL 3.5 and newer refuse times
-// that are too short here, older versions leave them to verify().
+// Accepts strict DER only, without bytes after the response or after the last field of a structure in it (RFC 6960
+// section 4.2.1). Errors: kMalformedResponse, kTrailingData, kNotBasicResponse; the responder's error status:
+// kMalformedRequest, kInternalError, kTryLater, kSigRequired, kUnauthorized, kUnknownResponseStatus; kMalformedTime
+// if the response does not parse and contains a time that RFC 5280 does not allow (OpenSSL 3.5 and newer refuse short
+// times here, older versions leave them to verify()).
 Result<OcspBasicPtr> parse_response(ByteView response);
 
 }  // namespace ocsp_plus::crypto

@@ -1,5 +1,5 @@
-// What an OCSP response says, as it says it: nothing here is proven. For people who look at files; whether a response
-// may be stapled is for verify() to say.
+// The content of an OCSP response, unverified, for people who inspect files. Only verify() decides whether a response
+// may be stapled.
 #pragma once
 
 #include <string>
@@ -29,13 +29,13 @@ struct ResponseContent {
   UnixSeconds produced_at = 0;            // 0: malformed
   std::string responder;                  // ResponderID: a name, or the hash of a key in hex
   std::string signature;                  // algorithm
-  std::vector<std::string> certificates;  // subjects of those that it carries
+  std::vector<std::string> certificates;  // subjects of the embedded ones
   std::vector<Single> singles;
 };
 
-// What follows the response is passed over, as cut_trailing() does. Errors: kMalformedResponse, kTrailingData,
-// kNotBasicResponse, and what responders say instead of an answer (kTryLater, kUnauthorized, …). OpenSSL's error
-// queue is afterwards as it was before.
+// Ignores bytes after the response, as cut_trailing() does. Errors: kMalformedResponse, kTrailingData,
+// kNotBasicResponse, and the responders' error statuses (kTryLater, kUnauthorized, …). Leaves OpenSSL's error queue
+// unchanged.
 Result<ResponseContent> read_response_content(ByteView der);
 
 }  // namespace ocsp_plus::crypto

@@ -15,7 +15,7 @@ constexpr std::string_view kName = "OCSP RESPONSE";
 
 Result<Bytes> response_from_file(std::string_view file) {
   const ErrorMark mark;
-  // A DER response begins with the tag of a SEQUENCE, "0"; armour may have comments before it.
+  // A DER response begins with the tag of a SEQUENCE, "0"; PEM may have comments before its block.
   if (file.find("-----BEGIN ") == std::string_view::npos || file.front() == '0') {
     return ByteView(file).copy();
   }

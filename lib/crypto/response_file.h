@@ -1,4 +1,4 @@
-// Responses as they lie in files that somebody else wrote: DER, or the same in PEM armour.
+// Reads OCSP responses from files that other programs wrote, in DER or PEM.
 #pragma once
 
 #include <string_view>
@@ -8,10 +8,9 @@
 
 namespace ocsp_plus::crypto {
 
-// The DER in `file`: what stands between "-----BEGIN OCSP RESPONSE-----" and its end where there is such a line,
-// else `file` as it is. What it returns is not verified, not even parsed. Fails with kUnreadable where the armour
-// is broken. OpenSSL's error queue is afterwards as it was
-// before.
+// Returns the DER in `file`: the content of its "-----BEGIN OCSP RESPONSE-----" block, else `file` unchanged. The
+// result is neither parsed nor verified. Fails with kUnreadable if the PEM is broken. Leaves OpenSSL's error queue
+// unchanged.
 Result<Bytes> response_from_file(std::string_view file);
 
 }  // namespace ocsp_plus::crypto

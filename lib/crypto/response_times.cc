@@ -7,7 +7,7 @@ namespace {
 
 using TimePtr = OpenSslPtr<ASN1_STRING, ASN1_STRING_free>;
 
-// The response proper is in an OCTET STRING of ResponseBytes; no other OCTET STRING is at that level.
+// ResponseBytes contains the basic response in an OCTET STRING, the only one at this level.
 constexpr int kLevelOfResponse = 3;
 constexpr int kMaxLevel = 32;  // a response with certificates has about 16
 

@@ -26,7 +26,7 @@ Reason judge_key(EVP_PKEY* key) {
   }
 }
 
-// The hash that RSASSA-PSS names in its parameters (RFC 4055 section 3.1); NID_undef where they do not parse.
+// Returns the hash in the parameters of RSASSA-PSS (RFC 4055 section 3.1); NID_undef if they do not parse.
 int pss_hash(const X509_ALGOR* algorithm) {
   int type = V_ASN1_UNDEF;
   const void* value = nullptr;
@@ -66,7 +66,7 @@ Reason judge_hash(int hash_nid, EVP_PKEY* key) {
 
 }  // namespace
 
-Reason judge_signature(const X509_ALGOR* algorithm, EVP_PKEY* key) {
+Reason check_signature_strength(const X509_ALGOR* algorithm, EVP_PKEY* key) {
   const Reason of_key = judge_key(key);
   if (of_key != Reason::kOk) {
     return of_key;

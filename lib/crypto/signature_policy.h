@@ -1,4 +1,4 @@
-// Which keys and signature algorithms are strong enough. Private to this room.
+// Which keys and signature algorithms are strong enough. Private to lib/crypto.
 //
 //   refused as weak_key        RSA below 1024 bits, elliptic curves below 224 bits
 //   refused as weak_signature  MD2, MD4, MD5; SHA-1 with RSA below 2048 bits; SHA-1 with anything but RSA
@@ -12,11 +12,11 @@
 
 namespace ocsp_plus::crypto {
 
-// kOk, kWeakKey, kWeakSignature or kUnsupportedSignature. Whether algorithm and key belong together is left to the
-// verification itself.
-Reason judge_signature(const X509_ALGOR* algorithm, EVP_PKEY* key);
+// Returns kOk, kWeakKey, kWeakSignature or kUnsupportedSignature. The verification itself checks that algorithm and
+// key match.
+Reason check_signature_strength(const X509_ALGOR* algorithm, EVP_PKEY* key);
 
-// The algorithm's name for messages, such as "sha1WithRSAEncryption", or its dotted OID.
+// Returns the algorithm's name for messages, such as "sha1WithRSAEncryption", or its dotted OID.
 std::string algorithm_name(const X509_ALGOR* algorithm);
 
 }  // namespace ocsp_plus::crypto

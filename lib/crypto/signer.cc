@@ -10,7 +10,7 @@
 namespace ocsp_plus::crypto {
 namespace {
 
-// A response that embeds more certificates of its responder's name than this wants to keep us busy.
+// Bounds the work that a malicious response with many embedded signers can cause.
 constexpr int kMaxEmbeddedSigners = 10;
 
 struct ResponderId {
@@ -18,7 +18,7 @@ struct ResponderId {
   ByteView key_sha1;  // byKey: SHA-1 of the BIT STRING's content; empty for byName
 };
 
-// Names are compared as octets: NSS does so, and a responder copies its own certificate's subject.
+// Compares names as octets, as NSS does: a responder copies the subject of its own certificate.
 bool is_named(const ResponderId& id, ByteView name, ByteView key_sha1) {
   return id.key_sha1.empty() ? !id.name.empty() && id.name == name : id.key_sha1 == key_sha1;
 }
@@ -42,12 +42,12 @@ SignatureCheck refuse(Reason reason, std::string detail = {}) {
   return {reason, std::move(detail), kNever};
 }
 
-// The signature of the response itself. verify.cc has made sure that what OpenSSL encodes again here is what was
-// received, octet for octet.
+// Verifies the response's signature. parse_response() has made sure that OpenSSL's encoding equals the received
+// octets.
 SignatureCheck verify_with(OCSP_BASICRESP* basic, EVP_PKEY* key) {
   const ErrorMark mark;
   const X509_ALGOR* algorithm = OCSP_resp_get0_tbs_sigalg(basic);
-  const Reason strength = judge_signature(algorithm, key);
+  const Reason strength = check_signature_strength(algorithm, key);
   if (strength != Reason::kOk) {
     return refuse(strength,
                   fmt::format("{} with a key of {} bits", algorithm_name(algorithm), EVP_PKEY_get_bits(key)));
@@ -59,8 +59,8 @@ SignatureCheck verify_with(OCSP_BASICRESP* basic, EVP_PKEY* key) {
   return {Reason::kOk, {}, kNever};
 }
 
-// That the issuer itself signed the certificate: an intermediate between the two does not do (RFC 6960 section
-// 4.2.2.2, "issued directly by the CA").
+// Checks that the issuer itself signed the certificate, without an intermediate in between (RFC 6960 section 4.2.2.2,
+// "issued directly by the CA").
 SignatureCheck check_issuance(X509* signer, const Issuer& issuer) {
   const X509_NAME* name = X509_get_issuer_name(signer);
   if (name_der(name) != name_der(X509_get_subject_name(issuer.certificate()))) {
@@ -70,7 +70,7 @@ SignatureCheck check_issuance(X509* signer, const Issuer& issuer) {
   const ASN1_BIT_STRING* signature = nullptr;
   const X509_ALGOR* algorithm = nullptr;
   X509_get0_signature(&signature, &algorithm, signer);
-  const Reason strength = judge_signature(algorithm, issuer.key());
+  const Reason strength = check_signature_strength(algorithm, issuer.key());
   if (strength != Reason::kOk) {
     return refuse(strength, "the responder's certificate is signed by " + algorithm_name(algorithm));
   }
@@ -106,16 +106,16 @@ SignatureCheck check_usage(X509* signer) {
   if ((flags & EXFLAG_INVALID) != 0) {
     return refuse(Reason::kSignerCriticalExtension, "its extensions are malformed");
   }
-  // anyExtendedKeyUsage is a usage of its own here and does not count (RFC 6960 section 4.2.2.2).
+  // anyExtendedKeyUsage does not include OCSPSigning (RFC 6960 section 4.2.2.2).
   if ((flags & EXFLAG_XKUSAGE) == 0 || (X509_get_extended_key_usage(signer) & XKU_OCSP_SIGN) == 0) {
     return refuse(Reason::kSignerWithoutOcspSigning);
   }
-  // An end entity that answers for the issuer is one thing. A CA certificate with OCSPSigning could vouch for all of
-  // its issuer's certificates though nobody meant it to; Firefox refuses it.
+  // A CA certificate with OCSPSigning could vouch for all of its issuer's certificates though the issuer never
+  // intended that; Firefox refuses it too.
   if ((flags & EXFLAG_CA) != 0) {
     return refuse(Reason::kSignerIsCa);
   }
-  // RFC 5280 section 4.2.1.12 has both go with OCSPSigning; a key for encipherment alone signs nothing.
+  // RFC 5280 section 4.2.1.12 allows both with OCSPSigning; an encipherment-only key signs nothing.
   constexpr std::uint32_t kSigning = KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION;
   if ((flags & EXFLAG_KUSAGE) != 0 && (X509_get_key_usage(signer) & kSigning) == 0) {
     return refuse(Reason::kSignerKeyUsage, "it has neither digitalSignature nor nonRepudiation");
@@ -126,8 +126,8 @@ SignatureCheck check_usage(X509* signer) {
   return {Reason::kOk, {}, kNever};
 }
 
-// Whether `signer` may sign for `issuer` at all. Depends on nothing but the two certificates: should thousands of
-// responses by one signer ever cost too much, this is the function whose outcome to keep per (issuer, signer).
+// Checks whether `signer` may sign for `issuer`. Depends on the two certificates only, so the result could be cached
+// per (issuer, signer) if thousands of responses by one signer ever cost too much.
 SignatureCheck check_delegation(X509* signer, const Issuer& issuer) {
   SignatureCheck check = check_issuance(signer, issuer);
   return check.reason == Reason::kOk ? check_usage(signer) : check;
@@ -173,7 +173,7 @@ SignatureCheck check_embedded(OCSP_BASICRESP* basic, X509* signer, const Issuer&
   return signature;
 }
 
-// How far a candidate came; the furthest tells the reason.
+// Ranks a failed candidate by the checks it passed; the highest determines the reason.
 int progress(Reason reason) {
   switch (reason) {
     case Reason::kOk:

@@ -13,10 +13,10 @@ enum class CertIdMatch { kUnsupportedHash, kOtherIssuer, kOtherSerial, kSha1, kS
 
 using DigestPtr = OpenSslPtr<EVP_MD, EVP_MD_free>;
 
-// Whether OpenSSL can compute the hash: known to it is one thing, provided another (FIPS).
+// Returns whether OpenSSL can compute the hash: a known algorithm may lack a provider (FIPS).
 bool has_digest(const CertId& id) {
   if (id.hash_nid == NID_sha1 || id.hash_nid == NID_sha256) {
-    return true;  // nearly every response: no fetch for those
+    return true;  // nearly every response: saves the fetch
   }
   return DigestPtr(EVP_MD_fetch(nullptr, id.hash_name.c_str(), nullptr)) != nullptr;
 }
@@ -51,12 +51,12 @@ CertStatus status_of(int openssl_status) {
 }
 
 void break_rule(SingleResponse& out, Reason reason, std::string detail) {
-  out.in_time = reason;
+  out.time_reason = reason;
   out.detail = std::move(detail);
 }
 
 // RFC 6960 section 3.2, items 5 and 6, and section 4.2.2.1.
-void judge_times(SingleResponse& out, UnixSeconds now, const VerifyPolicy& policy) {
+void check_times(SingleResponse& out, UnixSeconds now, const VerifyPolicy& policy) {
   const bool has_next = out.next_update != 0;
   if (has_next && out.next_update <= out.this_update) {
     break_rule(
@@ -73,7 +73,7 @@ void judge_times(SingleResponse& out, UnixSeconds now, const VerifyPolicy& polic
                fmt::format("thisUpdate is {}, there is no nextUpdate, now is {}", to_rfc3339(out.this_update),
                            to_rfc3339(now)));
   } else {
-    out.in_time = Reason::kOk;
+    out.time_reason = Reason::kOk;
   }
 }
 
@@ -84,7 +84,7 @@ SingleResponse read(OCSP_SINGLERESP* single, UnixSeconds now, const VerifyPolicy
   SingleResponse out;
   out.status = status_of(OCSP_single_get0_status(single, nullptr, &revoked_at, &this_update, &next_update));
   if (out.status == CertStatus::kRevoked) {
-    // For people only, and so no reason to overlook a revocation where it is malformed.
+    // For people only, so a malformed time must not hide a revocation.
     out.revoked_at = parse_generalized_time(revoked_at).value_or(0);
   }
   const auto from = parse_generalized_time(this_update);
@@ -97,20 +97,20 @@ SingleResponse read(OCSP_SINGLERESP* single, UnixSeconds now, const VerifyPolicy
   out.this_update = *from;
   out.next_update = *until;
   out.end = next_update != nullptr ? *until : saturating_add(*from, policy.max_age_without_next_update);
-  judge_times(out, now, policy);
+  check_times(out, now, policy);
   return out;
 }
 
-// The higher, the stricter; see the header.
+// Higher is stricter; see choose_single().
 int strictness(const SingleResponse& single) {
-  const bool in_time = single.in_time == Reason::kOk;
+  const bool is_current = single.time_reason == Reason::kOk;
   switch (single.status) {
     case CertStatus::kRevoked:
-      return in_time ? 6 : 5;
+      return is_current ? 6 : 5;
     case CertStatus::kUnknown:
-      return in_time ? 4 : 3;
+      return is_current ? 4 : 3;
     default:
-      return in_time ? 1 : 2;
+      return is_current ? 1 : 2;
   }
 }
 
@@ -131,7 +131,7 @@ tl::unexpected<Error> no_match(CertIdMatch nearest, const Certificate& certifica
   }
 }
 
-// Which miss helps an operator most: the wrong serial of the right issuer, then a hash we cannot compare.
+// Ranks misses by their use to an operator: the wrong serial of the right issuer, then an unsupported hash.
 int nearness(CertIdMatch miss) {
   return miss == CertIdMatch::kOtherSerial ? 2 : miss == CertIdMatch::kUnsupportedHash ? 1 : 0;
 }

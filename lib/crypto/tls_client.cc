@@ -77,8 +77,8 @@ class Client : public TlsClient {
   std::map<std::string, SslSessionPtr> sessions_;
 };
 
-// OpenSSL has a session that can be resumed: with TLS 1.3 that comes after the handshake, and more than once. 1: the
-// reference is ours.
+// Called for each resumable session: in TLS 1.3 after the handshake, possibly several times. Returns 1 if it keeps
+// the reference.
 int on_new_session(SSL* ssl, SSL_SESSION* session) {
   const ErrorMark mark;
   static_cast<Session*>(SSL_get_ex_data(ssl, 0))->keep(SslSessionPtr(session));
@@ -92,13 +92,13 @@ Result<void> Session::set_up(SSL_CTX* context, const std::string& host, SSL_SESS
   bool ready = ssl_ != nullptr && in != nullptr && out != nullptr && SSL_set_ex_data(ssl_.get(), 0, this) == 1;
   if (ready) {
     X509_VERIFY_PARAM* parameters = SSL_get0_param(ssl_.get());
-    // A common name is no host name, also where subjectAltName has none: RFC 9525 section 2.
+    // A common name never counts as a host name (RFC 9525 section 2).
     X509_VERIFY_PARAM_set_hostflags(parameters,
                                     X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     if (is_ip_literal(host)) {
       ready = X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str()) == 1;
     } else {
-      // A root's dot, "ocsp.example.", is for the DNS; neither certificates nor SNI have it.
+      // The final dot of "ocsp.example." is DNS syntax; certificates and SNI omit it.
       const std::string name = host.substr(0, host.size() - (host.back() == '.' ? 1 : 0));
       ready = X509_VERIFY_PARAM_set1_host(parameters, name.c_str(), name.size()) == 1 &&
               SSL_ctrl(ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
@@ -109,7 +109,7 @@ Result<void> Session::set_up(SSL_CTX* context, const std::string& host, SSL_SESS
     return fail(Reason::kInternal, "a TLS client cannot be set up: " + ErrorsSetAside::text());
   }
   if (resumed != nullptr) {
-    SSL_set_session(ssl_.get(), resumed);  // where it cannot be used, there is a full handshake
+    SSL_set_session(ssl_.get(), resumed);  // on failure there is a full handshake
   }
   incoming_ = in.get();
   outgoing_ = out.get();
@@ -119,7 +119,7 @@ Result<void> Session::set_up(SSL_CTX* context, const std::string& host, SSL_SESS
 }
 
 Session::~Session() {
-  // A session whose connection ended without a close is one that OpenSSL resumes no more.
+  // OpenSSL does not resume a session whose connection ended without a shutdown.
   if (ssl_ != nullptr && established_) {
     SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   }
@@ -127,7 +127,7 @@ Session::~Session() {
 
 Result<void> Session::receive(ByteView ciphertext) {
   const ErrorsSetAside aside;
-  // A memory BIO takes everything, or there is no memory.
+  // A memory BIO takes everything unless memory runs out.
   if (BIO_write(incoming_, ciphertext.data(), static_cast<int>(ciphertext.size())) !=
       static_cast<int>(ciphertext.size())) {
     return fail(Reason::kOutOfMemory);
@@ -225,11 +225,11 @@ Result<void> Client::set_up(const TrustAnchors& anchors) {
   }
   SSL_CTX_set1_cert_store(context_.get(), anchors.store());
   SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
-  // An anchor is whatever was named as one, an intermediate too.
+  // Any configured certificate is an anchor, intermediates too.
   X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context_.get()), X509_V_FLAG_PARTIAL_CHAIN);
   SSL_CTX_set_session_cache_mode(context_.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(context_.get(), on_new_session);
-  // A peer that closes without saying so is like one that closes a plain connection: the response is signed.
+  // A close without close_notify counts as a normal close: the response is signed.
   SSL_CTX_set_options(context_.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
   return {};
 }
@@ -242,7 +242,7 @@ Result<std::unique_ptr<TlsSession>> Client::open(const std::string& host, unsign
   if (known != sessions_.end()) {
     resumed = std::move(known->second);
     sessions_.erase(known);
-    // A ticket of TLS 1.3 is used once only, as RFC 8446 appendix C.4 advises: the next comes with this connection.
+    // A TLS 1.3 ticket is used only once (RFC 8446 appendix C.4); this connection brings the next.
     if (SSL_SESSION_get_protocol_version(resumed.get()) < TLS1_3_VERSION && SSL_SESSION_up_ref(resumed.get()) == 1) {
       sessions_[key] = SslSessionPtr(resumed.get());
     }

@@ -1,7 +1,6 @@
-// TLS with responders, by OpenSSL: TLS 1.2 or later, the certificate checked against anchors and the host's name,
-// which has to be in its subjectAltName (RFC 9525).
-// Whether that certificate is revoked is not asked: it would take an OCSP request to make an OCSP request, and the
-// response that is fetched is signed in any case.
+// The TLS client for https responders: TLS 1.2 or later; the certificate must lead to an anchor and have the host's
+// name in its subjectAltName (RFC 9525). Its revocation is not checked: that would take another OCSP request, and the
+// fetched response is signed anyway.
 #pragma once
 
 #include <memory>
@@ -11,8 +10,8 @@
 
 namespace ocsp_plus::crypto {
 
-// `anchors` is shared with the client. Sessions are kept for up to 64 hosts, one each. kInternal where OpenSSL cannot
-// be set up. OpenSSL's error queue is after each call to the client and its sessions as it was before.
+// The client shares `anchors`. It keeps one session each for up to 64 hosts. kInternal if OpenSSL cannot be set up.
+// Calls to the client and its sessions leave OpenSSL's error queue unchanged.
 Result<std::unique_ptr<TlsClient>> make_tls_client(const TrustAnchors& anchors);
 
 }  // namespace ocsp_plus::crypto

@@ -27,7 +27,8 @@ int number_of(TlsVersion version) {
   return version == TlsVersion::k12 ? TLS1_2_VERSION : TLS1_3_VERSION;
 }
 
-// Called when the server's first flight is complete, with or without a staple. 1: go on, whatever it is.
+// Called when the server's first flight is complete, with or without a staple. Returns 1, which continues the
+// handshake.
 int take_status(SSL* ssl, void* data) {
   const ErrorMark mark;
   auto* seen = static_cast<TlsSeen*>(data);
@@ -60,7 +61,7 @@ std::string_view token(TlsVersion version) noexcept {
   return version == TlsVersion::k12 ? "1.2" : "1.3";
 }
 
-// OpenSSL reads and writes memory; the socket is ours, so that a peer that is gone is no SIGPIPE.
+// OpenSSL reads and writes memory; we do the socket I/O, so that a closed peer causes no SIGPIPE.
 struct TlsProbe::Impl {
   Impl(int the_fd, Callback the_callback) : fd(the_fd), callback(std::move(the_callback)) {}
 
@@ -120,7 +121,7 @@ void TlsProbe::Impl::on_ready(unsigned ready) {
   if (!ended) {
     shake_hands();
   }
-  // What OpenSSL has to say goes out even where it gives up: an alert tells the server why.
+  // OpenSSL's output is sent even after a failure: an alert tells the server why.
   const bool sent = send_rest();
   if (ended || !sent) {
     return end();
@@ -129,7 +130,7 @@ void TlsProbe::Impl::on_ready(unsigned ready) {
   watch->set(more ? IoWatch::kRead | IoWatch::kWrite : IoWatch::kRead);
 }
 
-// False: nothing more will come, and why is in `seen`.
+// Returns false at the end; `seen` has the cause.
 bool TlsProbe::Impl::receive() {
   const ErrorMark mark;
   std::array<unsigned char, kReadSize> buffer;
@@ -166,7 +167,7 @@ bool TlsProbe::Impl::send_rest() {
       }
       return false;
     }
-    // The memory BIO hands out what it holds without forgetting it.
+    // BIO_get_mem_data() does not consume the data.
     std::array<char, kReadSize> sent;
     for (ssize_t left = count; left > 0;) {
       left -= BIO_read(outgoing, sent.data(), static_cast<int>(std::min<ssize_t>(left, kReadSize)));
@@ -224,7 +225,7 @@ Result<std::unique_ptr<TlsProbe>> TlsProbe::start(EventLoop& loop, int fd, TlsVe
     return tl::unexpected<Error>(std::move(ready.error()));
   }
   impl->watch = loop.watch(fd, [self = impl.get()](unsigned ready) { self->on_ready(ready); });
-  // A socket that is still connecting becomes writable when it stands, or has failed.
+  // A connecting socket becomes writable when it is connected or has failed.
   if (impl->watch == nullptr || !impl->watch->set(IoWatch::kWrite)) {
     return fail(Reason::kNetworkError, "the event loop has no free slot");
   }

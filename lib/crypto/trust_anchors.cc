@@ -35,10 +35,10 @@ Result<TrustAnchors> TrustAnchors::create() {
 }
 
 Result<TrustAnchors> TrustAnchors::of(const std::vector<X509Ptr>& certificates, bool and_of_system) {
-  const ErrorsSetAside aside;  // OpenSSL empties the queue where it has read a file to its end
+  const ErrorsSetAside aside;  // OpenSSL clears the queue after reading a file to its end
   auto anchors = create();
   if (anchors && and_of_system) {
-    // A system without any is one that trusts nobody.
+    // A system without anchors trusts no certificate.
     X509_STORE_set_default_paths(anchors->store_->x509.get());
   }
   for (const X509Ptr& certificate : certificates) {

@@ -1,5 +1,4 @@
-// Certificates that are trusted as they stand: those that TLS servers are checked against. What is stapled needs none
-// of them; a response is checked to be the issuer's own.
+// Trusted certificates, for checking TLS servers. Stapling needs none: a response is verified with its issuer's key.
 #pragma once
 
 #include <memory>
@@ -16,16 +15,16 @@ namespace ocsp_plus::crypto {
 
 class TrustAnchors {
  public:
-  // Those of a file that was read, of the system (OpenSSL's default file and directory), or both. kInternal where
-  // there is no memory.
+  // Creates anchors from `certificates`, from the system (OpenSSL's default file and directory), or from both.
+  // kInternal if memory runs out.
   static Result<TrustAnchors> of(const std::vector<X509Ptr>& certificates, bool and_of_system = false);
   static Result<TrustAnchors> of_system();
 
-  // The anchor that issued `certificate`; null: none.
+  // Returns the anchor that issued `certificate`, or null.
   X509Ptr issuer_of(x509_st* certificate) const;
 
-  // Why `chain`, the server's own certificate first, does not lead to an anchor as a TLS server's does at `now`;
-  // empty where it does. An anchor may be an intermediate. Names are not looked at.
+  // Returns why `chain`, the server's own certificate first, does not lead from a TLS server to an anchor at `now`;
+  // empty if it does. An anchor may be an intermediate. Host names are not checked.
   std::string objection(const std::vector<X509Ptr>& chain, UnixSeconds now) const;
 
   x509_store_st* store() const;  // borrowed

@@ -13,8 +13,8 @@
 namespace ocsp_plus::crypto {
 namespace {
 
-// OpenSSL has no accessor for the version, the optional first field of ResponseData: [0] EXPLICIT INTEGER. No other
-// first field has that tag (ResponderID is [1] or [2]).
+// Reads the version, the optional first field of ResponseData ([0] EXPLICIT INTEGER), for which OpenSSL has no
+// accessor. No other first field has that tag (ResponderID is [1] or [2]).
 std::optional<long> version(OCSP_BASICRESP* basic) {
   unsigned char* der = nullptr;
   const auto* data = reinterpret_cast<const ASN1_VALUE*>(OCSP_resp_get0_respdata(basic));
@@ -37,7 +37,7 @@ std::optional<long> version(OCSP_BASICRESP* basic) {
   return number == nullptr ? std::nullopt : std::optional<long>(ASN1_INTEGER_get(number.get()));
 }
 
-// RFC 6960 section 4.4: we asked for no extension, so no critical one has a meaning for us, the nonce included.
+// RFC 6960 section 4.4: we request no extension, so we understand no critical one, not even the nonce.
 bool has_critical_extension(OCSP_BASICRESP* basic) {
   for (int i = 0; i < OCSP_BASICRESP_get_ext_count(basic); ++i) {
     if (X509_EXTENSION_get_critical(OCSP_BASICRESP_get_ext(basic, i)) != 0) {
@@ -61,8 +61,8 @@ Verdict refuse(Verdict verdict, Reason reason, std::string detail = {}) {
   return verdict;
 }
 
-// The times that do not depend on the signer. On return `verdict` holds them, and a reason where a rule is broken.
-Verdict judge_times(OCSP_BASICRESP* basic, const SingleResponse& single, const Certificate& certificate,
+// Checks the times that do not depend on the signer. Returns them, with a reason if a rule is broken.
+Verdict check_times(OCSP_BASICRESP* basic, const SingleResponse& single, const Certificate& certificate,
                     UnixSeconds now, const VerifyPolicy& policy) {
   Verdict verdict;
   verdict.this_update = single.this_update;
@@ -74,8 +74,8 @@ Verdict judge_times(OCSP_BASICRESP* basic, const SingleResponse& single, const C
     return refuse(std::move(verdict), Reason::kCertificateExpired,
                   "it ended at " + to_rfc3339(certificate.not_after));
   }
-  if (single.in_time != Reason::kOk) {
-    return refuse(std::move(verdict), single.in_time, single.detail);
+  if (single.time_reason != Reason::kOk) {
+    return refuse(std::move(verdict), single.time_reason, single.detail);
   }
   if (!produced_at) {
     return refuse(std::move(verdict), Reason::kMalformedTime, "producedAt is not of the form YYYYMMDDHHMMSSZ");
@@ -87,7 +87,7 @@ Verdict judge_times(OCSP_BASICRESP* basic, const SingleResponse& single, const C
   return verdict;
 }
 
-// Only here does a status leave the room, and only once the signature has verified.
+// The only place that returns a certificate status, after the signature has verified.
 Verdict report(Verdict verdict, const SingleChoice& choice, const VerifyPolicy& policy) {
   switch (choice.single.status) {
     case CertStatus::kRevoked:
@@ -126,7 +126,7 @@ std::string_view token(CertStatus status) noexcept {
   return "";
 }
 
-// Cheap checks come first: an answer that is of no use anyway must not cost a signature verification.
+// Cheap checks come first: a useless response must not cost a signature verification.
 Verdict verify(ByteView response, const Certificate& certificate, const Issuer& issuer, UnixSeconds now,
                const VerifyPolicy& policy) {
   const ErrorMark mark;
@@ -144,7 +144,7 @@ Verdict verify(ByteView response, const Certificate& certificate, const Issuer& 
   if (!choice) {
     return refuse({}, choice.error().reason, choice.error().detail);
   }
-  Verdict verdict = judge_times(basic->get(), choice->single, certificate, now, policy);
+  Verdict verdict = check_times(basic->get(), choice->single, certificate, now, policy);
   if (verdict.reason != Reason::kNotChecked) {
     return verdict;
   }

@@ -1,26 +1,25 @@
-// Judges an OCSP response as the strictest client would (RFC 6960 sections 3.2 and 4.2, RFC 9919).
+// Verifies an OCSP response as the strictest client would (RFC 6960 sections 3.2 and 4.2, RFC 9919).
 //
-// Trust: the bytes come from anywhere (network, disk, shared memory of an older process) and are believed in
-// nothing. Pure: the time is a parameter, nothing is kept, no socket or file is touched. OpenSSL's error queue is
-// afterwards as it was before.
+// The bytes are untrusted, wherever they come from (network, disk, shared memory of an older process). Pure: the time
+// is a parameter; no state, sockets or files. Leaves OpenSSL's error queue unchanged.
 //
-// Where the RFC leaves a choice, or clients differ:
-// - The encoding must be DER to the last octet, inside too: a signature covers octets.
+// Decisions where the RFC leaves a choice or clients differ:
+// - The encoding must be DER throughout: a signature covers octets.
 // - No critical extension is understood, not even a nonce: we ask for none (section 4.4).
 // - CertIDs, names and serials are compared octet for octet, as NSS does.
-// - The hash of the first CertID, whosever it is, has to be one that OpenSSL provides: newer OpenSSL cannot send the
-//   response otherwise. That comes before a revocation in it.
-// - A signer is the issuer, named by its name or key, or a certificate signed by the issuer's very key under its very
-//   name, with OCSPSigning among its usages (anyExtendedKeyUsage is not it), digitalSignature or nonRepudiation where
-//   it has a keyUsage (RFC 5280 section 4.2.1.12), no CA, and valid now (section 4.2.2.2). It may lack
-//   id-pkix-ocsp-nocheck: how its own status is learned is left to CA and client (section 4.2.2.2.1), and OpenSSL,
-//   GnuTLS and NSS accept it without.
-// - Neither the validity of the issuer nor its basicConstraints count. That is the client's verdict on the chain,
-//   and a chain may run over another certificate of the same key.
-// - producedAt may lie before thisUpdate (no client objects), but not in the future and not outside the delegated
+// - OpenSSL must provide the hash of the first CertID, whatever certificate it is for: newer versions cannot send the
+//   response otherwise. This check precedes even a revocation.
+// - The signer is the issuer, identified by its name or key, or a delegate: a certificate with exactly the issuer's
+//   name as issuer and signed by its key, with OCSPSigning among its usages (anyExtendedKeyUsage does not count),
+//   digitalSignature or nonRepudiation if it has a keyUsage (RFC 5280 section 4.2.1.12), not a CA, and valid now
+//   (section 4.2.2.2). A delegate may lack id-pkix-ocsp-nocheck: CA and client decide how to learn its own status
+//   (section 4.2.2.2.1), and OpenSSL, GnuTLS and NSS accept it without.
+// - The issuer's validity and basicConstraints are ignored: clients check the chain, which may use another
+//   certificate of the same key.
+// - producedAt may precede thisUpdate (no client objects), but must not be in the future or outside the delegated
 //   signer's validity.
-// - crypto/signature_policy.h has what is too weak.
-// docs/trust.md has these decisions with their reasons, and where OpenSSL decides otherwise.
+// - crypto/signature_policy.h defines which keys and algorithms are too weak.
+// docs/trust.md explains these decisions and where OpenSSL differs.
 #pragma once
 
 #include <cstdint>
@@ -40,41 +39,39 @@ enum class CertStatus : std::uint8_t { kNone = 0, kGood = 1, kRevoked = 2, kUnkn
 std::string_view token(CertStatus status) noexcept;
 
 struct VerifyPolicy {
-  Seconds clock_skew = 300;                     // how far thisUpdate and producedAt may lie in the future
-  Seconds max_age_without_next_update = 86400;  // validity of a response without nextUpdate, from thisUpdate
-  bool accept_sha256_only = false;              // CONTRACT "SHA-256": only under ocsp_plus_certid auto
+  Seconds clock_skew = 300;                     // tolerance for thisUpdate and producedAt in the future
+  Seconds max_age_without_next_update = 86400;  // from thisUpdate, if there is no nextUpdate
+  bool accept_sha256_only = false;              // true only under ocsp_plus_certid auto
 };
 
-// The outcome. `cert_status` and `revoked_at` are set only once `authentic()`. The times are set as soon as they are
-// read, so that a refusal can be explained; until `authentic()` they are only what the response claims.
+// The outcome. `cert_status` and `revoked_at` are set only if `authentic()`. The times are set as soon as they are
+// read, to explain a refusal; unless `authentic()` they are unverified.
 struct Verdict {
-  // kOk: authentic, in time and good. kRevoked, kUnknown: authentic and in time, but says so. Else: not to be used.
+  // kOk: authentic, current and good. kRevoked, kUnknown: authentic and current with that status. Else: unusable.
   Reason reason = Reason::kNotChecked;
   CertStatus cert_status = CertStatus::kNone;
   UnixSeconds produced_at = 0;
   UnixSeconds this_update = 0;
   UnixSeconds next_update = 0;  // 0: the response has none
-  // When it ends: the earliest of nextUpdate (or thisUpdate + max_age_without_next_update), the delegated signer's
-  // end and the certificate's end. Valid while now < expires: OpenSSL's clients refuse at nextUpdate itself.
+  // The earliest of nextUpdate (or thisUpdate + max_age_without_next_update), the delegated signer's notAfter and the
+  // certificate's. Valid while now < expires: OpenSSL's clients refuse at nextUpdate itself.
   UnixSeconds expires = 0;
-  UnixSeconds revoked_at = 0;  // only for kRevoked; 0 too where revocationTime is malformed
-  std::string detail;          // for people: what was found and what was expected
+  UnixSeconds revoked_at = 0;  // only for kRevoked; 0 if revocationTime is malformed
+  std::string detail;          // for people: found and expected values
 
   bool authentic() const { return reason == Reason::kOk || reason == Reason::kRevoked || reason == Reason::kUnknown; }
 };
 
-// The OCSPResponse that `octets` begin with: what follows its outer SEQUENCE belongs to whoever carried it (a line
-// end of a script, padding of a file) and is covered by no signature. Whoever takes in octets of others cuts them so
-// before verify(), and keeps only what is left. `octets` as they are where they begin with no whole SEQUENCE of
-// definite length. Borrowed.
+// Returns the OCSPResponse at the start of `octets`, without the bytes after its outer SEQUENCE, which no signature
+// covers (a script's line end, a file's padding). Callers that receive octets cut them before verify() and keep only
+// the result. Returns `octets` unchanged if they do not begin with a complete SEQUENCE of definite length. Borrowed.
 ByteView cut_trailing(ByteView octets);
 
-// `response` is the DER of an OCSPResponse and nothing else (kTrailingData where more follows). Of several matching
-// single responses the strictest wins: revoked, unknown, good; its times are the ones reported. Among good ones each
-// must be in time, since a client may read any. A response with nothing but a SHA-256 CertID is refused where the
-// policy says so and it would be good; a revocation in it is reported all the same, since the truth must not be
-// hidden by the shape of its carrier. Allocation failure shows as whichever check could not be made, never as
-// acceptance.
+// Verifies `response`, the DER of an OCSPResponse and nothing else (kTrailingData if more follows). The strictest of
+// several matching single responses decides and provides the times: revoked, unknown, good. All good ones must be
+// current, since a client may read any. A good response with only a SHA-256 CertID is refused unless the policy
+// accepts it; a revocation in it is always reported. An allocation failure appears as the check that could not be
+// made, never as acceptance.
 Verdict verify(ByteView response, const Certificate& certificate, const Issuer& issuer, UnixSeconds now,
                const VerifyPolicy& policy);
 

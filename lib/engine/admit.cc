@@ -14,7 +14,7 @@ CertStatus status_of(const store::BlobHeader& header) {
   return static_cast<CertStatus>(header.cert_status);
 }
 
-// thisUpdate decides; a responder that only extends nextUpdate has said something new as well, unless it takes a
+// A later thisUpdate decides. With the same thisUpdate a later nextUpdate is newer as well, unless it would take a
 // revocation back.
 bool newer(const crypto::Verdict& verdict, const store::BlobHeader& held) {
   return verdict.this_update > held.this_update ||
@@ -54,21 +54,20 @@ bool is_current(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds n
 
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
               Moment moment) {
-  const bool good = verdict.reason == Reason::kOk;
-  const bool revoked = verdict.reason == Reason::kRevoked;
-  if (!good && !revoked) {
-    return Action::kRefuse;  // unknown, or not to be believed: it changes nothing
+  if (!is_acceptable(verdict)) {
+    return Action::kRefuse;  // unknown, or not to be believed: changes nothing
   }
+  const bool revoked = verdict.reason == Reason::kRevoked;
   if (!held.has_value()) {
     return Action::kPublish;
   }
   const bool held_good = status_of(*held) != CertStatus::kRevoked;
   const bool held_not_yet_valid = moment.confirmed && is_not_yet_valid(*held, clock_skew, moment.now);
-  // The truth, whatever its date: a good response must never hide it.
+  // Whatever its date, the revocation is the truth: a good response must never hide it.
   if (revoked && (held_good || held->expires <= moment.now || held_not_yet_valid)) {
     return Action::kPublish;
   }
-  if (good && held_good && held_not_yet_valid) {
+  if (!revoked && held_good && held_not_yet_valid) {
     return Action::kPublish;
   }
   return newer(verdict, *held) ? Action::kPublish : Action::kKeep;
@@ -140,7 +139,7 @@ Reason Gate::publish(const Target& target, const Verified& verified, UnixSeconds
     return published.error().reason;
   }
   zone_.set_confirmed_at(target.entry, verified.origin.confirmed_at);
-  // A file with more in it than the response is written anew.
+  // A file with trailing octets is written anew.
   keep(target, verified.cut ? store::Source::kNone : source);
   return Reason::kOk;
 }
@@ -182,7 +181,7 @@ void Gate::confirm(const Target& target, const store::BlobHeader& held, Origin o
   }
 }
 
-// It came from somewhere else than the cache directory, or not as it lies there.
+// A response from the cache directory lies there already, unless its file has to be written anew.
 void Gate::keep(const Target& target, store::Source source) {
   if (disk_cache_ != nullptr && source != store::Source::kCache) {
     disk_cache_->changed(target);

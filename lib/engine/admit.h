@@ -1,5 +1,5 @@
-// The one gate: nothing enters the zone but through here, whatever its source, and everything is verified here with
-// our own copy of the certificate and its issuer.
+// The gate: the only way into the zone for a response, whatever its source. It verifies everything itself, with our
+// own copy of the certificate and its issuer.
 //
 //   held \ new     good, newer    good, same or older   revoked            unknown          error, garbage, …
 //   none           publish        publish               publish            keep none        keep none
@@ -9,9 +9,9 @@
 //   revoked        if newer       keep                  keep the newer     keep             keep
 //   revoked, ended if newer       keep none             publish            keep none        keep none
 //
-// Newer is a later thisUpdate; between two of the same kind, also the same thisUpdate with a later end. Not yet valid
-// is what our clock, set back since, finds in the future, where the responder's clock confirms ours: it cannot be
-// stapled for a long time, so it must not keep out what can.
+// Newer means a later thisUpdate or, between two responses of the same status, the same thisUpdate with a later end.
+// A held response is not yet valid if our clock was set back since it was published, and the responder's clock
+// confirms ours. It cannot be stapled for a long time, so it must not keep out one that can.
 #pragma once
 
 #include <optional>
@@ -27,10 +27,10 @@ namespace ocsp_plus::engine {
 
 enum class Action { kRefuse, kKeep, kPublish };
 
-// Whether a verdict lets a response in at all: good or revoked.
+// Whether the gate accepts a response with this verdict at all: good or revoked.
 bool is_acceptable(const crypto::Verdict& verdict);
 
-// Whether a held response may be stapled at `now`: neither ended nor, by more than `clock_skew`, yet to begin.
+// Whether a held response is valid at `now`: it has not ended, and begins at most `clock_skew` later.
 bool is_current(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now);
 
 // Where a response came from.
@@ -38,38 +38,38 @@ struct Origin {
   Origin(store::Source from, UnixSeconds confirmed = 0)
       : source(from), confirmed_at(confirmed) {}  // NOLINT: implicit
   store::Source source;
-  UnixSeconds confirmed_at;  // when the responder last said so; 0: nobody knows, and its thisUpdate counts
+  UnixSeconds confirmed_at;  // when the responder last gave it; 0: unknown, its thisUpdate counts
 };
 
-// What the gate takes for the time.
+// The time by which the gate decides.
 struct Moment {
   UnixSeconds now = 0;
-  bool confirmed = false;  // by the clock of the responder that sent the response
+  bool confirmed = false;  // the clock of the responder that sent the response agrees
 };
 
-// The table above: what a new verdict does to what is held (no value: nothing was ever held). Pure.
+// The table above: what to do with a new response beside the held one (no value: none was ever held). Pure.
 Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdict& verdict, Seconds clock_skew,
               Moment moment);
 
-// The verdict on a response that an earlier holder has left in the zone; nothing where that may not be stapled. By
-// `policy`, but a CertID under SHA-256 alone will do, since an earlier configuration may have asked for it.
-// REQUIRES: target.issuer is set.
+// The verdict on a response that an earlier lease holder left in the zone; nothing where it may not be stapled.
+// Checked against `policy`, except that a CertID under SHA-256 always passes: an earlier configuration may have asked
+// for it. REQUIRES: target.issuer is set.
 std::optional<crypto::Verdict> verify_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
                                            UnixSeconds now);
 
-// Whether what is held may be stapled at `now`: good or revoked, and in time.
+// Whether the held response may be stapled at `now`: good or revoked, and valid.
 bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew);
 
-// A response as it was verified: all that Gate::commit() needs of it.
+// A verified response: all that Gate::commit() needs.
 struct Verified {
-  Bytes response;    // without what followed it
-  bool cut = false;  // something did
+  Bytes response;    // without trailing octets
+  bool cut = false;  // there were trailing octets
   crypto::Verdict verdict;
   Origin origin;
   Moment moment;
 };
 
-// Verifies the response that `octets` begin with (crypto::cut_trailing()). Takes some tenths of a millisecond and
+// Verifies the response at the beginning of `octets` (crypto::cut_trailing()). Takes some tenths of a millisecond and
 // changes nothing. REQUIRES: target.issuer is set.
 Verified verify(const Target& target, ByteView octets, Origin origin, Moment moment,
                 const crypto::VerifyPolicy& policy);
@@ -77,10 +77,10 @@ Verified verify(const Target& target, ByteView octets, Origin origin, Moment mom
 struct Admission {
   crypto::Verdict verdict;
   Action action = Action::kRefuse;
-  // kOk: `action` was carried out. kZoneBusy: offer it again soon. Else it was not: kZoneFull; kLeaseLost;
-  // kInvalidArgument where a newer configuration has given the entry to another certificate or issuer key.
+  // kOk: `action` was carried out. Otherwise it was not: kZoneBusy: call commit() again soon; kZoneFull; kLeaseLost;
+  // kInvalidArgument: a newer configuration has given the entry to another certificate or issuer key.
   Reason stored = Reason::kOk;
-  bool status_changed = false;  // the response held before said another one
+  bool status_changed = false;  // the response held before had another status
 };
 
 class DiskCache;
@@ -88,32 +88,31 @@ class Report;
 
 class Gate {
  public:
-  // `zone` is copied (a handle); `writer` and `disk_cache` must outlive the gate. What is published is kept in
-  // `disk_cache`, unless it came from there as it is; nullptr: nothing is kept.
+  // `zone` is copied (a handle); `writer` and `disk_cache` must outlive the gate. `disk_cache` keeps what the gate
+  // publishes, unless the same bytes came from there; nullptr: nothing is kept.
   Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
        DiskCache* disk_cache = nullptr);
 
-  // verify() and commit(). REQUIRES: as both.
+  // verify(), then commit(). REQUIRES: as both.
   Admission admit(const Target& target, ByteView octets, Origin origin, Moment moment);
-  // Compares a verified response with what is held at `now`, and publishes and keeps it where it is the better one.
-  // Verifies nothing: where the zone was busy it may be repeated. One that has ended since is refused (kExpired).
-  // REQUIRES: target.entry is registered. An issuer that was fetched becomes the entry's. What says the same as what
-  // is held confirms that.
+  // Compares a verified response with the held one at `now`; publishes and keeps it if it is the better one, and
+  // confirms the held one if both say the same. Verifies nothing, so it is cheap to repeat after kZoneBusy. Refuses a
+  // response that has ended since (kExpired). A fetched issuer becomes the entry's. REQUIRES: target.entry is
+  // registered.
   Admission commit(const Target& target, const Verified& verified, UnixSeconds now);
-  // Whether commit() would leave something that can be stapled: what is held may have ended, and be newer all the
-  // same.
+  // Whether commit() would leave a response that can be stapled: the held one may have ended and still be newer.
   bool would_leave_staple(const Target& target, const Verified& verified) const;
-  // Shows the gate what the cache directory holds for a target; what is held already is not verified again. kOk: it
-  // was taken, or there is nothing. kZoneBusy: offer it again soon. Else it is of no use, or there is no room;
-  // `report`, where somebody shall hear of that. REQUIRES: as admit(); there is an disk_cache.
+  // Admits what the cache directory holds for a target; a response that is held already is not verified again. kOk:
+  // it was taken, or there is none. kZoneBusy: call again soon. Otherwise it is of no use, or there is no room;
+  // `report`, if given, logs why. REQUIRES: as admit(); disk_cache is set.
   Reason admit_kept(const Target& target, UnixSeconds now, Report* report = nullptr);
-  // The responder has confirmed the response that is held, at `time`. An earlier time changes nothing.
+  // Records that the responder confirmed the held response, at origin.confirmed_at. An earlier time changes nothing.
   void confirm(const Target& target, const store::BlobHeader& held, Origin origin, UnixSeconds now);
   UnixSeconds confirmed_at(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
     return zone_.confirmed_at(target.entry, held, now);
   }
 
-  // The response that is held for a target, valid or not.
+  // The held response of a target, valid or not.
   std::optional<store::BlobHeader> held(const Target& target) const;
   // The same, if a handshake at `now` would get it.
   std::optional<store::BlobHeader> stapled(const Target& target, UnixSeconds now) const;

@@ -5,9 +5,9 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Seconds kJump = 2;               // the wall clock moved this much more or less than the monotonic one
+constexpr Seconds kJump = 2;  // the wall clock moved that many seconds more or less than the monotonic one
 constexpr std::uint64_t kFreshStarts = 3;  // an hour
-constexpr Millis kDoubted = 300000;        // without a responder to compare it with
+constexpr Millis kDoubted = 300000;        // without a responder's Date to compare with
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// The wall clock beside the monotonic one: whether it has jumped, and whether it can be trusted since.
+// Compares the wall clock with the monotonic one: has it jumped, and can it be trusted since?
 #pragma once
 
 #include <optional>
@@ -12,18 +12,18 @@ class ClockWatch {
  public:
   explicit ClockWatch(const Clock& clock);
 
-  // By how much the wall clock has jumped since the last call; nothing: it has not. To be called about twice a
+  // Returns by how much the wall clock has jumped since the last call; nothing: it has not. Call it about twice a
   // second.
   std::optional<Seconds> jump();
-  // How often it has.
+  // The number of jumps so far.
   unsigned jumps() const { return jumps_; }
-  // Whether everything may be planned anew after this jump: a clock that goes to and fro must not have those that
-  // fail asked for each time.
+  // Whether everything may be planned anew after this jump. Bounded: a clock that jumps to and fro must not cause a
+  // request for every failing certificate each time.
   bool permits_fresh_start();
 
   // A responder's Date is `apart` from our clock.
   void compared(Seconds apart);
-  // A responder has confirmed the clock since it jumped, or nobody has for so long that it is believed all the same.
+  // Whether a responder has confirmed the clock since it jumped, or five minutes have passed.
   bool trusted() const;
 
  private:

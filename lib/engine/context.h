@@ -1,6 +1,5 @@
-// What the engine works with in a process: the ports to its event loop and clocks, and what the configuration said.
-// Everything that lives in the lease holder is made with one of these; so is the start helper, and each worker's
-// contender for the lease.
+// What the engine works with in a process: the ports to its event loop and clocks, and the configuration. One is made
+// for each worker's contender for the lease and one for the start helper; all members of a lease holder share it.
 #pragma once
 
 #include "base/ports.h"
@@ -10,17 +9,17 @@
 
 namespace ocsp_plus::engine {
 
-// All of it outlives whoever has a copy.
+// Everything it refers to outlives every copy.
 struct Context {
   EventLoop& loop;
   const Clock& clock;
   Random& random;
   LogSink& log;
-  SharedLock& lock;  // the zone's
+  SharedLock& lock;  // the zone's lock
   store::StapleZone zone;
   const Catalog& catalog;
   const Settings& settings;
-  bool starting = false;  // the start helper: what the first worker will meet as well is left to it to say
+  bool starting = false;  // in the start helper: it leaves to the first worker what both would log
 };
 
 }  // namespace ocsp_plus::engine

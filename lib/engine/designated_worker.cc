@@ -6,7 +6,7 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr unsigned kTicksOfSlot = 20;
-constexpr Millis kPause = 30000;  // after a failure that another try would only repeat
+constexpr Millis kPause = 30000;  // after a failure that another attempt would only repeat
 
 }  // namespace
 
@@ -34,8 +34,8 @@ void DesignatedWorker::tick() {
   if (retired_) {
     return;
   }
-  timer_->arm(store::kHeartbeatInterval);  // first: whatever fails below, there is another tick
-  // Its slot may have been written over.
+  timer_->arm(store::kHeartbeatInterval);  // first, so that there is another tick whatever fails below
+  // Another process may have written over the slot.
   if (++ticks_ % kTicksOfSlot == 0) {
     context_.zone.worker_started(self_.pid, self_.generation);
   }

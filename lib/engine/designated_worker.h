@@ -1,5 +1,5 @@
-// One worker's part in refreshing: it asks for the lease twice a second; while it has it, it does its work. Every
-// worker has one of these; one of them is the designated worker.
+// A worker's contender for the lease: asks for it twice a second and, while it holds it, does the lease holder's
+// work. Every worker has one of these; the one with the lease is the designated worker.
 #pragma once
 
 #include <memory>
@@ -13,18 +13,18 @@ namespace ocsp_plus::engine {
 
 class DesignatedWorker {
  public:
-  // Begins at once: worker 0 asks for the lease in the loop's next turn, the others a tick later. `context` and
-  // what it refers to outlive the object. Create it after fork.
+  // Starts at once: worker 0 asks for the lease in the loop's next turn, the others a tick later. `context` and what
+  // it refers to outlive the object. Create it after fork.
   DesignatedWorker(const Context& context, const store::ProcessIdentity& self);
   // Cancels what is in flight and gives the lease up, if it is ours.
   ~DesignatedWorker();
   DesignatedWorker(const DesignatedWorker&) = delete;
   DesignatedWorker& operator=(const DesignatedWorker&) = delete;
 
-  // The worker is shutting down: like destruction, but for good.
+  // The worker is shutting down: as destruction, and it never contends again.
   void retire();
-  // Something of this worker's failed half way (out of memory, most likely): what it left behind is not to be
-  // trusted. At the next tick the lease is put down and taken anew, and all it knows is built from the zone again.
+  // Part of this worker's engine failed half way (most likely out of memory), so its state is not to be trusted. The
+  // next tick gives the lease up, takes it anew and rebuilds everything from the zone.
   void distrust() noexcept { distrusted_ = true; }
   bool designated() const { return holder_ != nullptr; }
 
@@ -37,7 +37,7 @@ class DesignatedWorker {
   Report report_;
   std::unique_ptr<LeaseHolder> holder_;
   std::unique_ptr<Timer> timer_;
-  Millis not_before_ = 0;  // of the next attempt to take the lease
+  Millis not_before_ = 0;  // monotonic; no attempt to take the lease before
   unsigned ticks_ = 0;
   bool retired_ = false;
   bool distrusted_ = false;

@@ -11,25 +11,25 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kOffersATurn = 4;  // each costs the parsing of a chain; a large one counts as several
-constexpr Millis kPause = 10;            // between two such turns, so that a flood costs a part of this worker's time
-constexpr std::size_t kStepsOfOne = 8;   // that have had so many may be given up for others
+constexpr std::size_t kOffersATurn = 4;     // each costs the parsing of a chain; a large one counts as several
+constexpr Millis kPause = 10;               // between two such turns: a flood gets only a part of this worker's time
+constexpr std::size_t kStepsOfOne = 8;      // searches with so many steps may be given up for others
 constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
-constexpr std::size_t kLoadCosts = 1024;    // of them: parsing a certificate that is not large
-constexpr std::size_t kVerifyingCosts = 4;  // times that
-constexpr std::size_t kLooksATick = 4096;   // once all were looked at
+constexpr std::size_t kLoadCosts = 1024;    // glances; parsing a certificate of common size
+constexpr std::size_t kVerifyingCosts = 4;  // times kLoadCosts
+constexpr std::size_t kLooksATick = 4096;   // after the first round
 constexpr std::size_t kBusyOffers = 64;
-constexpr std::size_t kShareOfBatch = 32;  // of all certificates, one in so many goes at once to make room
-constexpr std::size_t kMostEvicted = 4;    // for one that comes others of so many times its size may go
-constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by letting some go
+constexpr std::size_t kShareOfBatch = 32;  // to make room, one certificate in so many goes at once
+constexpr std::size_t kMostEvicted = 4;    // a new certificate may evict others of so many times its size
+constexpr std::size_t kSpare = 16;         // one part in so many of the arena is kept free by eviction
 // A certificate seen once starts with a last use that lies so far back, so that a flood of one-time certificates
 // evicts itself first.
 constexpr Seconds kProbation = 60;
-constexpr std::uint32_t kLookupPatience = 3;  // failures after which another's issuer is fetched first
-constexpr Seconds kGraceOfEnded = 3600;  // an expired certificate may be in use for a moment yet, if clocks differ
+constexpr std::uint32_t kLookupPatience = 3;  // failures after which another certificate's issuer is fetched first
+constexpr Seconds kGraceOfEnded = 3600;       // clients whose clocks differ may still accept an expired certificate
 
-// As how many of common size a certificate counts: reading one of 256 kB, with its ten thousand names, takes some 10
-// ms.
+// The number of common certificates that one of this size costs: reading one of 256 kB, with its ten thousand names,
+// takes some 10 ms.
 std::size_t weight(std::size_t der_size) {
   return 1 + der_size / store::kOfferBytes;
 }
@@ -87,7 +87,7 @@ void Discovery::tick() {
 }
 
 void Discovery::work() {
-  // DiscoveryQueue first: somebody is waiting for them.
+  // The queue first: clients are waiting for these staples.
   const bool offered = take_offers(kOffersATurn);
   if (!round_over_ && scan(kLooksATurn)) {
     timer_->arm(0);
@@ -96,15 +96,15 @@ void Discovery::work() {
   }
 }
 
-// nullptr: nobody, or one of the configuration.
+// nullptr: no record, or a configured certificate's.
 const Record* Discovery::known(store::EntryIndex entry) const {
   const Record* const record = roster_.find(entry);
   return record != nullptr && record->per_connection != nullptr ? record : nullptr;
 }
 
-// --- what lies in the zone ---
+// --- certificates in the zone ---
 
-// True: it has not come round yet.
+// true: the round is not over.
 bool Discovery::scan(std::size_t budget) {
   const store::EntryIndex used = context_.zone.entries_used();
   for (std::size_t spent = 0; spent < budget; ++spent) {
@@ -118,7 +118,7 @@ bool Discovery::scan(std::size_t budget) {
   return true;
 }
 
-// Brings what is known of an entry in line with what the zone says. What that cost besides the glance.
+// Brings the record of an entry in line with the zone. Returns the cost besides the glance.
 std::size_t Discovery::look_at(store::EntryIndex entry) {
   const auto state = context_.zone.loaded(entry);
   const Record* record = roster_.find(entry);
@@ -136,7 +136,7 @@ std::size_t Discovery::look_at(store::EntryIndex entry) {
     return 0;
   }
   if (configured) {
-    return 0;  // somebody has written over it, as the repair will see
+    return 0;  // another process has written over the entry; the repair will see it
   }
   if (record != nullptr && record->per_connection->profile == state->profile) {
     if (has_ended(record->target, *state)) {
@@ -145,7 +145,7 @@ std::size_t Discovery::look_at(store::EntryIndex entry) {
     return 0;
   }
   if (record != nullptr) {
-    drop_record(entry, false);  // another server's from now on
+    drop_record(entry, false);  // another server loads it now
   }
   return load(entry, *state);
 }
@@ -156,7 +156,8 @@ bool Discovery::has_ended(const Target& target, const store::StapleZone::LoadedS
          saturating_sub(now, state.used) > kUnused;
 }
 
-// The issuer is the one whose key stands in the entry, if it has signed the certificate. What it cost.
+// Makes the record of an entry. Its issuer is the one whose key is in the entry, if the certificate's signature
+// verifies. Returns the cost.
 std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
   const CertificateId id = context_.zone.entry(entry).id;
   const auto leaf_der = context_.zone.leaf(entry, id);
@@ -164,7 +165,8 @@ std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::Lo
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
   const std::size_t cost = kLoadCosts * weight(leaf_der.has_value() ? leaf_der->size() : 0);
   if (!certificate || certificate->id != id || context_.zone.find(id) != entry) {
-    // Somebody has scribbled on it, or was killed while it came; it may come again.
+    // Another process has scribbled on the entry, or was killed while it registered it. A handshake may offer it
+    // again.
     remove_entry(entry, RemovalReason::kGone);
     return cost;
   }
@@ -172,7 +174,7 @@ std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::Lo
   if (const auto issuer_der = context_.zone.issuer(entry)) {
     auto issuers = crypto::parse_der_certificates(*issuer_der);
     auto issuer = issuers.size() == 1 ? issuers_.pool().intern(issuers[0].get()) : fail(Reason::kUnreadable);
-    // Any worker may have written it there.
+    // Any worker may have written the issuer there.
     if (!issuer || (*issuer)->key_sha256() != context_.zone.entry(entry).issuer_key ||
         !crypto::signed_by(parsed.leaf.get(), (*issuer)->certificate())) {
       remove_entry(entry, RemovalReason::kGone);
@@ -184,9 +186,9 @@ std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::Lo
   return kVerifyingCosts * cost;
 }
 
-// --- what workers have met ---
+// --- offers of the workers ---
 
-// True: there were some, and more may follow soon.
+// true: there were offers, and more may follow soon.
 bool Discovery::take_offers(std::size_t budget) {
   while (!again_.empty()) {
     auto [parsed, profile] = std::move(again_.front());
@@ -215,7 +217,7 @@ bool Discovery::take_offers(std::size_t budget) {
 
 void Discovery::refuse(Reason reason) {
   context_.zone.stats().loaded.refused.fetch_add(1, std::memory_order_relaxed);
-  if (reason != Reason::kCertificateTooLarge) {  // which names the certificate
+  if (reason != Reason::kCertificateTooLarge) {  // its own line names the certificate
     report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
   }
 }
@@ -227,7 +229,7 @@ Reason Discovery::report_too_large(const store::Offer& offer) {
   return Reason::kCertificateTooLarge;
 }
 
-// The search for its issuer begins, if it is worth one.
+// Begins the search for the issuer, if the certificate is worth one.
 Reason Discovery::take(const store::Offer& offer) {
   auto leaves = crypto::parse_der_certificates(offer.leaf);
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
@@ -236,14 +238,14 @@ Reason Discovery::take(const store::Offer& offer) {
   }
   if (context_.catalog.by_id().count(offer.id) != 0 ||
       saturating_add(certificate->not_after, kGraceOfEnded) < context_.clock.now()) {
-    return Reason::kOk;  // a newer configuration than that worker's names it; or it has ended
+    return Reason::kOk;  // a newer configuration than that worker's has it, or it has ended
   }
   const auto state = context_.zone.loaded(context_.zone.find(offer.id));
   const bool searched = std::any_of(searching_.begin(), searching_.end(), [&](const Searching& searching) {
     return searching.parsed.certificate.id == offer.id;
   });
   if (searched || (state.has_value() && state->has_issuer)) {
-    return Reason::kOk;  // two workers have met it
+    return Reason::kOk;  // two workers have offered it
   }
   std::vector<x509_st*> offered;
   if (const Profile* profile = context_.catalog.profile(offer.profile)) {
@@ -256,7 +258,7 @@ Reason Discovery::take(const store::Offer& offer) {
     offered.push_back(certificate_of_chain.get());
   }
   x509_st* const leaf = leaves[0].get();
-  // By the signature, always: a name and a key identifier are easily made up.
+  // The signature always decides: a name and a key identifier are easily forged.
   IssuerSearch search(issuers_.pool(), offer.id, leaf, offered);
   searching_.push_back(
       {{std::move(leaves[0]), std::move(*certificate), nullptr, crypto::why_no_issuer(leaf, offered)},
@@ -288,14 +290,14 @@ void Discovery::search_over(std::list<Searching>::iterator at, const IssuerPtr& 
     const bool may_begin_lookup =
         may_look_up(parsed.certificate) && record != nullptr && record->target.issuer_lookup == nullptr;
     if (context_.zone.loaded(entry).has_value() && !may_begin_lookup) {
-      return;  // as before
+      return;  // the entry stays as it is
     }
   }
   settle(std::move(parsed), profile);
 }
 
-// Others wait, so the search that has taken the most steps ends without a result; it goes on from there when the
-// certificate is offered again, since what did not verify is remembered. false: none has had its share yet.
+// Ends the search that has taken the most steps, because others wait. It continues from there when the certificate is
+// offered again, since mismatches are remembered. false: no search has had its share yet.
 bool Discovery::give_one_up() {
   const auto longest = std::max_element(searching_.begin(), searching_.end(), [](const auto& a, const auto& b) {
     return a.ticket->search().steps() < b.ticket->search().steps();
@@ -307,7 +309,7 @@ bool Discovery::give_one_up() {
   return true;
 }
 
-// false: the zone is busy or not ours any more; in the first case it is tried again.
+// false: the zone is busy (the certificate is tried again) or the lease is lost.
 bool Discovery::settle(ParsedCertificate parsed, std::uint64_t profile) {
   const Reason reason = add(parsed, profile);
   if (reason == Reason::kZoneBusy) {
@@ -317,7 +319,7 @@ bool Discovery::settle(ParsedCertificate parsed, std::uint64_t profile) {
     return false;
   }
   if (reason == Reason::kLeaseLost) {
-    return false;  // the next tick shows it
+    return false;  // the next tick finds out
   }
   if (reason != Reason::kOk) {
     refuse(reason);
@@ -343,13 +345,12 @@ Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
   if (leaf_der.empty() || (parsed.issuer != nullptr && issuer_der.empty())) {
     return Reason::kOutOfMemory;
   }
-  // Its response will want room as well.
+  // Its response needs room as well.
   const std::size_t wanted = leaf_der.size() + issuer_der.size() + kConfiguredShare;
   if (over_limit(wanted) && !make_room()) {
     return Reason::kZoneFull;
   }
-  // Free space may lie in pieces that are too small for a large one. It costs others no more than a few times its
-  // size.
+  // Free space may be in pieces too small for a large certificate. Making room evicts at most a few times its size.
   auto added = writer_.add_loaded(certificate);
   const std::size_t before = writer_.loaded_bytes();
   while (!added && added.error().reason == Reason::kZoneFull &&
@@ -361,11 +362,11 @@ Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
   }
   context_.zone.stats().loaded.taken.fetch_add(1, std::memory_order_relaxed);
   if (const Record* const record = roster_.find(*added)) {
-    if (record->per_connection == nullptr) {  // somebody has written over the entry, so that it looked free
+    if (record->per_connection == nullptr) {  // another process has written over the entry, so it looked free
       (void)writer_.remove_loaded(*added, certificate.id);
       return Reason::kInternal;
     }
-    drop_record(*added, false);  // one without an issuer
+    drop_record(*added, false);  // its record without an issuer
   }
   const crypto::IssuerFault fault = parsed.fault;
   keep(*added, key, std::move(parsed));
@@ -386,7 +387,7 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
   certificate->profile = key;
   Target& target = certificate->target;
   target.certificate = std::move(parsed.certificate);
-  // There may be a hundred thousand of them: what nobody asks for is not kept.
+  // There may be a hundred thousand of them: fields without readers are dropped.
   target.certificate.issuer = {};
   if (target.certificate.names.size() > 1) {
     target.certificate.names = {target.certificate.names.front()};
@@ -411,7 +412,7 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
     ++hosts_[host];
   }
   if (target.issuer == nullptr) {
-    // What is held or kept can only be judged once the issuer is there.
+    // Held and kept responses can only be verified once the issuer is there.
   } else if (gate_.held(target).has_value()) {
     disk_cache_.changed(target);
   } else {
@@ -428,14 +429,14 @@ bool Discovery::has_lookup_room() const {
   return lookups_.size() < kMaxLookups && lookup_bytes_ < kMaxLookupBytes;
 }
 
-// Its chain came without the issuer, but the certificate says where that is.
+// Prepares the fetch of an issuer that is missing from the chain: the certificate names its URLs.
 void Discovery::begin_lookup(PerConnection& certificate, crypto::X509Ptr leaf) {
   if (!has_lookup_room()) {
     const auto failing = std::find_if(lookups_.begin(), lookups_.end(), [this](store::EntryIndex other) {
       return context_.zone.attempt(other).failures >= kLookupPatience;
     });
     if (failing != lookups_.end()) {
-      drop_record(store::EntryIndex(*failing), false);  // it comes round again
+      drop_record(store::EntryIndex(*failing), false);  // a later offer or round brings it back
     }
   }
   Target& target = certificate.target;
@@ -462,10 +463,10 @@ void Discovery::begin_lookup(PerConnection& certificate, crypto::X509Ptr leaf) {
   lookup_bytes_ += crypto::der_size(target.issuer_lookup->leaf.get());
 }
 
-// Those whose issuer came are from now on as if the chain had been complete.
+// Adds certificates whose issuer was fetched anew, as if the chain had been complete.
 void Discovery::take_issuers() {
   for (const store::EntryIndex entry : std::vector<store::EntryIndex>(lookups_.begin(), lookups_.end())) {
-    const Record* record = known(entry);  // adding others may have let it go
+    const Record* record = known(entry);  // adding others may have evicted it
     if (record == nullptr || record->target.issuer == nullptr || refresher_.refreshing(entry)) {
       continue;
     }
@@ -502,14 +503,14 @@ void Discovery::drop_record(store::EntryIndex entry, bool with_file) {
   }
 }
 
-// Takes an entry, and what is known of it, away. false: the zone is busy or not ours any more, and nothing was done.
+// Removes an entry and its record. false: the zone is busy or the lease is lost, and nothing was done.
 bool Discovery::remove_entry(store::EntryIndex entry, RemovalReason why) {
   const Record* const record = known(entry);
   const CertificateId id =
       record != nullptr ? record->target.certificate.id : CertificateId(context_.zone.entry(entry).id);
   const auto removed =
       why == RemovalReason::kConfigured ? writer_.adopt_loaded(entry, id) : writer_.remove_loaded(entry, id);
-  // Not its entry any more: there is nothing to remove.
+  // kInvalidArgument: the entry is no longer its own, so there is nothing to remove.
   if (!removed && removed.error().reason != Reason::kInvalidArgument) {
     return false;
   }
@@ -527,7 +528,8 @@ bool Discovery::remove_entry(store::EntryIndex entry, RemovalReason why) {
 
 // --- bounds ---
 
-// Whether they have more of the arena than configured certificates can spare, or would have with `more`.
+// Whether certificates loaded per connection use more of the arena than configured ones can spare, or would with
+// `more`.
 bool Discovery::over_limit(std::size_t more) const {
   const std::size_t arena = context_.zone.geometry().arena_bytes;
   const std::size_t configured = context_.catalog.targets().size() * kConfiguredShare;
@@ -535,8 +537,8 @@ bool Discovery::over_limit(std::size_t more) const {
          writer_.bytes_free() + writer_.bytes_in_grace() < arena / kSpare + more;
 }
 
-// Those that were not used for longest go, a part of all at once: finding them takes a look at each. false: none is
-// left, or none could be removed.
+// Evicts the least recently used, a batch at once, because finding them means looking at all. false: none is left, or
+// none could be removed.
 bool Discovery::make_room() {
   std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
   all.reserve(roster_.per_connection());

@@ -1,15 +1,15 @@
-// Certificates that servers load per connection, on their way into the roster: taken from the queue in the zone
-// (store/discovery_queue.h), their issuers found, given entries, and let go again. What lies in the zone already is
-// taken over from the last lease holder, a little at a time.
+// Takes certificates that servers load per connection into the roster: reads them from the queue in the zone
+// (store/discovery_queue.h), finds their issuers, gives them entries, and evicts them again. A new lease holder takes
+// over those that are in the zone already, a few at a time.
 //
-// They are not the operator's: their number, their bytes and the addresses they name are chosen by others. So memory
-// is bounded by the zone, of which configured certificates keep their share; those that were not used for longest go
-// first; an issuer has to have signed the leaf; and only public addresses are asked, but for those that the operator
-// has vouched for. Where a chain comes without the issuer it is fetched (engine/issuers.h), for a bounded number of
+// Clients and tenants, not the operator, choose these certificates, their number, their size and the addresses they
+// name. So the zone bounds their memory and reserves a share for configured certificates; the least recently used go
+// first; an issuer must have signed the leaf; and only public addresses are asked, except those that the operator has
+// configured. An issuer that is missing from the chain is fetched (engine/issuers.h), for a bounded number of
 // certificates at a time.
 //
-// Looking for issuers is what they can make dear: engine/issuer_search.h bounds it, and here is room for a number of
-// searches, of which the longest gives way.
+// The search for an issuer is the costly part. engine/issuer_search.h bounds each search; this class bounds their
+// number, and the longest gives way.
 //
 // Lives in the process that holds the lease.
 #pragma once
@@ -42,35 +42,35 @@ namespace ocsp_plus::engine {
 
 class Discovery {
  public:
-  static constexpr Seconds kUnused = Seconds{30} * 86400;  // since the last handshake that used it
+  static constexpr Seconds kUnused = Seconds{30} * 86400;  // without a handshake: it is evicted
   static constexpr std::size_t kMaxLookups = 256;          // certificates whose issuer is being fetched; others wait
-  static constexpr std::size_t kMaxSearching = 64;         // whose issuer is looked for among those that are known
-  // Of either, of DER; what is kept of a leaf takes some ten times that.
+  static constexpr std::size_t kMaxSearching = 64;         // issuer searches at a time
+  // DER bytes of the leaves in either; a parsed leaf takes about ten times that.
   static constexpr std::size_t kMaxLookupBytes = 4 << 20;
 
-  // All of them outlive the object.
+  // All references outlive the object.
   Discovery(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate, DiskCache& disk_cache,
             Roster& roster, Refresher& refresher, Issuers& issuers);
   ~Discovery();
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
 
-  // To be called about twice a second; it goes on in the loop's next turns while there is more to do.
+  // Call it about twice a second; it continues in the loop's next turns while there is more to do.
   void tick();
 
  private:
-  // What is known of a certificate before it has a record.
+  // A certificate before it has a record.
   struct ParsedCertificate {
     crypto::X509Ptr leaf;
     crypto::Certificate certificate;
     IssuerPtr issuer;
-    crypto::IssuerFault fault = crypto::IssuerFault::kAbsent;  // why it has none
+    crypto::IssuerFault fault = crypto::IssuerFault::kAbsent;  // why there is no issuer
   };
-  // One whose issuer is looked for.
+  // A certificate whose issuer is being searched for.
   struct Searching {
     ParsedCertificate parsed;
     std::uint64_t profile = 0;
-    std::size_t size = 0;  // of the leaf's DER
+    std::size_t size = 0;  // bytes of the leaf's DER
     std::unique_ptr<IssuerSearches::Ticket> ticket;
   };
 
@@ -109,15 +109,15 @@ class Discovery {
   Issuers& issuers_;
   store::DiscoveryQueue offers_;
   std::unique_ptr<Timer> timer_;
-  std::map<std::string, std::size_t> hosts_;  // how many certificates ask them
-  std::set<store::EntryIndex> lookups_;       // those that have a Target::issuer_lookup
-  std::size_t lookup_bytes_ = 0;              // DER of their leaves
+  std::map<std::string, std::size_t> hosts_;  // number of certificates that ask each host
+  std::set<store::EntryIndex> lookups_;       // entries with a Target::issuer_lookup
+  std::size_t lookup_bytes_ = 0;              // DER bytes of their leaves
   std::list<Searching> searching_;
-  std::size_t searching_bytes_ = 0;                                // likewise
+  std::size_t searching_bytes_ = 0;                                // DER bytes of their leaves
   std::deque<std::pair<ParsedCertificate, std::uint64_t>> again_;  // with profiles: the zone was busy
-  store::EntryIndex next_ = 0;                                     // to be looked at
+  store::EntryIndex next_ = 0;                                     // the next entry to be looked at
   bool round_over_ = false;                                        // all entries were looked at once
-  std::uint64_t dropped_ = 0;                                      // as the zone's counter was at the last tick
+  std::uint64_t dropped_ = 0;                                      // the zone's counter at the last tick
 };
 
 }  // namespace ocsp_plus::engine

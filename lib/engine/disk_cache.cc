@@ -12,17 +12,16 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kBudget = 1;         // files written in one turn of the loop: no more than are verified in one
-constexpr std::size_t kLastBudget = 1000;  // and when the process leaves
-constexpr Millis kRetry = 30000;           // after the directory failed
+constexpr std::size_t kBudget = 1;         // files written in one turn of the loop: one, as with verifications
+constexpr std::size_t kLastBudget = 1000;  // files written when the process leaves
+constexpr Millis kRetry = 30000;           // after the directory has failed
 constexpr std::size_t kSweepLooks = 256;   // names looked at in a call
-constexpr Millis kSweepRest = 3600000;     // after a start, and after a jump of the wall clock
-constexpr Seconds kEndedFor = Seconds{90} * 86400;  // the response in a file that nobody wants
-constexpr Seconds kClockAstray =
-    Seconds{30} * 86400;                // farther than that from the newest file it is the clock that is wrong
-constexpr Seconds kWithoutEnd = 86400;  // a response without nextUpdate ends so long after thisUpdate
+constexpr Millis kSweepRest = 3600000;     // after a start or a jump of the wall clock
+constexpr Seconds kEndedFor = Seconds{90} * 86400;     // since the end of the response in an unwanted file
+constexpr Seconds kClockAstray = Seconds{30} * 86400;  // farther than that from the newest file the clock is wrong
+constexpr Seconds kWithoutEnd = 86400;  // a response without nextUpdate ends that long after thisUpdate
 
-// What a response says of a certificate; nothing of it is verified.
+// What a response claims about a certificate, unverified.
 struct Claim {
   bool revoked = false;
   UnixSeconds this_update = 0;
@@ -48,7 +47,7 @@ bool is_revoked(const store::BlobHeader& held) {
   return static_cast<crypto::CertStatus>(held.cert_status) == crypto::CertStatus::kRevoked;
 }
 
-// When what a file holds ends; nothing where it cannot be read.
+// When the contents of a file end; nothing: unreadable.
 std::optional<UnixSeconds> end_of(const Bytes& bytes, store::FileKind kind) {
   if (kind == store::FileKind::kIssuer) {
     const auto certificates = crypto::parse_der_certificates(bytes);
@@ -84,7 +83,7 @@ DiskCache::DiskCache(EventLoop& loop, const Clock& clock, Report& report, const 
 }
 
 DiskCache::~DiskCache() {
-  quiet_ = true;  // the next holder finds out by itself, and may be at work already
+  quiet_ = true;  // the next lease holder finds out by itself, and may be at work already
   try {
     keep(kLastBudget);
   } catch (...) {
@@ -150,7 +149,8 @@ void DiskCache::changed(const Target& target) {
   begin();
 }
 
-// What was never tried is tried at once, also in a directory that fails: what it holds may have to go.
+// Arms the timer. Targets that were never tried do not wait, even if the directory fails: their old files may have to
+// go.
 void DiskCache::begin() {
   const bool wait = failing_ && (pending_.empty() || !disk_.has_value());
   timer_->arm(wait ? std::max<Millis>(retry_at_ - clock_.monotonic(), 0) : 0);
@@ -165,7 +165,7 @@ void DiskCache::forget(const Target& target, bool with_file) {
   }
 }
 
-// In a directory that cannot be used nothing can be removed; what was left in it goes when it has ended.
+// Nothing can be removed in a failing directory; the sweep removes those files once they have ended.
 void DiskCache::remove_forgotten(std::size_t* budget) {
   if (!forgotten_.empty() && !open()) {
     forgotten_.clear();
@@ -229,7 +229,7 @@ void DiskCache::keep(std::size_t budget) {
   }
 }
 
-// Those that were not tried yet first. One that cannot be kept must not be in the way of the others.
+// Targets that were not tried yet come first, and a target that cannot be kept goes behind the others.
 const Target* DiskCache::next() const {
   if (!pending_.empty()) {
     return *pending_.begin();
@@ -241,7 +241,7 @@ const Target* DiskCache::next() const {
   return after == refused_.end() ? *refused_.begin() : *after;
 }
 
-// Brings the file in line with what the zone holds.
+// Brings the file in line with the zone.
 void DiskCache::keep_response(const Target& target) {
   const bool first = pending_.erase(&target) != 0;
   refused_.erase(&target);
@@ -252,7 +252,8 @@ void DiskCache::keep_response(const Target& target) {
   }
   const UnixSeconds now = clock_.now();
   const UnixSeconds confirmed_at = zone_.confirmed_at(target.entry, held, now);
-  // Reading is cheap beside writing, and most of what a new holder finds in the zone is in the directory already.
+  // Reading is cheap beside writing, and most of what a new lease holder finds in the zone is in the directory
+  // already.
   const auto kept = disk_->load(target.certificate.id);
   const bool same = kept && kept->bytes == *response;
   if (same && ((kept->confirmed_at >= confirmed_at && kept->confirmed_at <= now) ||
@@ -261,10 +262,10 @@ void DiskCache::keep_response(const Target& target) {
     return;
   }
   if (!is_true(target, *response)) {
-    return;  // somebody has written over the zone: what lies in the directory is better
+    return;  // another process has written over the zone: the file is better
   }
   if (kept && !same && knows_more(target, held, *kept)) {
-    return;  // another instance shares the directory; whoever refreshes next takes it from there
+    return;  // from another instance that shares the directory; the next refresh takes it from there
   }
   if (auto saved = disk_->save(target.certificate.id, {*response, confirmed_at}); saved) {
     read_only_ = false;
@@ -290,8 +291,8 @@ bool DiskCache::was_lifted(const Target& target, const store::BlobHeader& held, 
   return confirmed_at <= zone_.confirmed_at(target.entry, held, now);
 }
 
-// Whether what the zone holds for the target is what this process has published; or, where an earlier holder has, a
-// response that verifies.
+// Whether the zone's response is the one that this process published or, if an earlier lease holder published it,
+// verifies.
 bool DiskCache::is_true(const Target& target, const Bytes& response) const {
   if (writer_ == nullptr) {
     return true;
@@ -306,7 +307,7 @@ bool DiskCache::is_true(const Target& target, const Bytes& response) const {
   return target.issuer != nullptr && verify_left(target, response, settings_.policy, clock_.now()).has_value();
 }
 
-// Whether the gate would rather have what is kept than what is held.
+// Whether the gate would prefer the file to the held response.
 bool DiskCache::knows_more(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const {
   const auto claim = claim_about(target, kept.bytes);
   const bool newer =
@@ -319,7 +320,7 @@ bool DiskCache::knows_more(const Target& target, const store::BlobHeader& held, 
   return decide(held, verdict, settings_.policy.clock_skew, moment) == Action::kPublish;
 }
 
-// The new status cannot be kept. A file that says otherwise would be believed after a restart.
+// The new status could not be written: removes a file with another status, which would be believed after a restart.
 void DiskCache::remove_if_untrue(const Target& target, const store::BlobHeader& held, const Bytes& kept) {
   const auto claim = claim_about(target, kept);
   if (claim.has_value() && claim->revoked != is_revoked(held) && !disk_->remove(target.certificate.id) && !quiet_) {
@@ -339,7 +340,7 @@ void DiskCache::failed(const Error& error) {
       report_.cache_fails(error, kRetry / 1000);
     }
   }
-  begin();  // somebody has to find out when it works again
+  begin();  // the timer finds out when the directory works again
 }
 
 // --- the sweep ---
@@ -355,7 +356,7 @@ void DiskCache::sweep() {
   }
   std::vector<store::Listed> files;
   const bool more = disk_->list(kSweepLooks, &files);
-  // The first round only learns whether the clock can be right.
+  // The first round only finds out whether the clock can be right.
   const Seconds astray = saturating_sub(clock_.now(), newest_);
   const bool may_remove = newest_ != 0 && astray <= kClockAstray && astray >= -kClockAstray;
   for (const store::Listed& file : files) {

@@ -1,8 +1,8 @@
-// The cache directory, as the engine uses it: what was published is kept, a little at a time, and what fails costs
-// nothing but the keeping. A directory that cannot be used is one line in the log, and tried again.
+// The engine's use of the cache directory: writes what was published, a few files at a time. A failing directory
+// costs only what it would have kept: it is one line in the log, and tried again later.
 //
-// What is kept must never be believed after it stopped to be true: a response whose status has changed and that
-// cannot be replaced (a full disk) is taken away.
+// A file must not be believed once it is no longer true: where a response's status has changed and the new one cannot
+// be written (a full disk), the old file is removed.
 //
 // Lives in the process that holds the lease.
 #pragma once
@@ -25,46 +25,46 @@ namespace ocsp_plus::engine {
 
 class DiskCache {
  public:
-  // With an empty settings.cache everything below does nothing. All references outlive the disk_cache. `quiet`: not a
-  // word of a directory that cannot be used. `writer` knows whether somebody has written over what the zone holds, so
-  // that nothing of that is kept; nullptr: nobody has.
+  // With an empty settings.cache everything below does nothing. All references outlive the object. `quiet`: a failing
+  // directory is not logged. `writer` knows whether another process has written over the zone's contents, which are
+  // then not kept; nullptr: no process has.
   DiskCache(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone,
             const Catalog& catalog, const Settings& settings, bool quiet = false,
             store::ZoneWriter* writer = nullptr);
-  ~DiskCache();  // keeps what is left, up to a bound
+  ~DiskCache();  // writes what is pending, up to a bound
 
-  // What is kept for a target: unverified bytes, and when the responder last confirmed them. No bytes: nothing is
-  // there. kUnreadable: something is, and it is of no use.
+  // The file of a target: unverified bytes, and when the responder last confirmed them. No bytes: there is no file.
+  // kUnreadable: there is one, and it is of no use.
   Result<store::Kept> load(const Target& target);
-  // Whether what is kept is a revocation that was lifted since: the good response that is held is newer, and its
-  // responder confirmed it later. Unverified, so it is a reason to ignore what is kept, and for nothing else.
+  // Whether the file is a revocation that was lifted since: the held response is good and newer, and its responder
+  // confirmed it later. Unverified, so it is only a reason to ignore the file.
   bool was_lifted(const Target& target, const store::BlobHeader& held, const store::Kept& kept) const;
 
-  // A response for `target` was published, or the one that is held was confirmed by its responder: the file is
-  // brought in line with the zone in one of the loop's next turns.
+  // A response for `target` was published, or its responder confirmed the held one: the file is brought in line with
+  // the zone in one of the loop's next turns.
   void changed(const Target& target);
 
-  // Likewise, the certificate of an issuer that was fetched. REQUIRES: target.issuer_lookup.
+  // The same for the certificate of a fetched issuer. REQUIRES: target.issuer_lookup.
   std::optional<Bytes> load_issuer(const Target& target);
   void keep_issuer(const Target& target, Bytes der);
 
-  // The target is about to go. `with_file`: for good, so what is kept of it goes as well, in one of the loop's next
+  // The target is about to be destroyed. `with_file`: for good, so its file is removed in one of the loop's next
   // turns.
   void forget(const Target& target, bool with_file);
 
-  // Whether what the directory holds can be replaced, should it stop to be true. Where it cannot (a disk that is
-  // read-only), what comes from it is to be asked for soon.
+  // Whether files can be replaced once they are no longer true. If not (a read-only disk), what was read from them
+  // has to be asked for again soon.
   bool writable();
 
-  // Finds out whether the directory can be used, before anything has to be kept; where not, it is said.
+  // Tests, before anything has to be kept, whether the directory can be used; logs it if not.
   bool check();
 
-  // How often the directory came back after it could not be used: what it holds may be missing.
+  // How often the directory came back after it had failed: files may be missing.
   unsigned recoveries() const { return recoveries_; }
 
-  // Removes files that this instance does not want and whose response ended long ago; looks at a few at a call. Not
-  // within an hour after the start or a jump of the wall clock, nor while the directory's newest file is so far from
-  // the clock that it is the clock which is wrong.
+  // Removes files that this instance does not want and whose response ended long ago; looks at a few files a call.
+  // Does nothing within an hour of the start or of a jump of the wall clock, nor while the clock is so far from the
+  // directory's newest file that the clock must be wrong.
   void sweep();
 
  private:
@@ -95,17 +95,17 @@ class DiskCache {
   bool quiet_;
   store::ZoneWriter* writer_;
   std::optional<store::CacheFiles> disk_;
-  std::set<const Target*> pending_;                 // not looked at yet
-  std::set<const Target*> refused_;                 // could not be kept; tried again when the directory has rested
-  const Target* last_refused_ = nullptr;            // others go before it
+  std::set<const Target*> pending_;                 // not tried yet
+  std::set<const Target*> refused_;                 // could not be written; tried again after a pause
+  const Target* last_refused_ = nullptr;            // the others are tried before it
   std::map<CertificateId, Bytes> pending_issuers_;  // by reference
-  std::set<CertificateId> forgotten_;               // their files go
+  std::set<CertificateId> forgotten_;               // their files are removed
   std::unique_ptr<Timer> timer_;
   Millis retry_at_ = 0;   // monotonic
-  bool failing_ = false;  // and said so; until nothing is pending
+  bool failing_ = false;  // and logged; until nothing is pending
   bool read_only_ = false;
   unsigned recoveries_ = 0;
-  // Of the sweep: the newest file of the round that runs, and of the last whole one.
+  // The sweep's newest file: of the running round, and of the last whole one.
   UnixSeconds newest_seen_ = 0, newest_ = 0;
   std::set<CertificateId> wanted_issuers_;  // by reference
 };

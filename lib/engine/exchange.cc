@@ -26,7 +26,7 @@ Exchange::Meaning Exchange::meaning_of(Reason reason) {
   }
 }
 
-// Answers by which responders refuse a request they cannot make sense of.
+// Errors with which responders refuse a request that they do not understand.
 static bool refuses_hash(Reason reason) {
   return reason == Reason::kUnauthorized || reason == Reason::kMalformedRequest || reason == Reason::kInternalError;
 }
@@ -45,7 +45,7 @@ Exchange::Choice Exchange::choose(const ResponderHealth& health, const Target& t
     if (permit == ResponderHealth::Permit::kAllowed) {
       return {permit, i};
     }
-    // Better to wait for a live host than for one that fails; among those, for the one that is probed first.
+    // A live host is better to wait for than a failing one; of failing ones, the one that is probed first.
     const UnixSeconds probe = permit == ResponderHealth::Permit::kBusy ? 0 : health.next_probe(host);
     if (!found || probe < best_probe) {
       best = {permit, i};
@@ -91,7 +91,7 @@ void Exchange::ask_one() {
 
 net::FetchRequest Exchange::request_to(std::size_t responder, crypto::CertIdHash hash) const {
   net::FetchRequest request = request_for(context_, target_, *target_.responders[responder], target_.public_only);
-  // The hashes come from the issuer and cannot fail once it was read; an empty request would only be answered
+  // The hashes come from the issuer and cannot fail once it was parsed; the answer to an empty request would be
   // malformed_request.
   if (auto made = crypto::make_request(target_.certificate, *target_.issuer, hash)) {
     request.body = std::move(made->der);
@@ -111,7 +111,7 @@ void Exchange::ask(std::size_t responder) {
   if (context_.settings.certid_auto) {
     variant.hash = context_.health.hash(target_.host(responder));
   }
-  const net::FetchRequest request = request_to(responder, variant.hash);
+  net::FetchRequest request = request_to(responder, variant.hash);
   usual_ = net::usual_method(request);
   variant.method = usual_;
   if (context_.methods != nullptr) {
@@ -119,10 +119,11 @@ void Exchange::ask(std::size_t responder) {
     variant.method = worked.has_value() && net::can_get(request) ? *worked : usual_;
   }
   first_method_ = variant.method;
-  ask(variant);
+  ask(variant, std::move(request));
 }
 
-void Exchange::ask(RequestVariant variant) {
+// `request`: request_to() the responder under the variant's hash.
+void Exchange::ask(RequestVariant variant, net::FetchRequest request) {
   variant_ = variant;
   ++requests_;
   asked_[responder_] = true;
@@ -132,7 +133,6 @@ void Exchange::ask(RequestVariant variant) {
   }
   call_.emplace(context_, std::move(host));
 
-  net::FetchRequest request = request_to(responder_, variant.hash);
   request.method = variant.method;
   request.timeout = std::max<Millis>(time_for_one(), 1);
   request.no_cache = variant.past_caches;
@@ -153,7 +153,8 @@ void Exchange::record_method(bool read) {
   }
 }
 
-// The deadline is one for all; where others can still be asked, one that hangs gets half of what is left of it.
+// All responders share the deadline; while others can still be asked, a responder that hangs gets half of the time
+// left.
 Millis Exchange::time_for_one() const {
   const Millis left = deadline_ - context_.clock.monotonic();
   const Choice next = choose(context_.health, target_, asked_, context_.clock);
@@ -167,7 +168,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   if (!outcome) {
     return on_failure(std::move(outcome.error()));
   }
-  // A copyable owner, for std::function's sake.
+  // std::function needs a copyable owner.
   const auto response = std::make_shared<net::FetchResponse>(std::move(*outcome));
   job_ = context_.work_queue.enqueue([this, response] { on_response(*response); });
 }
@@ -175,7 +176,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
 void Exchange::on_failure(net::Fetch::Failure error) {
   failure_.error = std::move(error);
   if (failure_.error.reason == Reason::kAddressForbidden) {
-    call_->cancelled();  // it is we who do not ask
+    call_->cancelled();  // we refused, not the host
     failure_.error.detail +=
         "; to ask it all the same name it in ocsp_plus_responder, its issuer in ocsp_plus_trusted_certificate or the "
         "certificate in ocsp_plus_preload";
@@ -272,7 +273,7 @@ void Exchange::refuse(const net::FetchResponse& response, Error why, Meaning mea
   ask_next_or_end();
 }
 
-// True: it is asked again. An answer that is no OCSP response says nothing of the host's health.
+// true: it is asked again. An answer that is no OCSP response says nothing about the host's health.
 bool Exchange::ask_by_other_method() {
   const net::Fetch::Failure& error = failure_.error;
   if (asked_by_other_method_ || !may_ask_again() ||
@@ -289,9 +290,9 @@ bool Exchange::ask_by_other_method() {
   return true;
 }
 
-// A responder that refuses one hash may know the other; which one, it does not say, so any refusal counts.
-// `answered`: by an OCSP response. True: it is asked again, by the method that brought one, or the first where none
-// did.
+// A responder that refuses one hash may know the other. It does not say that the hash is the cause, so any refusal
+// counts. `answered`: with an OCSP response. true: it is asked again, by the method that brought a response, else by
+// the first.
 bool Exchange::ask_by_other_hash(bool refused, bool answered) {
   hash_refused_ = hash_refused_ || refused;
   if (!hash_refused_ || !context_.settings.certid_auto || asked_by_other_hash_ || !may_ask_again()) {
@@ -311,7 +312,7 @@ bool Exchange::ask_by_other_hash(bool refused, bool answered) {
 
 void Exchange::ask_next_or_end() {
   const Choice next = choose(context_.health, target_, asked_, context_.clock);
-  // A busy host is asked all the same: this exchange holds its slot already, so the total stays within bounds.
+  // A busy host is asked all the same: this exchange already holds a slot, so the total stays within bounds.
   if (!asked_[next.responder] && next.permit != ResponderHealth::Permit::kFailing &&
       context_.clock.monotonic() < deadline_) {
     return ask(next.responder);
@@ -320,7 +321,7 @@ void Exchange::ask_next_or_end() {
 }
 
 void Exchange::end(tl::expected<Accepted, Failure> result) {
-  // The callback may destroy this object, and itself with it.
+  // `done` may destroy this object, and done_ with it.
   const Done done = std::move(done_);
   done(End{std::move(result), std::move(hosts_asked_)});
 }

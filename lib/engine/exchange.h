@@ -1,6 +1,6 @@
-// Getting one response for one certificate: its responders in order, the failing ones left out, under one deadline,
-// until one gives a response that verifies; before that, where it has none, its issuer (engine/issuer_exchange.h),
-// under a deadline of its own. What comes of the response is the caller's business.
+// Gets one response for one certificate: asks its responders in order, skipping failing ones, under one deadline,
+// until one sends a response that verifies. If the issuer is missing it is fetched first (engine/issuer_exchange.h),
+// under a deadline of its own. The caller decides what to do with the response.
 //
 // An exchange in flight is this object; destroying it cancels DNS, socket and timers.
 #pragma once
@@ -21,7 +21,7 @@ class IssuerExchange;
 
 class Exchange {
  public:
-  // The response held came with these from that responder: it need not send the same again.
+  // The validators with which a responder sent the held response: it need not send the same response again.
   struct HeldValidators {
     std::size_t responder = 0;
     net::Validators validators;
@@ -36,21 +36,21 @@ class Exchange {
   struct Accepted {
     std::size_t responder = 0;  // index into Target::responders
     net::FetchResponse response;
-    std::optional<Verified> verified;  // nothing: "not modified", what is held goes on
+    std::optional<Verified> verified;  // nothing: "not modified", the held response stays
   };
   static constexpr std::size_t kNobody = UINT32_MAX;
   struct Failure {
     net::Fetch::Failure error;  // of the responder asked last
-    std::size_t responder = 0;  // index into Target::responders; kNobody: it was the issuer that was not to be had
-    std::optional<crypto::Verdict> verdict = {};  // of its response, where it gave one
+    std::size_t responder = 0;  // index into Target::responders; kNobody: the issuer could not be fetched
+    std::optional<crypto::Verdict> verdict = {};  // of its response, if it sent one
   };
   struct End {
     tl::expected<Accepted, Failure> result;
-    std::vector<std::string> hosts;  // host keys of all that were asked: their standing may have changed
+    std::vector<std::string> hosts;  // host keys of all that were asked: their health may have changed
   };
   using Done = std::function<void(End)>;
 
-  // Whom to ask for a target now; where nobody, whom it has to wait for.
+  // The responder to ask for a target now or, where none permits it, the one to wait for.
   struct Choice {
     ResponderHealth::Permit permit = ResponderHealth::Permit::kFailing;
     std::size_t responder = 0;
@@ -58,9 +58,9 @@ class Exchange {
   static Choice choose(const ResponderHealth& health, const Target& target, const std::vector<bool>& asked,
                        const Clock& clock);
 
-  // Asks the one that choose() names. REQUIRES: target.stapleable(); with `held`, that context.gate is set. `done`
-  // comes from the loop, once; it may destroy the exchange. Everything borrowed outlives the exchange; `context` is
-  // copied.
+  // Asks the responder that choose() names. REQUIRES: target.stapleable(); with `held`, that context.gate is set.
+  // `done` is called from the loop, once; it may destroy the exchange. Everything borrowed outlives the exchange;
+  // `context` is copied.
   Exchange(const ExchangeContext& context, const Target& target, std::optional<HeldValidators> held, Done done);
   ~Exchange();
   Exchange(const Exchange&) = delete;
@@ -73,11 +73,11 @@ class Exchange {
     net::Method method = net::Method::kGet;
     bool past_caches = false;
   };
-  static constexpr int kMostRequests = 3;  // to one URL: the other method, the other hash, past caches
-  // What a response that was refused says of the host it came from.
+  static constexpr int kMostRequests = 3;  // to one URL: other method, other hash, past caches
+  // What a refused response says about the host that sent it.
   enum class Meaning {
-    kHostWorks,    // of no use for this certificate, but the host does its work
-    kStaleCopy,    // it was good once: a copy, maybe of a cache on the way
+    kHostWorks,    // of no use for this certificate, but the host works
+    kStaleCopy,    // it was good once: perhaps a copy from a cache on the way
     kHostTrouble,  // try_later, a portal's page, garbage
   };
   static Meaning meaning_of(Reason reason);
@@ -86,7 +86,8 @@ class Exchange {
   void ask_one();
   net::FetchRequest request_to(std::size_t responder, crypto::CertIdHash hash) const;
   void ask(std::size_t responder);
-  void ask(RequestVariant variant);
+  void ask(RequestVariant variant) { ask(variant, request_to(responder_, variant.hash)); }
+  void ask(RequestVariant variant, net::FetchRequest request);
   bool may_ask_again() const;
   void record_method(bool read);
   void on_outcome(net::Fetch::Outcome outcome);
@@ -110,19 +111,20 @@ class Exchange {
   std::optional<HeldValidators> held_;
   RequestVariant variant_;          // of the fetch in flight
   bool asked_past_caches_ = false;  // once is enough
-  // Of this responder.
+  // State of the current responder.
   bool asked_by_other_hash_ = false;
   bool asked_by_other_method_ = false;
   int requests_ = 0;
   bool hash_refused_ = false;
   net::Method usual_ = net::Method::kGet;  // by the length of the URL
   net::Method first_method_ = net::Method::kGet;
-  std::optional<Failure> said_;  // its own OCSP response; an error of HTTP by the other method does not outdo it
+  // The responder's own OCSP response; an HTTP error by the other method does not replace it.
+  std::optional<Failure> said_;
   std::size_t responder_ = 0;
   Failure failure_;
   std::unique_ptr<IssuerExchange> issuer_;
   std::unique_ptr<net::Fetch> fetch_;
-  std::unique_ptr<WorkQueue::Ticket> job_;  // of an answer that is to be verified
+  std::unique_ptr<WorkQueue::Ticket> job_;  // the verification of an answer
 };
 
 }  // namespace ocsp_plus::engine

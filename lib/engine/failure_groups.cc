@@ -44,7 +44,7 @@ void FailureGroups::said(const Key& key, Group& group, Millis now) {
   group.failures = 0;
 }
 
-// An empty group stays for as long as its line counts: reasons that take turns are not news each time.
+// An empty group stays while its line counts: reasons that alternate are not news each time.
 void FailureGroups::leave(Groups::iterator group) {
   --group->second.certificates;
 }

@@ -14,7 +14,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kRound = 2000;       // each file is looked at about so often
+constexpr Millis kRound = 2000;       // each file is looked at about that often
 constexpr std::size_t kBudget = 256;  // files looked at in one tick
 
 }  // namespace
@@ -62,7 +62,7 @@ void Files::look_again() {
 
 void Files::look_at(File* file) {
   if (file->target->issuer == nullptr || file->target->ended(clock_.now())) {
-    return;  // until it was fetched; until the clock is set back
+    return;  // it waits until the issuer is fetched, or the clock is set back
   }
   struct stat status = {};
   if (stat(file->path.c_str(), &status) != 0) {
@@ -84,7 +84,7 @@ void Files::look_at(File* file) {
   }
   const Admission admission = gate_.admit(*file->target, *response, store::Source::kFile, {clock_.now()});
   if (admission.stored == Reason::kZoneBusy) {
-    return;  // not seen yet: the next round shows it again
+    return;  // not marked as seen: the next round shows it again
   }
   file->seen = stamp;
   if (admission.action == Action::kRefuse) {
@@ -101,7 +101,7 @@ void Files::ignore(const File& file, const Error& error) {
 }
 
 Result<Bytes> Files::read(const std::string& path) const {
-  // A FIFO must not block the worker.
+  // O_NONBLOCK: a FIFO must not block the worker.
   const Descriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat status = {};
   if (file.get() < 0 || fstat(file.get(), &status) != 0) {

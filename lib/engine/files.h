@@ -1,6 +1,6 @@
-// Responses made elsewhere (ocsp_plus_file: an offline CA, a cron job): looked at every few seconds, shown to the
-// gate when they have changed, whether by a rename over them or in place. Beside the responders: the newer response
-// wins.
+// Responses made elsewhere (ocsp_plus_file: an offline CA, a cron job): looks at each file every few seconds, and
+// shows it to the gate when it has changed, whether replaced by a rename or written in place. Files stand beside the
+// responders: the newer response wins.
 #pragma once
 
 #include <cstdint>
@@ -19,25 +19,24 @@ namespace ocsp_plus::engine {
 
 class Files {
  public:
-  // All references outlive the object. Without files it costs nothing. `quiet`: not a word of files that are of no
-  // use.
+  // All references outlive the object. `quiet`: useless files are not logged.
   Files(const Clock& clock, Report& report, const Catalog& catalog, const Settings& settings, Gate& gate,
         bool quiet = false);
 
-  // To be called at each tick: looks at a few files at a time, at each about every two seconds.
+  // Call it at each tick: looks at a few files, so that each is looked at about every two seconds.
   void tick();
-  // Looks at all of them now; `after_each` is called after each.
+  // Looks at all files now; calls `after_each` after each.
   void look_at_all(const std::function<void()>& after_each);
-  // The wall clock has jumped: what was of no use then may be of use now.
+  // The wall clock has jumped: files that were of no use may be of use now.
   void look_again();
 
  private:
   struct File {
     const Target* target;
     std::string path;
-    FileStamp seen;        // of the contents that were last shown to the gate, or
-                           // complained about
-    bool missing = false;  // and said so
+    // Of the contents last shown to the gate, or logged as useless
+    FileStamp seen;
+    bool missing = false;  // and logged
   };
 
   void look_at(File* file);

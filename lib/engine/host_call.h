@@ -1,4 +1,4 @@
-// One fetch from one host, as the host's health sees it; and what every fetch of the engine has in common.
+// One fetch from one host, counted in the host's health; and what all fetches of the engine have in common.
 #pragma once
 
 #include <memory>
@@ -18,28 +18,28 @@ namespace ocsp_plus::engine {
 class Gate;
 class Issuers;
 
-// What exchanges need of their process. All of it outlives them.
+// What exchanges share within a process. All of it outlives them.
 struct ExchangeContext {
   const Clock& clock;
   Random& random;
   net::Transport& transport;
   TlsClients& tls;
   ResponderHealth& health;
-  WorkQueue& work_queue;  // each answer waits there for its verification
+  WorkQueue& work_queue;  // answers wait there for their verification
   const Settings& settings;
-  net::Trace trace = {};       // of each step, for people; may be empty
-  Issuers* issuers = nullptr;  // nullptr: no target comes without an issuer
+  net::Trace trace = {};       // each step, for people; may be empty
+  Issuers* issuers = nullptr;  // nullptr: every target has its issuer
   Methods* methods = nullptr;  // nullptr: nothing is remembered
   const Gate* gate = nullptr;  // nullptr: nothing is held
 };
 
-// A request to `url` for the sake of `target`, with what holds for all of them: bounds, TLS, redirects, tracing.
-// `public_only`: no address of a private network is asked.
+// A request to `url` for `target`, with the common bounds, TLS, redirects and tracing. `public_only`: addresses of
+// private networks are not asked.
 net::FetchRequest request_for(const ExchangeContext& context, const Target& target, const net::Url& url,
                               bool public_only);
 
-// Counts as running from its construction until it is settled by one of the three below, of which the first counts.
-// One that is destroyed before was cancelled.
+// A call in flight, from construction until answered(), failed() or cancelled(); the first of these settles it, later
+// ones do nothing. Destruction cancels.
 class HostCall {
  public:
   // `host`: a key of ResponderHealth.
@@ -51,16 +51,16 @@ class HostCall {
   const std::string& host() const { return host_; }
 
   void answered();
-  // It ended without a word on the host's health.
+  // It ended and says nothing about the host's health.
   void cancelled();
-  // It ended in a way that counts against the host, or against the proxy: it is left alone for a while, where it is
-  // time to.
+  // It failed, and that counts against the host, or the proxy: ResponderHealth decides whether to leave it alone for
+  // a while.
   void failed(const net::Fetch::Failure& error);
 
  private:
   const ExchangeContext& context_;
   std::string host_;
-  std::uint32_t token_;  // what ResponderHealth gave for it
+  std::uint32_t token_;  // from ResponderHealth::started()
   bool settled_ = false;
 };
 

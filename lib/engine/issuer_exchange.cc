@@ -10,7 +10,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// Servers that look at it at all know one of these (RFC 2585 section 4, RFC 8551 section 3.2.2).
+// Servers that read Accept at all know one of these (RFC 2585 section 4, RFC 8551 section 3.2.2).
 constexpr const char* kAccept =
     "application/pkix-cert, application/pkcs7-mime, application/x-x509-ca-cert, */*;q=0.1";
 
@@ -33,7 +33,7 @@ void IssuerExchange::search_ended(const IssuerSearch& search) {
       context_.issuers->give(target_, search);
       return end(std::nullopt);
     }
-    if (target_.ended(context_.clock.now())) {  // while it waited, or the clock was put right
+    if (target_.ended(context_.clock.now())) {  // it ended while it waited, or the clock was corrected
       net::Fetch::Failure failure;
       static_cast<Error&>(failure) = {Reason::kNoIssuer, "the certificate has ended"};
       return end(std::move(failure));
@@ -59,7 +59,7 @@ void IssuerExchange::ask_next() {
   const auto& urls = target_.issuer_lookup->urls;
   while (next_ < urls.size() && context_.clock.monotonic() < deadline_) {
     const net::Url& url = *urls[next_++];
-    // A busy host is asked all the same: this exchange holds its slot already.
+    // A busy host is asked all the same: this exchange already holds a slot.
     const Clock& clock = context_.clock;
     if (context_.health.may_start(host(), clock.now(), clock.monotonic()) != ResponderHealth::Permit::kFailing) {
       return ask(url);
@@ -98,7 +98,7 @@ void IssuerExchange::ask(const net::Url& url) {
 
 void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
   if (!outcome && outcome.error().reason == Reason::kAddressForbidden) {
-    call_->cancelled();  // it is we who do not ask
+    call_->cancelled();  // we refused, not the host
     return fail_with(std::move(outcome.error()));
   }
   if (!outcome) {
@@ -106,7 +106,8 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
     return fail_with(std::move(outcome.error()));
   }
   auto certificates = crypto::read_issuer_document(outcome->http.body);
-  // A certificate of somebody else is wrong in the certificate, or on the host; what is none may be a portal's page.
+  // A wrong certificate is the fault of the leaf's URL or of the file there; what is no certificate may be a portal's
+  // page, and counts against the host.
   if (!certificates && certificates.error().reason == Reason::kIssuerMalformed) {
     call_->failed({});
   } else {
@@ -134,7 +135,7 @@ void IssuerExchange::fail_with(net::Fetch::Failure failure) {
 }
 
 void IssuerExchange::end(std::optional<net::Fetch::Failure> failure) {
-  // The callback may destroy this object, and itself with it.
+  // `done` may destroy this object, and done_ with it.
   const Done done = std::move(done_);
   done(std::move(failure));
 }

@@ -1,6 +1,7 @@
-// Getting the issuer of one certificate: from those that are known or kept, else from its caIssuers URLs in order,
-// the failing hosts left out, under one deadline. Each signature that is verified waits for its turn. The hosts'
-// health is that of responders. Like an Exchange, of which it may be the first part: destroying it cancels all.
+// Gets the issuer of one certificate: from the known issuers and the cache directory, else from its caIssuers URLs in
+// order, skipping failing hosts, under one deadline. Each signature verification waits for its turn. Hosts share
+// their health with responders. May be the first part of an Exchange and works like one: destroying it cancels
+// everything.
 #pragma once
 
 #include <functional>
@@ -16,11 +17,11 @@ namespace ocsp_plus::engine {
 
 class IssuerExchange {
  public:
-  // Nothing: the target has its issuer. Else the failure of the URL asked last, named in its detail.
+  // Nothing: the target has its issuer. Otherwise the failure of the URL asked last; its detail names the URL.
   using Done = std::function<void(std::optional<net::Fetch::Failure>)>;
 
-  // REQUIRES: context.issuers, target.issuer_lookup. `done` comes from the loop, once; it may destroy the object.
-  // Host keys of those that are asked are added to `hosts`, whose standing may change. All of it outlives the object.
+  // REQUIRES: context.issuers, target.issuer_lookup. `done` is called from the loop, once; it may destroy the object.
+  // Adds the host keys of all hosts it asks to `hosts`: their health may change. All references outlive the object.
   IssuerExchange(const ExchangeContext& context, const Target& target, std::vector<std::string>* hosts, Done done);
   ~IssuerExchange();
   IssuerExchange(const IssuerExchange&) = delete;
@@ -42,10 +43,10 @@ class IssuerExchange {
   std::vector<std::string>* hosts_;
   Done done_;
   Millis deadline_ = 0;
-  std::unique_ptr<IssuerSearches::Ticket> ticket_;        // first among the known, then in what was fetched
-  std::optional<std::vector<crypto::X509Ptr>> document_;  // what was fetched last, while it is searched
-  std::optional<UnixSeconds> date_;                       // and when its host said that was
-  std::size_t next_ = 0;                                  // URL to be asked; the one before is being asked
+  std::unique_ptr<IssuerSearches::Ticket> ticket_;        // first for the known issuers, then for those in document_
+  std::optional<std::vector<crypto::X509Ptr>> document_;  // the document fetched last, while it is searched
+  std::optional<UnixSeconds> date_;                       // the Date that its host sent with it
+  std::size_t next_ = 0;                                  // the next URL to ask; the one before it is being asked
   std::optional<HostCall> call_;                          // the last one
   std::optional<net::Fetch::Failure> failure_;
   std::unique_ptr<net::Fetch> fetch_;

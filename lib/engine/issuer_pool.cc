@@ -8,11 +8,11 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// Half a megabyte, in sets of which the oldest pair goes first.
+// Half a megabyte, in sets; a new pair replaces the oldest of its set.
 constexpr std::size_t kMismatches = 65536;
 constexpr std::size_t kSet = 4;
 
-// How often a pair was noted stands in the lowest bits of its word; 0 is a free place.
+// The lowest bits of a pair's word count how often it was noted; 0 is a free place.
 constexpr std::uint64_t kNoted = 3;
 
 constexpr CertificateId kFirst = {};
@@ -47,7 +47,7 @@ std::uint64_t IssuerPool::hash(const CertificateId& leaf, const CertificateId& i
 }
 
 Result<IssuerPtr> IssuerPool::intern(x509_st* certificate) {
-  // Thousands of servers read the same issuer each: all but the first need no more than its hash.
+  // Thousands of servers may read the same issuer: all but the first only need its hash.
   const auto id = crypto::certificate_id(certificate);
   if (!id) {
     return tl::unexpected<Error>(id.error());
@@ -123,7 +123,7 @@ void IssuerPool::sweep(std::size_t budget) {
   for (; budget > 0 && at != by_id_.end(); --budget) {
     swept_ = at->first;
     const auto next = std::next(at);
-    if (at->second.use_count() <= 2) {  // by_id_'s own and by_name_'s
+    if (at->second.use_count() <= 2) {  // the copies in by_id_ and by_name_
       drop(at->second);
       by_id_.erase(at);
     }

@@ -1,10 +1,10 @@
-// The issuers that this process knows, whoever brought them: the configuration, the chains of certificates loaded per
-// connection, caIssuers URLs, the cache directory. One object for each certificate, shared by all who use it, and
-// found by what a leaf says of its issuer: the name, then the key identifier.
+// All issuers that this process knows, whatever their source: the configuration, chains of certificates loaded per
+// connection, caIssuers URLs, the cache directory. One shared object for each certificate, found by what a leaf says
+// about its issuer: the name, then the key identifier.
 //
-// Not all of it is the operator's: a tenant may bring thousands of CAs of one name. So what is found here is a
-// candidate, until its key has verified the leaf's signature (engine/issuer_search.h), and what did not verify is
-// remembered: asking again costs nothing.
+// Not all of them are the operator's: a tenant may bring thousands of CAs with one name. So an issuer found here is
+// only a candidate until its key has verified the leaf's signature (engine/issuer_search.h), and a mismatch is
+// remembered, so that it is not verified again.
 #pragma once
 
 #include <cstddef>
@@ -28,23 +28,22 @@ class IssuerPool {
 
   static constexpr std::size_t kMaxCandidates = 1024;
 
-  // The issuer of that certificate, made where it is new. Errors as crypto::Issuer::create().
+  // Returns the issuer with that certificate; creates it if it is new. Errors as crypto::Issuer::create().
   Result<IssuerPtr> intern(x509_st* certificate);
 
-  // Those of the name of the leaf's issuer whose key is not known not to have signed it, at most kMaxCandidates:
-  // first those with the leaf's authority key identifier, then those without one, then all others. `id` is the
-  // leaf's.
+  // The issuers with the name of the leaf's issuer, without known mismatches, at most kMaxCandidates: first those
+  // with the leaf's authority key identifier, then those without one, then the others. `id` is the leaf's.
   std::vector<IssuerPtr> candidates(const CertificateId& id, x509_st* leaf) const;
 
-  // The key of `issuer` (its certificate's id) did not verify the signature of `leaf`. That never changes, but
-  // OpenSSL does not always tell want of memory from a wrong signature: what is noted twice is a mismatch, until it
-  // is forgotten. Of a bounded number of pairs the last ones are remembered.
+  // Records that the key of `issuer` (its certificate's id) did not verify the signature of `leaf`. That never
+  // changes, but OpenSSL does not always tell lack of memory from a wrong signature: only a pair noted twice is a
+  // mismatch. A bounded number of pairs is remembered, the latest ones.
   void note_mismatch(const CertificateId& leaf, const CertificateId& issuer);
   bool is_mismatch(const CertificateId& leaf, const CertificateId& issuer) const;
 
-  // Lets go those that nobody uses any more, looking at `budget` of them. To be called at each tick.
+  // Drops unused issuers; looks at `budget` of them. Call it at each tick.
   void sweep(std::size_t budget);
-  // To be called once in a while, should memory have been short twice.
+  // Call it once in a while: memory may have been short twice.
   void forget_mismatches() { mismatches_.clear(); }
 
   std::size_t size() const { return by_id_.size(); }
@@ -61,8 +60,8 @@ class IssuerPool {
   std::map<CertificateId, IssuerPtr> by_id_;
   ByName by_name_;
   CertificateId swept_ = {};               // where sweep() goes on
-  std::uint64_t seed_;                     // of this process: nobody can make up a pair that meets another
-  std::vector<std::uint64_t> mismatches_;  // one word a pair, by a part of its hash; empty before the first
+  std::uint64_t seed_;                     // of this process: an attacker cannot construct a pair that collides
+  std::vector<std::uint64_t> mismatches_;  // one word a pair, placed by its hash; empty before the first
 };
 
 }  // namespace ocsp_plus::engine

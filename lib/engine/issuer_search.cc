@@ -7,8 +7,8 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// So many verifications that come to nothing, and then a rest of twice the time in which they were done. Each takes
-// as long as whoever made the key wants, some milliseconds at most.
+// After kInVain verifications that found nothing comes a rest, twice as long as they took. Each takes as long as the
+// key's maker wants, some milliseconds at most.
 constexpr unsigned kInVain = 4;
 constexpr Millis kRestsFor = 2;
 constexpr Millis kShortestRest = 10;
@@ -116,7 +116,7 @@ void IssuerSearches::step() {
   }
   waiting_.erase(std::exchange(ticket.at_, waiting_.end()));
   go_on();
-  // The callback may destroy the ticket, and so itself.
+  // `done` may destroy the ticket, and done_ with it.
   const IssuerSearch search = std::move(ticket.search_);
   const Done done = std::move(ticket.done_);
   done(search);

@@ -1,6 +1,6 @@
-// The search for the issuer of one certificate, a verification of its signature at a time; and the queue in which all
-// searches of a process wait for theirs. A thousand candidates of one name, which anybody can make, take as many
-// verifications, so whoever serves handshakes beside does one in a turn of the loop (engine/work_queue.h).
+// Searches for the issuer of one certificate, one signature verification at a time; and the queue in which all
+// searches of a process wait for their turn. Anyone can make a thousand candidates with one name, which take a
+// thousand verifications, so a process that serves handshakes does one in a turn of the loop (engine/work_queue.h).
 #pragma once
 
 #include <cstddef>
@@ -21,22 +21,22 @@ class IssuerSearch {
  public:
   enum class Step { kFound, kMore, kNone };
 
-  // Among `offered`, in their order as crypto::rank_issuers() has it, and then the pool's candidates. `id` is the
-  // leaf's. The pool outlives the object; of the certificates it keeps references. After `most` verifications it
-  // gives up; what did not verify is remembered, so another search goes on from there.
+  // Searches `offered`, in the order of crypto::rank_issuers(), then the pool's candidates. `id` is the leaf's. The
+  // pool outlives the object; the object keeps references to the certificates. Gives up after `most` verifications;
+  // mismatches are remembered, so another search continues from there.
   IssuerSearch(IssuerPool& pool, const CertificateId& id, x509_st* leaf, const std::vector<x509_st*>& offered,
                std::size_t most = SIZE_MAX);
 
-  // Verifies once, if that is left to do; passes over what is known not to verify. kFound, kNone: it is over.
-  // Throws std::bad_alloc where there is no memory to tell; the same step can be tried again.
+  // Verifies once, if any candidate is left; skips known mismatches. kFound, kNone: the search is over. Throws
+  // std::bad_alloc where lack of memory leaves the answer open; the same step can be tried again.
   Step step();
-  // All steps at once, for a process that serves nobody meanwhile.
+  // All steps at once, for a process that serves no clients meanwhile.
   Step finish();
 
   std::size_t steps() const { return steps_; }  // verifications so far
   // nullptr: not found.
   const IssuerPtr& found() const { return found_; }
-  bool is_new() const { return is_new_; }  // found, and the pool did not have it
+  bool is_new() const { return is_new_; }  // found, and new to the pool
 
  private:
   IssuerPool* pool_;
@@ -50,9 +50,9 @@ class IssuerSearch {
   bool is_new_ = false;
 };
 
-// Searches take their steps in turn: a new one needs a few before the thousandth of another. What comes to nothing is
-// followed by a rest, so that those who make it up cost a part of this process's time, whatever a verification with
-// their keys takes.
+// Searches take turns: a new one gets its first steps before another takes its thousandth. After searches that find
+// nothing there is a rest, so that useless searches cost only a part of this process's time, however long a
+// verification with their keys takes.
 class IssuerSearches {
  public:
   // Called from the loop, once.
@@ -77,7 +77,7 @@ class IssuerSearches {
     std::list<Ticket*>::iterator at_;  // queue_.waiting_.end(): it is over
   };
 
-  // All of them outlive the object.
+  // All references outlive the object.
   IssuerSearches(EventLoop& loop, const Clock& clock, WorkQueue& work_queue);
 
   // `done` may destroy the ticket.
@@ -93,9 +93,9 @@ class IssuerSearches {
   std::unique_ptr<WorkQueue::Ticket> job_;
   std::unique_ptr<Timer> rest_;
   bool resting_ = false;
-  unsigned in_vain_ = 0;  // verifications since the last rest
-  Millis since_ = 0;      // the first of them
-  Millis stepped_ = 0;    // the last step
+  unsigned in_vain_ = 0;  // verifications that found nothing since the last rest
+  Millis since_ = 0;      // monotonic; the first of them
+  Millis stepped_ = 0;    // monotonic; the last step
 };
 
 }  // namespace ocsp_plus::engine

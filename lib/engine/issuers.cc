@@ -7,7 +7,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// Of those that are known, before one is fetched: tenants may bring thousands.
+// Known candidates verified before the issuer is fetched: tenants may bring thousands.
 constexpr std::size_t kMostKnown = 16;
 
 }  // namespace
@@ -82,7 +82,7 @@ void Issuers::give(const Target& target, const IssuerSearch& found) {
 void Issuers::give_fetched(const Target& target, const IssuerSearch& found, const net::Url& url) {
   give(target, found);
   if (!found.is_new()) {
-    return;  // somebody else was faster
+    return;  // another search has given it already
   }
   if (disk_cache_ != nullptr && !target.loaded) {
     if (Bytes der = crypto::der_of(found.found()->certificate()); !der.empty()) {

@@ -12,7 +12,7 @@ namespace {
 
 constexpr Millis kSweepInterval = 10000;
 constexpr Millis kForgetInterval = 3600000;
-constexpr std::size_t kIssuersSwept = 1024;  // looked at in one tick, whether anybody uses them
+constexpr std::size_t kIssuersSwept = 1024;  // looked at in one tick
 
 }  // namespace
 
@@ -62,7 +62,7 @@ LeaseHolder::LeaseHolder(const Context& context, const store::ProcessIdentity& s
   tidy_tables();
 }
 
-// Takes out what no responder of this configuration goes by.
+// Removes from the zone's tables what belongs to no responder of this configuration.
 void LeaseHolder::tidy_tables() {
   store::keep_hosts(context_.zone, context_.catalog.hosts());
   std::set<std::string> urls;
@@ -87,7 +87,7 @@ void LeaseHolder::catch_up() {
       disk_cache_.changed(*target);
     }
   }
-  // A holder of this configuration before us has told what lies there and is of no use.
+  // An earlier lease holder of this configuration has logged the useless files.
   refresher_.look_for_missing(new_configuration_);
 }
 
@@ -102,7 +102,7 @@ bool LeaseHolder::tick() {
   issuers_.tick();
   issuers_.pool().sweep(kIssuersSwept);
   files_.tick();
-  // What others bring is left to the workers: a start waits for what the configuration names.
+  // Certificates loaded per connection are left to the workers: a start waits only for configured ones.
   if (!context_.starting) {
     discovery_.tick();
   }
@@ -126,29 +126,29 @@ bool LeaseHolder::tick() {
   }
   if (now - swept_ >= kSweepInterval) {
     swept_ = now;
-    // Entries of configurations whose last worker is gone. A busy lock: the next sweep does it. A lost lease: the
-    // next tick shows it.
+    // Removes entries of configurations whose last worker is gone. A busy lock: the next sweep does it; a lost lease:
+    // the next tick finds out.
     (void)writer_.remove_stale(context_.zone.oldest_living_generation(&store::process_alive));
     disk_cache_.sweep();
   }
   return true;
 }
 
-// What other workers were asked to have done.
+// Refreshes what the operator asked other workers for.
 void LeaseHolder::answer_requests() {
   const store::RefreshRequests requests = store::take_refresh_requests(context_.zone);
   if (requests.all) {
     refresher_.refresh_all();
   }
   for (const store::EntryIndex entry : requests.entries) {
-    (void)refresher_.refresh(entry);  // it may have gone meanwhile
+    refresher_.refresh(entry);  // the certificate may have gone meanwhile
   }
 }
 
 void LeaseHolder::record_hosts() {
   for (const auto& [key, host] : refresher_.health().all()) {
-    // Of one that is unproven to us an earlier holder may have known more; of those that are asked for certificates
-    // loaded per connection, others decide how many there are.
+    // Unproven hosts are skipped, since an earlier lease holder may have known more; hosts of certificates loaded per
+    // connection are skipped, since tenants decide how many there are.
     if (host.state != ResponderHealth::State::kUnproven && key.find(kHealthSuffix) == std::string::npos) {
       store::record_host(context_.zone, key,
                          {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe,

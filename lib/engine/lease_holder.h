@@ -1,5 +1,5 @@
-// The designated worker's holder: everything that exists only in the process that holds the lease, and only for as
-// long as it does. Whoever has a LeaseHolder may write to the zone.
+// Everything that exists only in the process that holds the lease, and only while it does. The owner of a LeaseHolder
+// may write to the zone.
 #pragma once
 
 #include <memory>
@@ -27,30 +27,30 @@ namespace ocsp_plus::engine {
 
 class LeaseHolder {
  public:
-  // Takes the lease where it is ours to take (store/lease.h). kLeaseLost: it is not, or the zone is busy; ask again.
-  // Anything else: the resolver cannot be set up; asking again soon is of no use.
+  // Takes the lease if it is ours to take (store/lease.h). kLeaseLost: it is not, or the zone is busy; try again. Any
+  // other error: the resolver cannot be set up; trying again soon is of no use.
   static Result<std::unique_ptr<LeaseHolder>> take(const Context& context, const store::ProcessIdentity& self);
   // Cancels what is in flight and gives the lease up, if it is still ours.
   ~LeaseHolder();
   LeaseHolder(const LeaseHolder&) = delete;
   LeaseHolder& operator=(const LeaseHolder&) = delete;
 
-  // One tick: keeps the lease and does what is due. To be called about twice a second. false: the lease is another's
-  // by now; destroy the lease.
+  // Keeps the lease and does what is due. Call it about twice a second. false: another process has the lease now;
+  // destroy the object.
   bool tick();
 
-  // Brings zone and cache directory in line, a little at a time. The holder before us may have been killed between
-  // publishing and keeping, or while it read the directory at the start, or the directory failed then: what the zone
-  // holds and the directory does not is kept, and what the zone lacks is looked for there.
+  // Brings zone and cache directory in line, a little at a time: keeps what only the zone holds, and reads what the
+  // zone lacks. They differ if the previous holder was killed between publishing and keeping or while it read the
+  // directory at the start, or if the directory failed then.
   void catch_up();
 
-  // The start helper has read the cache directory.
+  // The start helper has read the cache directory: plans what it found.
   void plan_what_was_kept() { refresher_.plan_what_was_kept(); }
 
-  // When something last happened that a start waits for: Refresher::progressed().
+  // When something that a start waits for last happened: Refresher::progressed().
   Millis progressed() const { return refresher_.progressed(); }
 
-  // All responders of the target fail: it has to wait until one of them answers a probe.
+  // All responders of the target fail: it waits until one of them answers a probe.
   bool hopeless(const Target& target) const;
 
   Report& report() { return report_; }
@@ -72,11 +72,11 @@ class LeaseHolder {
   Context context_;
   store::ProcessIdentity self_;
   std::uint32_t epoch_;
-  Report report_;  // everybody's, so that what it bounds is bounded
+  Report report_;  // shared by all members, so that its bounds hold for all
   std::unique_ptr<net::Resolver> resolver_;
   TlsClients tls_;
   net::Transport transport_;
-  WorkQueue work_queue_;  // every verification's, whatever it is for
+  WorkQueue work_queue_;  // for all verifications
   IssuerSearches searches_;
   store::ZoneWriter writer_;
   Roster roster_;

@@ -5,7 +5,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// Half of what is left until `ends`, at least a second from now.
+// Halfway to `ends`, at least a second from now.
 UnixSeconds halfway(UnixSeconds now, UnixSeconds ends) {
   return saturating_add(now, std::max<Seconds>(saturating_sub(ends, now) / 2, 1));
 }
@@ -56,13 +56,22 @@ void Plan::stop_waiting(Entry entry) {
   for (const std::string& host : ended->hosts) {
     const auto found = waiting_.find(host);
     if (found == waiting_.end()) {
-      continue;  // two URLs of one host
+      continue;  // two URLs have the same host
     }
     found->second.erase({ended->ends, entry});
     if (found->second.empty()) {
       waiting_.erase(found);
     }
   }
+}
+
+bool Plan::requeue(Entry entry, UnixSeconds due) {
+  if (!queued(entry)) {
+    return false;
+  }
+  remove(entry);
+  enqueue(entry, due);
+  return true;
 }
 
 std::optional<Plan::Entry> Plan::take_due(UnixSeconds now) {
@@ -75,47 +84,33 @@ std::optional<Plan::Entry> Plan::take_due(UnixSeconds now) {
 }
 
 std::optional<Plan::Entry> Plan::take_permitted(UnixSeconds now, Millis monotonic, bool per_connection) {
-  std::vector<const std::string*> order;
-  order.reserve(waiting_.size());
-  const auto after_last = waiting_.upper_bound(turn_);
-  for (auto it = after_last; it != waiting_.end(); ++it) {
-    order.push_back(&it->first);
-  }
-  for (auto it = waiting_.begin(); it != after_last; ++it) {
-    order.push_back(&it->first);
-  }
-  for (const std::string* host : order) {
-    std::string name = *host;  // the list may go with its last certificate
-    if (const auto taken = take_permitted_of(name, now, monotonic, per_connection)) {
-      turn_ = std::move(name);
-      return taken;
+  auto next = waiting_.upper_bound(turn_);
+  for (std::size_t left = waiting_.size(); left > 0; --left, ++next) {
+    if (next == waiting_.end()) {
+      next = waiting_.begin();
+    }
+    const auto& [host, waiting_for] = *next;
+    // Empty if memory ran out before the first certificate was in it.
+    if (waiting_for.empty() || health_.may_start(host, now, monotonic) != ResponderHealth::Permit::kAllowed) {
+      continue;
+    }
+    const Entry chosen = choose(host, waiting_for);
+    // Certificates loaded per connection have health keys of their own, so all others that wait for this key are such
+    // too.
+    if (per_connection || !waiting(chosen).per_connection) {
+      turn_ = host;
+      stop_waiting(chosen);  // the host goes with its last certificate
+      return chosen;
     }
   }
   return std::nullopt;
 }
 
-std::optional<Plan::Entry> Plan::take_permitted_of(const std::string& host, UnixSeconds now, Millis monotonic,
-                                                   bool per_connection) {
-  const auto found = waiting_.find(host);
-  // Empty where memory ran out before the first was in it.
-  if (found == waiting_.end() || found->second.empty() ||
-      health_.may_start(host, now, monotonic) != ResponderHealth::Permit::kAllowed) {
-    return std::nullopt;
-  }
-  const Entry chosen = choose(host, found->second);
-  // The health of their hosts is counted apart, so all of this one's are.
-  if (waiting(chosen).per_connection && !per_connection) {
-    return std::nullopt;
-  }
-  stop_waiting(chosen);
-  return chosen;
-}
-
-// The certificate whose response ends first. A host that fails, or has not answered this process yet, may choke on a
-// single certificate.
+// The certificate whose response ends first; but a host that fails, or has not answered this process yet, may choke
+// on a single certificate, so it is asked for others in turn.
 Plan::Entry Plan::choose(const std::string& host, const Queue& waiting_for) const {
   if (health_.failing(host)) {
-    // The one that was not tried for longest.
+    // Of these, the one whose last request is longest ago.
     return std::min_element(
                waiting_for.begin(), waiting_for.end(),
                [this](const auto& a, const auto& b) { return waiting(a.second).tried < waiting(b.second).tried; })
@@ -124,7 +119,7 @@ Plan::Entry Plan::choose(const std::string& host, const Queue& waiting_for) cons
   if (health_.answers(host)) {
     return waiting_for.begin()->second;
   }
-  // Where the process before us was left without an answer, that is not asked for first again. They are few.
+  // A certificate for which the previous process got no answer is not asked for first again. There are few of them.
   const auto chosen = std::find_if(waiting_for.begin(), waiting_for.end(),
                                    [this](const auto& each) { return !waiting(each.second).unanswered; });
   return (chosen != waiting_for.end() ? chosen : waiting_for.begin())->second;
@@ -163,7 +158,7 @@ Need Plan::need_of(Entry entry, UnixSeconds now) const {
   return need_for(about.ends, about.staple_required, now);
 }
 
-// Those of which nothing is held any more come first.
+// Certificates without a held response sort first.
 Need Plan::most_urgent(const Queue& waiting_for, UnixSeconds now) const {
   Need most = Need::kNone;
   for (auto it = waiting_for.begin(); it != waiting_for.end() && it->first <= now && most != Need::kRequiredStaple;
@@ -181,7 +176,7 @@ void Plan::plan_probe_of(const std::string& host, UnixSeconds now) {
   }
 }
 
-// Among those who wait may be one whose response ends before the host's next probe.
+// A waiting certificate's response may end before the host's next probe.
 void Plan::probe_in_time(const std::string& host, UnixSeconds now) {
   const Queue& waiting_for = waiting_.at(host);
   const auto soonest = waiting_for.upper_bound({now, UINT32_MAX});

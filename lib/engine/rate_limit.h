@@ -1,4 +1,4 @@
-// How often something may be done within a span of time.
+// Limits how often something happens within a span of time.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace ocsp_plus::engine {
 
-// Times are the monotonic clock's. A span begins with the first event after the last one is over.
+// Times are monotonic. A span begins with the first event after the previous span.
 class RateLimit {
  public:
   static constexpr Millis kMinute = 60000;
@@ -16,7 +16,7 @@ class RateLimit {
 
   explicit RateLimit(std::uint64_t most, Millis span = kMinute) : most_(most), span_(span), began_(-span) {}
 
-  // Counts what happens now: `events` that are permitted together, or not. false: there was enough within the span.
+  // Counts `events` that are permitted or held back together. false: held back, the span has had enough.
   bool permits(Millis now, std::uint64_t events = 1) {
     if (over(now)) {
       began_ = now;
@@ -30,7 +30,7 @@ class RateLimit {
     return false;
   }
 
-  // The events that were not permitted since the last call, once their span is over; 0 before.
+  // The events held back since the last call, once their span is over; 0 before.
   std::uint64_t take_held_back(Millis now) { return over(now) ? take_held_back() : 0; }
   std::uint64_t take_held_back() { return std::exchange(held_back_, 0); }
 

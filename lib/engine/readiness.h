@@ -1,6 +1,6 @@
-// Whether the first round is over: each certificate is stapled or was tried, for a minute at most; those that a
-// server refuses to serve without a staple are stapled. Once it is over it stays over, whatever responders do later:
-// one responder that dies must not take every machine behind a load balancer out of it.
+// Decides when the first round is over: every certificate has a staple or was tried, or a minute has passed;
+// certificates that a server refuses to serve without a staple must have one. Once over it stays over, whatever
+// responders do later: a responder that dies must not take every machine out of a load balancer.
 #pragma once
 
 #include <cstddef>
@@ -21,11 +21,11 @@ class Readiness {
   Readiness(const store::StapleZone& zone, const Catalog& catalog, const Settings& settings)
       : zone_(zone), catalog_(catalog), settings_(settings) {}
 
-  // Goes on from where it stopped the last time; notes in the zone when the round is over. At most `budget`
-  // certificates are looked at. The one that is waited for now; nullptr where none is, or the budget is used up.
+  // Continues where it stopped the last time; records in the zone that the round is over. Looks at `budget`
+  // certificates at most. Returns the one that is waited for; nullptr: none is, or the budget is used up.
   const Target* tick(const Clock& clock, std::size_t budget = SIZE_MAX);
 
-  // As the zone knows: for good.
+  // As recorded in the zone, for good.
   static bool over(const store::StapleZone& zone);
 
  private:

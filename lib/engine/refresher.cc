@@ -8,8 +8,8 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kPublishInterval = 20;    // until the zone's lock is free
-constexpr Seconds kNewlyIssued = 3600;     // CAs may take a while until they answer for a new certificate
+constexpr Millis kPublishInterval = 20;    // between attempts to get the zone's lock
+constexpr Seconds kNewlyIssued = 3600;     // CAs may take a while to answer for a new certificate
 constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
 
 }  // namespace
@@ -34,12 +34,12 @@ Refresher::Refresher(const Context& context, Report& report, net::Transport& tra
       pump_timer_(context.loop.timer([this] { pump(); })),
       publish_timer_(context.loop.timer([this] { retry_publish(); })),
       hang_timer_(context.loop.timer([this] { pump(); })) {
-  context_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous holder's are gone
+  context_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous process's are gone
   load();
 }
 
 Refresher::~Refresher() {
-  // Exchanges speak to health and plan until they end.
+  // Exchanges use health_ and plan_ until they end.
   for (Entry entry = 0; entry < roster_.end(); ++entry) {
     if (Record* const record = roster_.find(entry)) {
       record->exchange.reset();
@@ -52,18 +52,22 @@ Refresher::~Refresher() {
 void Refresher::load() {
   const UnixSeconds now = context_.clock.now();
   for (Entry entry = 0; entry < roster_.end(); ++entry) {
-    Record* const record = roster_.find(entry);
+    const Record* const record = roster_.find(entry);
     if (record != nullptr && record->target.stapleable()) {
-      record->attempt = context_.zone.attempt(entry);
-      plan_.enqueue(entry, first_due(*record, new_configuration_, now));
+      take_over(entry, new_configuration_, now);
     }
   }
 }
 
+// Plans it by what the zone says of its last attempt.
+void Refresher::take_over(Entry entry, bool new_configuration, UnixSeconds now) {
+  record(entry).attempt = context_.zone.attempt(entry);
+  plan_.enqueue(entry, first_due(record(entry), new_configuration, now));
+}
+
 void Refresher::begin(Entry entry) {
   if (target(entry).stapleable()) {
-    record(entry).attempt = context_.zone.attempt(entry);
-    plan_.enqueue(entry, first_due(record(entry), false, context_.clock.now()));
+    take_over(entry, false, context_.clock.now());
     pump_timer_->arm(0);
   }
 }
@@ -93,13 +97,13 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
   if (attempt.failures == 0 && attempt.next == 0) {
     const UnixSeconds due = due_by_held(record.target, now);
     if (due > now) {
-      attempt.next = due;  // so that the next holder does not draw again
+      attempt.next = due;  // so that the next lease holder does not draw again
       context_.zone.set_attempt(record.target.entry, attempt);
     }
     return due;
   }
   const UnixSeconds latest = latest_due(record.target, now);
-  // What stands in the zone may be nonsense, or from before a jump of the clock: it may not delay beyond a bound.
+  // The zone's plan may be nonsense, or from before a jump of the clock: the delay has a bound.
   if (attempt.failures == 0) {
     return std::min(attempt.next, latest);
   }
@@ -131,8 +135,8 @@ UnixSeconds Refresher::latest_due(const Target& target, UnixSeconds now) const {
                       kLatest);
 }
 
-// It came from the cache directory, and may have been revoked since the responder confirmed it. Where the directory
-// cannot be written to, a revocation could not be noted there either, however young the file is.
+// Whether the held response, from the cache directory, may have been revoked since the responder confirmed it. In a
+// directory that cannot be written a revocation could not have been kept, however young the file is.
 bool Refresher::doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
   return held.source == store::Source::kCache && disk_cache_ != nullptr &&
          (saturating_sub(now, gate_.confirmed_at(target, held, now)) > kBelievedFor || !disk_cache_->writable());
@@ -165,14 +169,14 @@ void Refresher::plan_what_was_kept() {
   plan_.reschedule([&](Entry entry, UnixSeconds) { return first_due(record(entry), new_configuration_, now); });
 }
 
-// In the plan and in the zone, so that the next holder does not draw again.
+// Plans it here and in the zone, so that the next lease holder does not draw again.
 void Refresher::plan_at(Entry entry, UnixSeconds when) {
   record(entry).attempt.next = when;
   context_.zone.set_attempt(entry, record(entry).attempt);
   plan_.enqueue(entry, when);
 }
 
-// All that does not run. `shift`: what fails stays as far away as it was.
+// Plans anew all certificates without a running exchange. `shift`: failing ones stay as far away as they were.
 void Refresher::replan(std::optional<Seconds> shift) {
   const UnixSeconds now = context_.clock.now();
   ended_ = 0;
@@ -185,7 +189,7 @@ void Refresher::replan(std::optional<Seconds> shift) {
   }
 }
 
-// Nobody is asked for a certificate that has ended. A jump of the clock brings it back.
+// A certificate that has ended is not asked for. A jump of the clock brings it back.
 void Refresher::park(Entry entry) {
   if (!target(entry).loaded && ended_++ == 0) {
     first_ended_ = entry;
@@ -193,7 +197,7 @@ void Refresher::park(Entry entry) {
   plan_.enqueue(entry, kNever);
 }
 
-// A clock that is wrong makes certificates look as if they had ended.
+// Waits for a trusted clock: a wrong one makes certificates look as if they had ended.
 void Refresher::report_ended(UnixSeconds now) {
   if (ended_ > 0 && clock_watch_.trusted()) {
     report_.certificates_ended(target(first_ended_), ended_, now);
@@ -210,27 +214,22 @@ void Refresher::refresh_all() {
   });
 }
 
-bool Refresher::refresh(Entry entry) {
+void Refresher::refresh(Entry entry) {
   if (roster_.find(entry) == nullptr) {
-    return false;
+    return;
   }
   const UnixSeconds now = context_.clock.now();
   for (std::size_t i = 0; i < target(entry).responders.size(); ++i) {
     health_.bring_probe_forward(target(entry).host(i), now);
   }
   record(entry).ask = true;
-  if (plan_.queued(entry)) {
-    plan_.remove(entry);
-    plan_.enqueue(entry, now);
-  }
-  return true;
+  plan_.requeue(entry, now);
 }
 
 void Refresher::response_lost(Entry entry) {
   const UnixSeconds now = context_.clock.now();
-  if (plan_.queued(entry) && !target(entry).ended(now)) {
-    plan_.remove(entry);
-    plan_.enqueue(entry, now);
+  if (!target(entry).ended(now)) {
+    plan_.requeue(entry, now);
   }
 }
 
@@ -253,8 +252,7 @@ void Refresher::tick() {
   report_.tick();
 }
 
-// Everything that is due waits first, if only for a moment: so a host whose turn it is goes before those that could
-// fill every slot.
+// All due certificates wait first, if only for a moment, so that each host gets its turn before one fills every slot.
 void Refresher::pump() {
   if (lease_lost_) {
     return;
@@ -276,7 +274,7 @@ void Refresher::pump() {
     if (target(*entry).ended(now)) {
       park(*entry);
     } else if (kept_is_enough(*entry, now)) {
-      // It took a verification, and there may be thousands of them.
+      // That took a verification, and thousands may follow.
       resume_ = work_queue_.enqueue([this] {
         resume_.reset();
         pump();
@@ -302,8 +300,8 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
   plan_.wait(entry, std::move(waiting), now);
 }
 
-// Before a responder is asked: another instance that shares the cache directory may have asked since. True: what it
-// got goes, and the next look is planned.
+// Before a responder is asked, looks whether another instance that shares the cache directory has asked. true: its
+// response is enough, and the next attempt is planned.
 bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const Target& about = target(entry);
   if (std::exchange(record(entry).ask, false) || disk_cache_ == nullptr || about.issuer == nullptr) {
@@ -320,10 +318,10 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const bool published =
       !before.has_value() || held->this_update != before->this_update || held->cert_status != before->cert_status;
   const bool doubted = doubtful(about, *held, now);
-  // Of what is held, a confirmation that is not to be believed any more is no reason to put off the question again.
+  // A later confirmation of the same response is no reason to wait if it is doubtful itself.
   const bool news = published || (confirmed_at > confirmed_before && !doubted);
   const std::uint64_t random = context_.random.next();
-  // As if it had been asked for when the responder gave it, or just now where it is the one that was held.
+  // Counts from the responder's confirmation, as if we had asked then; from now if the held response was confirmed.
   const UnixSeconds next = doubted
                                ? next_check(now, random)
                                : next_refresh(published ? confirmed_at : now, {held->this_update, held->expires},
@@ -386,10 +384,10 @@ void Refresher::start(Entry entry) {
   about.exchange =
       std::make_unique<Exchange>(context, about.target, validators(entry),
                                  [this, entry](Exchange::End end) { exchange_ended(entry, std::move(end)); });
-  hang_timer_->arm(ResponderHealth::kHangs);  // then its host may be asked for others as well
+  hang_timer_->arm(ResponderHealth::kHangs);  // then its host may be asked for other certificates as well
 }
 
-// For a start that waits.
+// For the start helper, which waits while there is progress.
 void Refresher::note_progress(const Record& record) {
   if (record.attempt.at == 0) {
     progressed_ = context_.clock.monotonic();
@@ -398,8 +396,8 @@ void Refresher::note_progress(const Record& record) {
 
 // --- answers ---
 
-// Of what is held, if it can be stapled. Not in the last quarter of its time: a cache that says "not modified" for
-// too long must not lead us to the end.
+// The held response's validators, if it can be stapled. None in the last quarter of its validity: a cache that says
+// "not modified" for too long must not lead us to its end.
 std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const {
   const Exchange::HeldValidators* known = record(entry).validators.get();
   const UnixSeconds now = context_.clock.now();
@@ -448,7 +446,7 @@ void Refresher::compare_clocks(const Target& target, const Exchange::End& end, U
   }
 }
 
-// "Not modified": what is held goes on, and nothing enters the zone.
+// After "not modified" the held response stays, and the zone is unchanged.
 Admission Refresher::commit(Entry entry, const Exchange::Accepted& accepted) {
   const UnixSeconds now = context_.clock.now();
   if (accepted.verified.has_value()) {
@@ -496,7 +494,7 @@ bool Refresher::settle(Entry entry, const Exchange::Accepted& accepted) {
   return true;
 }
 
-// In order, and no further than to the first that finds the zone busy still.
+// Retries in order, up to the first that finds the zone still busy.
 void Refresher::retry_publish() {
   while (!lease_lost_ && !pending_publish_.empty() &&
          settle(pending_publish_.front().first, pending_publish_.front().second)) {
@@ -508,7 +506,7 @@ void Refresher::retry_publish() {
   pump_timer_->arm(0);
 }
 
-// What both outcomes leave behind.
+// Records what success and failure have in common.
 void Refresher::note(Record& record, Reason reason, std::size_t responder, UnixSeconds now) {
   store::Attempt& attempt = record.attempt;
   attempt.at = now;
@@ -524,7 +522,7 @@ void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const
   store::Attempt& attempt = record(entry).attempt;
   attempt.succeeded_at = now;
   attempt.failures = 0;
-  // A registration may have taken it away again this very moment.
+  // A registration may have removed it at this very moment.
   const auto held = gate_.stapled(about, now);
   if (accepted.verified.has_value()) {
     const Exchange::HeldValidators fresh = {accepted.responder, accepted.response.validators,
@@ -551,7 +549,7 @@ void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Fai
   attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
   const UnixSeconds expires = held_until(about, now);
   if (Exchange::choose(health_, about, {}, context_.clock).permit == ResponderHealth::Permit::kFailing) {
-    wait(entry, now);  // goes as soon as one of its hosts answers anybody
+    wait(entry, now);  // goes as soon as one of its hosts answers any exchange
     attempt.next = std::max(next_probe(about), saturating_add(now, 1));
     context_.zone.set_attempt(entry, attempt);
   } else {
@@ -563,7 +561,7 @@ void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Fai
   report_.failed(about, responder, error, expires, attempt.next, attempt.failures);
 }
 
-// After a failure, where a host is there to be asked.
+// The time to ask again after a failure, while a host is there to be asked.
 UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const net::Fetch::Failure& error,
                                     UnixSeconds now) {
   const Target& about = target(entry);
@@ -578,18 +576,18 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
   if (failure.need == Need::kNone && responder < about.responders.size()) {
     failure.refusals = health_.refuses_everybody(about.host(responder));
   }
-  // What is not yet valid for a clock that was set back will be stapled again: its end counts as any other's.
+  // A held response that is not yet valid by a clock that was set back will be stapled again: its end counts.
   const auto held = gate_.held(about);
   const UnixSeconds next =
       next_try(now, failure, held.has_value() ? held->expires : 0, context_.settings.retry, context_.random.next());
   if (responder == Exchange::kNobody && failure.need != Need::kNone) {
-    return std::max(next, next_issuer_probe(about, failure.need, now));  // no sooner: in vain
+    return std::max(next, next_issuer_probe(about, failure.need, now));  // sooner would be in vain
   }
   return next;
 }
 
-// Of the hosts that have its issuer, as soon as the need allows; `now` where one of them does not fail. Nobody waits
-// for these hosts: whoever needs the issuer comes by its own plan.
+// The earliest probe of the hosts that have its issuer, as soon as the need allows; `now` if one of them does not
+// fail. No certificate waits for these hosts: each comes by its own plan.
 UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, UnixSeconds now) {
   UnixSeconds next = kNever;
   for (const auto& url : target.issuer_lookup->urls) {

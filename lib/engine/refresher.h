@@ -1,9 +1,9 @@
-// Keeps the response of every certificate of the roster fresh. Each that can be stapled is in exactly one place: in
-// the plan, until it is due or while it waits for a responder that permits; in an exchange, a bounded number of them;
-// or its accepted response is waiting for the zone's lock.
+// Keeps the response of every certificate of the roster fresh. Each certificate that can be stapled is in exactly one
+// place: in the plan, queued or waiting for a responder; in one of a bounded number of exchanges; or in
+// pending_publish_, with an accepted response that waits for the zone's lock.
 //
-// Lives in the process that holds the lease, for as long as it does. Everything it decides by the wall clock it
-// decides anew when that jumps.
+// Lives in the process that holds the lease, for as long as it does. When the wall clock jumps it repeats every
+// decision that was made by it.
 #pragma once
 
 #include <deque>
@@ -34,53 +34,53 @@ class Refresher {
  public:
   using Entry = store::EntryIndex;
 
-  // `new_configuration`: nobody has refreshed for this configuration yet, so what failed before is tried at once (the
-  // reload may have mended it). Otherwise the plans of the previous holder, kept in the zone, are taken over.
-  // All of them outlive the refresher. `issuers`: nullptr: no target comes without an issuer; `disk_cache`: nullptr:
-  // there is no cache directory to look into.
+  // `new_configuration`: no lease holder has refreshed for this configuration yet, so what failed before is tried at
+  // once (the reload may have mended it). Otherwise the previous holder's plans are taken over from the zone. All
+  // references outlive the refresher. `issuers`: nullptr: every target has its issuer; `disk_cache`: nullptr: no
+  // cache directory.
   Refresher(const Context& context, Report& report, net::Transport& transport, TlsClients& tls, WorkQueue& work_queue,
             Gate& gate, Roster& roster, Issuers* issuers, DiskCache* disk_cache, bool new_configuration);
   ~Refresher();
 
-  // Starts what is due. To be called about twice a second; between ticks the end of one exchange starts the next.
+  // Starts what is due. Call it about twice a second; between ticks the end of one exchange starts the next.
   void tick();
 
-  // The start helper has read the cache directory since: what it brought is planned. Plans of what was held before
-  // stay, or a server that is reloaded again and again would never come to refresh.
+  // The start helper has read the cache directory since: plans what it found. Other certificates keep their plans, or
+  // a server that is reloaded again and again would never refresh them.
   void plan_what_was_kept();
-  // Looks into the cache directory for all certificates of which nothing is held that can be stapled, one in a few
-  // turns of the loop. `loud`: nobody has told yet what lies there and is of no use.
+  // Looks into the cache directory for every certificate without a held response that can be stapled, one in a few
+  // turns of the loop. `loud`: useless files have not been logged yet.
   void look_for_missing(bool loud);
-  // How often the wall clock was seen to jump.
+  // The number of jumps of the wall clock.
   unsigned jumps() const { return clock_watch_.jumps(); }
 
-  // When an exchange last began or ended for a certificate that no configuration had tried before; monotonic, 0: none
-  // yet.
+  // When an exchange last began or ended for a certificate that no configuration had tried before; monotonic, 0:
+  // never.
   Millis progressed() const { return progressed_; }
 
-  // An operator wants them asked for again now, also those whose responder fails.
+  // The operator asks for all certificates again now, including those whose responder fails.
   void refresh_all();
-  // false: there is no such certificate.
-  bool refresh(Entry entry);
+  // Does nothing if there is no such certificate.
+  void refresh(Entry entry);
 
-  // What was held for it is not held any more: it does not wait for its next look.
+  // The zone has lost its response: it is asked for without waiting for its next attempt.
   void response_lost(Entry entry);
 
-  // An issuer was fetched for one of its certificates: those that failed for want of it need not wait any longer.
+  // The issuer of `first` was fetched: certificates that failed for lack of it stop waiting.
   void issuer_came(const Target& first);
 
-  // One was added to the roster, or is about to be removed. A plan that lies in the zone is taken over. Not from
-  // inside of an answer.
+  // The certificate was added to the roster, or is about to be removed. begin() takes over a plan from the zone. Not
+  // to be called from within an answer.
   void begin(Entry entry);
   void end(Entry entry);
-  // The last certificate that asked it has gone.
+  // The last certificate that asked the host has gone.
   void forget_host(const std::string& host) { health_.forget(host); }
 
-  // The zone said that another process holds the lease: nothing more is done.
+  // Another process holds the lease, according to the zone: the refresher does nothing more.
   bool lease_lost() const { return lease_lost_; }
   std::size_t in_flight() const { return in_flight_; }
   std::size_t pending_publish() const { return pending_publish_.size(); }
-  // In how many places the certificate is: 1 if it can be stapled, else 0.
+  // The number of places the certificate is in: 1 if it can be stapled, else 0.
   int places(Entry entry) const;
   bool refreshing(Entry entry) const { return record(entry).exchange != nullptr; }
   const ResponderHealth& health() const { return health_; }
@@ -88,6 +88,7 @@ class Refresher {
 
  private:
   void load();
+  void take_over(Entry entry, bool new_configuration, UnixSeconds now);
   UnixSeconds first_due(Record& record, bool new_configuration, UnixSeconds now);
   void replan(std::optional<Seconds> shift);
   UnixSeconds due_by_held(const Target& target, UnixSeconds now);
@@ -136,23 +137,24 @@ class Refresher {
   Plan plan_;
   ClockWatch clock_watch_;
   const bool new_configuration_;
-  // The zone had no time for these; each keeps its slot.
+  // Accepted responses for which the zone was busy; each keeps its slot.
   std::deque<std::pair<Entry, Exchange::Accepted>> pending_publish_;
-  std::unique_ptr<Timer> pump_timer_;  // an exchange that ended makes room for the next in the loop's next turn
+  // Starts the next exchange in the loop's next turn, after one has ended.
+  std::unique_ptr<Timer> pump_timer_;
   std::unique_ptr<Timer> publish_timer_;
   std::unique_ptr<Timer> hang_timer_;
   std::size_t in_flight_ = 0;
-  std::size_t per_connection_in_flight_ = 0;  // of them, for certificates of that origin: half at the most
+  std::size_t per_connection_in_flight_ = 0;  // of in_flight_; at most half of all slots
   Millis progressed_ = 0;
   bool lease_lost_ = false;
-  // Certificates that have ended and were not told of yet; nothing is said before the clock can be trusted.
+  // Ended certificates that are not logged yet; nothing is logged before the clock can be trusted.
   std::size_t ended_ = 0;
   Entry first_ended_ = 0;
-  // The search for what is missing.
+  // The search for missing responses.
   Entry next_missing_ = 0;
   bool loud_ = false;
   std::unique_ptr<WorkQueue::Ticket> search_;  // nullptr: none runs
-  std::unique_ptr<WorkQueue::Ticket> resume_;  // of pump(), which stopped for the loop's sake
+  std::unique_ptr<WorkQueue::Ticket> resume_;  // continues pump(), which yielded to the loop
 };
 
 }  // namespace ocsp_plus::engine

@@ -11,7 +11,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// Whatever stands in the zone.
+// Takes any value, since any process may have written it.
 store::Source source_of(const store::BlobHeader& header) {
   switch (header.source) {
     case store::Source::kNetwork:
@@ -22,10 +22,10 @@ store::Source source_of(const store::BlobHeader& header) {
     case store::Source::kCache:
       break;
   }
-  return store::Source::kCache;  // the one that is asked for again soon
+  return store::Source::kCache;  // such responses are asked for again soon
 }
 
-// The one certificate that `der` holds; nullptr where it holds none, or more.
+// The one certificate in `der`; nullptr: there is none, or more.
 crypto::X509Ptr parse_one(const std::optional<Bytes>& der) {
   auto all = der.has_value() ? crypto::parse_der_certificates(*der) : std::vector<crypto::X509Ptr>();
   return all.size() == 1 ? std::move(all[0]) : nullptr;
@@ -78,7 +78,7 @@ void ReplacedZone::carry_loaded(const Catalog& catalog, store::ZoneWriter& write
   }
 }
 
-// Whose issuer it is, is decided by the signature: what stands in the old zone is anybody's word.
+// The signature decides which issuer is right: any worker may have written the old zone.
 void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers, store::ZoneWriter& writer) {
   const CertificateId id = from_.entry(entry).id;
   const auto state = from_.loaded(entry);
@@ -108,7 +108,7 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers
   target.issuer = found;
   target.entry = *added;
   target.loaded = true;
-  // Without the disk_cache, which would remember a target that goes; the first worker keeps what is held.
+  // Without a disk cache, which would remember a target that goes; the first worker keeps the held response.
   Gate gate(to_, writer, settings_.policy);
   admit(target, entry, gate);
 }

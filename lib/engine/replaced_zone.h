@@ -1,7 +1,7 @@
-// The zone that a new one replaces because its size was changed: what it holds is taken over, and verified like
-// anything that some other process wrote. Any worker may have scribbled on it, and old workers still use it.
+// The zone that a new one replaces because its size was changed. Its contents are taken over, and verified like
+// anything that another process wrote: any worker may have scribbled on it, and old workers still use it.
 //
-// For the start helper, in which it is still mapped. Nothing is written to it.
+// Used by the start helper, which still has it mapped. Nothing is written to it.
 #pragma once
 
 #include <cstddef>
@@ -23,22 +23,22 @@ class ReplacedZone {
                const Settings& settings)
       : from_(from), to_(to), clock_(clock), settings_(settings) {}
 
-  // Counters, and what is known of attempts. REQUIRES: nobody has the new zone's lease yet.
+  // Copies the counters and the records of attempts. REQUIRES: no process has the new zone's lease yet.
   void carry_numbers();
 
-  // Shows the gate what the old zone holds for a target; it goes on as what it was there: of the same source,
-  // confirmed when it was. REQUIRES: as Gate::admit().
+  // Admits the response that the old zone holds for a target; its source and the time of its confirmation stay.
+  // REQUIRES: as Gate::admit().
   void carry(const Target& target, Gate& gate);
 
-  // Certificates that were loaded per connection, with their responses, those first that were used last: where the
-  // leaf and its issuer lie there and the signature of the one on the other verifies. For kLoadedTime at the most,
-  // and while half of the new zone is free; the others come again with handshakes. `progress` is called after each.
+  // Takes over certificates loaded per connection, with their responses, the most recently used first, if the old
+  // zone has leaf and issuer and the leaf's signature verifies. Stops after kLoadedTime ms, or when half of the new
+  // zone is used; the others come again with handshakes. Calls `progress` after each.
   void carry_loaded(const Catalog& catalog, store::ZoneWriter& writer, const std::function<void()>& progress);
   static constexpr Millis kLoadedTime = 2000;
 
-  std::size_t taken() const { return taken_; }      // responses, those of loaded certificates included
-  std::size_t refused() const { return refused_; }  // likewise: ended, forged, or without room
-  std::size_t loaded() const { return loaded_; }    // certificates
+  std::size_t taken() const { return taken_; }      // responses, per connection included
+  std::size_t refused() const { return refused_; }  // likewise: ended, forged, or no room
+  std::size_t loaded() const { return loaded_; }    // certificates loaded per connection
 
  private:
   void carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers, store::ZoneWriter& writer);

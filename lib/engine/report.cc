@@ -13,7 +13,7 @@ LogLevel level_of(const FailureGroups::Key& key) {
   return key.held ? LogLevel::kWarn : LogLevel::kError;
 }
 
-// Without what tells tenants apart.
+// The host without the suffix that tells tenants apart.
 std::string host_of(const FailureGroups::Key& key) {
   return quoted(key.host.substr(0, key.host.find(kHealthSuffix)));
 }
@@ -51,7 +51,7 @@ void Report::tick() {
   }
 }
 
-// Whether one more line of those that may be many has room in the minute.
+// Whether the minute has room for one more line of the kind that may be many.
 bool Report::fits(LogLevel level) {
   if (!sink_.enabled(level)) {
     return false;
@@ -95,7 +95,7 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
       to_rfc3339(verdict.this_update), to_rfc3339(verdict.expires), to_rfc3339(next_attempt), took);
 }
 
-// Whether a failure that is not urgent is said as loudly as its group is.
+// Whether a failure that is not urgent is logged as loudly as its group.
 bool Report::says_failure(const Target& target, const FailureGroups::Key& key, FailureGroups::Group& group) {
   const Millis now = clock_.monotonic();
   if (!FailureGroups::is_due(group, now)) {
@@ -145,7 +145,7 @@ void Report::tell_group(const FailureGroups::Key& key, const FailureGroups::Grou
   }
 }
 
-// As loudly as the failure was said.
+// As loudly as the failure was logged.
 void Report::tell_recovery(const Target& last, const FailureGroups::Key& key, const FailureGroups::Group& group) {
   log(sink_, level_of(key), "ocsp_plus: responses come again: {} host={} reason={} certificates={}", name_of(last),
       host_of(key), token(key.reason), group.most);
@@ -289,7 +289,7 @@ void Report::tell_jumps(std::uint64_t jumps) {
   }
 }
 
-// How many a line that is said once an hour is about, those since the last one included; 0: it is not to be said now.
+// The count for a line that is logged once an hour, including those held back since the last one; 0: do not log now.
 std::uint64_t Report::hourly(RateLimit* limit, std::uint64_t more) {
   return limit->permits(clock_.monotonic(), more) ? more + limit->take_held_back() : 0;
 }

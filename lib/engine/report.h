@@ -1,8 +1,8 @@
-// The engine's log lines: one event, one line, a sentence and then key=value pairs. docs/operations.md explains each.
+// The engine's log lines: one line an event, a sentence and then key=value pairs. docs/operations.md explains each.
 //
-// Whatever others do, the log is not flooded. Failures are told by group (engine/failure_groups.h). Lines that may
-// come once for each certificate are bounded by the minute, and what was held back is told as a count; exempt are
-// crit lines, the first one of a host, a status that changes and the end of a group of failures.
+// The log is never flooded, whatever clients and responders do. Failures are logged by group
+// (engine/failure_groups.h). Lines that may come once for each certificate are limited by the minute, and the rest is
+// logged as a count; exempt are crit lines, a host's first line, a changed status and the end of a group of failures.
 #pragma once
 
 #include <string>
@@ -21,72 +21,73 @@ namespace ocsp_plus::engine {
 class Report {
  public:
   Report(LogSink& sink, const Clock& clock) : sink_(sink), clock_(clock) {}
-  // Tells what was held back and not told yet.
+  // Logs the counts of lines held back.
   ~Report();
   Report(const Report&) = delete;
   Report& operator=(const Report&) = delete;
 
-  // Tells what is due by the time. To be called about twice a second.
+  // Logs what is due by now. Call it about twice a second.
   void tick();
 
-  // A response from `responder` was verified: published (crit where it says revoked), or no newer than the one held.
+  // A response from `responder` was verified: published (crit if it says revoked), or no newer than the held one.
+  // `took`: ms.
   void verified(const Target& target, std::size_t responder, const Admission& admission, UnixSeconds next_attempt,
                 Millis took);
-  // A try failed, the `failures`-th in a row; warn while something valid is held, error otherwise; crit, but once a
-  // minute at most, where clients or a server refuse the certificate without a staple. So is the first of a group
-  // said, the others at info.
+  // An attempt failed, the `failures`-th in a row. warn while a valid response is held, else error; crit, at most
+  // once a minute, if clients or a server refuse the certificate without a staple. This holds for the first of a
+  // group; the others are info.
   void failed(const Target& target, std::size_t responder, const Error& error, UnixSeconds expires,
               UnixSeconds next_attempt, std::uint32_t failures);
-  // The issuer that the configuration lacks was fetched; once for all of its certificates.
+  // An issuer that the configuration lacks was fetched; logged once for all of its certificates.
   void issuer_fetched(const Target& target, const net::Url& url);
-  // A response made elsewhere was taken, or was no newer; or is of no use.
+  // A response made elsewhere was published, or was no newer than the held one; or the file is of no use.
   void file_admitted(const Target& target, const std::string& path, const Admission& admission);
   void file_ignored(const Target& target, const std::string& path, const Error& error);
-  // What the cache directory holds for a certificate is of no use; info where it has merely ended.
+  // The certificate's file in the cache directory is of no use; info if the response has merely ended.
   void cached_ignored(const Target& target, const Error& error);
   void cache_fails(const Error& error, Seconds retry);
   void cache_works();
-  // The cache directory holds a status that is not true any more, and it can be neither replaced nor removed.
+  // The cache directory holds a status that is no longer true, and the file can be neither replaced nor removed.
   void cache_untrue(const Target& target, const std::string& directory);
-  // What another instance has kept in the cache directory makes a request needless; crit where it is `published` now
-  // and says revoked.
+  // A response that another instance kept in the cache directory makes a request needless; crit if it was `published`
+  // now and says revoked.
   void kept_used(const Target& target, const store::BlobHeader& held, bool published, UnixSeconds confirmed_at,
                  UnixSeconds next_attempt);
-  // Certificates that have ended by our clock: nobody is asked for them. One line for all of them.
+  // Certificates have ended by our clock, and are not asked for any more. One line for all of them.
   void certificates_ended(const Target& first, std::size_t count, UnixSeconds now);
-  // Of a zone that replaces another: responses that the gate has taken from that, and those that it has not; of the
-  // first, those of certificates that are loaded per connection.
+  // A zone was replaced: the numbers of responses that the gate has taken from the old one, and refused; `loaded` of
+  // the taken ones belong to certificates loaded per connection.
   void zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded);
   void startup_waits(std::size_t certificates, Millis at_most);
   void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);
   void lease_lost();
-  // The first few of a minute are said, the others counted.
+  // The first few in a minute are logged, the others counted.
   void clock_jumped(Seconds by);
-  // A responder's Date against our clock: one line an hour where they are more than five minutes apart.
+  // Compares a responder's Date with our clock: one line an hour if they are more than five minutes apart.
   void compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours);
-  // Another process has written into the zone: `words` that were put right, and responses that have to come again.
-  // One line a minute.
+  // Another process has written into the zone: `words` were restored, and `lost` responses have to come again. One
+  // line a minute.
   void zone_repaired(std::size_t words, std::size_t lost);
   void resolver_failed(const Error& error);
-  // What is known of a certificate's failures is of no use any more.
+  // Forgets the failures of a certificate.
   void forget(const CertificateId& id) { failures_.forget(id); }
 
-  // Certificates that are loaded per connection. Others decide how many there are, so all but the first line is said
-  // at most once an hour each, with a count.
+  // Certificates loaded per connection. Tenants decide how many there are, so each line but the first is logged at
+  // most once an hour, with a count.
   void loaded_taken(const Target& target, const std::string& server);
   void loaded_without_issuer(const Target& target, crypto::IssuerFault fault);
   void loaded_refused(const Error& error);
-  // `offer` is longer than `limit` bytes. `in_larger_zone`: it would not be in a larger zone.
+  // `offer` is longer than `limit` bytes. `in_larger_zone`: a larger zone would take it.
   void loaded_too_large(const store::Offer& offer, const std::string& server, std::size_t limit, bool in_larger_zone);
   void loaded_dropped(std::uint64_t dropped);
   void loaded_evicted(std::size_t evicted);
 
  private:
-  static constexpr std::uint64_t kMostLoud = 100;  // a minute, of notice and louder
+  static constexpr std::uint64_t kMostLoud = 100;  // a minute, of level notice and above
   static constexpr std::uint64_t kMostQuiet = 1000;
   static constexpr std::uint64_t kMostJumps = 10;
-  static constexpr std::uint64_t kMostLoaded = 10;  // of certificates that are loaded per connection
+  static constexpr std::uint64_t kMostLoaded = 10;  // lines on certificates loaded per connection
 
   bool fits(LogLevel level);
   std::uint64_t hourly(RateLimit* limit, std::uint64_t more = 1);
@@ -103,9 +104,9 @@ class Report {
   RateLimit loud_{kMostLoud}, quiet_{kMostQuiet}, loaded_{kMostLoaded}, jumps_{kMostJumps};
   LogLevel worst_held_back_ = LogLevel::kInfo;
   RateLimit repairs_{1};
-  std::size_t repaired_words_ = 0, repaired_lost_ = 0;  // not told yet
+  std::size_t repaired_words_ = 0, repaired_lost_ = 0;  // not logged yet
   RateLimit urgent_{1}, clocks_{1, RateLimit::kHour};
-  // Of lines that may come in thousands, hourly().
+  // For lines that may come in thousands: hourly().
   RateLimit without_issuer_{1, RateLimit::kHour}, refused_{1, RateLimit::kHour}, dropped_{1, RateLimit::kHour},
       evicted_{1, RateLimit::kHour}, too_large_{1, RateLimit::kHour};
 };

@@ -5,10 +5,10 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// One reset connection does not make a host that has answered before a failing one.
+// A host that has answered before does not fail because of one reset connection.
 constexpr std::uint32_t kPatience = 3;
 
-constexpr std::uint32_t kEnough = 1000;  // counting further would tell nothing
+constexpr std::uint32_t kEnough = 1000;  // higher counts would tell nothing
 constexpr std::uint32_t kEverybody = 20;
 constexpr std::uint32_t kEnoughRefusals = 100000;
 
@@ -78,7 +78,7 @@ std::uint32_t ResponderHealth::proxy_failed(const std::string& name, UnixSeconds
   return proxy_.failures = 1;
 }
 
-// Something came through it.
+// An answer came through the proxy.
 void ResponderHealth::proxy_works() {
   proxy_.state = State::kUp;
   proxy_.consecutive_errors = 0;
@@ -94,7 +94,7 @@ void ResponderHealth::answered(const std::string& name) {
   ended(host);
   proxy_works();
   if (host.state == State::kFailing) {
-    failing_in_flight_ -= host.in_flight;  // what still runs counts as a live host's from now on
+    failing_in_flight_ -= host.in_flight;  // exchanges that still run count as a live host's from now on
   }
   host.state = State::kUp;
   host.failures = 0;

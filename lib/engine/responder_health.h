@@ -1,13 +1,13 @@
-// The health of responders, counted by host and port: how many exchanges may run with each, and which of them are
-// left alone because they fail.
+// The health of responders, by host and port: how many exchanges may run with each host, and which hosts are left
+// alone because they fail.
 //
-// A host that has never answered gets one exchange, and three more where that one hangs: it may hang for the sake of
-// its certificate. A host that has answered gets half of all slots. A host that fails is probed by one exchange when
-// its time comes; everybody else who needs it waits without holding a slot. So ten thousand certificates on a dead
-// host cost one time-out after the other, not ten thousand, and a dead host cannot starve a live one.
+// A host that has never answered gets one exchange, and three more if that one hangs: its certificate may be the
+// cause. A host that has answered gets half of all slots. A failing host is probed by one exchange when its probe is
+// due; all other certificates that need it wait without holding a slot. So ten thousand certificates on a dead host
+// cost one time-out after the other, not ten thousand, and a dead host cannot starve a live one.
 //
-// All of them may be behind one proxy, which can fail as well. That counts against none of them: while it fails it is
-// probed by one exchange, whichever host that is for.
+// All hosts may be behind one proxy. Its failures count against no host: while it fails, one exchange with any host
+// probes it.
 #pragma once
 
 #include <cstdint>
@@ -28,71 +28,72 @@ class ResponderHealth {
   enum class State { kUnproven, kUp, kFailing };
   struct Host {
     State state = State::kUnproven;
-    std::uint32_t consecutive_errors = 0;  // in a row, up to as many as patience bears
-    std::uint32_t failures = 0;            // since it counts as failing: the first and each probe's
+    std::uint32_t consecutive_errors = 0;  // up to the limit at which the host counts as failing
+    std::uint32_t failures = 0;            // since it counts as failing: the first, and one a probe
     std::uint32_t in_flight = 0;
-    Millis began = 0;            // the oldest of those in flight, or one that has ended since; monotonic
-    UnixSeconds next_probe = 0;  // kFailing: not before
-    TryTimes probes;             // as planned; next_probe may have been brought forward since
-    UnixSeconds failed_at = 0;   // the last failure, and why
+    Millis began = 0;            // monotonic; of the oldest exchange in flight, or of one that has ended since
+    UnixSeconds next_probe = 0;  // kFailing: no exchange before
+    TryTimes probes;             // as planned; next_probe may be earlier
+    UnixSeconds failed_at = 0;   // time of the last failure; reason: its cause
     Reason reason = Reason::kNotChecked;
     std::uint32_t refusals = 0;                           // in a row
-    crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // by which it has answered
+    crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // the hash that it has answered to
   };
-  // kBusy: a slot will come free without anybody's doing. kFailing: not before next_probe.
+  // kBusy: a slot comes free by itself. kFailing: not before next_probe.
   enum class Permit { kAllowed, kBusy, kFailing };
 
-  // An exchange with a host that has never answered is taken to hang after so long; then as many may run.
+  // An exchange with a host that has never answered counts as hanging after kHangs ms; then kMostBesideHanging may
+  // run.
   static constexpr Millis kHangs = 300;
   static constexpr std::uint32_t kMostBesideHanging = 4;
-  // How many exchanges a host of that state is given at once. `oldest`: the age of the oldest of those that run, in
-  // milliseconds; `concurrency`: of all hosts together.
+  // How many exchanges a host in that state may have at once. `oldest`: age of its oldest running exchange, in ms;
+  // `concurrency`: of all hosts together.
   static std::uint32_t most_at_once(State state, Millis oldest, std::size_t concurrency);
 
-  // `now` is the wall clock's, `monotonic` the monotonic clock's.
+  // `now`: wall clock; `monotonic`: monotonic clock.
   Permit may_start(const std::string& host, UnixSeconds now, Millis monotonic) const;
-  // Returns a token, which failed() takes.
+  // Returns a token; pass it to failed() if the exchange fails.
   std::uint32_t started(const std::string& host, Millis monotonic);
-  // The exchange ended without a word on the host's health: it was cancelled.
+  // The exchange was cancelled: it says nothing about the host's health.
   void cancelled(const std::string& host);
   void answered(const std::string& host);
-  // `leave_alone`: it counts as failing from now on, however well it did before, because it asked for that itself
-  // (Retry-After). Returns its failures, by which the caller plans the next probe. 0: there is nothing to plan; the
-  // host is forgiven, or the exchange had begun before it counted as failing: eight that time out together are no
-  // reason to back off eight times.
+  // `leave_alone`: the host has asked for it (Retry-After), so it counts as failing from now on, however well it did
+  // before. Returns the host's failures, by which the caller plans the next probe; 0: nothing to plan, as the host is
+  // forgiven, or the exchange had begun before the host counted as failing: eight exchanges that time out together
+  // are no reason to back off eight times.
   std::uint32_t failed(const std::string& host, std::uint32_t started, bool leave_alone);
-  // It was the proxy that failed, and of the host it says nothing. Returns the proxy's failures, as failed().
+  // The proxy failed, which says nothing about the host. Returns the proxy's failures, as failed().
   std::uint32_t proxy_failed(const std::string& host, UnixSeconds now);
   void plan_proxy_probe(const TryTimes& when);
   void plan_probe(const std::string& host, const TryTimes& when);
-  // Why the host failed last, or the proxy before it: for certificates that wait for it without having been asked
-  // for.
+  // Records why the host, or the proxy, failed last: certificates that wait for it without having been asked for show
+  // this.
   void remember_failure(const std::string& host, bool of_proxy, Reason reason, UnixSeconds now);
-  // Somebody's response ends soon: probe no later than `when`.
+  // A waiting certificate's response ends soon: probe no later than `when`.
   void bring_probe_forward(const std::string& host, UnixSeconds when);
-  // Somebody waits for it who needs it: probe as it was planned for that need.
+  // A certificate with that need waits for the host: probe at the time that was planned for the need.
   void bring_probe_forward(const std::string& host, Need need);
-  // The wall clock jumped: what was planned by it means nothing any more.
+  // The wall clock jumped: drops all times planned by it.
   void forget_probe_times();
-  // The wall clock jumped by so much: all probes stay as far away as they were.
+  // The wall clock jumped by that much: all probes stay as far away as they were.
   void shift_probe_times(Seconds by);
 
-  // What the host answered was of no use for the certificate; or was accepted.
+  // The host's answer was of no use for the certificate; or was accepted.
   void refused(const std::string& host);
   void accepted(const std::string& host) { hosts_[host].refusals = 0; }
-  // How many it has refused in a row, if they are so many that it refuses everybody; else 0.
+  // The host's refusals in a row, if there are enough to conclude that it refuses every certificate; else 0.
   std::uint32_t refuses_everybody(const std::string& host) const;
 
-  // Which hash the host is asked by, and that it has answered to one.
+  // The CertID hash to ask the host by, and the record that it answered to one.
   crypto::CertIdHash hash(const std::string& host) const;
   void remember_hash(const std::string& host, crypto::CertIdHash hash) { hosts_[host].hash = hash; }
 
-  // Nobody will ask it any more. Does nothing while an exchange runs with it.
+  // No certificate asks the host any more. Does nothing while an exchange runs with it.
   void forget(const std::string& host);
 
-  // It has answered this process, and does not fail.
+  // The host has answered this process and does not fail.
   bool answers(const std::string& host) const;
-  // The host, or the proxy before it.
+  // The host fails, or the proxy.
   bool failing(const std::string& host) const;
   UnixSeconds next_probe(const std::string& host) const;
   const std::map<std::string, Host>& all() const { return hosts_; }
@@ -105,7 +106,7 @@ class ResponderHealth {
 
   std::size_t concurrency_;
   std::size_t failing_in_flight_ = 0;
-  Host proxy_;  // never failing where there is none
+  Host proxy_;  // never failing if there is no proxy
   std::map<std::string, Host> hosts_;
 };
 

@@ -13,7 +13,6 @@ Roster::Roster(const Catalog& catalog) {
       records_.resize(target->entry + 1);
     }
     records_[target->entry] = std::make_unique<Record>(*target);
-    ++configured_;
   }
 }
 

@@ -1,6 +1,5 @@
-// All certificates that this process fetches for, each under its entry in the zone, wherever it came from: those of
-// the configuration, and those that servers load per connection. What is known of one beyond its target (plans,
-// attempts, an exchange that runs) is kept here as well.
+// All certificates that this process fetches for, by their entry in the zone: those of the configuration, and those
+// that servers load per connection. A record also holds the certificate's attempt and its running exchange.
 //
 // Lives in the process that holds the lease.
 #pragma once
@@ -14,50 +13,49 @@
 
 namespace ocsp_plus::engine {
 
-// What a certificate loaded per connection brings with it; of the others the catalog owns all of this.
+// What the roster owns of a certificate loaded per connection; for the others the catalog owns it.
 struct PerConnection {
   Target target;
   std::uint64_t profile = 0;                    // of the server that loads it
-  std::vector<std::unique_ptr<net::Url>> urls;  // its own, of responders and issuers
+  std::vector<std::unique_ptr<net::Url>> urls;  // the certificate's own: responders, issuers
 };
 
-// One certificate. There may be a hundred thousand: what only some need at a time is kept behind pointers.
+// One certificate. There may be a hundred thousand, so what only a few need at a time is behind pointers.
 struct Record {
   explicit Record(const Target& about) : target(about) {}
 
   const Target& target;
-  std::unique_ptr<PerConnection> per_connection;  // nullptr: the configuration's
-  // The refresher's.
+  std::unique_ptr<PerConnection> per_connection;  // nullptr: configured
+  // The refresher owns the rest.
   store::Attempt attempt;
-  bool ask = false;    // an operator wants it asked for, whatever the cache directory says
-  Millis started = 0;  // of the exchange
+  bool ask = false;    // the operator wants it asked for, whatever the cache directory holds
+  Millis started = 0;  // of the exchange; monotonic
   std::unique_ptr<Exchange> exchange;
-  std::unique_ptr<Exchange::HeldValidators> validators;  // of what is held, while it is
+  std::unique_ptr<Exchange::HeldValidators> validators;  // of the held response; nullptr: none
 };
 
 class Roster {
  public:
-  // The catalog's certificates that have an entry. `catalog` outlives the roster.
+  // Begins with the catalog's certificates that have an entry. `catalog` outlives the roster.
   explicit Roster(const Catalog& catalog);
 
-  // nullptr: nobody is known under this entry. Stays where it is until it is removed.
+  // nullptr: there is no record. A record does not move until it is removed.
   Record* find(store::EntryIndex entry) const { return entry < records_.size() ? records_[entry].get() : nullptr; }
-  // REQUIRES: there is one.
+  // REQUIRES: there is a record.
   Record& at(store::EntryIndex entry) const { return *records_[entry]; }
 
-  // REQUIRES: nobody has the entry.
+  // REQUIRES: the entry has no record.
   Record& add(std::unique_ptr<PerConnection> certificate);
-  // REQUIRES: it was added. Its exchange ends with it.
+  // REQUIRES: it was added. Its exchange is cancelled.
   std::unique_ptr<PerConnection> remove(store::EntryIndex entry);
 
-  // All entries that have a record lie before this one.
+  // All entries with a record are below end().
   store::EntryIndex end() const { return static_cast<store::EntryIndex>(records_.size()); }
-  std::size_t configured() const { return configured_; }
   std::size_t per_connection() const { return per_connection_; }
 
  private:
   std::vector<std::unique_ptr<Record>> records_;  // by entry
-  std::size_t configured_ = 0, per_connection_ = 0;
+  std::size_t per_connection_ = 0;
 };
 
 }  // namespace ocsp_plus::engine

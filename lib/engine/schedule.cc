@@ -9,7 +9,7 @@ constexpr Seconds kWeek = Seconds{7} * 86400;
 constexpr Seconds kNewlyIssuedMin = 30;
 constexpr Seconds kNewlyIssuedMax = 60;
 
-// part/whole of a span, without overflow for any span.
+// part/whole of a span, without overflow.
 Seconds fraction(Seconds span, std::int64_t part, std::int64_t whole) {
   return span / whole * part + span % whole * part / whole;
 }
@@ -19,7 +19,7 @@ std::int64_t permille(const CertificateId& id) {
   return (id[0] | id[1] << 8) % 1001;
 }
 
-// A response may be valid for years; what we do about it goes by a week at the most.
+// A response may be valid for years; planning counts a week at most.
 Seconds within_week(Seconds span) {
   return std::clamp<Seconds>(span, 0, kWeek);
 }
@@ -40,13 +40,13 @@ Seconds longest_for(Need need, const RetryBounds& bounds) {
   return std::clamp(longest, std::min(bounds.min, bounds.max), bounds.max);
 }
 
-// By which power of two the minimum has grown.
+// The power of two by which the minimum has grown.
 std::uint32_t growth(const Failure& failure, const RetryBounds& bounds) {
   const std::uint32_t before = failure.failures == 0 ? 0 : failure.failures - 1;
   const auto at_minimum = failure.need == Need::kNone
                               ? 0
                               : static_cast<std::uint32_t>((kNoGrowthFor - 1) / std::max<Seconds>(bounds.min, 1));
-  // Beyond 2^30 times the minimum every sensible maximum is reached; clamped before shifting.
+  // 2^30 times the minimum exceeds every sensible maximum; clamped before shifting.
   return std::min<std::uint32_t>(before - std::min(before, at_minimum), 30);
 }
 
@@ -63,7 +63,7 @@ UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const Certif
     look = std::min(look, saturating_add(fresh, by_node));
   }
   if (look > now) {
-    // A thisUpdate far ahead of our clock, which has jumped back since, is no reason to sleep that long.
+    // A thisUpdate far ahead of our clock, which has been set back since, is no reason to sleep that long.
     return std::min(look, saturating_add(now, kWeek / 2));
   }
   const Seconds left = within_week(saturating_sub(validity.expires, now));
@@ -98,7 +98,7 @@ bool may_pass(Reason reason, unsigned status) {
     case Reason::kTlsCertificate:
     case Reason::kTlsName:
     case Reason::kProxyFailed:
-    case Reason::kNoIssuer:  // the host that has it is left alone, because it fails
+    case Reason::kNoIssuer:  // the host that has the issuer is left alone because it fails
       return true;
     case Reason::kHttpStatus:
       return status / 100 == 5;

@@ -1,4 +1,4 @@
-// The engine's settings: what the engine-wide directives said, with their defaults (ocsp_plus/defaults.h).
+// The engine's settings: the engine-wide directives, with their defaults (ocsp_plus/defaults.h).
 #pragma once
 
 #include <optional>
@@ -14,11 +14,11 @@ namespace ocsp_plus::engine {
 
 struct Settings {
   net::ResolverOptions resolver;
-  std::optional<net::Proxy> proxy;         // nothing: responders are asked directly
-  bool issuer_fetch = true;                // get missing issuers where certificates say
-  bool certid_auto = false;                // SHA-256 where a responder refuses SHA-1; policy goes with it
-  Millis timeout = OP_DEFAULT_TIMEOUT_MS;  // one exchange: all its URLs,
-                                           // redirects and addresses
+  std::optional<net::Proxy> proxy;  // nothing: responders are asked directly
+  bool issuer_fetch = true;         // fetch missing issuers from caIssuers URLs
+  bool certid_auto = false;         // SHA-256 if a responder refuses SHA-1; policy agrees
+  // One exchange: all its URLs, redirects and addresses.
+  Millis timeout = OP_DEFAULT_TIMEOUT_MS;
   std::size_t concurrency = OP_DEFAULT_CONCURRENCY;
   RetryBounds retry = {OP_DEFAULT_RETRY_MIN_S, OP_DEFAULT_RETRY_MAX_S};
   std::size_t max_response = OP_DEFAULT_MAX_RESPONSE_BYTES;  // bytes

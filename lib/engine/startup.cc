@@ -6,8 +6,8 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kTakeTime = 1000;  // for the lease: the holder before us writes
-                                    // to the zone for an instant at a time
+// To take the lease: the lease holder before us writes to the zone for an instant at a time.
+constexpr Millis kTakeTime = 1000;
 constexpr Millis kQuiet = 1000;
 constexpr Seconds kAboutToEnd = 10;
 
@@ -25,7 +25,7 @@ Startup::Startup(PollLoop& loop, const Context& context, const store::ProcessIde
 Result<void> Startup::run(Millis wait) {
   progress_();
   if (replaced_.has_value()) {
-    replaced_->carry_numbers();  // first: whoever has the lease plans by them
+    replaced_->carry_numbers();  // first: a lease holder plans by them
     progress_();
   }
   if (auto taken = take_lease(); !taken) {
@@ -56,7 +56,7 @@ Result<void> Startup::take_lease() {
     return taken || taken.error().reason != Reason::kLeaseLost;
   };
   if (!try_once()) {
-    // The holder before us writes to the zone for an instant at a time.
+    // The lease holder before us writes to the zone for an instant at a time.
     const auto work = [&] {
       (void)try_once();
       return kTick;
@@ -67,8 +67,8 @@ Result<void> Startup::take_lease() {
   return taken;
 }
 
-// A responder that hangs, or answers slowly, does not hold up all the others: the wait ends when nothing has begun or
-// come for kQuiet, unless clients refuse a certificate that is still without a response.
+// A responder that hangs or answers slowly does not hold up the others: the wait ends when nothing has begun or
+// arrived for kQuiet, unless clients refuse a certificate that still has no response.
 void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
   holder_->report().startup_waits(awaited.size(), wait);
   const Clock& clock = context_.clock;
@@ -99,8 +99,8 @@ void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
   }
 }
 
-// Runs the loop, with `work` at once and then whenever as many milliseconds are over as it said, at most kTick, until
-// `done` or the time is over.
+// Runs the loop until `done` or for `wait` ms. Calls `work` at once, and then again after as many ms as it returned,
+// at most kTick.
 void Startup::every_tick(const std::function<Millis()>& work, const std::function<bool()>& done, Millis wait) {
   std::unique_ptr<Timer> timer;
   timer = context_.loop.timer([&] {
@@ -111,8 +111,8 @@ void Startup::every_tick(const std::function<Millis()>& work, const std::functio
   loop_.run_until(done, wait);
 }
 
-// What the old zone had goes first, and the cache directory is asked all the same: it may know of a newer response,
-// or of a revocation. Where the two agree, nothing is verified twice.
+// The old zone's responses come first. The cache directory is read all the same, since it may have a newer response
+// or a revocation; where both agree, nothing is verified twice.
 void Startup::load_what_was_kept() {
   for (const auto& target : context_.catalog.targets()) {
     progress_();
@@ -131,8 +131,8 @@ void Startup::load_what_was_kept() {
   }
 }
 
-// Whom the workers may have to wait for: certificates that can be stapled by fetching, are not (or not for long), and
-// that no configuration has tried before, so that a responder that is dead does not delay each reload.
+// The certificates that a start waits for: they can be stapled by fetching, have no staple (or not for long), and no
+// configuration has tried them before, so that a dead responder does not delay each reload.
 std::vector<const Target*> Startup::missing() const {
   std::vector<const Target*> missing;
   for (const auto& target : context_.catalog.targets()) {
@@ -144,8 +144,8 @@ std::vector<const Target*> Startup::missing() const {
   return missing;
 }
 
-// Stapled, for a while or by what was fetched; or tried in vain, or nobody is left who might answer, unless clients
-// would refuse it without.
+// Whether the wait for the target is over: it has a staple that lasts; or it was tried or is hopeless, and it has a
+// staple or clients accept it without.
 bool Startup::settled(const Target& target) const {
   if (held(target, kAboutToEnd)) {
     return true;
@@ -154,8 +154,8 @@ bool Startup::settled(const Target& target) const {
          (context_.zone.attempt(target.entry).at != 0 || holder_->hopeless(target));
 }
 
-// Certificates whose turn did not come, because their responder failed for others or took too long, count as tried:
-// they delay no other start.
+// Marks as tried even certificates that had no turn, because their responder failed for others or took too long: they
+// delay no other start.
 void Startup::mark_tried(const std::vector<const Target*>& awaited) {
   for (const Target* target : awaited) {
     store::Attempt attempt = context_.zone.attempt(target->entry);

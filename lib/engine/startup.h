@@ -1,5 +1,5 @@
-// The start helper's work: fills the zone before the workers begin, from the zone that it replaces, the cache
-// directory and the files, and then from the responders for as long as something may still come and the time allows.
+// The start helper's work: fills the zone before the workers start, from the zone that it replaces, the cache
+// directory and the files, and then from the responders while responses may still come and the time allows.
 //
 // Runs in a process of its own that may be killed at any instruction; it takes the lease like any worker, and the
 // first worker takes it over.
@@ -20,15 +20,16 @@ class Startup {
  public:
   static constexpr Millis kTick = 100;
 
-  // `context.loop` has to be `loop`. `self.slot` is 0. `progress` is called while it gets on: after each piece of
-  // work, and every kTick ms while it waits; whoever waits for it in turn knows then that it is not stuck.
-  // `replaced`: the zone that context.zone is new for, where there is one; it stays mapped until run() returns.
+  // REQUIRES: `context.loop` is `loop`; `self.slot` is 0. Calls `progress` after each piece of work, and every kTick
+  // ms while it waits: the master, which waits for it, thus knows that it is not stuck. `replaced`: the zone that
+  // context.zone replaces, if any; it stays mapped until run() returns.
   Startup(PollLoop& loop, const Context& context, const store::ProcessIdentity& self, std::function<void()> progress,
           const std::optional<store::StapleZone>& replaced = std::nullopt);
 
-  // Returns when nothing is left to wait for, or nothing happens for a second, after `wait` ms at the latest (where
-  // clients refuse a certificate that has no response: then); reading the old zone and the cache directory is not
-  // waiting. kLeaseLost: the lease was not to be had, the zone stays as it is; else as LeaseHolder::take().
+  // Returns when nothing is left to wait for, when nothing happens for a second (unless clients refuse a certificate
+  // that has no response), or after `wait` ms at the latest; the time to read the old zone and the cache directory
+  // does not count. kLeaseLost: the lease was not to be had, the zone is unchanged; other errors as
+  // LeaseHolder::take().
   Result<void> run(Millis wait);
 
  private:

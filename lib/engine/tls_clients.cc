@@ -16,7 +16,7 @@ Result<std::unique_ptr<TlsClient>> make(const crypto::TrustAnchors* anchors) {
   return of_system ? crypto::make_tls_client(*of_system) : tl::unexpected<Error>(of_system.error());
 }
 
-// Made when it is first needed; tried again where that failed.
+// Creates the client when it is first needed; tries again after a failure.
 class LazyTlsClient : public TlsClient {
  public:
   explicit LazyTlsClient(const crypto::TrustAnchors* anchors) : anchors_(anchors) {}

@@ -1,4 +1,4 @@
-// The TLS clients of a process: one for each set of anchors that responders are checked against.
+// The TLS clients of a process: one for each set of anchors by which responders are verified.
 #pragma once
 
 #include <map>
@@ -11,9 +11,9 @@ namespace ocsp_plus::engine {
 
 class TlsClients {
  public:
-  // Costs nothing until it opens its first session: most responders are asked by http and only a redirect leads to
-  // https, and the system's anchors are many. Lives as long as this object. Where OpenSSL cannot be set up its
-  // sessions fail with kTlsFailed.
+  // The client costs nothing until it opens its first session: most responders are asked by http and only a redirect
+  // leads to https, and the system's anchors are many. It lives as long as this object. If OpenSSL cannot be set up,
+  // its sessions fail with kTlsFailed.
   TlsClient* find(const Target& target);
 
  private:

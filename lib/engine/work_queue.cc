@@ -29,7 +29,7 @@ void WorkQueue::next() {
   if (waiting_.empty()) {
     return;
   }
-  // First, should the work fail half way: those behind it have their turns all the same.
+  // First, so that the jobs behind it get their turns even if this one fails half way.
   rest_ = kTurnsBetweenJobs;
   timer_->arm(0);
   Ticket& ticket = *waiting_.front();

@@ -1,10 +1,10 @@
-// One piece of work in a few turns of the event loop: what takes long, verifying responses above all, is done in the
-// order in which it came up, and between two pieces the loop serves everybody else. So a thousand responses that
-// arrive together delay a handshake by one verification, not by a thousand.
+// Spreads long work, above all the verification of responses, over turns of the event loop: first come, first served,
+// one job in a few turns, and between two jobs the loop serves everything else. A thousand responses that arrive
+// together delay a handshake by one verification, not by a thousand.
 //
-// A few turns and not each, because nginx accepts one connection in a turn: a piece of work in each of them would
-// take as much from a busy worker as handshakes do. While the loop has nothing else to do, turns follow one another
-// at once and cost next to nothing, so nothing is lost by it.
+// A job comes in a few turns, not in each, because nginx accepts one connection in a turn: a job in each would take
+// as much from a busy worker as handshakes do. An idle loop turns at once at next to no cost, so the pause loses
+// nothing there.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,7 @@ namespace ocsp_plus::engine {
 
 class WorkQueue {
  public:
-  // A job in the queue. Destroying it before its turn gives it up; WorkQueue must outlive it.
+  // A job in the queue. Destroying it before its turn cancels it; the WorkQueue must outlive it.
   class Ticket {
    public:
     ~Ticket();
@@ -34,11 +34,11 @@ class WorkQueue {
     std::list<Ticket*>::iterator at_;  // work_queue_.waiting_.end(): it had its turn
   };
 
-  static constexpr unsigned kTurnsBetweenJobs = 3;  // turns after a piece of work in which there is none
+  static constexpr unsigned kTurnsBetweenJobs = 3;  // turns without a job after each job
 
   explicit WorkQueue(EventLoop& loop);
 
-  // `work` is called from the loop, once, in its next turn at the earliest; it may destroy its ticket.
+  // Calls `work` from the loop, once, in the next turn at the earliest; it may destroy its ticket.
   std::unique_ptr<Ticket> enqueue(std::function<void()> work);
   std::size_t waiting() const { return waiting_.size(); }
 

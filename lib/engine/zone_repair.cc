@@ -28,7 +28,7 @@ bool ZoneRepair::tick() {
   words_ = restored_ = lost_ = verified_ = 0;
   const auto header = writer_.repair_header(self_);
   if (!header) {
-    return false;  // the zone is busy; or the lease is another's, as the next tick shows
+    return false;  // the zone is busy, or the lease is lost, as the next tick finds out
   }
   words_ += *header;
   for (std::size_t looks = 0; looks < kEntriesABeat; ++looks) {
@@ -54,7 +54,7 @@ bool ZoneRepair::tick() {
   return true;
 }
 
-// A newer configuration may be coming up: then what differs may be its doing.
+// While a newer configuration may be coming up, differences may be its doing.
 bool ZoneRepair::is_newest() {
   if (context_.zone.generation() == self_.generation) {
     newer_since_ = 0;
@@ -88,7 +88,7 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
   words_ += repaired ? 1 : 0;
   switch (*response) {
     case store::ZoneWriter::Response::kSound:
-      // While it was another's, a response that came could not be published.
+      // While the entry was another's, a response for it could not be published.
       if (repaired && !gate_.stapled(*about, context_.clock.now()).has_value()) {
         refresher_.response_lost(entry);
       }
@@ -97,11 +97,11 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
       ++restored_;
       return true;
     case store::ZoneWriter::Response::kLost:
-      return true;  // take_lost() has it
+      return true;  // take_lost() returns it
     case store::ZoneWriter::Response::kUnknown:
       break;
   }
-  // Beyond what is verified at a tick it has to wait for the next round.
+  // Other responses wait for the next round.
   if (about != nullptr && about->issuer != nullptr && verified_ < kVerifiedABeat && !is_true(entry, *about) &&
       writer_.drop(entry)) {
     lost(entry);
@@ -109,7 +109,8 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
   return true;
 }
 
-// Whether what an earlier holder has left there is what it says. What could not be stapled anyway does not matter.
+// Whether the response that an earlier lease holder published there verifies. One that cannot be stapled does not
+// matter.
 bool ZoneRepair::is_true(store::EntryIndex entry, const Target& target) {
   store::BlobHeader header = {};
   const auto der = context_.zone.read(entry, target.certificate.id, &header);

@@ -1,10 +1,9 @@
-// Finds what another process has written over in the zone, and puts it right: any worker can write into it. Who an
-// entry belongs to, the index, the header and which response an entry holds follow from what the lease holder knows.
-// A response whose bytes have changed is taken away, and comes from the cache directory or the responder like any
-// that is missing; what an earlier holder has published is verified once.
+// Finds and restores what another process has written over in the zone: any worker can write into it. The lease
+// holder knows the owner of each entry, the index, the header and which response an entry holds. A response whose
+// bytes have changed is removed, and comes from the cache directory or the responder like any missing one; a response
+// that an earlier lease holder published is verified once.
 //
-// Lives in the process that holds the lease. A few entries at each tick, so that a round takes kEntriesABeat of them
-// each half second.
+// Lives in the process that holds the lease. Looks at kEntriesABeat entries at each tick.
 #pragma once
 
 #include <cstddef>
@@ -28,14 +27,14 @@ class ZoneRepair {
  public:
   static constexpr std::size_t kEntriesABeat = 256;
   static constexpr std::size_t kVerifiedABeat = 1;
-  // A newer configuration that nobody has begun to serve after so long was refused.
+  // ms; a newer configuration that no worker has begun to serve after that was refused.
   static constexpr Millis kComesUp = 60000;
 
-  // All of them outlive the object.
+  // All references outlive the object.
   ZoneRepair(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate, const Roster& roster,
              Refresher& refresher, const store::ProcessIdentity& self);
 
-  // To be called about twice a second. True: something was wrong.
+  // Call it about twice a second. true: something was wrong.
   bool tick();
 
  private:
@@ -53,7 +52,7 @@ class ZoneRepair {
   store::ProcessIdentity self_;
   store::EntryIndex next_ = 0;
   std::size_t verified_ = 0;  // at this tick
-  Millis newer_since_ = 0;    // monotonic: another configuration has registered; 0: ours is the newest
+  Millis newer_since_ = 0;    // monotonic: when another configuration registered; 0: ours is the newest
   std::size_t words_ = 0, restored_ = 0, lost_ = 0;  // at this tick
 };
 

@@ -1,7 +1,7 @@
-// What the fuzz targets share. A target is one file that defines LLVMFuzzerTestOneInput and knows nothing of who
-// calls it: libFuzzer (scripts/fuzz), or standalone.cc, which replays files under any compiler.
+// Shared by the fuzz targets. A target is one file that defines LLVMFuzzerTestOneInput, for libFuzzer (scripts/fuzz)
+// or for standalone.cc, which replays files under any compiler.
 //
-// A finding is a crash, a sanitizer's report, or a promise() that does not hold.
+// A finding is a crash, a sanitizer's report or a failed promise().
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace ocsp_plus::fuzz {
 
-// A sentence of a header that must hold whatever the input is.
+// Checks a guarantee of a header that must hold for every input.
 inline void promise(bool holds, const char* what) {
   if (!holds) {
     std::fprintf(stderr, "broken promise: %s\n", what);
@@ -26,7 +26,7 @@ inline void promise(bool holds, const char* what) {
   }
 }
 
-// Eats an input from its front; what is missing at its end is zero.
+// Consumes an input from its front; bytes missing at its end are zero.
 class Input {
  public:
   Input(const std::uint8_t* data, std::size_t size) : rest_(data, size) {}
@@ -51,13 +51,13 @@ class Input {
   ByteView rest_;
 };
 
-// A named input to begin from.
+// A named initial input.
 struct Seed {
   std::string name;
   Bytes bytes;
 };
 
-// In the order of a directory listing; see seeds*.cc.
+// Sorted as in a directory listing; see seeds*.cc.
 std::vector<Seed> response_seeds();
 std::vector<Seed> http_seeds();
 std::vector<Seed> url_seeds();

@@ -1,4 +1,4 @@
-// A file of the cache directory (and of ocsp_plus_file), from the disk through the gate into a zone.
+// Fuzzes a file of the cache directory (or of ocsp_plus_file), from the disk through the gate into a zone.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -10,7 +10,7 @@
 #include "fuzz/fuzz.h"
 #include "tests/fakes/engine_fixture.h"
 
-using namespace ocsp_plus;  // NOLINT: nothing but the target
+using namespace ocsp_plus;  // NOLINT: only the target
 
 namespace {
 

@@ -1,6 +1,6 @@
-// What a DNS server answers, through c-ares. The first byte chooses the shape: odd, the input is the whole message
-// but for its number, which is the question's; even, flags and counts (8 bytes) and what follows the question, which
-// is echoed. A true "no such name" follows, so that what c-ares throws away does not cost a time-out.
+// Fuzzes a DNS server's answer, through c-ares. If the first byte is odd, the input is the whole message except the
+// query's id; if even, it is flags and counts (8 bytes) and the part after the echoed question. A valid "no such
+// name" follows, so that an answer that c-ares discards does not cost a time-out.
 #include <sys/socket.h>
 
 #include <array>
@@ -11,7 +11,7 @@
 #include "net/resolver.h"
 #include "tests/fakes/socket.h"
 
-using namespace ocsp_plus;  // NOLINT: nothing but the target
+using namespace ocsp_plus;  // NOLINT: only the target
 
 namespace {
 

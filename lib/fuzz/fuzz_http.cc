@@ -1,9 +1,9 @@
-// An HTTP response, in pieces. The first byte draws the lengths of the pieces, the second the limits.
+// Fuzzes an HTTP response in pieces. The first byte seeds the lengths of the pieces, the second chooses the limits.
 #include "fuzz/fuzz.h"
 #include "net/http_head.h"
 #include "net/http_response.h"
 
-using namespace ocsp_plus;  // NOLINT: nothing but the target
+using namespace ocsp_plus;  // NOLINT: only the target
 
 namespace {
 
@@ -13,7 +13,7 @@ struct Outcome {
   Bytes body;
 };
 
-// `pieces` 0: all at once.
+// `pieces` 0: in one piece.
 Outcome parse(ByteView bytes, const net::HttpLimits& limits, std::uint32_t pieces) {
   net::HttpResponseParser parser(limits);
   Result<bool> complete = false;
@@ -41,7 +41,7 @@ Outcome parse(ByteView bytes, const net::HttpLimits& limits, std::uint32_t piece
   return {true, response.head.status, std::move(response.body)};
 }
 
-// What is mended needs no mending, and holds nothing that two readers take for two things.
+// Checks that a repaired head needs no repair and is unambiguous.
 void mend(std::string_view bytes) {
   const auto size = net::head_size(bytes);
   if (!size) {

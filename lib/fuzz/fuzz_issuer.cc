@@ -1,4 +1,4 @@
-// What a caIssuers URL leads to.
+// Fuzzes an issuer document.
 #include <vector>
 
 #include "crypto/issuer_document.h"
@@ -6,7 +6,7 @@
 #include "fuzz/fuzz.h"
 #include "tests/fakes/engine_fixture.h"
 
-using namespace ocsp_plus;  // NOLINT: nothing but the target
+using namespace ocsp_plus;  // NOLINT: only the target
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   x509_st* const leaf = testing::test_leaf(0).get();

@@ -1,5 +1,5 @@
-// What names the DNS servers: each line is one as `ocsp_plus_resolver` takes it; the whole is a resolv.conf, which
-// c-ares reads with the options that we give it.
+// Fuzzes the DNS server configuration: each line is an `ocsp_plus_resolver` value, and the whole input is a
+// resolv.conf, which c-ares reads with our options.
 #include <ares.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include "net/address.h"
 #include "net/resolver.h"
 
-using namespace ocsp_plus;  // NOLINT: nothing but the target
+using namespace ocsp_plus;  // NOLINT: only the target
 
 namespace {
 

@@ -1,9 +1,9 @@
-// The bytes of an OCSP response for a certificate of the test PKI, whose keys are the same in every process.
+// Fuzzes an OCSP response for a certificate of the test PKI, whose keys are fixed.
 #include "crypto/verify.h"
 #include "fuzz/fuzz.h"
 #include "tests/pki.h"
 
-using namespace ocsp_plus;  // NOLINT: nothing but the target
+using namespace ocsp_plus;  // NOLINT: only the target
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const testing::Identity ca = testing::make_ca("CA");

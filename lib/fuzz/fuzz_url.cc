@@ -1,8 +1,8 @@
-// A responder's URL; what follows a line feed is a Location that is resolved against it.
+// Fuzzes a responder's URL; the part after a line feed is a Location that is resolved against it.
 #include "fuzz/fuzz.h"
 #include "net/url.h"
 
-using namespace ocsp_plus;  // NOLINT: nothing but the target
+using namespace ocsp_plus;  // NOLINT: only the target
 
 namespace {
 

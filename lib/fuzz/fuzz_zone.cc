@@ -1,5 +1,5 @@
-// A zone that somebody has scribbled on: each patch is an offset (2 bytes), a length (1 byte) and bytes that
-// overwrite a zone that works. The first byte chooses what its users do then.
+// Fuzzes a corrupted zone: each patch is an offset (2 bytes), a length (1 byte) and bytes that overwrite a valid
+// zone. The first byte chooses what its users then do.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -11,7 +11,7 @@
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
 
-using namespace ocsp_plus;         // NOLINT: nothing but the target
+using namespace ocsp_plus;         // NOLINT: only the target
 using namespace ocsp_plus::store;  // NOLINT
 
 namespace {
@@ -22,7 +22,7 @@ constexpr std::size_t kCertificates = 8;
 struct World {
   testing::MmapZone memory{kSize};
   testing::MmapZone other{kSize};
-  Bytes image;  // of a zone that works
+  Bytes image;  // of a valid zone
 
   World() {
     testing::FakeClock clock;

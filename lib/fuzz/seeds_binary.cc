@@ -1,4 +1,4 @@
-// Seeds of the targets that take bytes.
+// Seeds of the binary targets.
 #include <cstring>
 
 #include "fuzz/fuzz.h"
@@ -33,7 +33,7 @@ std::string patch(std::size_t offset, const std::string& bytes) {
 
 // --- dns ---------------------------------------------------------------------------------------------------------
 
-// What follows the question: resource records whose owner is the name asked for.
+// Returns a resource record for the answer whose owner is the queried name.
 std::string record(int type, const std::string& data, std::uint32_t ttl = 60) {
   return "\xc0\x0c" + big_endian(static_cast<std::uint64_t>(type), 2) + big_endian(1, 2) + big_endian(ttl, 4) +
          big_endian(data.size(), 2) + data;
@@ -150,7 +150,7 @@ std::vector<Seed> issuer_seeds() {
   trailed.insert(trailed.end(), 5, 0);
   Bytes flipped = der;
   flipped.back() ^= 1;
-  // ContentInfo of SignedData with certificates and no signer, by hand.
+  // Builds a ContentInfo of SignedData with certificates and without signers.
   namespace asn1 = testing::der;
   const auto message = [](const std::vector<Bytes>& certificates) {
     return asn1::sequence(

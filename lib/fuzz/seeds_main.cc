@@ -6,7 +6,7 @@
 
 int main(int argc, char** argv) {
   namespace fs = std::filesystem;
-  using namespace ocsp_plus::fuzz;  // NOLINT: nothing but the tool
+  using namespace ocsp_plus::fuzz;  // NOLINT: only the tool
   if (argc != 2) {
     std::fprintf(stderr, "usage: fuzz_seeds DIRECTORY\n");
     return 2;

@@ -1,4 +1,4 @@
-// Seeds of the targets that take text.
+// Seeds of the text targets.
 #include "fuzz/fuzz.h"
 
 namespace ocsp_plus::fuzz {

@@ -1,5 +1,5 @@
-// Replays files through a fuzz target, without libFuzzer: fuzz_NAME FILE|DIRECTORY ...
-// Each input gets a heap block of exactly its size, so that a sanitizer sees a read past its end.
+// Replays files through a fuzz target, without libFuzzer: fuzz_NAME FILE|DIRECTORY ... Each input is in a heap block
+// of exactly its size, so that a sanitizer detects a read past its end.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -19,7 +19,7 @@ bool replay(const fs::path& path) {
     std::fprintf(stderr, "cannot read %s\n", path.c_str());
     return false;
   }
-  // Names the culprit should the target abort.
+  // Names the input in case the target aborts.
   std::fprintf(stderr, "%s\n", path.c_str());
   const auto exact = std::make_unique<std::uint8_t[]>(content.size());
   std::copy(content.begin(), content.end(), exact.get());

@@ -16,7 +16,7 @@ namespace {
 static_assert(sizeof(sockaddr_in) <= sizeof(Address::storage));
 static_assert(sizeof(sockaddr_in6) <= sizeof(Address::storage));
 
-// Through memcpy, since `storage` is bytes and may not be looked at as another type.
+// Copies with memcpy: `storage` is bytes, and reading it as another type would break aliasing rules.
 template <typename T>
 T load(const Address& address) {
   T socket_address;
@@ -40,8 +40,8 @@ struct Block4 {
   Scope scope;
 };
 
-// IANA's registry of IPv4 special-purpose addresses (RFC 6890 and later), multicast, and where clouds answer to the
-// machines inside them.
+// IANA's registry of IPv4 special-purpose addresses (RFC 6890 and later), multicast, and the clouds' metadata
+// services. The first match decides.
 constexpr Block4 kSpecial4[] = {
     {0x00000000, 8, Scope::kLocal},     // this network; 0.0.0.0 connects to loopback
     {0x0a000000, 8, Scope::kPrivate},   // private, RFC 1918
@@ -76,7 +76,7 @@ struct Block6 {
   int bits;
 };
 
-// The first that fits counts.
+// The first match decides.
 struct Special6 {
   Block6 block;
   Scope scope;
@@ -90,7 +90,7 @@ constexpr Special6 kSpecial6[] = {
     {{{0x20, 0x01, 0x00}, 23}, Scope::kPrivate},        // protocols: Teredo, benchmarks, ORCHID
     {{{0x20, 0x01, 0x0d, 0xb8}, 32}, Scope::kPrivate},  // documentation
     {{{0x3f, 0xff, 0x00}, 20}, Scope::kPrivate},        // documentation
-    {{{0x20}, 3}, Scope::kPublic},                      // all that was ever given out for the internet
+    {{{0x20}, 3}, Scope::kPublic},                      // global unicast
 };
 
 bool within(const std::uint8_t* address, const Block6& block) {
@@ -106,7 +106,7 @@ std::uint32_t number_at(const std::uint8_t* bytes) {
   return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
 }
 
-// Where the address only wraps one of IPv4, which decides alone.
+// Returns whether the address only represents an IPv4 address, whose scope then decides alone.
 bool wraps_v4(const std::uint8_t* address) {
   static constexpr Block6 kWrappers[] = {
       {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96},  // mapped, RFC 4291
@@ -116,7 +116,7 @@ bool wraps_v4(const std::uint8_t* address) {
                      [address](const Block6& block) { return within(address, block); });
 }
 
-// That of an IPv4 address somewhere inside, where the way leads on to.
+// Returns the scope of an embedded IPv4 address to which packets are forwarded; kPublic if there is none.
 Scope scope_inside(const std::uint8_t* address) {
   static constexpr Block6 k6to4 = {{0x20, 0x02}, 16};                                // RFC 3056
   static constexpr Block6 kTranslated = {{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96};  // RFC 2765

@@ -1,4 +1,4 @@
-// Answers of the DNS, kept for a while.
+// A cache of DNS answers.
 #pragma once
 
 #include <cstddef>
@@ -13,22 +13,23 @@
 
 namespace ocsp_plus::net {
 
-// The addresses of a name (their ports are 0), or why there are none.
+// The addresses of a name, with port 0, or the reason why there are none.
 using Addresses = Result<std::vector<Address>>;
 
-// Bounded: where it is full, the answer that came first goes.
+// Holds at most kMaxNames answers; when it is full, the oldest is dropped.
 class AddressCache {
  public:
   static constexpr std::size_t kMaxNames = 1024;
-  static constexpr Seconds kMinTtl = 5;  // also for "there is no such name"
+  static constexpr Seconds kMinTtl = 5;  // also for negative answers
 
   explicit AddressCache(Seconds max_ttl) : max_ttl_(max_ttl) {}
 
-  // nullptr where nothing is known, or no longer. Valid until the cache is changed. `now` is monotonic.
+  // Returns the unexpired answer for `name`, or nullptr. Valid until the next store(). `now` is monotonic.
   const Addresses* find(const std::string& name, Millis now) const;
 
-  // Keeps the answer for `ttl`, but at least kMinTtl and at most the cache's own limit, which goes first. Failures
-  // other than kDnsNotFound and kDnsNoAddress are forgotten at once: the next question may find a server that works.
+  // Keeps the answer for `ttl`, at least kMinTtl and at most max_ttl, which takes precedence. Negative answers
+  // (kDnsNotFound, kDnsNoAddress) are kept for kMinTtl; other failures are not kept, because the next query may reach
+  // a working server.
   void store(const std::string& name, Addresses addresses, Seconds ttl, Millis now);
 
   std::size_t size() const { return answers_.size(); }
@@ -41,7 +42,7 @@ class AddressCache {
   };
 
   Seconds max_ttl_;
-  std::list<Answer> answers_;  // in the order they came
+  std::list<Answer> answers_;  // oldest first
   std::unordered_map<std::string, std::list<Answer>::iterator> by_name_;
 };
 

@@ -1,4 +1,4 @@
-// What connections to responders, and to the proxy where there is one, came to, by address family. Of one process.
+// Counts this process's connection attempts to responders and to the proxy, by address family.
 #pragma once
 
 #include <sys/socket.h>
@@ -10,7 +10,7 @@ namespace ocsp_plus::net {
 struct ConnectionTally {
   struct Family {
     std::uint64_t ok = 0;
-    // Refused, reset, unreachable, or not there when the time was over or when one that began later was.
+    // Refused, reset or unreachable; or still connecting at the deadline, or when a later attempt connected first.
     std::uint64_t failed = 0;
   };
   Family ipv4, ipv6;

@@ -6,9 +6,9 @@
 
 namespace ocsp_plus::net {
 
-class Connector::Attempt : public Stream::User {
+class Connector::ConnectionAttempt : public Stream::User {
  public:
-  Attempt(Connector& owner, const Address& the_address) : address(the_address), owner_(owner) {}
+  ConnectionAttempt(Connector& owner, const Address& the_address) : address(the_address), owner_(owner) {}
 
   void on_open() override { owner_.won(*this); }
   void on_data(ByteView) override {}
@@ -34,7 +34,7 @@ Connector::Connector(EventLoop& loop, std::vector<Address> addresses, Stream::Us
       timer_(loop.timer([this] { on_timer(); })) {}
 
 Connector::~Connector() {
-  for (const Attempt& each : attempts_) {
+  for (const ConnectionAttempt& each : attempts_) {
     ++tally_.of(each.address.family()).failed;
   }
 }
@@ -52,12 +52,13 @@ void Connector::remember(Error error) {
   }
 }
 
-// The next that does not fail at once. Where none is left and none is under way, the timer tells, at once.
+// Starts the next address that does not fail immediately. If none is left or in progress, the timer reports that in
+// the loop's next turn.
 void Connector::start_one() {
   while (!addresses_.empty()) {
     attempts_.emplace_back(*this, addresses_.front());
     addresses_.erase(addresses_.begin());
-    Attempt& attempt = attempts_.back();
+    ConnectionAttempt& attempt = attempts_.back();
     if (trace_) {
       trace_("connecting to " + attempt.address.to_string());
     }
@@ -83,15 +84,15 @@ void Connector::on_timer() {
   callback(tl::unexpected<Error>(error_.value_or(Error{Reason::kDnsNoAddress, "no address to connect to"})));
 }
 
-void Connector::won(Attempt& attempt) {
+void Connector::won(ConnectionAttempt& attempt) {
   timer_->disarm();
   std::unique_ptr<Stream> stream = std::move(attempt.stream);
   stream->hand_to(user_);
   ++tally_.of(attempt.address.family()).ok;
-  // Those that were slower are as good as untried, should this one be of no use. They are in the order in which they
-  // began: the ones before it had more time.
+  // Slower attempts become untried addresses again, in case this connection is useless. Attempts are in starting
+  // order: those that started before the winner had more time, so they count as failed.
   bool earlier = true;
-  for (const Attempt& each : attempts_) {
+  for (const ConnectionAttempt& each : attempts_) {
     if (&each == &attempt) {
       earlier = false;
       continue;
@@ -104,9 +105,9 @@ void Connector::won(Attempt& attempt) {
   callback(std::move(stream));  // may destroy this
 }
 
-void Connector::lost(Attempt& attempt, Error error) {
+void Connector::lost(ConnectionAttempt& attempt, Error error) {
   ++tally_.of(attempt.address.family()).failed;
-  attempts_.remove_if([&attempt](const Attempt& each) { return &each == &attempt; });
+  attempts_.remove_if([&attempt](const ConnectionAttempt& each) { return &each == &attempt; });
   remember(std::move(error));
   start_one();
 }

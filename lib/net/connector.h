@@ -1,6 +1,6 @@
-// From addresses to a connection, in the spirit of RFC 8305 ("happy eyeballs"): the next address is tried when one
-// fails, or has not connected within 250 ms; the first that connects wins. So a network that swallows one family
-// costs a quarter of a second.
+// Connects to the first of several addresses that accepts, after RFC 8305 ("happy eyeballs"): the next address is
+// tried when one fails or has not connected within 250 ms. A network that drops one family's packets then costs a
+// quarter of a second.
 #pragma once
 
 #include <functional>
@@ -22,36 +22,36 @@ class Connector {
 
   using Callback = std::function<void(Result<std::unique_ptr<Stream>>)>;
 
-  // `user` is whose the streams will be; `tally` counts what came of each attempt. Both outlive the connector. The
-  // callback comes from the loop and may destroy the connector.
+  // `user` will use the stream; `tally` counts the outcome of each attempt. Both must outlive the connector. The
+  // callback runs from the loop and may destroy the connector.
   Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, ConnectionTally& tally, Trace trace,
             Callback callback);
   ~Connector();
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
 
-  // Looks for a connection among the addresses that have not failed; again, after the one found was of no use. Calls
-  // back once, never before it returns. The error is that of the address that failed last, but kConnectUnreachable
-  // (a family of addresses that is of no use here) only if all of them are that.
+  // Starts connecting to the addresses that have not failed. Call it again if the connection turns out to be useless.
+  // Calls back once, never before it returns. The error is the last address's, except that kConnectUnreachable (a
+  // family that does not work here) is reported only if every address failed with it.
   void next();
-  // That one was connected, and of no use nevertheless.
+  // Records the error of an address that connected but turned out to be useless.
   void remember(Error error);
-  bool more() const { return !addresses_.empty(); }  // that were not tried, or cut short by one that was faster
+  bool more() const { return !addresses_.empty(); }  // untried or overtaken addresses are left
 
  private:
-  class Attempt;
+  class ConnectionAttempt;
   void start_one();
-  void won(Attempt& attempt);
-  void lost(Attempt& attempt, Error error);
+  void won(ConnectionAttempt& attempt);
+  void lost(ConnectionAttempt& attempt, Error error);
   void on_timer();
 
   EventLoop& loop_;
-  std::vector<Address> addresses_;  // still to be tried, in order
+  std::vector<Address> addresses_;  // to be tried, in this order
   Stream::User& user_;
   ConnectionTally& tally_;
   Trace trace_;
   Callback callback_;
-  std::list<Attempt> attempts_;
+  std::list<ConnectionAttempt> attempts_;
   std::optional<Error> error_;
   std::unique_ptr<Timer> timer_;
 };

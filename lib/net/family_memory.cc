@@ -6,7 +6,7 @@
 
 namespace ocsp_plus::net {
 
-void FamilyMemory::worked(const std::string& host, int family, Millis now) {
+void FamilyMemory::record_success(const std::string& host, int family, Millis now) {
   if (hosts_.size() >= kMaxHosts && hosts_.find(host) == hosts_.end()) {
     hosts_.erase(hosts_.begin());
   }

@@ -1,5 +1,5 @@
-// Which family of addresses worked for a host, so that a network that swallows the other is not asked again each
-// time (RFC 8305 section 4 allows to remember).
+// Remembers the address family that worked for each host, so that a network that drops the other family's packets
+// delays only the first connection (RFC 8305 section 4).
 #pragma once
 
 #include <cstddef>
@@ -17,10 +17,10 @@ class FamilyMemory {
   static constexpr Millis kKept = 600000;
   static constexpr std::size_t kMaxHosts = 1024;
 
-  void worked(const std::string& host, int family, Millis now);
-  // That address is of no use after all.
+  void record_success(const std::string& host, int family, Millis now);
+  // Call when a connected address turns out to be useless.
   void forget(const std::string& host) { hosts_.erase(host); }
-  // Puts the addresses of the family that worked first; the order among each stays.
+  // Moves the addresses of the working family to the front; the order within each family stays.
   void sort(const std::string& host, Millis now, std::vector<Address>* addresses) const;
 
  private:

@@ -18,14 +18,14 @@ namespace ocsp_plus::net {
 namespace {
 
 constexpr int kMaxRedirects = 3;
-constexpr Millis kLeastShare = 1000;
-constexpr std::size_t kMaxQuoted = 200;  // bytes of a Location that go into a message
+constexpr Millis kMinAddressTime = 1000;
+constexpr std::size_t kMaxQuoted = 200;  // bytes of a Location shown in a message
 
 bool is_redirect(unsigned status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-// What a proxy's own status means. 401 is what tinyproxy says where 407 would be right.
+// Maps a status that the proxy itself sent. tinyproxy sends 401 in place of 407.
 Reason proxy_reason(unsigned status) {
   return status == 407 || status == 401 ? Reason::kProxyAuth
          : status >= 500                ? Reason::kProxyFailed
@@ -40,15 +40,15 @@ std::string list(const std::vector<Address>& addresses) {
   return text;
 }
 
-// The steps, in order: ask, connect (or an idle connection), open (tunnel, TLS), send, on_response; follow leads back
-// to ask, what is of no use to the next address.
+// The steps in order: request_url, connect (unless an idle connection exists), open_tunnel, start_tls, send,
+// on_response. follow returns to request_url; try_next_address continues with another address.
 class FetchOnLoop : public Fetch, public Stream::User {
  public:
   FetchOnLoop(Transport& transport, FetchRequest request, Callback callback);
 
  private:
   void begin();
-  void ask();
+  void request_url();
   void connect();
   void on_addresses(Result<std::vector<Address>> addresses);
   void on_stream(Result<std::unique_ptr<Stream>> stream);
@@ -56,21 +56,21 @@ class FetchOnLoop : public Fetch, public Stream::User {
   void on_tunnel(const Result<HttpResponse>& response);
   void start_tls();
   void send();
-  void on_share_over();
+  void on_address_timeout();
   void on_deadline();
   void on_answer(Result<HttpResponse> response);
   void on_response(HttpResponse response, const Address& peer);
-  bool speaks(const HttpResponse& response) const;
+  bool is_answer(const HttpResponse& response) const;
   void follow(const HttpHead& head, const Address& peer);
-  void of_no_use(Error error);
-  void ask_afresh(const Error& error);
+  void try_next_address(Error error);
+  void retry_on_new_connection(const Error& error);
   bool permitted(const Address& address) const { return request_.permits == nullptr || request_.permits(address); }
-  bool may_be_led_to(const Address& address) const { return redirect_.permits(transport_.scope_of(address)); }
+  bool redirect_permits(const Address& address) const { return redirect_.permits(transport_.scope_of(address)); }
   std::optional<Error> keep_permitted(std::vector<Address>* addresses) const;
   void fail_with(Error error, const HttpHead* head = nullptr);
   void end(Outcome outcome);
 
-  // Of the stream while TLS is being set up.
+  // Stream::User while TLS is being set up.
   void on_open() override;
   void on_data(ByteView) override {}
   void on_end(std::optional<Error> error) override;
@@ -83,7 +83,7 @@ class FetchOnLoop : public Fetch, public Stream::User {
   }
   const Proxy* proxy() const { return transport_.proxy ? &*transport_.proxy : nullptr; }
   const Url& next_hop() const { return proxy() != nullptr ? proxy()->url : url_; }
-  // What we speak to is the proxy, not the responder through it.
+  // The peer is the proxy, not the responder through a tunnel.
   bool with_proxy() const { return proxy() != nullptr && (!url_.https || !tunnel_open_); }
   Error from_hop(Error error) const;
   std::string stream_key() const;
@@ -96,21 +96,21 @@ class FetchOnLoop : public Fetch, public Stream::User {
   const Millis started_;
   const Millis deadline_;
   bool get_ = false;
-  bool conditional_ = false;          // validators were sent
-  bool request_mangled_ = false;      // by a redirect
-  Url url_;                           // asked now: the base URL, with the request of a GET, or where a redirect led
-  std::vector<std::string> visited_;  // URLs asked so far, url_ included
+  bool conditional_ = false;      // validators were sent
+  bool request_mangled_ = false;  // by a redirect
+  Url url_;                       // current URL: the base URL, with a GET's request appended, or a redirect's target
+  std::vector<std::string> visited_;  // URLs requested so far, url_ included
   RedirectRule redirect_;
   std::string redirect_said_;  // the redirect that led to url_, for messages
   bool reused_ = false;        // the stream was idle before
   bool tunnel_open_ = false;
-  bool ipv6_only_ = false;  // all addresses of the next hop are
+  bool ipv6_only_ = false;  // the next hop has IPv6 addresses only
   std::unique_ptr<Resolver::Query> query_;
   std::optional<Connector> connector_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<HttpExchange> http_;  // uses stream_
   std::unique_ptr<Timer> begin_timer_;
-  std::unique_ptr<Timer> share_timer_;
+  std::unique_ptr<Timer> address_timer_;
   std::unique_ptr<Timer> deadline_timer_;
 };
 
@@ -123,9 +123,9 @@ FetchOnLoop::FetchOnLoop(Transport& transport, FetchRequest request, Callback ca
       url_(request_.url),
       redirect_(request_.url, request_.named) {
   begin_timer_ = transport.loop.timer([this] { begin(); });
-  share_timer_ = transport.loop.timer([this] { on_share_over(); });
+  address_timer_ = transport.loop.timer([this] { on_address_timeout(); });
   deadline_timer_ = transport.loop.timer([this] { on_deadline(); });
-  // The first step is made by the loop already, so a step that fails at once may simply end the exchange.
+  // The first step runs from the loop, so a step that fails immediately may call back.
   begin_timer_->arm(0);
   deadline_timer_->arm(request_.timeout);
 }
@@ -137,10 +137,10 @@ void FetchOnLoop::begin() {
     get_ = true;
     url_ = std::move(*get_url);
   }
-  ask();
+  request_url();
 }
 
-void FetchOnLoop::ask() {
+void FetchOnLoop::request_url() {
   visited_.push_back(url_.to_string());
   if (url_.https && request_.tls == nullptr) {
     return fail_with({Reason::kTlsFailed, "no TLS client could be set up"});
@@ -153,15 +153,16 @@ void FetchOnLoop::ask() {
                       redirect_said_ + ": behind a proxy no redirect may lead to a host that is not named"});
   }
   stream_ = transport_.idle.take(stream_key());
-  // Somebody else's, who may have been permitted more.
-  if (stream_ != nullptr && proxy() == nullptr && !(permitted(stream_->peer()) && may_be_led_to(stream_->peer()))) {
+  // An idle connection may come from a fetch that was permitted more addresses.
+  if (stream_ != nullptr && proxy() == nullptr &&
+      !(permitted(stream_->peer()) && redirect_permits(stream_->peer()))) {
     stream_.reset();
   }
   if (stream_ == nullptr) {
     return connect();
   }
   reused_ = true;
-  share_timer_->arm(std::max(left() / 2, kLeastShare));
+  address_timer_->arm(std::max(left() / 2, kMinAddressTime));
   trace("using an idle connection to {}", stream_->peer().to_string());
   send();
 }
@@ -201,7 +202,7 @@ void FetchOnLoop::on_addresses(Result<std::vector<Address>> addresses) {
   connector_->next();
 }
 
-// Passes over the addresses that must not be connected to; why, where none is left.
+// Removes the addresses that must not be connected to. Returns an error if none is left.
 std::optional<Error> FetchOnLoop::keep_permitted(std::vector<Address>* addresses) const {
   const std::string all = list(*addresses);
   const auto keep = [addresses](const auto& is_kept) {
@@ -215,7 +216,7 @@ std::optional<Error> FetchOnLoop::keep_permitted(std::vector<Address>* addresses
                                                 ? all + " is no public address"
                                                 : fmt::format("{} is {}, no public address", url_.host, all)};
   }
-  if (!keep([this](const Address& address) { return may_be_led_to(address); })) {
+  if (!keep([this](const Address& address) { return redirect_permits(address); })) {
     return Error{Reason::kRedirectForbidden, fmt::format("{}{}: no redirect may lead there", redirect_said_,
                                                          url_.ip_literal ? "" : fmt::format(", which is {}", all))};
   }
@@ -232,10 +233,10 @@ void FetchOnLoop::on_stream(Result<std::unique_ptr<Stream>> stream) {
   }
   stream_ = std::move(*stream);
   tunnel_open_ = false;
-  transport_.families.worked(next_hop().host, stream_->peer().family(), transport_.clock.monotonic());
-  // One address that swallows everything must not use up the time of those after it.
+  transport_.families.record_success(next_hop().host, stream_->peer().family(), transport_.clock.monotonic());
+  // An address that accepts and stays silent must leave time for the addresses after it.
   if (connector_->more()) {
-    share_timer_->arm(std::max(left() / 2, kLeastShare));
+    address_timer_->arm(std::max(left() / 2, kMinAddressTime));
   }
   if (!url_.https) {
     send();
@@ -258,7 +259,7 @@ void FetchOnLoop::open_tunnel() {
 void FetchOnLoop::on_tunnel(const Result<HttpResponse>& response) {
   http_.reset();
   if (!response) {
-    return of_no_use(response.error());
+    return try_next_address(response.error());
   }
   const HttpHead& head = response->head;
   trace_head(request_.trace, head);
@@ -286,13 +287,14 @@ void FetchOnLoop::on_open() {
 }
 
 void FetchOnLoop::on_end(std::optional<Error> error) {
-  of_no_use(error ? std::move(*error)
-                  : Error{Reason::kTlsFailed, fmt::format("TLS with {}: closed", stream_->peer().to_string())});
+  try_next_address(error
+                       ? std::move(*error)
+                       : Error{Reason::kTlsFailed, fmt::format("TLS with {}: closed", stream_->peer().to_string())});
 }
 
-// Not one byte of an answer came: another address may have more to say.
-void FetchOnLoop::of_no_use(Error error) {
-  share_timer_->disarm();
+// The connection brought not one byte of an answer: another address may work.
+void FetchOnLoop::try_next_address(Error error) {
+  address_timer_->disarm();
   http_.reset();
   stream_.reset();
   if (!connector_->more()) {
@@ -303,15 +305,15 @@ void FetchOnLoop::of_no_use(Error error) {
   connector_->next();
 }
 
-// The idle connection was not what it seemed.
-void FetchOnLoop::ask_afresh(const Error& error) {
+// The idle connection failed, most likely because the peer has closed it.
+void FetchOnLoop::retry_on_new_connection(const Error& error) {
   trace("{}: {}; once more with a fresh connection", token(error.reason), error.detail);
   http_.reset();
   stream_.reset();
   connect();
 }
 
-// --- question and answer ---
+// --- request and response ---
 
 void FetchOnLoop::send() {
   conditional_ = get_ && !request_.validators.empty() && visited_.size() == 1;
@@ -321,16 +323,16 @@ void FetchOnLoop::send() {
                                          [this](Result<HttpResponse> response) { on_answer(std::move(response)); });
 }
 
-void FetchOnLoop::on_share_over() {
-  // Who has begun to answer is alive and may take what is left.
+void FetchOnLoop::on_address_timeout() {
+  // A peer that has begun to answer may use all of the remaining time.
   if (stream_ == nullptr || (http_ != nullptr && http_->answered())) {
     return;
   }
   Error error = {Reason::kTimeout, fmt::format("no answer in this address's share of the time, {}", where())};
   if (reused_) {
-    return ask_afresh(error);
+    return retry_on_new_connection(error);
   }
-  of_no_use(std::move(error));
+  try_next_address(std::move(error));
 }
 
 void FetchOnLoop::on_deadline() {
@@ -343,7 +345,7 @@ void FetchOnLoop::on_deadline() {
 }
 
 void FetchOnLoop::on_answer(Result<HttpResponse> response) {
-  share_timer_->disarm();
+  address_timer_->disarm();
   const bool answered = http_->answered();
   http_.reset();
   const Address peer = stream_->peer();
@@ -355,10 +357,10 @@ void FetchOnLoop::on_answer(Result<HttpResponse> response) {
     return on_response(std::move(*response), peer);
   }
   if (!answered && reused_) {
-    return ask_afresh(response.error());
+    return retry_on_new_connection(response.error());
   }
   if (!answered) {
-    return of_no_use(std::move(response.error()));
+    return try_next_address(std::move(response.error()));
   }
   fail_with(std::move(response.error()));
 }
@@ -370,9 +372,9 @@ void FetchOnLoop::on_response(HttpResponse response, const Address& peer) {
     return follow(head, peer);
   }
   const bool of_proxy = proxy() != nullptr && !url_.https && (head.from_proxy || head.status == 407);
-  if (speaks(response) && !(of_proxy && head.status != 200)) {
+  if (is_answer(response) && !(of_proxy && head.status != 200)) {
     Validators validators;
-    if (head.status != 200 && head.status != 304) {  // how long the error may be kept says nothing of the response
+    if (head.status != 200 && head.status != 304) {  // these fields describe the error, not the response
       head.max_age.reset();
       head.expires.reset();
     } else if (visited_.size() == 1) {
@@ -386,15 +388,15 @@ void FetchOnLoop::on_response(HttpResponse response, const Address& peer) {
             &head);
 }
 
-// Whether it is an answer, for the judge to look at. Under another status a body is there only where it is of the
-// type of OCSP responses.
-bool FetchOnLoop::speaks(const HttpResponse& response) const {
+// Returns whether the response is an answer to verify. With an error status the parser keeps a body only if it is an
+// OCSP response by its type.
+bool FetchOnLoop::is_answer(const HttpResponse& response) const {
   const unsigned status = response.head.status;
   return status == 200 || (status == 304 && conditional_) || (request_.accept.empty() && !response.body.empty());
 }
 
-// A POST stays a POST, whatever the status. For 301, 302 and 303 a browser would go on with a GET, but here that
-// would ask for nothing: the request is in the body.
+// A POST stays a POST, whatever the status. A browser would continue with GET after 301, 302 and 303, but that would
+// lose the request, which is the body.
 void FetchOnLoop::follow(const HttpHead& head, const Address& peer) {
   const std::string said = fmt::format("HTTP {} from {}", head.status, url_.authority());
   if (head.location.empty()) {
@@ -423,7 +425,7 @@ void FetchOnLoop::follow(const HttpHead& head, const Address& peer) {
   url_ = std::move(*next);
   redirect_.follow(url_, transport_.scope_of(peer));
   redirect_said_ = fmt::format("{} to {}", said, url_.authority());
-  ask();
+  request_url();
 }
 
 void FetchOnLoop::fail_with(Error error, const HttpHead* head) {
@@ -447,13 +449,13 @@ void FetchOnLoop::end(Outcome outcome) {
   stream_.reset();
   connector_.reset();
   begin_timer_.reset();
-  share_timer_.reset();
+  address_timer_.reset();
   deadline_timer_.reset();
   const Callback callback = std::move(callback_);
   callback(std::move(outcome));  // may destroy this
 }
 
-// What went wrong between us and the proxy is no fault of the responder.
+// Attributes an error between us and the proxy to the proxy, not to the responder.
 Error FetchOnLoop::from_hop(Error error) const {
   if (!with_proxy()) {
     return error;
@@ -462,7 +464,7 @@ Error FetchOnLoop::from_hop(Error error) const {
           fmt::format("the proxy {}: {}: {}", proxy()->url.authority(), token(error.reason), error.detail)};
 }
 
-// Whom a connection leads to, and what it was proven to be.
+// Identifies a connection's peer and the trust it was verified with.
 std::string FetchOnLoop::stream_key() const {
   if (url_.https) {
     return fmt::format("https {} {}", url_.host_key(), static_cast<const void*>(request_.tls));
@@ -470,7 +472,7 @@ std::string FetchOnLoop::stream_key() const {
   return "http " + next_hop().host_key();
 }
 
-// For messages: what was going on.
+// Names the current step, for messages.
 std::string FetchOnLoop::where() const {
   if (stream_ == nullptr) {
     return connector_ ? "connecting to " + next_hop().authority() : "not started yet";

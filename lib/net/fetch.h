@@ -1,5 +1,5 @@
-// One exchange with one URL, a responder's or that of a document: resolve, connect, through a proxy and over TLS
-// where that is asked for, send, parse, follow up to three redirects; one deadline for all of it.
+// Fetches one URL, a responder's or an issuer document's: resolves, connects (optionally through a proxy and over
+// TLS), sends, parses and follows up to three redirects, all within one deadline.
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@
 
 namespace ocsp_plus::net {
 
-// What a response came with, by which a later request asks whether it is still the same (RFC 9110 section 13.1).
+// Validators of a response, with which a later request asks whether it has changed (RFC 9110 section 13.1).
 struct Validators {
   std::string etag;
   std::string last_modified;
@@ -27,45 +27,45 @@ struct Validators {
   bool empty() const { return etag.empty() && last_modified.empty(); }
 };
 
-// How an OCSP request travels (RFC 6960 appendix A.1): in the path, or as the body.
-enum class Method { kGet = 1, kPost = 2 };  // the numbers stand in shared memory
+// How an OCSP request is sent (RFC 6960 appendix A.1): in the path, or as the body.
+enum class Method { kGet = 1, kPost = 2 };  // shared memory stores the numbers
 
 struct FetchRequest {
   Url url;
   Bytes body;                    // the DER of the OCSP request
-  std::string get_path;          // the same for a GET: base64, percent-encoded
+  std::string get_path;          // the same in base64, percent-encoded, for a GET
   std::optional<Method> method;  // nothing: usual_method()
-  std::string accept;        // not empty: media types of a document that is asked for in place of a response, by GET
-  Millis timeout = 10000;    // DNS to last byte, redirects included
-  bool no_cache = false;     // sends Cache-Control: no-cache, after a cache on the way gave a response that had ended
-  Validators validators;     // not empty: "nothing new" (304) is an answer too; with GET only
-  TlsClient* tls = nullptr;  // for https, also after a redirect; outlives the Transport. nullptr: kTlsFailed
+  std::string accept;            // not empty: media types of a document to GET in place of an OCSP response
+  Millis timeout = 10000;        // DNS to last byte, redirects included
+  bool no_cache = false;         // sends Cache-Control: no-cache, after an HTTP cache served an expired response
+  Validators validators;         // not empty: 304 (not modified) is an answer too; GET only
+  TlsClient* tls = nullptr;      // for https; must outlive the Transport. nullptr: https fails with kTlsFailed
   HttpLimits limits;
-  Trace trace;  // empty: nobody listens
-  // Which addresses may be connected to, asked after DNS and again after each redirect; nullptr: any. Others are
-  // passed over; where none is left it is kAddressForbidden. Behind a proxy, which resolves by itself, only addresses
-  // that stand in the URL are looked at.
+  Trace trace;  // empty: no trace
+  // Returns whether an address may be connected to; called after DNS and again after each redirect. nullptr: all may.
+  // Other addresses are skipped; kAddressForbidden if none is left. Behind a proxy, which resolves names itself, only
+  // IP literals in URLs are checked.
   bool (*permits)(const Address& address) = nullptr;
-  // Url::host_key() of those whom the operator has named: a redirect may lead to them wherever they are
+  // Url::host_key() of hosts that the operator has configured: a redirect may lead to them whatever their addresses
   // (net/redirect.h).
   std::vector<std::string> named;
 };
 
-// A URL that has a query can be asked by POST only: what both mean together nobody knows, since RFC 6960 forms the
-// URL of a GET by appending.
+// Returns whether the request can be sent by GET. A URL with a query needs POST: RFC 6960 forms a GET's URL by
+// appending, and does not say what that means after a query.
 bool can_get(const FetchRequest& request);
-// GET where scheme, host, path and encoded request together are at most 255 bytes, POST otherwise (RFC 9919 section
+// Returns GET if scheme, host, path and encoded request have at most 255 bytes in all, else POST (RFC 9919 section
 // 6.1).
 Method usual_method(const FetchRequest& request);
 
 struct FetchResponse {
-  // Status 200 or, where validators were sent, 304; the content type is not judged: some responders send it wrong. Or
-  // any other status, with a body of type application/ocsp-response: then the head's word on caching and validators
-  // is left out, for it is about the error.
+  // Status 200, or 304 if validators were sent, with any content type: some responders send a wrong one. Any other
+  // status only with a body of type application/ocsp-response; then the head's caching fields and validators are left
+  // out, because they describe the error.
   HttpResponse http;
-  Address peer;  // who answered; a proxy where there is one
+  Address peer;  // the server that answered; the proxy if there is one
   Millis took = 0;
-  bool get = true;  // asked by GET or by POST
+  bool get = true;  // sent by GET; false: by POST
   Validators validators;
 
   unsigned status() const { return http.head.status; }
@@ -73,36 +73,35 @@ struct FetchResponse {
   bool under_error() const { return status() != 200 && !not_modified(); }
 };
 
-// Errors carry the HTTP status, address or errno in their text. kHttpStatus for anything but 200 after redirects,
-// where no OCSP response came with it; kRedirectForbidden where the rule of net/redirect.h leaves no address; a
-// deadline that ends while the name is resolved is kDnsTimeout. Where there is a proxy, what goes wrong on the way to
-// it or is its own word is kProxyFailed, kProxyAuth or kProxyRefused. An Error from an HTTP answer may come with
-// guidance (Retry-After): `retry_after` of the failure below.
+// Errors name the HTTP status, address or errno in their text. kHttpStatus: a final status other than 200 without an
+// OCSP response; kRedirectForbidden: net/redirect.h permits no address; kDnsTimeout: the deadline passed while the
+// name was being resolved. With a proxy, errors on the way to it and the proxy's own errors are kProxyFailed,
+// kProxyAuth or kProxyRefused.
 class Fetch {
  public:
   struct Failure : Error {
     std::optional<UnixSeconds> retry_after;  // from a 429 or 503
-    unsigned status = 0;                     // of the HTTP answer, where there was one
-    bool request_mangled = false;            // a redirect of a GET leads to where its request has lost slashes
-    // It is the proxy that fails or does not let us in, whatever lies behind it.
+    unsigned status = 0;                     // of the HTTP answer; 0: there was none
+    bool request_mangled = false;            // a redirect dropped slashes from a GET's request
+    // The proxy itself fails or refuses our credentials, whatever the responder's state.
     bool of_proxy() const { return reason == Reason::kProxyAuth || (reason == Reason::kProxyFailed && status == 0); }
-    std::optional<UnixSeconds> date;  // what time it was by it, where there was an answer
+    std::optional<UnixSeconds> date;  // the server's time, if it answered
   };
   using Outcome = tl::expected<FetchResponse, Failure>;
   using Callback = std::function<void(Outcome)>;
 
-  virtual ~Fetch() = default;  // cancels: DNS, socket and timers end, the callback is not called any more
+  virtual ~Fetch() = default;  // cancels DNS, socket and timers; the callback will not run
 
-  // By request.method; a GET that cannot be is a POST. Redirects: to the same scheme or from http to https, at most
-  // three, none twice, and never inside (net/redirect.h); a POST stays a POST. One that leads a GET to where its
-  // request has lost slashes is not followed: there it asks for nothing (kHttpStatus, request_mangled). Connections
-  // are kept for the next fetch where the peer allows; one that was closed under a request is replaced silently,
-  // once.
+  // Starts a fetch with request.method, or POST if can_get() is false. Follows at most three redirects, to the same
+  // scheme or from http to https, no URL twice, and none into the internal network (net/redirect.h); a POST stays a
+  // POST. A redirect that drops slashes from a GET's request is not followed, because the request would be another
+  // one (kHttpStatus, request_mangled). Connections are kept for the next fetch if the peer allows it; an idle
+  // connection that fails is replaced once, without an error.
   //
-  // Addresses are raced as net/connector.h says. While there are more, one that is connected gets half of the time
-  // that is left, a second at least, until its first byte is here; then all of it. Of several addresses the last
-  // one's error is told, unless that is only kConnectUnreachable. The callback is called once, from the loop, never
-  // before start() returns; it may destroy the Fetch. `transport` must outlive the Fetch.
+  // Addresses are raced as net/connector.h describes. While untried addresses are left, a connected one must send its
+  // first byte within half of the remaining time, at least a second; then it may use all of it. The error is the last
+  // address's, unless that is only kConnectUnreachable. The callback is called once, from the loop, never before
+  // start() returns; it may destroy the Fetch. `transport` must outlive the Fetch.
   static std::unique_ptr<Fetch> start(Transport& transport, FetchRequest request, Callback callback);
 };
 

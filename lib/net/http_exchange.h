@@ -1,4 +1,4 @@
-// One HTTP request and its response on an open stream. For Fetch; nobody else needs it.
+// One HTTP request and its response on an open stream. Private to Fetch.
 #pragma once
 
 #include <functional>
@@ -13,15 +13,15 @@ namespace ocsp_plus::net {
 
 class HttpExchange : public Stream::User {
  public:
-  // Errors: those of Stream and HttpResponseParser, kTruncated where the peer closed too soon; their text names the
+  // Errors: those of Stream and HttpResponseParser; kTruncated if the peer closed early. Their text names the
   // address.
   using Callback = std::function<void(Result<HttpResponse>)>;
 
-  // REQUIRES: `stream` is open. Becomes its user and sends `request`, which is everything that is to be sent. The
-  // callback is called once, from the loop, and may destroy the exchange and the stream.
+  // REQUIRES: `stream` is open. Becomes the stream's user and sends `request`, the complete text. The callback is
+  // called once, from the loop, and may destroy the exchange and the stream.
   HttpExchange(const Clock& clock, Stream& stream, const std::string& request, HttpLimits limits, Callback callback);
 
-  bool answered() const { return answered_; }  // a byte has come
+  bool answered() const { return answered_; }  // a byte has arrived
 
  private:
   void on_open() override {}

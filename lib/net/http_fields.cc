@@ -26,7 +26,7 @@ int month_from(std::string_view name) {
 }
 
 // Matches `text` against a form: "Y", "D", "h", "m" and "s" stand for a digit, "_" for a digit or a space, "bbb" for
-// the name of a month, every other character for itself. False where it does not match.
+// the name of a month, every other character for itself. Returns false if it does not match.
 bool match(std::string_view text, std::string_view form, DateFields& fields) {
   if (text.size() != form.size()) {
     return false;
@@ -78,7 +78,7 @@ std::optional<UnixSeconds> to_time(const DateFields& fields) {
     return std::nullopt;
   }
   const UnixSeconds midnight = unix_seconds(fields.year, fields.month, fields.day, 0, 0, 0);
-  // The 30th of February would come out as a day of March.
+  // The 30th of February would become a day of March.
   if (to_rfc3339(midnight).substr(8, 2) !=
       std::string{static_cast<char>('0' + fields.day / 10), static_cast<char>('0' + fields.day % 10)}) {
     return std::nullopt;
@@ -86,7 +86,7 @@ std::optional<UnixSeconds> to_time(const DateFields& fields) {
   return midnight + Seconds{fields.hour} * 3600 + Seconds{fields.minute} * 60 + fields.second;
 }
 
-// The day's name says nothing that the date does not; it only has to look like one.
+// The day's name is redundant, so it only has to look like one.
 bool is_day_name(std::string_view text) {
   return text.size() >= 3 &&
          std::all_of(text.begin(), text.end(), [](char c) { return lower(c) >= 'a' && lower(c) <= 'z'; });

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kStatusLine = std::string_view("HTTP/1.1 200").size();
 
-// Fields that say where the body ends, or what becomes of the connection after it.
+// Fields that define where the body ends or what happens to the connection after it.
 constexpr std::array<std::string_view, 6> kFraming = {"Content-Length",   "Transfer-Encoding", "Connection",
                                                       "Proxy-Connection", "Upgrade",           "Trailer"};
 
@@ -26,12 +26,12 @@ bool is_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-// "007" and "7" are one length.
+// Strips leading zeros: "007" and "7" are the same length.
 std::string_view without_zeros(std::string_view number) {
   return number.substr(std::min(number.find_first_not_of('0'), number.size() - 1));
 }
 
-// Cuts the first line off `text`, and its end off the line.
+// Removes the first line from `text` and returns it without its line end.
 std::string_view next_line(std::string_view& text) {
   const std::size_t end = text.find('\n');
   std::string_view line = text.substr(0, end);
@@ -42,7 +42,7 @@ std::string_view next_line(std::string_view& text) {
   return line;
 }
 
-// Cuts the first member off a list whose members hold no quotes.
+// Removes the first member from `list` and returns it. REQUIRES: no member contains quotes.
 std::string_view next_member(std::string_view& list) {
   const std::size_t end = std::min(list.find(','), list.size());
   const std::string_view member = list.substr(0, end);
@@ -157,7 +157,7 @@ void Mender::take_codings(std::string_view value) {
 }  // namespace
 
 std::optional<std::size_t> head_size(std::string_view bytes, std::size_t searched) {
-  // The end may have begun in what was searched: "\n\r" of "\n\r\n".
+  // The end may have begun in the searched bytes: "\n\r" of "\n\r\n".
   std::size_t at = searched < 2 ? 0 : searched - 2;
   while ((at = bytes.find('\n', at)) != std::string_view::npos) {
     ++at;

@@ -1,5 +1,5 @@
-// The head of an HTTP response, mended before the parser sees it: a responder that writes sloppy HTTP may still sign
-// what it sends. Pure.
+// Repairs the head of an HTTP response before the parser sees it: a responder with sloppy HTTP may still send valid
+// OCSP responses. Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -11,20 +11,20 @@
 
 namespace ocsp_plus::net {
 
-// The size of the head that `bytes` begin with, its empty line included; nothing where its end has not come yet.
-// Lines end with CRLF, or with LF alone (RFC 9112 section 2.2). The first `searched` bytes are known to hold no end.
+// Returns the size of the head at the start of `bytes`, its empty line included; nothing if the head is incomplete.
+// Lines end with CRLF or LF (RFC 9112 section 2.2). The first `searched` bytes are known to contain no end.
 std::optional<std::size_t> head_size(std::string_view bytes, std::size_t searched = 0);
 
-// The same head as RFC 9112 would have it:
+// Returns the head in the form of RFC 9112:
 // - every line ends with CRLF;
-// - a status line that ends with its code gets the blank that has to follow (section 4);
-// - "identity" is taken out of Transfer-Encoding, where it once meant that nothing was done (RFC 2616 section 3.6);
-// - one Content-Length stands for several that are equal (section 6.3).
-// Refused (kHttpMalformed) is what two readers may take for two things: a NUL; a CR that ends no line; white space
-// before the first field; a field of framing that is folded; two lengths that differ, or a length beside another
-// transfer coding. The rest is the parser's to judge.
+// - a status line that ends with its code gets the required space after it (section 4);
+// - "identity" is removed from Transfer-Encoding, where it meant "not encoded" (RFC 2616 section 3.6);
+// - several equal Content-Length fields become one (section 6.3).
+// Refuses what two parsers may read differently (kHttpMalformed): a NUL; a CR inside a line; white space before the
+// first field; a folded framing field; two different lengths, or a length beside a transfer coding. The parser checks
+// the rest.
 //
-// REQUIRES: `head` is of head_size().
+// REQUIRES: `head` has the size that head_size() returned.
 Result<std::string> normal_head(std::string_view head);
 
 }  // namespace ocsp_plus::net

@@ -1,4 +1,5 @@
-// g++ 12 with sanitizers sees an optional of Boost's used before it is set, which it is not; also as a system header.
+// g++ 12 with sanitizers warns, falsely, that an optional inside Boost is used uninitialized, even in a system
+// header.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
@@ -32,16 +33,16 @@ using boost::system::error_code;
 using BeastParser = http::response_parser<http::vector_body<std::uint8_t>>;
 using BeastHeader = BeastParser::value_type::header_type;
 
-// "100 Continue" nobody asked for, "103 Early Hints": a few are a responder's whim, an endless row is not.
+// Limit of 1xx responses: a responder may send a few unrequested ones (100, 103), but not an endless series.
 constexpr int kMaxInterim = 8;
 
-// The least a chunked body can end with: "0", two line ends. Beast before Boost 1.87 asserts that it sees no less of
-// a last chunk it has looked at before, and aborts where assertions are on. Later ones take its first line by itself;
-// as soon as they have, any rest will do.
+// The shortest end of a chunked body: "0" and two line ends. Beast before Boost 1.87 asserts that it is given no less
+// of a last chunk that it has seen before, and aborts if assertions are enabled. Later versions consume the chunk's
+// first line separately; after that any remainder is fine.
 constexpr std::size_t kLeastOfChunked = 5;
 
 constexpr std::size_t kMaxValidator = 256;
-constexpr std::size_t kHeadRoom = 64;  // for what a head that is mended gets besides its line ends
+constexpr std::size_t kHeadRoom = 64;  // for what a repair adds besides line ends
 
 std::string_view view(boost::beast::string_view text) {
   return {text.data(), text.size()};
@@ -87,7 +88,7 @@ std::string validator(std::string_view value) {
   return std::string(value.size() <= kMaxValidator ? value : std::string_view());
 }
 
-// RFC 9209 has a parameter for it; squid and tinyproxy came before. Some versions of tinyproxy do not name theirs.
+// RFC 9209 defines a field for this; squid and tinyproxy have their own, which some versions of tinyproxy omit.
 bool is_from_proxy(const BeastHeader& header) {
   const std::string_view server = first(header, http::field::server);
   return joined(header, "Proxy-Status").find("error=") != std::string::npos ||
@@ -129,28 +130,28 @@ struct HttpResponseParser::Impl {
   bool may_be_http() const;
 
   const HttpLimits limits;
-  // Whom Beast tells of each chunk's line; it keeps a reference.
+  // Beast calls this for each chunk's line and keeps a reference.
   std::function<void(std::uint64_t, boost::beast::string_view, error_code&)> on_chunk =
       [this](std::uint64_t size, boost::beast::string_view, error_code&) { last_chunk = size == 0; };
   std::optional<BeastParser> parser;
-  std::vector<std::uint8_t> pending;  // bytes that wait for more: of a head, or what Beast wants to see again
+  std::vector<std::uint8_t> pending;  // unconsumed bytes: an incomplete head, or what Beast needs to see again
   std::size_t searched = 0;           // of pending, for the end of the head
   std::size_t header_bytes = 0;       // of all headers so far, those of 1xx responses included
   int interim = 0;
   bool head_taken = false;  // of this response
-  bool has_body = false;    // one that somebody wants
-  bool last_chunk = false;  // its line was taken: what follows is the trailer
-  bool starved = false;     // Beast wants more
+  bool has_body = false;    // and it is to be read
+  bool last_chunk = false;  // its line was consumed: the trailer follows
+  bool starved = false;     // Beast needs more bytes
   bool complete = false;
-  bool reusable = true;  // false: the connection holds bytes that belong to no response, or a body nobody read
+  bool reusable = true;  // false: bytes beyond the response or an unread body are left on the connection
 };
 
 void HttpResponseParser::Impl::start() {
   parser.emplace();
-  // Our own limit is for the head as it came; mended, it may be a little longer.
+  // Our own limit applies to the received head; repairs may make it a little longer.
   parser->header_limit(static_cast<std::uint32_t>(2 * limits.headers + kHeadRoom));
-  // The header is looked at before its body: a large error page must read "HTTP 404", not "too large".
-  // (Boost 1.74 takes "no limit", boost::none, for a limit below every Content-Length.)
+  // We check the header before the body: a large error page must be reported as "HTTP 404", not as "too large".
+  // (Boost 1.74 treats boost::none, "no limit", as a limit below every Content-Length.)
   parser->body_limit(std::numeric_limits<std::uint64_t>::max());
   parser->eager(false);
   parser->on_chunk_header(on_chunk);
@@ -158,7 +159,7 @@ void HttpResponseParser::Impl::start() {
   head_taken = false;
 }
 
-// What is no HTTP is told at once, not when it ends.
+// Detects non-HTTP at its first bytes, not at its end.
 bool HttpResponseParser::Impl::may_be_http() const {
   constexpr std::string_view kStart = "HTTP/1.";
   const std::size_t size = std::min(pending.size(), kStart.size());
@@ -181,7 +182,7 @@ Result<bool> HttpResponseParser::Impl::advance() {
   return complete;
 }
 
-// false: its end has not come.
+// Returns false if the head is incomplete.
 Result<bool> HttpResponseParser::Impl::take_head() {
   if (!may_be_http()) {
     return fail(Reason::kHttpMalformed, "it does not start with an HTTP/1 status line");
@@ -229,14 +230,14 @@ std::optional<Error> HttpResponseParser::Impl::take_body() {
     return to_error(error);
   }
   complete = parser->is_done();
-  // Also the line of a chunk and the trailer are headers of a kind.
+  // A chunk's line and the trailer count as headers too.
   if (!complete && pending.size() > limits.headers) {
     return Error{Reason::kHeadersTooLarge, "the headers are over the limit"};
   }
   return std::nullopt;
 }
 
-// Called once the header is there; decides what becomes of the body.
+// Called once the header is complete; decides whether the body is read.
 std::optional<Error> HttpResponseParser::Impl::check_header() {
   const BeastHeader& header = parser->get();
   const unsigned status = header.result_int();
@@ -263,7 +264,7 @@ std::optional<Error> HttpResponseParser::Impl::check_header() {
   return std::nullopt;
 }
 
-// Why the body could not be read, as its header has it.
+// Returns why the header rules out reading the body.
 std::optional<Error> HttpResponseParser::Impl::check_body() const {
   const BeastHeader& header = parser->get();
   const std::string coding = joined(header, http::field::content_encoding);

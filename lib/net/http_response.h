@@ -1,5 +1,5 @@
-// HTTP/1.x responses, parsed by Boost.Beast, which is confined to the .cc: no other file sees it. A head that is only
-// sloppy is mended before (net/http_head.h).
+// Parses HTTP/1.x responses with Boost.Beast, which only the .cc includes. net/http_head.h repairs a sloppy head
+// first.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,9 @@
 
 namespace ocsp_plus::net {
 
-// What guides the next look and the log. Headers are not authenticated: guidance only. A field whose value does not
-// follow its grammar counts as absent, also "Expires: 0" (RFC 9111 section 5.3 would have it mean the past; here it
-// is the habit of a framework and says nothing about the response).
+// The header fields that influence the next attempt and the log. Headers are not authenticated: they are hints. A
+// field that violates its grammar counts as absent, "Expires: 0" too (RFC 9111 section 5.3 reads it as the past, but
+// web frameworks send it by default, whatever the response).
 struct HttpHead {
   unsigned status = 0;
   std::string content_type;
@@ -26,13 +26,13 @@ struct HttpHead {
   std::optional<Seconds> max_age;  // Cache-Control
   std::optional<UnixSeconds> expires;
   std::optional<Seconds> age;
-  std::optional<UnixSeconds> retry_after;  // as a point in time; seconds are counted from `now` given to feed()
-  std::string etag;                        // as it stands, to be sent back; at most 256 bytes, else absent
+  std::optional<UnixSeconds> retry_after;  // a point in time; seconds count from take()'s `now`
+  std::string etag;                        // verbatim, to be sent back; absent if over 256 bytes
   std::string last_modified;               // likewise
-  bool from_proxy = false;                 // a proxy says that these are its own words (RFC 9209, and common ones)
+  bool from_proxy = false;  // a proxy marks the response as its own (RFC 9209, and common proxies' headers)
   bool keep_alive = false;
 
-  // What time it is by the Date of whoever made the response; a cache may have kept it since (RFC 9111 section 5.1).
+  // The origin server's current time: Date, plus the Age that an HTTP cache adds (RFC 9111 section 5.1).
   std::optional<UnixSeconds> time() const {
     return date.has_value() ? std::optional(saturating_add(*date, age.value_or(0))) : std::nullopt;
   }
@@ -46,16 +46,16 @@ struct HttpResponse {
 struct HttpLimits {
   std::size_t headers = std::size_t{16} * 1024;
   std::size_t body = std::size_t{64} * 1024;
-  bool tunnel = false;  // the answer to a CONNECT: it ends with its header, and what follows is not HTTP
+  bool tunnel = false;  // the response to CONNECT: it ends with its header, and no HTTP follows
 };
 
-// Feed it bytes as they arrive until it is done or fails. 1xx responses are skipped. A body is refused as soon as it
-// is known to be over the limit, by its Content-Length before it arrives. With a status other than 200 the response
-// is complete as soon as its header is: nobody wants the body of an error page, however large or slow it is. Unless
-// the body is of type application/ocsp-response, not packed and within the limit: responders say under 401 or 500
-// what RFC 6960 has a body for. A redirect's is never read.
+// An incremental parser: feed it bytes as they arrive until it completes or fails. It skips 1xx responses. It refuses
+// a body over the limit as soon as possible, by Content-Length before the body arrives. A response with a status
+// other than 200 is complete with its header, so that a large or slow error page costs nothing. Exception: a body of
+// type application/ocsp-response that is not encoded and within the limit is read, because some responders send OCSP
+// errors with 401 or 500. A redirect's body is never read.
 //
-// Holds at most thrice the limits in memory.
+// Uses at most three times the limits in memory.
 class HttpResponseParser {
  public:
   explicit HttpResponseParser(HttpLimits limits);
@@ -63,12 +63,12 @@ class HttpResponseParser {
   HttpResponseParser(const HttpResponseParser&) = delete;
   HttpResponseParser& operator=(const HttpResponseParser&) = delete;
 
-  // true: the response is complete; what follows it is ignored and the connection not fit for another exchange.
-  // Errors: kHttpMalformed (also a content coding: none was asked for; what is no coding, such as "none", is passed
-  // over), kHeadersTooLarge, kTooLarge. Nothing may be
-  // fed after an error.
+  // Returns true when the response is complete; bytes after it are ignored and make the connection unfit for reuse.
+  // Errors: kHttpMalformed (also for a content coding, since none was requested, but see is_plain_coding()),
+  // kHeadersTooLarge, kTooLarge. Feed nothing after an error.
   Result<bool> feed(ByteView bytes);
-  // The peer closed. true: complete (a body that runs to the end of the connection). kTruncated otherwise.
+  // Call when the peer has closed. Returns true if that completes the response (a body that ends with the
+  // connection), else kTruncated.
   Result<bool> finish();
   // REQUIRES: complete, not taken yet. `now` turns Retry-After seconds into a point in time.
   HttpResponse take(UnixSeconds now);

@@ -15,7 +15,7 @@ class IdleStreams::Idle : public Stream::User {
     timer_->arm(kKept);
   }
 
-  // Nobody asked for anything, so nothing is due but the end.
+  // No request is outstanding, so any data or close ends the connection.
   void on_open() override {}
   void on_data(ByteView) override { owner_.drop(*this); }
   void on_end(std::optional<Error>) override { owner_.drop(*this); }

@@ -1,6 +1,6 @@
-// Connections on which nothing is under way, kept for a moment: ten thousand certificates of one responder should
-// not take ten thousand connections. Nothing here holds anybody up: a peer that closes is noticed, and whoever takes
-// a stream must be ready to find it closed all the same.
+// Idle connections, kept briefly for reuse, so that ten thousand certificates of one responder do not need ten
+// thousand connections. A connection that the peer closes is dropped, but a taken stream may still turn out to be
+// closed.
 #pragma once
 
 #include <cstddef>
@@ -16,16 +16,16 @@ namespace ocsp_plus::net {
 class IdleStreams {
  public:
   static constexpr Millis kKept = 10000;
-  // As many as are under way with one host by default, and more: those that end together are taken again together.
+  // At least the default number of parallel exchanges with one host: those that end together are reused together.
   static constexpr std::size_t kPerPeer = 16;
   static constexpr std::size_t kInAll = 64;
 
   explicit IdleStreams(EventLoop& loop);
   ~IdleStreams();
 
-  // The one of `key` that was used last; nullptr: none. Hand it to a user at once.
+  // Returns the most recently used stream of `key`, or nullptr. Hand it to a user at once.
   std::unique_ptr<Stream> take(const std::string& key);
-  // Where there are enough already, the one that was idle for longest goes.
+  // Keeps a stream; if there are too many, the longest idle one is closed.
   void keep(const std::string& key, std::unique_ptr<Stream> stream);
   std::size_t size() const { return idle_.size(); }
 
@@ -34,7 +34,7 @@ class IdleStreams {
   void drop(const Idle& idle);
 
   EventLoop& loop_;
-  std::list<std::unique_ptr<Idle>> idle_;  // the longest first
+  std::list<std::unique_ptr<Idle>> idle_;  // longest idle first
 };
 
 }  // namespace ocsp_plus::net

@@ -23,7 +23,7 @@ std::string base64(std::string_view text) {
   return encoded;
 }
 
-// False where a "%" is not followed by two digits, or stands for a control byte, which no header may hold.
+// Returns false if a "%" lacks its two digits or encodes a control byte, which no header may contain.
 bool percent_decode(std::string_view text, std::string* decoded) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     char byte = text[i];

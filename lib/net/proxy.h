@@ -1,4 +1,4 @@
-// An HTTP proxy that leads to responders.
+// The HTTP proxy through which responders are reached.
 #pragma once
 
 #include <string>
@@ -10,11 +10,11 @@
 namespace ocsp_plus::net {
 
 struct Proxy {
-  Url url;                    // http; without user and password
-  std::string authorization;  // value of Proxy-Authorization (RFC 7617); empty: none. Never to be shown
+  Url url;                    // http; without the credentials
+  std::string authorization;  // value of Proxy-Authorization (RFC 7617); empty: none. Must never be shown
 
-  // "http://[user[:password]@]host[:port]", user and password percent-encoded where need be. kUrlMalformed,
-  // kUrlScheme; their text shows neither user nor password.
+  // "http://[user[:password]@]host[:port]", user and password percent-encoded if necessary. Errors: kUrlMalformed,
+  // kUrlScheme; their text shows no credentials.
   static Result<Proxy> parse(std::string_view text);
 };
 

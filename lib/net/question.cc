@@ -9,9 +9,9 @@ namespace {
 
 constexpr std::size_t kMaxAddresses = 16;
 
-// Of two failures the one that leaves more hope is told, since the others are remembered: a name that has no AAAA and
-// whose A nobody could tell may well have an address.
-int hope(Reason reason) {
+// Ranks failures: of two, the less final one is reported, since negative answers are cached. A name without AAAA
+// whose query for A failed may well have an address.
+int failure_rank(Reason reason) {
   switch (reason) {
     case Reason::kDnsTimeout:
       return 3;
@@ -87,7 +87,7 @@ void Question::limit_ttl(Seconds ttl) {
 }
 
 void Question::take_failure(Reason reason, std::string detail) {
-  if (!failure_ || hope(reason) > hope(failure_->reason)) {
+  if (!failure_ || failure_rank(reason) > failure_rank(failure_->reason)) {
     failure_ = Error{reason, std::move(detail)};
   }
 }
@@ -100,7 +100,7 @@ void Question::tell(const Addresses& result) {
 
 Addresses Question::result() const {
   if (!has_addresses()) {
-    // Without a failure c-ares found the name and left the list empty.
+    // Without a failure c-ares found the name but no address.
     return tl::unexpected<Error>(failure_.value_or(Error{Reason::kDnsNoAddress, "the answer holds no address"}));
   }
   std::vector<Address> all;

@@ -1,4 +1,4 @@
-// A name that is being asked for, and everybody who waits for it. For the resolver; knows nothing of how it asks.
+// One name being resolved, and the queries that wait for it. Private to the resolver; independent of c-ares.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace ocsp_plus::net {
 
 class Question;
 
-// One who waits. Gets the answer from a timer of its own, never from inside answer().
+// One waiting query. Its own timer delivers the answer, never answer() itself.
 class Asker : public Resolver::Query {
  public:
   Asker(EventLoop& loop, std::uint16_t port, Resolver::Callback callback);
@@ -30,18 +30,18 @@ class Asker : public Resolver::Query {
 
   std::uint16_t port_;
   Resolver::Callback callback_;
-  Question* question_ = nullptr;  // nullptr: answered, or the question is gone
+  Question* question_ = nullptr;  // nullptr: answered, or the question was destroyed
   std::optional<Addresses> answer_;
   std::unique_ptr<Timer> timer_;
 };
 
 class Question {
  public:
-  // `number` tells questions for one name apart; `families` is how many answers are to come.
+  // `number` distinguishes successive questions for one name; `families` is the number of answers to expect.
   Question(std::uint64_t number, int families) : id(number), outstanding(families) {}
   Question(const Question&) = delete;
   Question& operator=(const Question&) = delete;
-  ~Question();  // whoever still waits is left without an answer
+  ~Question();  // askers that still wait get no answer
 
   void join(Asker& asker);
   void take(const Address& address, Seconds ttl);
@@ -51,10 +51,10 @@ class Question {
 
   bool has_addresses() const { return !v4_.empty() || !v6_.empty(); }
   Seconds ttl() const { return ttl_; }
-  // At most 16 addresses, interleaved, so that a network without one of the families costs one attempt and not all.
+  // At most 16 addresses, the families interleaved, so that a network without one of them costs one attempt, not all.
   Addresses result() const;
 
-  // It is asked from the beginning, under another number. Who waits goes on to wait.
+  // Restarts the question under a new number. The askers keep waiting.
   void start_again(std::uint64_t number, int families);
 
   std::uint64_t id;

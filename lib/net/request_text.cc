@@ -59,7 +59,7 @@ bool has_lost_slashes(std::string_view get_path, std::string_view target) {
 }
 
 std::string request_text(const FetchRequest& request, const Url& url, bool get, bool conditional, const Proxy* via) {
-  // No Accept-Encoding would mean "whatever you like" (RFC 9110 section 12.5.3).
+  // A request without Accept-Encoding would accept any coding (RFC 9110 section 12.5.3).
   std::string text = fmt::format(
       "{} {} HTTP/1.1\r\n"
       "Host: {}\r\n"

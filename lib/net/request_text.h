@@ -1,4 +1,4 @@
-// The text of our requests. For Fetch; nobody else needs it.
+// Formats HTTP requests. Private to Fetch.
 #pragma once
 
 #include <optional>
@@ -9,18 +9,18 @@
 
 namespace ocsp_plus::net {
 
-// The URL of a GET, or nothing where the request is to go by POST.
+// Returns the URL of a GET; nothing if the request uses POST.
 std::optional<Url> url_for_get(const FetchRequest& request);
 
-// Whether a URL is that of a GET whose request, percent-encoded in `get_path`, has lost one of two slashes in a row:
-// some routers "clean" paths, and in base64 they mean something.
+// Returns whether `target` is a GET's request (`get_path`, percent-encoded) with consecutive slashes merged: some
+// routers "clean" paths, but in base64 every slash counts.
 bool has_lost_slashes(std::string_view get_path, std::string_view target);
 
-// `via`: the proxy that is asked to forward it; nullptr: none, or a tunnel through it.
+// `via`: the proxy that forwards the request; nullptr: no proxy, or a tunnel.
 std::string request_text(const FetchRequest& request, const Url& url, bool get, bool conditional, const Proxy* via);
 std::string connect_text(const Url& url, const Proxy& proxy);
 
-// The lines of a request's or the fields of an answer's header, for people: ">" and "<" before each.
+// Trace the lines of a request (prefix ">") or the fields of a response's header (prefix "<").
 void trace_request(const Trace& trace, const std::string& text);
 void trace_head(const Trace& trace, const HttpHead& head);
 

@@ -1,6 +1,6 @@
 #include "net/resolver.h"
 
-// ares_get_servers_ports() is there in c-ares 1.18, what came in its place is not.
+// c-ares 1.18 lacks the successor of the deprecated ares_get_servers_ports().
 #define CARES_NO_DEPRECATED
 #include <ares.h>
 #include <arpa/inet.h>
@@ -26,10 +26,10 @@ namespace {
 constexpr std::uint16_t kDnsPort = 53;
 constexpr std::size_t kServersTold = 3;
 constexpr int kTries = 2;
-constexpr Millis kLookInterval = 3000;  // at the system's configuration
+constexpr Millis kConfigCheckInterval = 3000;  // between checks of the system's configuration
 
-// There are servers that never answer a question for AAAA. Once one family is here, the other gets so long (RFC 8305
-// section 3 calls it the resolution delay, and is in more of a hurry: there a user waits).
+// How long to wait for the other family once one has answered: some servers never answer queries for AAAA. RFC 8305
+// section 3 has a shorter "resolution delay", because there a user waits.
 constexpr Millis kOtherFamilyDelay = 500;
 
 Reason reason_from(int status) {
@@ -55,7 +55,7 @@ void take_addresses(const ares_addrinfo& answer, Question& question) {
   }
 }
 
-// Without the port that all have.
+// Leaves out the default port.
 std::string text_of(const ares_addr_port_node& server) {
   char text[INET6_ADDRSTRLEN] = "";
   inet_ntop(server.family, &server.addr, text, sizeof text);
@@ -65,7 +65,7 @@ std::string text_of(const ares_addr_port_node& server) {
                                      : fmt::format("{}:{}", text, port);
 }
 
-// RFC 6761 section 6.3: these names are loopback and never asked for.
+// RFC 6761 section 6.3: these names are loopback and are never looked up.
 bool is_localhost(std::string_view name) {
   constexpr std::string_view kName = "localhost";
   if (!name.empty() && name.back() == '.') {
@@ -90,7 +90,8 @@ class CaresResolver : public Resolver {
   std::string asked() const override;
 
  private:
-  // What c-ares gives back with an answer. It calls back exactly once for each, at the latest when it is destroyed.
+  // The user data of a c-ares query. c-ares calls back exactly once for each, at the latest when its channel is
+  // destroyed.
   struct Ticket {
     CaresResolver& resolver;
     std::string name;
@@ -120,10 +121,10 @@ class CaresResolver : public Resolver {
   std::map<int, std::unique_ptr<IoWatch>> watches_;
   std::unique_ptr<Timer> timer_;
   ares_channel channel_ = nullptr;
-  bool library_ = false;  // c-ares counts who uses it
-  FileStamp system_;      // of the configuration that the channel has
-  Millis looked_ = 0;
-  bool starved_ = false;  // the loop refused to watch a socket: what waits for it would wait in vain
+  bool library_ = false;  // ares_library_init() succeeded
+  FileStamp system_;      // of the configuration that the channel uses
+  Millis config_checked_ = 0;
+  bool starved_ = false;  // the loop refused to watch a socket: its queries would wait in vain
 };
 
 CaresResolver::CaresResolver(EventLoop& loop, const Clock& clock, ResolverOptions options)
@@ -138,7 +139,7 @@ CaresResolver::CaresResolver(EventLoop& loop, const Clock& clock, ResolverOption
 }
 
 CaresResolver::~CaresResolver() {
-  questions_.clear();  // first: nobody is told that the answers c-ares makes up now are answers
+  questions_.clear();  // first: destroying the channel reports failures that no asker should see
   watches_.clear();    // before c-ares closes the sockets
   if (channel_ != nullptr) {
     ares_destroy(channel_);
@@ -158,8 +159,8 @@ Result<void> CaresResolver::init() {
 
 Result<void> CaresResolver::open_channel() {
   ares_options ares = {};
-  // No search domains, and no aliases from the environment: a responder's name is a whole name, and
-  // "ocsp.example.com.corp.example" is somebody else's. (ARES_FLAG_NOSEARCH alone does not reach ares_getaddrinfo.)
+  // No search domains, and no aliases from the environment: responder names are fully qualified, and
+  // "ocsp.example.com.corp.example" is another host. (ares_getaddrinfo ignores ARES_FLAG_NOSEARCH.)
   ares.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
   ares.ndomains = 0;
   ares.timeout = static_cast<int>(std::clamp<Millis>(options_.timeout, 1, INT_MAX));
@@ -168,14 +169,13 @@ Result<void> CaresResolver::open_channel() {
   ares.sock_state_cb_data = this;
   int mask = ARES_OPT_FLAGS | ARES_OPT_DOMAINS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
 #ifdef ARES_OPT_QUERY_CACHE
-  // Since 1.31 c-ares keeps answers itself, for up to an hour; what is kept, and for how long, is AddressCache's to
-  // say.
+  // Since 1.31 c-ares caches answers itself, for up to an hour; AddressCache is our only cache.
   ares.qcache_max_ttl = 0;
   mask |= ARES_OPT_QUERY_CACHE;
 #endif
 #ifdef ARES_OPT_UDP_MAX_QUERIES
-  // A socket for each question, so that its port is new to whoever would forge an answer, and since c-ares 1.34 gives
-  // up a socket, with all that was asked through it, for one answer that it cannot read.
+  // One socket per query: a forger has to guess its port, and c-ares 1.34 drops a socket with all its queries after
+  // one answer that it cannot parse.
   ares.udp_max_queries = 1;
   mask |= ARES_OPT_UDP_MAX_QUERIES;
 #endif
@@ -184,7 +184,7 @@ Result<void> CaresResolver::open_channel() {
   ares.resolvconf_path = system.data();
   mask |= ARES_OPT_RESOLVCONF;
   system_ = stamp_at(options_.system);
-  looked_ = clock_.monotonic();
+  config_checked_ = clock_.monotonic();
   if (!options_.servers.empty()) {
     ares.lookups = dns_only.data();
     mask |= ARES_OPT_LOOKUPS;
@@ -197,18 +197,18 @@ Result<void> CaresResolver::open_channel() {
   return options_.servers.empty() ? Result<void>() : set_servers(options_.servers);
 }
 
-// Whoever waits for servers that are no longer named is asked for anew.
+// Restarts pending questions with the new servers.
 void CaresResolver::reopen_if_changed() {
-  if (!options_.servers.empty() || clock_.monotonic() - looked_ < kLookInterval) {
+  if (!options_.servers.empty() || clock_.monotonic() - config_checked_ < kConfigCheckInterval) {
     return;
   }
-  looked_ = clock_.monotonic();
+  config_checked_ = clock_.monotonic();
   if (stamp_at(options_.system) == system_) {
     return;
   }
   ares_channel old = channel_;
   if (!open_channel()) {
-    channel_ = old;  // and tried again when it changes once more
+    channel_ = old;  // until the configuration changes again
     return;
   }
   std::vector<std::string> names;
@@ -259,7 +259,7 @@ std::unique_ptr<Resolver::Query> CaresResolver::resolve(const std::string& host,
   return query;
 }
 
-// Where the system names none, c-ares asks this machine.
+// If the system names no server, c-ares queries this machine.
 std::string CaresResolver::asked() const {
   ares_addr_port_node* all = nullptr;
   std::string text;
@@ -285,17 +285,16 @@ Addresses CaresResolver::loopback() const {
   return all;
 }
 
-// Two questions to c-ares instead of one for both families: of that, version 1.18 reports only the status of the
-// family that came last.
+// Queries each family separately: for a combined query c-ares 1.18 reports only the status of the last family.
 void CaresResolver::ask(const std::string& name, std::uint64_t question) {
   for (const int family : families_) {
     ares_addrinfo_hints hints = {};
     hints.ai_family = family;
     hints.ai_socktype = SOCK_STREAM;
-    // Sorting by RFC 6724 would open and connect a socket for each address; the next address is tried anyway.
+    // Sorting by RFC 6724 would connect a socket per address; we try the next address anyway.
     hints.ai_flags = ARES_AI_NOSORT;
     auto ticket = std::make_unique<Ticket>(Ticket{*this, name, question});
-    // May call back before it returns; with the last family's answer the question is gone.
+    // May call back before it returns; the last family's answer destroys the question.
     ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, on_answer, ticket.release());
   }
   schedule();
@@ -307,7 +306,7 @@ void CaresResolver::on_answer(void* argument, int status, int /*timeouts*/, ares
   try {
     ticket->resolver.take(*ticket, status, answer);
   } catch (...) {
-    // Out of memory, and no exception may pass through c-ares. Who asked is ended by its own deadline.
+    // Out of memory, and no exception may pass through c-ares. The askers' own deadlines end them.
     ticket->resolver.questions_.erase(ticket->name);
   }
 }
@@ -315,13 +314,13 @@ void CaresResolver::on_answer(void* argument, int status, int /*timeouts*/, ares
 void CaresResolver::take(const Ticket& ticket, int status, const ares_addrinfo* answer) {
   const auto found = questions_.find(ticket.name);
   if (found == questions_.end() || found->second.id != ticket.question) {
-    return;  // answered without this family, or all is being destroyed
+    return;  // answered without this family, or the resolver is being destroyed
   }
   Question& question = found->second;
   if (status == ARES_SUCCESS && answer != nullptr && answer->nodes != nullptr) {
     take_addresses(*answer, question);
   } else {
-    // c-ares finds the name and no address where there is but an alias.
+    // For a name with only an alias, c-ares reports success without an address.
     const int what = status == ARES_SUCCESS ? ARES_ENODATA : status;
     question.take_failure(reason_from(what),
                           fmt::format("{}: {}; asked {}", ticket.name, ares_strerror(what), asked()));
@@ -354,7 +353,7 @@ void CaresResolver::on_socket_state(void* resolver, ares_socket_t fd, int readab
 
 void CaresResolver::watch(int fd, unsigned interest) {
   if (interest == 0) {
-    watches_.erase(fd);  // c-ares closes it next
+    watches_.erase(fd);  // c-ares will close it
     return;
   }
   std::unique_ptr<IoWatch>& watch = watches_[fd];
@@ -366,7 +365,7 @@ void CaresResolver::watch(int fd, unsigned interest) {
   }
 }
 
-// Nothing in here calls anybody who could destroy the resolver: answers travel through timers of their own.
+// Nothing in here can destroy the resolver: askers deliver answers from their own timers.
 void CaresResolver::process(int fd, unsigned ready) {
   if (starved_) {
     starved_ = false;

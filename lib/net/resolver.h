@@ -1,9 +1,9 @@
-// Names to addresses, by c-ares on the event loop: never blocking, and every answer comes from the loop, also where
-// c-ares calls back before its own call returns.
+// Resolves names with c-ares on the event loop. It never blocks, and it calls back only from the loop, even if c-ares
+// answers inside its own call.
 //
-// Names are asked for as they stand: no search domains. "localhost" and names below it are loopback (RFC 6761 section
-// 6.3). The system's configuration is read again when it has changed: who is asked then, is asked anew. When c-ares
-// tries again is counted by its own clock.
+// Names are resolved without search domains. "localhost" and names below it are loopback (RFC 6761 section 6.3). A
+// change of the system's configuration is noticed; pending questions then go to the new servers. c-ares times its
+// retries with its own clock.
 //
 // Belongs to one process: create it after fork.
 #pragma once
@@ -22,23 +22,23 @@
 namespace ocsp_plus::net {
 
 struct ResolverOptions {
-  // "address[:port]" or "[v6]:port" each; empty: the system's configuration (resolv.conf, hosts). With servers named
-  // here only DNS is asked, as with nginx's own `resolver`.
+  // "address[:port]" or "[v6]:port" each; empty: the system's configuration (resolv.conf, hosts). With servers, only
+  // DNS is used, as with nginx's own `resolver`.
   std::vector<std::string> servers;
-  std::string servers_from = "ocsp_plus_resolver";  // where the servers were named, for messages
+  std::string servers_from = "ocsp_plus_resolver";  // the directive that named them, for messages
   std::string system = "/etc/resolv.conf";
   bool ipv4 = true;
   bool ipv6 = true;
-  Millis timeout = OP_DEFAULT_RESOLVER_TIMEOUT_MS;  // one question to one server, then the next; the exchange's
-                                                    // deadline bounds the whole
-  Seconds max_ttl = OP_DEFAULT_RESOLVER_VALID_S;    // answers are kept for their TTL, at most so long
+  Millis timeout =
+      OP_DEFAULT_RESOLVER_TIMEOUT_MS;             // per question and server; the exchange's deadline bounds the total
+  Seconds max_ttl = OP_DEFAULT_RESOLVER_VALID_S;  // upper bound of an answer's TTL in the cache
 };
 
 class Resolver {
  public:
   using Callback = std::function<void(Result<std::vector<Address>>)>;
 
-  // A question under way; destroying it cancels, the callback is not called any more. It may outlive the resolver.
+  // A pending query. Destroying it cancels it: the callback will not run. It may outlive the resolver.
   class Query {
    public:
     virtual ~Query() = default;
@@ -46,18 +46,17 @@ class Resolver {
 
   virtual ~Resolver() = default;
 
-  // Both families unless the options say otherwise, interleaved, IPv6 first; at most 16 addresses. Once one family is
-  // known, the other gets half a second. Answers are cached per name for their TTL, 5 seconds at least, so long also
-  // that there is no such name or address. Questions for a name that is being asked for already join in. Errors:
-  // kDnsNotFound, kDnsNoAddress, kDnsTimeout, kDnsFailed; their text has the name first, then asked(). Never calls
-  // back before it returns.
+  // Resolves `host` to at most 16 addresses of the enabled families, interleaved, IPv6 first. Once one family has
+  // answered, the other gets half a second. Answers are cached per name for their TTL, at least 5 seconds, negative
+  // answers for 5 seconds. Queries for a name that is already being resolved share its question. Errors:
+  // kDnsNotFound, kDnsNoAddress, kDnsTimeout, kDnsFailed; their text names the host, then asked(). Never calls back
+  // before it returns.
   virtual std::unique_ptr<Query> resolve(const std::string& host, std::uint16_t port, Callback callback) = 0;
 
-  // Which servers are asked and who named them, for messages: "192.0.2.1, 192.0.2.2 (/etc/resolv.conf)". Short: the
-  // first few.
+  // Names the first few servers and their source, for messages: "192.0.2.1, 192.0.2.2 (/etc/resolv.conf)".
   virtual std::string asked() const { return {}; }
 
-  // Errors: kInvalidArgument for a server that is no address; kOutOfMemory.
+  // Errors: kInvalidArgument if a server is not an address; kOutOfMemory.
   static Result<std::unique_ptr<Resolver>> create(EventLoop& loop, const Clock& clock, ResolverOptions options);
 };
 

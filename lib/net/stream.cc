@@ -68,11 +68,11 @@ Result<void> Stream::start() {
     return tl::unexpected<Error>(system_error("socket for", errno));
   }
   const int on = 1;
-  ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a courtesy; failing changes nothing that matters
+  ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // an optimization; failure does not matter
   if (::connect(fd_, address_.get(), address_.length) != 0 && errno != EINPROGRESS && errno != EINTR) {
     return tl::unexpected<Error>(system_error("connect to", errno));
   }
-  // A connection that stood at once is writable, and is noticed in the same way as any other.
+  // A connection that is established immediately is writable, and is noticed like any other.
   watch_ = loop_.watch(fd_, [this](unsigned ready) { on_ready(ready); });
   if (watch_ == nullptr || !watch_->set(IoWatch::kWrite)) {
     return fail(Reason::kNetworkError,
@@ -93,7 +93,7 @@ void Stream::send(std::string_view bytes) {
   } else if (tls_->send(ByteView(bytes))) {
     out_ += ByteView(tls_->take_output()).text();
   }
-  // From the loop, so that the user is never called from inside.
+  // Flushes from the loop, so that the user is never called from inside.
   watch_->set(IoWatch::kRead | IoWatch::kWrite);
 }
 
@@ -133,19 +133,19 @@ void Stream::flush() {
       break;
     }
     if (count < 0) {
-      // The peer may have answered early and closed. Its answer is there to be received; an error that the system has
-      // told once it may not tell again.
+      // The peer may have answered early and closed; its answer can still be received. The error is kept, because the
+      // system may report it only once.
       send_error_ = errno;
       out_.clear();
       break;
     }
     out_.erase(0, static_cast<std::size_t>(count));
   }
-  // A loop that refuses to watch would leave the stream in silence: that ends with the user's patience.
+  // If the loop refuses to watch, the stream stays silent until the user's timeout.
   watch_->set(out_.empty() ? IoWatch::kRead : IoWatch::kRead | IoWatch::kWrite);
 }
 
-// One read per call: the loop comes again while there is more, and serves others in between.
+// Reads once per call: the loop calls again while there is more, and serves other descriptors in between.
 void Stream::receive() {
   std::array<std::uint8_t, kReadSize> buffer;
   const ssize_t count = ::recv(fd_, buffer.data(), buffer.size(), 0);
@@ -165,7 +165,7 @@ void Stream::receive() {
     }
     return end(std::nullopt);
   }
-  send_error_ = 0;  // it did answer
+  send_error_ = 0;  // the peer did answer
   const ByteView bytes(buffer.data(), static_cast<std::size_t>(count));
   if (tls_ == nullptr) {
     return user_->on_data(bytes);
@@ -177,7 +177,7 @@ void Stream::on_ciphertext(ByteView bytes) {
   const std::weak_ptr<bool> here = alive_;
   const bool before = tls_->established();
   const Result<void> taken = tls_->receive(bytes);
-  // What TLS has to say goes out even where it gives up: an alert tells the server why.
+  // TLS output is sent even after a failure: an alert tells the server why.
   out_ += ByteView(tls_->take_output()).text();
   flush();
   if (!taken) {
@@ -198,7 +198,7 @@ void Stream::on_ciphertext(ByteView bytes) {
 }
 
 void Stream::end(std::optional<Error> error) {
-  watch_->set(0);  // whoever keeps it all the same shall not be called again and again
+  watch_->set(0);  // a user that keeps the stream must not be called repeatedly
   user_->on_end(std::move(error));
 }
 

@@ -1,5 +1,4 @@
-// A TCP connection, with TLS on top once that was asked for: bytes out, bytes in. It has no timer: whoever loses
-// patience destroys it.
+// A TCP connection, optionally with TLS. It has no timer: its user destroys it on timeout.
 #pragma once
 
 #include <memory>
@@ -15,33 +14,33 @@ namespace ocsp_plus::net {
 
 class Stream {
  public:
-  // Who uses the stream. Called from the loop only, and may destroy the stream or hand it on.
+  // Receives the stream's events, from the loop only. Every function may destroy the stream or hand it to another
+  // user.
   class User {
    public:
     virtual ~User() = default;
-    virtual void on_open() = 0;                // connected; after start_tls(): the peer is who it should be
-    virtual void on_data(ByteView bytes) = 0;  // at least one
-    // No more will come; nothing: the peer closed. Where the peer never became the user's: why.
-    // Errors: kConnectRefused, kConnectUnreachable, kConnectionReset, kTimeout (the system's own), kNetworkError, and
-    // those of TlsSession. Their text names the address.
+    virtual void on_open() = 0;                // connected; after start_tls(): the peer is verified
+    virtual void on_data(ByteView bytes) = 0;  // at least one byte
+    // The last event. No error: the peer closed. Errors: kConnectRefused, kConnectUnreachable, kConnectionReset,
+    // kTimeout (the system's own), kNetworkError, and those of TlsSession. Their text names the address.
     virtual void on_end(std::optional<Error> error) = 0;
   };
 
-  // Starts to connect. An address that fails at once is an Error here, and nobody is called.
+  // Starts to connect. If the address fails immediately, returns the error and does not call `user`.
   static Result<std::unique_ptr<Stream>> connect(EventLoop& loop, const Address& address, User& user);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
   void hand_to(User& user) { user_ = &user; }
-  // REQUIRES: open, and nothing sent that is not answered. on_open() comes again.
+  // Starts TLS; on_open() is called again when it is established. REQUIRES: open, no answer outstanding.
   void start_tls(std::unique_ptr<TlsSession> session);
-  // REQUIRES: open. What cannot be sent ends the stream, but only after what the peer may have said before.
+  // REQUIRES: open. A failure ends the stream, but only after delivering what the peer has sent before.
   void send(std::string_view bytes);
 
   const Address& peer() const { return address_; }
   bool sent_all() const { return out_.empty(); }
-  const TlsSession* tls() const { return tls_.get(); }  // nullptr: a plain one
+  const TlsSession* tls() const { return tls_.get(); }  // nullptr: no TLS
 
  private:
   Stream(EventLoop& loop, const Address& address, User& user);
@@ -58,12 +57,13 @@ class Stream {
   const Address address_;
   User* user_;
   std::unique_ptr<TlsSession> tls_;
-  std::string out_;     // to be sent
+  std::string out_;     // unsent bytes
   int send_error_ = 0;  // errno of a send that failed
   int fd_ = -1;
   bool connected_ = false;
-  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // a call to the user may end the stream
-  std::unique_ptr<IoWatch> watch_;                                    // must go before fd_ is closed
+  const std::shared_ptr<bool> alive_ =
+      std::make_shared<bool>(true);  // false once a call to the user has destroyed the stream
+  std::unique_ptr<IoWatch> watch_;   // must be destroyed before fd_ is closed
 };
 
 }  // namespace ocsp_plus::net

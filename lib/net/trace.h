@@ -1,4 +1,4 @@
-// Who listens to an exchange.
+// Tracing of an exchange.
 #pragma once
 
 #include <functional>
@@ -6,8 +6,8 @@
 
 namespace ocsp_plus::net {
 
-// Told each step of an exchange in words, for people who look for a fault: names, addresses, the request (lines that
-// begin with ">"), the answer's header ("<"), why a step failed. Bytes of others are quoted in it, secrets are not.
+// Called with a description of each step of an exchange, for debugging: names, addresses, the request (lines with
+// ">"), the response's header ("<"), why a step failed. Untrusted bytes are quoted; secrets are left out.
 using Trace = std::function<void(const std::string& step)>;
 
 }  // namespace ocsp_plus::net

@@ -1,4 +1,4 @@
-// What all fetches of a process share.
+// State shared by all fetches of a process.
 #pragma once
 
 #include <optional>
@@ -14,8 +14,7 @@
 
 namespace ocsp_plus::net {
 
-// Belongs to one process: create it after fork. Everything borrowed outlives it, and so do the TlsClients of the
-// fetches.
+// Belongs to one process: create it after fork. All references, and the TlsClients of the fetches, must outlive it.
 struct Transport {
   Transport(EventLoop& the_loop, const Clock& the_clock, Resolver& the_resolver,
             std::optional<Proxy> the_proxy = std::nullopt)
@@ -24,11 +23,11 @@ struct Transport {
   EventLoop& loop;
   const Clock& clock;
   Resolver& resolver;
-  const std::optional<Proxy> proxy;  // nothing: responders are asked directly
+  const std::optional<Proxy> proxy;  // nothing: direct connections
   IdleStreams idle;
   FamilyMemory families;
   ConnectionTally tally;
-  // Whence an address can be reached. Tests have addresses of loopback stand for others.
+  // Returns an address's scope. Tests replace it, so that loopback addresses stand for others.
   Address::Scope (*scope_of)(const Address& address) = [](const Address& address) { return address.scope(); };
 };
 

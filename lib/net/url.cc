@@ -20,7 +20,7 @@ constexpr std::size_t kMaxLabel = 63;
 constexpr std::uint16_t kHttpPort = 80;
 constexpr std::uint16_t kHttpsPort = 443;
 
-// <cctype> would ask the locale.
+// <cctype> depends on the locale.
 constexpr bool is_alpha(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
@@ -31,12 +31,12 @@ bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
-// pchar, "/" and "?" of RFC 3986 appendix A; "%" is looked at together with what follows it.
+// pchar, "/" and "?" of RFC 3986 appendix A; the caller checks "%" with its two digits.
 constexpr bool is_target_char(char c) {
   return is_alpha(c) || is_digit(c) || std::string_view("-._~!$&'()*+,;=:@/?").find(c) != std::string_view::npos;
 }
 
-// Why the text cannot be the path and query of a request, or nullptr.
+// Returns why the text cannot be the path and query of a request; nullptr if it can.
 const char* fault_of_target(std::string_view target) {
   for (std::size_t i = 0; i < target.size(); ++i) {
     if (target[i] == '%') {
@@ -50,7 +50,7 @@ const char* fault_of_target(std::string_view target) {
   return nullptr;
 }
 
-// The scheme, without ":", or empty (RFC 3986 section 3.1).
+// Returns the scheme without ":"; empty if there is none (RFC 3986 section 3.1).
 std::string_view scheme_of(std::string_view text) {
   const std::size_t end = text.find_first_of(":/?#");
   if (end == std::string_view::npos || text[end] != ':' || end == 0 || !is_alpha(text[0])) {
@@ -71,7 +71,7 @@ bool is_label(std::string_view label) {
 
 const char* fault_of_name(std::string_view host) {
   if (!host.empty() && host.back() == '.') {
-    host.remove_suffix(1);  // the root, written out
+    host.remove_suffix(1);  // the DNS root
   }
   if (host.empty() || host.size() > kMaxHost) {
     return "no host, or one of more than 253 characters";
@@ -85,12 +85,12 @@ const char* fault_of_name(std::string_view host) {
     }
     start = end + 1;
   }
-  // "127.1" and "2130706433" are addresses to some resolvers and names to others.
+  // Some resolvers read "127.1" and "2130706433" as addresses, others as names.
   const bool number = std::all_of(last.begin(), last.end(), is_digit) || starts_with(lower(last), "0x");
   return number ? "a host that ends in a number but is no address" : nullptr;
 }
 
-// Sets host and ip_literal. An IPv6 address is written the canonical way, so that one responder has one host_key().
+// Sets host and ip_literal. IPv6 addresses become canonical, so that one responder has one host_key().
 const char* read_host(std::string_view text, Url& url) {
   char canonical[INET6_ADDRSTRLEN];
   if (starts_with(text, "[")) {
@@ -109,7 +109,7 @@ const char* read_host(std::string_view text, Url& url) {
   return url.ip_literal ? nullptr : fault_of_name(text);
 }
 
-// 1 to 65535; an empty port is the default one (RFC 3986 section 3.2.3). 0 where it is none.
+// Returns 1 to 65535, the default port for empty `digits` (RFC 3986 section 3.2.3), 0 if invalid.
 std::uint16_t read_port(std::string_view digits, std::uint16_t default_port) {
   if (digits.empty()) {
     return default_port;
@@ -126,7 +126,7 @@ std::uint16_t read_port(std::string_view digits, std::uint16_t default_port) {
 
 const char* read_authority(std::string_view authority, Url& url) {
   if (authority.find('@') != std::string_view::npos) {
-    return "user information";  // "http://good.example@evil.example/" is only ever meant to deceive
+    return "user information";  // "http://good.example@evil.example/" is always meant to deceive
   }
   std::string_view host = authority;
   std::string_view port;
@@ -175,7 +175,7 @@ Result<Url> Url::parse(std::string_view text) {
   if (text.size() > kMaxUrl) {
     return malformed("more than 2048 bytes");
   }
-  // First of all, so that no such byte gets into a message.
+  // Checked first, so that no such byte gets into a message.
   if (std::any_of(text.begin(), text.end(), [](char c) { return c <= ' ' || c > '~' || c == '\\'; })) {
     return malformed("a space, a backslash, or a byte that is not printable ASCII");
   }

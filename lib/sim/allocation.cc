@@ -1,11 +1,11 @@
-// A file of its own: where the compiler sees both these and their callers, it takes malloc() for the wrong partner of
-// delete.
+// A separate file: a compiler that sees both these operators and their callers warns that malloc() and delete do not
+// match.
 #include <cstdlib>
 #include <new>
 
 #include "sim/machine.h"
 
-// Every allocation is an instant at which a process may be killed.
+// Every allocation is a point at which the machine may kill the process.
 void* operator new(std::size_t size) {
   ocsp_plus::sim::Machine::allocation();
   void* memory = std::malloc(size == 0 ? 1 : size);

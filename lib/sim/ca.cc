@@ -97,7 +97,7 @@ testing::CertificateSpec Pki::spec_of(LeafNumber number) const {
   spec.not_after = leaf_end(number);
   spec.must_staple = number % 3 == 0;
   if (number < kLoaded) {
-    return spec;  // its configuration says the rest
+    return spec;  // the configuration has its responders and issuer
   }
   for (int i = 0; i < (two_responders(number) ? 2 : 1); ++i) {
     spec.ocsp_urls.push_back("http://r" + std::to_string(i) + ".example/" + std::to_string(number));
@@ -136,7 +136,7 @@ bool Pki::names_issuer(LeafNumber number) {
   return number >= kForged ? get().forged_.at(number).how == Forgery::kNamedIssuer : (number - kLoaded) % 2 == 1;
 }
 
-// Name, key and, for every other one, what its own certificate says of the key. Half of them copy the serial as well.
+// Copies the CA's name, for every other one its key identifier, and for half of them its serial.
 testing::Identity Pki::make_lookalike(std::size_t which) const {
   testing::CertificateSpec spec;
   spec.subject = "Sim CA";
@@ -237,8 +237,8 @@ UnixSeconds Ca::end_of_answer(LeafNumber, UnixSeconds now) const {
   return end_of(made_at(now));
 }
 
-// A revocation is signed at once, also where responses are made in advance; then with the times of its round, as if
-// the good response of that round had never been: the two differ in nothing but the status.
+// A revocation is signed at once, even if responses are made in advance. It then has the times of its round, so that
+// it differs from the round's good response only in the status.
 const Bytes& Ca::answer(LeafNumber leaf, UnixSeconds now) {
   const UnixSeconds made = made_at(now);
   const auto revoked = revoked_at(leaf);
@@ -321,7 +321,7 @@ Bytes Ca::lie(Lie lie, LeafNumber leaf, UnixSeconds now) {
       return sign(leaf, Status::kRevoked, now, &pki.foreign_ca);
     case Lie::kUnknown:
       return sign(leaf, Status::kUnknown, now, signer);
-    // Not in time by the right clock; a node whose own is wrong may find that they are.
+    // Not current by the true time, but possibly by a node's wrong clock, so they are in the table.
     case Lie::kExpired:
       return vouch(leaf, false, now - practice_.validity - 1);
     case Lie::kFuture:

@@ -1,5 +1,5 @@
-// The simulated CA: what it honestly signs, and what liars hand out in its name. Its table of honest responses is the
-// independent checker: whatever a handshake gets has to stand in it, octet for octet.
+// The simulated CA: its honest responses, and the lies that responders send in its name. Its table of honest
+// responses is the independent checker: every staple must be in it, octet for octet.
 #pragma once
 
 #include <array>
@@ -22,54 +22,55 @@ namespace ocsp_plus::sim {
 
 using LeafNumber = std::size_t;
 
-// What a server shows beside a leaf that it loads for a connection.
+// The chain that a server sends with a leaf that it loads for a connection.
 enum class Chain { kComplete, kBehindLookalike, kEmpty, kLookalike, kLast = kLookalike };
 const char* name_of(Chain chain);
 
-// How a leaf came to bear the CA's name.
+// How a forged leaf got the CA's name.
 enum class Forgery {
-  kOtherKey,      // another key's signature and key identifier, the CA beside it
-  kNoIdentifier,  // another key's signature, no key identifier, the CA beside it
-  kIdentifier,    // another key's signature, the CA's key identifier, the CA beside it
-  kLookalike,     // likewise, beside it a CA of the same name that did sign it
-  kNamedIssuer,   // likewise, nothing beside it, but a URL where its issuer is
+  kOtherKey,      // another key's signature and key identifier, with the CA as chain
+  kNoIdentifier,  // another key's signature, no key identifier, with the CA as chain
+  kIdentifier,    // another key's signature, the CA's key identifier, with the CA as chain
+  kLookalike,     // likewise, with a CA of the same name that did sign it as chain
+  kNamedIssuer,   // likewise, without a chain, but with a caIssuers URL
   kLast = kNamedIssuer,
 };
 
-// Everything that takes long to make and is the same in all runs. Made before the first of them.
+// Keys and certificates that take long to make and are the same in all runs. Created before the first run.
 struct Pki {
   static const Pki& get();
   static constexpr std::size_t kLeaves = 24;
   static constexpr std::size_t kSigners = 16;
-  static constexpr Seconds kTerm = 30 * 86400;  // each delegated signer signs for so long, and lives 40 days
+  static constexpr Seconds kTerm =
+      30 * 86400;  // how long each delegated signer signs; its certificate is valid for 40 days
 
   const testing::Identity& leaf(LeafNumber number) const;
   const CertificateId& id(LeafNumber number) const;
-  static UnixSeconds leaf_end(LeafNumber number);  // notAfter; some end within a run
+  static UnixSeconds leaf_end(LeafNumber number);  // notAfter; some expire within a run
 
-  // From here on: leaves of the CA that servers load per connection. They name their responders themselves.
+  // The first number of the CA's leaves that servers load per connection. They contain their responder URLs.
   static constexpr LeafNumber kLoaded = 100000;
   static constexpr std::size_t kLoadedLeaves = 12;  // of each kind
   static LeafNumber loaded(std::size_t which, bool two_responders, bool names_issuer) {
     return kLoaded + 4 * which + (two_responders ? 2 : 0) + (names_issuer ? 1 : 0);
   }
-  // Whether the leaf says by a caIssuers URL where its issuer is. REQUIRES: number >= kLoaded.
+  // Returns whether the leaf has a caIssuers URL. REQUIRES: number >= kLoaded.
   static bool names_issuer(LeafNumber number);
 
-  // From here on: leaves that bear the CA's name and that it has not signed. Made when they are needed.
+  // The first number of forged leaves, with the CA's name but not signed by it. Created on demand.
   static constexpr LeafNumber kForged = 1000000;
-  // Bears the serial of `twin`, for which a responder would vouch.
+  // Creates a forged leaf with the serial of `twin`, for which a responder would answer.
   void forge(LeafNumber number, Forgery how, LeafNumber twin, bool two_responders, UnixSeconds end) const;
-  // Whom a responder means when it answers for `number`: of a forged leaf its twin.
+  // Returns the leaf that a responder's answer for `number` is about: a forged leaf's twin, else itself.
   LeafNumber meant(LeafNumber number) const;
 
-  // The certificates that are shown beside a leaf.
+  // Returns the certificates sent with a leaf.
   std::vector<x509_st*> chain(LeafNumber number, Chain chain) const;
 
   testing::Identity ca, foreign_ca;
   static constexpr std::size_t kLookalikes = 16;
-  std::vector<testing::Identity> lookalikes;  // of the CA's name, with other keys; every other one claims its key id
-  std::vector<testing::Identity> signers;     // delegated, one after the other
+  std::vector<testing::Identity> lookalikes;  // with the CA's name and other keys; every other one copies its key id
+  std::vector<testing::Identity> signers;     // delegated, one per term
   testing::Identity idle_signer;              // issued by the CA, but without OCSPSigning
   testing::Identity foreign_signer;           // OCSPSigning, of the foreign CA
   std::vector<UnixSeconds> signer_ends;
@@ -95,7 +96,7 @@ struct Pki {
 // How a CA signs.
 struct Practice {
   Seconds validity = 7 * 86400;
-  Seconds resign = 0;  // 0: each answer is signed for itself; else made in advance, so often
+  Seconds resign = 0;  // 0: signs each answer on request; else interval at which answers are made in advance
   bool delegated = false;
   bool by_key = false;
 };
@@ -122,7 +123,7 @@ enum class Lie {
 };
 const char* name_of(Lie lie);
 
-// What a server sends that should have sent an issuer.
+// What a server sends in place of an issuer.
 enum class WrongIssuer { kGarbage, kHtml, kEmpty, kTornDer, kLookalike, kForeignCa, kLast = kForeignCa };
 const char* name_of(WrongIssuer wrong);
 Bytes document_of(WrongIssuer wrong, LeafNumber leaf);
@@ -142,21 +143,21 @@ class Ca {
   void revoke(LeafNumber leaf, UnixSeconds now) { revoked_.emplace(leaf, now); }
   std::optional<UnixSeconds> revoked_at(LeafNumber leaf) const;
 
-  // What an honest responder answers at `now`.
+  // Returns an honest responder's answer at `now`.
   const Bytes& answer(LeafNumber leaf, UnixSeconds now);
-  // When that ends, without making it.
+  // Returns when that answer expires, without creating it.
   UnixSeconds end_of_answer(LeafNumber leaf, UnixSeconds now) const;
   Bytes lie(Lie lie, LeafNumber leaf, UnixSeconds now);
-  // An honest response from earlier: as old as can be while it is still valid. Empty: there is none.
+  // Returns the oldest honest response that is still valid; empty if there is none.
   Bytes old_answer(LeafNumber leaf, UnixSeconds now) const;
 
-  // The table. nullptr: the CA never signed that for anybody.
+  // Looks a response up in the table; nullptr if the CA never signed it.
   const Signed* find(const Bytes& response) const;
 
  private:
   UnixSeconds made_at(UnixSeconds now) const;
   UnixSeconds end_of(UnixSeconds this_update) const;
-  // Signs what enters the table.
+  // Signs an honest response and adds it to the table.
   const Bytes& vouch(LeafNumber leaf, bool revoked, UnixSeconds made);
   Bytes sign(LeafNumber leaf, testing::Status status, UnixSeconds this_update, const testing::Identity* signer,
              bool broken = false) const;
@@ -166,7 +167,7 @@ class Ca {
   Practice practice_;
   std::map<LeafNumber, UnixSeconds> revoked_;
   std::map<Bytes, Signed> honest_;
-  std::map<std::tuple<LeafNumber, UnixSeconds, bool>, const Bytes*> by_time_;  // revoked ones apart
+  std::map<std::tuple<LeafNumber, UnixSeconds, bool>, const Bytes*> by_time_;  // bool: revoked
 };
 
 }  // namespace ocsp_plus::sim

@@ -10,7 +10,7 @@ namespace {
 
 Directory* directory = nullptr;
 
-constexpr Millis kWriteBack = 30000;  // what the kernel may keep in memory only
+constexpr Millis kWriteBack = 30000;  // how long the kernel may keep data in memory only
 
 }  // namespace
 
@@ -40,7 +40,7 @@ void Directory::cut_power(Prng& prng) {
 
 }  // namespace ocsp_plus::sim
 
-// --- the seam ---
+// --- the replaced functions ---
 
 namespace ocsp_plus::store {
 
@@ -50,7 +50,7 @@ using sim::Shield;
 
 namespace {
 
-// A system call: the process may be killed before it and after it, not in its midst.
+// Marks a system call: the process may be killed before or after it, but not within.
 void system_call() {
   if (Machine::here().current() != nullptr) {
     Machine::here().current()->point();
@@ -117,7 +117,7 @@ bool CacheFiles::confirm(const CertificateId& id, UnixSeconds time, FileKind /*k
   return true;
 }
 
-// A disk that is full takes nothing, but gives.
+// A full disk permits removing and reading.
 bool CacheFiles::remove(const CertificateId& id, FileKind /*kind*/) const {
   system_call();
   const Shield shield;
@@ -149,7 +149,7 @@ void CacheFiles::remove(const Listed& file) const {
   (void)remove(file.id, file.kind);
 }
 
-// As the real one has it; that one's object file stays out of the simulator.
+// Copies the real implementation, whose object file is not linked into the simulator.
 std::string CacheFiles::file_name(const CertificateId& id, FileKind /*kind*/) {
   return to_hex(id) + ".der";
 }

@@ -1,5 +1,5 @@
-// The disk: one directory that survives processes and restarts. store::CacheFiles leads here instead of to a file
-// system; as with the network the header is the contract, and lib/tests/cache_files_test.cc tests the real one.
+// The simulated disk: one directory that survives processes and restarts. It implements store::CacheFiles in place of
+// a file system, by the contract in that header; lib/tests/cache_files_test.cc tests the real one.
 #pragma once
 
 #include <map>
@@ -18,17 +18,17 @@ class Directory {
 
   struct File {
     Bytes bytes;
-    Millis written = 0;        // true time, for the power cut
-    UnixSeconds modified = 0;  // as CacheFiles set it
-    int owner = 0;             // the worker user who wrote it
+    Millis written = 0;        // true time, for power cuts
+    UnixSeconds modified = 0;  // as set by CacheFiles
+    int owner = 0;             // the worker user that wrote it
   };
 
   DiskFault fault() const;
   std::map<CertificateId, File>& files() { return files_; }
-  // nginx runs as another user from now on, to whom it has given the directory.
+  // Simulates nginx running as another user, to whom it gives the directory.
   void change_user() { ++user_; }
   int user() const { return user_; }
-  // What was not long on its way to the disk is torn.
+  // Damages files that the kernel may not have written to the disk yet.
   void cut_power(Prng& prng);
 
  private:

@@ -1,6 +1,6 @@
 #include "sim/fixed_random.h"
 
-#define OPENSSL_SUPPRESS_DEPRECATED  // RAND_METHOD: a provider would be the modern way, and a hundred lines
+#define OPENSSL_SUPPRESS_DEPRECATED  // RAND_METHOD: its modern replacement, a provider, takes a hundred lines
 #include <openssl/rand.h>
 
 #include "sim/prng.h"

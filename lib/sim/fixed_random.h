@@ -1,5 +1,5 @@
-// OpenSSL's randomness from a fixed stream: keys, serials and nonces of the simulated CA are the same in every
-// process, so certificate ids, and with them the points at which certificates are looked at, are the same too.
+// Makes OpenSSL's randomness deterministic: keys, serials and nonces of the simulated CA, and with them the
+// certificate ids and the times of attempts, are the same in every process.
 #pragma once
 
 namespace ocsp_plus::sim {

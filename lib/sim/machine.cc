@@ -17,7 +17,7 @@ Machine* machine = nullptr;
 // --- processes ---
 
 bool Process::run(const std::function<void()>& body) {
-  if (in_frame_) {  // the start helper turns its own loop
+  if (in_frame_) {  // the start helper runs its own loop
     Process* const outer = machine_.current_;
     machine_.current_ = this;
     body();
@@ -155,9 +155,9 @@ void Machine::disarm(const std::shared_ptr<Armed>& timer) {
   }
 }
 
-// Half a second after half a second a worker's heart beats, and for days nothing else happens. Beats of which nothing
-// can come are left out: all of them move to where something may happen again, the designated worker's first, so that
-// nobody takes it for dead.
+// Skips heartbeats without effect: workers beat every half second, and for days nothing else happens. All heartbeats
+// move to the next time at which something may happen, the designated worker's first, so that no other worker
+// considers it dead.
 void Machine::leap(Millis limit) {
   const std::int32_t first = designated ? designated() : 0;
   if (first == 0 || queue_.empty() || !queue_.begin()->second->beat) {
@@ -185,7 +185,7 @@ void Machine::leap(Millis limit) {
   }
 }
 
-// Whoever turns the machine, what happens in it happens to others: they are named anew for each event.
+// Each event sets the current process, whichever process drives the machine.
 bool Machine::step(Millis limit) {
   Process* const turning = current_;
   current_ = nullptr;
@@ -207,7 +207,7 @@ bool Machine::next_event(Millis limit) {
   if (timer->owner == nullptr) {
     timer->callback();
   } else {
-    // Held by a copy: the callback may destroy its own timer.
+    // Calls a copy: the callback may destroy its own timer.
     timer->owner->run([&timer] {
       const std::function<void()> callback = timer->callback;
       callback();
@@ -231,11 +231,11 @@ void Machine::say(std::string_view line) {
 
 }  // namespace ocsp_plus::sim
 
-// --- what the core asks the system for without a port ---
+// --- system functions that the core calls without a port ---
 
 extern "C" {
 
-// Linked with --wrap: whether a process lives is the machine's to say.
+// Linked with --wrap: the machine decides whether a process exists.
 int __wrap_kill(int pid, int) {
   if (ocsp_plus::sim::Machine::here().exists(pid)) {
     return 0;
@@ -253,7 +253,7 @@ long __wrap_getrandom(void* to, unsigned long size, unsigned) {
   return static_cast<long>(size);
 }
 
-// Who was killed has left its objects behind: they are no leaks.
+// Objects of killed processes are abandoned on purpose and are no leaks.
 const char* __asan_default_options() {
   return "detect_leaks=0";
 }

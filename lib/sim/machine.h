@@ -1,11 +1,10 @@
 // A machine in virtual time: two clocks, one queue of timers, processes that can be killed.
 //
-// A process is the code that runs while it is the current one; its timers carry it along. It is killed as by SIGKILL:
-// control leaves its code by longjmp() in the middle of whatever it did, no destructor runs, its objects are
-// abandoned, and the shared memory, the lock and the disk stay as they were at that instant. Instants where that can
-// happen are the calls of its ports (clocks, timers, lock, log, network, disk) and every allocation of C++ memory:
-// dozens of them between taking the zone's lock and giving it back. Not simulated are a kill between two stores of
-// the same memcpy() and the reordering of stores: lib/tests/zone_processes_test.cc kills real processes for that.
+// A process is the code that runs while it is the current one; its timers belong to it. A kill acts like SIGKILL:
+// longjmp() leaves the process's code, no destructor runs, its objects are abandoned, and the shared memory, the lock
+// and the disk stay as they were. A kill can happen at every call of a port (clocks, timers, lock, log, network,
+// disk) and every C++ allocation: dozens of points while the zone's lock is held. Kills within a memcpy() and the
+// reordering of stores are not simulated: lib/tests/zone_processes_test.cc kills real processes for that.
 #pragma once
 
 #include <csetjmp>
@@ -22,7 +21,7 @@
 
 namespace ocsp_plus::sim {
 
-constexpr UnixSeconds kEpoch = 1906545600;  // true time when a run begins; the test PKI lives around it
+constexpr UnixSeconds kEpoch = 1906545600;  // true time at the start of a run, within the test PKI's validity
 
 class Machine;
 
@@ -30,12 +29,12 @@ class Process {
  public:
   Process(Machine& machine, std::int32_t id) : machine_(machine), pid(id) {}
 
-  // Runs `body` as this process. false: it was killed.
+  // Runs `body` as this process. Returns false if the process was killed.
   bool run(const std::function<void()>& body);
 
-  // An instant at which it may be killed; does not return then.
+  // A point at which the process may be killed; it does not return then.
   void point();
-  // Dies after so many more instants; while `locked`, only those count at which it holds the zone's lock.
+  // Kills the process after `points` more points; if `locked`, only points at which it holds the zone's lock count.
   void light_fuse(std::int64_t points, bool locked);
   bool doomed() const { return fuse_ > 0; }
 
@@ -57,7 +56,7 @@ class Process {
   int shields_ = 0;
 };
 
-// The simulator's own code, called from a process: no place to be killed at.
+// Protects the simulator's own code, called from a process, from kills.
 class Shield {
  public:
   Shield();
@@ -76,9 +75,9 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  // The one machine there is: the seams (net::Fetch::start and others) have no other way to it.
+  // The only machine, for the replaced functions (net::Fetch::start and others), which have no other access to it.
   static Machine& here();
-  static void allocation();  // C++ memory is being allocated
+  static void allocation();  // called for every C++ allocation
 
   Millis monotonic() const { return now_; }
   UnixSeconds true_time() const { return kEpoch + (now_ - kBoot) / 1000; }
@@ -87,31 +86,31 @@ class Machine {
   void set_offset(Seconds offset) { offset_ = offset; }
 
   // --- timers ---
-  std::unique_ptr<Timer> timer(EventLoop::TimerCallback callback);  // of the current process; none: the world's own
-  void at(Millis when, std::function<void()> what);                 // the world's own, once
-  // One event; time moves to it. Not beyond `limit`: false, and the time is `limit`.
+  std::unique_ptr<Timer> timer(EventLoop::TimerCallback callback);  // of the current process, else of the world
+  void at(Millis when, std::function<void()> what);                 // a one-shot event of the world
+  // Advances time to the next event and runs it. Returns false, with the time at `limit`, if there is none before.
   bool step(Millis limit);
 
   // --- processes ---
   Process& spawn();
   Process* current() const { return current_; }
   Process* find(std::int32_t pid);
-  // It ended, by its own will or by a kill: nothing of it runs any more. A zombie until reaped.
+  // Ends a process that exited or was killed: its timers stop. It is a zombie until reaped.
   void end(Process& process);
   void reap(std::int32_t pid) { existing_.erase(pid); }
   bool exists(std::int32_t pid) const { return existing_.count(pid) != 0; }
 
-  // --- hooks, set by who runs the machine ---
+  // --- hooks, set by the runner ---
   std::function<void(Process&)> on_killed;
-  std::function<void()> after_event;               // not after beats of which nothing comes
-  std::function<Millis()> quiet_until;             // beats before that time would do nothing: they are left out
-  std::function<std::int32_t()> designated;        // the pid whose beat comes first after such a leap; 0: no leap
-  std::function<void(std::string_view)> narrator;  // a line for people, where somebody listens
+  std::function<void()> after_event;               // not after heartbeats without effect
+  std::function<Millis()> quiet_until;             // heartbeats before that time have no effect and are skipped
+  std::function<std::int32_t()> designated;        // pid whose heartbeat comes first after a leap; 0: no leap
+  std::function<void(std::string_view)> narrator;  // receives lines for people; may be empty
 
   void say(std::string_view line);
-  std::int64_t loud_lines = 0;                      // the engine's, of notice and louder
-  std::uint64_t digest() const { return digest_; }  // of all that was said: two runs of a seed agree
-  Prng& prng() { return prng_; }                    // the network's and the processes' chance
+  std::int64_t loud_lines = 0;                      // the engine's log lines of level notice and above
+  std::uint64_t digest() const { return digest_; }  // of all lines: equal in two runs of one seed
+  Prng& prng() { return prng_; }                    // for the network and the processes
 
   static constexpr Millis kBoot = 1000000;
 

@@ -1,7 +1,7 @@
 // The simulator's command line. scripts/simulate builds and calls it.
 //
-// Every run gets a process of its own: a crash is one failed seed, what killed processes left behind goes with it,
-// and a seed finds the same heap whatever ran before it.
+// Every run has its own process: a crash is one failed seed, the memory of killed processes is freed with it, and
+// every seed starts with the same heap.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,15 +19,15 @@
 
 namespace {
 
-using namespace ocsp_plus::sim;  // NOLINT: this file is nothing but its front
+using namespace ocsp_plus::sim;  // NOLINT: this file is only its front end
 
 constexpr double kYear = 365.0 * 86400;
 
 struct Options {
   double years = 300;
-  long seeds = -1;  // at most so many runs; -1: as many as the years take
+  long seeds = -1;  // maximum number of runs; -1: as many as `years` needs
   unsigned long seed = 1;
-  bool one = false;  // this seed only
+  bool one = false;  // runs only this seed
   bool until_failure = false;
   bool verbose = false;
 };
@@ -75,7 +75,7 @@ void print(std::string_view line) {
   std::fputc('\n', stdout);
 }
 
-// `body` in a child; what it returns comes back through shared memory.
+// Runs `body` in a child process and returns its result through shared memory.
 template <typename Body>
 Figures in_child(Figures* shared, Body body) {
   *shared = Figures();
@@ -181,6 +181,9 @@ int run_many(const Options& options) {
         +[] { return run_full_disk(); }, +[] { return run_hanging_start(); }, +[] { return run_other_method(); },
         +[] { return run_long_outage(); }, +[] { return run_flood(2000); }, +[] { return run_loaded(); },
         +[] { return run_released(); }, +[] { return run_loaded_flood(1000); }}) {
+    if (failed > 0 && options.until_failure) {
+      break;
+    }
     const Figures figures = in_child(shared, herd);
     total.add(figures);
     if (figures.failed) {
@@ -188,7 +191,7 @@ int run_many(const Options& options) {
       std::printf("FAILED %s\n", figures.violation);
     }
   }
-  total.runs = 0;  // they are none of the runs below
+  total.runs = 0;  // does not count the scenarios
   for (unsigned long seed = options.seed;
        static_cast<double>(total.seconds) < options.years * kYear &&
        (options.seeds < 0 || total.runs < options.seeds) && failed < (options.until_failure ? 1 : 5);

@@ -75,7 +75,7 @@ Network& Network::here() {
   return *network;
 }
 
-// URLs are http://r<responder>.example/<leaf>, and http://i.example/<leaf> where its issuer is.
+// URLs are http://r<responder>.example/<leaf>, and http://i.example/<leaf> for issuers.
 Network::Plan Network::begin(const net::FetchRequest& request) {
   const Shield shield;
   Plan plan;
@@ -148,7 +148,7 @@ net::Fetch::Outcome Network::finish(const Plan& plan, Millis took) {
   if (plan.issuer) {
     return answer(plan, Pki::get().ca.der(), took);
   }
-  // Asked for a forged certificate, it vouches for the one whose serial that bears.
+  // For a forged certificate the responder answers for the twin with the same serial.
   const LeafNumber meant = Pki::get().meant(plan.leaf);
   const Bytes& honest = ca_.answer(meant, now);
   if (meant == plan.leaf) {
@@ -177,7 +177,7 @@ net::Fetch::Outcome Network::answer(const Plan&, Bytes body, Millis took) {
 
 }  // namespace ocsp_plus::sim
 
-// --- the seam ---
+// --- the replaced functions ---
 
 namespace ocsp_plus::net {
 

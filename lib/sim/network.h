@@ -1,7 +1,6 @@
-// The network as the engine sees it: net::Fetch and net::Resolver, the two doors through which it leaves, lead here
-// instead of to sockets and c-ares. The headers are the contract; the simulator is linked with this implementation
-// and so without theirs. What those two do below their interface (addresses, redirects, HTTP, the DNS cache) has
-// tests of its own and is not simulated.
+// The simulated network: implements net::Fetch and net::Resolver, the engine's only ways to the network, by the
+// contracts in their headers. The linker then leaves the real implementations out, whose parts (addresses, redirects,
+// HTTP, the DNS cache) have their own tests and are not simulated.
 #pragma once
 
 #include <cstdint>
@@ -27,25 +26,25 @@ class Network {
   };
   const Counts& counts() const { return counts_; }
   const std::map<LeafNumber, std::int64_t>& requests() const { return requests_; }
-  // Those for the certificate's issuer.
+  // Requests for the certificate's issuer.
   const std::map<LeafNumber, std::int64_t>& issuer_requests() const { return issuer_requests_; }
-  const std::vector<Millis>& times() const { return times_; }  // of the requests, where wanted
+  const std::vector<Millis>& times() const { return times_; }  // of the requests, after keep_times()
   void keep_times() { keep_times_ = true; }
 
-  // The engine asks for a certificate, or for its issuer.
+  // Called when the engine requests a response or an issuer.
   std::function<void(LeafNumber)> on_request;
-  // An honest answer has reached the engine.
+  // Called when an honest answer has reached the engine.
   std::function<void(LeafNumber, const Signed&)> on_honest;
 
-  // --- for the seam ---
+  // --- for the replaced functions ---
   struct Plan {
-    Millis after = 0;  // until the outcome; kNever: it hangs
+    Millis after = 0;  // until the outcome; kNever: hangs
     std::size_t responder = 0;
     LeafNumber leaf = 0;
     bool get = false;
     Deed deed = Deed::kHonest;
     Lie lie = Lie::kGarbage;
-    bool issuer = false;  // the certificate's issuer is asked for
+    bool issuer = false;  // the request is for the issuer
     WrongIssuer wrong = WrongIssuer::kGarbage;
     Seconds retry_after = 0;
   };

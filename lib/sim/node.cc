@@ -15,10 +15,10 @@ namespace ocsp_plus::sim {
 namespace {
 
 constexpr std::int32_t kMaster = 1;
-constexpr Millis kQuietLimit = 3600000;        // a tick at least so often
-constexpr std::size_t kSmallZone = 512 << 10;  // with two places in the queue of certificates
-constexpr std::size_t kGrowth = 16;            // by so many certificates configurations may grow until the next start
-constexpr Millis kLateLimit = 30000;           // and so often while something is due and cannot be had
+constexpr Millis kQuietLimit = 3600000;        // longest time without a tick
+constexpr std::size_t kSmallZone = 512 << 10;  // has two slots in the queue of certificates
+constexpr std::size_t kGrowth = 16;            // room for certificates that reloads may add
+constexpr Millis kLateLimit = 30000;           // the same while something is due but unavailable
 
 op_str_t text(std::string_view from) {
   return {from.data(), from.size()};
@@ -35,15 +35,15 @@ void must(bool done, const std::string& what) {
 struct Node::Config {
   ~Config() { op_config_destroy(op); }
   op_config_t* op = op_config_create();
-  std::vector<LeafNumber> leaves;
+  std::vector<LeafNumber> leaves;     // in the order of the catalog
   std::vector<op_server_t*> servers;  // of each leaf
-  op_server_t* loading = nullptr;     // that loads certificates per connection
+  op_server_t* loading = nullptr;     // the server with per-connection certificates
 };
 
-// What the ports of one process lead to.
+// The state behind one process's ports.
 struct Node::Context {
   Node& node;
-  Process* process = nullptr;  // nullptr: the master, whom nobody kills
+  Process* process = nullptr;  // nullptr: the master, which is never killed
   std::int32_t pid() const { return process == nullptr ? kMaster : process->pid; }
   void point() const {
     if (process != nullptr) {
@@ -58,7 +58,7 @@ struct Node::Worker {
   std::uint32_t slot = 0;
   op_worker_t* handle = nullptr;
   bool leaving = false;
-  // The configuration's own is the master's, of which by fork each process has a copy.
+  // One per process, as after a fork of the configuration.
   std::unique_ptr<engine::Stapler> stapler = nullptr;
 };
 
@@ -142,7 +142,7 @@ op_host_ops_t host_ops() {
 
 }  // namespace
 
-// The lock is nginx's: a word with the holder's pid, which the master frees when it reaps a child that held it.
+// Works like nginx's lock: a word with the holder's pid, which the master clears when it reaps the holder.
 op_lock_ops_t Node::lock_for(Context* context) const {
   op_lock_ops_t ops = {};
   ops.ctx = context;
@@ -245,7 +245,7 @@ bool Node::open_zone(Config* config, bool fresh) {
       return true;
     }
     must(status == OP_BUSY && !fresh, error.text);
-    // Nobody reaps while the master reloads: it frees the lock of a killed worker itself.
+    // The master does not reap during a reload, so it frees the lock of a killed worker here.
     free_lock_of_the_dead();
   }
   return false;
@@ -340,7 +340,8 @@ void Node::start_worker(Config* config, std::uint32_t slot) {
 
 // --- ends ---
 
-// Asked to leave, a worker leaves the work at once; its connections may keep it for a while.
+// Simulates a graceful shutdown: the worker stops its work at once, but its connections may keep it alive for a
+// while.
 void Node::leave(Worker* worker) {
   Process* const process = worker->context.process;
   if (!process->alive) {
@@ -407,7 +408,7 @@ void Node::killed(Process& process) {
   machine_.at(machine_.monotonic() + machine_.prng().spread(1, 200), [this, pid] { respawn(pid); });
 }
 
-// The master reaps a killed worker, frees its lock and starts another in its place; not while it is busy.
+// The master reaps a killed worker, frees its lock and starts a replacement, unless it is busy.
 void Node::respawn(std::int32_t pid) {
   const auto found = std::find_if(workers_.begin(), workers_.end(),
                                   [pid](const auto& worker) { return worker->context.pid() == pid; });
@@ -508,7 +509,7 @@ std::vector<Node::Staple> Node::handshake(LeafNumber leaf) {
   return staples;
 }
 
-// They are disjoint; a handshake that was cut short may have been counted, or not.
+// The counters are disjoint; a handshake that a kill cut short may or may not have been counted.
 std::array<std::int64_t, 4> Node::counted() const {
   std::array<std::int64_t, 4> sum = counted_before_;
   if (zone_.has_value()) {
@@ -532,7 +533,7 @@ std::string Node::miscounted() const {
   return {};
 }
 
-// A turn for every living worker, one after the other.
+// Returns the living workers in turn.
 Node::Worker* Node::whose_turn(const Config* config) {
   std::vector<Worker*> living;
   for (const auto& worker : workers_) {
@@ -563,6 +564,7 @@ std::vector<Node::Shown> Node::show(LeafNumber leaf, Chain chain) {
   return shown;
 }
 
+// Hands over what the shim does in a handshake whose certificate is not configured.
 Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
   Config& config = *worker->config;
   Process* const process = worker->context.process;
@@ -603,8 +605,8 @@ std::int32_t Node::designated() const {
   return process != nullptr && process->alive && !process->doomed() ? pid : 0;
 }
 
-// By what the engine itself noted down. Being wrong here costs time or is seen by the oracle as a late fetch; it
-// cannot make anything happen that the engine did not do.
+// Reads the engine's own plan from the zone. An error here wastes time or shows up in the oracle as a late fetch; it
+// cannot hide a fault of the engine.
 Millis Node::quiet_until() const {
   Millis until = kQuietLimit;
   for (const LeafNumber leaf : served_) {
@@ -613,7 +615,7 @@ Millis Node::quiet_until() const {
       return 0;
     }
     if (Pki::leaf_end(leaf) <= machine_.wall()) {
-      continue;  // nobody is asked for it
+      continue;  // it is not fetched
     }
     const Seconds ahead = zone_->attempt(entry).next - machine_.wall();
     if (ahead > 0) {
@@ -627,7 +629,7 @@ Millis Node::quiet_until() const {
   return machine_.monotonic() + (script_.loads ? quiet_loaded(until) : until);
 }
 
-// Likewise of whatever else the zone holds. Nobody is asked for a certificate whose issuer nobody knows.
+// The same for certificates loaded per connection. A certificate without a known issuer is not fetched.
 Millis Node::quiet_loaded(Millis until) const {
   const UnixSeconds wall = machine_.wall();
   for (store::EntryIndex entry = 0; entry < zone_->entries_used(); ++entry) {

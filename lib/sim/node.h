@@ -1,6 +1,5 @@
-// One nginx: a master, its workers and start helpers, the shared zone, reloads and restarts. Everything of ocsp_plus
-// in it is the real thing, from the C ABI downwards; what nginx itself and the shim do around it is told here in the
-// order in which they do it.
+// One simulated nginx: a master, its workers and start helpers, the shared zone, reloads and restarts. It runs the
+// real ocsp_plus from the C ABI downwards, and repeats the steps of nginx and the shim in their order.
 #pragma once
 
 #include <array>
@@ -26,24 +25,24 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // What a configuration names, by leaf number. Takes effect with the next start or reload.
+  // The configured leaves. Takes effect with the next start or reload.
   std::vector<LeafNumber>& wanted() { return wanted_; }
 
   void start();                        // a new zone, a start helper, workers
-  void reload(bool fails);             // a new generation in the same zone; if it fails, no worker of it starts
-  void stop(bool graceful);            // all processes end, the zone is gone
+  void reload(bool fails);             // a new generation in the same zone; if `fails`, none of its workers starts
+  void stop(bool graceful);            // all processes end, the zone is lost
   bool busy() const { return busy_; }  // the master is starting or reloading
   bool up() const { return !workers_.empty(); }
   void kill_designated(std::int64_t points, bool locked);
   void kill_next_helper(std::int64_t points, bool locked) { helper_fuse_ = {points, locked}; }
-  // The next worker that hands over a certificate which was loaded for a connection.
+  // Kills the next worker that hands over a certificate loaded for a connection.
   void kill_next_offering(std::int64_t points) { offering_fuse_ = points; }
-  std::int32_t offering() const { return offering_; }  // the one that was chosen for that last; 0: none
-  // One of ours was killed: the master will notice.
+  std::int32_t offering() const { return offering_; }  // pid last chosen for that; 0: none
+  // Tells the master that one of its processes was killed.
   void killed(Process& process);
 
-  // What a handshake for a certificate gets: as op_staple() says, from every configuration that is served now. Some
-  // clients have to repeat their hello, and in some handshakes another module has set a response.
+  // What a handshake for a configured certificate gets from op_staple(), in every configuration currently served.
+  // Some clients have to repeat their hello, and in some handshakes another module has set a response.
   enum class Got { kNone, kGood, kRevoked };
   struct Staple {
     Got status = Got::kNone;
@@ -52,26 +51,26 @@ class Node {
     bool foreign_set = false;
   };
   std::vector<Staple> handshake(LeafNumber leaf);
-  // Likewise where a server loads the certificate for the connection, with a chain beside it. By one worker of each
-  // configuration, whose turn it is.
+  // The same for a certificate that a server loads for the connection, with a chain. The next worker of each
+  // configuration in turn handles it.
   struct Shown {
     Staple staple;
-    bool named = false;  // the worker's configuration names the certificate
+    bool named = false;  // the certificate is in the worker's configuration
   };
   std::vector<Shown> show(LeafNumber leaf, Chain chain);
 
-  // What became of such certificates, as the zones say in which they were.
+  // Counts of such certificates, from all zones so far.
   struct Loaded {
     std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0;
   };
   Loaded loaded() const;
-  // What is wrong with the counters of handshakes, beside what was decided; empty: nothing.
+  // Describes the first counter of handshakes that disagrees with the decisions made; empty: none.
   std::string miscounted() const;
-  const std::set<LeafNumber>& served() const { return served_; }  // by the newest configuration
+  const std::set<LeafNumber>& served() const { return served_; }  // in the newest configuration
 
   bool last_helper_killed() const { return last_helper_killed_; }
-  std::int32_t designated() const;  // 0: nobody alive
-  Millis quiet_until() const;       // nothing is planned before that
+  std::int32_t designated() const;  // 0: none alive
+  Millis quiet_until() const;       // the engine plans nothing before that
   std::optional<store::StapleZone> zone() const { return zone_; }
 
  private:
@@ -114,11 +113,10 @@ class Node {
   Fuse helper_fuse_;
   std::int64_t offering_fuse_ = 0;  // 0: none
   std::int32_t offering_ = 0;
-  std::size_t work_queue_ = 0;  // of workers, in handshakes
-  Loaded loaded_before_;        // in zones that are gone
+  std::size_t work_queue_ = 0;  // counts the turns of workers in handshakes
+  Loaded loaded_before_;        // in earlier zones
   std::int64_t hellos_ = 0;
-  // Of handshakes, by op_outcome_t: those decided, those that the zones that are gone had counted, and how many a
-  // kill has cut short.
+  // Handshakes by op_outcome_t: the decisions made, the counters of earlier zones, and how many a kill cut short.
   std::array<std::int64_t, 4> decided_ = {}, counted_before_ = {};
   std::int64_t cut_short_ = 0;
   bool last_helper_killed_ = false;

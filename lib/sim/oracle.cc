@@ -7,22 +7,22 @@
 namespace ocsp_plus::sim {
 namespace {
 
-constexpr Seconds kSettle = 13;      // after an outage or a kill: an exchange that hangs, a lease that went stale
-constexpr Seconds kSlack = 6;        // from being due to being served: a tick, an answer, rounding
-constexpr Seconds kOneMore = 6;      // and half of the time-out for another responder that was asked first
+constexpr Seconds kSettle = 13;      // after an outage or a kill: a hanging exchange, a stale lease
+constexpr Seconds kSlack = 6;        // from due to served: a tick, an answer, rounding
+constexpr Seconds kOneMore = 6;      // plus half of the time-out per responder tried before
 constexpr Seconds kAhead = 300;      // how far thisUpdate may lie ahead
-constexpr Seconds kAboutToEnd = 10;  // what ends sooner is fetched anew by a start
+constexpr Seconds kAboutToEnd = 10;  // a start refetches responses that end sooner
 constexpr Millis kDiskRetry = 61000;
-constexpr Seconds kBelieved = 3600;  // what the directory holds was confirmed within that time, or is asked for again
-constexpr Seconds kForStaple = 600;  // the longest pause while nothing is held and the responder is not reached
-constexpr Seconds kCheck = 300;      // within that time after a start
-constexpr Seconds kHandedAgain = 30;       // what has come to nothing is handed over again by the worker that met it
-constexpr Seconds kUnused = 25 * 86400;    // what nobody shows for longer may go
-constexpr Seconds kFarAstray = 2 * 86400;  // a wall clock
-constexpr Seconds kEndedFor = 3000;        // what has ended may go after that time
-// In a small zone two places in the queue have to be enough for four certificates from up to eight workers.
+constexpr Seconds kBelieved = 3600;        // a response from the directory confirmed longer ago is fetched again
+constexpr Seconds kForStaple = 600;        // longest pause while nothing is held and the responder is unreachable
+constexpr Seconds kCheck = 300;            // and that within this time after a start
+constexpr Seconds kHandedAgain = 30;       // after this time a worker repeats an unsuccessful hand-over
+constexpr Seconds kUnused = 25 * 86400;    // a certificate not shown for longer may be evicted
+constexpr Seconds kFarAstray = 2 * 86400;  // error of a wall clock
+constexpr Seconds kEndedFor = 3000;        // an expired certificate may be evicted after that time
+// In a small zone four certificates from up to eight workers share two queue slots.
 constexpr unsigned kShowsInSmallZone = 16;
-constexpr Millis kBetweenShows = 600;  // a tick, after which those places are free again
+constexpr Millis kBetweenShows = 600;  // a tick, after which the slots are free again
 
 }  // namespace
 
@@ -30,10 +30,10 @@ Seconds Oracle::slack() const {
   return kSlack + static_cast<Seconds>(script_.responders.size() - 1) * kOneMore;
 }
 
-// Whether all that time a responder answered honestly. Another one may have failed meanwhile; but not have replayed
-// old responses, which look like good ones that are not newer. What goes wrong for one certificate counts for all:
-// the host they share has a bad name then. But whoever is `starting` has heard nothing bad of it yet, and does not
-// wait for a certificate that it hangs for.
+// Returns whether a responder answered honestly from `from` to `to`. Another one may have failed meanwhile, but not
+// have replayed old responses, which look like good ones that are not newer. A failure for one certificate counts for
+// all, because it marks their shared host as failing. But a node that is `starting` has not seen failures yet, and
+// does not wait for another certificate that hangs.
 bool Oracle::good(LeafNumber leaf, Millis from, Millis to, bool starting) const {
   if (served_.count(leaf) == 0 && script_.seeks_issuer(leaf)) {
     const auto& spans = script_.issuer_server;
@@ -68,23 +68,23 @@ bool Oracle::good(LeafNumber leaf, Millis from, Millis to, bool starting) const 
 
 // --- windows ---
 
-UnixSeconds Oracle::sure_at(LeafNumber leaf, const Known& known, UnixSeconds at) const {
+UnixSeconds Oracle::sure_at(LeafNumber leaf, const LeafRecord& record, UnixSeconds at) const {
   const UnixSeconds end = Pki::leaf_end(leaf);
-  if (!known.open.has_value() || at <= *known.open || (known.loaded && !known.taken)) {
-    return std::min(known.sure, end);
+  if (!record.open.has_value() || at <= *record.open || (record.loaded && !record.taken)) {
+    return std::min(record.sure, end);
   }
-  UnixSeconds from = *known.open;
-  UnixSeconds sure = known.sure;
+  UnixSeconds from = *record.open;
+  UnixSeconds sure = record.sure;
   if (sure <= from) {
     const Seconds longest = longest_pause(from);
     if (at < from + longest) {
       return std::min(sure, end);
     }
-    // It may hold what it got before the window opened, and look after that by the rule below.
+    // The node may hold a response from before the window and refresh it by the rule below.
     sure = std::max(sure, std::min(ca_.end_of_answer(leaf, from), 2 * (at - slack()) - from));
     from += longest;
   }
-  // Tried at u, known at `at`: the best u is where both bounds meet, or where something new was made.
+  // An attempt at u is finished at `at`: the best u is where both bounds meet, or where the CA made a new response.
   const auto tried_from = [&](UnixSeconds u) {
     u = std::clamp(u, from, at);
     sure = std::max(sure, std::min(ca_.end_of_answer(leaf, u), 2 * (at - slack()) - u));
@@ -99,8 +99,8 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const Known& known, UnixSeconds at)
   return std::min(sure, end);
 }
 
-// Until whoever holds nothing tries again. What was planned within the last span of that length was planned for a
-// failure that may pass by itself, if there were no others.
+// Returns the longest time until a node without a response tries again: the shorter bound applies if all failures
+// within the last such span were transient.
 Seconds Oracle::longest_pause(UnixSeconds opened) const {
   const Seconds longest = script_.retry_max + slack();
   const Millis to = Machine::kBoot + 1000 * (opened - kEpoch);
@@ -118,48 +118,48 @@ Seconds Oracle::longest_pause(UnixSeconds opened) const {
   return passing ? std::min(longest, kForStaple + slack()) : longest;
 }
 
-void Oracle::close(LeafNumber leaf, Known* known) {
-  take(known);
-  known->sure = sure_at(leaf, *known, machine_.true_time());
-  known->open.reset();
-  known->handed.reset();
-  known->taken_again.reset();
-  known->shows = 0;
+void Oracle::close(LeafNumber leaf, LeafRecord* record) {
+  take(record);
+  record->sure = sure_at(leaf, *record, machine_.true_time());
+  record->open.reset();
+  record->handed.reset();
+  record->taken_again.reset();
+  record->shows = 0;
 }
 
-// Configured ones, and those that a server loads.
+// Returns the configured leaves and those that a server loads.
 std::vector<LeafNumber> Oracle::in_care() const {
   std::vector<LeafNumber> leaves(served_.begin(), served_.end());
-  for (const auto& [leaf, known] : known_) {
-    if (known.loaded) {
+  for (const auto& [leaf, record] : records_) {
+    if (record.loaded) {
       leaves.push_back(leaf);
     }
   }
   return leaves;
 }
 
-void Oracle::look_at_window(LeafNumber leaf, Known* known) {
-  const bool is_good = up_ && machine_.offset() == 0 && !(known->loaded && flooded_) &&
+void Oracle::update_window(LeafNumber leaf, LeafRecord* record) {
+  const bool is_good = up_ && machine_.offset() == 0 && !(record->loaded && flooded_) &&
                        good(leaf, machine_.monotonic(), machine_.monotonic());
   if (!is_good) {
-    close(leaf, known);
-  } else if (!known->open.has_value()) {
-    known->open = machine_.true_time() + kSettle;
+    close(leaf, record);
+  } else if (!record->open.has_value()) {
+    record->open = machine_.true_time() + kSettle;
   }
 }
 
 void Oracle::conditions_change() {
   for (const LeafNumber leaf : in_care()) {
-    Known& known = known_[leaf];
-    clock_is_right(&known);
-    look_at_window(leaf, &known);
+    LeafRecord& record = records_[leaf];
+    clock_is_right(&record);
+    update_window(leaf, &record);
   }
 }
 
 void Oracle::interrupted() {
   for (const LeafNumber leaf : in_care()) {
-    close(leaf, &known_[leaf]);
-    known_[leaf].revoked_soon.reset();
+    close(leaf, &records_[leaf]);
+    records_[leaf].revoked_soon.reset();
   }
   conditions_change();
 }
@@ -174,60 +174,60 @@ void Oracle::shown(LeafNumber leaf) {
   if (served_.count(leaf) != 0) {
     return;
   }
-  Known& known = known_[leaf];
+  LeafRecord& record = records_[leaf];
   const UnixSeconds now = machine_.true_time();
-  if (!known.loaded || now - known.last_shown > kUnused) {
-    known.loaded = true;
+  if (!record.loaded || now - record.last_shown > kUnused) {
+    record.loaded = true;
     lost(leaf);
   }
-  known.last_shown = now;
-  if (known.taken || known.handed.has_value() || !known.open.has_value() || now < *known.open + kHandedAgain ||
-      (known.shows > 0 && machine_.monotonic() < known.last_show + kBetweenShows)) {
+  record.last_shown = now;
+  if (record.taken || record.handed.has_value() || !record.open.has_value() || now < *record.open + kHandedAgain ||
+      (record.shows > 0 && machine_.monotonic() < record.last_show + kBetweenShows)) {
     return;
   }
-  known.last_show = machine_.monotonic();
-  if (++known.shows >= shows_needed()) {
-    known.handed = now;
+  record.last_show = machine_.monotonic();
+  if (++record.shows >= shows_needed()) {
+    record.handed = now;
   }
 }
 
-// The rules for windows apply as soon as it is known; what is held of it, if anything, nobody can say.
-void Oracle::take(Known* known) {
-  if (!known->handed.has_value() || machine_.true_time() < *known->handed + slack()) {
+// Applies the rules for windows from now on; the oracle cannot know whether the node holds a response already.
+void Oracle::take(LeafRecord* record) {
+  if (!record->handed.has_value() || machine_.true_time() < *record->handed + slack()) {
     return;
   }
-  if (known->again && booted_.has_value() && *known->open <= *booted_ + kSettle) {
-    known->taken_again = machine_.true_time();
+  if (record->again && booted_.has_value() && *record->open <= *booted_ + kSettle) {
+    record->taken_again = machine_.true_time();
   }
-  if (known->again && !disk_was_good(machine_.monotonic() - zone_began_)) {
-    forget(known);
+  if (record->again && !disk_was_good(machine_.monotonic() - zone_began_)) {
+    clear(record);
   }
-  if (known->late && known->late_until == 0) {
-    known->late_until = machine_.monotonic() + 1000 * kSettle;
+  if (record->late && record->late_until == 0) {
+    record->late_until = machine_.monotonic() + 1000 * kSettle;
   }
-  known->again = false;
-  known->taken = true;
-  known->open = *known->handed + slack();
-  known->handed.reset();
+  record->again = false;
+  record->taken = true;
+  record->open = *record->handed + slack();
+  record->handed.reset();
 }
 
-void Oracle::untake(Known* known) const {
-  known->taken = false;
-  known->taken_again.reset();
-  known->handed.reset();
-  known->shows = 0;
-  known->open.reset();
+void Oracle::reset_taken(LeafRecord* record) const {
+  record->taken = false;
+  record->taken_again.reset();
+  record->handed.reset();
+  record->shows = 0;
+  record->open.reset();
 }
 
 void Oracle::lost(LeafNumber leaf) {
-  Known& known = known_[leaf];
-  if (known.loaded) {
-    untake(&known);
-    forget(&known);
-    known.revoked_soon.reset();
-    known.late = false;
-    known.again = false;
-    look_at_window(leaf, &known);
+  LeafRecord& record = records_[leaf];
+  if (record.loaded) {
+    reset_taken(&record);
+    clear(&record);
+    record.revoked_soon.reset();
+    record.late = false;
+    record.again = false;
+    update_window(leaf, &record);
   }
 }
 
@@ -237,24 +237,23 @@ void Oracle::lost_loaded() {
   }
 }
 
-// What it holds stays in the zone; but somebody has to hand it over again.
+// The zone keeps its response, but a worker must hand it over again.
 void Oracle::disowned(LeafNumber leaf) {
-  Known& known = known_[leaf];
-  if (known.loaded) {
-    close(leaf, &known);
-    untake(&known);
-    look_at_window(leaf, &known);
+  LeafRecord& record = records_[leaf];
+  if (record.loaded) {
+    close(leaf, &record);
+    reset_taken(&record);
+    update_window(leaf, &record);
   }
 }
 
-// Where there is no room for all, those that were not used for longest go. By a clock that was wrong nobody can say
-// which these are.
+// In a small zone the least recently used certificates are evicted; with a wrong clock the oracle cannot tell which.
 void Oracle::flood_begins(const std::set<LeafNumber>& in_use) {
   flooded_ = true;
   for (const LeafNumber leaf : in_care()) {
-    Known& known = known_[leaf];
-    take(&known);
-    if (script_.small_zone && (script_.jumps || !known.taken || in_use.count(leaf) == 0)) {
+    LeafRecord& record = records_[leaf];
+    take(&record);
+    if (script_.small_zone && (script_.jumps || !record.taken || in_use.count(leaf) == 0)) {
       lost(leaf);
     }
   }
@@ -266,7 +265,7 @@ void Oracle::flood_ended() {
   conditions_change();
 }
 
-// By a clock that is far ahead everything was used long ago, and some have ended.
+// By a clock that is far ahead every last use is long ago, and some certificates have expired.
 void Oracle::clock_set(UnixSeconds before) {
   const UnixSeconds latest = std::max(before, machine_.wall());
   for (const LeafNumber leaf : in_care()) {
@@ -280,10 +279,10 @@ void Oracle::clock_set(UnixSeconds before) {
 
 // --- starts and ends ---
 
-void Oracle::forget(Known* known) {
-  known->sure = 0;
-  known->newest = 0;
-  known->revoked.reset();
+void Oracle::clear(LeafRecord* record) {
+  record->sure = 0;
+  record->newest = 0;
+  record->revoked.reset();
 }
 
 bool Oracle::disk_was(Millis span, bool (*fine)(DiskFault)) const {
@@ -299,24 +298,24 @@ bool Oracle::disk_was_good(Millis span) const {
 
 void Oracle::stopped(bool power_cut) {
   for (const LeafNumber leaf : in_care()) {
-    close(leaf, &known_[leaf]);
+    close(leaf, &records_[leaf]);
   }
   const bool kept = !power_cut && disk_was_good(kDiskRetry);
-  // From a disk that is full, what is not true any more can be removed.
+  // Outdated files can be removed even from a full disk.
   const bool taken_back =
       !power_cut && disk_was(kDiskRetry, [](DiskFault fault) { return fault == DiskFault::kFull; });
-  for (auto& [leaf, known] : known_) {
-    known.in_zone = false;
-    known.revoked_soon.reset();
-    known.late = false;
-    // Nobody has looked after it unless the node knew it; and of the issuer that was fetched for it nothing is kept.
-    const bool cared_for = served_.count(leaf) != 0 || (known.loaded && known.taken && !script_.seeks_issuer(leaf));
+  for (auto& [leaf, record] : records_) {
+    record.in_zone = false;
+    record.revoked_soon.reset();
+    record.late = false;
+    // Only certificates that the node knew were refreshed; and fetched issuers are not kept.
+    const bool cared_for = served_.count(leaf) != 0 || (record.loaded && record.taken && !script_.seeks_issuer(leaf));
     if (!kept || !cared_for) {
-      const auto revoked = taken_back && cared_for ? known.revoked : std::nullopt;
-      forget(&known);
-      known.revoked = revoked;
+      const auto revoked = taken_back && cared_for ? record.revoked : std::nullopt;
+      clear(&record);
+      record.revoked = revoked;
     }
-    untake(&known);
+    reset_taken(&record);
   }
   served_.clear();
   up_ = false;
@@ -333,60 +332,60 @@ void Oracle::start_begins(bool new_zone) {
     lost_loaded();
   }
   booted_ = machine_.offset() == 0 ? std::optional(machine_.true_time()) : std::nullopt;
-  for (auto& [leaf, known] : known_) {
+  for (auto& [leaf, record] : records_) {
     if (!disk_was_good(0)) {
-      const auto revoked = known.revoked;
-      forget(&known);
-      known.revoked = revoked;
+      const auto revoked = record.revoked;
+      clear(&record);
+      record.revoked = revoked;
     }
-    // What was kept has to be believed: with a clock that is wrong it may not be. Of one that is loaded per
-    // connection somebody has to know first.
-    known.late = machine_.offset() != 0 || known.loaded;
-    known.again = known.loaded;
-    known.late_until = 0;
+    // With a wrong clock the node may distrust the directory; and a certificate loaded per connection must be taken
+    // first.
+    record.late = machine_.offset() != 0 || record.loaded;
+    record.again = record.loaded;
+    record.late_until = 0;
   }
 }
 
-// What the directory holds is looked at again by whoever sees the clock jump.
-void Oracle::clock_is_right(Known* known) const {
-  if (known->late && known->late_until == 0 && up_ && machine_.offset() == 0 && !known->loaded) {
-    known->late_until = machine_.monotonic() + 1000 * kSettle;
+// A worker that notices a clock jump reads the directory again.
+void Oracle::clock_is_right(LeafRecord* record) const {
+  if (record->late && record->late_until == 0 && up_ && machine_.offset() == 0 && !record->loaded) {
+    record->late_until = machine_.monotonic() + 1000 * kSettle;
   }
 }
 
 void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed) {
   up_ = true;
   for (const LeafNumber leaf : in_care()) {
-    Known& known = known_[leaf];
-    if (known.loaded && machine_.true_time() - known.last_shown > kUnused) {
-      lost(leaf);  // nobody has used it for so long that it went, and with it what is held
+    LeafRecord& record = records_[leaf];
+    if (record.loaded && machine_.true_time() - record.last_shown > kUnused) {
+      lost(leaf);  // unused for so long that it was evicted with its response
     }
-    close(leaf, &known);
+    close(leaf, &record);
   }
-  for (auto& [leaf, known] : known_) {
+  for (auto& [leaf, record] : records_) {
     const bool is_served = served.count(leaf) != 0;
-    if (is_served && known.loaded) {
-      known.loaded = false;  // from now on it is configured, and its entry is the one that it had
-      known.in_zone = true;
-      untake(&known);
-    } else if (!is_served && !(known.loaded && (known.taken || new_zone_))) {
-      forget(&known);  // nobody cares for it any more, or nobody knows whether anybody does
-    } else if (is_served && helper_killed && new_zone_ && !known.late) {
-      known.late = true;  // the first worker looks into the directory
-      known.late_until = machine_.monotonic() + 1000 * kSettle;
+    if (is_served && record.loaded) {
+      record.loaded = false;  // configured from now on, in the same entry
+      record.in_zone = true;
+      reset_taken(&record);
+    } else if (!is_served && !(record.loaded && (record.taken || new_zone_))) {
+      clear(&record);  // no longer served, or not certainly
+    } else if (is_served && helper_killed && new_zone_ && !record.late) {
+      record.late = true;  // the first worker reads the directory
+      record.late_until = machine_.monotonic() + 1000 * kSettle;
     }
   }
   for (const LeafNumber leaf : served) {
-    Known& known = known_[leaf];
+    LeafRecord& record = records_[leaf];
     const bool reachable = good(leaf, start_began_ - 1000 * kSettle, machine_.monotonic(), true);
-    if (!known.in_zone && !helper_killed && machine_.offset() == 0 && script_.startup_wait >= 5000 &&
+    if (!record.in_zone && !helper_killed && machine_.offset() == 0 && script_.startup_wait >= 5000 &&
         script_.responders.size() == 1 && reachable) {
-      // Waited for was what was missing, or about to end; and to what it has now the window's rule applies at once.
+      // The start waited for missing or soon ending responses; the window's rule applies to what it holds now.
       const UnixSeconds began = kEpoch + (start_began_ - Machine::kBoot) / 1000;
-      known.sure = std::max(known.sure, std::min(began + kAboutToEnd, ca_.end_of_answer(leaf, began)));
-      known.open = machine_.true_time() + 1;
+      record.sure = std::max(record.sure, std::min(began + kAboutToEnd, ca_.end_of_answer(leaf, began)));
+      record.open = machine_.true_time() + 1;
     }
-    known.in_zone = true;
+    record.in_zone = true;
   }
   served_ = served;
   conditions_change();
@@ -395,7 +394,7 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
 // --- handshakes ---
 
 void Oracle::asked(LeafNumber leaf) {
-  // An exchange that had begun before may ask a second responder.
+  // An exchange that began before may continue with a second responder.
   if (machine_.offset() == 0 && machine_.true_time() > Pki::leaf_end(leaf) + kSettle) {
     complain(leaf, fmt::format("(g) asked for a certificate that ended at {}", to_rfc3339(Pki::leaf_end(leaf))));
   }
@@ -403,13 +402,13 @@ void Oracle::asked(LeafNumber leaf) {
 
 void Oracle::delivered(LeafNumber leaf, const Signed& response) {
   if (machine_.offset() == 0) {
-    known_[leaf].confirmed = machine_.true_time();
+    records_[leaf].confirmed = machine_.true_time();
   }
-  known_[leaf].told_revoked = known_[leaf].told_revoked || response.revoked;
+  records_[leaf].told_revoked = records_[leaf].told_revoked || response.revoked;
   if (response.revoked && machine_.offset() == 0) {
-    Known& known = known_[leaf];
-    known.revoked_soon = response.this_update;
-    known.revoked_from = machine_.monotonic() + 2000;
+    LeafRecord& record = records_[leaf];
+    record.revoked_soon = response.this_update;
+    record.revoked_from = machine_.monotonic() + 2000;
   }
 }
 
@@ -423,27 +422,27 @@ void Oracle::complain(LeafNumber leaf, const std::string& what) {
 
 void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
   ++judged_;
-  Known& known = known_[leaf];
-  if (known.revoked_soon.has_value() && machine_.monotonic() >= known.revoked_from) {
-    known.revoked = std::max(known.revoked.value_or(0), *known.revoked_soon);
-    known.revoked_soon.reset();
+  LeafRecord& record = records_[leaf];
+  if (record.revoked_soon.has_value() && machine_.monotonic() >= record.revoked_from) {
+    record.revoked = std::max(record.revoked.value_or(0), *record.revoked_soon);
+    record.revoked_soon.reset();
   }
-  take(&known);
+  take(&record);
   const UnixSeconds wall = machine_.wall();
   judge_outcome(leaf, staple);
   if (leaf >= Pki::kForged) {
     return staple.status == Node::Got::kNone ? void()
                                              : complain(leaf, "(h) a staple for a certificate that is forged");
   }
-  judge_asked_again(leaf, known);
+  judge_asked_again(leaf, record);
   if (staple.status == Node::Got::kNone) {
     ++bare_;
-    return judge_missing(leaf, &known);
+    return judge_missing(leaf, &record);
   }
-  known.late = false;
-  if (sure_at(leaf, known, machine_.true_time()) > machine_.true_time()) {
+  record.late = false;
+  if (sure_at(leaf, record, machine_.true_time()) > machine_.true_time()) {
     ++strict_;
-    strict_loaded_ += known.loaded ? 1 : 0;
+    strict_loaded_ += record.loaded ? 1 : 0;
   }
   const Signed* const honest = ca_.find(staple.der);
   if (honest == nullptr) {
@@ -461,10 +460,10 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
   if (accepted_.insert(honest).second && honest->this_update > wall + kAhead) {
     return complain(leaf, fmt::format("(a) served what begins at {}", to_rfc3339(honest->this_update)));
   }
-  judge_order(leaf, &known, *honest);
+  judge_order(leaf, &record, *honest);
 }
 
-// A certificate that is omitted goes without another module's response as well.
+// When the response is omitted, another module's response is omitted too.
 void Oracle::judge_outcome(LeafNumber leaf, const Node::Staple& staple) {
   const bool sent = staple.status != Node::Got::kNone;
   const bool required = script_.require == OP_REQUIRE_ON;
@@ -472,7 +471,7 @@ void Oracle::judge_outcome(LeafNumber leaf, const Node::Staple& staple) {
     return complain(leaf, "(i) served a response that says revoked, which had to be omitted");
   }
   const bool foreign = !sent && !required && staple.foreign_set;
-  const bool omitted = script_.omits && known_[leaf].told_revoked;
+  const bool omitted = script_.omits && records_[leaf].told_revoked;
   const op_outcome_t due = sent ? OP_STAPLED : required ? OP_REFUSED : foreign ? OP_FOREIGN : OP_NO_STAPLE;
   refused_ += staple.outcome == OP_REFUSED ? 1 : 0;
   omitted_ += !sent && omitted ? 1 : 0;
@@ -482,45 +481,45 @@ void Oracle::judge_outcome(LeafNumber leaf, const Node::Staple& staple) {
   }
 }
 
-void Oracle::judge_missing(LeafNumber leaf, Known* known) {
-  if (script_.omits && known->told_revoked) {
+void Oracle::judge_missing(LeafNumber leaf, LeafRecord* record) {
+  if (script_.omits && record->told_revoked) {
     return;
   }
-  const UnixSeconds sure = sure_at(leaf, *known, machine_.true_time());
-  const bool excused = known->late && (known->late_until == 0 || machine_.monotonic() < known->late_until);
+  const UnixSeconds sure = sure_at(leaf, *record, machine_.true_time());
+  const bool excused = record->late && (record->late_until == 0 || machine_.monotonic() < record->late_until);
   if (machine_.offset() == 0 && sure > machine_.true_time() && !excused) {
     complain(leaf, fmt::format("(b) no staple, though one was to be had that is valid until {}", to_rfc3339(sure)));
   }
 }
 
-// Judged only where a responder was reachable without interruption ever since the start, or since it was taken after
-// that.
-void Oracle::judge_asked_again(LeafNumber leaf, const Known& known) {
+// Checks only if a responder was reachable without interruption since the start, or since the certificate was taken
+// after it.
+void Oracle::judge_asked_again(LeafNumber leaf, const LeafRecord& record) {
   const UnixSeconds now = machine_.true_time();
-  const auto began = known.loaded ? known.taken_again : booted_;
-  if (!began.has_value() || !booted_.has_value() || !known.open.has_value() || *known.open > *began + kSettle ||
+  const auto began = record.loaded ? record.taken_again : booted_;
+  if (!began.has_value() || !booted_.has_value() || !record.open.has_value() || *record.open > *began + kSettle ||
       now < *began + kCheck + kSettle + slack() || now >= Pki::leaf_end(leaf)) {
     return;
   }
-  if (known.confirmed < *booted_ - kBelieved) {
+  if (record.confirmed < *booted_ - kBelieved) {
     complain(leaf, fmt::format("(f) not asked again since the start at {}, though last confirmed at {}",
-                               to_rfc3339(*booted_), to_rfc3339(known.confirmed)));
+                               to_rfc3339(*booted_), to_rfc3339(record.confirmed)));
   }
 }
 
-void Oracle::judge_order(LeafNumber leaf, Known* known, const Signed& served) {
+void Oracle::judge_order(LeafNumber leaf, LeafRecord* record, const Signed& served) {
   if (served.revoked) {
-    known->revoked = std::max(known->revoked.value_or(0), served.this_update);
-  } else if (known->revoked.has_value() && served.this_update <= *known->revoked) {
+    record->revoked = std::max(record->revoked.value_or(0), served.this_update);
+  } else if (record->revoked.has_value() && served.this_update <= *record->revoked) {
     complain(leaf, fmt::format("(e) served good of {} though it was revoked at {}", to_rfc3339(served.this_update),
-                               to_rfc3339(*known->revoked)));
-  } else if (known->newest > machine_.wall() + kAhead) {
-    known->newest = 0;  // the clock was set back: what it finds in the future makes room
-  } else if (served.this_update < known->newest) {
+                               to_rfc3339(*record->revoked)));
+  } else if (record->newest > machine_.wall() + kAhead) {
+    record->newest = 0;  // the clock was set back: a response from the future may be replaced
+  } else if (served.this_update < record->newest) {
     complain(leaf, fmt::format("(b) served good of {} where that of {} was served before",
-                               to_rfc3339(served.this_update), to_rfc3339(known->newest)));
+                               to_rfc3339(served.this_update), to_rfc3339(record->newest)));
   }
-  known->newest = std::max(known->newest, served.this_update);
+  record->newest = std::max(record->newest, served.this_update);
 }
 
 }  // namespace ocsp_plus::sim

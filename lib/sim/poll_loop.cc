@@ -1,5 +1,4 @@
-// base/poll_loop.h in virtual time: the start helper, which under nginx runs a loop of its own, turns the machine
-// here.
+// base/poll_loop.h in virtual time: the start helper, which has its own loop under nginx, drives the machine here.
 #include "base/poll_loop.h"
 
 #include <utility>

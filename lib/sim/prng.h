@@ -1,4 +1,4 @@
-// The only source of chance in the simulator: everything that happens in a run follows from its seed.
+// The simulator's only source of randomness: a run depends on its seed only.
 #pragma once
 
 #include <cmath>
@@ -7,7 +7,7 @@
 
 namespace ocsp_plus::sim {
 
-// splitmix64: cheap, and the same on every machine.
+// splitmix64: fast, and the same on every machine.
 class Prng {
  public:
   explicit Prng(std::uint64_t seed) : state_(seed) {}
@@ -23,14 +23,14 @@ class Prng {
     return from + static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(to - from + 1));
   }
   bool chance(int percent) { return between(1, 100) <= percent; }
-  // As likely to lie between 1 and 10 as between 10 and 100: faults of every length.
+  // Log-uniform, for faults of every length: 1 to 10 is as likely as 10 to 100.
   std::int64_t spread(std::int64_t from, std::int64_t to) {
     const double part = static_cast<double>(next() >> 11) / 9007199254740992.0;
     const double low = std::log(static_cast<double>(from));
     const double high = std::log(static_cast<double>(to));
     return static_cast<std::int64_t>(std::exp(low + (high - low) * part));
   }
-  // A stream of its own, so that what one part of the world draws does not move the others.
+  // An independent stream, so that draws in one part of the world do not affect the others.
   Prng split() { return Prng(next()); }
 
  private:

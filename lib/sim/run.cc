@@ -20,12 +20,12 @@
 namespace ocsp_plus::sim {
 namespace {
 
-constexpr Millis kAlert = 20000;   // after something happened no beat is left out
-constexpr Millis kTakenIn = 3000;  // nor after a certificate was handed over
+constexpr Millis kAlert = 20000;   // no heartbeat is skipped for so long after an event
+constexpr Millis kTakenIn = 3000;  // nor after a hand-over
 constexpr Millis kBetweenShows = 700;
 constexpr Seconds kShownEnded = 7200;
 
-// Invariant (c), requests per certificate and validity (of seven days at the most) in calm, the start not counted.
+// Invariant (c): requests per certificate and validity (at most seven days) in a calm run, without the start.
 constexpr double kCalmFresh = 2.5;
 constexpr double kCalmAdvance = 8;
 
@@ -119,7 +119,7 @@ void World::hook(const Narrator& narrator) {
   };
 }
 
-// Everything the script says, as events of the world.
+// Schedules the script's events.
 void World::plan() {
   for (const auto& responder : script_.responders) {
     for (const Conduct& conduct : responder) {
@@ -231,7 +231,7 @@ void World::happen(const Happening& happening) {
     machine_.say(fmt::format("certificate {} is revoked", leaf));
     return ca_.revoke(leaf, machine_.true_time());
   }
-  if (node_.busy() || !node_.up()) {  // the master is occupied, or there is none
+  if (node_.busy() || !node_.up()) {  // the master is busy or down
     machine_.at(machine_.monotonic() + 1000, [this, &happening] { happen(happening); });
     return;
   }
@@ -268,7 +268,7 @@ void World::happen(const Happening& happening) {
   }
 }
 
-// A certificate that was loaded per connection comes into the configuration, or out of it again.
+// Moves a certificate loaded per connection into the configuration, or out of it again.
 void World::move(const Happening& happening) {
   std::vector<LeafNumber>& wanted = node_.wanted();
   const auto number = static_cast<std::size_t>(happening.number);
@@ -286,7 +286,7 @@ void World::move(const Happening& happening) {
     }
     return;
   }
-  // A node without any certificate would be none of ours.
+  // The node needs at least one certificate.
   const auto loaded =
       std::find_if(wanted.begin(), wanted.end(), [](LeafNumber leaf) { return leaf >= Pki::kLoaded; });
   if (loaded != wanted.end() && wanted.size() > 1) {
@@ -309,7 +309,7 @@ void World::handshakes() {
 }
 
 void World::handshake_now_and_then() {
-  // Once in a while somebody comes again and again.
+  // Sometimes a client connects repeatedly.
   if (script_.loads && prng_.chance(script_.small_zone ? 3 : 2)) {
     show_often(script_.small_zone ? 40 : 2);
   }
@@ -336,7 +336,7 @@ void World::show_loaded() {
   }
   last_shown_ = now;
   for (const Shown& shown : script_.shown) {
-    // Nobody goes on for long with a certificate that has ended.
+    // Servers do not use an expired certificate for long.
     if (shown.from <= now && now < shown.to && machine_.true_time() < Pki::leaf_end(shown.leaf) + kShownEnded) {
       show(shown.leaf, shown.chain);
     }
@@ -377,7 +377,7 @@ void World::flood(const Flood& one, std::size_t done) {
   }
   if (node_.up()) {
     show(forge(one, done), Chain::kEmpty);
-    if (done > 0 && prng_.chance(10)) {  // some come again
+    if (done > 0 && prng_.chance(10)) {  // some forged ones are shown again
       show(next_forged_ - 1 - static_cast<LeafNumber>(prng_.between(0, static_cast<std::int64_t>(done))),
            Chain::kEmpty);
     }
@@ -385,7 +385,7 @@ void World::flood(const Flood& one, std::size_t done) {
   machine_.at(machine_.monotonic() + one.step, [this, &one, done] { flood(one, done + 1); });
 }
 
-// In the name of one that is configured or loaded: whoever answers for that one answers for the forged one as well.
+// Forges a certificate with a configured or loaded one as twin, so that the twin's responder answers for it too.
 LeafNumber World::forge(const Flood& one, std::size_t done) {
   const bool insists = one.insisting > 0 && done % (one.count / one.insisting) == 0;
   const auto how = static_cast<Forgery>(insists ? prng_.between(3, 4) : prng_.between(0, 2));
@@ -468,7 +468,7 @@ void World::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods
   }
 }
 
-// A forged one fails for all its life.
+// A forged certificate fails for all its life.
 void World::count_in_faults(LeafNumber leaf, std::int64_t requests, double periods) {
   const double allowed = leaf >= Pki::kForged ? excused(1000 * longest_life()) : allowed_in_faults(periods);
   const double part = static_cast<double>(requests) / allowed;
@@ -486,15 +486,15 @@ Seconds World::longest_life() const {
   return longest;
 }
 
-// For a fault of that length: the way up from the shortest to the longest pause and down again towards the end of
-// what is held, and then tries as far apart as the back-off's mean.
+// Returns the requests that a fault of that length excuses: the back-off from the shortest to the longest pause, the
+// shorter pauses towards the end of the held response, then attempts at the back-off's mean distance.
 double World::excused(Millis span) const {
-  // Where nothing is held, two minutes are the longest pause.
+  // Without a response the longest pause is two minutes.
   const Seconds longest = std::min<Seconds>(script_.retry_max, 120);
   return 40 + static_cast<double>(span) / 1000 / (0.3 * static_cast<double>(longest));
 }
 
-// What calm allows, what each fault excuses, and a few for each time a process begins anew.
+// Returns the sum of a calm run's requests, those that faults excuse, and a few per start of a process.
 double World::allowed_in_faults(double periods) const {
   double allowed = 5 + (script_.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods;
   const auto excuse = [&](Millis from, Millis to) { allowed += excused(to - from); };
@@ -506,7 +506,7 @@ double World::allowed_in_faults(double periods) const {
   for (const Conduct& conduct : script_.issuer_server) {
     excuse(conduct.from, conduct.to);
   }
-  Millis wrong_since = 0;  // with a wrong clock honest answers look like old or future ones
+  Millis wrong_since = 0;  // with a wrong clock honest answers seem old or from the future
   for (const Happening& happening : script_.happenings) {
     if (happening.what == Incident::kClock) {
       if (wrong_since != 0) {
@@ -529,7 +529,7 @@ void World::fail(const std::string& what) {
 
 Figures run(const Script& script, const Narrator& narrator) {
   try {
-    return (new World(script, narrator))->live();  // never destroyed: who was killed still points into it
+    return (new World(script, narrator))->live();  // never destroyed: killed processes still point into it
   } catch (const std::exception& error) {
     Figures figures;
     figures.runs = 1;

@@ -1,4 +1,4 @@
-// One run: a machine, a node on it and the world around, from a script to the figures.
+// One run: a machine, a node on it and the world around it, from a script to the figures.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace ocsp_plus::sim {
 
-// Plain bytes: a run may end in a process of its own.
+// Trivially copyable: a run may be a separate process.
 struct Figures {
   std::int64_t runs = 0, calm_runs = 0, lie_runs = 0, jump_runs = 0, kill_runs = 0;
   std::int64_t seconds = 0;  // simulated
@@ -17,11 +17,11 @@ struct Figures {
   std::int64_t requests = 0, lies = 0, failures = 0, outages = 0, disk_faults = 0;
   std::int64_t jumps = 0, kills = 0, kills_locked = 0, helper_kills = 0;
   std::int64_t reloads = 0, failed_reloads = 0, restarts = 0, crashes = 0, power_cuts = 0, revocations = 0;
-  double calm_fresh = 0, calm_advance = 0;  // the most requests per certificate and validity in a calm run
-  double faults = 0;                        // the most of what the bound for faults allows, as a part of it
-  double peak = 0;                          // of requests per minute over their mean
-  double restart_peak = 0;                  // of requests in ten seconds after a restart over their mean
-  double fleet_peak = 0;                    // of nodes that ask for the same certificate within ten seconds
+  double calm_fresh = 0, calm_advance = 0;  // maximum requests per certificate and validity in a calm run
+  double faults = 0;                        // maximum share of the requests that faults allow
+  double peak = 0;                          // maximum of requests per minute over their mean
+  double restart_peak = 0;                  // the same of ten seconds after a restart
+  double fleet_peak = 0;                    // the same of nodes that request one certificate within ten seconds
   // Certificates that servers load per connection.
   std::int64_t loaded_runs = 0, shown = 0, shown_due = 0, forged = 0, floods = 0, moves = 0, offering_kills = 0;
   std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0, issuer_requests = 0;
@@ -36,30 +36,29 @@ using Narrator = std::function<void(std::string_view)>;
 
 Figures run(const Script& script, const Narrator& narrator);
 
-// Invariant (d): many certificates, all fetched in one minute; all taken from the directory; one certificate on many
-// nodes.
+// Invariant (d): many certificates, all fetched in one minute; the same loaded from the directory; one certificate on
+// many nodes.
 Figures run_herd(std::size_t certificates);
 Figures run_restarted_herd(std::size_t certificates);
 Figures run_fleet(std::size_t nodes);
-// Invariant (e): a revocation that comes while the disk is full.
+// Invariant (e): a revocation while the disk is full.
 Figures run_full_disk();
 // Invariant (i): what handshakes get where nothing is held, or what must be omitted.
 Figures run_without_staple(op_require_t require);
 // A start while the responder hangs for one certificate of many.
 Figures run_hanging_start();
-// A responder that takes POST alone, and later GET alone.
+// A responder that accepts only POST, later only GET.
 Figures run_other_method();
-// Certificates loaded per connection, shown once an hour, over a reload, a restart and into the configuration and
-// back.
+// Certificates loaded per connection, shown once an hour, through a reload, a restart, and a move into the
+// configuration and back.
 Figures run_loaded();
-// A certificate that the configuration has named goes on with its response when a server loads it for its
-// connections, though its issuer is not beside it.
+// A formerly configured certificate keeps its response when a server loads it per connection without its issuer.
 Figures run_released();
-// Such as are in use, in a zone that a flood of forged ones fills.
+// Certificates in use, in a zone that a flood of forged ones fills.
 Figures run_loaded_flood(std::size_t forged);
-// A responder that was dead for hours, with nothing to staple: it is asked again soon all the same.
+// A responder that was dead for hours while nothing could be stapled: the node tries it again soon after its return.
 Figures run_long_outage();
-// The responder refuses everybody while the wall clock goes to and fro: requests and log lines have their bounds.
+// A responder refuses all requests while the wall clock jumps back and forth: requests and log lines stay bounded.
 Figures run_flood(std::size_t certificates);
 
 }  // namespace ocsp_plus::sim

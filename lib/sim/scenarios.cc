@@ -1,12 +1,12 @@
-// Worlds that are told, not drawn: what the seeds reach too seldom, or only with many certificates or nodes.
+// Fixed scenarios, for situations that random seeds reach too rarely or only with many certificates or nodes.
 //
-// Invariant (d), no herds: certificates that were all fetched in one minute do not come back in one minute; those
-// that a start took from the directory do not come at once; nodes that hold the same response do not ask together.
-// Invariant (e): a revocation that comes while the disk is full.
-// Invariant (b): a start while the responder hangs for one certificate; one that takes a single method; one that is
-// back after hours.
-// Floods: a responder that refuses everybody, a clock that goes to and fro.
-// Certificates loaded per connection: how soon they have a staple, and that they keep it.
+// Invariant (d), no herds: certificates fetched in one minute are not refreshed in one minute, those loaded from the
+// directory not at once, and nodes with the same response not together.
+// Invariant (e): a revocation while the disk is full.
+// Invariant (b): a start while the responder hangs for one certificate; a responder with a single method; a responder
+// that returns after hours.
+// Floods: a responder that refuses all requests, a clock that jumps back and forth.
+// Certificates loaded per connection: they soon have a staple and keep it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -31,7 +31,7 @@ constexpr Millis kHour = 3600000;
 constexpr Millis kSlice = 10000;
 constexpr Millis kCheckedWithin = 300000;
 constexpr Seconds kDay = 86400;
-constexpr Seconds kNoticedWithin = 620;  // that a responder is back, by who has nothing to staple
+constexpr Seconds kNoticedWithin = 620;  // for a node without a staple to notice that a responder is back
 
 Script herd_script(std::size_t certificates) {
   Script script;
@@ -51,7 +51,7 @@ Conduct conduct(Deed deed, Millis from, Millis to) {
   return made;
 }
 
-// A node, and a world in which nothing goes wrong. Never destroyed: processes that ended still point into it.
+// A node in a world without faults. Never destroyed: ended processes still point into it.
 struct Calm {
   Calm(const Script& script, std::uint64_t seed)
       : machine(new Machine(seed)), ca(new Ca(script.practice)), no_leap_until(new Millis(0)) {
@@ -59,7 +59,7 @@ struct Calm {
     new Directory(script);
     node = new Node(*machine, script);
     for (LeafNumber& leaf : node->wanted()) {
-      leaf += Pki::kLeaves;  // the first ones may end
+      leaf += Pki::kLeaves;  // the first ones may expire
     }
     network->keep_times();
     network->on_honest = [](LeafNumber, const Signed&) {};
@@ -76,7 +76,7 @@ struct Calm {
     const auto staples = node->handshake(leaf);
     return !staples.empty() && staples.front().status == status;
   }
-  // Every beat until then, as after something has happened.
+  // Runs without skipping heartbeats, as after an event.
   void run_awake(Millis span) const {
     *no_leap_until = machine->monotonic() + span;
     run_until(*no_leap_until);
@@ -97,8 +97,8 @@ void fail(Figures* figures, const std::string& text) {
 
 }  // namespace
 
-// The mean is that of the busy spans, in which anything is asked at all (the tenth of the validity over which the
-// looks are spread), not of the idle days between them, which would flatter nobody and make every peak look high.
+// The mean is that of the busy span (the tenth of the validity over which attempts are spread): the idle days in
+// between would make every peak look high.
 Figures run_herd(std::size_t certificates) {
   const Script script = herd_script(certificates);
   Figures figures;
@@ -114,7 +114,7 @@ Figures run_herd(std::size_t certificates) {
       peak = std::max(peak, ++by_minute[time / 60000]);
     }
   }
-  // The first round of looks: between 40 % and 50 % of the validity.
+  // The first round of refreshes: between 40 % and 50 % of the validity.
   const double window = static_cast<double>(script.practice.validity) / 10 / 60;
   const double mean = static_cast<double>(certificates) / window;
   figures.peak = static_cast<double>(peak) / mean;
@@ -125,7 +125,8 @@ Figures run_herd(std::size_t certificates) {
   return figures;
 }
 
-// A restart hours later: each is asked for once, within five minutes. One more within the hour: nobody is asked.
+// After a restart hours later each certificate is fetched once, within five minutes; after another restart within the
+// hour, none.
 Figures run_restarted_herd(std::size_t certificates) {
   Script script = herd_script(certificates);
   const Calm calm(script, 2);
@@ -164,7 +165,7 @@ Figures run_restarted_herd(std::size_t certificates) {
   return figures;
 }
 
-// Nodes behind one cache, which hands all of them the same response.
+// Nodes behind one HTTP cache get the same response.
 Figures run_fleet(std::size_t nodes) {
   Script script = herd_script(1);
   script.practice.validity = kDay;
@@ -191,7 +192,7 @@ Figures run_fleet(std::size_t nodes) {
   return figures;
 }
 
-// The revocation comes while the disk is full; the good response that was kept would be valid for days.
+// The revocation comes while the disk is full; the good response in the directory would be valid for days.
 Figures run_full_disk() {
   Script script = herd_script(1);
   script.disk.push_back({Machine::kBoot + 2 * kHour, Machine::kBoot + 140 * kHour, DiskFault::kFull});
@@ -216,7 +217,7 @@ Figures run_full_disk() {
   return figures;
 }
 
-// Good, then revoked, by servers that omit what says so; and a certificate for which there never is anything.
+// Servers omit revoked responses: one certificate is good and then revoked, another never has a response.
 Figures run_without_staple(op_require_t require) {
   Script script = herd_script(2);
   script.startup_wait = 5000;
@@ -255,7 +256,7 @@ Figures run_without_staple(op_require_t require) {
   return figures;
 }
 
-// The one that hangs is asked first, and does not need a staple.
+// The hanging certificate is fetched first, and does not need a staple.
 Figures run_hanging_start() {
   Script script = herd_script(6);
   script.startup_wait = 5000;
@@ -279,7 +280,7 @@ Figures run_hanging_start() {
   return figures;
 }
 
-// Half of the time by POST alone, then by GET alone.
+// Half of the time only POST works, then only GET.
 Figures run_other_method() {
   Script script = herd_script(3);
   script.responders[0] = {conduct(Deed::kOnlyPost, 0, script.length / 2),
@@ -304,7 +305,7 @@ Figures run_long_outage() {
     Script script = herd_script(1);
     script.responders[0] = {conduct(Deed::kRefuse, 0, 6 * kHour)};
     const Calm calm(script, seed);
-    ++calm.node->wanted().front();  // one that need not be stapled
+    ++calm.node->wanted().front();  // one without must-staple
     calm.node->start();
     calm.run_until(Machine::kBoot + 6 * kHour + 1000 * kNoticedWithin);
     if (!calm.gets(calm.node->wanted().front(), Node::Got::kGood)) {
@@ -354,12 +355,12 @@ Figures run_flood(std::size_t certificates) {
 
 namespace {
 
-constexpr Millis kSoon = 5000;  // from the first handshake to a staple, where nothing goes wrong
+constexpr Millis kSoon = 5000;  // from the first handshake to a staple, without faults
 
 Script loaded_script() {
   Script script = herd_script(1);
   script.loads = true;
-  std::size_t which = 4;  // none of these four would end within the time
+  std::size_t which = 4;  // none of these four expires in time
   for (const Chain chain : {Chain::kComplete, Chain::kBehindLookalike, Chain::kEmpty, Chain::kLookalike}) {
     script.shown.push_back({Pki::loaded(which++, false, true), chain, Machine::kBoot, kNever});
   }
@@ -370,7 +371,7 @@ Script loaded_script() {
 std::vector<LeafNumber> forge_all(const Script& script, UnixSeconds end) {
   std::vector<LeafNumber> forged;
   for (int how = 0; how <= static_cast<int>(Forgery::kLast); ++how) {
-    // One look-alike claims the CA's key identifier, the other does not.
+    // One look-alike copies the CA's key identifier, the other does not.
     for (int other = 0; other < 2; ++other) {
       forged.push_back(Pki::kForged + forged.size());
       Pki::get().forge(forged.back(), static_cast<Forgery>(how), script.shown.front().leaf, false, end);
@@ -379,7 +380,7 @@ std::vector<LeafNumber> forge_all(const Script& script, UnixSeconds end) {
   return forged;
 }
 
-// What each gets by every configuration that is served now.
+// Returns whether every configuration currently served gives this status.
 bool shown_get(const Calm& calm, LeafNumber leaf, Chain chain, Node::Got status) {
   const auto all = calm.node->show(leaf, chain);
   return !all.empty() && std::all_of(all.begin(), all.end(), [&](const Node::Shown& shown) {
@@ -425,7 +426,7 @@ Figures run_loaded() {
   shown_hourly(100, "in calm");
   const LeafNumber moved = script.shown[2].leaf;
   calm.node->wanted().push_back(moved);
-  calm.node->reload(true);  // in vain: the worker that has handed it over does so again
+  calm.node->reload(true);  // fails: the worker that handed it over does so again
   shown_hourly(200, "after a reload that failed, whose configuration named one of them");
   calm.node->wanted().pop_back();
   calm.node->reload(false);
@@ -459,7 +460,7 @@ Figures run_loaded() {
   return figures;
 }
 
-// The only one of its CA: who knew its issuer has gone, and nobody shows it.
+// The only certificate of its CA: the configuration that knew its issuer is gone, and no server sends it.
 Figures run_released() {
   Script script = loaded_script();
   script.shown.clear();
@@ -479,7 +480,7 @@ Figures run_released() {
   return figures;
 }
 
-// Shown each second, they stay, whoever else comes.
+// Certificates shown every second stay, despite the flood.
 Figures run_loaded_flood(std::size_t count) {
   Script script = loaded_script();
   script.small_zone = true;

@@ -16,14 +16,14 @@ Millis some_time(Prng& prng, Millis length) {
   return Machine::kBoot + prng.between(0, length);
 }
 
-// Spans in order, without overlap, as long as `longest` and rarely so.
+// Draws spans in order, without overlap, rarely as long as `longest`.
 template <typename Span, typename Fill>
 std::vector<Span> draw_spans(Prng& prng, Millis length, std::int64_t count, Seconds longest, Fill fill) {
   std::vector<Span> spans;
   for (; count > 0; --count) {
     Span span;
     span.from = some_time(prng, length);
-    // Those that end shortly before what is held does are the hardest to survive.
+    // Spans that end shortly before the held response are the hardest to survive.
     span.to =
         span.from + 1000 * (prng.chance(35) ? prng.between(longest / 10, longest / 4) : prng.spread(5, longest));
     fill(&span);
@@ -87,7 +87,7 @@ void add(Prng& prng, Script* script, Incident what, std::int64_t number = 0, boo
   script->happenings.push_back({some_time(prng, script->length), what, number, flag});
 }
 
-// The wall clock goes wrong, and is set right again.
+// Sets the wall clock wrong, and later right again.
 void draw_jump(Prng& prng, Script* script) {
   const Seconds most = prng.chance(10) ? 200 * kDay : 30 * kHour;
   const Seconds by = prng.spread(3, most) * (prng.chance(50) ? 1 : -1);
@@ -137,7 +137,7 @@ void draw_shown(Prng& prng, Script* script) {
     constexpr Chain kChains[] = {Chain::kComplete, Chain::kComplete, Chain::kBehindLookalike,
                                  Chain::kEmpty,    Chain::kEmpty,    Chain::kLookalike};
     shown.chain = kChains[prng.between(0, script->calm ? 2 : 5)];
-    // Some come all the time, some for a while, some once more after that.
+    // Some are shown all the time, some for a while, some once more after that.
     shown.from = prng.chance(50) ? Machine::kBoot : some_time(prng, script->length * 2 / 3);
     shown.to = prng.chance(60) ? Machine::kBoot + script->length : shown.from + prng.between(0, script->length / 2);
     script->shown.push_back(shown);
@@ -154,7 +154,7 @@ void draw_floods(Prng& prng, Script* script) {
   for (auto n = prng.between(1, 3); n > 0; --n) {
     Flood flood;
     flood.from = some_time(prng, script->length);
-    // The queue of a small zone takes in two of them a tick, and then there is room for some two hundred and fifty.
+    // A small zone's queue takes two of them per tick; the zone has room for about 250.
     flood.step = prng.spread(script->small_zone ? 150 : 10, 400);
     flood.count = static_cast<std::size_t>(script->small_zone ? prng.between(200, 500) : prng.between(50, 500));
     flood.life = prng.spread(600, 6 * kHour);
@@ -178,7 +178,7 @@ void draw_issuer_server(Prng& prng, Script* script) {
       });
 }
 
-// Drawn last, so that all else happens as it would without.
+// Drawn last, so that the rest of the script is the same as without it.
 void draw_loaded(Prng& prng, Script* script) {
   script->loads = prng.chance(65);
   if (!script->loads) {
@@ -209,7 +209,7 @@ void draw_loaded(Prng& prng, Script* script) {
                    [](const Happening& a, const Happening& b) { return a.at < b.at; });
 }
 
-// Of spans in order of time, without overlap.
+// REQUIRES: `spans` are in order of time, without overlap.
 const Conduct* conduct_in(const std::vector<Conduct>& spans, Millis at) {
   auto after = std::upper_bound(spans.begin(), spans.end(), at,
                                 [](Millis time, const Conduct& conduct) { return time < conduct.from; });
@@ -219,9 +219,9 @@ const Conduct* conduct_in(const std::vector<Conduct>& spans, Millis at) {
 }  // namespace
 
 Script Script::draw(std::uint64_t seed) {
-  Prng prng = Prng(seed).split();  // neighbouring seeds have nothing in common
+  Prng prng = Prng(seed).split();  // makes neighbouring seeds independent
   Script script = draw_world(prng, seed);
-  // Drawn last, so that all else happens as it would without.
+  // Drawn last, so that the rest of the draw does not change.
   constexpr op_require_t kRequires[] = {OP_REQUIRE_OFF, OP_REQUIRE_OFF, OP_REQUIRE_MUST_STAPLE, OP_REQUIRE_ON};
   script.require = kRequires[prng.between(0, 3)];
   script.omits = prng.chance(30);
@@ -258,7 +258,7 @@ Script Script::draw_world(Prng& prng, std::uint64_t seed) {
 }
 
 const Conduct* Script::conduct(std::size_t responder, Millis at) const {
-  // A certificate that is loaded per connection may name one that does not exist.
+  // A certificate loaded per connection may name a responder that does not exist.
   static const Conduct nobody = [] {
     Conduct conduct;
     conduct.deed = Deed::kRefuse;

@@ -1,4 +1,4 @@
-// What a run's seed makes happen: the fault script. Everything the oracle knows about the world stands here.
+// The fault script, drawn from a run's seed. The oracle knows the world from here only.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace ocsp_plus::sim {
 
-// kOnlyPost, kOnlyGet: honest, but the other method is answered 405.
+// kOnlyPost, kOnlyGet: honest, but answers the other method with 405.
 enum class Deed {
   kHonest,
   kSlow,
@@ -29,13 +29,13 @@ enum class Deed {
   kOnlyGet
 };
 
-// For a span of time a responder does this; outside of all spans it is honest.
+// A responder's behaviour for a span of time; outside of all spans it is honest.
 struct Conduct {
   Millis from = 0, to = 0;
   Deed deed = Deed::kHonest;
   Lie lie = Lie::kGarbage;
-  WrongIssuer wrong = WrongIssuer::kGarbage;  // of the issuers' server
-  LeafNumber only = SIZE_MAX;                 // towards this certificate alone; SIZE_MAX: towards all
+  WrongIssuer wrong = WrongIssuer::kGarbage;  // for the issuers' server
+  LeafNumber only = SIZE_MAX;                 // for this certificate only; SIZE_MAX: for all
   Seconds retry_after = 0;
 };
 
@@ -46,20 +46,20 @@ struct DiskSpan {
 };
 
 enum class Incident {
-  kClock,       // `number`: seconds by which the wall clock is wrong from now on
-  kKill,        // the designated worker dies within `number` instants, while it holds the lock if `flag`
-  kKillHelper,  // the next start helper dies so
-  kReload,      // `number`: certificates exchanged
+  kClock,       // `number`: error of the wall clock from now on, in seconds
+  kKill,        // kills the designated worker within `number` points, while it holds the lock if `flag`
+  kKillHelper,  // the same for the next start helper
+  kReload,      // replaces `number` certificates
   kFailedReload,
   kRestart,   // graceful; the zone is lost, the directory stays; down for `number` ms; as another user if `flag`
-  kCrash,     // likewise, but every process is killed at once
-  kPowerCut,  // likewise, and files that were just written are torn
+  kCrash,     // the same, but every process is killed at once
+  kPowerCut,  // the same, and recently written files are damaged
   kRevoke,    // the CA revokes the certificate at position `number` of the configuration
-  // Of certificates that servers load per connection:
-  kAdopt,         // a reload whose configuration names the one at position `number`; it fails if `flag`
-  kRelease,       // a reload whose configuration names one of them no more
-  kKillOffering,  // the next worker that meets one dies within `number` instants
-  kKillTaking,    // the designated worker, within `number` instants after it was handed one; as kKill
+  // For certificates that servers load per connection:
+  kAdopt,         // a reload that adds the one at position `number`; it fails if `flag`
+  kRelease,       // a reload that removes one of them
+  kKillOffering,  // kills the next worker that meets one within `number` points
+  kKillTaking,    // as kKill, within `number` points after the worker was handed one
   kRevokeLoaded,  // as kRevoke
 };
 
@@ -70,19 +70,19 @@ struct Happening {
   bool flag = false;
 };
 
-// A server loads this certificate for its connections.
+// A certificate that a server loads per connection.
 struct Shown {
   LeafNumber leaf = 0;
   Chain chain = Chain::kComplete;
   Millis from = 0, to = 0;
 };
 
-// Somebody shows forged certificates, one after the other.
+// A client that causes handshakes with forged certificates, one after the other.
 struct Flood {
   Millis from = 0, step = 0;
   std::size_t count = 0;
-  Seconds life = 0;           // of the certificates, from then on
-  std::size_t insisting = 0;  // of them: those for which somebody is asked
+  Seconds life = 0;           // remaining validity of the certificates
+  std::size_t insisting = 0;  // how many of them lead to a request
   Millis to() const { return from + step * static_cast<Millis>(count); }
 };
 
@@ -94,17 +94,17 @@ struct Script {
   Millis startup_wait = 5000;
   std::uint32_t workers = 1;
   std::size_t certificates = 3;
-  std::vector<std::vector<Conduct>> responders;  // of one or two responders, in order of time, without overlap
+  std::vector<std::vector<Conduct>> responders;  // per responder (one or two), in order of time, without overlap
   std::vector<DiskSpan> disk;
   std::vector<Happening> happenings;  // in order of time
   bool calm = false;
 
   bool loads = false;                  // a server may load certificates per connection
-  bool trusts = false;                 // and its operator has named the CA
-  bool small_zone = false;             // so that not all of a flood have room
+  bool trusts = false;                 // and its operator has configured the CA
+  bool small_zone = false;             // too small for a whole flood
   std::vector<Shown> shown;            // each certificate with one chain
   std::vector<Flood> floods;           // in order of time
-  std::vector<Conduct> issuer_server;  // where certificates say that their issuer is
+  std::vector<Conduct> issuer_server;  // the server of the caIssuers URLs
 
   // Of all servers.
   op_require_t require = OP_REQUIRE_OFF;  // no certificate has Must-Staple
@@ -115,7 +115,7 @@ struct Script {
   static Script draw(std::uint64_t seed);
   const Conduct* conduct(std::size_t responder, Millis at) const;  // nullptr: honest
   const Conduct* issuer_conduct(Millis at) const;                  // likewise
-  // Whether a server loads the certificate without its issuer.
+  // Returns whether a server loads the certificate without its issuer.
   bool seeks_issuer(LeafNumber leaf) const;
   DiskFault disk_fault(Millis at) const;
   std::string summary() const;                   // one line

@@ -49,6 +49,9 @@ TEST_CASE("plan: what is due leaves the queue by its time", "[plan]") {
   CHECK_FALSE(f.plan.take_due(kNow).has_value());
   CHECK(f.plan.queued(7));
   CHECK_FALSE(f.plan.queued(3));
+  CHECK(f.plan.requeue(7, kNow + 2));
+  CHECK_FALSE(f.plan.requeue(3, kNow));
+  CHECK_FALSE(f.plan.queued(3));
   f.plan.reschedule([](Plan::Entry entry, UnixSeconds due) { return due - entry; });
   CHECK(f.plan.take_due(kNow) == 7U);
 }

@@ -1,13 +1,13 @@
-# Puts the page together and writes it out as C++: cmake -D FROM=directory -D TO=file.cc -P embed.cmake
+# Assembles the page and writes it as C++: cmake -D FROM=directory -D TO=file.cc -P embed.cmake
 #
-# Style and script stand inside the document; the policy names their hashes, so the browser runs nothing else.
+# Style and script are inline; the policy contains their hashes, so the browser runs nothing else.
 cmake_minimum_required(VERSION 3.18...3.25)
 
 file(READ "${FROM}/page.html" page)
 file(READ "${FROM}/page.css" style)
 file(READ "${FROM}/page.js" script)
 
-# The SHA-256 of a text in base64: hexadecimal digits by threes (12 bits) into two characters each.
+# Computes the SHA-256 of a text in base64: three hexadecimal digits (12 bits) become two characters.
 function(base64_sha256 text result)
   set(alphabet "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
   string(SHA256 hex "${text}")

@@ -1,11 +1,11 @@
 
 "use strict";
-// Fetches the status as JSON from where this page came from and draws it. Text enters the page as text only.
+// Fetches the status as JSON from the page's own URL and draws it. Untrusted text is inserted as text nodes only.
 (() => {
-  const REFRESH = 10000;      // ms; longer where there is a lot to fetch
+  const REFRESH = 10000;      // ms; longer if there is a lot to fetch
   const PAGE = 1000;          // certificates in one request
   const ROWS = 200;           // drawn at once
-  const ENDING = 14 * 86400;  // s: a certificate that ends sooner is pointed out
+  const ENDING = 14 * 86400;  // s: a certificate that ends sooner is highlighted
   const STATES = ["revoked", "expired", "pending", "valid", "ended", "unsupported"];
   const WORDS = { revoked: "revoked", expired: "expired", pending: "no response yet", valid: "valid", unsupported: "no responder", ended: "certificate expired" };
   const SVG = "http://www.w3.org/2000/svg";
@@ -13,7 +13,7 @@
   const $ = (id) => document.getElementById(id);
   const view = { status: null, fetched: 0, ahead: 0, failed: null, state: "", search: "", open: new Set(), rows: ROWS };
 
-  // An element; children are nodes or text.
+  // Creates an element; children are nodes or text.
   function el(tag, attributes, ...children) {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -30,7 +30,7 @@
   }
   const replace = (id, ...children) => $(id).replaceChildren(...children);
 
-  // What certificates and responders wrote may turn the direction of writing or have no width: as lib/base/printable.h.
+  // Escapes unsafe characters of certificates and responders, as lib/base/printable.h does.
   const code = (character) => `\\u${character.codePointAt(0).toString(16).padStart(4, "0")}`;
   const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, code);
 
@@ -214,7 +214,7 @@
       ...STATES.filter((state) => counts[state] || view.state === state).map((state) => button(state, WORDS[state], counts[state]))));
   }
 
-  // Redraws without taking the keyboard's place away.
+  // Redraws and keeps the keyboard focus.
   function keepFocus(redraw) {
     const key = document.activeElement && document.activeElement.getAttribute("data-focus");
     redraw();
@@ -264,7 +264,7 @@
       el("td", { class: "number" }, count(c.stapled)));
   }
 
-  // The certificate itself, not its staple.
+  // Warns of the end of the certificate itself, not of its staple.
   function ending(c) {
     const left = seconds(c.not_after) - now();
     if (left > ENDING) return null;
@@ -282,7 +282,7 @@
       el("small", {}, [fine ? "" : last.detail, next + times].filter(Boolean).join(" · "))];
   }
 
-  // The validity window: this update, the refresh window (40 to 50 % of it), the next look, now, the end.
+  // Draws the validity: this update, the refresh window (40 to 50 % of it), the next attempt, now, the end.
   function validity(c) {
     if (!c.this_update) return [el("span", { class: "bad" }, c.state === "unsupported" ? "" : "nothing to staple")];
     const from = seconds(c.this_update), to = seconds(c.expires), at = now();
@@ -340,7 +340,7 @@
     $("responders").tBodies[0].replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colspan: 4 }, "No certificate names a responder."))]));
   }
 
-  // --- what the reader does ---
+  // --- user input ---
 
   $("search").addEventListener("input", (event) => {
     view.search = event.target.value.trim().toLowerCase();

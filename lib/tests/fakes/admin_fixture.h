@@ -1,4 +1,4 @@
-// An engine at work, and what its status says.
+// A running engine and its status document.
 #pragma once
 
 #include <unistd.h>
@@ -22,7 +22,7 @@ struct AdminFixture : EngineFixture {
     zone.stats().began = loop.clock.monotonic();
     settings.zone_name = "ocsp_plus";
   }
-  // The designated worker, for `span` ms.
+  // Runs the designated worker for `span` ms.
   void work(Millis span) {
     if (worker == nullptr) {
       worker = std::make_unique<engine::DesignatedWorker>(

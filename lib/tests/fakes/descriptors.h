@@ -1,4 +1,4 @@
-// Counting this process's descriptors, to see that none is left behind.
+// Counts this process's descriptors, to detect leaks.
 #pragma once
 
 #include <filesystem>

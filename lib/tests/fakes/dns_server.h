@@ -1,4 +1,4 @@
-// A DNS server on loopback, UDP and TCP, that knows the names it was told and answers anything else with NXDOMAIN.
+// A DNS server on loopback, UDP and TCP, that answers the configured names and NXDOMAIN for all others.
 #pragma once
 
 #include <algorithm>
@@ -26,10 +26,10 @@ struct DnsRecord {
   std::uint32_t ttl = 60;
   int rcode = 0;              // 2 SERVFAIL, 3 NXDOMAIN, 5 REFUSED
   bool silent = false;        // never answers
-  bool silent_aaaa = false;   // never answers that one, as some servers do
-  bool truncate = false;      // over UDP: TC and nothing else
+  bool silent_aaaa = false;   // never answers queries for AAAA, like some servers
+  bool truncate = false;      // over UDP: only the TC flag
   bool cut_short = false;     // the answer ends before its records
-  std::string alias_of = {};  // a CNAME first, the addresses belong to that name
+  std::string alias_of = {};  // first a CNAME to this name, which has the addresses
   std::uint32_t alias_ttl = 60;
 };
 
@@ -59,7 +59,7 @@ class DnsServer {
     std::unique_ptr<IoWatch> watch;
   };
 
-  // UDP and TCP want the same port; the one that UDP got may be taken for TCP.
+  // Finds a port that is free for both UDP and TCP.
   void listen(const std::string& address, std::uint16_t port) {
     for (int attempt = 0;; ++attempt) {
       udp_ = bound_socket(SOCK_DGRAM, net::Address::literal(address, port));
@@ -141,7 +141,7 @@ class DnsServer {
            two(data.size()) + data;
   }
 
-  // Empty: silence.
+  // Returns the answer; empty: none is sent.
   std::string answer_to(const std::string& query, bool udp) {
     std::string name;
     std::size_t at = 12;

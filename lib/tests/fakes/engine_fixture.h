@@ -1,5 +1,5 @@
-// Everything an engine needs, all of it real but time: a CA with leaves, a catalog, a zone, and responders that
-// answer with fresh signatures.
+// An engine's environment, real except for time: a CA with leaves, a catalog, a zone, and responders that sign fresh
+// responses.
 #pragma once
 
 #include <map>
@@ -30,7 +30,7 @@ inline const Identity& test_ca() {
   return ca;
 }
 
-// The same leaf for the same number; all share a key, for they are many.
+// Returns the leaf of a number; all leaves share a key, to save time.
 inline const Identity& test_leaf(std::size_t number) {
   static std::map<std::size_t, Identity> leaves;
   auto found = leaves.find(number);
@@ -46,7 +46,7 @@ inline const Identity& test_leaf(std::size_t number) {
 
 struct EngineFixture {
   explicit EngineFixture(std::size_t zone_size = 1 << 20) : memory(zone_size), zone(memory.format()) {
-    settings.resolver.servers = {"127.0.0.1:1"};  // nobody is asked: all URLs are literal
+    settings.resolver.servers = {"127.0.0.1:1"};  // never queried: all URLs have literal addresses
   }
 
   OcspServer& server(OcspServer::Answer answer = nullptr) {
@@ -55,7 +55,7 @@ struct EngineFixture {
     return *servers.back();
   }
 
-  // Certificate `number` asks `responders`, each under a path of its number.
+  // Adds certificate `number` with `responders`, each URL with the number as its path.
   engine::Catalog::Index add(std::size_t number, const std::vector<const OcspServer*>& responders) {
     std::vector<std::string> urls;
     urls.reserve(responders.size());
@@ -69,7 +69,7 @@ struct EngineFixture {
     return catalog.add(mention)->index;
   }
 
-  // As a configuration that has come up; its generation.
+  // Registers all certificates, as a configuration does when it takes effect; returns its generation.
   std::uint32_t register_all() {
     std::vector<store::Registration> registrations;
     for (const auto& target : catalog.targets()) {
@@ -83,7 +83,7 @@ struct EngineFixture {
     return generation;
   }
 
-  // A fresh good response each time, valid from now for `span`.
+  // Answers with a fresh good response each time, valid from now for `span`.
   OcspServer::Answer good_answers(Seconds span) {
     return [this, span](const std::string& head) {
       const std::size_t number = std::stoul(OcspServer::path_of(head));

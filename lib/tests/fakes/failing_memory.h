@@ -1,15 +1,15 @@
-// Memory that runs out on demand: everybody's in this process, through operator new, OpenSSL and c-ares.
+// Allocations that fail on demand: in operator new, OpenSSL and c-ares.
 #pragma once
 
 namespace ocsp_plus::testing {
 
-// One allocation fails, and those after it succeed again. Only allocations inside of an Inside count.
+// Makes one allocation fail. Only allocations during the lifetime of an Inside count.
 class FailingMemory {
  public:
   static void plan(long nth);  // 1: the next one
-  static bool failed();        // since it was planned
+  static bool failed();        // since plan()
 
-  // Whether OpenSSL and c-ares took our functions, which they do only before their own first allocation.
+  // Returns whether OpenSSL and c-ares accepted our functions, which they do only before their first allocation.
   static bool reaches_everybody();
 
   class Scope {

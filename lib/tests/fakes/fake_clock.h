@@ -8,7 +8,7 @@ namespace ocsp_plus::testing {
 
 constexpr UnixSeconds kTestNow = 1767225600;  // 2026-01-01T00:00:00Z
 
-// Stands still until told otherwise.
+// A clock that stands still until set or advanced.
 class FakeClock : public Clock {
  public:
   UnixSeconds now() const override { return now_; }
@@ -18,7 +18,7 @@ class FakeClock : public Clock {
     monotonic_ += span;
     now_ = kTestNow + (monotonic_ - kStart) / 1000;
   }
-  void set_now(UnixSeconds now) { now_ = now; }  // the wall clock jumps, the monotonic one does not
+  void set_now(UnixSeconds now) { now_ = now; }  // only the wall clock jumps
 
  private:
   static constexpr Millis kStart = 1000000;
@@ -26,8 +26,8 @@ class FakeClock : public Clock {
   Millis monotonic_ = kStart;
 };
 
-// For tests with sockets: the monotonic clock runs with the machine's and can be moved ahead, so that a timer of many
-// seconds is due now. The wall clock stands still.
+// A clock for tests with sockets: the monotonic clock follows the system's and can be advanced, so that a long timer
+// expires now. The wall clock stands still.
 class ShiftedClock : public Clock {
  public:
   UnixSeconds now() const override { return kTestNow; }

@@ -10,7 +10,7 @@
 
 namespace ocsp_plus::testing {
 
-// Gives out what it is told and takes everything for a good handshake.
+// Passes all bytes through and accepts any handshake.
 struct FakeTls : TlsClient {
   struct Session : TlsSession {
     Result<void> receive(ByteView bytes) override {

@@ -1,4 +1,4 @@
-// A responder, the DNS that leads to it, and a fetch.
+// A responder, a DNS server for its name, and a fetch.
 #pragma once
 
 #include <catch2/catch.hpp>
@@ -83,7 +83,7 @@ struct FetchFixture {
     }
   }
 
-  // For what comes true without the loop waking up, such as a descriptor being closed.
+  // Polls for a condition that does not wake the loop, such as a closed descriptor.
   bool eventually(const std::function<bool()>& condition) {
     for (int i = 0; i < 2000 && !condition(); ++i) {
       loop.run_until(condition, 10);

@@ -1,4 +1,4 @@
-// Memory, locks and contents for tests of the zone.
+// Memory, locks and contents for zone tests.
 #pragma once
 
 #include <sys/mman.h>
@@ -20,8 +20,8 @@
 
 namespace ocsp_plus::testing {
 
-// Shared by processes, and between two pages that nobody may touch. It ends exactly where the second one begins, so
-// that a read beyond the zone by a single byte is a crash. `size` must be a multiple of 64.
+// Memory shared between processes, between two inaccessible pages. The second one begins exactly at its end, so that
+// a read one byte beyond the zone crashes. `size` must be a multiple of 64.
 class MmapZone {
  public:
   explicit MmapZone(std::size_t size) : size_(size), mapped_((size + kPage - 1) / kPage * kPage + 2 * kPage) {
@@ -46,7 +46,7 @@ class MmapZone {
   }
   store::StapleZone attach() const { return store::StapleZone::attach(data(), size_).value(); }
 
-  // How many bytes of it the system has had to provide.
+  // Returns the number of resident bytes.
   std::size_t resident() const {
     std::vector<unsigned char> pages(mapped_ / kPage);
     mincore(mapping_, mapped_, pages.data());
@@ -65,7 +65,7 @@ class MmapZone {
   std::uint8_t* mapping_ = nullptr;
 };
 
-// A lock inside one process; `busy`: another one holds it.
+// A lock within one process; `busy`: another process holds it.
 class LocalLock : public SharedLock {
  public:
   bool try_lock() override {
@@ -82,7 +82,7 @@ class LocalLock : public SharedLock {
   int taken = 0;
 };
 
-// As nginx's: a word with the holder's pid, so that a parent can free it after a kill.
+// Works like nginx's lock: a word with the holder's pid, which the parent can clear after a kill.
 class PidLock : public SharedLock {
  public:
   using Word = std::atomic<std::int32_t>;
@@ -100,7 +100,7 @@ class PidLock : public SharedLock {
   Word* word_;
 };
 
-// splitmix64: cheap, and the same on every machine.
+// splitmix64: fast, and the same on every machine.
 class TestRandom {
  public:
   explicit TestRandom(std::uint64_t seed) : state_(seed) {}

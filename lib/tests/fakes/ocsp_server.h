@@ -1,4 +1,4 @@
-// OCSP responders on loopback that answer whatever a function says, and remember who asked when.
+// OCSP responders on loopback that answer with a function's result and record each request and its time.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ inline std::string ocsp_reply(ByteView der, const std::string& headers = {}) {
 
 class OcspServer {
  public:
-  // What to send for a request's head; the connection closes then. Empty: silence for ever.
+  // Returns the bytes to send for a request's head, after which the connection closes. Empty: it stays open, silent.
   using Answer = std::function<std::string(const std::string& head)>;
 
   OcspServer(EventLoop& loop, const Clock& clock, Answer first_answer)
@@ -50,7 +50,7 @@ class OcspServer {
   };
 
   Answer answer;
-  Millis delay = 0;  // until it answers; a little more each time, so that no two answers come together
+  Millis delay = 0;  // until the answer; slightly longer each time, so that no two answers coincide
   std::vector<Asked> asked;
   std::size_t open() const { return peers_.size(); }
   std::size_t most_open = 0;

@@ -1,5 +1,4 @@
-// A refresher over an engine fixture, driven as its worker would drive it; after each step the places of all
-// certificates are checked.
+// A refresher over an engine fixture, driven as a worker would. Each step checks the places of all certificates.
 #pragma once
 
 #include <catch2/catch.hpp>
@@ -15,7 +14,7 @@ namespace ocsp_plus::testing {
 struct RefresherFixture : EngineFixture {
   using EngineFixture::EngineFixture;
 
-  // The caller has added its certificates.
+  // REQUIRES: the certificates are added.
   void begin(bool new_configuration = true) {
     if (catalog.target(0).entry == store::kNoEntry) {
       register_all();
@@ -33,7 +32,7 @@ struct RefresherFixture : EngineFixture {
         work_queue, *gate, *roster, nullptr, nullptr, new_configuration);
   }
 
-  // Ticks twice a second, and less often where long spans shall pass quickly.
+  // Ticks every `step` ms; a longer step makes long spans pass quickly.
   void pass(Seconds span, Millis step = 500) {
     const auto each = [this] {
       refresher->tick();
@@ -50,7 +49,7 @@ struct RefresherFixture : EngineFixture {
     REQUIRE(done());
   }
 
-  // Every stapleable certificate is in exactly one place, and the bounds hold.
+  // Checks that every stapleable certificate is in exactly one place, and the bounds.
   void check() const {
     const std::size_t in_slots = refresher->in_flight() + refresher->pending_publish();
     REQUIRE(in_slots <= settings.concurrency);

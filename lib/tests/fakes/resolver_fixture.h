@@ -1,4 +1,4 @@
-// A resolver that asks a fake server.
+// A resolver that queries a fake server.
 #pragma once
 
 #include <catch2/catch.hpp>

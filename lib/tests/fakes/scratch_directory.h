@@ -11,7 +11,7 @@
 
 namespace ocsp_plus::testing {
 
-// A directory of mode 0700 that is gone after the test.
+// A directory of mode 0700 that is removed after the test.
 class ScratchDirectory {
  public:
   ScratchDirectory() {

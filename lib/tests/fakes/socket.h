@@ -1,4 +1,4 @@
-// Loopback sockets for the fake servers. Whatever fails throws: a test cannot go on without.
+// Loopback sockets for the fake servers. Failures throw.
 #pragma once
 
 #include <sys/socket.h>
@@ -33,7 +33,7 @@ class Socket {
   int fd_ = -1;
 };
 
-// A non-blocking socket of `type` (SOCK_STREAM or SOCK_DGRAM), bound; port 0 takes any.
+// Returns a bound, non-blocking socket of `type` (SOCK_STREAM or SOCK_DGRAM); port 0: any free port.
 inline Socket bound_socket(int type, const net::Address& address) {
   Socket socket(::socket(address.family(), type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
@@ -52,7 +52,7 @@ inline Socket listening_socket(const net::Address& address) {
   return socket;
 }
 
-// Where a socket is bound.
+// Returns the address that a socket is bound to.
 inline net::Address local_address(const Socket& socket) {
   net::Address address;
   socklen_t length = sizeof address.storage;

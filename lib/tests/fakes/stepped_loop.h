@@ -1,5 +1,5 @@
-// Virtual time with real sockets: a loop whose clock moves only when nothing else is left to do. Days pass in
-// milliseconds, an exchange with a loopback server takes no time at all, and one that hangs takes its full time-out.
+// Virtual time with real sockets: the loop's clock advances only when nothing else is left to do. Days pass in
+// milliseconds, an exchange with a loopback server takes no virtual time, and a hanging one takes its full time-out.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 
 namespace ocsp_plus::testing {
 
-// Around the PKI's constant time. Both clocks move together, but the wall clock may jump besides.
+// Starts at the test PKI's time. Both clocks advance together; the wall clock may also jump.
 class SteppedClock : public Clock {
  public:
   UnixSeconds now() const override { return kNow + elapsed_ / 1000 + jumped_; }
@@ -53,7 +53,7 @@ class SteppedLoop : public EventLoop {
       each_turn();
     }
   }
-  // WorkQueue until nothing happens any more at this moment.
+  // Runs the loop until nothing is left to do at the current time.
   void settle() {
     for (int quiet = 0; quiet < 3;) {
       const long before = events_;
@@ -89,7 +89,7 @@ class RecordingLog : public LogSink {
   bool enabled(LogLevel level) const override { return level <= LogLevel::kInfo; }
   void write(LogLevel level, std::string_view line) override { lines.emplace_back(level, std::string(line)); }
 
-  // How many lines hold `text`.
+  // Returns the number of lines that contain `text`.
   int count(std::string_view text) const {
     return static_cast<int>(std::count_if(
         lines.begin(), lines.end(), [&](const auto& line) { return line.second.find(text) != std::string::npos; }));

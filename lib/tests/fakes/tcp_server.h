@@ -1,5 +1,5 @@
-// A TCP server on loopback that plays one script per connection. It understands no more HTTP than it takes to know
-// that a request is complete.
+// A TCP server on loopback that plays one script per connection. It parses only as much HTTP as it needs to detect
+// the end of a request.
 #pragma once
 
 #include <algorithm>
@@ -19,13 +19,13 @@
 namespace ocsp_plus::testing {
 
 struct Script {
-  // After the reply: an orderly end, RST, nothing at all, or another request for the next script.
+  // What follows the reply: an orderly close, RST, silence, or another request for the next script.
   enum class End { kClose, kReset, kHold, kNext };
 
   std::string reply;  // sent when the request is complete
   End end = End::kClose;
-  bool at_once = false;   // sent on accept already
-  std::size_t piece = 0;  // bytes per step; 0: all in one
+  bool at_once = false;   // sent on accept, before any request
+  std::size_t piece = 0;  // bytes per step; 0: all at once
   Millis pause = 0;       // between the steps; 0: one step per turn of the loop
 };
 
@@ -44,7 +44,7 @@ class TcpServer {
     watch_->set(IoWatch::kRead);
   }
 
-  // Scripts are used in this order; a connection for which none is left is held open in silence.
+  // Scripts are used in this order; a connection without a script is held open, silent.
   void play(Script script) { scripts_.push_back(std::move(script)); }
   void play(const std::string& reply, Script::End end = Script::End::kClose) {
     Script script;
@@ -152,7 +152,7 @@ class TcpServer {
   }
 
   void drop(Peer& peer) {
-    peer.watch.reset();  // before the socket, which the members' order would close first
+    peer.watch.reset();  // before the socket, which the destructor would close first
     peers_.remove_if([&peer](const std::unique_ptr<Peer>& each) { return each.get() == &peer; });
   }
 
