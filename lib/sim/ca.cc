@@ -95,7 +95,7 @@ testing::CertificateSpec Pki::spec_of(LeafNumber number) const {
                  static_cast<std::uint8_t>(serial >> 8 & 0xff), static_cast<std::uint8_t>(serial & 0xff)};
   spec.not_before = kEpoch - 10 * kDay;
   spec.not_after = leaf_end(number);
-  spec.must_staple = number % 3 == 0;
+  spec.must_staple = must_staple(number);
   if (number < kLoaded) {
     return spec;  // the configuration has its responders and issuer
   }

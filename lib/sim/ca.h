@@ -46,6 +46,7 @@ struct Pki {
 
   const testing::Identity& leaf(LeafNumber number) const;
   const CertificateId& id(LeafNumber number) const;
+  static bool must_staple(LeafNumber number) { return number % 3 == 0; }
   static UnixSeconds leaf_end(LeafNumber number);  // notAfter; some expire within a run
 
   // The first number of the CA's leaves that servers load per connection. They contain their responder URLs.

@@ -466,7 +466,8 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
 // When the response is omitted, another module's response is omitted too.
 void Oracle::judge_outcome(LeafNumber leaf, const Node::Staple& staple) {
   const bool sent = staple.status != Node::Got::kNone;
-  const bool required = script_.require == OP_REQUIRE_ON;
+  const bool required =
+      script_.require == OP_REQUIRE_ON || (script_.require == OP_REQUIRE_MUST_STAPLE && Pki::must_staple(leaf));
   if (sent && script_.omits && staple.status == Node::Got::kRevoked) {
     return complain(leaf, "(i) served a response that says revoked, which had to be omitted");
   }

@@ -238,18 +238,20 @@ Figures run_without_staple(op_require_t require) {
       }
     }
   };
-  const op_outcome_t bare = require == OP_REQUIRE_ON ? OP_REFUSED : OP_NO_STAPLE;
-  const auto nothing_held = [&](const Node::Staple& staple) {
-    return bare == OP_NO_STAPLE && staple.foreign_set ? OP_FOREIGN : bare;
+  const auto bare = [require](LeafNumber leaf) {
+    const bool required = require == OP_REQUIRE_ON || (require == OP_REQUIRE_MUST_STAPLE && Pki::must_staple(leaf));
+    return required ? OP_REFUSED : OP_NO_STAPLE;
   };
   const LeafNumber leaf = Pki::kLeaves;
   calm.node->start();
   calm.run_until(calm.machine->monotonic() + kHour);
   all_get(leaf, "while it is good", [](const Node::Staple&) { return OP_STAPLED; });
-  all_get(silent.only, "of which nothing is held", nothing_held);
+  all_get(silent.only, "of which nothing is held", [&](const Node::Staple& staple) {
+    return bare(silent.only) == OP_NO_STAPLE && staple.foreign_set ? OP_FOREIGN : bare(silent.only);
+  });
   calm.ca->revoke(leaf, calm.machine->true_time());
   calm.run_until(calm.machine->monotonic() + 90 * kHour);
-  all_get(leaf, "once it is revoked", [bare](const Node::Staple&) { return bare; });
+  all_get(leaf, "once it is revoked", [&](const Node::Staple&) { return bare(leaf); });
   if (const std::string wrong = calm.node->miscounted(); !wrong.empty()) {
     fail(&figures, wrong);
   }

@@ -312,8 +312,12 @@ std::string Script::summary() const {
       seed, to_span(length / 1000), to_span(practice.validity),
       practice.resign == 0 ? "signed when asked" : "made every " + to_span(practice.resign),
       practice.delegated ? "delegated" : "direct", certificates, workers, responders.size(), retry_min, retry_max,
-      startup_wait, require == OP_REQUIRE_ON ? ", requires a staple" : "", omits ? ", omits revoked ones" : "",
-      loads ? ", loads per connection" : "", trusts ? ", trusts the CA" : "", small_zone ? ", small zone" : "");
+      startup_wait,
+      require == OP_REQUIRE_ON            ? ", requires a staple"
+      : require == OP_REQUIRE_MUST_STAPLE ? ", honours Must-Staple"
+                                          : "",
+      omits ? ", omits revoked ones" : "", loads ? ", loads per connection" : "", trusts ? ", trusts the CA" : "",
+      small_zone ? ", small zone" : "");
 }
 
 std::vector<std::string> Script::description() const {

@@ -107,8 +107,8 @@ struct Script {
   std::vector<Conduct> issuer_server;  // the server of the caIssuers URLs
 
   // Of all servers.
-  op_require_t require = OP_REQUIRE_OFF;  // no certificate has Must-Staple
-  bool omits = false;                     // responses that say revoked
+  op_require_t require = OP_REQUIRE_OFF;
+  bool omits = false;  // responses that say revoked
 
   bool lies = false, jumps = false, kills = false;
 
