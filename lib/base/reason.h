@@ -15,14 +15,14 @@ namespace ocsp_plus {
   X(0, kNotChecked, "not_checked", "nothing has been checked yet")                                                   \
   X(1, kOk, "ok", "fit to staple")                                                                                   \
   /* OCSPResponseStatus, RFC 6960 section 4.2.1 */                                                                   \
-  X(10, kMalformedRequest, "malformed_request", "the responder calls our request malformed")                         \
+  X(10, kMalformedRequest, "malformed_request", "the responder reports a malformed request")                         \
   X(11, kInternalError, "internal_error", "the responder reports an internal error")                                 \
   X(12, kTryLater, "try_later", "the responder asks to try later")                                                   \
-  X(13, kSigRequired, "sig_required", "the responder wants signed requests")                                         \
+  X(13, kSigRequired, "sig_required", "the responder requires signed requests")                                      \
   X(14, kUnauthorized, "unauthorized", "the responder has no record of this certificate")                            \
-  X(15, kUnknownResponseStatus, "unknown_response_status", "the response status is none that RFC 6960 defines")      \
+  X(15, kUnknownResponseStatus, "unknown_response_status", "RFC 6960 does not define the response status")           \
   /* structure */                                                                                                    \
-  X(20, kMalformedResponse, "malformed_response", "the bytes are no OCSP response")                                  \
+  X(20, kMalformedResponse, "malformed_response", "the bytes are not an OCSP response")                              \
   X(21, kTrailingData, "trailing_data", "bytes follow the end of the response or of a part of it")                   \
   X(22, kNotBasicResponse, "not_basic_response", "the response is not of type id-pkix-ocsp-basic")                   \
   X(23, kUnsupportedVersion, "unsupported_version", "the response version is not 1")                                 \
@@ -33,19 +33,19 @@ namespace ocsp_plus {
   X(28, kUnsupportedHash, "unsupported_hash", "no CertID uses SHA-1 or SHA-256, or the first a hash OpenSSL lacks")  \
   X(29, kSha256Only, "sha256_only", "only a SHA-256 CertID matches and ocsp_plus_certid is not auto")                \
   /* times; 46 was producedAt before thisUpdate, which no client refuses */                                          \
-  X(40, kMalformedTime, "malformed_time", "a time is not in the form RFC 5280 demands")                              \
+  X(40, kMalformedTime, "malformed_time", "a time does not have the form of RFC 5280")                               \
   X(41, kThisUpdateInFuture, "this_update_in_future", "thisUpdate is in the future")                                 \
-  X(42, kExpired, "expired", "the validity of the response has ended")                                               \
+  X(42, kExpired, "expired", "the response has expired")                                                             \
   X(43, kNextUpdateBeforeThisUpdate, "next_update_before_this_update", "nextUpdate is not after thisUpdate")         \
   X(44, kTooOldWithoutNextUpdate, "too_old_without_next_update", "no nextUpdate and thisUpdate is over a day old")   \
   X(45, kProducedAtInFuture, "produced_at_in_future", "producedAt is in the future")                                 \
   X(47, kProducedAtOutsideSigner, "produced_at_outside_signer", "producedAt is outside the signer's validity")       \
-  X(48, kCertificateExpired, "certificate_expired", "the certificate itself has ended")                              \
+  X(48, kCertificateExpired, "certificate_expired", "the certificate itself has expired")                            \
   /* signer and signature */                                                                                         \
   X(60, kSignerNotFound, "signer_not_found", "neither the issuer nor an embedded certificate is the signer")         \
   X(61, kSignerNotIssuedByIssuer, "signer_not_issued_by_issuer", "the signer was not issued by the issuer itself")   \
   X(62, kSignerWithoutOcspSigning, "signer_without_ocsp_signing", "the signer lacks the OCSPSigning key usage")      \
-  X(63, kSignerExpired, "signer_expired", "the signer's certificate has ended")                                      \
+  X(63, kSignerExpired, "signer_expired", "the signer's certificate has expired")                                    \
   X(64, kSignerNotYetValid, "signer_not_yet_valid", "the signer's certificate is not valid yet")                     \
   X(65, kSignerKeyUsage, "signer_key_usage", "the signer's key usage forbids signing")                               \
   X(66, kSignerCriticalExtension, "signer_critical_extension", "the signer has a critical extension not understood") \
@@ -57,7 +57,7 @@ namespace ocsp_plus {
   /* verified, but not good */                                                                                       \
   X(80, kRevoked, "revoked", "the certificate is revoked")                                                           \
   X(81, kUnknown, "unknown", "the responder does not know the certificate")                                          \
-  X(82, kNotNewer, "not_newer", "the response is no newer than the one held")                                        \
+  X(82, kNotNewer, "not_newer", "the response is not newer than the current one")                                    \
   /* reaching the responder */                                                                                       \
   X(100, kUrlMalformed, "url_malformed", "the responder URL is malformed")                                           \
   X(101, kUrlScheme, "url_scheme", "the responder URL has a scheme that is not supported")                           \
@@ -81,16 +81,16 @@ namespace ocsp_plus {
   X(119, kTlsCertificate, "tls_certificate", "the responder's TLS certificate is not trusted")                       \
   X(120, kTlsName, "tls_name", "the responder's TLS certificate is for another name")                                \
   X(121, kProxyFailed, "proxy_failed", "the proxy cannot be reached, or fails itself")                               \
-  X(122, kProxyAuth, "proxy_auth", "the proxy wants another user or password")                                       \
-  X(123, kProxyRefused, "proxy_refused", "the proxy refuses to lead to the responder")                               \
-  X(124, kIssuerMalformed, "issuer_malformed", "what the caIssuers URL leads to is no certificate")                  \
-  X(125, kIssuerMismatch, "issuer_mismatch", "what the caIssuers URL leads to is not the issuer")                    \
-  X(126, kAddressForbidden, "address_forbidden", "a certificate of others leads to an address that is not public")   \
-  X(127, kRedirectForbidden, "redirect_forbidden", "a redirect leads to an address that it may not")                 \
+  X(122, kProxyAuth, "proxy_auth", "the proxy rejects the user or password")                                         \
+  X(123, kProxyRefused, "proxy_refused", "the proxy refuses to connect to the responder")                            \
+  X(124, kIssuerMalformed, "issuer_malformed", "the caIssuers URL does not deliver a certificate")                   \
+  X(125, kIssuerMismatch, "issuer_mismatch", "the caIssuers URL delivers another certificate")                       \
+  X(126, kAddressForbidden, "address_forbidden", "a certificate loaded per connection names a non-public address")   \
+  X(127, kRedirectForbidden, "redirect_forbidden", "a redirect leads to a forbidden address")                        \
   /* ourselves */                                                                                                    \
   X(200, kZoneFull, "zone_full", "the shared zone has no room")                                                      \
   X(201, kZoneBusy, "zone_busy", "the shared zone is being written by another process")                              \
-  X(202, kLeaseLost, "lease_lost", "another worker has become the designated one")                                   \
+  X(202, kLeaseLost, "lease_lost", "another worker is now the designated worker")                                    \
   X(203, kOutOfMemory, "out_of_memory", "an allocation failed")                                                      \
   X(204, kUnreadable, "unreadable", "a file could not be read or parsed")                                            \
   X(205, kNoIssuer, "no_issuer", "no issuer certificate was found")                                                  \
