@@ -67,7 +67,7 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
 
     if (ngx_http_ocsp_plus_cross_site(r)) {
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "ocsp_plus: a request of another site was refused by "
+                      "ocsp_plus: a cross-site request was refused by "
                       "\"ocsp_plus_control\"");
         return NGX_HTTP_FORBIDDEN;
     }
@@ -81,8 +81,8 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
         host = ngx_ocsp_plus_printable(r->pool, &r->headers_in.server);
 
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "ocsp_plus: a browser's request for host \"%s\", which "
-                      "is no name of this server, was refused by "
+                      "ocsp_plus: a browser's request for host \"%s\", "
+                      "which is not a name of this server, was refused by "
                       "\"ocsp_plus_control\"", host ? (char *) host : "");
         return NGX_HTTP_FORBIDDEN;
     }

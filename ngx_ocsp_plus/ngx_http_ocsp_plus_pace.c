@@ -254,8 +254,8 @@ ngx_http_ocsp_plus_make_room(ngx_log_t *log)
 
         ngx_log_error(NGX_LOG_WARN, log, 0,
                       "ocsp_plus: %d status documents are being written by "
-                      "this worker, more are answered with 503: restrict "
-                      "who may ask \"ocsp_plus_status\"",
+                      "this worker, further requests get 503: restrict "
+                      "access to \"ocsp_plus_status\"",
                       NGX_HTTP_OCSP_PLUS_DOCUMENTS);
     }
 

@@ -155,8 +155,8 @@ ngx_ocsp_plus_restore(ngx_ocsp_plus_ctx_t *ctx)
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "ocsp_plus: another module has replaced the status callback "
-                  "of a server, ours was put back: server=\"%V\" "
+                  "ocsp_plus: another module has replaced the status "
+                  "callback of a server, ours was restored: server=\"%V\" "
                   "replaced=%ui", &ctx->name, ctx->replaced);
 
     ctx->told = now;

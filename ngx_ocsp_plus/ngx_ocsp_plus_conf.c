@@ -407,9 +407,9 @@ ngx_ocsp_plus_conf_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid proxy in \"%V\": %s; it takes "
-                           "\"http://host:port\", with "
-                           "\"user:password@\" before the host where need "
-                           "be, or \"off\"", &cmd->name, error.text);
+                           "\"http://host:port\", with \"user:password@\" "
+                           "before the host if needed, or \"off\"",
+                           &cmd->name, error.text);
         return NGX_CONF_ERROR;
     }
 

@@ -67,7 +67,7 @@ ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     if (op_cache_prepare(ocf->config, &user, &error) != OP_OK) {
         ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
-                      "ocsp_plus: the cache directory is not prepared: %s",
+                      "ocsp_plus: the cache directory was not prepared: %s",
                       error.text);
     }
 }
@@ -126,7 +126,7 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     if (pipe(fd) == -1) {
         ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "ocsp_plus: pipe() failed, the zone starts as it is");
+                      "ocsp_plus: pipe() failed, the zone may be incomplete");
         return;
     }
 
@@ -134,8 +134,8 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     if (ngx_nonblocking(fd[0]) == -1 || ngx_nonblocking(fd[1]) == -1) {
         ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "ocsp_plus: ioctl(FIONBIO) failed, "
-                      "the zone starts as it is");
+                      "ocsp_plus: ioctl(FIONBIO) failed, the zone may be "
+                      "incomplete");
         (void) close(fd[0]);
         (void) close(fd[1]);
         return;
@@ -148,7 +148,7 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     case -1:
         ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "ocsp_plus: fork() failed, the zone starts as it is");
+                      "ocsp_plus: fork() failed, the zone may be incomplete");
         (void) close(fd[0]);
         (void) close(fd[1]);
         return;
@@ -175,27 +175,27 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 
     case ngx_ocsp_plus_start_silent:
         ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                      "ocsp_plus: the start helper has not got on for %d ms, "
-                      "the zone starts as it is",
+                      "ocsp_plus: the start helper hung for %d ms, the zone "
+                      "may be incomplete",
                       NGX_OCSP_PLUS_START_SILENCE);
         break;
 
     case ngx_ocsp_plus_start_late:
         ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                      "ocsp_plus: the start helper takes too long, "
-                      "the zone starts as it is");
+                      "ocsp_plus: the start helper takes too long, the zone "
+                      "may be incomplete");
         break;
 
     case ngx_ocsp_plus_start_stopped:
         ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                      "ocsp_plus: the start helper was stopped, "
-                      "the zone starts as it is");
+                      "ocsp_plus: the start helper was stopped, the zone "
+                      "may be incomplete");
         break;
 
     case ngx_ocsp_plus_start_lost:
         ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                      "ocsp_plus: a process of nginx has ended and is to be "
-                      "replaced, the start helper is not waited for");
+                      "ocsp_plus: an nginx process has ended and must be "
+                      "replaced, not waiting for the start helper");
         break;
 
     default:
@@ -210,15 +210,15 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
          */
 
         ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                      "ocsp_plus: the start helper %P was killed but is not "
-                      "gone, nginx will reap it", pid);
+                      "ocsp_plus: the start helper %P was killed but has "
+                      "not exited, nginx will reap it", pid);
         return;
     }
 
     if (why == ngx_ocsp_plus_start_ended && WIFSIGNALED(status)) {
         ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                      "ocsp_plus: the start helper exited on signal %d, "
-                      "the zone starts as it is", WTERMSIG(status));
+                      "ocsp_plus: the start helper exited on signal %d, the "
+                      "zone may be incomplete", WTERMSIG(status));
     }
 
     /* should it have been killed with the zone's lock in its hand */
@@ -440,7 +440,7 @@ ngx_ocsp_plus_helper(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf,
 
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
         ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
-                      "ocsp_plus: the start helper goes on without "
+                      "ocsp_plus: the start helper continues without "
                       "prctl(PR_SET_PDEATHSIG)");
     }
 
@@ -500,7 +500,7 @@ ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle)
 
     if (initgroups(ccf->username, ccf->group) == -1) {
         ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
-                      "ocsp_plus: the start helper goes on without "
+                      "ocsp_plus: the start helper continues without "
                       "initgroups(%s, %d)", ccf->username, ccf->group);
     }
 
@@ -514,7 +514,7 @@ failed:
 
     ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
                   "ocsp_plus: the start helper cannot become the worker "
-                  "user, the zone starts as it is");
+                  "user, the zone may be incomplete");
 
     return NGX_ERROR;
 }

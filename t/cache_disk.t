@@ -30,7 +30,7 @@ my $leaf = $int->leaf('example.com', aia => $r->url());
 $r->validity(this_update => -1000, next_update => 30);
 
 my $dir = $t->testdir() . '/state';
-my $cannot = qr/cache directory cannot be used, nothing outlives nginx/;
+my $cannot = qr/cache directory cannot be used, responses will not survive a restart/;
 my $again = qr/cache directory can be used again/;
 
 # A directory that is taken away while nginx runs, in a second nginx: it is tried
@@ -66,7 +66,7 @@ configure($t, 8443, "$dir/none/here");
 $t->run();
 is(without(8443, (undef) x 20), 0,
 	'missing parent: the certificate is stapled from the first handshake on');
-like(($t->log_lines(qr/cache directory is not prepared/, $mark))[0] // '',
+like(($t->log_lines(qr/cache directory was not prepared/, $mark))[0] // '',
 	qr!\[notice\].*\Q$dir\E/none/here\ cannot\ be\ created:\ No\ such\ file.*;
 	\ create\ \Q$dir\E/none\ first!x,
 	'missing parent: the start logs a notice');

@@ -38,7 +38,7 @@ my %leaf = map { $_ => $int->leaf($_, aia => $r->url(), not_before => -86400) }
 	qw/ early.example late.example last.example /;
 $r->validity(this_update => -1000, next_update => 100);
 
-my $cannot = qr/cache directory cannot be used, nothing outlives nginx/;
+my $cannot = qr/cache directory cannot be used, responses will not survive a restart/;
 my $again = qr/cache directory can be used again/;
 
 configure('early.example');

@@ -47,7 +47,7 @@ for my $nginx ($set, $passing) {
 		$nginx->write_file($file, $t->read_file($file));
 	}
 }
-my $ignored = qr/response of the cache directory ignored/;
+my $ignored = qr/response from the cache directory ignored/;
 
 # each has kept its own
 

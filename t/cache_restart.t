@@ -96,7 +96,7 @@ $t->stop();
 $r->fault('refuse');
 $t->run();
 later(301);
-ok($t->wait_log(qr/no new response, the one held goes on.*"old/, 15, $mark),
+ok($t->wait_log(qr/no new response, keeping the current one.*"old/, 15, $mark),
 	'a failing responder: a refresh is tried after the start');
 is(missing(), 0, 'a failing responder: the cached responses are stapled');
 $r->fault('none');

@@ -39,7 +39,7 @@ my @leaves = $int->leaves(3, 'host%d.example', aia => $r->url(),
 my @names = map { $_->name() } @leaves;
 my $dir = "$disk/cache";
 my $fails = qr/cache directory cannot be used/;
-my $untrue = qr/cache directory holds a status that is not true any more/;
+my $untrue = qr/cache directory holds an outdated status/;
 
 $t->write_conf(http => [ 'ocsp_plus on;', "ocsp_plus_cache $dir;",
 	'ocsp_plus_retry 1s 2s;', (map { [ 8443, $_ ] } @leaves),

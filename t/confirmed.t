@@ -64,7 +64,7 @@ for my $fault (qw/ try_later older unknown broken_signature /) {
 	$r->status($leaf, 'unknown') if $fault eq 'unknown';
 	$r->fault($fault) if $fault ne 'unknown';
 	ask();
-	ok($t->wait_log(qr/no new response|no newer than the one held/, 10,
+	ok($t->wait_log(qr/no new response|not newer than the current one/, 10,
 		$mark), "$fault: the attempt is logged");
 	is(modified(), $before, "$fault: the time of the cache file stays");
 	$r->status($leaf, 'good');

@@ -118,7 +118,7 @@ for my $header (sort keys %foreign) {
 	like($answer, qr/ $foreign{$header} /,
 		"a form with \"$header\" gets $foreign{$header}");
 }
-ok($t->log_lines(qr/\[warn\] .*a request of another site was refused/),
+ok($t->log_lines(qr/\[warn\] .*a cross-site request was refused/),
 	'a refused form of another site is logged');
 
 # a page whose name was made to lead here: the browser takes it for one of this
@@ -169,7 +169,7 @@ like(http("POST /control?refresh=all HTTP/1.0\r\nOrigin: null\r\n"
 	. "Sec-Fetch-Site: same-origin\r\n\r\n"), qr/ 403 /,
 	"a browser's request without Host is refused");
 ok($t->log_lines(qr/\[warn\]\ .*a\ browser's\ request\ for\ host
-	\ "evil\.example",\ which\ is\ no\ name\ of\ this\ server,\ was\ refused/x),
+	\ "evil\.example",\ which\ is\ not\ a\ name\ of\ this\ server,\ was\ refused/x),
 	'a refused Host of a browser is logged');
 
 # who may come in is for nginx to say

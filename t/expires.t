@@ -119,9 +119,9 @@ for my $name (qw/ dies drips /) {
 # tries went on while it was held and afterwards, and said so
 
 my @lines = $t->log_lines(qr/certificate="dies\..* reason=connect_refused/);
-is(scalar(grep { /\[warn\].*goes on.* expires=.* failures=1$/ } @lines), 1,
+is(scalar(grep { /\[warn\].*keeping the current one.* expires=.* failures=1$/ } @lines), 1,
 	'a failed refresh is logged as a warning once while a response is held');
-cmp_ok(scalar(grep { /\[info\].*goes on.* failures=\d/ } @lines), '>=', 1,
+cmp_ok(scalar(grep { /\[info\].*keeping the current one.* failures=\d/ } @lines), '>=', 1,
 	'further failed refreshes are logged as info with their count');
 cmp_ok(scalar(grep { /\[error\].*nothing is stapled/ } @lines), '>=', 1,
 	'failed attempts after the expiry are logged as errors');

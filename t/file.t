@@ -92,7 +92,7 @@ for my $name (qw/ der pem crlf padded replaced inplace second /) {
 }
 my $seen = staple(8443, servername => 'der.example');
 is("$seen->{status} $seen->{serial}", 'good ' . $leaf{der}->serial(),
-	'a client accepts the response of a file');
+	'a client accepts the response from a file');
 is(same('file-newer', $t->read_file('file-newer.der')), 1,
 	'file newer than network: the file is stapled');
 is(same('network-newer', $t->read_file('network-newer.der')), 1,
@@ -106,7 +106,7 @@ $seen = wait_staple(8443, sub { ($_[0]{this_update} // 0) > time() - 2500 },
 	servername => 'network-newer.example', seconds => 20);
 is("$seen->{ok} $seen->{status}", '1 good',
 	"network newer than file: the network's response is stapled later");
-like($t->wait_log(qr/no newer than.*"file-newer\.\S+ .*responder=/, 20) // '',
+like($t->wait_log(qr/not newer than.*"file-newer\.\S+ .*responder=/, 20) // '',
 	qr/\[info\]/,
 	'file newer than network: the older response of the network is logged');
 is(same('file-newer', $t->read_file('file-newer.der')), 1,
@@ -185,7 +185,7 @@ is(wait_staple(8443, 'revoked', servername => 'revoked.example',
 	seconds => 15)->{status}, 'revoked',
 	'revoked: a file that says revoked is stapled though it is older');
 like($t->wait_log(qr/REVOKED/, 5, $mark) // '', qr/\[crit\].*replace\ it;
-	\ response\ of\ a\ file\ published.*"revoked\.example".*revoked\.der"/x,
+	\ response\ from\ a\ file\ published.*"revoked\.example".*revoked\.der"/x,
 	'revoked: a file that says revoked is logged as critical');
 
 # it all came but once, and is kept like any other

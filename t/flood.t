@@ -67,12 +67,12 @@ is((http_post("/control?refresh=all", "") =~ /^HTTP\S+ (\d+)/)[0], 202,
 ok(wait_for(sub { !grep { !defined staple_fast(8443, $_) } @names[0 .. 9] },
 	30, 'staples'),
 	'the certificates are stapled once the responder recovers');
-ok($t->wait_log(qr/\[error\].*responses come again: .* host="127.0.0.1:\d+" reason=unauthorized certificates=$many/,
+ok($t->wait_log(qr/\[error\].*responses arrive again: .* host="127.0.0.1:\d+" reason=unauthorized certificates=$many/,
 	30, $mark),
 	'the recovery of a host is logged as an error line as well');
 cmp_ok(scalar(() = $t->log_lines(qr/\[notice\].*response published/, $mark)),
 	'<=', 120, 'the published responses are not all logged');
-ok($t->wait_log(qr/\[notice\].*lines were held back to spare the log.* notice_and_louder=\d/,
+ok($t->wait_log(qr/\[notice\].*log lines were suppressed by the rate limit.* notice_and_louder=\d/,
 	70, $mark), 'the number of held-back lines is logged');
 
 $t->done_testing();

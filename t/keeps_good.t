@@ -108,7 +108,7 @@ for my $case (@wrong) {
 		"$name: the failing responder is asked twice");
 	for my $line (($t->log_lines($re, $begun))[0]) {
 		like($line // '', qr/\[warn\].*no\ new\ response,
-			\ the\ one\ held\ goes\ on:
+			\ keeping\ the\ current\ one:
 			.*\ responder="\Q${\$r->url($on{$name})}\E"
 			\ reason=$reason\ detail="
 			.*\ expires=\d{4}-\S+Z
@@ -118,7 +118,7 @@ for my $case (@wrong) {
 }
 for my $case (@stale) {
 	my ($name) = @$case;
-	my $re = qr/no newer than the one held.*certificate="\Q$name\E\./;
+	my $re = qr/not newer than the current one.*certificate="\Q$name\E\./;
 	ok(wait_for(sub { $t->log_lines($re, $begun) > 0 }, 25),
 		"$name: the answer is logged as not newer");
 	like(($t->log_lines($re, $begun))[0] // '',

@@ -55,8 +55,8 @@ sub in_order {
 	ok($t->wait_log(qr/start worker process \d/, 20, $mark),
 		"$name: a worker process is started");
 	my @lines = $t->log_lines(qr/^\d{4}\/\d\d\/\d\d /, $mark);
-	my ($waits) = grep { /waiting for responses before the workers/ } @lines;
-	my ($begin) = grep { /ocsp_plus: the workers begin: / } @lines;
+	my ($waits) = grep { /waiting for responses before starting the workers/ } @lines;
+	my ($begin) = grep { /ocsp_plus: starting the workers: / } @lines;
 	ok($waits && $begin && of($waits) lt of($begin),
 		"$name: the wait ends in a later second than it began")
 		or diag(join "\n", @lines);

@@ -48,7 +48,7 @@ $r->fault('http_304');
 
 # an answer to whom it was asked with, an error to the other
 
-like($t->wait_log(qr/no newer than the one held: certificate="with\./, 20) // '',
+like($t->wait_log(qr/not newer than the current one: certificate="with\./, 20) // '',
 	qr/\[info\].* status=good /,
 	'HTTP 304 to a conditional request keeps the held response');
 like($t->wait_log(qr/no new response.*certificate="without\./, 20) // '',

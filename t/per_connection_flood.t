@@ -77,11 +77,11 @@ ok(wait_for(sub {
 		$next = $next % $COUNT + 1;
 		staple_fast(8443, "f$next.example");
 	}
-	return $t->log_lines(qr/those not used for longest first/);
+	return $t->log_lines(qr/the least recently used first/);
 }, 120, 'evictions'), 'evictions begin and are logged');
-like(($t->log_lines(qr/those not used for longest first/))[0],
+like(($t->log_lines(qr/the least recently used first/))[0],
 	qr/evicted=\d+/, 'the log has the number of evicted certificates');
-is(scalar(() = $t->log_lines(qr/those not used for longest first/)), 1,
+is(scalar(() = $t->log_lines(qr/the least recently used first/)), 1,
 	'evictions are logged once');
 ok(staple_fast(8443, 'dear.example'),
 	'the loaded certificate in use is not evicted');

@@ -107,7 +107,7 @@ cmp_ok($loaded->{refused}, '>', 0,
 	'a certificate beyond the limit is counted as refused');
 is($loaded->{dropped}, 0,
 	'a certificate beyond the limit is not counted as dropped');
-is(scalar(() = $t->log_lines(qr/faster than they can be looked at/)), 0,
+is(scalar(() = $t->log_lines(qr/faster than they can be processed/)), 0,
 	'a certificate beyond the limit is not logged as dropped');
 is(scalar($r->requests(leaf => $leaf{beyond})), 0,
 	'no responder is asked for a certificate beyond the limit');

@@ -36,8 +36,8 @@ $r->set(delay => 300, on => 1);
 
 my @refused = map { "refused$_.example" } 1 .. 3;
 my @hanging = map { "hangs$_.example" } 1 .. 8;
-my $waits = qr/waiting for responses before the workers begin/;
-my $begin = qr/the workers begin: stapled=/;
+my $waits = qr/waiting for responses before starting the workers/;
+my $begin = qr/starting the workers: stapled=/;
 
 configure('60s', { 8443 => [ 'good1.example' ] });
 $t->run();

@@ -74,7 +74,7 @@ for my $server (@servers) {
 handshake_fast(8444) for 1 .. 50;
 my @lines = $t->log_lines(qr/handshake refused/);
 is(scalar @lines, 1, 'fifty refused handshakes are logged as one line');
-like($lines[0] // '', qr/\[error\].*no\ valid\ response\ is\ held\ and
+like($lines[0] // '', qr/\[error\].*there\ is\ no\ valid\ response\ and
 	\ "ocsp_plus_require"\ demands\ one:\ certificate="plain"
 	\ refused=1$/x,
 	'the line about refused handshakes has certificate and number');

@@ -22,7 +22,7 @@ use Test::Nginx::Responder;
 # name, what comes, what says in the log that it came, what is stapled then
 
 my $fails = qr/\[warn\].*no new response/;
-my $older = qr/\[info\].*no newer than the one held/;
+my $older = qr/\[info\].*not newer than the current one/;
 
 my @cells = (
 	[ 'newer', { status => 'good' }, qr/published/, 'good' ],

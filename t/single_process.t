@@ -29,7 +29,7 @@ my $r = Test::Nginx::Responder->start($t, ca => $int);
 my @leaves = $int->leaves(3, 'host%d.example', aia => $r->url());
 my @names = map { $_->name() } @leaves;
 my $late = $int->leaf('late.example', aia => $r->url());
-my $waits = qr/waiting for responses before the workers begin/;
+my $waits = qr/waiting for responses before starting the workers/;
 
 chdir $t->testdir();	# should a signal leave a core dump
 

@@ -38,7 +38,7 @@ $r->fault('slow_drip', arg => 1, serial => $drips->serial());
 # in whatever order they are asked, the third one is stapled from the first
 # handshake on, and the start does not wait for the others
 
-my $begin = qr/the workers begin: (stapled=\d+ missing=\d+) waited=(\d+)ms/;
+my $begin = qr/starting the workers: (stapled=\d+ missing=\d+) waited=(\d+)ms/;
 
 for my $order ([ $hangs, $drips, $right ], [ $drips, $hangs, $right ],
 	[ $right, $hangs, $drips ])

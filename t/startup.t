@@ -31,8 +31,8 @@ my @names = map { $_->name() } $int->leaves(3, 'host%d.example',
 my $must = $int->leaf('must.example', aia => $r->url(2), must_staple => 1);
 my $cache = $t->testdir() . '/cache';
 
-my $waits = qr/waiting for responses before the workers begin/;
-my $begin = qr/the workers begin: stapled=/;
+my $waits = qr/waiting for responses before starting the workers/;
+my $begin = qr/starting the workers: stapled=/;
 
 # a configuration test leaves all alone, with the longest of waits
 

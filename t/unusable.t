@@ -126,7 +126,7 @@ ok(wait_for(sub { $t->read_file('staple.log') =~ /^\Q$line\E$/m }, 5, 'a line'),
 staple(8449, servername => 'hour');
 ok(wait_for(sub { status()->{loaded}{refused} > 0 }, 10, 'refused'),
 	'loaded per connection: a certificate that cannot be read counts as refused');
-ok($t->wait_log(qr/loaded per connection are left out.*reason=unreadable/, 5),
+ok($t->wait_log(qr/loaded per connection were refused.*reason=unreadable/, 5),
 	'loaded per connection: a certificate that cannot be read is logged');
 is(seen(8449, servername => 'hour'), '1 none',
 	'loaded per connection: a certificate that cannot be read is served');
@@ -208,14 +208,14 @@ SKIP: {
 			\ staple:\ the\ certificate\ cannot\ be\ hashed.*conf:\d+$/x ],
 		[ 'an issuer', 'alone.example',
 			'ocsp_plus_trusted_certificate odd.crt;',
-			qr/the\ issuer\ that\ was\ found\ for\ certificate
+			qr/the\ issuer\ found\ for\ certificate
 			\ "alone\.example"\ of\ ".*alone\.example\.pem"\ cannot\ be
 			\ used,\ it\ gets\ no\ staple:\ the\ certificate\ cannot\ be
 			\ hashed.*conf:\d+$/x ],
 		[ 'a trusted certificate',
 			'good', "ssl_trusted_certificate $dir/odd.crt;",
-			qr/a\ trusted\ certificate\ is\ left\ out,\ no\ issuer\ is
-			\ found\ in\ it:\ the\ certificate\ cannot\ be\ hashed.*
+			qr/a\ trusted\ certificate\ is\ ignored,\ it\ cannot\ be
+			\ used\ as\ an\ issuer:\ the\ certificate\ cannot\ be\ hashed.*
 			first\ in\ .*conf:\d+$/x ],
 	) {
 		my ($what, $name, $lines, $said) = @$case;

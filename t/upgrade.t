@@ -34,7 +34,7 @@ $r->validity(this_update => -1000, next_update => 20, on => 2);
 $t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
 	'ocsp_plus_retry 1s 1s;', map { [ 8443, $_ ] } @leaves, $brief ]);
 
-my $waits = qr/waiting for responses before the workers begin/;
+my $waits = qr/waiting for responses before starting the workers/;
 my $file = $t->testdir() . '/cache/' . $brief->id() . '.der';
 
 $t->run();

@@ -53,13 +53,13 @@ is(scalar(() = $t->log_lines($urgent)), 1,
 
 # the clock of a responder
 
-$line = $t->wait_log(qr/our clock and a responder's disagree/, 20);
+$line = $t->wait_log(qr/the local clock and a responder's differ/, 20);
 like($line // '', qr/\[warn\].*responder="\Q${\$r->url(2)}\E"
 	\ ours=\S+Z\ theirs=\S+Z\ apart=15m$/x,
 	'a responder whose clock differs is logged with both times');
 ok($r->wait_requests(3, 20, on => 2),
 	'a responder whose clock differs is asked again');
-is(scalar(() = $t->log_lines(qr/responder's disagree/)), 1,
+is(scalar(() = $t->log_lines(qr/responder's differ/)), 1,
 	'a responder whose clock differs is logged once');
 is(staple(8443, servername => 'clock.example')->{status}, 'good',
 	"a certificate is stapled though the responder's clock differs");

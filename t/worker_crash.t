@@ -134,7 +134,7 @@ my $back = $t->log_mark();
 $t->signal($designated, 'CONT');
 my $line;
 ok(watch(sub { ($line) = $t->log_lines(
-	qr/\] $designated#.*another worker is the designated one now/,
+	qr/\] $designated#.*another worker is now the designated worker/,
 	$mark); $line }),
 	'stopped worker: it notices the other one when it is continued');
 $before = () = $r->requests(on => 2);

@@ -113,7 +113,7 @@ repaired('noise in our part of the zone, no reload', sub {
 	my $start = $zone->start();
 	$zone->write($start, noise($zone->size() - $start));
 });
-ok($t->wait_log(qr/another process has written over the zone, it was repaired/,
+ok($t->wait_log(qr/another process has corrupted the zone, it was repaired/,
 	5), 'the repair of the zone is logged');
 
 # a lock of one that lives, and does not hold it: a stranger, and the master

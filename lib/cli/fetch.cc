@@ -111,10 +111,11 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
   }
   if (!target.verifiable()) {
     if (remarks.issuer_fault != crypto::IssuerFault::kAbsent) {
-      return fail(Reason::kNoIssuer,
-                  fmt::format("no issuer of {} in {}: a certificate of its issuer's name is there, but {}; give the "
-                              "right one with --issuer",
-                              name, options.certificate, crypto::describe(remarks.issuer_fault)));
+      return fail(
+          Reason::kNoIssuer,
+          fmt::format("no issuer of {} in {}: a certificate with its issuer's name was found, but {}; give the "
+                      "right one with --issuer",
+                      name, options.certificate, crypto::describe(remarks.issuer_fault)));
     }
     return fail(Reason::kNoIssuer, fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",
                                                name, options.certificate));

@@ -262,7 +262,7 @@ void DiskCache::keep_response(const Target& target) {
     return;
   }
   if (!is_true(target, *response)) {
-    return;  // another process has written over the zone: the file is better
+    return;  // another process has corrupted the zone: the file is better
   }
   if (kept && !same && knows_more(target, held, *kept)) {
     return;  // from another instance that shares the directory; the next refresh takes it from there

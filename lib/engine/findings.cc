@@ -37,7 +37,7 @@ class Finder {
   bool look_at_servers(const std::string& nothing_stapled) {
     if (const auto& ignored = catalog_.ignored_trusted()) {
       say(Severity::kWarning,
-          "ocsp_plus: a trusted certificate is left out, no issuer is found in it: {}, first in {}",
+          "ocsp_plus: a trusted certificate is ignored, it cannot be used as an issuer: {}, first in {}",
           shortened(ignored->why), ignored->server);
     }
     if (nothing_stapled.empty() || catalog_.profiles().empty()) {
@@ -115,7 +115,8 @@ class Finder {
       why = "the issuer that was found cannot be used: " + shortened(remarks.issuer_unusable);
     } else if (!fault.empty()) {
       why = fmt::format(
-          "no issuer was found: a certificate of its issuer's name is there, but {}; put the right one in its place "
+          "no issuer was found: a certificate with its issuer's name was found, but {}; put the right one in its "
+          "place "
           "or name it in \"ocsp_plus_trusted_certificate\"",
           fault);
     } else {
@@ -136,7 +137,7 @@ class Finder {
     if (remarks.other_anchors.has_value()) {
       say(Severity::kNotice,
           "ocsp_plus: servers differ in \"ocsp_plus_responder_trusted_certificate\" for certificate {}, the "
-          "certificates of all are trusted, of one without it those of the system; the second is in {}",
+          "certificates of all are trusted, for a server without it those of the system; the second is in {}",
           label, *remarks.other_anchors);
     }
     if (!remarks.ignored_url.empty()) {
@@ -159,18 +160,18 @@ class Finder {
     const std::string_view fault = crypto::describe(remarks.issuer_fault);
     std::string what = "it gets no staple";
     if (issuer_is_fetched(target)) {
-      what = fmt::format("it is fetched from where the certificate says, but the chain that clients get is {}",
+      what = fmt::format("it is fetched from where the certificate says, but the chain sent to clients is {}",
                          fault.empty() ? "incomplete" : "wrong");
     } else if (target.certificate.must_staple) {
       what += " although it demands one (Must-Staple), so that clients that honour it will refuse to connect";
     }
     if (!remarks.issuer_unusable.empty()) {
-      say(Severity::kWarning,
-          "ocsp_plus: the issuer that was found for certificate {} of \"{}\" cannot be used, {}: {} in {}", label,
-          remarks.file, what, shortened(remarks.issuer_unusable), remarks.server);
+      say(Severity::kWarning, "ocsp_plus: the issuer found for certificate {} of \"{}\" cannot be used, {}: {} in {}",
+          label, remarks.file, what, shortened(remarks.issuer_unusable), remarks.server);
     } else if (!fault.empty()) {
       say(Severity::kWarning,
-          "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: a certificate of its issuer's name is there, "
+          "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: a certificate with its issuer's name was "
+          "found, "
           "but {}; put the right one in its place or name it in \"ocsp_plus_trusted_certificate\" in {}",
           label, remarks.file, what, fault, remarks.server);
     } else {

@@ -68,7 +68,7 @@ void Report::tell_held_back(std::uint64_t loud, std::uint64_t quiet) {
     return;
   }
   log(sink_, std::exchange(worst_held_back_, LogLevel::kInfo),
-      "ocsp_plus: lines were held back to spare the log, the status has what they would tell: "
+      "ocsp_plus: log lines were suppressed by the rate limit, see the status document: "
       "notice_and_louder={} info={}",
       loud, quiet);
 }
@@ -85,7 +85,7 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
   if (!admission.status_changed && !fits(level)) {
     return;
   }
-  const char* event = !published ? "response is no newer than the one held"
+  const char* event = !published ? "response is not newer than the current one"
                       : revoked  ? "CERTIFICATE IS REVOKED, replace it; response published"
                                  : "response published";
   log(sink_, level,
@@ -128,8 +128,8 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
     }
   }
   log(sink_, level, "ocsp_plus: {}: {} responder={} reason={} detail={} {}next_attempt={} in={} failures={}",
-      held     ? "no new response, the one held goes on"
-      : urgent ? "NO STAPLE FOR A CERTIFICATE THAT NEEDS ONE, clients are refused; mend what the reason names"
+      held     ? "no new response, keeping the current one"
+      : urgent ? "NO STAPLE FOR A CERTIFICATE THAT NEEDS ONE, clients are refused; see reason and fix it"
                : "no response, nothing is stapled",
       name_of(target), responder_of(target, responder), token(error.reason), quoted(error.detail),
       held ? fmt::format("expires={} ", to_rfc3339(expires)) : "", to_rfc3339(next_attempt),
@@ -139,7 +139,7 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
 void Report::tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group) {
   if (group.first_of_host || fits(level_of(key))) {
     log(sink_, level_of(key), "ocsp_plus: {}: host={} reason={} certificates={} failures={}",
-        key.held ? "no new responses for several certificates, those held go on"
+        key.held ? "no new responses for several certificates, keeping the current ones"
                  : "no responses for several certificates, nothing is stapled for them",
         host_of(key), token(key.reason), group.certificates, group.failures);
   }
@@ -147,7 +147,7 @@ void Report::tell_group(const FailureGroups::Key& key, const FailureGroups::Grou
 
 // As loudly as the failure was logged.
 void Report::tell_recovery(const Target& last, const FailureGroups::Key& key, const FailureGroups::Group& group) {
-  log(sink_, level_of(key), "ocsp_plus: responses come again: {} host={} reason={} certificates={}", name_of(last),
+  log(sink_, level_of(key), "ocsp_plus: responses arrive again: {} host={} reason={} certificates={}", name_of(last),
       host_of(key), token(key.reason), group.most);
 }
 
@@ -157,7 +157,7 @@ void Report::compare_clocks(const Target& target, std::size_t responder, UnixSec
     return;
   }
   log(sink_, LogLevel::kWarn,
-      "ocsp_plus: our clock and a responder's disagree: responder={} ours={} theirs={} apart={}",
+      "ocsp_plus: the local clock and a responder's differ: responder={} ours={} theirs={} apart={}",
       responder_of(target, responder), to_rfc3339(ours), to_rfc3339(theirs), to_span(apart));
 }
 
@@ -166,7 +166,7 @@ void Report::issuer_fetched(const Target& target, const net::Url& url) {
     return;
   }
   log(sink_, LogLevel::kNotice,
-      "ocsp_plus: issuer fetched, the chain that clients get is incomplete, append it to ssl_certificate: {} "
+      "ocsp_plus: issuer fetched, the chain sent to clients is incomplete, append the issuer to ssl_certificate: {} "
       "issuer={} "
       "url={}",
       name_of(target), quoted(target.certificate.issuer), quoted(url.to_string()));
@@ -180,16 +180,16 @@ void Report::file_admitted(const Target& target, const std::string& path, const 
     return;
   }
   log(sink_, level, "ocsp_plus: {}: {} file={} status={} expires={}",
-      !published ? "response of a file is no newer than the one held"
-      : revoked  ? "CERTIFICATE IS REVOKED, replace it; response of a file published"
-                 : "response of a file published",
+      !published ? "response from a file is not newer than the current one"
+      : revoked  ? "CERTIFICATE IS REVOKED, replace it; response from a file published"
+                 : "response from a file published",
       name_of(target), quoted(path), crypto::token(admission.verdict.cert_status),
       to_rfc3339(admission.verdict.expires));
 }
 
 void Report::file_ignored(const Target& target, const std::string& path, const Error& error) {
   if (fits(LogLevel::kWarn)) {
-    log(sink_, LogLevel::kWarn, "ocsp_plus: response of a file ignored: {} file={} reason={} detail={}",
+    log(sink_, LogLevel::kWarn, "ocsp_plus: response from a file ignored: {} file={} reason={} detail={}",
         name_of(target), quoted(path), token(error.reason), quoted(error.detail));
   }
 }
@@ -197,14 +197,15 @@ void Report::file_ignored(const Target& target, const std::string& path, const E
 void Report::cached_ignored(const Target& target, const Error& error) {
   const LogLevel level = error.reason == Reason::kExpired ? LogLevel::kInfo : LogLevel::kWarn;
   if (fits(level)) {
-    log(sink_, level, "ocsp_plus: response of the cache directory ignored: {} reason={} detail={}", name_of(target),
+    log(sink_, level, "ocsp_plus: response from the cache directory ignored: {} reason={} detail={}", name_of(target),
         token(error.reason), quoted(error.detail));
   }
 }
 
 void Report::cache_fails(const Error& error, Seconds retry) {
   log(sink_, LogLevel::kError,
-      "ocsp_plus: the cache directory cannot be used, nothing outlives nginx: reason={} detail={} retry_every={}",
+      "ocsp_plus: the cache directory cannot be used, responses will not survive a restart: reason={} detail={} "
+      "retry_every={}",
       token(error.reason), quoted(error.detail), to_span(retry));
 }
 
@@ -217,8 +218,8 @@ void Report::cache_untrue(const Target& target, const std::string& directory) {
     return;
   }
   log(sink_, LogLevel::kError,
-      "ocsp_plus: the cache directory holds a status that is not true any more: it cannot be changed, and a restart "
-      "believes it for some minutes; make the directory writable or remove the file: {} directory={}",
+      "ocsp_plus: the cache directory holds an outdated status: it cannot be replaced, and a restart "
+      "would staple it for some minutes; make the directory writable or remove the file: {} directory={}",
       name_of(target), quoted(directory));
 }
 
@@ -232,7 +233,7 @@ void Report::kept_used(const Target& target, const store::BlobHeader& held, bool
   }
   log(sink_, level, "ocsp_plus: {}: {} status={} expires={} confirmed={} next_attempt={}",
       revoked ? "CERTIFICATE IS REVOKED, replace it; response taken from the cache directory"
-              : "response taken from the cache directory, another instance has asked",
+              : "response taken from the cache directory, another instance fetched it",
       name_of(target), crypto::token(status), to_rfc3339(held.expires), to_rfc3339(confirmed_at),
       to_rfc3339(next_attempt));
 }
@@ -247,21 +248,22 @@ void Report::certificates_ended(const Target& first, std::size_t count, UnixSeco
 
 void Report::zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded) {
   log(sink_, LogLevel::kNotice,
-      "ocsp_plus: the zone's size was changed, what the old one held was verified: taken_over={} refused={} "
+      "ocsp_plus: the zone's size was changed, responses of the old zone were verified again: taken_over={} "
+      "refused={} "
       "loaded_per_connection={}",
       taken, refused, loaded);
 }
 
 void Report::startup_waits(std::size_t certificates, Millis at_most) {
   log(sink_, LogLevel::kNotice,
-      "ocsp_plus: waiting for responses before the workers begin: "
+      "ocsp_plus: waiting for responses before starting the workers: "
       "certificates={} at_most={}ms",
       certificates, at_most);
 }
 
 void Report::startup_ends(std::size_t stapled, std::size_t missing, Millis took) {
   log(sink_, missing == 0 ? LogLevel::kNotice : LogLevel::kWarn,
-      "ocsp_plus: the workers begin: stapled={} missing={} waited={}ms", stapled, missing, took);
+      "ocsp_plus: starting the workers: stapled={} missing={} waited={}ms", stapled, missing, took);
 }
 
 void Report::lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates) {
@@ -272,20 +274,20 @@ void Report::lease_taken(std::uint32_t slot, std::uint32_t generation, std::size
 }
 
 void Report::lease_lost() {
-  log(sink_, LogLevel::kInfo, "ocsp_plus: another worker is the designated one now");
+  log(sink_, LogLevel::kInfo, "ocsp_plus: another worker is now the designated worker");
 }
 
 void Report::clock_jumped(Seconds by) {
   if (jumps_.permits(clock_.monotonic())) {
-    log(sink_, LogLevel::kWarn, "ocsp_plus: the wall clock jumped, everything is planned anew: by={}", to_span(by));
+    log(sink_, LogLevel::kWarn, "ocsp_plus: the wall clock jumped, all certificates are rescheduled: by={}",
+        to_span(by));
   }
 }
 
 void Report::tell_jumps(std::uint64_t jumps) {
   if (jumps > 0) {
     log(sink_, LogLevel::kWarn,
-        "ocsp_plus: the wall clock jumped again and again; look for two services that set it: jumps={}",
-        kMostJumps + jumps);
+        "ocsp_plus: the wall clock keeps jumping; check whether two services set it: jumps={}", kMostJumps + jumps);
   }
 }
 
@@ -313,8 +315,9 @@ void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fau
         name_of(target), count);
   } else {
     log(sink_, LogLevel::kWarn,
-        "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate of its "
-        "issuer's name is there, but {}; load the right one in its place, or name it in "
+        "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate with "
+        "its "
+        "issuer's name was found, but {}; load the right one in its place, or name it in "
         "ocsp_plus_trusted_certificate: {} certificates={}",
         crypto::describe(fault), name_of(target), count);
   }
@@ -323,7 +326,7 @@ void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fau
 void Report::loaded_refused(const Error& error) {
   if (const std::uint64_t count = hourly(&refused_); count > 0) {
     log(sink_, LogLevel::kWarn,
-        "ocsp_plus: certificates loaded per connection are left out: certificates={} reason={} detail={}", count,
+        "ocsp_plus: certificates loaded per connection were refused: certificates={} reason={} detail={}", count,
         token(error.reason), quoted(error.detail));
   }
 }
@@ -344,7 +347,7 @@ void Report::loaded_too_large(const store::Offer& offer, const std::string& serv
 void Report::loaded_dropped(std::uint64_t dropped) {
   if (const std::uint64_t count = hourly(&dropped_, dropped); count > 0) {
     log(sink_, LogLevel::kWarn,
-        "ocsp_plus: unknown certificates are loaded faster than they can be looked at, their staples come later: "
+        "ocsp_plus: unknown certificates are loaded faster than they can be processed, their staples will be late: "
         "dropped={}",
         count);
   }
@@ -353,7 +356,7 @@ void Report::loaded_dropped(std::uint64_t dropped) {
 void Report::loaded_evicted(std::size_t evicted) {
   if (const std::uint64_t count = hourly(&evicted_, evicted); count > 0) {
     log(sink_, LogLevel::kWarn,
-        "ocsp_plus: certificates loaded per connection give way to others: those not used for longest first; enlarge "
+        "ocsp_plus: certificates loaded per connection were evicted: the least recently used first; enlarge "
         "ocsp_plus_zone: evicted={}",
         count);
   }
@@ -371,7 +374,7 @@ void Report::tell_repairs() {
   const std::size_t words = std::exchange(repaired_words_, 0), lost = std::exchange(repaired_lost_, 0);
   if (words + lost > 0) {
     log(sink_, LogLevel::kError,
-        "ocsp_plus: another process has written over the zone, it was repaired: words={} responses_lost={}", words,
+        "ocsp_plus: another process has corrupted the zone, it was repaired: words={} responses_lost={}", words,
         lost);
   }
 }

@@ -273,11 +273,12 @@ std::string Stapler::refusal_line(const Hello& hello, Cause cause) noexcept {
     const std::string label = quoted(crypto::label_of(hello.leaf));
     std::string line =
         cause == kNothingHeld
-            ? line_of(label, refusals.count,
-                      "ocsp_plus: handshake refused, no valid response is held and \"ocsp_plus_require\" demands one")
+            ? line_of(
+                  label, refusals.count,
+                  "ocsp_plus: handshake refused, there is no valid response and \"ocsp_plus_require\" demands one")
             : line_of(label, refusals.count,
                       "ocsp_plus: connection ended, another module's status callback was in its handshake and "
-                      "\"ocsp_plus_require\" demands a response of ours");
+                      "\"ocsp_plus_require\" demands our response");
     refusals = {hello.now, 0};
     return line;
   } catch (const std::exception&) {

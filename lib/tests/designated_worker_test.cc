@@ -106,7 +106,7 @@ TEST_CASE("designated worker: one that was overtaken notices and stops", "[worke
   f.loop.pass(store::kHeartbeatInterval);
   CHECK(young->designated());
   CHECK_FALSE(old->designated());
-  CHECK(f.log.count("another worker is the designated one now") == 1);
+  CHECK(f.log.count("another worker is now the designated worker") == 1);
   f.loop.pass(20000);
   CHECK(f.holder() == kInit);
   CHECK_FALSE(old->designated());

@@ -167,7 +167,7 @@ TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
   CHECK_FALSE(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
   CHECK(fixture.servers[0]->asked.size() == 0);
   CHECK(std::any_of(fixture.log.lines.begin(), fixture.log.lines.end(), [](const auto& line) {
-    return line.second.find("of its issuer's name is there, but its key identifier is not") != std::string::npos;
+    return line.second.find("with its issuer's name was found, but its key identifier is not") != std::string::npos;
   }));
   // The whole chain comes later; the trusted one has not signed it, so nobody vouches.
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&other}));

@@ -127,7 +127,7 @@ TEST_CASE("findings: no issuer", "[findings]") {
   const std::string append =
       ": append the issuer's certificate to that file or name it in \"ocsp_plus_trusted_certificate\" in conf:1";
   const std::string wrong =
-      ": a certificate of its issuer's name is there, but its key identifier is not the one that the certificate "
+      ": a certificate with its issuer's name was found, but its key identifier is not the one that the certificate "
       "names; put the right one in its place or name it in \"ocsp_plus_trusted_certificate\" in conf:1";
   Leaf leaf;
   CHECK(found(leaf, {without_issuer()}) == Lines{begin + "it gets no staple" + append});
@@ -137,7 +137,7 @@ TEST_CASE("findings: no issuer", "[findings]") {
   leaf.must_staple = true;
   CHECK(found(leaf, {without_issuer()}) == Lines{begin + "it gets no staple" + kHonour + append});
   leaf.ca_issuers = {"http://ca.example/ca.der"};
-  const std::string fetched = "it is fetched from where the certificate says, but the chain that clients get is ";
+  const std::string fetched = "it is fetched from where the certificate says, but the chain sent to clients is ";
   CHECK(found(leaf, {without_issuer()}) == Lines{begin + fetched + "incomplete" + append});
   CHECK(found(leaf, {with({namesake().get()})}) == Lines{begin + fetched + "wrong" + wrong});
   CHECK(found(leaf, {without_issuer()}, false) == Lines{begin + "it gets no staple" + kHonour + append});
@@ -154,7 +154,7 @@ TEST_CASE("findings: an issuer that cannot be used", "[findings]") {
   const Identity odd = make_certificate(spec, key(KeyType::kRsaWithoutBits, "odd"), &ca());
   const Lines lines = found({}, {with({odd.get()}), without_issuer()});
   REQUIRE(lines.size() == 1);
-  CHECK(lines[0].find("warn: ocsp_plus: the issuer that was found for certificate \"a.example\" of \"a.pem\" cannot "
+  CHECK(lines[0].find("warn: ocsp_plus: the issuer found for certificate \"a.example\" of \"a.pem\" cannot "
                       "be used, it gets no staple: the public key of ") == 0);
   CHECK(lines[0].substr(lines[0].size() - 10) == " in conf:1");
   const Lines refused = found({}, {requiring(Require::kOn, with({odd.get()}))});
@@ -202,7 +202,7 @@ TEST_CASE("findings: servers that differ are told of once, with the first that d
   const std::string anchors =
       "notice: ocsp_plus: servers differ in \"ocsp_plus_responder_trusted_certificate\" for certificate "
       "\"a.example\", "
-      "the certificates of all are trusted, of one without it those of the system; the second is in conf:";
+      "the certificates of all are trusted, for a server without it those of the system; the second is in conf:";
   Said anchored;
   anchored.anchors = {ca().get()};
   CHECK(found({}, {anchored, anchored, {}, anchored}) == Lines{anchors + "3"});
@@ -219,11 +219,12 @@ TEST_CASE("findings: a required staple that can never be had refuses the configu
   CHECK(found(leaf, {requiring(Require::kOn, without_issuer())}) == Lines{begin + no_issuer + "conf:1"});
   CHECK(found(leaf, {without_issuer(), requiring(Require::kOn, without_issuer())}) ==
         Lines{begin + no_issuer + "conf:2"});
-  CHECK(found(leaf, {requiring(Require::kOn, with({namesake().get()}))}) ==
-        Lines{begin +
-              "no issuer was found: a certificate of its issuer's name is there, but its key identifier is not the "
-              "one that the certificate names; put the right one in its place or name it in "
-              "\"ocsp_plus_trusted_certificate\" in conf:1"});
+  CHECK(
+      found(leaf, {requiring(Require::kOn, with({namesake().get()}))}) ==
+      Lines{begin +
+            "no issuer was found: a certificate with its issuer's name was found, but its key identifier is not the "
+            "one that the certificate names; put the right one in its place or name it in "
+            "\"ocsp_plus_trusted_certificate\" in conf:1"});
   CHECK(found(leaf, {requiring(Require::kMustStaple, without_issuer())}).front().find("warn") == 0);
   leaf.must_staple = true;
   CHECK(found(leaf, {requiring(Require::kMustStaple, without_issuer())}) == Lines{begin + no_issuer + "conf:1"});
@@ -278,7 +279,7 @@ TEST_CASE("findings: servers themselves", "[findings]") {
   REQUIRE(catalog.add_profile(server));
   const Lines ignored = say("");
   REQUIRE(ignored.size() == 1);
-  CHECK(ignored[0].find("warn: ocsp_plus: a trusted certificate is left out, no issuer is found in it: the "
+  CHECK(ignored[0].find("warn: ocsp_plus: a trusted certificate is ignored, it cannot be used as an issuer: the "
                         "certificate cannot be hashed") == 0);
   CHECK(ignored[0].substr(ignored[0].size() - 17) == ", first in conf:2");
   server.place = "conf:4";

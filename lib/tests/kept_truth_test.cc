@@ -344,7 +344,7 @@ TEST_CASE("kept: what another instance has fetched is not asked for", "[kept]") 
   CHECK(f.responder.asked.empty());
   CHECK(f.zone.read(f.target(0).entry, f.target(0).certificate.id) == theirs);
   CHECK(f.held(0)->source == store::Source::kCache);
-  CHECK(f.log.count("another instance has asked") == 1);
+  CHECK(f.log.count("another instance fetched it") == 1);
   CHECK(f.zone.attempt(f.target(0).entry).next > f.now() + kDay);
 
   SECTION("an operator's wish is a request all the same") {

@@ -62,8 +62,8 @@ TEST_CASE("report: loaded without an issuer, or with one that does not fit", "[r
     f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kSignature);
     f.expect(
         LogLevel::kWarn,
-        "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate of "
-        "its issuer's name is there, but its key does not fit, the signature of the certificate does not verify "
+        "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate with "
+        "its issuer's name was found, but its key does not fit, the signature of the certificate does not verify "
         "with it; load the right one in its place, or name it in ocsp_plus_trusted_certificate: "
         "certificate=\"leaf1.example\" serial=100001 certificates=1");
   }
@@ -72,7 +72,7 @@ TEST_CASE("report: loaded without an issuer, or with one that does not fit", "[r
 TEST_CASE("report: kept", "[report]") {
   Fixture f;
   f.report.verified(f.target(), 0, f.admission(Action::kKeep, Reason::kOk), kNow + kHour, 12);
-  f.expect(LogLevel::kInfo, "ocsp_plus: response is no newer than the one held: " + kWho +
+  f.expect(LogLevel::kInfo, "ocsp_plus: response is not newer than the current one: " + kWho +
                                 "status=good this_update=2030-06-01T12:00:00Z expires=2030-06-02T12:00:00Z "
                                 "next_attempt=2030-06-01T13:00:00Z took=12ms");
 }
@@ -88,7 +88,7 @@ TEST_CASE("report: revoked", "[report]") {
 TEST_CASE("report: failed while a response is held", "[report]") {
   Fixture f;
   f.report.failed(f.target(), 0, {Reason::kTimeout, "no \"answer\"\n"}, kNow + kHour, kNow + 65, 3);
-  f.expect(LogLevel::kWarn, "ocsp_plus: no new response, the one held goes on: " + kWho +
+  f.expect(LogLevel::kWarn, "ocsp_plus: no new response, keeping the current one: " + kWho +
                                 "reason=timeout detail=\"no \\x22answer\\x22\\x0a\" expires=2030-06-01T13:00:00Z "
                                 "next_attempt=2030-06-01T12:01:05Z in=1m 5s failures=3");
 }
@@ -141,7 +141,7 @@ TEST_CASE("report: what fails again is loud once an hour, and when something abo
     REQUIRE(f.log.lines.size() == 2);
     CHECK(f.log.lines[0].first == LogLevel::kError);  // as loud as what it ends
     CHECK(f.log.lines[0].second ==
-          "ocsp_plus: responses come again: certificate=\"leaf1.example\" serial=100001 host=\"ocsp.example:80\" "
+          "ocsp_plus: responses arrive again: certificate=\"leaf1.example\" serial=100001 host=\"ocsp.example:80\" "
           "reason=connect_refused certificates=1");
     CHECK(fail({3901, Reason::kConnectRefused, false, LogLevel::kError}) == LogLevel::kError);
   }
@@ -191,7 +191,7 @@ TEST_CASE("report: a host that fails for many certificates is told of in one lin
           "[report][flood]") {
   const bool held = GENERATE(true, false);
   const LogLevel level = held ? LogLevel::kWarn : LogLevel::kError;
-  const std::string sentence = held ? "no new responses for several certificates, those held go on: "
+  const std::string sentence = held ? "no new responses for several certificates, keeping the current ones: "
                                     : "no responses for several certificates, nothing is stapled for them: ";
   Crowd f(500);
   for (int round = 0; round < 3; ++round) {
@@ -244,7 +244,7 @@ TEST_CASE("report: reasons that vary, and lines that come for each certificate, 
     }
     f.pass(61);
     CHECK(f.log.lines.size() <= 1000 + 14 + 1);
-    CHECK(f.log.count("lines were held back to spare the log") == 1);
+    CHECK(f.log.count("log lines were suppressed by the rate limit") == 1);
     CHECK(f.log.count(" info=") == 1);
   }
   SECTION("published ones") {
@@ -254,7 +254,7 @@ TEST_CASE("report: reasons that vary, and lines that come for each certificate, 
     }
     f.pass(61);
     CHECK(f.loud() <= 100 + 14 + 1);
-    REQUIRE(f.log.lines.back().second.find("lines were held back to spare the log") != std::string::npos);
+    REQUIRE(f.log.lines.back().second.find("log lines were suppressed by the rate limit") != std::string::npos);
     CHECK(f.log.lines.back().first == LogLevel::kNotice);
     CHECK(f.log.lines.back().second.find("notice_and_louder=200") != std::string::npos);
   }
@@ -285,7 +285,7 @@ TEST_CASE("report: what was held back is told when the report ends", "[report][f
     }
     CHECK(log.lines.size() == 10);
   }
-  CHECK(log.count("the wall clock jumped again and again; look for two services that set it: jumps=25") == 1);
+  CHECK(log.count("the wall clock keeps jumping; check whether two services set it: jumps=25") == 1);
 }
 
 TEST_CASE("report: the worker's own lines", "[report]") {
@@ -296,11 +296,11 @@ TEST_CASE("report: the worker's own lines", "[report]") {
   }
   SECTION("lost") {
     f.report.lease_lost();
-    f.expect(LogLevel::kInfo, "ocsp_plus: another worker is the designated one now");
+    f.expect(LogLevel::kInfo, "ocsp_plus: another worker is now the designated worker");
   }
   SECTION("jump") {
     f.report.clock_jumped(-7200);
-    f.expect(LogLevel::kWarn, "ocsp_plus: the wall clock jumped, everything is planned anew: by=-2h");
+    f.expect(LogLevel::kWarn, "ocsp_plus: the wall clock jumped, all certificates are rescheduled: by=-2h");
   }
   SECTION("resolver") {
     f.report.resolver_failed({Reason::kOutOfMemory, "no memory"});

@@ -307,7 +307,7 @@ TEST_CASE("stapler: what another module's callback decided is settled once", "[s
   CHECK(refused.outcome == Outcome::kRefused);
   CHECK(refused.line ==
         "ocsp_plus: connection ended, another module's status callback was in its handshake and "
-        "\"ocsp_plus_require\" demands a response of ours: certificate=\"CN=leaf,O=ocsp_plus tests\" refused=1");
+        "\"ocsp_plus_require\" demands our response: certificate=\"CN=leaf,O=ocsp_plus tests\" refused=1");
   CHECK(f.counters() == std::array<std::uint64_t, 4>{0, 1, 2, 1});
   // The next request of the connection: nothing is counted or said again.
   const Decision again = settled(must_staple, true, refused.memory);
@@ -330,7 +330,7 @@ TEST_CASE("stapler: refused handshakes are told of once a minute", "[stapler]") 
     return stapler.decide(f.server, hello, &wire).line;
   };
   const std::string begin =
-      "ocsp_plus: handshake refused, no valid response is held and \"ocsp_plus_require\" demands one: "
+      "ocsp_plus: handshake refused, there is no valid response and \"ocsp_plus_require\" demands one: "
       "certificate=\"CN=leaf,O=ocsp_plus tests\" refused=";
   CHECK(line_at(kNow) == begin + "1");
   CHECK(line_at(kNow).empty());

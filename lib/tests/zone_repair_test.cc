@@ -64,7 +64,7 @@ struct Fixture : EngineFixture {
     }
     return true;
   }
-  int told() const { return log.count("another process has written over the zone, it was repaired"); }
+  int told() const { return log.count("another process has corrupted the zone, it was repaired"); }
 
   ScratchDirectory directory;
   OcspServer* responder = nullptr;
