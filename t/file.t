@@ -153,7 +153,7 @@ my $held = $made{replaced};
 $mark = $t->log_mark();
 write_response('replaced', made('replaced', this_update => -5000));
 write_response('inplace', substr $made{inplace}, 0, 200);
-ok($t->wait_log(qr/no newer.*certificate="replaced\./, 15, $mark),
+ok($t->wait_log(qr/not newer.*certificate="replaced\./, 15, $mark),
 	'an older file is logged as not newer');
 ok($t->wait_log(qr/ignored.*certificate="inplace\./, 15, $mark),
 	'a truncated file is logged as ignored');

@@ -145,14 +145,14 @@ my $revoked = staple_fast(8443, 'revoked.example');
 my $mark = $t->log_mark();
 $r->set(on => $on{revoked}, status => 'good', fault => 'older', arg => 50);
 wait_for(sub { staple_fast(8443, 'revoked.example') ne $revoked
-	|| $t->log_lines(qr/no newer.*certificate="revoked\./, $mark) },
+	|| $t->log_lines(qr/not newer.*certificate="revoked\./, $mark) },
 	20, 'another look');
 # what was under way at the switch may have brought a newer revocation
 $seen = staple(8443, servername => 'revoked.example');
 is($seen->{status}, 'revoked',
 	'an older good response does not replace the revocation');
 ok(wait_for(sub { $t->log_lines(
-	qr/no newer.*certificate="revoked\..* status=good/, $mark) }, 20),
+	qr/not newer.*certificate="revoked\..* status=good/, $mark) }, 20),
 	'an older good response is logged as not newer');
 is(staple(8443, servername => 'revoked.example')->{status}, 'revoked',
 	'the revocation is still stapled after the older response');
