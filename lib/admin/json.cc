@@ -163,7 +163,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"not_after", to_rfc3339(certificate.not_after)},
                {"must_staple", certificate.must_staple},
                {"required", target.required},
-               {"loaded", target.loaded},
+               {"loaded", target.per_connection},
                {"servers", std::move(servers)},
                {"responders", std::move(responders)},
                {"state", token(status.state)},

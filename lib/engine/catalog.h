@@ -1,5 +1,6 @@
-// What the configuration named: certificates, who issued them and whom to ask. Built once per configuration, in the
-// master; immutable afterwards, so that workers share its pages, but for issuers that are fetched (engine/issuers.h).
+// What the configuration names: certificates, their issuers and responders. Built once per configuration, in the
+// master; workers share its pages, since only the lease holder changes it afterwards, in its own process: it sets the
+// issuers that it fetches (engine/issuers.h).
 #pragma once
 
 #include <map>
@@ -34,8 +35,7 @@ constexpr char kHealthSuffix = '#';
 // One certificate that shall be stapled; however many servers use it.
 struct Target {
   crypto::Certificate certificate;
-  // nullptr: none was found. Then the lease's holder may fill it in, in its own process.
-  mutable IssuerPtr issuer;
+  IssuerPtr issuer;                             // nullptr: none was found
   crypto::X509Ptr leaf;                         // where it has none, until settle_issuers()
   CertificateId issuer_reference = {};          // likewise, of one that may be sought; IssuerLookup::reference
   std::unique_ptr<IssuerLookup> issuer_lookup;  // how to find it, after that; nullptr: no way
@@ -52,7 +52,7 @@ struct Target {
   // Of one that a server loads per connection (discovery.h). It is not the operator's, so only public
   // addresses are asked for it, unless the operator has said otherwise; and the health of its responders is counted
   // beside that of everybody else's, by its issuer: whoever makes certificates cannot give a host a bad name.
-  bool loaded = false;
+  bool per_connection = false;
   bool public_only = false;
   std::string health_suffix;
 
@@ -168,8 +168,8 @@ class Catalog {
   const std::map<CertificateId, Index>& by_id() const { return by_id_; }
   // Host keys of all responders, each once, in the order of their first mention.
   const std::vector<std::string>& hosts() const { return hosts_; }
-  // All issuers of this process: those of the configuration, and what the lease's holder adds to them.
-  IssuerPool& issuers() const { return issuers_; }
+  // All issuers of this process: those of the configuration, and those that the lease holder adds.
+  IssuerPool& issuers() { return issuers_; }
   Target& target(Index index) { return *targets_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
 
@@ -202,7 +202,7 @@ class Catalog {
   std::optional<IgnoredTrusted> ignored_trusted_;
   std::optional<std::string> requires_all_;
   std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
-  mutable IssuerPool issuers_;
+  IssuerPool issuers_;
   std::vector<std::string> hosts_;
   std::set<std::string> known_hosts_;
   // By the certificates themselves, which the anchors keep alive: a file is read once, however many servers name it.

@@ -11,13 +11,13 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kOffersATurn = 4;     // each costs the parsing of a chain; a large one counts as several
-constexpr Millis kPause = 10;               // between two such turns: a flood gets only a part of this worker's time
-constexpr std::size_t kStepsOfOne = 8;      // searches with so many steps may be given up for others
-constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
-constexpr std::size_t kLoadCosts = 1024;    // glances; parsing a certificate of common size
-constexpr std::size_t kVerifyingCosts = 4;  // times kLoadCosts
-constexpr std::size_t kLooksATick = 4096;   // after the first round
+constexpr std::size_t kOffersPerTurn = 4;  // each costs the parsing of a chain; a large one counts as several
+constexpr Millis kPause = 10;              // between two such turns: a flood gets only a part of this worker's time
+constexpr std::size_t kStepsOfOne = 8;     // searches with so many steps may be given up for others
+constexpr std::size_t kLooksPerTurn = 16384;  // in units of a glance at an entry
+constexpr std::size_t kLoadCosts = 1024;      // glances; parsing a certificate of common size
+constexpr std::size_t kVerifyingCosts = 4;    // times kLoadCosts
+constexpr std::size_t kLooksPerTick = 4096;   // after the first round
 constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // to make room, one certificate in so many goes at once
 constexpr std::size_t kMostEvicted = 4;    // a new certificate may evict others of so many times its size
@@ -77,7 +77,7 @@ void Discovery::tick() {
   }
   offers_.free_abandoned(&store::process_alive);
   if (round_over_) {
-    scan(kLooksATick);
+    scan(kLooksPerTick);
   }
   if (over_limit(0)) {
     make_room();
@@ -88,8 +88,8 @@ void Discovery::tick() {
 
 void Discovery::work() {
   // The queue first: clients are waiting for these staples.
-  const bool offered = take_offers(kOffersATurn);
-  if (!round_over_ && scan(kLooksATurn)) {
+  const bool offered = take_offers(kOffersPerTurn);
+  if (!round_over_ && scan(kLooksPerTurn)) {
     timer_->arm(0);
   } else if (offered) {
     timer_->arm(kPause);
@@ -393,7 +393,7 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
     target.certificate.names = {target.certificate.names.front()};
   }
   target.entry = entry;
-  target.loaded = true;
+  target.per_connection = true;
   target.issuer = std::move(parsed.issuer);
   if (target.issuer != nullptr) {
     target.health_suffix = kHealthSuffix + to_hex(ByteView(target.issuer->key_sha256().data(), 8));

@@ -56,7 +56,7 @@ Exchange::Choice Exchange::choose(const ResponderHealth& health, const Target& t
   return best;
 }
 
-Exchange::Exchange(const ExchangeContext& context, const Target& target, std::optional<HeldValidators> held,
+Exchange::Exchange(const ExchangeContext& context, Target& target, std::optional<HeldValidators> held,
                    Done done)
     : context_(context),
       target_(target),
@@ -78,7 +78,7 @@ void Exchange::get_issuer() {
                                              [this](std::optional<net::Fetch::Failure> failure) {
                                                issuer_.reset();
                                                if (failure.has_value()) {
-                                                 return end(tl::unexpected(Failure{std::move(*failure), kNobody}));
+                                                 return end(tl::unexpected(Failure{std::move(*failure), kNoResponder}));
                                                }
                                                deadline_ = context_.clock.monotonic() + context_.settings.timeout;
                                                ask_one();

@@ -38,10 +38,10 @@ class Exchange {
     net::FetchResponse response;
     std::optional<Verified> verified;  // nothing: "not modified", the held response stays
   };
-  static constexpr std::size_t kNobody = UINT32_MAX;
+  static constexpr std::size_t kNoResponder = UINT32_MAX;
   struct Failure {
     net::Fetch::Failure error;  // of the responder asked last
-    std::size_t responder = 0;  // index into Target::responders; kNobody: the issuer could not be fetched
+    std::size_t responder = 0;  // index into Target::responders; kNoResponder: the issuer could not be fetched
     std::optional<crypto::Verdict> verdict = {};  // of its response, if it sent one
   };
   struct End {
@@ -61,7 +61,7 @@ class Exchange {
   // Asks the responder that choose() names. REQUIRES: target.stapleable(); with `held`, that context.gate is set.
   // `done` is called from the loop, once; it may destroy the exchange. Everything borrowed outlives the exchange;
   // `context` is copied.
-  Exchange(const ExchangeContext& context, const Target& target, std::optional<HeldValidators> held, Done done);
+  Exchange(const ExchangeContext& context, Target& target, std::optional<HeldValidators> held, Done done);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -102,7 +102,7 @@ class Exchange {
   void end(tl::expected<Accepted, Failure> result);
 
   ExchangeContext context_;
-  const Target& target_;
+  Target& target_;
   Done done_;
   Millis deadline_;
   std::vector<bool> asked_;

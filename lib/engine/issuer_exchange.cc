@@ -16,7 +16,7 @@ constexpr const char* kAccept =
 
 }  // namespace
 
-IssuerExchange::IssuerExchange(const ExchangeContext& context, const Target& target, std::vector<std::string>* hosts,
+IssuerExchange::IssuerExchange(const ExchangeContext& context, Target& target, std::vector<std::string>* hosts,
                                Done done)
     : context_(context),
       target_(target),
@@ -86,7 +86,7 @@ void IssuerExchange::ask(const net::Url& url) {
   hosts_->push_back(host());
   call_.emplace(context_, host());
   const Millis left = std::max<Millis>(deadline_ - context_.clock.monotonic(), 1);
-  net::FetchRequest request = request_for(context_, target_, url, target_.loaded);
+  net::FetchRequest request = request_for(context_, target_, url, target_.per_connection);
   request.accept = kAccept;
   request.timeout = next_ < target_.issuer_lookup->urls.size() ? std::max<Millis>(left / 2, 1) : left;
   if (context_.trace) {
@@ -127,7 +127,7 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
 
 void IssuerExchange::fail_with(net::Fetch::Failure failure) {
   failure.detail = fmt::format("fetching the issuer from {}: {}", url().to_string(), failure.detail);
-  if (!target_.loaded) {
+  if (!target_.per_connection) {
     context_.issuers->remember_failure(host(), failure);
   }
   failure_ = std::move(failure);

@@ -22,7 +22,7 @@ class IssuerExchange {
 
   // REQUIRES: context.issuers, target.issuer_lookup. `done` is called from the loop, once; it may destroy the object.
   // Adds the host keys of all hosts it asks to `hosts`: their health may change. All references outlive the object.
-  IssuerExchange(const ExchangeContext& context, const Target& target, std::vector<std::string>* hosts, Done done);
+  IssuerExchange(const ExchangeContext& context, Target& target, std::vector<std::string>* hosts, Done done);
   ~IssuerExchange();
   IssuerExchange(const IssuerExchange&) = delete;
   IssuerExchange& operator=(const IssuerExchange&) = delete;
@@ -39,7 +39,7 @@ class IssuerExchange {
   std::string host() const { return url().host_key() + target_.health_suffix; }
 
   ExchangeContext context_;
-  const Target& target_;
+  Target& target_;
   std::vector<std::string>* hosts_;
   Done done_;
   Millis deadline_ = 0;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr Millis kPublishInterval = 20;    // between attempts to get the zone's lock
 constexpr Seconds kNewlyIssued = 3600;     // CAs may take a while to answer for a new certificate
-constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
+constexpr std::size_t kLooksPerTurn = 4096;  // at entries of the zone
 
 }  // namespace
 
@@ -191,7 +191,7 @@ void Refresher::replan(std::optional<Seconds> shift) {
 
 // A certificate that has ended is not asked for. A jump of the clock brings it back.
 void Refresher::park(Entry entry) {
-  if (!target(entry).loaded && ended_++ == 0) {
+  if (!target(entry).per_connection && ended_++ == 0) {
     first_ended_ = entry;
   }
   plan_.enqueue(entry, kNever);
@@ -296,7 +296,7 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
   waiting.staple_required = about.staple_required();
   waiting.tried = std::max(attempt.at, attempt.began);
   waiting.unanswered = attempt.began != 0;
-  waiting.per_connection = about.loaded;
+  waiting.per_connection = about.per_connection;
   plan_.wait(entry, std::move(waiting), now);
 }
 
@@ -346,7 +346,7 @@ void Refresher::look_for_missing(bool loud) {
 void Refresher::look_for_next_missing() {
   const UnixSeconds now = context_.clock.now();
   bool found = false;
-  for (std::size_t looks = 0; !found && looks < kLooksATurn && next_missing_ < roster_.end(); ++looks) {
+  for (std::size_t looks = 0; !found && looks < kLooksPerTurn && next_missing_ < roster_.end(); ++looks) {
     const Entry entry = next_missing_++;
     const Record* const record = roster_.find(entry);
     if (record == nullptr || record->target.issuer == nullptr || record->target.ended(now) ||
@@ -371,7 +371,7 @@ void Refresher::start(Entry entry) {
     (void)next_issuer_probe(about, need_for(held_until(about, now), about.staple_required(), now), now);
   }
   ++in_flight_;
-  per_connection_in_flight_ += target(entry).loaded ? 1 : 0;
+  per_connection_in_flight_ += target(entry).per_connection ? 1 : 0;
   context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
   const ExchangeContext context = {context_.clock, context_.random,   transport_, tls_,     health_,
                                    work_queue_,    context_.settings, {},         issuers_, &methods_,
@@ -411,7 +411,7 @@ std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const
 
 void Refresher::exchange_over(Entry entry) {
   --in_flight_;
-  per_connection_in_flight_ -= target(entry).loaded ? 1 : 0;
+  per_connection_in_flight_ -= target(entry).per_connection ? 1 : 0;
   context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
 }
 
@@ -574,13 +574,13 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
   failure.newly_issued =
       error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewlyIssued;
   if (failure.need == Need::kNone && responder < about.responders.size()) {
-    failure.refusals = health_.refuses_everybody(about.host(responder));
+    failure.refusals = health_.consecutive_refusals(about.host(responder));
   }
   // A held response that is not yet valid by a clock that was set back will be stapled again: its end counts.
   const auto held = gate_.held(about);
   const UnixSeconds next =
       next_try(now, failure, held.has_value() ? held->expires : 0, context_.settings.retry, context_.random.next());
-  if (responder == Exchange::kNobody && failure.need != Need::kNone) {
+  if (responder == Exchange::kNoResponder && failure.need != Need::kNone) {
     return std::max(next, next_issuer_probe(about, failure.need, now));  // sooner would be in vain
   }
   return next;

@@ -82,7 +82,7 @@ class ResponderHealth {
   void refused(const std::string& host);
   void accepted(const std::string& host) { hosts_[host].refusals = 0; }
   // The host's refusals in a row, if there are enough to conclude that it refuses every certificate; else 0.
-  std::uint32_t refuses_everybody(const std::string& host) const;
+  std::uint32_t consecutive_refusals(const std::string& host) const;
 
   // The CertID hash to ask the host by, and the record that it answered to one.
   crypto::CertIdHash hash(const std::string& host) const;

@@ -186,7 +186,7 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   f.answered = &leaf;
   f.add_without(leaf);
   f.open();
-  const Target& target = f.catalog.target(0);
+  Target& target = f.catalog.target(0);
   REQUIRE(target.stapleable());
   REQUIRE(target.issuer == nullptr);
   f.take_lease();

@@ -94,20 +94,20 @@ TEST_CASE("hosts: three more are let go where the first one hangs", "[hosts]") {
 
 TEST_CASE("hosts: twenty refusals in a row are everybody's, until one is accepted", "[hosts]") {
   ResponderHealth hosts(16);
-  CHECK(hosts.refuses_everybody("a") == 0);
+  CHECK(hosts.consecutive_refusals("a") == 0);
   for (int i = 0; i < 19; ++i) {
     hosts.refused("a");
   }
-  CHECK(hosts.refuses_everybody("a") == 0);
+  CHECK(hosts.consecutive_refusals("a") == 0);
   hosts.refused("a");
-  CHECK(hosts.refuses_everybody("a") == 20);
-  CHECK(hosts.refuses_everybody("b") == 0);
+  CHECK(hosts.consecutive_refusals("a") == 20);
+  CHECK(hosts.consecutive_refusals("b") == 0);
   hosts.accepted("a");
-  CHECK(hosts.refuses_everybody("a") == 0);
+  CHECK(hosts.consecutive_refusals("a") == 0);
   for (int i = 0; i < 200000; ++i) {
     hosts.refused("a");
   }
-  CHECK(hosts.refuses_everybody("a") == 100000);
+  CHECK(hosts.consecutive_refusals("a") == 100000);
 }
 
 TEST_CASE("hosts: probes move with the clock where that is wanted", "[hosts]") {
