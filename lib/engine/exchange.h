@@ -58,10 +58,10 @@ class Exchange {
   static Choice choose(const ResponderHealth& health, const Target& target, const std::vector<bool>& asked,
                        const Clock& clock);
 
-  // Asks the responder that choose() names. REQUIRES: target.stapleable(); with `held`, that context.gate is set.
+  // Asks the responder that choose() names. REQUIRES: target.stapleable(); with `held`, that services.gate is set.
   // `done` is called from the loop, once; it may destroy the exchange. Everything borrowed outlives the exchange;
-  // `context` is copied.
-  Exchange(const ExchangeContext& context, Target& target, std::optional<HeldValidators> held, Done done);
+  // `services` is copied.
+  Exchange(const ExchangeServices& services, Target& target, std::optional<HeldValidators> held, Done done);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -101,7 +101,7 @@ class Exchange {
   void ask_next_or_end();
   void end(tl::expected<Accepted, Failure> result);
 
-  ExchangeContext context_;
+  ExchangeServices services_;
   Target& target_;
   Done done_;
   Millis deadline_;

@@ -8,8 +8,8 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kPublishInterval = 20;    // between attempts to get the zone's lock
-constexpr Seconds kNewlyIssued = 3600;     // CAs may take a while to answer for a new certificate
+constexpr Millis kPublishInterval = 20;      // between attempts to get the zone's lock
+constexpr Seconds kNewlyIssued = 3600;       // CAs may take a while to answer for a new certificate
 constexpr std::size_t kLooksPerTurn = 4096;  // at entries of the zone
 
 }  // namespace
@@ -85,13 +85,6 @@ void Refresher::end(Entry entry) {
   report_.forget(target(entry).certificate.id);
 }
 
-int Refresher::places(Entry entry) const {
-  const auto pending = std::count_if(pending_publish_.begin(), pending_publish_.end(),
-                                     [entry](const auto& each) { return each.first == entry; });
-  return (plan_.queued(entry) ? 1 : 0) + (plan_.waits(entry) ? 1 : 0) + (refreshing(entry) ? 1 : 0) +
-         static_cast<int>(pending);
-}
-
 UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSeconds now) {
   store::Attempt& attempt = record.attempt;
   if (attempt.failures == 0 && attempt.next == 0) {
@@ -102,7 +95,8 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
     }
     return due;
   }
-  const UnixSeconds latest = latest_due(record.target, now);
+  const auto held = gate_.stapled(record.target, now);
+  const UnixSeconds latest = held.has_value() ? refresh_of(*held, now, kLatest) : now;
   // The zone's plan may be nonsense, or from before a jump of the clock: the delay has a bound.
   if (attempt.failures == 0) {
     return std::min(attempt.next, latest);
@@ -113,26 +107,19 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
   return std::min(attempt.next, latest > now ? latest : saturating_add(now, context_.settings.retry.max));
 }
 
+UnixSeconds Refresher::refresh_of(const store::BlobHeader& held, UnixSeconds now, std::uint64_t random,
+                                  std::optional<UnixSeconds> fresh_until) const {
+  return next_refresh(now, {held.this_update, held.expires}, held.id, fresh_until, context_.settings.retry, random);
+}
+
+// The next attempt of a certificate for which none is planned yet.
 UnixSeconds Refresher::due_by_held(const Target& target, UnixSeconds now) {
   const auto held = gate_.stapled(target, now);
   if (!held.has_value()) {
     return now;
   }
   const std::uint64_t random = context_.random.next();
-  if (doubtful(target, *held, now)) {
-    return next_check(now, random);
-  }
-  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, context_.settings.retry,
-                      random);
-}
-
-UnixSeconds Refresher::latest_due(const Target& target, UnixSeconds now) const {
-  const auto held = gate_.stapled(target, now);
-  if (!held.has_value()) {
-    return now;
-  }
-  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, context_.settings.retry,
-                      kLatest);
+  return doubtful(target, *held, now) ? next_check(now, random) : refresh_of(*held, now, random);
 }
 
 // Whether the held response, from the cache directory, may have been revoked since the responder confirmed it. In a
@@ -322,10 +309,8 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const bool news = published || (confirmed_at > confirmed_before && !doubted);
   const std::uint64_t random = context_.random.next();
   // Counts from the responder's confirmation, as if we had asked then; from now if the held response was confirmed.
-  const UnixSeconds next = doubted
-                               ? next_check(now, random)
-                               : next_refresh(published ? confirmed_at : now, {held->this_update, held->expires},
-                                              about.certificate.id, std::nullopt, context_.settings.retry, random);
+  const UnixSeconds next =
+      doubted ? next_check(now, random) : refresh_of(*held, published ? confirmed_at : now, random);
   if (!news || next <= now) {
     return false;
   }
@@ -373,16 +358,16 @@ void Refresher::start(Entry entry) {
   ++in_flight_;
   per_connection_in_flight_ += target(entry).per_connection ? 1 : 0;
   context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
-  const ExchangeContext context = {context_.clock, context_.random,   transport_, tls_,     health_,
-                                   work_queue_,    context_.settings, {},         issuers_, &methods_,
-                                   &gate_};
+  const ExchangeServices services = {context_.clock, context_.random,   transport_, tls_,     health_,
+                                     work_queue_,    context_.settings, {},         issuers_, &methods_,
+                                     &gate_};
   Record& about = record(entry);
   about.started = context_.clock.monotonic();
   about.attempt.began = context_.clock.now();
   context_.zone.set_attempt(entry, about.attempt);
   note_progress(about);
   about.exchange =
-      std::make_unique<Exchange>(context, about.target, validators(entry),
+      std::make_unique<Exchange>(services, about.target, validators(entry),
                                  [this, entry](Exchange::End end) { exchange_ended(entry, std::move(end)); });
   hang_timer_->arm(ResponderHealth::kHangs);  // then its host may be asked for other certificates as well
 }
@@ -530,11 +515,9 @@ void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const
     const bool useful = held.has_value() && fresh.belong_to(*held) && !fresh.validators.empty();
     record(entry).validators = useful ? std::make_unique<Exchange::HeldValidators>(fresh) : nullptr;
   }
-  const RetryBounds& bounds = context_.settings.retry;
   const UnixSeconds next =
-      held.has_value() ? next_refresh(now, {held->this_update, held->expires}, about.certificate.id,
-                                      fresh_until(accepted.response.http.head, now), bounds, context_.random.next())
-                       : saturating_add(now, bounds.min);
+      held.has_value() ? refresh_of(*held, now, context_.random.next(), fresh_until(accepted.response.http.head, now))
+                       : saturating_add(now, context_.settings.retry.min);
   plan_at(entry, next);
   context_.zone.set_detail(entry, {});
   context_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
