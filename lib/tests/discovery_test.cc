@@ -13,6 +13,7 @@
 #include "crypto/issuer_document.h"
 #include "store/shared_stats.h"
 #include "tests/fakes/lease_fixture.h"
+#include "tests/fakes/refresher_fixture.h"
 #include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
@@ -592,6 +593,45 @@ TEST_CASE("loaded certificates: more searches than there is room for", "[loaded]
   live(10);
   REQUIRE(fixture.entry(late) != store::kNoEntry);
   CHECK(fixture.zone.loaded(fixture.entry(late))->has_issuer);
+}
+
+// A worker may write anything into the zone, and discovery may look before the repair does.
+TEST_CASE("loaded certificates: a configured certificate's record survives that its entry is written over",
+          "[loaded]") {
+  RefresherFixture fixture;
+  const OcspServer& server = fixture.server();
+  fixture.add(0, {&server});
+  fixture.register_all();
+  const Identity& leaf = tenant(501, server.url("1").c_str());
+  const Bytes der = crypto::der_of(leaf.get()), issuer = crypto::der_of(test_ca().get());
+  const auto key = test_ca().issuer()->key_sha256();
+  Target& target = fixture.catalog.target(0);
+  const bool is_loaded = GENERATE(true, false);
+  INFO("the entry looks " << (is_loaded ? "loaded" : "free"));
+  if (is_loaded) {
+    store::ZoneWriter other(fixture.zone, fixture.lock, fixture.loop.clock, 0, 0);
+    target.entry =
+        other.add_loaded({leaf.described().id, der, key, test_ca().issuer()->id(), issuer, 0, kNow}).value();
+  } else {
+    fixture.zone.entry(target.entry).generation = 0;
+    REQUIRE(store::offer(fixture.zone, getpid(), 0, leaf.described().id, der, {issuer}));
+  }
+  fixture.begin();
+  DiskCache disk_cache(fixture.loop, fixture.loop.clock, *fixture.report, fixture.zone, fixture.catalog,
+                       fixture.settings);
+  IssuerSearches searches(fixture.loop, fixture.loop.clock, fixture.work_queue);
+  Issuers issuers(fixture.catalog, searches);
+  Discovery discovery({fixture.loop, fixture.loop.clock, fixture.random, fixture.log, fixture.lock, fixture.zone,
+                       fixture.catalog, fixture.settings},
+                      *fixture.report, *fixture.writer, *fixture.gate, disk_cache, *fixture.roster,
+                      *fixture.refresher, issuers);
+  fixture.loop.pass(1000, 500, [&] { discovery.tick(); });
+  const Record* const record = fixture.roster->find(target.entry);
+  REQUIRE(record != nullptr);
+  CHECK(record->per_connection == nullptr);
+  CHECK(&record->target == &target);
+  CHECK(fixture.roster->per_connection() == 0);
+  CHECK(fixture.zone.stats().loaded.refused == (is_loaded ? 0 : 1));
 }
 
 }  // namespace
