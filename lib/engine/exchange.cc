@@ -26,7 +26,7 @@ Exchange::Meaning Exchange::meaning_of(Reason reason) {
   }
 }
 
-// Errors with which responders refuse a request that they do not understand.
+// Returns whether responders refuse a request that they do not understand with this error.
 static bool refuses_hash(Reason reason) {
   return reason == Reason::kUnauthorized || reason == Reason::kMalformedRequest || reason == Reason::kInternalError;
 }
@@ -272,7 +272,8 @@ void Exchange::refuse(const net::FetchResponse& response, Error why, Meaning mea
   ask_next_or_end();
 }
 
-// true: it is asked again. An answer that is no OCSP response says nothing about the host's health.
+// Asks again by the other method, if that may help. true: it did. An answer that is no OCSP response says nothing
+// about the host's health.
 bool Exchange::ask_by_other_method() {
   const net::Fetch::Failure& error = failure_.error;
   if (asked_by_other_method_ || !may_ask_again() ||
@@ -289,9 +290,8 @@ bool Exchange::ask_by_other_method() {
   return true;
 }
 
-// A responder that refuses one hash may know the other. It does not say that the hash is the cause, so any refusal
-// counts. `answered`: with an OCSP response. true: it is asked again, by the method that brought a response, else by
-// the first.
+// Asks again under the other hash, by the method that brought a response, else by the first. true: it did. A
+// responder does not say that the hash is why it refuses, so any refusal counts. `answered`: with an OCSP response.
 bool Exchange::ask_by_other_hash(bool refused, bool answered) {
   hash_refused_ = hash_refused_ || refused;
   if (!hash_refused_ || !services_.settings.certid_auto || asked_by_other_hash_ || !may_ask_again()) {

@@ -59,7 +59,7 @@ void Refresher::load() {
   }
 }
 
-// Plans it by what the zone says of its last attempt.
+// Plans the certificate by its last attempt, which the zone has.
 void Refresher::take_over(Entry entry, bool new_configuration, UnixSeconds now) {
   record(entry).attempt = context_.zone.attempt(entry);
   plan_.enqueue(entry, first_due(record(entry), new_configuration, now));
@@ -122,8 +122,8 @@ UnixSeconds Refresher::due_by_held(const Target& target, UnixSeconds now) {
   return doubtful(target, *held, now) ? next_check(now, random) : refresh_of(*held, now, random);
 }
 
-// Whether the held response, from the cache directory, may have been revoked since the responder confirmed it. In a
-// directory that cannot be written a revocation could not have been kept, however young the file is.
+// Returns whether the held response, if it came from the cache directory, may be outdated by a revocation. A
+// directory that cannot be written could not have kept the revocation, however young the file is.
 bool Refresher::doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
   return held.source == store::Source::kCache && disk_cache_ != nullptr &&
          (saturating_sub(now, gate_.confirmed_at(target, held, now)) > kBelievedFor || !disk_cache_->writable());
@@ -156,7 +156,7 @@ void Refresher::plan_what_was_kept() {
   plan_.reschedule([&](Entry entry, UnixSeconds) { return first_due(record(entry), new_configuration_, now); });
 }
 
-// Plans it here and in the zone, so that the next lease holder does not draw again.
+// Plans the certificate here and in the zone, so that the next lease holder does not draw again.
 void Refresher::plan_at(Entry entry, UnixSeconds when) {
   record(entry).attempt.next = when;
   context_.zone.set_attempt(entry, record(entry).attempt);
@@ -176,7 +176,7 @@ void Refresher::replan(std::optional<Seconds> shift) {
   }
 }
 
-// A certificate that has ended is not asked for. A jump of the clock brings it back.
+// Plans a certificate that has ended for never. A jump of the clock brings it back.
 void Refresher::park(Entry entry) {
   if (!target(entry).per_connection && ended_++ == 0) {
     first_ended_ = entry;
@@ -372,7 +372,7 @@ void Refresher::start(Entry entry) {
   hang_timer_->arm(ResponderHealth::kHangs);  // then its host may be asked for other certificates as well
 }
 
-// For the start helper, which waits while there is progress.
+// Notes progress, for which the start helper waits.
 void Refresher::note_progress(const Record& record) {
   if (record.attempt.at == 0) {
     progressed_ = context_.clock.monotonic();
@@ -381,8 +381,8 @@ void Refresher::note_progress(const Record& record) {
 
 // --- answers ---
 
-// The held response's validators, if it can be stapled. None in the last quarter of its validity: a cache that says
-// "not modified" for too long must not lead us to its end.
+// Returns the held response's validators, if it can be stapled; none in the last quarter of its validity, or a cache
+// that says "not modified" for too long would lead us to its end.
 std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const {
   const Exchange::HeldValidators* known = record(entry).validators.get();
   const UnixSeconds now = context_.clock.now();
@@ -431,7 +431,7 @@ void Refresher::compare_clocks(const Target& target, const Exchange::End& end, U
   }
 }
 
-// After "not modified" the held response stays, and the zone is unchanged.
+// Publishes the response; after "not modified" confirms the held one, which stays.
 Admission Refresher::commit(Entry entry, const Exchange::Accepted& accepted) {
   const UnixSeconds now = context_.clock.now();
   if (accepted.verified.has_value()) {
@@ -452,7 +452,7 @@ Admission Refresher::commit(Entry entry, const Exchange::Accepted& accepted) {
   return admission;
 }
 
-// false: the zone was busy, and nothing was done.
+// Ends a successful exchange. false: the zone was busy, and nothing was done.
 bool Refresher::settle(Entry entry, const Exchange::Accepted& accepted) {
   const Admission admission = commit(entry, accepted);
   net::Fetch::Failure failure;
@@ -544,7 +544,7 @@ void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Fai
   report_.failed(about, responder, error, expires, attempt.next, attempt.failures);
 }
 
-// The time to ask again after a failure, while a host is there to be asked.
+// Returns when to ask again after a failure, if a host can be asked.
 UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const net::Fetch::Failure& error,
                                     UnixSeconds now) {
   const Target& about = target(entry);
@@ -569,8 +569,8 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
   return next;
 }
 
-// The earliest probe of the hosts that have its issuer, as soon as the need allows; `now` if one of them does not
-// fail. No certificate waits for these hosts: each comes by its own plan.
+// Returns the earliest probe of the hosts that have the target's issuer, brought forward as the need allows; `now` if
+// one of them does not fail. Certificates do not wait for these hosts: each comes by its own plan.
 UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, UnixSeconds now) {
   UnixSeconds next = kNever;
   for (const auto& url : target.issuer_lookup->urls) {
