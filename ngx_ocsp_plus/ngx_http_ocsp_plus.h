@@ -1,6 +1,6 @@
 
 /*
- * What the files of the http side share.
+ * Shared by the files of the http side.
  */
 
 
@@ -13,22 +13,22 @@
 #include <ngx_http.h>
 
 
-/* of a location */
+/* a location's configuration */
 
 typedef struct {
     ngx_uint_t           format;             /* op_format_t */
     const char          *directive;          /* "ocsp_plus_status" or
                                                 "ocsp_plus_control" */
-    u_char              *file;               /* where it stands */
+    u_char              *file;               /* of the directive */
     ngx_uint_t           line;
-    ngx_array_t          names;              /* of ngx_str_t: the server's, in
+    ngx_array_t          names;              /* ngx_str_t: the server's, in
                                                 "ocsp_plus_control" */
 } ngx_http_ocsp_plus_loc_conf_t;
 
 
 extern ngx_module_t      ngx_http_ocsp_plus_module;
 
-/* ngx_http_ocsp_plus_headers.c; the name in lower case */
+/* ngx_http_ocsp_plus_headers.c; names are in lower case */
 
 ngx_table_elt_t *ngx_http_ocsp_plus_header(ngx_http_request_t *r,
     const char *name, ngx_uint_t begins);
@@ -45,13 +45,13 @@ void ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r);
 /* ngx_http_ocsp_plus_pace.c */
 
 typedef struct {
-    ngx_queue_t          queue;              /* of all that are counted */
-    ngx_queue_t          waiting;            /* of those that want their turn */
+    ngx_queue_t          queue;              /* in the list of counted ones */
+    ngx_queue_t          waiting;            /* in the list for a turn */
     ngx_http_request_t  *request;
-    ngx_msec_t           taken;              /* when the client took some */
+    ngx_msec_t           taken;              /* time of the last progress */
     unsigned             brief:1;            /* not counted */
-    unsigned             waits:1;            /* for its turn */
-    unsigned             counted:1;          /* it has a place */
+    unsigned             waits:1;            /* it is in the list for a turn */
+    unsigned             counted:1;          /* it occupies a place */
 } ngx_http_ocsp_plus_pace_t;
 
 ngx_int_t ngx_http_ocsp_plus_pace_add(ngx_http_request_t *r,

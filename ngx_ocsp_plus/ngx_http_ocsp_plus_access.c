@@ -1,8 +1,7 @@
 
 /*
- * Who may come into the locations of "ocsp_plus_status" and
- * "ocsp_plus_control": nginx's own modules decide, and an open door is a
- * warning at configuration.
+ * Warns at configuration of a location of "ocsp_plus_status" or
+ * "ocsp_plus_control" that nginx's own access modules leave open to everyone.
  */
 
 
@@ -10,9 +9,9 @@
 
 
 /*
- * The beginnings of the location configurations of nginx's own modules that
- * decide who may come in, and the rules of one.  They are private to their
- * files but have not changed in a decade.
+ * The first members of the location configurations of nginx's own access
+ * modules, and the rules of one.  They are private to their files but have not
+ * changed in a decade.
  */
 
 typedef struct {
@@ -52,7 +51,7 @@ typedef struct {
 } ngx_http_ocsp_plus_auth_request_t;
 
 
-/* what becomes of an address that no rule names */
+/* whether an address that no rule names is let in */
 
 typedef enum {
     NGX_HTTP_OCSP_PLUS_UNDECIDED = 0,
@@ -73,7 +72,7 @@ static void *ngx_http_ocsp_plus_foreign_conf(ngx_conf_t *cf,
     const char *name);
 
 
-/* once the location is complete */
+/* runs when the location is complete */
 
 void
 ngx_http_ocsp_plus_check_access(ngx_conf_t *cf,
@@ -112,7 +111,7 @@ ngx_http_ocsp_plus_check_access(ngx_conf_t *cf,
         if (clcf->satisfy == NGX_HTTP_SATISFY_ANY
             && verdict[i] == NGX_HTTP_OCSP_PLUS_ALLOWED)
         {
-            /* nobody is asked who they are */
+            /* no client has to authenticate */
 
             open = 1;
 
@@ -130,7 +129,7 @@ ngx_http_ocsp_plus_check_access(ngx_conf_t *cf,
 }
 
 
-/* by a password, or by asking another server */
+/* auth_basic, or auth_request */
 
 static ngx_uint_t
 ngx_http_ocsp_plus_asks_who(ngx_conf_t *cf)
@@ -170,7 +169,7 @@ ngx_http_ocsp_plus_ipv4(ngx_http_ocsp_plus_access_t *access)
 
     if (access->rules->size != sizeof(ngx_http_ocsp_plus_rule_t)) {
 
-        /* another nginx: there are rules, whatever they say */
+        /* another nginx: any rules count as closed */
 
         return NGX_HTTP_OCSP_PLUS_DENIED;
     }
@@ -221,7 +220,7 @@ ngx_http_ocsp_plus_ipv6(ngx_http_ocsp_plus_access_t *access)
 #endif
 
 
-/* some server does; rights on the file guard a socket of Unix */
+/* a Unix socket is guarded by the rights of its file */
 
 static ngx_uint_t
 ngx_http_ocsp_plus_listens(ngx_conf_t *cf, int family)

@@ -1,7 +1,7 @@
 
 /*
  * "ocsp_plus_control": asks the designated worker for a refresh.  Only POST
- * does anything, and no page of another site can make a browser do it.
+ * does, and no page of another site can make a browser send an accepted one.
  */
 
 
@@ -72,7 +72,7 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
         return NGX_HTTP_FORBIDDEN;
     }
 
-    /* tools send neither */
+    /* tools send none of the headers that browsers do */
 
     if ((ngx_http_ocsp_plus_header(r, "origin", 0)
          || ngx_http_ocsp_plus_header(r, "sec-fetch-", 1))
@@ -117,8 +117,8 @@ ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r)
 
 
 /*
- * Browsers say by themselves, and no script can take it away, where a request
- * comes from: in Sec-Fetch-Site, older ones in Origin.  Tools say neither.
+ * Browsers name the origin of a request in Sec-Fetch-Site, older ones in
+ * Origin, and no script can change that.  Tools send neither.
  */
 
 static ngx_uint_t
@@ -160,8 +160,8 @@ ngx_http_ocsp_plus_cross_site(ngx_http_request_t *r)
 
 
 /*
- * The names of the location's server, but for regular expressions.  nginx has
- * its own list for as long as it reads the configuration only.
+ * Copies the names of the location's server, regular expressions excepted:
+ * nginx keeps its own list only while it reads the configuration.
  */
 
 ngx_int_t
@@ -213,9 +213,9 @@ ngx_http_ocsp_plus_control_names(ngx_conf_t *cf,
 
 /*
  * A page whose own name was made to lead here ("DNS rebinding") is of the same
- * site in the eyes of a browser, but the name is in the Host.  Nobody can
- * rebind an address, "localhost", or a name of the operator's.  Patterns that
- * leave the end of the name to others, and regular expressions, are no names.
+ * site to a browser, but the Host has that name.  No attacker can rebind an
+ * address, "localhost", or a name of the operator's.  Patterns that leave the
+ * end of the name open, and regular expressions, do not count as names.
  */
 
 static ngx_uint_t
@@ -227,7 +227,7 @@ ngx_http_ocsp_plus_known_host(ngx_http_request_t *r)
     ngx_uint_t                      i;
     ngx_http_ocsp_plus_loc_conf_t  *olcf;
 
-    /* in lower case, without port and a root's dot */
+    /* lower case, without port and trailing dot */
 
     host = &r->headers_in.server;
 
@@ -284,7 +284,7 @@ ngx_http_ocsp_plus_known_host(ngx_http_request_t *r)
 }
 
 
-/* as browsers write them: four numbers, or brackets */
+/* an address as browsers write it: four numbers, or brackets */
 
 static ngx_uint_t
 ngx_http_ocsp_plus_is_address(ngx_str_t *host)

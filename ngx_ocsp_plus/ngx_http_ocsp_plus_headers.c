@@ -1,13 +1,13 @@
 
 /*
- * Headers of requests and of answers.
+ * Finds headers of requests, adds headers to responses.
  */
 
 
 #include "ngx_http_ocsp_plus.h"
 
 
-/* the first of that name, in lower case, or the first that begins with it */
+/* finds the first header whose lower-case name is, or begins with, this one */
 
 ngx_table_elt_t *
 ngx_http_ocsp_plus_header(ngx_http_request_t *r, const char *name,
@@ -38,7 +38,7 @@ ngx_http_ocsp_plus_header(ngx_http_request_t *r, const char *name,
 }
 
 
-/* both strings live as long as the request */
+/* adds a header; both strings live as long as the request */
 
 ngx_int_t
 ngx_http_ocsp_plus_add_header(ngx_http_request_t *r, const char *name,

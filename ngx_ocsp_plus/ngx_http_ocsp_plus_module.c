@@ -1,6 +1,6 @@
 
 /*
- * The http side: its servers, told to the engine.
+ * The http module: passes its servers to the core.
  */
 
 
@@ -92,7 +92,7 @@ ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_ocsp_plus_loc_conf_t *conf = child;
 
-    /* load balancers of all kinds ask for readiness, and it says little */
+    /* readiness is for any load balancer and reveals little */
 
     if (conf->directive && conf->format != OP_FORMAT_READY) {
         ngx_http_ocsp_plus_check_access(cf, conf);
@@ -106,7 +106,7 @@ ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
-/* before any other module answers; of HTTP/2 and HTTP/3 the stream ends */
+/* runs before any other module answers; HTTP/2 and HTTP/3 end the stream */
 
 static ngx_int_t
 ngx_http_ocsp_plus_post_read_handler(ngx_http_request_t *r)
@@ -145,7 +145,7 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    /* of the block itself */
+    /* the block's own */
 
     ctx = (ngx_http_conf_ctx_t *) ngx_get_conf(cf->cycle->conf_ctx,
                                                ngx_http_module);

@@ -1,26 +1,26 @@
 
 /*
- * Which of the status documents that a worker writes has its turn: one piece
- * in a turn of nginx's loop, however many there are, so that handshakes and
- * requests wait for a piece at most.  And how many there may be: a client that
- * does not read what it asked for would keep its place from others.
+ * Schedules the status documents that a worker writes.  A turn of nginx's loop
+ * writes one piece, however many documents there are, so handshakes and
+ * requests wait for one piece at most.  The number of documents is bounded, and
+ * a client that does not read its document loses its place to others.
  */
 
 
 #include "ngx_http_ocsp_plus.h"
 
 
-/* each keeps a buffer, and work that is spent on its client */
+/* each has a buffer and takes time of the worker */
 #define NGX_HTTP_OCSP_PLUS_DOCUMENTS  32
 
 /*
- * After so long, in ms, a client that takes nothing makes room for another:
- * longer than the way there and back of one that reads, and short enough that
- * clients which ask again and again leave some of the places to others.
+ * A client that takes nothing for so long, in ms, may lose its place: longer
+ * than the round trip to a client that reads, and short enough that clients
+ * which ask again and again leave some of the places to others.
  */
 #define NGX_HTTP_OCSP_PLUS_STALLED    250
 
-/* octets that the kernel keeps for a client beyond what is on its way */
+/* bytes that the kernel keeps for a client, without those in flight */
 #define NGX_HTTP_OCSP_PLUS_UNSENT     32768
 
 /* in ms, see ngx_http_ocsp_plus_wait() */
@@ -37,10 +37,10 @@ static void ngx_http_ocsp_plus_turn(ngx_event_t *ev);
 static void ngx_http_ocsp_plus_pace_end(void *data);
 
 
-/* of this process */
+/* this process's */
 
-static ngx_queue_t  ngx_http_ocsp_plus_documents;   /* that are counted */
-static ngx_queue_t  ngx_http_ocsp_plus_waiting;     /* for their turn */
+static ngx_queue_t  ngx_http_ocsp_plus_documents;   /* counted ones */
+static ngx_queue_t  ngx_http_ocsp_plus_waiting;     /* for a turn */
 static ngx_uint_t   ngx_http_ocsp_plus_ndocuments;
 static ngx_event_t  ngx_http_ocsp_plus_turn_event;
 static time_t       ngx_http_ocsp_plus_warned;
@@ -50,8 +50,8 @@ static ngx_connection_t  ngx_http_ocsp_plus_no_connection;
 
 
 /*
- * Takes a document up; one that is brief is neither counted nor refused.  It
- * leaves with the request.  NGX_BUSY: there are too many.
+ * Adds a document, which is removed with its request.  A brief one is neither
+ * counted nor refused.  NGX_BUSY: there are too many.
  */
 
 ngx_int_t
@@ -99,7 +99,7 @@ ngx_http_ocsp_plus_pace_add(ngx_http_request_t *r,
 }
 
 
-/* the next piece is wanted: its write event handler is called in its turn */
+/* the document's write event handler is called in its turn */
 
 void
 ngx_http_ocsp_plus_pace_next(ngx_http_ocsp_plus_pace_t *pace)
@@ -124,9 +124,9 @@ ngx_http_ocsp_plus_pace_next(ngx_http_ocsp_plus_pace_t *pace)
 
 
 /*
- * Somebody waits for the next turn of the loop.  A worker that shall leave does
- * so once no timer is left, whatever is posted for that turn, so one is set
- * while a document waits; when it expires a turn is only taken earlier.
+ * Posts the next turn.  A worker that shuts down exits once no timer is left,
+ * whatever is posted, so a timer is set while a document waits; if it expires
+ * a turn only comes earlier.
  */
 
 static void
@@ -185,8 +185,8 @@ ngx_http_ocsp_plus_turn(ngx_event_t *ev)
 
 
 /*
- * The kernel takes megabytes for a client that reads nothing, and each had to
- * be written for it.  Where that cannot be bounded (no TCP), it is as before.
+ * Bounds what the kernel buffers: it takes megabytes for a client that reads
+ * nothing, and a worker would have to write them.  Does nothing without TCP.
  */
 
 static void
@@ -207,7 +207,7 @@ ngx_http_ocsp_plus_keep_little(ngx_connection_t *c)
 
 /*
  * Ends the document whose client has taken nothing for longest, as nginx does
- * after "send_timeout", but only once somebody else needs the place.
+ * after "send_timeout", but only once another document needs the place.
  */
 
 static ngx_int_t
@@ -264,8 +264,8 @@ ngx_http_ocsp_plus_make_room(ngx_log_t *log)
 
 
 /*
- * The document is over: others may have its place, however long its request
- * lasts (a body that was announced and does not come keeps it for a while).
+ * Frees the place of a document that is complete, even if its request lasts
+ * (it waits for a body that was announced and does not come).
  */
 
 void

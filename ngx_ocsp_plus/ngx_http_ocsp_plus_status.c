@@ -1,9 +1,9 @@
 
 /*
- * "ocsp_plus_status": a status document, written by the core a piece at a
- * time.  Whichever worker is asked answers from the zone; between two pieces
- * it serves its other connections (ngx_http_ocsp_plus_pace.c), and it goes on
- * when the client has taken what it was sent.
+ * "ocsp_plus_status": a status document, which the core writes piece by piece.
+ * Any worker answers from the zone; between two pieces it serves its other
+ * connections (ngx_http_ocsp_plus_pace.c), and it continues when the client has
+ * taken what was sent.
  */
 
 
@@ -172,7 +172,7 @@ ngx_http_ocsp_plus_status_end(void *data)
 }
 
 
-/* the client can take more */
+/* write event handler: the client can take more */
 
 static void
 ngx_http_ocsp_plus_status_write(ngx_http_request_t *r)
@@ -229,7 +229,7 @@ ngx_http_ocsp_plus_status_write(ngx_http_request_t *r)
 }
 
 
-/* it has its turn */
+/* called when the document has its turn */
 
 void
 ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r)
@@ -265,7 +265,7 @@ ngx_http_ocsp_plus_status_piece(ngx_http_request_t *r)
 }
 
 
-/* NGX_AGAIN: there is more to come; else what to finalize the request with */
+/* NGX_AGAIN: more follows; else the code to finalize the request with */
 
 static ngx_int_t
 ngx_http_ocsp_plus_status_send(ngx_http_request_t *r,
@@ -343,7 +343,7 @@ ngx_http_ocsp_plus_status_send(ngx_http_request_t *r,
 
     if (state == OP_DOCUMENT_DONE) {
 
-        /* what the client has not taken yet is nginx's to send */
+        /* nginx sends what the client has not taken yet */
 
         return NGX_OK;
     }
@@ -355,7 +355,7 @@ ngx_http_ocsp_plus_status_send(ngx_http_request_t *r,
 }
 
 
-/* until the client has taken what was sent */
+/* waits until the client has taken what was sent */
 
 static ngx_int_t
 ngx_http_ocsp_plus_status_wait(ngx_http_request_t *r)

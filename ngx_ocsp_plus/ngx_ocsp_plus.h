@@ -1,7 +1,7 @@
 
 /*
- * What the files of the shim share.  The shim adapts nginx to the C ABI of
- * the core (ocsp_plus/ocsp_plus.h) and decides nothing about OCSP itself.
+ * Shared by the files of the shim, which adapts nginx to the C ABI of the core
+ * (ocsp_plus/ocsp_plus.h) and decides nothing about OCSP itself.
  */
 
 
@@ -17,14 +17,14 @@
 #include <ocsp_plus/ocsp_plus.h>
 
 
-/* engine-wide: one for a cycle, whichever block its directives stand in */
+/* one for a cycle, whether its directives stand in http or in stream */
 
 typedef struct {
     op_config_t         *config;
     op_lock_ops_t        lock;
     ngx_shm_zone_t      *shm_zone;
-    ngx_shmtx_t          mutex;              /* the zone's, in own memory */
-    ngx_atomic_uint_t    lock_held_by;       /* at the last try, and since */
+    ngx_shmtx_t          mutex;              /* the zone's; not in the zone */
+    ngx_atomic_uint_t    lock_held_by;       /* pid, at the last try */
     ngx_uint_t           lock_tries;
     ngx_msec_t           lock_since;
 
@@ -51,7 +51,7 @@ typedef struct {
 
     ngx_array_t         *preload;            /* ngx_str_t, patterns */
     ngx_uint_t           preload_block;      /* http's or stream's */
-    u_char              *preload_file;       /* where it stands */
+    u_char              *preload_file;       /* of the directive */
     ngx_uint_t           preload_line;
 
     ngx_array_t          trusted;            /* ngx_ocsp_plus_trusted_t */
@@ -65,8 +65,8 @@ typedef struct {
 
 
 /*
- * a file of ocsp_plus_trusted_certificate,
- * ocsp_plus_responder_trusted_certificate or ocsp_plus_preload, read once
+ * a file that ocsp_plus_trusted_certificate,
+ * ocsp_plus_responder_trusted_certificate or ocsp_plus_preload names, read once
  */
 
 typedef struct {
@@ -75,7 +75,7 @@ typedef struct {
 } ngx_ocsp_plus_trusted_t;
 
 
-/* of a server, http or stream */
+/* a server's configuration, http or stream */
 
 struct ngx_stream_session_s;
 
@@ -88,7 +88,7 @@ typedef struct {
     ngx_uint_t           require;            /* op_require_t */
     ngx_uint_t           revoked;
 
-    /* stream: what would have had the session, but for us */
+    /* stream: the content handler that ours calls */
     void               (*content)(struct ngx_stream_session_s *s);
 } ngx_ocsp_plus_srv_conf_t;
 
@@ -100,7 +100,7 @@ typedef struct {
 #define NGX_OCSP_PLUS_REVOKED_OMIT         1
 
 
-/* a server as the certificates' room sees it, http or stream */
+/* a server as ngx_ocsp_plus_certificates.c sees it, http or stream */
 
 typedef struct {
     ngx_ssl_t           *ssl;
@@ -114,38 +114,38 @@ typedef struct {
 } ngx_ocsp_plus_server_t;
 
 
-/* what the callback knows of an SSL_CTX */
+/* the callback's data of an SSL_CTX */
 
 typedef struct {
     SSL_CTX             *ssl;
     op_server_t         *server;
-    ngx_str_t            name;               /* of the server, for people */
-    ngx_uint_t           replaced;           /* callbacks, not told of yet */
-    time_t               told;               /* of them; 0: never */
+    ngx_str_t            name;               /* the server's, for people */
+    ngx_uint_t           replaced;           /* since the last line */
+    time_t               logged;             /* when it was; 0: never */
 } ngx_ocsp_plus_ctx_t;
 
 
-/* what became of a connection's handshake */
+/* what a connection's handshake got */
 
 typedef struct {
     ngx_uint_t           outcome;
     X509                *leaf;               /* NULL: none */
     op_server_t         *server;
     time_t               expires;            /* of the staple that was sent */
-    unsigned             revoked:1;          /* which said so */
+    unsigned             revoked:1;          /* the staple says so */
 } ngx_ocsp_plus_handshake_t;
 
 
-#define NGX_OCSP_PLUS_STAPLE_PLAIN          0    /* there was none */
-#define NGX_OCSP_PLUS_STAPLE_OFF            1    /* not our server's */
+#define NGX_OCSP_PLUS_STAPLE_PLAIN          0    /* no handshake */
+#define NGX_OCSP_PLUS_STAPLE_OFF            1    /* ocsp_plus off */
 #define NGX_OCSP_PLUS_STAPLE_RESUMED        2
 #define NGX_OCSP_PLUS_STAPLE_NOT_REQUESTED  3
 #define NGX_OCSP_PLUS_STAPLE_NONE           4
 #define NGX_OCSP_PLUS_STAPLE_SENT           5
-#define NGX_OCSP_PLUS_STAPLE_FOREIGN        6    /* of another module */
+#define NGX_OCSP_PLUS_STAPLE_FOREIGN        6    /* another module's */
 
 
-/* a variable of http and stream */
+/* a variable, http or stream */
 
 typedef struct {
     ngx_str_t            name;
@@ -242,8 +242,8 @@ ngx_int_t ngx_ocsp_plus_set_callback(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_ctx_t *ctx);
 void ngx_ocsp_plus_watch(SSL_CTX *ssl);
 ngx_ocsp_plus_ctx_t *ngx_ocsp_plus_ctx(ngx_ssl_conn_t *ssl_conn);
-void ngx_ocsp_plus_beat_start(void);
-void ngx_ocsp_plus_beat_stop(void);
+void ngx_ocsp_plus_tick_start(void);
+void ngx_ocsp_plus_tick_stop(void);
 
 /* ngx_ocsp_plus_handshake.c */
 
@@ -284,8 +284,8 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
 
 
 /*
- * Directives as http and stream both have them; ctx names the offsets of
- * the block, which differ.
+ * Directives of http and stream; ctx names the offsets, in which the blocks
+ * differ.
  */
 
 #define ngx_ocsp_plus_commands(MAIN, SRV, MAIN_OFFSET, SRV_OFFSET)            \

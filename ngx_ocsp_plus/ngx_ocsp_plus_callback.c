@@ -2,40 +2,40 @@
 /*
  * The status callback of a server's SSL_CTX, and how it stays ours.
  *
- * Other modules may put theirs in its place while nginx runs, and do: Lua's
- * ngx.ocsp.set_ocsp_status_resp() leaves one in the SSL_CTX.  OpenSSL tells
- * nobody, so ours is looked for
+ * Other modules replace it while nginx runs: Lua's
+ * ngx.ocsp.set_ocsp_status_resp() leaves its own in the SSL_CTX.  OpenSSL does
+ * not notify us, so the shim checks for ours
  *
  *   - in each full handshake, by the callback that OpenSSL calls between the
  *     certificate callback, which is where such modules run, and the status
  *     callback: the one that may forbid resumption, which never does here;
- *   - on a beat, should a module have taken that one, too.
+ *   - every second, in case a module has replaced that one, too.
  *
- * A handshake that gets by both is found by ngx_ocsp_plus_enforce().
+ * ngx_ocsp_plus_enforce() finds a handshake that both have missed.
  */
 
 
 #include "ngx_ocsp_plus.h"
 
 
-#define NGX_OCSP_PLUS_BEAT          1000  /* ms */
-#define NGX_OCSP_PLUS_BEAT_SERVERS  1024  /* looked at in one beat */
-#define NGX_OCSP_PLUS_TOLD_AGAIN    3600  /* of one server, s */
+#define NGX_OCSP_PLUS_TICK          1000  /* ms */
+#define NGX_OCSP_PLUS_TICK_SERVERS  1024  /* checked per tick */
+#define NGX_OCSP_PLUS_LOG_AGAIN     3600  /* s, for one server */
 
 
 static int ngx_ocsp_plus_before_status(ngx_ssl_conn_t *ssl_conn,
     int is_forward_secure);
 static void ngx_ocsp_plus_restore(ngx_ocsp_plus_ctx_t *ctx);
-static void ngx_ocsp_plus_beat(void *data);
+static void ngx_ocsp_plus_tick(void *data);
 
 
-/* of SSL_CTX: its ngx_ocsp_plus_ctx_t */
+/* ex data index of SSL_CTX: its ngx_ocsp_plus_ctx_t */
 
 static int             ngx_ocsp_plus_ctx_index = -1;
 
-static op_host_ops_t   ngx_ocsp_plus_beat_host;
-static void           *ngx_ocsp_plus_beat_timer;
-static ngx_uint_t      ngx_ocsp_plus_beat_next;
+static op_host_ops_t   ngx_ocsp_plus_tick_host;
+static void           *ngx_ocsp_plus_tick_timer;
+static ngx_uint_t      ngx_ocsp_plus_tick_next;
 
 
 ngx_int_t
@@ -78,7 +78,7 @@ ngx_ocsp_plus_set_callback(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
 /*
  * A connection has the callbacks of the server that it came to, not of the one
- * that the client names, so servers of which the former is off need this, too.
+ * that the client names, so servers with "ocsp_plus off" need them, too.
  */
 
 void
@@ -92,8 +92,8 @@ ngx_ocsp_plus_watch(SSL_CTX *ssl)
 
 
 /*
- * Of the server that the client has named; NULL where "ocsp_plus" is off.  The
- * callback's argument may be another module's, as the callback may.
+ * Returns the context of the server that the client has named; NULL if its
+ * "ocsp_plus" is off.  The callback's argument may be another module's.
  */
 
 ngx_ocsp_plus_ctx_t *
@@ -108,7 +108,7 @@ ngx_ocsp_plus_ctx(ngx_ssl_conn_t *ssl_conn)
 }
 
 
-/* not where a session is resumed: no status is sent then */
+/* OpenSSL does not call it for a resumed session, which gets no status */
 
 static int
 ngx_ocsp_plus_before_status(ngx_ssl_conn_t *ssl_conn, int is_forward_secure)
@@ -148,8 +148,8 @@ ngx_ocsp_plus_restore(ngx_ocsp_plus_ctx_t *ctx)
     now = ngx_time();
     ctx->replaced++;
 
-    if (ctx->told && now >= ctx->told
-        && now - ctx->told < NGX_OCSP_PLUS_TOLD_AGAIN)
+    if (ctx->logged && now >= ctx->logged
+        && now - ctx->logged < NGX_OCSP_PLUS_LOG_AGAIN)
     {
         return;
     }
@@ -159,45 +159,45 @@ ngx_ocsp_plus_restore(ngx_ocsp_plus_ctx_t *ctx)
                   "callback of a server, ours was restored: server=\"%V\" "
                   "replaced=%ui", &ctx->name, ctx->replaced);
 
-    ctx->told = now;
+    ctx->logged = now;
     ctx->replaced = 0;
 }
 
 
 void
-ngx_ocsp_plus_beat_start(void)
+ngx_ocsp_plus_tick_start(void)
 {
-    ngx_ocsp_plus_host(&ngx_ocsp_plus_beat_host);
+    ngx_ocsp_plus_host(&ngx_ocsp_plus_tick_host);
 
-    ngx_ocsp_plus_beat_timer = ngx_ocsp_plus_beat_host.timer_add(
-                      ngx_ocsp_plus_beat_host.ctx, ngx_ocsp_plus_beat, NULL);
+    ngx_ocsp_plus_tick_timer = ngx_ocsp_plus_tick_host.timer_add(
+                      ngx_ocsp_plus_tick_host.ctx, ngx_ocsp_plus_tick, NULL);
 
-    if (ngx_ocsp_plus_beat_timer) {
-        ngx_ocsp_plus_beat_host.timer_set(ngx_ocsp_plus_beat_host.ctx,
-                                          ngx_ocsp_plus_beat_timer,
-                                          NGX_OCSP_PLUS_BEAT);
+    if (ngx_ocsp_plus_tick_timer) {
+        ngx_ocsp_plus_tick_host.timer_set(ngx_ocsp_plus_tick_host.ctx,
+                                          ngx_ocsp_plus_tick_timer,
+                                          NGX_OCSP_PLUS_TICK);
     }
 }
 
 
 void
-ngx_ocsp_plus_beat_stop(void)
+ngx_ocsp_plus_tick_stop(void)
 {
-    if (ngx_ocsp_plus_beat_timer) {
-        ngx_ocsp_plus_beat_host.timer_del(ngx_ocsp_plus_beat_host.ctx,
-                                          ngx_ocsp_plus_beat_timer);
-        ngx_ocsp_plus_beat_timer = NULL;
+    if (ngx_ocsp_plus_tick_timer) {
+        ngx_ocsp_plus_tick_host.timer_del(ngx_ocsp_plus_tick_host.ctx,
+                                          ngx_ocsp_plus_tick_timer);
+        ngx_ocsp_plus_tick_timer = NULL;
     }
 }
 
 
 /*
- * The servers of the cycle that runs: with "master_process off" a reload
- * replaces it under the timer
+ * Takes the servers from the running cycle: with "master_process off" a reload
+ * replaces it while the timer runs.
  */
 
 static void
-ngx_ocsp_plus_beat(void *data)
+ngx_ocsp_plus_tick(void *data)
 {
     ngx_uint_t             i;
     ngx_ocsp_plus_ctx_t  **watched;
@@ -210,16 +210,16 @@ ngx_ocsp_plus_beat(void *data)
         watched = ocf->watched.elts;
 
         for (i = 0;
-             i < ocf->watched.nelts && i < NGX_OCSP_PLUS_BEAT_SERVERS;
+             i < ocf->watched.nelts && i < NGX_OCSP_PLUS_TICK_SERVERS;
              i++)
         {
-            ngx_ocsp_plus_beat_next++;
-            ngx_ocsp_plus_restore(watched[ngx_ocsp_plus_beat_next
+            ngx_ocsp_plus_tick_next++;
+            ngx_ocsp_plus_restore(watched[ngx_ocsp_plus_tick_next
                                           % ocf->watched.nelts]);
         }
     }
 
-    ngx_ocsp_plus_beat_host.timer_set(ngx_ocsp_plus_beat_host.ctx,
-                                      ngx_ocsp_plus_beat_timer,
-                                      NGX_OCSP_PLUS_BEAT);
+    ngx_ocsp_plus_tick_host.timer_set(ngx_ocsp_plus_tick_host.ctx,
+                                      ngx_ocsp_plus_tick_timer,
+                                      NGX_OCSP_PLUS_TICK);
 }

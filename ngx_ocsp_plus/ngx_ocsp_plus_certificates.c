@@ -1,10 +1,10 @@
 
 /*
- * A server's certificates, told to the core at configuration.
+ * Passes a server's certificates to the core at configuration.
  *
- * The table that leads from a certificate to its entry belongs to the core's
- * server, which the SSL_CTX names.  Nothing is attached to certificates
- * themselves: newer nginx shares them among servers and over reloads.
+ * The core's server, to which the SSL_CTX points, maps a certificate to its
+ * entry.  Nothing is attached to the certificates themselves: newer nginx
+ * shares them among servers and over reloads.
  */
 
 
@@ -35,7 +35,7 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
     ssl = server->ssl->ctx;
 
-    /* certificates that OpenSSL compresses beforehand carry no staple */
+    /* a certificate that OpenSSL has compressed carries no staple */
 
     if (server->compression) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -72,8 +72,8 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     /*
-     * The engine works as ever, so that an upgrade of OpenSSL finds all in
-     * place, but no handshake sees of it, nor of nginx's own stapling.
+     * The engine fetches as usual, so an upgrade of OpenSSL finds all in
+     * place, but neither it nor nginx's own stapling touches a handshake.
      */
 
     if (ocf->unfit) {
@@ -92,8 +92,8 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
 
 /*
- * What the status calls a server: the names in an array whose elements hold
- * one at an offset, else where the server stands.
+ * Collects the names by which the status lists a server: those in an array
+ * whose elements hold one at an offset, else the server's place.
  */
 
 ngx_int_t
@@ -142,7 +142,7 @@ ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
 }
 
 
-/* where the configuration has something, for people */
+/* formats a place in the configuration, for people */
 
 ngx_int_t
 ngx_ocsp_plus_place(ngx_pool_t *pool, u_char *file, ngx_uint_t line,
@@ -302,7 +302,7 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, op_server_t *server, X509 *leaf,
 }
 
 
-/* the issuers that a server trusts, in order of preference */
+/* collects the issuers that a server trusts, in order of preference */
 
 static ngx_int_t
 ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
@@ -326,7 +326,7 @@ ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         }
     }
 
-    /* ssl_trusted_certificate and ssl_client_certificate */
+    /* from ssl_trusted_certificate and ssl_client_certificate */
 
     objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ssl));
 

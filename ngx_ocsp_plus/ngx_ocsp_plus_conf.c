@@ -1,8 +1,8 @@
 
 /*
- * The directives.  Those of the engine may stand in http or in stream, once
- * in all: both blocks write into the one configuration of the core module,
- * so that nginx's own "is duplicate" holds across them.
+ * Parses the directives.  An engine's directive may stand in http or in stream,
+ * once in all: both blocks write into the one configuration of the core module,
+ * so nginx's own "is duplicate" holds across them.
  */
 
 
@@ -308,8 +308,8 @@ ngx_ocsp_plus_conf_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 /*
- * as ngx_conf_check_num_bounds(), which does not name the directive; after
- * nginx's own handlers of numbers, times and sizes, all of the same width
+ * Like ngx_conf_check_num_bounds(), but names the directive.  Runs after
+ * nginx's own handlers of numbers, times and sizes, all of the same width.
  */
 
 static char *
@@ -525,7 +525,7 @@ ngx_ocsp_plus_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* as ngx_conf_set_enum_slot(), which names neither directive nor choices */
+/* like ngx_conf_set_enum_slot(), but names directive and choices */
 
 ngx_int_t
 ngx_ocsp_plus_choose(ngx_conf_t *cf, ngx_command_t *cmd,

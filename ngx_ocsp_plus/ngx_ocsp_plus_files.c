@@ -1,10 +1,10 @@
 
 /*
- * Files of certificates, read at configuration.
+ * Reads files of certificates at configuration.
  *
- * The master is root, and a file may belong to somebody else, who may put
- * anything in its place at any moment: a FIFO, a link to a device, a file
- * without an end.  Neither opening nor reading it blocks.
+ * The master is root, and another user may own a file and replace it at any
+ * moment: by a FIFO, a link to a device, a file without an end.  Neither
+ * opening nor reading it blocks.
  */
 
 
@@ -13,7 +13,7 @@
 
 #define NGX_OCSP_PLUS_MAX_TRUSTED  (16 * 1024 * 1024)
 
-/* clients refuse chains of more than 100 kB, which is OpenSSL's default */
+/* OpenSSL's clients refuse chains of more than 100 kB by default */
 
 #define NGX_OCSP_PLUS_MAX_CHAIN    (256 * 1024)
 
@@ -30,9 +30,9 @@ static int ngx_ocsp_plus_no_pass_phrase(char *buf, int size, int rwflag,
 
 
 /*
- * Certificates that the operator trusts.  Each file is read once, however many
- * servers name it.  One that cannot be read is an error, or, with "otherwise",
- * a warning that ends with it, told once.
+ * Reads certificates that the operator trusts, each file once, however many
+ * servers name it.  An unreadable file is an error or, with "otherwise", one
+ * warning that ends with that text.
  */
 
 STACK_OF(X509) *
@@ -44,7 +44,7 @@ ngx_ocsp_plus_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
-/* a certificate and its chain; what cannot be read is a warning */
+/* reads a certificate and its chain; an unreadable file is a warning */
 
 STACK_OF(X509) *
 ngx_ocsp_plus_chain(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
@@ -183,7 +183,7 @@ ngx_ocsp_plus_read_certificates(ngx_conf_t *cf, ngx_str_t *name, size_t max,
 }
 
 
-/* NGX_ERROR: "why" says so, or, where that is NULL, ngx_errno */
+/* NGX_ERROR: "why" is the cause or, if that is NULL, ngx_errno */
 
 static ngx_int_t
 ngx_ocsp_plus_read_file(ngx_pool_t *pool, ngx_str_t *name, size_t max,
@@ -244,10 +244,9 @@ ngx_ocsp_plus_read_file(ngx_pool_t *pool, ngx_str_t *name, size_t max,
 
 
 /*
- * Opens a file without waiting for anybody: neither for the writer of a FIFO
- * nor for the holder of a lease.  What is no regular file is not opened at all:
- * opening does something to some devices.  NGX_INVALID_FILE: "why" says so, or,
- * where that is NULL, ngx_errno.
+ * Opens a file without waiting for the writer of a FIFO or the holder of a
+ * lease.  Opens regular files only, since opening has effects on some devices.
+ * NGX_INVALID_FILE: "why" is the cause or, if that is NULL, ngx_errno.
  */
 
 ngx_fd_t
@@ -261,7 +260,7 @@ ngx_ocsp_plus_open_regular(u_char *name, off_t *size, const char **why)
 
     *why = NULL;
 
-    /* a place in the file system, of which nothing is opened yet */
+    /* O_PATH names the file without opening it */
 
     place = open((char *) name, O_PATH|O_CLOEXEC);
     if (place == NGX_INVALID_FILE) {
@@ -282,7 +281,7 @@ ngx_ocsp_plus_open_regular(u_char *name, off_t *size, const char **why)
 
         if (fd == NGX_INVALID_FILE && ngx_errno == NGX_ENOENT) {
 
-            /* without /proc it is opened by its name, and looked at again */
+            /* without /proc it is opened by its name and checked again */
 
             fd = open((char *) name, flags);
 
@@ -313,7 +312,7 @@ ngx_ocsp_plus_open_regular(u_char *name, off_t *size, const char **why)
 }
 
 
-/* a name that others chose, as the log may have it; terminated */
+/* makes a name that others chose safe to log; terminated */
 
 u_char *
 ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name)
@@ -333,7 +332,7 @@ ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name)
 }
 
 
-/* OpenSSL would ask for one at the terminal, and wait */
+/* OpenSSL would ask for a password at the terminal, and wait */
 
 static int
 ngx_ocsp_plus_no_pass_phrase(char *buf, int size, int rwflag, void *data)

@@ -1,7 +1,7 @@
 
 /*
- * The handshake: what nginx knows of it, for the core, and what the core has
- * decided, done; and what is remembered of it for variables.
+ * Passes what nginx knows of a handshake to the core, carries the core's
+ * decision out and remembers it for the variables.
  */
 
 
@@ -27,7 +27,7 @@ static const op_connection_ops_t  ngx_ocsp_plus_connection = {
 };
 
 
-/* of SSL: what the core remembers of the connection, a number */
+/* ex data index of SSL: op_decision_t's memory, a number */
 
 static int  ngx_ocsp_plus_index = -1;
 
@@ -64,16 +64,16 @@ ngx_ocsp_plus_status_callback(ngx_ssl_conn_t *ssl_conn, void *data)
     }
 
     /*
-     * not ngx_time(), which a long turn of the loop leaves behind, nor
-     * time(), which lags by a tick of the kernel
+     * ngx_time() lags by a long turn of the loop, time() by a tick of the
+     * kernel
      */
 
     ngx_gettimeofday(&tv);
     hello.now_s = tv.tv_sec;
 
     /*
-     * OpenSSL's queue of errors is left as it was: nginx would take an error
-     * of ours for one of the connection, and what was there before is not ours
+     * The mark restores OpenSSL's error queue: nginx would take an error of
+     * ours for one of the connection
      */
 
     (void) ERR_set_mark();
@@ -198,10 +198,10 @@ ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
 
 
 /*
- * What our callback should have decided in the handshake and did not, because
- * another module's was in its place: decided now.  NGX_ABORT: the connection
- * must not be used, since the server requires a staple of ours.  To be called
- * for each request (http) and session (stream).
+ * Decides now what our callback would have decided in the handshake if another
+ * module's had not been in its place.  Called for each request (http) and
+ * session (stream).  NGX_ABORT: the connection must be closed, since the server
+ * requires a staple of ours.
  */
 
 ngx_int_t
@@ -265,7 +265,7 @@ ngx_ocsp_plus_get_chain(void *ctx, X509 **to, size_t most)
 }
 
 
-/* the response is OpenSSL's from here on */
+/* OpenSSL owns the response from here on */
 
 static int
 ngx_ocsp_plus_set_response(void *ctx, unsigned char *der, size_t len)

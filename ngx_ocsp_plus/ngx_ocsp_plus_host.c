@@ -1,10 +1,10 @@
 
 /*
- * What the core needs of the process it runs in, on nginx's event loop:
- * descriptors, timers, clocks, the log.
+ * Implements op_host_ops_t on nginx's event loop: descriptors, timers, clocks
+ * and the log.
  *
- * Nothing here holds a graceful shutdown: timers are cancelable and sockets
- * are idle connections, so that nginx tells us when it wants to leave.
+ * Nothing here delays a graceful shutdown: timers are cancelable, and sockets
+ * are idle connections, which nginx closes when the worker shuts down.
  */
 
 
@@ -293,7 +293,7 @@ ngx_ocsp_plus_monotonic(void *ctx)
 }
 
 
-/* the log of the current cycle, which a reload replaces, unless one is given */
+/* a given log, else that of the current cycle, which a reload replaces */
 
 static int
 ngx_ocsp_plus_log_enabled(void *ctx, int level)
@@ -319,7 +319,7 @@ ngx_ocsp_plus_log_write(void *ctx, int level, const char *line, size_t len)
 
     if (log == ctx) {
 
-        /* no event loop keeps the time here */
+        /* no event loop updates the time here */
 
         ngx_time_update();
     }

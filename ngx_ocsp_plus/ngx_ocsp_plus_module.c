@@ -1,7 +1,7 @@
 
 /*
- * The core module: one engine for a cycle, whichever of http and stream use
- * it, and the life of the workers' part in it.
+ * The core module: one engine for a cycle, used by http and stream, and the
+ * start and end of the workers' part in it.
  */
 
 
@@ -260,7 +260,7 @@ ngx_ocsp_plus_init_module(ngx_cycle_t *cycle)
     ngx_ocsp_plus_prepare_cache(cycle, ocf);
     ngx_ocsp_plus_start(cycle, ocf);
 
-    /* what the master and its workers log next is of after the wait */
+    /* the master and its workers log the time after the wait */
 
     ngx_time_update();
 
@@ -303,7 +303,7 @@ ngx_ocsp_plus_init_process(ngx_cycle_t *cycle)
                       error.text);
     }
 
-    ngx_ocsp_plus_beat_start();
+    ngx_ocsp_plus_tick_start();
 
     return NGX_OK;
 }
@@ -312,7 +312,7 @@ ngx_ocsp_plus_init_process(ngx_cycle_t *cycle)
 static void
 ngx_ocsp_plus_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_ocsp_plus_beat_stop();
+    ngx_ocsp_plus_tick_stop();
 
     if (ngx_ocsp_plus_worker) {
         op_worker_stop(ngx_ocsp_plus_worker);

@@ -1,6 +1,6 @@
 
 /*
- * ocsp_plus_preload: certificates that servers will load per connection, told
+ * ocsp_plus_preload: passes certificates that servers will load per connection
  * to the core as if a server had named them.
  */
 
@@ -69,8 +69,8 @@ ngx_ocsp_plus_conf_preload(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 /*
- * when the block is complete; "oscf" is of the block itself, whose values may
- * be unset, "trusted" is its ssl_trusted_certificate
+ * Runs when the block is complete.  "oscf" is the block's own, whose values may
+ * be unset; "trusted" is its ssl_trusted_certificate.
  */
 
 ngx_int_t
@@ -173,7 +173,7 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
-    /* servers may well do without it, now or for ever */
+    /* servers work without it */
 
     (void) ngx_snprintf(otherwise, sizeof(otherwise),
                         ", it is left out in %s:%ui%Z",
@@ -219,7 +219,7 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         directives.nresponders = oscf->responders->nelts;
     }
 
-    /* the file is what a line on its certificate names */
+    /* log lines on the certificate name the file */
 
     leaf = sk_X509_value(certificates, 0);
 

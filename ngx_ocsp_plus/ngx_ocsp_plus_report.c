@@ -1,7 +1,7 @@
 
 /*
- * What the operator should know of the configuration: decided by the core
- * once all servers are known, and which files the workers cannot read.
+ * Logs what the operator should know of the configuration: the core's findings
+ * once all servers are known, and the files that the workers cannot read.
  */
 
 
@@ -28,7 +28,7 @@ ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf)
 }
 
 
-/* as the worker user, who will read them; a file may still come later */
+/* checks as the worker user, who reads them; a file may still come later */
 
 void
 ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)

@@ -3,10 +3,10 @@
  * The start helper: a process that fills the zone before the workers begin.
  *
  * The master, which is root, parses no byte of the cache directory or of the
- * network: it forks the helper, which gives its rights up first, and waits
- * for it, but not past the deadline and not against a signal.  The helper
- * writes a byte into a pipe whenever it gets on; whoever stops it, or holds
- * its disk up, does not hold up the master.
+ * network: it forks the helper, which drops its rights first, and waits for
+ * it until the deadline or a signal.  The helper writes a byte into a pipe
+ * whenever it makes progress, so a stopped helper or a hanging disk does not
+ * hold up the master.
  */
 
 
@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 
 
-/* reading the cache directory is not waiting: it may take so much longer, ms */
+/* ms beyond the wait, for reading the cache directory */
 #define NGX_OCSP_PLUS_START_GRACE    30000
 #define NGX_OCSP_PLUS_START_SILENCE  2000    /* ms without progress */
 #define NGX_OCSP_PLUS_START_TURN     20      /* ms between looks at signals */
@@ -26,15 +26,15 @@
 #define NGX_OCSP_PLUS_START_READS    256     /* from the pipe in a turn */
 
 
-/* why the wait is over */
+/* why the wait has ended */
 
 typedef enum {
-    ngx_ocsp_plus_start_ended = 0,           /* the helper has */
+    ngx_ocsp_plus_start_ended = 0,           /* the helper has exited */
     ngx_ocsp_plus_start_silent,
     ngx_ocsp_plus_start_late,
-    ngx_ocsp_plus_start_stopped,             /* somebody has stopped it */
+    ngx_ocsp_plus_start_stopped,             /* it was stopped (SIGSTOP) */
     ngx_ocsp_plus_start_lost,                /* nginx has lost a process */
-    ngx_ocsp_plus_start_signal               /* that ends nginx */
+    ngx_ocsp_plus_start_signal               /* a signal ends nginx */
 } ngx_ocsp_plus_start_e;
 
 
@@ -53,8 +53,8 @@ static ngx_int_t ngx_ocsp_plus_drop_rights(ngx_cycle_t *cycle);
 
 
 /*
- * The cache directory belongs to the worker user.  Whatever fails costs the
- * cache only, and the engine says so where it uses the directory.
+ * Gives the cache directory to the worker user.  A failure costs the cache
+ * only, and the engine reports it when it uses the directory.
  */
 
 void
@@ -73,7 +73,7 @@ ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 }
 
 
-/* for nginx -t: what a start would find; looks only */
+/* nginx -t: reports what a start would find, changes nothing */
 
 void
 ngx_ocsp_plus_check_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
@@ -221,7 +221,7 @@ ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
                       "zone may be incomplete", WTERMSIG(status));
     }
 
-    /* should it have been killed with the zone's lock in its hand */
+    /* the helper may have been killed while it held the zone's lock */
 
     (void) ngx_shmtx_force_unlock(&ocf->mutex, pid);
 }
@@ -308,7 +308,7 @@ ngx_ocsp_plus_wait(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf, pid_t pid,
 }
 
 
-/* looks at a child; neither waits for it nor reaps it */
+/* whether a child has ended or stopped; neither waits for it nor reaps it */
 
 static ngx_uint_t
 ngx_ocsp_plus_changed(pid_t pid, int how)
@@ -323,9 +323,9 @@ ngx_ocsp_plus_changed(pid_t pid, int how)
 
 
 /*
- * Whether a process has ended that nginx would replace at once.  An old
- * worker that leaves after its last connection is none: it would end the
- * wait of each reload that follows another one closely.
+ * Returns whether a process has ended that nginx would replace at once.  An
+ * old worker that exits after its last connection does not count: it would end
+ * the wait of each reload that follows another one closely.
  */
 
 static ngx_uint_t
@@ -350,8 +350,8 @@ ngx_ocsp_plus_lost(void)
 
 
 /*
- * NGX_OK: there was something; NGX_AGAIN: nothing; NGX_DONE: it is closed.
- * Bounded, because whoever got into the helper may write without an end.
+ * Reads the pipe.  NGX_OK: it had bytes; NGX_AGAIN: none; NGX_DONE: it is
+ * closed.  Bounded, because an attacker in the helper may write without an end.
  */
 
 static ngx_int_t
@@ -469,7 +469,7 @@ ngx_ocsp_plus_progress(void *ctx)
 {
     int *fd = ctx;
 
-    /* where the pipe is full the master has enough to read */
+    /* a full pipe has enough for the master to read */
 
     if (write(*fd, "", 1) == -1) {
         return;
@@ -478,9 +478,9 @@ ngx_ocsp_plus_progress(void *ctx)
 
 
 /*
- * As ngx_worker_process_init() does it: where there are workers there is a
- * helper.  initgroups() is refused in a user namespace without a mapping of
- * the groups or without capabilities; setgid() and setuid() end a worker.
+ * Drops rights like ngx_worker_process_init(), so the helper works wherever
+ * workers do.  initgroups() fails in a user namespace without a mapping of the
+ * groups or without capabilities; setgid() and setuid() end a worker.
  */
 
 static ngx_int_t

@@ -1,7 +1,6 @@
 
 /*
- * What became of a connection's handshake, for log_format and the like: the
- * variables of http and stream.
+ * The variables of http and stream: what a connection's handshake got.
  */
 
 
@@ -118,7 +117,7 @@ ngx_ocsp_plus_set(ngx_variable_value_t *v, const char *text)
 }
 
 
-/* an empty one counts as not found: "-" in a log */
+/* an empty value counts as not found: "-" in a log */
 
 static void
 ngx_ocsp_plus_set_bytes(ngx_variable_value_t *v, u_char *data, size_t len)

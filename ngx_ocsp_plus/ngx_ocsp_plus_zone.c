@@ -1,14 +1,14 @@
 
 /*
  * The shared zone's life: sized when the configuration is complete, adopted
- * from the running configuration where size and tag are the same.  Where the
- * size was changed the master copies nothing: the start helper finds the old
- * zone still mapped, and what is in it has to pass the gate.
+ * from the running configuration if size and tag are the same.  If the size
+ * was changed the master copies nothing: the start helper finds the old zone
+ * still mapped, and its contents have to pass the gate.
  *
- * Code that got into a worker can write whatever it likes into the zone, and
- * the master is root: it takes no address, no size and no lock from there.
- * Where our part of the zone lies follows from shm.addr and shm.size, which
- * nginx keeps in the master's own memory.
+ * An attacker in a worker can write anything into the zone, and the master is
+ * root: it takes no address, no size and no lock from there.  The place of our
+ * part of the zone follows from shm.addr and shm.size, which nginx keeps in the
+ * master's own memory.
  */
 
 
@@ -24,7 +24,7 @@
 #define NGX_OCSP_PLUS_LOCK_SEEN   10
 
 
-/* our part of a zone, behind the slab pool's */
+/* our part of a zone, behind the slab pool */
 
 typedef struct {
     u_char  *base;
@@ -49,7 +49,7 @@ static ngx_uint_t ngx_ocsp_plus_runs(pid_t pid);
 static void ngx_ocsp_plus_unlock(void *ctx);
 
 
-/* does nothing where nothing needs a zone */
+/* does nothing if nothing needs a zone */
 
 ngx_int_t
 ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
@@ -100,7 +100,7 @@ ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 }
 
 
-/* room for what ngx_ocsp_plus_area() leaves to the slab pool, and more */
+/* at least what ngx_ocsp_plus_area() leaves to the slab pool */
 
 static size_t
 ngx_ocsp_plus_with_slab(size_t size)
@@ -200,8 +200,8 @@ ngx_ocsp_plus_area(ngx_shm_t *shm)
 
 
 /*
- * Takes all pages from the slab pool of a zone that is new, so that whoever
- * looks finds it full, and sees that the pool keeps nothing in our part.
+ * Takes all pages from the slab pool of a new zone, so that it is full for
+ * everyone else, and checks that the pool keeps nothing in our part.
  */
 
 static ngx_int_t
@@ -270,11 +270,11 @@ ngx_ocsp_plus_old_area(ngx_shm_zone_t *shm_zone)
 
 /*
  * The lock is the word in the slab pool that nginx frees when it reaps a
- * process that held it; where that word is, we know from shm.addr.  Nobody
- * waits for it, so it needs no semaphore.
+ * process that held it; shm.addr gives its address.  No process waits for it,
+ * so it needs no semaphore.
  *
  * nginx itself follows the pointer in the pool's own copy whenever a process
- * has ended: the copy is written anew as well.
+ * has ended, so that copy is written anew as well.
  */
 
 static void
@@ -298,11 +298,10 @@ ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_conf_t *ocf)
 
 
 /*
- * For the master.  Processes that may hold the lock are its children: the
- * workers and the start helper.  One that was killed while it held it is
- * reaped by nginx, which frees the lock then, but cannot while it is busy
- * here; any other number was not put there by us.  This neither waits nor
- * reaps.
+ * Frees a lock in the master whose holder cannot be alive.  Only the master's
+ * children hold it: the workers and the start helper.  nginx frees the lock of
+ * a killed one when it reaps it, but cannot while it is busy here; any other
+ * number was not put there by us.  Neither waits nor reaps.
  */
 
 static void
@@ -330,9 +329,9 @@ ngx_ocsp_plus_free_dead_lock(ngx_shmtx_t *mutex)
 
 
 /*
- * For whichever process.  A start helper that was killed may be nobody's
- * child by now, and then nobody else frees the lock that it held; and any
- * worker can write any number there.
+ * Takes the lock, in any process, and frees a stale one.  A start helper that
+ * was killed may have lost its parent, and then nginx does not free its lock;
+ * and any worker can write any number there.
  */
 
 static int
@@ -360,10 +359,10 @@ ngx_ocsp_plus_trylock(void *ctx)
 
 
 /*
- * The master and its children are of one session, and they hold the lock for
- * less than a millisecond: one that runs or sleeps and has had it at each of
- * many tries within ten seconds never took it.  One that is stopped, or hangs
- * in the kernel, may still be about to write.
+ * The master and its children share a session and hold the lock for less than
+ * a millisecond: one that runs or sleeps and had it at each of many tries
+ * within ten seconds never took it.  One that is stopped, or hangs in the
+ * kernel, may still be about to write.
  */
 
 static ngx_uint_t
@@ -399,7 +398,7 @@ ngx_ocsp_plus_may_hold(ngx_ocsp_plus_conf_t *ocf, ngx_atomic_uint_t holder)
 }
 
 
-/* 0 also where the system does not tell */
+/* returns 0 also if the system does not tell */
 
 static ngx_uint_t
 ngx_ocsp_plus_runs(pid_t pid)

@@ -1,7 +1,7 @@
 
 /*
- * The stream side: its servers, told to the engine, which is in the module
- * of the http side; that one is loaded first.
+ * The stream module: passes its servers to the core, which is in the http
+ * module; that one is loaded first.
  */
 
 
@@ -93,9 +93,9 @@ ngx_stream_ocsp_plus_variable(ngx_stream_session_t *s,
 
 
 /*
- * In front of what the server does with sessions: a handler of the preread
- * phase would make nginx wait for the client to speak first, and one of the
- * ssl phase is skipped after the handshake.
+ * Runs before the server's own content handler: a handler of the preread phase
+ * would make nginx wait for the client to speak first, and one of the ssl phase
+ * is skipped after the handshake.
  */
 
 static void
@@ -140,7 +140,7 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    /* of the block itself; cf->ctx is that of the last server here */
+    /* the block's own; cf->ctx is that of the last server here */
 
     ctx = (ngx_stream_conf_ctx_t *) ngx_get_conf(cf->cycle->conf_ctx,
                                                  ngx_stream_module);

@@ -94,12 +94,12 @@ class JsonDocument : public Document {
                     {"entries", all.zone_entries}});
     member("worker", worker_json(all.worker));
     const auto& handshakes = all.handshakes;
-    const std::uint64_t missing = handshakes.missing + handshakes.refused + handshakes.foreign;
-    member("handshakes", {{"requested", handshakes.stapled + missing},
-                          {"stapled", handshakes.stapled},
-                          {"missing", missing},
-                          {"refused", handshakes.refused},
-                          {"foreign", handshakes.foreign}});
+    member("handshakes",
+           {{"requested", handshakes.stapled + handshakes.missing + handshakes.refused + handshakes.foreign},
+            {"stapled", handshakes.stapled},
+            {"missing", handshakes.missing},
+            {"refused", handshakes.refused},
+            {"foreign", handshakes.foreign}});
     member("callbacks_replaced", handshakes.replaced);
     member("fetches",
            {{"ok", all.exchanges.ok}, {"failed", all.exchanges.failed}, {"in_flight", all.exchanges.in_flight}});
@@ -163,7 +163,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"not_after", to_rfc3339(certificate.not_after)},
                {"must_staple", certificate.must_staple},
                {"required", target.required},
-               {"loaded", target.loaded},
+               {"loaded", target.per_connection},
                {"servers", std::move(servers)},
                {"responders", std::move(responders)},
                {"state", token(status.state)},

@@ -179,7 +179,7 @@ std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex 
   target.certificate = std::move(*certificate);
   loaded->bytes = der->size();
   target.entry = entry;
-  target.loaded = true;
+  target.per_connection = true;
   const engine::Profile* profile = view.catalog.profile(state->profile);
   engine::set_responders(profile, &target, &loaded->urls);
   if (profile != nullptr) {

@@ -1,4 +1,4 @@
-// What the C ABI's files share: a configuration, and where exceptions stop.
+// Shared by the files of the C ABI: the configuration, and guarded(), where exceptions stop.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@
 struct op_server_s {
   op_config_s& config;
   ocsp_plus::engine::Server server;
-  // What its certificates have in common, until the configuration is complete; what it points to is the caller's.
+  // The directives that all its certificates share, until the configuration is complete; points to the caller's data.
   std::unique_ptr<ocsp_plus::engine::ServerCertificate> common;
 };
 
@@ -36,16 +36,16 @@ struct op_config_s {
   std::deque<op_server_s> servers;  // never moved: C has pointers to them
   std::optional<ocsp_plus::store::StapleZone> zone;
   std::uint32_t generation = 0;
-  Area replaced;  // of the zone that `zone` replaces; mapped until the start is over, and read by its helper alone
+  Area replaced;       // the zone that `zone` replaces; mapped until the start is over, and read by its helper alone
   bool loads = false;  // some server loads certificates per connection
-  // By fork each process has its own.
+  // Each process gets a copy by fork.
   std::unique_ptr<ocsp_plus::engine::Stapler> stapler =
       std::make_unique<ocsp_plus::engine::Stapler>(catalog, settings, zone);
 };
 
 namespace ocsp_plus::capi {
 
-// Safe to show, whoever wrote it.
+// Writes a text, whoever wrote it, safe to print. `to` may be nullptr.
 inline void say(op_text_t* to, std::string_view text) noexcept {
   if (to != nullptr) {
     print_into(text, to->text, sizeof(to->text));
@@ -56,7 +56,7 @@ inline std::string_view view(op_str_t text) {
   return text.len == 0 ? std::string_view() : std::string_view(text.data, text.len);
 }
 
-// Runs `body`; whatever it throws becomes `failed` and a text.
+// Runs `body`; returns `failed` and writes the error if it throws.
 template <typename T, typename Body>
 T guarded(op_text_t* error, T failed, Body body) noexcept {
   try {

@@ -1,4 +1,4 @@
-// The core's ports on top of what the host gave through the C ABI.
+// Implements the core's ports (base/ports.h) with the functions that the host passes through the C ABI.
 #pragma once
 
 #include <functional>
@@ -44,8 +44,7 @@ class HostLock : public SharedLock {
 
 class HostLoop : public EventLoop {
  public:
-  // An exception that a callback lets out is logged, and `failed` is called: what the callback was about is half
-  // done.
+  // Logs an exception that a callback lets out, and calls `failed`: the callback's work is half done.
   HostLoop(const op_host_ops_t& host, LogSink& log, std::function<void()> failed)
       : host_(host), log_(log), failed_(std::move(failed)) {}
   std::unique_ptr<IoWatch> watch(int fd, IoCallback callback) override;

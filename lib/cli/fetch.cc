@@ -179,7 +179,7 @@ std::optional<CachedResponse> load(const store::CacheFiles& disk, const engine::
 
 class Fetching {
  public:
-  Fetching(const Options& options, const engine::Catalog& catalog)
+  Fetching(const Options& options, engine::Catalog& catalog)
       : target_(catalog.target(0)),
         loop_(clock_),
         health_(1),
@@ -255,7 +255,7 @@ class Fetching {
     return outcome;
   }
 
-  const engine::Target& target_;
+  engine::Target& target_;
   SystemClock clock_;
   PollLoop loop_;
   NoJitter random_;
@@ -370,7 +370,7 @@ void print(const Outcome& outcome, const engine::Target& target, const Options& 
 
 int run_fetch(const Options& options) {
   std::vector<crypto::X509Ptr> owned;
-  const auto catalog = read_catalog(options, &owned);
+  auto catalog = read_catalog(options, &owned);
   if (!catalog) {
     return complain(catalog.error().detail);
   }

@@ -40,8 +40,8 @@ std::vector<x509_st*> Catalog::anchors_of(const Target& target) const {
   return {nullptr};
 }
 
-// Of several servers, the anchors of each are trusted: those of the system for one that names none, because what it
-// would reach alone it has to reach beside others as well.
+// Trusts the anchors of all servers that share the certificate, the system's where one names none: each server must
+// reach the responders that it would reach alone.
 Result<void> Catalog::join_anchors(Target* target, const std::vector<x509_st*>& more) {
   std::vector<x509_st*> all = target->servers_joined ? anchors_of(*target) : std::vector<x509_st*>();
   for (x509_st* certificate : more) {
@@ -103,7 +103,8 @@ Result<std::vector<const net::Url*>> Catalog::responders_of(const ServerCertific
   return responders;
 }
 
-// One that cannot even be hashed is told of anew for each server, others once, and where handshakes would be refused.
+// Records a certificate once, and again for each server that would refuse handshakes with it. One that cannot be
+// hashed is recorded for each server.
 void Catalog::add_unusable(const ServerCertificate& from, const Error& error) {
   UnusableCertificate unusable;
   const auto id = crypto::certificate_id(from.leaf);
@@ -120,7 +121,7 @@ void Catalog::add_unusable(const ServerCertificate& from, const Error& error) {
   unusable_.push_back(std::move(unusable));
 }
 
-// Where none can be used the leaf is kept: its issuer may be fetched.
+// Sets the target's issuer; without a usable one it keeps the leaf, since the issuer may be fetched.
 Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks) {
   const auto remark_unusable = [remarks](const Error& error) {
     if (remarks->issuer_unusable.empty()) {
@@ -163,14 +164,14 @@ Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry, 
   return {};
 }
 
-// The certificate's target, made where it is new; nothing of what the server says is in it yet.
+// Returns the certificate's target; a new one is empty but for the certificate.
 Catalog::Index Catalog::intern_target(crypto::Certificate certificate, const ServerCertificate& from) {
   const auto known = by_id_.find(certificate.id);
   if (known != by_id_.end()) {
     return known->second;
   }
   const auto index = static_cast<Index>(targets_.size());
-  remarks_.resize(index);  // of one that failed half way something may be left
+  remarks_.resize(index);  // drops what a certificate left that failed half way
   remarks_.emplace_back();
   remarks_.back().file = from.file;
   remarks_.back().server = from.place;
@@ -246,7 +247,7 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
   return Added{index, &entry};
 }
 
-// Other schemes than http and https (ldap is usual) are no fault; there may be nobody to ask, then.
+// URLs of other schemes (ldap is usual) are ignored; without any other the issuer is not fetched.
 void Catalog::settle_issuers(bool fetch) {
   for (const auto& target : targets_) {
     if (!fetch || target->leaf == nullptr) {

@@ -1,5 +1,6 @@
-// What the configuration named: certificates, who issued them and whom to ask. Built once per configuration, in the
-// master; immutable afterwards, so that workers share its pages, but for issuers that are fetched (engine/issuers.h).
+// What the configuration names: certificates, their issuers and responders. Built once per configuration, in the
+// master; workers share its pages, since only the lease holder changes it afterwards, in its own process: it sets the
+// issuers that it fetches (engine/issuers.h).
 #pragma once
 
 #include <map>
@@ -20,39 +21,38 @@
 
 namespace ocsp_plus::engine {
 
-// What it takes to fetch an issuer, and to know it again.
+// How to fetch a missing issuer, and to recognize it.
 struct IssuerLookup {
   crypto::X509Ptr leaf;
   CertificateId reference = {};       // crypto::issuer_reference()
-  std::vector<const net::Url*> urls;  // caIssuers; owned by the target's owner, in order, at least one
+  std::vector<const net::Url*> urls;  // caIssuers, in order, at least one; owned by the target's owner
 };
-constexpr std::size_t kMaxIssuerUrls = 4;  // those after them are left out
+constexpr std::size_t kMaxIssuerUrls = 4;  // further URLs are ignored
 
 // Begins Target::health_suffix; never part of a host key.
 constexpr char kHealthSuffix = '#';
 
-// One certificate that shall be stapled; however many servers use it.
+// A certificate to be stapled, whatever the number of servers that use it.
 struct Target {
   crypto::Certificate certificate;
-  // nullptr: none was found. Then the lease's holder may fill it in, in its own process.
-  mutable IssuerPtr issuer;
-  crypto::X509Ptr leaf;                         // where it has none, until settle_issuers()
-  CertificateId issuer_reference = {};          // likewise, of one that may be sought; IssuerLookup::reference
-  std::unique_ptr<IssuerLookup> issuer_lookup;  // how to find it, after that; nullptr: no way
-  std::vector<const net::Url*> responders;      // owned by the catalog, in order; empty: nobody to ask
-  std::vector<const net::Url*> named;           // those of them that stand in an ocsp_plus_responder
-  // Whom https responders are checked against; owned by the catalog; nullptr: the system's trust store.
+  IssuerPtr issuer;                             // nullptr: none was found
+  crypto::X509Ptr leaf;                         // without an issuer, until settle_issuers(); else nullptr
+  CertificateId issuer_reference = {};          // becomes IssuerLookup::reference; zero: the issuer is not fetched
+  std::unique_ptr<IssuerLookup> issuer_lookup;  // from settle_issuers() on; nullptr: the issuer is not fetched
+  std::vector<const net::Url*> responders;      // in order, owned by the catalog; empty: none is known
+  std::vector<const net::Url*> named;           // the responders that an ocsp_plus_responder names
+  // Trust anchors for https responders, owned by the catalog; nullptr: the system's.
   const crypto::TrustAnchors* responder_anchors = nullptr;
   std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
   std::set<std::string> servers;              // names of the servers that use it
-  bool servers_joined = false;                // what a first server says of it is in
+  bool servers_joined = false;                // at least one server's directives are joined
   bool required = false;                      // a server refuses handshakes without its staple
-  store::EntryIndex entry = store::kNoEntry;  // once the zone is open
+  store::EntryIndex entry = store::kNoEntry;  // set when the zone is open
 
-  // Of one that a server loads per connection (discovery.h). It is not the operator's, so only public
-  // addresses are asked for it, unless the operator has said otherwise; and the health of its responders is counted
-  // beside that of everybody else's, by its issuer: whoever makes certificates cannot give a host a bad name.
-  bool loaded = false;
+  // A server loads it per connection (discovery.h). A tenant may have made it, so only public addresses are asked,
+  // unless the operator vouches for it (public_only), and its responders' health is counted by its issuer
+  // (health_suffix): tenants cannot make a host look failing for others.
+  bool per_connection = false;
   bool public_only = false;
   std::string health_suffix;
 
@@ -60,61 +60,62 @@ struct Target {
   bool verifiable() const { return issuer != nullptr || issuer_lookup != nullptr; }  // maybe after a fetch
   bool staple_required() const { return required || certificate.must_staple; }
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
-  // By which a responder's health is counted.
+  // Returns the key by which ResponderHealth counts a responder.
   std::string host(std::size_t responder) const { return responders[responder]->host_key() + health_suffix; }
-  // Whom a redirect may lead to wherever they are (net/redirect.h).
+  // Returns the hosts that a redirect may lead to even at a private address (net/redirect.h).
   std::vector<std::string> named_hosts() const;
 };
 
-// Which handshakes a server refuses for want of a staple.
+// Which handshakes without a staple a server refuses.
 enum class Require { kOff, kMustStaple, kOn };
 
-// The one rule. `must_staple`: the certificate has the TLS feature extension (RFC 7633).
+// Returns whether a handshake without a staple is refused. `must_staple`: the certificate has the TLS feature
+// extension (RFC 7633).
 constexpr bool requires_staple(Require require, bool must_staple) {
   return require == Require::kOn || (require == Require::kMustStaple && must_staple);
 }
 
-// What one server says of one of its certificates; without `leaf` and `files`, of those that it will load per
+// One server's directives for one of its certificates; without `leaf` and `files`, for those that it loads per
 // connection. Everything is borrowed for the call.
 struct ServerCertificate {
   x509_st* leaf = nullptr;
-  std::string_view file;                     // where the configuration has it from; for people
+  std::string_view file;                     // path of the certificate; for people
   std::vector<x509_st*> issuers;             // candidates, in order of preference
   std::vector<std::string_view> responders;  // ocsp_plus_responder; empty: the certificate's own
   std::vector<x509_st*> responder_anchors;   // ocsp_plus_responder_trusted_certificate; empty: the system's
   std::vector<std::string_view> files;       // ocsp_plus_file
   std::vector<std::string_view> servers;     // the server's names
-  std::string_view place;                    // where the server stands, "file:line"; for people
+  std::string_view place;                    // the server's place in the configuration, "file:line"; for people
   Require require = Require::kOff;
 };
 
-// What the operator may have to be told of a certificate once all servers are added (engine/findings.h).
+// What findings() may report of a certificate once all servers are added (engine/findings.h).
 struct Remarks {
   std::string file;                             // ServerCertificate::file of the first server
-  std::string server;                           // its place
-  std::optional<std::string> required_by;       // the place of the first server that refuses handshakes without
-  std::optional<std::string> other_responders;  // of the first that names other responders than those before it
-  std::optional<std::string> other_anchors;     // likewise of anchors for https responders
+  std::string server;                           // place of the first server
+  std::optional<std::string> required_by;       // place of the first server that refuses handshakes without a staple
+  std::optional<std::string> other_responders;  // place of the first server that names other responders
+  std::optional<std::string> other_anchors;     // place of the first server that names other anchors for them
   std::string ignored_url;                      // the first AIA URL that cannot be used, and why; empty: none
-  // Why an issuer that was found cannot be used, so that it counts as not found; empty: nothing the matter.
+  // Why the issuer that was found cannot be used and counts as not found; empty: no such issuer.
   std::string issuer_unusable;
-  // Where no server has named one that fits: what is wrong with the one of its name.
+  // What disqualifies a candidate that has the issuer's name, if no server names a better one.
   crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
 };
 
-// A certificate that cannot be described, so that it never gets a staple: what a server says of it.
+// A certificate that cannot be described and so never gets a staple, as one server has it.
 struct UnusableCertificate {
   std::string label;
   std::string file;
   std::string server;
   std::string why;
   bool must_staple = false;
-  bool required = false;  // the server refuses handshakes without
+  bool required = false;  // the server refuses handshakes without a staple
 };
 
-// What a server says of certificates that it will load per connection.
+// A server's directives for the certificates that it loads per connection.
 struct Profile {
-  std::uint64_t key = 0;                    // the same in the next configuration, while the server has the same names
+  std::uint64_t key = 0;                    // stays the same over reloads while the server has the same names
   std::vector<const net::Url*> responders;  // ocsp_plus_responder; empty: the certificates' own
   const crypto::TrustAnchors* responder_anchors = nullptr;
   std::vector<crypto::X509Ptr> trusted;  // issuers that the operator has named
@@ -122,19 +123,19 @@ struct Profile {
   std::vector<std::string> servers;
   Require require = Require::kOff;
 
-  // Whether the operator has vouched for some of them.
+  // Returns whether the operator vouches for some of these certificates.
   bool vouches() const { return !responders.empty() || !trusted.empty(); }
   bool vouches_for(const CertificateId& issuer) const;
 };
 
-// A certificate that the operator trusts, in which no issuer is found because it cannot be used.
+// A trusted certificate that cannot be used as an issuer.
 struct IgnoredTrusted {
   std::string why;
   std::string server;
 };
 
-// Whom to ask for a certificate that was loaded, and from whence: by what its server says (nullptr: nobody knows the
-// server any more), else by its own URLs, of which `urls` owns the first few then.
+// Sets the responders of a certificate loaded per connection, and which addresses may be asked: those of the server's
+// profile (nullptr: no server has it any more), else the certificate's own first few, which `urls` owns then.
 void set_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls);
 
 class Catalog {
@@ -143,39 +144,39 @@ class Catalog {
 
   struct Added {
     Index index = 0;           // of the target
-    Target* target = nullptr;  // nullptr: the certificate cannot be described and never gets a staple
+    Target* target = nullptr;  // nullptr: the certificate is unusable (UnusableCertificate)
   };
 
-  // One entry for a certificate, however many servers name it; what they say of it is joined. kUrlMalformed,
-  // kUrlScheme for an ocsp_plus_responder; kInternal for anchors that cannot be made into a store; kOutOfMemory.
-  // Nothing in the certificates is an error, since TLS may well be served with them: what cannot be used is left out
-  // and remarked.
+  // Adds a server's certificate. All servers of a certificate share one target, which joins their directives.
+  // kUrlMalformed, kUrlScheme: an ocsp_plus_responder; kInternal: OpenSSL makes no store of the anchors;
+  // kOutOfMemory. Nothing in a certificate is an error, since TLS works without a staple: what cannot be used is
+  // ignored and remarked.
   Result<Added> add(const ServerCertificate& certificate);
 
-  // All certificates were added: issuers that nobody named are not sought any more, or, with `fetch`, where the
-  // certificates themselves say. To be called once; without it none is.
+  // Ends the adding of certificates. `fetch`: missing issuers may be fetched from the certificates' caIssuers URLs.
+  // Call it once; before it no issuer is fetched.
   void settle_issuers(bool fetch);
 
-  // The server as one that may load certificates per connection; `issuers` are those that the operator trusts. Errors
-  // as add().
+  // Adds the profile of a server that may load certificates per connection; `server.issuers` are those that the
+  // operator trusts. Errors as add().
   Result<const Profile*> add_profile(const ServerCertificate& server);
-  // nullptr: this configuration has none of that key.
+  // Returns the profile of that key; nullptr: this configuration has none.
   const Profile* profile(std::uint64_t key) const;
   const std::map<std::uint64_t, Profile>& profiles() const { return profiles_; }
 
   const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
-  // Each certificate's number, in the order of their ids.
+  // Returns the targets' indexes by certificate id.
   const std::map<CertificateId, Index>& by_id() const { return by_id_; }
-  // Host keys of all responders, each once, in the order of their first mention.
+  // Returns the host keys of all responders, each once, in the order of the configuration.
   const std::vector<std::string>& hosts() const { return hosts_; }
-  // All issuers of this process: those of the configuration, and what the lease's holder adds to them.
-  IssuerPool& issuers() const { return issuers_; }
+  // Returns all issuers of this process: those of the configuration, and those that the lease holder adds.
+  IssuerPool& issuers() { return issuers_; }
   Target& target(Index index) { return *targets_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
 
-  // For engine/findings.h, until they are forgotten.
-  const std::vector<Remarks>& remarks() const { return remarks_; }                // by the target's index
-  const std::vector<UnusableCertificate>& unusable() const { return unusable_; }  // those that have to be told of
+  // For findings(); forget_remarks() frees the largest part.
+  const std::vector<Remarks>& remarks() const { return remarks_; }                           // by the target's index
+  const std::vector<UnusableCertificate>& unusable() const { return unusable_; }             // those to be reported
   const std::optional<IgnoredTrusted>& ignored_trusted() const { return ignored_trusted_; }  // the first
   const std::optional<std::string>& requires_all() const { return requires_all_; }  // the first with Require::kOn
   void forget_remarks() { std::vector<Remarks>().swap(remarks_); }
@@ -187,7 +188,7 @@ class Catalog {
   Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
   std::vector<x509_st*> anchors_of(const Target& target) const;
   Result<void> join_anchors(Target* target, const std::vector<x509_st*>& more);
-  // Adds what is not there yet.
+  // Appends the URLs that `into` lacks.
   static void join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more);
   Result<std::vector<const net::Url*>> responders_of(const ServerCertificate& from,
                                                      const crypto::Certificate& certificate, std::string* ignored);
@@ -198,15 +199,15 @@ class Catalog {
   std::map<CertificateId, Index> by_id_;
   std::vector<Remarks> remarks_;  // by index; empty once they are forgotten
   std::vector<UnusableCertificate> unusable_;
-  std::set<CertificateId> unusable_ids_;  // of those met so far
+  std::set<CertificateId> unusable_ids_;  // added so far
   std::optional<IgnoredTrusted> ignored_trusted_;
   std::optional<std::string> requires_all_;
   std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
-  mutable IssuerPool issuers_;
+  IssuerPool issuers_;
   std::vector<std::string> hosts_;
   std::set<std::string> known_hosts_;
-  // By the certificates themselves, which the anchors keep alive: a file is read once, however many servers name it.
-  // Null among them: those of the system as well.
+  // By their certificates, which the anchors keep alive; a null certificate stands for the system's anchors. Servers
+  // with the same certificates share them.
   std::map<std::vector<x509_st*>, std::unique_ptr<crypto::TrustAnchors>> anchors_;
 };
 

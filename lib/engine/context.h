@@ -17,7 +17,7 @@ struct Context {
   LogSink& log;
   SharedLock& lock;  // the zone's lock
   store::StapleZone zone;
-  const Catalog& catalog;
+  Catalog& catalog;  // changed by the lease holder alone: engine/catalog.h
   const Settings& settings;
   bool starting = false;  // in the start helper: it leaves to the first worker what both would log
 };

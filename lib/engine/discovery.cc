@@ -11,13 +11,13 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr std::size_t kOffersATurn = 4;     // each costs the parsing of a chain; a large one counts as several
-constexpr Millis kPause = 10;               // between two such turns: a flood gets only a part of this worker's time
-constexpr std::size_t kStepsOfOne = 8;      // searches with so many steps may be given up for others
-constexpr std::size_t kLooksATurn = 16384;  // in units of a glance at an entry
-constexpr std::size_t kLoadCosts = 1024;    // glances; parsing a certificate of common size
-constexpr std::size_t kVerifyingCosts = 4;  // times kLoadCosts
-constexpr std::size_t kLooksATick = 4096;   // after the first round
+constexpr std::size_t kOffersPerTurn = 4;  // each costs the parsing of a chain; a large one counts as several
+constexpr Millis kPause = 10;              // between two such turns: a flood gets only a part of this worker's time
+constexpr std::size_t kStepsOfOne = 8;     // searches with so many steps may be given up for others
+constexpr std::size_t kLooksPerTurn = 16384;  // in units of a glance at an entry
+constexpr std::size_t kLoadCosts = 1024;      // glances; parsing a certificate of common size
+constexpr std::size_t kVerifyingCosts = 4;    // times kLoadCosts
+constexpr std::size_t kLooksPerTick = 4096;   // after the first round
 constexpr std::size_t kBusyOffers = 64;
 constexpr std::size_t kShareOfBatch = 32;  // to make room, one certificate in so many goes at once
 constexpr std::size_t kMostEvicted = 4;    // a new certificate may evict others of so many times its size
@@ -28,13 +28,13 @@ constexpr Seconds kProbation = 60;
 constexpr std::uint32_t kLookupPatience = 3;  // failures after which another certificate's issuer is fetched first
 constexpr Seconds kGraceOfEnded = 3600;       // clients whose clocks differ may still accept an expired certificate
 
-// The number of common certificates that one of this size costs: reading one of 256 kB, with its ten thousand names,
+// Returns a certificate's cost in certificates of common size: reading one of 256 kB, with its ten thousand names,
 // takes some 10 ms.
 std::size_t weight(std::size_t der_size) {
   return 1 + der_size / store::kOfferBytes;
 }
 
-// Health keys of every host that this target may contact.
+// Returns the health keys of all hosts that may be asked for the target.
 std::vector<std::string> hosts_of(const Target& target) {
   std::vector<std::string> hosts;
   for (std::size_t i = 0; i < target.responders.size(); ++i) {
@@ -46,6 +46,11 @@ std::vector<std::string> hosts_of(const Target& target) {
     }
   }
   return hosts;
+}
+
+// Returns the server that log lines name for a profile.
+std::string server_of(const Profile* profile) {
+  return profile == nullptr || profile->servers.empty() ? "" : profile->servers.front();
 }
 
 // A configured certificate's share of the arena, as store::required_size() has it.
@@ -77,7 +82,7 @@ void Discovery::tick() {
   }
   offers_.free_abandoned(&store::process_alive);
   if (round_over_) {
-    scan(kLooksATick);
+    scan(kLooksPerTick);
   }
   if (over_limit(0)) {
     make_room();
@@ -88,15 +93,15 @@ void Discovery::tick() {
 
 void Discovery::work() {
   // The queue first: clients are waiting for these staples.
-  const bool offered = take_offers(kOffersATurn);
-  if (!round_over_ && scan(kLooksATurn)) {
+  const bool offered = take_offers(kOffersPerTurn);
+  if (!round_over_ && scan(kLooksPerTurn)) {
     timer_->arm(0);
   } else if (offered) {
     timer_->arm(kPause);
   }
 }
 
-// nullptr: no record, or a configured certificate's.
+// Returns the record of a certificate loaded per connection; nullptr: the entry has none.
 const Record* Discovery::known(store::EntryIndex entry) const {
   const Record* const record = roster_.find(entry);
   return record != nullptr && record->per_connection != nullptr ? record : nullptr;
@@ -104,7 +109,7 @@ const Record* Discovery::known(store::EntryIndex entry) const {
 
 // --- certificates in the zone ---
 
-// true: the round is not over.
+// Looks at entries until `budget` is spent. true: the round is not over.
 bool Discovery::scan(std::size_t budget) {
   const store::EntryIndex used = context_.zone.entries_used();
   for (std::size_t spent = 0; spent < budget; ++spent) {
@@ -136,7 +141,7 @@ std::size_t Discovery::look_at(store::EntryIndex entry) {
     return 0;
   }
   if (configured) {
-    return 0;  // another process has written over the entry; the repair will see it
+    return 0;  // another process has written over the entry; ZoneRepair restores it
   }
   if (record != nullptr && record->per_connection->profile == state->profile) {
     if (has_ended(record->target, *state)) {
@@ -156,8 +161,8 @@ bool Discovery::has_ended(const Target& target, const store::StapleZone::LoadedS
          saturating_sub(now, state.used) > kUnused;
 }
 
-// Makes the record of an entry. Its issuer is the one whose key is in the entry, if the certificate's signature
-// verifies. Returns the cost.
+// Adds the record of an entry that is in the zone. Its issuer is the one in the entry, if it has signed the
+// certificate. Returns the cost.
 std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
   const CertificateId id = context_.zone.entry(entry).id;
   const auto leaf_der = context_.zone.leaf(entry, id);
@@ -165,8 +170,8 @@ std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::Lo
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
   const std::size_t cost = kLoadCosts * weight(leaf_der.has_value() ? leaf_der->size() : 0);
   if (!certificate || certificate->id != id || context_.zone.find(id) != entry) {
-    // Another process has scribbled on the entry, or was killed while it registered it. A handshake may offer it
-    // again.
+    // Another process has written over the entry, or was killed while it registered it. A handshake may offer the
+    // certificate again.
     remove_entry(entry, RemovalReason::kGone);
     return cost;
   }
@@ -188,7 +193,7 @@ std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::Lo
 
 // --- offers of the workers ---
 
-// true: there were offers, and more may follow soon.
+// Takes offers until `budget` is spent. true: more may follow soon.
 bool Discovery::take_offers(std::size_t budget) {
   while (!again_.empty()) {
     auto [parsed, profile] = std::move(again_.front());
@@ -223,8 +228,7 @@ void Discovery::refuse(Reason reason) {
 }
 
 Reason Discovery::report_too_large(const store::Offer& offer) {
-  const Profile* profile = context_.catalog.profile(offer.profile);
-  report_.loaded_too_large(offer, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front(),
+  report_.loaded_too_large(offer, server_of(context_.catalog.profile(offer.profile)),
                            store::max_offer_bytes(context_.zone), offer.too_large <= store::kLargeOfferBytes);
   return Reason::kCertificateTooLarge;
 }
@@ -309,7 +313,8 @@ bool Discovery::give_one_up() {
   return true;
 }
 
-// false: the zone is busy (the certificate is tried again) or the lease is lost.
+// Adds a certificate whose search is over. false: the zone is busy (the certificate is tried again) or the lease is
+// lost.
 bool Discovery::settle(ParsedCertificate parsed, std::uint64_t profile) {
   const Reason reason = add(parsed, profile);
   if (reason == Reason::kZoneBusy) {
@@ -371,8 +376,7 @@ Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
   const crypto::IssuerFault fault = parsed.fault;
   keep(*added, key, std::move(parsed));
   const Target& target = roster_.at(*added).target;
-  const Profile* profile = context_.catalog.profile(key);
-  report_.loaded_taken(target, profile == nullptr || profile->servers.empty() ? "" : profile->servers.front());
+  report_.loaded_taken(target, server_of(context_.catalog.profile(key)));
   if (!target.verifiable() && !target.responders.empty()) {
     report_.loaded_without_issuer(target, fault);
   }
@@ -393,7 +397,7 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
     target.certificate.names = {target.certificate.names.front()};
   }
   target.entry = entry;
-  target.loaded = true;
+  target.per_connection = true;
   target.issuer = std::move(parsed.issuer);
   if (target.issuer != nullptr) {
     target.health_suffix = kHealthSuffix + to_hex(ByteView(target.issuer->key_sha256().data(), 8));
@@ -528,8 +532,8 @@ bool Discovery::remove_entry(store::EntryIndex entry, RemovalReason why) {
 
 // --- bounds ---
 
-// Whether certificates loaded per connection use more of the arena than configured ones can spare, or would with
-// `more`.
+// Returns whether certificates loaded per connection, and `more` bytes, use more of the arena than configured ones
+// can spare.
 bool Discovery::over_limit(std::size_t more) const {
   const std::size_t arena = context_.zone.geometry().arena_bytes;
   const std::size_t configured = context_.catalog.targets().size() * kConfiguredShare;
@@ -537,8 +541,8 @@ bool Discovery::over_limit(std::size_t more) const {
          writer_.bytes_free() + writer_.bytes_in_grace() < arena / kSpare + more;
 }
 
-// Evicts the least recently used, a batch at once, because finding them means looking at all. false: none is left, or
-// none could be removed.
+// Evicts the least recently used certificates, a batch at once, because finding them takes a look at all. false: none
+// is left, or none could be removed.
 bool Discovery::make_room() {
   std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
   all.reserve(roster_.per_connection());

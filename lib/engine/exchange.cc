@@ -26,7 +26,7 @@ Exchange::Meaning Exchange::meaning_of(Reason reason) {
   }
 }
 
-// Errors with which responders refuse a request that they do not understand.
+// Returns whether responders refuse a request that they do not understand with this error.
 static bool refuses_hash(Reason reason) {
   return reason == Reason::kUnauthorized || reason == Reason::kMalformedRequest || reason == Reason::kInternalError;
 }
@@ -56,12 +56,11 @@ Exchange::Choice Exchange::choose(const ResponderHealth& health, const Target& t
   return best;
 }
 
-Exchange::Exchange(const ExchangeContext& context, const Target& target, std::optional<HeldValidators> held,
-                   Done done)
-    : context_(context),
+Exchange::Exchange(const ExchangeServices& services, Target& target, std::optional<HeldValidators> held, Done done)
+    : services_(services),
       target_(target),
       done_(std::move(done)),
-      deadline_(context.clock.monotonic() + context.settings.timeout),
+      deadline_(services.clock.monotonic() + services.settings.timeout),
       asked_(target.responders.size(), false),
       held_(std::move(held)) {
   if (target.issuer == nullptr) {
@@ -74,23 +73,23 @@ Exchange::Exchange(const ExchangeContext& context, const Target& target, std::op
 Exchange::~Exchange() = default;
 
 void Exchange::get_issuer() {
-  issuer_ = std::make_unique<IssuerExchange>(context_, target_, &hosts_asked_,
-                                             [this](std::optional<net::Fetch::Failure> failure) {
-                                               issuer_.reset();
-                                               if (failure.has_value()) {
-                                                 return end(tl::unexpected(Failure{std::move(*failure), kNobody}));
-                                               }
-                                               deadline_ = context_.clock.monotonic() + context_.settings.timeout;
-                                               ask_one();
-                                             });
+  issuer_ = std::make_unique<IssuerExchange>(
+      services_, target_, &hosts_asked_, [this](std::optional<net::Fetch::Failure> failure) {
+        issuer_.reset();
+        if (failure.has_value()) {
+          return end(tl::unexpected(Failure{std::move(*failure), kNoResponder}));
+        }
+        deadline_ = services_.clock.monotonic() + services_.settings.timeout;
+        ask_one();
+      });
 }
 
 void Exchange::ask_one() {
-  ask(choose(context_.health, target_, asked_, context_.clock).responder);
+  ask(choose(services_.health, target_, asked_, services_.clock).responder);
 }
 
 net::FetchRequest Exchange::request_to(std::size_t responder, crypto::CertIdHash hash) const {
-  net::FetchRequest request = request_for(context_, target_, *target_.responders[responder], target_.public_only);
+  net::FetchRequest request = request_for(services_, target_, *target_.responders[responder], target_.public_only);
   // The hashes come from the issuer and cannot fail once it was parsed; the answer to an empty request would be
   // malformed_request.
   if (auto made = crypto::make_request(target_.certificate, *target_.issuer, hash)) {
@@ -108,14 +107,14 @@ void Exchange::ask(std::size_t responder) {
   hash_refused_ = false;
   said_.reset();
   RequestVariant variant;
-  if (context_.settings.certid_auto) {
-    variant.hash = context_.health.hash(target_.host(responder));
+  if (services_.settings.certid_auto) {
+    variant.hash = services_.health.hash(target_.host(responder));
   }
   net::FetchRequest request = request_to(responder, variant.hash);
   usual_ = net::usual_method(request);
   variant.method = usual_;
-  if (context_.methods != nullptr) {
-    const auto worked = context_.methods->worked(target_, request.url);
+  if (services_.methods != nullptr) {
+    const auto worked = services_.methods->worked(target_, request.url);
     variant.method = worked.has_value() && net::can_get(request) ? *worked : usual_;
   }
   first_method_ = variant.method;
@@ -131,7 +130,7 @@ void Exchange::ask(RequestVariant variant, net::FetchRequest request) {
   if (hosts_asked_.empty() || hosts_asked_.back() != host) {
     hosts_asked_.push_back(host);
   }
-  call_.emplace(context_, std::move(host));
+  call_.emplace(services_, std::move(host));
 
   request.method = variant.method;
   request.timeout = std::max<Millis>(time_for_one(), 1);
@@ -139,25 +138,25 @@ void Exchange::ask(RequestVariant variant, net::FetchRequest request) {
   if (held_.has_value() && held_->responder == responder_ && !variant.past_caches) {
     request.validators = held_->validators;
   }
-  fetch_ = net::Fetch::start(context_.transport, std::move(request),
+  fetch_ = net::Fetch::start(services_.transport, std::move(request),
                              [this](net::Fetch::Outcome outcome) { on_outcome(std::move(outcome)); });
 }
 
 bool Exchange::may_ask_again() const {
-  return requests_ < kMostRequests && context_.clock.monotonic() < deadline_;
+  return requests_ < kMostRequests && services_.clock.monotonic() < deadline_;
 }
 
 void Exchange::record_method(bool read) {
-  if (context_.methods != nullptr) {
-    context_.methods->record(target_, *target_.responders[responder_], variant_.method, usual_, read);
+  if (services_.methods != nullptr) {
+    services_.methods->record(target_, *target_.responders[responder_], variant_.method, usual_, read);
   }
 }
 
 // All responders share the deadline; while others can still be asked, a responder that hangs gets half of the time
 // left.
 Millis Exchange::time_for_one() const {
-  const Millis left = deadline_ - context_.clock.monotonic();
-  const Choice next = choose(context_.health, target_, asked_, context_.clock);
+  const Millis left = deadline_ - services_.clock.monotonic();
+  const Choice next = choose(services_.health, target_, asked_, services_.clock);
   const bool others = !asked_[next.responder] && next.permit != ResponderHealth::Permit::kFailing;
   return others ? left / 2 : left;
 }
@@ -170,7 +169,7 @@ void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   }
   // std::function needs a copyable owner.
   const auto response = std::make_shared<net::FetchResponse>(std::move(*outcome));
-  job_ = context_.work_queue.enqueue([this, response] { on_response(*response); });
+  job_ = services_.work_queue.enqueue([this, response] { on_response(*response); });
 }
 
 void Exchange::on_failure(net::Fetch::Failure error) {
@@ -197,31 +196,31 @@ void Exchange::on_failure(net::Fetch::Failure error) {
 }
 
 void Exchange::on_response(const net::FetchResponse& response) {
-  const UnixSeconds now = context_.clock.now();
+  const UnixSeconds now = services_.clock.now();
   if (response.not_modified()) {
-    const auto held = held_.has_value() ? context_.gate->stapled(target_, now) : std::nullopt;
+    const auto held = held_.has_value() ? services_.gate->stapled(target_, now) : std::nullopt;
     return held.has_value() && held_->belong_to(*held)
                ? accept({responder_, response, std::nullopt})
                : refuse(response, {Reason::kNotNewer, "not modified, but what is held is another one by now"},
                         Meaning::kStaleCopy);
   }
   const net::HttpHead& head = response.http.head;
-  const Seconds skew = context_.settings.policy.clock_skew;
+  const Seconds skew = services_.settings.policy.clock_skew;
   const auto date = head.time();
   const bool confirmed = date.has_value() && *date <= saturating_add(now, skew) && now <= saturating_add(*date, skew);
   Verified verified = verify(target_, response.http.body, {store::Source::kNetwork, confirmed_at(head, now)},
-                             {now, confirmed}, context_.settings.policy);
+                             {now, confirmed}, services_.settings.policy);
   const crypto::Verdict& verdict = verified.verdict;
-  if (context_.trace) {
-    context_.trace(fmt::format("{} bytes from {} in {} ms by {}: {}{}{}", response.http.body.size(),
-                               response.peer.to_string(), response.took, response.get ? "GET" : "POST",
-                               token(verdict.reason), verdict.detail.empty() ? "" : ", ", verdict.detail));
+  if (services_.trace) {
+    services_.trace(fmt::format("{} bytes from {} in {} ms by {}: {}{}{}", response.http.body.size(),
+                                response.peer.to_string(), response.took, response.get ? "GET" : "POST",
+                                token(verdict.reason), verdict.detail.empty() ? "" : ", ", verdict.detail));
   }
   if (!is_acceptable(verdict)) {
     failure_.verdict = verdict;
     return refuse(response, {verdict.reason, verdict.detail}, meaning_of(verdict.reason));
   }
-  if (context_.gate != nullptr && !context_.gate->would_leave_staple(target_, verified)) {
+  if (services_.gate != nullptr && !services_.gate->would_leave_staple(target_, verified)) {
     return refuse(response,
                   {Reason::kNotNewer, "the response held cannot be stapled any more, and this one is no newer"},
                   Meaning::kHostWorks);
@@ -232,8 +231,8 @@ void Exchange::on_response(const net::FetchResponse& response) {
 void Exchange::accept(Accepted accepted) {
   record_method(true);
   call_->answered();
-  context_.health.accepted(call_->host());
-  context_.health.remember_hash(call_->host(), variant_.hash);
+  services_.health.accepted(call_->host());
+  services_.health.remember_hash(call_->host(), variant_.hash);
   end(std::move(accepted));
 }
 
@@ -269,11 +268,12 @@ void Exchange::refuse(const net::FetchResponse& response, Error why, Meaning mea
     asked_past_caches_ = true;
     return ask({variant_.hash, variant_.method, true});
   }
-  context_.health.refused(call_->host());
+  services_.health.refused(call_->host());
   ask_next_or_end();
 }
 
-// true: it is asked again. An answer that is no OCSP response says nothing about the host's health.
+// Asks again by the other method, if that may help. true: it did. An answer that is no OCSP response says nothing
+// about the host's health.
 bool Exchange::ask_by_other_method() {
   const net::Fetch::Failure& error = failure_.error;
   if (asked_by_other_method_ || !may_ask_again() ||
@@ -290,12 +290,11 @@ bool Exchange::ask_by_other_method() {
   return true;
 }
 
-// A responder that refuses one hash may know the other. It does not say that the hash is the cause, so any refusal
-// counts. `answered`: with an OCSP response. true: it is asked again, by the method that brought a response, else by
-// the first.
+// Asks again under the other hash, by the method that brought a response, else by the first. true: it did. A
+// responder does not say that the hash is why it refuses, so any refusal counts. `answered`: with an OCSP response.
 bool Exchange::ask_by_other_hash(bool refused, bool answered) {
   hash_refused_ = hash_refused_ || refused;
-  if (!hash_refused_ || !context_.settings.certid_auto || asked_by_other_hash_ || !may_ask_again()) {
+  if (!hash_refused_ || !services_.settings.certid_auto || asked_by_other_hash_ || !may_ask_again()) {
     return false;
   }
   if (answered) {
@@ -311,10 +310,10 @@ bool Exchange::ask_by_other_hash(bool refused, bool answered) {
 }
 
 void Exchange::ask_next_or_end() {
-  const Choice next = choose(context_.health, target_, asked_, context_.clock);
+  const Choice next = choose(services_.health, target_, asked_, services_.clock);
   // A busy host is asked all the same: this exchange already holds a slot, so the total stays within bounds.
   if (!asked_[next.responder] && next.permit != ResponderHealth::Permit::kFailing &&
-      context_.clock.monotonic() < deadline_) {
+      services_.clock.monotonic() < deadline_) {
     return ask(next.responder);
   }
   end(tl::unexpected(std::move(failure_)));

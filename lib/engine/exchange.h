@@ -38,10 +38,10 @@ class Exchange {
     net::FetchResponse response;
     std::optional<Verified> verified;  // nothing: "not modified", the held response stays
   };
-  static constexpr std::size_t kNobody = UINT32_MAX;
+  static constexpr std::size_t kNoResponder = UINT32_MAX;
   struct Failure {
     net::Fetch::Failure error;  // of the responder asked last
-    std::size_t responder = 0;  // index into Target::responders; kNobody: the issuer could not be fetched
+    std::size_t responder = 0;  // index into Target::responders; kNoResponder: the issuer could not be fetched
     std::optional<crypto::Verdict> verdict = {};  // of its response, if it sent one
   };
   struct End {
@@ -58,10 +58,10 @@ class Exchange {
   static Choice choose(const ResponderHealth& health, const Target& target, const std::vector<bool>& asked,
                        const Clock& clock);
 
-  // Asks the responder that choose() names. REQUIRES: target.stapleable(); with `held`, that context.gate is set.
+  // Asks the responder that choose() names. REQUIRES: target.stapleable(); with `held`, that services.gate is set.
   // `done` is called from the loop, once; it may destroy the exchange. Everything borrowed outlives the exchange;
-  // `context` is copied.
-  Exchange(const ExchangeContext& context, const Target& target, std::optional<HeldValidators> held, Done done);
+  // `services` is copied.
+  Exchange(const ExchangeServices& services, Target& target, std::optional<HeldValidators> held, Done done);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -101,8 +101,8 @@ class Exchange {
   void ask_next_or_end();
   void end(tl::expected<Accepted, Failure> result);
 
-  ExchangeContext context_;
-  const Target& target_;
+  ExchangeServices services_;
+  Target& target_;
   Done done_;
   Millis deadline_;
   std::vector<bool> asked_;

@@ -12,7 +12,7 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// Others wrote it, at whatever length; nginx cuts a line at 2 kB, and its end is the place.
+// Shortens a text of others: nginx cuts a line at 2 kB, and its end names the place.
 std::string shortened(std::string_view text) {
   std::array<char, 256> shown;
   return {shown.data(), print_into(text, shown.data(), shown.size())};
@@ -33,7 +33,7 @@ class Finder {
     found_.push_back({severity, printable(fmt::format(format, std::forward<Args>(args)...))});
   }
 
-  // These look_at_…() return false where the configuration is refused.
+  // The next three return false if the configuration is refused.
   bool look_at_servers(const std::string& nothing_stapled) {
     if (const auto& ignored = catalog_.ignored_trusted()) {
       say(Severity::kWarning,

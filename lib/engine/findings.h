@@ -1,7 +1,7 @@
-// What the operator should know of a configuration: which certificates get no staple and why, what is joined of
-// several servers, and which servers would refuse handshakes for want of a staple that can never be had.
+// Finds what the operator should know of a configuration: which certificates get no staple and why, which servers of
+// a certificate differ, and which servers would refuse every handshake because no staple can ever be had.
 //
-// Decided when all servers are known: a later one may name the issuer or the responder that an earlier one lacked.
+// Call it when all servers are added: a later one may name the issuer or the responder that an earlier one lacks.
 #pragma once
 
 #include <string>
@@ -18,9 +18,10 @@ struct Finding {
   std::string text;  // a sentence for the log, safe to print
 };
 
-// In the order of the configuration, what cannot be mended by the operator's files first. One of kEmergency is the
-// last: the configuration must not come into force. `issuer_fetch`: Settings::issuer_fetch. `nothing_stapled`: why
-// OpenSSL must not be used to staple (crypto::check_stapling()); empty: it may.
+// Returns findings on the whole configuration first, then on unusable certificates, then on the others in the order
+// of the configuration. kEmergency ends the list: the configuration must not come into force. `issuer_fetch`:
+// Settings::issuer_fetch. `nothing_stapled`: why this OpenSSL must not staple (crypto::check_stapling()); empty: it
+// may.
 // REQUIRES: before Catalog::settle_issuers() and Catalog::forget_remarks().
 std::vector<Finding> findings(const Catalog& catalog, bool issuer_fetch, const std::string& nothing_stapled);
 

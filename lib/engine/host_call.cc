@@ -4,32 +4,34 @@
 
 namespace ocsp_plus::engine {
 
-net::FetchRequest request_for(const ExchangeContext& context, const Target& target, const net::Url& url,
+net::FetchRequest request_for(const ExchangeServices& services, const Target& target, const net::Url& url,
                               bool public_only) {
   net::FetchRequest request;
   request.url = url;
-  request.limits.body = context.settings.max_response;
-  request.tls = context.tls.find(target);
+  request.limits.body = services.settings.max_response;
+  request.tls = services.tls.find(target);
   request.named = target.named_hosts();
-  request.trace = context.trace;
+  request.trace = services.trace;
   if (public_only) {
     request.permits = [](const net::Address& address) { return address.is_public(); };
   }
   return request;
 }
 
-HostCall::HostCall(const ExchangeContext& context, std::string host)
-    : context_(context), host_(std::move(host)), token_(context.health.started(host_, context.clock.monotonic())) {}
+HostCall::HostCall(const ExchangeServices& services, std::string host)
+    : services_(services),
+      host_(std::move(host)),
+      token_(services.health.started(host_, services.clock.monotonic())) {}
 
 void HostCall::answered() {
   if (!std::exchange(settled_, true)) {
-    context_.health.answered(host_);
+    services_.health.answered(host_);
   }
 }
 
 void HostCall::cancelled() {
   if (!std::exchange(settled_, true)) {
-    context_.health.cancelled(host_);
+    services_.health.cancelled(host_);
   }
 }
 
@@ -37,8 +39,8 @@ void HostCall::failed(const net::Fetch::Failure& error) {
   if (std::exchange(settled_, true)) {
     return;
   }
-  ResponderHealth& health = context_.health;
-  const UnixSeconds now = context_.clock.now();
+  ResponderHealth& health = services_.health;
+  const UnixSeconds now = services_.clock.now();
   Failure failure;
   failure.failures = error.of_proxy() ? health.proxy_failed(host_, now)
                                       : health.failed(host_, token_, error.retry_after.has_value());
@@ -47,8 +49,8 @@ void HostCall::failed(const net::Fetch::Failure& error) {
   if (failure.failures == 0) {
     return;
   }
-  const TryTimes probes =
-      next_tries(now, failure, may_pass(error.reason, error.status), context_.settings.retry, context_.random.next());
+  const TryTimes probes = next_tries(now, failure, may_pass(error.reason, error.status), services_.settings.retry,
+                                     services_.random.next());
   if (error.of_proxy()) {
     health.plan_proxy_probe(probes);
   } else {

@@ -18,8 +18,9 @@ namespace ocsp_plus::engine {
 class Gate;
 class Issuers;
 
-// What exchanges share within a process. All of it outlives them.
-struct ExchangeContext {
+// What an exchange works with: the network, the hosts' health and the issuers. Unlike Context it has no zone, since
+// `ocsp-plus fetch` has none. All of it outlives the exchanges.
+struct ExchangeServices {
   const Clock& clock;
   Random& random;
   net::Transport& transport;
@@ -35,7 +36,7 @@ struct ExchangeContext {
 
 // A request to `url` for `target`, with the common bounds, TLS, redirects and tracing. `public_only`: addresses of
 // private networks are not asked.
-net::FetchRequest request_for(const ExchangeContext& context, const Target& target, const net::Url& url,
+net::FetchRequest request_for(const ExchangeServices& services, const Target& target, const net::Url& url,
                               bool public_only);
 
 // A call in flight, from construction until answered(), failed() or cancelled(); the first of these settles it, later
@@ -43,7 +44,7 @@ net::FetchRequest request_for(const ExchangeContext& context, const Target& targ
 class HostCall {
  public:
   // `host`: a key of ResponderHealth.
-  HostCall(const ExchangeContext& context, std::string host);
+  HostCall(const ExchangeServices& services, std::string host);
   ~HostCall() { cancelled(); }
   HostCall(const HostCall&) = delete;
   HostCall& operator=(const HostCall&) = delete;
@@ -58,7 +59,7 @@ class HostCall {
   void failed(const net::Fetch::Failure& error);
 
  private:
-  const ExchangeContext& context_;
+  const ExchangeServices& services_;
   std::string host_;
   std::uint32_t token_;  // from ResponderHealth::started()
   bool settled_ = false;

@@ -16,36 +16,36 @@ constexpr const char* kAccept =
 
 }  // namespace
 
-IssuerExchange::IssuerExchange(const ExchangeContext& context, const Target& target, std::vector<std::string>* hosts,
+IssuerExchange::IssuerExchange(const ExchangeServices& services, Target& target, std::vector<std::string>* hosts,
                                Done done)
-    : context_(context),
+    : services_(services),
       target_(target),
       hosts_(hosts),
       done_(std::move(done)),
-      ticket_(context.issuers->searches().begin(context.issuers->search(target),
-                                                [this](const IssuerSearch& search) { search_ended(search); })) {}
+      ticket_(services.issuers->searches().begin(services.issuers->search(target),
+                                                 [this](const IssuerSearch& search) { search_ended(search); })) {}
 
 IssuerExchange::~IssuerExchange() = default;
 
 void IssuerExchange::search_ended(const IssuerSearch& search) {
   if (!document_.has_value()) {
     if (search.found() != nullptr) {
-      context_.issuers->give(target_, search);
+      services_.issuers->give(target_, search);
       return end(std::nullopt);
     }
-    if (target_.ended(context_.clock.now())) {  // it ended while it waited, or the clock was corrected
+    if (target_.ended(services_.clock.now())) {  // it ended while it waited, or the clock was corrected
       net::Fetch::Failure failure;
       static_cast<Error&>(failure) = {Reason::kNoIssuer, "the certificate has ended"};
       return end(std::move(failure));
     }
-    deadline_ = context_.clock.monotonic() + context_.settings.timeout;
+    deadline_ = services_.clock.monotonic() + services_.settings.timeout;
     return ask_next();
   }
   const std::vector<crypto::X509Ptr> document = *std::exchange(document_, std::nullopt);
   if (search.found() != nullptr) {
-    context_.issuers->give_fetched(target_, search, url());
-    if (context_.trace) {
-      context_.trace("the issuer is " + target_.issuer->subject());
+    services_.issuers->give_fetched(target_, search, url());
+    if (services_.trace) {
+      services_.trace("the issuer is " + target_.issuer->subject());
     }
     return end(std::nullopt);
   }
@@ -57,11 +57,11 @@ void IssuerExchange::search_ended(const IssuerSearch& search) {
 
 void IssuerExchange::ask_next() {
   const auto& urls = target_.issuer_lookup->urls;
-  while (next_ < urls.size() && context_.clock.monotonic() < deadline_) {
+  while (next_ < urls.size() && services_.clock.monotonic() < deadline_) {
     const net::Url& url = *urls[next_++];
     // A busy host is asked all the same: this exchange already holds a slot.
-    const Clock& clock = context_.clock;
-    if (context_.health.may_start(host(), clock.now(), clock.monotonic()) != ResponderHealth::Permit::kFailing) {
+    const Clock& clock = services_.clock;
+    if (services_.health.may_start(host(), clock.now(), clock.monotonic()) != ResponderHealth::Permit::kFailing) {
       return ask(url);
     }
     leave_out(url);
@@ -72,7 +72,7 @@ void IssuerExchange::ask_next() {
 // Repeats the host's last error, so that the certificate's log line does not change while the host is skipped.
 void IssuerExchange::leave_out(const net::Url& url) {
   net::Fetch::Failure failure;
-  if (const net::Fetch::Failure* last = context_.issuers->last_failure(host())) {
+  if (const net::Fetch::Failure* last = services_.issuers->last_failure(host())) {
     static_cast<Error&>(failure) = *last;
     failure.status = last->status;
   } else {
@@ -84,15 +84,15 @@ void IssuerExchange::leave_out(const net::Url& url) {
 
 void IssuerExchange::ask(const net::Url& url) {
   hosts_->push_back(host());
-  call_.emplace(context_, host());
-  const Millis left = std::max<Millis>(deadline_ - context_.clock.monotonic(), 1);
-  net::FetchRequest request = request_for(context_, target_, url, target_.loaded);
+  call_.emplace(services_, host());
+  const Millis left = std::max<Millis>(deadline_ - services_.clock.monotonic(), 1);
+  net::FetchRequest request = request_for(services_, target_, url, target_.per_connection);
   request.accept = kAccept;
   request.timeout = next_ < target_.issuer_lookup->urls.size() ? std::max<Millis>(left / 2, 1) : left;
-  if (context_.trace) {
-    context_.trace("no issuer is known, fetching it from " + url.to_string());
+  if (services_.trace) {
+    services_.trace("no issuer is known, fetching it from " + url.to_string());
   }
-  fetch_ = net::Fetch::start(context_.transport, std::move(request),
+  fetch_ = net::Fetch::start(services_.transport, std::move(request),
                              [this](net::Fetch::Outcome outcome) { on_outcome(std::move(outcome)); });
 }
 
@@ -120,15 +120,15 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
     failure.date = date_;
     return fail_with(std::move(failure));
   }
-  ticket_ = context_.issuers->searches().begin(search_document(context_.issuers->pool(), target_, *certificates),
-                                               [this](const IssuerSearch& search) { search_ended(search); });
+  ticket_ = services_.issuers->searches().begin(search_document(services_.issuers->pool(), target_, *certificates),
+                                                [this](const IssuerSearch& search) { search_ended(search); });
   document_ = std::move(*certificates);
 }
 
 void IssuerExchange::fail_with(net::Fetch::Failure failure) {
   failure.detail = fmt::format("fetching the issuer from {}: {}", url().to_string(), failure.detail);
-  if (!target_.loaded) {
-    context_.issuers->remember_failure(host(), failure);
+  if (!target_.per_connection) {
+    services_.issuers->remember_failure(host(), failure);
   }
   failure_ = std::move(failure);
   ask_next();

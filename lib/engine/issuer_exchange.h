@@ -20,9 +20,10 @@ class IssuerExchange {
   // Nothing: the target has its issuer. Otherwise the failure of the URL asked last; its detail names the URL.
   using Done = std::function<void(std::optional<net::Fetch::Failure>)>;
 
-  // REQUIRES: context.issuers, target.issuer_lookup. `done` is called from the loop, once; it may destroy the object.
-  // Adds the host keys of all hosts it asks to `hosts`: their health may change. All references outlive the object.
-  IssuerExchange(const ExchangeContext& context, const Target& target, std::vector<std::string>* hosts, Done done);
+  // REQUIRES: services.issuers, target.issuer_lookup. `done` is called from the loop, once; it may destroy the
+  // object. Adds the host keys of all hosts it asks to `hosts`: their health may change. All references outlive the
+  // object.
+  IssuerExchange(const ExchangeServices& services, Target& target, std::vector<std::string>* hosts, Done done);
   ~IssuerExchange();
   IssuerExchange(const IssuerExchange&) = delete;
   IssuerExchange& operator=(const IssuerExchange&) = delete;
@@ -38,8 +39,8 @@ class IssuerExchange {
   const net::Url& url() const { return *target_.issuer_lookup->urls[next_ - 1]; }
   std::string host() const { return url().host_key() + target_.health_suffix; }
 
-  ExchangeContext context_;
-  const Target& target_;
+  ExchangeServices services_;
+  Target& target_;
   std::vector<std::string>* hosts_;
   Done done_;
   Millis deadline_ = 0;

@@ -23,7 +23,7 @@ IssuerSearch search_document(IssuerPool& pool, const Target& target,
                       offered.size() + kMostKnown);
 }
 
-Issuers::Issuers(const Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache, Fetched fetched)
+Issuers::Issuers(Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache, Fetched fetched)
     : catalog_(catalog), disk_cache_(disk_cache), searches_(searches), fetched_(std::move(fetched)) {}
 
 void Issuers::tick() {
@@ -37,7 +37,7 @@ void Issuers::tick() {
   if (next_ == targets.size()) {
     return;
   }
-  const Target& target = *targets[next_++];
+  Target& target = *targets[next_++];
   ticket_ = searches_.begin(search(target), [this, &target](const IssuerSearch& search) {
     ticket_.reset();
     if (search.found() != nullptr && target.issuer == nullptr) {
@@ -48,7 +48,8 @@ void Issuers::tick() {
 }
 
 IssuerSearch Issuers::search(const Target& target) const {
-  const auto kept = disk_cache_ != nullptr && !target.loaded ? disk_cache_->load_issuer(target) : std::nullopt;
+  const auto kept =
+      disk_cache_ != nullptr && !target.per_connection ? disk_cache_->load_issuer(target) : std::nullopt;
   std::vector<crypto::X509Ptr> certificates;
   if (kept.has_value()) {
     if (auto read = crypto::read_issuer_document(*kept)) {
@@ -58,16 +59,16 @@ IssuerSearch Issuers::search(const Target& target) const {
   return search_document(pool(), target, certificates);
 }
 
-bool Issuers::find(const Target& target) {
+bool Issuers::find(Target& target) {
   return finish(target, search(target));
 }
 
-bool Issuers::take_kept(const Target& target, ByteView document) {
+bool Issuers::take_kept(Target& target, ByteView document) {
   const auto certificates = crypto::read_issuer_document(document);
   return certificates && finish(target, search_document(pool(), target, *certificates));
 }
 
-bool Issuers::finish(const Target& target, IssuerSearch search) {
+bool Issuers::finish(Target& target, IssuerSearch search) {
   if (search.finish() != IssuerSearch::Step::kFound) {
     return false;
   }
@@ -75,16 +76,16 @@ bool Issuers::finish(const Target& target, IssuerSearch search) {
   return true;
 }
 
-void Issuers::give(const Target& target, const IssuerSearch& found) {
+void Issuers::give(Target& target, const IssuerSearch& found) {
   target.issuer = found.found();
 }
 
-void Issuers::give_fetched(const Target& target, const IssuerSearch& found, const net::Url& url) {
+void Issuers::give_fetched(Target& target, const IssuerSearch& found, const net::Url& url) {
   give(target, found);
   if (!found.is_new()) {
     return;  // another search has given it already
   }
-  if (disk_cache_ != nullptr && !target.loaded) {
+  if (disk_cache_ != nullptr && !target.per_connection) {
     if (Bytes der = crypto::der_of(found.found()->certificate()); !der.empty()) {
       disk_cache_->keep_issuer(target, std::move(der));
     }

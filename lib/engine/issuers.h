@@ -31,8 +31,7 @@ class Issuers {
   using Fetched = std::function<void(const Target& target, const net::Url& url)>;
 
   // All references outlive the object. `disk_cache`: nullptr: nothing is kept.
-  Issuers(const Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache = nullptr,
-          Fetched fetched = nullptr);
+  Issuers(Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache = nullptr, Fetched fetched = nullptr);
   Issuers(const Issuers&) = delete;
   Issuers& operator=(const Issuers&) = delete;
 
@@ -45,13 +44,13 @@ class Issuers {
   IssuerSearch search(const Target& target) const;
   // search() and give() at once, for a process that serves no clients meanwhile. Returns whether the issuer was
   // found.
-  bool find(const Target& target);
+  bool find(Target& target);
   // The same with a document from the cache directory; useless contents are skipped.
-  bool take_kept(const Target& target, ByteView document);
+  bool take_kept(Target& target, ByteView document);
 
-  void give(const Target& target, const IssuerSearch& found);
+  void give(Target& target, const IssuerSearch& found);
   // give() for an issuer that was fetched from `url`: it is also kept, and logged if it is new.
-  void give_fetched(const Target& target, const IssuerSearch& found, const net::Url& url);
+  void give_fetched(Target& target, const IssuerSearch& found, const net::Url& url);
 
   IssuerPool& pool() const { return catalog_.issuers(); }
   IssuerSearches& searches() const { return searches_; }
@@ -61,9 +60,9 @@ class Issuers {
   const net::Fetch::Failure* last_failure(const std::string& host) const;
 
  private:
-  bool finish(const Target& target, IssuerSearch search);
+  bool finish(Target& target, IssuerSearch search);
 
-  const Catalog& catalog_;
+  Catalog& catalog_;
   DiskCache* disk_cache_;
   IssuerSearches& searches_;
   Fetched fetched_;

@@ -22,7 +22,7 @@ bool has_read_request(Reason reason) {
 }
 
 std::optional<net::Method> Methods::worked(const Target& target, const net::Url& url) const {
-  if (target.loaded) {
+  if (target.per_connection) {
     return std::nullopt;
   }
   const auto number = store::method_that_worked(zone_, url.to_string());
@@ -32,7 +32,7 @@ std::optional<net::Method> Methods::worked(const Target& target, const net::Url&
 }
 
 void Methods::record(const Target& target, const net::Url& url, net::Method method, net::Method usual, bool read) {
-  if (target.loaded) {
+  if (target.per_connection) {
     return;
   }
   const auto known = worked(target, url);

@@ -64,9 +64,6 @@ class Plan {
 
   bool queued(Entry entry) const { return entry < places_.size() && places_[entry].queued; }
   bool waits(Entry entry) const { return entry < places_.size() && places_[entry].waiting != nullptr; }
-  // In all.
-  std::size_t queued() const { return queue_.size(); }
-  std::size_t hosts_waited_for() const { return waiting_.size(); }
 
  private:
   using Queue = std::set<std::pair<UnixSeconds, Entry>>;

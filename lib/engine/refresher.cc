@@ -8,9 +8,9 @@
 namespace ocsp_plus::engine {
 namespace {
 
-constexpr Millis kPublishInterval = 20;    // between attempts to get the zone's lock
-constexpr Seconds kNewlyIssued = 3600;     // CAs may take a while to answer for a new certificate
-constexpr std::size_t kLooksATurn = 4096;  // at entries of the zone
+constexpr Millis kPublishInterval = 20;      // between attempts to get the zone's lock
+constexpr Seconds kNewlyIssued = 3600;       // CAs may take a while to answer for a new certificate
+constexpr std::size_t kLooksPerTurn = 4096;  // at entries of the zone
 
 }  // namespace
 
@@ -59,7 +59,7 @@ void Refresher::load() {
   }
 }
 
-// Plans it by what the zone says of its last attempt.
+// Plans the certificate by its last attempt, which the zone has.
 void Refresher::take_over(Entry entry, bool new_configuration, UnixSeconds now) {
   record(entry).attempt = context_.zone.attempt(entry);
   plan_.enqueue(entry, first_due(record(entry), new_configuration, now));
@@ -85,13 +85,6 @@ void Refresher::end(Entry entry) {
   report_.forget(target(entry).certificate.id);
 }
 
-int Refresher::places(Entry entry) const {
-  const auto pending = std::count_if(pending_publish_.begin(), pending_publish_.end(),
-                                     [entry](const auto& each) { return each.first == entry; });
-  return (plan_.queued(entry) ? 1 : 0) + (plan_.waits(entry) ? 1 : 0) + (refreshing(entry) ? 1 : 0) +
-         static_cast<int>(pending);
-}
-
 UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSeconds now) {
   store::Attempt& attempt = record.attempt;
   if (attempt.failures == 0 && attempt.next == 0) {
@@ -102,7 +95,8 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
     }
     return due;
   }
-  const UnixSeconds latest = latest_due(record.target, now);
+  const auto held = gate_.stapled(record.target, now);
+  const UnixSeconds latest = held.has_value() ? refresh_of(*held, now, kLatest) : now;
   // The zone's plan may be nonsense, or from before a jump of the clock: the delay has a bound.
   if (attempt.failures == 0) {
     return std::min(attempt.next, latest);
@@ -113,30 +107,23 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
   return std::min(attempt.next, latest > now ? latest : saturating_add(now, context_.settings.retry.max));
 }
 
+UnixSeconds Refresher::refresh_of(const store::BlobHeader& held, UnixSeconds now, std::uint64_t random,
+                                  std::optional<UnixSeconds> fresh_until) const {
+  return next_refresh(now, {held.this_update, held.expires}, held.id, fresh_until, context_.settings.retry, random);
+}
+
+// The next attempt of a certificate for which none is planned yet.
 UnixSeconds Refresher::due_by_held(const Target& target, UnixSeconds now) {
   const auto held = gate_.stapled(target, now);
   if (!held.has_value()) {
     return now;
   }
   const std::uint64_t random = context_.random.next();
-  if (doubtful(target, *held, now)) {
-    return next_check(now, random);
-  }
-  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, context_.settings.retry,
-                      random);
+  return doubtful(target, *held, now) ? next_check(now, random) : refresh_of(*held, now, random);
 }
 
-UnixSeconds Refresher::latest_due(const Target& target, UnixSeconds now) const {
-  const auto held = gate_.stapled(target, now);
-  if (!held.has_value()) {
-    return now;
-  }
-  return next_refresh(now, {held->this_update, held->expires}, held->id, std::nullopt, context_.settings.retry,
-                      kLatest);
-}
-
-// Whether the held response, from the cache directory, may have been revoked since the responder confirmed it. In a
-// directory that cannot be written a revocation could not have been kept, however young the file is.
+// Returns whether the held response, if it came from the cache directory, may be outdated by a revocation. A
+// directory that cannot be written could not have kept the revocation, however young the file is.
 bool Refresher::doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
   return held.source == store::Source::kCache && disk_cache_ != nullptr &&
          (saturating_sub(now, gate_.confirmed_at(target, held, now)) > kBelievedFor || !disk_cache_->writable());
@@ -169,7 +156,7 @@ void Refresher::plan_what_was_kept() {
   plan_.reschedule([&](Entry entry, UnixSeconds) { return first_due(record(entry), new_configuration_, now); });
 }
 
-// Plans it here and in the zone, so that the next lease holder does not draw again.
+// Plans the certificate here and in the zone, so that the next lease holder does not draw again.
 void Refresher::plan_at(Entry entry, UnixSeconds when) {
   record(entry).attempt.next = when;
   context_.zone.set_attempt(entry, record(entry).attempt);
@@ -189,9 +176,9 @@ void Refresher::replan(std::optional<Seconds> shift) {
   }
 }
 
-// A certificate that has ended is not asked for. A jump of the clock brings it back.
+// Plans a certificate that has ended for never. A jump of the clock brings it back.
 void Refresher::park(Entry entry) {
-  if (!target(entry).loaded && ended_++ == 0) {
+  if (!target(entry).per_connection && ended_++ == 0) {
     first_ended_ = entry;
   }
   plan_.enqueue(entry, kNever);
@@ -296,7 +283,7 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
   waiting.staple_required = about.staple_required();
   waiting.tried = std::max(attempt.at, attempt.began);
   waiting.unanswered = attempt.began != 0;
-  waiting.per_connection = about.loaded;
+  waiting.per_connection = about.per_connection;
   plan_.wait(entry, std::move(waiting), now);
 }
 
@@ -322,10 +309,8 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const bool news = published || (confirmed_at > confirmed_before && !doubted);
   const std::uint64_t random = context_.random.next();
   // Counts from the responder's confirmation, as if we had asked then; from now if the held response was confirmed.
-  const UnixSeconds next = doubted
-                               ? next_check(now, random)
-                               : next_refresh(published ? confirmed_at : now, {held->this_update, held->expires},
-                                              about.certificate.id, std::nullopt, context_.settings.retry, random);
+  const UnixSeconds next =
+      doubted ? next_check(now, random) : refresh_of(*held, published ? confirmed_at : now, random);
   if (!news || next <= now) {
     return false;
   }
@@ -346,7 +331,7 @@ void Refresher::look_for_missing(bool loud) {
 void Refresher::look_for_next_missing() {
   const UnixSeconds now = context_.clock.now();
   bool found = false;
-  for (std::size_t looks = 0; !found && looks < kLooksATurn && next_missing_ < roster_.end(); ++looks) {
+  for (std::size_t looks = 0; !found && looks < kLooksPerTurn && next_missing_ < roster_.end(); ++looks) {
     const Entry entry = next_missing_++;
     const Record* const record = roster_.find(entry);
     if (record == nullptr || record->target.issuer == nullptr || record->target.ended(now) ||
@@ -371,23 +356,23 @@ void Refresher::start(Entry entry) {
     (void)next_issuer_probe(about, need_for(held_until(about, now), about.staple_required(), now), now);
   }
   ++in_flight_;
-  per_connection_in_flight_ += target(entry).loaded ? 1 : 0;
+  per_connection_in_flight_ += target(entry).per_connection ? 1 : 0;
   context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
-  const ExchangeContext context = {context_.clock, context_.random,   transport_, tls_,     health_,
-                                   work_queue_,    context_.settings, {},         issuers_, &methods_,
-                                   &gate_};
+  const ExchangeServices services = {context_.clock, context_.random,   transport_, tls_,     health_,
+                                     work_queue_,    context_.settings, {},         issuers_, &methods_,
+                                     &gate_};
   Record& about = record(entry);
   about.started = context_.clock.monotonic();
   about.attempt.began = context_.clock.now();
   context_.zone.set_attempt(entry, about.attempt);
   note_progress(about);
   about.exchange =
-      std::make_unique<Exchange>(context, about.target, validators(entry),
+      std::make_unique<Exchange>(services, about.target, validators(entry),
                                  [this, entry](Exchange::End end) { exchange_ended(entry, std::move(end)); });
   hang_timer_->arm(ResponderHealth::kHangs);  // then its host may be asked for other certificates as well
 }
 
-// For the start helper, which waits while there is progress.
+// Notes progress, for which the start helper waits.
 void Refresher::note_progress(const Record& record) {
   if (record.attempt.at == 0) {
     progressed_ = context_.clock.monotonic();
@@ -396,8 +381,8 @@ void Refresher::note_progress(const Record& record) {
 
 // --- answers ---
 
-// The held response's validators, if it can be stapled. None in the last quarter of its validity: a cache that says
-// "not modified" for too long must not lead us to its end.
+// Returns the held response's validators, if it can be stapled; none in the last quarter of its validity, or a cache
+// that says "not modified" for too long would lead us to its end.
 std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const {
   const Exchange::HeldValidators* known = record(entry).validators.get();
   const UnixSeconds now = context_.clock.now();
@@ -411,7 +396,7 @@ std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const
 
 void Refresher::exchange_over(Entry entry) {
   --in_flight_;
-  per_connection_in_flight_ -= target(entry).loaded ? 1 : 0;
+  per_connection_in_flight_ -= target(entry).per_connection ? 1 : 0;
   context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
 }
 
@@ -446,7 +431,7 @@ void Refresher::compare_clocks(const Target& target, const Exchange::End& end, U
   }
 }
 
-// After "not modified" the held response stays, and the zone is unchanged.
+// Publishes the response; after "not modified" confirms the held one, which stays.
 Admission Refresher::commit(Entry entry, const Exchange::Accepted& accepted) {
   const UnixSeconds now = context_.clock.now();
   if (accepted.verified.has_value()) {
@@ -467,7 +452,7 @@ Admission Refresher::commit(Entry entry, const Exchange::Accepted& accepted) {
   return admission;
 }
 
-// false: the zone was busy, and nothing was done.
+// Ends a successful exchange. false: the zone was busy, and nothing was done.
 bool Refresher::settle(Entry entry, const Exchange::Accepted& accepted) {
   const Admission admission = commit(entry, accepted);
   net::Fetch::Failure failure;
@@ -530,11 +515,9 @@ void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const
     const bool useful = held.has_value() && fresh.belong_to(*held) && !fresh.validators.empty();
     record(entry).validators = useful ? std::make_unique<Exchange::HeldValidators>(fresh) : nullptr;
   }
-  const RetryBounds& bounds = context_.settings.retry;
   const UnixSeconds next =
-      held.has_value() ? next_refresh(now, {held->this_update, held->expires}, about.certificate.id,
-                                      fresh_until(accepted.response.http.head, now), bounds, context_.random.next())
-                       : saturating_add(now, bounds.min);
+      held.has_value() ? refresh_of(*held, now, context_.random.next(), fresh_until(accepted.response.http.head, now))
+                       : saturating_add(now, context_.settings.retry.min);
   plan_at(entry, next);
   context_.zone.set_detail(entry, {});
   context_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
@@ -561,7 +544,7 @@ void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Fai
   report_.failed(about, responder, error, expires, attempt.next, attempt.failures);
 }
 
-// The time to ask again after a failure, while a host is there to be asked.
+// Returns when to ask again after a failure, if a host can be asked.
 UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const net::Fetch::Failure& error,
                                     UnixSeconds now) {
   const Target& about = target(entry);
@@ -574,20 +557,20 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
   failure.newly_issued =
       error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewlyIssued;
   if (failure.need == Need::kNone && responder < about.responders.size()) {
-    failure.refusals = health_.refuses_everybody(about.host(responder));
+    failure.refusals = health_.consecutive_refusals(about.host(responder));
   }
   // A held response that is not yet valid by a clock that was set back will be stapled again: its end counts.
   const auto held = gate_.held(about);
   const UnixSeconds next =
       next_try(now, failure, held.has_value() ? held->expires : 0, context_.settings.retry, context_.random.next());
-  if (responder == Exchange::kNobody && failure.need != Need::kNone) {
+  if (responder == Exchange::kNoResponder && failure.need != Need::kNone) {
     return std::max(next, next_issuer_probe(about, failure.need, now));  // sooner would be in vain
   }
   return next;
 }
 
-// The earliest probe of the hosts that have its issuer, as soon as the need allows; `now` if one of them does not
-// fail. No certificate waits for these hosts: each comes by its own plan.
+// Returns the earliest probe of the hosts that have the target's issuer, brought forward as the need allows; `now` if
+// one of them does not fail. Certificates do not wait for these hosts: each comes by its own plan.
 UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, UnixSeconds now) {
   UnixSeconds next = kNever;
   for (const auto& url : target.issuer_lookup->urls) {

@@ -78,21 +78,17 @@ class Refresher {
 
   // Another process holds the lease, according to the zone: the refresher does nothing more.
   bool lease_lost() const { return lease_lost_; }
-  std::size_t in_flight() const { return in_flight_; }
-  std::size_t pending_publish() const { return pending_publish_.size(); }
-  // The number of places the certificate is in: 1 if it can be stapled, else 0.
-  int places(Entry entry) const;
   bool refreshing(Entry entry) const { return record(entry).exchange != nullptr; }
   const ResponderHealth& health() const { return health_; }
-  const Plan& plan() const { return plan_; }
 
  private:
   void load();
   void take_over(Entry entry, bool new_configuration, UnixSeconds now);
   UnixSeconds first_due(Record& record, bool new_configuration, UnixSeconds now);
   void replan(std::optional<Seconds> shift);
+  UnixSeconds refresh_of(const store::BlobHeader& held, UnixSeconds now, std::uint64_t random,
+                         std::optional<UnixSeconds> fresh_until = std::nullopt) const;
   UnixSeconds due_by_held(const Target& target, UnixSeconds now);
-  UnixSeconds latest_due(const Target& target, UnixSeconds now) const;
   bool doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const;
   void park(Entry entry);
   void report_ended(UnixSeconds now);

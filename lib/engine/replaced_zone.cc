@@ -58,8 +58,7 @@ void ReplacedZone::carry(const Target& target, Gate& gate) {
   }
 }
 
-void ReplacedZone::carry_loaded(const Catalog& catalog, store::ZoneWriter& writer,
-                                const std::function<void()>& progress) {
+void ReplacedZone::carry_loaded(Catalog& catalog, store::ZoneWriter& writer, const std::function<void()>& progress) {
   std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
   for (store::EntryIndex entry = 0; entry < from_.entries_used(); ++entry) {
     const auto state = from_.loaded(entry);
@@ -107,7 +106,7 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers
   target.certificate = std::move(*certificate);
   target.issuer = found;
   target.entry = *added;
-  target.loaded = true;
+  target.per_connection = true;
   // Without a disk cache, which would remember a target that goes; the first worker keeps the held response.
   Gate gate(to_, writer, settings_.policy);
   admit(target, entry, gate);

@@ -33,7 +33,7 @@ class ReplacedZone {
   // Takes over certificates loaded per connection, with their responses, the most recently used first, if the old
   // zone has leaf and issuer and the leaf's signature verifies. Stops after kLoadedTime ms, or when half of the new
   // zone is used; the others come again with handshakes. Calls `progress` after each.
-  void carry_loaded(const Catalog& catalog, store::ZoneWriter& writer, const std::function<void()>& progress);
+  void carry_loaded(Catalog& catalog, store::ZoneWriter& writer, const std::function<void()>& progress);
   static constexpr Millis kLoadedTime = 2000;
 
   std::size_t taken() const { return taken_; }      // responses, per connection included

@@ -101,7 +101,7 @@ bool Report::says_failure(const Target& target, const FailureGroups::Key& key, F
   if (!FailureGroups::is_due(group, now)) {
     return false;
   }
-  const bool says = target.loaded ? loaded_.permits(now) : group.first_of_host || fits(level_of(key));
+  const bool says = target.per_connection ? loaded_.permits(now) : group.first_of_host || fits(level_of(key));
   if (says) {
     failures_.said(key, group, now);
   }

@@ -9,7 +9,7 @@ namespace {
 constexpr std::uint32_t kPatience = 3;
 
 constexpr std::uint32_t kEnough = 1000;  // higher counts would tell nothing
-constexpr std::uint32_t kEverybody = 20;
+constexpr std::uint32_t kRefusesAll = 20;
 constexpr std::uint32_t kEnoughRefusals = 100000;
 
 }  // namespace
@@ -180,9 +180,9 @@ void ResponderHealth::refused(const std::string& name) {
   refusals = std::min(refusals + 1, kEnoughRefusals);
 }
 
-std::uint32_t ResponderHealth::refuses_everybody(const std::string& name) const {
+std::uint32_t ResponderHealth::consecutive_refusals(const std::string& name) const {
   const auto found = hosts_.find(name);
-  return found == hosts_.end() || found->second.refusals < kEverybody ? 0 : found->second.refusals;
+  return found == hosts_.end() || found->second.refusals < kRefusesAll ? 0 : found->second.refusals;
 }
 
 void ResponderHealth::forget(const std::string& name) {

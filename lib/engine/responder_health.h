@@ -81,8 +81,8 @@ class ResponderHealth {
   // The host's answer was of no use for the certificate; or was accepted.
   void refused(const std::string& host);
   void accepted(const std::string& host) { hosts_[host].refusals = 0; }
-  // The host's refusals in a row, if there are enough to conclude that it refuses every certificate; else 0.
-  std::uint32_t refuses_everybody(const std::string& host) const;
+  // Returns the host's refusals in a row if they show that it refuses every certificate; else 0.
+  std::uint32_t consecutive_refusals(const std::string& host) const;
 
   // The CertID hash to ask the host by, and the record that it answered to one.
   crypto::CertIdHash hash(const std::string& host) const;
@@ -98,7 +98,6 @@ class ResponderHealth {
   UnixSeconds next_probe(const std::string& host) const;
   const std::map<std::string, Host>& all() const { return hosts_; }
   const Host& proxy() const { return proxy_; }
-  std::size_t failing_in_flight() const { return failing_in_flight_; }
 
  private:
   void ended(Host& host);

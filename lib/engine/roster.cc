@@ -4,7 +4,7 @@
 
 namespace ocsp_plus::engine {
 
-Roster::Roster(const Catalog& catalog) {
+Roster::Roster(Catalog& catalog) {
   for (const auto& target : catalog.targets()) {
     if (target->entry == store::kNoEntry) {
       continue;

@@ -22,9 +22,9 @@ struct PerConnection {
 
 // One certificate. There may be a hundred thousand, so what only a few need at a time is behind pointers.
 struct Record {
-  explicit Record(const Target& about) : target(about) {}
+  explicit Record(Target& about) : target(about) {}
 
-  const Target& target;
+  Target& target;
   std::unique_ptr<PerConnection> per_connection;  // nullptr: configured
   // The refresher owns the rest.
   store::Attempt attempt;
@@ -37,7 +37,7 @@ struct Record {
 class Roster {
  public:
   // Begins with the catalog's certificates that have an entry. `catalog` outlives the roster.
-  explicit Roster(const Catalog& catalog);
+  explicit Roster(Catalog& catalog);
 
   // nullptr: there is no record. A record does not move until it is removed.
   Record* find(store::EntryIndex entry) const { return entry < records_.size() ? records_[entry].get() : nullptr; }

@@ -16,27 +16,27 @@ namespace {
 
 using store::StapleZone;
 
-// A connection's memory is a number, so there is nothing to allocate and nothing to free: what it is in the two low
-// bits, and above them the end of the response that was sent.
+// Decision::memory needs no allocation: its two low bits hold the kind, the bits above them the end of the response
+// that was sent.
 enum Kind : std::uintptr_t { kWithout = 1, kGood = 2, kRevoked = 3 };
 constexpr std::uintptr_t kKindBits = 2;
 constexpr std::uintptr_t kKindMask = (1 << kKindBits) - 1;
 constexpr std::uintptr_t kForeign = 1 << kKindBits | kWithout;
 constexpr std::uintptr_t kRefused = 2 << kKindBits | kWithout;
 
-constexpr std::size_t kMaxChain = 64;            // certificates beside the leaf, looked at for an issuer
+constexpr std::size_t kMaxChain = 64;            // certificates beside the leaf that are searched for an issuer
 constexpr std::size_t kMaxIssuerCandidates = 8;  // of one name
 
 std::uintptr_t memory_of(Outcome outcome) {
   return outcome == Outcome::kRefused ? kRefused : outcome == Outcome::kForeign ? kForeign : kWithout;
 }
 
-// Of what is_staplable().
+// REQUIRES: is_staplable(), so the response is good or revoked.
 bool is_good(const store::BlobHeader& header) {
   return static_cast<crypto::CertStatus>(header.cert_status) == crypto::CertStatus::kGood;
 }
 
-// Nothing where it cannot be hashed, for want of memory most likely.
+// Returns nothing if the certificate cannot be hashed, most likely for lack of memory.
 std::optional<CertificateId> hash_of(x509_st* leaf) noexcept {
   try {
     if (const auto id = crypto::certificate_id(leaf)) {
@@ -47,7 +47,7 @@ std::optional<CertificateId> hash_of(x509_st* leaf) noexcept {
   return std::nullopt;
 }
 
-// Others of the chain are of no use to whoever looks for the issuer.
+// Returns the certificates of the chain that have the name of the leaf's issuer.
 std::vector<x509_st*> issuers_among(x509_st* leaf, Connection* connection) {
   std::array<x509_st*, kMaxChain> chain;
   const std::size_t count = connection->chain(chain.data(), chain.size());
@@ -60,7 +60,7 @@ std::vector<x509_st*> issuers_among(x509_st* leaf, Connection* connection) {
   return issuers;
 }
 
-// false: the queue is full.
+// Copies the certificate and its candidate issuers into the discovery queue. false: the queue is full.
 bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateId& id, x509_st* leaf,
                const std::vector<x509_st*>& issuers) {
   const std::size_t most = store::max_offer_bytes(zone);
@@ -71,7 +71,7 @@ bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateI
     least = issuer == issuers.front() ? leaf_size + size : std::min(least, leaf_size + size);
     all += size;
   }
-  // Nothing is copied before there is room for it.
+  // The certificates are encoded only once there is room for them.
   if (!store::offers_have_room(zone, least > most ? least : std::min(all, most))) {
     zone.stats().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
     return false;
@@ -80,6 +80,7 @@ bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateI
     return store::offer_too_large(zone, getpid(), profile, id, least, crypto::label_of(leaf));
   }
   std::vector<Bytes> der;
+  der.reserve(issuers.size());
   for (x509_st* issuer : issuers) {
     der.push_back(crypto::der_of(issuer));
   }
@@ -120,12 +121,12 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
     offer(server, hello, subject, connection);
   }
   if (!valid) {
-    // Where one of ours went into the answer to the first hello, what is there now may be that one.
+    // A response of ours for the first hello of the connection looks foreign at the second.
     const bool ours = hello.memory != 0 && recall(hello.memory).outcome == Outcome::kStapled;
     return without(server, hello, subject, hello.foreign && !ours, kNothingHeld);
   }
   const bool omitted = !is_good(held.header) && server.omit_revoked;
-  // Where it is omitted, another module's does not go out either: it says what is not true any more.
+  // Another module's response is not sent in place of an omitted one: it says what is no longer true.
   if (omitted || !connection->staple(static_cast<unsigned char*>(held.data), held.header.length)) {
     hello.release(held.data);
     return without(server, hello, subject, false, kNothingHeld);
@@ -142,7 +143,7 @@ Decision Stapler::settle(const Server& server, const Hello& hello) noexcept {
   return without(server, hello, subject, hello.foreign, kCallbackTaken);
 }
 
-// The entry of a certificate that is loaded per connection is looked up by its hash.
+// Finds a configured certificate by its address, another by its hash.
 Stapler::Subject Stapler::identify(const Server& server, const Hello& hello) const noexcept {
   Subject subject;
   subject.configured = server.find(hello.leaf);
@@ -162,7 +163,8 @@ Stapler::Subject Stapler::identify(const Server& server, const Hello& hello) con
   return subject;
 }
 
-// Of several servers that load the same certificate the first counts, unless the operator vouches for it in another.
+// Notes that the certificate is in use. Its profile is that of the first server that loads it, or of a later one in
+// which the operator vouches for it.
 void Stapler::note_use(const Server& server, Subject* subject, UnixSeconds now) const {
   const auto state = zone_->loaded(subject->entry);
   if (!state.has_value()) {
@@ -181,7 +183,7 @@ void Stapler::note_use(const Server& server, Subject* subject, UnixSeconds now) 
   }
 }
 
-// false: nothing is held that may be stapled at this second.
+// Copies the held response. false: none can be stapled now.
 bool Stapler::copy(const Subject& subject, const Hello& hello, StapleZone::Copy* held) const noexcept {
   if (!zone_.has_value() || subject.entry == store::kNoEntry ||
       zone_->copy(subject.entry, subject.id, hello.allocate, hello.release, held) != StapleZone::Read::kCopied) {
@@ -245,8 +247,8 @@ void Stapler::count_replaced(std::uint32_t worker) const noexcept {
   }
 }
 
-// Not for what this process has handed over a moment ago, nor for what waits in the queue already. Where memory is
-// out, the next handshake does it.
+// Offers the certificate to the lease holder, unless this process offered it a moment ago or the queue has it. Out of
+// memory, it leaves that to the next handshake.
 void Stapler::offer(const Server& server, const Hello& hello, const Subject& subject,
                     Connection* connection) noexcept {
   try {
@@ -262,11 +264,12 @@ void Stapler::offer(const Server& server, const Hello& hello, const Subject& sub
   }
 }
 
-// The server itself logs the alert at info only. Empty: there was such a line within a minute, or memory is out.
+// Returns the line on a refusal, which nginx itself logs at info only. Empty: the last line of that cause is less
+// than kBetweenLines ago, or memory is out.
 std::string Stapler::refusal_line(const Hello& hello, Cause cause) noexcept {
   Refusals& refusals = refusals_[cause];
   ++refusals.count;
-  if (hello.now >= refusals.told && hello.now - refusals.told < kBetweenLines) {
+  if (hello.now >= refusals.logged && hello.now - refusals.logged < kBetweenLines) {
     return {};
   }
   try {

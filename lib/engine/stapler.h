@@ -1,17 +1,18 @@
-// What a handshake gets: a staple, none, another module's, or a refusal. The one place that decides it; the server
-// hands over what it knows of the connection and does what it is told.
+// Decides what a handshake gets: a staple, none, another module's response, or a refusal. The server passes what it
+// knows of the connection and carries the decision out.
 //
 //   certificate \ held      nothing valid     good      revoked
 //   the configuration's     without           staple    staple, or without where revoked ones are omitted
 //   unusable                without           without   without
 //   loaded per connection   without           staple    staple, or without where revoked ones are omitted
 //
-// Without a staple the server's `require` decides: refuse; else another module's response stays, unless ours was sent
-// or is omitted; else none. A certificate loaded per connection that nobody fetches for, or whose issuer nobody
-// knows, is offered to the lease holder (store/discovery_queue.h), whatever this handshake gets.
+// Without a staple the handshake is refused if the server's `require` says so; else another module's response stays,
+// unless ours was sent or is omitted; else it gets none. A certificate loaded per connection that the zone does not
+// have, or has without an issuer, is offered to the lease holder (store/discovery_queue.h), whatever this handshake
+// gets.
 //
-// In the handshake: no lock, no parsing of the response, one allocation. One object for each process of a
-// configuration.
+// A decision takes no lock, does not parse the response and allocates once. Each process of a configuration has one
+// Stapler.
 #pragma once
 
 #include <array>
@@ -29,16 +30,16 @@
 
 namespace ocsp_plus::engine {
 
-// A server of the configuration, as its handshakes see it.
+// What the handshakes of a configured server depend on.
 struct Server {
   struct Certificate {
-    x509_st* leaf = nullptr;         // by whose address it is found; borrowed from the server's SSL_CTX
-    const Target* target = nullptr;  // nullptr: unusable, it never gets a staple
+    x509_st* leaf = nullptr;         // the key of find(); borrowed from the server's SSL_CTX
+    const Target* target = nullptr;  // nullptr: the certificate is unusable and never gets a staple
     bool must_staple = false;
   };
-  // nullptr: it is none of the configuration's, but was loaded for the connection.
+  // Returns the configured certificate; nullptr: `leaf` was loaded for the connection.
   const Certificate* find(const x509_st* leaf) const noexcept;
-  // Of a certificate that the server shows, whichever it is. Errors as crypto::certificate_id().
+  // Returns the id of a certificate that the server shows, configured or not. Errors as crypto::certificate_id().
   Result<CertificateId> id_of(x509_st* leaf) const;
 
   std::vector<Certificate> certificates;
@@ -47,25 +48,25 @@ struct Server {
   bool omit_revoked = false;
 };
 
-// The connection of a handshake, during the call.
+// The connection of a handshake; valid during decide().
 class Connection {
  public:
   virtual ~Connection() = default;
-  // The certificates sent beside the leaf, at most `most`; how many there are. Borrowed for the call.
+  // Writes the certificates sent beside the leaf, at most `most`, and returns their number. Borrowed for the call.
   virtual std::size_t chain(x509_st** to, std::size_t most) = 0;
-  // Takes the response over. false: it does not, and the bytes are still the caller's.
+  // Takes ownership of the response. false: it was refused and is still the caller's.
   virtual bool staple(unsigned char* der, std::size_t size) = 0;
 };
 
 // A client's hello that asks for a status.
 struct Hello {
-  x509_st* leaf = nullptr;    // what the server shows
+  x509_st* leaf = nullptr;    // the server's certificate
   bool foreign = false;       // another module has set a response for the connection
   std::uintptr_t memory = 0;  // Decision::memory of the same connection's earlier hello; 0: this is the first
-  UnixSeconds now = 0;        // the second of the handshake
+  UnixSeconds now = 0;        // wall clock
   Millis monotonic = 0;       // may lag
-  std::uint32_t worker = 0;   // whose counters
-  store::StapleZone::Allocate allocate = nullptr;  // of what Connection::staple() gets
+  std::uint32_t worker = 0;   // its counters count the handshake
+  store::StapleZone::Allocate allocate = nullptr;  // allocates the response for Connection::staple()
   store::StapleZone::Release release = nullptr;
 };
 
@@ -73,48 +74,49 @@ enum class Outcome { kStapled, kNone, kForeign, kRefused };
 
 struct Decision {
   Outcome outcome = Outcome::kNone;
-  // To be remembered with the connection. Never 0: a hello that has to be repeated (RFC 8446 section 4.1.4) comes
-  // twice but is one handshake.
+  // The caller keeps it with the connection and passes it in Hello::memory: a hello that has to be repeated (RFC 8446
+  // section 4.1.4) comes twice but is one handshake. Never 0.
   std::uintptr_t memory = 0;
-  std::string line;  // for the log, at level error; empty: none is due
+  std::string line;  // to be logged at level error; empty: none
 };
 
-// What a connection remembers of its handshake.
+// The contents of Decision::memory.
 struct Remembered {
   Outcome outcome = Outcome::kNone;
-  bool revoked = false;     // the response that was sent said so
-  UnixSeconds expires = 0;  // of that response
+  bool revoked = false;     // kStapled: the response says so
+  UnixSeconds expires = 0;  // kStapled: the response's end
 };
 // REQUIRES: `memory` is a Decision's.
 Remembered recall(std::uintptr_t memory) noexcept;
 
 class Stapler {
  public:
-  static constexpr Seconds kBetweenLines = 60;  // of one kind in the log
+  static constexpr Seconds kBetweenLines = 60;  // between two log lines of one cause
 
-  // `zone` is nothing until it is open; what is given outlives the object.
+  // `zone` is empty until it is open. All references outlive the object.
   Stapler(const Catalog& catalog, const Settings& settings, const std::optional<store::StapleZone>& zone)
       : catalog_(catalog), settings_(settings), zone_(zone) {}
 
+  // Decides, counts and staples a handshake.
   Decision decide(const Server& server, const Hello& hello, Connection* connection) noexcept;
 
-  // What is left of a handshake in whose course decide() was not called, because another module's status callback was
-  // in its place. kRefused: the connection must not be used.
+  // Decides and counts, after the handshake, one in which another module's status callback ran instead of decide().
+  // Returns the earlier decision if there was one. kRefused: the connection must be closed.
   Decision settle(const Server& server, const Hello& hello) noexcept;
 
-  // A status callback that another module had replaced was put back.
+  // Counts a status callback that another module had replaced and that was put back.
   void count_replaced(std::uint32_t worker) const noexcept;
 
  private:
-  // The entry of a certificate in the zone, if it has any.
+  // The handshake's certificate and its entry in the zone.
   struct Subject {
-    const Server::Certificate* configured = nullptr;
+    const Server::Certificate* configured = nullptr;  // nullptr: loaded for the connection
     store::EntryIndex entry = store::kNoEntry;
     CertificateId id = {};
-    bool unknown = false;  // nobody fetches for it yet, or could: its issuer is not known
+    bool unknown = false;  // the zone has no entry of it, or one without an issuer
   };
   struct Refusals {
-    UnixSeconds told = 0;
+    UnixSeconds logged = 0;
     std::uint64_t count = 0;  // since then
   };
   enum Cause : std::size_t { kNothingHeld, kCallbackTaken };
@@ -132,7 +134,7 @@ class Stapler {
   const Catalog& catalog_;
   const Settings& settings_;
   const std::optional<store::StapleZone>& zone_;
-  std::unique_ptr<RecentOffers> recent_offers_;  // made when it is first needed
+  std::unique_ptr<RecentOffers> recent_offers_;  // nullptr until the first offer
   std::array<Refusals, 2> refusals_ = {};        // by cause
 };
 

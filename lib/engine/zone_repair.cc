@@ -31,10 +31,10 @@ bool ZoneRepair::tick() {
     return false;  // the zone is busy, or the lease is lost, as the next tick finds out
   }
   words_ += *header;
-  for (std::size_t looks = 0; looks < kEntriesABeat; ++looks) {
+  for (std::size_t looks = 0; looks < kEntriesPerTick; ++looks) {
     if (next_ >= context_.zone.entries_used()) {
       next_ = 0;
-      looks = std::max(looks, kEntriesABeat - 1);  // the next round begins with the next tick
+      looks = std::max(looks, kEntriesPerTick - 1);  // the next round begins with the next tick
     } else if (look_at(next_)) {
       ++next_;
     } else {
@@ -102,7 +102,7 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
       break;
   }
   // Other responses wait for the next round.
-  if (about != nullptr && about->issuer != nullptr && verified_ < kVerifiedABeat && !is_true(entry, *about) &&
+  if (about != nullptr && about->issuer != nullptr && verified_ < kVerifiedPerTick && !is_true(entry, *about) &&
       writer_.drop(entry)) {
     lost(entry);
   }

@@ -3,7 +3,7 @@
 // bytes have changed is removed, and comes from the cache directory or the responder like any missing one; a response
 // that an earlier lease holder published is verified once.
 //
-// Lives in the process that holds the lease. Looks at kEntriesABeat entries at each tick.
+// Lives in the process that holds the lease. Looks at kEntriesPerTick entries at each tick.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,8 @@ namespace ocsp_plus::engine {
 
 class ZoneRepair {
  public:
-  static constexpr std::size_t kEntriesABeat = 256;
-  static constexpr std::size_t kVerifiedABeat = 1;
+  static constexpr std::size_t kEntriesPerTick = 256;
+  static constexpr std::size_t kVerifiedPerTick = 1;
   // ms; a newer configuration that no worker has begun to serve after that was refused.
   static constexpr Millis kComesUp = 60000;
 

@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "crypto/issuer_document.h"
-#include "engine/lease_holder.h"
 #include "store/shared_stats.h"
-#include "tests/fakes/engine_fixture.h"
-#include "tests/fakes/scratch_directory.h"
+#include "tests/fakes/lease_fixture.h"
+#include "tests/fakes/refresher_fixture.h"
 #include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
@@ -57,9 +56,8 @@ Identity large(std::size_t names, const std::string& url, const std::string& ca_
   return make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
 }
 
-struct Fixture : EngineFixture {
-  explicit Fixture(std::size_t size = 1 << 20) : EngineFixture(size) {
-    settings.cache = directory.string();
+struct Fixture : LeaseFixture {
+  explicit Fixture(std::size_t zone_size = 1 << 20) : LeaseFixture(zone_size) {
     ServerCertificate mention;
     mention.servers = {"trusting.example"};
     mention.issuers = {test_ca().get()};
@@ -67,24 +65,6 @@ struct Fixture : EngineFixture {
     mention.servers = {"strict.example"};
     mention.issuers = {};
     strict = catalog.add_profile(mention).value()->key;
-  }
-  // Takes the lease, as after a reload.
-  void take() {
-    if (generation == 0) {
-      generation = register_all();
-    }
-    holder.reset();
-    auto taken = LeaseHolder::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
-                                   store::ProcessIdentity{getpid(), 0, generation});
-    REQUIRE(taken);
-    holder = std::move(*taken);
-  }
-  void pass(Seconds span) {
-    const auto tick = [this] { REQUIRE(holder->tick()); };
-    tick();
-    loop.settle();
-    loop.pass(span * 1000, 500, tick);
-    loop.settle();
   }
   bool offer(const Identity& leaf, std::uint64_t profile, const std::vector<const Identity*>& chain) {
     std::vector<Bytes> der;
@@ -105,10 +85,7 @@ struct Fixture : EngineFixture {
   }
   const store::LoadedCounters& counters() const { return zone.stats().loaded; }
 
-  ScratchDirectory directory;
   std::uint64_t trusting = 0, strict = 0;
-  std::uint32_t generation = 0;
-  std::unique_ptr<LeaseHolder> holder;
 };
 
 TEST_CASE("loaded certificates: offered, fetched, and taken over by the next holder", "[loaded]") {
@@ -116,7 +93,7 @@ TEST_CASE("loaded certificates: offered, fetched, and taken over by the next hol
   const OcspServer& server = fixture.server();
   const Identity& leaf = tenant(1, server.url("1").c_str());
   fixture.servers[0]->answer = fixture.answers(leaf, test_ca());
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   REQUIRE(fixture.held(leaf));
@@ -130,7 +107,7 @@ TEST_CASE("loaded certificates: offered, fetched, and taken over by the next hol
   fixture.pass(1);
   CHECK(fixture.counters().taken == 1);
   CHECK(fixture.zone.loaded(fixture.entry(leaf))->profile == fixture.trusting);
-  fixture.take();
+  fixture.take_lease();
   fixture.pass(2);
   CHECK(fixture.holder->roster().per_connection() == 1);
   const std::size_t before = fixture.servers[0]->asked.size();
@@ -143,7 +120,7 @@ TEST_CASE("loaded certificates: an address that is not public", "[loaded]") {
   const OcspServer& server = fixture.server();
   const Identity& leaf = tenant(2, server.url("2").c_str());
   fixture.servers[0]->answer = fixture.answers(leaf, test_ca());
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(leaf, fixture.strict, {&test_ca()}));
   fixture.pass(2);
   CHECK_FALSE(fixture.held(leaf));
@@ -160,7 +137,7 @@ TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
   const Identity other = make_ca("Engine CA", KeyType::kRsa2048);  // the same name, another key
   const OcspServer& server = fixture.server();
   const Identity& leaf = tenant(3, server.url("3").c_str(), &other);
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(leaf, fixture.trusting, {}));
   fixture.pass(2);
   REQUIRE(fixture.entry(leaf) != store::kNoEntry);
@@ -198,7 +175,7 @@ TEST_CASE("loaded certificates: a missing issuer is fetched", "[loaded][issuer]"
     return issuer ? ocsp_reply(test_ca().der()) : responses(head);
   };
   fixture.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(leaf, fixture.strict, {}));
   fixture.pass(3);
   CHECK(fixture.held(leaf));
@@ -209,7 +186,7 @@ TEST_CASE("loaded certificates: a missing issuer is fetched", "[loaded][issuer]"
   CHECK(fixture.holder->roster().find(entry)->target.issuer_lookup == nullptr);
   CHECK(fixture.zone.attempt(entry).failures == 0);
   // The next holder has it from the zone.
-  fixture.take();
+  fixture.take_lease();
   fixture.pass(2 * kDay);
   CHECK(proxy.asked.size() > 2);
   CHECK(fixture.held(leaf));
@@ -223,7 +200,7 @@ TEST_CASE("loaded certificates: a missing issuer at an address that is not publi
   Fixture fixture;
   OcspServer& server = fixture.server(EngineFixture::always(ocsp_reply(test_ca().der())));
   const Identity leaf = seeker(2, server.url("2"), server.url("ca.der"));
-  fixture.take();
+  fixture.take_lease();
   // Nor where this server's word is good enough for responders: the issuer is not known yet.
   for (const std::uint64_t profile : {fixture.strict, fixture.trusting}) {
     fixture.zone.set_profile(fixture.entry(leaf), profile);
@@ -248,7 +225,7 @@ TEST_CASE("loaded certificates: so many issuers are sought at a time, and failin
     }
     return head.find("http://ca.test/") != std::string::npos ? ocsp_reply(test_ca().der()) : responses(head);
   };
-  fixture.take();
+  fixture.take_lease();
   for (std::size_t i = 0; i < Discovery::kMaxLookups; ++i) {
     REQUIRE(fixture.offer(seeker(i, "http://ocsp.test/", "http://nobody.test/ca.der"), fixture.strict, {}));
     fixture.pass(1);
@@ -264,7 +241,7 @@ TEST_CASE("loaded certificates: so many bytes wait for their issuers", "[loaded]
   Fixture fixture(64 << 20);
   OcspServer& proxy = fixture.server(EngineFixture::hang());
   fixture.settings.proxy = net::Proxy::parse("http://" + proxy.host()).value();
-  fixture.take();
+  fixture.take_lease();
   const std::size_t names = 8000, count = Discovery::kMaxLookupBytes / (names * 28) + 5;
   std::vector<Identity> leaves;
   for (std::size_t i = 0; i < count; ++i) {
@@ -294,7 +271,7 @@ TEST_CASE("loaded certificates: a large one is like any other", "[loaded]") {
   const Identity leaf = large(names, server.url("large"));
   REQUIRE(leaf.der().size() > store::kOfferBytes);
   server.answer = fixture.answers(leaf, test_ca());
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   REQUIRE(fixture.held(leaf));
@@ -302,7 +279,7 @@ TEST_CASE("loaded certificates: a large one is like any other", "[loaded]") {
   CHECK(fixture.counters().taken == 1);
   CHECK(fixture.counters().dropped == 0);
   CHECK(fixture.counters().refused == 0);
-  fixture.take();
+  fixture.take_lease();
   fixture.pass(2);
   CHECK(fixture.holder->roster().per_connection() == 1);
   server.asked.clear();
@@ -316,7 +293,7 @@ TEST_CASE("loaded certificates: a large one drives out a few others", "[loaded]"
   Fixture fixture(1 << 20);
   OcspServer& server = fixture.server(EngineFixture::hang());
   const std::string url = server.url("x");
-  fixture.take();
+  fixture.take_lease();
   std::size_t count = 0;
   for (; fixture.counters().evicted == 0; ++count) {
     REQUIRE(count < 1000);
@@ -340,7 +317,7 @@ TEST_CASE("loaded certificates: a large one drives out a few others", "[loaded]"
 
 TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
   Fixture fixture(1 << 20);
-  fixture.take();
+  fixture.take_lease();
   const CertificateId id = {0xab};
   const std::size_t limit = store::max_offer_bytes(fixture.zone);
   const auto lines = [&](const std::string& text) {
@@ -370,7 +347,7 @@ TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
 
 TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {
   Fixture fixture;
-  fixture.take();
+  fixture.take_lease();
   const Bytes garbage(100, 0x30);
   REQUIRE(store::offer(fixture.zone, getpid(), fixture.trusting, {}, garbage, {}));
   const Identity& leaf = tenant(4, "http://127.0.0.1:1/");
@@ -384,7 +361,7 @@ TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {
 TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
   Fixture fixture;
   const OcspServer& server = fixture.server(fixture.good_answers(3 * kDay));
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(test_leaf(7), fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   const store::EntryIndex entry = fixture.entry(test_leaf(7));
@@ -392,7 +369,7 @@ TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
   fixture.holder.reset();
   fixture.add(7, {&server});
   fixture.generation = fixture.register_all();
-  fixture.take();
+  fixture.take_lease();
   fixture.pass(2);
   CHECK(fixture.entry(test_leaf(7)) == entry);
   CHECK_FALSE(fixture.zone.loaded(entry));
@@ -403,7 +380,7 @@ TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
 TEST_CASE("loaded certificates: those not used for longest give way, not those in use", "[loaded]") {
   Fixture fixture(512 << 10);
   OcspServer& server = fixture.server();
-  fixture.take();
+  fixture.take_lease();
   std::vector<const Identity*> leaves;
   const std::string url = server.url("x");
   for (std::size_t i = 0; fixture.counters().evicted == 0; ++i) {
@@ -428,7 +405,7 @@ TEST_CASE("loaded certificates: a flood drives out itself", "[loaded]") {
   OcspServer& server = fixture.server();
   const Identity& used = tenant(300, server.url("used").c_str());
   server.answer = fixture.answers(used, test_ca());
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(used, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   fixture.zone.note_use(fixture.entry(used), fixture.loop.clock.now());
@@ -447,7 +424,7 @@ TEST_CASE("loaded certificates: what nobody uses any more ends", "[loaded]") {
   OcspServer& server = fixture.server();
   const Identity& leaf = tenant(5, server.url("5").c_str());
   server.answer = fixture.answers(leaf, test_ca());
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   REQUIRE(fixture.held(leaf));
@@ -469,7 +446,7 @@ TEST_CASE("loaded certificates: after a restart the response comes from the cach
   OcspServer& server = fixture.server();
   const Identity& leaf = tenant(6, server.url("6").c_str());
   server.answer = fixture.answers(leaf, test_ca());
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   REQUIRE(fixture.held(leaf));
@@ -477,7 +454,7 @@ TEST_CASE("loaded certificates: after a restart the response comes from the cach
   fixture.zone = fixture.memory.format(store::StapleZone::Memory::kUsed);
   fixture.generation = 0;
   const std::size_t before = server.asked.size();
-  fixture.take();
+  fixture.take_lease();
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   CHECK(fixture.held(leaf));
@@ -508,7 +485,7 @@ TEST_CASE("loaded certificates: a thousand issuers of one name hold up nobody", 
   constexpr std::size_t kCrowd = 200;
   Fixture fixture(8 << 20);
   OcspServer& server = fixture.server(EngineFixture::hang());
-  fixture.take();
+  fixture.take_lease();
   std::vector<Identity> crowd;
   for (std::size_t i = 0; i < kCrowd; ++i) {
     crowd.push_back(crowd_ca(i));
@@ -573,7 +550,7 @@ TEST_CASE("loaded certificates: a thousand issuers of one name hold up nobody", 
 TEST_CASE("loaded certificates: more searches than there is room for", "[loaded][issuer]") {
   Fixture fixture(8 << 20);
   OcspServer& server = fixture.server(EngineFixture::hang());
-  fixture.take();
+  fixture.take_lease();
   std::vector<IssuerPtr> users;
   for (std::size_t i = 0; i < 100; ++i) {
     users.push_back(*fixture.catalog.issuers().intern(crowd_ca(i).get()));
@@ -616,6 +593,45 @@ TEST_CASE("loaded certificates: more searches than there is room for", "[loaded]
   live(10);
   REQUIRE(fixture.entry(late) != store::kNoEntry);
   CHECK(fixture.zone.loaded(fixture.entry(late))->has_issuer);
+}
+
+// A worker may write anything into the zone, and discovery may look before the repair does.
+TEST_CASE("loaded certificates: a configured certificate's record survives that its entry is written over",
+          "[loaded]") {
+  RefresherFixture fixture;
+  const OcspServer& server = fixture.server();
+  fixture.add(0, {&server});
+  fixture.register_all();
+  const Identity& leaf = tenant(501, server.url("1").c_str());
+  const Bytes der = crypto::der_of(leaf.get()), issuer = crypto::der_of(test_ca().get());
+  const auto key = test_ca().issuer()->key_sha256();
+  Target& target = fixture.catalog.target(0);
+  const bool is_loaded = GENERATE(true, false);
+  INFO("the entry looks " << (is_loaded ? "loaded" : "free"));
+  if (is_loaded) {
+    store::ZoneWriter other(fixture.zone, fixture.lock, fixture.loop.clock, 0, 0);
+    target.entry =
+        other.add_loaded({leaf.described().id, der, key, test_ca().issuer()->id(), issuer, 0, kNow}).value();
+  } else {
+    fixture.zone.entry(target.entry).generation = 0;
+    REQUIRE(store::offer(fixture.zone, getpid(), 0, leaf.described().id, der, {issuer}));
+  }
+  fixture.begin();
+  DiskCache disk_cache(fixture.loop, fixture.loop.clock, *fixture.report, fixture.zone, fixture.catalog,
+                       fixture.settings);
+  IssuerSearches searches(fixture.loop, fixture.loop.clock, fixture.work_queue);
+  Issuers issuers(fixture.catalog, searches);
+  Discovery discovery({fixture.loop, fixture.loop.clock, fixture.random, fixture.log, fixture.lock, fixture.zone,
+                       fixture.catalog, fixture.settings},
+                      *fixture.report, *fixture.writer, *fixture.gate, disk_cache, *fixture.roster,
+                      *fixture.refresher, issuers);
+  fixture.loop.pass(1000, 500, [&] { discovery.tick(); });
+  const Record* const record = fixture.roster->find(target.entry);
+  REQUIRE(record != nullptr);
+  CHECK(record->per_connection == nullptr);
+  CHECK(&record->target == &target);
+  CHECK(fixture.roster->per_connection() == 0);
+  CHECK(fixture.zone.stats().loaded.refused == (is_loaded ? 0 : 1));
 }
 
 }  // namespace

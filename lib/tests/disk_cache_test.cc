@@ -1,16 +1,12 @@
 // The cache directory as the engine uses it: through the lease, whose holders come and go.
 #include "engine/disk_cache.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 
-#include "engine/lease_holder.h"
 #include "store/shared_stats.h"
-#include "tests/fakes/engine_fixture.h"
-#include "tests/fakes/scratch_directory.h"
+#include "tests/fakes/lease_fixture.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -20,20 +16,12 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kCount = 6;
 
-struct Fixture : EngineFixture {
+struct Fixture : LeaseFixture {
   Fixture() {
-    settings.cache = directory.string();
     OcspServer& responder = server();
     for (std::size_t i = 0; i < kCount; ++i) {
       add(i, {&responder});
     }
-    generation = register_all();
-  }
-  std::unique_ptr<LeaseHolder> holder() {
-    auto taken = LeaseHolder::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
-                                   store::ProcessIdentity{getpid(), 0, generation});
-    REQUIRE(taken);
-    return std::move(*taken);
   }
   // What the zone holds of a certificate is what its file holds.
   bool kept(Catalog::Index index) {
@@ -49,15 +37,12 @@ struct Fixture : EngineFixture {
     }
     return count;
   }
-
-  ScratchDirectory directory;
-  std::uint32_t generation = 0;
 };
 
 TEST_CASE("disk_cache: what is published is kept, a few in each turn of the loop", "[disk_cache]") {
   Fixture f;
-  const auto holder = f.holder();
-  holder->tick();
+  f.take_lease();
+  f.holder->tick();
   std::size_t most = 0, before = 0;
   for (int turns = 0; turns < 1000 && before < kCount; ++turns) {
     f.loop.turn();
@@ -72,11 +57,11 @@ TEST_CASE("disk_cache: what is published is kept, a few in each turn of the loop
 TEST_CASE("disk_cache: whoever takes the lease keeps what the zone holds and the directory does not",
           "[disk_cache]") {
   Fixture f;
-  auto holder = f.holder();
-  holder->tick();
+  f.take_lease();
+  f.holder->tick();
   f.loop.settle();
   REQUIRE(f.kept() == kCount);
-  holder.reset();
+  f.holder.reset();
   fs::remove(f.directory.file(f.catalog.target(1).certificate.id));
   // Torn, and of another certificate.
   fs::resize_file(f.directory.file(f.catalog.target(2).certificate.id), 20);
@@ -85,10 +70,10 @@ TEST_CASE("disk_cache: whoever takes the lease keeps what the zone holds and the
   REQUIRE(f.kept() == kCount - 3);
 
   const auto untouched = fs::last_write_time(f.directory.file(f.catalog.target(0).certificate.id));
-  holder = f.holder();
+  f.take_lease();
   f.loop.settle();
   CHECK(f.kept() == kCount - 3);  // taking it alone does nothing: the start helper leaves it to the worker
-  holder->catch_up();
+  f.holder->catch_up();
   f.loop.settle();
   CHECK(f.kept() == kCount);
   CHECK(fs::last_write_time(f.directory.file(f.catalog.target(0).certificate.id)) == untouched);  // not written again
@@ -97,19 +82,20 @@ TEST_CASE("disk_cache: whoever takes the lease keeps what the zone holds and the
 
 TEST_CASE("disk_cache: who leaves keeps what is still to be kept", "[disk_cache]") {
   Fixture f;
-  auto holder = f.holder();
+  f.take_lease();
   const Bytes response = good_response(test_leaf(0), test_ca(), kNow, kNow + kDay);
-  REQUIRE(holder->gate().admit(f.catalog.target(0), response, store::Source::kNetwork, {kNow}).stored == Reason::kOk);
+  REQUIRE(f.holder->gate().admit(f.catalog.target(0), response, store::Source::kNetwork, {kNow}).stored ==
+          Reason::kOk);
   CHECK(f.kept() == 0);
-  holder.reset();
+  f.holder.reset();
   CHECK(f.kept() == 1);
 }
 
 TEST_CASE("disk_cache: a directory that is gone is said once, and once when it is there again", "[disk_cache]") {
   Fixture f;
   fs::remove_all(f.directory.string());
-  const auto holder = f.holder();
-  holder->tick();
+  f.take_lease();
+  f.holder->tick();
   f.loop.pass(120000);
   CHECK(f.stapled() == kCount);
   CHECK(f.log.count("cache directory cannot be used") == 1);
@@ -132,12 +118,13 @@ TEST_CASE("disk_cache: who takes the lease has not tried the directory yet, and 
           "[disk_cache]") {
   Fixture f;
   store::record_cache_failure(f.zone, Reason::kDiskFull, kNow - 100);
-  auto holder = f.holder();
+  f.take_lease();
   CHECK_FALSE(store::cache_failure(f.zone).has_value());
   const Bytes response = good_response(test_leaf(0), test_ca(), kNow, kNow + kDay);
-  REQUIRE(holder->gate().admit(f.catalog.target(0), response, store::Source::kNetwork, {kNow}).stored == Reason::kOk);
+  REQUIRE(f.holder->gate().admit(f.catalog.target(0), response, store::Source::kNetwork, {kNow}).stored ==
+          Reason::kOk);
   fs::remove_all(f.directory.string());
-  holder.reset();
+  f.holder.reset();
   CHECK_FALSE(store::cache_failure(f.zone).has_value());
   CHECK(f.log.count("cache directory") == 0);
 }
@@ -145,9 +132,9 @@ TEST_CASE("disk_cache: who takes the lease has not tried the directory yet, and 
 TEST_CASE("disk_cache: without a directory nothing is kept and nothing is said", "[disk_cache]") {
   Fixture f;
   f.settings.cache.clear();
-  const auto holder = f.holder();
-  holder->tick();
-  holder->catch_up();
+  f.take_lease();
+  f.holder->tick();
+  f.holder->catch_up();
   f.loop.pass(60000);
   CHECK(f.stapled() == kCount);
   CHECK(f.directory.names().empty());

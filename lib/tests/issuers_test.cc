@@ -2,17 +2,13 @@
 // and forgets them.
 #include "engine/issuers.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
 #include <vector>
 
 #include "crypto/issuer_document.h"
-#include "engine/lease_holder.h"
-#include "tests/fakes/engine_fixture.h"
-#include "tests/fakes/scratch_directory.h"
+#include "tests/fakes/lease_fixture.h"
 #include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
@@ -113,11 +109,8 @@ TEST_CASE("issuer document: no more certificates are looked at than it takes", "
 }
 
 // Certificates without an issuer, and a host that has it.
-struct Fixture : EngineFixture {
-  Fixture() {
-    settings.cache = directory.string();
-    settings.retry = {1, 60};
-  }
+struct Fixture : LeaseFixture {
+  Fixture() { settings.retry = {1, 60}; }
   Identity leaf(const std::string& name, std::vector<std::string> urls, std::uint8_t serial = 1) {
     CertificateSpec spec;
     spec.subject = name;
@@ -145,28 +138,7 @@ struct Fixture : EngineFixture {
       catalog.target(static_cast<Catalog::Index>(i)).entry = entries[i];
     }
   }
-  void take_lease() {
-    holder.reset();
-    auto taken = LeaseHolder::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
-                                   store::ProcessIdentity{getpid(), 0, generation});
-    REQUIRE(taken);
-    holder = std::move(*taken);
-  }
-  void pass(Seconds span) {
-    const auto tick = [this] {
-      REQUIRE(holder->tick());
-      loop.settle();
-    };
-    tick();
-    loop.pass(span * 1000, 500, tick);
-  }
-  std::size_t said(const std::string& text) const {
-    return static_cast<std::size_t>(std::count_if(log.lines.begin(), log.lines.end(), [&](const auto& line) {
-      return line.second.find(text) != std::string::npos;
-    }));
-  }
 
-  ScratchDirectory directory;
   OcspServer& host = server(always(ocsp_reply(test_ca().der())));
   OcspServer& spare = server(always(ocsp_reply(test_ca().der())));
   // Answers for whatever leaf it is asked for: they differ in their serial number only.
@@ -176,8 +148,6 @@ struct Fixture : EngineFixture {
   });
   const Identity* answered = nullptr;
   std::vector<Bytes> leaves;
-  std::uint32_t generation = 0;
-  std::unique_ptr<LeaseHolder> holder;
 };
 
 TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
@@ -186,7 +156,7 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   f.answered = &leaf;
   f.add_without(leaf);
   f.open();
-  const Target& target = f.catalog.target(0);
+  Target& target = f.catalog.target(0);
   REQUIRE(target.stapleable());
   REQUIRE(target.issuer == nullptr);
   f.take_lease();
@@ -195,7 +165,7 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   CHECK(f.host.asked.size() == 1);
   REQUIRE(target.issuer != nullptr);
   CHECK(f.zone.entry(target.entry).issuer_key == test_ca().issuer()->key_sha256());
-  CHECK(f.said("issuer fetched") == 1);
+  CHECK(f.log.count("issuer fetched") == 1);
   CHECK(store::CacheFiles::open(f.directory.string(), 65536)
             ->load(target.issuer_lookup->reference, store::FileKind::kIssuer)
             ->bytes == test_ca().der());
@@ -224,7 +194,7 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
     f.pass(5);
     CHECK(f.responder.asked.size() == 2);
     CHECK(f.host.asked.size() == 1);
-    CHECK(f.said("issuer fetched") == 1);
+    CHECK(f.log.count("issuer fetched") == 1);
   }
   SECTION("what was planted there is not used, and replaced") {
     auto disk = store::CacheFiles::open(f.directory.string(), 65536);
@@ -294,7 +264,7 @@ TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
     f.pass(20);
     CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "issuer_malformed");
     CHECK(f.spare.asked.size() < 8);
-    CHECK(f.said("no response") >= 1);
+    CHECK(f.log.count("no response") >= 1);
     f.spare.answer = EngineFixture::always(ocsp_reply(test_ca().der()));
     f.pass(120);
     CHECK(f.stapled(0));
@@ -349,7 +319,7 @@ TEST_CASE("issuers: who waits for the same one gets it as well", "[issuer]") {
   for (const auto& target : f.catalog.targets()) {
     CHECK(target->issuer != nullptr);
   }
-  CHECK(f.said("issuer fetched") == 1);
+  CHECK(f.log.count("issuer fetched") == 1);
   f.holder.reset();
 }
 
@@ -367,7 +337,7 @@ TEST_CASE("issuers: one that another certificate's chain has brought is not fetc
   f.pass(2);
   CHECK(f.stapled(0));
   CHECK(f.host.asked.empty());
-  CHECK(f.said("issuer fetched") == 0);
+  CHECK(f.log.count("issuer fetched") == 0);
   f.holder.reset();
 }
 

@@ -2,17 +2,14 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <filesystem>
 #include <set>
 
-#include "engine/lease_holder.h"
 #include "store/shared_stats.h"
-#include "tests/fakes/engine_fixture.h"
-#include "tests/fakes/scratch_directory.h"
+#include "tests/fakes/lease_fixture.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -43,9 +40,8 @@ class FullDisk {
   void (*handler_)(int);
 };
 
-struct Fixture : EngineFixture {
+struct Fixture : LeaseFixture {
   explicit Fixture(std::size_t count = 4) : responder(server()) {
-    settings.cache = directory.string();
     for (std::size_t i = 0; i < count; ++i) {
       add(i, {&responder});
     }
@@ -60,13 +56,8 @@ struct Fixture : EngineFixture {
     generation = register_all();
   }
   void take_lease() {
-    holder.reset();
-    holder = std::move(*LeaseHolder::take({loop, loop.clock, random, log, lock, zone, catalog, settings},
-                                          store::ProcessIdentity{getpid(), 0, generation}));
+    LeaseFixture::take_lease();
     holder->catch_up();
-  }
-  void pass(Seconds span, Millis step = 500) {
-    loop.pass(span * 1000, step, [this] { (void)holder->tick(); });
   }
   const Target& target(std::size_t number) const { return catalog.target(static_cast<Catalog::Index>(number)); }
   fs::path file(std::size_t number) const { return directory.file(target(number).certificate.id); }
@@ -92,10 +83,7 @@ struct Fixture : EngineFixture {
     return zone.confirmed_at(target(number).entry, *held(static_cast<Catalog::Index>(number)), now());
   }
 
-  ScratchDirectory directory;
   OcspServer& responder;
-  std::uint32_t generation = 0;
-  std::unique_ptr<LeaseHolder> holder;
 };
 
 // --- a status that has changed ---

@@ -124,7 +124,7 @@ TEST_CASE("refresher: two slow hosts with a backlog leave a slot to the third", 
     gaps += fixture.stapled(80) ? 0 : 1;
   }
   CHECK(gaps == 0);
-  CHECK(fixture.refresher->in_flight() == 4);  // the backlog is still there
+  CHECK(fixture.zone.header().fetches.in_flight == 4);  // the backlog is still there
 }
 
 // --- the clock ---------------------------------------------------------------------------------------------------

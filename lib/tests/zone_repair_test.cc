@@ -313,7 +313,7 @@ TEST_CASE("repair: after any scribbling all are stapled again", "[repair]") {
 }
 
 TEST_CASE("repair: a bounded number of entries at a tick", "[repair]") {
-  constexpr std::size_t kMany = 2 * ZoneRepair::kEntriesABeat + 10;
+  constexpr std::size_t kMany = 2 * ZoneRepair::kEntriesPerTick + 10;
   Fixture f(kMany);
   for (std::size_t i = 0; i < kMany; ++i) {
     f.entry(i).id = test_id(i);
@@ -326,7 +326,7 @@ TEST_CASE("repair: a bounded number of entries at a tick", "[repair]") {
     return count;
   };
   f.loop.pass(kTick);
-  CHECK(right() <= ZoneRepair::kEntriesABeat);
+  CHECK(right() <= ZoneRepair::kEntriesPerTick);
   f.loop.pass(4 * kTick);
   CHECK(right() == kMany);
 }

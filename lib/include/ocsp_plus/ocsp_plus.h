@@ -1,9 +1,9 @@
 /*
- * The C ABI of ocsp_plus: what the nginx modules (or any other server) use of the core. Compiles as C and C++.
+ * The C ABI of ocsp_plus: the core's interface to the nginx modules or any other server. Compiles as C and C++.
  *
  * Life of the objects: one op_config_t for each configuration, filled in the master with one op_server_t for each server;
- * op_config_findings() when all of it is told; op_config_open_zone() before the workers are forked; then in each worker
- * one op_worker_t, and op_staple() in the handshake.
+ * op_config_findings() once it is complete; op_config_open_zone() before the workers are forked; then in each worker one
+ * op_worker_t, and op_staple() in the handshake.
  *
  * No exception leaves these functions and none of them blocks. Strings are not terminated: pointer and length.
  * Everything passed in is borrowed for the call unless said otherwise. Nothing may be used by two threads.
@@ -30,11 +30,11 @@ typedef enum {
     OP_OK = 0,
     OP_ERROR = 1,     /* op_error_t says what and what to do */
     OP_BUSY = 2,      /* the zone's lock is taken: try again */
-    OP_TOO_SMALL = 3, /* the zone: op_zone_size() says what is needed */
-    OP_UNFIT = 4      /* OpenSSL, to staple with: op_error_t says why */
+    OP_TOO_SMALL = 3, /* the zone is too small: op_zone_size() returns the size needed */
+    OP_UNFIT = 4      /* this OpenSSL must not staple: op_error_t says why */
 } op_status_t;
 
-/* Terminated; for people, safe to print. */
+/* A text for people: terminated, safe to print. */
 typedef struct {
     char    text[512];
 } op_text_t;
@@ -49,8 +49,8 @@ typedef struct {
 /* --- configuration ------------------------------------------------------------------------------------------- */
 
 /*
- * Whether there is one OpenSSL in this process, of the version we were built for. To be called before anything else, which
- * would crash after OP_ERROR. OP_UNFIT: all works, but nothing must be stapled with this OpenSSL.
+ * Checks that this process has one OpenSSL, of the version we were built for. Call it first: after OP_ERROR anything else
+ * would crash. OP_UNFIT: all works, but this OpenSSL must not staple.
  */
 op_status_t op_openssl_check(op_error_t *error);
 
@@ -72,7 +72,7 @@ typedef struct {
     size_t           max_response; /* bytes */
     op_str_t         proxy; /* "http://[user:password@]host[:port]"; empty: none */
     int              certid_auto; /* 0 or 1: SHA-256 where a responder refuses SHA-1 */
-    int              issuer_fetch; /* 0 or 1: get missing issuers where certificates say */
+    int              issuer_fetch; /* 0 or 1: fetch missing issuers from the certificates' caIssuers URLs */
     op_str_t         cache; /* path of the cache directory; empty: none */
     op_str_t         zone_name; /* for people */
 } op_settings_t;
@@ -85,50 +85,50 @@ op_status_t op_config_set(op_config_t *config, const op_settings_t *settings, op
 typedef enum {
     OP_VALUE_ADDRESS = 0, /* of a DNS server: an IP address with an optional port */
     OP_VALUE_URL = 1,     /* of a responder */
-    OP_VALUE_PROXY = 2    /* as above; the error has no word of user or password */
+    OP_VALUE_PROXY = 2    /* of a proxy; the error shows neither user nor password */
 } op_value_t;
 
-/* Whether a directive's value can be used at all; OP_ERROR says why not. */
+/* Checks a directive's value. OP_ERROR: it cannot be used. */
 op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t *error);
 
-/* Which handshakes the server refuses for want of a staple. */
+/* Which handshakes without a staple the server refuses. */
 typedef enum {
     OP_REQUIRE_OFF = 0,
-    OP_REQUIRE_MUST_STAPLE = 1, /* those of certificates with the TLS feature extension */
+    OP_REQUIRE_MUST_STAPLE = 1, /* those with a certificate that has the TLS feature extension */
     OP_REQUIRE_ON = 2
 } op_require_t;
 
-/* What a server's directives say. What it points to stays as it is until the last op_server_add() of the server. */
+/* A server's directives. What it points to stays unchanged until the server's last op_server_add(). */
 typedef struct {
-    op_str_t                place; /* where the configuration has it, for people: "file:line" */
+    op_str_t                place; /* the server's place in the configuration, for people: "file:line" */
     const op_str_t         *names;
     size_t                  nnames;
-    const op_str_t         *responders; /* none: those of each certificate itself */
+    const op_str_t         *responders; /* none: each certificate's own */
     size_t                  nresponders;
     struct x509_st *const  *trusted; /* issuers, in order of preference */
     size_t                  ntrusted;
-    struct x509_st *const  *responder_anchors; /* whom https responders are checked against; none: the system's */
+    struct x509_st *const  *responder_anchors; /* trust anchors for https responders; none: the system's */
     size_t                  nresponder_anchors;
     const op_str_t         *files; /* paths of responses made elsewhere, DER or PEM */
     size_t                  nfiles;
     op_require_t            require;
     int                     omit_revoked; /* 0 or 1: a response that says revoked is not stapled */
     int                     loads; /* 1: it loads certificates per connection; 0: unknown, another module may set some */
-    int                     preload; /* 1: it is no server, but certificates that some server will load */
+    int                     preload; /* 1: no server, but certificates that servers will load per connection */
 } op_server_directives_t;
 
-/* Lives as long as the config. NULL: a responder that cannot be used, or no memory. */
+/* Adds a server, which lives as long as the config. NULL: a responder cannot be used, or memory is out. */
 op_server_t *op_server_create(op_config_t *config, const op_server_directives_t *directives, op_error_t *error);
 
 /*
- * One of the server's certificates, which stays where it is as long as the config. It has one entry however many servers
- * name it. `chain` is sent with it, and looked at last for its issuer; `file` is where it was read, for people.
- * OP_ERROR: no memory; nothing in the certificate is an error.
+ * Adds one of the server's certificates. `leaf` keeps its address as long as the config lives. `chain` is sent with it
+ * and searched for its issuer after `trusted`; `file` is its path, for people. OP_ERROR: memory is out; nothing in the
+ * certificate is an error.
  */
 op_status_t op_server_add(op_server_t *server, struct x509_st *leaf, struct x509_st *const *chain, size_t nchain,
                           op_str_t file, op_error_t *error);
 
-/* Where log lines go. Levels are nginx's: 1 emerg, 3 crit … 8 debug. */
+/* Receives log lines. Levels are nginx's: 1 emerg, 3 crit … 8 debug. */
 typedef struct {
     void     *ctx;
     int     (*log_enabled)(void *ctx, int level);
@@ -136,40 +136,41 @@ typedef struct {
 } op_log_ops_t;
 
 /*
- * Once all servers and the settings are told: writes what the operator should know of them. OP_ERROR: the configuration
- * must not come into force; what was written last says why, or, where memory is out, `error`, which is empty else.
+ * Logs what the operator should know of the configuration. Call it once all servers and the settings are complete.
+ * OP_ERROR: the configuration must not come into force; the last line says why or, if memory is out, `error` does, which
+ * is empty otherwise.
  */
 op_status_t op_config_findings(op_config_t *config, const op_log_ops_t *log, op_error_t *error);
 
 /* --- the cache directory ------------------------------------------------------------------------------------- */
 
-/* Who reads and writes it: the workers' user. */
+/* The worker user, who reads and writes the directory. */
 typedef struct {
     uint32_t  uid;
     uint32_t  gid;
-    int       prepared; /* 1: the master is root and calls op_cache_prepare() for this user; 0: it is that user */
+    int       prepared; /* 1: the master is root and calls op_cache_prepare(); 0: the master is this user */
 } op_cache_user_t;
 
 /*
- * Makes the directory where there is none, and with `prepared` hands it to the user unless something of root's lies in
- * it. In the master; nothing inside the directory is opened or changed. OP_ERROR: what could not be done, for a notice:
- * a directory that is of no use is reported by whoever uses it. Waits for the disk.
+ * Creates a missing directory, and with `prepared` hands it to the user unless it holds something of root's. Call it in
+ * the master: it opens and changes nothing inside the directory. OP_ERROR is worth a notice only: whoever uses a useless
+ * directory reports it. Waits for the disk.
  */
 op_status_t op_cache_prepare(const op_config_t *config, const op_cache_user_t *user, op_error_t *error);
 
 typedef enum {
-    OP_CACHE_FINE = 0, /* or there is none */
+    OP_CACHE_FINE = 0, /* usable, or no directory is configured */
     OP_CACHE_UNUSABLE = 1, /* nothing can be kept: the text says why and what to do */
-    OP_CACHE_ON_NETWORK = 2 /* it lies on a network file system: the text names directory and kind */
+    OP_CACHE_ON_NETWORK = 2 /* on a network file system: the text names directory and kind */
 } op_cache_state_t;
 
-/* What the user will find once op_cache_prepare() was called. Changes nothing. Waits for the disk. */
+/* Returns what the user will find after op_cache_prepare(). Changes nothing. Waits for the disk. */
 op_cache_state_t op_cache_check(const op_config_t *config, const op_cache_user_t *user, op_text_t *text);
 
 /* --- the shared zone ----------------------------------------------------------------------------------------- */
 
 typedef struct {
-    size_t  needed; /* bytes, at the least; 0: nothing needs a zone */
+    size_t  needed; /* minimum in bytes; 0: nothing needs a zone */
     size_t  suggested;
     size_t  certificates;
     int     loads; /* some server loads certificates per connection */
@@ -177,19 +178,18 @@ typedef struct {
 
 void op_zone_size(const op_config_t *config, op_zone_size_t *size);
 
-/* The lock of the shared memory; lock() must not wait. */
+/* The lock of the shared memory. */
 typedef struct {
     void  *ctx;
-    int  (*trylock)(void *ctx); /* 1: it is ours */
+    int  (*trylock)(void *ctx); /* 1: taken; must not wait */
     void (*unlock)(void *ctx);
 } op_lock_ops_t;
 
 /*
- * Adopts the zone that an earlier configuration left at `base`, or writes a new one, and registers the configuration's
- * certificates in it. `old_base` (may be NULL): a zone of another size that this one replaces; nobody reads it but
- * op_start(), and until that is over it has to stay mapped.
- * `fresh`: the memory comes straight from the kernel, so it is zero already and its pages need not be touched.
- * In the master, before fork; the memory must outlive `config` and all its workers.
+ * Adopts the zone that an earlier configuration left at `base`, or formats a new one, and registers the configuration's
+ * certificates in it. `old_base` (may be NULL): a zone of another size that this one replaces; only op_start() reads it,
+ * and it stays mapped until that returns. `fresh`: the memory comes straight from the kernel, so it is zero already and
+ * its pages need not be touched. Call it in the master, before fork; the memory outlives `config` and all its workers.
  */
 typedef struct {
     int       kept; /* the zone's contents were adopted */
@@ -202,19 +202,19 @@ op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, in
 
 /* --- the handshake ------------------------------------------------------------------------------------------- */
 
-/* What a handshake that asked for a status gets. */
+/* What a handshake that asks for a status gets. */
 typedef enum {
-    OP_STAPLED = 0, /* a response of ours: the connection has it */
+    OP_STAPLED = 0, /* our response: the connection has it */
     OP_NO_STAPLE = 1,
-    OP_FOREIGN = 2, /* what another module has set stays */
+    OP_FOREIGN = 2, /* another module's response stays */
     OP_REFUSED = 3
 } op_outcome_t;
 
-/* The connection, during the call. */
+/* The connection of a handshake; used during the call only. */
 typedef struct {
-    size_t   (*chain)(void *ctx, struct x509_st **to, size_t most); /* what is sent beside the leaf; how many it put */
-    int      (*staple)(void *ctx, unsigned char *der, size_t len); /* 1: the connection has taken the bytes over */
-    void    *(*allocate)(size_t size); /* them */
+    size_t   (*chain)(void *ctx, struct x509_st **to, size_t most); /* writes certificates beside the leaf; their number */
+    int      (*staple)(void *ctx, unsigned char *der, size_t len); /* 1: the connection owns the response now */
+    void    *(*allocate)(size_t size); /* memory for a response */
     void     (*release)(void *p);
 } op_connection_ops_t;
 
@@ -222,64 +222,64 @@ typedef struct {
 typedef struct {
     void                       *ctx;
     const op_connection_ops_t  *connection;
-    struct x509_st             *leaf; /* what the server shows; one of its own, or loaded for the connection */
+    struct x509_st             *leaf; /* the server's certificate, configured or loaded for the connection */
     int                         foreign; /* 1: another module has set a response for the connection */
     uintptr_t                   memory; /* op_decision_t's of an earlier hello of the connection; 0: there was none */
     int64_t                     now_s;
     int64_t                     monotonic_ms; /* may lag */
-    uint32_t                    worker; /* nginx's worker number: whose counters */
+    uint32_t                    worker; /* nginx's worker number, for the counters */
 } op_hello_t;
 
 typedef struct {
     op_outcome_t  outcome;
-    uintptr_t     memory; /* to be remembered with the connection; never 0 */
-    op_text_t     line; /* for the log, at level error; empty: none is due */
+    uintptr_t     memory; /* keep it with the connection, for op_hello_t; never 0 */
+    op_text_t     line; /* to be logged at level error; empty: none */
 } op_decision_t;
 
 /*
- * Decides a handshake, counts it, and hands a certificate that was loaded for the connection and that nobody fetches for
- * to the designated worker. No lock, no parsing of the response; one allocation.
+ * Decides and counts a handshake, and offers a certificate that was loaded for the connection to the designated worker if
+ * that does not have it. Takes no lock, does not parse the response and allocates once.
  */
 void op_staple(op_server_t *server, const op_hello_t *hello, op_decision_t *decision);
 
 /*
- * The same after a handshake in which the status callback was another module's; `connection` is not used. OP_REFUSED: the
- * connection must not be used. With `memory` it only says what was decided.
+ * Decides and counts, after the handshake, one in which another module's status callback ran instead of ours;
+ * `connection` is not used. With `memory` it returns the earlier decision. OP_REFUSED: the connection must be closed.
  */
 void op_settle(op_server_t *server, const op_hello_t *hello, op_decision_t *decision);
 
 typedef struct {
     op_outcome_t  outcome;
-    int           revoked; /* of OP_STAPLED: the response says so */
-    int64_t       expires_s; /* likewise: when it ends, wall clock */
+    int           revoked; /* OP_STAPLED: the response says so */
+    int64_t       expires_s; /* OP_STAPLED: the response's end, wall clock */
 } op_remembered_t;
 
-/* What a connection's memory means; not 0. */
+/* Reads a connection's memory, which is not 0. */
 void op_recall(uintptr_t memory, op_remembered_t *remembered);
 
-/* The id of a certificate that the server shows: 64 hexadecimal digits, not terminated. OP_ERROR: no memory. */
+/* Writes the id of a certificate that the server shows: 64 hexadecimal digits, not terminated. OP_ERROR: memory is out. */
 op_status_t op_certificate_id(const op_server_t *server, struct x509_st *leaf, char id[64]);
 
-/* Counts a status callback that another module had replaced and that was put back. Atomic. */
+/* Counts, atomically, a status callback that another module had replaced and that was put back. */
 void op_count_replaced(const op_server_t *server, uint32_t worker);
 
 /*
- * Text that others wrote, a file's name for one, as it is safe to print: of control and format characters and of what is
- * no UTF-8 each byte as \xNN. Into `size` bytes, more than 0, terminated; cut between characters where it does not fit.
- * Four bytes for each of `text` and one more are always enough. Returns the length.
+ * Writes a text of others, such as a file's name, safe to print: each byte of a control or format character, or of no
+ * UTF-8, as \xNN. Writes at most `size` bytes, which is not 0, terminated; cuts between characters what does not fit. Four
+ * bytes for each of `text` and one more are always enough. Returns the length.
  */
 size_t op_printable(op_str_t text, char *to, size_t size);
 
 /* --- the status ---------------------------------------------------------------------------------------------- */
 
 /*
- * A status document while it is being written, from the zone, by any worker: a piece at a time, each of at most the
- * size asked for and the work of a millisecond or two.
+ * A status document that is being written. Any worker writes it from the zone, piece by piece; a piece takes a millisecond
+ * or two and has at most the size asked for.
  */
 typedef struct op_document_s op_document_t;
 
 typedef enum {
-    OP_FORMAT_ANY = 0, /* by `format=`, else by the Accept header, else JSON */
+    OP_FORMAT_ANY = 0, /* `format=` decides, else the Accept header, else JSON */
     OP_FORMAT_HTML = 1,
     OP_FORMAT_JSON = 2,
     OP_FORMAT_PROMETHEUS = 3,
@@ -295,17 +295,17 @@ typedef struct {
 } op_document_request_t;
 
 typedef struct {
-    int       status; /* of HTTP */
+    int       status; /* HTTP's */
     op_str_t  content_type;
     op_str_t  content_security_policy; /* empty: none */
     int       varies; /* with the Accept header */
-    int       brief; /* all of it is one short piece, however many certificates there are */
+    int       brief; /* the document is one short piece, however many certificates there are */
 } op_document_head_t;
 
 typedef enum {
     OP_DOCUMENT_WORKING = 0, /* nothing yet: call again in the loop's next turn */
-    OP_DOCUMENT_MORE = 1, /* `len` bytes, and more to come */
-    OP_DOCUMENT_DONE = 2, /* `len` bytes, maybe none; that was all */
+    OP_DOCUMENT_MORE = 1, /* `len` bytes were written, and more follow */
+    OP_DOCUMENT_DONE = 2, /* the last `len` bytes, maybe none, were written */
     OP_DOCUMENT_FAILED = 3 /* out of memory */
 } op_document_state_t;
 
@@ -313,33 +313,32 @@ typedef enum {
 op_document_t *op_document_begin(const op_config_t *config, const op_document_request_t *request);
 op_document_state_t op_document_next(op_document_t *document, unsigned char *to, size_t size, size_t *len);
 /*
- * Final as soon as op_document_next() has said anything but OP_DOCUMENT_WORKING, `brief` from the beginning. Lives as
- * long as the document.
+ * Returns the head, which lives as long as the document. `brief` is final at once, the rest once op_document_next() has
+ * returned anything but OP_DOCUMENT_WORKING.
  */
 void op_document_head(const op_document_t *document, op_document_head_t *head);
 void op_document_end(op_document_t *document);
 
 /*
- * Asks the designated worker, whichever process it is, to fetch now what the query string names: `refresh=all`, once a
- * minute at most, or `refresh=<certificate id>`. An HTTP status, and `text` for the client: 202 accepted, 400, 404, 429,
- * 503.
+ * Asks the designated worker, in whichever process, to fetch what the query string names: `refresh=all`, at most once a
+ * minute, or `refresh=<certificate id>`. Returns an HTTP status and writes `text` for the client: 202 accepted, 400, 404,
+ * 429, 503.
  */
 int op_refresh(const op_config_t *config, op_str_t args, int64_t now_s, int64_t monotonic_ms, op_text_t *text);
 
 /* --- the start helper ---------------------------------------------------------------------------------------- */
 
-/* Called in the helper while it gets on: after each piece of work, and ten times a second while it waits for others. */
+/* The helper reports progress: after each piece of work, and ten times a second while it waits for others. */
 typedef struct {
     void   *ctx;
     void  (*report)(void *ctx); /* must not wait */
 } op_progress_ops_t;
 
 /*
- * Fills the zone before the workers begin: from the zone that it replaces, where there is one, from the cache directory
- * and the files, all of it through the gate; then from the responders, for up to `wait_ms` and for as long as something
- * is missing that may still come. Runs its own event loop and returns when it is done. To be called in a process of its
- * own, forked after op_config_open_zone(), unprivileged, that ends afterwards: whoever forked it may kill it at any
- * instruction. `progress` may be NULL.
+ * Fills the zone before the workers begin: from the zone that it replaces, if any, from the cache directory and the files,
+ * all of it through the gate; then from the responders, for up to `wait_ms` and for as long as something is missing that
+ * may still come. Runs its own event loop and returns when it is done. Call it in an unprivileged process of its own,
+ * forked after op_config_open_zone(), which ends afterwards and may be killed at any instruction. `progress` may be NULL.
  */
 op_status_t op_start(op_config_t *config, const op_log_ops_t *log, const op_lock_ops_t *lock, int32_t pid,
                             int64_t wait_ms, const op_progress_ops_t *progress, op_error_t *error);
@@ -351,13 +350,13 @@ op_status_t op_start(op_config_t *config, const op_log_ops_t *log, const op_lock
 
 /*
  * The event loop. Watches are level-triggered; `ready` is a set of OP_IO_*, errors count as both. Timers fire once and
- * never from inside timer_set(). Callbacks may delete any watch or timer, also the one they are called for.
+ * never from inside timer_set(). Callbacks may delete any watch or timer, their own included.
  */
 typedef struct {
     void     *ctx;
     void   *(*io_add)(void *ctx, int fd, void (*callback)(void *data, unsigned ready), void *data); /* NULL: refused */
     int     (*io_set)(void *ctx, void *io, unsigned interest); /* 1: done */
-    void    (*io_del)(void *ctx, void *io); /* before the descriptor is closed */
+    void    (*io_del)(void *ctx, void *io); /* called before the descriptor is closed */
     void   *(*timer_add)(void *ctx, void (*callback)(void *data), void *data); /* NULL: out of memory */
     void    (*timer_set)(void *ctx, void *timer, int64_t after_ms); /* negative: disarm */
     void    (*timer_del)(void *ctx, void *timer);
@@ -367,12 +366,12 @@ typedef struct {
 } op_host_ops_t;
 
 /*
- * Starts this worker's part in refreshing; one of all workers is the designated one at a time. After fork. `host` and
- * `lock` are copied, what they point to outlives the worker. NULL: `error` says why.
+ * Starts this worker's contender for the lease, whose holder is the designated worker and refreshes responses. Call it
+ * after fork. `host` and `lock` are copied, what they point to outlives the worker. NULL: `error` says why.
  */
 op_worker_t *op_worker_start(op_config_t *config, const op_host_ops_t *host, const op_lock_ops_t *lock,
                                     int32_t pid, uint32_t slot, op_error_t *error);
-/* The worker is asked to leave: sockets and timers end at once and the lease is free. */
+/* Ends sockets and timers at once and frees the lease, since the worker is about to leave. */
 void op_worker_retire(op_worker_t *worker);
 void op_worker_stop(op_worker_t *worker);
 

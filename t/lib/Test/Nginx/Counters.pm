@@ -6,12 +6,14 @@ package Test::Nginx::Counters;
 #   $counters->look();        what they are now is what later looks begin with
 #   $counters->grew($name, stapled => 1, ...)   a test: these have grown by so
 #                             much since, and none besides
-#   $counters->now()          { requested, stapled, missing, refused, foreign }
+#   $counters->now()          { requested, stapled, missing, refused, foreign }:
+#                             the first is the sum of the others
 #   $counters->was()          the same at the last look
 
 use warnings;
 use strict;
 
+use List::Util qw/ sum /;
 use Test::More ();
 
 use Test::Nginx ();
@@ -36,7 +38,7 @@ sub grew {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my %want = map { $_ => $self->{was}{$_} + ($more{$_} || 0) }
 		qw/ stapled missing refused foreign /;
-	$want{requested} = $want{stapled} + $want{missing};
+	$want{requested} = sum(@want{qw/ stapled missing refused foreign /});
 	my $now;
 	Test::Nginx::wait_for(sub {
 		$now = $self->now();
