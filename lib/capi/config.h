@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/printable.h"
 #include "engine/catalog.h"
@@ -18,7 +19,7 @@
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/staple_zone.h"
 
-struct op_server_s {
+struct alignas(64) op_server_s {  // one cache line
   op_config_s& config;
   ocsp_plus::engine::Server server;
   // What its certificates have in common, until the configuration is complete; what it points to is the caller's.
@@ -35,12 +36,14 @@ struct op_config_s {
   ocsp_plus::engine::Catalog catalog;
   std::deque<op_server_s> servers;  // never moved: C has pointers to them
   std::optional<ocsp_plus::store::StapleZone> zone;
+  // By catalog index, dense: a handshake reads one of them. Complete before `zone` is there.
+  std::vector<ocsp_plus::store::EntryIndex> entries;
   std::uint32_t generation = 0;
   Area replaced;  // of the zone that `zone` replaces; mapped until the start is over, and read by its helper alone
   bool loads = false;  // some server loads certificates per connection
   // By fork each process has its own.
   std::unique_ptr<ocsp_plus::engine::Stapler> stapler =
-      std::make_unique<ocsp_plus::engine::Stapler>(catalog, settings, zone);
+      std::make_unique<ocsp_plus::engine::Stapler>(catalog, settings, zone, entries);
 };
 
 namespace ocsp_plus::capi {

@@ -31,10 +31,12 @@ namespace ocsp_plus::engine {
 
 // A server of the configuration, as its handshakes see it.
 struct Server {
-  struct Certificate {
-    x509_st* leaf = nullptr;         // by whose address it is found; borrowed from the server's SSL_CTX
-    const Target* target = nullptr;  // nullptr: unusable, it never gets a staple
+  // What a handshake needs of it: one cache line.
+  struct alignas(64) Certificate {
+    x509_st* leaf = nullptr;                    // by whose address it is found; borrowed from the server's SSL_CTX
+    Catalog::Index number = Catalog::kNoIndex;  // of its target; kNoIndex: unusable, it never gets a staple
     bool must_staple = false;
+    CertificateId id = {};  // of one that is usable
   };
   // nullptr: it is none of the configuration's, but was loaded for the connection.
   const Certificate* find(const x509_st* leaf) const noexcept;
@@ -92,9 +94,11 @@ class Stapler {
  public:
   static constexpr Seconds kBetweenLines = 60;  // of one kind in the log
 
-  // `zone` is nothing until it is open; what is given outlives the object.
-  Stapler(const Catalog& catalog, const Settings& settings, const std::optional<store::StapleZone>& zone)
-      : catalog_(catalog), settings_(settings), zone_(zone) {}
+  // `zone` is nothing until it is open; by then `entries` has those of all targets. What is given outlives the
+  // object.
+  Stapler(const Catalog& catalog, const Settings& settings, const std::optional<store::StapleZone>& zone,
+          const std::vector<store::EntryIndex>& entries)
+      : catalog_(catalog), settings_(settings), zone_(zone), entries_(entries) {}
 
   Decision decide(const Server& server, const Hello& hello, Connection* connection) noexcept;
 
@@ -132,8 +136,9 @@ class Stapler {
   const Catalog& catalog_;
   const Settings& settings_;
   const std::optional<store::StapleZone>& zone_;
-  std::unique_ptr<RecentOffers> recent_offers_;  // made when it is first needed
-  std::array<Refusals, 2> refusals_ = {};        // by cause
+  const std::vector<store::EntryIndex>& entries_;  // by Catalog::Index
+  std::unique_ptr<RecentOffers> recent_offers_;    // made when it is first needed
+  std::array<Refusals, 2> refusals_ = {};          // by cause
 };
 
 }  // namespace ocsp_plus::engine

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/refresher.h"
+#include "store/entry_state.h"
 #include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::testing {
@@ -62,7 +63,9 @@ struct RefresherFixture : EngineFixture {
     }
   }
 
-  store::Attempt attempt(engine::Catalog::Index index) const { return zone.attempt(catalog.target(index).entry); }
+  store::Attempt attempt(engine::Catalog::Index index) const {
+    return store::read_attempt(zone, catalog.target(index).entry);
+  }
 
   std::unique_ptr<engine::Report> report;
   std::unique_ptr<net::Resolver> resolver;
