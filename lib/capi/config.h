@@ -19,9 +19,9 @@
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/staple_zone.h"
 
-struct alignas(64) op_server_s {  // one cache line
-  op_config_s& config;
+struct op_server_s {
   ocsp_plus::engine::Server server;
+  op_config_s& config;
   // What its certificates have in common, until the configuration is complete; what it points to is the caller's.
   std::unique_ptr<ocsp_plus::engine::ServerCertificate> common;
 };

@@ -101,10 +101,17 @@ std::string line_of(const std::string& label, std::uint64_t refused, std::string
 
 }  // namespace
 
+Server::Certificate& Server::add() {
+  return first.leaf == nullptr ? first : others.emplace_back();
+}
+
 const Server::Certificate* Server::find(const x509_st* leaf) const noexcept {
-  const auto found = std::find_if(certificates.begin(), certificates.end(),
+  if (first.leaf == leaf) {
+    return &first;
+  }
+  const auto found = std::find_if(others.begin(), others.end(),
                                   [leaf](const Certificate& certificate) { return certificate.leaf == leaf; });
-  return found == certificates.end() ? nullptr : &*found;
+  return found == others.end() ? nullptr : &*found;
 }
 
 Result<CertificateId> Server::id_of(x509_st* leaf) const {

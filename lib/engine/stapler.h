@@ -38,12 +38,14 @@ struct Server {
     bool must_staple = false;
     CertificateId id = {};  // of one that is usable
   };
+  Certificate& add();
   // nullptr: it is none of the configuration's, but was loaded for the connection.
   const Certificate* find(const x509_st* leaf) const noexcept;
   // Of a certificate that the server shows, whichever it is. Errors as crypto::certificate_id().
   Result<CertificateId> id_of(x509_st* leaf) const;
 
-  std::vector<Certificate> certificates;
+  Certificate first;  // most servers have no other: a handshake finds it without another place in memory
+  std::vector<Certificate> others;
   std::uint64_t profile = 0;  // Profile::key
   Require require = Require::kOff;
   bool omit_revoked = false;

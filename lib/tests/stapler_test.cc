@@ -111,9 +111,10 @@ struct Fixture {
       from.issuers = {ca().get()};
       Target* const target = catalog.add(from).value().target;
       REQUIRE((target == nullptr) == (kind == Kind::kUnusable));
-      server.certificates.push_back({leaf.get(), Catalog::kNoIndex, must_staple, id});
+      Server::Certificate& added = server.add();
+      added = {leaf.get(), Catalog::kNoIndex, must_staple, id};
       if (target != nullptr) {
-        server.certificates.back().number = static_cast<Catalog::Index>(registrations.size());
+        added.number = static_cast<Catalog::Index>(registrations.size());
         registrations.push_back({id, ca().issuer()->key_sha256()});
         REQUIRE(store::register_all(zone, lock, registrations, &entries));
         entry = target->entry = entries.back();
