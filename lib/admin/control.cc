@@ -4,6 +4,7 @@
 
 #include "admin/query.h"
 #include "base/log.h"
+#include "store/entry_state.h"
 
 namespace ocsp_plus::admin {
 namespace {
@@ -16,7 +17,7 @@ Answer refresh_all(const View& view) {
 }
 
 Answer refresh_entry(const View& view, store::EntryIndex entry, const std::string& name) {
-  const UnixSeconds last = view.zone->attempt(entry).at;
+  const UnixSeconds last = store::read_attempt(*view.zone, entry).at;
   if (last <= view.now && saturating_sub(view.now, last) < view.settings.retry.min) {
     return {429, fmt::format("certificate {} was fetched less than {} ago", name, to_span(view.settings.retry.min))};
   }
@@ -29,7 +30,7 @@ Answer refresh_entry(const View& view, store::EntryIndex entry, const std::strin
 // A certificate loaded per connection is in the zone only.
 Answer refresh_loaded(const View& view, const CertificateId& id) {
   const store::EntryIndex entry = view.zone->find(id);
-  const auto state = view.zone->loaded(entry);
+  const auto state = store::per_connection_state(*view.zone, entry);
   if (!state.has_value()) {
     return {404, "no server uses that certificate"};
   }

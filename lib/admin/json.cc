@@ -94,18 +94,25 @@ class JsonDocument : public Document {
                     {"entries", all.zone_entries}});
     member("worker", worker_json(all.worker));
     const auto& handshakes = all.handshakes;
-    member("handshakes",
-           {{"requested", handshakes.stapled + handshakes.missing + handshakes.refused + handshakes.foreign},
-            {"stapled", handshakes.stapled},
-            {"missing", handshakes.missing},
-            {"refused", handshakes.refused},
-            {"foreign", handshakes.foreign}});
-    member("callbacks_replaced", handshakes.replaced);
-    member("fetches",
-           {{"ok", all.exchanges.ok}, {"failed", all.exchanges.failed}, {"in_flight", all.exchanges.in_flight}});
-    const store::Connections& connections = all.connections;
-    member("connections", {{"ipv4", {{"ok", connections.ipv4_ok}, {"failed", connections.ipv4_failed}}},
-                           {"ipv6", {{"ok", connections.ipv6_ok}, {"failed", connections.ipv6_failed}}}});
+    const std::uint64_t refused = handshakes[store::Handshake::kRefused];
+    const std::uint64_t foreign = handshakes[store::Handshake::kForeign];
+    const std::uint64_t missing = handshakes[store::Handshake::kMissing];
+    const std::uint64_t stapled = handshakes[store::Handshake::kStapled];
+    member("handshakes", {{"requested", stapled + missing + refused + foreign},
+                          {"stapled", stapled},
+                          {"missing", missing},
+                          {"refused", refused},
+                          {"foreign", foreign}});
+    member("callbacks_replaced", handshakes[store::Handshake::kReplaced]);
+    const auto& counters = all.counters;
+    const auto results = [&](store::Counter::Kind ok, store::Counter::Kind failed) {
+      return Json{{"ok", counters[ok]}, {"failed", counters[failed]}};
+    };
+    Json fetches = results(store::Counter::kExchangesOk, store::Counter::kExchangesFailed);
+    fetches["in_flight"] = all.in_flight;
+    member("fetches", fetches);
+    member("connections", {{"ipv4", results(store::Counter::kIpv4Ok, store::Counter::kIpv4Failed)},
+                           {"ipv6", results(store::Counter::kIpv6Ok, store::Counter::kIpv6Failed)}});
     if (view_.zone.has_value()) {
       Json loaded;
       for (const auto& [name, number] : loaded_counts(view_)) {

@@ -10,6 +10,8 @@
 #include "admin/document.h"
 #include "base/printable.h"
 #include "engine/readiness.h"
+#include "store/counters.h"
+#include "store/shared_stats.h"
 
 namespace ocsp_plus::admin {
 namespace {
@@ -136,17 +138,19 @@ class Metrics : public Document {
       single(Metric::kHeartbeat, all_.worker->heartbeat, out);
     }
     declare(Metric::kHandshakes, out);
-    sample(Metric::kHandshakes, "staple=\"sent\"", all_.handshakes.stapled, out);
-    sample(Metric::kHandshakes, "staple=\"none\"", all_.handshakes.missing, out);
-    sample(Metric::kHandshakes, "staple=\"refused\"", all_.handshakes.refused, out);
-    sample(Metric::kHandshakes, "staple=\"foreign\"", all_.handshakes.foreign, out);
-    single(Metric::kCallbacksReplaced, all_.handshakes.replaced, out);
+    sample(Metric::kHandshakes, "staple=\"sent\"", all_.handshakes[store::Handshake::kStapled], out);
+    sample(Metric::kHandshakes, "staple=\"none\"", all_.handshakes[store::Handshake::kMissing], out);
+    sample(Metric::kHandshakes, "staple=\"refused\"", all_.handshakes[store::Handshake::kRefused], out);
+    sample(Metric::kHandshakes, "staple=\"foreign\"", all_.handshakes[store::Handshake::kForeign], out);
+    single(Metric::kCallbacksReplaced, all_.handshakes[store::Handshake::kReplaced], out);
     fetches(out);
     declare(Metric::kConnections, out);
-    sample(Metric::kConnections, "family=\"ipv4\",result=\"ok\"", all_.connections.ipv4_ok, out);
-    sample(Metric::kConnections, "family=\"ipv4\",result=\"failed\"", all_.connections.ipv4_failed, out);
-    sample(Metric::kConnections, "family=\"ipv6\",result=\"ok\"", all_.connections.ipv6_ok, out);
-    sample(Metric::kConnections, "family=\"ipv6\",result=\"failed\"", all_.connections.ipv6_failed, out);
+    sample(Metric::kConnections, "family=\"ipv4\",result=\"ok\"", all_.counters[store::Counter::kIpv4Ok], out);
+    sample(Metric::kConnections, "family=\"ipv4\",result=\"failed\"", all_.counters[store::Counter::kIpv4Failed],
+           out);
+    sample(Metric::kConnections, "family=\"ipv6\",result=\"ok\"", all_.counters[store::Counter::kIpv6Ok], out);
+    sample(Metric::kConnections, "family=\"ipv6\",result=\"failed\"", all_.counters[store::Counter::kIpv6Failed],
+           out);
     if (all_.clock_skew.has_value()) {
       single(Metric::kClockSkew, *all_.clock_skew, out);
     }
@@ -168,8 +172,8 @@ class Metrics : public Document {
 
   void fetches(std::string* out) const {
     declare(Metric::kFetches, out);
-    sample(Metric::kFetches, "result=\"ok\"", all_.exchanges.ok, out);
-    sample(Metric::kFetches, "result=\"failed\"", all_.exchanges.failed, out);
+    sample(Metric::kFetches, "result=\"ok\"", all_.counters[store::Counter::kExchangesOk], out);
+    sample(Metric::kFetches, "result=\"failed\"", all_.counters[store::Counter::kExchangesFailed], out);
     declare(Metric::kFetchFailures, out);
     if (view_.zone.has_value()) {
       for (std::size_t number = 0; number < store::kReasonNumbers; ++number) {
@@ -181,17 +185,18 @@ class Metrics : public Document {
         }
       }
     }
-    single(Metric::kFetchesInFlight, all_.exchanges.in_flight, out);
+    single(Metric::kFetchesInFlight, all_.in_flight, out);
     declare(Metric::kFetchDuration, out);
     const std::string name = full_name(Metric::kFetchDuration);
     std::uint64_t count = 0;
-    for (std::size_t i = 0; i < all_.exchanges.durations.size(); ++i) {
-      count += all_.exchanges.durations[i];
+    for (std::size_t i = 0; i < all_.durations.size(); ++i) {
+      count += all_.durations[i];
       const bool last = i == store::kDurationBounds.size();
       *out +=
           fmt::format("{}_bucket{{le=\"{}\"}} {}\n", name, last ? "+Inf" : seconds(store::kDurationBounds[i]), count);
     }
-    *out += fmt::format("{}_sum {}\n{}_count {}\n", name, seconds(all_.exchanges.duration_ms), name, count);
+    *out += fmt::format("{}_sum {}\n{}_count {}\n", name, seconds(all_.counters[store::Counter::kExchangeMillis]),
+                        name, count);
   }
 
   void responders(std::string* out) const {

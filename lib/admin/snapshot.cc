@@ -4,6 +4,8 @@
 
 #include "engine/admit.h"
 #include "engine/responder_health.h"
+#include "store/counters.h"
+#include "store/entry_state.h"
 #include "store/lease.h"
 
 namespace ocsp_plus::admin {
@@ -39,7 +41,7 @@ std::optional<HeldResponse> held_of(const View& view, const engine::Target& targ
                       sane(header->this_update).value_or(0),
                       sane(header->next_update),
                       sane(header->expires).value_or(0),
-                      sane(view.zone->confirmed_at(target.entry, *header, view.now)).value_or(0),
+                      sane(store::read_confirmed_at(*view.zone, target.entry, *header, view.now)).value_or(0),
                       source_name(header->source)};
 }
 
@@ -145,10 +147,10 @@ CertificateStatus certificate_status(const View& view, const store::HostTable& h
   status.target = &target;
   status.held = held_of(view, target, &status.staplable);
   status.state = state_of(view, target, verifiable, status.held, status.staplable);
-  status.stapled = view.zone->stapled(target.entry);
-  const store::Attempt attempt = view.zone->attempt(target.entry);
+  status.stapled = store::stapled(*view.zone, target.entry);
+  const store::Attempt attempt = store::read_attempt(*view.zone, target.entry);
   if (const auto at = sane(attempt.at)) {
-    status.last_attempt = LastAttempt{*at, attempt.reason, view.zone->detail(target.entry), {}};
+    status.last_attempt = LastAttempt{*at, attempt.reason, store::read_detail(*view.zone, target.entry), {}};
     if (attempt.responder < target.responders.size()) {
       status.last_attempt->responder = target.responders[attempt.responder]->to_string();
     }
@@ -163,12 +165,12 @@ CertificateStatus certificate_status(const View& view, const store::HostTable& h
 }
 
 std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex entry) {
-  const auto state = view.zone->loaded(entry);
+  const auto state = store::per_connection_state(*view.zone, entry);
   if (!state.has_value()) {
     return nullptr;
   }
-  const CertificateId id = view.zone->entry(entry).id;
-  const auto der = view.zone->leaf(entry, id);
+  const CertificateId id = view.zone->id(entry);
+  const auto der = store::read_leaf(*view.zone, entry, id);
   const auto leaves = der.has_value() ? crypto::parse_der_certificates(*der) : std::vector<crypto::X509Ptr>();
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
   if (!certificate || certificate->id != id) {
@@ -209,8 +211,9 @@ Cache cache_status(const View& view) {
   if (!view.zone.has_value() || view.settings.cache.empty()) {
     return {"off", {}, std::nullopt, std::nullopt};
   }
-  if (const auto failure = store::cache_failure(*view.zone)) {
-    return {"failing", view.settings.cache, failure->reason, sane(failure->since)};
+  if (const UnixSeconds since = store::number(*view.zone, store::Number::kCacheFailingSince); since != 0) {
+    const auto reason = static_cast<Reason>(store::number(*view.zone, store::Number::kCacheReason));
+    return {"failing", view.settings.cache, reason, sane(since)};
   }
   return {"works", view.settings.cache, std::nullopt, std::nullopt};
 }
@@ -221,41 +224,37 @@ Overview overview(const View& view) {
     return all;
   }
   const store::StapleZone& zone = *view.zone;
-  const store::Geometry& geometry = zone.geometry();
-  const std::size_t arena = zone.stats().arena_used.load(std::memory_order_relaxed);
+  const store::ZoneUse use = store::zone_use(zone);
   all.zone_size = zone.size();
-  all.zone_used =
-      geometry.entries + zone.entries_used() * sizeof(store::Entry) + std::min(arena, geometry.arena_bytes);
-  for (store::EntryIndex i = 0; i < zone.entries_used(); ++i) {
-    all.zone_entries += zone.entry(i).generation.load(std::memory_order_relaxed) != 0 ? 1u : 0u;
-  }
+  all.zone_used = use.bytes;
+  all.zone_entries = use.entries;
   const store::LeaseState holder = store::lease_holder(zone);
   if (holder.pid > 0) {
     const Seconds age = std::max<Millis>(saturating_sub(view.monotonic, holder.heartbeat), 0) / 1000;
     all.worker = Worker{holder.pid, holder.slot, sane(holder.since).value_or(0),
                         sane(saturating_sub(view.now, age)).value_or(0)};
   }
-  all.handshakes = zone.handshake_totals();
-  all.exchanges = store::exchange_totals(zone);
-  all.connections = store::connections(zone);
-  if (zone.stats().clock_compared_at.load(std::memory_order_relaxed) != 0) {
-    all.clock_skew = zone.stats().clock_skew.load(std::memory_order_relaxed);
+  all.handshakes = store::handshake_totals(zone);
+  for (std::size_t what = 0; what < all.counters.size(); ++what) {
+    all.counters[what] = store::counted(zone, static_cast<store::Counter::Kind>(what));
+  }
+  all.durations = store::durations(zone);
+  all.in_flight = store::number(zone, store::Number::kInFlight);
+  if (store::number(zone, store::Number::kClockComparedAt) != 0) {
+    all.clock_skew = store::number(zone, store::Number::kClockSkew);
   }
   return all;
 }
 
 LoadedCounts loaded_counts(const View& view) {
-  const store::LoadedCounters& counters = view.zone->stats().loaded;
-  const auto number = [](const std::atomic<std::uint64_t>& counter) {
-    return counter.load(std::memory_order_relaxed);
-  };
-  return {{{"handed", number(counters.handed)},
-           {"dropped", number(counters.dropped)},
-           {"torn", number(counters.torn)},
-           {"taken", number(counters.taken)},
-           {"refused", number(counters.refused)},
-           {"evicted", number(counters.evicted)},
-           {"ended", number(counters.ended)}}};
+  const auto number = [&view](store::Counter::Kind what) { return store::counted(*view.zone, what); };
+  return {{{"handed", number(store::Counter::kHanded)},
+           {"dropped", number(store::Counter::kDropped)},
+           {"torn", number(store::Counter::kTorn)},
+           {"taken", number(store::Counter::kTaken)},
+           {"refused", number(store::Counter::kRefused)},
+           {"evicted", number(store::Counter::kEvicted)},
+           {"ended", number(store::Counter::kEnded)}}};
 }
 
 }  // namespace ocsp_plus::admin

@@ -18,6 +18,7 @@
 #include "crypto/verify.h"
 #include "engine/catalog.h"
 #include "engine/settings.h"
+#include "store/counters.h"
 #include "store/shared_stats.h"
 #include "store/staple_zone.h"
 
@@ -118,9 +119,10 @@ Cache cache_status(const View& view);
 struct Overview {
   std::size_t zone_size = 0, zone_used = 0, zone_entries = 0;  // bytes, bytes, certificates
   std::optional<Worker> worker;                                // the designated one
-  store::StapleZone::HandshakeTotals handshakes;
-  store::ExchangeTotals exchanges;
-  store::Connections connections;
+  store::HandshakeTotals handshakes = {};
+  std::array<std::uint64_t, store::Counter::kKinds> counters = {};
+  store::Durations durations = {};    // of exchanges
+  std::int64_t in_flight = 0;         // exchanges
   std::optional<Seconds> clock_skew;  // a responder's clock minus ours
 };
 Overview overview(const View& view);

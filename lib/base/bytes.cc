@@ -1,6 +1,19 @@
 #include "base/bytes.h"
 
+#include <algorithm>
+#include <cstring>
+
 namespace ocsp_plus {
+
+std::uint64_t checksum(ByteView bytes, std::uint64_t sum) noexcept {
+  for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + at, std::min(bytes.size() - at, sizeof(word)));
+    sum = (sum ^ word) * 0x9e3779b97f4a7c15;
+    sum ^= sum >> 29;
+  }
+  return sum;
+}
 
 std::string to_hex(ByteView bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";

@@ -1,4 +1,5 @@
-// Small helpers for code that opens files itself: an owning descriptor, a complete write, the text of an errno.
+// Small helpers for code that opens files itself: an owning descriptor, complete reads and writes, the text of an
+// errno.
 #pragma once
 
 #include <unistd.h>
@@ -55,6 +56,24 @@ inline bool write_all(int fd, ByteView content) {
     }
     written += static_cast<std::size_t>(size);
   }
+  return true;
+}
+
+// Reads until the end or until `bytes` is full, and makes it as long as what was read. False with errno set on
+// failure.
+inline bool read_up_to(int fd, Bytes* bytes) {
+  std::size_t size = 0;
+  while (size < bytes->size()) {
+    const ssize_t more = uninterrupted([&] { return ::read(fd, bytes->data() + size, bytes->size() - size); });
+    if (more < 0) {
+      return false;
+    }
+    if (more == 0) {
+      break;
+    }
+    size += static_cast<std::size_t>(more);
+  }
+  bytes->resize(size);
   return true;
 }
 

@@ -44,6 +44,25 @@ class SharedLock {
   virtual void unlock() = 0;
 };
 
+// Holds it for the length of a scope, if it was free at the beginning.
+class ScopedLock {
+ public:
+  explicit ScopedLock(SharedLock& lock) : lock_(lock), held_(lock.try_lock()) {}
+  ~ScopedLock() {
+    if (held_) {
+      lock_.unlock();
+    }
+  }
+  ScopedLock(const ScopedLock&) = delete;
+  ScopedLock& operator=(const ScopedLock&) = delete;
+
+  bool held() const { return held_; }
+
+ private:
+  SharedLock& lock_;
+  const bool held_;
+};
+
 // Watches a file descriptor, level-triggered: the callback repeats while the descriptor is ready. Destroying the
 // IoWatch ends the watch and leaves the descriptor open; destroy it before closing the descriptor.
 class IoWatch {

@@ -28,6 +28,7 @@
 #include "store/cache_directory.h"
 #include "store/shared_stats.h"
 #include "store/staple_zone.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 
 using ocsp_plus::store::StapleZone;
@@ -225,7 +226,7 @@ op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t* error) {
 
 op_server_t* op_server_create(op_config_t* config, const op_server_directives_t* directives, op_error_t* error) {
   return guarded(error, static_cast<op_server_t*>(nullptr), [&]() -> op_server_t* {
-    op_server_s server = {*config, {}, std::make_unique<engine::ServerCertificate>(common_of(*directives))};
+    op_server_s server = {{}, *config, std::make_unique<engine::ServerCertificate>(common_of(*directives))};
     server.server.require = server.common->require;
     server.server.omit_revoked = directives->omit_revoked != 0;
     if (directives->preload == 0) {
@@ -252,7 +253,13 @@ op_status_t op_server_add(op_server_t* server, struct x509_st* leaf, struct x509
     if (!added) {
       return status_of(added.error(), error);
     }
-    server->server.certificates.push_back({leaf, added->target, crypto::demands_staple(leaf)});
+    engine::Server::Certificate& known = server->server.add();
+    known.leaf = leaf;
+    known.must_staple = crypto::demands_staple(leaf);
+    if (added->target != nullptr) {
+      known.number = added->index;
+      known.id = added->target->certificate.id;
+    }
     return OP_OK;
   });
 }
@@ -326,7 +333,7 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     config->catalog.settle_issuers(config->settings.issuer_fetch);
     capi::HostLock lock(*lock_ops);
     std::vector<store::EntryIndex> entries;
-    const auto generation = zone->register_all(lock, registrations(config->catalog), &entries);
+    const auto generation = store::register_all(*zone, lock, registrations(config->catalog), &entries);
     if (!generation) {
       return status_of(generation.error(), error);
     }
@@ -334,9 +341,10 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
       config->catalog.target(static_cast<std::uint32_t>(i)).entry = entries[i];
     }
     config->replaced = opened->kept ? op_config_s::Area() : op_config_s::Area{old_base, old_size};
-    if (zone->stats().began.load(std::memory_order_relaxed) == 0) {
-      zone->stats().began.store(monotonic_ms, std::memory_order_relaxed);
+    if (store::number(*zone, store::Number::kBegan) == 0) {
+      store::record(*zone, store::Number::kBegan, monotonic_ms);
     }
+    config->entries = std::move(entries);
     config->zone = *zone;
     config->generation = *generation;
     opened->generation = *generation;

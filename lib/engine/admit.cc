@@ -4,6 +4,7 @@
 
 #include "engine/disk_cache.h"
 #include "engine/report.h"
+#include "store/entry_state.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -138,7 +139,7 @@ Reason Gate::publish(const Target& target, const Verified& verified, UnixSeconds
   if (!published) {
     return published.error().reason;
   }
-  zone_.set_confirmed_at(target.entry, verified.origin.confirmed_at);
+  store::record_confirmed_at(zone_, target.entry, verified.origin.confirmed_at);
   // A file with trailing octets is written anew.
   keep(target, verified.cut ? store::Source::kNone : source);
   return Reason::kOk;
@@ -176,7 +177,7 @@ Reason Gate::admit_kept(const Target& target, UnixSeconds now, Report* report) {
 
 void Gate::confirm(const Target& target, const store::BlobHeader& held, Origin origin, UnixSeconds now) {
   if (origin.confirmed_at > confirmed_at(target, held, now) && origin.confirmed_at <= now) {
-    zone_.set_confirmed_at(target.entry, origin.confirmed_at);
+    store::record_confirmed_at(zone_, target.entry, origin.confirmed_at);
     keep(target, origin.source);
   }
 }

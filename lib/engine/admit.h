@@ -20,6 +20,7 @@
 #include "base/ports.h"
 #include "crypto/verify.h"
 #include "engine/catalog.h"
+#include "store/entry_state.h"
 #include "store/staple_zone.h"
 #include "store/zone_writer.h"
 
@@ -109,7 +110,7 @@ class Gate {
   // Records that the responder confirmed the held response, at origin.confirmed_at. An earlier time changes nothing.
   void confirm(const Target& target, const store::BlobHeader& held, Origin origin, UnixSeconds now);
   UnixSeconds confirmed_at(const Target& target, const store::BlobHeader& held, UnixSeconds now) const {
-    return zone_.confirmed_at(target.entry, held, now);
+    return store::read_confirmed_at(zone_, target.entry, held, now);
   }
 
   // The held response of a target, valid or not.

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "store/zone_registry.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -15,13 +17,13 @@ DesignatedWorker::DesignatedWorker(const Context& context, const store::ProcessI
       self_(self),
       report_(context.log, context.clock),
       timer_(context.loop.timer([this] { tick(); })) {
-  context_.zone.worker_started(self_.pid, self_.generation);
+  store::worker_started(context_.zone, self_.pid, self_.generation);
   timer_->arm(self_.slot == 0 ? 0 : store::kHeartbeatInterval);
 }
 
 DesignatedWorker::~DesignatedWorker() {
   retire();
-  context_.zone.worker_stopped(self_.pid);
+  store::worker_stopped(context_.zone, self_.pid);
 }
 
 void DesignatedWorker::retire() {
@@ -37,7 +39,7 @@ void DesignatedWorker::tick() {
   timer_->arm(store::kHeartbeatInterval);  // first, so that there is another tick whatever fails below
   // Another process may have written over the slot.
   if (++ticks_ % kTicksOfSlot == 0) {
-    context_.zone.worker_started(self_.pid, self_.generation);
+    store::worker_started(context_.zone, self_.pid, self_.generation);
   }
   if (std::exchange(distrusted_, false)) {
     holder_.reset();

@@ -6,7 +6,10 @@
 
 #include "base/log.h"
 #include "crypto/issuer_document.h"
+#include "store/counters.h"
+#include "store/entry_state.h"
 #include "store/lease.h"
+#include "store/zone_writer.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -70,12 +73,12 @@ Discovery::Discovery(const Context& context, Report& report, store::ZoneWriter& 
       issuers_(issuers),
       offers_(context.zone, context.clock),
       timer_(context.loop.timer([this] { work(); })),
-      dropped_(context.zone.stats().loaded.dropped.load(std::memory_order_relaxed)) {}
+      dropped_(store::counted(context.zone, store::Counter::kDropped)) {}
 
 Discovery::~Discovery() = default;
 
 void Discovery::tick() {
-  const std::uint64_t dropped = context_.zone.stats().loaded.dropped.load(std::memory_order_relaxed);
+  const std::uint64_t dropped = store::counted(context_.zone, store::Counter::kDropped);
   if (dropped != dropped_) {
     report_.loaded_dropped(dropped - dropped_);
     dropped_ = dropped;
@@ -125,10 +128,10 @@ bool Discovery::scan(std::size_t budget) {
 
 // Brings the record of an entry in line with the zone. Returns the cost besides the glance.
 std::size_t Discovery::look_at(store::EntryIndex entry) {
-  const auto state = context_.zone.loaded(entry);
+  const auto state = store::per_connection_state(context_.zone, entry);
   const Record* record = roster_.find(entry);
   const bool configured = record != nullptr && record->per_connection == nullptr;
-  const CertificateId& id = context_.zone.entry(entry).id;
+  const CertificateId id = context_.zone.id(entry);
   if (record != nullptr && !configured && (!state.has_value() || record->target.certificate.id != id)) {
     remove_entry(entry, RemovalReason::kGone);
     record = nullptr;
@@ -155,7 +158,7 @@ std::size_t Discovery::look_at(store::EntryIndex entry) {
   return load(entry, *state);
 }
 
-bool Discovery::has_ended(const Target& target, const store::StapleZone::LoadedState& state) const {
+bool Discovery::has_ended(const Target& target, const store::PerConnectionState& state) const {
   const UnixSeconds now = context_.clock.now();
   return saturating_add(target.certificate.not_after, kGraceOfEnded) < now ||
          saturating_sub(now, state.used) > kUnused;
@@ -163,9 +166,9 @@ bool Discovery::has_ended(const Target& target, const store::StapleZone::LoadedS
 
 // Adds the record of an entry that is in the zone. Its issuer is the one in the entry, if it has signed the
 // certificate. Returns the cost.
-std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::LoadedState& state) {
-  const CertificateId id = context_.zone.entry(entry).id;
-  const auto leaf_der = context_.zone.leaf(entry, id);
+std::size_t Discovery::load(store::EntryIndex entry, const store::PerConnectionState& state) {
+  const CertificateId id = context_.zone.id(entry);
+  const auto leaf_der = store::read_leaf(context_.zone, entry, id);
   auto leaves = leaf_der.has_value() ? crypto::parse_der_certificates(*leaf_der) : std::vector<crypto::X509Ptr>();
   auto certificate = leaves.size() == 1 ? crypto::describe(leaves[0].get()) : fail(Reason::kUnreadable);
   const std::size_t cost = kLoadCosts * weight(leaf_der.has_value() ? leaf_der->size() : 0);
@@ -176,11 +179,11 @@ std::size_t Discovery::load(store::EntryIndex entry, const store::StapleZone::Lo
     return cost;
   }
   ParsedCertificate parsed = {std::move(leaves[0]), std::move(*certificate), nullptr};
-  if (const auto issuer_der = context_.zone.issuer(entry)) {
+  if (const auto issuer_der = store::read_issuer(context_.zone, entry)) {
     auto issuers = crypto::parse_der_certificates(*issuer_der);
     auto issuer = issuers.size() == 1 ? issuers_.pool().intern(issuers[0].get()) : fail(Reason::kUnreadable);
     // Any worker may have written the issuer there.
-    if (!issuer || (*issuer)->key_sha256() != context_.zone.entry(entry).issuer_key ||
+    if (!issuer || (*issuer)->key_sha256() != context_.zone.issuer_key(entry) ||
         !crypto::signed_by(parsed.leaf.get(), (*issuer)->certificate())) {
       remove_entry(entry, RemovalReason::kGone);
       return kVerifyingCosts * cost;
@@ -221,7 +224,7 @@ bool Discovery::take_offers(std::size_t budget) {
 }
 
 void Discovery::refuse(Reason reason) {
-  context_.zone.stats().loaded.refused.fetch_add(1, std::memory_order_relaxed);
+  store::count(context_.zone, store::Counter::kRefused);
   if (reason != Reason::kCertificateTooLarge) {  // its own line names the certificate
     report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
   }
@@ -244,7 +247,7 @@ Reason Discovery::take(const store::Offer& offer) {
       saturating_add(certificate->not_after, kGraceOfEnded) < context_.clock.now()) {
     return Reason::kOk;  // a newer configuration than that worker's has it, or it has ended
   }
-  const auto state = context_.zone.loaded(context_.zone.find(offer.id));
+  const auto state = store::per_connection_state(context_.zone, context_.zone.find(offer.id));
   const bool searched = std::any_of(searching_.begin(), searching_.end(), [&](const Searching& searching) {
     return searching.parsed.certificate.id == offer.id;
   });
@@ -293,7 +296,7 @@ void Discovery::search_over(std::list<Searching>::iterator at, const IssuerPtr& 
     const Record* const record = known(entry);
     const bool may_begin_lookup =
         may_look_up(parsed.certificate) && record != nullptr && record->target.issuer_lookup == nullptr;
-    if (context_.zone.loaded(entry).has_value() && !may_begin_lookup) {
+    if (store::per_connection_state(context_.zone, entry).has_value() && !may_begin_lookup) {
       return;  // the entry stays as it is
     }
   }
@@ -333,12 +336,12 @@ bool Discovery::settle(ParsedCertificate parsed, std::uint64_t profile) {
 }
 
 Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
-  store::ZoneWriter::LoadedCertificate certificate;
+  store::PerConnectionCertificate certificate;
   certificate.id = parsed.certificate.id;
   const Bytes leaf_der = crypto::der_of(parsed.leaf.get());
   certificate.leaf = leaf_der;
   certificate.profile = key;
-  const auto state = context_.zone.loaded(context_.zone.find(certificate.id));
+  const auto state = store::per_connection_state(context_.zone, context_.zone.find(certificate.id));
   certificate.used = state.has_value() ? state->used : context_.clock.now() - kProbation;
   Bytes issuer_der;
   if (parsed.issuer != nullptr) {
@@ -356,19 +359,19 @@ Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
     return Reason::kZoneFull;
   }
   // Free space may be in pieces too small for a large certificate. Making room evicts at most a few times its size.
-  auto added = writer_.add_loaded(certificate);
-  const std::size_t before = writer_.loaded_bytes();
+  auto added = writer_.add_per_connection(certificate);
+  const std::size_t before = writer_.per_connection_bytes();
   while (!added && added.error().reason == Reason::kZoneFull &&
-         before - std::min(before, writer_.loaded_bytes()) < kMostEvicted * wanted && make_room()) {
-    added = writer_.add_loaded(certificate);
+         before - std::min(before, writer_.per_connection_bytes()) < kMostEvicted * wanted && make_room()) {
+    added = writer_.add_per_connection(certificate);
   }
   if (!added) {
     return added.error().reason;
   }
-  context_.zone.stats().loaded.taken.fetch_add(1, std::memory_order_relaxed);
+  store::count(context_.zone, store::Counter::kTaken);
   if (const Record* const record = roster_.find(*added)) {
     if (record->per_connection == nullptr) {  // another process has written over the entry, so it looked free
-      (void)writer_.remove_loaded(*added, certificate.id);
+      (void)writer_.remove_per_connection(*added, certificate.id);
       return Reason::kInternal;
     }
     drop_record(*added, false);  // its record without an issuer
@@ -437,7 +440,7 @@ bool Discovery::has_lookup_room() const {
 void Discovery::begin_lookup(PerConnection& certificate, crypto::X509Ptr leaf) {
   if (!has_lookup_room()) {
     const auto failing = std::find_if(lookups_.begin(), lookups_.end(), [this](store::EntryIndex other) {
-      return context_.zone.attempt(other).failures >= kLookupPatience;
+      return store::read_attempt(context_.zone, other).failures >= kLookupPatience;
     });
     if (failing != lookups_.end()) {
       drop_record(store::EntryIndex(*failing), false);  // a later offer or round brings it back
@@ -510,19 +513,17 @@ void Discovery::drop_record(store::EntryIndex entry, bool with_file) {
 // Removes an entry and its record. false: the zone is busy or the lease is lost, and nothing was done.
 bool Discovery::remove_entry(store::EntryIndex entry, RemovalReason why) {
   const Record* const record = known(entry);
-  const CertificateId id =
-      record != nullptr ? record->target.certificate.id : CertificateId(context_.zone.entry(entry).id);
-  const auto removed =
-      why == RemovalReason::kConfigured ? writer_.adopt_loaded(entry, id) : writer_.remove_loaded(entry, id);
+  const CertificateId id = record != nullptr ? record->target.certificate.id : context_.zone.id(entry);
+  const auto removed = why == RemovalReason::kConfigured ? writer_.adopt_per_connection(entry, id)
+                                                         : writer_.remove_per_connection(entry, id);
   // kInvalidArgument: the entry is no longer its own, so there is nothing to remove.
   if (!removed && removed.error().reason != Reason::kInvalidArgument) {
     return false;
   }
-  store::LoadedCounters& counters = context_.zone.stats().loaded;
   if (why == RemovalReason::kEvicted) {
-    counters.evicted.fetch_add(1, std::memory_order_relaxed);
+    store::count(context_.zone, store::Counter::kEvicted);
   } else if (why == RemovalReason::kEnded) {
-    counters.ended.fetch_add(1, std::memory_order_relaxed);
+    store::count(context_.zone, store::Counter::kEnded);
   }
   if (record != nullptr) {
     drop_record(entry, why == RemovalReason::kEvicted || why == RemovalReason::kEnded);
@@ -535,9 +536,9 @@ bool Discovery::remove_entry(store::EntryIndex entry, RemovalReason why) {
 // Returns whether certificates loaded per connection, and `more` bytes, use more of the arena than configured ones
 // can spare.
 bool Discovery::over_limit(std::size_t more) const {
-  const std::size_t arena = context_.zone.geometry().arena_bytes;
+  const std::size_t arena = context_.zone.arena_bytes();
   const std::size_t configured = context_.catalog.targets().size() * kConfiguredShare;
-  return writer_.loaded_bytes() + more > arena - std::min(configured, arena) ||
+  return writer_.per_connection_bytes() + more > arena - std::min(configured, arena) ||
          writer_.bytes_free() + writer_.bytes_in_grace() < arena / kSpare + more;
 }
 
@@ -548,7 +549,7 @@ bool Discovery::make_room() {
   all.reserve(roster_.per_connection());
   for (store::EntryIndex entry = 0; entry < roster_.end(); ++entry) {
     if (known(entry) != nullptr) {
-      const auto state = context_.zone.loaded(entry);
+      const auto state = store::per_connection_state(context_.zone, entry);
       all.emplace_back(state.has_value() ? state->used : 0, entry);
     }
   }

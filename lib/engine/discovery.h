@@ -36,6 +36,7 @@
 #include "engine/report.h"
 #include "engine/roster.h"
 #include "store/discovery_queue.h"
+#include "store/entry_state.h"
 #include "store/zone_writer.h"
 
 namespace ocsp_plus::engine {
@@ -84,7 +85,7 @@ class Discovery {
   bool give_one_up();
   bool settle(ParsedCertificate parsed, std::uint64_t profile);
   Reason add(ParsedCertificate& parsed, std::uint64_t profile);
-  std::size_t load(store::EntryIndex entry, const store::StapleZone::LoadedState& state);
+  std::size_t load(store::EntryIndex entry, const store::PerConnectionState& state);
   void keep(store::EntryIndex entry, std::uint64_t profile, ParsedCertificate parsed);
   Reason report_too_large(const store::Offer& offer);
   bool has_lookup_room() const;
@@ -96,7 +97,7 @@ class Discovery {
   void drop_record(store::EntryIndex entry, bool with_file);
   bool make_room();
   bool over_limit(std::size_t more) const;
-  bool has_ended(const Target& target, const store::StapleZone::LoadedState& state) const;
+  bool has_ended(const Target& target, const store::PerConnectionState& state) const;
   const Record* known(store::EntryIndex entry) const;
 
   Context context_;

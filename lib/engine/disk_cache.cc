@@ -7,7 +7,9 @@
 #include "crypto/response_content.h"
 #include "crypto/verify.h"
 #include "engine/admit.h"
+#include "store/entry_state.h"
 #include "store/shared_stats.h"
+#include "store/zone_repair.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -79,7 +81,7 @@ DiskCache::DiskCache(EventLoop& loop, const Clock& clock, Report& report, const 
       quiet_(quiet),
       writer_(writer),
       timer_(loop.timer([this] { keep(kBudget); })) {
-  store::record_cache_works(zone_);
+  store::record(zone_, store::Number::kCacheFailingSince, 0);
 }
 
 DiskCache::~DiskCache() {
@@ -220,7 +222,7 @@ void DiskCache::keep(std::size_t budget) {
     failing_ = false;
     ++recoveries_;
     if (!quiet_) {
-      store::record_cache_works(zone_);
+      store::record(zone_, store::Number::kCacheFailingSince, 0);
       report_.cache_works();
     }
   }
@@ -251,7 +253,7 @@ void DiskCache::keep_response(const Target& target) {
     return;
   }
   const UnixSeconds now = clock_.now();
-  const UnixSeconds confirmed_at = zone_.confirmed_at(target.entry, held, now);
+  const UnixSeconds confirmed_at = store::read_confirmed_at(zone_, target.entry, held, now);
   // Reading is cheap beside writing, and most of what a new lease holder finds in the zone is in the directory
   // already.
   const auto kept = disk_->load(target.certificate.id);
@@ -288,7 +290,7 @@ bool DiskCache::was_lifted(const Target& target, const store::BlobHeader& held, 
   }
   const UnixSeconds now = clock_.now();
   const UnixSeconds confirmed_at = kept.confirmed_at > now ? claim->this_update : kept.confirmed_at;
-  return confirmed_at <= zone_.confirmed_at(target.entry, held, now);
+  return confirmed_at <= store::read_confirmed_at(zone_, target.entry, held, now);
 }
 
 // Whether the zone's response is the one that this process published or, if an earlier lease holder published it,
@@ -297,11 +299,11 @@ bool DiskCache::is_true(const Target& target, const Bytes& response) const {
   if (writer_ == nullptr) {
     return true;
   }
-  const auto checked = writer_->check_response(target.entry);
-  if (!checked || *checked == store::ZoneWriter::Response::kLost) {
+  const auto checked = store::check_response(*writer_, target.entry);
+  if (!checked || *checked == store::HeldResponse::kLost) {
     return false;
   }
-  if (*checked != store::ZoneWriter::Response::kUnknown) {
+  if (*checked != store::HeldResponse::kUnknown) {
     return true;
   }
   return target.issuer != nullptr && verify_left(target, response, settings_.policy, clock_.now()).has_value();
@@ -346,7 +348,8 @@ void DiskCache::failed(const Error& error) {
 // --- the sweep ---
 
 bool DiskCache::may_sweep() const {
-  const Millis quiet_since = std::max(store::zone_began(zone_), store::clock_jumped_at(zone_));
+  const Millis quiet_since =
+      std::max(store::number(zone_, store::Number::kBegan), store::number(zone_, store::Number::kClockJumpedAt));
   return clock_.monotonic() - quiet_since >= kSweepRest;
 }
 

@@ -111,26 +111,14 @@ Result<Bytes> Files::read(const std::string& path) const {
     return fail(Reason::kUnreadable, "it is no regular file");
   }
   const std::size_t limit = 2 * settings_.max_response;  // PEM is a third larger than DER
-  std::string text(limit + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t count = ::read(file.get(), text.data() + size, text.size() - size);
-    if (count < 0 && errno == EINTR) {
-      continue;
-    }
-    if (count < 0) {
-      return fail(Reason::kUnreadable, std::strerror(errno));
-    }
-    if (count == 0) {
-      break;
-    }
-    size += static_cast<std::size_t>(count);
+  Bytes text(limit + 1);
+  if (!read_up_to(file.get(), &text)) {
+    return fail(Reason::kUnreadable, std::strerror(errno));
   }
-  if (size > limit) {
+  if (text.size() > limit) {
     return fail(Reason::kUnreadable, "it is larger than ocsp_plus_max_response allows");
   }
-  text.resize(size);
-  return crypto::response_from_file(text);
+  return crypto::response_from_file(ByteView(text).text());
 }
 
 }  // namespace ocsp_plus::engine

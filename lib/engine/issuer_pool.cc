@@ -34,15 +34,7 @@ IssuerPool::IssuerPool() {
 }
 
 std::uint64_t IssuerPool::hash(const CertificateId& leaf, const CertificateId& issuer) const {
-  std::uint64_t sum = seed_;
-  for (const CertificateId* id : {&leaf, &issuer}) {
-    for (std::size_t at = 0; at < id->size(); at += sizeof(std::uint64_t)) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, id->data() + at, sizeof(word));
-      sum = (sum ^ word) * 0x9e3779b97f4a7c15;
-      sum ^= sum >> 29;
-    }
-  }
+  const std::uint64_t sum = checksum({issuer.data(), issuer.size()}, checksum({leaf.data(), leaf.size()}, seed_));
   return sum & ~kNoted;
 }
 

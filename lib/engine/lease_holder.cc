@@ -5,7 +5,9 @@
 #include <string>
 #include <utility>
 
+#include "store/counters.h"
 #include "store/shared_stats.h"
+#include "store/zone_registry.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -117,7 +119,7 @@ bool LeaseHolder::tick() {
   }
   record_hosts();
   record_connections();
-  context_.zone.stats().arena_used.store(writer_.bytes_used(), std::memory_order_relaxed);
+  store::record(context_.zone, store::Number::kArenaUsed, static_cast<std::int64_t>(writer_.bytes_used()));
   readiness_.tick(context_.clock);
   const Millis now = context_.clock.monotonic();
   if (now - forgot_ >= kForgetInterval) {
@@ -128,7 +130,7 @@ bool LeaseHolder::tick() {
     swept_ = now;
     // Removes entries of configurations whose last worker is gone. A busy lock: the next sweep does it; a lost lease:
     // the next tick finds out.
-    (void)writer_.remove_stale(context_.zone.oldest_living_generation(&store::process_alive));
+    (void)writer_.remove_stale(store::oldest_living_generation(context_.zone, &store::process_alive));
     disk_cache_.sweep();
   }
   return true;
@@ -165,7 +167,10 @@ void LeaseHolder::record_hosts() {
 
 void LeaseHolder::record_connections() {
   const net::ConnectionTally tally = std::exchange(transport_.tally, {});
-  store::record_connections(context_.zone, {tally.ipv4.ok, tally.ipv4.failed, tally.ipv6.ok, tally.ipv6.failed});
+  store::count(context_.zone, store::Counter::kIpv4Ok, tally.ipv4.ok);
+  store::count(context_.zone, store::Counter::kIpv4Failed, tally.ipv4.failed);
+  store::count(context_.zone, store::Counter::kIpv6Ok, tally.ipv6.ok);
+  store::count(context_.zone, store::Counter::kIpv6Failed, tally.ipv6.failed);
 }
 
 bool LeaseHolder::hopeless(const Target& target) const {

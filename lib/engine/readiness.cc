@@ -1,11 +1,13 @@
 #include "engine/readiness.h"
 
 #include "engine/admit.h"
+#include "store/entry_state.h"
+#include "store/shared_stats.h"
 
 namespace ocsp_plus::engine {
 
 bool Readiness::over(const store::StapleZone& zone) {
-  return zone.stats().settled.load(std::memory_order_relaxed) == 1;
+  return store::number(zone, store::Number::kSettled) == 1;
 }
 
 const Target* Readiness::tick(const Clock& clock, std::size_t budget) {
@@ -13,7 +15,7 @@ const Target* Readiness::tick(const Clock& clock, std::size_t budget) {
     return nullptr;
   }
   const UnixSeconds now = clock.now();
-  const Millis began = zone_.stats().began.load(std::memory_order_relaxed);
+  const Millis began = store::number(zone_, store::Number::kBegan);
   const bool late = saturating_sub(clock.monotonic(), began) >= kFirstRound;
   const auto& targets = catalog_.targets();
   for (; next_ < targets.size(); ++next_) {
@@ -24,7 +26,7 @@ const Target* Readiness::tick(const Clock& clock, std::size_t budget) {
       return targets[next_].get();
     }
   }
-  zone_.stats().settled.store(1, std::memory_order_relaxed);
+  store::record(zone_, store::Number::kSettled, 1);
   return nullptr;
 }
 
@@ -32,7 +34,7 @@ bool Readiness::settled(const Target& target, UnixSeconds now, bool late) const 
   if (target.ended(now)) {
     return true;
   }
-  if (!target.required && (late || !target.stapleable() || zone_.attempt(target.entry).at != 0)) {
+  if (!target.required && (late || !target.stapleable() || store::read_attempt(zone_, target.entry).at != 0)) {
     return true;
   }
   const auto held = zone_.peek(target.entry, target.certificate.id);

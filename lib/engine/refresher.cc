@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "engine/freshness.h"
+#include "store/counters.h"
+#include "store/entry_state.h"
 #include "store/shared_stats.h"
 
 namespace ocsp_plus::engine {
@@ -34,7 +36,7 @@ Refresher::Refresher(const Context& context, Report& report, net::Transport& tra
       pump_timer_(context.loop.timer([this] { pump(); })),
       publish_timer_(context.loop.timer([this] { retry_publish(); })),
       hang_timer_(context.loop.timer([this] { pump(); })) {
-  context_.zone.header().fetches.in_flight.store(0, std::memory_order_relaxed);  // the previous process's are gone
+  store::record(context_.zone, store::Number::kInFlight, 0);  // the previous process's are gone
   load();
 }
 
@@ -61,7 +63,7 @@ void Refresher::load() {
 
 // Plans the certificate by its last attempt, which the zone has.
 void Refresher::take_over(Entry entry, bool new_configuration, UnixSeconds now) {
-  record(entry).attempt = context_.zone.attempt(entry);
+  record(entry).attempt = store::read_attempt(context_.zone, entry);
   plan_.enqueue(entry, first_due(record(entry), new_configuration, now));
 }
 
@@ -91,7 +93,7 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
     const UnixSeconds due = due_by_held(record.target, now);
     if (due > now) {
       attempt.next = due;  // so that the next lease holder does not draw again
-      context_.zone.set_attempt(record.target.entry, attempt);
+      store::record_attempt(context_.zone, record.target.entry, attempt);
     }
     return due;
   }
@@ -140,7 +142,7 @@ void Refresher::replan_if_clock_jumped() {
     return;
   }
   report_.clock_jumped(*jump);
-  store::record_clock_jump(context_.zone, context_.clock.monotonic());
+  store::record(context_.zone, store::Number::kClockJumpedAt, context_.clock.monotonic());
   if (clock_watch_.permits_fresh_start()) {
     health_.forget_probe_times();
     replan(std::nullopt);
@@ -159,7 +161,7 @@ void Refresher::plan_what_was_kept() {
 // Plans the certificate here and in the zone, so that the next lease holder does not draw again.
 void Refresher::plan_at(Entry entry, UnixSeconds when) {
   record(entry).attempt.next = when;
-  context_.zone.set_attempt(entry, record(entry).attempt);
+  store::record_attempt(context_.zone, entry, record(entry).attempt);
   plan_.enqueue(entry, when);
 }
 
@@ -357,14 +359,14 @@ void Refresher::start(Entry entry) {
   }
   ++in_flight_;
   per_connection_in_flight_ += target(entry).per_connection ? 1 : 0;
-  context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
+  store::record(context_.zone, store::Number::kInFlight, in_flight_);
   const ExchangeServices services = {context_.clock, context_.random,   transport_, tls_,     health_,
                                      work_queue_,    context_.settings, {},         issuers_, &methods_,
                                      &gate_};
   Record& about = record(entry);
   about.started = context_.clock.monotonic();
   about.attempt.began = context_.clock.now();
-  context_.zone.set_attempt(entry, about.attempt);
+  store::record_attempt(context_.zone, entry, about.attempt);
   note_progress(about);
   about.exchange =
       std::make_unique<Exchange>(services, about.target, validators(entry),
@@ -397,7 +399,7 @@ std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const
 void Refresher::exchange_over(Entry entry) {
   --in_flight_;
   per_connection_in_flight_ -= target(entry).per_connection ? 1 : 0;
-  context_.zone.header().fetches.in_flight.store(in_flight_, std::memory_order_relaxed);
+  store::record(context_.zone, store::Number::kInFlight, in_flight_);
 }
 
 void Refresher::exchange_ended(Entry entry, Exchange::End end) {
@@ -410,7 +412,7 @@ void Refresher::exchange_ended(Entry entry, Exchange::End end) {
   for (const std::string& host : end.hosts) {
     plan_.plan_probe_of(host, now);
   }
-  store::record_exchange(context_.zone, context_.clock.monotonic() - about.started);
+  store::count_duration(context_.zone, context_.clock.monotonic() - about.started);
   compare_clocks(about.target, end, now);
   if (!end.result) {
     failed(entry, end.result.error().responder, end.result.error().error);
@@ -427,7 +429,8 @@ void Refresher::compare_clocks(const Target& target, const Exchange::End& end, U
     const Seconds apart = saturating_sub(*date, now);
     clock_watch_.compared(apart);
     report_.compare_clocks(target, end.result ? end.result->responder : end.result.error().responder, *date, now);
-    store::record_clock_skew(context_.zone, apart, now);
+    store::record(context_.zone, store::Number::kClockSkew, apart);
+    store::record(context_.zone, store::Number::kClockComparedAt, now);
   }
 }
 
@@ -519,8 +522,8 @@ void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const
       held.has_value() ? refresh_of(*held, now, context_.random.next(), fresh_until(accepted.response.http.head, now))
                        : saturating_add(now, context_.settings.retry.min);
   plan_at(entry, next);
-  context_.zone.set_detail(entry, {});
-  context_.zone.header().fetches.ok.fetch_add(1, std::memory_order_relaxed);
+  store::record_detail(context_.zone, entry, {});
+  store::count(context_.zone, store::Counter::kExchangesOk);
   report_.verified(about, accepted.responder, admission, next, accepted.response.took);
 }
 
@@ -534,13 +537,13 @@ void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Fai
   if (Exchange::choose(health_, about, {}, context_.clock).permit == ResponderHealth::Permit::kFailing) {
     wait(entry, now);  // goes as soon as one of its hosts answers any exchange
     attempt.next = std::max(next_probe(about), saturating_add(now, 1));
-    context_.zone.set_attempt(entry, attempt);
+    store::record_attempt(context_.zone, entry, attempt);
   } else {
     plan_at(entry, next_attempt(entry, responder, error, now));
   }
-  context_.zone.set_detail(entry, error.detail);
-  store::record_failure(context_.zone, error.reason);
-  context_.zone.header().fetches.failed.fetch_add(1, std::memory_order_relaxed);
+  store::record_detail(context_.zone, entry, error.detail);
+  store::count_failure(context_.zone, error.reason);
+  store::count(context_.zone, store::Counter::kExchangesFailed);
   report_.failed(about, responder, error, expires, attempt.next, attempt.failures);
 }
 

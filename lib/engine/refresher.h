@@ -26,6 +26,7 @@
 #include "engine/settings.h"
 #include "engine/work_queue.h"
 #include "net/transport.h"
+#include "store/entry_state.h"
 #include "store/staple_zone.h"
 
 namespace ocsp_plus::engine {

@@ -6,7 +6,10 @@
 
 #include "crypto/certificate.h"
 #include "engine/issuer_search.h"
+#include "store/counters.h"
+#include "store/entry_state.h"
 #include "store/shared_stats.h"
+#include "store/zone_writer.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -46,7 +49,8 @@ void ReplacedZone::admit(const Target& target, store::EntryIndex source, Gate& g
   const UnixSeconds now = clock_.now();
   Admission admission;
   if (der->size() <= settings_.max_response) {
-    admission = gate.admit(target, *der, {source_of(header), from_.confirmed_at(source, header, now)}, {now});
+    admission =
+        gate.admit(target, *der, {source_of(header), store::read_confirmed_at(from_, source, header, now)}, {now});
   }
   const bool taken = admission.action == Action::kPublish && admission.stored == Reason::kOk;
   ++(taken ? taken_ : refused_);
@@ -61,15 +65,15 @@ void ReplacedZone::carry(const Target& target, Gate& gate) {
 void ReplacedZone::carry_loaded(Catalog& catalog, store::ZoneWriter& writer, const std::function<void()>& progress) {
   std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
   for (store::EntryIndex entry = 0; entry < from_.entries_used(); ++entry) {
-    const auto state = from_.loaded(entry);
-    if (state.has_value() && state->has_issuer && catalog.by_id().count(from_.entry(entry).id) == 0) {
+    const auto state = store::per_connection_state(from_, entry);
+    if (state.has_value() && state->has_issuer && catalog.by_id().count(from_.id(entry)) == 0) {
       all.emplace_back(state->used, entry);
     }
   }
   std::sort(all.rbegin(), all.rend());
   const Millis until = saturating_add(clock_.monotonic(), kLoadedTime);
   for (const auto& [used, entry] : all) {
-    if (clock_.monotonic() >= until || writer.bytes_free() < to_.geometry().arena_bytes / 2) {
+    if (clock_.monotonic() >= until || writer.bytes_free() < to_.arena_bytes() / 2) {
       return;
     }
     carry_one_loaded(entry, catalog.issuers(), writer);
@@ -79,10 +83,10 @@ void ReplacedZone::carry_loaded(Catalog& catalog, store::ZoneWriter& writer, con
 
 // The signature decides which issuer is right: any worker may have written the old zone.
 void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers, store::ZoneWriter& writer) {
-  const CertificateId id = from_.entry(entry).id;
-  const auto state = from_.loaded(entry);
-  const crypto::X509Ptr leaf = parse_one(from_.leaf(entry, id));
-  const crypto::X509Ptr issuer = parse_one(from_.issuer(entry));
+  const CertificateId id = from_.id(entry);
+  const auto state = store::per_connection_state(from_, entry);
+  const crypto::X509Ptr leaf = parse_one(store::read_leaf(from_, entry, id));
+  const crypto::X509Ptr issuer = parse_one(store::read_issuer(from_, entry));
   if (!state.has_value() || leaf == nullptr || issuer == nullptr || to_.find(id) != store::kNoEntry) {
     return;
   }
@@ -94,14 +98,14 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers
   const Bytes leaf_der = crypto::der_of(leaf.get());
   const IssuerPtr& found = search.found();
   const Bytes issuer_der = crypto::der_of(found->certificate());
-  const auto added = writer.add_loaded({id, leaf_der, found->key_sha256(), found->id(), issuer_der, state->profile,
-                                        std::min(state->used, clock_.now())});
+  const auto added = writer.add_per_connection({id, leaf_der, found->key_sha256(), found->id(), issuer_der,
+                                                state->profile, std::min(state->used, clock_.now())});
   if (!added) {
     return;
   }
   ++loaded_;
-  to_.set_attempt(*added, from_.attempt(entry));
-  to_.entry(*added).stapled.store(from_.stapled(entry), std::memory_order_relaxed);
+  store::record_attempt(to_, *added, store::read_attempt(from_, entry));
+  store::record_stapled(to_, *added, store::stapled(from_, entry));
   Target target;
   target.certificate = std::move(*certificate);
   target.issuer = found;

@@ -9,6 +9,7 @@
 
 #include "engine/catalog.h"
 #include "engine/exchange.h"
+#include "store/entry_state.h"
 #include "store/staple_zone.h"
 
 namespace ocsp_plus::engine {

@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "crypto/certificate.h"
 #include "engine/admit.h"
+#include "store/counters.h"
 #include "store/discovery_queue.h"
+#include "store/entry_state.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -29,6 +31,13 @@ constexpr std::size_t kMaxIssuerCandidates = 8;  // of one name
 
 std::uintptr_t memory_of(Outcome outcome) {
   return outcome == Outcome::kRefused ? kRefused : outcome == Outcome::kForeign ? kForeign : kWithout;
+}
+
+store::Handshake::Kind counted_as(Outcome outcome) {
+  return outcome == Outcome::kStapled   ? store::Handshake::kStapled
+         : outcome == Outcome::kForeign ? store::Handshake::kForeign
+         : outcome == Outcome::kRefused ? store::Handshake::kRefused
+                                        : store::Handshake::kMissing;
 }
 
 // REQUIRES: is_staplable(), so the response is good or revoked.
@@ -73,7 +82,7 @@ bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateI
   }
   // The certificates are encoded only once there is room for them.
   if (!store::offers_have_room(zone, least > most ? least : std::min(all, most))) {
-    zone.stats().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
+    store::count(zone, store::Counter::kDropped);
     return false;
   }
   if (least > most) {
@@ -93,16 +102,23 @@ std::string line_of(const std::string& label, std::uint64_t refused, std::string
 
 }  // namespace
 
+Server::Certificate& Server::add() {
+  return first.leaf == nullptr ? first : others.emplace_back();
+}
+
 const Server::Certificate* Server::find(const x509_st* leaf) const noexcept {
-  const auto found = std::find_if(certificates.begin(), certificates.end(),
+  if (first.leaf == leaf) {
+    return &first;
+  }
+  const auto found = std::find_if(others.begin(), others.end(),
                                   [leaf](const Certificate& certificate) { return certificate.leaf == leaf; });
-  return found == certificates.end() ? nullptr : &*found;
+  return found == others.end() ? nullptr : &*found;
 }
 
 Result<CertificateId> Server::id_of(x509_st* leaf) const {
   const Certificate* certificate = find(leaf);
-  return certificate != nullptr && certificate->target != nullptr ? certificate->target->certificate.id
-                                                                  : crypto::certificate_id(leaf);
+  return certificate != nullptr && certificate->number != Catalog::kNoIndex ? certificate->id
+                                                                            : crypto::certificate_id(leaf);
 }
 
 Remembered recall(std::uintptr_t memory) noexcept {
@@ -148,9 +164,9 @@ Stapler::Subject Stapler::identify(const Server& server, const Hello& hello) con
   Subject subject;
   subject.configured = server.find(hello.leaf);
   if (subject.configured != nullptr) {
-    if (const Target* target = subject.configured->target) {
-      subject.entry = target->entry;
-      subject.id = target->certificate.id;
+    if (zone_.has_value() && subject.configured->number != Catalog::kNoIndex) {
+      subject.entry = entries_[subject.configured->number];
+      subject.id = subject.configured->id;
     }
     return subject;
   }
@@ -166,20 +182,20 @@ Stapler::Subject Stapler::identify(const Server& server, const Hello& hello) con
 // Notes that the certificate is in use. Its profile is that of the first server that loads it, or of a later one in
 // which the operator vouches for it.
 void Stapler::note_use(const Server& server, Subject* subject, UnixSeconds now) const {
-  const auto state = zone_->loaded(subject->entry);
+  const auto state = store::per_connection_state(*zone_, subject->entry);
   if (!state.has_value()) {
     subject->unknown = catalog_.by_id().count(subject->id) == 0;
     return;
   }
   subject->unknown = !state->has_issuer;  // this server may load more of its chain
-  zone_->note_use(subject->entry, now);
+  store::record_use(*zone_, subject->entry, now);
   if (state->profile == server.profile) {
     return;
   }
   const Profile* theirs = catalog_.profile(state->profile);
   const Profile* ours = catalog_.profile(server.profile);
   if (ours != nullptr && (theirs == nullptr || (ours->vouches() && !theirs->vouches()))) {
-    zone_->set_profile(subject->entry, server.profile);
+    store::record_profile(*zone_, subject->entry, server.profile);
   }
 }
 
@@ -223,27 +239,12 @@ void Stapler::count(const Hello& hello, Outcome outcome, store::EntryIndex entry
   if (!zone_.has_value() || hello.memory != 0) {
     return;
   }
-  store::HandshakeCounters& counters = zone_->handshakes(hello.worker);
-  switch (outcome) {
-    case Outcome::kStapled:
-      counters.stapled.fetch_add(1, std::memory_order_relaxed);
-      StapleZone(*zone_).count_stapled(entry);
-      break;
-    case Outcome::kNone:
-      counters.missing.fetch_add(1, std::memory_order_relaxed);
-      break;
-    case Outcome::kForeign:
-      counters.foreign.fetch_add(1, std::memory_order_relaxed);
-      break;
-    case Outcome::kRefused:
-      counters.refused.fetch_add(1, std::memory_order_relaxed);
-      break;
-  }
+  store::count_handshake(*zone_, hello.worker, counted_as(outcome), entry);
 }
 
 void Stapler::count_replaced(std::uint32_t worker) const noexcept {
   if (zone_.has_value()) {
-    zone_->handshakes(worker).replaced.fetch_add(1, std::memory_order_relaxed);
+    store::count_handshake(*zone_, worker, store::Handshake::kReplaced);
   }
 }
 

@@ -32,17 +32,21 @@ namespace ocsp_plus::engine {
 
 // What the handshakes of a configured server depend on.
 struct Server {
-  struct Certificate {
-    x509_st* leaf = nullptr;         // the key of find(); borrowed from the server's SSL_CTX
-    const Target* target = nullptr;  // nullptr: the certificate is unusable and never gets a staple
+  // What a handshake needs of a certificate; one cache line.
+  struct alignas(64) Certificate {
+    x509_st* leaf = nullptr;                    // the key of find(); borrowed from the server's SSL_CTX
+    Catalog::Index number = Catalog::kNoIndex;  // of its target; kNoIndex: it is unusable and never gets a staple
     bool must_staple = false;
+    CertificateId id = {};  // of one that is usable
   };
+  Certificate& add();
   // Returns the configured certificate; nullptr: `leaf` was loaded for the connection.
   const Certificate* find(const x509_st* leaf) const noexcept;
   // Returns the id of a certificate that the server shows, configured or not. Errors as crypto::certificate_id().
   Result<CertificateId> id_of(x509_st* leaf) const;
 
-  std::vector<Certificate> certificates;
+  Certificate first;  // most servers have no other: a handshake finds it without another place in memory
+  std::vector<Certificate> others;
   std::uint64_t profile = 0;  // Profile::key
   Require require = Require::kOff;
   bool omit_revoked = false;
@@ -93,9 +97,11 @@ class Stapler {
  public:
   static constexpr Seconds kBetweenLines = 60;  // between two log lines of one cause
 
-  // `zone` is empty until it is open. All references outlive the object.
-  Stapler(const Catalog& catalog, const Settings& settings, const std::optional<store::StapleZone>& zone)
-      : catalog_(catalog), settings_(settings), zone_(zone) {}
+  // `zone` is empty until it is open; from then on `entries` has the entries of all targets. All references outlive
+  // the object.
+  Stapler(const Catalog& catalog, const Settings& settings, const std::optional<store::StapleZone>& zone,
+          const std::vector<store::EntryIndex>& entries)
+      : catalog_(catalog), settings_(settings), zone_(zone), entries_(entries) {}
 
   // Decides, counts and staples a handshake.
   Decision decide(const Server& server, const Hello& hello, Connection* connection) noexcept;
@@ -134,8 +140,9 @@ class Stapler {
   const Catalog& catalog_;
   const Settings& settings_;
   const std::optional<store::StapleZone>& zone_;
-  std::unique_ptr<RecentOffers> recent_offers_;  // nullptr until the first offer
-  std::array<Refusals, 2> refusals_ = {};        // by cause
+  const std::vector<store::EntryIndex>& entries_;  // by Catalog::Index
+  std::unique_ptr<RecentOffers> recent_offers_;    // nullptr until the first offer
+  std::array<Refusals, 2> refusals_ = {};          // by cause
 };
 
 }  // namespace ocsp_plus::engine

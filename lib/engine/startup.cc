@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/entry_state.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -137,7 +139,7 @@ std::vector<const Target*> Startup::missing() const {
   std::vector<const Target*> missing;
   for (const auto& target : context_.catalog.targets()) {
     if (target->stapleable() && !target->ended(context_.clock.now()) && !held(*target, kAboutToEnd) &&
-        context_.zone.attempt(target->entry).at == 0) {
+        store::read_attempt(context_.zone, target->entry).at == 0) {
       missing.push_back(target.get());
     }
   }
@@ -151,17 +153,17 @@ bool Startup::settled(const Target& target) const {
     return true;
   }
   return (held(target, 0) || !target.staple_required()) &&
-         (context_.zone.attempt(target.entry).at != 0 || holder_->hopeless(target));
+         (store::read_attempt(context_.zone, target.entry).at != 0 || holder_->hopeless(target));
 }
 
 // Marks as tried even certificates that had no turn, because their responder failed for others or took too long: they
 // delay no other start.
 void Startup::mark_tried(const std::vector<const Target*>& awaited) {
   for (const Target* target : awaited) {
-    store::Attempt attempt = context_.zone.attempt(target->entry);
+    store::Attempt attempt = store::read_attempt(context_.zone, target->entry);
     if (attempt.at == 0) {
       attempt.at = context_.clock.now();
-      context_.zone.set_attempt(target->entry, attempt);
+      store::record_attempt(context_.zone, target->entry, attempt);
     }
   }
 }

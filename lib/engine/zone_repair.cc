@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <optional>
 
+#include "store/zone_registry.h"
+#include "store/zone_repair.h"
+
 namespace ocsp_plus::engine {
 
 ZoneRepair::ZoneRepair(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate,
@@ -26,7 +29,7 @@ ZoneRepair::ZoneRepair(const Context& context, Report& report, store::ZoneWriter
 
 bool ZoneRepair::tick() {
   words_ = restored_ = lost_ = verified_ = 0;
-  const auto header = writer_.repair_header(self_);
+  const auto header = store::repair_header(writer_, self_);
   if (!header) {
     return false;  // the zone is busy, or the lease is lost, as the next tick finds out
   }
@@ -75,30 +78,30 @@ bool ZoneRepair::look_at(store::EntryIndex entry) {
   if (about != nullptr && record->per_connection == nullptr) {
     const store::Registration registration = {
         about->certificate.id, about->issuer != nullptr ? about->issuer->key_sha256() : store::kUnknownIssuer};
-    const auto done = writer_.repair_entry(entry, registration, self_.generation, is_newest());
+    const auto done = store::repair_entry(writer_, entry, registration, self_.generation, is_newest());
     if (!done) {
       return false;
     }
     repaired = *done;
   }
-  const auto response = writer_.check_response(entry);
+  const auto response = store::check_response(writer_, entry);
   if (!response) {
     return false;
   }
   words_ += repaired ? 1 : 0;
   switch (*response) {
-    case store::ZoneWriter::Response::kSound:
+    case store::HeldResponse::kSound:
       // While the entry was another's, a response for it could not be published.
       if (repaired && !gate_.stapled(*about, context_.clock.now()).has_value()) {
         refresher_.response_lost(entry);
       }
       return true;
-    case store::ZoneWriter::Response::kRestored:
+    case store::HeldResponse::kRestored:
       ++restored_;
       return true;
-    case store::ZoneWriter::Response::kLost:
+    case store::HeldResponse::kLost:
       return true;  // take_lost() returns it
-    case store::ZoneWriter::Response::kUnknown:
+    case store::HeldResponse::kUnknown:
       break;
   }
   // Other responses wait for the next round.

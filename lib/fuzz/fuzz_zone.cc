@@ -5,8 +5,11 @@
 #include <cstring>
 
 #include "fuzz/fuzz.h"
+#include "store/counters.h"
+#include "store/entry_state.h"
 #include "store/lease.h"
 #include "store/shared_stats.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -30,7 +33,7 @@ struct World {
     StapleZone zone = memory.format(StapleZone::Memory::kUsed);
     std::vector<EntryIndex> entries;
     const auto registrations = testing::test_registrations(kCertificates);
-    (void)zone.register_all(lock, registrations, &entries);
+    (void)store::register_all(zone, lock, registrations, &entries);
     ZoneWriter writer(zone, lock, clock, 0, 0);
     for (std::size_t i = 0; i < 5; ++i) {
       (void)writer.publish(entries[i], testing::test_header(registrations[i]), Bytes(100 + 300 * i, 1));
@@ -56,19 +59,19 @@ void read_everything(const StapleZone& zone) {
         std::free(copy.data);
       }
       zone.peek(entry, id);
-      zone.attempt(entry);
+      store::read_attempt(zone, entry);
     }
   }
-  zone.handshake_totals();
+  store::handshake_totals(zone);
   lease_holder(zone);
 }
 
 void write_everything(StapleZone& zone) {
   testing::FakeClock clock;
   testing::LocalLock lock;
-  zone.worker_started(33, 1);
-  zone.oldest_living_generation(some_live);
-  zone.worker_stopped(33);
+  store::worker_started(zone, 33, 1);
+  store::oldest_living_generation(zone, some_live);
+  store::worker_stopped(zone, 33);
   acquire_lease(zone, lock, {100, 0, 1}, clock, some_live);
   const LeaseState holder = lease_holder(zone);
   renew_lease(zone, holder.epoch, holder.pid, clock);
@@ -78,7 +81,7 @@ void write_everything(StapleZone& zone) {
   (void)writer.remove_stale(1);
   std::vector<EntryIndex> entries;
   const auto registrations = testing::test_registrations(kCertificates);
-  if (zone.register_all(lock, registrations, &entries)) {
+  if (store::register_all(zone, lock, registrations, &entries)) {
     for (std::size_t i = 0; i < kCertificates; ++i) {
       fuzz::promise(entries[i] < zone.capacity(), "an entry that exists");
       const Bytes der(1 + 331 * i, static_cast<std::uint8_t>(i));
@@ -113,7 +116,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     testing::LocalLock lock;
     StapleZone to = world.other.format(StapleZone::Memory::kUsed);
     std::vector<EntryIndex> entries;
-    (void)to.register_all(lock, testing::test_registrations(kCertificates), &entries);
+    (void)store::register_all(to, lock, testing::test_registrations(kCertificates), &entries);
     copy_stats(*zone, to, clock.monotonic());
     read_everything(to);
   }

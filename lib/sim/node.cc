@@ -9,6 +9,8 @@
 #include <string>
 
 #include "capi/config.h"
+#include "store/counters.h"
+#include "store/entry_state.h"
 #include "store/lease.h"
 
 namespace ocsp_plus::sim {
@@ -328,7 +330,8 @@ void Node::start_worker(Config* config, std::uint32_t slot) {
   Process& process = machine_.spawn();
   workers_.push_back(std::unique_ptr<Worker>(new Worker{{*this, &process}, config, slot}));
   Worker* const worker = workers_.back().get();
-  worker->stapler = std::make_unique<engine::Stapler>(config->op->catalog, config->op->settings, config->op->zone);
+  worker->stapler = std::make_unique<engine::Stapler>(config->op->catalog, config->op->settings, config->op->zone,
+                                                      config->op->entries);
   process.run([&] {
     const op_host_ops_t host = host_ops();
     const op_lock_ops_t lock = lock_for(&worker->context);
@@ -513,8 +516,9 @@ std::vector<Node::Staple> Node::handshake(LeafNumber leaf) {
 std::array<std::int64_t, 4> Node::counted() const {
   std::array<std::int64_t, 4> sum = counted_before_;
   if (zone_.has_value()) {
-    const auto totals = zone_->handshake_totals();
-    const std::array<std::uint64_t, 4> now = {totals.stapled, totals.missing, totals.foreign, totals.refused};
+    const auto totals = store::handshake_totals(*zone_);
+    const std::array<std::uint64_t, 4> now = {totals[store::Handshake::kStapled], totals[store::Handshake::kMissing],
+                                              totals[store::Handshake::kForeign], totals[store::Handshake::kRefused]};
     for (std::size_t i = 0; i < sum.size(); ++i) {
       sum[i] += static_cast<std::int64_t>(now[i]);
     }
@@ -586,12 +590,14 @@ Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
 Node::Loaded Node::loaded() const {
   Loaded sum = loaded_before_;
   if (zone_.has_value()) {
-    const store::LoadedCounters& counters = zone_->stats().loaded;
-    sum.handed += static_cast<std::int64_t>(counters.handed.load());
-    sum.dropped += static_cast<std::int64_t>(counters.dropped.load());
-    sum.taken += static_cast<std::int64_t>(counters.taken.load());
-    sum.evicted += static_cast<std::int64_t>(counters.evicted.load());
-    sum.ended += static_cast<std::int64_t>(counters.ended.load());
+    const auto count = [this](store::Counter::Kind what) {
+      return static_cast<std::int64_t>(store::counted(*zone_, what));
+    };
+    sum.handed += count(store::Counter::kHanded);
+    sum.dropped += count(store::Counter::kDropped);
+    sum.taken += count(store::Counter::kTaken);
+    sum.evicted += count(store::Counter::kEvicted);
+    sum.ended += count(store::Counter::kEnded);
   }
   return sum;
 }
@@ -617,7 +623,7 @@ Millis Node::quiet_until() const {
     if (Pki::leaf_end(leaf) <= machine_.wall()) {
       continue;  // it is not fetched
     }
-    const Seconds ahead = zone_->attempt(entry).next - machine_.wall();
+    const Seconds ahead = store::read_attempt(*zone_, entry).next - machine_.wall();
     if (ahead > 0) {
       until = std::min<Millis>(until, ahead * 1000);
       continue;
@@ -633,14 +639,14 @@ Millis Node::quiet_until() const {
 Millis Node::quiet_loaded(Millis until) const {
   const UnixSeconds wall = machine_.wall();
   for (store::EntryIndex entry = 0; entry < zone_->entries_used(); ++entry) {
-    const auto state = zone_->loaded(entry);
+    const auto state = store::per_connection_state(*zone_, entry);
     if (!state.has_value()) {
       continue;
     }
-    const store::Attempt attempt = zone_->attempt(entry);
+    const store::Attempt attempt = store::read_attempt(*zone_, entry);
     const auto sought = [&] {
       return std::any_of(script_.shown.begin(), script_.shown.end(), [&](const sim::Shown& one) {
-        return Pki::names_issuer(one.leaf) && Pki::get().id(one.leaf) == zone_->entry(entry).id;
+        return Pki::names_issuer(one.leaf) && Pki::get().id(one.leaf) == zone_->id(entry);
       });
     };
     if (attempt.next > wall) {

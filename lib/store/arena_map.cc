@@ -12,7 +12,8 @@ ArenaMap::ArenaMap(std::uint32_t units) : units_(units) {
 void ArenaMap::rebuild(const std::vector<Range>& used) {
   by_offset_.clear();
   by_size_.clear();
-  free_ = 0;
+  grace_.clear();
+  free_ = in_grace_ = 0;
   std::uint32_t end = 0;
   for (const Range& range : used) {
     add(end, range.offset - end);
@@ -21,7 +22,7 @@ void ArenaMap::rebuild(const std::vector<Range>& used) {
   add(end, units_ - end);
 }
 
-ArenaMap::Range ArenaMap::allocate(std::uint32_t units) {
+ArenaMap::Range ArenaMap::take(std::uint32_t units) {
   const auto best = by_size_.lower_bound({units, 0});
   if (best == by_size_.end()) {
     return {};
@@ -30,6 +31,15 @@ ArenaMap::Range ArenaMap::allocate(std::uint32_t units) {
   remove(by_offset_.find(offset));
   add(offset + units, available - units);
   return {offset, units};
+}
+
+ArenaMap::Range ArenaMap::allocate(std::uint32_t units) {
+  Range range = take(units);
+  while (!range && !grace_.empty()) {
+    release_first_in_grace();
+    range = take(units);
+  }
+  return range;
 }
 
 void ArenaMap::release(Range range) {
@@ -49,6 +59,25 @@ void ArenaMap::release(Range range) {
     remove(next);
   }
   add(range.offset, range.units);
+}
+
+void ArenaMap::retire(Range range, Millis until) {
+  if (range) {
+    grace_.emplace_back(until, range);
+    in_grace_ += range.units;
+  }
+}
+
+void ArenaMap::end_grace(Millis now) {
+  while (!grace_.empty() && grace_.front().first <= now) {
+    release_first_in_grace();
+  }
+}
+
+void ArenaMap::release_first_in_grace() {
+  in_grace_ -= grace_.front().second.units;
+  release(grace_.front().second);
+  grace_.pop_front();
 }
 
 void ArenaMap::add(std::uint32_t offset, std::uint32_t units) {

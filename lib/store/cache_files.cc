@@ -90,23 +90,6 @@ std::string objection(const struct stat& found, std::size_t max_size) {
   return {};
 }
 
-// Reads until the end or until `bytes` is full, and makes it as long as what was read. Leaves errno where it fails.
-bool read_up_to(int fd, Bytes* bytes) {
-  std::size_t size = 0;
-  while (size < bytes->size()) {
-    const ssize_t more = uninterrupted([&] { return read(fd, bytes->data() + size, bytes->size() - size); });
-    if (more < 0) {
-      return false;
-    }
-    if (more == 0) {
-      break;
-    }
-    size += static_cast<std::size_t>(more);
-  }
-  bytes->resize(size);
-  return true;
-}
-
 bool skip_id(std::string_view* name) {
   const bool is_id = name->size() >= kIdDigits && std::all_of(name->begin(), name->begin() + kIdDigits, [](char c) {
                        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "store/layout.h"
+
 namespace ocsp_plus::store {
 namespace {
 
@@ -13,60 +15,27 @@ constexpr std::uint64_t kFull = 1u << 31;
 
 constexpr std::size_t kMaxLabel = 256;  // bytes of the name of one that is too large
 
-std::uint64_t filling(std::uint32_t number, std::int32_t pid) {
-  return std::uint64_t{number} << 32 | (static_cast<std::uint32_t>(pid) & (kFull - 1));
-}
-
 bool is_full(std::uint64_t state) {
   return (state & kFull) != 0;
 }
 
-std::int32_t pid_of(std::uint64_t state) {
-  return static_cast<std::int32_t>(state & (kFull - 1));
-}
-
-// FNV-1a over eight bytes at a time: a few hundred steps for a chain. It tells accidents, not attacks.
-std::uint64_t mix(std::uint64_t sum, const std::uint8_t* bytes, std::size_t size) {
-  for (; size > 0;) {
-    std::uint64_t word = 0;
-    const std::size_t count = std::min<std::size_t>(size, 8);
-    std::memcpy(&word, bytes, count);
-    sum = (sum ^ word) * 0x100000001b3;
-    sum ^= sum >> 29;
-    bytes += count;
-    size -= count;
-  }
-  return sum;
-}
-
-std::uint64_t checksum(std::uint64_t profile, const CertificateId& id, std::uint32_t leaf_length, ByteView der) {
-  const std::uint64_t numbers[] = {profile, leaf_length, der.size()};
-  std::uint64_t sum = 0xcbf29ce484222325;
-  for (const std::uint64_t number : numbers) {
-    sum = (sum ^ number) * 0x100000001b3;
-  }
-  return mix(mix(sum, id.data(), id.size()), der.data(), der.size());
+std::uint64_t sum_of(std::uint64_t profile, const CertificateId& id, std::uint32_t leaf_length, ByteView der) {
+  return checksum(der, checksum({id.data(), id.size()}, profile ^ std::uint64_t{leaf_length} << 32 ^ der.size()));
 }
 
 // Slots of one kind.
 struct Slots {
   std::uint32_t first = 0;
   std::uint32_t count = 0;
+  std::size_t bytes = 0;  // that lie behind each
 };
 
 // Those for an offer of so many bytes. One that is too large leaves word in a common slot.
 Slots slots_for(const StapleZone& zone, std::size_t bytes) {
   const Geometry& geometry = zone.geometry();
   return bytes > kOfferBytes && bytes <= geometry.large_offer_bytes
-             ? Slots{geometry.offer_slots, geometry.large_offer_slots}
-             : Slots{0, geometry.offer_slots};
-}
-
-// Where to begin to look: everybody elsewhere, so that few meet.
-std::uint32_t first_of(const Slots& slots, const CertificateId& id) {
-  std::uint32_t number = 0;
-  std::memcpy(&number, id.data(), sizeof(number));
-  return number % slots.count;
+             ? Slots{geometry.offer_slots, geometry.large_offer_slots, geometry.large_offer_bytes}
+             : Slots{0, geometry.offer_slots, kOfferBytes};
 }
 
 std::uint8_t* bytes_of(OfferSlot& slot) {
@@ -98,30 +67,29 @@ void fill(OfferSlot& slot, const Content& content, std::size_t room) noexcept {
   slot.id = content.id;
   slot.leaf_length = content.leaf_length;
   slot.length = static_cast<std::uint32_t>(length);
-  slot.checksum = checksum(content.profile, content.id, content.leaf_length, {bytes, length});
+  slot.checksum = sum_of(content.profile, content.id, content.leaf_length, {bytes, length});
 }
 
 // false: none of these slots is free.
 bool put(const StapleZone& zone, const Slots& slots, std::int32_t pid, const Content& content) noexcept {
-  LoadedCounters& counters = zone.stats().loaded;
-  const auto number = static_cast<std::uint32_t>(counters.handed.load(std::memory_order_relaxed));
-  const std::uint64_t ours = filling(number, pid);
-  std::uint32_t at = slots.count == 0 ? 0 : first_of(slots, content.id);
+  const std::uint64_t ours = pid_word(static_cast<std::uint32_t>(counted(zone, Counter::kHanded)), pid) & ~kFull;
+  // Everybody begins to look elsewhere, so that few meet. Ids are hashes.
+  std::uint32_t at = slots.count == 0 ? 0 : (content.id[0] << 8 | content.id[1]) % slots.count;
   for (std::uint32_t tried = 0; tried < slots.count; ++tried, at = (at + 1) % slots.count) {
     OfferSlot& slot = zone.offer_slot(slots.first + at);
     std::uint64_t state = kFree;
     if (!slot.state.compare_exchange_strong(state, ours, std::memory_order_acquire)) {
       continue;
     }
-    fill(slot, content, zone.offer_slot_bytes(slots.first + at));
+    fill(slot, content, slots.bytes);
     state = ours;
     if (slot.state.compare_exchange_strong(state, ours | kFull, std::memory_order_release)) {
-      counters.handed.fetch_add(1, std::memory_order_relaxed);
+      count(zone, Counter::kHanded);
       return true;
     }
     break;  // we took so long that the slot was taken from us
   }
-  counters.dropped.fetch_add(1, std::memory_order_relaxed);
+  count(zone, Counter::kDropped);
   return false;
 }
 
@@ -157,7 +125,7 @@ bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, cons
            const std::vector<ByteView>& chain) noexcept {
   const std::size_t most = max_offer_bytes(zone);
   if (leaf.empty() || leaf.size() > most) {
-    zone.stats().loaded.dropped.fetch_add(1, std::memory_order_relaxed);
+    count(zone, Counter::kDropped);
     return false;
   }
   std::size_t bytes = leaf.size();
@@ -195,7 +163,7 @@ std::optional<Offer> DiscoveryQueue::take() {
     if (offer.has_value()) {
       return offer;
     }
-    zone_.stats().loaded.torn.fetch_add(1, std::memory_order_relaxed);
+    count(zone_, Counter::kTorn);
   }
   return std::nullopt;
 }
@@ -211,13 +179,14 @@ std::optional<Offer> DiscoveryQueue::take(std::uint32_t at, std::uint64_t full) 
   // The compiler must not go back to the shared bytes for a length that it has already checked.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   const bool too_large = leaf_length > max_offer_bytes(zone_);
-  if (leaf_length == 0 || length > (too_large ? kMaxLabel : zone_.offer_slot_bytes(at)) ||
-      (leaf_length > length && !too_large)) {
+  const Geometry& geometry = zone_.geometry();
+  const std::size_t room = at < geometry.offer_slots ? kOfferBytes : geometry.large_offer_bytes;
+  if (leaf_length == 0 || length > (too_large ? kMaxLabel : room) || (leaf_length > length && !too_large)) {
     return std::nullopt;
   }
   Bytes bytes(bytes_of(slot), bytes_of(slot) + length);
   std::atomic_thread_fence(std::memory_order_acquire);
-  if (checksum(offer.profile, offer.id, leaf_length, bytes) != sum ||
+  if (sum_of(offer.profile, offer.id, leaf_length, bytes) != sum ||
       slot.state.load(std::memory_order_relaxed) != full) {
     return std::nullopt;
   }
@@ -247,7 +216,7 @@ void DiscoveryQueue::free_abandoned(bool (*alive)(std::int32_t pid)) {
     }
     if (!alive(pid_of(seen)) || saturating_sub(now, watched_[i].since) >= kPatience) {
       if (state.compare_exchange_strong(seen, kFree, std::memory_order_relaxed)) {
-        zone_.stats().loaded.torn.fetch_add(1, std::memory_order_relaxed);
+        count(zone_, Counter::kTorn);
       }
       watched_[i] = {};
     }

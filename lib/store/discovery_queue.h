@@ -1,4 +1,4 @@
-// Certificates that were loaded for a connection, on their way from the worker that met them in a handshake to the
+// Certificates loaded per connection, on their way from the worker that met them in a handshake to the
 // one that holds the lease: a bounded queue of slots in the zone.
 //
 // Lock-free. Whoever offers takes a free slot by one compare-and-swap, fills it, and marks it full by another; if

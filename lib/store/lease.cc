@@ -3,22 +3,10 @@
 #include <cerrno>
 #include <csignal>
 
-#include "store/scoped_lock.h"
+#include "store/layout.h"
 
 namespace ocsp_plus::store {
 namespace {
-
-std::uint64_t pack(std::uint32_t epoch, std::int32_t pid) {
-  return std::uint64_t{epoch} << 32 | static_cast<std::uint32_t>(pid);
-}
-
-std::uint32_t epoch_of(std::uint64_t word) {
-  return static_cast<std::uint32_t>(word >> 32);
-}
-
-std::int32_t pid_of(std::uint64_t word) {
-  return static_cast<std::int32_t>(static_cast<std::uint32_t>(word));
-}
 
 bool stale(Millis heartbeat, Millis now) {
   const Millis age = saturating_sub(now, heartbeat);
@@ -28,12 +16,6 @@ bool stale(Millis heartbeat, Millis now) {
 bool may_take(const LeaseState& holder, const ProcessIdentity& self, Millis now, bool (*alive)(std::int32_t pid)) {
   return holder.pid == 0 || holder.pid == self.pid || holder.generation < self.generation ||
          stale(holder.heartbeat, now) || !alive(holder.pid);
-}
-
-void describe_holder(Lease& lease, const ProcessIdentity& self, const Clock& clock) {
-  lease.generation.store(self.generation, std::memory_order_relaxed);
-  lease.slot.store(self.slot, std::memory_order_relaxed);
-  lease.heartbeat.store(clock.monotonic(), std::memory_order_relaxed);
 }
 
 // Under the lock the word changes in one way only: its holder releases it. So the second try succeeds.
@@ -47,11 +29,13 @@ std::optional<std::uint32_t> take(StapleZone& zone, const ProcessIdentity& self,
     }
     const bool ours = holder.pid == self.pid;
     const std::uint32_t epoch = ours ? holder.epoch : holder.epoch + 1;
-    std::uint64_t seen = pack(holder.epoch, holder.pid);
+    std::uint64_t seen = pid_word(holder.epoch, holder.pid);
     // The word first: whoever is killed before the rest is written is a holder that is gone, and that suffices to
     // take the lease from it.
-    if (lease.word.compare_exchange_strong(seen, pack(epoch, self.pid), std::memory_order_acq_rel)) {
-      describe_holder(lease, self, clock);
+    if (lease.word.compare_exchange_strong(seen, pid_word(epoch, self.pid), std::memory_order_acq_rel)) {
+      lease.generation.store(self.generation, std::memory_order_relaxed);
+      lease.slot.store(self.slot, std::memory_order_relaxed);
+      lease.heartbeat.store(clock.monotonic(), std::memory_order_relaxed);
       if (!ours) {
         lease.since.store(clock.now(), std::memory_order_relaxed);
       }
@@ -67,7 +51,7 @@ LeaseState lease_holder(const StapleZone& zone) noexcept {
   const Lease& lease = zone.header().lease;
   const std::uint64_t word = lease.word.load(std::memory_order_acquire);
   LeaseState holder;
-  holder.epoch = epoch_of(word);
+  holder.epoch = number_of(word);
   holder.pid = pid_of(word);
   holder.slot = lease.slot.load(std::memory_order_relaxed);
   holder.generation = lease.generation.load(std::memory_order_relaxed);
@@ -96,16 +80,16 @@ bool renew_lease(StapleZone& zone, std::uint32_t epoch, std::int32_t pid, const 
   // The heartbeat is read before the word is checked and swapped after it, so a process that was stopped in between
   // cannot put its old time over the beat of a new holder.
   std::int64_t beat = lease.heartbeat.load(std::memory_order_acquire);
-  if (lease.word.load(std::memory_order_acquire) != pack(epoch, pid)) {
+  if (lease.word.load(std::memory_order_acquire) != pid_word(epoch, pid)) {
     return false;
   }
   lease.heartbeat.compare_exchange_strong(beat, clock.monotonic(), std::memory_order_acq_rel);
-  return lease.word.load(std::memory_order_acquire) == pack(epoch, pid);
+  return lease.word.load(std::memory_order_acquire) == pid_word(epoch, pid);
 }
 
 void release_lease(StapleZone& zone, std::uint32_t epoch, std::int32_t pid) noexcept {
-  std::uint64_t ours = pack(epoch, pid);
-  zone.header().lease.word.compare_exchange_strong(ours, pack(epoch, 0), std::memory_order_acq_rel);
+  std::uint64_t ours = pid_word(epoch, pid);
+  zone.header().lease.word.compare_exchange_strong(ours, pid_word(epoch, 0), std::memory_order_acq_rel);
 }
 
 }  // namespace ocsp_plus::store

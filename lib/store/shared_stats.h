@@ -1,11 +1,11 @@
-// The stats: what the processes tell each other beside responses. The designated worker tells of responders, of the
-// clock and of its exchanges; workers ask it for a refresh; anybody notes that the first round is over.
+// What the processes tell each other beside responses and counters. The designated worker records responders, the
+// clock and the cache directory; workers ask it for a refresh; anybody notes that the first round is over.
 //
 // All of it is lock-free and may be written by a process that is killed at any instruction: each number is atomic for
 // itself and nothing depends on two of them agreeing. Trust: as the rest of the zone; readers bound what they read.
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,24 +19,28 @@
 
 namespace ocsp_plus::store {
 
-// --- the designated worker tells ---
-
-void record_exchange(const StapleZone& zone, Millis took) noexcept;
-void record_failure(const StapleZone& zone, Reason reason) noexcept;
-// Connections that were made, and those that failed, since the last call.
-struct Connections {
-  std::uint64_t ipv4_ok = 0, ipv4_failed = 0, ipv6_ok = 0, ipv6_failed = 0;
+// One of each in a zone; 0 where nobody has recorded any.
+struct Number {
+  enum Kind : std::size_t {
+    kArenaUsed,          // bytes
+    kInFlight,           // exchanges
+    kBegan,              // monotonic clock, ms: when the zone was new
+    kSettled,            // 1: the first round of fetches is over
+    kClockJumpedAt,      // monotonic clock, ms: of the last jump of the wall clock
+    kClockSkew,          // s: a responder's clock minus ours
+    kClockComparedAt,    // wall clock: of that look
+    kCacheReason,        // Reason why the lease holder cannot use the cache directory
+    kCacheFailingSince,  // wall clock; 0: the cache directory works, as far as it was tried
+    kKinds
+  };
 };
-void record_connections(const StapleZone& zone, const Connections& more) noexcept;
-void record_clock_skew(const StapleZone& zone, Seconds skew, UnixSeconds now) noexcept;
-// When the zone was new, on the monotonic clock, ms; 0: unknown.
-Millis zone_began(const StapleZone& zone) noexcept;
-// The wall clock has jumped. Both are on the monotonic clock, ms; 0: it has not.
-void record_clock_jump(const StapleZone& zone, Millis now) noexcept;
-Millis clock_jumped_at(const StapleZone& zone) noexcept;
+std::int64_t number(const StapleZone& zone, Number::Kind what) noexcept;
+void record(const StapleZone& zone, Number::Kind what, std::int64_t value) noexcept;
+
 // The cache directory cannot be used: since `now`, unless it was so before.
 void record_cache_failure(const StapleZone& zone, Reason reason, UnixSeconds now) noexcept;
-void record_cache_works(const StapleZone& zone) noexcept;
+
+// --- responders: the designated worker records, anybody reads ---
 
 struct HostHealth {
   std::uint32_t state = 0;  // engine::ResponderHealth::State; whatever stands in the zone
@@ -53,18 +57,6 @@ void record_host(const StapleZone& zone, std::string_view host_key, const HostHe
 // Takes all others out of the table.
 void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_keys);
 
-// How a responder has answered, by its base URL (net::Method). Nothing: nobody knows, or it is forgotten after
-// kMethodFailures in a row. Whatever else stands in the zone counts as nothing. One for which there is no room is not
-// remembered.
-constexpr std::uint32_t kMethodFailures = 2;
-std::optional<std::uint32_t> method_that_worked(const StapleZone& zone, std::string_view url) noexcept;
-void record_method(const StapleZone& zone, std::string_view url, std::uint32_t method) noexcept;
-void record_method_failure(const StapleZone& zone, std::string_view url) noexcept;
-// Takes all others out of the table.
-void keep_methods(const StapleZone& zone, const std::vector<std::string>& urls);
-
-// --- and anybody reads ---
-
 class HostTable {
  public:
   explicit HostTable(const StapleZone& zone);
@@ -75,20 +67,24 @@ class HostTable {
   std::unordered_map<std::uint64_t, HostHealth> hosts_;
 };
 
-struct ExchangeTotals {
-  std::uint64_t ok = 0, failed = 0, in_flight = 0;
-  std::uint64_t duration_ms = 0;
-  std::array<std::uint64_t, kDurationBounds.size() + 1> durations = {};
+// How a responder has answered, by its base URL (net::Method). Nothing: nobody knows, or it is forgotten after
+// kMethodFailures in a row. Whatever else stands in the zone counts as nothing. One for which there is no room is not
+// remembered.
+constexpr std::uint32_t kMethodFailures = 2;
+std::optional<std::uint32_t> method_that_worked(const StapleZone& zone, std::string_view url) noexcept;
+void record_method(const StapleZone& zone, std::string_view url, std::uint32_t method) noexcept;
+void record_method_failure(const StapleZone& zone, std::string_view url) noexcept;
+// Takes all others out of the table.
+void keep_methods(const StapleZone& zone, const std::vector<std::string>& urls);
+
+// --- of the zone itself ---
+
+// What of it is in use, the table of entries included.
+struct ZoneUse {
+  std::size_t bytes = 0;
+  std::uint32_t entries = 0;  // of certificates
 };
-ExchangeTotals exchange_totals(const StapleZone& zone) noexcept;
-std::uint64_t failures(const StapleZone& zone, Reason reason) noexcept;
-Connections connections(const StapleZone& zone) noexcept;
-struct CacheFailure {
-  Reason reason = Reason::kNotChecked;  // any number that stands in the zone
-  UnixSeconds since = 0;
-};
-// Nothing: the cache directory works, as far as the lease holder has tried it.
-std::optional<CacheFailure> cache_failure(const StapleZone& zone) noexcept;
+ZoneUse zone_use(const StapleZone& zone) noexcept;
 
 // --- requests to the designated worker ---
 
@@ -108,10 +104,10 @@ RefreshRequests take_refresh_requests(const StapleZone& zone);
 
 // --- a zone of another size ---
 
-// Numbers, for a fresh zone that replaces `from`: counters, what is known of methods, whether the first round is
-// over, the cache directory's state, and the attempts for the certificates that `to` has registered. Nothing of it is
-// believed more than it is in the zone itself; times that no clock of this boot can have written are left out.
+// Numbers, for a fresh zone that replaces `from`: copy_counters(), what is known of methods, whether the first round
+// is over, the cache directory's state, and the attempts for the certificates that `to` has registered. Nothing of it
+// is believed more than it is in the zone itself; times that no clock of this boot can have written are left out.
 // REQUIRES: nobody else uses `to` yet, and nobody has the lease.
-void copy_stats(const StapleZone& from, StapleZone& to, Millis now) noexcept;
+void copy_stats(const StapleZone& from, const StapleZone& to, Millis now) noexcept;
 
 }  // namespace ocsp_plus::store

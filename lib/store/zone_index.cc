@@ -4,45 +4,58 @@
 #include <atomic>
 #include <cstring>
 
+#include "store/layout.h"
+
 namespace ocsp_plus::store {
 
+namespace {
+
+std::uint32_t mask(const StapleZone& zone) {
+  return zone.geometry().index_slots - 1;
+}
+
+std::uint32_t most_probes(const StapleZone& zone) {
+  return std::min(zone.geometry().index_slots, ZoneIndex::kMaxProbes);
+}
+
 // Ids are SHA-256 sums: any part of one is a hash.
-std::uint32_t ZoneIndex::home(const CertificateId& id) const noexcept {
+std::uint32_t home(const StapleZone& zone, const CertificateId& id) {
   std::uint32_t hash = 0;
   std::memcpy(&hash, id.data(), sizeof(hash));
-  return hash & (zone_.geometry().index_slots - 1);
-}
-
-std::uint32_t ZoneIndex::most_probes() const noexcept {
-  return std::min(zone_.geometry().index_slots, kMaxProbes);
-}
-
-std::uint32_t ZoneIndex::after(std::uint32_t slot) const noexcept {
-  return (slot + 1) & (zone_.geometry().index_slots - 1);
-}
-
-std::uint32_t ZoneIndex::before(std::uint32_t slot) const noexcept {
-  return (slot - 1) & (zone_.geometry().index_slots - 1);
+  return hash & mask(zone);
 }
 
 // The entry in use that a slot names; kNoEntry for tombstones, and for slots that somebody scribbled on: those are
 // passed over in a search and may be taken by an insertion.
-EntryIndex ZoneIndex::load(std::uint32_t slot, bool* ends_search) const noexcept {
-  const std::uint32_t value = zone_.index_slot(slot).load(std::memory_order_acquire);
+EntryIndex load(const StapleZone& zone, std::uint32_t slot, bool* ends_search) {
+  const std::uint32_t value = zone.index_slot(slot).load(std::memory_order_acquire);
   *ends_search = value == kEmptySlot;
   // The high-water mark is raised before a slot is written.
-  if (value == kEmptySlot || value == kTombstone || value > zone_.entries_used()) {
-    return kNoEntry;
-  }
-  const EntryIndex entry = value - 1;
-  return zone_.entry(entry).generation.load(std::memory_order_acquire) != 0 ? entry : kNoEntry;
+  return value == kEmptySlot || value == kTombstone || !zone.is_used(value - 1) ? kNoEntry : value - 1;
 }
 
+// A tombstone, unless the search would end right behind it: then this slot, and the tombstones in front of it, become
+// empty again. No certificate can lie beyond them, so no reader misses one; and years of renewals leave no trail.
+void give_up(const StapleZone& zone, std::uint32_t slot) {
+  zone.index_slot(slot).store(kTombstone, std::memory_order_release);
+  if (zone.index_slot((slot + 1) & mask(zone)).load(std::memory_order_relaxed) != kEmptySlot) {
+    return;
+  }
+  for (std::uint32_t slots = 0; slots <= mask(zone); ++slots, slot = (slot - 1) & mask(zone)) {
+    if (zone.index_slot(slot).load(std::memory_order_relaxed) != kTombstone) {
+      return;
+    }
+    zone.index_slot(slot).store(kEmptySlot, std::memory_order_release);
+  }
+}
+
+}  // namespace
+
 EntryIndex ZoneIndex::find(const CertificateId& id) const noexcept {
-  std::uint32_t slot = home(id);
-  for (std::uint32_t probes = 0; probes < most_probes(); ++probes, slot = after(slot)) {
+  std::uint32_t slot = home(zone_, id);
+  for (std::uint32_t probes = 0; probes < most_probes(zone_); ++probes, slot = (slot + 1) & mask(zone_)) {
     bool ends_search = false;
-    const EntryIndex entry = load(slot, &ends_search);
+    const EntryIndex entry = load(zone_, slot, &ends_search);
     if (ends_search) {
       return kNoEntry;
     }
@@ -55,10 +68,10 @@ EntryIndex ZoneIndex::find(const CertificateId& id) const noexcept {
 }
 
 bool ZoneIndex::try_insert(EntryIndex entry) noexcept {
-  std::uint32_t slot = home(zone_.entry(entry).id);
-  for (std::uint32_t probes = 0; probes < most_probes(); ++probes, slot = after(slot)) {
+  std::uint32_t slot = home(zone_, zone_.entry(entry).id);
+  for (std::uint32_t probes = 0; probes < most_probes(zone_); ++probes, slot = (slot + 1) & mask(zone_)) {
     bool ends_search = false;
-    if (load(slot, &ends_search) == kNoEntry) {
+    if (load(zone_, slot, &ends_search) == kNoEntry) {
       zone_.index_slot(slot).store(entry + 1, std::memory_order_release);
       return true;
     }
@@ -89,31 +102,16 @@ void ZoneIndex::rebuild(EntryIndex first) noexcept {
 }
 
 void ZoneIndex::remove(EntryIndex entry) noexcept {
-  std::uint32_t slot = home(zone_.entry(entry).id);
-  for (std::uint32_t probes = 0; probes < most_probes(); ++probes, slot = after(slot)) {
+  std::uint32_t slot = home(zone_, zone_.entry(entry).id);
+  for (std::uint32_t probes = 0; probes < most_probes(zone_); ++probes, slot = (slot + 1) & mask(zone_)) {
     const std::uint32_t value = zone_.index_slot(slot).load(std::memory_order_relaxed);
     if (value == kEmptySlot) {
       return;
     }
     if (value == entry + 1) {
-      give_up(slot);
+      give_up(zone_, slot);
       return;
     }
-  }
-}
-
-// A tombstone, unless the search would end right behind it: then this slot, and the tombstones in front of it, become
-// empty again. No certificate can lie beyond them, so no reader misses one; and years of renewals leave no trail.
-void ZoneIndex::give_up(std::uint32_t slot) noexcept {
-  zone_.index_slot(slot).store(kTombstone, std::memory_order_release);
-  if (zone_.index_slot(after(slot)).load(std::memory_order_relaxed) != kEmptySlot) {
-    return;
-  }
-  for (std::uint32_t slots = 0;
-       slots < zone_.geometry().index_slots && zone_.index_slot(slot).load(std::memory_order_relaxed) == kTombstone;
-       ++slots) {
-    zone_.index_slot(slot).store(kEmptySlot, std::memory_order_release);
-    slot = before(slot);
   }
 }
 

@@ -31,15 +31,8 @@ class ZoneIndex {
   void remove(EntryIndex entry) noexcept;
 
  private:
-  std::uint32_t home(const CertificateId& id) const noexcept;
-  std::uint32_t after(std::uint32_t slot) const noexcept;
-  std::uint32_t before(std::uint32_t slot) const noexcept;
-  EntryIndex load(std::uint32_t slot, bool* ends_search) const noexcept;
   bool try_insert(EntryIndex entry) noexcept;
   void rebuild(EntryIndex first) noexcept;
-  void give_up(std::uint32_t slot) noexcept;
-
-  std::uint32_t most_probes() const noexcept;
 
   const StapleZone& zone_;
   bool rebuilt_ = false;

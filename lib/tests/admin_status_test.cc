@@ -3,6 +3,8 @@
 #include <set>
 
 #include "admin/control.h"
+#include "store/counters.h"
+#include "store/entry_state.h"
 #include "store/lease.h"
 #include "tests/fakes/admin_fixture.h"
 
@@ -38,12 +40,12 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   CHECK(certificate["last_attempt"].is_null());
 
   fixture.work(1000);
-  fixture.zone.count_stapled(fixture.catalog.target(0).entry);
-  fixture.zone.handshakes(0).stapled.fetch_add(3);
-  fixture.zone.handshakes(1).missing.fetch_add(2);
-  fixture.zone.handshakes(1).refused.fetch_add(1);
-  fixture.zone.handshakes(2).foreign.fetch_add(4);
-  fixture.zone.handshakes(2).replaced.fetch_add(7);
+  store::record_stapled(fixture.zone, fixture.catalog.target(0).entry, 1);
+  fixture.zone.handshakes(0).counts[store::Handshake::kStapled].fetch_add(3);
+  fixture.zone.handshakes(1).counts[store::Handshake::kMissing].fetch_add(2);
+  fixture.zone.handshakes(1).counts[store::Handshake::kRefused].fetch_add(1);
+  fixture.zone.handshakes(2).counts[store::Handshake::kForeign].fetch_add(4);
+  fixture.zone.handshakes(2).counts[store::Handshake::kReplaced].fetch_add(7);
   shown = fixture.json();
   certificate = shown["certificates"][0];
   CHECK(certificate["id"] == to_hex(fixture.catalog.target(0).certificate.id));
@@ -105,8 +107,8 @@ TEST_CASE("status: whether the cache directory can be used", "[admin]") {
   CHECK(fixture.json()["cache"] == failing);
   CHECK(usable() == "ocsp_plus_cache_usable 0");
 
-  fixture.zone.stats().cache_failing_since = INT64_MIN;  // scribbled
-  fixture.zone.stats().cache_reason = 77777;
+  fixture.zone.stats().numbers[store::Number::kCacheFailingSince] = INT64_MIN;  // scribbled
+  fixture.zone.stats().numbers[store::Number::kCacheReason] = 77777;
   failing["since"] = nullptr;
   failing["reason"] = "not_checked";
   CHECK(fixture.json()["cache"] == failing);
@@ -312,7 +314,7 @@ TEST_CASE("ready: the worker notes it, though nobody asks", "[admin][ready]") {
   fixture.add(1, {&fixture.server()});
   fixture.open();
   fixture.work(2000);
-  CHECK(fixture.zone.stats().settled == 1);
+  CHECK(fixture.zone.stats().numbers[store::Number::kSettled] == 1);
 }
 
 // --- control ---

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <optional>
 
+#include "store/zone_registry.h"
 #include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::engine {
@@ -265,7 +266,7 @@ TEST_CASE("admit: the zone cannot take it", "[admit]") {
   }
   SECTION("a newer configuration knows another issuer key") {
     std::vector<store::EntryIndex> entries;
-    REQUIRE(f.zone.register_all(f.lock, {{f.target().certificate.id, test_id(9)}}, &entries));
+    REQUIRE(store::register_all(f.zone, f.lock, {{f.target().certificate.id, test_id(9)}}, &entries));
     CHECK(f.admit(second).stored == Reason::kInvalidArgument);
     CHECK_FALSE(f.bytes_held());
   }

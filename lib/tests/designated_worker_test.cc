@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "store/zone_registry.h"
 #include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::engine {
@@ -131,7 +132,7 @@ TEST_CASE("designated worker: entries of configurations without workers are swep
   std::vector<store::EntryIndex> entries;
   const auto with_one_more = [&] {
     std::vector<store::Registration> all = {{test_id(1), test_id(2)}};
-    REQUIRE(f.zone.register_all(f.lock, all, &entries));
+    REQUIRE(store::register_all(f.zone, f.lock, all, &entries));
   };
   with_one_more();
   f.generation = f.register_all();

@@ -96,7 +96,7 @@ TEST_CASE("processes: offers of writers that are killed", "[zone][offers][proces
   for (const pid_t writer : writers) {
     end(writer);
   }
-  INFO(whole << " whole, " << zone.stats().loaded.torn << " torn, " << kills << " kills");
+  INFO(whole << " whole, " << counted(zone, Counter::kTorn) << " torn, " << kills << " kills");
   CHECK(wrong == 0);
   CHECK(whole >= kEnough);
   CHECK(kills >= kKills);

@@ -35,7 +35,7 @@ struct Queue {
   bool put(std::size_t number, const Bytes& leaf, const std::vector<Bytes>& chain = {}) {
     return offer(zone, kPid, number, test_id(number), leaf, {chain.begin(), chain.end()});
   }
-  const LoadedCounters& counters() const { return zone.stats().loaded; }
+  std::uint64_t count(store::Counter::Kind what) const { return store::counted(zone, what); }
 
   MmapZone memory;
   StapleZone zone;
@@ -61,8 +61,8 @@ TEST_CASE("offers: what is handed over comes out whole", "[zone][offers]") {
   chain.insert(chain.end(), root.begin(), root.end());
   CHECK(taken->chain == chain);
   CHECK_FALSE(queue.offers.take());
-  CHECK(queue.counters().handed == 1);
-  CHECK(queue.counters().dropped == 0);
+  CHECK(queue.count(store::Counter::kHanded) == 1);
+  CHECK(queue.count(store::Counter::kDropped) == 0);
 }
 
 // In a zone of 1 MB: four slots for kOfferBytes each, and one that holds a sixteenth of the zone.
@@ -87,7 +87,7 @@ TEST_CASE("offers: a large one comes out whole", "[zone][offers]") {
     CHECK(taken->chain == issuer);
     CHECK(taken->too_large == 0);
   }
-  CHECK(queue.counters().dropped == 0);
+  CHECK(queue.count(store::Counter::kDropped) == 0);
 }
 
 TEST_CASE("offers: what does not fit is left out", "[zone][offers]") {
@@ -96,7 +96,7 @@ TEST_CASE("offers: what does not fit is left out", "[zone][offers]") {
   TestRandom random(2);
   CHECK_FALSE(queue.put(1, random.bytes(most + 1)));
   CHECK_FALSE(queue.put(1, {}));
-  CHECK(queue.counters().dropped == 2);
+  CHECK(queue.count(store::Counter::kDropped) == 2);
   const Bytes leaf = random.bytes(most - 100);
   const Bytes last = random.bytes(100);
   REQUIRE(queue.put(1, leaf, {random.bytes(101), last}));
@@ -125,9 +125,9 @@ TEST_CASE("offers: of one that is too large name and size come out", "[zone][off
   CHECK(taken[4].too_large == UINT32_MAX);
   CHECK(taken[4].label == std::string(256, 'x'));
   CHECK(taken[5].label.empty());
-  CHECK(queue.counters().handed == 3);
-  CHECK(queue.counters().dropped == 0);
-  CHECK(queue.counters().torn == 0);
+  CHECK(queue.count(store::Counter::kHanded) == 3);
+  CHECK(queue.count(store::Counter::kDropped) == 0);
+  CHECK(queue.count(store::Counter::kTorn) == 0);
 }
 
 TEST_CASE("offers: a flood of large ones is none for the others, nor the other way round", "[zone][offers]") {
@@ -145,7 +145,7 @@ TEST_CASE("offers: a flood of large ones is none for the others, nor the other w
   }
   CHECK(number == (large_first ? geometry.large_offer_slots : geometry.offer_slots));
   CHECK_FALSE(queue.put(number, Bytes(flood, 1)));
-  CHECK(queue.counters().dropped == 1);
+  CHECK(queue.count(store::Counter::kDropped) == 1);
   // Word of one that is too large waits with the common ones.
   CHECK(offers_have_room(queue.zone, kLargeOfferBytes + 1) == large_first);
   REQUIRE(offers_have_room(queue.zone, other));
@@ -170,7 +170,7 @@ TEST_CASE("offers: a full queue takes no more, and goes on when it is emptied", 
   }
   CHECK_FALSE(offers_have_room(queue.zone, 100));
   CHECK_FALSE(queue.put(99, Bytes(100)));
-  CHECK(queue.counters().dropped == 1);
+  CHECK(queue.count(store::Counter::kDropped) == 1);
   for (std::size_t i = 0; i < slots; ++i) {
     const auto taken = queue.offers.take();
     REQUIRE(taken);
@@ -249,7 +249,7 @@ TEST_CASE("offers: a torn one is passed over", "[zone][offers]") {
   std::set<std::uint64_t> others = {0, 1, 2, 3};
   others.erase(torn);
   CHECK(taken == others);
-  CHECK(queue.counters().torn == 1);
+  CHECK(queue.count(store::Counter::kTorn) == 1);
   CHECK(queue.put(1, Bytes(size, 7)));  // its slot is free
 }
 
@@ -272,7 +272,7 @@ TEST_CASE("offers: slots of writers that are gone or stuck are freed", "[zone][o
   }
   queue.offers.free_abandoned(alive);
   CHECK(slot.state == 0);
-  CHECK(queue.counters().torn == 1);
+  CHECK(queue.count(store::Counter::kTorn) == 1);
   CHECK(offers_have_room(queue.zone, 50000));
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "crypto/issuer_document.h"
+#include "store/entry_state.h"
 #include "store/shared_stats.h"
 #include "tests/fakes/lease_fixture.h"
 #include "tests/fakes/refresher_fixture.h"
@@ -76,14 +77,14 @@ struct Fixture : LeaseFixture {
   }
   store::EntryIndex entry(const Identity& leaf) const { return zone.find(leaf.described().id); }
   bool held(const Identity& leaf) const { return zone.peek(entry(leaf), leaf.described().id).has_value(); }
-  Reason reason(const Identity& leaf) const { return zone.attempt(entry(leaf)).reason; }
+  Reason reason(const Identity& leaf) const { return store::read_attempt(zone, entry(leaf)).reason; }
   OcspServer::Answer answers(const Identity& leaf, const Identity& issuer, Seconds span = 3 * kDay) {
     return [this, &leaf, &issuer, span](const std::string&) {
       const UnixSeconds now = loop.clock.now();
       return ocsp_reply(good_response(leaf, issuer, now, now + span));
     };
   }
-  const store::LoadedCounters& counters() const { return zone.stats().loaded; }
+  std::uint64_t count(store::Counter::Kind what) const { return store::counted(zone, what); }
 
   std::uint64_t trusting = 0, strict = 0;
 };
@@ -98,15 +99,15 @@ TEST_CASE("loaded certificates: offered, fetched, and taken over by the next hol
   fixture.pass(2);
   REQUIRE(fixture.held(leaf));
   CHECK(fixture.holder->roster().per_connection() == 1);
-  CHECK(fixture.counters().taken == 1);
-  const auto state = fixture.zone.loaded(fixture.entry(leaf));
+  CHECK(fixture.count(store::Counter::kTaken) == 1);
+  const auto state = store::per_connection_state(fixture.zone, fixture.entry(leaf));
   REQUIRE(state);
   CHECK(state->profile == fixture.trusting);
   // Offered once more, by another worker: nothing new.
   REQUIRE(fixture.offer(leaf, fixture.strict, {&test_ca()}));
   fixture.pass(1);
-  CHECK(fixture.counters().taken == 1);
-  CHECK(fixture.zone.loaded(fixture.entry(leaf))->profile == fixture.trusting);
+  CHECK(fixture.count(store::Counter::kTaken) == 1);
+  CHECK(store::per_connection_state(fixture.zone, fixture.entry(leaf))->profile == fixture.trusting);
   fixture.take_lease();
   fixture.pass(2);
   CHECK(fixture.holder->roster().per_connection() == 1);
@@ -127,7 +128,7 @@ TEST_CASE("loaded certificates: an address that is not public", "[loaded]") {
   CHECK(fixture.reason(leaf) == Reason::kAddressForbidden);
   CHECK(fixture.servers[0]->asked.size() == 0);
   // The operator vouches for it in another server that loads it.
-  fixture.zone.set_profile(fixture.entry(leaf), fixture.trusting);
+  store::record_profile(fixture.zone, fixture.entry(leaf), fixture.trusting);
   fixture.pass(10);
   CHECK(fixture.held(leaf));
 }
@@ -141,7 +142,7 @@ TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
   REQUIRE(fixture.offer(leaf, fixture.trusting, {}));
   fixture.pass(2);
   REQUIRE(fixture.entry(leaf) != store::kNoEntry);
-  CHECK_FALSE(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
+  CHECK_FALSE(store::per_connection_state(fixture.zone, fixture.entry(leaf))->has_issuer);
   CHECK(fixture.servers[0]->asked.size() == 0);
   CHECK(std::any_of(fixture.log.lines.begin(), fixture.log.lines.end(), [](const auto& line) {
     return line.second.find("with its issuer's name was found, but its key identifier is not") != std::string::npos;
@@ -149,7 +150,7 @@ TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
   // The whole chain comes later; the trusted one has not signed it, so nobody vouches.
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&other}));
   fixture.pass(2);
-  CHECK(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
+  CHECK(store::per_connection_state(fixture.zone, fixture.entry(leaf))->has_issuer);
   CHECK(fixture.reason(leaf) == Reason::kAddressForbidden);
 }
 
@@ -181,10 +182,10 @@ TEST_CASE("loaded certificates: a missing issuer is fetched", "[loaded][issuer]"
   CHECK(fixture.held(leaf));
   CHECK(issuers_asked == 1);
   const store::EntryIndex entry = fixture.entry(leaf);
-  REQUIRE(fixture.zone.loaded(entry));
-  CHECK(fixture.zone.loaded(entry)->has_issuer);
+  REQUIRE(store::per_connection_state(fixture.zone, entry));
+  CHECK(store::per_connection_state(fixture.zone, entry)->has_issuer);
   CHECK(fixture.holder->roster().find(entry)->target.issuer_lookup == nullptr);
-  CHECK(fixture.zone.attempt(entry).failures == 0);
+  CHECK(store::read_attempt(fixture.zone, entry).failures == 0);
   // The next holder has it from the zone.
   fixture.take_lease();
   fixture.pass(2 * kDay);
@@ -203,7 +204,7 @@ TEST_CASE("loaded certificates: a missing issuer at an address that is not publi
   fixture.take_lease();
   // Nor where this server's word is good enough for responders: the issuer is not known yet.
   for (const std::uint64_t profile : {fixture.strict, fixture.trusting}) {
-    fixture.zone.set_profile(fixture.entry(leaf), profile);
+    store::record_profile(fixture.zone, fixture.entry(leaf), profile);
     REQUIRE(fixture.offer(leaf, fixture.strict, {}));
     fixture.pass(2);
     CHECK(fixture.reason(leaf) == Reason::kAddressForbidden);
@@ -275,10 +276,10 @@ TEST_CASE("loaded certificates: a large one is like any other", "[loaded]") {
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   REQUIRE(fixture.held(leaf));
-  CHECK(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
-  CHECK(fixture.counters().taken == 1);
-  CHECK(fixture.counters().dropped == 0);
-  CHECK(fixture.counters().refused == 0);
+  CHECK(store::per_connection_state(fixture.zone, fixture.entry(leaf))->has_issuer);
+  CHECK(fixture.count(store::Counter::kTaken) == 1);
+  CHECK(fixture.count(store::Counter::kDropped) == 0);
+  CHECK(fixture.count(store::Counter::kRefused) == 0);
   fixture.take_lease();
   fixture.pass(2);
   CHECK(fixture.holder->roster().per_connection() == 1);
@@ -295,23 +296,23 @@ TEST_CASE("loaded certificates: a large one drives out a few others", "[loaded]"
   const std::string url = server.url("x");
   fixture.take_lease();
   std::size_t count = 0;
-  for (; fixture.counters().evicted == 0; ++count) {
+  for (; fixture.count(store::Counter::kEvicted) == 0; ++count) {
     REQUIRE(count < 1000);
     const Identity leaf = large(50 + count, url);
     REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
     fixture.pass(1);
     if (count % 2 == 0) {
-      fixture.zone.note_use(fixture.entry(leaf), fixture.loop.clock.now());
+      store::record_use(fixture.zone, fixture.entry(leaf), fixture.loop.clock.now());
     }
   }
   REQUIRE(count > 50);
-  const std::uint64_t before = fixture.counters().evicted;
+  const std::uint64_t before = fixture.count(store::Counter::kEvicted);
   const Identity leaf = large(2100, url);
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(1);
   CHECK(fixture.entry(leaf) != store::kNoEntry);
-  CHECK(fixture.counters().refused == 0);
-  CHECK(fixture.counters().evicted > before);
+  CHECK(fixture.count(store::Counter::kRefused) == 0);
+  CHECK(fixture.count(store::Counter::kEvicted) > before);
   CHECK(fixture.holder->roster().per_connection() > count / 3);
 }
 
@@ -326,8 +327,8 @@ TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
   };
   REQUIRE(store::offer_too_large(fixture.zone, getpid(), fixture.strict, id, limit + 1, "a\nb.example"));
   fixture.pass(1);
-  CHECK(fixture.counters().refused == 1);
-  CHECK(fixture.counters().dropped == 0);
+  CHECK(fixture.count(store::Counter::kRefused) == 1);
+  CHECK(fixture.count(store::Counter::kDropped) == 0);
   CHECK(fixture.holder->roster().per_connection() == 0);
   CHECK(lines("too large, it gets no staple: enlarge ocsp_plus_zone, name its file in ssl_certificate without "
               "variables, or spread its names over several: certificate=\"a\\x0ab.example\" id=ab0000") == 1);
@@ -342,7 +343,7 @@ TEST_CASE("loaded certificates: one that is too large is told", "[loaded]") {
   fixture.pass(1);
   CHECK(lines("too large, it gets no staple: name its file") == 1);
   CHECK(lines("certificates=2 reason=certificate_too_large") == 1);
-  CHECK(fixture.counters().refused == 3);
+  CHECK(fixture.count(store::Counter::kRefused) == 3);
 }
 
 TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {
@@ -354,7 +355,7 @@ TEST_CASE("loaded certificates: what makes no sense", "[loaded]") {
   REQUIRE(
       store::offer(fixture.zone, getpid(), fixture.trusting, {}, crypto::der_of(leaf.get()), {}));  // another's id
   fixture.pass(1);
-  CHECK(fixture.counters().refused == 2);
+  CHECK(fixture.count(store::Counter::kRefused) == 2);
   CHECK(fixture.holder->roster().per_connection() == 0);
 }
 
@@ -372,7 +373,7 @@ TEST_CASE("loaded certificates: a configuration names one", "[loaded]") {
   fixture.take_lease();
   fixture.pass(2);
   CHECK(fixture.entry(test_leaf(7)) == entry);
-  CHECK_FALSE(fixture.zone.loaded(entry));
+  CHECK_FALSE(store::per_connection_state(fixture.zone, entry));
   CHECK(fixture.holder->roster().per_connection() == 0);
   CHECK(fixture.stapled(0));
 }
@@ -383,21 +384,21 @@ TEST_CASE("loaded certificates: those not used for longest give way, not those i
   fixture.take_lease();
   std::vector<const Identity*> leaves;
   const std::string url = server.url("x");
-  for (std::size_t i = 0; fixture.counters().evicted == 0; ++i) {
+  for (std::size_t i = 0; fixture.count(store::Counter::kEvicted) == 0; ++i) {
     REQUIRE(i < 1000);
     leaves.push_back(&tenant(100 + i, url.c_str()));
     server.answer = fixture.answers(*leaves.back(), test_ca());
     REQUIRE(fixture.offer(*leaves.back(), fixture.trusting, {&test_ca()}));
     fixture.pass(6);
     if (i > 0 && fixture.entry(*leaves[0]) != store::kNoEntry) {
-      fixture.zone.note_use(fixture.entry(*leaves[0]), fixture.loop.clock.now());
+      store::record_use(fixture.zone, fixture.entry(*leaves[0]), fixture.loop.clock.now());
     }
   }
   CHECK(leaves.size() > 50);
   CHECK(fixture.held(*leaves[0]));  // in use
   CHECK(fixture.held(*leaves.back()));
   CHECK(fixture.entry(*leaves[1]) == store::kNoEntry);
-  CHECK(fixture.holder->roster().per_connection() == leaves.size() - fixture.counters().evicted);
+  CHECK(fixture.holder->roster().per_connection() == leaves.size() - fixture.count(store::Counter::kEvicted));
 }
 
 TEST_CASE("loaded certificates: a flood drives out itself", "[loaded]") {
@@ -408,9 +409,9 @@ TEST_CASE("loaded certificates: a flood drives out itself", "[loaded]") {
   fixture.take_lease();
   REQUIRE(fixture.offer(used, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
-  fixture.zone.note_use(fixture.entry(used), fixture.loop.clock.now());
+  store::record_use(fixture.zone, fixture.entry(used), fixture.loop.clock.now());
   server.answer = EngineFixture::hang();
-  for (std::size_t i = 1; fixture.counters().evicted == 0; ++i) {
+  for (std::size_t i = 1; fixture.count(store::Counter::kEvicted) == 0; ++i) {
     REQUIRE(i < 2000);
     REQUIRE(fixture.offer(tenant(300 + i, server.url("flood").c_str()), fixture.trusting, {&test_ca()}));
     REQUIRE(fixture.holder->tick());
@@ -430,14 +431,14 @@ TEST_CASE("loaded certificates: what nobody uses any more ends", "[loaded]") {
   REQUIRE(fixture.held(leaf));
   const UnixSeconds used = fixture.loop.clock.now();
   CHECK(fixture.directory.names().size() == 1);
-  std::atomic<std::uint32_t>& noted = fixture.zone.loaded_words(fixture.entry(leaf)).used;
+  std::atomic<std::uint32_t>& noted = fixture.zone.entry(fixture.entry(leaf)).used;
   noted = static_cast<std::uint32_t>(used - Discovery::kUnused + 60);
   fixture.pass(2);
   CHECK(fixture.held(leaf));
   noted = static_cast<std::uint32_t>(used - Discovery::kUnused - 60);
   fixture.pass(2);
   CHECK(fixture.entry(leaf) == store::kNoEntry);
-  CHECK(fixture.counters().ended == 1);
+  CHECK(fixture.count(store::Counter::kEnded) == 1);
   CHECK(fixture.directory.names().empty());
 }
 
@@ -495,7 +496,7 @@ TEST_CASE("loaded certificates: a thousand issuers of one name hold up nobody", 
     fixture.loop.pass(20);
   }
   fixture.pass(2);
-  REQUIRE(fixture.counters().taken == kCrowd);
+  REQUIRE(fixture.count(store::Counter::kTaken) == kCrowd);
   REQUIRE(fixture.catalog.issuers().size() >= kCrowd);
 
   // The same name, another key: none of them has signed these.
@@ -532,7 +533,7 @@ TEST_CASE("loaded certificates: a thousand issuers of one name hold up nobody", 
   CHECK(verifications() - began >= 8 * kCrowd);
   for (const Identity& leaf : forged) {
     REQUIRE(fixture.entry(leaf) != store::kNoEntry);
-    CHECK_FALSE(fixture.zone.loaded(fixture.entry(leaf))->has_issuer);
+    CHECK_FALSE(store::per_connection_state(fixture.zone, fixture.entry(leaf))->has_issuer);
   }
   // Whoever shows them again gains nothing, but once: OpenSSL may have been short of memory.
   std::size_t after = 0;
@@ -585,14 +586,14 @@ TEST_CASE("loaded certificates: more searches than there is room for", "[loaded]
   live(10);
   CHECK(fixture.held(innocent));
   live(60);
-  CHECK(fixture.counters().taken == 2 * Discovery::kMaxSearching + 1);
+  CHECK(fixture.count(store::Counter::kTaken) == 2 * Discovery::kMaxSearching + 1);
   // One that was given up goes on where it was: its issuer has come to be known since.
   const Identity late = crowd_leaf("late", real, server.url("l"));
   users.push_back(*fixture.catalog.issuers().intern(real.get()));
   offer(late, fixture.strict, {});
   live(10);
   REQUIRE(fixture.entry(late) != store::kNoEntry);
-  CHECK(fixture.zone.loaded(fixture.entry(late))->has_issuer);
+  CHECK(store::per_connection_state(fixture.zone, fixture.entry(late))->has_issuer);
 }
 
 // A worker may write anything into the zone, and discovery may look before the repair does.
@@ -611,7 +612,7 @@ TEST_CASE("loaded certificates: a configured certificate's record survives that 
   if (is_loaded) {
     store::ZoneWriter other(fixture.zone, fixture.lock, fixture.loop.clock, 0, 0);
     target.entry =
-        other.add_loaded({leaf.described().id, der, key, test_ca().issuer()->id(), issuer, 0, kNow}).value();
+        other.add_per_connection({leaf.described().id, der, key, test_ca().issuer()->id(), issuer, 0, kNow}).value();
   } else {
     fixture.zone.entry(target.entry).generation = 0;
     REQUIRE(store::offer(fixture.zone, getpid(), 0, leaf.described().id, der, {issuer}));
@@ -631,7 +632,7 @@ TEST_CASE("loaded certificates: a configured certificate's record survives that 
   CHECK(record->per_connection == nullptr);
   CHECK(&record->target == &target);
   CHECK(fixture.roster->per_connection() == 0);
-  CHECK(fixture.zone.stats().loaded.refused == (is_loaded ? 0 : 1));
+  CHECK(store::counted(fixture.zone, store::Counter::kRefused) == (is_loaded ? 0 : 1));
 }
 
 }  // namespace

@@ -100,10 +100,10 @@ TEST_CASE("disk_cache: a directory that is gone is said once, and once when it i
   CHECK(f.stapled() == kCount);
   CHECK(f.log.count("cache directory cannot be used") == 1);
   CHECK(f.log.count("cache directory can be used again") == 0);
-  REQUIRE(store::cache_failure(f.zone).has_value());
-  CHECK(store::cache_failure(f.zone)->reason == Reason::kUnreadable);
-  CHECK(store::cache_failure(f.zone)->since >= kNow);
-  CHECK(store::cache_failure(f.zone)->since < kNow + 60);
+  REQUIRE(store::number(f.zone, store::Number::kCacheFailingSince) != 0);
+  CHECK(store::number(f.zone, store::Number::kCacheReason) == static_cast<std::int64_t>(Reason::kUnreadable));
+  CHECK(store::number(f.zone, store::Number::kCacheFailingSince) >= kNow);
+  CHECK(store::number(f.zone, store::Number::kCacheFailingSince) < kNow + 60);
 
   fs::create_directory(f.directory.string());
   fs::permissions(f.directory.string(), fs::perms::owner_all);
@@ -111,7 +111,7 @@ TEST_CASE("disk_cache: a directory that is gone is said once, and once when it i
   CHECK(f.kept() == kCount);
   CHECK(f.log.count("cache directory cannot be used") == 1);
   CHECK(f.log.count("cache directory can be used again") == 1);
-  CHECK_FALSE(store::cache_failure(f.zone).has_value());
+  CHECK(store::number(f.zone, store::Number::kCacheFailingSince) == 0);
 }
 
 TEST_CASE("disk_cache: who takes the lease has not tried the directory yet, and who leaves says nothing of it",
@@ -119,13 +119,13 @@ TEST_CASE("disk_cache: who takes the lease has not tried the directory yet, and 
   Fixture f;
   store::record_cache_failure(f.zone, Reason::kDiskFull, kNow - 100);
   f.take_lease();
-  CHECK_FALSE(store::cache_failure(f.zone).has_value());
+  CHECK(store::number(f.zone, store::Number::kCacheFailingSince) == 0);
   const Bytes response = good_response(test_leaf(0), test_ca(), kNow, kNow + kDay);
   REQUIRE(f.holder->gate().admit(f.catalog.target(0), response, store::Source::kNetwork, {kNow}).stored ==
           Reason::kOk);
   fs::remove_all(f.directory.string());
   f.holder.reset();
-  CHECK_FALSE(store::cache_failure(f.zone).has_value());
+  CHECK(store::number(f.zone, store::Number::kCacheFailingSince) == 0);
   CHECK(f.log.count("cache directory") == 0);
 }
 

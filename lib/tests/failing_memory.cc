@@ -83,6 +83,24 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   return ocsp_plus::testing::allocate(size == 0 ? 1 : size);
 }
 
+// Of what begins on a cache line.
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  const auto line = static_cast<std::size_t>(alignment);
+  void* memory = ocsp_plus::testing::fails() ? nullptr : std::aligned_alloc(line, (size + line - 1) / line * line);
+  if (memory == nullptr) {
+    throw std::bad_alloc();
+  }
+  return memory;
+}
+
+void operator delete(void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+  std::free(memory);
+}
+
 void operator delete(void* memory) noexcept {
   std::free(memory);
 }

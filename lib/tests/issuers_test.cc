@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "crypto/issuer_document.h"
+#include "store/entry_state.h"
+#include "store/zone_registry.h"
 #include "tests/fakes/lease_fixture.h"
 #include "tests/fakes/verifications.h"
 
@@ -133,7 +135,7 @@ struct Fixture : LeaseFixture {
       registrations.push_back({target->certificate.id, store::kUnknownIssuer});
     }
     std::vector<store::EntryIndex> entries;
-    generation = zone.register_all(lock, registrations, &entries).value();
+    generation = store::register_all(zone, lock, registrations, &entries).value();
     for (std::size_t i = 0; i < entries.size(); ++i) {
       catalog.target(static_cast<Catalog::Index>(i)).entry = entries[i];
     }
@@ -234,7 +236,7 @@ TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
     f.take_lease();
     f.pass(2);
     CHECK_FALSE(f.stapled(0));
-    CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "redirect_forbidden");
+    CHECK(token(store::read_attempt(f.zone, f.catalog.target(0).entry).reason) == "redirect_forbidden");
     CHECK(inside.asked.empty());
   }
   SECTION("sends us on, to a host that is named") {
@@ -254,15 +256,15 @@ TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
     f.take_lease();
     f.pass(2);
     CHECK_FALSE(f.stapled(0));
-    CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "issuer_mismatch");
-    CHECK(f.zone.detail(f.catalog.target(0).entry).find(f.spare.url("b")) != std::string::npos);
+    CHECK(token(store::read_attempt(f.zone, f.catalog.target(0).entry).reason) == "issuer_mismatch");
+    CHECK(store::read_detail(f.zone, f.catalog.target(0).entry).find(f.spare.url("b")) != std::string::npos);
     CHECK(f.responder.asked.empty());
   }
   SECTION("nothing but a page: the host fails, and is left alone; it mends itself") {
     f.spare.answer = EngineFixture::always(ocsp_reply(bytes_of("<html>")));
     f.take_lease();
     f.pass(20);
-    CHECK(token(f.zone.attempt(f.catalog.target(0).entry).reason) == "issuer_malformed");
+    CHECK(token(store::read_attempt(f.zone, f.catalog.target(0).entry).reason) == "issuer_malformed");
     CHECK(f.spare.asked.size() < 8);
     CHECK(f.log.count("no response") >= 1);
     f.spare.answer = EngineFixture::always(ocsp_reply(test_ca().der()));

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <set>
 
+#include "store/entry_state.h"
 #include "store/shared_stats.h"
 #include "tests/fakes/lease_fixture.h"
 
@@ -52,7 +53,7 @@ struct Fixture : LeaseFixture {
   void boot() {
     holder.reset();
     zone = memory.format();
-    zone.stats().began = loop.clock.monotonic();
+    zone.stats().numbers[store::Number::kBegan] = loop.clock.monotonic();
     generation = register_all();
   }
   void take_lease() {
@@ -80,7 +81,7 @@ struct Fixture : LeaseFixture {
     return header.has_value() && header->cert_status == static_cast<std::uint8_t>(crypto::CertStatus::kRevoked);
   }
   UnixSeconds confirmed_at(std::size_t number) const {
-    return zone.confirmed_at(target(number).entry, *held(static_cast<Catalog::Index>(number)), now());
+    return store::read_confirmed_at(zone, target(number).entry, *held(static_cast<Catalog::Index>(number)), now());
   }
 
   OcspServer& responder;
@@ -312,7 +313,7 @@ TEST_CASE("kept: a directory that comes late is looked into", "[kept]") {
   f.take_lease();
   f.pass(60);
   CHECK(f.stapled() == 0);
-  CHECK(store::cache_failure(f.zone).has_value());
+  CHECK(store::number(f.zone, store::Number::kCacheFailingSince) != 0);
   fs::rename(elsewhere, f.directory.string());
   f.pass(40);
   CHECK(f.stapled() == 10);
@@ -323,7 +324,7 @@ TEST_CASE("kept: what another instance has fetched is not asked for", "[kept]") 
   Fixture f(1);
   f.take_lease();
   f.pass(2);
-  const UnixSeconds due = f.zone.attempt(f.target(0).entry).next;
+  const UnixSeconds due = store::read_attempt(f.zone, f.target(0).entry).next;
   f.loop.clock.advance((due - f.now() - 60) * 1000);
   f.responder.asked.clear();
   const Bytes theirs = f.good(0, f.now(), f.now() + 3 * kDay);
@@ -333,7 +334,7 @@ TEST_CASE("kept: what another instance has fetched is not asked for", "[kept]") 
   CHECK(f.zone.read(f.target(0).entry, f.target(0).certificate.id) == theirs);
   CHECK(f.held(0)->source == store::Source::kCache);
   CHECK(f.log.count("another instance fetched it") == 1);
-  CHECK(f.zone.attempt(f.target(0).entry).next > f.now() + kDay);
+  CHECK(store::read_attempt(f.zone, f.target(0).entry).next > f.now() + kDay);
 
   SECTION("an operator's wish is a request all the same") {
     f.plant(0, f.good(0, f.now(), f.now() + 3 * kDay), f.now());
@@ -342,20 +343,20 @@ TEST_CASE("kept: what another instance has fetched is not asked for", "[kept]") 
     CHECK(f.responder.asked.size() == 1);
   }
   SECTION("what it has only confirmed counts as well") {
-    f.loop.clock.advance((f.zone.attempt(f.target(0).entry).next - f.now() - 60) * 1000);
+    f.loop.clock.advance((store::read_attempt(f.zone, f.target(0).entry).next - f.now() - 60) * 1000);
     REQUIRE(f.disk().confirm(f.target(0).certificate.id, f.now()));
     f.pass(300, 1000);
     CHECK(f.responder.asked.empty());
   }
   SECTION("what it has confirmed too long ago does not") {
     const UnixSeconds confirmed_at = f.now() + kHour;
-    f.loop.clock.advance((f.zone.attempt(f.target(0).entry).next - f.now() - 60) * 1000);
+    f.loop.clock.advance((store::read_attempt(f.zone, f.target(0).entry).next - f.now() - 60) * 1000);
     REQUIRE(f.disk().confirm(f.target(0).certificate.id, confirmed_at));
     f.pass(200, 1000);
     CHECK(f.responder.asked.size() == 1);
   }
   SECTION("what it has not confirmed does not") {
-    f.loop.clock.advance((f.zone.attempt(f.target(0).entry).next - f.now() - 60) * 1000);
+    f.loop.clock.advance((store::read_attempt(f.zone, f.target(0).entry).next - f.now() - 60) * 1000);
     f.pass(200, 1000);
     CHECK(f.responder.asked.size() == 1);
   }

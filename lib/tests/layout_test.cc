@@ -4,6 +4,7 @@
 #include <string>
 
 #include "ocsp_plus/defaults.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -42,13 +43,11 @@ TEST_CASE("layout: the parts follow each other, aligned, within the size", "[zon
       CHECK((g.large_offer_slots > 0) == (g.offer_slots > 0));
       CHECK(g.offer_slots == std::min<std::size_t>(size >> 18, 64));
       CHECK(g.details >= g.entries + std::size_t{g.capacity} * sizeof(Entry));
-      CHECK(g.loaded >= g.details + std::size_t{g.capacity} * sizeof(Detail));
-      CHECK(g.arena >= g.loaded + std::size_t{g.capacity} * sizeof(Loaded));
+      CHECK(g.arena >= g.details + std::size_t{g.capacity} * sizeof(Detail));
       CHECK(g.arena + g.arena_bytes <= size);
       CHECK(g.arena_bytes % kBlobAlign == 0);
       CHECK(g.arena_bytes / kBlobAlign <= UINT32_MAX);
-      for (const std::size_t part :
-           {g.workers, g.counters, g.index, g.offers, g.large_offers, g.entries, g.loaded, g.arena}) {
+      for (const std::size_t part : {g.workers, g.counters, g.index, g.offers, g.large_offers, g.entries, g.arena}) {
         CHECK(part % 64 == 0);
       }
       const Geometry again = Geometry::of(size);
@@ -120,9 +119,9 @@ TEST_CASE("layout: the required size suffices", "[zone][layout]") {
   testing::FakeClock clock;  // stands still: nothing leaves its grace period by itself
   std::vector<EntryIndex> entries;
   const auto registrations = test_registrations(count);
-  REQUIRE(zone.register_all(lock, registrations, &entries));
-  REQUIRE(zone.register_all(lock, test_registrations(count, count), &entries));
-  REQUIRE(zone.register_all(lock, registrations, &entries));
+  REQUIRE(store::register_all(zone, lock, registrations, &entries));
+  REQUIRE(store::register_all(zone, lock, test_registrations(count, count), &entries));
+  REQUIRE(store::register_all(zone, lock, registrations, &entries));
   ZoneWriter writer(zone, lock, clock, 0, 0);
   TestRandom random(count);
   const Bytes bytes = random.bytes(3072);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "store/entry_state.h"
+#include "store/zone_registry.h"
 #include "tests/fakes/refresher_fixture.h"
 #include "tests/fakes/verifications.h"
 
@@ -124,7 +126,7 @@ TEST_CASE("refresher: two slow hosts with a backlog leave a slot to the third", 
     gaps += fixture.stapled(80) ? 0 : 1;
   }
   CHECK(gaps == 0);
-  CHECK(fixture.zone.header().fetches.in_flight == 4);  // the backlog is still there
+  CHECK(store::number(fixture.zone, store::Number::kInFlight) == 4);  // the backlog is still there
 }
 
 // --- the clock ---------------------------------------------------------------------------------------------------
@@ -270,8 +272,8 @@ TEST_CASE("refresher: what a registration takes away at this moment does no harm
   fixture.begin();
   fixture.refresher->tick();
   std::vector<store::EntryIndex> entries;
-  REQUIRE(
-      fixture.zone.register_all(fixture.lock, {{fixture.catalog.target(0).certificate.id, test_id(3)}}, &entries));
+  REQUIRE(store::register_all(fixture.zone, fixture.lock, {{fixture.catalog.target(0).certificate.id, test_id(3)}},
+                              &entries));
   fixture.pass(10);
   CHECK_FALSE(fixture.stapled(0));
   CHECK(fixture.log.count("a newer configuration has taken the entry over") >= 1);
@@ -311,7 +313,7 @@ TEST_CASE("refresher: who takes over keeps the plan", "[refresher]") {
     for (const Catalog::Index index : {0u, 1u}) {
       store::Attempt nonsense = fixture.attempt(index);
       nonsense.next = INT64_MAX;
-      fixture.zone.set_attempt(fixture.catalog.target(index).entry, nonsense);
+      store::record_attempt(fixture.zone, fixture.catalog.target(index).entry, nonsense);
     }
     fixture.begin(false);
     fixture.pass(fixture.settings.retry.max + 1, 1000);

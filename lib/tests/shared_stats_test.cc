@@ -3,6 +3,9 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "store/counters.h"
+#include "store/entry_state.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -17,7 +20,7 @@ using testing::test_registrations;
 
 struct Fixture {
   explicit Fixture(std::size_t size = 1 << 20) : memory(size), zone(memory.format()) {
-    REQUIRE(zone.register_all(lock, test_registrations(3), &entries).has_value());
+    REQUIRE(store::register_all(zone, lock, test_registrations(3), &entries).has_value());
   }
   MmapZone memory;
   StapleZone zone;
@@ -28,17 +31,13 @@ struct Fixture {
 TEST_CASE("board: exchanges are counted by duration and failures by reason", "[zone][stats]") {
   Fixture f;
   for (const Millis took : {-5, 0, 10, 11, 30000, 30001, 100000}) {
-    record_exchange(f.zone, took);
+    count_duration(f.zone, took);
   }
-  const ExchangeTotals totals = exchange_totals(f.zone);
-  CHECK(totals.durations[0] == 3);
-  CHECK(totals.durations[1] == 1);
-  CHECK(totals.durations[10] == 1);
-  CHECK(totals.durations[11] == 2);
-  CHECK(totals.duration_ms == 10 + 11 + 30000 + 30001 + 100000);
-  record_failure(f.zone, Reason::kTimeout);
-  record_failure(f.zone, Reason::kTimeout);
-  record_failure(f.zone, static_cast<Reason>(65535));
+  CHECK(durations(f.zone) == Durations{3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2});
+  CHECK(counted(f.zone, Counter::kExchangeMillis) == 10 + 11 + 30000 + 30001 + 100000);
+  count_failure(f.zone, Reason::kTimeout);
+  count_failure(f.zone, Reason::kTimeout);
+  count_failure(f.zone, static_cast<Reason>(65535));
   CHECK(failures(f.zone, Reason::kTimeout) == 2);
   CHECK(failures(f.zone, Reason::kHttpStatus) == 0);
 }
@@ -110,18 +109,18 @@ TEST_CASE("board: the method that worked, until it has failed twice", "[zone][st
 
 TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "[zone][stats]") {
   Fixture f;
-  CHECK(f.zone.detail(f.entries[0]).empty());
-  f.zone.set_detail(f.entries[0], "HTTP status 503");
-  f.zone.set_detail(f.entries[1], std::string(500, 'x'));
-  CHECK(f.zone.detail(f.entries[0]) == "HTTP status 503");
-  CHECK(f.zone.detail(f.entries[1]) == std::string(kDetailBytes, 'x'));
-  CHECK(f.zone.detail(f.entries[2]).empty());
-  f.zone.detail_words(f.entries[0])[1].fetch_add(1);
-  CHECK(f.zone.detail(f.entries[0]).empty());
-  f.zone.set_detail(f.entries[1], {});
-  CHECK(f.zone.detail(f.entries[1]).empty());
-  f.zone.set_detail(kNoEntry, "nowhere");
-  CHECK(f.zone.detail(kNoEntry).empty());
+  CHECK(store::read_detail(f.zone, f.entries[0]).empty());
+  store::record_detail(f.zone, f.entries[0], "HTTP status 503");
+  store::record_detail(f.zone, f.entries[1], std::string(500, 'x'));
+  CHECK(store::read_detail(f.zone, f.entries[0]) == "HTTP status 503");
+  CHECK(store::read_detail(f.zone, f.entries[1]) == std::string(kDetailBytes, 'x'));
+  CHECK(store::read_detail(f.zone, f.entries[2]).empty());
+  f.zone.detail_words(f.entries[0]).words[1].fetch_add(1);
+  CHECK(store::read_detail(f.zone, f.entries[0]).empty());
+  store::record_detail(f.zone, f.entries[1], {});
+  CHECK(store::read_detail(f.zone, f.entries[1]).empty());
+  store::record_detail(f.zone, kNoEntry, "nowhere");
+  CHECK(store::read_detail(f.zone, kNoEntry).empty());
 }
 
 TEST_CASE("board: all are refreshed once a minute at most", "[zone][stats]") {
@@ -153,63 +152,65 @@ TEST_CASE("board: single certificates wait for their refresh, each once, up to a
 
 TEST_CASE("board: the cache directory fails since the first failure, for the last reason", "[zone][stats]") {
   Fixture f;
-  CHECK_FALSE(cache_failure(f.zone).has_value());
+  CHECK(number(f.zone, Number::kCacheFailingSince) == 0);
   record_cache_failure(f.zone, Reason::kDiskFull, 1000);
   record_cache_failure(f.zone, Reason::kUnwritable, 2000);
-  REQUIRE(cache_failure(f.zone).has_value());
-  CHECK(cache_failure(f.zone)->reason == Reason::kUnwritable);
-  CHECK(cache_failure(f.zone)->since == 1000);
-  record_cache_works(f.zone);
-  CHECK_FALSE(cache_failure(f.zone).has_value());
+  CHECK(number(f.zone, Number::kCacheReason) == static_cast<std::int64_t>(Reason::kUnwritable));
+  CHECK(number(f.zone, Number::kCacheFailingSince) == 1000);
+  record(f.zone, Number::kCacheFailingSince, 0);
   record_cache_failure(f.zone, Reason::kDiskFull, 0);  // a clock that was never set
-  CHECK(cache_failure(f.zone).has_value());
+  CHECK(number(f.zone, Number::kCacheFailingSince) != 0);
 }
 
 TEST_CASE("board: a zone of another size goes on counting", "[zone][stats]") {
   Fixture from;
   Fixture to(2 << 20);
-  from.zone.handshakes(3).stapled.fetch_add(5);
-  from.zone.handshakes(4).missing.fetch_add(6);
-  from.zone.handshakes(5).refused.fetch_add(7);
-  from.zone.handshakes(6).foreign.fetch_add(10);
-  from.zone.handshakes(7).replaced.fetch_add(11);
-  from.zone.header().fetches.ok.store(8);
-  from.zone.header().fetches.failed.store(9);
-  from.zone.count_stapled(from.entries[1]);
-  from.zone.stats().began.store(77);
-  from.zone.stats().settled.store(1);
-  record_exchange(from.zone, 20);
-  record_failure(from.zone, Reason::kTimeout);
-  record_clock_skew(from.zone, -30, 1000);
-  record_connections(from.zone, {1, 2, 3, 4});
-  record_connections(from.zone, {10, 20, 30, 40});
+  from.zone.handshakes(3).counts[Handshake::kStapled].fetch_add(5);
+  from.zone.handshakes(4).counts[Handshake::kMissing].fetch_add(6);
+  from.zone.handshakes(5).counts[Handshake::kRefused].fetch_add(7);
+  from.zone.handshakes(6).counts[Handshake::kForeign].fetch_add(10);
+  from.zone.handshakes(7).counts[Handshake::kReplaced].fetch_add(11);
+  count(from.zone, Counter::kExchangesOk, 8);
+  count(from.zone, Counter::kExchangesFailed, 9);
+  record(from.zone, Number::kInFlight, 3);
+  count(from.zone, Counter::kHanded);
+  record_stapled(from.zone, from.entries[1], 1);
+  from.zone.stats().numbers[Number::kBegan].store(77);
+  from.zone.stats().numbers[Number::kSettled].store(1);
+  count_duration(from.zone, 20);
+  count_failure(from.zone, Reason::kTimeout);
+  record(from.zone, Number::kClockSkew, -30);
+  count(from.zone, Counter::kIpv4Ok, 1);
+  count(from.zone, Counter::kIpv4Ok, 10);
+  count(from.zone, Counter::kIpv6Failed, 44);
   record_cache_failure(from.zone, Reason::kDiskFull, 123);
-  from.zone.set_attempt(from.entries[1], Attempt{1, 2, 3, 4, 5, Reason::kOk});
+  store::record_attempt(from.zone, from.entries[1], Attempt{1, 2, 3, 4, 5, Reason::kOk});
   copy_stats(from.zone, to.zone, 77);
-  CHECK(zone_began(to.zone) == 77);
-  CHECK(to.zone.attempt(to.entries[1]).next == 2);
-  CHECK(to.zone.attempt(to.entries[0]).next == 0);
-  REQUIRE(cache_failure(to.zone).has_value());
-  CHECK(cache_failure(to.zone)->reason == Reason::kDiskFull);
-  CHECK(cache_failure(to.zone)->since == 123);
-  CHECK(to.zone.handshake_totals().stapled == 5);
-  CHECK(to.zone.handshake_totals().missing == 6);
-  CHECK(to.zone.handshake_totals().refused == 7);
-  CHECK(to.zone.handshake_totals().foreign == 10);
-  CHECK(to.zone.handshake_totals().replaced == 11);
-  CHECK(exchange_totals(to.zone).ok == 8);
-  CHECK(exchange_totals(to.zone).failed == 9);
-  CHECK(exchange_totals(to.zone).in_flight == 0);
-  CHECK(exchange_totals(to.zone).durations[1] == 1);
-  CHECK(exchange_totals(to.zone).duration_ms == 20);
+  CHECK(number(to.zone, Number::kBegan) == 77);
+  CHECK(store::read_attempt(to.zone, to.entries[1]).next == 2);
+  CHECK(store::read_attempt(to.zone, to.entries[0]).next == 0);
+  CHECK(number(to.zone, Number::kCacheReason) == static_cast<std::int64_t>(Reason::kDiskFull));
+  CHECK(number(to.zone, Number::kCacheFailingSince) == 123);
+  CHECK(store::handshake_totals(to.zone)[Handshake::kStapled] == 5);
+  CHECK(store::handshake_totals(to.zone)[Handshake::kMissing] == 6);
+  CHECK(store::handshake_totals(to.zone)[Handshake::kRefused] == 7);
+  CHECK(store::handshake_totals(to.zone)[Handshake::kForeign] == 10);
+  CHECK(store::handshake_totals(to.zone)[Handshake::kReplaced] == 11);
+  CHECK(counted(to.zone, Counter::kExchangesOk) == 8);
+  CHECK(counted(to.zone, Counter::kExchangesFailed) == 9);
+  CHECK(number(to.zone, Number::kInFlight) == 0);
+  CHECK(counted(to.zone, Counter::kHanded) == 0);  // of this zone's queue
+  CHECK(durations(to.zone)[1] == 1);
+  CHECK(counted(to.zone, Counter::kExchangeMillis) == 20);
   CHECK(failures(to.zone, Reason::kTimeout) == 1);
-  const Connections all = connections(to.zone);
-  CHECK((all.ipv4_ok == 11 && all.ipv4_failed == 22 && all.ipv6_ok == 33 && all.ipv6_failed == 44));
-  CHECK(to.zone.stapled(to.entries[1]) == 1);
-  CHECK(to.zone.stapled(to.entries[0]) == 0);
-  CHECK(to.zone.stats().clock_skew == -30);
-  CHECK(to.zone.stats().began == 77);
-  CHECK(to.zone.stats().settled == 1);
+  CHECK(counted(to.zone, Counter::kIpv4Ok) == 11);
+  CHECK(counted(to.zone, Counter::kIpv4Failed) == 0);
+  CHECK(counted(to.zone, Counter::kIpv6Failed) == 44);
+  CHECK(store::stapled(to.zone, to.entries[1]) == 1);
+  CHECK(store::stapled(to.zone, to.entries[0]) == 0);
+  CHECK(to.zone.stats().numbers[Number::kClockSkew] == -30);
+  CHECK(to.zone.stats().numbers[Number::kBegan] == 77);
+  CHECK(to.zone.stats().numbers[Number::kSettled] == 1);
 }
 
 }  // namespace

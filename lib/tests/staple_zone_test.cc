@@ -6,6 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "store/counters.h"
+#include "store/entry_state.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -30,7 +33,7 @@ struct Fixture {
 
   std::vector<EntryIndex> add(const std::vector<Registration>& registrations) {
     std::vector<EntryIndex> entries;
-    REQUIRE(zone.register_all(lock, registrations, &entries));
+    REQUIRE(store::register_all(zone, lock, registrations, &entries));
     return entries;
   }
   ZoneWriter writer() { return ZoneWriter(zone, lock, clock, 0, 0); }
@@ -78,15 +81,15 @@ TEST_CASE("zone: a zone is made of memory that holds anything", "[zone]") {
   LocalLock lock;
   StapleZone zone = memory.format(Memory::kUsed);
   std::vector<EntryIndex> entries;
-  REQUIRE(zone.register_all(lock, registrations, &entries) == 1u);
+  REQUIRE(store::register_all(zone, lock, registrations, &entries) == 1u);
   for (std::size_t i = 0; i < registrations.size(); ++i) {
     CHECK(zone.find(registrations[i].id) == entries[i]);
     CHECK_FALSE(zone.peek(entries[i], registrations[i].id));
-    CHECK(zone.attempt(entries[i]).at == 0);
+    CHECK(store::read_attempt(zone, entries[i]).at == 0);
     CHECK(zone.entry(entries[i]).stapled == 0);
   }
-  CHECK(zone.handshake_totals().missing == 0);
-  CHECK(zone.oldest_living_generation([](std::int32_t) { return true; }) == 1);
+  CHECK(store::handshake_totals(zone)[Handshake::kMissing] == 0);
+  CHECK(store::oldest_living_generation(zone, [](std::int32_t) { return true; }) == 1);
 }
 
 TEST_CASE("zone: pages that hold nothing stay untouched", "[zone]") {
@@ -95,7 +98,7 @@ TEST_CASE("zone: pages that hold nothing stay untouched", "[zone]") {
   StapleZone zone = memory.format(Memory::kZeroed);
   LocalLock lock;
   std::vector<EntryIndex> entries;
-  REQUIRE(zone.register_all(lock, test_registrations(100), &entries));
+  REQUIRE(store::register_all(zone, lock, test_registrations(100), &entries));
   // Slots and counters, 100 entries, and at worst one page of the index for each certificate.
   CHECK(memory.resident() < 600 << 10);
 }
@@ -134,7 +137,7 @@ TEST_CASE("zone: registering does not wait", "[zone]") {
   Fixture f;
   f.lock.busy = true;
   std::vector<EntryIndex> entries;
-  CHECK(f.zone.register_all(f.lock, test_registrations(1), &entries).error().reason == Reason::kZoneBusy);
+  CHECK(store::register_all(f.zone, f.lock, test_registrations(1), &entries).error().reason == Reason::kZoneBusy);
   CHECK(f.zone.generation() == 0);
 }
 
@@ -143,7 +146,7 @@ TEST_CASE("zone: all certificates fit, or none is added", "[zone]") {
   const std::size_t capacity = f.zone.capacity();
   f.add(test_registrations(capacity - 2));
   std::vector<EntryIndex> entries;
-  const auto full = f.zone.register_all(f.lock, test_registrations(capacity, 1), &entries);
+  const auto full = store::register_all(f.zone, f.lock, test_registrations(capacity, 1), &entries);
   REQUIRE_FALSE(full);
   CHECK(full.error().reason == Reason::kZoneFull);
   CHECK(full.error().detail.find("2 of 3 new certificates") == 0);
@@ -173,15 +176,15 @@ TEST_CASE("zone: an entry with another issuer key loses its response", "[zone]")
   auto writer = f.writer();
   for (const std::size_t i : {0, 1}) {
     REQUIRE(writer.publish(entries[i], test_header(test_registration(i)), Bytes(100, 1)));
-    f.zone.set_attempt(entries[i], Attempt{1, 2, 3, 4, 5, Reason::kOk});
+    store::record_attempt(f.zone, entries[i], Attempt{1, 2, 3, 4, 5, Reason::kOk});
   }
   auto changed = test_registrations(2);
   changed[1].issuer_key[0] ^= 1;
   CHECK(f.add(changed) == entries);
   CHECK(f.zone.peek(entries[0], test_id(0)));
-  CHECK(f.zone.attempt(entries[0]).next == 2);
+  CHECK(store::read_attempt(f.zone, entries[0]).next == 2);
   CHECK_FALSE(f.zone.peek(entries[1], test_id(1)));
-  CHECK(f.zone.attempt(entries[1]).next == 0);
+  CHECK(store::read_attempt(f.zone, entries[1]).next == 0);
   CHECK(f.zone.entry(entries[1]).issuer_key == changed[1].issuer_key);
 }
 
@@ -313,6 +316,9 @@ TEST_CASE("zone: a reader that was overtaken tries again", "[zone][read]") {
   SECTION("by the entry's next owner, whose response lies at the same place") {
     const std::uint32_t place = static_cast<std::uint32_t>(f.zone.entry(entries[0]).word);
     const Interruption interruption([&] {
+      if (Interruption::allocations > 1) {
+        return;
+      }
       f.add({});
       REQUIRE(writer.remove_stale(2) == 1u);
       REQUIRE(f.add({test_registration(50)}) == entries);
@@ -321,8 +327,22 @@ TEST_CASE("zone: a reader that was overtaken tries again", "[zone][read]") {
     });
     CHECK(f.zone.copy(entries[0], test_id(0), Interruption::allocate, Interruption::release, &copy) ==
           StapleZone::Read::kNone);
-    CHECK(Interruption::releases == 1);
+    CHECK(Interruption::releases == Interruption::allocations);
     CHECK(static_cast<std::uint32_t>(f.zone.entry(entries[0]).word) == place);
+  }
+}
+
+TEST_CASE("zone: a length in the entry that is not the response's is no more than a detour", "[zone][read]") {
+  Fixture f;
+  const auto entries = f.add(test_registrations(1));
+  auto writer = f.writer();
+  REQUIRE(writer.publish(entries[0], test_header(test_registration(0)), Bytes(100, 1)));
+  CHECK(f.zone.entry(entries[0]).length == 100);
+  for (const std::uint32_t length : {std::uint32_t{0}, std::uint32_t{1}, std::uint32_t{99}, std::uint32_t{101},
+                                     kMaxBlobLength, kMaxBlobLength + 1, UINT32_MAX}) {
+    f.zone.entry(entries[0]).length = length;
+    CHECK(f.zone.read(entries[0], test_id(0)) == Bytes(100, 1));
+    CHECK_FALSE(f.zone.read(entries[0], test_id(1)));
   }
 }
 
@@ -357,32 +377,33 @@ TEST_CASE("zone: a blob that makes no sense is not read", "[zone][read]") {
 TEST_CASE("zone: attempts come back as they were set", "[zone]") {
   Fixture f;
   const auto entries = f.add(test_registrations(2));
-  f.zone.set_attempt(entries[1], Attempt{10, 20, 5, 3, 1, Reason::kTimeout});
-  const Attempt attempt = f.zone.attempt(entries[1]);
+  store::record_attempt(f.zone, entries[1], Attempt{10, 20, 5, 3, 1, Reason::kTimeout});
+  const Attempt attempt = store::read_attempt(f.zone, entries[1]);
   CHECK(attempt.at == 10);
   CHECK(attempt.next == 20);
   CHECK(attempt.succeeded_at == 5);
   CHECK(attempt.failures == 3);
   CHECK(attempt.responder == 1);
   CHECK(attempt.reason == Reason::kTimeout);
-  CHECK(f.zone.attempt(entries[0]).at == 0);
-  f.zone.set_attempt(kNoEntry, attempt);
-  CHECK(f.zone.attempt(kNoEntry).at == 0);
+  CHECK(store::read_attempt(f.zone, entries[0]).at == 0);
+  store::record_attempt(f.zone, kNoEntry, attempt);
+  CHECK(store::read_attempt(f.zone, kNoEntry).at == 0);
 }
 
 TEST_CASE("zone: counters add up over all workers", "[zone]") {
   Fixture f;
   const auto entries = f.add(test_registrations(1));
   for (const std::uint32_t worker : {0u, 1u, 127u, 128u, UINT32_MAX}) {
-    f.zone.handshakes(worker).missing.fetch_add(1, std::memory_order_relaxed);
-    f.zone.handshakes(worker).refused.fetch_add(2, std::memory_order_relaxed);
+    f.zone.handshakes(worker).counts[Handshake::kMissing].fetch_add(1, std::memory_order_relaxed);
+    f.zone.handshakes(worker).counts[Handshake::kRefused].fetch_add(2, std::memory_order_relaxed);
   }
   CHECK(&f.zone.handshakes(0) == &f.zone.handshakes(kCounterSlots));
-  CHECK(f.zone.handshake_totals().missing == 5);
-  CHECK(f.zone.handshake_totals().refused == 10);
-  CHECK(f.zone.handshake_totals().stapled == 0);
-  f.zone.count_stapled(entries[0]);
-  f.zone.count_stapled(kNoEntry);
+  CHECK(store::handshake_totals(f.zone)[Handshake::kMissing] == 5);
+  CHECK(store::handshake_totals(f.zone)[Handshake::kRefused] == 10);
+  CHECK(store::handshake_totals(f.zone)[Handshake::kStapled] == 0);
+  count_handshake(f.zone, 1, Handshake::kStapled, entries[0]);
+  count_handshake(f.zone, 2, Handshake::kStapled);
+  CHECK(handshake_totals(f.zone)[Handshake::kStapled] == 2);
   CHECK(f.zone.entry(entries[0]).stapled == 1);
 }
 
@@ -395,17 +416,17 @@ TEST_CASE("zone: the oldest generation that somebody serves", "[zone][workers]")
   for (int i = 0; i < 5; ++i) {
     f.add({});
   }
-  CHECK(f.zone.oldest_living_generation(odd_pids_live) == 5);
-  REQUIRE(f.zone.worker_started(101, 5));
-  REQUIRE(f.zone.worker_started(103, 3));
-  REQUIRE(f.zone.worker_started(102, 1));  // is dead
-  CHECK(f.zone.oldest_living_generation(odd_pids_live) == 3);
-  CHECK(f.zone.oldest_living_generation([](std::int32_t) { return true; }) == 3);  // 102 has lost its slot
-  REQUIRE(f.zone.worker_started(103, 4));                                          // its pid came round again
-  CHECK(f.zone.oldest_living_generation(odd_pids_live) == 4);
-  f.zone.worker_stopped(103);
-  f.zone.worker_stopped(999);
-  CHECK(f.zone.oldest_living_generation(odd_pids_live) == 5);
+  CHECK(store::oldest_living_generation(f.zone, odd_pids_live) == 5);
+  REQUIRE(store::worker_started(f.zone, 101, 5));
+  REQUIRE(store::worker_started(f.zone, 103, 3));
+  REQUIRE(store::worker_started(f.zone, 102, 1));  // is dead
+  CHECK(store::oldest_living_generation(f.zone, odd_pids_live) == 3);
+  CHECK(store::oldest_living_generation(f.zone, [](std::int32_t) { return true; }) == 3);  // 102 has lost its slot
+  REQUIRE(store::worker_started(f.zone, 103, 4));                                          // its pid came round again
+  CHECK(store::oldest_living_generation(f.zone, odd_pids_live) == 4);
+  store::worker_stopped(f.zone, 103);
+  store::worker_stopped(f.zone, 999);
+  CHECK(store::oldest_living_generation(f.zone, odd_pids_live) == 5);
 }
 
 TEST_CASE("zone: a worker without a slot keeps its generation alive", "[zone][workers]") {
@@ -414,15 +435,15 @@ TEST_CASE("zone: a worker without a slot keeps its generation alive", "[zone][wo
     f.add({});
   }
   for (std::size_t i = 0; i < kWorkerSlots; ++i) {
-    REQUIRE(f.zone.worker_started(static_cast<std::int32_t>(1001 + 2 * i), 3));
+    REQUIRE(store::worker_started(f.zone, static_cast<std::int32_t>(1001 + 2 * i), 3));
   }
-  CHECK_FALSE(f.zone.worker_started(1, 3));
-  CHECK_FALSE(f.zone.worker_started(3, 2));
-  CHECK_FALSE(f.zone.worker_started(5, 3));
+  CHECK_FALSE(store::worker_started(f.zone, 1, 3));
+  CHECK_FALSE(store::worker_started(f.zone, 3, 2));
+  CHECK_FALSE(store::worker_started(f.zone, 5, 3));
   for (std::size_t i = 0; i < kWorkerSlots; ++i) {
-    f.zone.worker_stopped(static_cast<std::int32_t>(1001 + 2 * i));
+    store::worker_stopped(f.zone, static_cast<std::int32_t>(1001 + 2 * i));
   }
-  CHECK(f.zone.oldest_living_generation(odd_pids_live) == 2);
+  CHECK(store::oldest_living_generation(f.zone, odd_pids_live) == 2);
 }
 
 }  // namespace

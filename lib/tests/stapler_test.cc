@@ -5,7 +5,10 @@
 #include <map>
 
 #include "crypto/verify.h"
+#include "store/counters.h"
 #include "store/discovery_queue.h"
+#include "store/entry_state.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -86,8 +89,7 @@ void release(void* p) {
 struct Fixture {
   Fixture() : memory(1 << 20), zone(memory.format()), writer(zone, lock, clock, 0, 0), queue(zone, clock) {
     allocated = 0;
-    std::vector<store::EntryIndex> entries;
-    REQUIRE(zone.register_all(lock, registrations, &entries));
+    REQUIRE(store::register_all(zone, lock, registrations, &entries));
     server.profile = profile({"one.example"}, {});
   }
 
@@ -109,18 +111,19 @@ struct Fixture {
       from.issuers = {ca().get()};
       Target* const target = catalog.add(from).value().target;
       REQUIRE((target == nullptr) == (kind == Kind::kUnusable));
-      server.certificates.push_back({leaf.get(), target, must_staple});
+      Server::Certificate& added = server.add();
+      added = {leaf.get(), Catalog::kNoIndex, must_staple, id};
       if (target != nullptr) {
-        std::vector<store::EntryIndex> entries;
+        added.number = static_cast<Catalog::Index>(registrations.size());
         registrations.push_back({id, ca().issuer()->key_sha256()});
-        REQUIRE(zone.register_all(lock, registrations, &entries));
+        REQUIRE(store::register_all(zone, lock, registrations, &entries));
         entry = target->entry = entries.back();
       }
     } else if (kind != Kind::kUnknown) {
       const Bytes der = leaf.der(), issuer = ca().der();
       entry = writer
-                  .add_loaded({id, der, ca().issuer()->key_sha256(), ca().issuer()->id(),
-                               kind == Kind::kKnown ? ByteView(issuer) : ByteView(), server.profile, kNow})
+                  .add_per_connection({id, der, ca().issuer()->key_sha256(), ca().issuer()->id(),
+                                       kind == Kind::kKnown ? ByteView(issuer) : ByteView(), server.profile, kNow})
                   .value();
     }
     if (held != Held::kNothing && entry != store::kNoEntry) {
@@ -148,8 +151,9 @@ struct Fixture {
   }
 
   std::array<std::uint64_t, 4> counters() const {
-    const auto totals = zone.handshake_totals();
-    return {totals.stapled, totals.missing, totals.foreign, totals.refused};
+    const auto totals = store::handshake_totals(zone);
+    return {totals[store::Handshake::kStapled], totals[store::Handshake::kMissing],
+            totals[store::Handshake::kForeign], totals[store::Handshake::kRefused]};
   }
 
   MmapZone memory;
@@ -162,6 +166,7 @@ struct Fixture {
   Settings settings;
   std::optional<StapleZone> open = zone;
   std::vector<store::Registration> registrations;
+  std::vector<store::EntryIndex> entries;
   Server server;
 };
 
@@ -194,7 +199,7 @@ TEST_CASE("stapler: each cell of the table", "[stapler]") {
     INFO("kind " << static_cast<int>(kind) << " held " << static_cast<int>(held) << " must_staple " << must_staple
                  << " require " << static_cast<int>(f.server.require) << " omit " << f.server.omit_revoked
                  << " foreign " << foreign << " before " << static_cast<int>(before));
-    Stapler stapler(f.catalog, f.settings, f.open);
+    Stapler stapler(f.catalog, f.settings, f.open, f.entries);
     Wire wire;
     Hello hello = f.hello(leaf);
     hello.foreign = foreign;
@@ -251,7 +256,7 @@ TEST_CASE("stapler: each cell of the table", "[stapler]") {
 
 TEST_CASE("stapler: a response that the connection does not take is none, and nothing leaks", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open);
+  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
   Hello hello = f.hello(f.prepare(Kind::kConfigured, Held::kGood, false));
   hello.foreign = true;
   Wire wire;
@@ -266,7 +271,7 @@ TEST_CASE("stapler: a response that the connection does not take is none, and no
 TEST_CASE("stapler: before a zone is open nothing is held, and the rules hold all the same", "[stapler]") {
   Fixture f;
   const std::optional<StapleZone> closed;
-  Stapler stapler(f.catalog, f.settings, closed);
+  Stapler stapler(f.catalog, f.settings, closed, f.entries);
   for (const Kind kind : {Kind::kConfigured, Kind::kUnknown}) {
     const Hello hello = f.hello(f.prepare(kind, Held::kNothing, false));
     Wire wire;
@@ -281,7 +286,7 @@ TEST_CASE("stapler: before a zone is open nothing is held, and the rules hold al
 
 TEST_CASE("stapler: a certificate that cannot be hashed gets none", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open);
+  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
   const crypto::X509Ptr nameless = unhashable_certificate();
   Wire wire;
   CHECK(stapler.decide(f.server, f.hello(nameless.get()), &wire).outcome == Outcome::kNone);
@@ -290,7 +295,7 @@ TEST_CASE("stapler: a certificate that cannot be hashed gets none", "[stapler]")
 
 TEST_CASE("stapler: what another module's callback decided is settled once", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open);
+  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
   const auto settled = [&](x509_st* leaf, bool foreign, std::uintptr_t memory) {
     Hello hello = f.hello(leaf);
     hello.foreign = foreign;
@@ -321,7 +326,7 @@ TEST_CASE("stapler: what another module's callback decided is settled once", "[s
 
 TEST_CASE("stapler: refused handshakes are told of once a minute", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open);
+  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
   f.server.require = Require::kOn;
   Hello hello = f.hello(f.prepare(Kind::kConfigured, Held::kNothing, false));
   const auto line_at = [&](UnixSeconds now) {
@@ -342,7 +347,7 @@ TEST_CASE("stapler: refused handshakes are told of once a minute", "[stapler]") 
 
 TEST_CASE("stapler: an unknown certificate is offered once in a while, and not where it waits already", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open), other(f.catalog, f.settings, f.open);
+  Stapler stapler(f.catalog, f.settings, f.open, f.entries), other(f.catalog, f.settings, f.open, f.entries);
   x509_st* const leaf = f.prepare(Kind::kUnknown, Held::kNothing, false);
   const auto met = [&](Stapler& by) {
     Wire wire;
@@ -360,7 +365,7 @@ TEST_CASE("stapler: an unknown certificate is offered once in a while, and not w
 
 TEST_CASE("stapler: of servers that load one certificate the first counts, or the one that vouches", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open);
+  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
   x509_st* const leaf = f.prepare(Kind::kKnown, Held::kGood, false);
   const store::EntryIndex entry = f.zone.find(crypto::certificate_id(leaf).value());
   const auto after = [&](std::uint64_t profile) {
@@ -370,17 +375,17 @@ TEST_CASE("stapler: of servers that load one certificate the first counts, or th
     Hello hello = f.hello(leaf);
     hello.now = kNow + kHour;
     CHECK(stapler.decide(server, hello, &wire).outcome == Outcome::kStapled);
-    return f.zone.loaded(entry)->profile;
+    return store::per_connection_state(f.zone, entry)->profile;
   };
   const std::uint64_t first = f.server.profile;
   const std::uint64_t plain = f.profile({"two.example"}, {});
   const std::uint64_t vouching = f.profile({"three.example"}, {ca().get()});
   CHECK(after(plain) == first);
-  CHECK(f.zone.loaded(entry)->used == kNow + kHour);
+  CHECK(store::per_connection_state(f.zone, entry)->used == kNow + kHour);
   CHECK(after(plain + 12345) == first);  // nobody knows that server
   CHECK(after(vouching) == vouching);
   CHECK(after(first) == vouching);
-  f.zone.set_profile(entry, 4711);  // of an earlier configuration
+  store::record_profile(f.zone, entry, 4711);  // of an earlier configuration
   CHECK(after(plain) == plain);
 }
 

@@ -9,6 +9,9 @@
 #include <vector>
 
 #include "crypto/certificate.h"
+#include "store/counters.h"
+#include "store/entry_state.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/engine_fixture.h"
 #include "tests/fakes/scratch_directory.h"
@@ -94,7 +97,7 @@ struct Replaced : Fixture {
       const Target& target = *catalog.targets()[i];
       registrations.push_back({target.certificate.id, target.issuer->key_sha256()});
     }
-    REQUIRE(old.register_all(lock, registrations, &entries));
+    REQUIRE(store::register_all(old, lock, registrations, &entries));
   }
   store::BlobHeader header_of(std::size_t number) const {
     store::BlobHeader header = {};
@@ -123,8 +126,8 @@ struct Replaced : Fixture {
   Result<store::EntryIndex> load_old(const Identity& leaf, const Identity& issuer, std::uint64_t profile = 7) {
     const auto made = crypto::Issuer::create(issuer.get()).value();
     const Bytes leaf_der = crypto::der_of(leaf.get()), issuer_der = crypto::der_of(issuer.get());
-    return writer.add_loaded({crypto::certificate_id(leaf.get()).value(), leaf_der, made->key_sha256(), made->id(),
-                              issuer_der, profile, now});
+    return writer.add_per_connection({crypto::certificate_id(leaf.get()).value(), leaf_der, made->key_sha256(),
+                                      made->id(), issuer_der, profile, now});
   }
   void publish_loaded(store::EntryIndex entry, const Bytes& der) {
     store::BlobHeader header = {};
@@ -163,10 +166,10 @@ TEST_CASE("startup: the responses of a zone that is replaced pass the gate", "[s
   f.publish(3, f.good(0));                                                                // another certificate's
   f.publish(4, good_response(test_leaf(4), test_ca(), f.now - 2 * kDay, f.now - kHour));  // ended, whatever it says
   f.publish(5, revoked_response(test_leaf(5), test_ca(), f.now - kHour, f.now + kDay));   // it says good
-  f.old.set_confirmed_at(f.entries[0], f.now - 60);
-  f.old.set_attempt(f.entries[0], store::Attempt{f.now - 60, f.now + 100, f.now - 60});
-  f.old.handshakes(1).stapled.fetch_add(5);
-  f.old.count_stapled(f.entries[0]);
+  store::record_confirmed_at(f.old, f.entries[0], f.now - 60);
+  store::record_attempt(f.old, f.entries[0], store::Attempt{f.now - 60, f.now + 100, f.now - 60});
+  f.old.handshakes(1).counts[store::Handshake::kStapled].fetch_add(5);
+  store::record_stapled(f.old, f.entries[0], 1);
   int reports = 0;
   REQUIRE(f.run(
       0, [&reports] { ++reports; }, f.old));
@@ -183,10 +186,10 @@ TEST_CASE("startup: the responses of a zone that is replaced pass the gate", "[s
   const Target& first = f.catalog.target(0);
   CHECK(f.held(0)->source == store::Source::kNetwork);
   CHECK(f.held(0)->this_update == f.now - kHour);
-  CHECK(f.zone.confirmed_at(first.entry, *f.held(0), f.now) == f.now - 60);
-  CHECK(f.zone.attempt(first.entry).next == f.now + 100);
-  CHECK(f.zone.handshake_totals().stapled == 5);
-  CHECK(f.zone.stapled(first.entry) == 1);
+  CHECK(store::read_confirmed_at(f.zone, first.entry, *f.held(0), f.now) == f.now - 60);
+  CHECK(store::read_attempt(f.zone, first.entry).next == f.now + 100);
+  CHECK(store::handshake_totals(f.zone)[store::Handshake::kStapled] == 5);
+  CHECK(store::stapled(f.zone, first.entry) == 1);
   CHECK(f.log.count("taken_over=2 refused=4") == 1);
 }
 
@@ -218,8 +221,8 @@ TEST_CASE("startup: certificates loaded per connection come along from a zone th
   Replaced f(1);
   const auto sound = f.load_old(test_leaf(10), test_ca()).value();
   f.publish_loaded(sound, f.good(10));
-  f.old.set_attempt(sound, store::Attempt{f.now, f.now + 100, f.now});
-  f.old.count_stapled(sound);
+  store::record_attempt(f.old, sound, store::Attempt{f.now, f.now + 100, f.now});
+  store::record_stapled(f.old, sound, 1);
   // That issuer did not sign it, and what it says is as good as that. Who did comes with a handshake.
   const auto forged = f.load_old(test_leaf(11), foreign_ca()).value();
   f.publish_loaded(forged, good_response(test_leaf(11), foreign_ca(), f.now - kHour, f.now + kDay));
@@ -236,19 +239,19 @@ TEST_CASE("startup: certificates loaded per connection come along from a zone th
 
   const CertificateId id = f.old.entry(sound).id;
   const store::EntryIndex there = f.zone.find(id);
-  REQUIRE(f.zone.loaded(there));
-  CHECK(f.zone.loaded(there)->profile == 7);
-  CHECK(f.zone.leaf(there, id) == crypto::der_of(test_leaf(10).get()));
-  CHECK(f.zone.issuer(there) == crypto::der_of(test_ca().get()));
+  REQUIRE(store::per_connection_state(f.zone, there));
+  CHECK(store::per_connection_state(f.zone, there)->profile == 7);
+  CHECK(store::read_leaf(f.zone, there, id) == crypto::der_of(test_leaf(10).get()));
+  CHECK(store::read_issuer(f.zone, there) == crypto::der_of(test_ca().get()));
   CHECK(f.zone.read(there, id) == f.good(10));
-  CHECK(f.zone.attempt(there).next == f.now + 100);
-  CHECK(f.zone.stapled(there) == 1);
+  CHECK(store::read_attempt(f.zone, there).next == f.now + 100);
+  CHECK(store::stapled(f.zone, there) == 1);
   CHECK(f.zone.find(f.old.entry(forged).id) == store::kNoEntry);
   CHECK(f.zone.find(f.old.entry(stranger).id) == store::kNoEntry);
   const store::EntryIndex empty = f.zone.find(f.old.entry(without).id);
-  CHECK(f.zone.loaded(empty));
+  CHECK(store::per_connection_state(f.zone, empty));
   CHECK_FALSE(f.zone.peek(empty, f.old.entry(without).id));
-  CHECK_FALSE(f.zone.loaded(f.catalog.target(0).entry));
+  CHECK_FALSE(store::per_connection_state(f.zone, f.catalog.target(0).entry));
   CHECK(f.log.count("loaded_per_connection=2") == 1);
 }
 

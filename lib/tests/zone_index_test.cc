@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -28,7 +29,7 @@ std::vector<Registration> colliding(std::size_t count, std::uint64_t first = 0) 
 struct Fixture {
   std::vector<EntryIndex> add(const std::vector<Registration>& registrations) {
     std::vector<EntryIndex> entries;
-    REQUIRE(zone.register_all(lock, registrations, &entries));
+    REQUIRE(store::register_all(zone, lock, registrations, &entries));
     return entries;
   }
   // Everything that is not named goes at once.
@@ -128,18 +129,18 @@ TEST_CASE("index: a search has an end in an index that somebody filled with name
   LocalLock lock;
   const auto registrations = colliding(2);
   std::vector<EntryIndex> entries;
-  REQUIRE(zone.register_all(lock, {registrations[0]}, &entries));
+  REQUIRE(store::register_all(zone, lock, {registrations[0]}, &entries));
   // Ours begins its search at the last slot.
   const std::uint32_t slots = zone.geometry().index_slots;
   REQUIRE(slots > 2 * ZoneIndex::kMaxProbes);
-  REQUIRE(zone.register_all(lock, {test_registrations(1)[0]}, &entries));
+  REQUIRE(store::register_all(zone, lock, {test_registrations(1)[0]}, &entries));
   for (std::uint32_t i = 0; i < ZoneIndex::kMaxProbes; ++i) {
     zone.index_slot((slots - 1 + i) % slots) = entries[0] + 1;
   }
   zone.index_slot(ZoneIndex::kMaxProbes - 1) = 1;  // the slot after those
   CHECK(zone.find(registrations[0].id) == kNoEntry);
   // And nothing is lost by it: the index is built anew.
-  REQUIRE(zone.register_all(lock, registrations, &entries));
+  REQUIRE(store::register_all(zone, lock, registrations, &entries));
   CHECK(zone.find(registrations[0].id) == entries[0]);
   CHECK(zone.find(registrations[1].id) == entries[1]);
 }
@@ -150,7 +151,7 @@ TEST_CASE("index: more certificates than a search reaches, all of one hash", "[z
   LocalLock lock;
   const auto registrations = colliding(ZoneIndex::kMaxProbes + 10);
   std::vector<EntryIndex> entries;
-  REQUIRE(zone.register_all(lock, registrations, &entries));
+  REQUIRE(store::register_all(zone, lock, registrations, &entries));
   CHECK(zone.find(registrations[0].id) == entries[0]);
   // Those that no slot names have an entry of their own all the same.
   std::sort(entries.begin(), entries.end());

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "store/lease.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -269,7 +270,7 @@ struct Stage {
   Stage() {
     PidLock lock(&shared->lock);
     std::vector<EntryIndex> entries;
-    REQUIRE(zone.register_all(lock, test_registrations(kEntries), &entries));
+    REQUIRE(store::register_all(zone, lock, test_registrations(kEntries), &entries));
     REQUIRE(entries == std::vector<EntryIndex>{0, 1, 2, 3});
   }
   pid_t start_writer(bool deadly) {

@@ -10,6 +10,7 @@
 #include "crypto/verify.h"
 #include "engine/designated_worker.h"
 #include "store/cache_files.h"
+#include "store/zone_registry.h"
 #include "tests/fakes/engine_fixture.h"
 #include "tests/fakes/scratch_directory.h"
 
@@ -30,7 +31,7 @@ struct Fixture : EngineFixture {
       add(i, {responder});
     }
     generation = register_all();
-    zone.stats().began.store(loop.clock.monotonic());
+    zone.stats().numbers[store::Number::kBegan].store(loop.clock.monotonic());
     start();
     loop.pass(5000);
     REQUIRE(stapled() == certificates);
@@ -107,7 +108,7 @@ TEST_CASE("repair: words that the lease holder knows", "[repair]") {
   }
   SECTION("another entry for the same certificate") {
     std::vector<store::EntryIndex> registered;
-    REQUIRE(f.zone.register_all(f.lock, {test_registration(500)}, &registered));
+    REQUIRE(store::register_all(f.zone, f.lock, {test_registration(500)}, &registered));
     f.zone.header().generation = f.generation;
     const store::EntryIndex other = f.zone.find(test_id(500));
     f.zone.entry(other).id = entry.id;
@@ -163,10 +164,10 @@ TEST_CASE("repair: words that the lease holder knows", "[repair]") {
     header.lease.generation = 12345;
   }
   SECTION("when the zone was new") {
-    f.zone.stats().began = INT64_MAX;
+    f.zone.stats().numbers[store::Number::kBegan] = INT64_MAX;
   }
   SECTION("when the clock jumped") {
-    f.zone.stats().clock_jumped_at = INT64_MAX;
+    f.zone.stats().numbers[store::Number::kClockJumpedAt] = INT64_MAX;
   }
   f.loop.pass(2 * kTick);
   CHECK(f.valid());
@@ -175,8 +176,8 @@ TEST_CASE("repair: words that the lease holder knows", "[repair]") {
   CHECK(f.zone.generation() >= f.generation);
   CHECK(f.zone.generation() < f.generation + 100);
   CHECK(entry.generation != 0);
-  CHECK(f.zone.stats().began <= f.loop.clock.monotonic());
-  CHECK(f.zone.stats().clock_jumped_at <= f.loop.clock.monotonic());
+  CHECK(f.zone.stats().numbers[store::Number::kBegan] <= f.loop.clock.monotonic());
+  CHECK(f.zone.stats().numbers[store::Number::kClockJumpedAt] <= f.loop.clock.monotonic());
   CHECK(store::lease_holder(f.zone).generation == f.generation);
   CHECK(f.responder->asked.size() == kCertificates);  // nothing was lost
   // And it goes on being refreshed.
@@ -270,7 +271,7 @@ TEST_CASE("repair: what a newer configuration has registered is its own", "[repa
   }
   registrations[1].issuer_key = test_id(77);  // another issuer, and a response that is of no use to it
   std::vector<store::EntryIndex> entries;
-  REQUIRE(f.zone.register_all(f.lock, registrations, &entries));
+  REQUIRE(store::register_all(f.zone, f.lock, registrations, &entries));
   f.loop.pass(10000);
   CHECK(f.entry(1).issuer_key == test_id(77));
   CHECK(f.told() == 0);
@@ -290,7 +291,7 @@ TEST_CASE("repair: after any scribbling all are stapled again", "[repair]") {
   for (const Part& part : {Part{"the header", 0, sizeof(store::Header)}, Part{"the stats", g.stats, g.workers},
                            Part{"who lives", g.workers, g.counters}, Part{"hosts and methods", g.hosts, g.index},
                            Part{"the index", g.index, g.offers}, Part{"the entries", g.entries, g.details},
-                           Part{"loaded words", g.loaded, g.arena}, Part{"responses", g.arena, g.arena + 16384},
+                           Part{"details", g.details, g.arena}, Part{"responses", g.arena, g.arena + 16384},
                            Part{"all of it", 0, g.size}}) {
     DYNAMIC_SECTION(part.name) {
       for (std::uint64_t image = 0; image < 12; ++image) {

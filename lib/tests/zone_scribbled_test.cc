@@ -4,8 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "store/counters.h"
+#include "store/entry_state.h"
 #include "store/lease.h"
 #include "store/shared_stats.h"
+#include "store/zone_registry.h"
 #include "store/zone_writer.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
@@ -29,7 +32,7 @@ void fill(const MmapZone& memory, LocalLock& lock, const Clock& clock) {
   StapleZone zone = memory.format(StapleZone::Memory::kUsed);
   std::vector<EntryIndex> entries;
   const auto registrations = test_registrations(kCertificates);
-  REQUIRE(zone.register_all(lock, registrations, &entries));
+  REQUIRE(store::register_all(zone, lock, registrations, &entries));
   ZoneWriter writer(zone, lock, clock, 0, 0);
   for (std::size_t i = 0; i < 5; ++i) {
     REQUIRE(writer.publish(entries[i], test_header(registrations[i]), Bytes(100 + 300 * i, 1)));
@@ -110,17 +113,17 @@ void read_everything(const StapleZone& zone) {
         std::free(copy.data);
       }
       zone.peek(entry, id);
-      zone.attempt(entry);
+      store::read_attempt(zone, entry);
     }
   }
-  zone.handshake_totals();
+  store::handshake_totals(zone);
   lease_holder(zone);
 }
 
 void use_everything(StapleZone& zone, LocalLock& lock, const FakeClock& clock, TestRandom& random) {
-  zone.worker_started(33, 1);
-  zone.oldest_living_generation(some_live);
-  zone.worker_stopped(33);
+  store::worker_started(zone, 33, 1);
+  store::oldest_living_generation(zone, some_live);
+  store::worker_stopped(zone, 33);
   acquire_lease(zone, lock, {100, 0, 1}, clock, some_live);
   LeaseState holder = lease_holder(zone);
   renew_lease(zone, holder.epoch, holder.pid, clock);
@@ -132,7 +135,7 @@ void use_everything(StapleZone& zone, LocalLock& lock, const FakeClock& clock, T
   (void)writer.remove_stale(static_cast<std::uint32_t>(nasty(random)));
   std::vector<EntryIndex> entries;
   const auto registrations = test_registrations(kCertificates);
-  const auto registered = zone.register_all(lock, registrations, &entries);
+  const auto registered = store::register_all(zone, lock, registrations, &entries);
   if (!registered) {
     REQUIRE(registered.error().reason == Reason::kZoneFull);
     return;
@@ -173,7 +176,7 @@ TEST_CASE("scribbled zone: nothing leaves it and nothing hangs", "[zone][scribbl
         read_everything(zone);
         StapleZone to = fresh.format(StapleZone::Memory::kUsed);
         std::vector<EntryIndex> entries;
-        REQUIRE(to.register_all(lock, test_registrations(kCertificates), &entries));
+        REQUIRE(store::register_all(to, lock, test_registrations(kCertificates), &entries));
         copy_stats(zone, to, clock.monotonic());
         use_everything(zone, lock, clock, random);
         read_everything(zone);

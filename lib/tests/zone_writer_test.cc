@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "store/lease.h"
+#include "store/zone_index.h"
+#include "store/zone_registry.h"
+#include "store/zone_repair.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/mmap_zone.h"
 
@@ -30,7 +33,7 @@ struct Fixture {
   }
   std::vector<EntryIndex> add(const std::vector<Registration>& registrations) {
     std::vector<EntryIndex> entries;
-    REQUIRE(zone.register_all(lock, registrations, &entries));
+    REQUIRE(store::register_all(zone, lock, registrations, &entries));
     return entries;
   }
   ZoneWriter writer() { return ZoneWriter(zone, lock, clock, epoch, 100); }
@@ -192,7 +195,7 @@ TEST_CASE("writer: only what no living configuration names is removed", "[zone][
       CHECK(writer.remove_stale(c.oldest_living) == 0u);
       f.clock.advance(kGrace);
       CHECK(writer.remove_stale(0) == 0u);
-      CHECK(writer.bytes_used() == (4 - c.removed) * 240);
+      CHECK(writer.bytes_used() == (4 - c.removed) * 256);
     }
   }
 }
@@ -276,7 +279,7 @@ TEST_CASE("writer: responses that overlap are dropped, all of them", "[zone][wri
   auto* header = reinterpret_cast<BlobHeader*>(f.zone.arena() + std::size_t{f.place(entries[0])} * kBlobAlign);
   header->length = 100 + 240 + 100;
   auto writer = f.writer();
-  CHECK(writer.bytes_used() == 240);
+  CHECK(writer.bytes_used() == 256);
   REQUIRE(publish(writer, entries[3], 3, 100, 9));
   for (std::uint64_t i = 0; i < 4; ++i) {
     CHECK(f.zone.read(entries[i], test_id(i)).has_value() == (i == 3));
@@ -326,6 +329,49 @@ TEST_CASE("writer: zones with many certificates", "[zone][writer]") {
   CHECK(writer.remove_stale(2) == count - count / 2);
   CHECK(f.zone.find(registrations.back().id) == kNoEntry);
   CHECK(f.zone.find(registrations.front().id) == entries.front());
+}
+
+// It decides what everybody scans.
+TEST_CASE("repair: a high-water mark that was written over is set back", "[zone][repair]") {
+  Fixture f;
+  const auto entries = f.add(test_registrations(5));
+  const ProcessIdentity self = {100, 0, 1};
+  std::atomic<std::uint32_t>& mark = f.zone.header().entries;
+  const bool taken_over_since = GENERATE(false, true);
+  const bool own = GENERATE(false, true);
+  for (const std::uint32_t wrong :
+       {std::uint32_t{6}, f.zone.capacity(), f.zone.capacity() + 1, UINT32_MAX, std::uint32_t{0}, std::uint32_t{4}}) {
+    DYNAMIC_SECTION(wrong << (own ? " own" : "") << (taken_over_since ? " taken over" : "")) {
+      const bool is_known = !taken_over_since || wrong > 5 || own;
+      if (taken_over_since) {
+        mark = wrong;
+      }
+      auto writer = f.writer();
+      if (own) {
+        writer.own(entries);
+      }
+      mark = wrong;
+      CHECK(repair_header(writer, self) == (is_known ? std::size_t{1} : std::size_t{0}));
+      CHECK(mark == (is_known ? 5 : wrong));
+      CHECK(repair_header(writer, self) == std::size_t{0});
+    }
+  }
+}
+
+TEST_CASE("repair: entries of a registration that a kill cut short stay below the high-water mark",
+          "[zone][repair]") {
+  Fixture f;
+  f.add(test_registrations(5));
+  auto writer = f.writer();
+  f.zone.entry(5).id = test_id(5);
+  f.zone.entry(5).generation = f.zone.generation() + 1;
+  f.zone.header().entries = 6;
+  ZoneIndex(f.zone).insert(5);
+  CHECK(repair_header(writer, {100, 0, 1}) == std::size_t{0});
+  CHECK(f.zone.entries_used() == 6);
+  f.add(test_registrations(7));
+  CHECK(repair_header(writer, {100, 0, 1}) == std::size_t{0});
+  CHECK(f.zone.entries_used() == 7);
 }
 
 }  // namespace

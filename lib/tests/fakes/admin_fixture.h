@@ -19,7 +19,7 @@ struct AdminFixture : EngineFixture {
   void open() {
     generation = register_all();
     maybe_zone = zone;
-    zone.stats().began = loop.clock.monotonic();
+    zone.stats().numbers[store::Number::kBegan] = loop.clock.monotonic();
     settings.zone_name = "ocsp_plus";
   }
   // Runs the designated worker for `span` ms.

@@ -11,6 +11,7 @@
 #include "engine/catalog.h"
 #include "engine/settings.h"
 #include "store/lease.h"
+#include "store/zone_registry.h"
 #include "tests/fakes/mmap_zone.h"
 #include "tests/fakes/ocsp_server.h"
 #include "tests/fakes/stepped_loop.h"
@@ -76,7 +77,7 @@ struct EngineFixture {
       registrations.push_back({target->certificate.id, target->issuer->key_sha256()});
     }
     std::vector<store::EntryIndex> entries;
-    const std::uint32_t generation = zone.register_all(lock, registrations, &entries).value();
+    const std::uint32_t generation = store::register_all(zone, lock, registrations, &entries).value();
     for (std::size_t i = 0; i < entries.size(); ++i) {
       catalog.target(static_cast<engine::Catalog::Index>(i)).entry = entries[i];
     }

@@ -16,7 +16,9 @@
 
 #include "base/bytes.h"
 #include "base/ports.h"
+#include "store/layout.h"
 #include "store/staple_zone.h"
+#include "store/zone_registry.h"
 
 namespace ocsp_plus::testing {
 

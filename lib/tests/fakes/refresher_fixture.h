@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/refresher.h"
+#include "store/entry_state.h"
 #include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::testing {
@@ -37,7 +38,7 @@ struct RefresherFixture : EngineFixture {
     const auto each = [this] {
       refresher->tick();
       loop.settle();
-      REQUIRE(zone.header().fetches.in_flight.load() <= settings.concurrency);
+      REQUIRE(store::number(zone, store::Number::kInFlight) <= static_cast<std::int64_t>(settings.concurrency));
     };
     refresher->tick();
     loop.pass(span * 1000, step, each);
@@ -49,7 +50,9 @@ struct RefresherFixture : EngineFixture {
     REQUIRE(done());
   }
 
-  store::Attempt attempt(engine::Catalog::Index index) const { return zone.attempt(catalog.target(index).entry); }
+  store::Attempt attempt(engine::Catalog::Index index) const {
+    return store::read_attempt(zone, catalog.target(index).entry);
+  }
 
   std::unique_ptr<engine::Report> report;
   std::unique_ptr<net::Resolver> resolver;

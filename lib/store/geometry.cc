@@ -1,6 +1,8 @@
-#include "store/layout.h"
+#include "store/geometry.h"
 
 #include <algorithm>
+
+#include "store/layout.h"
 
 namespace ocsp_plus::store {
 namespace {
@@ -18,9 +20,9 @@ constexpr std::size_t kMaxOffers = 64;
 // The large slots take another 1/16 of it at the most: one of a size that grows with the zone, then up to four.
 constexpr std::size_t kLargeOfferShare = 16;
 constexpr std::size_t kMaxLargeOffers = 4;
-// A certificate that is loaded per connection lies in the zone beside its response: it counts as two.
-constexpr std::size_t kLeastLoaded = std::size_t{2} * 32;
-constexpr std::size_t kPlannedLoaded = std::size_t{2} * 10000;
+// A certificate loaded per connection lies in the zone beside its response: it counts as two.
+constexpr std::size_t kLeastPerConnection = std::size_t{2} * 32;
+constexpr std::size_t kPlannedPerConnection = std::size_t{2} * 10000;
 
 // So that twice as many index slots are still counted in 32 bits.
 constexpr std::size_t kMaxCapacity = 1u << 30;
@@ -61,8 +63,7 @@ Geometry Geometry::of(std::size_t size) {
   const std::size_t large = offers == 0 ? 0 : std::min(size / kLargeOfferShare / large_slot, kMaxLargeOffers);
   geometry.entries = align_up(geometry.large_offers + large * large_slot, kLine);
   geometry.details = align_up(geometry.entries + capacity * sizeof(Entry), kLine);
-  geometry.loaded = align_up(geometry.details + capacity * sizeof(Detail), kLine);
-  geometry.arena = align_up(geometry.loaded + capacity * sizeof(Loaded), kLine);
+  geometry.arena = align_up(geometry.details + capacity * sizeof(Detail), kLine);
   if (geometry.arena + kMinArena > size) {
     return geometry;
   }
@@ -77,7 +78,7 @@ Geometry Geometry::of(std::size_t size) {
 }
 
 std::size_t required_size(std::size_t certificates, bool loads) {
-  certificates = std::min(certificates, kMaxCapacity / 2 - kLeastLoaded) + (loads ? kLeastLoaded : 0);
+  certificates = std::min(certificates, kMaxCapacity / 2 - kLeastPerConnection) + (loads ? kLeastPerConnection : 0);
   const std::size_t responses = certificates + certificates / 4 + 1;
   const std::size_t arena = responses * (sizeof(BlobHeader) + kPlannedResponse);
   // The arena's share depends on the size only slightly: a few steps of 1/64 reach it.
@@ -95,7 +96,7 @@ std::size_t required_size(std::size_t certificates, bool loads) {
 std::size_t default_size(std::size_t certificates, bool loads) {
   const std::size_t configured = std::max(2 * required_size(certificates, loads), kMinDefault);
   return power_of_two(
-      loads ? std::max(configured, required_size(std::min(certificates, kMaxCapacity) + kPlannedLoaded, true))
+      loads ? std::max(configured, required_size(std::min(certificates, kMaxCapacity) + kPlannedPerConnection, true))
             : configured);
 }
 

@@ -1,0 +1,182 @@
+#include "store/entry_state.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/text.h"
+#include "store/blob_reader.h"
+#include "store/layout.h"
+#include "store/zone_index.h"
+
+namespace ocsp_plus::store {
+namespace {
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+using DetailBytes = std::array<char, kDetailBytes>;
+
+// Never 0.
+std::uint32_t sum_of(const DetailBytes& bytes) {
+  return std::max(static_cast<std::uint32_t>(fnv1a({bytes.data(), bytes.size()})), 1u);
+}
+
+}  // namespace
+
+Attempt read_attempt(const StapleZone& zone, EntryIndex index) noexcept {
+  Attempt attempt;
+  if (index >= zone.capacity()) {
+    return attempt;
+  }
+  const Entry& from = zone.entry(index);
+  attempt.at = from.attempted_at.load(kRelaxed);
+  attempt.next = from.next_attempt.load(kRelaxed);
+  attempt.succeeded_at = from.succeeded_at.load(kRelaxed);
+  attempt.began = from.attempt_began.load(kRelaxed);
+  attempt.failures = from.failures.load(kRelaxed);
+  attempt.responder = from.responder.load(kRelaxed);
+  attempt.reason = static_cast<Reason>(from.reason.load(kRelaxed));
+  return attempt;
+}
+
+void record_attempt(const StapleZone& zone, EntryIndex index, const Attempt& attempt) noexcept {
+  if (index >= zone.capacity()) {
+    return;
+  }
+  Entry& to = zone.entry(index);
+  to.attempted_at.store(attempt.at, kRelaxed);
+  to.next_attempt.store(attempt.next, kRelaxed);
+  to.succeeded_at.store(attempt.succeeded_at, kRelaxed);
+  to.attempt_began.store(attempt.began, kRelaxed);
+  to.failures.store(attempt.failures, kRelaxed);
+  to.responder.store(attempt.responder, kRelaxed);
+  to.reason.store(static_cast<std::uint32_t>(attempt.reason), kRelaxed);
+}
+
+UnixSeconds read_confirmed_at(const StapleZone& zone, EntryIndex index, const BlobHeader& held,
+                              UnixSeconds now) noexcept {
+  const UnixSeconds time = index < zone.capacity() ? zone.entry(index).confirmed_at.load(kRelaxed) : 0;
+  return time < held.this_update || time > now ? held.this_update : time;
+}
+
+void record_confirmed_at(const StapleZone& zone, EntryIndex index, UnixSeconds time) noexcept {
+  if (index < zone.capacity()) {
+    zone.entry(index).confirmed_at.store(time, kRelaxed);
+  }
+}
+
+void record_detail(const StapleZone& zone, EntryIndex index, std::string_view text) noexcept {
+  if (index >= zone.capacity()) {
+    return;
+  }
+  std::atomic<std::uint32_t>& sum = zone.entry(index).detail;
+  sum.store(0, kRelaxed);
+  if (text.empty()) {
+    return;
+  }
+  std::atomic_thread_fence(std::memory_order_release);
+  DetailBytes bytes = {};
+  text.copy(bytes.data(), bytes.size());
+  auto& words = zone.detail_words(index).words;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, &bytes[8 * i], 8);
+    words[i].store(word, kRelaxed);
+  }
+  sum.store(sum_of(bytes), std::memory_order_release);
+}
+
+std::string read_detail(const StapleZone& zone, EntryIndex index) {
+  const std::uint32_t wanted = index < zone.capacity() ? zone.entry(index).detail.load(std::memory_order_acquire) : 0;
+  if (wanted == 0) {
+    return {};
+  }
+  DetailBytes bytes;
+  const auto& words = zone.detail_words(index).words;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::uint64_t word = words[i].load(kRelaxed);
+    std::memcpy(&bytes[8 * i], &word, 8);
+  }
+  // Where the sum differs, half of it is another text.
+  return sum_of(bytes) == wanted ? std::string(bytes.begin(), std::find(bytes.begin(), bytes.end(), '\0')) : "";
+}
+
+std::uint64_t stapled(const StapleZone& zone, EntryIndex entry) noexcept {
+  return entry < zone.capacity() ? zone.entry(entry).stapled.load(kRelaxed) : 0;
+}
+
+void record_stapled(const StapleZone& zone, EntryIndex entry, std::uint64_t count) noexcept {
+  if (entry < zone.capacity()) {
+    zone.entry(entry).stapled.store(count, kRelaxed);
+  }
+}
+
+std::optional<PerConnectionState> per_connection_state(const StapleZone& zone, EntryIndex index) noexcept {
+  if (index >= zone.entries_used()) {
+    return std::nullopt;
+  }
+  const Entry& from = zone.entry(index);
+  const std::uint32_t generation = from.generation.load(std::memory_order_acquire);
+  if (generation == 0 || from.leaf.load(std::memory_order_acquire) == 0 ||
+      from.per_connection.load(kRelaxed) != generation) {
+    return std::nullopt;
+  }
+  return PerConnectionState{from.profile.load(kRelaxed), from.used.load(kRelaxed), from.issuer.load(kRelaxed) != 0};
+}
+
+std::optional<Bytes> read_leaf(const StapleZone& zone, EntryIndex index, const CertificateId& id) {
+  return index < zone.capacity() ? read_blob(zone, {zone.entry(index).leaf}, &id, nullptr) : std::nullopt;
+}
+
+std::optional<Bytes> read_issuer(const StapleZone& zone, EntryIndex index, BlobHeader* header) {
+  return index < zone.capacity() ? read_blob(zone, {zone.entry(index).issuer}, nullptr, header) : std::nullopt;
+}
+
+void record_use(const StapleZone& zone, EntryIndex index, UnixSeconds now) noexcept {
+  if (index >= zone.capacity()) {
+    return;
+  }
+  std::atomic<std::uint32_t>& used = zone.entry(index).used;
+  const UnixSeconds before = used.load(kRelaxed);
+  if (now >= before + kUsedStep || now < before) {
+    used.store(static_cast<std::uint32_t>(now), kRelaxed);
+  }
+}
+
+void record_profile(const StapleZone& zone, EntryIndex index, std::uint64_t profile) noexcept {
+  if (index < zone.capacity()) {
+    zone.entry(index).profile.store(profile, kRelaxed);
+  }
+}
+
+void forget_response(const StapleZone& zone, EntryIndex index) noexcept {
+  clear_word(zone.entry(index));
+  record_attempt(zone, index, Attempt{});
+  record_confirmed_at(zone, index, 0);
+  record_detail(zone, index, {});
+}
+
+void reset_entry(const StapleZone& zone, EntryIndex index) noexcept {
+  Entry& entry = zone.entry(index);
+  if (index >= zone.entries_used()) {
+    entry.word.store(0, kRelaxed);
+    entry.versions.store(0, kRelaxed);  // a reused entry's goes on: see Entry::word
+  }
+  forget_response(zone, index);
+  for (std::atomic<std::uint64_t>* word : {&entry.leaf, &entry.issuer, &entry.stapled}) {
+    word->store(0, kRelaxed);
+  }
+  for (std::atomic<std::uint32_t>* word : {&entry.roles, &entry.max_age}) {
+    word->store(0, kRelaxed);
+  }
+}
+
+void free_entry(const StapleZone& zone, EntryIndex index) noexcept {
+  Entry& entry = zone.entry(index);
+  clear_word(entry);
+  ZoneIndex(zone).remove(index);
+  entry.generation.store(0, std::memory_order_release);
+  entry.leaf.store(0, std::memory_order_release);
+  entry.issuer.store(0, std::memory_order_release);
+}
+
+}  // namespace ocsp_plus::store
