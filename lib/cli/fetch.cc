@@ -3,9 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -65,6 +67,32 @@ struct Outcome {
   UnixSeconds confirmed_at = 0;  // when the responder last confirmed it
 };
 
+// Whether a response can be fetched for the certificate, which `file` holds.
+Result<void> check_target(const engine::Target& target, const engine::Remarks& remarks, const std::string& file) {
+  const std::string name = quoted(target.certificate.label());
+  if (!target.verifiable() && !remarks.issuer_unusable.empty()) {
+    return fail(Reason::kUnreadable, remarks.issuer_unusable);
+  }
+  if (!target.verifiable() && remarks.issuer_fault != crypto::IssuerFault::kAbsent) {
+    return fail(Reason::kNoIssuer,
+                fmt::format("no issuer of {} in {}: a certificate with its issuer's name was found, but {}; give the "
+                            "right one with --issuer",
+                            name, file, crypto::describe(remarks.issuer_fault)));
+  }
+  if (!target.verifiable()) {
+    return fail(Reason::kNoIssuer,
+                fmt::format("no issuer of {} in {}; append it there, or give it with --issuer", name, file));
+  }
+  if (target.responders.empty()) {
+    return fail(Reason::kUrlMalformed,
+                remarks.ignored_url.empty()
+                    ? fmt::format("{} names no OCSP responder; give one with --responder", name)
+                    : fmt::format("the responder that {} names cannot be used, {}; give one with --responder", name,
+                                  remarks.ignored_url));
+  }
+  return {};
+}
+
 Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto::X509Ptr>* owned) {
   auto chain = read_certificates(options.certificate);
   if (!chain) {
@@ -102,35 +130,12 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
   if (added->target == nullptr) {
     return fail(Reason::kUnreadable, catalog.unusable().front().why);
   }
-  const engine::Target& target = catalog.target(0);
-  const std::string name = quoted(target.certificate.label());
   catalog.settle_issuers(true);
-  const engine::Remarks& remarks = catalog.remarks().front();
-  if (!target.verifiable() && !remarks.issuer_unusable.empty()) {
-    return fail(Reason::kUnreadable, remarks.issuer_unusable);
-  }
-  if (!target.verifiable()) {
-    if (remarks.issuer_fault != crypto::IssuerFault::kAbsent) {
-      return fail(
-          Reason::kNoIssuer,
-          fmt::format("no issuer of {} in {}: a certificate with its issuer's name was found, but {}; give the "
-                      "right one with --issuer",
-                      name, options.certificate, crypto::describe(remarks.issuer_fault)));
-    }
-    return fail(Reason::kNoIssuer, fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",
-                                               name, options.certificate));
-  }
-  if (target.responders.empty()) {
-    return fail(Reason::kUrlMalformed,
-                remarks.ignored_url.empty()
-                    ? fmt::format("{} names no OCSP responder; give one with --responder", name)
-                    : fmt::format("the responder that {} names cannot be used, {}; give one with --responder", name,
-                                  remarks.ignored_url));
+  if (auto checked = check_target(catalog.target(0), catalog.remarks().front(), options.certificate); !checked) {
+    return tl::unexpected<Error>(checked.error());
   }
   for (auto* certificates : {&issuers, &*chain}) {
-    for (auto& certificate : *certificates) {
-      owned->push_back(std::move(certificate));
-    }
+    std::move(certificates->begin(), certificates->end(), std::back_inserter(*owned));
   }
   return catalog;
 }

@@ -232,9 +232,7 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
       entry.files.emplace_back(file);
     }
   }
-  for (const std::string_view server : from.servers) {
-    entry.servers.emplace(server);
-  }
+  entry.servers.insert(from.servers.begin(), from.servers.end());
   if (requires_staple(from.require, entry.certificate.must_staple)) {
     entry.required = true;
     remark(&remarks.required_by);
