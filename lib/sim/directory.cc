@@ -65,7 +65,7 @@ Reason reason_of(DiskFault fault) {
 
 }  // namespace
 
-CacheFiles::CacheFiles(std::string path, Directory directory, std::size_t max_file_size)
+CacheFiles::CacheFiles(std::string path, OpenDirectory directory, std::size_t max_file_size)
     : path_(std::move(path)), directory_(std::move(directory)), max_file_size_(max_file_size) {}
 
 Result<CacheFiles> CacheFiles::open(const std::string& path, std::size_t max_file_size) {

@@ -38,19 +38,6 @@ bool fits(const StapleZone& zone, std::uint64_t word, std::uint32_t length) noex
          zone.arena_bytes() - offset >= sizeof(BlobHeader) + length;
 }
 
-// As ==, but eight bytes at a time: the id has just been copied in pieces, and a processor that reads more at once
-// than was written at once waits until all of it has left for the cache.
-bool same_id(const CertificateId& a, const CertificateId& b) noexcept {
-  std::uint64_t difference = 0;
-  for (std::size_t i = 0; i < sizeof(CertificateId); i += sizeof(std::uint64_t)) {
-    std::uint64_t words[2];
-    std::memcpy(&words[0], a.data() + i, sizeof(words[0]));
-    std::memcpy(&words[1], b.data() + i, sizeof(words[1]));
-    difference |= words[0] ^ words[1];
-  }
-  return difference == 0;
-}
-
 void read_ref(const StapleZone& zone, EntryIndex index, BlobKind kind, BlobRefs* refs) {
   const Entry& entry = zone.entry(index);
   const std::uint64_t word = word_of(zone, index, kind).load(std::memory_order_acquire);
@@ -113,7 +100,7 @@ bool load_blob_header(const StapleZone& zone, std::uint64_t word, const Certific
   std::memcpy(out, zone.blob(word), sizeof(BlobHeader));
   // The compiler must not go back to the shared bytes for a field that it has already checked.
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  return fits(zone, word, out->length) && (id == nullptr || same_id(out->id, *id));
+  return fits(zone, word, out->length) && (id == nullptr || out->id == *id);
 }
 
 std::optional<BlobHeader> peek_blob(const StapleZone& zone, const std::atomic<std::uint64_t>& word,

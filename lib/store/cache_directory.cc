@@ -1,6 +1,5 @@
 #include "store/cache_directory.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/statfs.h>
@@ -11,7 +10,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <memory>
 #include <utility>
 
 #include "base/descriptor.h"
@@ -36,10 +34,6 @@ constexpr std::array kNetworkFileSystems = {
     FileSystem{0x01161970, "GFS2"},   FileSystem{0x7461636f, "OCFS2"},   FileSystem{0x19830326, "BeeGFS"},
     FileSystem{0x786f4256, "vboxsf"}, FileSystem{0x20030528, "OrangeFS"}};
 
-struct DirectoryCloser {
-  void operator()(DIR* directory) const { closedir(directory); }
-};
-
 // Needs no right to read the directory: a root master may have given that up (CAP_DAC_OVERRIDE).
 int open_itself(const std::string& path) {
   return ::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -48,7 +42,7 @@ int open_itself(const std::string& path) {
 // One that cannot be read counts as not empty.
 bool is_empty(int itself) {
   Descriptor fd(openat(itself, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const std::unique_ptr<DIR, DirectoryCloser> directory(fd.get() < 0 ? nullptr : fdopendir(fd.get()));
+  const OpenDirectory directory(fd.get() < 0 ? nullptr : fdopendir(fd.get()));
   if (directory == nullptr) {
     return false;
   }

@@ -10,9 +10,11 @@
 // cause and the remedy, and are the same wherever they come from.
 #pragma once
 
+#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -45,6 +47,11 @@ Result<void> check_directory(const std::string& path, const DirectoryUser& user)
 std::string_view network_file_system(const std::string& path);
 
 // --- for CacheFiles ---
+
+struct DirectoryCloser {
+  void operator()(DIR* directory) const { closedir(directory); }
+};
+using OpenDirectory = std::unique_ptr<DIR, DirectoryCloser>;
 
 // Without slashes at the end: with one the system would follow a symbolic link despite O_NOFOLLOW.
 std::string strip_slashes(std::string path);

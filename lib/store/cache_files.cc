@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "base/descriptor.h"
-#include "store/cache_directory.h"
 
 namespace ocsp_plus::store {
 namespace {
@@ -129,10 +128,10 @@ std::optional<Listed> parse_name(std::string_view name) {
 
 }  // namespace
 
-CacheFiles::CacheFiles(std::string path, Directory directory, std::size_t max_file_size)
+CacheFiles::CacheFiles(std::string path, OpenDirectory directory, std::size_t max_file_size)
     : path_(std::move(path)), directory_(std::move(directory)), max_file_size_(max_file_size) {}
 
-Result<CacheFiles::Directory> CacheFiles::open_directory(const std::string& path) {
+Result<OpenDirectory> CacheFiles::open_directory(const std::string& path) {
   Descriptor fd(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
   struct stat found = {};
   if (fd.get() < 0 || fstat(fd.get(), &found) != 0) {
@@ -141,7 +140,7 @@ Result<CacheFiles::Directory> CacheFiles::open_directory(const std::string& path
   if (auto fine = check_owner_and_mode(path, found, geteuid()); !fine) {
     return tl::unexpected<Error>(std::move(fine.error()));
   }
-  Directory directory(fdopendir(fd.get()));
+  OpenDirectory directory(fdopendir(fd.get()));
   if (directory == nullptr) {
     return tl::unexpected<Error>(cannot_open(path, errno, geteuid()));
   }

@@ -12,17 +12,15 @@
 // Every call blocks for as long as the disk takes: a few small system calls each.
 #pragma once
 
-#include <dirent.h>
-
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "store/cache_directory.h"
 
 namespace ocsp_plus::store {
 
@@ -92,19 +90,14 @@ class CacheFiles {
   static std::string file_name(const CertificateId& id, FileKind kind = FileKind::kResponse);
 
  private:
-  struct FolderCloser {
-    void operator()(DIR* directory) const { closedir(directory); }
-  };
-  using Directory = std::unique_ptr<DIR, FolderCloser>;
-
-  CacheFiles(std::string path, Directory directory, std::size_t max_file_size);
-  static Result<Directory> open_directory(const std::string& path);
+  CacheFiles(std::string path, OpenDirectory directory, std::size_t max_file_size);
+  static Result<OpenDirectory> open_directory(const std::string& path);
   Result<void> reopen();
   int directory_fd() const { return dirfd(directory_.get()); }
   int create_temporary(const CertificateId& id, std::string* name);
 
   std::string path_;
-  Directory directory_;  // its read position is where list() stopped
+  OpenDirectory directory_;  // its read position is where list() stopped
   std::size_t max_file_size_ = 0;
   std::uint64_t next_temporary_ = 0;  // the last part of its name
 };

@@ -48,16 +48,14 @@ struct Content {
   const CertificateId& id;
   std::uint32_t leaf_length = 0;
   ByteView first;
-  const ByteView* others = nullptr;
-  std::size_t count = 0;
+  const std::vector<ByteView>& others;
 };
 
 void fill(OfferSlot& slot, const Content& content, std::size_t room) noexcept {
   std::uint8_t* const bytes = bytes_of(slot);
   std::size_t length = content.first.size();
   std::memcpy(bytes, content.first.data(), length);
-  for (std::size_t i = 0; i < content.count; ++i) {
-    const ByteView other = content.others[i];
+  for (const ByteView other : content.others) {
     if (!other.empty() && other.size() <= room - length) {
       std::memcpy(bytes + length, other.data(), other.size());
       length += other.size();
@@ -133,7 +131,7 @@ bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, cons
     bytes += certificate.size();
   }
   return put(zone, slots_for(zone, std::min(bytes, most)), pid,
-             {profile, id, static_cast<std::uint32_t>(leaf.size()), leaf, chain.data(), chain.size()});
+             {profile, id, static_cast<std::uint32_t>(leaf.size()), leaf, chain});
 }
 
 bool offer_too_large(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id,
@@ -141,7 +139,7 @@ bool offer_too_large(const StapleZone& zone, std::int32_t pid, std::uint64_t pro
   const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(bytes, UINT32_MAX));
   const std::string_view text = label.substr(0, kMaxLabel);
   const ByteView view(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
-  return put(zone, slots_for(zone, bytes), pid, {profile, id, length, view});
+  return put(zone, slots_for(zone, bytes), pid, {profile, id, length, view, {}});
 }
 
 DiscoveryQueue::DiscoveryQueue(const StapleZone& zone, const Clock& clock)

@@ -66,6 +66,12 @@ Slot* find_slot(const StapleZone& zone, Table<Slot> table, std::uint64_t key) {
   return nullptr;
 }
 
+template <typename Slot>
+Slot* find_used(const StapleZone& zone, Table<Slot> table, std::uint64_t key) {
+  Slot* slot = find_slot(zone, table, key);
+  return slot != nullptr && slot->key.load(kRelaxed) == key ? slot : nullptr;
+}
+
 template <typename Slot, typename Value>
 void record_in(const StapleZone& zone, Table<Slot> table, std::uint64_t key, const Value& value) {
   if (Slot* slot = find_slot(zone, table, key); slot != nullptr) {
@@ -80,8 +86,7 @@ void keep(const StapleZone& zone, Table<Slot> table, const std::vector<std::stri
   std::vector<std::pair<std::uint64_t, decltype(load(std::declval<Slot>()))>> kept;
   for (const std::string& name : names) {
     const std::uint64_t key = hash(name);
-    const Slot* slot = find_slot(zone, table, key);
-    if (slot != nullptr && slot->key.load(kRelaxed) == key) {
+    if (const Slot* slot = find_used(zone, table, key); slot != nullptr) {
       kept.emplace_back(key, load(*slot));
     }
   }
@@ -136,12 +141,8 @@ std::optional<HostHealth> HostTable::find(std::string_view host_key) const {
 }
 
 std::optional<std::uint32_t> method_that_worked(const StapleZone& zone, std::string_view url) noexcept {
-  const std::uint64_t key = hash(url);
-  const MethodSlot* slot = find_slot(zone, &StapleZone::method_slot<MethodSlot>, key);
-  if (slot == nullptr || slot->key.load(kRelaxed) != key) {
-    return std::nullopt;
-  }
-  const Method known = load(*slot);
+  const MethodSlot* slot = find_used(zone, &StapleZone::method_slot<MethodSlot>, hash(url));
+  const Method known = slot != nullptr ? load(*slot) : Method();
   return known.method == 0 || known.failures >= kMethodFailures ? std::nullopt : std::optional(known.method);
 }
 
@@ -150,9 +151,8 @@ void record_method(const StapleZone& zone, std::string_view url, std::uint32_t m
 }
 
 void record_method_failure(const StapleZone& zone, std::string_view url) noexcept {
-  const std::uint64_t key = hash(url);
-  MethodSlot* slot = find_slot(zone, &StapleZone::method_slot<MethodSlot>, key);
-  if (slot != nullptr && slot->key.load(kRelaxed) == key && slot->failures.load(kRelaxed) < kMethodFailures) {
+  MethodSlot* slot = find_used(zone, &StapleZone::method_slot<MethodSlot>, hash(url));
+  if (slot != nullptr && slot->failures.load(kRelaxed) < kMethodFailures) {
     slot->failures.fetch_add(1, kRelaxed);
   }
 }

@@ -85,6 +85,17 @@ void keep(const StapleZone& zone, EntryIndex index, const Registration& registra
   entry.generation.store(generation, std::memory_order_release);
 }
 
+// False: no slot is of that pid. 0: of nobody.
+bool replace_worker(const StapleZone& zone, std::int32_t pid, std::uint64_t word) {
+  for (std::size_t i = 0; i < kWorkerSlots; ++i) {
+    std::uint64_t seen = zone.worker_slot(i).load(std::memory_order_relaxed);
+    if (pid_of(seen) == pid && zone.worker_slot(i).compare_exchange_strong(seen, word)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void lower_to(std::atomic<std::uint32_t>& least, std::uint32_t generation) {
   std::uint32_t seen = least.load(std::memory_order_relaxed);
   while ((seen == 0 || generation < seen) && !least.compare_exchange_weak(seen, generation)) {
@@ -139,29 +150,15 @@ Result<std::uint32_t> register_all(const StapleZone& zone, SharedLock& lock,
 bool worker_started(const StapleZone& zone, std::int32_t pid, std::uint32_t generation) noexcept {
   const std::uint64_t word = pid_word(generation, pid);
   // A slot with our pid was left by a process that is gone: two living ones do not share a pid.
-  for (std::size_t i = 0; i < kWorkerSlots; ++i) {
-    std::uint64_t seen = zone.worker_slot(i).load(std::memory_order_relaxed);
-    if (seen != 0 && pid_of(seen) == pid && zone.worker_slot(i).compare_exchange_strong(seen, word)) {
-      return true;
-    }
-  }
-  for (std::size_t i = 0; i < kWorkerSlots; ++i) {
-    std::uint64_t free = 0;
-    if (zone.worker_slot(i).compare_exchange_strong(free, word)) {
-      return true;
-    }
+  if (replace_worker(zone, pid, word) || replace_worker(zone, 0, word)) {
+    return true;
   }
   lower_to(zone.header().unlisted_generation, std::max(generation, std::uint32_t{1}));
   return false;
 }
 
 void worker_stopped(const StapleZone& zone, std::int32_t pid) noexcept {
-  for (std::size_t i = 0; i < kWorkerSlots; ++i) {
-    std::uint64_t seen = zone.worker_slot(i).load(std::memory_order_relaxed);
-    if (seen != 0 && pid_of(seen) == pid) {
-      zone.worker_slot(i).compare_exchange_strong(seen, 0);
-    }
-  }
+  replace_worker(zone, pid, 0);
 }
 
 std::uint32_t oldest_living_generation(const StapleZone& zone, bool (*alive)(std::int32_t pid)) noexcept {
