@@ -226,7 +226,7 @@ op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t* error) {
 
 op_server_t* op_server_create(op_config_t* config, const op_server_directives_t* directives, op_error_t* error) {
   return guarded(error, static_cast<op_server_t*>(nullptr), [&]() -> op_server_t* {
-    op_server_s server = {{}, *config, std::make_unique<engine::ServerCertificate>(common_of(*directives))};
+    op_server_s server = {*config, {}, std::make_unique<engine::ServerCertificate>(common_of(*directives))};
     server.server.require = server.common->require;
     server.server.omit_revoked = directives->omit_revoked != 0;
     if (directives->preload == 0) {
@@ -253,13 +253,7 @@ op_status_t op_server_add(op_server_t* server, struct x509_st* leaf, struct x509
     if (!added) {
       return status_of(added.error(), error);
     }
-    engine::Server::Certificate& known = server->server.add();
-    known.leaf = leaf;
-    known.must_staple = crypto::demands_staple(leaf);
-    if (added->target != nullptr) {
-      known.number = added->index;
-      known.id = added->target->certificate.id;
-    }
+    server->server.add(leaf, added->target);
     return OP_OK;
   });
 }
@@ -344,7 +338,9 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     if (store::number(*zone, store::Number::kBegan) == 0) {
       store::record(*zone, store::Number::kBegan, monotonic_ms);
     }
-    config->entries = std::move(entries);
+    for (op_server_s& server : config->servers) {
+      server.server.take_entries();
+    }
     config->zone = *zone;
     config->generation = *generation;
     opened->generation = *generation;

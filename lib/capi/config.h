@@ -19,9 +19,9 @@
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/staple_zone.h"
 
-struct op_server_s {
+struct alignas(64) op_server_s {
+  op_config_s& config;  // in one cache line with the server's first certificate
   ocsp_plus::engine::Server server;
-  op_config_s& config;
   // The directives that all its certificates share, until the configuration is complete; points to the caller's data.
   std::unique_ptr<ocsp_plus::engine::ServerCertificate> common;
 };
@@ -36,14 +36,12 @@ struct op_config_s {
   ocsp_plus::engine::Catalog catalog;
   std::deque<op_server_s> servers;  // never moved: C has pointers to them
   std::optional<ocsp_plus::store::StapleZone> zone;
-  // By catalog index, dense: a handshake reads one of them. Complete before `zone` is there.
-  std::vector<ocsp_plus::store::EntryIndex> entries;
   std::uint32_t generation = 0;
   Area replaced;       // the zone that `zone` replaces; mapped until the start is over, and read by its helper alone
   bool loads = false;  // some server loads certificates per connection
   // Each process gets a copy by fork.
   std::unique_ptr<ocsp_plus::engine::Stapler> stapler =
-      std::make_unique<ocsp_plus::engine::Stapler>(catalog, settings, zone, entries);
+      std::make_unique<ocsp_plus::engine::Stapler>(catalog, settings, zone);
 };
 
 namespace ocsp_plus::capi {

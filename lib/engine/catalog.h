@@ -141,7 +141,6 @@ void set_responders(const Profile* profile, Target* target, std::vector<std::uni
 class Catalog {
  public:
   using Index = std::uint32_t;
-  static constexpr Index kNoIndex = UINT32_MAX;
 
   struct Added {
     Index index = 0;           // of the target

@@ -102,8 +102,22 @@ std::string line_of(const std::string& label, std::uint64_t refused, std::string
 
 }  // namespace
 
-Server::Certificate& Server::add() {
-  return first.leaf == nullptr ? first : others.emplace_back();
+void Server::add(x509_st* leaf, const Target* target) {
+  Certificate& added = first.leaf == nullptr ? first : others.emplace_back();
+  added.leaf = leaf;
+  added.target = target;
+  added.must_staple = crypto::demands_staple(leaf);
+  if (target != nullptr) {
+    added.id = target->certificate.id;
+  }
+}
+
+void Server::take_entries() {
+  const auto take = [](Certificate& certificate) {
+    certificate.entry = certificate.target != nullptr ? certificate.target->entry : store::kNoEntry;
+  };
+  take(first);
+  std::for_each(others.begin(), others.end(), take);
 }
 
 const Server::Certificate* Server::find(const x509_st* leaf) const noexcept {
@@ -117,8 +131,7 @@ const Server::Certificate* Server::find(const x509_st* leaf) const noexcept {
 
 Result<CertificateId> Server::id_of(x509_st* leaf) const {
   const Certificate* certificate = find(leaf);
-  return certificate != nullptr && certificate->number != Catalog::kNoIndex ? certificate->id
-                                                                            : crypto::certificate_id(leaf);
+  return certificate != nullptr && certificate->target != nullptr ? certificate->id : crypto::certificate_id(leaf);
 }
 
 Remembered recall(std::uintptr_t memory) noexcept {
@@ -164,10 +177,8 @@ Stapler::Subject Stapler::identify(const Server& server, const Hello& hello) con
   Subject subject;
   subject.configured = server.find(hello.leaf);
   if (subject.configured != nullptr) {
-    if (zone_.has_value() && subject.configured->number != Catalog::kNoIndex) {
-      subject.entry = entries_[subject.configured->number];
-      subject.id = subject.configured->id;
-    }
+    subject.entry = subject.configured->entry;
+    subject.id = subject.configured->id;
     return subject;
   }
   const auto id = hash_of(hello.leaf);

@@ -32,14 +32,18 @@ namespace ocsp_plus::engine {
 
 // What the handshakes of a configured server depend on.
 struct Server {
-  // What a handshake needs of a certificate; one cache line.
-  struct alignas(64) Certificate {
-    x509_st* leaf = nullptr;                    // the key of find(); borrowed from the server's SSL_CTX
-    Catalog::Index number = Catalog::kNoIndex;  // of its target; kNoIndex: it is unusable and never gets a staple
+  // All that a handshake needs of a certificate.
+  struct Certificate {
+    x509_st* leaf = nullptr;         // the key of find(); borrowed from the server's SSL_CTX
+    const Target* target = nullptr;  // nullptr: the certificate is unusable and never gets a staple
+    CertificateId id = {};           // of the target
+    store::EntryIndex entry = store::kNoEntry;
     bool must_staple = false;
-    CertificateId id = {};  // of one that is usable
   };
-  Certificate& add();
+  // `target`: nullptr, as above.
+  void add(x509_st* leaf, const Target* target);
+  // The zone is open: takes the entries over from the targets.
+  void take_entries();
   // Returns the configured certificate; nullptr: `leaf` was loaded for the connection.
   const Certificate* find(const x509_st* leaf) const noexcept;
   // Returns the id of a certificate that the server shows, configured or not. Errors as crypto::certificate_id().
@@ -97,11 +101,9 @@ class Stapler {
  public:
   static constexpr Seconds kBetweenLines = 60;  // between two log lines of one cause
 
-  // `zone` is empty until it is open; from then on `entries` has the entries of all targets. All references outlive
-  // the object.
-  Stapler(const Catalog& catalog, const Settings& settings, const std::optional<store::StapleZone>& zone,
-          const std::vector<store::EntryIndex>& entries)
-      : catalog_(catalog), settings_(settings), zone_(zone), entries_(entries) {}
+  // `zone` is empty until it is open. All references outlive the object.
+  Stapler(const Catalog& catalog, const Settings& settings, const std::optional<store::StapleZone>& zone)
+      : catalog_(catalog), settings_(settings), zone_(zone) {}
 
   // Decides, counts and staples a handshake.
   Decision decide(const Server& server, const Hello& hello, Connection* connection) noexcept;
@@ -140,9 +142,8 @@ class Stapler {
   const Catalog& catalog_;
   const Settings& settings_;
   const std::optional<store::StapleZone>& zone_;
-  const std::vector<store::EntryIndex>& entries_;  // by Catalog::Index
-  std::unique_ptr<RecentOffers> recent_offers_;    // nullptr until the first offer
-  std::array<Refusals, 2> refusals_ = {};          // by cause
+  std::unique_ptr<RecentOffers> recent_offers_;  // nullptr until the first offer
+  std::array<Refusals, 2> refusals_ = {};        // by cause
 };
 
 }  // namespace ocsp_plus::engine

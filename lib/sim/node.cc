@@ -330,8 +330,7 @@ void Node::start_worker(Config* config, std::uint32_t slot) {
   Process& process = machine_.spawn();
   workers_.push_back(std::unique_ptr<Worker>(new Worker{{*this, &process}, config, slot}));
   Worker* const worker = workers_.back().get();
-  worker->stapler = std::make_unique<engine::Stapler>(config->op->catalog, config->op->settings, config->op->zone,
-                                                      config->op->entries);
+  worker->stapler = std::make_unique<engine::Stapler>(config->op->catalog, config->op->settings, config->op->zone);
   process.run([&] {
     const op_host_ops_t host = host_ops();
     const op_lock_ops_t lock = lock_for(&worker->context);

@@ -111,13 +111,12 @@ struct Fixture {
       from.issuers = {ca().get()};
       Target* const target = catalog.add(from).value().target;
       REQUIRE((target == nullptr) == (kind == Kind::kUnusable));
-      Server::Certificate& added = server.add();
-      added = {leaf.get(), Catalog::kNoIndex, must_staple, id};
+      server.add(leaf.get(), target);
       if (target != nullptr) {
-        added.number = static_cast<Catalog::Index>(registrations.size());
         registrations.push_back({id, ca().issuer()->key_sha256()});
         REQUIRE(store::register_all(zone, lock, registrations, &entries));
         entry = target->entry = entries.back();
+        server.take_entries();
       }
     } else if (kind != Kind::kUnknown) {
       const Bytes der = leaf.der(), issuer = ca().der();
@@ -199,7 +198,7 @@ TEST_CASE("stapler: each cell of the table", "[stapler]") {
     INFO("kind " << static_cast<int>(kind) << " held " << static_cast<int>(held) << " must_staple " << must_staple
                  << " require " << static_cast<int>(f.server.require) << " omit " << f.server.omit_revoked
                  << " foreign " << foreign << " before " << static_cast<int>(before));
-    Stapler stapler(f.catalog, f.settings, f.open, f.entries);
+    Stapler stapler(f.catalog, f.settings, f.open);
     Wire wire;
     Hello hello = f.hello(leaf);
     hello.foreign = foreign;
@@ -256,7 +255,7 @@ TEST_CASE("stapler: each cell of the table", "[stapler]") {
 
 TEST_CASE("stapler: a response that the connection does not take is none, and nothing leaks", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
+  Stapler stapler(f.catalog, f.settings, f.open);
   Hello hello = f.hello(f.prepare(Kind::kConfigured, Held::kGood, false));
   hello.foreign = true;
   Wire wire;
@@ -271,7 +270,7 @@ TEST_CASE("stapler: a response that the connection does not take is none, and no
 TEST_CASE("stapler: before a zone is open nothing is held, and the rules hold all the same", "[stapler]") {
   Fixture f;
   const std::optional<StapleZone> closed;
-  Stapler stapler(f.catalog, f.settings, closed, f.entries);
+  Stapler stapler(f.catalog, f.settings, closed);
   for (const Kind kind : {Kind::kConfigured, Kind::kUnknown}) {
     const Hello hello = f.hello(f.prepare(kind, Held::kNothing, false));
     Wire wire;
@@ -286,7 +285,7 @@ TEST_CASE("stapler: before a zone is open nothing is held, and the rules hold al
 
 TEST_CASE("stapler: a certificate that cannot be hashed gets none", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
+  Stapler stapler(f.catalog, f.settings, f.open);
   const crypto::X509Ptr nameless = unhashable_certificate();
   Wire wire;
   CHECK(stapler.decide(f.server, f.hello(nameless.get()), &wire).outcome == Outcome::kNone);
@@ -295,7 +294,7 @@ TEST_CASE("stapler: a certificate that cannot be hashed gets none", "[stapler]")
 
 TEST_CASE("stapler: what another module's callback decided is settled once", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
+  Stapler stapler(f.catalog, f.settings, f.open);
   const auto settled = [&](x509_st* leaf, bool foreign, std::uintptr_t memory) {
     Hello hello = f.hello(leaf);
     hello.foreign = foreign;
@@ -326,7 +325,7 @@ TEST_CASE("stapler: what another module's callback decided is settled once", "[s
 
 TEST_CASE("stapler: refused handshakes are told of once a minute", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
+  Stapler stapler(f.catalog, f.settings, f.open);
   f.server.require = Require::kOn;
   Hello hello = f.hello(f.prepare(Kind::kConfigured, Held::kNothing, false));
   const auto line_at = [&](UnixSeconds now) {
@@ -347,7 +346,7 @@ TEST_CASE("stapler: refused handshakes are told of once a minute", "[stapler]") 
 
 TEST_CASE("stapler: an unknown certificate is offered once in a while, and not where it waits already", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open, f.entries), other(f.catalog, f.settings, f.open, f.entries);
+  Stapler stapler(f.catalog, f.settings, f.open), other(f.catalog, f.settings, f.open);
   x509_st* const leaf = f.prepare(Kind::kUnknown, Held::kNothing, false);
   const auto met = [&](Stapler& by) {
     Wire wire;
@@ -365,7 +364,7 @@ TEST_CASE("stapler: an unknown certificate is offered once in a while, and not w
 
 TEST_CASE("stapler: of servers that load one certificate the first counts, or the one that vouches", "[stapler]") {
   Fixture f;
-  Stapler stapler(f.catalog, f.settings, f.open, f.entries);
+  Stapler stapler(f.catalog, f.settings, f.open);
   x509_st* const leaf = f.prepare(Kind::kKnown, Held::kGood, false);
   const store::EntryIndex entry = f.zone.find(crypto::certificate_id(leaf).value());
   const auto after = [&](std::uint64_t profile) {
