@@ -542,21 +542,14 @@ bool Discovery::over_limit(std::size_t more) const {
          writer_.bytes_free() + writer_.bytes_in_grace() < arena / kSpare + more;
 }
 
-// Evicts the least recently used certificates, a batch at once, because finding them takes a look at all. false: none
-// is left, or none could be removed.
+// Evicts a batch of certificates at once, because finding them takes a look at all. false: none is left, or none
+// could be removed.
 bool Discovery::make_room() {
-  std::vector<std::pair<UnixSeconds, store::EntryIndex>> all;
-  all.reserve(roster_.per_connection());
-  for (store::EntryIndex entry = 0; entry < roster_.end(); ++entry) {
-    if (known(entry) != nullptr) {
-      const auto state = store::per_connection_state(context_.zone, entry);
-      all.emplace_back(state.has_value() ? state->used : 0, entry);
-    }
-  }
-  const std::size_t batch = std::min(all.size(), all.size() / kShareOfBatch + 1);
-  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(batch), all.end());
+  const std::vector<store::EntryIndex> batch =
+      store::least_recently_used(context_.zone, roster_.per_connection() / kShareOfBatch + 1,
+                                 [this](store::EntryIndex entry) { return known(entry) != nullptr; });
   std::size_t gone = 0;
-  for (; gone < batch && remove_entry(all[gone].second, RemovalReason::kEvicted); ++gone) {
+  for (; gone < batch.size() && remove_entry(batch[gone], RemovalReason::kEvicted); ++gone) {
   }
   if (gone > 0) {
     report_.loaded_evicted(gone);

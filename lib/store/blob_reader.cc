@@ -38,6 +38,13 @@ bool fits(const StapleZone& zone, std::uint64_t word, std::uint32_t length) noex
          zone.arena_bytes() - offset >= sizeof(BlobHeader) + length;
 }
 
+// The header and the first of the bytes, while the memory for them is allocated.
+void prefetch(const StapleZone& zone, std::uint64_t word) noexcept {
+  for (std::size_t line = 0; line < 4; ++line) {
+    __builtin_prefetch(zone.blob(word) + line * kBlobAlign);
+  }
+}
+
 void read_ref(const StapleZone& zone, EntryIndex index, BlobKind kind, BlobRefs* refs) {
   const Entry& entry = zone.entry(index);
   const std::uint64_t word = word_of(zone, index, kind).load(std::memory_order_acquire);
@@ -130,9 +137,7 @@ StapleZone::Read copy_blob(const StapleZone& zone, const BlobWord& from, const C
     }
     void* data = nullptr;
     if (fits(zone, seen, length)) {
-      for (std::size_t line = 0; line < 4; ++line) {
-        __builtin_prefetch(zone.blob(seen) + line * kBlobAlign);
-      }
+      prefetch(zone, seen);
       if (data = allocate(length); data == nullptr) {
         return StapleZone::Read::kOutOfMemory;
       }

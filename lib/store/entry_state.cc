@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
 #include "base/text.h"
 #include "store/blob_reader.h"
@@ -121,6 +123,22 @@ std::optional<PerConnectionState> per_connection_state(const StapleZone& zone, E
     return std::nullopt;
   }
   return PerConnectionState{from.profile.load(kRelaxed), from.used.load(kRelaxed), from.issuer.load(kRelaxed) != 0};
+}
+
+std::vector<EntryIndex> least_recently_used(const StapleZone& zone, std::size_t most,
+                                            const std::function<bool(EntryIndex)>& may_go) {
+  std::vector<std::pair<UnixSeconds, EntryIndex>> candidates;
+  for (EntryIndex i = 0; i < zone.entries_used(); ++i) {
+    const auto state = per_connection_state(zone, i);
+    if (state.has_value() && may_go(i)) {
+      candidates.emplace_back(state->used, i);
+    }
+  }
+  const auto end = candidates.begin() + static_cast<std::ptrdiff_t>(std::min(most, candidates.size()));
+  std::partial_sort(candidates.begin(), end, candidates.end());
+  std::vector<EntryIndex> entries;
+  std::transform(candidates.begin(), end, std::back_inserter(entries), [](const auto& each) { return each.second; });
+  return entries;
 }
 
 std::optional<Bytes> read_leaf(const StapleZone& zone, EntryIndex index, const CertificateId& id) {

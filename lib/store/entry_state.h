@@ -3,10 +3,13 @@
 // reads as nothing, and nothing is recorded for it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/reason.h"
@@ -55,6 +58,10 @@ struct PerConnectionState {
 };
 // Nothing where the entry is free or a configuration has named its certificate.
 std::optional<PerConnectionState> per_connection_state(const StapleZone& zone, EntryIndex entry) noexcept;
+
+// The entries of such certificates that may be evicted, at most `most`: the least recently used first.
+std::vector<EntryIndex> least_recently_used(const StapleZone& zone, std::size_t most,
+                                            const std::function<bool(EntryIndex)>& may_go);
 
 // The certificate's DER; as StapleZone::read().
 std::optional<Bytes> read_leaf(const StapleZone& zone, EntryIndex entry, const CertificateId& id);

@@ -45,19 +45,12 @@ std::vector<EntryIndex> free_entries(const StapleZone& zone, std::size_t wanted)
   return free;
 }
 
-// Certificates loaded per connection give their entries up where `wanted` are missing, those first that were not used
-// for longest; not those that are named.
+// Certificates loaded per connection give up `wanted` entries; not those that are named.
 void evict_per_connection(const StapleZone& zone, std::size_t wanted, const std::vector<CertificateId>& named) {
-  std::vector<std::pair<UnixSeconds, EntryIndex>> candidates;
-  for (EntryIndex i = 0; i < zone.entries_used(); ++i) {
-    const auto state = per_connection_state(zone, i);
-    if (state.has_value() && !std::binary_search(named.begin(), named.end(), zone.entry(i).id)) {
-      candidates.emplace_back(state->used, i);
-    }
-  }
-  std::sort(candidates.begin(), candidates.end());
-  for (std::size_t i = 0; i < std::min(wanted, candidates.size()); ++i) {
-    free_entry(zone, candidates[i].second);
+  for (const EntryIndex entry : least_recently_used(zone, wanted, [&](EntryIndex each) {
+         return !std::binary_search(named.begin(), named.end(), zone.entry(each).id);
+       })) {
+    free_entry(zone, entry);
     count(zone, Counter::kEvicted);
   }
 }
