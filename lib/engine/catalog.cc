@@ -31,6 +31,19 @@ Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   return urls_.emplace(std::string(text), std::make_unique<net::Url>(std::move(*url))).first->second.get();
 }
 
+// Each once.
+Result<std::vector<const net::Url*>> Catalog::intern_urls(const std::vector<std::string_view>& texts) {
+  std::vector<const net::Url*> urls;
+  for (const std::string_view text : texts) {
+    auto url = intern_url(text);
+    if (!url) {
+      return tl::unexpected<Error>(url.error());
+    }
+    join(&urls, {*url});
+  }
+  return urls;
+}
+
 std::vector<x509_st*> Catalog::anchors_of(const Target& target) const {
   for (const auto& [certificates, anchors] : anchors_) {
     if (anchors.get() == target.responder_anchors) {
@@ -82,17 +95,10 @@ void Catalog::join(std::vector<const net::Url*>* into, const std::vector<const n
 Result<std::vector<const net::Url*>> Catalog::responders_of(const ServerCertificate& from,
                                                             const crypto::Certificate& certificate,
                                                             std::string* ignored) {
-  std::vector<const net::Url*> responders;
-  for (std::string_view text : from.responders) {
-    auto url = intern_url(text);
-    if (!url) {
-      return tl::unexpected<Error>(url.error());
-    }
-    join(&responders, {*url});
-  }
   if (!from.responders.empty()) {
-    return responders;
+    return intern_urls(from.responders);
   }
+  std::vector<const net::Url*> responders;
   for (const std::string& text : certificate.ocsp_urls) {
     if (auto url = intern_url(text)) {
       join(&responders, {*url});

@@ -183,6 +183,7 @@ class Catalog {
 
  private:
   Result<const net::Url*> intern_url(std::string_view text);
+  Result<std::vector<const net::Url*>> intern_urls(const std::vector<std::string_view>& texts);
   void add_unusable(const ServerCertificate& from, const Error& error);
   Index intern_target(crypto::Certificate certificate, const ServerCertificate& from);
   Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);

@@ -50,13 +50,11 @@ void set_responders(const Profile* profile, Target* target, std::vector<std::uni
 
 Result<const Profile*> Catalog::add_profile(const ServerCertificate& server) {
   Profile profile;
-  for (const std::string_view text : server.responders) {
-    auto url = intern_url(text);
-    if (!url) {
-      return tl::unexpected<Error>(url.error());
-    }
-    join(&profile.responders, {*url});
+  auto named = intern_urls(server.responders);
+  if (!named) {
+    return tl::unexpected<Error>(named.error());
   }
+  profile.responders = std::move(*named);
   Target bearer;
   if (auto joined = join_anchors(&bearer, server.responder_anchors); !joined) {
     return tl::unexpected<Error>(joined.error());

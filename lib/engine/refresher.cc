@@ -359,7 +359,7 @@ void Refresher::start(Entry entry) {
   }
   ++in_flight_;
   per_connection_in_flight_ += target(entry).per_connection ? 1 : 0;
-  store::record(context_.zone, store::Number::kInFlight, in_flight_);
+  store::record(context_.zone, store::Number::kInFlight, static_cast<std::int64_t>(in_flight_));
   const ExchangeServices services = {context_.clock, context_.random,   transport_, tls_,     health_,
                                      work_queue_,    context_.settings, {},         issuers_, &methods_,
                                      &gate_};
@@ -399,7 +399,7 @@ std::optional<Exchange::HeldValidators> Refresher::validators(Entry entry) const
 void Refresher::exchange_over(Entry entry) {
   --in_flight_;
   per_connection_in_flight_ -= target(entry).per_connection ? 1 : 0;
-  store::record(context_.zone, store::Number::kInFlight, in_flight_);
+  store::record(context_.zone, store::Number::kInFlight, static_cast<std::int64_t>(in_flight_));
 }
 
 void Refresher::exchange_ended(Entry entry, Exchange::End end) {

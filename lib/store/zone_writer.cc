@@ -106,6 +106,8 @@ Result<std::size_t> ZoneWriter::remove_stale(std::uint32_t oldest_living) {
   return removed;
 }
 
+// In one piece, since the order of its writes is what survives a kill at any line.
+// NOLINTNEXTLINE(readability-function-cognitive-complexity)
 Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate& certificate) {
   if (certificate.leaf.empty() || certificate.leaf.size() > kMaxBlobLength ||
       certificate.issuer.size() > kMaxBlobLength) {
