@@ -58,7 +58,7 @@ Result<RedisPlace> parse_unix(std::string_view text, RedisPlace::Role role) {
     return bad("a unix socket, which sentinels do not have: name them by redis:// or rediss://");
   }
   RedisPlace place;
-  if (const std::size_t end = text.rfind(":/"); end != std::string_view::npos) {
+  if (const std::size_t end = text.find(":/"); end != std::string_view::npos) {
     const auto database = read_database(text.substr(end + 2));
     if (!database) {
       return bad("a database that is no number");

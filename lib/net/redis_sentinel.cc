@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace ocsp_plus::net {
 namespace {
@@ -43,8 +45,9 @@ Result<RedisPlace> read_master(const RedisReply& reply, const std::string& name,
   const std::string text = fmt::format("redis://{}{}{}:{}", v6 ? "[" : "", host, v6 ? "]" : "", port);
   const std::string shown = quoted(std::string_view(fmt::format("{}:{}", host, port)).substr(0, kMostShown));
   auto master = RedisPlace::parse(text);
-  if (!master || host.empty() || port.empty() || host.find_first_of("@/") != std::string::npos ||
-      master->database != 0) {
+  // Host and port, and nothing else that a place may have.
+  if (!master || host.find_first_of("@/[]") != std::string::npos || port.empty() ||
+      !std::all_of(port.begin(), port.end(), is_digit)) {
     return fail(Reason::kStoreMalformed, fmt::format("the sentinel's answer {} is no address", shown));
   }
   if (is_this_machine(*master) && !peer.is_loopback()) {

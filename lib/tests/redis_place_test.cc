@@ -92,6 +92,7 @@ TEST_CASE("redis_place: what does not parse names the remedy and shows nothing o
       {"unix:/run/", "no absolute path"},
       {"unix:/SECRET:/x", "a database"},
       {"unix:/SECRET:/", "a database"},
+      {"unix:/SECRET:/run/redis.sock:/0", "a database"},
       {"unix:/SECRET\n", "a control character"},
       {"unix:/" + std::string(107, 'S'), "107 bytes"},
   };

@@ -59,6 +59,7 @@ struct Node {
   net::SharedStoreOptions options;
   std::string states;
   std::unique_ptr<SharedStore> store;
+  std::unique_ptr<SharedStore::Query> ignored;
 
   explicit Node(const std::string& place, std::uint64_t seed = 1) : random(seed) {
     net::ResolverOptions none;
@@ -93,6 +94,10 @@ struct Node {
   Result<std::vector<SharedStore::Found>> look(const SharedStore::Wanted& wanted) {
     return wait_for<std::vector<SharedStore::Found>>(
         [&](auto callback) { return store->look(wanted, std::move(callback)); });
+  }
+  // A look whose outcome does not matter.
+  void look_failing(const CertificateId& id) {
+    ignored = store->look(wanted({id}), [](auto) {});
   }
   Result<SharedStore::Published> publish(const SharedStore::Publication& publication) {
     return wait_for<SharedStore::Published>(
@@ -558,7 +563,7 @@ TEST_CASE("redis scripts: a server without memory", "[redis]") {
   if (RedisProcess::missing()) {
     return;
   }
-  const RedisProcess redis({"--maxmemory-policy", "noeviction"});
+  const RedisProcess redis({"maxmemory-policy noeviction"});
   Node a(redis.place());
   a.start_up();
   CHECK(a.put(kId, "response").stored);
@@ -774,4 +779,48 @@ TEST_CASE("redis scripts: a server that is stopped, goes on, ends and comes back
   redis.reset();
   REQUIRE(a.loop.run_until([&a] { return !a.store->up(); }, kPatience));
   CHECK(token(a.store->status().last_error->reason) == "store_unreachable");
+}
+
+TEST_CASE("redis scripts: sentinels, and a failover", "[redis]") {
+  if (RedisProcess::missing()) {
+    return;
+  }
+  const std::uint16_t ports[] = {RedisProcess::free_port(), RedisProcess::free_port(), RedisProcess::free_port()};
+  const auto at = [&ports](int i) { return "127.0.0.1 " + std::to_string(ports[i]); };
+  const RedisProcess master({}, ports[0]);
+  const RedisProcess replica({"replicaof " + at(0)}, ports[1]);
+  const auto poll_until = [](const auto& done) {
+    Millis waited = 0;
+    for (; !done() && waited < 2 * kPatience; waited += 50) {
+      ::poll(nullptr, 0, 50);
+    }
+    REQUIRE(waited < 2 * kPatience);
+  };
+  // So that the sentinel sees it with its first look, and not ten seconds later.
+  poll_until([&master] { return master.text({"INFO", "replication"}).find("state=online") != std::string::npos; });
+  const RedisProcess sentinel(
+      {"sentinel monitor mymaster " + at(0) + " 1", "sentinel down-after-milliseconds mymaster 60000"}, ports[2],
+      RedisProcess::Role::kSentinel);
+  Node a("redis://127.0.0.1:" + std::to_string(ports[2]));
+  a.options.sentinel = "mymaster";
+  a.options.timeout = 2000;
+  a.start_up();
+  CHECK(a.store->status().place == "redis://127.0.0.1:" + std::to_string(ports[0]));
+  CHECK(a.put(kId, "response").stored);
+
+  // It does so as soon as it knows the replica.
+  poll_until([&sentinel] { return sentinel.ask({"SENTINEL", "FAILOVER", "mymaster"}).is_status("OK"); });
+  const std::string promoted = "redis://127.0.0.1:" + std::to_string(ports[1]);
+  // Whatever it notices first: that its connection ended, that nothing can be written any more, or the new master.
+  REQUIRE(a.loop.run_until(
+      [&] {
+        if (a.store->status().place == promoted && a.store->up()) {
+          return true;
+        }
+        a.look_failing(id_of(9));
+        return false;
+      },
+      3 * kPatience));
+  CHECK(a.look_for(id_of(10)).kind == Kind::kLease);
+  CHECK(a.look_for(kId).response == bytes("response"));
 }

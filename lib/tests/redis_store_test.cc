@@ -548,6 +548,7 @@ TEST_CASE("redis_sentinel: the next one is asked where one is of no use", "[redi
       {"gives what is no host", array({bulk("a b"), bulk("6379")})},
       {"gives nothing", array({bulk(""), bulk("6379")})},
       {"gives another place", array({bulk("user:pass@127.0.0.1"), bulk("6379")})},
+      {"gives another place for a port", array({bulk("::1"), bulk("63@127.0.0.1")})},
       {"gives a database", array({bulk("127.0.0.1"), bulk("6379/3")})},
       {"gives a master that is dead", master_at(1)},
       {"answers with a text", bulk("127.0.0.1:6379")},

@@ -9,9 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdint>
 #include <cstdlib>
-#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -51,22 +53,26 @@ class RedisProcess {
     return true;
   }
 
-  // `arguments` are settings: {"--maxmemory", "1mb"}. REQUIRES: !missing().
-  explicit RedisProcess(const std::vector<std::string>& arguments = {}) {
-    std::vector<std::string> words = {program(),
-                                      "--port",
-                                      "0",
-                                      "--unixsocket",
-                                      socket(),
-                                      "--save",
-                                      "",
-                                      "--appendonly",
-                                      "no",
-                                      "--dir",
-                                      directory_.string(),
-                                      "--logfile",
-                                      directory_.string() + "/log"};
-    words.insert(words.end(), arguments.begin(), arguments.end());
+  // `settings` are lines of its configuration: {"maxmemory 1mb"}. With a `port` it listens on 127.0.0.1 as well. As a
+  // sentinel it takes what sentinels have. REQUIRES: !missing().
+  enum class Role { kServer, kSentinel };
+  explicit RedisProcess(const std::vector<std::string>& settings = {}, std::uint16_t port = 0,
+                        Role role = Role::kServer) {
+    const std::string configuration = directory_.string() + "/conf";
+    std::ofstream file(configuration);
+    file << "port " << port << "\nbind 127.0.0.1\nunixsocket " << socket() << "\ndir " << directory_.string()
+         << "\nlogfile " << directory_.string() << "/log\n";
+    if (role == Role::kServer) {
+      file << "save \"\"\nappendonly no\n";
+    }
+    for (const std::string& each : settings) {
+      file << each << "\n";
+    }
+    file.close();
+    std::vector<std::string> words = {program(), configuration};
+    if (role == Role::kSentinel) {
+      words.emplace_back("--sentinel");
+    }
     std::vector<char*> argv;
     for (std::string& word : words) {
       argv.push_back(word.data());
@@ -95,6 +101,10 @@ class RedisProcess {
   void signal(int number) const { ::kill(pid_, number); }
   std::string socket() const { return directory_.string() + "/redis.sock"; }
   std::string place() const { return "unix:" + socket(); }
+  // A port of 127.0.0.1 that nobody has at this moment.
+  static std::uint16_t free_port() {
+    return port_of(local_address(bound_socket(SOCK_STREAM, net::Address::literal("127.0.0.1", 0))));
+  }
   const ScratchDirectory& directory() const { return directory_; }
 
   // Asks with a connection of its own, and waits. Fails the test if there is no reply.
