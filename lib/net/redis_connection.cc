@@ -183,10 +183,12 @@ void RedisConnection::on_role(const RedisReply& reply) {
 }
 
 void RedisConnection::on_pong(const RedisReply& reply) {
-  if (reply.is(RedisReply::Kind::kError)) {
+  // A server that cannot save its data answers PING with that, although it can be read.
+  const bool cannot_save = reply.is(RedisReply::Kind::kError) && starts_with(reply.text, "MISCONF");
+  if (reply.is(RedisReply::Kind::kError) && !cannot_save) {
     return end(redis_error(reply.text));
   }
-  if (!reply.is_status("PONG")) {
+  if (!reply.is_status("PONG") && !cannot_save) {
     return end({Reason::kStoreMalformed, "PING was not answered with PONG"});
   }
   up_ = true;

@@ -102,6 +102,7 @@ class RedisStore : public SharedStore, RedisConnection::User {
   std::unique_ptr<Query> publish(const Publication& publication, Callback<Published> callback) override;
   std::unique_ptr<Query> settle(const Settlement& settlement, Callback<bool> callback) override;
   std::unique_ptr<Query> news(Callback<std::vector<News>> callback) override;
+  State state() const override { return status_.state; }
   Status status() const override { return status_; }
   Tally tally() const override;
 

@@ -12,17 +12,20 @@
 // Belongs to one process: create it after fork. It never blocks, and calls back only from the loop.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/ports.h"
 #include "base/result.h"
+#include "base/text.h"
 #include "base/tls.h"
 #include "net/redis_place.h"
 #include "net/resolver.h"
@@ -34,7 +37,7 @@ using Sha1 = std::array<std::uint8_t, 20>;  // of a response's DER; tells respon
 struct SharedStoreOptions {
   std::vector<RedisPlace> places;  // tried in this order; at least one
   std::string sentinel;            // what the sentinels at `places` call the server; empty: `places` are servers
-  std::string prefix;              // nodes with the same one share; letters, digits, "_", "-", "."
+  std::string prefix;              // nodes with the same one share; see is_prefix()
   // To log in to the server with, where its place has neither user nor password. A sentinel gets only those of its
   // place. Must never be shown.
   std::string user;
@@ -46,10 +49,10 @@ struct SharedStoreOptions {
 
 class SharedStore {
  public:
-  static constexpr std::size_t kMostItems = 64;  // of one look
-  static constexpr std::size_t kMostResponse =
-      std::size_t{512} * 1024;                   // bounds `most_response`, and all of one look
-  static constexpr std::size_t kMostNews = 256;  // of one read
+  // Items of one look; bytes that bound `most_response`, and all responses of one look; entries of one read.
+  static constexpr std::size_t kMostItems = 64;
+  static constexpr std::size_t kMostResponse = std::size_t{512} * 1024;
+  static constexpr std::size_t kMostNews = 256;
 
   enum class State {
     kConnecting,  // nothing is known yet; only after create()
@@ -114,7 +117,7 @@ class SharedStore {
       kNote,       // nobody need ask for `wait`
       kNothing,    // nothing new, and no lease: none is wanted, or too many were begun
       kMore,       // something new, but this answer was full: look again
-      kNoWrites,   // nothing new, and no lease, since the store takes no writes
+      kNoWrites,   // nothing new, and no lease, since the store cannot write it down
     };
     Kind kind = Kind::kNothing;
     Bytes response;         // kResponse; any bytes
@@ -138,9 +141,10 @@ class SharedStore {
 
   struct Settlement {
     CertificateId id = {};
-    std::string host;     // as in Wanted
-    Lease lease;          // given back
-    Millis wait = 0;      // nobody need ask for so long; 0: no note, the next may ask; at most 8 days
+    std::string host;  // as in Wanted
+    Lease lease;       // given back
+    // Nobody need ask for so long; at most 8 days. 0: whoever comes next may ask, and of failures nothing is said.
+    Millis wait = 0;
     bool failed = false;  // counts as a failure; else the responder had nothing new, and the count begins anew
   };
 
@@ -160,23 +164,30 @@ class SharedStore {
   // Stores a response that this node has verified, unless another one is there than `replaces`. kInvalidArgument if
   // it is too large.
   virtual std::unique_ptr<Query> publish(const Publication& publication, Callback<Published> callback) = 0;
-  // Gives a lease back without a response. Does nothing if the lease has been taken over meanwhile.
+  // Gives a lease back without a response. Does nothing if the lease has been taken over meanwhile; the result is
+  // false then.
   virtual std::unique_ptr<Query> settle(const Settlement& settlement, Callback<bool> callback) = 0;
   // Reads what has been published since the last call, at most kMostNews, oldest first; the first time since ten
   // minutes before the newest. If there is more each time, it skips to the end. One call at a time.
   virtual std::unique_ptr<Query> news(Callback<std::vector<News>> callback) = 0;
 
+  virtual State state() const = 0;
+  bool up() const { return state() == State::kUp || state() == State::kReadOnly; }
   virtual Status status() const = 0;
   virtual Tally tally() const = 0;
-  bool up() const {
-    const State state = status().state;
-    return state == State::kUp || state == State::kReadOnly;
+
+  // Returns whether a text may be SharedStoreOptions::prefix.
+  static bool is_prefix(std::string_view text) {
+    return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+      return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' || c == '-' || c == '.';
+    });
   }
 
-  // Connects from the loop's next turn on, and again whenever the connection ends: after 0.5 to 30 s, at random,
-  // longer with each failure; after at least 30 s if it has hung three times within ten minutes. `on_state` is called
-  // from the loop on each change of Status::state; the first call is the verdict on a store that has just been
-  // created. It must not destroy the store. All references must outlive the store.
+  // REQUIRES: is_prefix(options.prefix). Connects from the loop's next turn on, and again whenever the connection
+  // ends: after 0.5 to 30 s, at random, longer with each failure; after at least 30 s if it has hung three times
+  // within ten minutes. `on_state` is called from the loop on each change of Status::state; the first call is the
+  // verdict on a store that has just been created. It must not destroy the store. All references must outlive the
+  // store.
   using OnState = std::function<void(State)>;
   static std::unique_ptr<SharedStore> create(EventLoop& loop, const Clock& clock, Random& random, Resolver& resolver,
                                              SharedStoreOptions options, OnState on_state);

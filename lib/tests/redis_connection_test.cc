@@ -240,6 +240,16 @@ TEST_CASE("redis_connection: no name is no harm", "[redis]") {
   CHECK(c.ups == 1);
 }
 
+TEST_CASE("redis_connection: a server that cannot save can be read", "[redis]") {
+  Connected c;
+  c.server.answer = [](const Words& words) {
+    return words[0] == "PING" ? "-MISCONF Redis is configured to save RDB snapshots\r\n"
+                              : RedisServer::healthy(words);
+  };
+  c.run();
+  CHECK(c.ups == 1);
+}
+
 TEST_CASE("redis_connection: a server's text is shown in part, and escaped", "[redis]") {
   Connected c;
   c.server.answer = [](const Words&) { return "-NOPERM \x1b[2J" + std::string(130, 'x') + "tail\r\n"; };

@@ -493,6 +493,18 @@ TEST_CASE("redis_store: too much at once fails, and the rest goes on", "[redis]"
   CHECK(s.states == "up ");
 }
 
+TEST_CASE("redis_store: prefixes", "[redis]") {
+  for (const char* const each : {"ocsp_plus", "a", "A-1.b_2"}) {
+    CHECK(SharedStore::is_prefix(each));
+  }
+  for (const std::string& each :
+       {std::string(), std::string("{a}"), std::string("a}"), std::string("a:b"), std::string("a b"),
+        std::string("a*"), std::string("\xc3\xa4"), std::string("a\0", 2), std::string(65, 'a')}) {
+    CAPTURE(each);
+    CHECK_FALSE(SharedStore::is_prefix(each));
+  }
+}
+
 // --- Sentinel ---
 
 namespace {
