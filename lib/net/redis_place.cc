@@ -80,6 +80,48 @@ Result<RedisPlace> parse_unix(std::string_view text, RedisPlace::Role role) {
   return place;
 }
 
+// Each of these returns what is wrong; nullptr if nothing is.
+
+const char* read_credentials(std::string_view text, RedisPlace& place) {
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  auto user = read_secret(text.substr(0, colon));
+  auto password = read_secret(text.substr(std::min(colon + 1, text.size())));
+  if (!user || !password) {
+    return "a \"%\" in user or password that encodes nothing: write it as %25";
+  }
+  place.user = std::move(*user);
+  place.password = std::move(*password);
+  return nullptr;
+}
+
+// Host and port are read as those of a URL, with the port always there, since http has another default.
+const char* read_host(std::string_view text, std::uint16_t default_port, RedisPlace& place) {
+  const std::size_t bracket = text.find(']');
+  const std::size_t colon = std::min(text.find(':', bracket == std::string_view::npos ? 0 : bracket), text.size());
+  const std::string_view port = text.substr(std::min(colon + 1, text.size()));
+  std::string url = fmt::format("http://{}:{}", text.substr(0, colon), port);
+  if (port.empty()) {
+    url += fmt::format_int(default_port).str();
+  }
+  const auto parsed = Url::parse(url);
+  if (!parsed || parsed->target != "/" || text.find('#') != std::string_view::npos) {
+    return "no host, or one that is neither a name nor an address, or a port that is not within 1 to 65535";
+  }
+  place.host = parsed->host;
+  place.ip_literal = parsed->ip_literal;
+  place.port = parsed->port;
+  return nullptr;
+}
+
+const char* read_database_of(std::string_view text, RedisPlace& place) {
+  if (text.empty()) {
+    return nullptr;
+  }
+  const auto database = read_database(text);
+  place.database = database.value_or(0);
+  return database ? nullptr : "a database that is no number";
+}
+
 }  // namespace
 
 Result<RedisPlace> RedisPlace::parse(std::string_view text, Role role) {
@@ -94,44 +136,24 @@ Result<RedisPlace> RedisPlace::parse(std::string_view text, Role role) {
   if (!place.tls && !take_prefix(text, "redis://")) {
     return bad("none of the schemes redis, rediss and unix");
   }
-  const std::size_t slash = text.find('/');
-  if (text.rfind('@') != std::string_view::npos && text.rfind('@') > slash) {
+  const std::size_t slash = std::min(text.find('/'), text.size());
+  if (text.find('@', slash) != std::string_view::npos) {
     return bad("a \"/\" in user or password, which has to be written as %2F");
   }
-  if (slash != std::string_view::npos && slash + 1 != text.size()) {
-    const auto database = read_database(text.substr(slash + 1));
-    if (!database) {
-      return bad("a database that is no number");
-    }
-    place.database = *database;
+  const std::string_view authority = text.substr(0, slash);
+  const std::size_t at = authority.rfind('@');
+  const bool has_credentials = at != std::string_view::npos;
+  const char* fault = has_credentials ? read_credentials(authority.substr(0, at), place) : nullptr;
+  if (fault == nullptr) {
+    fault = read_host(has_credentials ? authority.substr(at + 1) : authority,
+                      role == Role::kSentinel ? kSentinelPort : kPort, place);
   }
-  std::string_view authority = text.substr(0, slash);
-  if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) {
-    const std::string_view credentials = authority.substr(0, at);
-    const std::size_t colon = std::min(credentials.find(':'), credentials.size());
-    auto user = read_secret(credentials.substr(0, colon));
-    auto password = read_secret(credentials.substr(std::min(colon + 1, credentials.size())));
-    if (!user || !password) {
-      return bad("a \"%\" in user or password that encodes nothing: write it as %25");
-    }
-    place.user = std::move(*user);
-    place.password = std::move(*password);
-    authority.remove_prefix(at + 1);
+  if (fault == nullptr) {
+    fault = read_database_of(text.substr(std::min(slash + 1, text.size())), place);
   }
-  // What is left is the authority of a URL, read as such; a port is always there, since http has another default.
-  const std::size_t bracket = authority.find(']');
-  const std::size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
-  std::string url = fmt::format("http://{}", authority.substr(0, colon));
-  const std::string_view port = colon == std::string_view::npos ? "" : authority.substr(colon + 1);
-  url +=
-      port.empty() ? fmt::format(":{}", role == Role::kSentinel ? kSentinelPort : kPort) : fmt::format(":{}", port);
-  const auto parsed = Url::parse(url);
-  if (!parsed || parsed->target != "/" || authority.find('#') != std::string_view::npos) {
-    return bad("no host, or one that is neither a name nor an address, or a port that is not within 1 to 65535");
+  if (fault != nullptr) {
+    return bad(fault);
   }
-  place.host = parsed->host;
-  place.ip_literal = parsed->ip_literal;
-  place.port = parsed->port;
   return place;
 }
 
