@@ -72,7 +72,7 @@ struct Connected : RedisConnection::User {
     turns();
     REQUIRE(ends.size() == 1);
     CHECK(ends[0].detail.find(options.place.to_string() + ": ") == 0);
-    CHECK(ends[0].detail.find("SECRET") == std::string::npos);
+    CHECK(ends[0].detail.find("SECR") == std::string::npos);
     return ends[0];
   }
   Error run_to_end() {

@@ -248,6 +248,7 @@ TEST_CASE("redis_store: longer and longer pauses, at random", "[redis]") {
 TEST_CASE("redis_store: a server that comes back is used again, and the pauses begin anew", "[redis]") {
   Stored s;
   s.server.answer = Stored::healthy;
+  s.random.value = 1500;  // 998 ms of the first pause's second, all of the next one's two
   s.start();
   for (int i = 0; i < 4; ++i) {
     s.loop.pass(31000, 1000);
@@ -255,12 +256,16 @@ TEST_CASE("redis_store: a server that comes back is used again, and the pauses b
     s.server.close_all();
     s.loop.settle();
     CHECK(s.states == "down ");
-    CHECK(s.store->status().next_attempt == s.loop.clock.monotonic() + 500);
-    CHECK(s.reconnects_after() == 500);
+    CHECK(s.store->status().next_attempt == s.loop.clock.monotonic() + 998);
+    CHECK(s.reconnects_after() == 1000);
     CHECK(s.states == "down up ");
     CHECK(s.looks() == "ok");
   }
   CHECK(has(s.last_error(), "closed the connection"));
+  // One that does not last does not count.
+  s.server.close_all();
+  s.loop.settle();
+  CHECK(s.store->status().next_attempt == s.loop.clock.monotonic() + 2000);
 }
 
 TEST_CASE("redis_store: who hangs is down after the time-out, and three times means half a minute", "[redis]") {
