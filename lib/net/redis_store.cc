@@ -157,7 +157,7 @@ class RedisStore : public SharedStore, RedisConnection::User {
   void send(const OperationPtr& operation);
   void on_reply(const OperationPtr& operation, RedisReply reply);
   void answer_error(const OperationPtr& operation, std::string_view text);
-  void fail_later(OperationPtr operation, Error error);
+  void fail_later(const OperationPtr& operation, Error error);
   void fail_all();
   void no_writes(std::string_view text);
   void written();
@@ -414,12 +414,12 @@ void RedisStore::answer_error(const OperationPtr& operation, std::string_view te
   // Who may not run a script is told so before that; what the script itself may not do, look() says for each item.
   const bool may_not_run = text.compare(0, 6, "NOPERM") == 0 &&
                            (operation->script == &kLookScript || text.find("eval") != std::string_view::npos);
-  if (error.reason != Reason::kStoreDenied) {
-    drop(error);
-  } else if (operation->script != nullptr && refuses_writes(text) && !may_not_run) {
+  const bool of_script = operation->script != nullptr;
+  if (of_script && error.reason == Reason::kStoreDenied && refuses_writes(text) && !may_not_run) {
     no_writes(text);
-  } else if (operation->script != nullptr && (may_not_run || text.compare(0, 4, "ERR ") == 0)) {
-    drop(error);  // it will never run
+  } else if (error.reason != Reason::kStoreDenied ||
+             (of_script && (may_not_run || text.compare(0, 4, "ERR ") == 0))) {
+    drop(error);  // of no use now, or a script that will never run
   }
   if (operation->cancelled) {
     return;
@@ -429,7 +429,7 @@ void RedisStore::answer_error(const OperationPtr& operation, std::string_view te
   fail(std::move(error));  // may destroy this
 }
 
-void RedisStore::fail_later(OperationPtr operation, Error error) {
+void RedisStore::fail_later(const OperationPtr& operation, Error error) {
   operation->error = std::move(error);
   fail_timer_->arm(0);
 }

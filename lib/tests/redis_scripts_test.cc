@@ -761,7 +761,7 @@ TEST_CASE("redis scripts: a server that is stopped, goes on, ends and comes back
   }
   auto redis = std::make_unique<RedisProcess>();
   Node a(redis->place());
-  a.options.timeout = 300;
+  a.options.timeout = 2000;
   a.start_up();
   redis->signal(SIGSTOP);
   const auto found = a.look(Node::wanted({kId}));
@@ -803,7 +803,7 @@ TEST_CASE("redis scripts: sentinels, and a failover", "[redis]") {
       RedisProcess::Role::kSentinel);
   Node a("redis://127.0.0.1:" + std::to_string(ports[2]));
   a.options.sentinel = "mymaster";
-  a.options.timeout = 2000;
+  a.options.timeout = 10000;
   a.start_up();
   CHECK(a.store->status().place == "redis://127.0.0.1:" + std::to_string(ports[0]));
   CHECK(a.put(kId, "response").stored);
