@@ -555,8 +555,13 @@ TEST_CASE("redis scripts: news", "[redis]") {
   // Lost, it begins anew.
   redis.ask({"FLUSHALL"});
   CHECK(a.news()->empty());
-  CHECK(a.put(id_of(4), "again").stored);
-  CHECK(a.news()->size() == 1);
+  // Within the millisecond of the last entry that was read an id is not newer than that one's.
+  std::size_t seen = 0;
+  for (std::uint8_t i = 10; i < 200 && seen == 0; ++i) {
+    CHECK(a.put(id_of(i), "again").stored);
+    seen = a.news()->size();
+  }
+  CHECK(seen == 1);
 }
 
 TEST_CASE("redis scripts: a server without memory", "[redis]") {
