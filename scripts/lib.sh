@@ -9,37 +9,58 @@ jobs_here() { nproc 2>/dev/null || echo 2; }
 
 build_packages=(
     g++ cmake ninja-build ccache pkg-config nginx-dev libssl-dev libc-ares-dev libboost-dev nlohmann-json3-dev
-    libfmt-dev libexpected-dev libcli11-dev catch2
+    libfmt-dev libexpected-dev libcli11-dev catch2 libhiredis-dev
 )
 run_packages=(nginx-light openssl)
 test_packages=(
     "${run_packages[@]}" libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format shellcheck
     curl git libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind
-    chromium chromium-driver fonts-dejavu-core
+    chromium chromium-driver fonts-dejavu-core "redis-server|valkey-server"
 )
 tidy_packages=(clang-tidy)
 fuzz_packages=(clang libclang-rt-dev)
 
-# Installs those of the named packages that are not there. As a normal user it only says which are missing.
+is_installed() { # PACKAGE|OTHER
+    local package
+    for package in ${1//|/ }; do
+        ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || return 0
+    done
+    return 1
+}
+# Which of the alternatives apt can install: the first that it knows, else the last.
+choose_package() { # PACKAGE|OTHER
+    local package
+    for package in ${1//|/ }; do
+        [ -z "$(apt-cache madison "$package" 2>/dev/null)" ] || break
+    done
+    echo "$package"
+}
+
+# Installs those of the named packages that are not there; of "one|other" one is enough. As a normal user it only says
+# which are missing.
 install_missing() {
-    local missing=() package
+    local missing=() chosen=() package
     for package; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+        is_installed "$package" || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    [ "$(id -u)" = 0 ] || die "packages are missing, as root: apt-get install ${missing[*]}"
+    [ "$(id -u)" = 0 ] || die "packages are missing, as root: apt-get install ${missing[*]%%|*}"
     say "installing ${missing[*]}"
-    # An nginx that starts by itself on port 80, or a squid, is not wanted here. systemd does not look at RUNLEVEL.
+    # A server that starts by itself is not wanted here. systemd does not look at RUNLEVEL.
     local log services=()
     log=$(mktemp)
+    apt-get update >"$log" 2>&1 || die_with "$log"
+    for package in "${missing[@]}"; do
+        chosen+=("$(choose_package "$package")")
+    done
     if [ -d /run/systemd/system ]; then
-        for package in "${missing[@]}"; do
-            case "$package" in nginx-light | squid) services+=("${package%-light}.service") ;; esac
+        for package in "${chosen[@]}"; do
+            case "$package" in nginx-light | squid | *-server) services+=("${package%-light}.service") ;; esac
         done
     fi
     [ ${#services[@]} = 0 ] || systemctl mask --runtime "${services[@]}" >"$log" 2>&1 || die_with "$log"
-    { apt-get update && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends "${missing[@]}"; } \
-        >"$log" 2>&1 || die_with "$log"
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends "${chosen[@]}" >"$log" 2>&1 ||
+        die_with "$log"
     [ ${#services[@]} = 0 ] || systemctl unmask --runtime "${services[@]}" >"$log" 2>&1 || die_with "$log"
     rm -f "$log"
 }

@@ -87,6 +87,13 @@ namespace ocsp_plus {
   X(125, kIssuerMismatch, "issuer_mismatch", "the caIssuers URL delivers another certificate")                       \
   X(126, kAddressForbidden, "address_forbidden", "a certificate loaded per connection names a non-public address")   \
   X(127, kRedirectForbidden, "redirect_forbidden", "a redirect leads to a forbidden address")                        \
+  /* the shared store */                                                                                             \
+  X(150, kStoreUnreachable, "store_unreachable", "the shared store cannot be reached, or cannot serve now")          \
+  X(151, kStoreTimeout, "store_timeout", "the shared store did not answer in time")                                  \
+  X(152, kStoreAuth, "store_auth", "the shared store refuses the user or the password")                              \
+  X(153, kStoreDenied, "store_denied", "the shared store refuses a command")                                         \
+  X(154, kStoreMalformed, "store_malformed", "what the shared store answers is malformed or too large")              \
+  X(155, kAskedElsewhere, "asked_elsewhere", "another node asks the responder")                                      \
   /* ourselves */                                                                                                    \
   X(200, kZoneFull, "zone_full", "the shared zone has no room")                                                      \
   X(201, kZoneBusy, "zone_busy", "the shared zone is being written by another process")                              \

@@ -1,6 +1,7 @@
 #include "crypto/tls_client.h"
 
 #include <fmt/format.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 
 #include <array>
@@ -62,7 +63,7 @@ class Session : public TlsSession {
 
 class Client : public TlsClient {
  public:
-  Result<void> set_up(const TrustAnchors& anchors);
+  Result<void> set_up(const TrustAnchors& anchors, const ClientCertificate* shown);
   Result<std::unique_ptr<TlsSession>> open(const std::string& host, unsigned port) override;
 
   void keep(const std::string& key, SslSessionPtr session) {
@@ -218,7 +219,7 @@ void Session::keep(SslSessionPtr session) {
   client_.keep(key_, std::move(session));
 }
 
-Result<void> Client::set_up(const TrustAnchors& anchors) {
+Result<void> Client::set_up(const TrustAnchors& anchors, const ClientCertificate* shown) {
   context_.reset(SSL_CTX_new(TLS_client_method()));
   if (context_ == nullptr || SSL_CTX_set_min_proto_version(context_.get(), TLS1_2_VERSION) != 1) {
     return fail(Reason::kInternal, "a TLS client cannot be set up: " + ErrorsSetAside::text());
@@ -231,6 +232,16 @@ Result<void> Client::set_up(const TrustAnchors& anchors) {
   SSL_CTX_sess_set_new_cb(context_.get(), on_new_session);
   // A close without close_notify counts as a normal close: the response is signed.
   SSL_CTX_set_options(context_.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
+  if (shown != nullptr) {
+    bool taken = SSL_CTX_use_certificate(context_.get(), shown->chain.front().get()) == 1 &&
+                 SSL_CTX_use_PrivateKey(context_.get(), shown->key.get()) == 1;
+    for (std::size_t i = 1; taken && i < shown->chain.size(); ++i) {
+      taken = SSL_CTX_add1_chain_cert(context_.get(), shown->chain[i].get()) == 1;
+    }
+    if (!taken) {
+      return fail(Reason::kInternal, "the client's certificate cannot be used: " + ErrorsSetAside::text());
+    }
+  }
   return {};
 }
 
@@ -256,10 +267,35 @@ Result<std::unique_ptr<TlsSession>> Client::open(const std::string& host, unsign
 
 }  // namespace
 
-Result<std::unique_ptr<TlsClient>> make_tls_client(const TrustAnchors& anchors) {
+Result<ClientCertificate> ClientCertificate::parse(std::string_view certificates, std::string_view key) {
+  const ErrorsSetAside aside;
+  ClientCertificate parsed;
+  auto chain = parse_pem_certificates(certificates);
+  if (!chain) {
+    return tl::unexpected<Error>(std::move(chain.error()));
+  }
+  parsed.chain = std::move(*chain);
+  if (key.size() > INT_MAX) {
+    return fail(Reason::kUnreadable, "the key is too large");
+  }
+  const BioPtr text(BIO_new_mem_buf(key.data(), static_cast<int>(key.size())));
+  if (text == nullptr) {
+    return fail(Reason::kOutOfMemory);
+  }
+  parsed.key.reset(PEM_read_bio_PrivateKey(text.get(), nullptr, no_pass_phrase, nullptr));
+  if (parsed.key == nullptr) {
+    return fail(Reason::kUnreadable, "no private key in PEM without a pass phrase");
+  }
+  if (X509_check_private_key(parsed.chain.front().get(), parsed.key.get()) != 1) {
+    return fail(Reason::kUnreadable, "the key is not that of the first certificate");
+  }
+  return parsed;
+}
+
+Result<std::unique_ptr<TlsClient>> make_tls_client(const TrustAnchors& anchors, const ClientCertificate* shown) {
   const ErrorsSetAside aside;
   auto client = std::make_unique<Client>();
-  if (auto ready = client->set_up(anchors); !ready) {
+  if (auto ready = client->set_up(anchors, shown); !ready) {
     return tl::unexpected<Error>(std::move(ready.error()));
   }
   return client;

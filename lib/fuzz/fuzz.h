@@ -66,5 +66,6 @@ std::vector<Seed> issuer_seeds();
 std::vector<Seed> zone_seeds();
 std::vector<Seed> dns_seeds();
 std::vector<Seed> resolver_seeds();
+std::vector<Seed> redis_seeds();
 
 }  // namespace ocsp_plus::fuzz

@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
   const std::pair<const char*, std::vector<Seed>> targets[] = {
       {"response", response_seeds()}, {"http", http_seeds()},     {"url", url_seeds()},
       {"cache", cache_seeds()},       {"zone", zone_seeds()},     {"dns", dns_seeds()},
-      {"resolver", resolver_seeds()}, {"issuer", issuer_seeds()},
+      {"resolver", resolver_seeds()}, {"issuer", issuer_seeds()}, {"redis", redis_seeds()},
   };
   for (const auto& [target, seeds] : targets) {
     const fs::path directory = fs::path(argv[1]) / target;

@@ -95,4 +95,29 @@ std::vector<Seed> resolver_seeds() {
   });
 }
 
+std::vector<Seed> redis_seeds() {
+  const std::string response = "$4\r\n0\003\n\001\r\n";
+  return from(
+      {
+          {"pong", "+PONG\r\n"},
+          {"error", "-NOPERM this user has no permissions\r\n-MOVED 1 127.0.0.1:1\r\n-OOM command not allowed\r\n"},
+          {"look", "*3\r\n*2\r\n$1\r\nr\r\n" + response + "*2\r\n$1\r\nl\r\n:3\r\n*3\r\n$1\r\nn\r\n:5000\r\n:1\r\n"},
+          {"news",
+           "*1\r\n*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$3\r\n1-0\r\n*4\r\n$1\r\nc\r\n$2\r\nab\r\n$1\r\ns\r\n$2\r\ncd\r\n"},
+          {"master", "*2\r\n$8\r\n10.0.0.1\r\n$4\r\n6379\r\n*2\r\n$9\r\n127.0.0.1\r\n$4\r\n6379\r\n"},
+          {"master6", "*2\r\n$3\r\n::1\r\n$4\r\n6379\r\n*2\r\n$11\r\n2001:db8::1\r\n$1\r\n1\r\n"},
+          {"nothing", "$-1\r\n*-1\r\n*0\r\n$0\r\n\r\n:-9223372036854775808\r\n"},
+          {"huge", "*100000000\r\n"},
+          {"overflow", "*4294967297\r\n:1\r\n"},
+          {"long", "$2000000000\r\nx"},
+          {"deep", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"},
+          {"resp3", "%1\r\n+a\r\n#t\r\n~1\r\n,1.5\r\n_\r\n(1\r\n=7\r\ntxt:abc\r\n>1\r\n:1\r\n"},
+          {"http", "HTTP/1.1 400 Bad Request\r\n\r\n"},
+          {"place", "redis://user:p%40ss@cache.example:6380/2"},
+          {"place_tls", "rediss://:pass@[2001:db8::1]"},
+          {"place_unix", "unix:/run/redis.sock:/4"},
+      },
+      "\x02");
+}
+
 }  // namespace ocsp_plus::fuzz

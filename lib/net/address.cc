@@ -15,6 +15,7 @@ namespace {
 
 static_assert(sizeof(sockaddr_in) <= sizeof(Address::storage));
 static_assert(sizeof(sockaddr_in6) <= sizeof(Address::storage));
+static_assert(sizeof(sockaddr_un) <= sizeof(Address::storage));
 
 // Copies with memcpy: `storage` is bytes, and reading it as another type would break aliasing rules.
 template <typename T>
@@ -164,13 +165,15 @@ std::string Address::to_string() const {
       inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
       return fmt::format("[{}]:{}", text, ntohs(v6.sin6_port));
     }
+    case AF_UNIX:
+      return fmt::format("unix:{}", load<sockaddr_un>(*this).sun_path);
     default:
       return "-";
   }
 }
 
 void Address::set_port(std::uint16_t port) {
-  if (length != 0) {
+  if (length != 0 && family() != AF_UNIX) {
     *this = from(get(), port);
   }
 }
@@ -184,6 +187,30 @@ Address::Scope Address::scope() const {
     default:
       return Scope::kLocal;
   }
+}
+
+bool Address::is_loopback() const {
+  switch (family()) {
+    case AF_INET:
+      return ntohl(load<sockaddr_in>(*this).sin_addr.s_addr) >> 24 == 127;
+    case AF_INET6: {
+      const auto v6 = load<sockaddr_in6>(*this);
+      const std::uint8_t* bytes = v6.sin6_addr.s6_addr;
+      return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) || (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) && bytes[12] == 127);
+    }
+    default:
+      return family() == AF_UNIX;
+  }
+}
+
+Address Address::unix_socket(const std::string& path) {
+  sockaddr_un address = {};
+  if (path.empty() || path.size() >= sizeof address.sun_path) {
+    return {};
+  }
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return store(address);
 }
 
 Address Address::literal(const std::string& host, std::uint16_t port) {

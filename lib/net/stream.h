@@ -1,4 +1,4 @@
-// A TCP connection, optionally with TLS. It has no timer: its user destroys it on timeout.
+// A connection by TCP or a unix socket, optionally with TLS. It has no timer: its user destroys it on timeout.
 #pragma once
 
 #include <memory>
@@ -40,6 +40,7 @@ class Stream {
 
   const Address& peer() const { return address_; }
   bool sent_all() const { return out_.empty(); }
+  std::size_t unsent() const { return out_.size(); }    // bytes, those of TLS included
   const TlsSession* tls() const { return tls_.get(); }  // nullptr: no TLS
 
  private:

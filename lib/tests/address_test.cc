@@ -118,3 +118,31 @@ TEST_CASE("address: which may be any machine of the internet", "[address][rfc689
   }
   CHECK_FALSE(Address().is_public());
 }
+
+TEST_CASE("address: a unix socket", "[address]") {
+  const std::string path = "/run/" + std::string(102, 'x');
+  const Address address = Address::unix_socket(path);
+  CHECK(address.family() == AF_UNIX);
+  CHECK(address.to_string() == "unix:" + path);
+  CHECK_FALSE(address.is_public());
+  CHECK(address.scope() == Address::Scope::kLocal);
+  CHECK(address.is_loopback());
+  Address same = address;
+  same.set_port(80);
+  CHECK(same.to_string() == address.to_string());
+  CHECK(Address::unix_socket(path + "x").length == 0);
+  CHECK(Address::unix_socket("").length == 0);
+}
+
+TEST_CASE("address: which is this machine's own", "[address]") {
+  for (const char* const text : {"127.0.0.1", "127.255.255.255", "::1", "::ffff:127.0.0.1"}) {
+    CAPTURE(text);
+    CHECK(Address::parse(text, 80).is_loopback());
+  }
+  for (const char* const text :
+       {"0.0.0.0", "10.0.0.1", "126.0.0.1", "128.0.0.1", "::", "::2", "::ffff:10.0.0.1", "fe80::1"}) {
+    CAPTURE(text);
+    CHECK_FALSE(Address::parse(text, 80).is_loopback());
+  }
+  CHECK_FALSE(Address().is_loopback());
+}

@@ -1,0 +1,710 @@
+#include "net/redis_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <deque>
+#include <list>
+#include <utility>
+
+#include "base/text.h"
+#include "net/redis_connection.h"
+#include "net/redis_scripts.h"
+#include "net/redis_sentinel.h"
+
+namespace ocsp_plus::net {
+namespace {
+
+constexpr Millis kFirstPause = 1000;  // between attempts, at most; doubling
+constexpr Millis kLeastPause = 500;
+constexpr Millis kLongestPause = 30000;
+constexpr Millis kHangsWithin = 600000;
+constexpr std::size_t kHangsBorne = 3;
+constexpr Millis kProven = 30000;  // a connection that lasted so long ends the doubling
+
+constexpr Millis kLeastKept = 60000;
+constexpr Millis kLongest = Millis{8} * 24 * 3600 * 1000;
+constexpr unsigned kMostFailures = 99;
+constexpr unsigned kMostLease = 1023;
+constexpr int kNewsKept = 16384;
+constexpr std::uint64_t kNewsBefore = 600000;  // ms before the newest, for the first read
+constexpr int kFullReads = 4;                  // in a row; then the rest is skipped
+constexpr std::size_t kLeastString = 1024;     // bytes of a string in a reply, however small responses are
+
+Millis clamped(Millis value, Millis least, Millis most) {
+  return std::min(std::max(value, least), most);
+}
+
+std::string number(std::int64_t value) {
+  return fmt::format_int(value).str();
+}
+
+std::string lease_field(unsigned lease) {
+  return lease == 0 ? "l" : "l" + number(std::min(lease, kMostLease));
+}
+
+std::string sha1_hex(const std::optional<Sha1>& sha1) {
+  return sha1 ? to_hex(*sha1) : std::string();
+}
+
+std::optional<Sha1> parse_sha1(std::string_view hex) {
+  Sha1 sha1 = {};
+  if (hex.size() != 2 * sha1.size()) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < sha1.size(); ++i) {
+    const int high = hex_digit(hex[2 * i]);
+    const int low = hex_digit(hex[2 * i + 1]);
+    if (high < 0 || low < 0) {
+      return std::nullopt;
+    }
+    sha1[i] = static_cast<std::uint8_t>(high << 4 | low);
+  }
+  return sha1;
+}
+
+// The milliseconds of a stream's id, "1767225600000-0".
+std::optional<std::uint64_t> millis_of(std::string_view id) {
+  std::uint64_t millis = 0;
+  std::uint64_t sequence = 0;
+  const char* const end = id.data() + id.size();
+  const auto first = std::from_chars(id.data(), end, millis);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '-') {
+    return std::nullopt;
+  }
+  const auto second = std::from_chars(first.ptr + 1, end, sequence);
+  if (second.ec != std::errc() || second.ptr != end) {
+    return std::nullopt;
+  }
+  return millis;
+}
+
+const RedisReply* element(const RedisReply& reply, std::size_t index) {
+  return reply.is(RedisReply::Kind::kArray) && index < reply.elements.size() ? &reply.elements[index] : nullptr;
+}
+
+std::int64_t integer_at(const RedisReply& reply, std::size_t index) {
+  const RedisReply* found = element(reply, index);
+  return found != nullptr ? found->integer : 0;
+}
+
+tl::unexpected<Error> malformed(const char* what) {
+  return fail(Reason::kStoreMalformed, fmt::format("{} is none that was asked for", what));
+}
+
+class RedisStore : public SharedStore, RedisConnection::User {
+ public:
+  RedisStore(EventLoop& loop, const Clock& clock, Random& random, Resolver& resolver, SharedStoreOptions options,
+             OnState on_state);
+
+  std::unique_ptr<Query> look(const Wanted& wanted, Callback<std::vector<Found>> callback) override;
+  std::unique_ptr<Query> publish(const Publication& publication, Callback<Published> callback) override;
+  std::unique_ptr<Query> settle(const Settlement& settlement, Callback<bool> callback) override;
+  std::unique_ptr<Query> news(Callback<std::vector<News>> callback) override;
+  State state() const override { return status_.state; }
+  Status status() const override { return status_; }
+  Tally tally() const override;
+
+ private:
+  // One command of the engine's, from its call to its callback.
+  struct Operation {
+    std::vector<std::string> words;       // what is sent
+    const RedisScript* script = nullptr;  // words[1] is its SHA-1
+    // The command that follows the first one's reply, for `then`.
+    std::function<std::vector<std::string>(const RedisReply&)> follow;
+    std::function<void(RedisReply)> then;
+    std::function<void(Error)> fail;
+    bool cancelled = false;
+    bool done = false;
+    std::optional<Error> error;  // it fails in the next turn
+    Millis sent = 0;
+
+    void end() {
+      done = true;
+      follow = nullptr;
+      then = nullptr;
+      fail = nullptr;
+    }
+  };
+  using OperationPtr = std::shared_ptr<Operation>;
+  struct Handle : Query {
+    explicit Handle(OperationPtr the_operation) : operation(std::move(the_operation)) {}
+    ~Handle() override {
+      operation->cancelled = true;
+      operation->end();
+    }
+    OperationPtr operation;
+  };
+
+  // --- the connection ---
+  void attempt();
+  void try_place();
+  void connect(RedisPlace place);
+  RedisConnectionOptions options_for(RedisPlace place) const;
+  void on_up() override;
+  void on_end(Error error) override;
+  void next_place(Error error);
+  void pause(Error error);
+  Millis pause_time();
+  void drop(Error error);
+  void set_state(State state);
+
+  // --- operations ---
+  template <typename T>
+  OperationPtr operation(Callback<T> callback, std::function<Result<T>(RedisReply&)> read);
+  std::unique_ptr<Query> start(const OperationPtr& operation);
+  void send(const OperationPtr& operation);
+  void on_reply(const OperationPtr& operation, RedisReply reply);
+  void answer_error(const OperationPtr& operation, std::string_view text);
+  void fail_later(const OperationPtr& operation, Error error);
+  void fail_all();
+  void no_writes(std::string_view text);
+  void written();
+
+  Result<std::vector<Found>> read_look(RedisReply& reply, const std::vector<Item>& items,
+                                       const std::vector<std::string>& tokens);
+  Result<Published> read_published(RedisReply& reply);
+  void read_newest(const RedisReply& reply, bool to_end);
+  Result<std::vector<News>> read_news(const RedisReply& reply);
+  std::string new_token();
+
+  Millis now() const { return clock_.monotonic(); }
+  std::size_t most_response() const { return std::min(options_.most_response, kMostResponse); }
+
+  EventLoop& loop_;
+  const Clock& clock_;
+  Random& random_;
+  Resolver& resolver_;
+  const SharedStoreOptions options_;
+  const OnState on_state_;
+  const RedisKeys keys_;
+  Status status_;
+  Tally tally_;            // of connections that have ended, as far as traffic is concerned
+  std::size_t place_ = 0;  // the one that is tried or used
+  int failures_ = 0;       // of all places, in a row
+  Millis up_since_ = 0;
+  std::deque<Millis> hangs_;
+  const std::string tokens_;  // what each token of this object begins with
+  std::uint64_t token_ = 0;
+  std::string news_from_;               // the id of the last entry read; empty: none yet
+  int full_reads_ = 0;                  // of news, in a row
+  std::list<OperationPtr> operations_;  // sent, or about to fail
+  std::unique_ptr<RedisSentinel> sentinel_;
+  std::unique_ptr<RedisConnection> connection_;
+  std::unique_ptr<Timer> attempt_timer_;
+  std::unique_ptr<Timer> fail_timer_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // expires with the store
+};
+
+RedisStore::RedisStore(EventLoop& loop, const Clock& clock, Random& random, Resolver& resolver,
+                       SharedStoreOptions options, OnState on_state)
+    : loop_(loop),
+      clock_(clock),
+      random_(random),
+      resolver_(resolver),
+      options_(std::move(options)),
+      on_state_(std::move(on_state)),
+      keys_{options_.prefix},
+      tokens_(fmt::format("{:016x}", random.next())),
+      attempt_timer_(loop.timer([this] { attempt(); })),
+      fail_timer_(loop.timer([this] { fail_all(); })) {
+  status_.since = clock_.now();
+  status_.place = options_.places.front().to_string();
+  attempt_timer_->arm(0);
+}
+
+// --- the connection ---
+
+void RedisStore::attempt() {
+  place_ = 0;
+  try_place();
+}
+
+RedisConnectionOptions RedisStore::options_for(RedisPlace place) const {
+  RedisConnectionOptions options;
+  options.place = std::move(place);
+  options.tls = options_.tls;
+  options.timeout = options_.timeout;
+  options.most_string = std::max(most_response(), kLeastString);
+  options.name = "ocsp_plus";
+  return options;
+}
+
+void RedisStore::try_place() {
+  const RedisPlace& place = options_.places[place_];
+  status_.place = place.to_string();
+  if (options_.sentinel.empty()) {
+    return connect(place);
+  }
+  RedisConnectionOptions options = options_for(place);
+  options.place.database = 0;  // a sentinel has none
+  sentinel_ = std::make_unique<RedisSentinel>(loop_, clock_, resolver_, std::move(options), options_.sentinel,
+                                              [this](Result<RedisPlace> master) {
+                                                sentinel_.reset();
+                                                if (!master) {
+                                                  return next_place(std::move(master.error()));
+                                                }
+                                                master->database = options_.places[place_].database;
+                                                connect(std::move(*master));
+                                              });
+}
+
+void RedisStore::connect(RedisPlace place) {
+  status_.place = place.to_string();
+  if (place.user.empty() && place.password.empty()) {
+    place.user = options_.user;
+    place.password = options_.password;
+  }
+  RedisConnectionOptions options = options_for(std::move(place));
+  options.must_be_master = !options_.sentinel.empty();
+  RedisConnection::User& user = *this;
+  connection_ = std::make_unique<RedisConnection>(loop_, clock_, resolver_, std::move(options), user);
+}
+
+void RedisStore::on_up() {
+  up_since_ = now();
+  status_.next_attempt = 0;
+  set_state(State::kUp);
+}
+
+void RedisStore::on_end(Error error) {
+  const bool was_up = status_.state == State::kUp || status_.state == State::kReadOnly;
+  tally_.sent += connection_->traffic().sent;
+  tally_.received += connection_->traffic().received;
+  connection_.reset();
+  for (const OperationPtr& each : operations_) {
+    if (!each->error) {
+      each->error = error;
+    }
+  }
+  fail_timer_->arm(0);
+  if (!was_up) {
+    return next_place(std::move(error));
+  }
+  if (error.reason == Reason::kStoreTimeout) {
+    hangs_.push_back(now());
+  }
+  if (saturating_sub(now(), up_since_) >= kProven) {
+    failures_ = 0;
+  }
+  pause(std::move(error));
+}
+
+void RedisStore::next_place(Error error) {
+  if (++place_ < options_.places.size()) {
+    status_.last_error = std::move(error);
+    return try_place();
+  }
+  pause(std::move(error));
+}
+
+void RedisStore::pause(Error error) {
+  status_.last_error = std::move(error);
+  const Millis time = pause_time();
+  ++failures_;
+  status_.next_attempt = saturating_add(now(), time);
+  attempt_timer_->arm(time);
+  set_state(State::kDown);
+}
+
+Millis RedisStore::pause_time() {
+  while (!hangs_.empty() && saturating_sub(now(), hangs_.front()) > kHangsWithin) {
+    hangs_.pop_front();
+  }
+  const Millis most = std::min(kLongestPause, kFirstPause << std::min(failures_, 5));
+  const Millis time =
+      kLeastPause + static_cast<Millis>(random_.next() % static_cast<std::uint64_t>(most - kLeastPause + 1));
+  return hangs_.size() < kHangsBorne ? time : kLongestPause + time / 4;
+}
+
+// Ends a connection that is of no use, from the loop's next turn.
+void RedisStore::drop(Error error) {
+  if (connection_ != nullptr) {
+    connection_->end_with(std::move(error));
+  }
+}
+
+void RedisStore::set_state(State state) {
+  if (status_.state == state) {
+    return;
+  }
+  status_.state = state;
+  status_.since = clock_.now();
+  if (on_state_) {
+    on_state_(state);
+  }
+}
+
+SharedStore::Tally RedisStore::tally() const {
+  Tally tally = tally_;
+  if (connection_ != nullptr) {
+    tally.sent += connection_->traffic().sent;
+    tally.received += connection_->traffic().received;
+  }
+  return tally;
+}
+
+// --- operations ---
+
+template <typename T>
+RedisStore::OperationPtr RedisStore::operation(Callback<T> callback, std::function<Result<T>(RedisReply&)> read) {
+  auto made = std::make_shared<Operation>();
+  made->fail = [callback](Error error) { callback(tl::unexpected<Error>(std::move(error))); };
+  made->then = [this, callback = std::move(callback), read = std::move(read)](RedisReply reply) {
+    Result<T> result = read(reply);
+    if (!result && result.error().reason == Reason::kStoreMalformed) {
+      drop(result.error());
+    }
+    callback(std::move(result));  // may destroy the store
+  };
+  return made;
+}
+
+std::unique_ptr<SharedStore::Query> RedisStore::start(const OperationPtr& operation) {
+  operations_.push_back(operation);
+  if (connection_ == nullptr || !connection_->up()) {
+    fail_later(operation, status_.last_error.value_or(Error{Reason::kStoreUnreachable, "not connected yet"}));
+  } else {
+    send(operation);
+  }
+  return std::make_unique<Handle>(operation);
+}
+
+void RedisStore::send(const OperationPtr& operation) {
+  const std::vector<std::string_view> words(operation->words.begin(), operation->words.end());
+  operation->sent = now();
+  const bool taken =
+      connection_->send(words, [this, operation](RedisReply reply) { on_reply(operation, std::move(reply)); });
+  if (!taken) {
+    fail_later(operation, {Reason::kStoreUnreachable, "too many commands wait for the shared store"});
+  }
+}
+
+void RedisStore::on_reply(const OperationPtr& operation, RedisReply reply) {
+  ++tally_.commands;
+  tally_.last = std::max<Millis>(saturating_sub(now(), operation->sent), 0);
+  tally_.waited += tally_.last;
+  // A script that the server does not know yet is sent once as a whole, for the commands that are under way already
+  // as well.
+  if (reply.is(RedisReply::Kind::kError) && operation->script != nullptr && operation->words[0] == "EVALSHA" &&
+      reply.text.compare(0, 8, "NOSCRIPT") == 0 && !operation->cancelled) {
+    operation->words[0] = "EVAL";
+    operation->words[1] = operation->script->text;
+    return send(operation);
+  }
+  if (!reply.is(RedisReply::Kind::kError) && operation->follow) {
+    operation->words = std::exchange(operation->follow, nullptr)(reply);
+    return send(operation);
+  }
+  operations_.remove(operation);
+  if (reply.is(RedisReply::Kind::kError)) {
+    return answer_error(operation, reply.text);
+  }
+  if (operation->cancelled) {
+    return;
+  }
+  const auto then = std::move(operation->then);
+  operation->end();
+  then(std::move(reply));  // may destroy this
+}
+
+void RedisStore::answer_error(const OperationPtr& operation, std::string_view text) {
+  Error error = redis_error(text);
+  // Who may not run a script is told so before that; what the script itself may not do, look() says for each item.
+  const bool may_not_run = text.compare(0, 6, "NOPERM") == 0 &&
+                           (operation->script == &kLookScript || text.find("eval") != std::string_view::npos);
+  const bool of_script = operation->script != nullptr;
+  if (of_script && error.reason == Reason::kStoreDenied && refuses_writes(text) && !may_not_run) {
+    no_writes(text);
+  } else if (error.reason != Reason::kStoreDenied ||
+             (of_script && (may_not_run || text.compare(0, 4, "ERR ") == 0))) {
+    drop(error);  // of no use now, or a script that will never run
+  }
+  if (operation->cancelled) {
+    return;
+  }
+  const auto fail = std::move(operation->fail);
+  operation->end();
+  fail(std::move(error));  // may destroy this
+}
+
+void RedisStore::fail_later(const OperationPtr& operation, Error error) {
+  operation->error = std::move(error);
+  fail_timer_->arm(0);
+}
+
+void RedisStore::fail_all() {
+  const std::weak_ptr<bool> here = alive_;
+  std::list<OperationPtr> failed;
+  for (auto each = operations_.begin(); each != operations_.end();) {
+    const auto next = std::next(each);
+    if ((*each)->error) {
+      failed.splice(failed.end(), operations_, each);
+    }
+    each = next;
+  }
+  for (const OperationPtr& each : failed) {
+    if (each->done) {
+      continue;
+    }
+    const auto fail = std::move(each->fail);
+    each->end();
+    fail(std::move(*each->error));
+    if (here.expired()) {
+      return;
+    }
+  }
+}
+
+// The server is a replica, or has no room. With a sentinel another one is the master by now.
+void RedisStore::no_writes(std::string_view text) {
+  const Error error = redis_error(text);
+  if (!options_.sentinel.empty() && text.find("READONLY") != std::string_view::npos) {
+    return drop({Reason::kStoreUnreachable, error.detail + ": no master any more"});
+  }
+  status_.last_error = Error{error.reason, fmt::format("{}: {}", status_.place, error.detail)};
+  set_state(State::kReadOnly);
+}
+
+void RedisStore::written() {
+  if (status_.state == State::kReadOnly) {
+    set_state(State::kUp);
+  }
+}
+
+std::string RedisStore::new_token() {
+  return fmt::format("{}.{:x}", tokens_, ++token_);
+}
+
+std::unique_ptr<SharedStore::Query> RedisStore::look(const Wanted& wanted, Callback<std::vector<Found>> callback) {
+  std::vector<std::string> tokens;
+  auto made =
+      std::vector<std::string>{"EVALSHA", std::string(kLookScript.sha1),
+                               number(static_cast<std::int64_t>(wanted.items.size()) + 1), keys_.begun(wanted.host)};
+  for (const Item& item : wanted.items) {
+    made.push_back(keys_.certificate(item.id));
+  }
+  for (const std::int64_t each :
+       {wanted.lease_time, std::int64_t{wanted.leases}, std::int64_t{wanted.most_begun},
+        static_cast<std::int64_t>(most_response()), static_cast<std::int64_t>(kMostResponse)}) {
+    made.push_back(number(each));
+  }
+  for (const Item& item : wanted.items) {
+    tokens.push_back(new_token());
+    made.insert(made.end(),
+                {lease_field(item.lease), tokens.back(), sha1_hex(item.known), item.past_note ? "1" : "0"});
+  }
+  const OperationPtr created = operation<std::vector<Found>>(
+      std::move(callback), [this, items = wanted.items, tokens = std::move(tokens)](RedisReply& reply) {
+        return read_look(reply, items, tokens);
+      });
+  created->script = &kLookScript;
+  created->words = std::move(made);
+  return start(created);
+}
+
+Result<std::vector<SharedStore::Found>> RedisStore::read_look(RedisReply& reply, const std::vector<Item>& items,
+                                                              const std::vector<std::string>& tokens) {
+  if (!reply.is(RedisReply::Kind::kArray) || reply.elements.size() != items.size()) {
+    return malformed("the answer of a look");
+  }
+  std::vector<Found> all;
+  bool lease = false;
+  std::string refused;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    RedisReply& answer = reply.elements[i];
+    const RedisReply* kind = element(answer, 0);
+    if (kind == nullptr || kind->text.size() != 1) {
+      return malformed("the answer of a look");
+    }
+    Found found;
+    const auto wait = [&answer] { return clamped(integer_at(answer, 1), 1, kLongest); };
+    const auto failures = [&answer](std::size_t at) {
+      return static_cast<unsigned>(clamped(integer_at(answer, at), 0, kMostFailures));
+    };
+    switch (kind->text[0]) {
+      case 'r':
+        found.kind = Found::Kind::kResponse;
+        if (element(answer, 1) != nullptr) {
+          found.response = ByteView(answer.elements[1].text).copy();
+        }
+        break;
+      case 'l':
+        found.kind = Found::Kind::kLease;
+        found.lease = {std::min(items[i].lease, kMostLease), tokens[i]};
+        found.failures = failures(1);
+        lease = true;
+        break;
+      case 'a':
+        found.kind = Found::Kind::kElsewhere;
+        found.wait = wait();
+        break;
+      case 'n':
+        found.kind = Found::Kind::kNote;
+        found.wait = wait();
+        found.failures = failures(2);
+        break;
+      case '-':
+        found.kind = Found::Kind::kNothing;
+        break;
+      case 'f':
+        found.kind = Found::Kind::kMore;
+        break;
+      case 'x':
+        found.kind = Found::Kind::kNoWrites;
+        if (const RedisReply* text = element(answer, 1); text != nullptr && refuses_writes(text->text)) {
+          refused = text->text;
+        }
+        break;
+      default:
+        return malformed("the answer of a look");
+    }
+    all.push_back(std::move(found));
+  }
+  if (!refused.empty()) {
+    no_writes(refused);
+  } else if (lease) {
+    written();
+  }
+  return all;
+}
+
+std::unique_ptr<SharedStore::Query> RedisStore::publish(const Publication& publication,
+                                                        Callback<Published> callback) {
+  const OperationPtr created =
+      operation<Published>(std::move(callback), [this](RedisReply& reply) { return read_published(reply); });
+  if (publication.response.empty() || publication.response.size() > most_response()) {
+    operations_.push_back(created);
+    fail_later(created, {Reason::kInvalidArgument, "a response too large to be shared"});
+    return std::make_unique<Handle>(created);
+  }
+  created->script = &kPublishScript;
+  created->words = {"EVALSHA",
+                    std::string(kPublishScript.sha1),
+                    "3",
+                    keys_.certificate(publication.id),
+                    keys_.begun(publication.host),
+                    keys_.news(),
+                    publication.lease ? lease_field(publication.lease->number) : "",
+                    publication.lease ? publication.lease->token : "",
+                    std::string(ByteView(publication.response).text()),
+                    number(clamped(publication.keep, kLeastKept, kLongest)),
+                    sha1_hex(publication.replaces),
+                    number(static_cast<std::int64_t>(most_response())),
+                    to_hex(publication.id),
+                    number(kNewsKept),
+                    number(kLongest)};
+  return start(created);
+}
+
+Result<SharedStore::Published> RedisStore::read_published(RedisReply& reply) {
+  Published published;
+  if (reply.is(RedisReply::Kind::kInteger)) {
+    published.stored = true;
+    written();
+    return published;
+  }
+  if (!reply.is(RedisReply::Kind::kString)) {
+    return malformed("the answer of a publication");
+  }
+  published.other = ByteView(reply.text).copy();
+  return published;
+}
+
+std::unique_ptr<SharedStore::Query> RedisStore::settle(const Settlement& settlement, Callback<bool> callback) {
+  const OperationPtr created = operation<bool>(std::move(callback), [this](RedisReply& reply) -> Result<bool> {
+    if (!reply.is(RedisReply::Kind::kInteger)) {
+      return malformed("the answer of a settlement");
+    }
+    if (reply.integer != 0) {
+      written();
+    }
+    return reply.integer != 0;
+  });
+  created->script = &kSettleScript;
+  created->words = {"EVALSHA",
+                    std::string(kSettleScript.sha1),
+                    "2",
+                    keys_.certificate(settlement.id),
+                    keys_.begun(settlement.host),
+                    lease_field(settlement.lease.number),
+                    settlement.lease.token,
+                    number(clamped(settlement.wait, 0, kLongest)),
+                    settlement.failed ? "1" : "0"};
+  return start(created);
+}
+
+// Reads the newest entry first where it is not known from where to go on, and then in any case what follows.
+std::unique_ptr<SharedStore::Query> RedisStore::news(Callback<std::vector<News>> callback) {
+  const bool to_end = full_reads_ > kFullReads;
+  const OperationPtr created =
+      operation<std::vector<News>>(std::move(callback), [this](RedisReply& reply) { return read_news(reply); });
+  const auto read = [key = keys_.news()](const std::string& from) {
+    return std::vector<std::string>{"XREAD",   "COUNT", number(static_cast<std::int64_t>(kMostNews)),
+                                    "STREAMS", key,     from};
+  };
+  if (!news_from_.empty() && !to_end) {
+    created->words = read(news_from_);
+    return start(created);
+  }
+  created->words = {"XREVRANGE", keys_.news(), "+", "-", "COUNT", "1"};
+  created->follow = [this, to_end, read](const RedisReply& reply) {
+    read_newest(reply, to_end);
+    return read(news_from_);
+  };
+  return start(created);
+}
+
+void RedisStore::read_newest(const RedisReply& reply, bool to_end) {
+  full_reads_ = 0;
+  news_from_ = "0-0";  // an empty stream
+  const RedisReply* entry = element(reply, 0);
+  const RedisReply* id = entry != nullptr ? element(*entry, 0) : nullptr;
+  const auto millis = id != nullptr ? millis_of(id->text) : std::nullopt;
+  if (millis) {
+    news_from_ = to_end ? id->text : fmt::format("{}-0", *millis - std::min(*millis, kNewsBefore));
+  }
+}
+
+Result<std::vector<SharedStore::News>> RedisStore::read_news(const RedisReply& reply) {
+  std::vector<News> all;
+  if (reply.is(RedisReply::Kind::kNil)) {
+    full_reads_ = 0;
+    return all;
+  }
+  // [[key, [[id, [field, value, …]], …]]]
+  const RedisReply* stream = element(reply, 0);
+  const RedisReply* entries = stream != nullptr ? element(*stream, 1) : nullptr;
+  if (entries == nullptr || !entries->is(RedisReply::Kind::kArray)) {
+    return malformed("the answer of XREAD");
+  }
+  for (const RedisReply& entry : entries->elements) {
+    const RedisReply* id = element(entry, 0);
+    const RedisReply* fields = element(entry, 1);
+    if (id == nullptr || fields == nullptr || !millis_of(id->text)) {
+      return malformed("an entry of the news");
+    }
+    news_from_ = id->text;
+    // Others may have written anything.
+    if (fields->elements.size() != 4 || fields->elements[0].text != "c" || fields->elements[2].text != "s") {
+      continue;
+    }
+    const auto certificate = parse_id(fields->elements[1].text);
+    const auto sha1 = parse_sha1(fields->elements[3].text);
+    if (certificate && sha1) {
+      all.push_back({*certificate, *sha1});
+    }
+  }
+  full_reads_ = entries->elements.size() < kMostNews ? 0 : full_reads_ + 1;
+  return all;
+}
+
+}  // namespace
+
+std::unique_ptr<SharedStore> SharedStore::create(EventLoop& loop, const Clock& clock, Random& random,
+                                                 Resolver& resolver, SharedStoreOptions options, OnState on_state) {
+  return std::make_unique<RedisStore>(loop, clock, random, resolver, std::move(options), std::move(on_state));
+}
+
+}  // namespace ocsp_plus::net
