@@ -49,6 +49,10 @@ Refresher::~Refresher() {
   }
 }
 
+void Refresher::share_through(net::SharedStore& store) {
+  sharing_.emplace(context_, report_, work_queue_, gate_, roster_, store, static_cast<Sharing::User&>(*this));
+}
+
 // --- planning ---
 
 void Refresher::load() {
@@ -76,6 +80,9 @@ void Refresher::begin(Entry entry) {
 
 void Refresher::end(Entry entry) {
   (void)plan_.remove(entry);
+  if (sharing_.has_value()) {
+    sharing_->end(entry);
+  }
   pending_publish_.erase(std::remove_if(pending_publish_.begin(), pending_publish_.end(),
                                         [entry](const auto& pending) { return pending.first == entry; }),
                          pending_publish_.end());
@@ -197,6 +204,9 @@ void Refresher::report_ended(UnixSeconds now) {
 void Refresher::refresh_all() {
   health_.forget_probe_times();
   const UnixSeconds now = context_.clock.now();
+  for (Entry entry = 0; sharing_.has_value() && entry < roster_.end(); ++entry) {
+    take_back(entry, now);
+  }
   plan_.reschedule([&](Entry entry, UnixSeconds) {
     record(entry).ask = true;
     return now;
@@ -212,7 +222,16 @@ void Refresher::refresh(Entry entry) {
     health_.bring_probe_forward(target(entry).host(i), now);
   }
   record(entry).ask = true;
+  take_back(entry, now);
   plan_.requeue(entry, now);
+}
+
+// From Sharing, if it is there.
+void Refresher::take_back(Entry entry, UnixSeconds due) {
+  if (sharing_.has_value() && sharing_->has(entry)) {
+    sharing_->end(entry);
+    plan_.enqueue(entry, due);
+  }
 }
 
 void Refresher::response_lost(Entry entry) {
@@ -247,14 +266,11 @@ void Refresher::pump() {
     return;
   }
   const UnixSeconds now = context_.clock.now();
-  while (const auto due = plan_.take_due(now)) {
-    if (target(*due).ended(now)) {
-      park(*due);
-    } else {
-      wait(*due, now);
-    }
+  pump_due(now);
+  if (sharing_.has_value()) {
+    sharing_->pump();
   }
-  while (slot_free() && resume_ == nullptr) {
+  while (free_slots() > 0 && resume_ == nullptr) {
     const auto entry =
         plan_.take_permitted(now, context_.clock.monotonic(), per_connection_in_flight_ < most_per_connection());
     if (!entry.has_value()) {
@@ -272,6 +288,55 @@ void Refresher::pump() {
       start(*entry);
     }
   }
+}
+
+// What an operator asks for is fetched for the fleet, whatever its store holds.
+void Refresher::pump_due(UnixSeconds now) {
+  while (const auto due = plan_.take_due(now)) {
+    if (target(*due).ended(now)) {
+      park(*due);
+    } else if (!sharing_.has_value() || record(*due).ask || !sharing_->take(*due)) {
+      wait(*due, now);
+    }
+  }
+}
+
+// --- sharing ---
+
+void Refresher::ask(Entry entry) {
+  wait(entry, context_.clock.now());
+  pump_timer_->arm(0);
+}
+
+// A running exchange goes on: its answer is judged on its own.
+void Refresher::received(Entry entry) {
+  const bool exchanging =
+      refreshing(entry) || std::any_of(pending_publish_.begin(), pending_publish_.end(),
+                                       [entry](const auto& pending) { return pending.first == entry; });
+  if (!exchanging) {
+    (void)plan_.remove(entry);
+    record(entry).attempt.failures = 0;
+    plan_at(entry, due_by_held(target(entry), context_.clock.now()));
+  }
+  pump_timer_->arm(0);
+}
+
+std::size_t Refresher::room(Entry entry) const {
+  const Exchange::Choice choice = Exchange::choose(health_, target(entry), {}, context_.clock);
+  if (choice.permit != ResponderHealth::Permit::kAllowed) {
+    return 0;
+  }
+  return std::min(free_slots(), health_.room(target(entry).host(choice.responder), context_.clock.monotonic()));
+}
+
+bool Refresher::hopeless(Entry entry) const {
+  const Target& about = target(entry);
+  for (std::size_t i = 0; i < about.responders.size(); ++i) {
+    if (!health_.failing(about.host(i))) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void Refresher::wait(Entry entry, UnixSeconds now) {
@@ -318,6 +383,9 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   }
   record(entry).attempt.failures = 0;
   plan_at(entry, next);
+  if (sharing_.has_value()) {
+    sharing_->release(entry);
+  }
   report_.kept_used(about, *held, published, confirmed_at, next);
   return true;
 }
@@ -368,6 +436,9 @@ void Refresher::start(Entry entry) {
   about.attempt.began = context_.clock.now();
   store::record_attempt(context_.zone, entry, about.attempt);
   note_progress(about);
+  if (sharing_.has_value()) {
+    sharing_->asking(entry);
+  }
   about.exchange =
       std::make_unique<Exchange>(services, about.target, validators(entry),
                                  [this, entry](Exchange::End end) { exchange_ended(entry, std::move(end)); });
@@ -522,6 +593,13 @@ void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const
       held.has_value() ? refresh_of(*held, now, context_.random.next(), fresh_until(accepted.response.http.head, now))
                        : saturating_add(now, context_.settings.retry.min);
   plan_at(entry, next);
+  if (sharing_.has_value()) {
+    if (admission.action == Action::kPublish) {
+      sharing_->fetched(entry);
+    } else {
+      sharing_->settled(entry, next, false);
+    }
+  }
   store::record_detail(context_.zone, entry, {});
   store::count(context_.zone, store::Counter::kExchangesOk);
   report_.verified(about, accepted.responder, admission, next, accepted.response.took);
@@ -540,6 +618,9 @@ void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Fai
     store::record_attempt(context_.zone, entry, attempt);
   } else {
     plan_at(entry, next_attempt(entry, responder, error, now));
+  }
+  if (sharing_.has_value()) {
+    sharing_->settled(entry, attempt.next, true);
   }
   store::record_detail(context_.zone, entry, error.detail);
   store::count_failure(context_.zone, error.reason);

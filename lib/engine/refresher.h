@@ -1,6 +1,6 @@
 // Keeps the response of every certificate of the roster fresh. Each certificate that can be stapled is in exactly one
-// place: in the plan, queued or waiting for a responder; in one of a bounded number of exchanges; or in
-// pending_publish_, with an accepted response that waits for the zone's lock.
+// place: in the plan, queued or waiting for a responder; in Sharing, looked for in the store of the fleet; in one of
+// a bounded number of exchanges; or in pending_publish_, with an accepted response that waits for the zone's lock.
 //
 // Lives in the process that holds the lease, for as long as it does. When the wall clock jumps it repeats every
 // decision that was made by it.
@@ -24,6 +24,7 @@
 #include "engine/responder_health.h"
 #include "engine/roster.h"
 #include "engine/settings.h"
+#include "engine/sharing.h"
 #include "engine/work_queue.h"
 #include "net/transport.h"
 #include "store/entry_state.h"
@@ -31,7 +32,7 @@
 
 namespace ocsp_plus::engine {
 
-class Refresher {
+class Refresher : private Sharing::User {
  public:
   using Entry = store::EntryIndex;
 
@@ -42,6 +43,11 @@ class Refresher {
   Refresher(const Context& context, Report& report, net::Transport& transport, TlsClients& tls, WorkQueue& work_queue,
             Gate& gate, Roster& roster, Issuers* issuers, DiskCache* disk_cache, bool new_configuration);
   ~Refresher();
+
+  // Shares responses with other nodes through `store`, which outlives the refresher. To be called once, before the
+  // first tick().
+  void share_through(net::SharedStore& store);
+  Sharing* sharing() { return sharing_.has_value() ? &*sharing_ : nullptr; }  // nullptr: nothing is shared
 
   // Starts what is due. Call it about twice a second; between ticks the end of one exchange starts the next.
   void tick();
@@ -55,9 +61,9 @@ class Refresher {
   // The number of jumps of the wall clock.
   unsigned jumps() const { return clock_watch_.jumps(); }
 
-  // When an exchange last began or ended for a certificate that no configuration had tried before; monotonic, 0:
-  // never.
-  Millis progressed() const { return progressed_; }
+  // When an exchange last began or ended for a certificate that no configuration had tried before, or the shared
+  // store made progress; monotonic, 0: never.
+  Millis progressed() const { return std::max(progressed_, sharing_.has_value() ? sharing_->progressed() : 0); }
 
   // The operator asks for all certificates again now, including those whose responder fails.
   void refresh_all();
@@ -95,7 +101,19 @@ class Refresher {
   void report_ended(UnixSeconds now);
   void replan_if_clock_jumped();
   void pump();
-  bool slot_free() const { return in_flight_ + pending_publish_.size() < context_.settings.concurrency; }
+  void pump_due(UnixSeconds now);
+  void take_back(Entry entry, UnixSeconds due);
+  // Sharing::User
+  void ask(Entry entry) override;
+  void received(Entry entry) override;
+  std::size_t room(Entry entry) const override;
+  bool hopeless(Entry entry) const override;
+  void zone_lost() override { lease_lost_ = true; }
+
+  std::size_t free_slots() const {
+    const std::size_t used = in_flight_ + pending_publish_.size();
+    return context_.settings.concurrency - std::min(used, context_.settings.concurrency);
+  }
   void wait(Entry entry, UnixSeconds now);
   bool kept_is_enough(Entry entry, UnixSeconds now);
   void look_for_next_missing();
@@ -133,6 +151,7 @@ class Refresher {
   Methods methods_;
   Plan plan_;
   ClockWatch clock_watch_;
+  std::optional<Sharing> sharing_;
   const bool new_configuration_;
   // Accepted responses for which the zone was busy; each keeps its slot.
   std::deque<std::pair<Entry, Exchange::Accepted>> pending_publish_;

@@ -238,6 +238,56 @@ void Report::kept_used(const Target& target, const store::BlobHeader& held, bool
       to_rfc3339(next_attempt));
 }
 
+void Report::share_state(const net::SharedStore::Status& status) {
+  using State = net::SharedStore::State;
+  const std::string why =
+      status.last_error.has_value()
+          ? fmt::format(" reason={} detail={}", token(status.last_error->reason), quoted(status.last_error->detail))
+          : std::string();
+  switch (status.state) {
+    case State::kConnecting:
+      break;
+    case State::kUp:
+      log(sink_, LogLevel::kNotice, "ocsp_plus: {}: place={}",
+          std::exchange(share_was_up_, true) ? "the shared store can be used again" : "shared store connected",
+          quoted(status.place));
+      break;
+    case State::kReadOnly:
+      if (hourly(&share_read_only_) > 0) {
+        log(sink_, LogLevel::kWarn, "ocsp_plus: the shared store refuses writes, responses are only read: place={}{}",
+            quoted(status.place), why);
+      }
+      break;
+    case State::kDown:
+      if (const std::uint64_t count = hourly(&share_down_); count > 0) {
+        log(sink_, LogLevel::kWarn,
+            "ocsp_plus: the shared store cannot be used, this node asks responders on its own: place={}{} "
+            "failures={}",
+            quoted(status.place), why, count);
+      }
+      break;
+  }
+}
+
+void Report::share_published(const Target& target, const Admission& admission) {
+  const bool revoked = admission.verdict.reason == Reason::kRevoked;
+  const LogLevel level = revoked ? LogLevel::kCrit : LogLevel::kNotice;
+  if (admission.status_changed || fits(level)) {
+    log(sink_, level, "ocsp_plus: {}: {} status={} expires={}",
+        revoked ? "CERTIFICATE IS REVOKED, replace it; response from the shared store published"
+                : "response from the shared store published",
+        name_of(target), crypto::token(admission.verdict.cert_status), to_rfc3339(admission.verdict.expires));
+  }
+}
+
+void Report::share_refused(const Target& target, const Admission& admission) {
+  if (const std::uint64_t count = hourly(&share_refused_); count > 0) {
+    log(sink_, LogLevel::kWarn,
+        "ocsp_plus: response from the shared store ignored: {} reason={} detail={} responses={}", name_of(target),
+        token(admission.verdict.reason), quoted(admission.verdict.detail), count);
+  }
+}
+
 void Report::certificates_ended(const Target& first, std::size_t count, UnixSeconds now) {
   log(sink_, LogLevel::kNotice,
       "ocsp_plus: certificates have expired, no responder is asked for them; replace them or remove their servers: "

@@ -14,6 +14,7 @@
 #include "engine/failure_groups.h"
 #include "engine/rate_limit.h"
 #include "net/fetch.h"
+#include "net/shared_store.h"
 #include "store/discovery_queue.h"
 
 namespace ocsp_plus::engine {
@@ -53,6 +54,12 @@ class Report {
   // now and says revoked.
   void kept_used(const Target& target, const store::BlobHeader& held, bool published, UnixSeconds confirmed_at,
                  UnixSeconds next_attempt);
+  // The shared store came up, refuses writes, or went down; that it is down again is logged once an hour.
+  void share_state(const net::SharedStore::Status& status);
+  // A response from the shared store was published; or the gate refused it, which is somebody's fault or an attack:
+  // at most once an hour, with a count.
+  void share_published(const Target& target, const Admission& admission);
+  void share_refused(const Target& target, const Admission& admission);
   // Certificates have ended by our clock, and are not asked for any more. One line for all of them.
   void certificates_ended(const Target& first, std::size_t count, UnixSeconds now);
   // A zone was replaced: the numbers of responses that the gate has taken from the old one, and refused; `loaded` of
@@ -108,7 +115,9 @@ class Report {
   RateLimit urgent_{1}, clocks_{1, RateLimit::kHour};
   // For lines that may come in thousands: hourly().
   RateLimit without_issuer_{1, RateLimit::kHour}, refused_{1, RateLimit::kHour}, dropped_{1, RateLimit::kHour},
-      evicted_{1, RateLimit::kHour}, too_large_{1, RateLimit::kHour};
+      evicted_{1, RateLimit::kHour}, too_large_{1, RateLimit::kHour}, share_down_{1, RateLimit::kHour},
+      share_read_only_{1, RateLimit::kHour}, share_refused_{1, RateLimit::kHour};
+  bool share_was_up_ = false;
 };
 
 }  // namespace ocsp_plus::engine

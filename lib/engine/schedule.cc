@@ -143,4 +143,28 @@ TryTimes next_tries(UnixSeconds now, Failure failure, bool passes, const RetryBo
   return times;
 }
 
+Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t failures, const RetryBounds& bounds,
+                      Millis timeout, std::uint64_t random) {
+  if (held_until > now) {
+    const Millis left = within_week(saturating_sub(held_until, now)) * 1000;
+    const Millis most = left / 4 + pick(0, left / 8, random);
+    return {most, most};
+  }
+  if (failures == 0) {
+    return {timeout, 10000 + pick(0, 20000, random)};
+  }
+  const Seconds grown = bounds.min << std::min<std::uint32_t>(failures, 20);
+  return {timeout, std::min(std::max<Seconds>(grown, 1), bounds.max) * 1000};
+}
+
+unsigned lease_number(Millis waited, std::uint64_t random) {
+  const auto doublings = static_cast<unsigned>(std::clamp<Millis>(waited / 1000, 0, 10));
+  return static_cast<unsigned>(random % (std::uint64_t{1} << doublings));
+}
+
+Millis note_time(UnixSeconds now, UnixSeconds next_attempt, UnixSeconds held_until) {
+  const Seconds wait = within_week(saturating_sub(next_attempt, now));
+  return (held_until > now ? std::min(wait, saturating_sub(held_until, now) / 8) : wait) * 1000;
+}
+
 }  // namespace ocsp_plus::engine

@@ -85,6 +85,28 @@ constexpr Seconds kBetweenRefused = 1;
 UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds held_until, const RetryBounds& bounds,
                      std::uint64_t random);
 
+// How long a node waits for the others of its fleet, in ms (engine/sharing.h): whatever a store says, it asks on its
+// own after that.
+struct Patience {
+  Millis lease = 0;  // for another node's lease
+  Millis note = 0;   // for a note that nobody need ask
+};
+// With a valid response: a quarter of the time left, plus up to an eighth. With nothing to staple: `timeout`
+// (ocsp_plus_timeout) for leases; for notes 10 to 30 s while this node itself has not failed, after `failures`
+// 2^failures times the minimum of the back-off, at most its maximum. `held_until`: end of the held response, 0: none.
+// `random`: uniform.
+Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t failures, const RetryBounds& bounds,
+                      Millis timeout, std::uint64_t random);
+
+// Which lease a node with nothing to staple asks for after it has waited for `waited` ms: one of 2^n after n seconds,
+// at most 1,024. Each second doubles the nodes that may ask, so one that hangs with a lease in its hand delays the
+// fleet by a moment only.
+unsigned lease_number(Millis waited, std::uint64_t random);
+
+// How long nobody need ask after an attempt without a new response, in ms: until this node's own next attempt, at
+// most an eighth of the time left to a held response.
+Millis note_time(UnixSeconds now, UnixSeconds next_attempt, UnixSeconds held_until);
+
 // The next probe of a failing responder for which certificates wait.
 struct TryTimes {
   UnixSeconds planned = 0;

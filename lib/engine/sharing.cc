@@ -1,0 +1,658 @@
+#include "engine/sharing.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "crypto/digest.h"
+
+namespace ocsp_plus::engine {
+namespace {
+
+using net::SharedStore;
+
+constexpr Millis kNewsInterval = 10000;
+constexpr Millis kNewsSpread = 2000;
+constexpr Millis kThrottled = 500;  // doubles with each look in vain, up to kMostThrottled
+constexpr Millis kMostThrottled = 2000;
+constexpr Millis kLongestThrottled = 60000;  // in all, while the store makes progress for others
+constexpr Millis kLeaseMargin = 2000;        // of a lease, beyond ocsp_plus_timeout
+constexpr unsigned kMostBegunPerSlot = 4;    // requests that the fleet may begin with a host within two seconds
+constexpr unsigned kMostJudged = 3;          // useless responses for a certificate, until it asks on its own
+constexpr std::size_t kMostPublishing = 8;
+// A tenant's CA could fill the store with responses of certificates that nobody vouches for.
+constexpr std::size_t kMostForeignResponse = 8192;
+
+// Refusals that say something about this node, and nothing about the response: its library, clock or policy.
+bool concerns_this_node(Reason reason) {
+  return reason == Reason::kUnsupportedHash || reason == Reason::kSha256Only ||
+         reason == Reason::kThisUpdateInFuture || reason == Reason::kProducedAtInFuture ||
+         reason == Reason::kUnsupportedSignature || reason == Reason::kOutOfMemory;
+}
+
+}  // namespace
+
+Sharing::Sharing(const Context& context, Report& report, WorkQueue& work_queue, Gate& gate, Roster& roster,
+                 SharedStore& store, User& user)
+    : context_(context),
+      report_(report),
+      work_queue_(work_queue),
+      gate_(gate),
+      roster_(roster),
+      store_(store),
+      user_(user),
+      timer_(context.loop.timer([this] { pump(); })),
+      news_timer_(context.loop.timer([this] { read_news(); })) {}
+
+Sharing::~Sharing() = default;
+
+// --- taking and handing back ---
+
+// Without the issuer no response can be verified; the exchange gets it first.
+bool Sharing::shares(Entry entry) const {
+  return roster_.at(entry).target.issuer != nullptr;
+}
+
+bool Sharing::take(Entry entry) {
+  if (store_.state() == SharedStore::State::kDown || !shares(entry)) {
+    return false;
+  }
+  unschedule(entry);
+  Item& item = items_[entry];
+  item.host = host_of(entry);
+  item.order = static_cast<std::uint32_t>(context_.random.next());
+  wait(entry, context_.clock.monotonic());
+  timer_->arm(0);  // those that become due together go in one batch
+  return true;
+}
+
+void Sharing::pump() {
+  if (store_.up()) {
+    for (auto queue = queues_.begin(); queue != queues_.end();) {
+      const std::string host = queue->first;
+      ++queue;  // looking may remove it
+      look(host);
+    }
+  }
+  arm();
+}
+
+void Sharing::state_changed(SharedStore::State state) {
+  if (progressed_ == 0) {
+    progressed_ = context_.clock.monotonic();
+  }
+  report_.share_state(store_.status());
+  if (state == SharedStore::State::kDown) {
+    news_.reset();
+    news_timer_->disarm();
+    hand_back_all();
+    return;
+  }
+  if (news_ == nullptr) {
+    news_timer_->arm(jitter(kNewsSpread));
+  }
+  publish_some();
+  pump();
+}
+
+// The store is down: each asks on its own, as if there were none. Those that are looked for come back with an error.
+void Sharing::hand_back_all() {
+  std::vector<Entry> waiting;
+  for (const auto& [host, queue] : queues_) {
+    for (const auto* orders : {&queue.due, &queue.starved}) {
+      for (const auto& order : *orders) {
+        waiting.push_back(order.entry);
+      }
+    }
+  }
+  for (const Entry entry : waiting) {
+    hand_back(entry);
+  }
+}
+
+void Sharing::hand_back(Entry entry) {
+  const bool news = items_.at(entry).host.empty();
+  forget(entry);
+  if (!news) {
+    tally_.alone += leases_.count(entry) == 0 ? 1 : 0;
+    user_.ask(entry);
+  }
+}
+
+void Sharing::forget(Entry entry) {
+  unschedule(entry);
+  items_.erase(entry);
+}
+
+void Sharing::end(Entry entry) {
+  forget(entry);
+  release(entry);
+  drop_pending(entry);
+  judging_.erase(std::remove_if(judging_.begin(), judging_.end(),
+                                [entry](const Judging& judging) { return judging.entry == entry; }),
+                 judging_.end());
+}
+
+bool Sharing::has(Entry entry) const {
+  const auto item = items_.find(entry);
+  return item != items_.end() && !item->second.host.empty();
+}
+
+// --- queues ---
+
+void Sharing::wait(Entry entry, Millis due) {
+  Item& item = items_.at(entry);
+  unschedule(entry);
+  item.due = due;
+  queues_[item.host].due.insert({item.due, item.order, entry});
+  arm();
+}
+
+void Sharing::starve(Entry entry) {
+  const Item& item = items_.at(entry);
+  unschedule(entry);
+  queues_[item.host].starved.insert({item.due, item.order, entry});
+}
+
+void Sharing::unschedule(Entry entry) {
+  const auto item = items_.find(entry);
+  const auto queue = item == items_.end() ? queues_.end() : queues_.find(item->second.host);
+  if (queue == queues_.end()) {
+    return;
+  }
+  const Order order = {item->second.due, item->second.order, entry};
+  queue->second.due.erase(order);
+  queue->second.starved.erase(order);
+}
+
+void Sharing::arm() {
+  Millis next = INT64_MAX;
+  for (const auto& [host, queue] : queues_) {
+    if (!queue.due.empty() && queue.batches < kMostBatches) {
+      next = std::min(next, queue.due.begin()->due);
+    }
+  }
+  if (next != INT64_MAX && store_.up()) {
+    timer_->arm(std::max<Millis>(next - context_.clock.monotonic(), 0));
+  }
+}
+
+// --- looking ---
+
+// Leases that make sense now: room for exchanges, less what was granted or is asked for already.
+std::size_t Sharing::room(Entry entry, const std::string& host) const {
+  std::size_t spoken_for = queues_.at(host).wanted;
+  for (const auto& [leased, granted] : leases_) {
+    spoken_for += !granted.asking && granted.host == host ? 1 : 0;
+  }
+  const std::size_t room = host.empty() || user_.hopeless(entry) ? 0 : user_.room(entry);
+  return room > spoken_for ? room - spoken_for : 0;
+}
+
+SharedStore::Item Sharing::question(Entry entry, const Item& item, Millis now) const {
+  SharedStore::Item question;
+  question.id = roster_.at(entry).target.certificate.id;
+  question.known = item.known.has_value() ? item.known : held_digest(entry);
+  if (item.waits_since != 0 && held_until(entry) == 0) {
+    question.lease = lease_number(now - item.waits_since, context_.random.next());
+  }
+  question.past_note = item.note_patience != 0 && now >= item.note_patience;
+  return question;
+}
+
+void Sharing::look(const std::string& host) {
+  const Millis now = context_.clock.monotonic();
+  while (true) {
+    Queue& queue = queues_.at(host);
+    if (queue.batches >= kMostBatches) {
+      return;
+    }
+    SharedStore::Wanted wanted;
+    Batch batch;
+    batch.host = host;
+    const auto add = [&](Entry entry) {
+      batch.entries.push_back(entry);
+      wanted.items.push_back(question(entry, items_.at(entry), now));
+    };
+    while (!queue.due.empty() && queue.due.begin()->due <= now && batch.entries.size() < SharedStore::kMostItems) {
+      const Entry entry = queue.due.begin()->entry;
+      const Item& item = items_.at(entry);
+      if (item.waits_since != 0 && now >= item.lease_patience) {
+        hand_back(entry);
+        continue;
+      }
+      queue.due.erase(queue.due.begin());
+      add(entry);
+    }
+    if (!batch.entries.empty() || !queue.starved.empty()) {
+      const Entry first = batch.entries.empty() ? queue.starved.begin()->entry : batch.entries.front();
+      batch.leases = room(first, host);
+    }
+    while (batch.leases > 0 && !queue.starved.empty() && batch.entries.size() < SharedStore::kMostItems) {
+      const Entry entry = queue.starved.begin()->entry;
+      queue.starved.erase(queue.starved.begin());
+      add(entry);
+    }
+    if (batch.entries.empty()) {
+      if (queue.due.empty() && queue.starved.empty() && queue.batches == 0) {
+        queues_.erase(host);
+      }
+      return;
+    }
+    wanted.host = host;
+    wanted.leases = static_cast<unsigned>(batch.leases);
+    wanted.lease_time = context_.settings.timeout + kLeaseMargin;
+    wanted.most_begun = static_cast<unsigned>(kMostBegunPerSlot * context_.settings.concurrency);
+    tally_.looks += batch.entries.size();
+    ++queue.batches;
+    queue.wanted += batch.leases;
+    batches_.push_back(std::move(batch));
+    const auto at = std::prev(batches_.end());
+    at->query = store_.look(wanted, [this, at](Result<std::vector<Found>> found) { looked(at, std::move(found)); });
+  }
+}
+
+void Sharing::looked(std::list<Batch>::iterator at, Result<std::vector<Found>> found) {
+  const Batch batch = std::move(*at);
+  batches_.erase(at);
+  Queue& queue = queues_.at(batch.host);
+  --queue.batches;
+  queue.wanted -= batch.leases;
+  if (!found) {
+    ++tally_.errors;
+    for (const Entry entry : batch.entries) {
+      if (items_.count(entry) != 0) {
+        hand_back(entry);
+      }
+    }
+    return;
+  }
+  const auto leases = static_cast<std::size_t>(
+      std::count_if(found->begin(), found->end(), [](const Found& one) { return one.kind == Found::Kind::kLease; }));
+  for (std::size_t i = 0; i < batch.entries.size() && i < found->size(); ++i) {
+    looked_one(batch.entries[i], std::move((*found)[i]), leases >= batch.leases);
+  }
+  pump();
+}
+
+void Sharing::looked_one(Entry entry, Found found, bool room_used_up) {
+  const auto item = items_.find(entry);
+  if (item == items_.end()) {
+    if (found.kind == Found::Kind::kLease && roster_.find(entry) != nullptr) {
+      settle(entry, {std::move(found.lease), host_of(entry), 0, std::nullopt, false}, 0, false);
+    }
+    return;
+  }
+  const Millis now = context_.clock.monotonic();
+  switch (found.kind) {
+    case Found::Kind::kResponse:
+      queues_[item->second.host].progressed = now;
+      return judge({entry, std::move(found.response), false});
+    case Found::Kind::kMore:
+      return wait(entry, now);
+    case Found::Kind::kLease:
+      return leased(entry, std::move(found));
+    default:
+      break;
+  }
+  if (item->second.host.empty()) {
+    return forget(entry);  // there is no news
+  }
+  switch (found.kind) {
+    case Found::Kind::kElsewhere:
+    case Found::Kind::kNote:
+      return elsewhere(entry, found);
+    case Found::Kind::kNothing:
+      if (!user_.hopeless(entry)) {
+        return room_used_up ? starve(entry) : throttled(entry);
+      }
+      break;
+    default:
+      break;
+  }
+  hand_back(entry);
+}
+
+void Sharing::leased(Entry entry, Found found) {
+  const Item& item = items_.at(entry);
+  ++tally_.leases;
+  queues_[item.host].progressed = context_.clock.monotonic();
+  leases_[entry] = {std::move(found.lease), item.host, found.failures, item.may_replace ? item.known : std::nullopt,
+                    false};
+  hand_back(entry);
+}
+
+// Another node asks, or nobody need ask. Whoever has nothing to staple looks every second, for one more lease.
+void Sharing::elsewhere(Entry entry, const Found& found) {
+  Item& item = items_.at(entry);
+  const Millis now = context_.clock.monotonic();
+  const UnixSeconds wall = context_.clock.now();
+  const UnixSeconds held = held_until(entry);
+  ++tally_.elsewhere;
+  if (item.waits_since == 0) {
+    const Patience patience = patience_for(wall, held, roster_.at(entry).attempt.failures, context_.settings.retry,
+                                           context_.settings.timeout, context_.random.next());
+    item.waits_since = now;
+    item.lease_patience = saturating_add(now, patience.lease);
+    item.note_patience = saturating_add(now, patience.note);
+  }
+  Millis due = saturating_add(now, saturating_add(found.wait, jitter(found.wait / 8)));
+  if (found.kind == Found::Kind::kNote) {
+    due = std::min(due, std::max(item.note_patience, now));
+    if (held == 0) {  // a lease comes after the note
+      item.lease_patience =
+          std::max(item.lease_patience, saturating_add(item.note_patience, context_.settings.timeout));
+    }
+  } else if (held == 0) {
+    due = std::min(due, now + 1000 - (now - item.waits_since) % 1000 + jitter(100));
+  }
+  wait(entry, std::min(due, std::max(item.lease_patience, now)));
+}
+
+// The fleet has begun as many requests with the host as it may.
+void Sharing::throttled(Entry entry) {
+  Item& item = items_.at(entry);
+  const Millis now = context_.clock.monotonic();
+  const Millis pause = std::min(kThrottled << std::min(item.tries++, 2U), kMostThrottled);
+  if (item.waits_since == 0) {
+    item.waits_since = now;
+    item.lease_patience = now + context_.settings.timeout;
+    item.note_patience = item.lease_patience;
+  } else if (now - queues_[item.host].progressed < context_.settings.timeout) {
+    item.lease_patience = std::max(item.lease_patience,
+                                   std::min(now + context_.settings.timeout, item.waits_since + kLongestThrottled));
+  }
+  wait(entry, std::min(now + pause / 2 + jitter(pause), std::max(item.lease_patience, now)));
+}
+
+// --- judging ---
+
+void Sharing::judge(Judging judging) {
+  judging_.push_back(std::move(judging));
+  if (judge_ == nullptr) {
+    judge_ = work_queue_.enqueue([this] { judge_next(); });
+  }
+}
+
+void Sharing::judge_next() {
+  judge_.reset();
+  if (judging_.empty()) {
+    return;
+  }
+  Judging judging = std::move(judging_.front());
+  judging_.pop_front();
+  if (!judging_.empty()) {
+    judge_ = work_queue_.enqueue([this] { judge_next(); });
+  }
+  const Judged found = judge_one(judging);
+  if (found == Judged::kLost) {
+    return user_.zone_lost();
+  }
+  if (found == Judged::kBusy) {
+    return judge(std::move(judging));
+  }
+  const auto digest = crypto::sha1(judging.response);
+  if (judging.publication) {
+    judged_publication(judging.entry, found, digest);
+  } else if (items_.count(judging.entry) != 0) {
+    judged(judging.entry, found, digest);
+  }
+}
+
+Sharing::Judged Sharing::judge_one(const Judging& judging) {
+  const Target& target = roster_.at(judging.entry).target;
+  const UnixSeconds now = context_.clock.now();
+  const Admission admission = gate_.admit(target, judging.response, store::Source::kShared, {now, false});
+  if (admission.stored == Reason::kZoneBusy) {
+    return Judged::kBusy;
+  }
+  if (admission.stored == Reason::kLeaseLost) {
+    return Judged::kLost;
+  }
+  if (admission.action == Action::kRefuse) {
+    if (concerns_this_node(admission.verdict.reason)) {
+      return Judged::kNotForUs;
+    }
+    ++tally_.refused;
+    report_.share_refused(target, admission);
+    return Judged::kRefused;
+  }
+  if (admission.action == Action::kKeep) {
+    ++tally_.same;
+    return Judged::kSame;
+  }
+  if (admission.stored != Reason::kOk) {
+    return Judged::kNoRoom;
+  }
+  ++tally_.hits;
+  report_.share_published(target, admission);
+  return Judged::kCommitted;
+}
+
+void Sharing::judged(Entry entry, Judged judged, const std::optional<Sha1>& digest) {
+  Item& item = items_.at(entry);
+  switch (judged) {
+    case Judged::kCommitted:
+      progressed_ = context_.clock.monotonic();
+      forget(entry);
+      return user_.received(entry);
+    case Judged::kSame:
+    case Judged::kRefused:
+    case Judged::kNotForUs:
+      item.known = digest;
+      item.may_replace = judged != Judged::kNotForUs;
+      if (++item.judged < kMostJudged && digest.has_value()) {
+        return wait(entry, context_.clock.monotonic());
+      }
+      break;
+    default:
+      break;
+  }
+  hand_back(entry);
+}
+
+// --- what this node has asked for ---
+
+void Sharing::asking(Entry entry) {
+  const auto granted = leases_.find(entry);
+  if (granted != leases_.end()) {
+    granted->second.asking = true;
+  }
+}
+
+void Sharing::release(Entry entry) {
+  const auto granted = leases_.find(entry);
+  if (granted != leases_.end()) {
+    settle(entry, std::move(granted->second), 0, false);
+    leases_.erase(granted);
+  }
+}
+
+// The fleet's failures count where they are more than this node's own, so that it backs off as one.
+void Sharing::settled(Entry entry, UnixSeconds next, bool failed) {
+  const auto granted = leases_.find(entry);
+  if (granted == leases_.end()) {
+    return;
+  }
+  const UnixSeconds now = context_.clock.now();
+  const UnixSeconds held = held_until(entry);
+  const std::uint32_t failures = granted->second.failures + 1;
+  if (failed && failures > roster_.at(entry).attempt.failures) {
+    Failure fleet;
+    fleet.failures = failures;
+    next = std::max(next, next_try(now, fleet, held, context_.settings.retry, context_.random.next()));
+  }
+  settle(entry, std::move(granted->second), note_time(now, next, held), failed);
+  leases_.erase(granted);
+}
+
+void Sharing::settle(Entry entry, Granted granted, Millis wait, bool failed) {
+  if (!store_.up()) {
+    return;  // the lease ends by itself
+  }
+  settlements_.emplace_back();
+  const auto at = std::prev(settlements_.end());
+  *at = store_.settle({roster_.at(entry).target.certificate.id, granted.host, std::move(granted.lease), wait, failed},
+                      [this, at](const Result<bool>& settled) {
+                        tally_.errors += settled.has_value() ? 0 : 1;
+                        settlements_.erase(at);
+                      });
+}
+
+void Sharing::fetched(Entry entry) {
+  Pending pending;
+  pending.host = host_of(entry);
+  const auto granted = leases_.find(entry);
+  if (granted != leases_.end()) {
+    pending.lease = std::move(granted->second.lease);
+    pending.replaces = granted->second.replaces;
+    leases_.erase(granted);
+  }
+  drop_pending(entry);
+  pending_.emplace(entry, std::move(pending));
+  publish_some();
+}
+
+void Sharing::drop_pending(Entry entry) {
+  const auto pending = pending_.find(entry);
+  if (pending != pending_.end()) {
+    publishing_ -= pending->second.query != nullptr ? 1 : 0;
+    pending_.erase(pending);
+  }
+}
+
+void Sharing::publish_some() {
+  if (!store_.up()) {
+    return;
+  }
+  for (auto at = pending_.begin(); at != pending_.end() && publishing_ < kMostPublishing;) {
+    const auto pending = at++;
+    if (pending->second.query == nullptr && !pending->second.judging && !publish(pending->first, &pending->second)) {
+      pending_.erase(pending);
+    }
+  }
+}
+
+// false: what the node holds is not to be shared.
+bool Sharing::publish(Entry entry, Pending* pending) {
+  const Record& record = roster_.at(entry);
+  const UnixSeconds now = context_.clock.now();
+  store::BlobHeader header;
+  const auto response = context_.zone.read(entry, record.target.certificate.id, &header);
+  const bool fit = response.has_value() && is_staplable(header, now, context_.settings.policy.clock_skew) &&
+                   response->size() <= SharedStore::kMostResponse &&
+                   (record.per_connection == nullptr || response->size() <= kMostForeignResponse);
+  if (!fit) {
+    if (pending->lease.has_value()) {
+      settle(entry, {std::move(*pending->lease), pending->host, 0, std::nullopt, false}, 0, false);
+    }
+    return false;
+  }
+  SharedStore::Publication publication;
+  publication.id = record.target.certificate.id;
+  publication.host = pending->host;
+  publication.lease = pending->lease;
+  publication.response = *response;
+  publication.keep = saturating_sub(header.expires, now) * 1000;
+  publication.replaces = pending->replaces;
+  ++publishing_;
+  pending->query = store_.publish(
+      publication, [this, entry](Result<SharedStore::Published> result) { published(entry, std::move(result)); });
+  return true;
+}
+
+// A publication that failed is tried again when the store comes back, and with the news.
+void Sharing::published(Entry entry, Result<SharedStore::Published> result) {
+  --publishing_;
+  Pending& pending = pending_.at(entry);
+  pending.query.reset();
+  if (!result) {
+    ++tally_.errors;
+    return;
+  }
+  pending.lease.reset();  // given back
+  if (result->stored) {
+    ++tally_.published;
+    pending_.erase(entry);
+    return publish_some();
+  }
+  pending.judging = true;
+  judge({entry, std::move(result->other), true});
+}
+
+void Sharing::judged_publication(Entry entry, Judged judged, const std::optional<Sha1>& digest) {
+  const auto pending = pending_.find(entry);
+  if (judged == Judged::kCommitted) {
+    drop_pending(entry);
+    forget(entry);
+    user_.received(entry);
+  } else if (pending == pending_.end()) {
+    return;
+  } else if ((judged == Judged::kSame || judged == Judged::kRefused) && digest.has_value() &&
+             ++pending->second.tries < kMostJudged) {
+    pending->second.replaces = digest;
+    pending->second.judging = false;
+  } else {
+    pending_.erase(pending);
+  }
+  publish_some();
+}
+
+// --- news ---
+
+void Sharing::read_news() {
+  if (!store_.up() || news_ != nullptr) {
+    return;
+  }
+  news_ = store_.news([this](const Result<std::vector<SharedStore::News>>& news) {
+    news_.reset();
+    if (news) {
+      heed_news(*news);
+    } else {
+      ++tally_.errors;
+    }
+    news_timer_->arm(kNewsInterval - kNewsSpread + jitter(2 * kNewsSpread));
+  });
+  publish_some();
+}
+
+void Sharing::heed_news(const std::vector<SharedStore::News>& news) {
+  const Millis now = context_.clock.monotonic();
+  for (const SharedStore::News& one : news) {
+    const Entry entry = context_.zone.find(one.id);
+    if (entry == store::kNoEntry || roster_.find(entry) == nullptr || !shares(entry) ||
+        roster_.at(entry).target.ended(context_.clock.now()) || held_digest(entry) == one.response) {
+      continue;
+    }
+    const auto item = items_.find(entry);
+    if (item == items_.end()) {
+      items_[entry].order = static_cast<std::uint32_t>(context_.random.next());
+      wait(entry, now + jitter(kNewsSpread));
+    } else if (const auto queue = queues_.find(item->second.host);
+               queue != queues_.end() &&
+               queue->second.due.count({item->second.due, item->second.order, entry}) != 0) {
+      wait(entry, std::min(item->second.due, now + jitter(kNewsSpread)));
+    }
+  }
+}
+
+// --- about certificates ---
+
+std::string Sharing::host_of(Entry entry) const {
+  return roster_.at(entry).target.host(0);
+}
+
+UnixSeconds Sharing::held_until(Entry entry) const {
+  const auto held = gate_.stapled(roster_.at(entry).target, context_.clock.now());
+  return held.has_value() ? held->expires : 0;
+}
+
+std::optional<net::Sha1> Sharing::held_digest(Entry entry) const {
+  const auto response = context_.zone.read(entry, roster_.at(entry).target.certificate.id);
+  return response.has_value() ? crypto::sha1(*response) : std::nullopt;
+}
+
+Millis Sharing::jitter(Millis most) {
+  return most <= 0 ? 0 : static_cast<Millis>(context_.random.next() % static_cast<std::uint64_t>(most + 1));
+}
+
+}  // namespace ocsp_plus::engine

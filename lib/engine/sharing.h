@@ -1,0 +1,219 @@
+// Shares responses with the other nodes of a fleet through a store (net/shared_store.h), so that one node asks the
+// responder for all. Design and failure table: docs/fleets.md.
+//
+// A certificate that is due is looked for in the store first. A response from there goes through the gate like any
+// other. If there is nothing new, the node gets a lease and asks the responder, or another node has the lease and
+// this one waits. Its patience has an end (schedule.h): a lease only saves requests, and whatever the store says or
+// fails to say, the certificate is handed back to ask on its own. What the node has fetched it publishes.
+//
+// Lives in the process that holds the lease of the zone, beside the refresher, which hands it the certificates.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "engine/admit.h"
+#include "engine/context.h"
+#include "engine/report.h"
+#include "engine/roster.h"
+#include "engine/schedule.h"
+#include "engine/work_queue.h"
+#include "net/shared_store.h"
+
+namespace ocsp_plus::engine {
+
+class Sharing {
+ public:
+  using Entry = store::EntryIndex;
+
+  // The refresher. All calls come from the loop.
+  class User {
+   public:
+    virtual ~User() = default;
+    // The certificate may ask its responder; Sharing has it no longer, but may hold a lease for it.
+    virtual void ask(Entry entry) = 0;
+    // A response from the store was committed. Sharing has the certificate no longer, if it had it.
+    virtual void received(Entry entry) = 0;
+    // How many exchanges with the certificate's first responder may begin now.
+    virtual std::size_t room(Entry entry) const = 0;
+    // All responders of the certificate fail here: it waits for one of them rather than for a lease.
+    virtual bool hopeless(Entry entry) const = 0;
+    // Another process holds the lease of the zone.
+    virtual void zone_lost() = 0;
+  };
+
+  // Counts since the object was made.
+  struct Tally {
+    std::uint64_t looks = 0;      // certificates looked for
+    std::uint64_t hits = 0;       // responses from the store that were committed
+    std::uint64_t same = 0;       // those no newer than the held one
+    std::uint64_t refused = 0;    // those that the gate refused
+    std::uint64_t leases = 0;     // leases that this node got
+    std::uint64_t elsewhere = 0;  // looks that found another node's lease or note
+    std::uint64_t alone = 0;      // certificates whose patience ended, or that the store left alone
+    std::uint64_t published = 0;
+    std::uint64_t errors = 0;  // operations that failed
+  };
+
+  // Everything outlives the object. `store` calls state_changed() through its OnState.
+  Sharing(const Context& context, Report& report, WorkQueue& work_queue, Gate& gate, Roster& roster,
+          net::SharedStore& store, User& user);
+  ~Sharing();
+  Sharing(const Sharing&) = delete;
+  Sharing& operator=(const Sharing&) = delete;
+
+  // Takes a certificate that is due. false: it is not looked for, since the store is down or its issuer is missing.
+  bool take(Entry entry);
+  // Sends looks that are due, also for leases that have room now. Call it when an exchange has ended, and with each
+  // tick.
+  void pump();
+  void state_changed(net::SharedStore::State state);
+
+  // --- of a certificate that was handed back ---
+
+  // Its exchange has begun: it counts in User::room() from now on.
+  void asking(Entry entry);
+  // Its response was committed to the zone: it is published, and a lease given back.
+  void fetched(Entry entry);
+  // There is none, and this node tries again at `next`. `failed`: the responder was not reached, or refused; else it
+  // has confirmed what is held.
+  void settled(Entry entry, UnixSeconds next, bool failed);
+  // Something else has made the exchange needless: a lease is given back.
+  void release(Entry entry);
+
+  // The certificate is about to be removed, or taken away: it is in none of Sharing's places then.
+  void end(Entry entry);
+  bool has(Entry entry) const;
+  // When the store's first verdict came, or a response; monotonic, 0: never. A start waits while there is progress.
+  Millis progressed() const { return progressed_; }
+  const Tally& tally() const { return tally_; }
+  const net::SharedStore& store() const { return store_; }
+
+ private:
+  using Found = net::SharedStore::Found;
+  // A place in a queue.
+  struct Order {
+    Millis due = 0;
+    std::uint32_t order = 0;
+    Entry entry = 0;
+    bool operator<(const Order& other) const {
+      return std::tie(due, order, entry) < std::tie(other.due, other.order, other.entry);
+    }
+  };
+  using Sha1 = net::Sha1;
+  // A certificate that is looked for.
+  struct Item {
+    std::string host;           // health key of its first responder; empty: only news brought it here
+    std::uint32_t order = 0;    // random, so that the nodes divide the work
+    Millis due = 0;             // of its next look; monotonic, as all times here
+    Millis waits_since = 0;     // for others; 0: it does not
+    Millis lease_patience = 0;  // when it stops to wait for another node's lease
+    Millis note_patience = 0;   // when it stops to heed notes
+    unsigned tries = 0;         // looks in vain in a row
+    unsigned judged = 0;        // responses of no use
+    std::optional<Sha1> known;  // the response that was judged last
+    bool may_replace = false;   // the node's own response may replace that
+  };
+  // The certificates that wait to be looked for, of one host.
+  struct Queue {
+    std::set<Order> due;
+    std::set<Order> starved;  // wait for room in this node, and for nobody else
+    Millis progressed = 0;    // when the store last gave a lease or a response
+    std::size_t batches = 0;  // under way
+    std::size_t wanted = 0;   // leases, by them
+  };
+  struct Batch {
+    std::string host;
+    std::vector<Entry> entries;
+    std::size_t leases = 0;  // wanted
+    std::unique_ptr<net::SharedStore::Query> query;
+  };
+  struct Judging {
+    Entry entry = 0;
+    Bytes response;
+    bool publication = false;  // the store has it in place of a published one
+  };
+  struct Granted {
+    net::SharedStore::Lease lease;
+    std::string host;
+    unsigned failures = 0;         // of the fleet, since the last success
+    std::optional<Sha1> replaces;  // Publication::replaces
+    bool asking = false;
+  };
+  struct Pending {  // a publication
+    std::optional<net::SharedStore::Lease> lease;
+    std::string host;
+    std::optional<Sha1> replaces;
+    unsigned tries = 0;
+    bool judging = false;                            // what the store has in its place
+    std::unique_ptr<net::SharedStore::Query> query;  // under way
+  };
+  enum class Judged { kCommitted, kSame, kRefused, kNotForUs, kBusy, kLost, kNoRoom };
+
+  static constexpr std::size_t kMostBatches = 2;  // for one host
+
+  bool shares(Entry entry) const;
+  std::string host_of(Entry entry) const;
+  UnixSeconds held_until(Entry entry) const;
+  std::optional<Sha1> held_digest(Entry entry) const;
+  void wait(Entry entry, Millis due);
+  void starve(Entry entry);
+  void unschedule(Entry entry);
+  void forget(Entry entry);
+  void hand_back(Entry entry);
+  void hand_back_all();
+  void look(const std::string& host);
+  net::SharedStore::Item question(Entry entry, const Item& item, Millis now) const;
+  std::size_t room(Entry entry, const std::string& host) const;
+  void looked(std::list<Batch>::iterator at, Result<std::vector<Found>> found);
+  void looked_one(Entry entry, Found found, bool room_used_up);
+  void leased(Entry entry, Found found);
+  void elsewhere(Entry entry, const Found& found);
+  void throttled(Entry entry);
+  void judge(Judging judging);
+  void judge_next();
+  Judged judge_one(const Judging& judging);
+  void judged(Entry entry, Judged judged, const std::optional<Sha1>& digest);
+  void judged_publication(Entry entry, Judged judged, const std::optional<Sha1>& digest);
+  void settle(Entry entry, Granted granted, Millis wait, bool failed);
+  void drop_pending(Entry entry);
+  void publish_some();
+  bool publish(Entry entry, Pending* pending);
+  void published(Entry entry, Result<net::SharedStore::Published> published);
+  void read_news();
+  void heed_news(const std::vector<net::SharedStore::News>& news);
+  void arm();
+  Millis jitter(Millis most);
+
+  Context context_;
+  Report& report_;
+  WorkQueue& work_queue_;
+  Gate& gate_;
+  Roster& roster_;
+  net::SharedStore& store_;
+  User& user_;
+  std::map<Entry, Item> items_;
+  std::map<std::string, Queue> queues_;  // by Item::host
+  std::list<Batch> batches_;
+  std::map<Entry, Granted> leases_;
+  std::map<Entry, Pending> pending_;
+  std::size_t publishing_ = 0;
+  std::deque<Judging> judging_;
+  std::unique_ptr<WorkQueue::Ticket> judge_;                         // nullptr: nothing waits
+  std::list<std::unique_ptr<net::SharedStore::Query>> settlements_;  // under way
+  std::unique_ptr<net::SharedStore::Query> news_;
+  std::unique_ptr<Timer> timer_;
+  std::unique_ptr<Timer> news_timer_;
+  Millis progressed_ = 0;
+  Tally tally_;
+};
+
+}  // namespace ocsp_plus::engine
