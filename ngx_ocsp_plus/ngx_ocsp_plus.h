@@ -44,6 +44,7 @@ typedef struct {
     size_t               max_response;
 
     ngx_str_t            proxy;              /* empty: off */
+    op_share_t           share;              /* no places: off */
     ngx_uint_t           certid;
     ngx_flag_t           issuer_fetch;
     ngx_str_t            cache;              /* empty: off */
@@ -58,6 +59,7 @@ typedef struct {
     ngx_array_t          files;              /* ngx_str_t, of all servers */
     ngx_array_t          watched;            /* ngx_ocsp_plus_ctx_t *, whose
                                                 status callback is ours */
+    unsigned             share_set:1;
     unsigned             took_over:1;        /* the notice was written */
     unsigned             unfit:1;            /* nothing is stapled with this
                                                 OpenSSL */
@@ -185,6 +187,8 @@ char *ngx_ocsp_plus_conf_retry(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_responder(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_ocsp_plus_conf_share(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_ocsp_plus_conf_proxy(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -232,6 +236,8 @@ STACK_OF(X509) *ngx_ocsp_plus_trusted(ngx_conf_t *cf,
 STACK_OF(X509) *ngx_ocsp_plus_chain(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive,
     const char *otherwise);
+ngx_int_t ngx_ocsp_plus_text(ngx_conf_t *cf, ngx_str_t *file,
+    const char *directive, ngx_str_t *content);
 ngx_fd_t ngx_ocsp_plus_open_regular(u_char *name, off_t *size,
     const char **why);
 u_char *ngx_ocsp_plus_printable(ngx_pool_t *pool, ngx_str_t *name);
@@ -307,6 +313,13 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
     { ngx_string("ocsp_plus_proxy"),                                          \
       MAIN|NGX_CONF_TAKE1,                                                    \
       ngx_ocsp_plus_conf_proxy,                                               \
+      MAIN_OFFSET,                                                            \
+      0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_share"),                                          \
+      MAIN|NGX_CONF_1MORE,                                                    \
+      ngx_ocsp_plus_conf_share,                                               \
       MAIN_OFFSET,                                                            \
       0,                                                                      \
       NULL },                                                                 \

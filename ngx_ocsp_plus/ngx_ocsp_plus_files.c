@@ -55,6 +55,42 @@ ngx_ocsp_plus_chain(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
+/* reads a file whose content no message shows, a key for one */
+
+ngx_int_t
+ngx_ocsp_plus_text(ngx_conf_t *cf, ngx_str_t *file, const char *directive,
+    ngx_str_t *content)
+{
+    u_char      *shown;
+    ngx_str_t    name;
+    const char  *why;
+
+    name = *file;
+
+    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_ocsp_plus_read_file(cf->pool, &name, NGX_OCSP_PLUS_MAX_CHAIN,
+                                content, &why)
+        == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    shown = ngx_ocsp_plus_printable(cf->temp_pool, &name);
+    if (shown == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, why ? 0 : ngx_errno,
+                       "ocsp_plus cannot read \"%s\" of \"%s\"%s%s", shown,
+                       directive, why ? ": " : "", why ? why : "");
+
+    return NGX_ERROR;
+}
+
+
 static STACK_OF(X509) *
 ngx_ocsp_plus_certificates(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_str_t *file, size_t max, const char *directive, const char *otherwise)

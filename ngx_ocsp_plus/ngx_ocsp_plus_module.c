@@ -176,6 +176,7 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
     settings.retry_max_s = ocf->retry_max;
     settings.max_response = ocf->max_response;
     settings.proxy = ngx_ocsp_plus_str(&ocf->proxy);
+    settings.share = ocf->share;
     settings.certid_auto = (ocf->certid == NGX_OCSP_PLUS_CERTID_AUTO);
     settings.issuer_fetch = ocf->issuer_fetch;
     settings.cache = ngx_ocsp_plus_str(&ocf->cache);

@@ -24,6 +24,7 @@
 #include "engine/settings.h"
 #include "engine/startup.h"
 #include "net/address.h"
+#include "net/shared_store.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/cache_directory.h"
 #include "store/shared_stats.h"
@@ -167,7 +168,54 @@ void op_settings_defaults(op_settings_t* settings) {
   settings->max_response = from.max_response;
   settings->certid_auto = from.certid_auto ? 1 : 0;
   settings->issuer_fetch = from.issuer_fetch ? 1 : 0;
+  settings->share.timeout_ms = engine::ShareSettings().timeout;
 }
+
+namespace {
+
+Result<void> check_prefix(std::string_view prefix) {
+  if (net::SharedStore::is_prefix(prefix)) {
+    return {};
+  }
+  return fail(Reason::kInvalidArgument,
+              "a prefix has letters, digits, \"_\", \"-\" and \".\", and 64 of them at most");
+}
+
+// No error shows a secret.
+Result<engine::ShareSettings> share_of(const op_share_t& from) {
+  engine::ShareSettings share;
+  share.sentinel = std::string(view(from.sentinel));
+  const auto role = share.sentinel.empty() ? net::RedisPlace::Role::kServer : net::RedisPlace::Role::kSentinel;
+  for (const std::string_view text : views(from.places, from.nplaces)) {
+    auto place = net::RedisPlace::parse(text, role);
+    if (!place) {
+      return tl::unexpected<Error>(place.error());
+    }
+    share.places.push_back(std::move(*place));
+  }
+  if (from.prefix.len != 0) {
+    share.prefix = std::string(view(from.prefix));
+  }
+  if (auto checked = check_prefix(share.prefix); !checked) {
+    return tl::unexpected<Error>(checked.error());
+  }
+  share.user = std::string(view(from.user));
+  share.password = std::string(view(from.password));
+  share.timeout = from.timeout_ms;
+  for (std::size_t i = 0; i < from.ntrusted; ++i) {
+    share.trusted.push_back(crypto::up_ref(from.trusted[i]));
+  }
+  if (from.certificate.len != 0) {
+    auto certificate = crypto::ClientCertificate::parse(view(from.certificate), view(from.key));
+    if (!certificate) {
+      return tl::unexpected<Error>(certificate.error());
+    }
+    share.certificate = std::move(*certificate);
+  }
+  return share;
+}
+
+}  // namespace
 
 op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
@@ -193,6 +241,13 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
       }
       settings.proxy = std::move(*proxy);
     }
+    if (from->share.nplaces != 0) {
+      auto share = share_of(from->share);
+      if (!share) {
+        return status_of(share.error(), error);
+      }
+      settings.share = std::move(*share);
+    }
     settings.issuer_fetch = from->issuer_fetch != 0;
     settings.certid_auto = from->certid_auto != 0;
     settings.policy.accept_sha256_only = settings.certid_auto;
@@ -213,6 +268,12 @@ op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t* error) {
         return status_from(net::Url::parse(view(text)));
       case OP_VALUE_PROXY:
         return status_from(net::Proxy::parse(view(text)));
+      case OP_VALUE_PLACE:
+        return status_from(net::RedisPlace::parse(view(text)));
+      case OP_VALUE_SENTINEL:
+        return status_from(net::RedisPlace::parse(view(text), net::RedisPlace::Role::kSentinel));
+      case OP_VALUE_PREFIX:
+        return status_from(check_prefix(view(text)));
       case OP_VALUE_ADDRESS:
         break;
     }

@@ -62,6 +62,7 @@ class LeaseHolder {
   const Roster& roster() const { return roster_; }
 
  private:
+  void open_share();
   void answer_requests();
   void tidy_tables();
   void record_hosts();
@@ -84,6 +85,10 @@ class LeaseHolder {
   Issuers issuers_;
   Gate gate_;
   Files files_;
+  // The shared store, and what only it uses; nullptr: there is none.
+  std::unique_ptr<net::Resolver> share_resolver_;
+  std::unique_ptr<TlsClient> share_tls_;
+  std::unique_ptr<net::SharedStore> share_;
   Refresher refresher_;
   Discovery discovery_;
   Readiness readiness_;

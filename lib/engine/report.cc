@@ -238,6 +238,12 @@ void Report::kept_used(const Target& target, const store::BlobHeader& held, bool
       to_rfc3339(next_attempt));
 }
 
+void Report::share_failed(const Error& error) {
+  log(sink_, LogLevel::kError,
+      "ocsp_plus: the shared store cannot be set up, this node asks responders on its own: reason={} detail={}",
+      token(error.reason), quoted(error.detail));
+}
+
 void Report::share_state(const net::SharedStore::Status& status) {
   using State = net::SharedStore::State;
   const std::string why =

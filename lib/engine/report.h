@@ -54,6 +54,8 @@ class Report {
   // now and says revoked.
   void kept_used(const Target& target, const store::BlobHeader& held, bool published, UnixSeconds confirmed_at,
                  UnixSeconds next_attempt);
+  // The shared store cannot even be tried.
+  void share_failed(const Error& error);
   // The shared store came up, refuses writes, or went down; that it is down again is logged once an hour.
   void share_state(const net::SharedStore::Status& status);
   // A response from the shared store was published; or the gate refused it, which is somebody's fault or an attack:

@@ -15,6 +15,8 @@
 #define OP_DEFAULT_RESOLVER_TIMEOUT_MS 5000    /* ocsp_plus_resolver timeout= */
 #define OP_DEFAULT_RESOLVER_VALID_S 30         /* ocsp_plus_resolver valid= */
 #define OP_DEFAULT_STARTUP_WAIT_MS 5000        /* ocsp_plus_startup_wait */
+#define OP_DEFAULT_SHARE_TIMEOUT_MS 1000       /* ocsp_plus_share timeout= */
+#define OP_DEFAULT_SHARE_PREFIX "ocsp_plus"    /* ocsp_plus_share prefix= */
 #define OP_CACHE_FOLDER "ocsp_plus"            /* ocsp_plus_cache: beside nginx's other temporary directories */
 #define OP_MIN_ZONE_BYTES 134217728            /* ocsp_plus_zone, where no size is given */
 

@@ -58,6 +58,21 @@ op_status_t op_openssl_check(op_error_t *error);
 op_config_t *op_config_create(void);
 void op_config_destroy(op_config_t *config);
 
+/* The store that nodes share (ocsp_plus_share). Empty strings: not given. */
+typedef struct {
+    const op_str_t         *places; /* "redis://", "rediss://" or "unix:" (net/redis_place.h) */
+    size_t                  nplaces; /* 0: nothing is shared */
+    op_str_t                sentinel; /* the places are sentinels that know the server by this name */
+    op_str_t                prefix;
+    op_str_t                user;
+    op_str_t                password; /* no error shows it */
+    int64_t                 timeout_ms;
+    struct x509_st *const  *trusted; /* for places with TLS; none: the system's */
+    size_t                  ntrusted;
+    op_str_t                certificate; /* PEM, with its chain; shown to servers that ask for one */
+    op_str_t                key; /* PEM; no error shows it */
+} op_share_t;
+
 typedef struct {
     const op_str_t  *resolvers; /* "address[:port]"; none: the system's */
     size_t           nresolvers;
@@ -74,6 +89,7 @@ typedef struct {
     int              certid_auto; /* 0 or 1: SHA-256 where a responder refuses SHA-1 */
     int              issuer_fetch; /* 0 or 1: fetch missing issuers from the certificates' caIssuers URLs */
     op_str_t         cache; /* path of the cache directory; empty: none */
+    op_share_t       share;
     op_str_t         zone_name; /* for people */
 } op_settings_t;
 
@@ -85,7 +101,10 @@ op_status_t op_config_set(op_config_t *config, const op_settings_t *settings, op
 typedef enum {
     OP_VALUE_ADDRESS = 0, /* of a DNS server: an IP address with an optional port */
     OP_VALUE_URL = 1,     /* of a responder */
-    OP_VALUE_PROXY = 2    /* of a proxy; the error shows neither user nor password */
+    OP_VALUE_PROXY = 2,    /* of a proxy; the error shows neither user nor password */
+    OP_VALUE_PLACE = 3,    /* of the shared store; likewise */
+    OP_VALUE_SENTINEL = 4, /* of a sentinel that knows it; likewise */
+    OP_VALUE_PREFIX = 5    /* of its keys */
 } op_value_t;
 
 /* Checks a directive's value. OP_ERROR: it cannot be used. */
