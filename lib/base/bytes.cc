@@ -34,20 +34,19 @@ int hex_digit(char character) {
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-std::optional<CertificateId> parse_id(std::string_view hex) {
-  CertificateId id;
-  if (hex.size() != 2 * id.size()) {
-    return std::nullopt;
+bool parse_hex(std::string_view hex, std::uint8_t* to, std::size_t size) {
+  if (hex.size() != 2 * size) {
+    return false;
   }
-  for (std::size_t i = 0; i < id.size(); ++i) {
+  for (std::size_t i = 0; i < size; ++i) {
     const int high = hex_digit(hex[2 * i]);
     const int low = hex_digit(hex[2 * i + 1]);
     if (high < 0 || low < 0) {
-      return std::nullopt;
+      return false;
     }
-    id[i] = static_cast<std::uint8_t>(high * 16 + low);
+    to[i] = static_cast<std::uint8_t>(high * 16 + low);
   }
-  return id;
+  return true;
 }
 
 }  // namespace ocsp_plus

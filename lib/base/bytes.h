@@ -53,7 +53,16 @@ using CertificateId = std::array<std::uint8_t, 32>;
 std::string to_hex(ByteView bytes);
 // The value of a hexadecimal digit of either case; -1 for anything else.
 int hex_digit(char character);
-// Parses to_hex() of a certificate id, in either case; nothing for any other text.
-std::optional<CertificateId> parse_id(std::string_view hex);
+// Parses to_hex() of `size` bytes, in either case; false for any other text.
+bool parse_hex(std::string_view hex, std::uint8_t* to, std::size_t size);
+// The same for an identifier, which is an array of bytes; nothing for any other text.
+template <typename Id>
+std::optional<Id> parse_hex(std::string_view hex) {
+  Id id = {};
+  return parse_hex(hex, id.data(), id.size()) ? std::optional<Id>(id) : std::nullopt;
+}
+inline std::optional<CertificateId> parse_id(std::string_view hex) {
+  return parse_hex<CertificateId>(hex);
+}
 
 }  // namespace ocsp_plus

@@ -14,6 +14,9 @@ constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 std::string lower(std::string_view text);
+inline bool starts_with(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 
 // Without the white space of RFC 9110 section 5.6.3 (spaces and tabs) on both sides.

@@ -287,11 +287,11 @@ op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t* error) {
 
 op_server_t* op_server_create(op_config_t* config, const op_server_directives_t* directives, op_error_t* error) {
   return guarded(error, static_cast<op_server_t*>(nullptr), [&]() -> op_server_t* {
-    op_server_s server = {*config, {}, std::make_unique<engine::ServerCertificate>(common_of(*directives))};
-    server.server.require = server.common->require;
+    op_server_s server = {*config, {}, common_of(*directives)};
+    server.server.require = server.common.require;
     server.server.omit_revoked = directives->omit_revoked != 0;
     if (directives->preload == 0) {
-      const auto profile = config->catalog.add_profile(*server.common);
+      const auto profile = config->catalog.add_profile(server.common);
       if (!profile) {
         (void)status_of(profile.error(), error);
         return nullptr;
@@ -306,7 +306,7 @@ op_server_t* op_server_create(op_config_t* config, const op_server_directives_t*
 op_status_t op_server_add(op_server_t* server, struct x509_st* leaf, struct x509_st* const* chain, size_t nchain,
                           op_str_t file, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
-    engine::ServerCertificate certificate = *server->common;
+    engine::ServerCertificate certificate = server->common;
     certificate.leaf = leaf;
     certificate.file = view(file);
     certificate.issuers.insert(certificate.issuers.end(), chain, chain + nchain);
@@ -329,10 +329,6 @@ op_status_t op_config_findings(op_config_t* config, const op_log_ops_t* log, op_
       log->log_write(log->ctx, static_cast<int>(finding.severity), finding.text.data(), finding.text.size());
       status = finding.severity == engine::Severity::kEmergency ? OP_ERROR : status;
     }
-    for (op_server_s& server : config->servers) {
-      server.common.reset();
-    }
-    config->catalog.forget_remarks();
     return status;
   });
 }

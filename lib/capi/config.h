@@ -22,10 +22,12 @@
 struct alignas(64) op_server_s {
   op_config_s& config;  // in one cache line with the server's first certificate
   ocsp_plus::engine::Server server;
-  // The directives that all its certificates share, until the configuration is complete; points to the caller's data.
-  std::unique_ptr<ocsp_plus::engine::ServerCertificate> common;
+  // The directives that all its certificates share; points to the caller's data.
+  ocsp_plus::engine::ServerCertificate common;
 };
 
+// What is only needed while the configuration is read is kept until its end: holes that the master leaves in its heap
+// would be filled by each worker, at the cost of a page of its own for each.
 struct op_config_s {
   struct Area {
     const void* base = nullptr;  // nullptr: there is none

@@ -174,12 +174,11 @@ class Catalog {
   Target& target(Index index) { return *targets_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
 
-  // For findings(); forget_remarks() frees the largest part.
+  // For findings().
   const std::vector<Remarks>& remarks() const { return remarks_; }                           // by the target's index
   const std::vector<UnusableCertificate>& unusable() const { return unusable_; }             // those to be reported
   const std::optional<IgnoredTrusted>& ignored_trusted() const { return ignored_trusted_; }  // the first
   const std::optional<std::string>& requires_all() const { return requires_all_; }  // the first with Require::kOn
-  void forget_remarks() { std::vector<Remarks>().swap(remarks_); }
 
  private:
   Result<const net::Url*> intern_url(std::string_view text);
@@ -198,7 +197,7 @@ class Catalog {
   std::map<std::uint64_t, Profile> profiles_;
   std::map<x509_st*, CertificateId> trusted_ids_;  // kept alive by the profiles
   std::map<CertificateId, Index> by_id_;
-  std::vector<Remarks> remarks_;  // by index; empty once they are forgotten
+  std::vector<Remarks> remarks_;  // by index
   std::vector<UnusableCertificate> unusable_;
   std::set<CertificateId> unusable_ids_;  // added so far
   std::optional<IgnoredTrusted> ignored_trusted_;

@@ -116,8 +116,7 @@ class Finder {
     } else if (!fault.empty()) {
       why = fmt::format(
           "no issuer was found: a certificate with its issuer's name was found, but {}; put the right one in its "
-          "place "
-          "or name it in \"ocsp_plus_trusted_certificate\"",
+          "place or name it in \"ocsp_plus_trusted_certificate\"",
           fault);
     } else {
       why = "no issuer was found, append it to \"ssl_certificate\" or name it in \"ocsp_plus_trusted_certificate\"";
@@ -171,8 +170,7 @@ class Finder {
     } else if (!fault.empty()) {
       say(Severity::kWarning,
           "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: a certificate with its issuer's name was "
-          "found, "
-          "but {}; put the right one in its place or name it in \"ocsp_plus_trusted_certificate\" in {}",
+          "found, but {}; put the right one in its place or name it in \"ocsp_plus_trusted_certificate\" in {}",
           label, remarks.file, what, fault, remarks.server);
     } else {
       say(Severity::kWarning,

@@ -22,7 +22,7 @@ struct Finding {
 // of the configuration. kEmergency ends the list: the configuration must not come into force. `issuer_fetch`:
 // Settings::issuer_fetch. `nothing_stapled`: why this OpenSSL must not staple (crypto::check_stapling()); empty: it
 // may.
-// REQUIRES: before Catalog::settle_issuers() and Catalog::forget_remarks().
+// REQUIRES: before Catalog::settle_issuers().
 std::vector<Finding> findings(const Catalog& catalog, bool issuer_fetch, const std::string& nothing_stapled);
 
 }  // namespace ocsp_plus::engine

@@ -167,8 +167,7 @@ void Report::issuer_fetched(const Target& target, const net::Url& url) {
   }
   log(sink_, LogLevel::kNotice,
       "ocsp_plus: issuer fetched, the chain sent to clients is incomplete, append the issuer to ssl_certificate: {} "
-      "issuer={} "
-      "url={}",
+      "issuer={} url={}",
       name_of(target), quoted(target.certificate.issuer), quoted(url.to_string()));
 }
 
@@ -305,8 +304,7 @@ void Report::certificates_ended(const Target& first, std::size_t count, UnixSeco
 void Report::zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded) {
   log(sink_, LogLevel::kNotice,
       "ocsp_plus: the zone's size was changed, responses of the old zone were verified again: taken_over={} "
-      "refused={} "
-      "loaded_per_connection={}",
+      "refused={} loaded_per_connection={}",
       taken, refused, loaded);
 }
 
@@ -372,8 +370,7 @@ void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fau
   } else {
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate with "
-        "its "
-        "issuer's name was found, but {}; load the right one in its place, or name it in "
+        "its issuer's name was found, but {}; load the right one in its place, or name it in "
         "ocsp_plus_trusted_certificate: {} certificates={}",
         crypto::describe(fault), name_of(target), count);
   }
@@ -393,8 +390,7 @@ void Report::loaded_too_large(const store::Offer& offer, const std::string& serv
     log(sink_, LogLevel::kWarn,
         "ocsp_plus: a certificate loaded per connection is too large, it gets no staple: {}name its file in "
         "ssl_certificate without variables, or spread its names over several: certificate={} id={} server={} "
-        "bytes={} "
-        "limit={} certificates={} reason={}",
+        "bytes={} limit={} certificates={} reason={}",
         in_larger_zone ? "enlarge ocsp_plus_zone, " : "", quoted(offer.label), to_hex(offer.id), quoted(server),
         offer.too_large, limit, count, token(Reason::kCertificateTooLarge));
   }

@@ -7,15 +7,13 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace ocsp_plus::net {
 namespace {
 
 constexpr std::size_t kMostShown = 128;  // bytes of a server's text in a message
 
-bool starts_with(std::string_view text, std::string_view prefix) {
-  return text.substr(0, prefix.size()) == prefix;
-}
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }

@@ -48,22 +48,6 @@ std::string sha1_hex(const std::optional<Sha1>& sha1) {
   return sha1 ? to_hex(*sha1) : std::string();
 }
 
-std::optional<Sha1> parse_sha1(std::string_view hex) {
-  Sha1 sha1 = {};
-  if (hex.size() != 2 * sha1.size()) {
-    return std::nullopt;
-  }
-  for (std::size_t i = 0; i < sha1.size(); ++i) {
-    const int high = hex_digit(hex[2 * i]);
-    const int low = hex_digit(hex[2 * i + 1]);
-    if (high < 0 || low < 0) {
-      return std::nullopt;
-    }
-    sha1[i] = static_cast<std::uint8_t>(high << 4 | low);
-  }
-  return sha1;
-}
-
 // The milliseconds of a stream's id, "1767225600000-0".
 std::optional<std::uint64_t> millis_of(std::string_view id) {
   std::uint64_t millis = 0;
@@ -388,7 +372,7 @@ void RedisStore::on_reply(const OperationPtr& operation, RedisReply reply) {
   // A script that the server does not know yet is sent once as a whole, for the commands that are under way already
   // as well.
   if (reply.is(RedisReply::Kind::kError) && operation->script != nullptr && operation->words[0] == "EVALSHA" &&
-      reply.text.compare(0, 8, "NOSCRIPT") == 0 && !operation->cancelled) {
+      starts_with(reply.text, "NOSCRIPT") && !operation->cancelled) {
     operation->words[0] = "EVAL";
     operation->words[1] = operation->script->text;
     return send(operation);
@@ -412,13 +396,12 @@ void RedisStore::on_reply(const OperationPtr& operation, RedisReply reply) {
 void RedisStore::answer_error(const OperationPtr& operation, std::string_view text) {
   Error error = redis_error(text);
   // Who may not run a script is told so before that; what the script itself may not do, look() says for each item.
-  const bool may_not_run = text.compare(0, 6, "NOPERM") == 0 &&
+  const bool may_not_run = starts_with(text, "NOPERM") &&
                            (operation->script == &kLookScript || text.find("eval") != std::string_view::npos);
   const bool of_script = operation->script != nullptr;
   if (of_script && error.reason == Reason::kStoreDenied && refuses_writes(text) && !may_not_run) {
     no_writes(text);
-  } else if (error.reason != Reason::kStoreDenied ||
-             (of_script && (may_not_run || text.compare(0, 4, "ERR ") == 0))) {
+  } else if (error.reason != Reason::kStoreDenied || (of_script && (may_not_run || starts_with(text, "ERR ")))) {
     drop(error);  // of no use now, or a script that will never run
   }
   if (operation->cancelled) {
@@ -691,7 +674,7 @@ Result<std::vector<SharedStore::News>> RedisStore::read_news(const RedisReply& r
       continue;
     }
     const auto certificate = parse_id(fields->elements[1].text);
-    const auto sha1 = parse_sha1(fields->elements[3].text);
+    const auto sha1 = parse_hex<Sha1>(fields->elements[3].text);
     if (certificate && sha1) {
       all.push_back({*certificate, *sha1});
     }

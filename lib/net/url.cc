@@ -27,9 +27,6 @@ constexpr bool is_alpha(char c) {
 constexpr bool is_hex(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
-bool starts_with(std::string_view text, std::string_view prefix) {
-  return text.substr(0, prefix.size()) == prefix;
-}
 
 // pchar, "/" and "?" of RFC 3986 appendix A; the caller checks "%" with its two digits.
 constexpr bool is_target_char(char c) {

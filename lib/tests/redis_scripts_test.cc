@@ -161,13 +161,20 @@ struct Node {
   }
 };
 
-net::Sha1 sha1_of(const RedisProcess& redis, const std::string& response) {
-  const std::string hex = redis.sha1(response);
-  net::Sha1 sha1 = {};
-  for (std::size_t i = 0; i < sha1.size(); ++i) {
-    sha1[i] = static_cast<std::uint8_t>(hex_digit(hex.at(2 * i)) << 4 | hex_digit(hex.at(2 * i + 1)));
+// A server and two nodes that are connected to it.
+struct TwoNodes {
+  const RedisProcess redis;
+  Node a{redis.place(), 1};
+  Node b{redis.place(), 2};
+
+  TwoNodes() {
+    a.start_up();
+    b.start_up();
   }
-  return sha1;
+};
+
+net::Sha1 sha1_of(const RedisProcess& redis, const std::string& response) {
+  return parse_hex<net::Sha1>(redis.sha1(response)).value();
 }
 
 std::string key_of(const CertificateId& id) {
@@ -182,11 +189,8 @@ TEST_CASE("redis scripts: one node gets the lease, the others its response", "[r
   if (RedisProcess::missing()) {
     return;
   }
-  const RedisProcess redis;
-  Node a(redis.place(), 1);
-  Node b(redis.place(), 2);
-  a.start_up();
-  b.start_up();
+  TwoNodes nodes;
+  auto& [redis, a, b] = nodes;
 
   const auto leased = a.look_for(kId);
   REQUIRE(leased.kind == Kind::kLease);
@@ -224,12 +228,9 @@ TEST_CASE("redis scripts: a lease ends by the server's clock", "[redis]") {
   if (RedisProcess::missing()) {
     return;
   }
-  const RedisProcess redis;
-  Node a(redis.place(), 1);
-  Node b(redis.place(), 2);
-  a.start_up();
-  b.start_up();
-  const auto server_now = [&redis] {
+  TwoNodes nodes;
+  auto& [redis, a, b] = nodes;
+  const auto server_now = [&redis = nodes.redis] {
     const auto time = redis.ask({"TIME"});
     return std::atoll(time.elements.at(0).text.c_str()) * 1000 + std::atoll(time.elements.at(1).text.c_str()) / 1000;
   };
@@ -285,11 +286,8 @@ TEST_CASE("redis scripts: a note counts failures, for whichever lease", "[redis]
   if (RedisProcess::missing()) {
     return;
   }
-  const RedisProcess redis;
-  Node a(redis.place(), 1);
-  Node b(redis.place(), 2);
-  a.start_up();
-  b.start_up();
+  TwoNodes nodes;
+  auto& [redis, a, b] = nodes;
   auto lease = a.look_for(kId).lease;
   CHECK(a.settle(kId, lease, 60000, true));
   CHECK(redis.text({"HEXISTS", key_of(kId), "l"}) == "0");
@@ -510,11 +508,8 @@ TEST_CASE("redis scripts: news", "[redis]") {
   if (RedisProcess::missing()) {
     return;
   }
-  const RedisProcess redis;
-  Node a(redis.place(), 1);
-  Node b(redis.place(), 2);
-  a.start_up();
-  b.start_up();
+  TwoNodes nodes;
+  auto& [redis, a, b] = nodes;
   CHECK(a.news()->empty());
   CHECK(a.put(kId, "first").stored);
   CHECK(a.put(id_of(2), "second").stored);
