@@ -80,25 +80,26 @@ ngx_ocsp_plus_conf_share(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        for (n = 0; ngx_ocsp_plus_share_parameters[n].len; n++) {
-            p = &ngx_ocsp_plus_share_parameters[n];
+        p = ngx_ocsp_plus_share_parameters;
 
-            if (value[i].len >= p->len
-                && ngx_strncmp(value[i].data, p->data, p->len) == 0)
-            {
-                break;
-            }
+        while (p->len
+               && (value[i].len < p->len
+                   || ngx_strncmp(value[i].data, p->data, p->len) != 0))
+        {
+            p++;
         }
 
-        if (n == NGX_OCSP_PLUS_SHARE_PARAMETERS) {
+        if (p->len == 0) {
             places[ocf->share.nplaces++] = ngx_ocsp_plus_str(&value[i]);
             continue;
         }
 
+        n = p - ngx_ocsp_plus_share_parameters;
+
         if (given[n].data) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"%V\" is given twice in \"%V\"",
-                               &ngx_ocsp_plus_share_parameters[n], &cmd->name);
+                               "\"%V\" is given twice in \"%V\"", p,
+                               &cmd->name);
             return NGX_CONF_ERROR;
         }
 
