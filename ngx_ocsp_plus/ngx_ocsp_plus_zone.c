@@ -8,15 +8,19 @@
  * An attacker in a worker can write anything into the zone, and the master is
  * root: it takes no address, no size and no lock from there.  The place of our
  * part of the zone follows from shm.addr and shm.size, which nginx keeps in the
- * master's own memory.
+ * master's own memory.  The page in front, with the header of nginx's slab
+ * pool, is not shared: whenever a process has ended nginx follows a pointer
+ * there, and writes.
  */
 
 
 #include "ngx_ocsp_plus.h"
 
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 
+#define NGX_OCSP_PLUS_LOCK_ROOM   64     /* bytes: a cache line of its own */
 #define NGX_OCSP_PLUS_LOCK_TRIES  200
 #define NGX_OCSP_PLUS_LOCK_PAUSE  5      /* ms */
 #define NGX_OCSP_PLUS_LOCK_SPIN   2048   /* as nginx has it */
@@ -24,11 +28,12 @@
 #define NGX_OCSP_PLUS_LOCK_SEEN   10
 
 
-/* our part of a zone, behind the slab pool */
+/* our part of a zone, behind the slab pool and the lock */
 
 typedef struct {
-    u_char  *base;
-    size_t   size;
+    u_char        *base;
+    size_t         size;
+    ngx_atomic_t  *lock;
 } ngx_ocsp_plus_area_t;
 
 
@@ -39,8 +44,9 @@ static ngx_ocsp_plus_area_t ngx_ocsp_plus_area(ngx_shm_t *shm);
 static ngx_ocsp_plus_area_t ngx_ocsp_plus_old_area(ngx_shm_zone_t *shm_zone);
 static ngx_int_t ngx_ocsp_plus_reserve(ngx_shm_zone_t *shm_zone,
     ngx_ocsp_plus_area_t *area);
+static ngx_int_t ngx_ocsp_plus_unshare(ngx_shm_zone_t *shm_zone);
 static void ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone,
-    ngx_ocsp_plus_conf_t *ocf);
+    ngx_ocsp_plus_conf_t *ocf, ngx_atomic_t *lock);
 static void ngx_ocsp_plus_free_dead_lock(ngx_shmtx_t *mutex);
 static int ngx_ocsp_plus_trylock(void *ctx);
 static ngx_uint_t ngx_ocsp_plus_may_hold(ngx_ocsp_plus_conf_t *ocf,
@@ -130,12 +136,13 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     area = ngx_ocsp_plus_area(&shm_zone->shm);
 
     if (data == NULL && !shm_zone->shm.exists
-        && ngx_ocsp_plus_reserve(shm_zone, &area) != NGX_OK)
+        && (ngx_ocsp_plus_reserve(shm_zone, &area) != NGX_OK
+            || ngx_ocsp_plus_unshare(shm_zone) != NGX_OK))
     {
         return NGX_ERROR;
     }
 
-    ngx_ocsp_plus_init_lock(shm_zone, ocf);
+    ngx_ocsp_plus_init_lock(shm_zone, ocf, area.lock);
 
     ngx_memzero(&old, sizeof(ngx_ocsp_plus_area_t));
 
@@ -194,6 +201,7 @@ ngx_ocsp_plus_area(ngx_shm_t *shm)
 
     area.base = shm->addr + offset;
     area.size = shm->size - offset;
+    area.lock = (ngx_atomic_t *) (area.base - NGX_OCSP_PLUS_LOCK_ROOM);
 
     return area;
 }
@@ -201,7 +209,8 @@ ngx_ocsp_plus_area(ngx_shm_t *shm)
 
 /*
  * Takes all pages from the slab pool of a new zone, so that it is full for
- * everyone else, and checks that the pool keeps nothing in our part.
+ * everyone else, and checks that the pool keeps nothing in our part, and all
+ * but its table of pages in the first page.
  */
 
 static ngx_int_t
@@ -214,14 +223,64 @@ ngx_ocsp_plus_reserve(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_area_t *area)
 
     pages = ngx_slab_alloc(shpool, shpool->pfree * ngx_pagesize);
 
-    if (pages == NULL || pages > area->base) {
+    if (pages == NULL || pages > area->base
+        || (u_char *) shpool->last > (u_char *) area->lock
+        || (u_char *) shpool->pages > shm_zone->shm.addr + ngx_pagesize)
+    {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "ocsp_plus: zone \"%V\" cannot be used: its slab pool "
                       "is not as expected", &shm_zone->shm.name);
         return NGX_ERROR;
     }
 
+    *area->lock = 0;
+
     return NGX_OK;
+}
+
+
+/*
+ * Puts memory of the process's own in the place of the first page.  Workers
+ * inherit a copy of it; what they write there the master never sees.
+ */
+
+static ngx_int_t
+ngx_ocsp_plus_unshare(ngx_shm_zone_t *shm_zone)
+{
+    u_char  *addr, *copy;
+
+    addr = shm_zone->shm.addr;
+
+    copy = mmap(NULL, ngx_pagesize, PROT_READ|PROT_WRITE,
+                MAP_ANON|MAP_PRIVATE, -1, 0);
+
+    if (copy == MAP_FAILED) {
+        goto failed;
+    }
+
+    ngx_memcpy(copy, addr, ngx_pagesize);
+
+    if (mmap(addr, ngx_pagesize, PROT_READ|PROT_WRITE,
+             MAP_ANON|MAP_PRIVATE|MAP_FIXED, -1, 0)
+        == MAP_FAILED)
+    {
+        (void) munmap(copy, ngx_pagesize);
+        goto failed;
+    }
+
+    ngx_memcpy(addr, copy, ngx_pagesize);
+
+    (void) munmap(copy, ngx_pagesize);
+
+    return NGX_OK;
+
+failed:
+
+    ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
+                  "ocsp_plus: zone \"%V\" cannot be used: mmap() of %ui bytes "
+                  "failed", &shm_zone->shm.name, ngx_pagesize);
+
+    return NGX_ERROR;
 }
 
 
@@ -269,16 +328,13 @@ ngx_ocsp_plus_old_area(ngx_shm_zone_t *shm_zone)
 
 
 /*
- * The lock is the word in the slab pool that nginx frees when it reaps a
- * process that held it; shm.addr gives its address.  No process waits for it,
- * so it needs no semaphore.
- *
- * nginx itself follows the pointer in the pool's own copy whenever a process
- * has ended, so that copy is written anew as well.
+ * The slab pool's mutex is pointed to our lock, so nginx frees it when it reaps
+ * a process that held it.  No process waits for it, so it needs no semaphore.
  */
 
 static void
-ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_conf_t *ocf)
+ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_conf_t *ocf,
+    ngx_atomic_t *lock)
 {
     ngx_slab_pool_t  *shpool;
 
@@ -286,7 +342,7 @@ ngx_ocsp_plus_init_lock(ngx_shm_zone_t *shm_zone, ngx_ocsp_plus_conf_t *ocf)
 
     ngx_memzero(&ocf->mutex, sizeof(ngx_shmtx_t));
 
-    ocf->mutex.lock = &shpool->lock.lock;
+    ocf->mutex.lock = lock;
     ocf->mutex.spin = NGX_OCSP_PLUS_LOCK_SPIN;
 
     shpool->mutex = ocf->mutex;

@@ -154,7 +154,7 @@ $t->todo_alerts(qr/ \Q$helper\E exited on signal 9/,
 	qr/zone "staples" was locked by \Q$helper\E/);
 $mark = $t->log_mark();
 kill STOP => $helper;
-$zone->write(0, pack 'Q<', $helper);
+$zone->write($zone->lock(), pack 'Q<', $helper);
 ok(wait_for(sub { other_worker($old) }, 15),
 	'helper stuck in the kernel: a new worker runs');
 $zone = Test::Nginx::Memory->of((other_worker($old))[0], $size);
@@ -164,7 +164,7 @@ like($t->wait_log(qr/was killed but has not exited/, 10, $mark) // '',
 	'helper stuck in the kernel: a warning is logged');
 ok(Test::Nginx::alive($helper),
 	'helper stuck in the kernel: it is still there');
-is($zone->word(0), $helper,
+is($zone->word($zone->lock()), $helper,
 	'helper stuck in the kernel: it keeps the lock of the zone');
 $r->fault('none', on => 1);
 

@@ -11,20 +11,25 @@ package Test::Nginx::Memory;
 #   $zone->write($offset, $bytes)
 #   $zone->word($offset)     eight bytes as a number
 #   $zone->start()           offset of what ocsp_plus itself keeps: in front of
-#                            it lies what nginx keeps of every zone
+#                            it lies what nginx keeps of every zone, of which
+#                            the first page is the process's own
+#   $zone->lock()            offset of the lock
 
 use warnings;
 use strict;
 no warnings qw/ portable /;	# addresses have 64 bits
 
 use Fcntl qw/ O_RDWR SEEK_SET /;
+use POSIX ();
 
 sub of {
 	my ($class, $pid, $size) = @_;
 	open my $maps, '<', "/proc/$pid/maps" or return;
+	my $page = POSIX::sysconf(POSIX::_SC_PAGESIZE());
 	my @found = grep { $_->{size} == $size } map {
 		/^([0-9a-f]+)-([0-9a-f]+) rw-s/
-			? { address => hex $1, size => hex($2) - hex($1) } : ()
+			? { address => hex($1) - $page,
+				size => hex($2) - hex($1) + $page } : ()
 	} <$maps>;
 	return unless @found == 1;
 	sysopen my $mem, "/proc/$pid/mem", O_RDWR or return;
@@ -60,6 +65,8 @@ sub start {
 	die "this is no zone of ocsp_plus\n" if $start < 0;
 	return $start;
 }
+
+sub lock { return shift->start() - 64; }
 
 sub _read {
 	my ($self, $offset, $length) = @_;
