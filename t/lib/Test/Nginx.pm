@@ -43,6 +43,7 @@ package Test::Nginx;
 #
 #   $t->run(), try_run()             try_run returns false where run dies;
 #                                    what nginx said is in $t->output()
+#   $t->begin()                      starts it; run() waits for it later
 #   $t->config_test()                nginx -t: true if fine, and output()
 #   $t->stop([signal]), restart()
 #   $t->reload(%opt)                 true once new workers serve, false when

@@ -24,14 +24,20 @@ sub run {
 	return $self;
 }
 
+# Starts nginx without waiting for it: run() or try_run() does that later.
+sub begin {
+	my ($self) = @_;
+	die "nginx runs already\n" if $self->master_pid();
+	die "no nginx.conf\n" unless -e "$self->{dir}/nginx.conf";
+	$self->{begun} = $self->_exec_nginx();
+}
+
 sub try_run {
 	my ($self, %opt) = @_;
 
-	die "nginx runs already\n" if $self->master_pid();
-	die "no nginx.conf\n" unless -e "$self->{dir}/nginx.conf";
-
+	$self->begin() unless $self->{begun};
 	my $timeout = ($opt{timeout} || 20) * $SLOW;
-	my $pid = $self->_exec_nginx();
+	my $pid = delete $self->{begun};
 	my ($code, $up);
 
 	my $done = poll($timeout, sub {

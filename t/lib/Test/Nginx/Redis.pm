@@ -53,7 +53,8 @@ sub start {
 	$t->write_file("redis$count/conf", join('', map { "$_\n" }
 		"port $self->{port}", 'bind 127.0.0.1', "dir $base",
 		"logfile $base/log", $opt{sentinel} ? ()
-			: ("unixsocket $self->{socket}", 'save ""',
+			: ("unixsocket $self->{socket}",
+				'unixsocketperm 777', 'save ""',
 				'appendonly no'),
 		@{$opt{conf} || []}));
 	$self->{pid} = $t->run_daemon($program, "$base/conf",
