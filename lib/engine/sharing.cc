@@ -41,7 +41,10 @@ Sharing::Sharing(const Context& context, Report& report, WorkQueue& work_queue, 
       store_(store),
       user_(user),
       timer_(context.loop.timer([this] { pump(); })),
-      news_timer_(context.loop.timer([this] { read_news(); })) {}
+      news_timer_(context.loop.timer([this] { read_news(); })),
+      verdict_timer_(context.loop.timer([this] { verdict_overdue(); })) {
+  verdict_timer_->arm(kVerdictWithin);
+}
 
 Sharing::~Sharing() = default;
 
@@ -53,7 +56,8 @@ bool Sharing::shares(Entry entry) const {
 }
 
 bool Sharing::take(Entry entry) {
-  if (store_.state() == SharedStore::State::kDown || !shares(entry)) {
+  const bool may_answer = store_.up() || (store_.state() == SharedStore::State::kConnecting && progressed_ == 0);
+  if (!may_answer || !shares(entry)) {
     return false;
   }
   unschedule(entry);
@@ -94,7 +98,16 @@ void Sharing::state_changed(SharedStore::State state) {
   pump();
 }
 
-// The store is down: each asks on its own, as if there were none. Those that are looked for come back with an error.
+// Several places may be tried, each for as long as ocsp_plus_share allows.
+void Sharing::verdict_overdue() {
+  if (store_.state() == SharedStore::State::kConnecting) {
+    progressed_ = context_.clock.monotonic();
+    hand_back_all();
+  }
+}
+
+// The store is of no use: each asks on its own, as if there were none. Those that are looked for come back with an
+// error.
 void Sharing::hand_back_all() {
   std::vector<Entry> waiting;
   for (const auto& [host, queue] : queues_) {

@@ -70,7 +70,8 @@ class Sharing {
   Sharing(const Sharing&) = delete;
   Sharing& operator=(const Sharing&) = delete;
 
-  // Takes a certificate that is due. false: it is not looked for, since the store is down or its issuer is missing.
+  // Takes a certificate that is due. false: it is not looked for, since the store is down, or has been silent for
+  // kVerdictWithin, or the issuer is missing.
   bool take(Entry entry);
   // Sends looks that are due, also for leases that have room now. Call it when an exchange has ended, and with each
   // tick.
@@ -92,7 +93,8 @@ class Sharing {
   // The certificate is about to be removed, or taken away: it is in none of Sharing's places then.
   void end(Entry entry);
   bool has(Entry entry) const;
-  // When the store's first verdict came, or a response; monotonic, 0: never. A start waits while there is progress.
+  // When the store's first verdict came or was overdue, or a response came; monotonic, 0: never. A start waits while
+  // there is progress.
   Millis progressed() const { return progressed_; }
   const Tally& tally() const { return tally_; }
   const net::SharedStore& store() const { return store_; }
@@ -159,7 +161,9 @@ class Sharing {
   enum class Judged { kCommitted, kSame, kRefused, kNotForUs, kBusy, kLost, kNoRoom };
 
   static constexpr std::size_t kMostBatches = 2;  // for one host
+  static constexpr Millis kVerdictWithin = 1000;  // of a store that has just been created; a start waits no longer
 
+  void verdict_overdue();
   bool shares(Entry entry) const;
   std::string host_of(Entry entry) const;
   UnixSeconds held_until(Entry entry) const;
@@ -212,6 +216,7 @@ class Sharing {
   std::unique_ptr<net::SharedStore::Query> news_;
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<Timer> news_timer_;
+  std::unique_ptr<Timer> verdict_timer_;
   Millis progressed_ = 0;
   Tally tally_;
 };

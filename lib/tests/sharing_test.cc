@@ -50,7 +50,7 @@ struct Node {
     }
     roster = std::make_unique<Roster>(catalog);
     net::SharedStoreOptions options;
-    options.timeout = 1000;
+    options.timeout = share_timeout;
     options.most_response = 65536;
     connection = std::make_unique<MemoryStoreNode>(
         loop, loop.clock, shared, this, options, [this](auto state) { refresher->sharing()->state_changed(state); });
@@ -78,6 +78,7 @@ struct Node {
   LocalLock lock;
   RecordingLog log;
   Settings settings;
+  Millis share_timeout = 1000;
   Catalog catalog;
   Report report{log, loop.clock};
   std::unique_ptr<net::Resolver> resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
@@ -192,6 +193,20 @@ TEST_CASE("sharing: a store that is down or hangs delays nobody by more than its
   CHECK(fleet.store.slots().size() == 2);
   CHECK(fleet.server.asked.size() == 6);
   CHECK(fleet.nodes[0]->log.count("shared store connected") == 1);
+}
+
+// The places of a store may be tried one after another.
+TEST_CASE("sharing: a start waits a second for a store's verdict", "[sharing]") {
+  Fleet fleet(1, 2);
+  fleet.store.fault = [](const void*) { return StoreFault::kHang; };
+  Node& node = *fleet.nodes.front();
+  node.share_timeout = 10000;
+  node.begin();
+  fleet.pass_ms(500, 500);
+  CHECK(fleet.server.asked.empty());
+  fleet.pass_ms(1000, 500);
+  CHECK(fleet.server.asked.size() == 2);
+  CHECK(fleet.stapled() == 2);
 }
 
 TEST_CASE("sharing: a store that fails with looks under way", "[sharing]") {
