@@ -9,6 +9,10 @@
 #include "ngx_ocsp_plus.h"
 
 
+#define NGX_OCSP_PLUS_SHARE_MIN_TIMEOUT  10     /* ms */
+#define NGX_OCSP_PLUS_SHARE_MAX_TIMEOUT  10000
+
+
 static char *ngx_ocsp_plus_share_trusted(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file);
 static char *ngx_ocsp_plus_share_password(ngx_conf_t *cf,
@@ -153,9 +157,13 @@ ngx_ocsp_plus_conf_share(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (given[NGX_OCSP_PLUS_SHARE_TIMEOUT].len) {
         timeout = ngx_parse_time(&given[NGX_OCSP_PLUS_SHARE_TIMEOUT], 0);
 
-        if (timeout == (ngx_msec_t) NGX_ERROR || timeout == 0) {
+        if (timeout == (ngx_msec_t) NGX_ERROR
+            || timeout < NGX_OCSP_PLUS_SHARE_MIN_TIMEOUT
+            || timeout > NGX_OCSP_PLUS_SHARE_MAX_TIMEOUT)
+        {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid \"timeout=\" in \"%V\"", &cmd->name);
+                               "invalid \"timeout=\" in \"%V\": it must be "
+                               "between 10ms and 10s", &cmd->name);
             return NGX_CONF_ERROR;
         }
 
@@ -224,7 +232,19 @@ ngx_ocsp_plus_share_password(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
     ocf->share.password.len = len;
 
-    return len ? NGX_CONF_OK : "has an empty first line in \"password_file=\"";
+    while (len && (u_char) ocf->share.password.data[len - 1] >= ' '
+           && ocf->share.password.data[len - 1] != 0x7f)
+    {
+        len--;
+    }
+
+    if (len) {
+        return "has a control character in the first line of "
+               "\"password_file=\"";
+    }
+
+    return ocf->share.password.len
+           ? NGX_CONF_OK : "has an empty first line in \"password_file=\"";
 }
 
 

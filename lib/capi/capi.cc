@@ -208,7 +208,9 @@ Result<engine::ShareSettings> share_of(const op_share_t& from) {
   if (from.certificate.len != 0) {
     auto certificate = crypto::ClientCertificate::parse(view(from.certificate), view(from.key));
     if (!certificate) {
-      return tl::unexpected<Error>(certificate.error());
+      return fail(
+          certificate.error().reason,
+          "\"ocsp_plus_share\" cannot use \"certificate=\" and \"certificate_key=\": " + certificate.error().detail);
     }
     share.certificate = std::move(*certificate);
   }
