@@ -9,7 +9,7 @@ package Test::Nginx::Fleet;
 #   $fleet->configure(@lines, [ $i, ... ])   of http, for those nodes or all;
 #                            among them "ocsp_plus on;"
 #   $fleet->start([@i])      all at once, then waits until they serve
-#   $fleet->staple($i, $leaf)        by Test::Nginx::Client::staple_fast
+#   $fleet->staple($i, $leaf)        by Test::Nginx::staple_fast
 #   $fleet->without([@i])    how many handshakes, one for each certificate and
 #                            node, get no staple
 #   $fleet->wait_staples($sub, $seconds, [@i])   until $sub->(DER) is true of
@@ -21,7 +21,6 @@ use warnings;
 use strict;
 
 use Test::Nginx ();
-use Test::Nginx::Client ();
 
 sub new {
 	my ($class, $t, %opt) = @_;
@@ -66,7 +65,7 @@ sub start {
 
 sub staple {
 	my ($self, $i, $leaf) = @_;
-	return Test::Nginx::Client::staple_fast(8400 + $i, $leaf->name());
+	return Test::Nginx::staple_fast(8400 + $i, $leaf->name());
 }
 
 sub without {
@@ -88,13 +87,13 @@ sub wait_staples {
 
 sub json {
 	my ($self, $i) = @_;
-	return Test::Nginx::Client::http_json('/status?format=json',
+	return Test::Nginx::http_json('/status?format=json',
 		port => 8500 + $i);
 }
 
 sub control {
 	my ($self, $i, $query) = @_;
-	return Test::Nginx::Client::http_post("/control?$query", '',
+	return Test::Nginx::http_post("/control?$query", '',
 		port => 8500 + $i);
 }
 
