@@ -102,8 +102,8 @@ ngx_ocsp_plus_conf_share(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (given[n].data) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"%V\" is given twice in \"%V\"", p,
-                               &cmd->name);
+                               "invalid \"%V\" in \"%V\": it is given twice",
+                               p, &cmd->name);
             return NGX_CONF_ERROR;
         }
 
@@ -112,7 +112,8 @@ ngx_ocsp_plus_conf_share(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (given[n].len == 0) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"%V\" of \"%V\" has no value", p, &cmd->name);
+                               "invalid \"%V\" in \"%V\": it has no value", p,
+                               &cmd->name);
             return NGX_CONF_ERROR;
         }
     }

@@ -98,6 +98,16 @@ void LeaseHolder::open_share() {
   refresher_.share_through(*share_);
 }
 
+void LeaseHolder::end_sharing() {
+  if (refresher_.sharing() != nullptr) {
+    refresher_.sharing()->release_all();
+  }
+}
+
+bool LeaseHolder::sharing_ends() const {
+  return refresher_.sharing() != nullptr && refresher_.sharing()->busy();
+}
+
 // Removes from the zone's tables what belongs to no responder of this configuration.
 void LeaseHolder::tidy_tables() {
   store::keep_hosts(context_.zone, context_.catalog.hosts());
@@ -111,6 +121,7 @@ void LeaseHolder::tidy_tables() {
 }
 
 LeaseHolder::~LeaseHolder() {
+  end_sharing();
   record_hosts();
   record_connections();
   store::release_lease(context_.zone, epoch_, self_.pid);

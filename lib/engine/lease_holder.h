@@ -60,6 +60,9 @@ class LeaseHolder {
   Files& files() { return files_; }
   store::ZoneWriter& writer() { return writer_; }
   const Roster& roster() const { return roster_; }
+  // Gives back the leases of the shared store; whether that, or what it publishes there, is still under way.
+  void end_sharing();
+  bool sharing_ends() const;
 
  private:
   void open_share();

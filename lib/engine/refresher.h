@@ -48,6 +48,7 @@ class Refresher : private Sharing::User {
   // first tick().
   void share_through(net::SharedStore& store);
   Sharing* sharing() { return sharing_.has_value() ? &*sharing_ : nullptr; }  // nullptr: nothing is shared
+  const Sharing* sharing() const { return sharing_.has_value() ? &*sharing_ : nullptr; }
 
   // Starts what is due. Call it about twice a second; between ticks the end of one exchange starts the next.
   void tick();

@@ -15,9 +15,13 @@ constexpr Millis kNewsSpread = 2000;
 constexpr Millis kThrottled = 500;  // doubles with each look in vain, up to kMostThrottled
 constexpr Millis kMostThrottled = 2000;
 constexpr Millis kLongestThrottled = 60000;  // in all, while the store makes progress for others
-constexpr Millis kLeaseMargin = 2000;        // of a lease, beyond ocsp_plus_timeout
-constexpr unsigned kMostBegunPerSlot = 4;    // requests that the fleet may begin with a host within two seconds
-constexpr unsigned kMostJudged = 3;          // useless responses for a certificate, until it asks on its own
+constexpr Millis kShortestWait =
+    100;  // for another node's request, with nothing to staple; doubles up to kLongestWait
+constexpr Millis kLongestWait = 1000;
+constexpr Millis kForEachWaiting = 2;      // so many looks are spread
+constexpr Millis kLeaseMargin = 2000;      // of a lease, beyond ocsp_plus_timeout
+constexpr unsigned kMostBegunPerSlot = 4;  // requests that the fleet may begin with a host within two seconds
+constexpr unsigned kMostJudged = 3;        // useless responses for a certificate, until it asks on its own
 constexpr std::size_t kMostPublishing = 8;
 // A tenant's CA could fill the store with responses of certificates that nobody vouches for.
 constexpr std::size_t kMostForeignResponse = 8192;
@@ -334,7 +338,8 @@ void Sharing::leased(Entry entry, Found found) {
   hand_back(entry);
 }
 
-// Another node asks, or nobody need ask. Whoever has nothing to staple looks every second, for one more lease.
+// Another node asks, or nobody need ask. Whoever has nothing to staple looks again after 0.1 s, then less and less
+// often up to once a second; also less often if there are many such certificates.
 void Sharing::elsewhere(Entry entry, const Found& found) {
   Item& item = items_.at(entry);
   const Millis now = context_.clock.monotonic();
@@ -342,6 +347,7 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
   const UnixSeconds held = held_until(entry);
   ++tally_.elsewhere;
   if (item.waits_since == 0) {
+    progressed_ = now;  // as if this node had asked
     const Patience patience = patience_for(wall, held, roster_.at(entry).attempt.failures, context_.settings.retry,
                                            context_.settings.timeout, context_.random.next());
     item.waits_since = now;
@@ -356,7 +362,9 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
           std::max(item.lease_patience, saturating_add(item.note_patience, context_.settings.timeout));
     }
   } else if (held == 0) {
-    due = std::min(due, now + 1000 - (now - item.waits_since) % 1000 + jitter(100));
+    const auto many = static_cast<Millis>(items_.size()) * kForEachWaiting;
+    const Millis pause = std::min(std::max(many, kShortestWait << std::min(item.tries++, 4U)), kLongestWait);
+    due = std::min(due, now + pause + jitter(pause / 8));
   }
   wait(entry, std::min(due, std::max(item.lease_patience, now)));
 }
@@ -477,6 +485,12 @@ void Sharing::release(Entry entry) {
   if (granted != leases_.end()) {
     settle(entry, std::move(granted->second), 0, false);
     leases_.erase(granted);
+  }
+}
+
+void Sharing::release_all() {
+  while (!leases_.empty()) {
+    release(leases_.begin()->first);
   }
 }
 

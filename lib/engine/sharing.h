@@ -90,6 +90,13 @@ class Sharing {
   // Something else has made the exchange needless: a lease is given back.
   void release(Entry entry);
 
+  // Gives back all leases, so that whoever comes next may ask: before the exchanges of this process end with it.
+  void release_all();
+  // Publications, and leases given back, are under way.
+  bool busy() const {
+    return store_.state() == net::SharedStore::State::kUp && !(pending_.empty() && settlements_.empty());
+  }
+
   // The certificate is about to be removed, or taken away: it is in none of Sharing's places then.
   void end(Entry entry);
   bool has(Entry entry) const;

@@ -11,6 +11,8 @@ namespace {
 // To take the lease: the lease holder before us writes to the zone for an instant at a time.
 constexpr Millis kTakeTime = 1000;
 constexpr Millis kQuiet = 1000;
+// For what goes to the shared store last: other nodes wait for it.
+constexpr Millis kPublishTime = 500;
 constexpr Seconds kAboutToEnd = 10;
 
 }  // namespace
@@ -40,6 +42,8 @@ Result<void> Startup::run(Millis wait) {
   const std::vector<const Target*> awaited = missing();
   if (!awaited.empty() && wait > 0) {
     wait_for(awaited, wait);
+    holder_->end_sharing();
+    loop_.run_until([this] { return !holder_->sharing_ends(); }, kPublishTime);
   }
   holder_.reset();
   return {};
