@@ -1,0 +1,239 @@
+package Test::Bench::Shared;
+
+# A fleet that shares responses through Redis: requests that reach the responder
+# at a cold start and by refreshes, the start of a node from a store beside one
+# from a cache directory, what handshakes notice while a thousand responses
+# arrive or the store is stopped, and what a node asks of the store when nothing
+# happens.
+
+use warnings;
+use strict;
+
+use Time::HiRes qw/ time /;
+
+use Test::Bench qw/ median /;
+use Test::Bench::Many;
+use Test::Nginx;
+use Test::Nginx::CA;
+use Test::Nginx::Fleet;
+use Test::Nginx::Redis;
+use Test::Nginx::Responder;
+
+sub run {
+	my ($b) = @_;
+	if (!Test::Nginx::Redis->installed()) {
+		print "g: neither redis-server nor valkey-server is installed\n";
+		return;
+	}
+	_fleet($b);
+	_node($b);
+}
+
+###############################################################################
+# requests
+
+sub _fleet {
+	my ($b) = @_;
+
+	my $t = Test::Nginx->new(timeout => 7200);
+	my $int = Test::Nginx::CA->new($t)->intermediate('int');
+	my $r = Test::Nginx::Responder->start($t, ca => $int);
+	my @leaves = $int->leaves($b->size(100, 40, 4), 'h%d.example',
+		aia => $r->url());
+	my $redis = Test::Nginx::Redis->start($t);
+	my $fleet = Test::Nginx::Fleet->new($t, nodes => $b->size(10, 5, 2),
+		leaves => \@leaves);
+	my ($nodes, $count) = (scalar $fleet->nodes(), scalar @leaves);
+	my $validity = $b->size(120, 60, 10);
+	$r->set(delay => 300);
+	$r->validity(next_update => $validity);
+	$fleet->configure('access_log off;', 'ocsp_plus_cache off;',
+		'ocsp_plus_retry 1s 10s;',
+		'ocsp_plus_share ' . $redis->place() . ';');
+
+	$fleet->start();
+	my $without = $fleet->without();
+	my $what = "g: $nodes nodes, $count certificates, an empty store";
+	$b->at_most("$what: first handshakes without a staple", $without, 0);
+	$b->at_most("$what: requests a certificate",
+		$r->requests() / $count, 1);
+
+	$r->clear();
+	my $end = time() + $validity * $b->size(1.5, 1, 0.6);
+	Test::Nginx::wait_for(sub { time() >= $end }, 2 * $validity);
+	my ($requests, $rounds) = (0, 0);
+	for my $leaf (@leaves) {
+		my $last = 0;
+		for my $time (map { $_->{time} } $r->requests(leaf => $leaf)) {
+			$requests++;
+			$rounds++ if $time - $last > 0.25 * $validity;
+			$last = $time;
+		}
+	}
+	$b->at_most('g: the same nodes: requests a certificate and refresh',
+		$requests / ($rounds || 1), 1.05);
+	$b->at_most('g: the same nodes: handshakes without a staple after it',
+		$fleet->without(), 0);
+	$_->stop() for $fleet->nodes();
+}
+
+###############################################################################
+# one node among others
+
+sub _node {
+	my ($b) = @_;
+
+	my $many = Test::Bench::Many->new($b->size(1000, 1000, 20));
+	my ($t, $count) = ($many->nginx(), $many->count());
+	my $redis = Test::Nginx::Redis->start($t);
+	my $share = 'ocsp_plus_share ' . $redis->place() . ';';
+	my %way = (store => "ocsp_plus_cache off; $share",
+		directory => '', neither => 'ocsp_plus_cache off;');
+	$many->warm();
+	for my $way (qw/ store directory /) {
+		_configure($many, $way{$way});
+		$t->run(timeout => 300);
+		Test::Nginx::wait_for(sub { $many->fetched() >= $count }, 120,
+			'all to be fetched') or die "not all were fetched\n";
+		Test::Nginx::wait_for(sub { $way eq 'store'
+			? $redis->ask('DBSIZE') >= $count
+			: $t->kept() == $count }, 60, 'all to be kept')
+			or die "not all were kept\n";
+		$t->stop();
+	}
+
+	my $took = $b->rounds($b->size(7, 3, 1), { map { my $way = $_;
+		($way => sub {
+			_configure($many, $way{$way});
+			my $began = time();
+			$t->run(timeout => 300);
+			my $seconds = time() - $began;
+			$t->stop();
+			return $seconds;
+		}) } qw/ store directory / });
+	$b->at_most("g: start, $count responses from the store / from a"
+		. ' directory', median(map { $took->{store}[$_]
+			/ $took->{directory}[$_] } 0 .. $#{$took->{store}}), 1.3);
+
+	_memory($b, $many, \%way);
+	_handshakes($b, $many, $redis, $share);
+}
+
+sub _configure {
+	my ($many, $lines) = @_;
+	$many->configure("ocsp_plus on; ocsp_plus_concurrency 64; $lines",
+		status => 'ocsp_plus_status;');
+}
+
+# Bytes of the designated worker's own, of which the zone is no part.
+sub _memory {
+	my ($b, $many, $way) = @_;
+	my ($t, $count) = ($many->nginx(), $many->count());
+	my %bytes;
+	for my $what (qw/ store neither /) {
+		_configure($many, $way->{$what});
+		$t->run(timeout => 300);
+		Test::Nginx::wait_for(sub { !Test::Nginx::without(8443,
+			map { "h$_.example" } 1 .. $count) }, 60, 'staples');
+		my ($pid) = $t->workers();
+		open my $fh, '<', "/proc/$pid/smaps" or die "smaps: $!\n";
+		my $own;
+		while (my $line = <$fh>) {
+			$own = $1 eq 'p' if $line =~ /^[0-9a-f]+-\S+ rw.(.) /;
+			$bytes{$what} += 1024 * $1
+				if $own && $line =~ /^Private_\w+:\s+(\d+)/;
+		}
+		$t->stop();
+	}
+	$b->at_most('g: memory of the designated worker a certificate, bytes',
+		($bytes{store} - $bytes{neither}) / $count, 64)
+		if $b->size(1, 1, 0);
+}
+
+# p99 of handshakes under 30 % of the load that the worker can bear: while it
+# takes all responses anew from the store, and while the store is stopped,
+# beside quiet seconds.
+sub _handshakes {
+	my ($b, $many, $redis, $share) = @_;
+
+	setpriority(0, $$, -10);
+	my ($t, $count) = ($many->nginx(), $many->count());
+	_configure($many, "ocsp_plus_cache off; $share");
+	$t->run(timeout => 300);
+	my ($pid) = $t->workers();
+	my %load = (port => 8443, name => 'h%d.example', names => $count,
+		tls => '1.3');
+	$load{rate} = $b->rate_of(0.3, $pid, %load);
+	my $seconds = $b->size(15, 15, 1);
+
+	# another node, which refreshes all when it is told to
+
+	my $other = Test::Nginx::Fleet->new(Test::Nginx->new(timeout => 7200),
+		nodes => 1, leaves => []);
+	my $teller = $other->node(0);
+	for my $name (map { $_->name() } $many->leaves()) {
+		$teller->write_file("$name.$_", $t->read_file("$name.$_"))
+			for qw/ pem key /;
+	}
+	$teller->write_conf(http => [ 'access_log off;', 'ocsp_plus on;',
+		'server_names_hash_max_size 262144;', 'ocsp_plus_cache off;',
+		'ocsp_plus_concurrency 64;', $share,
+		[ 8081 + 400, undef, 'location /control { ocsp_plus_control; '
+			. 'allow 127.0.0.1; deny all; }' ],
+		map { [ 8444, $_ ] } $many->leaves() ]);
+	$many->responder()->set(cache => 0);
+	$teller->run(timeout => 300);
+
+	my %do = (
+		quiet => sub {},
+		'the store is stopped' => sub { $redis->signal('STOP') },
+		'all responses arrive' => sub {
+			Test::Nginx::http_post('/control?refresh=all', '',
+				port => 8481);
+		},
+	);
+	my $seen = $b->rounds($b->size(3, 2, 1), { map { my $what = $_;
+		($what => sub {
+			my $load = $b->begin_handshakes(%load, seconds => $seconds);
+			$do{$what}->();
+			my $told = $load->();
+			$redis->signal('CONT');
+			return $told;
+		}) } keys %do });
+	for my $what (sort grep { $_ ne 'quiet' } keys %do) {
+		$b->at_most("g: p99 of handshakes while $what / quiet",
+			median(map { $seen->{$what}[$_]{p99_us}
+				/ $seen->{quiet}[$_]{p99_us} }
+				0 .. $#{$seen->{quiet}}), 1.5);
+		my $failed = 0;
+		$failed += $_->{failed} for @{$seen->{$what}};
+		$b->at_most("g: handshakes that failed while $what", $failed, 0);
+	}
+	$teller->stop();
+	setpriority(0, $$, 0);
+
+	# nothing happens
+
+	my $span = $b->size(60, 30, 2);
+	Test::Nginx::wait_for(sub { ($redis->ask('INFO', 'clients')
+		=~ /connected_clients:(\d+)/)[0] >= 2 }, 60, 'the node');
+	my $before = _commands($redis);
+	my $end = time() + $span;
+	Test::Nginx::wait_for(sub { time() >= $end }, $span + 10);
+	$b->at_most('g: commands a second of an idle node',
+		(_commands($redis) - $before) / $span, 0.2);
+	$t->stop();
+}
+
+# Without the one that asks, and what a script calls.
+sub _commands {
+	my ($redis) = @_;
+	my $sum = 0;
+	for my $line (split /\r\n/, $redis->ask('INFO', 'commandstats')) {
+		$sum += $1 if $line
+			=~ /^cmdstat_(?:evalsha|eval|xread|xrevrange|ping):calls=(\d+)/;
+	}
+	return $sum;
+}
+
+1;
