@@ -232,11 +232,6 @@ void Sharing::look(const std::string& host) {
     };
     while (!queue.due.empty() && queue.due.begin()->due <= now && batch.entries.size() < SharedStore::kMostItems) {
       const Entry entry = queue.due.begin()->entry;
-      const Item& item = items_.at(entry);
-      if (item.waits_since != 0 && now >= item.lease_patience) {
-        hand_back(entry);
-        continue;
-      }
       queue.due.erase(queue.due.begin());
       add(entry);
     }
@@ -353,6 +348,8 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
     item.waits_since = now;
     item.lease_patience = saturating_add(now, patience.lease);
     item.note_patience = saturating_add(now, patience.note);
+  } else if (now >= item.lease_patience) {
+    return hand_back(entry);
   }
   Millis due = saturating_add(now, saturating_add(found.wait, jitter(found.wait / 8)));
   if (found.kind == Found::Kind::kNote) {
@@ -378,6 +375,8 @@ void Sharing::throttled(Entry entry) {
     item.waits_since = now;
     item.lease_patience = now + context_.settings.timeout;
     item.note_patience = item.lease_patience;
+  } else if (now >= item.lease_patience) {
+    return hand_back(entry);
   } else if (now - queues_[item.host].progressed < context_.settings.timeout) {
     item.lease_patience = std::max(item.lease_patience,
                                    std::min(now + context_.settings.timeout, item.waits_since + kLongestThrottled));

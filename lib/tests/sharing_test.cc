@@ -209,6 +209,27 @@ TEST_CASE("sharing: a start waits a second for a store's verdict", "[sharing]") 
   CHECK(fleet.stapled() == 2);
 }
 
+// A lease is longer than what is left of a short validity, and news comes only every ten seconds.
+TEST_CASE("sharing: a node looks once more before it loses its patience", "[sharing]") {
+  Fleet fleet(1, 1, 20);
+  fleet.begin();
+  fleet.pass(1);
+  REQUIRE(fleet.server.asked.size() == 1);
+  fleet.store.slots()[fleet.id()].leases[0] = {"another node's", fleet.loop.clock.monotonic() + 60000};
+  Node& node = *fleet.nodes.front();
+  for (int tick = 0; tick < 40 && node.tally().elsewhere == 0; ++tick) {
+    fleet.pass_ms(500, 500);
+  }
+  REQUIRE(node.tally().elsewhere == 1);
+  const UnixSeconds now = fleet.loop.clock.now();
+  MemoryStore::Slot& slot = fleet.store.slots()[fleet.id()];  // and no news of it yet
+  slot.response = good_response(test_leaf(0), test_ca(), now, now + 600);
+  slot.ends = fleet.loop.clock.monotonic() + 600000;
+  fleet.pass(6);
+  CHECK(fleet.server.asked.size() == 1);
+  CHECK(node.held(0)->expires == now + 600);
+}
+
 TEST_CASE("sharing: a store that fails with looks under way", "[sharing]") {
   const StoreFault fault = GENERATE(StoreFault::kDown, StoreFault::kHang);
   Fleet fleet(2, 5, 60);
