@@ -4,93 +4,15 @@
 #include <catch2/catch.hpp>
 #include <memory>
 
-#include "engine/refresher.h"
-#include "store/zone_registry.h"
-#include "tests/fakes/engine_fixture.h"
 #include "tests/fakes/memory_store.h"
+#include "tests/fakes/sharing_node.h"
 
 namespace ocsp_plus::engine {
 namespace {
 
 using namespace testing;
 
-class NodeRandom : public Random {
- public:
-  explicit NodeRandom(std::uint64_t seed) : random_(seed) {}
-  std::uint64_t next() override { return random_.next(); }
-
- private:
-  TestRandom random_;
-};
-
-// One node: a zone and a refresher of its own; loop and responders are those of all.
-struct Node {
-  Node(SteppedLoop& on, MemoryStore& store, std::uint64_t seed) : loop(on), shared(store), random(seed) {
-    settings.resolver.servers = {"127.0.0.1:1"};
-  }
-
-  Catalog::Index add(std::size_t number, const OcspServer& responder) {
-    const std::string url = responder.url(std::to_string(number));
-    ServerCertificate certificate;
-    certificate.leaf = test_leaf(number).get();
-    certificate.issuers = {test_ca().get()};
-    certificate.responders = {url};
-    return catalog.add(certificate)->index;
-  }
-
-  void begin() {
-    std::vector<store::Registration> registrations;
-    for (const auto& target : catalog.targets()) {
-      registrations.push_back({target->certificate.id, target->issuer->key_sha256()});
-    }
-    std::vector<store::EntryIndex> entries;
-    REQUIRE(store::register_all(zone, lock, registrations, &entries));
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      catalog.target(static_cast<Catalog::Index>(i)).entry = entries[i];
-    }
-    roster = std::make_unique<Roster>(catalog);
-    net::SharedStoreOptions options;
-    options.timeout = share_timeout;
-    options.most_response = 65536;
-    connection = std::make_unique<MemoryStoreNode>(
-        loop, loop.clock, shared, this, options, [this](auto state) { refresher->sharing()->state_changed(state); });
-    refresher =
-        std::make_unique<Refresher>(Context{loop, loop.clock, random, log, lock, zone, catalog, settings}, report,
-                                    transport, tls, work_queue, gate, *roster, nullptr, nullptr, true);
-    refresher->share_through(*connection);
-  }
-
-  std::optional<store::BlobHeader> held(Catalog::Index index) const {
-    const Target& target = catalog.target(index);
-    return zone.peek(target.entry, target.certificate.id);
-  }
-  bool stapled(Catalog::Index index = 0) const {
-    const auto header = held(index);
-    return header.has_value() && header->expires > loop.clock.now();
-  }
-  const Sharing::Tally& tally() const { return refresher->sharing()->tally(); }
-
-  SteppedLoop& loop;
-  MemoryStore& shared;
-  NodeRandom random;
-  MmapZone memory{1 << 20};
-  store::StapleZone zone = memory.format();
-  LocalLock lock;
-  RecordingLog log;
-  Settings settings;
-  Millis share_timeout = 1000;
-  Catalog catalog;
-  Report report{log, loop.clock};
-  std::unique_ptr<net::Resolver> resolver = net::Resolver::create(loop, loop.clock, settings.resolver).value();
-  TlsClients tls;
-  WorkQueue work_queue{loop};
-  net::Transport transport{loop, loop.clock, *resolver, settings.proxy};
-  store::ZoneWriter writer{zone, lock, loop.clock, 0, 0};
-  Gate gate{zone, writer, settings.policy};
-  std::unique_ptr<Roster> roster;
-  std::unique_ptr<MemoryStoreNode> connection;
-  std::unique_ptr<Refresher> refresher;
-};
+using Node = SharingNode;
 
 struct Fleet {
   Fleet(std::size_t size, std::size_t certificates, Seconds validity = 3 * kDay)
@@ -100,17 +22,25 @@ struct Fleet {
           return ocsp_reply(good_response(test_leaf(number), test_ca(), now, now + validity));
         }) {
     for (std::size_t i = 0; i < size; ++i) {
-      nodes.push_back(std::make_unique<Node>(loop, store, i + 1));
+      nodes.push_back(std::make_unique<Node>(loop, loop.clock, i + 1));
       for (std::size_t number = 0; number < certificates; ++number) {
-        nodes.back()->add(number, server);
+        nodes.back()->add(number, server.url(std::to_string(number)));
       }
     }
   }
 
   void begin() {
     for (const auto& node : nodes) {
-      node->begin();
+      begin(*node);
     }
+  }
+  void begin(Node& node) {
+    net::SharedStoreOptions options;
+    options.timeout = share_timeout;
+    options.most_response = 65536;
+    node.begin([&](auto on_state) {
+      return std::make_unique<MemoryStoreNode>(loop, loop.clock, store, &node, options, std::move(on_state));
+    });
   }
   void pass(Seconds span) { pass_ms(span * 1000, 500); }
   void pass_ms(Millis span, Millis step) {
@@ -124,9 +54,7 @@ struct Fleet {
   std::size_t stapled() const {
     std::size_t count = 0;
     for (const auto& node : nodes) {
-      for (Catalog::Index i = 0; i < node->catalog.targets().size(); ++i) {
-        count += node->stapled(i) ? 1 : 0;
-      }
+      count += node->stapled_count();
     }
     return count;
   }
@@ -134,6 +62,7 @@ struct Fleet {
     return nodes.front()->catalog.target(index).certificate.id;
   }
 
+  Millis share_timeout = 1000;
   SteppedLoop loop;
   MemoryStore store{loop.clock};
   OcspServer server;
@@ -162,13 +91,13 @@ TEST_CASE("sharing: one request for a certificate, whoever needs it", "[sharing]
 
 TEST_CASE("sharing: a node that comes later asks nobody", "[sharing]") {
   Fleet fleet(2, 3);
-  fleet.nodes[0]->begin();
+  fleet.begin(*fleet.nodes[0]);
   std::swap(fleet.nodes[1], fleet.nodes.back());
   auto late = std::move(fleet.nodes.back());
   fleet.nodes.pop_back();
   fleet.pass(5);
   REQUIRE(fleet.server.asked.size() == 3);
-  late->begin();
+  fleet.begin(*late);
   fleet.nodes.push_back(std::move(late));
   fleet.pass(2);
   CHECK(fleet.stapled() == 6);
@@ -199,9 +128,8 @@ TEST_CASE("sharing: a store that is down or hangs delays nobody by more than its
 TEST_CASE("sharing: a start waits a second for a store's verdict", "[sharing]") {
   Fleet fleet(1, 2);
   fleet.store.fault = [](const void*) { return StoreFault::kHang; };
-  Node& node = *fleet.nodes.front();
-  node.share_timeout = 10000;
-  node.begin();
+  fleet.share_timeout = 10000;
+  fleet.begin();
   fleet.pass_ms(500, 500);
   CHECK(fleet.server.asked.empty());
   fleet.pass_ms(1000, 500);

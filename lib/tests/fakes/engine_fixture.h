@@ -20,10 +20,11 @@ namespace ocsp_plus::testing {
 
 class SeededRandom : public Random {
  public:
+  explicit SeededRandom(std::uint64_t seed = 1) : random_(seed) {}
   std::uint64_t next() override { return random_.next(); }
 
  private:
-  TestRandom random_{1};
+  TestRandom random_;
 };
 
 inline const Identity& test_ca() {
