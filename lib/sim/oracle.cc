@@ -127,8 +127,8 @@ Seconds Oracle::longest_pause(UnixSeconds opened) const {
   };
   std::for_each(script_.responders.begin(), script_.responders.end(), look);
   look(script_.issuer_server);
-  const Seconds patience = script_.shares ? std::max(kNotes, script_.retry_max) + kLeases : 0;
-  return (passing ? std::min(longest, kForStaple + slack()) : longest) + patience;
+  const Seconds alone = passing ? std::min(longest, kForStaple + slack()) : longest;
+  return script_.shares ? alone + std::max(kNotes, alone) + kLeases : alone;
 }
 
 void Oracle::close(LeafNumber leaf, LeafRecord* record) {

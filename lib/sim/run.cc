@@ -34,6 +34,12 @@ constexpr std::size_t kMostBegun = 32;  // four times ocsp_plus_concurrency
 constexpr double kCalmFresh = 2.5;
 constexpr double kCalmAdvance = 8;
 
+// The responses of a certificate end with it: towards its end they are asked for more and more often. Of long runs this
+// is a small part.
+bool ends_soon(const Script& script, LeafNumber leaf) {
+  return Pki::leaf_end(leaf) < kEpoch + script.length / 1000 + script.practice.validity;
+}
+
 // What all nodes of a run have in common.
 struct Stage {
   Stage(const Script& script, const std::vector<const Script*>& scripts)
@@ -497,6 +503,9 @@ void Site::count_requests() {
 }
 
 void Site::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods) {
+  if (script_.shares && ends_soon(script_, leaf)) {
+    return;
+  }
   const double rate = static_cast<double>(requests - 1) / periods;
   const bool fresh = script_.practice.resign == 0;
   double& most = fresh ? figures_.calm_fresh : figures_.calm_advance;
@@ -544,7 +553,7 @@ double Site::allowed_in_faults(double periods) const {
   for (const Conduct& conduct : script_.issuer_server) {
     excuse(conduct.from, conduct.to);
   }
-  Millis wrong_since = 0;  // with a wrong clock honest answers seem old or from the future
+  Millis wrong_since = script_.offset == 0 ? 0 : Machine::kBoot;  // with a wrong clock honest answers seem old or from the future
   for (const Happening& happening : script_.happenings) {
     if (happening.what == Incident::kClock) {
       if (wrong_since != 0) {
@@ -552,6 +561,9 @@ double Site::allowed_in_faults(double periods) const {
       }
       wrong_since = happening.number == 0 ? 0 : happening.at;
     }
+  }
+  if (wrong_since != 0 && script_.shares) {
+    excuse(wrong_since, Machine::kBoot + script_.length);
   }
   return allowed + 10 * static_cast<double>(script_.happenings.size() + script_.floods.size() + script_.shown.size());
 }
@@ -674,6 +686,9 @@ void World::judge_fleet() {
   const double periods =
       static_cast<double>(figures.seconds) / static_cast<double>(std::min<Seconds>(script.practice.validity, 7 * 86400));
   for (LeafNumber leaf = 0; script.calm && leaf < script.certificates; ++leaf) {
+    if (ends_soon(script, leaf)) {
+      continue;
+    }
     std::int64_t requests = 0;
     for (std::size_t i = 0; i < sites_.size(); ++i) {
       const auto& all = stage_.network.requests(i);
