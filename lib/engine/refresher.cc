@@ -150,6 +150,10 @@ void Refresher::replan_if_clock_jumped() {
   }
   report_.clock_jumped(*jump);
   store::record(context_.zone, store::Number::kClockJumpedAt, context_.clock.monotonic());
+  // How long a certificate waits for other nodes was decided by the wrong clock as well.
+  for (Entry entry = 0; sharing_.has_value() && entry < roster_.end(); ++entry) {
+    take_back(entry, context_.clock.now());
+  }
   if (clock_watch_.permits_fresh_start()) {
     health_.forget_probe_times();
     replan(std::nullopt);
@@ -177,6 +181,9 @@ void Refresher::replan(std::optional<Seconds> shift) {
   const UnixSeconds now = context_.clock.now();
   ended_ = 0;
   for (const Entry entry : plan_.take_all()) {
+    if (sharing_.has_value()) {
+      sharing_->release(entry);
+    }
     const store::Attempt& attempt = record(entry).attempt;
     const bool fails = shift.has_value() && attempt.failures > 0 && attempt.next != 0;
     plan_at(entry, fails ? std::clamp(saturating_add(attempt.next, *shift), now,
@@ -189,6 +196,9 @@ void Refresher::replan(std::optional<Seconds> shift) {
 void Refresher::park(Entry entry) {
   if (!target(entry).per_connection && ended_++ == 0) {
     first_ended_ = entry;
+  }
+  if (sharing_.has_value()) {
+    sharing_->release(entry);
   }
   plan_.enqueue(entry, kNever);
 }
@@ -237,6 +247,7 @@ void Refresher::take_back(Entry entry, UnixSeconds due) {
 void Refresher::response_lost(Entry entry) {
   const UnixSeconds now = context_.clock.now();
   if (!target(entry).ended(now)) {
+    take_back(entry, now);  // it waits for other nodes as long as one that has a response
     plan_.requeue(entry, now);
   }
 }

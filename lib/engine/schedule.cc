@@ -143,8 +143,8 @@ TryTimes next_tries(UnixSeconds now, Failure failure, bool passes, const RetryBo
   return times;
 }
 
-Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t failures, const RetryBounds& bounds,
-                      Millis timeout, std::uint64_t random) {
+Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t failures, Need need,
+                      const RetryBounds& bounds, Millis timeout, std::uint64_t random) {
   if (held_until > now) {
     const Millis left = within_week(saturating_sub(held_until, now)) * 1000;
     const Millis most = left / 4 + pick(0, left / 8, random);
@@ -154,7 +154,7 @@ Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t fai
     return {timeout, 10000 + pick(0, 20000, random)};
   }
   const Seconds grown = bounds.min << std::min<std::uint32_t>(failures, 20);
-  return {timeout, std::min(std::max<Seconds>(grown, 1), bounds.max) * 1000};
+  return {timeout, std::min(std::max<Seconds>(grown, 1), longest_for(need, bounds)) * 1000};
 }
 
 unsigned lease_number(Millis waited, std::uint64_t random) {

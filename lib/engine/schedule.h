@@ -93,10 +93,10 @@ struct Patience {
 };
 // With a valid response: a quarter of the time left, plus up to an eighth. With nothing to staple: `timeout`
 // (ocsp_plus_timeout) for leases; for notes 10 to 30 s while this node itself has not failed, after `failures`
-// 2^failures times the minimum of the back-off, at most its maximum. `held_until`: end of the held response, 0: none.
-// `random`: uniform.
-Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t failures, const RetryBounds& bounds,
-                      Millis timeout, std::uint64_t random);
+// 2^failures times the minimum of the back-off, at most the longest back-off for the need. `held_until`: end of the
+// held response, 0: none. `need`: kNone unless the last failure may_pass(). `random`: uniform.
+Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t failures, Need need,
+                      const RetryBounds& bounds, Millis timeout, std::uint64_t random);
 
 // Which lease a node with nothing to staple asks for after it has waited for `waited` ms: one of 2^n after n seconds,
 // at most 1,024. Each second doubles the nodes that may ask, so one that hangs with a lease in its hand delays the

@@ -15,14 +15,19 @@ constexpr Millis kNewsSpread = 2000;
 constexpr Millis kThrottled = 500;  // doubles with each look in vain, up to kMostThrottled
 constexpr Millis kMostThrottled = 2000;
 constexpr Millis kLongestThrottled = 60000;  // in all, while the store makes progress for others
-constexpr Millis kShortestWait =
-    100;  // for another node's request, with nothing to staple; doubles up to kLongestWait
+// For another node's request, with nothing to staple: doubles from one to the other.
+constexpr Millis kShortestWait = 100;
 constexpr Millis kLongestWait = 1000;
 constexpr Millis kForEachWaiting = 2;      // so many looks are spread
 constexpr Millis kLeaseMargin = 2000;      // of a lease, beyond ocsp_plus_timeout
 constexpr unsigned kMostBegunPerSlot = 4;  // requests that the fleet may begin with a host within two seconds
 constexpr unsigned kMostJudged = 3;        // useless responses for a certificate, until it asks on its own
 constexpr std::size_t kMostPublishing = 8;
+// A store may answer with more than can be verified at once. No more looks are sent then, so that memory is bounded.
+constexpr std::size_t kMostLooks = 8;      // under way, for all hosts
+constexpr std::size_t kMostJudging = 128;  // responses that wait to be verified
+// Each answer that is full settles one certificate at least, up to kMostJudged times.
+constexpr unsigned kMostPutOff = kMostJudged * SharedStore::kMostItems;
 // A tenant's CA could fill the store with responses of certificates that nobody vouches for.
 constexpr std::size_t kMostForeignResponse = 8192;
 
@@ -68,20 +73,30 @@ bool Sharing::take(Entry entry) {
   Item& item = items_[entry];
   item.host = host_of(entry);
   item.order = static_cast<std::uint32_t>(context_.random.next());
-  wait(entry, context_.clock.monotonic());
-  timer_->arm(0);  // those that become due together go in one batch
+  wait(entry, context_.clock.monotonic());  // those that become due together go in one batch
   return true;
 }
 
+// The hosts take turns: the first ones must not use up the looks.
 void Sharing::pump() {
   if (store_.up()) {
-    for (auto queue = queues_.begin(); queue != queues_.end();) {
-      const std::string host = queue->first;
-      ++queue;  // looking may remove it
+    std::vector<std::string> hosts;
+    const auto first = queues_.upper_bound(last_looked_);
+    for (auto queue = first; queue != queues_.end(); ++queue) {
+      hosts.push_back(queue->first);
+    }
+    for (auto queue = queues_.begin(); queue != first; ++queue) {
+      hosts.push_back(queue->first);
+    }
+    for (const std::string& host : hosts) {
       look(host);
     }
   }
   arm();
+}
+
+bool Sharing::may_look() const {
+  return batches_.size() < kMostLooks && judging_.size() < kMostJudging;
 }
 
 void Sharing::state_changed(SharedStore::State state) {
@@ -161,7 +176,7 @@ void Sharing::wait(Entry entry, Millis due) {
   unschedule(entry);
   item.due = due;
   queues_[item.host].due.insert({item.due, item.order, entry});
-  arm();
+  arm_by(due);
 }
 
 void Sharing::starve(Entry entry) {
@@ -188,8 +203,17 @@ void Sharing::arm() {
       next = std::min(next, queue.due.begin()->due);
     }
   }
-  if (next != INT64_MAX && store_.up()) {
-    timer_->arm(std::max<Millis>(next - context_.clock.monotonic(), 0));
+  armed_ = 0;
+  if (next != INT64_MAX && may_look()) {
+    arm_by(next);
+  }
+}
+
+void Sharing::arm_by(Millis due) {
+  if (store_.up() && (armed_ == 0 || due < armed_)) {
+    const Millis now = context_.clock.monotonic();
+    armed_ = std::max(due, now);
+    timer_->arm(armed_ - now);
   }
 }
 
@@ -198,8 +222,9 @@ void Sharing::arm() {
 // Leases that make sense now: room for exchanges, less what was granted or is asked for already.
 std::size_t Sharing::room(Entry entry, const std::string& host) const {
   std::size_t spoken_for = queues_.at(host).wanted;
+  const Millis now = context_.clock.monotonic();
   for (const auto& [leased, granted] : leases_) {
-    spoken_for += !granted.asking && granted.host == host ? 1 : 0;
+    spoken_for += !granted.asking && now < granted.until && granted.host == host ? 1 : 0;
   }
   const std::size_t room = host.empty() || user_.hopeless(entry) ? 0 : user_.room(entry);
   return room > spoken_for ? room - spoken_for : 0;
@@ -216,11 +241,26 @@ SharedStore::Item Sharing::question(Entry entry, const Item& item, Millis now) c
   return question;
 }
 
+// They wait for one of their responders, where each of them may be the one that finds it working again. Here nothing
+// would wake them: there is no room as long as the host fails.
+void Sharing::hand_back_hopeless(const std::string& host) {
+  const std::set<Order>& starved = queues_.at(host).starved;
+  if (starved.empty() || !user_.hopeless(starved.begin()->entry)) {
+    return;
+  }
+  for (const Order& order : std::set<Order>(starved)) {
+    if (user_.hopeless(order.entry)) {
+      hand_back(order.entry);
+    }
+  }
+}
+
 void Sharing::look(const std::string& host) {
   const Millis now = context_.clock.monotonic();
+  hand_back_hopeless(host);
   while (true) {
     Queue& queue = queues_.at(host);
-    if (queue.batches >= kMostBatches) {
+    if (queue.batches >= kMostBatches || !may_look()) {
       return;
     }
     SharedStore::Wanted wanted;
@@ -228,6 +268,7 @@ void Sharing::look(const std::string& host) {
     batch.host = host;
     const auto add = [&](Entry entry) {
       batch.entries.push_back(entry);
+      batch.ids.push_back(roster_.at(entry).target.certificate.id);
       wanted.items.push_back(question(entry, items_.at(entry), now));
     };
     while (!queue.due.empty() && queue.due.begin()->due <= now && batch.entries.size() < SharedStore::kMostItems) {
@@ -257,6 +298,7 @@ void Sharing::look(const std::string& host) {
     tally_.looks += batch.entries.size();
     ++queue.batches;
     queue.wanted += batch.leases;
+    last_looked_ = host;
     batches_.push_back(std::move(batch));
     const auto at = std::prev(batches_.end());
     at->query = store_.look(wanted, [this, at](Result<std::vector<Found>> found) { looked(at, std::move(found)); });
@@ -281,26 +323,34 @@ void Sharing::looked(std::list<Batch>::iterator at, Result<std::vector<Found>> f
   const auto leases = static_cast<std::size_t>(
       std::count_if(found->begin(), found->end(), [](const Found& one) { return one.kind == Found::Kind::kLease; }));
   for (std::size_t i = 0; i < batch.entries.size() && i < found->size(); ++i) {
-    looked_one(batch.entries[i], std::move((*found)[i]), leases >= batch.leases);
+    looked_one(batch.entries[i], batch.ids[i], std::move((*found)[i]), leases >= batch.leases);
   }
   pump();
 }
 
-void Sharing::looked_one(Entry entry, Found found, bool room_used_up) {
+void Sharing::looked_one(Entry entry, const CertificateId& id, Found found, bool room_used_up) {
+  const Record* const record = roster_.find(entry);
+  if (record == nullptr || record->target.certificate.id != id) {
+    return;  // what was given for another certificate ends by itself
+  }
   const auto item = items_.find(entry);
   if (item == items_.end()) {
-    if (found.kind == Found::Kind::kLease && roster_.find(entry) != nullptr) {
-      settle(entry, {std::move(found.lease), host_of(entry), 0, std::nullopt, false}, 0, false);
+    if (found.kind == Found::Kind::kLease) {
+      settle(entry, {std::move(found.lease), host_of(entry), 0, std::nullopt, 0, false}, 0, false);
     }
     return;
   }
+  item->second.put_off = found.kind == Found::Kind::kMore ? item->second.put_off + 1 : 0;
   const Millis now = context_.clock.monotonic();
   switch (found.kind) {
     case Found::Kind::kResponse:
       queues_[item->second.host].progressed = now;
       return judge({entry, std::move(found.response), false});
     case Found::Kind::kMore:
-      return wait(entry, now);
+      if (item->second.put_off < kMostPutOff) {
+        return wait(entry, now);
+      }
+      return hand_back(entry);  // a server that only ever says so
     case Found::Kind::kLease:
       return leased(entry, std::move(found));
     default:
@@ -328,7 +378,11 @@ void Sharing::leased(Entry entry, Found found) {
   const Item& item = items_.at(entry);
   ++tally_.leases;
   queues_[item.host].progressed = context_.clock.monotonic();
-  leases_[entry] = {std::move(found.lease), item.host, found.failures, item.may_replace ? item.known : std::nullopt,
+  leases_[entry] = {std::move(found.lease),
+                    item.host,
+                    found.failures,
+                    item.may_replace ? item.known : std::nullopt,
+                    context_.clock.monotonic() + context_.settings.timeout + kLeaseMargin,
                     false};
   hand_back(entry);
 }
@@ -341,11 +395,19 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
   const UnixSeconds wall = context_.clock.now();
   const UnixSeconds held = held_until(entry);
   ++tally_.elsewhere;
-  if (item.waits_since == 0) {
-    progressed_ = now;  // as if this node had asked
-    const Patience patience = patience_for(wall, held, roster_.at(entry).attempt.failures, context_.settings.retry,
+  item.throttled_since = 0;
+  if (held == 0 && found.kind == Found::Kind::kElsewhere) {
+    progressed_ = now;
+  }
+  if (item.waits_since == 0 ||
+      item.lease_patience == INT64_MAX) {  // it has waited for nothing but the throttle so far
+    const Record& record = roster_.at(entry);
+    // What a node that is alone would do by itself: it tries more often where the failure may have passed.
+    const Need need =
+        may_pass(record.attempt.reason, 500) ? need_for(held, record.target.staple_required(), wall) : Need::kNone;
+    const Patience patience = patience_for(wall, held, record.attempt.failures, need, context_.settings.retry,
                                            context_.settings.timeout, context_.random.next());
-    item.waits_since = now;
+    item.waits_since = item.waits_since == 0 ? now : item.waits_since;
     item.lease_patience = saturating_add(now, patience.lease);
     item.note_patience = saturating_add(now, patience.note);
   } else if (now >= item.lease_patience) {
@@ -373,15 +435,19 @@ void Sharing::throttled(Entry entry) {
   const Millis pause = std::min(kThrottled << std::min(item.tries++, 2U), kMostThrottled);
   if (item.waits_since == 0) {
     item.waits_since = now;
-    item.lease_patience = now + context_.settings.timeout;
-    item.note_patience = item.lease_patience;
-  } else if (now >= item.lease_patience) {
-    return hand_back(entry);
-  } else if (now - queues_[item.host].progressed < context_.settings.timeout) {
-    item.lease_patience = std::max(item.lease_patience,
-                                   std::min(now + context_.settings.timeout, item.waits_since + kLongestThrottled));
+    item.lease_patience = INT64_MAX;
+    item.note_patience = now + context_.settings.timeout;
   }
-  wait(entry, std::min(now + pause / 2 + jitter(pause), std::max(item.lease_patience, now)));
+  if (item.throttled_since == 0) {
+    item.throttled_since = now;
+  }
+  const bool progress = now - queues_[item.host].progressed < context_.settings.timeout;
+  const Millis end = std::min(item.lease_patience,
+                              item.throttled_since + (progress ? kLongestThrottled : context_.settings.timeout));
+  if (now >= end) {
+    return hand_back(entry);
+  }
+  wait(entry, std::min(now + pause / 2 + jitter(pause), end));
 }
 
 // --- judging ---
@@ -400,6 +466,9 @@ void Sharing::judge_next() {
   }
   Judging judging = std::move(judging_.front());
   judging_.pop_front();
+  if (judging_.size() + 1 == kMostJudging) {
+    arm();
+  }
   if (!judging_.empty()) {
     judge_ = work_queue_.enqueue([this] { judge_next(); });
   }
@@ -421,6 +490,9 @@ void Sharing::judge_next() {
 Sharing::Judged Sharing::judge_one(const Judging& judging) {
   const Target& target = roster_.at(judging.entry).target;
   const UnixSeconds now = context_.clock.now();
+  if (!shares(judging.entry)) {
+    return Judged::kNotForUs;  // its issuer has gone meanwhile
+  }
   const Admission admission = gate_.admit(target, judging.response, store::Source::kShared, {now, false});
   if (admission.stored == Reason::kZoneBusy) {
     return Judged::kBusy;
@@ -452,9 +524,7 @@ void Sharing::judged(Entry entry, Judged judged, const std::optional<Sha1>& dige
   Item& item = items_.at(entry);
   switch (judged) {
     case Judged::kCommitted:
-      progressed_ = context_.clock.monotonic();
-      forget(entry);
-      return user_.received(entry);
+      return committed(entry);
     case Judged::kSame:
     case Judged::kRefused:
     case Judged::kNotForUs:
@@ -468,6 +538,17 @@ void Sharing::judged(Entry entry, Judged judged, const std::optional<Sha1>& dige
       break;
   }
   hand_back(entry);
+}
+
+// An exchange that waits for its turn is needless now; one under way goes on.
+void Sharing::committed(Entry entry) {
+  progressed_ = context_.clock.monotonic();
+  forget(entry);
+  const auto granted = leases_.find(entry);
+  if (granted != leases_.end() && !granted->second.asking) {
+    release(entry);
+  }
+  user_.received(entry);
 }
 
 // --- what this node has asked for ---
@@ -569,7 +650,7 @@ bool Sharing::publish(Entry entry, Pending* pending) {
                    (record.per_connection == nullptr || response->size() <= kMostForeignResponse);
   if (!fit) {
     if (pending->lease.has_value()) {
-      settle(entry, {std::move(*pending->lease), pending->host, 0, std::nullopt, false}, 0, false);
+      settle(entry, {std::move(*pending->lease), pending->host, 0, std::nullopt, 0, false}, 0, false);
     }
     return false;
   }
@@ -593,6 +674,10 @@ void Sharing::published(Entry entry, Result<SharedStore::Published> result) {
   pending.query.reset();
   if (!result) {
     ++tally_.errors;
+    if (result.error().reason == Reason::kInvalidArgument) {
+      pending_.erase(entry);  // it is too large: another attempt would only keep others from theirs
+      publish_some();
+    }
     return;
   }
   pending.lease.reset();  // given back
@@ -609,8 +694,7 @@ void Sharing::judged_publication(Entry entry, Judged judged, const std::optional
   const auto pending = pending_.find(entry);
   if (judged == Judged::kCommitted) {
     drop_pending(entry);
-    forget(entry);
-    user_.received(entry);
+    committed(entry);
   } else if (pending == pending_.end()) {
     return;
   } else if ((judged == Judged::kSame || judged == Judged::kRefused) && digest.has_value() &&
@@ -655,7 +739,9 @@ void Sharing::heed_news(const std::vector<SharedStore::News>& news) {
       wait(entry, now + jitter(kNewsSpread));
     } else if (const auto queue = queues_.find(item->second.host);
                queue != queues_.end() &&
-               queue->second.due.count({item->second.due, item->second.order, entry}) != 0) {
+               queue->second.due.count({item->second.due, item->second.order, entry}) +
+                       queue->second.starved.count({item->second.due, item->second.order, entry}) !=
+                   0) {
       wait(entry, std::min(item->second.due, now + jitter(kNewsSpread)));
     }
   }

@@ -100,9 +100,13 @@ class Sharing {
   // The certificate is about to be removed, or taken away: it is in none of Sharing's places then.
   void end(Entry entry);
   bool has(Entry entry) const;
-  // When the store's first verdict came or was overdue, or a response came; monotonic, 0: never. A start waits while
-  // there is progress.
-  Millis progressed() const { return progressed_; }
+  // When the store's first verdict came or was overdue, or a response came, or another node was found asking for one
+  // that this node lacks; now, as long as there is no verdict. Monotonic, 0: never. A start waits while there is
+  // progress.
+  Millis progressed() const {
+    const bool connecting = store_.state() == net::SharedStore::State::kConnecting && progressed_ == 0;
+    return connecting ? context_.clock.monotonic() : progressed_;
+  }
   const Tally& tally() const { return tally_; }
   const net::SharedStore& store() const { return store_; }
 
@@ -120,16 +124,18 @@ class Sharing {
   using Sha1 = net::Sha1;
   // A certificate that is looked for.
   struct Item {
-    std::string host;           // health key of its first responder; empty: only news brought it here
-    std::uint32_t order = 0;    // random, so that the nodes divide the work
-    Millis due = 0;             // of its next look; monotonic, as all times here
-    Millis waits_since = 0;     // for others; 0: it does not
-    Millis lease_patience = 0;  // when it stops to wait for another node's lease
-    Millis note_patience = 0;   // when it stops to heed notes
-    unsigned tries = 0;         // looks in vain in a row
-    unsigned judged = 0;        // responses of no use
-    std::optional<Sha1> known;  // the response that was judged last
-    bool may_replace = false;   // the node's own response may replace that
+    std::string host;            // health key of its first responder; empty: only news brought it here
+    std::uint32_t order = 0;     // random, so that the nodes divide the work
+    Millis due = 0;              // of its next look; monotonic, as all times here
+    Millis waits_since = 0;      // for others; 0: it does not
+    Millis lease_patience = 0;   // when it stops to wait for another node's lease
+    Millis note_patience = 0;    // when it stops to heed notes
+    unsigned tries = 0;          // looks in vain in a row
+    unsigned judged = 0;         // responses of no use
+    unsigned put_off = 0;        // looks in a row that were put off, since the answer was full
+    Millis throttled_since = 0;  // the fleet has begun enough requests; 0: it has not
+    std::optional<Sha1> known;   // the response that was judged last
+    bool may_replace = false;    // the node's own response may replace that
   };
   // The certificates that wait to be looked for, of one host.
   struct Queue {
@@ -142,7 +148,8 @@ class Sharing {
   struct Batch {
     std::string host;
     std::vector<Entry> entries;
-    std::size_t leases = 0;  // wanted
+    std::vector<CertificateId> ids;  // theirs: an entry may have another certificate by the time of the answer
+    std::size_t leases = 0;          // wanted
     std::unique_ptr<net::SharedStore::Query> query;
   };
   struct Judging {
@@ -155,6 +162,7 @@ class Sharing {
     std::string host;
     unsigned failures = 0;         // of the fleet, since the last success
     std::optional<Sha1> replaces;  // Publication::replaces
+    Millis until = 0;              // when it has surely ended
     bool asking = false;
   };
   struct Pending {  // a publication
@@ -185,7 +193,10 @@ class Sharing {
   net::SharedStore::Item question(Entry entry, const Item& item, Millis now) const;
   std::size_t room(Entry entry, const std::string& host) const;
   void looked(std::list<Batch>::iterator at, Result<std::vector<Found>> found);
-  void looked_one(Entry entry, Found found, bool room_used_up);
+  bool may_look() const;
+  void hand_back_hopeless(const std::string& host);
+  void looked_one(Entry entry, const CertificateId& id, Found found, bool room_used_up);
+  void committed(Entry entry);
   void leased(Entry entry, Found found);
   void elsewhere(Entry entry, const Found& found);
   void throttled(Entry entry);
@@ -202,6 +213,7 @@ class Sharing {
   void read_news();
   void heed_news(const std::vector<net::SharedStore::News>& news);
   void arm();
+  void arm_by(Millis due);
   Millis jitter(Millis most);
 
   Context context_;
@@ -225,6 +237,8 @@ class Sharing {
   std::unique_ptr<Timer> news_timer_;
   std::unique_ptr<Timer> verdict_timer_;
   Millis progressed_ = 0;
+  Millis armed_ = 0;         // when timer_ fires; 0: it does not
+  std::string last_looked_;  // the host that had the last look
   Tally tally_;
 };
 

@@ -1,6 +1,8 @@
 #include "sim/directory.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "sim/machine.h"
 #include "store/cache_files.h"
@@ -8,22 +10,23 @@
 namespace ocsp_plus::sim {
 namespace {
 
-Directory* directory = nullptr;
+std::vector<Directory*> directories;  // by node
 
 constexpr Millis kWriteBack = 30000;  // how long the kernel may keep data in memory only
 
 }  // namespace
 
-Directory::Directory(const Script& script) : script_(script) {
-  directory = this;
+Directory::Directory(const Script& script, std::size_t node) : script_(script), node_(node) {
+  directories.resize(std::max(directories.size(), node + 1));
+  directories[node] = this;
 }
 
 Directory::~Directory() {
-  directory = nullptr;
+  directories[node_] = nullptr;
 }
 
 Directory& Directory::here() {
-  return *directory;
+  return *directories[Machine::here().node()];
 }
 
 DiskFault Directory::fault() const {

@@ -1,5 +1,5 @@
-// The simulated disk: one directory that survives processes and restarts. It implements store::CacheFiles in place of
-// a file system, by the contract in that header; lib/tests/cache_files_test.cc tests the real one.
+// The simulated disk of a node: one directory that survives processes and restarts. It implements store::CacheFiles
+// in place of a file system, by the contract in that header; lib/tests/cache_files_test.cc tests the real one.
 #pragma once
 
 #include <map>
@@ -12,9 +12,9 @@ namespace ocsp_plus::sim {
 
 class Directory {
  public:
-  explicit Directory(const Script& script);
+  explicit Directory(const Script& script, std::size_t node = 0);
   ~Directory();
-  static Directory& here();
+  static Directory& here();  // of the machine's current node
 
   struct File {
     Bytes bytes;
@@ -33,6 +33,7 @@ class Directory {
 
  private:
   const Script& script_;
+  const std::size_t node_;
   std::map<CertificateId, File> files_;
   int user_ = 0;
 };

@@ -69,7 +69,7 @@ Shield::~Shield() {
 Process& Machine::spawn() {
   const std::int32_t pid = ++last_pid_;
   existing_.insert(pid);
-  return *processes_.emplace(pid, std::make_unique<Process>(*this, pid)).first->second;
+  return *processes_.emplace(pid, std::make_unique<Process>(*this, pid, node())).first->second;
 }
 
 Process* Machine::find(std::int32_t pid) {
@@ -134,9 +134,11 @@ std::unique_ptr<Timer> Machine::timer(EventLoop::TimerCallback callback) {
   return std::make_unique<Alarm>(std::move(armed));
 }
 
-void Machine::at(Millis when, std::function<void()> what) {
+void Machine::at(Millis when, std::function<void()> what, bool silent) {
   auto armed = std::make_shared<Armed>();
   armed->callback = std::move(what);
+  armed->node = node();
+  armed->silent = silent;
   arm(armed, when - now_);
 }
 
@@ -156,11 +158,11 @@ void Machine::disarm(const std::shared_ptr<Armed>& timer) {
 }
 
 // Skips heartbeats without effect: workers beat every half second, and for days nothing else happens. All heartbeats
-// move to the next time at which something may happen, the designated worker's first, so that no other worker
-// considers it dead.
+// move to the next time at which something may happen, the designated workers' first, so that no other worker
+// considers them dead.
 void Machine::leap(Millis limit) {
-  const std::int32_t first = designated ? designated() : 0;
-  if (first == 0 || queue_.empty() || !queue_.begin()->second->beat) {
+  const std::vector<std::int32_t> first = designated ? designated() : std::vector<std::int32_t>();
+  if (first.empty() || queue_.empty() || !queue_.begin()->second->beat) {
     return;
   }
   Millis target = std::min(limit, quiet_until());
@@ -180,7 +182,8 @@ void Machine::leap(Millis limit) {
   }
   for (const auto& beat : beats) {
     queue_.erase(beat->due);
-    beat->due = {target + (beat->owner->pid == first ? 0 : 1), ++armed_};
+    const bool designated_one = std::find(first.begin(), first.end(), beat->owner->pid) != first.end();
+    beat->due = {target + (designated_one ? 0 : 1), ++armed_};
     queue_.emplace(beat->due, beat);
   }
 }
@@ -188,9 +191,11 @@ void Machine::leap(Millis limit) {
 // Each event sets the current process, whichever process drives the machine.
 bool Machine::step(Millis limit) {
   Process* const turning = current_;
+  const std::size_t node = node_;
   current_ = nullptr;
   const bool happened = next_event(limit);
   current_ = turning;
+  node_ = node;
   return happened;
 }
 
@@ -204,6 +209,7 @@ bool Machine::next_event(Millis limit) {
   queue_.erase(queue_.begin());
   timer->armed = false;
   now_ = std::max(now_, timer->due.first);
+  node_ = timer->owner == nullptr ? timer->node : timer->owner->node;
   if (timer->owner == nullptr) {
     timer->callback();
   } else {
@@ -213,10 +219,28 @@ bool Machine::next_event(Millis limit) {
       callback();
     });
   }
-  if (!timer->beat && after_event) {
+  if (!timer->beat && !timer->silent && after_event) {
     after_event();
   }
   return true;
+}
+
+// --- nodes ---
+
+void Machine::set_offset(Seconds offset) {
+  offsets_.resize(std::max(offsets_.size(), node() + 1));
+  offsets_[node()] = offset;
+}
+
+Machine::OnNode::OnNode(Machine& machine, std::size_t node)
+    : machine_(machine), process_(machine.current_), before_(machine.node_) {
+  machine_.current_ = nullptr;
+  machine_.node_ = node;
+}
+
+Machine::OnNode::~OnNode() {
+  machine_.current_ = process_;
+  machine_.node_ = before_;
 }
 
 void Machine::say(std::string_view line) {

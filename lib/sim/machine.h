@@ -1,4 +1,5 @@
-// A machine in virtual time: two clocks, one queue of timers, processes that can be killed.
+// A machine in virtual time: two clocks, one queue of timers, processes that can be killed. The nodes of a fleet are
+// one machine with a wall clock for each: what runs as a process, or was arranged by one, belongs to its node.
 //
 // A process is the code that runs while it is the current one; its timers belong to it. A kill acts like SIGKILL:
 // longjmp() leaves the process's code, no destructor runs, its objects are abandoned, and the shared memory, the lock
@@ -15,6 +16,7 @@
 #include <set>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/ports.h"
 #include "sim/prng.h"
@@ -27,7 +29,7 @@ class Machine;
 
 class Process {
  public:
-  Process(Machine& machine, std::int32_t id) : machine_(machine), pid(id) {}
+  Process(Machine& machine, std::int32_t id, std::size_t of) : machine_(machine), pid(id), node(of) {}
 
   // Runs `body` as this process. Returns false if the process was killed.
   bool run(const std::function<void()>& body);
@@ -44,6 +46,7 @@ class Process {
 
  public:
   const std::int32_t pid;
+  const std::size_t node;
   bool alive = true;
   bool holds_lock = false;
 
@@ -81,13 +84,31 @@ class Machine {
 
   Millis monotonic() const { return now_; }
   UnixSeconds true_time() const { return kEpoch + (now_ - kBoot) / 1000; }
-  UnixSeconds wall() const { return true_time() + offset_; }
-  Seconds offset() const { return offset_; }
-  void set_offset(Seconds offset) { offset_ = offset; }
+  // Of the current node.
+  UnixSeconds wall() const { return true_time() + offset(); }
+  Seconds offset() const { return node() < offsets_.size() ? offsets_[node()] : 0; }
+  void set_offset(Seconds offset);
+
+  // --- nodes ---
+  std::size_t node() const { return current_ != nullptr ? current_->node : node_; }
+  // Code of the world that concerns a node, for as long as the object lives.
+  class OnNode {
+   public:
+    OnNode(Machine& machine, std::size_t node);
+    ~OnNode();
+    OnNode(const OnNode&) = delete;
+    OnNode& operator=(const OnNode&) = delete;
+
+   private:
+    Machine& machine_;
+    Process* const process_;
+    const std::size_t before_;
+  };
 
   // --- timers ---
   std::unique_ptr<Timer> timer(EventLoop::TimerCallback callback);  // of the current process, else of the world
-  void at(Millis when, std::function<void()> what);                 // a one-shot event of the world
+  // A one-shot event of the world, on the current node. `silent`: no handshake can notice it.
+  void at(Millis when, std::function<void()> what, bool silent = false);
   // Advances time to the next event and runs it. Returns false, with the time at `limit`, if there is none before.
   bool step(Millis limit);
 
@@ -102,9 +123,10 @@ class Machine {
 
   // --- hooks, set by the runner ---
   std::function<void(Process&)> on_killed;
-  std::function<void()> after_event;               // not after heartbeats without effect
-  std::function<Millis()> quiet_until;             // heartbeats before that time have no effect and are skipped
-  std::function<std::int32_t()> designated;        // pid whose heartbeat comes first after a leap; 0: no leap
+  std::function<void()> after_event;    // on the event's node; not after heartbeats without effect
+  std::function<Millis()> quiet_until;  // heartbeats before that time have no effect and are skipped
+  // The pids whose heartbeats come first after a leap, one of each node; none: no leap.
+  std::function<std::vector<std::int32_t>()> designated;
   std::function<void(std::string_view)> narrator;  // receives lines for people; may be empty
 
   void say(std::string_view line);
@@ -123,7 +145,9 @@ class Machine {
     Process* owner = nullptr;
     Due due;
     bool armed = false;
+    std::size_t node = 0;
     bool beat = false;  // a worker's heartbeat
+    bool silent = false;
   };
 
   void arm(const std::shared_ptr<Armed>& timer, Millis after);
@@ -132,7 +156,8 @@ class Machine {
   bool next_event(Millis limit);
 
   Millis now_ = kBoot;
-  Seconds offset_ = 0;
+  std::vector<Seconds> offsets_;  // by node
+  std::size_t node_ = 0;          // of the world's code
   std::uint64_t armed_ = 0;
   std::map<Due, std::shared_ptr<Armed>> queue_;
   std::map<std::int32_t, std::unique_ptr<Process>> processes_;

@@ -28,17 +28,21 @@ struct Options {
   long seeds = -1;  // maximum number of runs; -1: as many as `years` needs
   unsigned long seed = 1;
   bool one = false;  // runs only this seed
+  bool alone = true, fleets = true;
   bool until_failure = false;
   bool verbose = false;
 };
 
 int usage() {
   std::fputs(
-      "Usage: simulator [--years N] [--seeds N] [--seed S] [--one] [--until-failure] [--verbose]\n"
+      "Usage: simulator [--years N] [--seeds N] [--seed S] [--one] [--alone | --fleets] [--until-failure]\n"
+      "                 [--verbose]\n"
       "  --years N   simulate runs until their node-years are N (default 300)\n"
       "  --seeds N   at most so many runs\n"
       "  --seed S    the first run's seed (default 1)\n"
       "  --one       only this seed: replays a failure exactly\n"
+      "  --alone     no fleets\n"
+      "  --fleets    fleets only\n"
       "  --until-failure  no further than to the first that fails\n"
       "  --verbose   with --one: everything that happens; else a line for each run\n",
       stderr);
@@ -51,6 +55,10 @@ bool parse(int argc, char** argv, Options* options) {
     const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
     if (argument == "--one") {
       options->one = true;
+    } else if (argument == "--alone") {
+      options->fleets = false;
+    } else if (argument == "--fleets") {
+      options->alone = false;
     } else if (argument == "--until-failure") {
       options->until_failure = true;
     } else if (argument == "--verbose") {
@@ -94,12 +102,26 @@ Figures in_child(Figures* shared, Body body) {
   return *shared;
 }
 
-void report_failure(const Script& script, const Figures& figures) {
-  std::printf("FAILED %s\n", figures.violation);
-  for (const std::string& line : script.description()) {
-    print(line);
+void print_scenario(const std::vector<Script>& scripts) {
+  for (std::size_t i = 0; i < scripts.size(); ++i) {
+    if (scripts.size() > 1) {
+      std::printf("node %zu of %zu\n", i, scripts.size());
+    }
+    for (const std::string& line : scripts[i].description()) {
+      print(line);
+    }
   }
-  std::printf("replay: scripts/simulate --one --seed %lu --verbose\n", static_cast<unsigned long>(script.seed));
+}
+
+void report_failure(const std::vector<Script>& scripts, const Figures& figures) {
+  std::printf("FAILED %s\n", figures.violation);
+  print_scenario(scripts);
+  std::printf("replay: scripts/simulate --one %s --seed %lu --verbose\n",
+              scripts.front().shares ? "--fleets" : "--alone", static_cast<unsigned long>(scripts.front().seed));
+}
+
+std::vector<Script> draw(unsigned long seed, bool fleet) {
+  return fleet ? Script::draw_fleet(seed) : std::vector<Script>{Script::draw(seed)};
 }
 
 void print_table(const Figures& f) {
@@ -142,6 +164,20 @@ void print_table(const Figures& f) {
   row("moves into the configuration and out of it", f.moves);
   row("kills of a worker that met one", f.offering_kills);
   row("runs with certificates loaded per connection", f.loaded_runs);
+  row("fleets", f.fleets);
+  row("  their nodes", f.fleet_nodes);
+  part("  node-years", static_cast<double>(f.fleet_seconds) / kYear, "");
+  row("  handshakes for which a staple was due by the oracle", f.fleet_due);
+  row("  certificates looked for in the store", f.looks);
+  row("  responses from the store", f.from_store);
+  row("  leases", f.leases);
+  row("  leases and notes of other nodes", f.elsewhere);
+  row("  responses published", f.published);
+  row("  not published, another was there", f.not_newer);
+  for (int deed = 0; deed <= static_cast<int>(StoreDeed::kLast); ++deed) {
+    const std::string what = std::string("  spans in which the store: ") + name_of(static_cast<StoreDeed>(deed));
+    row(what.c_str(), f.store_deeds[deed]);
+  }
   row("runs with a lie", f.lie_runs);
   row("runs with a clock jump", f.jump_runs);
   row("runs with a kill", f.kill_runs);
@@ -151,15 +187,14 @@ void print_table(const Figures& f) {
   part("most requests in faults, as a part of what they excuse", f.faults, "bound 1");
   part("peak of requests per minute over their mean", f.peak, "bound 6");
   part("peak of requests in 10 s after a restart over their mean", f.restart_peak, "bound 2.5");
+  part("most requests of a fleet in calm, as a part of one node's", f.calm_fleet, "bound 1");
   part("most of 20 nodes that ask for a certificate within 10 s", f.fleet_peak, "bound 5");
 }
 
 int run_one(const Options& options) {
-  const Script script = Script::draw(options.seed);
-  const Figures figures = run(script, options.verbose ? Narrator(print) : nullptr);
-  for (const std::string& line : script.description()) {
-    print(line);
-  }
+  const std::vector<Script> scripts = draw(options.seed, !options.alone);
+  const Figures figures = run_nodes(scripts, options.verbose ? Narrator(print) : nullptr);
+  print_scenario(scripts);
   std::printf("digest %016llx\n", static_cast<unsigned long long>(figures.digest));
   if (figures.failed) {
     std::printf("FAILED %s\n", figures.violation);
@@ -175,13 +210,25 @@ int run_many(const Options& options) {
   auto* shared = static_cast<Figures*>(memory);
   Figures total;
   long failed = 0;
-  for (const auto herd :
-       {+[] { return run_herd(2000); }, +[] { return run_restarted_herd(1000); }, +[] { return run_fleet(20); },
-        +[] { return run_without_staple(OP_REQUIRE_OFF); }, +[] { return run_without_staple(OP_REQUIRE_ON); },
-        +[] { return run_without_staple(OP_REQUIRE_MUST_STAPLE); }, +[] { return run_full_disk(); },
-        +[] { return run_hanging_start(); }, +[] { return run_other_method(); }, +[] { return run_long_outage(); },
-        +[] { return run_flood(2000); }, +[] { return run_loaded(); }, +[] { return run_released(); },
-        +[] { return run_loaded_flood(1000); }}) {
+  const std::vector<Figures (*)()> told_alone = {[] { return run_herd(2000); },
+                                                 [] { return run_restarted_herd(1000); },
+                                                 [] { return run_fleet(20); },
+                                                 [] { return run_without_staple(OP_REQUIRE_OFF); },
+                                                 [] { return run_without_staple(OP_REQUIRE_ON); },
+                                                 [] { return run_without_staple(OP_REQUIRE_MUST_STAPLE); },
+                                                 [] { return run_full_disk(); },
+                                                 [] { return run_hanging_start(); },
+                                                 [] { return run_other_method(); },
+                                                 [] { return run_long_outage(); },
+                                                 [] { return run_flood(2000); },
+                                                 [] { return run_loaded(); },
+                                                 [] { return run_released(); },
+                                                 [] { return run_loaded_flood(1000); }};
+  std::vector<Figures (*)()> told;
+  if (options.alone) {
+    told = told_alone;
+  }
+  for (const auto herd : told) {
     if (failed > 0 && options.until_failure) {
       break;
     }
@@ -197,24 +244,30 @@ int run_many(const Options& options) {
        static_cast<double>(total.seconds) < options.years * kYear &&
        (options.seeds < 0 || total.runs < options.seeds) && failed < (options.until_failure ? 1 : 5);
        ++seed) {
-    const Figures figures = in_child(shared, [seed] { return run(Script::draw(seed), nullptr); });
-    total.add(figures);
-    if (options.verbose) {
-      std::printf("%s digest %016llx\n", Script::draw(seed).summary().c_str(),
-                  static_cast<unsigned long long>(figures.digest));
-    }
-    if (figures.failed) {
-      ++failed;
-      report_failure(Script::draw(seed), figures);
+    for (const bool fleet : {false, true}) {
+      // Of every third seed a fleet as well.
+      if (fleet ? !options.fleets || (options.alone && seed % 3 != 0) : !options.alone) {
+        continue;
+      }
+      const Figures figures = in_child(shared, [=] { return run_nodes(draw(seed, fleet), nullptr); });
+      total.add(figures);
+      if (options.verbose) {
+        std::printf("%s%s digest %016llx\n", fleet ? "fleet, " : "", draw(seed, fleet).front().summary().c_str(),
+                    static_cast<unsigned long long>(figures.digest));
+      }
+      if (figures.failed) {
+        ++failed;
+        report_failure(draw(seed, fleet), figures);
+      }
     }
   }
   print_table(total);
-  if (total.runs >= 100 &&
+  if (options.alone && total.runs >= 100 &&
       5 * std::min({total.lie_runs, total.jump_runs, total.kill_runs, total.loaded_runs}) < total.runs) {
     std::printf("FAILED fewer than a fifth of the runs held a lie, a clock jump, a kill or a certificate loaded\n");
     ++failed;
   }
-  if (total.runs >= 100 &&
+  if (options.alone && total.runs >= 100 &&
       std::min({total.shown_due, total.forged, total.evicted, total.dropped, total.moves, total.issuer_requests,
                 total.offering_kills, total.refused, total.omitted}) == 0) {
     std::printf("FAILED of what happens to handshakes something never did\n");

@@ -63,7 +63,12 @@ class SimResolver : public net::Resolver {
 
 }  // namespace
 
-Network::Network(const Script& script, Ca& ca, Prng prng) : script_(script), ca_(ca), prng_(prng) {
+Network::Network(std::vector<const Script*> scripts, Ca& ca, Prng prng)
+    : scripts_(std::move(scripts)),
+      ca_(ca),
+      prng_(prng),
+      requests_(scripts_.size()),
+      issuer_requests_(scripts_.size()) {
   network = this;
 }
 
@@ -83,8 +88,9 @@ Network::Plan Network::begin(const net::FetchRequest& request) {
   plan.responder = plan.issuer ? 0 : static_cast<std::size_t>(request.url.host[1] - '0');
   plan.leaf = std::stoul(request.url.target.substr(1));
   plan.get = request.method.value_or(net::usual_method(request)) == net::Method::kGet;
+  const std::size_t node = Machine::here().node();
   ++counts_.requests;
-  ++(plan.issuer ? issuer_requests_ : requests_)[plan.leaf];
+  ++(plan.issuer ? issuer_requests_ : requests_)[node][plan.leaf];
   if (on_request) {
     on_request(plan.leaf);
   }
@@ -92,7 +98,14 @@ Network::Plan Network::begin(const net::FetchRequest& request) {
     times_.push_back(Machine::here().monotonic());
   }
   const Millis now = Machine::here().monotonic();
-  const Conduct* conduct = plan.issuer ? script_.issuer_conduct(now) : script_.conduct(plan.responder, now);
+  auto& begun = begun_[request.url.host];
+  begun.push_back(now);
+  while (begun.front() <= now - 2000) {
+    begun.pop_front();
+  }
+  most_begun_ = std::max(most_begun_, begun.size());
+  const Script& script = *scripts_[node];
+  const Conduct* conduct = plan.issuer ? script.issuer_conduct(now) : script.conduct(plan.responder, now);
   if (conduct != nullptr && (conduct->only == SIZE_MAX || conduct->only == plan.leaf)) {
     plan.deed = conduct->deed;
     plan.lie = conduct->lie;

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "net/fetch.h"
@@ -16,7 +18,8 @@ namespace ocsp_plus::sim {
 
 class Network {
  public:
-  Network(const Script& script, Ca& ca, Prng prng);
+  // `scripts`: one for each node, which meets the responders as its own says.
+  Network(std::vector<const Script*> scripts, Ca& ca, Prng prng);
   ~Network();
   static Network& here();
 
@@ -25,9 +28,12 @@ class Network {
     std::map<Lie, std::int64_t> kinds;
   };
   const Counts& counts() const { return counts_; }
-  const std::map<LeafNumber, std::int64_t>& requests() const { return requests_; }
+  using Requests = std::map<LeafNumber, std::int64_t>;
+  const Requests& requests(std::size_t node = 0) const { return requests_[node]; }
   // Requests for the certificate's issuer.
-  const std::map<LeafNumber, std::int64_t>& issuer_requests() const { return issuer_requests_; }
+  const Requests& issuer_requests(std::size_t node = 0) const { return issuer_requests_[node]; }
+  // The most requests that were begun within two seconds with one responder.
+  std::size_t most_begun() const { return most_begun_; }
   const std::vector<Millis>& times() const { return times_; }  // of the requests, after keep_times()
   void keep_times() { keep_times_ = true; }
 
@@ -55,11 +61,13 @@ class Network {
   net::Fetch::Outcome answer(const Plan& plan, Bytes body, Millis took);
   net::Fetch::Outcome lie(const Plan& plan, Millis took);
 
-  const Script& script_;
+  std::vector<const Script*> scripts_;
   Ca& ca_;
   Prng prng_;
   Counts counts_;
-  std::map<LeafNumber, std::int64_t> requests_, issuer_requests_;
+  std::vector<Requests> requests_, issuer_requests_;  // by node
+  std::map<std::string, std::deque<Millis>> begun_;   // lately, by host
+  std::size_t most_begun_ = 0;
   std::vector<Millis> times_;
   bool keep_times_ = false;
 };

@@ -191,6 +191,11 @@ std::unique_ptr<Node::Config> Node::configure() const {
   settings.retry_min_s = script_.retry_min;
   settings.retry_max_s = script_.retry_max;
   settings.cache = text("cache");
+  const op_str_t place = text("redis://store.example");
+  if (script_.shares) {
+    settings.share.places = &place;
+    settings.share.nplaces = 1;
+  }
   op_error_t error = {};
   must(op_config_set(config->op, &settings, &error) == OP_OK, error.text);
   for (const LeafNumber leaf : wanted_) {

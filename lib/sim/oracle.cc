@@ -10,11 +10,15 @@ namespace {
 constexpr Seconds kSettle = 13;      // after an outage or a kill: a hanging exchange, a stale lease
 constexpr Seconds kSlack = 6;        // from due to served: a tick, an answer, rounding
 constexpr Seconds kOneMore = 6;      // plus half of the time-out per responder tried before
+constexpr Seconds kStoreSlack = 4;   // for looks in the shared store, and for one that hangs
 constexpr Seconds kAhead = 300;      // how far thisUpdate may lie ahead
 constexpr Seconds kAboutToEnd = 10;  // a start refetches responses that end sooner
 constexpr Millis kDiskRetry = 61000;
-constexpr Seconds kBelieved = 3600;        // a response from the directory confirmed longer ago is fetched again
-constexpr Seconds kForStaple = 600;        // longest pause while nothing is held and the responder is unreachable
+constexpr Seconds kBelieved = 3600;  // a response from the directory confirmed longer ago is fetched again
+constexpr Seconds kForStaple = 600;  // longest pause while nothing is held and the responder is unreachable
+constexpr Seconds kNotes = 30;       // a node without a failure of its own heeds notes for so long
+constexpr Seconds kLeases = 12;      // and then leases
+constexpr Millis kFleetKnows = 15000;
 constexpr Seconds kCheck = 300;            // and that within this time after a start
 constexpr Seconds kHandedAgain = 30;       // after this time a worker repeats an unsuccessful hand-over
 constexpr Seconds kUnused = 25 * 86400;    // a certificate not shown for longer may be evicted
@@ -27,7 +31,15 @@ constexpr Millis kBetweenShows = 600;  // a tick, after which the slots are free
 }  // namespace
 
 Seconds Oracle::slack() const {
-  return kSlack + static_cast<Seconds>(script_.responders.size() - 1) * kOneMore;
+  return kSlack + static_cast<Seconds>(script_.responders.size() - 1) * kOneMore + (script_.shares ? kStoreSlack : 0);
+}
+
+// What the node holds at `from`, if it ends before the returned time, has been replaced at `at`. A node alone tries
+// by the middle of `from` and that end. One of a fleet then waits for three eighths of the rest, and has five
+// sixteenths of the span left.
+UnixSeconds Oracle::replaced(UnixSeconds from, UnixSeconds at) const {
+  const UnixSeconds done = at - slack();
+  return script_.shares ? from + (done - from) * 16 / 11 : 2 * done - from;
 }
 
 // Returns whether a responder answered honestly from `from` to `to`. Another one may have failed meanwhile, but not
@@ -81,15 +93,15 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const LeafRecord& record, UnixSecon
       return std::min(sure, end);
     }
     // The node may hold a response from before the window and refresh it by the rule below.
-    sure = std::max(sure, std::min(ca_.end_of_answer(leaf, from), 2 * (at - slack()) - from));
+    sure = std::max(sure, std::min(ca_.end_of_answer(leaf, from), replaced(from, at)));
     from += longest;
   }
   // An attempt at u is finished at `at`: the best u is where both bounds meet, or where the CA made a new response.
   const auto tried_from = [&](UnixSeconds u) {
     u = std::clamp(u, from, at);
-    sure = std::max(sure, std::min(ca_.end_of_answer(leaf, u), 2 * (at - slack()) - u));
+    sure = std::max(sure, std::min(ca_.end_of_answer(leaf, u), replaced(u, at)));
   };
-  tried_from(at - slack() - ca_.practice().validity / 2);
+  tried_from(at - slack() - ca_.practice().validity * (script_.shares ? 11 : 8) / 16);
   tried_from(from);
   if (const Seconds resign = ca_.practice().resign; resign > 0) {
     for (UnixSeconds u = at - at % resign; u > from && u > at - ca_.practice().validity; u -= resign) {
@@ -115,7 +127,8 @@ Seconds Oracle::longest_pause(UnixSeconds opened) const {
   };
   std::for_each(script_.responders.begin(), script_.responders.end(), look);
   look(script_.issuer_server);
-  return passing ? std::min(longest, kForStaple + slack()) : longest;
+  const Seconds alone = passing ? std::min(longest, kForStaple + slack()) : longest;
+  return script_.shares ? alone + std::max(kNotes, alone) + kLeases : alone;
 }
 
 void Oracle::close(LeafNumber leaf, LeafRecord* record) {
@@ -267,6 +280,7 @@ void Oracle::flood_ended() {
 
 // By a clock that is far ahead every last use is long ago, and some certificates have expired.
 void Oracle::clock_set(UnixSeconds before) {
+  fleet_is_troubled();
   const UnixSeconds latest = std::max(before, machine_.wall());
   for (const LeafNumber leaf : in_care()) {
     if (latest - machine_.true_time() > kFarAstray || machine_.true_time() - latest > kFarAstray ||
@@ -297,6 +311,7 @@ bool Oracle::disk_was_good(Millis span) const {
 }
 
 void Oracle::stopped(bool power_cut) {
+  fleet_is_troubled();
   for (const LeafNumber leaf : in_care()) {
     close(leaf, &records_[leaf]);
   }
@@ -322,6 +337,7 @@ void Oracle::stopped(bool power_cut) {
 }
 
 void Oracle::start_begins(bool new_zone) {
+  fleet_is_troubled();
   new_zone_ = new_zone;
   start_began_ = machine_.monotonic();
   if (!new_zone) {
@@ -378,8 +394,8 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
   for (const LeafNumber leaf : served) {
     LeafRecord& record = records_[leaf];
     const bool reachable = good(leaf, start_began_ - 1000 * kSettle, machine_.monotonic(), true);
-    if (!record.in_zone && !helper_killed && machine_.offset() == 0 && script_.startup_wait >= 5000 &&
-        script_.responders.size() == 1 && reachable) {
+    if (!script_.shares && !record.in_zone && !helper_killed && machine_.offset() == 0 &&
+        script_.startup_wait >= 5000 && script_.responders.size() == 1 && reachable) {
       // The start waited for missing or soon ending responses; the window's rule applies to what it holds now.
       const UnixSeconds began = kEpoch + (start_began_ - Machine::kBoot) / 1000;
       record.sure = std::max(record.sure, std::min(began + kAboutToEnd, ca_.end_of_answer(leaf, began)));
@@ -412,6 +428,25 @@ void Oracle::delivered(LeafNumber leaf, const Signed& response) {
   }
 }
 
+// --- fleets ---
+
+void Oracle::fleet_knows(LeafNumber leaf, const Signed& revocation) {
+  if (!up_ || machine_.offset() != 0 || served_.count(leaf) == 0) {
+    return;
+  }
+  LeafRecord& record = records_[leaf];
+  if (!record.known_soon.has_value()) {
+    record.known_soon = revocation.this_update;
+    record.known_from = machine_.monotonic() + kFleetKnows;
+  }
+}
+
+void Oracle::fleet_is_troubled() {
+  for (auto& [leaf, record] : records_) {
+    record.known_soon.reset();
+  }
+}
+
 void Oracle::complain(LeafNumber leaf, const std::string& what) {
   if (violation_.empty()) {
     violation_ = fmt::format("{:.1f} s, true time {}, wall clock {}: certificate {}: {}",
@@ -426,6 +461,14 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
   if (record.revoked_soon.has_value() && machine_.monotonic() >= record.revoked_from) {
     record.revoked = std::max(record.revoked.value_or(0), *record.revoked_soon);
     record.revoked_soon.reset();
+  }
+  if (record.known_soon.has_value() && machine_.monotonic() >= record.known_from) {
+    const Signed* const served = staple.status == Node::Got::kGood ? ca_.find(staple.der) : nullptr;
+    if (served != nullptr && !served->revoked && served->this_update <= *record.known_soon) {
+      return complain(leaf, fmt::format("(l) served good of {}, though the fleet knew of a revocation at {}",
+                                        to_rfc3339(served->this_update), to_rfc3339(*record.known_soon)));
+    }
+    record.known_soon.reset();
   }
   take(&record);
   const UnixSeconds wall = machine_.wall();
@@ -496,6 +539,9 @@ void Oracle::judge_missing(LeafNumber leaf, LeafRecord* record) {
 // Checks only if a responder was reachable without interruption since the start, or since the certificate was taken
 // after it.
 void Oracle::judge_asked_again(LeafNumber leaf, const LeafRecord& record) {
+  if (script_.shares) {
+    return;
+  }
   const UnixSeconds now = machine_.true_time();
   const auto began = record.loaded ? record.taken_again : booted_;
   if (!began.has_value() || !booted_.has_value() || !record.open.has_value() || *record.open > *began + kSettle ||

@@ -32,6 +32,16 @@
 // (i) Without a staple the handshake is refused if the server requires one; otherwise another module's response, if
 //     set, is sent. If the server omits revoked responses, neither is sent for a certificate after a true revocation
 //     has reached the node. Each handshake is counted once, by its outcome.
+//
+// Of a node of a fleet, whose letters go on:
+// (k) (b) holds whatever happens to the shared store, with its windows moved by the patience of engine/schedule.h: a
+//     node with a valid response waits for the others for three eighths of what is left of it, and a node with
+//     nothing for a note and then a lease. That a start serves from its first handshake on, and (f), are not
+//     demanded: another node may be asking.
+// (l) Once a node has published a revocation, every node that reaches the store serves no older good response after
+// 15
+//     seconds. Not where the store, the node or its clock had trouble in the minute before, or until then.
+// The others, (j), (m) and (n), are in run.cc.
 #pragma once
 
 #include <functional>
@@ -60,6 +70,8 @@ class Oracle {
   void conditions_change();  // the script's next span or happening begins
   void asked(LeafNumber leaf);
   void delivered(LeafNumber leaf, const Signed& response);
+  void fleet_knows(LeafNumber leaf, const Signed& revocation);  // it is in the store
+  void fleet_is_troubled();
 
   // --- certificates that servers load per connection ---
   void shown(LeafNumber leaf);                            // to a worker that does not have it configured
@@ -89,6 +101,9 @@ class Oracle {
     std::optional<UnixSeconds> revoked;  // thisUpdate of the latest revocation seen
     std::optional<UnixSeconds> revoked_soon;
     Millis revoked_from = 0;
+    // The same of (l).
+    std::optional<UnixSeconds> known_soon;
+    Millis known_from = 0;
     bool told_revoked = false;  // a true revocation has reached the node
     UnixSeconds newest = 0;     // the latest thisUpdate served
     UnixSeconds confirmed = 0;  // the last honest answer
@@ -125,6 +140,7 @@ class Oracle {
   void reset_taken(LeafRecord* record) const;
   void complain(LeafNumber leaf, const std::string& what);
   Seconds slack() const;
+  UnixSeconds replaced(UnixSeconds from, UnixSeconds at) const;
   unsigned shows_needed() const;
 
   const Machine& machine_;

@@ -12,6 +12,7 @@
 
 #include "sim/ca.h"
 #include "sim/directory.h"
+#include "sim/fleet_store.h"
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/node.h"
@@ -24,18 +25,68 @@ constexpr Millis kAlert = 20000;   // no heartbeat is skipped for so long after 
 constexpr Millis kTakenIn = 3000;  // nor after a hand-over
 constexpr Millis kBetweenShows = 700;
 constexpr Seconds kShownEnded = 7200;
+constexpr Millis kSettled = 60000;  // the time that connections to the shared store may take to come back
+constexpr std::size_t kBytesEach = 4000;
+constexpr std::size_t kBytesBeside = 2000000;
+constexpr std::size_t kMostBegun = 32;  // four times ocsp_plus_concurrency
 
 // Invariant (c): requests per certificate and validity (at most seven days) in a calm run, without the start.
 constexpr double kCalmFresh = 2.5;
 constexpr double kCalmAdvance = 8;
 
-class World {
+// The responses of a certificate end with it: towards its end they are asked for more and more often. Of long runs
+// this is a small part.
+bool ends_soon(const Script& script, LeafNumber leaf) {
+  return Pki::leaf_end(leaf) < kEpoch + script.length / 1000 + script.practice.validity;
+}
+
+// What all nodes of a run have in common.
+struct Stage {
+  Stage(const Script& script, const std::vector<const Script*>& scripts)
+      : machine(script.seed * 31 + 7), ca(script.practice), network(scripts, ca, machine.prng().split()) {
+    if (script.shares) {
+      store.emplace(machine, ca, script, machine.prng().split());
+    }
+  }
+  Machine machine;
+  Ca ca;
+  Network network;
+  std::optional<FleetStore> store;
+  Figures figures;
+
+  void fail(const std::string& what) {
+    if (!figures.failed) {
+      figures.failed = true;
+      std::strncpy(figures.violation, what.c_str(), sizeof(figures.violation) - 1);
+    }
+  }
+};
+
+// One node with what belongs to it alone: its script, its directory, its oracle.
+class Site {
  public:
-  World(const Script& script, const Narrator& narrator);
-  Figures live();
+  // `others_start`: whether another node's start runs, which this node's start must not interrupt.
+  Site(const Script& script, Stage& stage, std::size_t number, std::function<bool()> others_start);
+  void begin();
+  void end();  // of the run: adds to the figures, and judges them
+
+  // --- hooks ---
+  void killed(Process& process);
+  void asked(LeafNumber leaf) { oracle_.asked(leaf); }
+  void answered(LeafNumber leaf, const Signed& response);
+  void handshakes();
+  std::int32_t designated() const { return machine_.monotonic() < alert_until_ ? 0 : node_.designated(); }
+  Millis quiet_until() const { return node_.quiet_until(); }
+  bool starting() const { return starting_; }
+  const Node& node() const { return node_; }
+  Oracle& oracle() { return oracle_; }
+  void alert() {
+    alert_until_ = machine_.monotonic() + kAlert;
+    alerted_ = machine_.monotonic();
+  }
+  bool calm_for(Millis span) const { return node_.up() && machine_.monotonic() - alerted_ >= span; }
 
  private:
-  void hook(const Narrator& narrator);
   void plan();
   void change();
   void happen(const Happening& happening);
@@ -43,7 +94,6 @@ class World {
   void reload(std::int64_t exchanged, bool fails);
   void halt(const Happening& happening);
   void clock(Seconds offset);
-  void handshakes();
   void show_loaded();
   void show(LeafNumber leaf, Chain chain);
   void show_often(int times);
@@ -58,18 +108,22 @@ class World {
   double allowed_in_faults(double periods) const;
   double excused(Millis span) const;
   Seconds longest_life() const;
-  void fail(const std::string& what);
+  void fail(const std::string& what) { stage_.fail(what); }
 
   const Script& script_;
-  Machine machine_;
-  Ca ca_;
-  Network network_;
+  Stage& stage_;
+  Machine& machine_;
+  Ca& ca_;
+  Network& network_;
+  const std::size_t number_;
+  const std::function<bool()> others_start_;
   Directory directory_;
   Node node_;
   Oracle oracle_;
   Prng prng_;
-  Figures figures_;
-  Millis alert_until_ = 0;
+  Figures& figures_;
+  Millis alert_until_ = 0, alerted_ = 0;
+  bool starting_ = false;
   LeafNumber next_leaf_;
   bool kill_at_answer_ = false;
   std::int64_t kill_points_ = 0;
@@ -78,49 +132,42 @@ class World {
   LeafNumber next_forged_ = Pki::kForged;
 };
 
-World::World(const Script& script, const Narrator& narrator)
+Site::Site(const Script& script, Stage& stage, std::size_t number, std::function<bool()> others_start)
     : script_(script),
-      machine_(script.seed * 31 + 7),
-      ca_(script.practice),
-      network_(script, ca_, machine_.prng().split()),
-      directory_(script),
+      stage_(stage),
+      machine_(stage.machine),
+      ca_(stage.ca),
+      network_(stage.network),
+      number_(number),
+      others_start_(std::move(others_start)),
+      directory_(script, number),
       node_(machine_, script),
       oracle_(machine_, script, ca_),
       prng_(machine_.prng().split()),
+      figures_(stage.figures),
       next_leaf_(script.certificates) {
-  hook(narrator);
   plan();
 }
 
-void World::hook(const Narrator& narrator) {
-  if (narrator) {
-    machine_.narrator = [this, narrator](std::string_view line) {
-      narrator(fmt::format("{:.3f} {}", static_cast<double>(machine_.monotonic() - Machine::kBoot) / 1000, line));
-    };
+void Site::killed(Process& process) {
+  ++figures_.kills;
+  figures_.offering_kills += node_.offering() == process.pid ? 1 : 0;
+  figures_.kills_locked += process.holds_lock ? 1 : 0;
+  node_.killed(process);
+  oracle_.interrupted();
+  alert();
+}
+
+void Site::answered(LeafNumber leaf, const Signed& response) {
+  oracle_.delivered(leaf, response);
+  if (kill_at_answer_ && machine_.current()->pid == node_.designated()) {
+    kill_at_answer_ = false;
+    node_.kill_designated(kill_points_, true);
   }
-  machine_.on_killed = [this](Process& process) {
-    ++figures_.kills;
-    figures_.offering_kills += node_.offering() == process.pid ? 1 : 0;
-    figures_.kills_locked += process.holds_lock ? 1 : 0;
-    node_.killed(process);
-    oracle_.interrupted();
-    alert_until_ = machine_.monotonic() + kAlert;
-  };
-  machine_.after_event = [this] { handshakes(); };
-  machine_.designated = [this] { return machine_.monotonic() < alert_until_ ? 0 : node_.designated(); };
-  machine_.quiet_until = [this] { return node_.quiet_until(); };
-  network_.on_request = [this](LeafNumber leaf) { oracle_.asked(leaf); };
-  network_.on_honest = [this](LeafNumber leaf, const Signed& response) {
-    oracle_.delivered(leaf, response);
-    if (kill_at_answer_ && machine_.current()->pid == node_.designated()) {
-      kill_at_answer_ = false;
-      node_.kill_designated(kill_points_, true);
-    }
-  };
 }
 
 // Schedules the script's events.
-void World::plan() {
+void Site::plan() {
   for (const auto& responder : script_.responders) {
     for (const Conduct& conduct : responder) {
       ++figures_.outages;
@@ -148,26 +195,32 @@ void World::plan() {
       flood(one, 0);
     });
   }
-  figures_.disk_faults = static_cast<std::int64_t>(script_.disk.size());
+  figures_.disk_faults += static_cast<std::int64_t>(script_.disk.size());
   for (const Happening& happening : script_.happenings) {
     machine_.at(happening.at, [this, &happening] { happen(happening); });
   }
 }
 
-void World::change() {
+void Site::change() {
   oracle_.conditions_change();
-  alert_until_ = machine_.monotonic() + kAlert;
+  alert();
 }
 
-void World::boot() {
+// Two start helpers cannot run at once: each drives the machine from within its own stack.
+void Site::boot() {
+  if (others_start_()) {
+    return machine_.at(machine_.monotonic() + 20, [this] { boot(); });
+  }
+  starting_ = true;
   oracle_.start_begins(true);
   node_.start();
   oracle_.start_ended(node_.served(), node_.last_helper_killed());
-  alert_until_ = machine_.monotonic() + kAlert;
+  starting_ = false;
+  alert();
   handshakes();
 }
 
-void World::reload(std::int64_t exchanged, bool fails) {
+void Site::reload(std::int64_t exchanged, bool fails) {
   std::vector<LeafNumber>& wanted = node_.wanted();
   const std::vector<LeafNumber> before = wanted;
   for (; exchanged > 0; --exchanged) {
@@ -184,12 +237,14 @@ void World::reload(std::int64_t exchanged, bool fails) {
     wanted = before;
     return;
   }
+  starting_ = true;
   oracle_.start_begins(false);
   node_.reload(false);
   oracle_.start_ended(node_.served(), node_.last_helper_killed());
+  starting_ = false;
 }
 
-void World::halt(const Happening& happening) {
+void Site::halt(const Happening& happening) {
   const bool cut = happening.what == Incident::kPowerCut;
   const bool graceful = happening.what == Incident::kRestart;
   ++(cut ? figures_.power_cuts : graceful ? figures_.restarts : figures_.crashes);
@@ -204,7 +259,7 @@ void World::halt(const Happening& happening) {
   machine_.at(machine_.monotonic() + happening.number, [this] { boot(); });
 }
 
-void World::clock(Seconds offset) {
+void Site::clock(Seconds offset) {
   ++figures_.jumps;
   machine_.say(fmt::format("the wall clock is off by {} s", offset));
   const UnixSeconds before = machine_.wall();
@@ -213,8 +268,8 @@ void World::clock(Seconds offset) {
   handshakes();
 }
 
-void World::happen(const Happening& happening) {
-  alert_until_ = machine_.monotonic() + kAlert;
+void Site::happen(const Happening& happening) {
+  alert();
   if (happening.what == Incident::kClock) {
     return clock(happening.number);
   }
@@ -231,7 +286,7 @@ void World::happen(const Happening& happening) {
     machine_.say(fmt::format("certificate {} is revoked", leaf));
     return ca_.revoke(leaf, machine_.true_time());
   }
-  if (node_.busy() || !node_.up()) {  // the master is busy or down
+  if (node_.busy() || !node_.up() || others_start_()) {  // the master is busy or down
     machine_.at(machine_.monotonic() + 1000, [this, &happening] { happen(happening); });
     return;
   }
@@ -250,12 +305,12 @@ void World::happen(const Happening& happening) {
     case Incident::kReload:
     case Incident::kFailedReload:
       reload(happening.number, happening.what == Incident::kFailedReload);
-      alert_until_ = machine_.monotonic() + kAlert;
+      alert();
       break;
     case Incident::kAdopt:
     case Incident::kRelease:
       move(happening);
-      alert_until_ = machine_.monotonic() + kAlert;
+      alert();
       break;
     case Incident::kKillOffering:
       node_.kill_next_offering(happening.number);
@@ -269,7 +324,7 @@ void World::happen(const Happening& happening) {
 }
 
 // Moves a certificate loaded per connection into the configuration, or out of it again.
-void World::move(const Happening& happening) {
+void Site::move(const Happening& happening) {
   std::vector<LeafNumber>& wanted = node_.wanted();
   const auto number = static_cast<std::size_t>(happening.number);
   if (happening.what == Incident::kAdopt) {
@@ -296,7 +351,7 @@ void World::move(const Happening& happening) {
   }
 }
 
-void World::handshakes() {
+void Site::handshakes() {
   if (!node_.up()) {
     return;
   }
@@ -308,7 +363,7 @@ void World::handshakes() {
   show_loaded();
 }
 
-void World::handshake_now_and_then() {
+void Site::handshake_now_and_then() {
   // Sometimes a client connects repeatedly.
   if (script_.loads && prng_.chance(script_.small_zone ? 3 : 2)) {
     show_often(script_.small_zone ? 40 : 2);
@@ -319,7 +374,7 @@ void World::handshake_now_and_then() {
 
 // --- certificates that are loaded per connection ---
 
-std::vector<LeafNumber> World::shown_from(Millis from, Millis to) const {
+std::vector<LeafNumber> Site::shown_from(Millis from, Millis to) const {
   std::vector<LeafNumber> leaves;
   for (const Shown& shown : script_.shown) {
     if (shown.from <= from && to < shown.to) {
@@ -329,7 +384,7 @@ std::vector<LeafNumber> World::shown_from(Millis from, Millis to) const {
   return leaves;
 }
 
-void World::show_loaded() {
+void Site::show_loaded() {
   const Millis now = machine_.monotonic();
   if (now == last_shown_) {
     return;
@@ -343,13 +398,13 @@ void World::show_loaded() {
   }
 }
 
-void World::show_often(int times) {
+void Site::show_often(int times) {
   if (times > 0) {
     machine_.at(machine_.monotonic() + kBetweenShows, [this, times] { show_often(times - 1); });
   }
 }
 
-void World::show(LeafNumber leaf, Chain chain) {
+void Site::show(LeafNumber leaf, Chain chain) {
   const std::int64_t handed = node_.loaded().handed;
   for (const Node::Shown& shown : node_.show(leaf, chain)) {
     ++figures_.shown;
@@ -370,7 +425,7 @@ void World::show(LeafNumber leaf, Chain chain) {
   }
 }
 
-void World::flood(const Flood& one, std::size_t done) {
+void Site::flood(const Flood& one, std::size_t done) {
   if (done == one.count) {
     machine_.say("the flood has ended");
     return oracle_.flood_ended();
@@ -386,7 +441,7 @@ void World::flood(const Flood& one, std::size_t done) {
 }
 
 // Forges a certificate with a configured or loaded one as twin, so that the twin's responder answers for it too.
-LeafNumber World::forge(const Flood& one, std::size_t done) {
+LeafNumber Site::forge(const Flood& one, std::size_t done) {
   const bool insists = one.insisting > 0 && done % (one.count / one.insisting) == 0;
   const auto how = static_cast<Forgery>(insists ? prng_.between(3, 4) : prng_.between(0, 2));
   const auto& wanted = node_.wanted();
@@ -401,53 +456,42 @@ LeafNumber World::forge(const Flood& one, std::size_t done) {
   return next_forged_++;
 }
 
-Figures World::live() {
+void Site::begin() {
+  machine_.set_offset(script_.offset);
   boot();
   handshake_now_and_then();
-  const Millis end = Machine::kBoot + script_.length;
-  while (oracle_.violation().empty() && machine_.step(end)) {
-  }
-  figures_.runs = 1;
-  figures_.calm_runs = script_.calm ? 1 : 0;
-  figures_.lie_runs = network_.counts().lies > 0 ? 1 : 0;
-  figures_.jump_runs = figures_.jumps > 0 ? 1 : 0;
-  figures_.kill_runs = figures_.kills > 0 ? 1 : 0;
-  figures_.seconds = (machine_.monotonic() - Machine::kBoot) / 1000;
-  figures_.handshakes = oracle_.judged();
-  figures_.due = oracle_.strict();
-  figures_.bare = oracle_.bare();
-  figures_.refused = oracle_.refused();
-  figures_.omitted = oracle_.omitted();
-  figures_.requests = network_.counts().requests;
-  figures_.lies = network_.counts().lies;
-  figures_.failures = network_.counts().failures;
-  figures_.shown_due = oracle_.strict_loaded();
-  figures_.loaded_runs = figures_.shown > 0 ? 1 : 0;
+}
+
+void Site::end() {
+  figures_.handshakes += oracle_.judged();
+  figures_.due += oracle_.strict();
+  figures_.bare += oracle_.bare();
+  figures_.refused += oracle_.refused();
+  figures_.omitted += oracle_.omitted();
+  figures_.shown_due += oracle_.strict_loaded();
   const Node::Loaded loaded = node_.loaded();
-  figures_.handed = loaded.handed;
-  figures_.dropped = loaded.dropped;
-  figures_.taken = loaded.taken;
-  figures_.evicted = loaded.evicted;
-  figures_.ended = loaded.ended;
-  for (const auto& [leaf, requests] : network_.issuer_requests()) {
+  figures_.handed += loaded.handed;
+  figures_.dropped += loaded.dropped;
+  figures_.taken += loaded.taken;
+  figures_.evicted += loaded.evicted;
+  figures_.ended += loaded.ended;
+  for (const auto& [leaf, requests] : network_.issuer_requests(number_)) {
     figures_.issuer_requests += requests;
   }
-  figures_.digest = machine_.digest();
   if (!oracle_.violation().empty()) {
     fail(oracle_.violation());
   } else if (const std::string wrong = node_.miscounted(); !wrong.empty()) {
     fail(wrong);
   }
   count_requests();
-  return figures_;
 }
 
 // --- invariant (c) ---
 
-void World::count_requests() {
+void Site::count_requests() {
   const Seconds validity = std::min<Seconds>(script_.practice.validity, 7 * 86400);
   const double periods = static_cast<double>(figures_.seconds) / static_cast<double>(validity);
-  for (const auto* all : {&network_.requests(), &network_.issuer_requests()}) {
+  for (const auto* all : {&network_.requests(number_), &network_.issuer_requests(number_)}) {
     for (const auto& [leaf, requests] : *all) {
       if (script_.calm) {
         count_in_calm(leaf, requests, periods);
@@ -458,7 +502,10 @@ void World::count_requests() {
   }
 }
 
-void World::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods) {
+void Site::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods) {
+  if (script_.shares && ends_soon(script_, leaf)) {
+    return;
+  }
   const double rate = static_cast<double>(requests - 1) / periods;
   const bool fresh = script_.practice.resign == 0;
   double& most = fresh ? figures_.calm_fresh : figures_.calm_advance;
@@ -469,7 +516,7 @@ void World::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods
 }
 
 // A forged certificate fails for all its life.
-void World::count_in_faults(LeafNumber leaf, std::int64_t requests, double periods) {
+void Site::count_in_faults(LeafNumber leaf, std::int64_t requests, double periods) {
   const double allowed = leaf >= Pki::kForged ? excused(1000 * longest_life()) : allowed_in_faults(periods);
   const double part = static_cast<double>(requests) / allowed;
   figures_.faults = std::max(figures_.faults, part);
@@ -478,7 +525,7 @@ void World::count_in_faults(LeafNumber leaf, std::int64_t requests, double perio
   }
 }
 
-Seconds World::longest_life() const {
+Seconds Site::longest_life() const {
   Seconds longest = 0;
   for (const Flood& one : script_.floods) {
     longest = std::max(longest, one.life);
@@ -488,14 +535,14 @@ Seconds World::longest_life() const {
 
 // Returns the requests that a fault of that length excuses: the back-off from the shortest to the longest pause, the
 // shorter pauses towards the end of the held response, then attempts at the back-off's mean distance.
-double World::excused(Millis span) const {
+double Site::excused(Millis span) const {
   // Without a response the longest pause is two minutes.
   const Seconds longest = std::min<Seconds>(script_.retry_max, 120);
   return 40 + static_cast<double>(span) / 1000 / (0.3 * static_cast<double>(longest));
 }
 
 // Returns the sum of a calm run's requests, those that faults excuse, and a few per start of a process.
-double World::allowed_in_faults(double periods) const {
+double Site::allowed_in_faults(double periods) const {
   double allowed = 5 + (script_.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods;
   const auto excuse = [&](Millis from, Millis to) { allowed += excused(to - from); };
   for (const auto& responder : script_.responders) {
@@ -506,7 +553,8 @@ double World::allowed_in_faults(double periods) const {
   for (const Conduct& conduct : script_.issuer_server) {
     excuse(conduct.from, conduct.to);
   }
-  Millis wrong_since = 0;  // with a wrong clock honest answers seem old or from the future
+  Millis wrong_since =
+      script_.offset == 0 ? 0 : Machine::kBoot;  // with a wrong clock honest answers seem old or from the future
   for (const Happening& happening : script_.happenings) {
     if (happening.what == Incident::kClock) {
       if (wrong_since != 0) {
@@ -515,21 +563,199 @@ double World::allowed_in_faults(double periods) const {
       wrong_since = happening.number == 0 ? 0 : happening.at;
     }
   }
+  if (wrong_since != 0 && script_.shares) {
+    excuse(wrong_since, Machine::kBoot + script_.length);
+  }
   return allowed + 10 * static_cast<double>(script_.happenings.size() + script_.floods.size() + script_.shown.size());
 }
 
-void World::fail(const std::string& what) {
-  if (!figures_.failed) {
-    figures_.failed = true;
-    std::strncpy(figures_.violation, what.c_str(), sizeof(figures_.violation) - 1);
+// A run: its nodes on their stage.
+class World {
+ public:
+  World(const std::vector<const Script*>& scripts, const Narrator& narrator);
+  Figures live();
+
+ private:
+  void hook(const Narrator& narrator);
+  void stored(const Signed* before, const Signed& after);
+  void judge_fleet();
+  bool starting() const {
+    return std::any_of(sites_.begin(), sites_.end(), [](const auto& site) { return site->starting(); });
   }
+  Site& here() { return *sites_[stage_.machine.node()]; }
+  bool broken() const {
+    return stage_.figures.failed || std::any_of(sites_.begin(), sites_.end(),
+                                                [](const auto& site) { return !site->oracle().violation().empty(); });
+  }
+
+  const std::vector<const Script*> scripts_;
+  Stage stage_;
+  std::vector<std::unique_ptr<Site>> sites_;
+};
+
+World::World(const std::vector<const Script*>& scripts, const Narrator& narrator)
+    : scripts_(scripts), stage_(*scripts.front(), scripts) {
+  hook(narrator);
+  for (std::size_t i = 0; i < scripts.size(); ++i) {
+    const Machine::OnNode on(stage_.machine, i);
+    sites_.push_back(std::make_unique<Site>(*scripts[i], stage_, i, [this] { return starting(); }));
+  }
+}
+
+void World::hook(const Narrator& narrator) {
+  Machine& machine = stage_.machine;
+  if (narrator) {
+    machine.narrator = [this, narrator](std::string_view line) {
+      narrator(fmt::format("{:.3f} {}{}", static_cast<double>(stage_.machine.monotonic() - Machine::kBoot) / 1000,
+                           sites_.size() > 1 ? fmt::format("node {}: ", stage_.machine.node()) : "", line));
+    };
+  }
+  machine.on_killed = [this](Process& process) {
+    const Machine::OnNode on(stage_.machine, process.node);
+    here().killed(process);
+  };
+  machine.after_event = [this] { here().handshakes(); };
+  machine.designated = [this] {
+    std::vector<std::int32_t> pids;
+    for (const auto& site : sites_) {
+      if (!site->node().up() && !site->starting()) {
+        continue;
+      }
+      const std::int32_t pid = site->designated();
+      if (pid == 0) {
+        return std::vector<std::int32_t>();
+      }
+      pids.push_back(pid);
+    }
+    return pids;
+  };
+  machine.quiet_until = [this] {
+    Millis until = INT64_MAX;
+    for (std::size_t i = 0; i < sites_.size(); ++i) {
+      const Machine::OnNode on(stage_.machine, i);
+      until = sites_[i]->node().up() ? std::min(until, sites_[i]->quiet_until()) : until;
+    }
+    return until;
+  };
+  stage_.network.on_request = [this](LeafNumber leaf) { here().asked(leaf); };
+  stage_.network.on_honest = [this](LeafNumber leaf, const Signed& response) { here().answered(leaf, response); };
+  if (stage_.store.has_value()) {
+    stage_.store->on_stored = [this](const Signed* before, const Signed& after) { stored(before, after); };
+    stage_.store->on_change = [this] {
+      for (const auto& site : sites_) {
+        site->oracle().fleet_is_troubled();
+        site->alert();
+      }
+    };
+  }
+}
+
+void World::stored(const Signed* before, const Signed& after) {
+  const bool same = before != nullptr && before->leaf == after.leaf && before->end > stage_.machine.true_time();
+  if (same && before->this_update > after.this_update && (before->revoked || !after.revoked)) {
+    stage_.fail(fmt::format("(m) certificate {}: the response of {} in the store was replaced by that of {}",
+                            after.leaf, to_rfc3339(before->this_update), to_rfc3339(after.this_update)));
+  }
+  for (std::size_t i = 0; after.revoked && i < sites_.size(); ++i) {
+    if (stage_.store->calm_for(kSettled) && sites_[i]->calm_for(kSettled)) {
+      const Machine::OnNode on(stage_.machine, i);
+      sites_[i]->oracle().fleet_knows(after.leaf, after);
+    }
+  }
+}
+
+// (j) In calm a fleet makes no more requests for a certificate than one node alone may, and one more: the first of
+// the nodes whose time has come asks for all. (m) What the store holds is bounded. (n) The fleet begins a bounded
+// number of requests with a host within two seconds, beside a probe of each node.
+void World::judge_fleet() {
+  const Script& script = *scripts_.front();
+  const FleetStore::Counts& counts = stage_.store->counts();
+  Figures& figures = stage_.figures;
+  figures.fleets = 1;
+  figures.fleet_nodes = static_cast<std::int64_t>(sites_.size());
+  figures.fleet_seconds = figures.seconds * figures.fleet_nodes;
+  figures.fleet_due = figures.due;
+  figures.looks = counts.looks;
+  figures.from_store = counts.responses;
+  figures.leases = counts.leases;
+  figures.elsewhere = counts.elsewhere;
+  figures.published = counts.published;
+  figures.not_newer = counts.refused;
+  std::copy(counts.deeds.begin(), counts.deeds.end(), figures.store_deeds);
+  const double periods = static_cast<double>(figures.seconds) /
+                         static_cast<double>(std::min<Seconds>(script.practice.validity, 7 * 86400));
+  for (LeafNumber leaf = 0; script.calm && leaf < script.certificates; ++leaf) {
+    if (ends_soon(script, leaf)) {
+      continue;
+    }
+    std::int64_t requests = 0;
+    for (std::size_t i = 0; i < sites_.size(); ++i) {
+      const auto& all = stage_.network.requests(i);
+      const auto found = all.find(leaf);
+      requests += found == all.end() ? 0 : found->second;
+    }
+    const double alone = 2 + (script.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods;
+    figures.calm_fleet = std::max(figures.calm_fleet, static_cast<double>(requests) / alone);
+    if (static_cast<double>(requests) > alone) {
+      stage_.fail(
+          fmt::format("(j) {} requests of {} nodes for certificate {} in calm, where one node alone makes {:.1f}",
+                      requests, sites_.size(), leaf, alone));
+    }
+  }
+  if (counts.most_bytes > script.certificates * 8 * kBytesEach + kBytesBeside) {
+    stage_.fail(fmt::format("(m) {} bytes in the store", counts.most_bytes));
+  }
+  if (stage_.network.most_begun() > kMostBegun + 2 * sites_.size()) {
+    stage_.fail(
+        fmt::format("(n) {} requests with one responder were begun in two seconds", stage_.network.most_begun()));
+  }
+}
+
+Figures World::live() {
+  const Script& script = *scripts_.front();
+  Figures& figures = stage_.figures;
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const Machine::OnNode on(stage_.machine, i);
+    sites_[i]->begin();
+  }
+  const Millis end = Machine::kBoot + script.length;
+  while (!broken() && stage_.machine.step(end)) {
+  }
+  figures.runs = 1;
+  figures.calm_runs = script.calm ? 1 : 0;
+  figures.lie_runs = stage_.network.counts().lies > 0 ? 1 : 0;
+  figures.jump_runs = figures.jumps > 0 ? 1 : 0;
+  figures.kill_runs = figures.kills > 0 ? 1 : 0;
+  figures.loaded_runs = figures.shown > 0 ? 1 : 0;
+  figures.seconds = (stage_.machine.monotonic() - Machine::kBoot) / 1000;
+  figures.requests = stage_.network.counts().requests;
+  figures.lies = stage_.network.counts().lies;
+  figures.failures = stage_.network.counts().failures;
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const Machine::OnNode on(stage_.machine, i);
+    sites_[i]->end();
+  }
+  figures.digest = stage_.machine.digest();
+  if (stage_.store.has_value()) {
+    judge_fleet();
+  }
+  figures.seconds *= static_cast<std::int64_t>(sites_.size());
+  return figures;
 }
 
 }  // namespace
 
 Figures run(const Script& script, const Narrator& narrator) {
+  return run_nodes({script}, narrator);
+}
+
+Figures run_nodes(const std::vector<Script>& scripts, const Narrator& narrator) {
   try {
-    return (new World(script, narrator))->live();  // never destroyed: killed processes still point into it
+    std::vector<const Script*> all;
+    for (const Script& script : scripts) {
+      all.push_back(&script);
+    }
+    return (new World(all, narrator))->live();  // never destroyed: killed processes still point into it
   } catch (const std::exception& error) {
     Figures figures;
     figures.runs = 1;
@@ -578,12 +804,25 @@ void Figures::add(const Figures& other) {
                             &Figures::ended,
                             &Figures::issuer_requests,
                             &Figures::refused,
-                            &Figures::omitted}) {
+                            &Figures::omitted,
+                            &Figures::fleets,
+                            &Figures::fleet_nodes,
+                            &Figures::fleet_seconds,
+                            &Figures::fleet_due,
+                            &Figures::looks,
+                            &Figures::from_store,
+                            &Figures::leases,
+                            &Figures::elsewhere,
+                            &Figures::published,
+                            &Figures::not_newer}) {
     this->*member += other.*member;
   }
   for (const auto member : {&Figures::calm_fresh, &Figures::calm_advance, &Figures::faults, &Figures::peak,
-                            &Figures::restart_peak, &Figures::fleet_peak}) {
+                            &Figures::restart_peak, &Figures::fleet_peak, &Figures::calm_fleet}) {
     this->*member = std::max(this->*member, other.*member);
+  }
+  for (std::size_t i = 0; i < std::size(store_deeds); ++i) {
+    store_deeds[i] += other.store_deeds[i];
   }
 }
 

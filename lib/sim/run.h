@@ -1,9 +1,10 @@
-// One run: a machine, a node on it and the world around it, from a script to the figures.
+// One run: a machine, the nodes on it and the world around them, from a script to the figures.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <string_view>
+#include <vector>
 
 #include "sim/script.h"
 
@@ -25,6 +26,11 @@ struct Figures {
   // Certificates that servers load per connection.
   std::int64_t loaded_runs = 0, shown = 0, shown_due = 0, forged = 0, floods = 0, moves = 0, offering_kills = 0;
   std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0, issuer_requests = 0;
+  // Fleets.
+  std::int64_t fleets = 0, fleet_nodes = 0, fleet_seconds = 0, fleet_due = 0;
+  std::int64_t looks = 0, from_store = 0, leases = 0, elsewhere = 0, published = 0, not_newer = 0;
+  std::int64_t store_deeds[14] = {};  // by StoreDeed
+  double calm_fleet = 0;              // requests of a fleet, as a part of what one node alone may make
   std::uint64_t digest = 0;
   bool failed = false;
   char violation[400] = {};
@@ -35,6 +41,7 @@ struct Figures {
 using Narrator = std::function<void(std::string_view)>;
 
 Figures run(const Script& script, const Narrator& narrator);
+Figures run_nodes(const std::vector<Script>& scripts, const Narrator& narrator);
 
 // Invariant (d): many certificates, all fetched in one minute; the same loaded from the directory; one certificate on
 // many nodes.

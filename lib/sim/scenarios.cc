@@ -55,7 +55,7 @@ Conduct conduct(Deed deed, Millis from, Millis to) {
 struct Calm {
   Calm(const Script& script, std::uint64_t seed)
       : machine(new Machine(seed)), ca(new Ca(script.practice)), no_leap_until(new Millis(0)) {
-    network = new Network(script, *ca, machine->prng().split());
+    network = new Network({&script}, *ca, machine->prng().split());
     new Directory(script);
     node = new Node(*machine, script);
     for (LeafNumber& leaf : node->wanted()) {
@@ -64,7 +64,8 @@ struct Calm {
     network->keep_times();
     network->on_honest = [](LeafNumber, const Signed&) {};
     machine->designated = [at = node, in = machine, until = no_leap_until] {
-      return in->monotonic() < *until ? 0 : at->designated();
+      const std::int32_t pid = in->monotonic() < *until ? 0 : at->designated();
+      return pid == 0 ? std::vector<std::int32_t>() : std::vector<std::int32_t>{pid};
     };
     machine->quiet_until = [at = node] { return at->quiet_until(); };
   }

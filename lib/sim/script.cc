@@ -209,6 +209,88 @@ void draw_loaded(Prng& prng, Script* script) {
                    [](const Happening& a, const Happening& b) { return a.at < b.at; });
 }
 
+// --- fleets ---
+
+void draw_common(Prng& prng, Script* script) {
+  draw_practice(prng, script);
+  script->length = 1000 * script->practice.validity * prng.between(3, 7);
+  script->certificates = static_cast<std::size_t>(prng.between(1, 4));
+  script->shares = true;
+  script->calm = prng.chance(20);
+  script->startup_wait = prng.chance(60) ? 5000 : 0;
+  if (prng.chance(30)) {
+    script->retry_max = prng.spread(10 + script->practice.validity / 500, kDay);
+    script->retry_min = prng.between(1, 10);
+  }
+  constexpr op_require_t kRequires[] = {OP_REQUIRE_OFF, OP_REQUIRE_OFF, OP_REQUIRE_MUST_STAPLE, OP_REQUIRE_ON};
+  script->require = kRequires[prng.between(0, 3)];
+}
+
+std::vector<std::vector<Conduct>> draw_responders(Prng& prng, const Script& script, std::size_t count) {
+  std::vector<std::vector<Conduct>> responders;
+  for (; count > 0; --count) {
+    responders.push_back(
+        draw_spans<Conduct>(prng, script.length, prng.between(0, 4), script.practice.validity, [&](Conduct* conduct) {
+          const Conduct drawn = draw_conduct(prng, script.lies);
+          conduct->deed = drawn.deed;
+          conduct->lie = drawn.lie;
+          conduct->only = drawn.only;
+          conduct->retry_after = drawn.retry_after;
+        }));
+  }
+  return responders;
+}
+
+void draw_node(Prng& prng, Script* script) {
+  if (prng.chance(20)) {
+    script->responders = draw_responders(prng, *script, script->responders.size());  // its way out is another
+  }
+  script->workers = static_cast<std::uint32_t>(prng.between(1, 2));
+  if (prng.chance(12)) {
+    script->offset = prng.spread(60, 5 * kDay) * (prng.chance(50) ? 1 : -1);
+  }
+  constexpr DiskFault kFaults[] = {DiskFault::kFull, DiskFault::kReadOnly, DiskFault::kGone};
+  script->disk = draw_spans<DiskSpan>(prng, script->length, prng.between(0, 1), script->practice.validity,
+                                      [&](DiskSpan* span) { span->fault = kFaults[prng.between(0, 2)]; });
+  script->jumps = prng.chance(20);
+  script->kills = prng.chance(35);
+  if (script->jumps) {
+    draw_jump(prng, script);
+  }
+  for (auto n = script->kills ? prng.spread(1, 5) : 0; n > 0; --n) {
+    const bool locked = prng.chance(40);
+    add(prng, script, Incident::kKill, prng.spread(1, locked ? 40 : 4000), locked);
+  }
+  for (auto n = script->kills ? prng.between(0, 1) : 0; n > 0; --n) {
+    add(prng, script, Incident::kKillHelper, prng.spread(1, 2000), prng.chance(30));
+  }
+  for (auto n = prng.between(0, 2); n > 0; --n) {
+    add(prng, script, Incident::kReload, prng.chance(30) ? prng.between(1, 2) : 0);
+  }
+  constexpr Incident kEnds[] = {Incident::kRestart, Incident::kRestart, Incident::kCrash, Incident::kPowerCut};
+  for (auto n = prng.between(0, 1); n > 0; --n) {
+    const Seconds most = prng.chance(20) ? script->practice.validity : 60;
+    add(prng, script, kEnds[prng.between(0, 3)], 1000 * prng.spread(1, most), prng.chance(25));
+  }
+}
+
+void draw_store(Prng& prng, Script* script) {
+  if (prng.chance(8)) {
+    StoreSpan dead;
+    dead.from = Machine::kBoot;
+    dead.to = Machine::kBoot + script->length;
+    dead.deed = static_cast<StoreDeed>(prng.between(0, 3));
+    script->store.push_back(dead);
+    return;
+  }
+  script->store = draw_spans<StoreSpan>(
+      prng, script->length, prng.between(0, 8), script->practice.validity, [&](StoreSpan* span) {
+        span->deed = static_cast<StoreDeed>(prng.between(0, static_cast<int>(StoreDeed::kLast)));
+        span->nodes = prng.chance(60) ? UINT32_MAX : static_cast<std::uint32_t>(prng.next());
+        span->step = std::max<Millis>(prng.spread(100, 60000), (span->to - span->from) / 30);
+      });
+}
+
 // REQUIRES: `spans` are in order of time, without overlap.
 const Conduct* conduct_in(const std::vector<Conduct>& spans, Millis at) {
   auto after = std::upper_bound(spans.begin(), spans.end(), at,
@@ -226,6 +308,42 @@ Script Script::draw(std::uint64_t seed) {
   script.require = kRequires[prng.between(0, 3)];
   script.omits = prng.chance(30);
   return script;
+}
+
+std::vector<Script> Script::draw_fleet(std::uint64_t seed) {
+  Prng prng = Prng(seed + 0xf1ee700000).split();
+  Script common;
+  common.seed = seed;
+  draw_common(prng, &common);
+  const auto nodes = static_cast<std::size_t>(prng.chance(10) ? prng.between(7, 20) : prng.between(2, 5));
+  if (common.calm) {
+    common.responders.resize(1);
+    return std::vector<Script>(nodes, common);
+  }
+  common.lies = prng.chance(40);
+  common.responders = draw_responders(prng, common, prng.chance(20) ? 2 : 1);
+  std::vector<Script> scripts(nodes, common);
+  for (Script& script : scripts) {
+    draw_node(prng, &script);
+  }
+  draw_store(prng, &scripts.front());
+  for (auto n = prng.between(0, 2); n > 0; --n) {
+    add(prng, &scripts.front(), Incident::kRevoke, prng.between(0, 7));
+  }
+  for (Script& script : scripts) {
+    std::stable_sort(script.happenings.begin(), script.happenings.end(),
+                     [](const Happening& a, const Happening& b) { return a.at < b.at; });
+  }
+  return scripts;
+}
+
+const StoreSpan* Script::store_span(std::size_t node, Millis at) const {
+  for (const StoreSpan& span : store) {
+    if (span.of_some() && span.from <= at && at < span.to && (span.nodes >> (node % 32) & 1) != 0) {
+      return &span;
+    }
+  }
+  return nullptr;
 }
 
 Script Script::draw_world(Prng& prng, std::uint64_t seed) {
@@ -305,10 +423,17 @@ const char* name_of(DiskFault fault) {
   return kNames[static_cast<std::size_t>(fault)];
 }
 
+const char* name_of(StoreDeed deed) {
+  static constexpr const char* kNames[] = {
+      "down",   "hangs",      "slow",        "refuses the login", "read-only", "loses news",   "flushed",
+      "evicts", "fails over", "leases held", "far notes",         "poisoned",  "invents news", "floods news"};
+  return kNames[static_cast<std::size_t>(deed)];
+}
+
 std::string Script::summary() const {
   return fmt::format(
       "seed {}: {} valid for {}, {}, {} signer, {} certificates, {} workers, {} responders, retry {}..{} s, wait {} "
-      "ms{}{}{}{}{}",
+      "ms{}{}{}{}{}{}{}",
       seed, to_span(length / 1000), to_span(practice.validity),
       practice.resign == 0 ? "signed when asked" : "made every " + to_span(practice.resign),
       practice.delegated ? "delegated" : "direct", certificates, workers, responders.size(), retry_min, retry_max,
@@ -317,7 +442,8 @@ std::string Script::summary() const {
       : require == OP_REQUIRE_MUST_STAPLE ? ", honours Must-Staple"
                                           : "",
       omits ? ", omits revoked ones" : "", loads ? ", loads per connection" : "", trusts ? ", trusts the CA" : "",
-      small_zone ? ", small zone" : "");
+      small_zone ? ", small zone" : "", shares ? ", shares" : "",
+      offset != 0 ? fmt::format(", clock off by {} s", offset) : "");
 }
 
 std::vector<std::string> Script::description() const {
@@ -349,6 +475,11 @@ std::vector<std::string> Script::description() const {
   for (const DiskSpan& span : disk) {
     lines.emplace_back(span.from,
                        fmt::format("{} .. {}: disk {}", time(span.from), time(span.to), name_of(span.fault)));
+  }
+  for (const StoreSpan& span : store) {
+    lines.emplace_back(span.from,
+                       fmt::format("{} .. {}: the shared store {}, nodes {:x}, every {} ms", time(span.from),
+                                   time(span.to), name_of(span.deed), span.nodes, span.step));
   }
   for (const Happening& h : happenings) {
     lines.emplace_back(h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number,

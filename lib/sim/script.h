@@ -45,6 +45,35 @@ struct DiskSpan {
   DiskFault fault = DiskFault::kNone;
 };
 
+// What befalls the shared store of a fleet.
+enum class StoreDeed {
+  // While it lasts, for some nodes:
+  kDown,      // refuses connections, and ends those it has
+  kHang,      // answers nothing; what it was asked it does at the end
+  kSlow,      // does what it is asked, but answers after two seconds
+  kAuth,      // refuses to let a node log in
+  kReadOnly,  // refuses to write: a replica, out of memory, no permission
+  // For all nodes, again and again while it lasts:
+  kNewsLost,
+  kFlush,
+  kEvict,     // forgets one certificate
+  kFailover,  // loses its last writes
+  kLeases,    // an attacker holds all leases, for ever
+  kNotes,     // an attacker says that nobody need ask for a week
+  kPoison,    // an attacker writes a response that is of no use, or any bytes
+  kNews,      // news are repeated or invented
+  kNewsFlood,
+  kLast = kNewsFlood
+};
+
+struct StoreSpan {
+  Millis from = 0, to = 0;
+  StoreDeed deed = StoreDeed::kDown;
+  std::uint32_t nodes = UINT32_MAX;  // a bit for each
+  Millis step = 1000;                // how often it is repeated
+  bool of_some() const { return deed <= StoreDeed::kReadOnly; }
+};
+
 enum class Incident {
   kClock,       // `number`: error of the wall clock from now on, in seconds
   kKill,        // kills the designated worker within `number` points, while it holds the lock if `flag`
@@ -92,6 +121,7 @@ struct Script {
   Practice practice;
   Seconds retry_min = 5, retry_max = 3600;
   Millis startup_wait = 5000;
+  Seconds offset = 0;  // of the wall clock at the start
   std::uint32_t workers = 1;
   std::size_t certificates = 3;
   std::vector<std::vector<Conduct>> responders;  // per responder (one or two), in order of time, without overlap
@@ -112,7 +142,15 @@ struct Script {
 
   bool lies = false, jumps = false, kills = false;
 
+  // Of a node of a fleet; what befalls the store is in the first node's script.
+  bool shares = false;
+  std::vector<StoreSpan> store;
+
   static Script draw(std::uint64_t seed);
+  // The scripts of the nodes of a fleet: practice, length and certificates are the same in all.
+  static std::vector<Script> draw_fleet(std::uint64_t seed);
+  const StoreSpan* store_span(std::size_t node,
+                              Millis at) const;  // of some nodes, this among them; nullptr: it works
   const Conduct* conduct(std::size_t responder, Millis at) const;  // nullptr: honest
   const Conduct* issuer_conduct(Millis at) const;                  // likewise
   // Returns whether a server loads the certificate without its issuer.
@@ -128,5 +166,6 @@ struct Script {
 const char* name_of(Deed deed);
 const char* name_of(Incident incident);
 const char* name_of(DiskFault fault);
+const char* name_of(StoreDeed deed);
 
 }  // namespace ocsp_plus::sim

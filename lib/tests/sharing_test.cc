@@ -330,17 +330,19 @@ TEST_CASE("sharing: a responder that refuses gets one back-off of the fleet", "[
 TEST_CASE("sharing: patience", "[sharing][schedule]") {
   const RetryBounds bounds{5, 3600};
   for (const std::uint64_t random : {std::uint64_t{0}, std::uint64_t{12345}, UINT64_MAX}) {
-    const Patience valid = patience_for(1000, 1800, 7, bounds, 10000, random);
+    const Patience valid = patience_for(1000, 1800, 7, Need::kNone, bounds, 10000, random);
     CHECK(valid.lease >= 200000);
     CHECK(valid.lease <= 300000);
     CHECK(valid.note == valid.lease);
-    const Patience fresh = patience_for(1000, 0, 0, bounds, 10000, random);
+    const Patience fresh = patience_for(1000, 0, 0, Need::kNone, bounds, 10000, random);
     CHECK(fresh.lease == 10000);
     CHECK(fresh.note >= 10000);
     CHECK(fresh.note <= 30000);
-    CHECK(patience_for(1000, 0, 1, bounds, 10000, random).note == 10000);
-    CHECK(patience_for(1000, 0, 3, bounds, 10000, random).note == 40000);
-    CHECK(patience_for(1000, 0, 1000000, bounds, 10000, random).note == 3600000);
+    CHECK(patience_for(1000, 0, 1, Need::kNone, bounds, 10000, random).note == 10000);
+    CHECK(patience_for(1000, 0, 3, Need::kNone, bounds, 10000, random).note == 40000);
+    CHECK(patience_for(1000, 0, 1000000, Need::kNone, bounds, 10000, random).note == 3600000);
+    CHECK(patience_for(1000, 0, 1000000, Need::kStaple, bounds, 10000, random).note == 600000);
+    CHECK(patience_for(1000, 0, 1000000, Need::kRequiredStaple, bounds, 10000, random).note == 120000);
     CHECK(lease_number(999, random) == 0);
     CHECK(lease_number(1000, random) <= 1);
     CHECK(lease_number(INT64_MAX, random) <= 1023);

@@ -43,6 +43,7 @@ class MemoryStore {
     const Millis now = clock_.monotonic();
     std::vector<SharedStore::Found> all;
     unsigned leases = 0;
+    std::size_t bytes = 0;
     for (const SharedStore::Item& item : wanted.items) {
       Slot& slot = live(item.id);
       SharedStore::Found found;
@@ -54,8 +55,10 @@ class MemoryStore {
       }
       if (slot.response.has_value() && slot.response->size() <= most_response &&
           (!item.known.has_value() || crypto::sha1(*slot.response) != item.known)) {
-        found.kind = SharedStore::Found::Kind::kResponse;
-        found.response = *slot.response;
+        bytes += slot.response->size();
+        const bool room = bytes <= std::max(SharedStore::kMostResponse, slot.response->size());
+        found.kind = room ? SharedStore::Found::Kind::kResponse : SharedStore::Found::Kind::kMore;
+        found.response = room ? *slot.response : Bytes();
       } else if (lease != slot.leases.end()) {
         found.kind = SharedStore::Found::Kind::kElsewhere;
         found.wait = lease->second.second - now;
@@ -116,6 +119,11 @@ class MemoryStore {
     *from = news_.size();
     return all;
   }
+
+  // Also what an attacker does: invents news.
+  void announce(const SharedStore::News& news) { news_.push_back(news); }
+  void lose_news() { news_.pop_back(); }
+  std::size_t news_count() const { return news_.size(); }
 
   void flush() {
     slots_.clear();

@@ -1,5 +1,5 @@
-// A node of a fleet: a zone, a roster and a refresher of its own, on a loop that all nodes may share. What connects it
-// to the shared store is the user's.
+// A node of a fleet: a zone, a roster and a refresher of its own, on a loop that all nodes may share. What connects
+// it to the shared store is the user's.
 #pragma once
 
 #include <cstddef>
