@@ -337,7 +337,7 @@ std::size_t Refresher::room(Entry entry) const {
   if (choice.permit != ResponderHealth::Permit::kAllowed) {
     return 0;
   }
-  return std::min(free_slots(), health_.room(target(entry).host(choice.responder), context_.clock.monotonic()));
+  return std::min(free_slots(), health_.leases(target(entry).host(choice.responder)));
 }
 
 bool Refresher::hopeless(Entry entry) const {

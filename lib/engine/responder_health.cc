@@ -46,10 +46,10 @@ ResponderHealth::Permit ResponderHealth::may_start(const std::string& name, Unix
   return room ? Permit::kAllowed : Permit::kBusy;
 }
 
-std::size_t ResponderHealth::room(const std::string& name, Millis monotonic) const {
+std::size_t ResponderHealth::leases(const std::string& name) const {
   const auto found = hosts_.find(name);
   const Host host = found == hosts_.end() ? Host() : found->second;
-  const std::uint32_t most = most_at_once(host.state, host.in_flight == 0 ? 0 : monotonic - host.began, concurrency_);
+  const std::uint32_t most = most_at_once(host.state, 0, concurrency_);
   return most - std::min(most, host.in_flight);
 }
 

@@ -52,8 +52,9 @@ class ResponderHealth {
 
   // `now`: wall clock; `monotonic`: monotonic clock.
   Permit may_start(const std::string& host, UnixSeconds now, Millis monotonic) const;
-  // How many exchanges may begin with a host that may_start() allows.
-  std::size_t room(const std::string& host, Millis monotonic) const;
+  // How many more leases of a fleet (engine/sharing.h) make sense for a host that may_start() allows. One that has
+  // never answered gets one, whether that hangs or not: the other nodes try the other certificates.
+  std::size_t leases(const std::string& host) const;
   // Returns a token; pass it to failed() if the exchange fails.
   std::uint32_t started(const std::string& host, Millis monotonic);
   // The exchange was cancelled: it says nothing about the host's health.

@@ -18,6 +18,7 @@ constexpr Millis kLongestThrottled = 60000;  // in all, while the store makes pr
 // For another node's request, with nothing to staple: doubles from one to the other.
 constexpr Millis kShortestWait = 100;
 constexpr Millis kLongestWait = 1000;
+constexpr Millis kLongestStarved = 30000;  // for room in this node, with nothing to staple
 constexpr Millis kForEachWaiting = 2;      // so many looks are spread
 constexpr Millis kLeaseMargin = 2000;      // of a lease, beyond ocsp_plus_timeout
 constexpr unsigned kMostBegunPerSlot = 4;  // requests that the fleet may begin with a host within two seconds
@@ -137,7 +138,9 @@ void Sharing::hand_back_all() {
     }
   }
   for (const Entry entry : waiting) {
-    hand_back(entry);
+    if (items_.count(entry) != 0) {
+      hand_back(entry);
+    }
   }
 }
 
@@ -179,10 +182,19 @@ void Sharing::wait(Entry entry, Millis due) {
   arm_by(due);
 }
 
+// Room may be long in coming, if the responder hangs for this node. With nothing to staple it looks for what another
+// node may have got meanwhile.
 void Sharing::starve(Entry entry) {
-  const Item& item = items_.at(entry);
+  Item& item = items_.at(entry);
   unschedule(entry);
-  queues_[item.host].starved.insert({item.due, item.order, entry});
+  Queue& queue = queues_[item.host];
+  if (held_until(entry) == 0) {
+    const auto many = static_cast<Millis>(items_.size()) * kForEachWaiting;
+    item.due = context_.clock.monotonic() + std::clamp(many, kLongestWait, kLongestStarved);
+    queue.due.insert({item.due, item.order, entry});
+    arm_by(item.due);
+  }
+  queue.starved.insert({item.due, item.order, entry});
 }
 
 void Sharing::unschedule(Entry entry) {
@@ -267,23 +279,20 @@ void Sharing::look(const std::string& host) {
     Batch batch;
     batch.host = host;
     const auto add = [&](Entry entry) {
+      unschedule(entry);
       batch.entries.push_back(entry);
       batch.ids.push_back(roster_.at(entry).target.certificate.id);
       wanted.items.push_back(question(entry, items_.at(entry), now));
     };
     while (!queue.due.empty() && queue.due.begin()->due <= now && batch.entries.size() < SharedStore::kMostItems) {
-      const Entry entry = queue.due.begin()->entry;
-      queue.due.erase(queue.due.begin());
-      add(entry);
+      add(queue.due.begin()->entry);
     }
     if (!batch.entries.empty() || !queue.starved.empty()) {
       const Entry first = batch.entries.empty() ? queue.starved.begin()->entry : batch.entries.front();
       batch.leases = room(first, host);
     }
     while (batch.leases > 0 && !queue.starved.empty() && batch.entries.size() < SharedStore::kMostItems) {
-      const Entry entry = queue.starved.begin()->entry;
-      queue.starved.erase(queue.starved.begin());
-      add(entry);
+      add(queue.starved.begin()->entry);
     }
     if (batch.entries.empty()) {
       if (queue.due.empty() && queue.starved.empty() && queue.batches == 0) {

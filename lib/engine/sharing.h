@@ -140,7 +140,7 @@ class Sharing {
   // The certificates that wait to be looked for, of one host.
   struct Queue {
     std::set<Order> due;
-    std::set<Order> starved;  // wait for room in this node, and for nobody else
+    std::set<Order> starved;  // wait for room in this node; those with nothing to staple are in `due` as well
     Millis progressed = 0;    // when the store last gave a lease or a response
     std::size_t batches = 0;  // under way
     std::size_t wanted = 0;   // leases, by them

@@ -137,6 +137,23 @@ TEST_CASE("sharing: a start waits a second for a store's verdict", "[sharing]") 
   CHECK(fleet.stapled() == 2);
 }
 
+// The responder may hang for one node only: whatever is between them.
+TEST_CASE("sharing: a node whose responder hangs takes one lease, and what the others get", "[sharing]") {
+  Fleet fleet(2, 6);
+  OcspServer silent(fleet.loop, fleet.loop.clock, [](const std::string&) { return std::string(); });
+  auto hangs = std::make_unique<Node>(fleet.loop, fleet.loop.clock, 99);
+  for (std::size_t number = 0; number < 6; ++number) {
+    hangs->add(number, silent.url(std::to_string(number)));
+  }
+  fleet.nodes[0] = std::move(hangs);
+  fleet.server.delay = 1000;
+  fleet.begin();
+  fleet.pass(9);
+  CHECK(fleet.nodes[1]->stapled_count() == 6);
+  CHECK(fleet.nodes[0]->stapled_count() >= 5);
+  CHECK(silent.asked.size() == 1);
+}
+
 // A lease is longer than what is left of a short validity, and news comes only every ten seconds.
 TEST_CASE("sharing: a node looks once more before it loses its patience", "[sharing]") {
   Fleet fleet(1, 1, 20);
