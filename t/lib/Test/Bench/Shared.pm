@@ -9,12 +9,14 @@ package Test::Bench::Shared;
 use warnings;
 use strict;
 
+use JSON::PP ();
 use Time::HiRes qw/ time /;
 
 use Test::Bench qw/ median /;
 use Test::Bench::Many;
 use Test::Nginx;
 use Test::Nginx::CA;
+use Test::Nginx::Config ();
 use Test::Nginx::Fleet;
 use Test::Nginx::Redis;
 use Test::Nginx::Responder;
@@ -26,6 +28,7 @@ sub run {
 		return;
 	}
 	_fleet($b);
+	_many($b);
 	_node($b);
 }
 
@@ -75,6 +78,35 @@ sub _fleet {
 	$b->at_most('g: the same nodes: handshakes without a staple after it',
 		$fleet->without(), 0);
 	$_->stop() for $fleet->nodes();
+}
+
+# The engine of many nodes in one process, cold at once; then a tenth of them
+# never get an answer from the responder.
+sub _many {
+	my ($b) = @_;
+
+	my $t = Test::Nginx->new(timeout => 7200);
+	my $redis = Test::Nginx::Redis->start($t);
+	my ($nodes, $count) = @{$b->size([ 100, 200 ], [ 40, 50 ], [ 4, 5 ])};
+	for my $hanging (0, $nodes / 10) {
+		$redis->ask('FLUSHALL');
+		my $run = $t->command([ Test::Nginx::Config::tool('bench_fleet'),
+			'--place', $redis->place(), '--nodes', $nodes,
+			'--certificates', $count, '--hanging', int $hanging ],
+			timeout => 180);
+		my $seen = eval { JSON::PP::decode_json($run->{output}) }
+			or die "bench_fleet: $run->{output}\n";
+		my $what = "g: $nodes engines, $count certificates"
+			. ($hanging ? ', a tenth of the nodes hang' : '');
+		$b->at_most("$what: requests", $seen->{requests}, $count)
+			unless $hanging;
+		$b->tell("$what: requests", $seen->{requests}) if $hanging;
+		$b->at_most("$what: requests for one certificate",
+			$seen->{most}, $hanging ? 2 : 1);
+		$b->at_most("$what: certificates without a staple",
+			$seen->{missing}, 0);
+		$b->tell("$what: seconds", $seen->{seconds});
+	}
 }
 
 ###############################################################################
