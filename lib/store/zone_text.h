@@ -1,5 +1,5 @@
-// A line of text in the zone. One process writes it, any other reads it. Its checksum lies in another word, so a reader
-// sees the whole text or nothing, whoever was killed while writing it.
+// A line of text in the zone. One process writes it, any other reads it. Its checksum lies in another word, so a
+// reader sees the whole text or nothing, whoever was killed while writing it.
 #pragma once
 
 #include <algorithm>
@@ -33,11 +33,11 @@ std::array<char, kWords * 8> load_text(const TextWords<kWords>& words) noexcept 
   return bytes;
 }
 
-// Writes any bytes, cut off where there is no room. A text that stands there already is left alone: no reader misses it
-// meanwhile.
+// Writes any bytes, cut off where there is no room. A text that stands there already is left alone: no reader misses
+// it meanwhile.
 template <std::size_t kWords>
 void write_text(TextWords<kWords>& words, std::atomic<std::uint32_t>& sum, std::string_view text) noexcept {
-  std::array<char, kWords * 8> bytes = {};
+  std::array<char, kWords* 8> bytes = {};
   text.copy(bytes.data(), bytes.size());
   const std::uint32_t wanted = text.empty() ? 0 : text_sum({bytes.data(), bytes.size()});
   if (sum.load(std::memory_order_relaxed) == wanted && (wanted == 0 || load_text(words) == bytes)) {
