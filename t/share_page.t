@@ -12,6 +12,8 @@ use lib "$FindBin::Bin/lib";
 
 use Test::More;
 
+use JSON::PP;
+
 use Test::Nginx;
 use Test::Nginx::Browser;
 use Test::Nginx::CA;
@@ -42,7 +44,7 @@ $t->run();
 is(wait_staple(8443, 'good', servername => 'host1.example', seconds => 30)
 	->{status}, 'good', 'a certificate is stapled');
 ok(wait_for(sub {
-	((http_json("/?format=json") // {})->{share}{published} // 0) == 2;
+	((http_json('/?format=json') // {})->{share}{published} // 0) == 2;
 }, 20, 'publications'), 'the responses are published');
 
 ###############################################################################
@@ -70,7 +72,7 @@ $text = $b->wait_script('return /cannot be used/.test('
 	. 'document.querySelector("#share").innerText', 40);
 like($text, qr/^Shared store \Q$place\E\s+cannot be used for \d+ \w+/,
 	'the page tells that the store is down');
-like($text, qr/last error: store_unreachable – \Q$place\E: /,
+like($text, qr/last error: store_unreachable \x{2013} \Q$place\E: /,
 	'the page tells why');
 like($b->script('return document.querySelector("#why").innerText'),
 	qr/The shared store cannot be used \(store_unreachable\): this node asks responders on its own: \Q$place\E/,
