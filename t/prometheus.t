@@ -35,7 +35,9 @@ my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
 $r->fault('http_500', on => 2);
 $r->status($revoked, 'revoked');
 
+# a shared store that is not there has its metrics all the same
 $t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
+	'ocsp_plus_share unix:%%TESTDIR%%/none.sock;',
 	(map { [ 8443, $_ ] } $good, $bad, $revoked, $odd),
 	[ 8080, undef, 'location / { ocsp_plus_status prometheus; }' ] ]);
 
@@ -112,6 +114,9 @@ is(value('connections_total', family => 'ipv6', result => $_), 0,
 	"connections_total counts no connection by IPv6: $_") for qw/ ok failed /;
 is(value('responder_up', responder => '127.0.0.1:' . port(8081)), 1,
 	'responder_up is 1 for a responder that answers');
+is(value('share_up'), 0, 'share_up is 0 without a store');
+is(value('share_latency_seconds_count'), 0,
+	'share_latency_seconds counts no answer');
 is(value('zone_entries'), 4, 'zone_entries is the number of certificates');
 is(value('loaded_certificates_total', result => 'taken'), 0,
 	'loaded_certificates_total counts no certificate as taken');

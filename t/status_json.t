@@ -89,6 +89,9 @@ is_deeply($seen->{connections}{ipv6}, { ok => 0, failed => 0 },
 ok(defined $seen->{clock_skew} && abs($seen->{clock_skew}) < 5,
 	'the document has a small clock skew');
 
+ok(exists $seen->{share} && !defined $seen->{share},
+	'the document has no shared store without the directive');
+
 my %host = map { $_->{host} => $_ } @{$seen->{responders}};
 is($host{'127.0.0.1:' . port(8081)}{state}, 'up',
 	'a responder that answers is shown as up');

@@ -135,6 +135,9 @@ my $hosts = $b->script('return document.querySelector("#responders").innerText')
 like($hosts, qr/127\.0\.0\.1:@{[ port(8082) ]}\s+fails.*127\.0\.0\.1:@{[ port(8081) ]}\s+answers/s,
 	'the page lists the responders with their states');
 
+ok($b->script('return document.querySelector("#share").hidden'),
+	'the page says nothing of a shared store that nobody has');
+
 # text stays text
 
 ok(exists $row{$name}, 'an attack in a name is shown as text');

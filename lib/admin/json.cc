@@ -47,6 +47,31 @@ Json cache_json(const Cache& cache) {
           {"since", time_or_null(cache.since)}};
 }
 
+Json share_json(const std::optional<Share>& share, const Overview& all) {
+  if (!share.has_value()) {
+    return nullptr;
+  }
+  Json error;
+  if (share->reason.has_value()) {
+    error = {{"reason", token(*share->reason)}, {"detail", text_or_null(share->detail)}};
+  }
+  const auto& counters = all.counters;
+  return {{"place", text_or_null(share->place)},
+          {"state", share->state},
+          {"since", time_or_null(share->since)},
+          {"last_error", error},
+          {"looks", counters[store::Counter::kShareLooks]},
+          {"hits", counters[store::Counter::kShareHits]},
+          {"same", counters[store::Counter::kShareSame]},
+          {"refused", counters[store::Counter::kShareRefused]},
+          {"published", counters[store::Counter::kSharePublished]},
+          {"leases", counters[store::Counter::kShareLeases]},
+          {"waits", counters[store::Counter::kShareElsewhere]},
+          {"alone", counters[store::Counter::kShareAlone]},
+          {"errors", counters[store::Counter::kShareErrors]},
+          {"latency_ms", share->latency.has_value() ? Json(*share->latency) : Json()}};
+}
+
 // Writes one member or certificate per line, for readers and line-based tools.
 class JsonDocument : public Document {
  public:
@@ -121,6 +146,7 @@ class JsonDocument : public Document {
       member("loaded", loaded);
     }
     member("cache", cache_json(cache_status(view_)));
+    member("share", share_json(share_status(view_), all));
     member("clock_skew", all.clock_skew.has_value() ? Json(*all.clock_skew) : Json());
     Json responders = Json::array();
     for (const ResponderStatus& responder : responder_statuses(view_)) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 
 #include "admin/document.h"
 #include "base/printable.h"
@@ -168,6 +169,39 @@ class Metrics : public Document {
     if (const Cache cache = cache_status(view_); cache.state != "off") {
       single(Metric::kCacheUsable, cache.state == "failing" ? 0 : 1, out);
     }
+    if (const auto share = share_status(view_); share.has_value()) {
+      share_metrics(*share, out);
+    }
+  }
+
+  void share_metrics(const Share& share, std::string* out) const {
+    using Counter = store::Counter;
+    struct Sample {
+      std::string_view labels;
+      Counter::Kind counter;
+    };
+    const auto family = [&](Metric metric, std::initializer_list<Sample> samples) {
+      declare(metric, out);
+      for (const Sample& each : samples) {
+        sample(metric, each.labels, all_.counters[each.counter], out);
+      }
+    };
+    single(Metric::kShareUp, share.up() ? 1 : 0, out);
+    family(Metric::kShareLooks, {{"result=\"hit\"", Counter::kShareHits},
+                                 {"result=\"same\"", Counter::kShareSame},
+                                 {"result=\"refused\"", Counter::kShareRefused},
+                                 {"result=\"miss\"", Counter::kShareMisses},
+                                 {"result=\"elsewhere\"", Counter::kShareElsewhere},
+                                 {"result=\"error\"", Counter::kShareLooksFailed}});
+    family(Metric::kSharePublished, {{"result=\"stored\"", Counter::kSharePublished},
+                                     {"result=\"failed\"", Counter::kSharePublicationsFailed}});
+    family(Metric::kShareLeases, {{"", Counter::kShareLeases}});
+    family(Metric::kShareBytes,
+           {{"direction=\"sent\"", Counter::kShareSent}, {"direction=\"received\"", Counter::kShareReceived}});
+    declare(Metric::kShareLatency, out);
+    const std::string name = full_name(Metric::kShareLatency);
+    *out += fmt::format("{}_sum {}\n{}_count {}\n", name, seconds(all_.counters[Counter::kShareMillis]), name,
+                        all_.counters[Counter::kShareCommands]);
   }
 
   void fetches(std::string* out) const {

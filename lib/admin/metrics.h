@@ -27,6 +27,12 @@ namespace ocsp_plus::admin {
   X(kZoneEntries, "zone_entries", "gauge", "certificates in the shared zone")                                       \
   X(kLoaded, "loaded_certificates_total", "counter", "certificates loaded per connection, by event")                \
   X(kCacheUsable, "cache_usable", "gauge", "0 if the cache directory cannot be used, else 1; absent when off")      \
+  X(kShareUp, "share_up", "gauge", "1 if the shared store can be used, also if only read; absent when off")         \
+  X(kShareLooks, "share_looks_total", "counter", "certificates looked for in the shared store, by result")          \
+  X(kSharePublished, "share_published_total", "counter", "responses written to the shared store, by result")        \
+  X(kShareLeases, "share_leases_total", "counter", "leases to ask a responder that the shared store has given")     \
+  X(kShareBytes, "share_bytes_total", "counter", "bytes exchanged with the shared store, by direction")             \
+  X(kShareLatency, "share_latency_seconds", "summary", "time that the shared store took for its answers")           \
   X(kCertificates, "certificates", "gauge", "certificates by state")                                                \
   X(kStapleValid, "staple_valid", "gauge", "1 if a valid response is held")                                         \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the held response expires")                    \

@@ -1,9 +1,11 @@
 #include "admin/snapshot.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/admit.h"
 #include "engine/responder_health.h"
+#include "net/shared_store.h"
 #include "store/counters.h"
 #include "store/entry_state.h"
 #include "store/lease.h"
@@ -12,6 +14,7 @@ namespace ocsp_plus::admin {
 namespace {
 
 constexpr UnixSeconds kLastTime = 253402300799;  // the end of year 9999
+constexpr Millis kLongestLatency = 86400000;
 
 std::optional<UnixSeconds> sane(UnixSeconds time) {
   return time > 0 && time <= kLastTime ? std::optional<UnixSeconds>(time) : std::nullopt;
@@ -68,6 +71,20 @@ std::string_view host_state(std::uint32_t state) {
       return "failing";
     default:
       return "unproven";
+  }
+}
+
+std::string_view share_state(std::uint32_t state) {
+  using State = net::SharedStore::State;
+  switch (static_cast<State>(state)) {
+    case State::kUp:
+      return "up";
+    case State::kReadOnly:
+      return "read_only";
+    case State::kDown:
+      return "down";
+    default:
+      return "connecting";
   }
 }
 
@@ -216,6 +233,26 @@ Cache cache_status(const View& view) {
     return {"failing", view.settings.cache, reason, sane(since)};
   }
   return {"works", view.settings.cache, std::nullopt, std::nullopt};
+}
+
+std::optional<Share> share_status(const View& view) {
+  if (!view.zone.has_value() || !view.settings.share.has_value()) {
+    return std::nullopt;
+  }
+  store::ShareState seen = store::read_share(*view.zone);
+  Share share;
+  share.state = share_state(seen.state);
+  share.since = sane(seen.since);
+  share.place = std::move(seen.place);
+  if (token(seen.reason) != token(Reason::kNotChecked)) {
+    share.reason = seen.reason;
+    share.detail = std::move(seen.detail);
+  }
+  const Millis latency = store::number(*view.zone, store::Number::kShareLatency);
+  if (store::counted(*view.zone, store::Counter::kShareCommands) != 0 && latency >= 0 && latency <= kLongestLatency) {
+    share.latency = latency;
+  }
+  return share;
 }
 
 Overview overview(const View& view) {

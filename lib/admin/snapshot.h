@@ -116,6 +116,20 @@ struct Cache {
 };
 Cache cache_status(const View& view);
 
+// The shared store of ocsp_plus_share, as last seen by the designated worker.
+struct Share {
+  std::string_view state;            // connecting, up, read_only, down
+  std::optional<UnixSeconds> since;  // of the state
+  std::string place;                 // that is or was last used, or tried; without secrets; empty if unknown
+  std::optional<Reason> reason;      // of the last error
+  std::string detail;                // any bytes
+  std::optional<Millis> latency;     // of the last answer
+
+  bool up() const { return state == "up" || state == "read_only"; }
+};
+// Nothing without the directive, or if there is nothing to staple.
+std::optional<Share> share_status(const View& view);
+
 struct Overview {
   std::size_t zone_size = 0, zone_used = 0, zone_entries = 0;  // bytes, bytes, certificates
   std::optional<Worker> worker;                                // the designated one

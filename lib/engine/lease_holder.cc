@@ -1,6 +1,7 @@
 #include "engine/lease_holder.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <string>
 #include <utility>
@@ -78,7 +79,11 @@ void LeaseHolder::open_share() {
   auto tls = anchors ? crypto::make_tls_client(*anchors, settings.certificate ? &*settings.certificate : nullptr)
                      : Result<std::unique_ptr<TlsClient>>(tl::unexpected<Error>(anchors.error()));
   if (!resolver || !tls) {
-    report_.share_failed(!resolver ? resolver.error() : tls.error());
+    const Error& error = !resolver ? resolver.error() : tls.error();
+    report_.share_failed(error, context_.starting);
+    store::record_share(context_.zone,
+                        {static_cast<std::uint32_t>(net::SharedStore::State::kDown), context_.clock.now(),
+                         settings.places.front().to_string(), error.reason, error.detail});
     return;
   }
   share_resolver_ = std::move(*resolver);
@@ -92,10 +97,13 @@ void LeaseHolder::open_share() {
   options.tls = share_tls_.get();
   options.timeout = settings.timeout;
   options.most_response = std::min(context_.settings.max_response, net::SharedStore::kMostResponse);
-  share_ =
-      net::SharedStore::create(context_.loop, context_.clock, context_.random, *share_resolver_, std::move(options),
-                               [this](net::SharedStore::State state) { refresher_.sharing()->state_changed(state); });
+  share_ = net::SharedStore::create(context_.loop, context_.clock, context_.random, *share_resolver_,
+                                    std::move(options), [this](net::SharedStore::State state) {
+                                      record_share();
+                                      refresher_.sharing()->state_changed(state);
+                                    });
   refresher_.share_through(*share_);
+  record_share();
 }
 
 void LeaseHolder::end_sharing() {
@@ -124,6 +132,7 @@ LeaseHolder::~LeaseHolder() {
   end_sharing();
   record_hosts();
   record_connections();
+  count_share();
   store::release_lease(context_.zone, epoch_, self_.pid);
 }
 
@@ -164,6 +173,8 @@ bool LeaseHolder::tick() {
   }
   record_hosts();
   record_connections();
+  record_share();
+  count_share();
   store::record(context_.zone, store::Number::kArenaUsed, static_cast<std::int64_t>(writer_.bytes_used()));
   readiness_.tick(context_.clock);
   const Millis now = context_.clock.monotonic();
@@ -216,6 +227,60 @@ void LeaseHolder::record_connections() {
   store::count(context_.zone, store::Counter::kIpv4Failed, tally.ipv4.failed);
   store::count(context_.zone, store::Counter::kIpv6Ok, tally.ipv6.ok);
   store::count(context_.zone, store::Counter::kIpv6Failed, tally.ipv6.failed);
+}
+
+// Records the state of the shared store, for the status.
+void LeaseHolder::record_share() {
+  if (share_ == nullptr) {
+    return;
+  }
+  const net::SharedStore::Status status = share_->status();
+  store::ShareState state;
+  state.state = static_cast<std::uint32_t>(status.state);
+  state.since = status.since;
+  state.place = status.place;
+  if (status.last_error.has_value()) {
+    state.reason = status.last_error->reason;
+    state.detail = status.last_error->detail;
+  }
+  store::record_share(context_.zone, state);
+}
+
+// Adds to the zone's counters what has happened with the shared store since the last call.
+void LeaseHolder::count_share() {
+  if (share_ == nullptr) {
+    return;
+  }
+  using store::Counter;
+  const Sharing::Tally& sharing = refresher_.sharing()->tally();
+  const net::SharedStore::Tally traffic = share_->tally();
+  const std::array<std::pair<Counter::Kind, std::uint64_t>, kShareCounts> counts = {{
+      {Counter::kShareLooks, sharing.looks},
+      {Counter::kShareHits, sharing.hits},
+      {Counter::kShareSame, sharing.same},
+      {Counter::kShareRefused, sharing.refused},
+      {Counter::kShareMisses, sharing.misses},
+      {Counter::kShareElsewhere, sharing.elsewhere},
+      {Counter::kShareLooksFailed, sharing.looks_failed},
+      {Counter::kSharePublished, sharing.published},
+      {Counter::kSharePublicationsFailed, sharing.publications_failed},
+      {Counter::kShareLeases, sharing.leases},
+      {Counter::kShareAlone, sharing.alone},
+      {Counter::kShareErrors, sharing.errors},
+      {Counter::kShareCommands, traffic.commands},
+      {Counter::kShareMillis, static_cast<std::uint64_t>(traffic.waited)},
+      {Counter::kShareSent, traffic.sent},
+      {Counter::kShareReceived, traffic.received},
+  }};
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const auto [what, now] = counts[i];
+    if (now != share_counted_[i]) {
+      store::count(context_.zone, what, now - std::exchange(share_counted_[i], now));
+    }
+  }
+  if (traffic.commands != 0) {
+    store::record(context_.zone, store::Number::kShareLatency, traffic.last);
+  }
 }
 
 bool LeaseHolder::hopeless(const Target& target) const {

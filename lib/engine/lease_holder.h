@@ -2,6 +2,8 @@
 // may write to the zone.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
 
 #include "base/ports.h"
@@ -65,11 +67,15 @@ class LeaseHolder {
   bool sharing_ends() const;
 
  private:
+  static constexpr std::size_t kShareCounts = 16;
+
   void open_share();
   void answer_requests();
   void tidy_tables();
   void record_hosts();
   void record_connections();
+  void record_share();
+  void count_share();
   LeaseHolder(const Context& context, const store::ProcessIdentity& self, std::uint32_t epoch,
               std::unique_ptr<net::Resolver> resolver, bool new_configuration);
 
@@ -92,6 +98,7 @@ class LeaseHolder {
   std::unique_ptr<net::Resolver> share_resolver_;
   std::unique_ptr<TlsClient> share_tls_;
   std::unique_ptr<net::SharedStore> share_;
+  std::array<std::uint64_t, kShareCounts> share_counted_ = {};  // by count_share(), in the zone already
   Refresher refresher_;
   Discovery discovery_;
   Readiness readiness_;

@@ -237,14 +237,15 @@ void Report::kept_used(const Target& target, const store::BlobHeader& held, bool
       to_rfc3339(next_attempt));
 }
 
-void Report::share_failed(const Error& error) {
-  log(sink_, LogLevel::kError,
+void Report::share_failed(const Error& error, bool starting) {
+  log(sink_, starting ? LogLevel::kInfo : LogLevel::kError,
       "ocsp_plus: the shared store cannot be set up, this node asks responders on its own: reason={} detail={}",
       token(error.reason), quoted(error.detail));
 }
 
-void Report::share_state(const net::SharedStore::Status& status) {
+void Report::share_state(const net::SharedStore::Status& status, bool starting) {
   using State = net::SharedStore::State;
+  const LogLevel warn = starting ? LogLevel::kInfo : LogLevel::kWarn;
   const std::string why =
       status.last_error.has_value()
           ? fmt::format(" reason={} detail={}", token(status.last_error->reason), quoted(status.last_error->detail))
@@ -253,19 +254,19 @@ void Report::share_state(const net::SharedStore::Status& status) {
     case State::kConnecting:
       break;
     case State::kUp:
-      log(sink_, LogLevel::kNotice, "ocsp_plus: {}: place={}",
+      log(sink_, starting ? LogLevel::kInfo : LogLevel::kNotice, "ocsp_plus: {}: place={}",
           std::exchange(share_was_up_, true) ? "the shared store can be used again" : "shared store connected",
           quoted(status.place));
       break;
     case State::kReadOnly:
       if (hourly(&share_read_only_) > 0) {
-        log(sink_, LogLevel::kWarn, "ocsp_plus: the shared store refuses writes, responses are only read: place={}{}",
+        log(sink_, warn, "ocsp_plus: the shared store refuses writes, responses are only read: place={}{}",
             quoted(status.place), why);
       }
       break;
     case State::kDown:
       if (const std::uint64_t count = hourly(&share_down_); count > 0) {
-        log(sink_, LogLevel::kWarn,
+        log(sink_, warn,
             "ocsp_plus: the shared store cannot be used, this node asks responders on its own: place={}{} "
             "failures={}",
             quoted(status.place), why, count);

@@ -54,10 +54,11 @@ class Report {
   // now and says revoked.
   void kept_used(const Target& target, const store::BlobHeader& held, bool published, UnixSeconds confirmed_at,
                  UnixSeconds next_attempt);
-  // The shared store cannot even be tried.
-  void share_failed(const Error& error);
-  // The shared store came up, refuses writes, or went down; that it is down again is logged once an hour.
-  void share_state(const net::SharedStore::Status& status);
+  // The shared store cannot even be tried. `starting`: at info, as the first worker says it again.
+  void share_failed(const Error& error, bool starting);
+  // The shared store came up, refuses writes, or went down; that it is down again is logged once an hour. `starting`:
+  // likewise.
+  void share_state(const net::SharedStore::Status& status, bool starting);
   // A response from the shared store was published; or the gate refused it, which is somebody's fault or an attack:
   // at most once an hour, with a count.
   void share_published(const Target& target, const Admission& admission);

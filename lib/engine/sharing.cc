@@ -104,7 +104,7 @@ void Sharing::state_changed(SharedStore::State state) {
   if (progressed_ == 0) {
     progressed_ = context_.clock.monotonic();
   }
-  report_.share_state(store_.status());
+  report_.share_state(store_.status(), context_.starting);
   if (state == SharedStore::State::kDown) {
     news_.reset();
     news_timer_->disarm();
@@ -322,6 +322,7 @@ void Sharing::looked(std::list<Batch>::iterator at, Result<std::vector<Found>> f
   queue.wanted -= batch.leases;
   if (!found) {
     ++tally_.errors;
+    tally_.looks_failed += batch.entries.size();
     for (const Entry entry : batch.entries) {
       if (items_.count(entry) != 0) {
         hand_back(entry);
@@ -361,11 +362,13 @@ void Sharing::looked_one(Entry entry, const CertificateId& id, Found found, bool
       }
       return hand_back(entry);  // a server that only ever says so
     case Found::Kind::kLease:
+      ++tally_.misses;
       return leased(entry, std::move(found));
     default:
       break;
   }
   if (item->second.host.empty()) {
+    ++tally_.misses;
     return forget(entry);  // there is no news
   }
   switch (found.kind) {
@@ -373,11 +376,13 @@ void Sharing::looked_one(Entry entry, const CertificateId& id, Found found, bool
     case Found::Kind::kNote:
       return elsewhere(entry, found);
     case Found::Kind::kNothing:
+      ++tally_.misses;
       if (!user_.hopeless(entry)) {
         return room_used_up ? starve(entry) : throttled(entry);
       }
       break;
     default:
+      ++tally_.misses;
       break;
   }
   hand_back(entry);
@@ -511,6 +516,7 @@ Sharing::Judged Sharing::judge_one(const Judging& judging) {
   }
   if (admission.action == Action::kRefuse) {
     if (concerns_this_node(admission.verdict.reason)) {
+      ++tally_.misses;
       return Judged::kNotForUs;
     }
     ++tally_.refused;
@@ -522,6 +528,7 @@ Sharing::Judged Sharing::judge_one(const Judging& judging) {
     return Judged::kSame;
   }
   if (admission.stored != Reason::kOk) {
+    ++tally_.misses;
     return Judged::kNoRoom;
   }
   ++tally_.hits;
@@ -683,6 +690,7 @@ void Sharing::published(Entry entry, Result<SharedStore::Published> result) {
   pending.query.reset();
   if (!result) {
     ++tally_.errors;
+    ++tally_.publications_failed;
     if (result.error().reason == Reason::kInvalidArgument) {
       pending_.erase(entry);  // it is too large: another attempt would only keep others from theirs
       publish_some();

@@ -21,6 +21,23 @@ struct Counter {
     kIpv4Failed,
     kIpv6Ok,
     kIpv6Failed,
+    // The shared store of ocsp_plus_share: what engine::Sharing and its store count, of all lease holders so far.
+    kShareLooks,
+    kShareHits,
+    kShareSame,
+    kShareRefused,
+    kShareMisses,
+    kShareElsewhere,
+    kShareLooksFailed,
+    kSharePublished,
+    kSharePublicationsFailed,
+    kShareLeases,
+    kShareAlone,
+    kShareErrors,
+    kShareCommands,
+    kShareMillis,  // that these took together
+    kShareSent,    // bytes
+    kShareReceived,
     // What becomes of certificates loaded per connection.
     kHanded,   // to the designated worker, by whoever met it in a handshake
     kDropped,  // not handed: the queue was full

@@ -5,22 +5,15 @@
 #include <iterator>
 #include <utility>
 
-#include "base/text.h"
 #include "store/blob_reader.h"
 #include "store/layout.h"
 #include "store/zone_index.h"
+#include "store/zone_text.h"
 
 namespace ocsp_plus::store {
 namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
-
-using DetailBytes = std::array<char, kDetailBytes>;
-
-// Never 0.
-std::uint32_t sum_of(const DetailBytes& bytes) {
-  return std::max(static_cast<std::uint32_t>(fnv1a({bytes.data(), bytes.size()})), 1u);
-}
 
 }  // namespace
 
@@ -67,39 +60,14 @@ void record_confirmed_at(const StapleZone& zone, EntryIndex index, UnixSeconds t
 }
 
 void record_detail(const StapleZone& zone, EntryIndex index, std::string_view text) noexcept {
-  if (index >= zone.capacity()) {
-    return;
+  if (index < zone.capacity()) {
+    write_text(zone.detail_words(index).words, zone.entry(index).detail, text);
   }
-  std::atomic<std::uint32_t>& sum = zone.entry(index).detail;
-  sum.store(0, kRelaxed);
-  if (text.empty()) {
-    return;
-  }
-  std::atomic_thread_fence(std::memory_order_release);
-  DetailBytes bytes = {};
-  text.copy(bytes.data(), bytes.size());
-  auto& words = zone.detail_words(index).words;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, &bytes[8 * i], 8);
-    words[i].store(word, kRelaxed);
-  }
-  sum.store(sum_of(bytes), std::memory_order_release);
 }
 
 std::string read_detail(const StapleZone& zone, EntryIndex index) {
-  const std::uint32_t wanted = index < zone.capacity() ? zone.entry(index).detail.load(std::memory_order_acquire) : 0;
-  if (wanted == 0) {
-    return {};
-  }
-  DetailBytes bytes;
-  const auto& words = zone.detail_words(index).words;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const std::uint64_t word = words[i].load(kRelaxed);
-    std::memcpy(&bytes[8 * i], &word, 8);
-  }
-  // Where the sum differs, half of it is another text.
-  return sum_of(bytes) == wanted ? std::string(bytes.begin(), std::find(bytes.begin(), bytes.end(), '\0')) : "";
+  return index < zone.capacity() ? read_text(zone.detail_words(index).words, zone.entry(index).detail)
+                                 : std::string();
 }
 
 std::uint64_t stapled(const StapleZone& zone, EntryIndex entry) noexcept {

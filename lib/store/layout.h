@@ -18,11 +18,12 @@
 #include "store/discovery_queue.h"
 #include "store/shared_stats.h"
 #include "store/staple_zone.h"
+#include "store/zone_text.h"
 
 namespace ocsp_plus::store {
 
 constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
-constexpr std::uint32_t kLayoutVersion = 6;
+constexpr std::uint32_t kLayoutVersion = 7;
 
 struct Lease {
   std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: nobody holds it. The epoch only grows.
@@ -44,12 +45,21 @@ struct Header {
 
 constexpr std::size_t kRefreshSlots = 64;  // refresh requests that the designated worker has not seen yet
 
-// What the processes tell each other beside responses (counters.h, shared_stats.h): numbers only, each of them atomic
-// for itself.
+// A line of text (zone_text.h).
+constexpr std::size_t kLineBytes = 256;
+struct Line {
+  std::atomic<std::uint32_t> sum;  // checksum; 0: there is none
+  std::atomic<std::uint32_t> reserved;
+  TextWords<kLineBytes / 8> words;
+};
+
+// What the processes tell each other beside responses (counters.h, shared_stats.h): numbers, each of them atomic for
+// itself, and two lines of text.
 struct SharedStats {
   std::array<std::atomic<std::uint64_t>, Counter::kKinds> counters;
   std::array<std::atomic<std::int64_t>, Number::kKinds> numbers;
-  std::array<std::atomic<std::uint64_t>, 16> shared_store;  // reserved: counters of a store shared by machines
+  Line share_place;   // ShareState::place
+  Line share_detail;  // ShareState::detail
   std::array<std::atomic<std::uint64_t>, kDurationBounds.size() + 1> durations;
   std::array<std::atomic<std::uint64_t>, kReasonNumbers> failures;
   // Requests to the lease holder.
@@ -138,14 +148,14 @@ struct alignas(64) OfferSlot {
 // it costs no memory while all goes well.
 constexpr std::size_t kDetailBytes = 128;
 struct Detail {
-  std::array<std::atomic<std::uint64_t>, kDetailBytes / 8> words;
+  TextWords<kDetailBytes / 8> words;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free,
               "shared memory holds no locks of its own");
 static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(offsetof(Entry, leaf) == 64 && offsetof(Entry, confirmed_at) == 128, "each part is a cache line");
-static_assert(sizeof(Header) == 64 && sizeof(Entry) == 192 && sizeof(SharedStats) == 2728 && sizeof(HostSlot) == 40 &&
+static_assert(sizeof(Header) == 64 && sizeof(Entry) == 192 && sizeof(SharedStats) == 3288 && sizeof(HostSlot) == 40 &&
                   sizeof(MethodSlot) == 16 && sizeof(OfferSlot) == 64 && sizeof(HandshakeCounters) == 64,
               "raise kLayoutVersion");
 static_assert(sizeof(OfferSlot) + kLargeOfferBytes == 256 << 10, "a large slot is a power of two");

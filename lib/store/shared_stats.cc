@@ -7,6 +7,7 @@
 #include "store/counters.h"
 #include "store/entry_state.h"
 #include "store/layout.h"
+#include "store/zone_text.h"
 
 namespace ocsp_plus::store {
 namespace {
@@ -114,6 +115,28 @@ void record_cache_failure(const StapleZone& zone, Reason reason, UnixSeconds now
     // A clock that stands at its beginning must not make it look as if all were well.
     record(zone, Number::kCacheFailingSince, std::max<UnixSeconds>(now, 1));
   }
+}
+
+// --- the shared store ---
+
+void record_share(const StapleZone& zone, const ShareState& state) noexcept {
+  SharedStats& stats = zone.stats();
+  record(zone, Number::kShareState, state.state);
+  record(zone, Number::kShareSince, state.since);
+  record(zone, Number::kShareReason, static_cast<std::int64_t>(state.reason));
+  write_text(stats.share_place.words, stats.share_place.sum, state.place);
+  write_text(stats.share_detail.words, stats.share_detail.sum, state.detail);
+}
+
+ShareState read_share(const StapleZone& zone) {
+  const SharedStats& stats = zone.stats();
+  ShareState state;
+  state.state = static_cast<std::uint32_t>(number(zone, Number::kShareState));
+  state.since = number(zone, Number::kShareSince);
+  state.place = read_text(stats.share_place.words, stats.share_place.sum);
+  state.reason = static_cast<Reason>(number(zone, Number::kShareReason));
+  state.detail = read_text(stats.share_detail.words, stats.share_detail.sum);
+  return state;
 }
 
 // --- responders ---

@@ -31,6 +31,10 @@ struct Number {
     kClockComparedAt,    // wall clock: of that look
     kCacheReason,        // Reason why the lease holder cannot use the cache directory
     kCacheFailingSince,  // wall clock; 0: the cache directory works, as far as it was tried
+    kShareState,         // ShareState
+    kShareSince,
+    kShareReason,
+    kShareLatency,  // ms that the shared store took for its last answer
     kKinds
   };
 };
@@ -39,6 +43,19 @@ void record(const StapleZone& zone, Number::Kind what, std::int64_t value) noexc
 
 // The cache directory cannot be used: since `now`, unless it was so before.
 void record_cache_failure(const StapleZone& zone, Reason reason, UnixSeconds now) noexcept;
+
+// --- the shared store: the lease holder records, anybody reads ---
+
+struct ShareState {
+  std::uint32_t state = 0;              // net::SharedStore::State; whatever stands in the zone
+  UnixSeconds since = 0;                // wall clock; 0: nobody has recorded any
+  std::string place;                    // as SharedStore::Status has it; cut off if long; empty while it changes
+  Reason reason = Reason::kNotChecked;  // of the last error; kNotChecked: there was none
+  std::string detail;                   // as `place`
+};
+// What stands in the zone already is not written again.
+void record_share(const StapleZone& zone, const ShareState& state) noexcept;
+ShareState read_share(const StapleZone& zone);
 
 // --- responders: the designated worker records, anybody reads ---
 

@@ -1,12 +1,14 @@
 // The status document and readiness, of an engine at work.
 #include <catch2/catch.hpp>
 #include <set>
+#include <sstream>
 
 #include "admin/control.h"
 #include "store/counters.h"
 #include "store/entry_state.h"
 #include "store/lease.h"
 #include "tests/fakes/admin_fixture.h"
+#include "tests/fakes/redis_server.h"
 
 namespace ocsp_plus::admin {
 namespace {
@@ -116,6 +118,171 @@ TEST_CASE("status: whether the cache directory can be used", "[admin]") {
   fixture.settings.cache.clear();
   CHECK(fixture.json()["cache"] == off);
   CHECK(usable() == "absent");
+}
+
+// --- the shared store ---
+
+engine::ShareSettings shared_at(const std::string& place) {
+  engine::ShareSettings share;
+  share.places.push_back(net::RedisPlace::parse(place).value());
+  share.password = "of-the-file";
+  return share;
+}
+
+// The samples of the shared store, sorted, in one text.
+std::string share_samples(const AdminFixture& fixture, Format format = Format::kPrometheus) {
+  std::istringstream text(fixture.show(format).text);
+  std::multiset<std::string> found;
+  for (std::string line; std::getline(text, line);) {
+    if (line.find("ocsp_plus_share_") == 0) {
+      found.insert(line);
+    }
+  }
+  std::string all;
+  for (const std::string& line : found) {
+    all += line + "\n";
+  }
+  return all;
+}
+
+TEST_CASE("status: the shared store, its state and what it was used for", "[admin][share]") {
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  fixture.settings.share = shared_at("redis://user:of-the-url@cache.example:6379/2");
+  CHECK(fixture.json()["share"].is_null());  // without a zone nobody uses it
+  fixture.open();
+  nlohmann::json expected = {{"place", nullptr}, {"state", "connecting"},
+                             {"since", nullptr}, {"last_error", nullptr},
+                             {"looks", 0},       {"hits", 0},
+                             {"same", 0},        {"refused", 0},
+                             {"published", 0},   {"leases", 0},
+                             {"waits", 0},       {"alone", 0},
+                             {"errors", 0},      {"latency_ms", nullptr}};
+  CHECK(fixture.json()["share"] == expected);
+
+  store::record_share(fixture.zone, {3, testing::kNow - 60, "redis://cache.example:6379/2", Reason::kStoreTimeout,
+                                     "no answer within 1000 ms"});
+  store::record(fixture.zone, store::Number::kShareLatency, 7);
+  for (std::uint64_t i = 0; i < 16; ++i) {
+    store::count(fixture.zone, static_cast<store::Counter::Kind>(store::Counter::kShareLooks + i), 1001 + i);
+  }
+  expected = {{"place", "redis://cache.example:6379/2"},
+              {"state", "down"},
+              {"since", to_rfc3339(testing::kNow - 60)},
+              {"last_error", {{"reason", "store_timeout"}, {"detail", "no answer within 1000 ms"}}},
+              {"looks", 1001},
+              {"hits", 1002},
+              {"same", 1003},
+              {"refused", 1004},
+              {"published", 1008},
+              {"leases", 1010},
+              {"waits", 1006},
+              {"alone", 1011},
+              {"errors", 1012},
+              {"latency_ms", 7}};
+  CHECK(fixture.json()["share"] == expected);
+  const std::string samples =
+      "ocsp_plus_share_bytes_total{direction=\"received\"} 1016\n"
+      "ocsp_plus_share_bytes_total{direction=\"sent\"} 1015\n"
+      "ocsp_plus_share_latency_seconds_count 1013\n"
+      "ocsp_plus_share_latency_seconds_sum 1.014\n"
+      "ocsp_plus_share_leases_total 1010\n"
+      "ocsp_plus_share_looks_total{result=\"elsewhere\"} 1006\n"
+      "ocsp_plus_share_looks_total{result=\"error\"} 1007\n"
+      "ocsp_plus_share_looks_total{result=\"hit\"} 1002\n"
+      "ocsp_plus_share_looks_total{result=\"miss\"} 1005\n"
+      "ocsp_plus_share_looks_total{result=\"refused\"} 1004\n"
+      "ocsp_plus_share_looks_total{result=\"same\"} 1003\n"
+      "ocsp_plus_share_published_total{result=\"failed\"} 1009\n"
+      "ocsp_plus_share_published_total{result=\"stored\"} 1008\n"
+      "ocsp_plus_share_up 0\n";
+  CHECK(share_samples(fixture) == samples);
+  CHECK(share_samples(fixture, Format::kOpenMetrics) == samples);
+  for (const std::uint32_t state : {1U, 2U}) {
+    store::record_share(fixture.zone, {state, testing::kNow, "unix:/run/x", Reason::kNotChecked, {}});
+    CHECK(fixture.json()["share"]["state"] == (state == 1 ? "up" : "read_only"));
+    CHECK(share_samples(fixture).find("ocsp_plus_share_up 1\n") != std::string::npos);
+  }
+  CHECK(fixture.json()["share"]["last_error"].is_null());
+
+  store::record_share(fixture.zone, {77, INT64_MIN, "\x1b[2J\xff", static_cast<Reason>(7777), "x"});  // scribbled
+  store::record(fixture.zone, store::Number::kShareLatency, INT64_MIN);
+  expected["state"] = "connecting";
+  expected["since"] = nullptr;
+  expected["place"] = "\x1b[2J\xef\xbf\xbd";
+  expected["last_error"] = nullptr;
+  expected["latency_ms"] = nullptr;
+  CHECK(fixture.json()["share"] == expected);
+  for (const Format format : {Format::kJson, Format::kPrometheus, Format::kOpenMetrics}) {
+    const std::string text = fixture.show(format).text;
+    CHECK(text.find('\x1b') == std::string::npos);
+    CHECK(text.find("of-the") == std::string::npos);
+  }
+
+  fixture.settings.share.reset();
+  CHECK(fixture.json()["share"].is_null());
+  CHECK(share_samples(fixture).empty());
+}
+
+TEST_CASE("status: each lease holder adds to what the shared store was used for", "[admin][share]") {
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  testing::RedisServer redis(fixture.loop);
+  redis.answer = [](const testing::Words& words) -> std::string {
+    if (words[0] == "EVALSHA") {  // of one certificate: look, publish, settle
+      return words.size() == 14 ? testing::array({testing::array({testing::bulk("l"), ":0\r\n"})}) : ":1\r\n";
+    }
+    return words[0] == "XREAD" || words[0] == "XREVRANGE" ? "*-1\r\n" : testing::RedisServer::healthy(words);
+  };
+  fixture.settings.share = shared_at("redis://:of-the-url@127.0.0.1:" + std::to_string(redis.port()));
+  fixture.open();
+  fixture.work(3000);
+  auto share = fixture.json()["share"];
+  CHECK(share["state"] == "up");
+  CHECK(share["place"] == redis.place());
+  CHECK(share["since"].is_string());
+  CHECK(share["last_error"].is_null());
+  CHECK(share["looks"] == 1);
+  CHECK(share["leases"] == 1);
+  CHECK(share["published"] == 1);
+  CHECK(share["latency_ms"] == 0);
+  CHECK(share_samples(fixture).find("looks_total{result=\"miss\"} 1\n") != std::string::npos);
+  const std::uint64_t sent = store::counted(fixture.zone, store::Counter::kShareSent);
+  CHECK(sent > 0);
+  CHECK(store::counted(fixture.zone, store::Counter::kShareReceived) > 0);
+  CHECK(store::counted(fixture.zone, store::Counter::kShareCommands) >= 2);
+
+  fixture.worker.reset();  // another lease holder goes on
+  fixture.loop.clock.advance(4 * 86400 * Millis{1000});
+  fixture.work(3000);
+  share = fixture.json()["share"];
+  CHECK(share["looks"] == 2);
+  CHECK(share["published"] == 2);
+  CHECK(store::counted(fixture.zone, store::Counter::kShareSent) > sent);
+
+  redis.answer = [](const testing::Words&) { return std::string("-NOPERM\r\n"); };
+  redis.close_all();
+  fixture.work(5000);
+  share = fixture.json()["share"];
+  CHECK(share["state"] == "down");
+  CHECK(share["last_error"]["reason"] == "store_denied");
+  CHECK(share["since"] >= to_rfc3339(fixture.loop.clock.now() - 5));
+  CHECK(share["looks"] == 2);
+  CHECK(fixture.json().dump().find("of-the") == std::string::npos);
+  CHECK(fixture.log.count("of-the") == 0);
+}
+
+TEST_CASE("status: a shared store that cannot be reached", "[admin][share]") {
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  fixture.settings.share = shared_at("redis://127.0.0.1:1");
+  fixture.open();
+  fixture.work(1000);
+  const auto share = fixture.json()["share"];
+  CHECK(share["state"] == "down");
+  CHECK(share["place"] == "redis://127.0.0.1:1");
+  CHECK(share["last_error"]["reason"] == "store_unreachable");
+  CHECK(fixture.json()["certificates"][0]["state"] == "valid");
 }
 
 TEST_CASE("status: why the last attempt failed, and the responder's health", "[admin]") {
@@ -229,6 +396,7 @@ TEST_CASE("status: a listing that cannot go on says so", "[admin]") {
 TEST_CASE("status: nonsense in the zone changes no more than what it says", "[admin]") {
   AdminFixture fixture;
   fixture.add(1, {&fixture.server()});
+  fixture.settings.share = shared_at("redis://127.0.0.1:1");
   fixture.open();
   fixture.work(1000);
   testing::TestRandom random(7);

@@ -49,6 +49,45 @@ TEST_CASE("report: published", "[report]") {
                                   "next_attempt=2030-06-01T13:00:00Z took=12ms");
 }
 
+TEST_CASE("report: the shared store, quietly in the start helper", "[report][share]") {
+  using State = net::SharedStore::State;
+  const bool starting = GENERATE(false, true);
+  Fixture f;
+  const auto level = [starting](LogLevel loud) { return starting ? LogLevel::kInfo : loud; };
+  net::SharedStore::Status status;
+  status.place = "redis://a.example:6379";
+  SECTION("it connects, and again") {
+    status.state = State::kUp;
+    f.report.share_state(status, starting);
+    f.expect(level(LogLevel::kNotice), "ocsp_plus: shared store connected: place=\"redis://a.example:6379\"");
+    f.log.lines.clear();
+    f.report.share_state(status, starting);
+    f.expect(level(LogLevel::kNotice),
+             "ocsp_plus: the shared store can be used again: place=\"redis://a.example:6379\"");
+  }
+  status.last_error = Error{Reason::kStoreDenied, "READONLY \x1b"};
+  SECTION("it is read only") {
+    status.state = State::kReadOnly;
+    f.report.share_state(status, starting);
+    f.expect(level(LogLevel::kWarn),
+             "ocsp_plus: the shared store refuses writes, responses are only read: place=\"redis://a.example:6379\" "
+             "reason=store_denied detail=\"READONLY \\x1b\"");
+  }
+  SECTION("it is down") {
+    status.state = State::kDown;
+    f.report.share_state(status, starting);
+    f.expect(level(LogLevel::kWarn),
+             "ocsp_plus: the shared store cannot be used, this node asks responders on its own: "
+             "place=\"redis://a.example:6379\" reason=store_denied detail=\"READONLY \\x1b\" failures=1");
+  }
+  SECTION("it cannot be set up") {
+    f.report.share_failed(*status.last_error, starting);
+    f.expect(level(LogLevel::kError),
+             "ocsp_plus: the shared store cannot be set up, this node asks responders on its own: "
+             "reason=store_denied detail=\"READONLY \\x1b\"");
+  }
+}
+
 TEST_CASE("report: loaded without an issuer, or with one that does not fit", "[report]") {
   Fixture f;
   SECTION("none") {

@@ -162,6 +162,29 @@ TEST_CASE("board: the cache directory fails since the first failure, for the las
   CHECK(number(f.zone, Number::kCacheFailingSince) != 0);
 }
 
+TEST_CASE("board: the shared store's state, with texts that are whole or absent", "[zone][stats]") {
+  Fixture f;
+  ShareState seen = read_share(f.zone);
+  CHECK(seen.since == 0);
+  CHECK(seen.place.empty());
+  CHECK(seen.reason == Reason::kNotChecked);
+  record_share(f.zone, {3, 1000, "redis://a.example:6379", Reason::kStoreTimeout, std::string(1000, 'x')});
+  seen = read_share(f.zone);
+  CHECK(seen.state == 3);
+  CHECK(seen.since == 1000);
+  CHECK(seen.place == "redis://a.example:6379");
+  CHECK(seen.reason == Reason::kStoreTimeout);
+  CHECK(seen.detail == std::string(kLineBytes, 'x'));
+  record_share(f.zone, {1, 2000, "redis://b.example:6379", Reason::kNotChecked, {}});
+  seen = read_share(f.zone);
+  CHECK(seen.place == "redis://b.example:6379");
+  CHECK(seen.detail.empty());
+  f.zone.stats().share_place.words[0].fetch_add(1);
+  CHECK(read_share(f.zone).place.empty());
+  record_share(f.zone, {1, 2000, "redis://b.example:6379", Reason::kNotChecked, {}});
+  CHECK(read_share(f.zone).place == "redis://b.example:6379");  // the same text, written again where it is torn
+}
+
 TEST_CASE("board: a zone of another size goes on counting", "[zone][stats]") {
   Fixture from;
   Fixture to(2 << 20);
@@ -183,6 +206,8 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][stats]") {
   count(from.zone, Counter::kIpv4Ok, 1);
   count(from.zone, Counter::kIpv4Ok, 10);
   count(from.zone, Counter::kIpv6Failed, 44);
+  count(from.zone, Counter::kShareLooks, std::uint64_t{1} << 40);
+  count(from.zone, Counter::kShareReceived, 55);
   record_cache_failure(from.zone, Reason::kDiskFull, 123);
   store::record_attempt(from.zone, from.entries[1], Attempt{1, 2, 3, 4, 5, Reason::kOk});
   copy_stats(from.zone, to.zone, 77);
@@ -206,6 +231,8 @@ TEST_CASE("board: a zone of another size goes on counting", "[zone][stats]") {
   CHECK(counted(to.zone, Counter::kIpv4Ok) == 11);
   CHECK(counted(to.zone, Counter::kIpv4Failed) == 0);
   CHECK(counted(to.zone, Counter::kIpv6Failed) == 44);
+  CHECK(counted(to.zone, Counter::kShareLooks) == std::uint64_t{1} << 40);
+  CHECK(counted(to.zone, Counter::kShareReceived) == 55);
   CHECK(store::stapled(to.zone, to.entries[1]) == 1);
   CHECK(store::stapled(to.zone, to.entries[0]) == 0);
   CHECK(to.zone.stats().numbers[Number::kClockSkew] == -30);

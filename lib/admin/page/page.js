@@ -56,6 +56,8 @@
   const coming = (time) => (seconds(time) > now() ? relative(time) : "is due");
   const when = (time) => (time ? time.replace("T", " ").replace("Z", " UTC") : "–");
   const stamp = (time, prefix = "") => el("time", { datetime: time, title: when(time) }, prefix + relative(time));
+  // Never 100 % of what is not all, nor 0 % of what is something.
+  const percent = (n, all) => `${n === all ? 100 : n === 0 ? 0 : Math.min(99.9, Math.max(0.1, (100 * n) / all)).toFixed(1)} %`;
   const bytes = (n) => (n < 1 << 20 ? `${Math.round(n / 1024)} kB` : `${(n / (1 << 20)).toFixed(n < 10 << 20 ? 1 : 0)} MB`);
 
   // --- what is urgent ---
@@ -140,6 +142,7 @@
     drawStates(status);
     drawCertificates();
     drawResponders(status);
+    drawShare(status);
     replace("about", `ocsp_plus ${status.version} · zone ${status.zone.name} · times are relative to the server's clock: ${when(status.now)}`);
   }
 
@@ -183,6 +186,8 @@
     if (none) why.push(el("li", {}, `${plural(none, "certificate names", "certificates name")} no responder and ${none === 1 ? "gets" : "get"} no staple`));
     if (expired.length) why.push(el("li", {}, `${plural(expired.length, "certificate has", "certificates have")} expired, nobody is asked: `, list(expired)));
     if (status.cache.state === "failing") why.push(el("li", {}, el("b", {}, `The cache directory cannot be used (${status.cache.reason}): `), `responses will not survive a restart: ${status.cache.path}`));
+    const { share } = status;
+    if (share && share.state === "down") why.push(el("li", {}, el("b", {}, `The shared store cannot be used (${share.last_error ? share.last_error.reason : "not known why"}): `), `this node asks responders on its own: ${share.place || "–"}`));
     replace("why", ...why);
   }
 
@@ -338,6 +343,22 @@
       el("td", {}, r.next_attempt ? coming(r.next_attempt) : r.state === "failing" ? "when a certificate is due" : "–"),
       el("td", { class: "number" }, count(used.get(r.host) || used.get(r.host.replace(/^\[(.*)\]/, "$1")) || 0))));
     $("responders").tBodies[0].replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colspan: 4 }, "No certificate names a responder."))]));
+  }
+
+  // One line: which store, its state, what came of it, and what was wrong with it last.
+  function drawShare(status) {
+    const { share, fetches } = status;
+    $("share").hidden = !share;
+    if (!share) return replace("share");
+    const [look, word] = { up: ["up", "connected"], read_only: ["pending", "read only"], down: ["failing", "cannot be used"] }[share.state] || ["unproven", "connecting"];
+    const responses = share.hits + fetches.ok;
+    const error = share.last_error;
+    replace("share",
+      el("b", {}, "Shared store "), share.place || "–", " ",
+      el("span", { class: `state ${look}` }, word), share.since ? ` for ${span(now() - seconds(share.since))}` : "",
+      el("small", {}, responses ? `${percent(share.hits, responses)} of ${plural(responses, "response", "responses")} came from it` : "no response came from it yet",
+        share.latency_ms === null ? "" : ` · it answered within ${count(share.latency_ms)} ms`,
+        error ? ` · last error: ${error.reason}${error.detail ? ` – ${error.detail}` : ""}` : ""));
   }
 
   // --- user input ---
