@@ -406,22 +406,17 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
   wait(entry, std::min(due, std::max(item.lease_patience, now)));
 }
 
-// The fleet has begun as many requests with the host as it may.
+// The fleet has begun as many requests with the host as it may. Nobody has the lease: whoever waits for this must not
+// come to ask for a second one.
 void Sharing::throttled(Entry entry) {
   Item& item = items_.at(entry);
   const Millis now = context_.clock.monotonic();
   const Millis pause = std::min(kThrottled << std::min(item.tries++, 2U), kMostThrottled);
-  if (item.waits_since == 0) {
-    item.waits_since = now;
-    item.lease_patience = INT64_MAX;
-    item.note_patience = now + context_.settings.timeout;
-  }
   if (item.throttled_since == 0) {
     item.throttled_since = now;
   }
   const bool progress = now - queues_[item.host].progressed < context_.settings.timeout;
-  const Millis end = std::min(item.lease_patience, item.throttled_since + (progress ? kLongestThrottled
-                                                                                    : context_.settings.timeout));
+  const Millis end = item.throttled_since + (progress ? kLongestThrottled : context_.settings.timeout);
   if (now >= end) {
     return hand_back(entry);
   }
