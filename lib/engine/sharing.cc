@@ -413,15 +413,14 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
   if (held == 0 && found.kind == Found::Kind::kElsewhere) {
     progressed_ = now;
   }
-  if (item.waits_since == 0 ||
-      item.lease_patience == INT64_MAX) {  // it has waited for nothing but the throttle so far
+  if (item.waits_since == 0) {
     const Record& record = roster_.at(entry);
     // What a node that is alone would do by itself: it tries more often where the failure may have passed.
     const Need need =
         may_pass(record.attempt.reason, 500) ? need_for(held, record.target.staple_required(), wall) : Need::kNone;
     const Patience patience = patience_for(wall, held, record.attempt.failures, need, context_.settings.retry,
                                            context_.settings.timeout, context_.random.next());
-    item.waits_since = item.waits_since == 0 ? now : item.waits_since;
+    item.waits_since = now;
     item.lease_patience = saturating_add(now, patience.lease);
     item.note_patience = saturating_add(now, patience.note);
   } else if (now >= item.lease_patience) {
@@ -442,22 +441,17 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
   wait(entry, std::min(due, std::max(item.lease_patience, now)));
 }
 
-// The fleet has begun as many requests with the host as it may.
+// The fleet has begun as many requests with the host as it may. Nobody has the lease: whoever waits for this must not
+// come to ask for a second one.
 void Sharing::throttled(Entry entry) {
   Item& item = items_.at(entry);
   const Millis now = context_.clock.monotonic();
   const Millis pause = std::min(kThrottled << std::min(item.tries++, 2U), kMostThrottled);
-  if (item.waits_since == 0) {
-    item.waits_since = now;
-    item.lease_patience = INT64_MAX;
-    item.note_patience = now + context_.settings.timeout;
-  }
   if (item.throttled_since == 0) {
     item.throttled_since = now;
   }
   const bool progress = now - queues_[item.host].progressed < context_.settings.timeout;
-  const Millis end = std::min(item.lease_patience,
-                              item.throttled_since + (progress ? kLongestThrottled : context_.settings.timeout));
+  const Millis end = item.throttled_since + (progress ? kLongestThrottled : context_.settings.timeout);
   if (now >= end) {
     return hand_back(entry);
   }

@@ -224,9 +224,20 @@ int run_many(const Options& options) {
                                                  [] { return run_loaded(); },
                                                  [] { return run_released(); },
                                                  [] { return run_loaded_flood(1000); }};
+  const std::vector<Figures (*)()> told_fleets = {[] { return run_cold_fleet(6, 100); },
+                                                  run_hanging_node,
+                                                  run_start_beside_others,
+                                                  run_dead_store,
+                                                  run_stuck_store,
+                                                  run_poisoned_store,
+                                                  run_late_publication,
+                                                  run_revoked_fleet};
   std::vector<Figures (*)()> told;
   if (options.alone) {
     told = told_alone;
+  }
+  if (options.fleets) {
+    told.insert(told.end(), told_fleets.begin(), told_fleets.end());
   }
   for (const auto herd : told) {
     if (failed > 0 && options.until_failure) {

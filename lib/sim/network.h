@@ -32,7 +32,7 @@ class Network {
   const Requests& requests(std::size_t node = 0) const { return requests_[node]; }
   // Requests for the certificate's issuer.
   const Requests& issuer_requests(std::size_t node = 0) const { return issuer_requests_[node]; }
-  // The most requests that were begun within two seconds with one responder.
+  // The most requests that were begun within (nearly) two seconds with one responder.
   std::size_t most_begun() const { return most_begun_; }
   const std::vector<Millis>& times() const { return times_; }  // of the requests, after keep_times()
   void keep_times() { keep_times_ = true; }

@@ -68,4 +68,15 @@ Figures run_long_outage();
 // A responder refuses all requests while the wall clock jumps back and forth: requests and log lines stay bounded.
 Figures run_flood(std::size_t certificates);
 
+// Fleets: all nodes start at once; one hangs with a lease; starts while the store or another node hangs; the store is
+// dead, or stuck, or poisoned; a publication that comes late; a revocation.
+Figures run_cold_fleet(std::size_t nodes, std::size_t certificates);
+Figures run_hanging_node();
+Figures run_start_beside_others();
+Figures run_dead_store();
+Figures run_stuck_store();
+Figures run_poisoned_store();
+Figures run_late_publication();
+Figures run_revoked_fleet();
+
 }  // namespace ocsp_plus::sim

@@ -37,7 +37,7 @@ struct Fleet {
   void begin(Node& node) {
     net::SharedStoreOptions options;
     options.timeout = share_timeout;
-    options.most_response = 65536;
+    options.most_response = most_response;
     node.begin([&](auto on_state) {
       return std::make_unique<MemoryStoreNode>(loop, loop.clock, store, &node, options, std::move(on_state));
     });
@@ -63,6 +63,7 @@ struct Fleet {
   }
 
   Millis share_timeout = 1000;
+  std::size_t most_response = 65536;
   SteppedLoop loop;
   MemoryStore store{loop.clock};
   OcspServer server;
@@ -342,6 +343,89 @@ TEST_CASE("sharing: a responder that refuses gets one back-off of the fleet", "[
   alone.begin();
   alone.pass(600);
   CHECK(shared < alone.server.asked.size());
+}
+
+TEST_CASE("sharing: certificates wait for a host that fails, not for room", "[sharing]") {
+  Fleet fleet(1, 3);
+  const auto good = fleet.server.answer;
+  fleet.server.answer = [](const std::string&) {
+    return std::string("HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  };
+  fleet.begin();
+  fleet.pass(2);
+  REQUIRE(fleet.server.asked.size() == 1);  // the host is unproven: one exchange at a time
+  const std::size_t asked = std::stoul(fleet.server.asked.front().path);
+  // The only certificate that would try the host again comes from another node.
+  const UnixSeconds now = fleet.loop.clock.now();
+  fleet.store.put(fleet.id(static_cast<Catalog::Index>(asked)),
+                  good_response(test_leaf(asked), test_ca(), now, now + 3 * kDay), 3 * kDay * 1000);
+  fleet.server.answer = good;
+  fleet.pass(900);
+  CHECK(fleet.stapled() == 3);
+}
+
+TEST_CASE("sharing: a response that is lost while its certificate waits for other nodes", "[sharing]") {
+  Fleet fleet(1, 1, 100000);
+  fleet.begin();
+  fleet.pass(2);
+  REQUIRE(fleet.server.asked.size() == 1);
+  for (unsigned number = 0; number < 1024; ++number) {
+    fleet.store.slots()[fleet.id()].leases[number] = {"attacker", INT64_MAX};
+  }
+  fleet.pass_ms(Millis{51000} * 1000, 30000);
+  REQUIRE(fleet.server.asked.size() == 1);  // its patience is a quarter of what is left
+  Node& node = *fleet.nodes[0];
+  const store::EntryIndex entry = node.catalog.target(0).entry;
+  REQUIRE(node.writer.drop(entry));
+  node.refresher->response_lost(entry);
+  fleet.pass(15);
+  CHECK(fleet.stapled() == 1);  // the store still has it
+}
+
+TEST_CASE("sharing: a fleet that begins as many requests as it may asks once for each certificate", "[sharing]") {
+  Fleet fleet(4, 100);
+  fleet.begin();
+  fleet.pass_ms(30000, 100);
+  CHECK(fleet.stapled() == 400);
+  CHECK(fleet.server.asked.size() == 100);
+}
+
+TEST_CASE("sharing: a server that only ever says that its answer is full", "[sharing]") {
+  Fleet fleet(1, 1);
+  fleet.store.always_full = true;
+  fleet.begin();
+  fleet.pass_ms(60000, 100);
+  CHECK(fleet.stapled() == 1);
+  CHECK(fleet.server.asked.size() == 1);
+}
+
+TEST_CASE("sharing: a response that the store does not take is not offered again", "[sharing]") {
+  Fleet fleet(1, 10);
+  fleet.most_response = 100;
+  fleet.begin();
+  fleet.pass(60);
+  CHECK(fleet.stapled() == 10);
+  CHECK(fleet.nodes[0]->tally().errors == 10);
+}
+
+TEST_CASE("sharing: what a start waits for", "[sharing]") {
+  Fleet fleet(1, 1);
+  SECTION("the verdict on a store that hangs") {
+    fleet.store.fault = [](const void*) { return StoreFault::kHang; };
+    fleet.begin();
+    fleet.pass_ms(900, 100);
+    CHECK(fleet.nodes[0]->refresher->progressed() == fleet.loop.clock.monotonic());
+    fleet.pass_ms(900, 100);
+    CHECK(fleet.nodes[0]->refresher->progressed() < fleet.loop.clock.monotonic());
+  }
+  SECTION("another node that asks") {
+    for (unsigned number = 0; number < 1024; ++number) {
+      fleet.store.slots()[fleet.id()].leases[number] = {"another", INT64_MAX};
+    }
+    fleet.begin();
+    fleet.pass(5);
+    CHECK(fleet.loop.clock.monotonic() - fleet.nodes[0]->refresher->progressed() <= 2000);
+  }
 }
 
 TEST_CASE("sharing: patience", "[sharing][schedule]") {

@@ -53,8 +53,10 @@ class MemoryStore {
         slot.leases.erase(lease);
         lease = slot.leases.end();
       }
-      if (slot.response.has_value() && slot.response->size() <= most_response &&
-          (!item.known.has_value() || crypto::sha1(*slot.response) != item.known)) {
+      if (always_full) {
+        found.kind = SharedStore::Found::Kind::kMore;
+      } else if (slot.response.has_value() && slot.response->size() <= most_response &&
+                 (!item.known.has_value() || crypto::sha1(*slot.response) != item.known)) {
         bytes += slot.response->size();
         const bool room = bytes <= std::max(SharedStore::kMostResponse, slot.response->size());
         found.kind = room ? SharedStore::Found::Kind::kResponse : SharedStore::Found::Kind::kMore;
@@ -132,6 +134,7 @@ class MemoryStore {
   std::map<CertificateId, Slot>& slots() { return slots_; }
   std::function<StoreFault(const void* node)> fault;  // of a node's connection; empty: none
   Millis latency = 1;
+  bool always_full = false;  // a server that answers each look with "more"
 
  private:
   Slot& live(const CertificateId& id) {
@@ -188,6 +191,9 @@ class MemoryStoreNode : public net::SharedStore {
     return command<Published>(std::move(callback), [this, publication]() -> Result<Published> {
       if (fault() == StoreFault::kReadOnly) {
         return fail(Reason::kStoreDenied, "READONLY");
+      }
+      if (publication.response.size() > options_.most_response) {
+        return fail(Reason::kInvalidArgument, "too large");
       }
       return store_.publish(publication);
     });
