@@ -185,9 +185,7 @@ Result<std::vector<Handshake>> shake_hands(const Peer& peer, const Options& opti
     newer.start({net::Address::literal(peer.host, peer.port)});
   } else {
     auto created = net::Resolver::create(loop, clock, {});
-    if (!created) {
-      return tl::unexpected<Error>(created.error());
-    }
+    RETURN_IF_ERROR(created);
     resolver = std::move(*created);
     progress.step("resolving " + peer.host, clock.monotonic());
     query = resolver->resolve(peer.host, peer.port, [&](Result<std::vector<net::Address>> addresses) {

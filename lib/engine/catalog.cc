@@ -22,9 +22,7 @@ Result<const net::Url*> Catalog::intern_url(std::string_view text) {
     return found->second.get();
   }
   auto url = net::Url::parse(text);
-  if (!url) {
-    return tl::unexpected<Error>(url.error());
-  }
+  RETURN_IF_ERROR(url);
   if (known_hosts_.insert(url->host_key()).second) {
     hosts_.push_back(url->host_key());
   }
@@ -36,9 +34,7 @@ Result<std::vector<const net::Url*>> Catalog::intern_urls(const std::vector<std:
   std::vector<const net::Url*> urls;
   for (const std::string_view text : texts) {
     auto url = intern_url(text);
-    if (!url) {
-      return tl::unexpected<Error>(url.error());
-    }
+    RETURN_IF_ERROR(url);
     join(&urls, {*url});
   }
   return urls;
@@ -199,14 +195,10 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     add_unusable(from, certificate.error());
     return Added();
   }
-  if (!certificate) {
-    return tl::unexpected<Error>(certificate.error());
-  }
+  RETURN_IF_ERROR(certificate);
   std::string ignored;
   auto responders = responders_of(from, *certificate, &ignored);
-  if (!responders) {
-    return tl::unexpected<Error>(responders.error());
-  }
+  RETURN_IF_ERROR(responders);
   const Index index = intern_target(std::move(*certificate), from);
   Target& entry = target(index);
   Remarks& remarks = remarks_[index];
@@ -221,18 +213,14 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     remark(&remarks.other_responders);
   }
   if (entry.issuer == nullptr) {
-    if (auto found = find_issuer(from, &entry, &remarks); !found) {
-      return tl::unexpected<Error>(found.error());
-    }
+    RETURN_IF_ERROR(find_issuer(from, &entry, &remarks));
   }
   const std::vector<x509_st*> anchors =
       from.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : from.responder_anchors;
   if (entry.servers_joined && anchors_of(entry) != anchors) {
     remark(&remarks.other_anchors);
   }
-  if (auto joined = join_anchors(&entry, anchors); !joined) {
-    return tl::unexpected<Error>(joined.error());
-  }
+  RETURN_IF_ERROR(join_anchors(&entry, anchors));
   for (std::string_view file : from.files) {
     if (std::find(entry.files.begin(), entry.files.end(), file) == entry.files.end()) {
       entry.files.emplace_back(file);

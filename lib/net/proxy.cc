@@ -67,9 +67,7 @@ Result<Proxy> Proxy::parse(std::string_view text) {
     plain.erase(start, at + 1);
   }
   auto url = Url::parse(plain);
-  if (!url) {
-    return tl::unexpected<Error>(std::move(url.error()));
-  }
+  RETURN_IF_ERROR(url);
   if (url->https) {
     return fail(Reason::kUrlScheme, "proxies are spoken to by http only");
   }
