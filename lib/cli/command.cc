@@ -151,9 +151,8 @@ Result<void> become_owner(const std::string& directory) {
   return {};
 }
 
-int complain(std::string_view line) {
+void complain(std::string_view line) {
   fmt::print(stderr, "ocsp-plus: {}\n", printable(line));
-  return kUsage;
 }
 
 Progress::Progress(bool verbose, Millis began)

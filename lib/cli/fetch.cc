@@ -361,32 +361,24 @@ void print(const Outcome& outcome, const engine::Target& target, const Options& 
   }
 }
 
-int run_fetch(const Options& options) {
+Result<int> run_fetch(const Options& options) {
   std::vector<crypto::X509Ptr> owned;
   auto catalog = read_catalog(options, &owned);
-  if (!catalog) {
-    return complain(catalog.error().detail);
-  }
+  RETURN_IF_ERROR(catalog);
   const engine::Target& target = catalog->target(0);
   Fetching fetching(options, *catalog);
   if (!options.proxy.empty()) {
-    if (const auto set = fetching.set_proxy(options.proxy); !set) {
-      return complain(set.error().detail);
-    }
+    RETURN_IF_ERROR(fetching.set_proxy(options.proxy));
   }
   std::optional<store::CacheFiles> disk;
   if (!options.cache.empty()) {
     auto opened = open_cache(options.cache, fetching.settings().max_response);
-    if (!opened) {
-      return complain(opened.error().detail);
-    }
+    RETURN_IF_ERROR(opened);
     disk.emplace(std::move(*opened));
     fetching.find_issuer(*disk);
   }
   auto outcome = fetching.run(options.verbose);
-  if (!outcome) {
-    return complain(outcome.error().detail);
-  }
+  RETURN_IF_ERROR(outcome);
   if (!outcome->response.empty()) {
     Result<void> stored;
     if (disk.has_value()) {
@@ -396,9 +388,7 @@ int run_fetch(const Options& options) {
       outcome->file = options.out;
       outcome->written = true;
     }
-    if (!stored) {
-      return complain(stored.error().detail);
-    }
+    RETURN_IF_ERROR(stored);
   }
   print(*outcome, target, options);
   return outcome->verdict.reason == Reason::kOk ? kFit : kUnfit;

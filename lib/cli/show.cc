@@ -159,13 +159,11 @@ std::string text_of(const Shown& shown, UnixSeconds now) {
   return text;
 }
 
-int run_show(const Options& options) {
+Result<int> run_show(const Options& options) {
   struct stat found = {};
   const bool is_directory = stat(options.path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
   const auto all = is_directory ? read_directory(options.path) : read_one(options.path);
-  if (!all) {
-    return complain(all.error().detail);
-  }
+  RETURN_IF_ERROR(all);
   const UnixSeconds now = SystemClock().now();
   if (options.json && !is_directory) {
     print_json(json_of(all->front(), now));

@@ -115,11 +115,9 @@ Verdict evaluate(const Input& input) {
   return first;
 }
 
-int run_verify(const Options& options) {
+Result<int> run_verify(const Options& options) {
   const auto input = read_input(options);
-  if (!input) {
-    return complain(input.error().detail);
-  }
+  RETURN_IF_ERROR(input);
   Verdict verdict = evaluate(*input);
   if (const std::size_t more = input->response.size() - crypto::cut_trailing(input->response).size(); more != 0) {
     verdict.detail +=
