@@ -252,14 +252,12 @@ class Bench {
   void open() {
     op_settings_t settings;
     op_settings_defaults(&settings);
-    op_zone_opened_t opened = {};
     op_error_t error = {};
     const op_lock_ops_t lock = {
         &lock_, [](void* ctx) { return static_cast<int>(static_cast<testing::PidLock*>(ctx)->try_lock()); },
         [](void* ctx) { static_cast<testing::PidLock*>(ctx)->unlock(); }};
     if (op_config_set(config_, &settings, &error) != OP_OK ||
-        op_config_open_zone(config_, memory_.data(), memory_.size(), 1, nullptr, 0, &lock, 0, &opened, &error) !=
-            OP_OK) {
+        op_config_open_zone(config_, memory_.data(), memory_.size(), 1, nullptr, 0, &lock, 0, &error) != OP_OK) {
       throw std::runtime_error(error.text);
     }
   }
