@@ -41,7 +41,10 @@ op_outcome_t outcome_of(engine::Outcome from) {
 void put(const engine::Decision& from, op_decision_t* decision) {
   decision->outcome = outcome_of(from.outcome);
   decision->memory = from.memory;
-  capi::say(&decision->line, from.line);
+  decision->line.text[0] = '\0';
+  if (!from.line.empty()) {
+    capi::say(&decision->line, from.line);
+  }
 }
 
 }  // namespace
