@@ -51,6 +51,13 @@ typedef struct {
 } ngx_http_ocsp_plus_auth_request_t;
 
 
+#define ngx_http_ocsp_plus_offsets(type)                                      \
+    sizeof(ngx_http_ocsp_plus_##type),                                        \
+    offsetof(ngx_http_ocsp_plus_##type, mask),                                \
+    sizeof(((ngx_http_ocsp_plus_##type *) NULL)->mask),                       \
+    offsetof(ngx_http_ocsp_plus_##type, deny)
+
+
 /* whether an address that no rule names is let in */
 
 typedef enum {
@@ -61,12 +68,8 @@ typedef enum {
 
 
 static ngx_uint_t ngx_http_ocsp_plus_asks_who(ngx_conf_t *cf);
-static ngx_http_ocsp_plus_verdict_t ngx_http_ocsp_plus_ipv4(
-    ngx_http_ocsp_plus_access_t *access);
-#if (NGX_HAVE_INET6)
-static ngx_http_ocsp_plus_verdict_t ngx_http_ocsp_plus_ipv6(
-    ngx_http_ocsp_plus_access_t *access);
-#endif
+static ngx_http_ocsp_plus_verdict_t ngx_http_ocsp_plus_verdict(
+    ngx_array_t *rules, size_t size, size_t mask, size_t len, size_t deny);
 static ngx_uint_t ngx_http_ocsp_plus_listens(ngx_conf_t *cf, int family);
 static void *ngx_http_ocsp_plus_foreign_conf(ngx_conf_t *cf,
     const char *name);
@@ -96,12 +99,16 @@ ngx_http_ocsp_plus_check_access(ngx_conf_t *cf,
 
 #if (NGX_HAVE_INET6)
     if (ngx_http_ocsp_plus_listens(cf, AF_INET6)) {
-        verdict[n++] = ngx_http_ocsp_plus_ipv6(access);
+        verdict[n++] = ngx_http_ocsp_plus_verdict(
+                                  access ? access->rules6 : NULL,
+                                  ngx_http_ocsp_plus_offsets(rule6_t));
     }
 #endif
 
     if (ngx_http_ocsp_plus_listens(cf, AF_INET)) {
-        verdict[n++] = ngx_http_ocsp_plus_ipv4(access);
+        verdict[n++] = ngx_http_ocsp_plus_verdict(
+                                  access ? access->rules : NULL,
+                                  ngx_http_ocsp_plus_offsets(rule_t));
     }
 
     open = 0;
@@ -157,67 +164,36 @@ ngx_http_ocsp_plus_asks_who(ngx_conf_t *cf)
 }
 
 
-static ngx_http_ocsp_plus_verdict_t
-ngx_http_ocsp_plus_ipv4(ngx_http_ocsp_plus_access_t *access)
-{
-    ngx_uint_t                  i;
-    ngx_http_ocsp_plus_rule_t  *rule;
+/* of another nginx, whose rules have another size, any count as closed */
 
-    if (access == NULL || access->rules == NULL) {
+static ngx_http_ocsp_plus_verdict_t
+ngx_http_ocsp_plus_verdict(ngx_array_t *rules, size_t size, size_t mask,
+    size_t len, size_t deny)
+{
+    u_char                  *rule;
+    ngx_uint_t               i;
+    static const u_char      any[16];
+
+    if (rules == NULL) {
         return NGX_HTTP_OCSP_PLUS_UNDECIDED;
     }
 
-    if (access->rules->size != sizeof(ngx_http_ocsp_plus_rule_t)) {
-
-        /* another nginx: any rules count as closed */
-
+    if (rules->size != size) {
         return NGX_HTTP_OCSP_PLUS_DENIED;
     }
 
-    rule = access->rules->elts;
+    rule = rules->elts;
 
-    for (i = 0; i < access->rules->nelts; i++) {
+    for (i = 0; i < rules->nelts; i++, rule += size) {
 
-        if (rule[i].mask == 0) {
-            return rule[i].deny ? NGX_HTTP_OCSP_PLUS_DENIED
-                                : NGX_HTTP_OCSP_PLUS_ALLOWED;
+        if (ngx_memcmp(rule + mask, any, len) == 0) {
+            return *(ngx_uint_t *) (rule + deny) ? NGX_HTTP_OCSP_PLUS_DENIED
+                                                 : NGX_HTTP_OCSP_PLUS_ALLOWED;
         }
     }
 
     return NGX_HTTP_OCSP_PLUS_UNDECIDED;
 }
-
-
-#if (NGX_HAVE_INET6)
-
-static ngx_http_ocsp_plus_verdict_t
-ngx_http_ocsp_plus_ipv6(ngx_http_ocsp_plus_access_t *access)
-{
-    ngx_uint_t                   i;
-    ngx_http_ocsp_plus_rule6_t  *rule;
-
-    if (access == NULL || access->rules6 == NULL) {
-        return NGX_HTTP_OCSP_PLUS_UNDECIDED;
-    }
-
-    if (access->rules6->size != sizeof(ngx_http_ocsp_plus_rule6_t)) {
-        return NGX_HTTP_OCSP_PLUS_DENIED;
-    }
-
-    rule = access->rules6->elts;
-
-    for (i = 0; i < access->rules6->nelts; i++) {
-
-        if (IN6_IS_ADDR_UNSPECIFIED(&rule[i].mask)) {
-            return rule[i].deny ? NGX_HTTP_OCSP_PLUS_DENIED
-                                : NGX_HTTP_OCSP_PLUS_ALLOWED;
-        }
-    }
-
-    return NGX_HTTP_OCSP_PLUS_UNDECIDED;
-}
-
-#endif
 
 
 /* a Unix socket is guarded by the rights of its file */

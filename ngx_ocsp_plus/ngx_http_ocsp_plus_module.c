@@ -123,7 +123,6 @@ static ngx_int_t
 ngx_http_ocsp_plus_init(ngx_conf_t *cf)
 {
     ngx_uint_t                   s, enabled;
-    ngx_array_t                  names;
     ngx_http_handler_pt         *h;
     ngx_ocsp_plus_conf_t        *ocf;
     ngx_ocsp_plus_server_t       server;
@@ -140,10 +139,6 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
     ocf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ocsp_plus_module);
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
     cscfp = cmcf->servers.elts;
-
-    if (ngx_array_init(&names, cf->temp_pool, 4, sizeof(op_str_t)) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     /* the block's own */
 
@@ -193,18 +188,8 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
         server.loads = (sscf->certificate_values != NULL);
         server.file = cscfp[s]->file_name;
         server.line = cscfp[s]->line;
-
-        if (!oscf->enable) {
-            ngx_ocsp_plus_watch(sscf->ssl.ctx);
-            continue;
-        }
-
-        if (ngx_ocsp_plus_names(cf, &server, &cscfp[s]->server_names,
-                                offsetof(ngx_http_server_name_t, name), &names)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+        server.named = &cscfp[s]->server_names;
+        server.offset = offsetof(ngx_http_server_name_t, name);
 
         if (ngx_ocsp_plus_add_server(cf, ocf, oscf, &server) != NGX_OK) {
             return NGX_ERROR;

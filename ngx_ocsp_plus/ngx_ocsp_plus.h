@@ -111,6 +111,9 @@ typedef struct {
     ngx_uint_t           loads;              /* certificates per connection */
     u_char              *file;
     ngx_uint_t           line;
+    ngx_array_t         *named;              /* its elements hold its names;
+                                                NULL: it has none */
+    size_t               offset;             /* of a name in such an element */
     op_str_t            *names;              /* while it is added */
     ngx_uint_t           nnames;
 } ngx_ocsp_plus_server_t;
@@ -212,14 +215,15 @@ extern ngx_conf_num_bounds_t  ngx_ocsp_plus_conf_max_response;
 
 ngx_int_t ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_ocsp_plus_server_t *server);
-ngx_int_t ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
-    ngx_array_t *server_names, size_t offset, ngx_array_t *names);
 ngx_int_t ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, op_server_t *server,
     X509 *leaf, STACK_OF(X509) *chain, op_str_t *place);
 ngx_int_t ngx_ocsp_plus_place(ngx_pool_t *pool, u_char *file, ngx_uint_t line,
     op_str_t *place);
+ngx_int_t ngx_ocsp_plus_push_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_str_t *file, const char *directive, const char *otherwise,
+    ngx_array_t *issuers);
 ngx_int_t ngx_ocsp_plus_push_all(ngx_array_t *issuers,
-    STACK_OF(X509) *certificates);
+    STACK_OF(X509) *certificates, int first);
 
 /* ngx_ocsp_plus_preload.c */
 

@@ -11,6 +11,8 @@
 #include "ngx_ocsp_plus.h"
 
 
+static ngx_int_t ngx_ocsp_plus_names(ngx_conf_t *cf,
+    ngx_ocsp_plus_server_t *server, ngx_array_t *names);
 static op_server_t *ngx_ocsp_plus_create_server(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
     ngx_ocsp_plus_server_t *server, op_str_t *place);
@@ -27,13 +29,15 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 {
     SSL_CTX              *ssl;
     op_str_t              place;
+    ngx_array_t           names;
     ngx_ocsp_plus_ctx_t  *ctx;
 
-    if (!oscf->enable || server->ssl->ctx == NULL) {
+    ssl = server->ssl->ctx;
+
+    if (!oscf->enable || ssl == NULL) {
+        ngx_ocsp_plus_watch(ssl);
         return NGX_OK;
     }
-
-    ssl = server->ssl->ctx;
 
     /* a certificate that OpenSSL has compressed carries no staple */
 
@@ -54,7 +58,8 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     ctx = ngx_pcalloc(cf->pool, sizeof(ngx_ocsp_plus_ctx_t));
-    if (ctx == NULL) {
+
+    if (ctx == NULL || ngx_ocsp_plus_names(cf, server, &names) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -92,25 +97,27 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
 
 /*
- * Collects the names by which the status lists a server: those in an array
- * whose elements hold one at an offset, else the server's place.
+ * Collects the names by which the status lists a server: its own, else its
+ * place.
  */
 
-ngx_int_t
+static ngx_int_t
 ngx_ocsp_plus_names(ngx_conf_t *cf, ngx_ocsp_plus_server_t *server,
-    ngx_array_t *server_names, size_t offset, ngx_array_t *names)
+    ngx_array_t *names)
 {
     u_char      *p;
     op_str_t    *str;
     ngx_str_t   *name;
     ngx_uint_t   n;
 
-    names->nelts = 0;
+    if (ngx_array_init(names, cf->temp_pool, 4, sizeof(op_str_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
-    for (n = 0; server_names && n < server_names->nelts; n++) {
+    for (n = 0; server->named && n < server->named->nelts; n++) {
 
-        p = server_names->elts;
-        name = (ngx_str_t *) (p + n * server_names->size + offset);
+        p = server->named->elts;
+        name = (ngx_str_t *) (p + n * server->named->size + server->offset);
 
         if (name->len == 0) {
             continue;
@@ -173,7 +180,6 @@ ngx_ocsp_plus_create_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     op_error_t               error;
     op_server_t             *created;
     ngx_array_t              issuers, anchors;
-    STACK_OF(X509)          *certificates;
     op_server_directives_t   directives;
 
     if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
@@ -181,24 +187,16 @@ ngx_ocsp_plus_create_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
            != NGX_OK
         || ngx_ocsp_plus_issuers(cf, ocf, oscf, server->ssl->ctx, &issuers)
            != NGX_OK
+        || ngx_ocsp_plus_push_file(cf, ocf,
+                                   &oscf->responder_trusted_certificate,
+                                   "ocsp_plus_responder_trusted_certificate",
+                                   NULL, &anchors)
+           != NGX_OK
         || ngx_ocsp_plus_place(cf->temp_pool, server->file, server->line,
                                place)
            != NGX_OK)
     {
         return NULL;
-    }
-
-    if (oscf->responder_trusted_certificate.len) {
-        certificates = ngx_ocsp_plus_trusted(cf, ocf,
-                                  &oscf->responder_trusted_certificate,
-                                  "ocsp_plus_responder_trusted_certificate",
-                                  NULL);
-
-        if (certificates == NULL
-            || ngx_ocsp_plus_push_all(&anchors, certificates) != NGX_OK)
-        {
-            return NULL;
-        }
     }
 
     ngx_memzero(&directives, sizeof(op_server_directives_t));
@@ -281,7 +279,7 @@ ngx_ocsp_plus_add_certificate(ngx_conf_t *cf, op_server_t *server, X509 *leaf,
     ngx_array_t  issuers;
 
     if (ngx_array_init(&issuers, cf->temp_pool, 4, sizeof(X509 *)) != NGX_OK
-        || ngx_ocsp_plus_push_all(&issuers, chain) != NGX_OK)
+        || ngx_ocsp_plus_push_all(&issuers, chain, 0) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -310,20 +308,13 @@ ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 {
     int                     i;
     X509                   *certificate, **issuer;
-    STACK_OF(X509)         *certificates;
     STACK_OF(X509_OBJECT)  *objects;
 
-    if (oscf->trusted_certificate.len) {
-        certificates = ngx_ocsp_plus_trusted(cf, ocf,
-                                             &oscf->trusted_certificate,
-                                             "ocsp_plus_trusted_certificate",
-                                             NULL);
-
-        if (certificates == NULL
-            || ngx_ocsp_plus_push_all(issuers, certificates) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    if (ngx_ocsp_plus_push_file(cf, ocf, &oscf->trusted_certificate,
+                                "ocsp_plus_trusted_certificate", NULL, issuers)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     /* from ssl_trusted_certificate and ssl_client_certificate */
@@ -349,13 +340,36 @@ ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 }
 
 
+/* pushes the certificates of a file that a directive names, if it does */
+
 ngx_int_t
-ngx_ocsp_plus_push_all(ngx_array_t *issuers, STACK_OF(X509) *certificates)
+ngx_ocsp_plus_push_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_str_t *file, const char *directive, const char *otherwise,
+    ngx_array_t *issuers)
+{
+    STACK_OF(X509)  *certificates;
+
+    if (file->len == 0) {
+        return NGX_OK;
+    }
+
+    certificates = ngx_ocsp_plus_trusted(cf, ocf, file, directive, otherwise);
+    if (certificates == NULL) {
+        return otherwise ? NGX_OK : NGX_ERROR;
+    }
+
+    return ngx_ocsp_plus_push_all(issuers, certificates, 0);
+}
+
+
+ngx_int_t
+ngx_ocsp_plus_push_all(ngx_array_t *issuers, STACK_OF(X509) *certificates,
+    int first)
 {
     int     i;
     X509  **issuer;
 
-    for (i = 0; i < sk_X509_num(certificates); i++) {
+    for (i = first; i < sk_X509_num(certificates); i++) {
 
         issuer = ngx_array_push(issuers);
         if (issuer == NULL) {

@@ -127,6 +127,14 @@ ngx_ocsp_plus_cleanup(void *data)
 }
 
 
+/* where no directive has set it, the core's default stays */
+
+#define ngx_ocsp_plus_take(setting, value)                                    \
+    if ((ngx_int_t) (value) != NGX_CONF_UNSET) {                              \
+        setting = value;                                                      \
+    }
+
+
 /* runs after http and stream have added their servers */
 
 static char *
@@ -139,20 +147,6 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
 
     op_settings_defaults(&settings);
 
-    ngx_conf_init_value(ocf->ipv4, settings.ipv4);
-    ngx_conf_init_value(ocf->ipv6, settings.ipv6);
-    ngx_conf_init_msec_value(ocf->resolver_timeout,
-                             (ngx_msec_t) settings.resolver_timeout_ms);
-    ngx_conf_init_value(ocf->resolver_valid, settings.resolver_valid_s);
-    ngx_conf_init_msec_value(ocf->timeout, (ngx_msec_t) settings.timeout_ms);
-    ngx_conf_init_value(ocf->concurrency, (ngx_int_t) settings.concurrency);
-    ngx_conf_init_value(ocf->retry_min, settings.retry_min_s);
-    ngx_conf_init_value(ocf->retry_max, settings.retry_max_s);
-    ngx_conf_init_size_value(ocf->max_response, settings.max_response);
-    ngx_conf_init_uint_value(ocf->certid, settings.certid_auto
-                                          ? NGX_OCSP_PLUS_CERTID_AUTO
-                                          : NGX_OCSP_PLUS_CERTID_SHA1);
-    ngx_conf_init_value(ocf->issuer_fetch, settings.issuer_fetch);
     ngx_conf_init_msec_value(ocf->startup_wait, OP_DEFAULT_STARTUP_WAIT_MS);
 
     if (ocf->cache.data == NULL
@@ -166,19 +160,20 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
         settings.nresolvers = ocf->resolvers->nelts;
     }
 
-    settings.ipv4 = ocf->ipv4;
-    settings.ipv6 = ocf->ipv6;
-    settings.resolver_timeout_ms = ocf->resolver_timeout;
-    settings.resolver_valid_s = ocf->resolver_valid;
-    settings.timeout_ms = ocf->timeout;
-    settings.concurrency = ocf->concurrency;
-    settings.retry_min_s = ocf->retry_min;
-    settings.retry_max_s = ocf->retry_max;
-    settings.max_response = ocf->max_response;
+    ngx_ocsp_plus_take(settings.ipv4, ocf->ipv4);
+    ngx_ocsp_plus_take(settings.ipv6, ocf->ipv6);
+    ngx_ocsp_plus_take(settings.resolver_timeout_ms, ocf->resolver_timeout);
+    ngx_ocsp_plus_take(settings.resolver_valid_s, ocf->resolver_valid);
+    ngx_ocsp_plus_take(settings.timeout_ms, ocf->timeout);
+    ngx_ocsp_plus_take(settings.concurrency, ocf->concurrency);
+    ngx_ocsp_plus_take(settings.retry_min_s, ocf->retry_min);
+    ngx_ocsp_plus_take(settings.retry_max_s, ocf->retry_max);
+    ngx_ocsp_plus_take(settings.max_response, ocf->max_response);
+    ngx_ocsp_plus_take(settings.certid_auto, ocf->certid);
+    ngx_ocsp_plus_take(settings.issuer_fetch, ocf->issuer_fetch);
+
     settings.proxy = ngx_ocsp_plus_str(&ocf->proxy);
     settings.share = ocf->share;
-    settings.certid_auto = (ocf->certid == NGX_OCSP_PLUS_CERTID_AUTO);
-    settings.issuer_fetch = ocf->issuer_fetch;
     settings.cache = ngx_ocsp_plus_str(&ocf->cache);
 
     if (ocf->zone_name.len == 0) {

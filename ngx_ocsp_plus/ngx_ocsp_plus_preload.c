@@ -17,9 +17,6 @@ static ngx_int_t ngx_ocsp_plus_preload_glob(ngx_conf_t *cf,
 static ngx_int_t ngx_ocsp_plus_preload_file(ngx_conf_t *cf,
     ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_srv_conf_t *oscf,
     ngx_str_t *trusted, ngx_str_t *name);
-static ngx_int_t ngx_ocsp_plus_preload_issuers(ngx_conf_t *cf,
-    ngx_ocsp_plus_conf_t *ocf, ngx_str_t *file, const char *directive,
-    const char *otherwise, ngx_array_t *issuers);
 
 
 char *
@@ -159,8 +156,7 @@ static ngx_int_t
 ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_ocsp_plus_srv_conf_t *oscf, ngx_str_t *trusted, ngx_str_t *name)
 {
-    int                      i;
-    X509                    *leaf, **issuer;
+    X509                    *leaf;
     u_char                  *shown;
     u_char                   otherwise[NGX_MAX_CONF_ERRSTR];
     op_error_t               error;
@@ -186,23 +182,13 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_OK;
     }
 
-    for (i = 1; i < sk_X509_num(certificates); i++) {
-
-        issuer = ngx_array_push(&issuers);
-        if (issuer == NULL) {
-            return NGX_ERROR;
-        }
-
-        *issuer = sk_X509_value(certificates, i);
-    }
-
-    if (ngx_ocsp_plus_preload_issuers(cf, ocf, &oscf->trusted_certificate,
-                                      "ocsp_plus_trusted_certificate", NULL,
-                                      &issuers)
-        != NGX_OK
-        || ngx_ocsp_plus_preload_issuers(cf, ocf, trusted,
-                                         "ssl_trusted_certificate",
-                                         (char *) otherwise, &issuers)
+    if (ngx_ocsp_plus_push_all(&issuers, certificates, 1) != NGX_OK
+        || ngx_ocsp_plus_push_file(cf, ocf, &oscf->trusted_certificate,
+                                   "ocsp_plus_trusted_certificate", NULL,
+                                   &issuers)
+           != NGX_OK
+        || ngx_ocsp_plus_push_file(cf, ocf, trusted, "ssl_trusted_certificate",
+                                   (char *) otherwise, &issuers)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -246,24 +232,4 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
 
     return ngx_ocsp_plus_add_certificate(cf, server, leaf, NULL,
                                          &directives.place);
-}
-
-
-static ngx_int_t
-ngx_ocsp_plus_preload_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
-    ngx_str_t *file, const char *directive, const char *otherwise,
-    ngx_array_t *issuers)
-{
-    STACK_OF(X509)  *certificates;
-
-    if (file->len == 0) {
-        return NGX_OK;
-    }
-
-    certificates = ngx_ocsp_plus_trusted(cf, ocf, file, directive, otherwise);
-    if (certificates == NULL) {
-        return otherwise ? NGX_OK : NGX_ERROR;
-    }
-
-    return ngx_ocsp_plus_push_all(issuers, certificates);
 }

@@ -123,7 +123,6 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     op_error_t             error;
     ngx_uint_t             i;
     op_status_t            status;
-    op_zone_opened_t       opened;
     ngx_ocsp_plus_conf_t  *ocf;
     ngx_ocsp_plus_area_t   area, old;
 
@@ -155,7 +154,7 @@ ngx_ocsp_plus_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         status = op_config_open_zone(ocf->config, area.base, area.size,
                                      data == NULL && !shm_zone->shm.exists,
                                      old.base, old.size, &ocf->lock,
-                                     ngx_current_msec, &opened, &error);
+                                     ngx_current_msec, &error);
 
         if (status != OP_BUSY || i == NGX_OCSP_PLUS_LOCK_TRIES) {
             break;

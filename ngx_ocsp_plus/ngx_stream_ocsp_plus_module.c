@@ -117,9 +117,7 @@ ngx_stream_ocsp_plus_handler(ngx_stream_session_t *s)
 static ngx_int_t
 ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
 {
-    ngx_int_t                      rc;
     ngx_uint_t                     s, enabled;
-    ngx_array_t                    names;
     ngx_ocsp_plus_conf_t          *ocf;
     ngx_ocsp_plus_server_t         server;
     ngx_ocsp_plus_srv_conf_t      *oscf;
@@ -135,10 +133,6 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
     ocf = ngx_stream_conf_get_module_main_conf(cf, ngx_stream_ocsp_plus_module);
     cmcf = ngx_stream_conf_get_module_main_conf(cf, ngx_stream_core_module);
     cscfp = cmcf->servers.elts;
-
-    if (ngx_array_init(&names, cf->temp_pool, 4, sizeof(op_str_t)) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     /* the block's own; cf->ctx is that of the last server here */
 
@@ -171,12 +165,7 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
         sscf = cscfp[s]->ctx->srv_conf[ngx_stream_ssl_module.ctx_index];
         oscf = cscfp[s]->ctx->srv_conf[ngx_stream_ocsp_plus_module.ctx_index];
 
-        if (!oscf->enable) {
-            ngx_ocsp_plus_watch(sscf->ssl.ctx);
-            continue;
-        }
-
-        if (cscfp[s]->handler) {
+        if (oscf->enable && cscfp[s]->handler) {
             oscf->content = cscfp[s]->handler;
             cscfp[s]->handler = ngx_stream_ocsp_plus_handler;
         }
@@ -199,16 +188,11 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
         /* servers of stream had no names before nginx 1.25.5 */
 
 #if (NGX_OCSP_PLUS_STREAM_NAMES)
-        rc = ngx_ocsp_plus_names(cf, &server, &cscfp[s]->server_names,
-                                 offsetof(ngx_stream_server_name_t, name),
-                                 &names);
+        server.named = &cscfp[s]->server_names;
+        server.offset = offsetof(ngx_stream_server_name_t, name);
 #else
-        rc = ngx_ocsp_plus_names(cf, &server, NULL, 0, &names);
+        server.named = NULL;
 #endif
-
-        if (rc != NGX_OK) {
-            return NGX_ERROR;
-        }
 
         if (ngx_ocsp_plus_add_server(cf, ocf, oscf, &server) != NGX_OK) {
             return NGX_ERROR;

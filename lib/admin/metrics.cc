@@ -55,6 +55,38 @@ std::string seconds(std::uint64_t milliseconds) {
   return fmt::format("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
 }
 
+// A family's samples must be contiguous, so each family walks over all certificates.
+struct Family {
+  Metric metric;
+  // Empty: this certificate has none. nullptr: it is counted by its state.
+  std::string (*value)(const CertificateStatus& status, UnixSeconds now);
+};
+
+constexpr std::array<Family, 10> kFamilies = {{
+    {Metric::kCertificates, nullptr},
+    {Metric::kStapleValid, [](const auto& status, auto) { return std::string(status.staplable ? "1" : "0"); }},
+    {Metric::kStapleExpiry,
+     [](const auto& status, auto) { return status.held.has_value() ? fmt::to_string(status.held->expires) : ""; }},
+    {Metric::kStatusAge,
+     [](const auto& status, auto now) {
+       return status.held.has_value()
+                  ? fmt::to_string(std::max<Seconds>(saturating_sub(now, status.held->confirmed_at), 0))
+                  : "";
+     }},
+    {Metric::kRevoked,
+     [](const auto& status, auto) { return std::string(status.state == State::kRevoked ? "1" : "0"); }},
+    {Metric::kRequired,
+     [](const auto& status, auto) { return std::string(status.target->staple_required() ? "1" : "0"); }},
+    {Metric::kNotAfter,
+     [](const auto& status, auto) { return fmt::to_string(status.target->certificate.not_after); }},
+    {Metric::kLastSuccess,
+     [](const auto& status, auto) {
+       return status.last_success.has_value() ? fmt::to_string(*status.last_success) : "";
+     }},
+    {Metric::kFailures, [](const auto& status, auto) { return fmt::to_string(status.failures); }},
+    {Metric::kStaples, [](const auto& status, auto) { return fmt::to_string(status.stapled); }},
+}};
+
 class Metrics : public Document {
  public:
   Metrics(const View& view, const Query& query)
@@ -82,7 +114,7 @@ class Metrics : public Document {
         if (!status.has_value()) {
           break;
         }
-        (this->*kFamilies[family_].write)(*status, out);
+        write(*status, out);
       }
       if (!selection_->over()) {
         return true;
@@ -254,69 +286,17 @@ class Metrics : public Document {
     }
   }
 
-  // --- per certificate ---
-
-  template <typename Value>
-  void of_certificate(Metric metric, const CertificateStatus& status, const Value& value, std::string* out) const {
-    const crypto::Certificate& certificate = status.target->certificate;
-    sample(metric, fmt::format("id=\"{}\",name=\"{}\"", to_hex(certificate.id), label(certificate.label())), value,
-           out);
-  }
-
-  void count(const CertificateStatus& status, std::string*) { ++by_state_[static_cast<std::size_t>(status.state)]; }
-  void staple_valid(const CertificateStatus& status, std::string* out) {
-    of_certificate(Metric::kStapleValid, status, status.staplable ? 1 : 0, out);
-  }
-  void staple_expiry(const CertificateStatus& status, std::string* out) {
-    if (status.held.has_value()) {
-      of_certificate(Metric::kStapleExpiry, status, status.held->expires, out);
+  // A sample of the family, where the certificate has a value. The counts follow the first walk.
+  void write(const CertificateStatus& status, std::string* out) {
+    const Family& family = kFamilies[family_];
+    if (family.value == nullptr) {
+      ++by_state_[static_cast<std::size_t>(status.state)];
+    } else if (const std::string value = family.value(status, view_.now); !value.empty()) {
+      const crypto::Certificate& certificate = status.target->certificate;
+      sample(family.metric, fmt::format("id=\"{}\",name=\"{}\"", to_hex(certificate.id), label(certificate.label())),
+             value, out);
     }
   }
-  void status_age(const CertificateStatus& status, std::string* out) {
-    if (status.held.has_value()) {
-      of_certificate(Metric::kStatusAge, status,
-                     std::max<Seconds>(saturating_sub(view_.now, status.held->confirmed_at), 0), out);
-    }
-  }
-  void revoked(const CertificateStatus& status, std::string* out) {
-    of_certificate(Metric::kRevoked, status, status.state == State::kRevoked ? 1 : 0, out);
-  }
-  void required(const CertificateStatus& status, std::string* out) {
-    of_certificate(Metric::kRequired, status, status.target->staple_required() ? 1 : 0, out);
-  }
-  void not_after(const CertificateStatus& status, std::string* out) {
-    of_certificate(Metric::kNotAfter, status, status.target->certificate.not_after, out);
-  }
-  void last_success(const CertificateStatus& status, std::string* out) {
-    if (status.last_success.has_value()) {
-      of_certificate(Metric::kLastSuccess, status, *status.last_success, out);
-    }
-  }
-  void failures(const CertificateStatus& status, std::string* out) {
-    of_certificate(Metric::kFailures, status, status.failures, out);
-  }
-  void staples(const CertificateStatus& status, std::string* out) {
-    of_certificate(Metric::kStaples, status, status.stapled, out);
-  }
-
-  // A family's samples must be contiguous, so each family walks over all certificates. The counts follow the last
-  // walk.
-  struct Family {
-    Metric metric;
-    void (Metrics::*write)(const CertificateStatus& status, std::string* out);
-  };
-  static constexpr std::array<Family, 10> kFamilies = {{
-      {Metric::kCertificates, &Metrics::count},
-      {Metric::kStapleValid, &Metrics::staple_valid},
-      {Metric::kStapleExpiry, &Metrics::staple_expiry},
-      {Metric::kStatusAge, &Metrics::status_age},
-      {Metric::kRevoked, &Metrics::revoked},
-      {Metric::kRequired, &Metrics::required},
-      {Metric::kNotAfter, &Metrics::not_after},
-      {Metric::kLastSuccess, &Metrics::last_success},
-      {Metric::kFailures, &Metrics::failures},
-      {Metric::kStaples, &Metrics::staples},
-  }};
 
   View view_;
   Query query_;

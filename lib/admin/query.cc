@@ -164,12 +164,8 @@ std::optional<std::string> argument(std::string_view args, std::string_view name
 
 Result<Query> parse_query(std::optional<Format> fixed, std::string_view args, std::string_view accept) {
   Query query;
-  if (auto chosen = choose_format(fixed, args, accept, &query); !chosen) {
-    return tl::unexpected<Error>(std::move(chosen.error()));
-  }
-  if (auto chosen = choose_certificates(args, &query); !chosen) {
-    return tl::unexpected<Error>(std::move(chosen.error()));
-  }
+  RETURN_IF_ERROR(choose_format(fixed, args, accept, &query));
+  RETURN_IF_ERROR(choose_certificates(args, &query));
   const auto strict = argument(args, "strict");
   query.strict = strict.has_value() && *strict != "0";
   const auto loaded = argument(args, "loaded");

@@ -21,16 +21,10 @@ std::optional<UnixSeconds> sane(UnixSeconds time) {
 }
 
 std::string_view source_name(store::Source source) {
-  switch (source) {
-    case store::Source::kCache:
-      return "cache";
-    case store::Source::kFile:
-      return "file";
-    case store::Source::kShared:
-      return "shared";
-    default:
-      return "network";
-  }
+  return source == store::Source::kCache    ? "cache"
+         : source == store::Source::kFile   ? "file"
+         : source == store::Source::kShared ? "shared"
+                                            : "network";
 }
 
 std::optional<HeldResponse> held_of(const View& view, const engine::Target& target, bool* staplable) {
@@ -64,14 +58,8 @@ State state_of(const View& view, const engine::Target& target, bool verifiable,
 
 std::string_view host_state(std::uint32_t state) {
   using HostState = engine::ResponderHealth::State;
-  switch (static_cast<HostState>(state)) {
-    case HostState::kUp:
-      return "up";
-    case HostState::kFailing:
-      return "failing";
-    default:
-      return "unproven";
-  }
+  const auto known = static_cast<HostState>(state);
+  return known == HostState::kUp ? "up" : known == HostState::kFailing ? "failing" : "unproven";
 }
 
 std::string_view share_state(std::uint32_t state) {
@@ -135,21 +123,9 @@ void tell_of_waiting(const View& view, const store::HostTable& hosts, Certificat
 }  // namespace
 
 std::string_view token(State state) {
-  switch (state) {
-    case State::kValid:
-      return "valid";
-    case State::kPending:
-      return "pending";
-    case State::kExpired:
-      return "expired";
-    case State::kRevoked:
-      return "revoked";
-    case State::kEnded:
-      return "ended";
-    case State::kUnsupported:
-      break;
-  }
-  return "unsupported";
+  constexpr std::array<std::string_view, kStates.size()> kTokens = {"valid",   "pending",     "expired",
+                                                                    "revoked", "unsupported", "ended"};
+  return kTokens[static_cast<std::size_t>(state)];
 }
 
 std::optional<State> state_of(std::string_view text) {

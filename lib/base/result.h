@@ -22,4 +22,11 @@ inline tl::unexpected<Error> fail(Reason reason, std::string detail = {}) {
   return tl::unexpected<Error>(Error{reason, std::move(detail)});
 }
 
+// Hands the error of `result`, a Result<T>, on to the caller of the function it stands in; goes on where there is
+// none. The function returns a Result itself.
+#define RETURN_IF_ERROR(result)                                         \
+  if (auto&& returned_if_error = (result); !returned_if_error) {        \
+    return tl::unexpected<Error>(std::move(returned_if_error).error()); \
+  }
+
 }  // namespace ocsp_plus

@@ -1,12 +1,13 @@
 // bench_callback: measures the status callback of a handshake: op_staple() on a zone in shared memory (find, copy,
-// check, count), compared with malloc() and memcpy() of the same bytes from a table.
+// check, count), compared with malloc() and memcpy() of the same bytes, each response in a heap block of its own.
+// Both ways know where to begin from a dense table: addresses of server and certificate here, address and size there.
 //
 //   bench_callback [--certificates N] [--operations N] [--rounds N]
 //
-// Readers are separate processes. They are timed with and without a writer that replaces responses at the highest
-// rate a designated worker could reach (kPublications per second). Times are processor time, medians over the rounds;
-// the ways alternate within a round. Then more readers than processors check a digest in every copy during constant
-// writing; a wrong byte ends the program with status 1.
+// Readers are separate processes, each with a worker number of its own, as in nginx. They are timed with and without
+// a writer that replaces responses at the highest rate a designated worker could reach (kPublications per second).
+// Times are processor time, medians over the rounds; the ways alternate within a round. Then more readers than
+// processors check a digest in every copy during constant writing; a wrong byte ends the program with status 1.
 //
 // Prints one line: nanoseconds per operation by way, certificates, readers and writer, and the number of checked
 // copies.
@@ -243,7 +244,7 @@ class Bench {
     if (server == nullptr || op_server_add(server, leaf.get(), nullptr, 0, {}, &error) != OP_OK) {
       throw std::runtime_error(error.text);
     }
-    servers_.push_back(server);
+    shown_.push_back({server, leaf.get()});
     ids_.push_back(leaf.described().id);
     issuer_key_ = key;
     leaves_.push_back(std::move(leaf));
@@ -252,24 +253,27 @@ class Bench {
   void open() {
     op_settings_t settings;
     op_settings_defaults(&settings);
-    op_zone_opened_t opened = {};
     op_error_t error = {};
     const op_lock_ops_t lock = {
         &lock_, [](void* ctx) { return static_cast<int>(static_cast<testing::PidLock*>(ctx)->try_lock()); },
         [](void* ctx) { static_cast<testing::PidLock*>(ctx)->unlock(); }};
     if (op_config_set(config_, &settings, &error) != OP_OK ||
-        op_config_open_zone(config_, memory_.data(), memory_.size(), 1, nullptr, 0, &lock, 0, &opened, &error) !=
-            OP_OK) {
+        op_config_open_zone(config_, memory_.data(), memory_.size(), 1, nullptr, 0, &lock, 0, &error) != OP_OK) {
       throw std::runtime_error(error.text);
     }
   }
 
+  // What a connection knows without looking anything up.
+  struct Shown {
+    op_server_t* server;
+    x509_st* leaf;
+  };
   // The staple that the connection gets; the caller frees it.
   struct Staple {
     unsigned char* der = nullptr;
     std::size_t len = 0;
   };
-  bool staple_one(std::size_t index, Staple* staple) const {
+  bool staple_one(std::size_t index, unsigned worker, Staple* staple) const {
     static constexpr op_connection_ops_t kConnection = {[](void*, x509_st**, std::size_t) { return std::size_t{0}; },
                                                         [](void* ctx, unsigned char* der, std::size_t len) {
                                                           *static_cast<Staple*>(ctx) = {der, len};
@@ -279,23 +283,23 @@ class Bench {
     op_hello_t hello;
     hello.ctx = staple;
     hello.connection = &kConnection;
-    hello.leaf = leaves_[index].get();
+    hello.leaf = shown_[index].leaf;
     hello.foreign = 0;
     hello.memory = 0;
     hello.now_s = kTime;
     hello.monotonic_ms = 0;
-    hello.worker = 0;
+    hello.worker = worker;
     op_decision_t decision;
-    op_staple(servers_[index], &hello, &decision);
+    op_staple(shown_[index].server, &hello, &decision);
     return decision.outcome == OP_STAPLED;
   }
 
   // One reader's operations, in an order that the processor cannot predict.
-  bool staple_all(std::size_t among) const {
+  bool staple_all(std::size_t among, unsigned worker) const {
     TestRandom random(among);
     for (std::size_t i = 0; i < options_.operations; ++i) {
       Staple staple;
-      if (!staple_one(random.below(among), &staple)) {
+      if (!staple_one(random.below(among), worker, &staple)) {
         return false;
       }
       std::free(staple.der);
@@ -346,7 +350,7 @@ class Bench {
         for (++shared_->ready; shared_->ready < readers;) {
         }
         const double began = processor_ns();
-        const bool fine = staple ? staple_all(among) : copy_all(among);
+        const bool fine = staple ? staple_all(among, reader) : copy_all(among);
         shared_->nanoseconds[reader] = (processor_ns() - began) / static_cast<double>(options_.operations);
         return fine;
       });
@@ -373,7 +377,7 @@ class Bench {
         TestRandom random(reader);
         for (std::size_t i = 0; i < options_.operations / 10; ++i) {
           Staple staple;
-          if (!staple_one(random.below(options_.certificates), &staple) || !whole(staple.der, staple.len)) {
+          if (!staple_one(random.below(options_.certificates), reader, &staple) || !whole(staple.der, staple.len)) {
             return false;
           }
           std::free(staple.der);
@@ -397,7 +401,7 @@ class Bench {
   testing::PidLock lock_;
   std::vector<CertificateId> ids_;
   std::vector<testing::Identity> leaves_;
-  std::vector<op_server_t*> servers_;
+  std::vector<Shown> shown_;
   std::array<std::uint8_t, 32> issuer_key_ = {};
   std::vector<Bytes> responses_;
   std::map<std::tuple<bool, std::size_t, unsigned, bool>, std::vector<double>> took_;

@@ -108,6 +108,15 @@ engine::ServerCertificate common_of(const op_server_directives_t& from) {
   return common;
 }
 
+std::optional<admin::Format> format_of(op_format_t from) {
+  using admin::Format;
+  return from == OP_FORMAT_HTML         ? std::optional(Format::kHtml)
+         : from == OP_FORMAT_JSON       ? std::optional(Format::kJson)
+         : from == OP_FORMAT_PROMETHEUS ? std::optional(Format::kPrometheus)
+         : from == OP_FORMAT_READY      ? std::optional(Format::kReady)
+                                        : std::nullopt;
+}
+
 store::DirectoryUser directory_user(const op_cache_user_t& from) {
   return {from.uid, from.gid, from.prepared != 0};
 }
@@ -188,17 +197,13 @@ Result<engine::ShareSettings> share_of(const op_share_t& from) {
   const auto role = share.sentinel.empty() ? net::RedisPlace::Role::kServer : net::RedisPlace::Role::kSentinel;
   for (const std::string_view text : views(from.places, from.nplaces)) {
     auto place = net::RedisPlace::parse(text, role);
-    if (!place) {
-      return tl::unexpected<Error>(place.error());
-    }
+    RETURN_IF_ERROR(place);
     share.places.push_back(std::move(*place));
   }
   if (from.prefix.len != 0) {
     share.prefix = std::string(view(from.prefix));
   }
-  if (auto checked = check_prefix(share.prefix); !checked) {
-    return tl::unexpected<Error>(checked.error());
-  }
+  RETURN_IF_ERROR(check_prefix(share.prefix));
   share.user = std::string(view(from.user));
   share.password = std::string(view(from.password));
   share.timeout = from.timeout_ms;
@@ -372,12 +377,11 @@ void op_zone_size(const op_config_t* config, op_zone_size_t* size) {
 
 op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, int fresh, const void* old_base,
                                 size_t old_size, const op_lock_ops_t* lock_ops, int64_t monotonic_ms,
-                                op_zone_opened_t* opened, op_error_t* error) {
+                                op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
-    *opened = {};
     auto zone = StapleZone::attach(base, size);
-    opened->kept = zone.has_value();
-    if (!zone) {
+    const bool adopted = zone.has_value();
+    if (!adopted) {
       zone = StapleZone::format(base, size, fresh ? StapleZone::Memory::kZeroed : StapleZone::Memory::kUsed);
     }
     if (!zone) {
@@ -393,7 +397,7 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     for (std::size_t i = 0; i < entries.size(); ++i) {
       config->catalog.target(static_cast<std::uint32_t>(i)).entry = entries[i];
     }
-    config->replaced = opened->kept ? op_config_s::Area() : op_config_s::Area{old_base, old_size};
+    config->replaced = adopted ? op_config_s::Area() : op_config_s::Area{old_base, old_size};
     if (store::number(*zone, store::Number::kBegan) == 0) {
       store::record(*zone, store::Number::kBegan, monotonic_ms);
     }
@@ -402,34 +406,16 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     }
     config->zone = *zone;
     config->generation = *generation;
-    opened->generation = *generation;
     return OP_OK;
   });
 }
 
 op_document_t* op_document_begin(const op_config_t* config, const op_document_request_t* request) {
   return guarded(nullptr, static_cast<op_document_t*>(nullptr), [&] {
-    std::optional<admin::Format> fixed;
-    switch (request->format) {
-      case OP_FORMAT_HTML:
-        fixed = admin::Format::kHtml;
-        break;
-      case OP_FORMAT_JSON:
-        fixed = admin::Format::kJson;
-        break;
-      case OP_FORMAT_PROMETHEUS:
-        fixed = admin::Format::kPrometheus;
-        break;
-      case OP_FORMAT_READY:
-        fixed = admin::Format::kReady;
-        break;
-      case OP_FORMAT_ANY:
-        break;
-    }
     auto document = std::make_unique<op_document_t>();
     document->document =
         admin::make_document({config->catalog, config->settings, config->zone, request->now_s, request->monotonic_ms},
-                             fixed, view(request->args), view(request->accept));
+                             format_of(request->format), view(request->args), view(request->accept));
     return document.release();
   });
 }

@@ -32,23 +32,19 @@ engine::Hello hello_of(const op_hello_t& from) {
 }
 
 op_outcome_t outcome_of(engine::Outcome from) {
-  switch (from) {
-    case engine::Outcome::kStapled:
-      return OP_STAPLED;
-    case engine::Outcome::kForeign:
-      return OP_FOREIGN;
-    case engine::Outcome::kRefused:
-      return OP_REFUSED;
-    case engine::Outcome::kNone:
-      break;
-  }
-  return OP_NO_STAPLE;
+  return from == engine::Outcome::kStapled   ? OP_STAPLED
+         : from == engine::Outcome::kForeign ? OP_FOREIGN
+         : from == engine::Outcome::kRefused ? OP_REFUSED
+                                             : OP_NO_STAPLE;
 }
 
 void put(const engine::Decision& from, op_decision_t* decision) {
   decision->outcome = outcome_of(from.outcome);
   decision->memory = from.memory;
-  capi::say(&decision->line, from.line);
+  decision->line.text[0] = '\0';
+  if (!from.line.empty()) {
+    capi::say(&decision->line, from.line);
+  }
 }
 
 }  // namespace
@@ -71,16 +67,12 @@ void op_recall(uintptr_t memory, op_remembered_t* remembered) {
 }
 
 op_status_t op_certificate_id(const op_server_t* server, struct x509_st* leaf, char id[64]) {
-  static constexpr char kDigits[] = "0123456789abcdef";
   return capi::guarded(nullptr, OP_ERROR, [&] {
     const auto found = server->server.id_of(leaf);
     if (!found) {
       return OP_ERROR;
     }
-    for (const std::uint8_t byte : *found) {
-      *id++ = kDigits[byte >> 4];
-      *id++ = kDigits[byte & 15];
-    }
+    to_hex(*found).copy(id, 64);
     return OP_OK;
   });
 }

@@ -185,9 +185,7 @@ Result<std::vector<Handshake>> shake_hands(const Peer& peer, const Options& opti
     newer.start({net::Address::literal(peer.host, peer.port)});
   } else {
     auto created = net::Resolver::create(loop, clock, {});
-    if (!created) {
-      return tl::unexpected<Error>(created.error());
-    }
+    RETURN_IF_ERROR(created);
     resolver = std::move(*created);
     progress.step("resolving " + peer.host, clock.monotonic());
     query = resolver->resolve(peer.host, peer.port, [&](Result<std::vector<net::Address>> addresses) {
@@ -253,26 +251,19 @@ std::string text_of(const Peer& peer, const std::vector<Handshake>& handshakes, 
   return text;
 }
 
-int run_check(const Options& options) {
-  constexpr int kCouldNotTell = static_cast<int>(Severity::kUnknown);
+Result<int> run_check(const Options& options) {
   const auto peer = parse_peer(options.target);
   if (!peer) {
-    complain(options.target + " is no host; give it like example.com, example.com:8443 or [2001:db8::1]:443");
-    return kCouldNotTell;
+    return fail(Reason::kInvalidArgument,
+                options.target + " is no host; give it like example.com, example.com:8443 or [2001:db8::1]:443");
   }
   auto anchors = crypto::TrustAnchors::of_system();
   if (!options.cafile.empty()) {
     const auto certificates = read_certificates(options.cafile);
-    if (!certificates) {
-      complain(certificates.error().detail);
-      return kCouldNotTell;
-    }
+    RETURN_IF_ERROR(certificates);
     anchors = crypto::TrustAnchors::of(*certificates);
   }
-  if (!anchors) {
-    complain(anchors.error().detail);
-    return kCouldNotTell;
-  }
+  RETURN_IF_ERROR(anchors);
   auto handshakes = shake_hands(*peer, options);
   const UnixSeconds now = SystemClock().now();
   Judgement judgement;

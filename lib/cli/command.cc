@@ -114,9 +114,7 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
 
 Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path) {
   const auto text = read_file(path, kMaxPemFile);
-  if (!text) {
-    return tl::unexpected<Error>(text.error());
-  }
+  RETURN_IF_ERROR(text);
   auto certificates = crypto::parse_pem_certificates(*text);
   if (!certificates) {
     return fail(Reason::kUnreadable,
@@ -127,9 +125,7 @@ Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path) 
 
 Result<Bytes> read_response(const std::string& path) {
   const auto file = read_file(path, kMaxResponseFile);
-  if (!file) {
-    return tl::unexpected<Error>(file.error());
-  }
+  RETURN_IF_ERROR(file);
   if (file->empty()) {
     return fail(Reason::kUnreadable, path + " is empty; give an OCSP response in DER or PEM form");
   }
@@ -155,9 +151,8 @@ Result<void> become_owner(const std::string& directory) {
   return {};
 }
 
-int complain(std::string_view line) {
+void complain(std::string_view line) {
   fmt::print(stderr, "ocsp-plus: {}\n", printable(line));
-  return kUsage;
 }
 
 Progress::Progress(bool verbose, Millis began)

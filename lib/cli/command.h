@@ -22,7 +22,8 @@ constexpr int kUsage = 2;  // wrong use, or unreadable input
 
 // A subcommand whose options have been parsed.
 struct Command {
-  std::function<int()> run;   // returns the exit status; owns the parsed options
+  // Returns the exit status, or what main() complains of with usage_status; owns the parsed options.
+  std::function<Result<int>()> run;
   int usage_status = kUsage;  // the exit status of wrong use
 };
 
@@ -60,8 +61,8 @@ Result<void> become_owner(const std::string& directory);
 
 // --- output ---
 
-// Prints "ocsp-plus: ..." on standard error, unsafe characters escaped. Returns kUsage.
-int complain(std::string_view line);
+// Prints "ocsp-plus: ..." on standard error, unsafe characters escaped.
+void complain(std::string_view line);
 
 // Shows progress in one line on standard error, replaced by the next and removed at the end; nothing if standard
 // error is not a terminal. With --verbose, prints permanent lines to any standard error. Destroy it before printing

@@ -95,17 +95,13 @@ Result<void> check_target(const engine::Target& target, const engine::Remarks& r
 
 Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto::X509Ptr>* owned) {
   auto chain = read_certificates(options.certificate);
-  if (!chain) {
-    return tl::unexpected<Error>(chain.error());
-  }
+  RETURN_IF_ERROR(chain);
   engine::ServerCertificate named;
   named.leaf = chain->front().get();
   std::vector<crypto::X509Ptr> issuers;
   if (!options.issuer.empty()) {
     auto read = read_certificates(options.issuer);
-    if (!read) {
-      return tl::unexpected<Error>(read.error());
-    }
+    RETURN_IF_ERROR(read);
     issuers = std::move(*read);
   }
   for (const auto* certificates : {&issuers, &*chain}) {
@@ -124,16 +120,12 @@ Result<engine::Catalog> read_catalog(const Options& options, std::vector<crypto:
   }
   engine::Catalog catalog;
   const auto added = catalog.add(named);
-  if (!added) {
-    return fail(added.error().reason, added.error().detail);
-  }
+  RETURN_IF_ERROR(added);
   if (added->target == nullptr) {
     return fail(Reason::kUnreadable, catalog.unusable().front().why);
   }
   catalog.settle_issuers(true);
-  if (auto checked = check_target(catalog.target(0), catalog.remarks().front(), options.certificate); !checked) {
-    return tl::unexpected<Error>(checked.error());
-  }
+  RETURN_IF_ERROR(check_target(catalog.target(0), catalog.remarks().front(), options.certificate));
   for (auto* certificates : {&issuers, &*chain}) {
     std::move(certificates->begin(), certificates->end(), std::back_inserter(*owned));
   }
@@ -154,9 +146,7 @@ Result<store::CacheFiles> open_cache(const std::string& path, std::size_t max_re
                   fmt::format("{} cannot be created: {}; name another with --cache", path, std::strerror(errno)));
     }
   }
-  if (auto owner = become_owner(path); !owner) {
-    return tl::unexpected<Error>(owner.error());
-  }
+  RETURN_IF_ERROR(become_owner(path));
   return store::CacheFiles::open(path, max_response);
 }
 
@@ -224,9 +214,7 @@ class Fetching {
   Result<Outcome> run(bool verbose) {
     Progress progress(verbose, clock_.monotonic());
     auto resolver = net::Resolver::create(loop_, clock_, settings_.resolver);
-    if (!resolver) {
-      return fail(resolver.error().reason, resolver.error().detail);
-    }
+    RETURN_IF_ERROR(resolver);
     std::optional<engine::Exchange::End> end;
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
@@ -373,32 +361,24 @@ void print(const Outcome& outcome, const engine::Target& target, const Options& 
   }
 }
 
-int run_fetch(const Options& options) {
+Result<int> run_fetch(const Options& options) {
   std::vector<crypto::X509Ptr> owned;
   auto catalog = read_catalog(options, &owned);
-  if (!catalog) {
-    return complain(catalog.error().detail);
-  }
+  RETURN_IF_ERROR(catalog);
   const engine::Target& target = catalog->target(0);
   Fetching fetching(options, *catalog);
   if (!options.proxy.empty()) {
-    if (const auto set = fetching.set_proxy(options.proxy); !set) {
-      return complain(set.error().detail);
-    }
+    RETURN_IF_ERROR(fetching.set_proxy(options.proxy));
   }
   std::optional<store::CacheFiles> disk;
   if (!options.cache.empty()) {
     auto opened = open_cache(options.cache, fetching.settings().max_response);
-    if (!opened) {
-      return complain(opened.error().detail);
-    }
+    RETURN_IF_ERROR(opened);
     disk.emplace(std::move(*opened));
     fetching.find_issuer(*disk);
   }
   auto outcome = fetching.run(options.verbose);
-  if (!outcome) {
-    return complain(outcome.error().detail);
-  }
+  RETURN_IF_ERROR(outcome);
   if (!outcome->response.empty()) {
     Result<void> stored;
     if (disk.has_value()) {
@@ -408,9 +388,7 @@ int run_fetch(const Options& options) {
       outcome->file = options.out;
       outcome->written = true;
     }
-    if (!stored) {
-      return complain(stored.error().detail);
-    }
+    RETURN_IF_ERROR(stored);
   }
   print(*outcome, target, options);
   return outcome->verdict.reason == Reason::kOk ? kFit : kUnfit;

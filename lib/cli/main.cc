@@ -53,9 +53,15 @@ int run(int argc, char** argv, int* usage_status) {
   }
   if (const Command* command = chosen()) {
     *usage_status = command->usage_status;
-    return command->run();
+    const auto status = command->run();
+    if (status) {
+      return *status;
+    }
+    complain(status.error().detail);
+  } else {
+    complain("no command given; see ocsp-plus --help");
   }
-  return complain("no command given; see ocsp-plus --help");
+  return *usage_status;
 }
 
 }  // namespace

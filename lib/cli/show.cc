@@ -62,17 +62,11 @@ Result<std::vector<std::string>> names_in(const std::string& path) {
 }
 
 Result<std::vector<Shown>> read_directory(const std::string& path) {
-  if (auto owner = become_owner(path); !owner) {
-    return tl::unexpected<Error>(owner.error());
-  }
+  RETURN_IF_ERROR(become_owner(path));
   const auto disk = store::CacheFiles::open(path, OP_MAX_MAX_RESPONSE_BYTES);
-  if (!disk) {
-    return tl::unexpected<Error>(disk.error());
-  }
+  RETURN_IF_ERROR(disk);
   const auto names = names_in(disk->path());
-  if (!names) {
-    return tl::unexpected<Error>(names.error());
-  }
+  RETURN_IF_ERROR(names);
   std::vector<Shown> all;
   for (const std::string& name : *names) {
     const auto id = id_from(name);
@@ -89,9 +83,7 @@ Result<std::vector<Shown>> read_directory(const std::string& path) {
 
 Result<std::vector<Shown>> read_one(const std::string& path) {
   const auto bytes = read_response(path);
-  if (!bytes) {
-    return tl::unexpected<Error>(bytes.error());
-  }
+  RETURN_IF_ERROR(bytes);
   std::vector<Shown> one;
   one.push_back({path, "", bytes->size(), crypto::read_response_content(*bytes)});
   return one;
@@ -167,13 +159,11 @@ std::string text_of(const Shown& shown, UnixSeconds now) {
   return text;
 }
 
-int run_show(const Options& options) {
+Result<int> run_show(const Options& options) {
   struct stat found = {};
   const bool is_directory = stat(options.path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
   const auto all = is_directory ? read_directory(options.path) : read_one(options.path);
-  if (!all) {
-    return complain(all.error().detail);
-  }
+  RETURN_IF_ERROR(all);
   const UnixSeconds now = SystemClock().now();
   if (options.json && !is_directory) {
     print_json(json_of(all->front(), now));

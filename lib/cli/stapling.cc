@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <utility>
 
@@ -16,19 +17,10 @@ using End = crypto::TlsSeen::End;
 
 constexpr int kInternalError = 80;  // AlertDescription internal_error, the only alert that a status callback can send
 
-// Ranks severities as monitoring systems do.
+// Ranks severities as monitoring systems do: a failure to tell is worse than fine only.
 int gravity(Severity severity) {
-  switch (severity) {
-    case Severity::kOk:
-      return 0;
-    case Severity::kUnknown:
-      return 1;
-    case Severity::kWarning:
-      return 2;
-    case Severity::kCritical:
-      break;
-  }
-  return 3;
+  constexpr std::array<int, 4> kGravity = {0, 2, 3, 1};
+  return kGravity[static_cast<std::size_t>(severity)];
 }
 
 Severity worst(const std::vector<Finding>& findings) {
@@ -176,17 +168,8 @@ void compare(const std::vector<Handshake>& handshakes, std::vector<Finding>* fin
 }  // namespace
 
 std::string_view word(Severity severity) {
-  switch (severity) {
-    case Severity::kOk:
-      return "OK";
-    case Severity::kWarning:
-      return "WARNING";
-    case Severity::kCritical:
-      return "CRITICAL";
-    case Severity::kUnknown:
-      break;
-  }
-  return "UNKNOWN";
+  constexpr std::array<std::string_view, 4> kWords = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+  return kWords[static_cast<std::size_t>(severity)];
 }
 
 Judgement evaluate(std::vector<Handshake>* handshakes, const crypto::TrustAnchors& anchors, bool trusted,

@@ -51,9 +51,7 @@ Result<UnixSeconds> read_time(const std::string& at) {
 // Appends the certificates of one file to the input; the first becomes the leaf if there is none yet.
 Result<void> add_certificates(const std::string& path, Input& input) {
   auto certificates = read_certificates(path);
-  if (!certificates) {
-    return tl::unexpected<Error>(certificates.error());
-  }
+  RETURN_IF_ERROR(certificates);
   for (auto& certificate : *certificates) {
     if (input.leaf == nullptr) {
       input.leaf = certificate.get();
@@ -67,18 +65,14 @@ Result<void> add_certificates(const std::string& path, Input& input) {
 
 Result<Input> read_input(const Options& options) {
   const auto now = read_time(options.at);
-  if (!now) {
-    return tl::unexpected<Error>(now.error());
-  }
+  RETURN_IF_ERROR(now);
   Input input;
   input.now = *now;
   for (const std::string* path : {&options.certificate, &options.issuer, &options.trusted}) {
     if (path == &options.trusted && path->empty()) {
       continue;
     }
-    if (auto added = add_certificates(*path, input); !added) {
-      return tl::unexpected<Error>(added.error());
-    }
+    RETURN_IF_ERROR(add_certificates(*path, input));
   }
   auto certificate = crypto::describe(input.leaf);
   if (!certificate) {
@@ -86,9 +80,7 @@ Result<Input> read_input(const Options& options) {
   }
   input.certificate = *std::move(certificate);
   auto response = read_response(options.response);
-  if (!response) {
-    return tl::unexpected<Error>(response.error());
-  }
+  RETURN_IF_ERROR(response);
   input.response = *std::move(response);
   return input;
 }
@@ -123,11 +115,9 @@ Verdict evaluate(const Input& input) {
   return first;
 }
 
-int run_verify(const Options& options) {
+Result<int> run_verify(const Options& options) {
   const auto input = read_input(options);
-  if (!input) {
-    return complain(input.error().detail);
-  }
+  RETURN_IF_ERROR(input);
   Verdict verdict = evaluate(*input);
   if (const std::size_t more = input->response.size() - crypto::cut_trailing(input->response).size(); more != 0) {
     verdict.detail +=

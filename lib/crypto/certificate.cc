@@ -176,9 +176,7 @@ bool demands_staple(x509_st* certificate) {
 Result<Certificate> describe(x509_st* certificate) {
   const ErrorMark mark;
   const auto id = certificate_id(certificate);
-  if (!id) {
-    return tl::unexpected<Error>(id.error());
-  }
+  RETURN_IF_ERROR(id);
   Certificate out;
   out.id = *id;
   out.subject = name_text(X509_get_subject_name(certificate));
@@ -211,9 +209,7 @@ std::string label_of(x509_st* certificate) {
 Result<std::unique_ptr<Issuer>> Issuer::create(x509_st* certificate) {
   const ErrorMark mark;
   const auto id = certificate_id(certificate);
-  if (!id) {
-    return tl::unexpected<Error>(id.error());
-  }
+  RETURN_IF_ERROR(id);
   std::unique_ptr<Issuer> issuer(new Issuer);
   issuer->id_ = *id;
   issuer->subject_ = name_text(X509_get_subject_name(certificate));

@@ -171,9 +171,7 @@ Result<void> check_stapling() {
 }
 
 Result<void> check_one_openssl() {
-  if (auto symbols = check_symbols(); !symbols) {
-    return symbols;
-  }
+  RETURN_IF_ERROR(check_symbols());
   if (!version_fits(OPENSSL_VERSION_NUMBER, OpenSSL_version_num())) {
     return fail(Reason::kInvalidArgument,
                 fmt::format("this process runs {}, but ocsp_plus was built for {}; build it for this one",

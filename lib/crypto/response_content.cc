@@ -52,9 +52,7 @@ ResponseContent::Single read(OCSP_SINGLERESP* response) {
 Result<ResponseContent> read_response_content(ByteView der) {
   const ErrorMark mark;
   const auto basic = parse_response(cut_trailing(der));
-  if (!basic) {
-    return tl::unexpected<Error>(basic.error());
-  }
+  RETURN_IF_ERROR(basic);
   ResponseContent content;
   content.produced_at = parse_generalized_time(OCSP_resp_get0_produced_at(basic->get())).value_or(0);
   content.responder = responder_id(basic->get());

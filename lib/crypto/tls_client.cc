@@ -259,9 +259,7 @@ Result<std::unique_ptr<TlsSession>> Client::open(const std::string& host, unsign
     }
   }
   auto session = std::make_unique<Session>(*this, key);
-  if (auto ready = session->set_up(context_.get(), host, resumed.get()); !ready) {
-    return tl::unexpected<Error>(std::move(ready.error()));
-  }
+  RETURN_IF_ERROR(session->set_up(context_.get(), host, resumed.get()));
   return session;
 }
 
@@ -271,9 +269,7 @@ Result<ClientCertificate> ClientCertificate::parse(std::string_view certificates
   const ErrorsSetAside aside;
   ClientCertificate parsed;
   auto chain = parse_pem_certificates(certificates);
-  if (!chain) {
-    return tl::unexpected<Error>(std::move(chain.error()));
-  }
+  RETURN_IF_ERROR(chain);
   parsed.chain = std::move(*chain);
   if (key.size() > INT_MAX) {
     return fail(Reason::kUnreadable, "the key is too large");
@@ -295,9 +291,7 @@ Result<ClientCertificate> ClientCertificate::parse(std::string_view certificates
 Result<std::unique_ptr<TlsClient>> make_tls_client(const TrustAnchors& anchors, const ClientCertificate* shown) {
   const ErrorsSetAside aside;
   auto client = std::make_unique<Client>();
-  if (auto ready = client->set_up(anchors, shown); !ready) {
-    return tl::unexpected<Error>(std::move(ready.error()));
-  }
+  RETURN_IF_ERROR(client->set_up(anchors, shown));
   return client;
 }
 

@@ -221,9 +221,7 @@ TlsProbe::~TlsProbe() = default;
 Result<std::unique_ptr<TlsProbe>> TlsProbe::start(EventLoop& loop, int fd, TlsVersion version,
                                                   const std::string& servername, Callback callback) {
   auto impl = std::make_unique<Impl>(fd, std::move(callback));
-  if (auto ready = impl->set_up(version, servername); !ready) {
-    return tl::unexpected<Error>(std::move(ready.error()));
-  }
+  RETURN_IF_ERROR(impl->set_up(version, servername));
   impl->watch = loop.watch(fd, [self = impl.get()](unsigned ready) { self->on_ready(ready); });
   // A connecting socket becomes writable when it is connected or has failed.
   if (impl->watch == nullptr || !impl->watch->set(IoWatch::kWrite)) {

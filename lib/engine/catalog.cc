@@ -1,12 +1,27 @@
 #include "engine/catalog.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/log.h"
 #include "crypto/issuer_document.h"
 
 namespace ocsp_plus::engine {
+namespace {
+
+// Appends what `into` lacks.
+template <typename Value, typename More = std::vector<Value>>
+void join(std::vector<Value>* into, const More& more) {
+  for (const auto& value : more) {
+    if (std::find(into->begin(), into->end(), value) == into->end()) {
+      into->emplace_back(value);
+    }
+  }
+}
+
+}  // namespace
+
 std::vector<std::string> Target::named_hosts() const {
   std::vector<std::string> hosts;
   hosts.reserve(named.size());
@@ -22,9 +37,7 @@ Result<const net::Url*> Catalog::intern_url(std::string_view text) {
     return found->second.get();
   }
   auto url = net::Url::parse(text);
-  if (!url) {
-    return tl::unexpected<Error>(url.error());
-  }
+  RETURN_IF_ERROR(url);
   if (known_hosts_.insert(url->host_key()).second) {
     hosts_.push_back(url->host_key());
   }
@@ -36,10 +49,8 @@ Result<std::vector<const net::Url*>> Catalog::intern_urls(const std::vector<std:
   std::vector<const net::Url*> urls;
   for (const std::string_view text : texts) {
     auto url = intern_url(text);
-    if (!url) {
-      return tl::unexpected<Error>(url.error());
-    }
-    join(&urls, {*url});
+    RETURN_IF_ERROR(url);
+    join(&urls, std::array{*url});
   }
   return urls;
 }
@@ -57,11 +68,7 @@ std::vector<x509_st*> Catalog::anchors_of(const Target& target) const {
 // reach the responders that it would reach alone.
 Result<void> Catalog::join_anchors(Target* target, const std::vector<x509_st*>& more) {
   std::vector<x509_st*> all = target->servers_joined ? anchors_of(*target) : std::vector<x509_st*>();
-  for (x509_st* certificate : more) {
-    if (std::find(all.begin(), all.end(), certificate) == all.end()) {
-      all.push_back(certificate);
-    }
-  }
+  join(&all, more);
   if (all == std::vector<x509_st*>{nullptr}) {
     return {};
   }
@@ -84,14 +91,6 @@ Result<void> Catalog::join_anchors(Target* target, const std::vector<x509_st*>& 
   return {};
 }
 
-void Catalog::join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more) {
-  for (const net::Url* url : more) {
-    if (std::find(into->begin(), into->end(), url) == into->end()) {
-      into->push_back(url);
-    }
-  }
-}
-
 Result<std::vector<const net::Url*>> Catalog::responders_of(const ServerCertificate& from,
                                                             const crypto::Certificate& certificate,
                                                             std::string* ignored) {
@@ -101,7 +100,7 @@ Result<std::vector<const net::Url*>> Catalog::responders_of(const ServerCertific
   std::vector<const net::Url*> responders;
   for (const std::string& text : certificate.ocsp_urls) {
     if (auto url = intern_url(text)) {
-      join(&responders, {*url});
+      join(&responders, std::array{*url});
     } else if (ignored->empty()) {
       *ignored = fmt::format("{}: {}", quoted(text), url.error().detail);
     }
@@ -199,14 +198,10 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     add_unusable(from, certificate.error());
     return Added();
   }
-  if (!certificate) {
-    return tl::unexpected<Error>(certificate.error());
-  }
+  RETURN_IF_ERROR(certificate);
   std::string ignored;
   auto responders = responders_of(from, *certificate, &ignored);
-  if (!responders) {
-    return tl::unexpected<Error>(responders.error());
-  }
+  RETURN_IF_ERROR(responders);
   const Index index = intern_target(std::move(*certificate), from);
   Target& entry = target(index);
   Remarks& remarks = remarks_[index];
@@ -221,23 +216,15 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     remark(&remarks.other_responders);
   }
   if (entry.issuer == nullptr) {
-    if (auto found = find_issuer(from, &entry, &remarks); !found) {
-      return tl::unexpected<Error>(found.error());
-    }
+    RETURN_IF_ERROR(find_issuer(from, &entry, &remarks));
   }
   const std::vector<x509_st*> anchors =
       from.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : from.responder_anchors;
   if (entry.servers_joined && anchors_of(entry) != anchors) {
     remark(&remarks.other_anchors);
   }
-  if (auto joined = join_anchors(&entry, anchors); !joined) {
-    return tl::unexpected<Error>(joined.error());
-  }
-  for (std::string_view file : from.files) {
-    if (std::find(entry.files.begin(), entry.files.end(), file) == entry.files.end()) {
-      entry.files.emplace_back(file);
-    }
-  }
+  RETURN_IF_ERROR(join_anchors(&entry, anchors));
+  join(&entry.files, from.files);
   entry.servers.insert(from.servers.begin(), from.servers.end());
   if (requires_staple(from.require, entry.certificate.must_staple)) {
     entry.required = true;
@@ -261,7 +248,7 @@ void Catalog::settle_issuers(bool fetch) {
     auto lookup = std::make_unique<IssuerLookup>();
     for (const std::string& text : target->certificate.ca_issuers_urls) {
       if (const auto url = intern_url(text); url && lookup->urls.size() < kMaxIssuerUrls) {
-        join(&lookup->urls, {*url});
+        join(&lookup->urls, std::array{*url});
       }
     }
     lookup->reference = target->issuer_reference;

@@ -188,8 +188,6 @@ class Catalog {
   Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
   std::vector<x509_st*> anchors_of(const Target& target) const;
   Result<void> join_anchors(Target* target, const std::vector<x509_st*>& more);
-  // Appends the URLs that `into` lacks.
-  static void join(std::vector<const net::Url*>* into, const std::vector<const net::Url*>& more);
   Result<std::vector<const net::Url*>> responders_of(const ServerCertificate& from,
                                                      const crypto::Certificate& certificate, std::string* ignored);
 

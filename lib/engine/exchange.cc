@@ -238,8 +238,7 @@ void Exchange::accept(Accepted accepted) {
 
 void Exchange::refuse(const net::FetchResponse& response, Error why, Meaning meaning) {
   net::Fetch::Failure& error = failure_.error;
-  error = {};
-  static_cast<Error&>(error) = std::move(why);
+  error = std::move(why);
   error.status = response.status();
   if (response.under_error()) {
     error.detail = fmt::format("HTTP {}{}{}", response.status(), error.detail.empty() ? "" : ": ", error.detail);

@@ -106,6 +106,14 @@ class Finder {
   }
   bool verifiable(const Target& target) const { return target.issuer != nullptr || issuer_is_fetched(target); }
 
+  // What to do about an issuer that was not found; `fault` disqualifies a candidate.
+  static std::string issuer_advice(std::string_view fault) {
+    return fmt::format(
+        "a certificate with its issuer's name was found, but {}; put the right one in its place or name it in "
+        "\"ocsp_plus_trusted_certificate\"",
+        fault);
+  }
+
   void refuse(const Target& target, const Remarks& remarks, const std::string& label) {
     const std::string_view fault = crypto::describe(remarks.issuer_fault);
     std::string why;
@@ -114,10 +122,7 @@ class Finder {
     } else if (!remarks.issuer_unusable.empty()) {
       why = "the issuer that was found cannot be used: " + shortened(remarks.issuer_unusable);
     } else if (!fault.empty()) {
-      why = fmt::format(
-          "no issuer was found: a certificate with its issuer's name was found, but {}; put the right one in its "
-          "place or name it in \"ocsp_plus_trusted_certificate\"",
-          fault);
+      why = "no issuer was found: " + issuer_advice(fault);
     } else {
       why = "no issuer was found, append it to \"ssl_certificate\" or name it in \"ocsp_plus_trusted_certificate\"";
     }
@@ -168,10 +173,8 @@ class Finder {
       say(Severity::kWarning, "ocsp_plus: the issuer found for certificate {} of \"{}\" cannot be used, {}: {} in {}",
           label, remarks.file, what, shortened(remarks.issuer_unusable), remarks.server);
     } else if (!fault.empty()) {
-      say(Severity::kWarning,
-          "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: a certificate with its issuer's name was "
-          "found, but {}; put the right one in its place or name it in \"ocsp_plus_trusted_certificate\" in {}",
-          label, remarks.file, what, fault, remarks.server);
+      say(Severity::kWarning, "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: {} in {}", label,
+          remarks.file, what, issuer_advice(fault), remarks.server);
     } else {
       say(Severity::kWarning,
           "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: append the issuer's certificate to that file "

@@ -34,9 +34,7 @@ void IssuerExchange::search_ended(const IssuerSearch& search) {
       return end(std::nullopt);
     }
     if (target_.ended(services_.clock.now())) {  // it ended while it waited, or the clock was corrected
-      net::Fetch::Failure failure;
-      static_cast<Error&>(failure) = {Reason::kNoIssuer, "the certificate has ended"};
-      return end(std::move(failure));
+      return end(Error{Reason::kNoIssuer, "the certificate has ended"});
     }
     deadline_ = services_.clock.monotonic() + services_.settings.timeout;
     return ask_next();
@@ -49,8 +47,7 @@ void IssuerExchange::search_ended(const IssuerSearch& search) {
     }
     return end(std::nullopt);
   }
-  net::Fetch::Failure failure;
-  static_cast<Error&>(failure) = crypto::issuer_mismatch(document);
+  net::Fetch::Failure failure = crypto::issuer_mismatch(document);
   failure.date = date_;
   fail_with(std::move(failure));
 }
@@ -71,15 +68,11 @@ void IssuerExchange::ask_next() {
 
 // Repeats the host's last error, so that the certificate's log line does not change while the host is skipped.
 void IssuerExchange::leave_out(const net::Url& url) {
-  net::Fetch::Failure failure;
+  failure_ = Error{Reason::kNoIssuer, fmt::format("the issuer is at {}, whose host fails", url.to_string())};
   if (const net::Fetch::Failure* last = services_.issuers->last_failure(host())) {
-    static_cast<Error&>(failure) = *last;
-    failure.status = last->status;
-  } else {
-    static_cast<Error&>(failure) = {Reason::kNoIssuer,
-                                    fmt::format("the issuer is at {}, whose host fails", url.to_string())};
+    failure_ = static_cast<const Error&>(*last);
+    failure_->status = last->status;
   }
-  failure_ = std::move(failure);
 }
 
 void IssuerExchange::ask(const net::Url& url) {
@@ -115,8 +108,7 @@ void IssuerExchange::on_outcome(net::Fetch::Outcome outcome) {
   }
   date_ = outcome->http.head.time();
   if (!certificates) {
-    net::Fetch::Failure failure;
-    static_cast<Error&>(failure) = certificates.error();
+    net::Fetch::Failure failure = certificates.error();
     failure.date = date_;
     return fail_with(std::move(failure));
   }

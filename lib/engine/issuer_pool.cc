@@ -41,16 +41,12 @@ std::uint64_t IssuerPool::hash(const CertificateId& leaf, const CertificateId& i
 Result<IssuerPtr> IssuerPool::intern(x509_st* certificate) {
   // Thousands of servers may read the same issuer: all but the first only need its hash.
   const auto id = crypto::certificate_id(certificate);
-  if (!id) {
-    return tl::unexpected<Error>(id.error());
-  }
+  RETURN_IF_ERROR(id);
   if (const auto known = by_id_.find(*id); known != by_id_.end()) {
     return known->second;
   }
   auto made = crypto::Issuer::create(certificate);
-  if (!made) {
-    return tl::unexpected<Error>(made.error());
-  }
+  RETURN_IF_ERROR(made);
   const IssuerPtr issuer = std::move(*made);
   by_id_.emplace(*id, issuer);
   by_name_[crypto::up_ref(certificate)].emplace(std::pair(crypto::subject_key_identifier(certificate).copy(), *id),

@@ -204,21 +204,21 @@ void LeaseHolder::answer_requests() {
 }
 
 void LeaseHolder::record_hosts() {
-  for (const auto& [key, host] : refresher_.health().all()) {
-    // Unproven hosts are skipped, since an earlier lease holder may have known more; hosts of certificates loaded per
-    // connection are skipped, since tenants decide how many there are.
-    if (host.state != ResponderHealth::State::kUnproven && key.find(kHealthSuffix) == std::string::npos) {
+  const auto record = [this](std::string_view key, const ResponderHealth::Host& host) {
+    // An earlier lease holder may have known more of a host that is unproven.
+    if (host.state != ResponderHealth::State::kUnproven) {
       store::record_host(context_.zone, key,
                          {static_cast<std::uint32_t>(host.state), host.failures, host.in_flight, host.next_probe,
                           host.failed_at, host.reason});
     }
+  };
+  for (const auto& [key, host] : refresher_.health().all()) {
+    // Tenants decide how many hosts of certificates loaded per connection there are.
+    if (key.find(kHealthSuffix) == std::string::npos) {
+      record(key, host);
+    }
   }
-  const ResponderHealth::Host& proxy = refresher_.health().proxy();
-  if (proxy.state != ResponderHealth::State::kUnproven) {
-    store::record_host(context_.zone, store::kProxyKey,
-                       {static_cast<std::uint32_t>(proxy.state), proxy.failures, proxy.in_flight, proxy.next_probe,
-                        proxy.failed_at, proxy.reason});
-  }
+  record(store::kProxyKey, refresher_.health().proxy());
 }
 
 void LeaseHolder::record_connections() {

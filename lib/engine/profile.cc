@@ -51,14 +51,10 @@ void set_responders(const Profile* profile, Target* target, std::vector<std::uni
 Result<const Profile*> Catalog::add_profile(const ServerCertificate& server) {
   Profile profile;
   auto named = intern_urls(server.responders);
-  if (!named) {
-    return tl::unexpected<Error>(named.error());
-  }
+  RETURN_IF_ERROR(named);
   profile.responders = std::move(*named);
   Target bearer;
-  if (auto joined = join_anchors(&bearer, server.responder_anchors); !joined) {
-    return tl::unexpected<Error>(joined.error());
-  }
+  RETURN_IF_ERROR(join_anchors(&bearer, server.responder_anchors));
   profile.responder_anchors = bearer.responder_anchors;
   for (x509_st* certificate : server.issuers) {
     auto known = trusted_ids_.find(certificate);

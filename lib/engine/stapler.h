@@ -129,13 +129,15 @@ class Stapler {
   };
   enum Cause : std::size_t { kNothingHeld, kCallbackTaken };
 
-  Subject identify(const Server& server, const Hello& hello) const noexcept;
+  // Inline, in the one file that calls them: a handshake takes few steps, and each call costs as much as a step.
+  inline Subject identify(const Server& server, const Hello& hello) const noexcept;
   void note_use(const Server& server, Subject* subject, UnixSeconds now) const;
-  bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) const noexcept;
-  Decision staple(const Hello& hello, const Subject& subject, const store::StapleZone::Copy& held) const noexcept;
+  inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) const noexcept;
+  inline Decision staple(const Hello& hello, const Subject& subject,
+                         const store::StapleZone::Copy& held) const noexcept;
   Decision without(const Server& server, const Hello& hello, const Subject& subject, bool foreign,
                    Cause cause) noexcept;
-  void count(const Hello& hello, Outcome outcome, store::EntryIndex entry) const noexcept;
+  inline void count(const Hello& hello, Outcome outcome, store::EntryIndex entry) const noexcept;
   void offer(const Server& server, const Hello& hello, const Subject& subject, Connection* connection) noexcept;
   std::string refusal_line(const Hello& hello, Cause cause) noexcept;
 

@@ -32,9 +32,7 @@ Result<void> Startup::run(Millis wait) {
     replaced_->carry_numbers();  // first: a lease holder plans by them
     progress_();
   }
-  if (auto taken = take_lease(); !taken) {
-    return taken;
-  }
+  RETURN_IF_ERROR(take_lease());
   progress_();
   load_what_was_kept();
   holder_->files().look_at_all(progress_);

@@ -430,8 +430,7 @@ void FetchOnLoop::follow(const HttpHead& head, const Address& peer) {
 
 void FetchOnLoop::fail_with(Error error, const HttpHead* head) {
   trace("{}: {}", token(error.reason), error.detail);
-  Failure failure;
-  static_cast<Error&>(failure) = std::move(error);
+  Failure failure = std::move(error);
   failure.request_mangled = request_mangled_;
   if (head != nullptr) {
     failure.status = head->status;

@@ -80,6 +80,8 @@ struct FetchResponse {
 class Fetch {
  public:
   struct Failure : Error {
+    Failure(Error error = {}) : Error(std::move(error)) {}  // whatever failed, without the rest
+
     std::optional<UnixSeconds> retry_after;  // from a 429 or 503
     unsigned status = 0;                     // of the HTTP answer; 0: there was none
     bool request_mangled = false;            // a redirect dropped slashes from a GET's request

@@ -85,9 +85,7 @@ Result<std::string> Mender::mend(std::string_view head) {
     if (line.empty()) {
       break;
     }
-    if (auto taken = take_field(line); !taken) {
-      return tl::unexpected<Error>(std::move(taken.error()));
-    }
+    RETURN_IF_ERROR(take_field(line));
   }
   if (!length_.empty() && has_coding_) {
     return malformed("it has both a Content-Length and a Transfer-Encoding");

@@ -197,9 +197,7 @@ Result<bool> HttpResponseParser::Impl::take_head() {
     return false;
   }
   const auto head = normal_head(bytes.substr(0, *size));
-  if (!head) {
-    return tl::unexpected<Error>(head.error());
-  }
+  RETURN_IF_ERROR(head);
   for (std::string_view rest = *head; !parser->is_header_done();) {
     error_code error;
     const std::size_t used = parser->put(boost::asio::buffer(rest), error);

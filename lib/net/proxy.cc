@@ -1,8 +1,12 @@
 #include "net/proxy.h"
 
-#include <charconv>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "base/text.h"
 
 namespace ocsp_plus::net {
 namespace {
@@ -23,23 +27,13 @@ std::string base64(std::string_view text) {
   return encoded;
 }
 
-// Returns false if a "%" lacks its two digits or encodes a control byte, which no header may contain.
-bool percent_decode(std::string_view text, std::string* decoded) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    char byte = text[i];
-    if (byte == '%') {
-      unsigned value = 0;
-      const char* digits = text.data() + i + 1;
-      if (text.size() - i < 3 || std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2 || value < ' ' ||
-          value == 0x7f) {
-        return false;
-      }
-      byte = static_cast<char>(value);
-      i += 2;
-    }
-    *decoded += byte;
-  }
-  return true;
+// Returns nothing if a "%" lacks its two digits, or for a control byte, which no header may contain.
+std::optional<std::string> decode(std::string_view text) {
+  std::string decoded = percent_decoded(text);
+  const auto escapes = static_cast<std::size_t>(std::count(text.begin(), text.end(), '%'));
+  const bool control =
+      std::any_of(decoded.begin(), decoded.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; });
+  return control || decoded.size() + 2 * escapes != text.size() ? std::nullopt : std::optional(std::move(decoded));
 }
 
 }  // namespace
@@ -53,23 +47,19 @@ Result<Proxy> Proxy::parse(std::string_view text) {
   if (at != std::string_view::npos) {
     const std::string_view credentials = text.substr(start, at);
     const std::size_t colon = credentials.find(':');
-    const bool has_password = colon != std::string_view::npos;
-    std::string decoded;
-    std::string password;
-    if (!percent_decode(credentials.substr(0, colon), &decoded) ||
-        (has_password && !percent_decode(credentials.substr(colon + 1), &password))) {
+    const auto user = decode(credentials.substr(0, colon));
+    const auto password = decode(colon == std::string_view::npos ? "" : credentials.substr(colon + 1));
+    if (!user.has_value() || !password.has_value()) {
       return fail(Reason::kUrlMalformed, "the URL has a \"%\" in user or password that encodes nothing");
     }
-    if (decoded.find(':') != std::string::npos) {
+    if (user->find(':') != std::string::npos) {
       return fail(Reason::kUrlMalformed, "the URL has a colon in its user, which no proxy could tell from its end");
     }
-    proxy.authorization = "Basic " + base64(decoded + ":" + password);
+    proxy.authorization = "Basic " + base64(*user + ":" + *password);
     plain.erase(start, at + 1);
   }
   auto url = Url::parse(plain);
-  if (!url) {
-    return tl::unexpected<Error>(std::move(url.error()));
-  }
+  RETURN_IF_ERROR(url);
   if (url->https) {
     return fail(Reason::kUrlScheme, "proxies are spoken to by http only");
   }

@@ -395,9 +395,7 @@ Result<std::unique_ptr<Resolver>> Resolver::create(EventLoop& loop, const Clock&
     return fail(Reason::kInvalidArgument, "neither IPv4 nor IPv6 addresses are wanted");
   }
   auto resolver = std::make_unique<CaresResolver>(loop, clock, std::move(options));
-  if (auto started = resolver->init(); !started) {
-    return tl::unexpected<Error>(std::move(started.error()));
-  }
+  RETURN_IF_ERROR(resolver->init());
   return resolver;
 }
 

@@ -56,9 +56,7 @@ Stream::~Stream() {
 
 Result<std::unique_ptr<Stream>> Stream::connect(EventLoop& loop, const Address& address, User& user) {
   std::unique_ptr<Stream> stream(new Stream(loop, address, user));
-  if (auto started = stream->start(); !started) {
-    return tl::unexpected<Error>(std::move(started.error()));
-  }
+  RETURN_IF_ERROR(stream->start());
   return stream;
 }
 

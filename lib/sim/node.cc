@@ -242,11 +242,10 @@ std::unique_ptr<Node::Config> Node::configure() const {
 
 bool Node::open_zone(Config* config, bool fresh) {
   const op_lock_ops_t lock = lock_for(master_.get());
-  op_zone_opened_t opened = {};
   op_error_t error = {};
   for (int tries = 0; tries < 2; ++tries) {
     const op_status_t status = op_config_open_zone(config->op, memory_, size_, fresh ? 1 : 0, nullptr, 0, &lock,
-                                                   machine_.monotonic(), &opened, &error);
+                                                   machine_.monotonic(), &error);
     if (status == OP_OK) {
       zone_ = store::StapleZone::attach(memory_, size_).value();
       return true;

@@ -38,11 +38,16 @@ bool fits(const StapleZone& zone, std::uint64_t word, std::uint32_t length) noex
          zone.arena_bytes() - offset >= sizeof(BlobHeader) + length;
 }
 
-// The header and the first of the bytes, while the memory for them is allocated.
-void prefetch(const StapleZone& zone, std::uint64_t word) noexcept {
-  for (std::size_t line = 0; line < 4; ++line) {
-    __builtin_prefetch(zone.blob(word) + line * kBlobAlign);
+// As ==, but word by word: 32 bytes at once would have to wait for the two halves that have just been copied.
+bool same(const CertificateId& a, const CertificateId& b) noexcept {
+  std::uint64_t differ = 0;
+  for (std::size_t i = 0; i < a.size(); i += sizeof(differ)) {
+    std::uint64_t left = 0, right = 0;
+    std::memcpy(&left, &a[i], sizeof(left));
+    std::memcpy(&right, &b[i], sizeof(right));
+    differ |= left ^ right;
   }
+  return differ == 0;
 }
 
 void read_ref(const StapleZone& zone, EntryIndex index, BlobKind kind, BlobRefs* refs) {
@@ -107,7 +112,7 @@ bool load_blob_header(const StapleZone& zone, std::uint64_t word, const Certific
   std::memcpy(out, zone.blob(word), sizeof(BlobHeader));
   // The compiler must not go back to the shared bytes for a field that it has already checked.
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  return fits(zone, word, out->length) && (id == nullptr || out->id == *id);
+  return fits(zone, word, out->length) && (id == nullptr || same(out->id, *id));
 }
 
 std::optional<BlobHeader> peek_blob(const StapleZone& zone, const std::atomic<std::uint64_t>& word,
@@ -137,7 +142,6 @@ StapleZone::Read copy_blob(const StapleZone& zone, const BlobWord& from, const C
     }
     void* data = nullptr;
     if (fits(zone, seen, length)) {
-      prefetch(zone, seen);
       if (data = allocate(length); data == nullptr) {
         return StapleZone::Read::kOutOfMemory;
       }

@@ -123,9 +123,7 @@ Result<void> check_existing(const std::string& path, struct stat found, const Di
   if (user.prepared && itself.get() >= 0 && is_handed_over(itself.get(), found, user.uid)) {
     found.st_uid = user.uid;
   }
-  if (auto fine = check_owner_and_mode(path, found, user.uid); !fine) {
-    return fine;
-  }
+  RETURN_IF_ERROR(check_owner_and_mode(path, found, user.uid));
   const auto lacks = [&](mode_t bits) { return user.uid != 0 && (found.st_mode & bits) != bits; };
   if (lacks(S_IRUSR | S_IXUSR)) {
     return tl::unexpected<Error>(cannot_open(path, EACCES, user.uid));
@@ -184,9 +182,7 @@ Result<void> check_directory(const std::string& given, const DirectoryUser& user
   if (error != 0 && error != ENOENT) {
     return tl::unexpected<Error>(cannot_open(path, error, user.uid));
   }
-  if (auto fine = error == 0 ? check_existing(path, found, user) : check_missing(path, user); !fine) {
-    return fine;
-  }
+  RETURN_IF_ERROR(error == 0 ? check_existing(path, found, user) : check_missing(path, user));
   if (const std::string barrier = barrier_above(path, user); !barrier.empty()) {
     return fail(
         Reason::kUnreadable,

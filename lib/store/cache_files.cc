@@ -137,9 +137,7 @@ Result<OpenDirectory> CacheFiles::open_directory(const std::string& path) {
   if (fd.get() < 0 || fstat(fd.get(), &found) != 0) {
     return tl::unexpected<Error>(cannot_open(path, errno, geteuid()));
   }
-  if (auto fine = check_owner_and_mode(path, found, geteuid()); !fine) {
-    return tl::unexpected<Error>(std::move(fine.error()));
-  }
+  RETURN_IF_ERROR(check_owner_and_mode(path, found, geteuid()));
   OpenDirectory directory(fdopendir(fd.get()));
   if (directory == nullptr) {
     return tl::unexpected<Error>(cannot_open(path, errno, geteuid()));
@@ -151,9 +149,7 @@ Result<OpenDirectory> CacheFiles::open_directory(const std::string& path) {
 Result<CacheFiles> CacheFiles::open(const std::string& path, std::size_t max_file_size) {
   std::string stripped = strip_slashes(path);
   auto directory = open_directory(stripped);
-  if (!directory) {
-    return tl::unexpected<Error>(std::move(directory.error()));
-  }
+  RETURN_IF_ERROR(directory);
   return CacheFiles(std::move(stripped), std::move(*directory), max_file_size);
 }
 
@@ -214,9 +210,7 @@ int CacheFiles::create_temporary(const CertificateId& id, std::string* name) {
 // After somebody has removed the directory and perhaps made it anew.
 Result<void> CacheFiles::reopen() {
   auto directory = open_directory(path_);
-  if (!directory) {
-    return tl::unexpected<Error>(std::move(directory.error()));
-  }
+  RETURN_IF_ERROR(directory);
   directory_ = std::move(*directory);
   return {};
 }
@@ -231,9 +225,7 @@ Result<void> CacheFiles::save(const CertificateId& id, const Kept& kept, FileKin
   std::string temporary;
   int fd = create_temporary(id, &temporary);
   if (fd == -ENOENT) {
-    if (auto done = reopen(); !done) {
-      return done;
-    }
+    RETURN_IF_ERROR(reopen());
     fd = create_temporary(id, &temporary);
   }
   const auto refuse = [&](int error) {

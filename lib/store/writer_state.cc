@@ -90,9 +90,7 @@ Result<void> WriterState::begin(bool locked) {
 }
 
 Result<void> WriterState::begin(bool locked, EntryIndex index, const CertificateId& id) {
-  if (auto ready = begin(locked); !ready) {
-    return ready;
-  }
+  RETURN_IF_ERROR(begin(locked));
   if (!zone_.is_used(index) || zone_.entry(index).id != id) {
     return fail(Reason::kInvalidArgument, fmt::format("entry {} belongs to another certificate", index));
   }

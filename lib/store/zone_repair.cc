@@ -76,9 +76,7 @@ Result<std::size_t> repair_header(ZoneWriter& writer, const ProcessIdentity& sel
     return std::size_t{0};
   }
   const ScopedLock scope(state.lock());
-  if (auto ready = state.begin(scope.held()); !ready) {
-    return tl::unexpected<Error>(ready.error());
-  }
+  RETURN_IF_ERROR(state.begin(scope.held()));
   return check_header(state, self, true);
 }
 
@@ -90,9 +88,7 @@ Result<bool> repair_entry(ZoneWriter& writer, EntryIndex index, const Registrati
     return false;
   }
   const ScopedLock scope(state.lock());
-  if (auto ready = state.begin(scope.held()); !ready) {
-    return tl::unexpected<Error>(ready.error());
-  }
+  RETURN_IF_ERROR(state.begin(scope.held()));
   if (is_entry_sound(zone, index, registration, generation, newest)) {
     return false;  // a registration was at work
   }
@@ -121,9 +117,7 @@ Result<HeldResponse> check_response(ZoneWriter& writer, EntryIndex index) {
     return judge_held(state, index);
   }
   const ScopedLock scope(state.lock());
-  if (auto ready = state.begin(scope.held()); !ready) {
-    return tl::unexpected<Error>(ready.error());
-  }
+  RETURN_IF_ERROR(state.begin(scope.held()));
   state.catch_up();
   if (is_held(state, index)) {
     return judge_held(state, index);

@@ -29,9 +29,7 @@ Result<void> ZoneWriter::publish(EntryIndex index, BlobHeader header, ByteView d
     return fail(Reason::kInvalidArgument, fmt::format("entry {}: {} bytes are no response", index, der.size()));
   }
   const ScopedLock scope(state_.lock());
-  if (auto ready = state_.begin(scope.held(), index, header.id); !ready) {
-    return ready;
-  }
+  RETURN_IF_ERROR(state_.begin(scope.held(), index, header.id));
   Entry& entry = zone.entry(index);
   if (entry.issuer_key != header.issuer_key) {
     return fail(Reason::kInvalidArgument, fmt::format("entry {} belongs to another issuer key", index));
@@ -56,9 +54,7 @@ Result<void> ZoneWriter::publish(EntryIndex index, BlobHeader header, ByteView d
 Result<void> ZoneWriter::set_issuer_key(EntryIndex index, const CertificateId& id, const IssuerKey& key) {
   const StapleZone& zone = state_.zone();
   const ScopedLock scope(state_.lock());
-  if (auto ready = state_.begin(scope.held(), index, id); !ready) {
-    return ready;
-  }
+  RETURN_IF_ERROR(state_.begin(scope.held(), index, id));
   Entry& entry = zone.entry(index);
   if (entry.issuer_key == key) {
     return {};
@@ -77,9 +73,7 @@ Result<void> ZoneWriter::set_issuer_key(EntryIndex index, const CertificateId& i
 
 Result<void> ZoneWriter::drop(EntryIndex index) {
   const ScopedLock scope(state_.lock());
-  if (auto ready = state_.begin(scope.held()); !ready) {
-    return ready;
-  }
+  RETURN_IF_ERROR(state_.begin(scope.held()));
   if (index >= state_.zone().entries_used()) {
     return fail(Reason::kInvalidArgument, fmt::format("there is no entry {}", index));
   }
@@ -90,9 +84,7 @@ Result<void> ZoneWriter::drop(EntryIndex index) {
 Result<std::size_t> ZoneWriter::remove_stale(std::uint32_t oldest_living) {
   const StapleZone& zone = state_.zone();
   const ScopedLock scope(state_.lock());
-  if (auto ready = state_.begin(scope.held()); !ready) {
-    return tl::unexpected<Error>(ready.error());
-  }
+  RETURN_IF_ERROR(state_.begin(scope.held()));
   const std::uint32_t newest = zone.generation();
   std::size_t removed = 0;
   for (EntryIndex i = 0; i < zone.entries_used(); ++i) {
@@ -115,9 +107,7 @@ Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate
   }
   const StapleZone& zone = state_.zone();
   const ScopedLock scope(state_.lock());
-  if (auto ready = state_.begin(scope.held()); !ready) {
-    return tl::unexpected<Error>(ready.error());
-  }
+  RETURN_IF_ERROR(state_.begin(scope.held()));
   state_.catch_up();  // before anything is allocated
   EntryIndex index = zone.find(certificate.id);
   const bool known = index != kNoEntry;
@@ -178,9 +168,7 @@ Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate
 
 Result<void> ZoneWriter::remove_per_connection(EntryIndex index, const CertificateId& id) {
   const ScopedLock scope(state_.lock());
-  if (auto ready = state_.begin(scope.held(), index, id); !ready) {
-    return ready;
-  }
+  RETURN_IF_ERROR(state_.begin(scope.held(), index, id));
   if (per_connection_state(state_.zone(), index).has_value()) {
     state_.remove(index);
   } else {
@@ -191,9 +179,7 @@ Result<void> ZoneWriter::remove_per_connection(EntryIndex index, const Certifica
 
 Result<void> ZoneWriter::adopt_per_connection(EntryIndex index, const CertificateId& id) {
   const ScopedLock scope(state_.lock());
-  if (auto ready = state_.begin(scope.held(), index, id); !ready) {
-    return ready;
-  }
+  RETURN_IF_ERROR(state_.begin(scope.held(), index, id));
   state_.drop_certificate(index);
   return {};
 }

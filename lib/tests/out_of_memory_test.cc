@@ -139,10 +139,9 @@ struct Configuration {
   }
   op_status_t open_zone() {
     op_error_t error = {};
-    op_zone_opened_t opened;
     const Inside inside;
     return op_config_open_zone(config.get(), memory.data(), kZoneSize, 1, nullptr, 0, &host.locks,
-                               host.loop.clock.monotonic(), &opened, &error);
+                               host.loop.clock.monotonic(), &error);
   }
   op_status_t start() {
     op_error_t error = {};

@@ -210,14 +210,9 @@ typedef struct {
  * and it stays mapped until that returns. `fresh`: the memory comes straight from the kernel, so it is zero already and
  * its pages need not be touched. Call it in the master, before fork; the memory outlives `config` and all its workers.
  */
-typedef struct {
-    int       kept; /* the zone's contents were adopted */
-    uint32_t  generation;
-} op_zone_opened_t;
-
 op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, int fresh,
                                        const void *old_base, size_t old_size, const op_lock_ops_t *lock,
-                                       int64_t monotonic_ms, op_zone_opened_t *opened, op_error_t *error);
+                                       int64_t monotonic_ms, op_error_t *error);
 
 /* --- the handshake ------------------------------------------------------------------------------------------- */
 
