@@ -93,7 +93,7 @@ FleetStore::Judged FleetStore::judge(const engine::Target& target, ByteView resp
   const Reason reason = verified->verdict.reason;
   services_.step(fmt::format("the shared store has {} bytes: {}", response.size(), token(reason)));
   if (engine::is_acceptable(verified->verdict)) {
-    return Judged::kFit;
+    return Judged::kUsable;
   }
   return engine::concerns_this_node(reason) ? Judged::kNotForUs : Judged::kOfNoUse;
 }
@@ -135,7 +135,7 @@ std::optional<engine::Verified> FleetStore::take(const engine::Target& target) {
     engine::Verified verified{{}, false, {}, store::Source::kShared, {}};
     const Judged judged = judge(target, found->response, &verified);
     may_replace_ = judged != Judged::kNotForUs && judged_.has_value();
-    if (judged == Judged::kFit) {
+    if (judged == Judged::kUsable) {
       const crypto::Verdict& verdict = verified.verdict;
       if (!engine::is_refresh_due(services_.clock.now(), {verdict.this_update, verdict.expires},
                                   target.certificate.id)) {
@@ -187,7 +187,7 @@ bool FleetStore::publish(const engine::Target& target, engine::Verified* verifie
     engine::Verified other{{}, false, {}, store::Source::kShared, {}};
     const Judged judged = judge(target, published->other, &other);
     may_replace_ = judged != Judged::kNotForUs && judged_.has_value();
-    if (judged == Judged::kFit && replaces(*verified, other.verdict, {now, false}, services_.settings)) {
+    if (judged == Judged::kUsable && replaces(*verified, other.verdict, {now, false}, services_.settings)) {
       *verified = std::move(other);
       trouble_.clear();
       return true;

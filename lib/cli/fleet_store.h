@@ -50,7 +50,7 @@ class FleetStore {
   const std::string& trouble() const { return trouble_; }
 
  private:
-  enum class Judged { kFit, kOfNoUse, kNotForUs };
+  enum class Judged { kUsable, kOfNoUse, kNotForUs };
 
   FleetStore(Services services, std::unique_ptr<engine::ShareAccess> access);
 

@@ -32,5 +32,6 @@ try('ZREM', set, 'y')
 try('ZREMRANGEBYSCORE', set, '-inf', 0)
 try('XADD', stream, 'MAXLEN', '~', 1, '*', 'c', 'x')
 redis.pcall('PEXPIRE', stream, life)
+redis.pcall('HDEL', hash, 'r')
 try('DEL', hash, set, stream)
 return refused
