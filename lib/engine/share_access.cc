@@ -58,17 +58,21 @@ Result<std::unique_ptr<ShareAccess>> ShareAccess::open(EventLoop& loop, const Cl
   if (!resolver) {
     return tl::unexpected<Error>(std::move(resolver.error()));
   }
-  auto anchors =
-      settings.trusted.empty() ? crypto::TrustAnchors::of_system() : crypto::TrustAnchors::of(settings.trusted);
-  if (!anchors) {
-    return tl::unexpected<Error>(std::move(anchors.error()));
-  }
-  auto tls = crypto::make_tls_client(*anchors, settings.certificate ? &*settings.certificate : nullptr);
-  if (!tls) {
-    return tl::unexpected<Error>(std::move(tls.error()));
+  const bool needs_tls = std::any_of(settings.places.begin(), settings.places.end(),
+                                     [](const net::RedisPlace& place) { return place.tls; });
+  if (needs_tls) {
+    auto anchors =
+        settings.trusted.empty() ? crypto::TrustAnchors::of_system() : crypto::TrustAnchors::of(settings.trusted);
+    if (!anchors) {
+      return tl::unexpected<Error>(std::move(anchors.error()));
+    }
+    auto tls = crypto::make_tls_client(*anchors, settings.certificate ? &*settings.certificate : nullptr);
+    if (!tls) {
+      return tl::unexpected<Error>(std::move(tls.error()));
+    }
+    access->tls = std::move(*tls);
   }
   access->resolver = std::move(*resolver);
-  access->tls = std::move(*tls);
   access->options.places = settings.places;
   access->options.sentinel = settings.sentinel;
   access->options.prefix = settings.prefix;

@@ -43,7 +43,7 @@ struct ShareAccess {
                                                    std::size_t max_response);
 
   std::unique_ptr<net::Resolver> resolver;
-  std::unique_ptr<TlsClient> tls;
+  std::unique_ptr<TlsClient> tls;   // nullptr: no place needs it; the system's trust store takes long to load
   net::SharedStoreOptions options;  // with `tls`
 };
 

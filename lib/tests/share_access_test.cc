@@ -69,6 +69,13 @@ TEST_CASE("share_access: what is given", "[redis]") {
         net::SharedStore::kMostResponse);
 }
 
+TEST_CASE("share_access: TLS is set up where a place has it", "[redis]") {
+  SystemClock clock;
+  PollLoop loop(clock);
+  CHECK(engine::ShareAccess::open(loop, clock, *read({"redis://a", "unix:/b"}), 1).value()->tls == nullptr);
+  CHECK(engine::ShareAccess::open(loop, clock, *read({"redis://a", "rediss://b"}), 1).value()->tls != nullptr);
+}
+
 TEST_CASE("share_access: what cannot be used is told without secrets", "[redis]") {
   CHECK(read({"redis://u:SECRET@h:0"}).error().reason == Reason::kInvalidArgument);
   CHECK(read({"redis://u:SECRET@h:0"}).error().detail.find("SECRET") == std::string::npos);
