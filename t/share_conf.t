@@ -69,10 +69,10 @@ my @wrong = (
 		qr/takes "certificate=" and "certificate_key=" together/ ],
 	[ "$place certificate=%%TESTDIR%%/client.example.pem"
 		. ' certificate_key=%%TESTDIR%%/example.com.key' =>
-		qr/"ocsp_plus_share" cannot use .*key is not that of/ ],
+		qr/"ocsp_plus_share": certificate and key .*key is not that of/ ],
 	[ "$place certificate=%%TESTDIR%%/pass"
 		. ' certificate_key=%%TESTDIR%%/client.example.key' =>
-		qr/"ocsp_plus_share" cannot use .*no PEM certificate/ ],
+		qr/"ocsp_plus_share": certificate and key .*no PEM certificate/ ],
 );
 for my $case (@wrong) {
 	my ($arguments, $says) = @$case;

@@ -3,12 +3,21 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "base/time.h"
 
 namespace ocsp_plus {
+
+// What the peer's certificate says, for people.
+struct TlsPeer {
+  std::vector<std::string> names;  // of its subjectAltName; where there are none, its subject
+  UnixSeconds not_after = 0;
+};
 
 // One TLS connection: a state machine over bytes that the caller sends and receives. Every call may produce output.
 class TlsSession {
@@ -27,6 +36,8 @@ class TlsSession {
   virtual Bytes take_plaintext() = 0;  // decrypted bytes from the peer
 
   virtual std::string describe() const = 0;  // "TLSv1.3, TLS_AES_256_GCM_SHA384, resumed"; for people
+  // Nothing if the certificate cannot be read. REQUIRES: established().
+  virtual std::optional<TlsPeer> peer() const = 0;
 };
 
 // State shared by all sessions with the same trust anchors.

@@ -13,6 +13,7 @@
 #include "admin/document.h"
 #include "base/log.h"
 #include "base/poll_loop.h"
+#include "base/random.h"
 #include "capi/config.h"
 #include "capi/host.h"
 #include "crypto/one_openssl.h"
@@ -22,9 +23,9 @@
 #include "engine/designated_worker.h"
 #include "engine/findings.h"
 #include "engine/settings.h"
+#include "engine/share_access.h"
 #include "engine/startup.h"
 #include "net/address.h"
-#include "net/shared_store.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "store/cache_directory.h"
 #include "store/shared_stats.h"
@@ -51,7 +52,7 @@ struct op_worker_s {
   ocsp_plus::capi::HostLog log;
   ocsp_plus::capi::HostLoop loop;
   ocsp_plus::capi::HostLock lock;
-  ocsp_plus::capi::HostRandom random;
+  ocsp_plus::SystemRandom random;
   ocsp_plus::engine::DesignatedWorker worker;
 };
 
@@ -182,44 +183,21 @@ void op_settings_defaults(op_settings_t* settings) {
 
 namespace {
 
-Result<void> check_prefix(std::string_view prefix) {
-  if (net::SharedStore::is_prefix(prefix)) {
-    return {};
-  }
-  return fail(Reason::kInvalidArgument,
-              "a prefix has letters, digits, \"_\", \"-\" and \".\", and 64 of them at most");
-}
-
-// No error shows a secret.
+// The files of the directive were read by the caller.
 Result<engine::ShareSettings> share_of(const op_share_t& from) {
-  engine::ShareSettings share;
-  share.sentinel = std::string(view(from.sentinel));
-  const auto role = share.sentinel.empty() ? net::RedisPlace::Role::kServer : net::RedisPlace::Role::kSentinel;
-  for (const std::string_view text : views(from.places, from.nplaces)) {
-    auto place = net::RedisPlace::parse(text, role);
-    RETURN_IF_ERROR(place);
-    share.places.push_back(std::move(*place));
-  }
-  if (from.prefix.len != 0) {
-    share.prefix = std::string(view(from.prefix));
-  }
-  RETURN_IF_ERROR(check_prefix(share.prefix));
-  share.user = std::string(view(from.user));
-  share.password = std::string(view(from.password));
-  share.timeout = from.timeout_ms;
+  engine::ShareTexts texts;
+  texts.places = views(from.places, from.nplaces);
+  texts.sentinel = view(from.sentinel);
+  texts.prefix = view(from.prefix);
+  texts.user = view(from.user);
+  texts.password = view(from.password);
+  texts.timeout = from.timeout_ms;
   for (std::size_t i = 0; i < from.ntrusted; ++i) {
-    share.trusted.push_back(crypto::up_ref(from.trusted[i]));
+    texts.trusted.push_back(crypto::up_ref(from.trusted[i]));
   }
-  if (from.certificate.len != 0) {
-    auto certificate = crypto::ClientCertificate::parse(view(from.certificate), view(from.key));
-    if (!certificate) {
-      return fail(
-          certificate.error().reason,
-          "\"ocsp_plus_share\" cannot use \"certificate=\" and \"certificate_key=\": " + certificate.error().detail);
-    }
-    share.certificate = std::move(*certificate);
-  }
-  return share;
+  texts.certificate = view(from.certificate);
+  texts.key = view(from.key);
+  return engine::read_share(std::move(texts));
 }
 
 }  // namespace
@@ -251,7 +229,7 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     if (from->share.nplaces != 0) {
       auto share = share_of(from->share);
       if (!share) {
-        return status_of(share.error(), error);
+        return status_of({share.error().reason, "\"ocsp_plus_share\": " + share.error().detail}, error);
       }
       settings.share = std::move(*share);
     }
@@ -280,7 +258,7 @@ op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t* error) {
       case OP_VALUE_SENTINEL:
         return status_from(net::RedisPlace::parse(view(text), net::RedisPlace::Role::kSentinel));
       case OP_VALUE_PREFIX:
-        return status_from(check_prefix(view(text)));
+        return status_from(engine::check_share_prefix(view(text)));
       case OP_VALUE_ADDRESS:
         break;
     }
@@ -464,7 +442,7 @@ op_status_t op_start(op_config_t* config, const op_log_ops_t* log_ops, const op_
   return guarded(error, OP_ERROR, [&] {
     SystemClock clock;
     PollLoop loop(clock);
-    capi::HostRandom random;
+    SystemRandom random;
     capi::HostLog log(*log_ops);
     capi::HostLock lock(*lock_ops);
     engine::Startup startup(

@@ -56,14 +56,4 @@ class HostLoop : public EventLoop {
   std::function<void()> failed_;
 };
 
-// Seeded from the system once; splitmix64 afterwards.
-class HostRandom : public Random {
- public:
-  HostRandom();
-  std::uint64_t next() override;
-
- private:
-  std::uint64_t state_;
-};
-
 }  // namespace ocsp_plus::capi

@@ -15,7 +15,7 @@
 
 namespace ocsp_plus::cli {
 
-// Exit statuses of every command but `check`, which follows the monitoring plugins.
+// Exit statuses of every command but `check` and `share`, which follow the monitoring plugins.
 constexpr int kFit = 0;
 constexpr int kUnfit = 1;
 constexpr int kUsage = 2;  // wrong use, or unreadable input
@@ -32,6 +32,7 @@ using Registration = Command (*)(CLI::App& app);
 
 Command register_check(CLI::App& app);
 Command register_fetch(CLI::App& app);
+Command register_share(CLI::App& app);
 Command register_show(CLI::App& app);
 Command register_verify(CLI::App& app);
 

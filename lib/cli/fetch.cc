@@ -1,4 +1,5 @@
-// ocsp-plus fetch: fetches one verified response with the engine's exchange, gate and cache directory on a poll loop.
+// ocsp-plus fetch: fetches one verified response with the engine's exchange, gate and cache directory on a poll loop,
+// or takes it from the store of a fleet.
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +16,10 @@
 
 #include "base/log.h"
 #include "base/poll_loop.h"
+#include "base/random.h"
 #include "cli/command.h"
+#include "cli/fleet_store.h"
+#include "cli/share_options.h"
 #include "cli/verdict.h"
 #include "crypto/certificate.h"
 #include "crypto/verify.h"
@@ -43,6 +47,7 @@ struct Options {
   std::string proxy;
   std::string out;
   std::string cache;
+  ShareArguments share;
   Seconds timeout = 0;
   bool ipv4_only = false;
   bool ipv6_only = false;
@@ -50,21 +55,22 @@ struct Options {
   bool json = false;
 };
 
-// A single exchange needs no jitter.
-class NoJitter : public Random {
- public:
-  std::uint64_t next() override { return 0; }
-};
-
 // The result of the command.
 struct Outcome {
-  Verdict verdict;               // of the response held in the end, or why there is none
-  std::string responder;         // URL of the last request
-  std::string issuer;            // URL that the issuer was fetched from; empty: it was given
-  std::string file;              // path of the response; empty: none
-  bool written = false;          // by this command
-  Bytes response;                // empty: none was accepted
-  UnixSeconds confirmed_at = 0;  // when the responder last confirmed it
+  Verdict verdict;        // of the response held in the end, or why there is none
+  std::string responder;  // URL of the last request; empty: none was sent
+  std::string issuer;     // URL that the issuer was fetched from; empty: it was given
+  std::string file;       // path of the response; empty: none
+  bool written = false;   // by this command
+  std::optional<engine::Verified> accepted;
+  // With --share:
+  std::string store;       // the store's place
+  bool published = false;  // it has what was accepted
+  std::string warning;     // one sentence; empty: all went well
+
+  UnixSeconds confirmed_at() const {  // when the responder last confirmed what was accepted
+    return accepted->origin.confirmed_at != 0 ? accepted->origin.confirmed_at : accepted->verdict.this_update;
+  }
 };
 
 // Whether a response can be fetched for the certificate, which `file` holds.
@@ -211,29 +217,77 @@ class Fetching {
     }
   }
 
-  Result<Outcome> run(bool verbose) {
+  // `share`: nullptr if there is no store.
+  Result<Outcome> run(const engine::ShareSettings* share, bool verbose) {
     Progress progress(verbose, clock_.monotonic());
+    const auto step = [&](const std::string& what) { progress.step(what, clock_.monotonic()); };
+    if (share == nullptr) {
+      return ask(step);
+    }
+    auto store = FleetStore::open({loop_, clock_, random_, settings_, step}, *share);
+    if (!store) {
+      return tl::unexpected<Error>(std::move(store.error()));
+    }
+    return ask_fleet(**store, step);
+  }
+
+ private:
+  using Step = std::function<void(const std::string&)>;
+
+  // The store's response, if it is a good one; else the responder's, which is published.
+  Result<Outcome> ask_fleet(FleetStore& store, const Step& step) {
+    Outcome outcome;
+    outcome.accepted = store.take(target_);
+    outcome.published = outcome.accepted.has_value();
+    if (!outcome.published) {
+      auto asked = ask(step);
+      if (asked && asked->accepted.has_value()) {
+        asked->published = store.publish(target_, &*asked->accepted);
+      } else {
+        store.release(target_);
+      }
+      if (!asked) {
+        return asked;
+      }
+      outcome = std::move(*asked);
+    }
+    outcome.store = store.place();
+    if (!store.trouble().empty()) {
+      outcome.warning = fmt::format("the shared store cannot be used: {}; look with \"ocsp-plus share {}\"",
+                                    store.trouble(), outcome.store);
+    }
+    if (!outcome.accepted.has_value() && store.old().has_value()) {
+      outcome.warning = fmt::format(
+          "{}{}; the shared store's response is valid and was taken, but it is time for another",
+          meaning(outcome.verdict.reason), outcome.verdict.detail.empty() ? "" : ", " + outcome.verdict.detail);
+      outcome.accepted = store.old();
+      outcome.published = true;
+    }
+    if (outcome.accepted.has_value()) {
+      outcome.verdict = outcome.accepted->verdict;
+    }
+    return outcome;
+  }
+
+  Result<Outcome> ask(const Step& step) {
     auto resolver = net::Resolver::create(loop_, clock_, settings_.resolver);
     RETURN_IF_ERROR(resolver);
     std::optional<engine::Exchange::End> end;
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
-    engine::Exchange exchange({clock_, random_, transport, tls, health_, work_queue_, settings_,
-                               [&](const std::string& step) { progress.step(step, clock_.monotonic()); }, &issuers_},
+    engine::Exchange exchange({clock_, random_, transport, tls, health_, work_queue_, settings_, step, &issuers_},
                               target_, std::nullopt, [&end](engine::Exchange::End ended) { end = std::move(ended); });
     // The exchange has its own deadline.
     loop_.run_until([&end] { return end.has_value(); }, kNever);
     return end->result ? outcome_of(std::move(*end->result)) : outcome_of(end->result.error());
   }
 
- private:
   Outcome outcome_of(engine::Exchange::Accepted accepted) const {
     Outcome outcome;
     outcome.issuer = issuer_;
     outcome.responder = target_.responders[accepted.responder]->to_string();
-    outcome.verdict = std::move(accepted.verified->verdict);
-    outcome.response = std::move(accepted.verified->response);
-    outcome.confirmed_at = accepted.verified->origin.confirmed_at;
+    outcome.verdict = accepted.verified->verdict;
+    outcome.accepted = std::move(*accepted.verified);
     return outcome;
   }
   Outcome outcome_of(const engine::Exchange::Failure& failure) const {
@@ -251,7 +305,7 @@ class Fetching {
   engine::Target& target_;
   SystemClock clock_;
   PollLoop loop_;
-  NoJitter random_;
+  SystemRandom random_;
   engine::ResponderHealth health_;
   engine::Settings settings_;
   engine::WorkQueue work_queue_{loop_};
@@ -277,13 +331,13 @@ Result<void> keep(store::CacheFiles& disk, const engine::Target& target, UnixSec
   if (action != engine::Action::kPublish) {
     if (outcome->verdict.this_update == held->verdict.this_update &&
         outcome->verdict.cert_status == held->verdict.cert_status) {
-      disk.confirm(target.certificate.id, outcome->confirmed_at);
+      disk.confirm(target.certificate.id, outcome->confirmed_at());
     }
     outcome->verdict = held->verdict;
     return {};
   }
   outcome->written = true;
-  auto saved = disk.save(target.certificate.id, {outcome->response, outcome->confirmed_at});
+  auto saved = disk.save(target.certificate.id, {outcome->accepted->response, outcome->confirmed_at()});
   // A file with an outdated status must not survive.
   if (!saved && held.has_value() && held->verdict.cert_status != outcome->verdict.cert_status &&
       !disk.remove(target.certificate.id)) {
@@ -339,6 +393,19 @@ std::string_view remedy(Reason reason) {
   }
 }
 
+// As in the status document; empty: there is no response.
+std::string_view source_of(const Outcome& outcome) {
+  return !outcome.accepted.has_value()                               ? ""
+         : outcome.accepted->origin.source == store::Source::kShared ? "shared"
+                                                                     : "network";
+}
+
+std::string_view state_in_store(const Outcome& outcome) {
+  return source_of(outcome) == "shared" ? " (the response is from there)"
+         : outcome.published            ? " (has the response now)"
+                                        : " (does not have the response)";
+}
+
 void print(const Outcome& outcome, const engine::Target& target, const Options& options) {
   if (options.json) {
     Json json = verdict_json(outcome.verdict);
@@ -347,12 +414,18 @@ void print(const Outcome& outcome, const engine::Target& target, const Options& 
     json["issuer_url"] = json_text(outcome.issuer);
     json["file"] = json_text(outcome.file);
     json["written"] = outcome.written;
+    json["source"] = json_text(source_of(outcome));
+    json["published"] = options.share.places.empty() ? Json() : Json(outcome.published);
     print_json(json);
   } else {
     fmt::print(
-        "{}{}{}{}", verdict_text(outcome.verdict), line("responder", outcome.responder),
+        "{}{}{}{}{}", verdict_text(outcome.verdict), line("responder", outcome.responder),
         outcome.issuer.empty() ? "" : line("issuer", outcome.issuer + " (missing in --cert: append it)"),
+        outcome.store.empty() ? "" : line("store", fmt::format("{}{}", outcome.store, state_in_store(outcome))),
         outcome.file.empty() ? "" : line("file", outcome.file + (outcome.written ? "" : " (goes on, as it is)")));
+  }
+  if (!outcome.warning.empty()) {
+    complain("warning: " + outcome.warning);
   }
   if (outcome.verdict.reason != Reason::kOk) {
     complain(fmt::format("{}: {}{}; {}", quoted(target.certificate.label()), meaning(outcome.verdict.reason),
@@ -365,6 +438,12 @@ Result<int> run_fetch(const Options& options) {
   std::vector<crypto::X509Ptr> owned;
   auto catalog = read_catalog(options, &owned);
   RETURN_IF_ERROR(catalog);
+  std::optional<engine::ShareSettings> share;
+  if (!options.share.places.empty()) {
+    auto read = read_share_arguments(options.share);
+    RETURN_IF_ERROR(read);
+    share = std::move(*read);
+  }
   const engine::Target& target = catalog->target(0);
   Fetching fetching(options, *catalog);
   if (!options.proxy.empty()) {
@@ -377,20 +456,24 @@ Result<int> run_fetch(const Options& options) {
     disk.emplace(std::move(*opened));
     fetching.find_issuer(*disk);
   }
-  auto outcome = fetching.run(options.verbose);
+  auto outcome = fetching.run(share ? &*share : nullptr, options.verbose);
   RETURN_IF_ERROR(outcome);
-  if (!outcome->response.empty()) {
+  if (outcome->accepted.has_value()) {
     Result<void> stored;
     if (disk.has_value()) {
       stored = keep(*disk, target, fetching.now(), &*outcome);
     } else if (!options.out.empty()) {
-      stored = write_file(options.out, outcome->response);
+      stored = write_file(options.out, outcome->accepted->response);
       outcome->file = options.out;
       outcome->written = true;
     }
     RETURN_IF_ERROR(stored);
   }
   print(*outcome, target, options);
+  // All that was wanted then was a response in the store.
+  if (share && !disk && options.out.empty() && outcome->accepted.has_value() && !outcome->published) {
+    return kUsage;
+  }
   return outcome->verdict.reason == Reason::kOk ? kFit : kUnfit;
 }
 
@@ -434,11 +517,23 @@ Command register_fetch(CLI::App& app) {
                    "Keep the response in this cache directory, from which the module starts; root becomes its owner")
       ->excludes(out)
       ->type_name("DIR");
+  CLI::Option* share =
+      command
+          ->add_option("--share", options->share.places,
+                       "Share with other nodes through this store, redis://host[:port][/db], rediss:// "
+                       "or unix:/path, may be given again; takes its response, else publishes there")
+          ->expected(1)
+          ->type_name("PLACE")
+          ->take_all();
+  options->share.before = "share-";
+  add_share_options(*command, share, &options->share);
   add_span(*command, "--timeout", &options->timeout, fmt::format("{}s", OP_DEFAULT_TIMEOUT_MS / 1000),
            "How long all of it may take");
   command->add_flag("-v,--verbose", options->verbose, "Tell each step on standard error");
   command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer("Exit status: 0 a good response, 1 none or one that is not good, 2 wrong use or unreadable input.");
+  command->footer(
+      "Exit status: 0 a good response, 1 none or one that is not good, 2 wrong use, unreadable input, or what was "
+      "wanted could not be written.");
   return {[options] { return run_fetch(*options); }};
 }
 

@@ -13,7 +13,8 @@ namespace ocsp_plus::cli {
 namespace {
 
 // Each is in its own file.
-constexpr std::array<Registration, 4> kCommands = {register_verify, register_fetch, register_check, register_show};
+constexpr std::array<Registration, 5> kCommands = {register_verify, register_fetch, register_check, register_show,
+                                                   register_share};
 
 using Registered = std::pair<CLI::App*, Command>;
 

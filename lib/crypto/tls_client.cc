@@ -43,6 +43,7 @@ class Session : public TlsSession {
   Bytes take_output() override;
   Bytes take_plaintext() override { return std::exchange(plaintext_, {}); }
   std::string describe() const override;
+  std::optional<TlsPeer> peer() const override;
 
   void keep(SslSessionPtr session);
 
@@ -213,6 +214,25 @@ std::string Session::describe() const {
   const ErrorMark mark;
   return fmt::format("{}, {}{}", SSL_get_version(ssl_.get()), SSL_get_cipher_name(ssl_.get()),
                      SSL_session_reused(ssl_.get()) == 1 ? ", resumed" : "");
+}
+
+std::optional<TlsPeer> Session::peer() const {
+  const ErrorMark mark;
+  const X509Ptr certificate(SSL_get1_peer_certificate(ssl_.get()));
+  if (certificate == nullptr) {
+    return std::nullopt;
+  }
+  auto described = ocsp_plus::crypto::describe(certificate.get());
+  if (!described) {
+    return std::nullopt;
+  }
+  TlsPeer peer;
+  peer.names = std::move(described->names);
+  if (peer.names.empty()) {
+    peer.names.push_back(std::move(described->subject));
+  }
+  peer.not_after = described->not_after;
+  return peer;
 }
 
 void Session::keep(SslSessionPtr session) {

@@ -66,39 +66,24 @@ LeaseHolder::LeaseHolder(const Context& context, const store::ProcessIdentity& s
   open_share();
 }
 
-// Connects to the shared store. Its name is resolved by the system's configuration: ocsp_plus_resolver is for
-// responders. What cannot be set up costs the sharing alone.
+// Connects to the shared store. What cannot be set up costs the sharing alone.
 void LeaseHolder::open_share() {
   if (!context_.settings.share.has_value()) {
     return;
   }
   const ShareSettings& settings = *context_.settings.share;
-  auto resolver = net::Resolver::create(context_.loop, context_.clock, net::ResolverOptions());
-  auto anchors =
-      settings.trusted.empty() ? crypto::TrustAnchors::of_system() : crypto::TrustAnchors::of(settings.trusted);
-  auto tls = anchors ? crypto::make_tls_client(*anchors, settings.certificate ? &*settings.certificate : nullptr)
-                     : Result<std::unique_ptr<TlsClient>>(tl::unexpected<Error>(anchors.error()));
-  if (!resolver || !tls) {
-    const Error& error = !resolver ? resolver.error() : tls.error();
+  auto access = ShareAccess::open(context_.loop, context_.clock, settings, context_.settings.max_response);
+  if (!access) {
+    const Error& error = access.error();
     report_.share_failed(error, context_.starting);
     store::record_share(context_.zone,
                         {static_cast<std::uint32_t>(net::SharedStore::State::kDown), context_.clock.now(),
                          settings.places.front().to_string(), error.reason, error.detail});
     return;
   }
-  share_resolver_ = std::move(*resolver);
-  share_tls_ = std::move(*tls);
-  net::SharedStoreOptions options;
-  options.places = settings.places;
-  options.sentinel = settings.sentinel;
-  options.prefix = settings.prefix;
-  options.user = settings.user;
-  options.password = settings.password;
-  options.tls = share_tls_.get();
-  options.timeout = settings.timeout;
-  options.most_response = std::min(context_.settings.max_response, net::SharedStore::kMostResponse);
-  share_ = net::SharedStore::create(context_.loop, context_.clock, context_.random, *share_resolver_,
-                                    std::move(options), [this](net::SharedStore::State state) {
+  share_access_ = std::move(*access);
+  share_ = net::SharedStore::create(context_.loop, context_.clock, context_.random, *share_access_->resolver,
+                                    share_access_->options, [this](net::SharedStore::State state) {
                                       record_share();
                                       refresher_.sharing()->state_changed(state);
                                     });

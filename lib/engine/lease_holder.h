@@ -17,6 +17,7 @@
 #include "engine/refresher.h"
 #include "engine/report.h"
 #include "engine/settings.h"
+#include "engine/share_access.h"
 #include "engine/tls_clients.h"
 #include "engine/zone_repair.h"
 #include "net/resolver.h"
@@ -95,8 +96,7 @@ class LeaseHolder {
   Gate gate_;
   Files files_;
   // The shared store, and what only it uses; nullptr: there is none.
-  std::unique_ptr<net::Resolver> share_resolver_;
-  std::unique_ptr<TlsClient> share_tls_;
+  std::unique_ptr<ShareAccess> share_access_;
   std::unique_ptr<net::SharedStore> share_;
   std::array<std::uint64_t, kShareCounts> share_counted_ = {};  // by count_share(), in the zone already
   Refresher refresher_;

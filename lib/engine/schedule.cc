@@ -75,6 +75,10 @@ UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const Certif
   return saturating_add(now, std::max<Seconds>(std::min(wait + part_of(within_week(wait / 4), random), left / 2), 1));
 }
 
+bool is_refresh_due(UnixSeconds now, const Validity& validity, const CertificateId& id) {
+  return next_refresh(validity.this_update, validity, id, std::nullopt, RetryBounds(), 0) <= now;
+}
+
 UnixSeconds next_check(UnixSeconds now, std::uint64_t random) {
   return saturating_add(now, part_of(kCheckedWithin, random));
 }

@@ -38,6 +38,10 @@ constexpr std::uint64_t kLatest = UINT64_MAX;
 UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const CertificateId& id,
                          std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random);
 
+// Whether a node that got the response when it was made may ask again by `now`: the earliest time that next_refresh()
+// has for it, without HTTP freshness, has come.
+bool is_refresh_due(UnixSeconds now, const Validity& validity, const CertificateId& id);
+
 // A response from the cache directory that was last confirmed longer ago than kBelievedFor s may have been revoked
 // since. After a start it is asked for again within kCheckedWithin s, at a time that each node draws for each
 // certificate.

@@ -32,14 +32,13 @@ constexpr unsigned kMostPutOff = kMostJudged * SharedStore::kMostItems;
 // A tenant's CA could fill the store with responses of certificates that nobody vouches for.
 constexpr std::size_t kMostForeignResponse = 8192;
 
-// Refusals that say something about this node, and nothing about the response: its library, clock or policy.
+}  // namespace
+
 bool concerns_this_node(Reason reason) {
   return reason == Reason::kUnsupportedHash || reason == Reason::kSha256Only ||
          reason == Reason::kThisUpdateInFuture || reason == Reason::kProducedAtInFuture ||
          reason == Reason::kUnsupportedSignature || reason == Reason::kOutOfMemory;
 }
-
-}  // namespace
 
 Sharing::Sharing(const Context& context, Report& report, WorkQueue& work_queue, Gate& gate, Roster& roster,
                  SharedStore& store, User& user)

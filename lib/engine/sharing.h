@@ -30,6 +30,10 @@
 
 namespace ocsp_plus::engine {
 
+// Whether a refusal of the gate says something about this node (its library, its clock, its policy) rather than about
+// the response: in a shared store the response stays, since other nodes may be able to staple it.
+bool concerns_this_node(Reason reason);
+
 class Sharing {
  public:
   using Entry = store::EntryIndex;

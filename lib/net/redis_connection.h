@@ -79,6 +79,7 @@ class RedisConnection : private Stream::User {
   const RedisPlace& place() const { return options_.place; }
   const Address& peer() const { return peer_; }  // whom it is connected to; length 0: nobody yet
   const Traffic& traffic() const { return traffic_; }
+  const TlsSession* tls() const { return stream_ != nullptr ? stream_->tls() : nullptr; }  // nullptr: none
 
  private:
   struct Pending {

@@ -13,5 +13,6 @@ struct RedisScript {
 extern const RedisScript kLookScript;
 extern const RedisScript kPublishScript;
 extern const RedisScript kSettleScript;
+extern const RedisScript kPermissionsScript;  // for whoever wants to know why the others fail
 
 }  // namespace ocsp_plus::net

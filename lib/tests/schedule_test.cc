@@ -52,6 +52,18 @@ TEST_CASE("schedule: the first look lies in its window", "[schedule]") {
   }
 }
 
+TEST_CASE("schedule: a response is due for whoever got it first from the beginning of its window", "[schedule]") {
+  const Validity validity = {kStart, kStart + 7 * kDay};
+  CHECK_FALSE(is_refresh_due(kStart, validity, id_at(0)));
+  CHECK_FALSE(is_refresh_due(kStart + 241919, validity, id_at(0)));
+  CHECK(is_refresh_due(kStart + 241920, validity, id_at(0)));
+  CHECK(is_refresh_due(kStart + 8 * kDay, validity, id_at(0)));
+  CHECK_FALSE(is_refresh_due(kStart + 241920, validity, id_at(1000)));  // its window begins later
+  CHECK_FALSE(is_refresh_due(kStart - kHour, validity, id_at(0)));      // our clock is behind
+  CHECK_FALSE(is_refresh_due(kStart, {kStart, kStart}, id_at(0)));
+  CHECK(is_refresh_due(kStart + 1, {kStart, kStart}, id_at(0)));
+}
+
 TEST_CASE("schedule: ten thousand certificates are spread evenly, however long the validity", "[schedule]") {
   for (const Seconds span : {Seconds{kDay}, 7 * kDay, 10 * kDay, 365 * kDay}) {
     const Seconds counted = std::min(span, 7 * kDay);

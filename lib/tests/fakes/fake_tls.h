@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,7 @@ struct FakeTls : TlsClient {
     Bytes take_output() override { return std::exchange(out, {}); }
     Bytes take_plaintext() override { return std::exchange(plain, {}); }
     std::string describe() const override { return "fake"; }
+    std::optional<TlsPeer> peer() const override { return std::nullopt; }
     bool done = false;
     Bytes out = ByteView(std::string_view("HELLO\r\n\r\n")).copy();
     Bytes plain;
