@@ -61,10 +61,13 @@ ok(wait_for(sub {
 	return $seen[1] && $seen[1]{state} eq 'up' && $seen[1]{hits} == 4;
 }, 20, 'hits'), 'the second node has taken them');
 
+# some wait for a lease, and are looked for again then
 my %counts = map { my $i = $_;
 	$i => { map { $_ => $seen[$i]{$_} } qw/ looks hits same refused
 		published leases waits alone errors / } } 0, 1;
-is_deeply($counts{0}, { looks => 4, hits => 0, same => 0, refused => 0,
+my $looks = delete $counts{0}{looks};
+cmp_ok($looks, '>=', 4, 'up: the document counts looks');
+is_deeply($counts{0}, { hits => 0, same => 0, refused => 0,
 	published => 4, leases => 4, waits => 0, alone => 0, errors => 0 },
 	'up: the document counts leases and publications');
 is_deeply($counts{1}, { looks => 4, hits => 4, same => 0, refused => 0,
@@ -85,13 +88,14 @@ is(metric(0, 'share_published_total{result="stored"}'), 4,
 	'up: share_published, stored');
 is(metric(0, 'share_published_total{result="failed"}'), 0,
 	'up: share_published, failed');
-is(metric(0, 'share_looks_total{result="miss"}'), 4, 'up: share_looks, miss');
+is(metric(0, 'share_looks_total{result="miss"}'), $looks,
+	'up: share_looks, miss');
 is(metric(1, 'share_looks_total{result="hit"}'), 4, 'up: share_looks, hit');
 is(metric(1, "share_looks_total{result=\"$_\"}"), 0, "up: share_looks, $_")
 	for qw/ same refused miss elsewhere error /;
-cmp_ok(metric(0, 'share_bytes_total{direction="sent"}'), '>', 4000,
+cmp_ok(metric(0, 'share_bytes_total{direction="sent"}'), '>', 800,
 	'up: share_bytes, sent');
-cmp_ok(metric(1, 'share_bytes_total{direction="received"}'), '>', 4000,
+cmp_ok(metric(1, 'share_bytes_total{direction="received"}'), '>', 800,
 	'up: share_bytes, received');
 cmp_ok(metric(0, 'share_latency_seconds_count'), '>=', 5,
 	'up: share_latency, count');
