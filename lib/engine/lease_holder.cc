@@ -73,7 +73,8 @@ void LeaseHolder::open_share() {
   }
   const ShareSettings& settings = *context_.settings.share;
   auto resolver = net::Resolver::create(context_.loop, context_.clock, net::ResolverOptions());
-  auto anchors = settings.trusted.empty() ? crypto::TrustAnchors::of_system() : crypto::TrustAnchors::of(settings.trusted);
+  auto anchors =
+      settings.trusted.empty() ? crypto::TrustAnchors::of_system() : crypto::TrustAnchors::of(settings.trusted);
   auto tls = anchors ? crypto::make_tls_client(*anchors, settings.certificate ? &*settings.certificate : nullptr)
                      : Result<std::unique_ptr<TlsClient>>(tl::unexpected<Error>(anchors.error()));
   if (!resolver || !tls) {
@@ -91,10 +92,9 @@ void LeaseHolder::open_share() {
   options.tls = share_tls_.get();
   options.timeout = settings.timeout;
   options.most_response = std::min(context_.settings.max_response, net::SharedStore::kMostResponse);
-  share_ = net::SharedStore::create(context_.loop, context_.clock, context_.random, *share_resolver_, std::move(options),
-                                    [this](net::SharedStore::State state) {
-                                      refresher_.sharing()->state_changed(state);
-                                    });
+  share_ =
+      net::SharedStore::create(context_.loop, context_.clock, context_.random, *share_resolver_, std::move(options),
+                               [this](net::SharedStore::State state) { refresher_.sharing()->state_changed(state); });
   refresher_.share_through(*share_);
 }
 

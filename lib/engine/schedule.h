@@ -93,8 +93,8 @@ struct Patience {
 };
 // With a valid response: a quarter of the time left, plus up to an eighth. With nothing to staple: `timeout`
 // (ocsp_plus_timeout) for leases; for notes 10 to 30 s while this node itself has not failed, after `failures`
-// 2^failures times the minimum of the back-off, at most the longest back-off for the need. `held_until`: end of the held
-// response, 0: none. `need`: kNone unless the last failure may_pass(). `random`: uniform.
+// 2^failures times the minimum of the back-off, at most the longest back-off for the need. `held_until`: end of the
+// held response, 0: none. `need`: kNone unless the last failure may_pass(). `random`: uniform.
 Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t failures, Need need,
                       const RetryBounds& bounds, Millis timeout, std::uint64_t random);
 

@@ -22,16 +22,16 @@ struct ShareSettings {
   std::string prefix = OP_DEFAULT_SHARE_PREFIX;
   std::string user, password;  // must never be shown
   Millis timeout = OP_DEFAULT_SHARE_TIMEOUT_MS;
-  std::vector<crypto::X509Ptr> trusted;                // for places with TLS; empty: the system's trust store
+  std::vector<crypto::X509Ptr> trusted;                  // for places with TLS; empty: the system's trust store
   std::optional<crypto::ClientCertificate> certificate;  // shown to servers that ask for one
 };
 
 struct Settings {
   net::ResolverOptions resolver;
-  std::optional<net::Proxy> proxy;  // nothing: responders are asked directly
+  std::optional<net::Proxy> proxy;     // nothing: responders are asked directly
   std::optional<ShareSettings> share;  // nothing: nothing is shared
-  bool issuer_fetch = true;         // fetch missing issuers from caIssuers URLs
-  bool certid_auto = false;         // SHA-256 if a responder refuses SHA-1; policy agrees
+  bool issuer_fetch = true;            // fetch missing issuers from caIssuers URLs
+  bool certid_auto = false;            // SHA-256 if a responder refuses SHA-1; policy agrees
   // One exchange: all its URLs, redirects and addresses.
   Millis timeout = OP_DEFAULT_TIMEOUT_MS;
   std::size_t concurrency = OP_DEFAULT_CONCURRENCY;

@@ -366,8 +366,12 @@ void Sharing::leased(Entry entry, Found found) {
   const Item& item = items_.at(entry);
   ++tally_.leases;
   queues_[item.host].progressed = context_.clock.monotonic();
-  leases_[entry] = {std::move(found.lease), item.host, found.failures, item.may_replace ? item.known : std::nullopt,
-                    context_.clock.monotonic() + context_.settings.timeout + kLeaseMargin, false};
+  leases_[entry] = {std::move(found.lease),
+                    item.host,
+                    found.failures,
+                    item.may_replace ? item.known : std::nullopt,
+                    context_.clock.monotonic() + context_.settings.timeout + kLeaseMargin,
+                    false};
   hand_back(entry);
 }
 
@@ -385,8 +389,8 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
   if (item.waits_since == 0) {
     const Record& record = roster_.at(entry);
     // What a node that is alone would do by itself: it tries more often where the failure may have passed.
-    const Need need = may_pass(record.attempt.reason, 500) ? need_for(held, record.target.staple_required(), wall)
-                                                           : Need::kNone;
+    const Need need =
+        may_pass(record.attempt.reason, 500) ? need_for(held, record.target.staple_required(), wall) : Need::kNone;
     const Patience patience = patience_for(wall, held, record.attempt.failures, need, context_.settings.retry,
                                            context_.settings.timeout, context_.random.next());
     item.waits_since = now;
@@ -707,7 +711,8 @@ void Sharing::heed_news(const std::vector<SharedStore::News>& news) {
     } else if (const auto queue = queues_.find(item->second.host);
                queue != queues_.end() &&
                queue->second.due.count({item->second.due, item->second.order, entry}) +
-                       queue->second.starved.count({item->second.due, item->second.order, entry}) != 0) {
+                       queue->second.starved.count({item->second.due, item->second.order, entry}) !=
+                   0) {
       wait(entry, std::min(item->second.due, now + jitter(kNewsSpread)));
     }
   }

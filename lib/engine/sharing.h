@@ -92,8 +92,8 @@ class Sharing {
   // The certificate is about to be removed, or taken away: it is in none of Sharing's places then.
   void end(Entry entry);
   bool has(Entry entry) const;
-  // When the store's first verdict came, or a response, or another node was found asking for one that this node lacks;
-  // now, as long as there is no verdict. Monotonic, 0: never. A start waits while there is progress.
+  // When the store's first verdict came, or a response, or another node was found asking for one that this node
+  // lacks; now, as long as there is no verdict. Monotonic, 0: never. A start waits while there is progress.
   Millis progressed() const {
     return store_.state() == net::SharedStore::State::kConnecting ? context_.clock.monotonic() : progressed_;
   }
@@ -114,18 +114,18 @@ class Sharing {
   using Sha1 = net::Sha1;
   // A certificate that is looked for.
   struct Item {
-    std::string host;           // health key of its first responder; empty: only news brought it here
-    std::uint32_t order = 0;    // random, so that the nodes divide the work
-    Millis due = 0;             // of its next look; monotonic, as all times here
-    Millis waits_since = 0;     // for others; 0: it does not
-    Millis lease_patience = 0;  // when it stops to wait for another node's lease
-    Millis note_patience = 0;   // when it stops to heed notes
-    unsigned tries = 0;         // looks in vain in a row
-    unsigned judged = 0;        // responses of no use
-    unsigned put_off = 0;       // looks in a row that were put off, since the answer was full
+    std::string host;            // health key of its first responder; empty: only news brought it here
+    std::uint32_t order = 0;     // random, so that the nodes divide the work
+    Millis due = 0;              // of its next look; monotonic, as all times here
+    Millis waits_since = 0;      // for others; 0: it does not
+    Millis lease_patience = 0;   // when it stops to wait for another node's lease
+    Millis note_patience = 0;    // when it stops to heed notes
+    unsigned tries = 0;          // looks in vain in a row
+    unsigned judged = 0;         // responses of no use
+    unsigned put_off = 0;        // looks in a row that were put off, since the answer was full
     Millis throttled_since = 0;  // the fleet has begun enough requests; 0: it has not
-    std::optional<Sha1> known;  // the response that was judged last
-    bool may_replace = false;   // the node's own response may replace that
+    std::optional<Sha1> known;   // the response that was judged last
+    bool may_replace = false;    // the node's own response may replace that
   };
   // The certificates that wait to be looked for, of one host.
   struct Queue {

@@ -1,5 +1,5 @@
-// The simulated disk of a node: one directory that survives processes and restarts. It implements store::CacheFiles in place of
-// a file system, by the contract in that header; lib/tests/cache_files_test.cc tests the real one.
+// The simulated disk of a node: one directory that survives processes and restarts. It implements store::CacheFiles
+// in place of a file system, by the contract in that header; lib/tests/cache_files_test.cc tests the real one.
 #pragma once
 
 #include <map>

@@ -113,9 +113,8 @@ class Fleet {
     const Machine::OnNode on(machine_, node);
     const auto staples = nodes_[node]->handshake(leaf);
     const Signed* const honest = staples.empty() ? nullptr : ca_->find(staples.front().der);
-    return status == Node::Got::kNone
-               ? !staples.empty() && staples.front().status == status
-               : honest != nullptr && honest->leaf == leaf && staples.front().status == status;
+    return status == Node::Got::kNone ? !staples.empty() && staples.front().status == status
+                                      : honest != nullptr && honest->leaf == leaf && staples.front().status == status;
   }
   // How many certificates have no valid staple, on all nodes.
   std::size_t missing() {
@@ -221,7 +220,8 @@ Figures run_hanging_node() {
   return figures;
 }
 
-// A start waits a second longer where the store hangs, and then for its own request; and for a node that has the lease.
+// A start waits a second longer where the store hangs, and then for its own request; and for a node that has the
+// lease.
 Figures run_start_beside_others() {
   Figures figures;
   std::vector<Script> scripts(2, fleet_script(2, kDay));
@@ -270,8 +270,8 @@ Figures run_dead_store() {
   }
   for (std::size_t i = 0; i < 6; ++i) {
     if (asked[i] != 3 || asked[i + 6] != asked[i]) {
-      fail(&figures, fmt::format("(k) dead store: {} requests of a node where one without makes {}", asked[i + 6],
-                                 asked[i]));
+      fail(&figures,
+           fmt::format("(k) dead store: {} requests of a node where one without makes {}", asked[i + 6], asked[i]));
     }
   }
   return figures;

@@ -19,8 +19,8 @@ using net::SharedStore;
 FleetStore* store = nullptr;
 
 constexpr std::size_t kJournal = 12;
-constexpr Millis kPoll = 12000;         // the longest time between two reads of news
-constexpr Millis kReconnects = 30000;   // likewise between two attempts to connect
+constexpr Millis kPoll = 12000;        // the longest time between two reads of news
+constexpr Millis kReconnects = 30000;  // likewise between two attempts to connect
 constexpr Millis kSlowAnswer = 2000;
 constexpr Millis kFarNote = Millis{7} * 86400 * 1000;
 constexpr std::size_t kFlood = 2000;
@@ -56,15 +56,16 @@ class StoreConnection : public SharedStore {
     });
   }
   std::unique_ptr<Query> publish(const Publication& publication, Callback<Published> callback) override {
-    return command<Published>(std::move(callback), [publication] { return store->publish(publication); }, Kind::kWrites);
+    return command<Published>(
+        std::move(callback), [publication] { return store->publish(publication); }, Kind::kWrites);
   }
   std::unique_ptr<Query> settle(const Settlement& settlement, Callback<bool> callback) override {
-    return command<bool>(std::move(callback), [settlement] { return store->settle(settlement); }, Kind::kWrites);
+    return command<bool>(
+        std::move(callback), [settlement] { return store->settle(settlement); }, Kind::kWrites);
   }
   std::unique_ptr<Query> news(Callback<std::vector<News>> callback) override {
     return command<std::vector<News>>(
-        std::move(callback),
-        [read = read_] { return Result<std::vector<News>>(store->server().news(read.get())); },
+        std::move(callback), [read = read_] { return Result<std::vector<News>>(store->server().news(read.get())); },
         up() && *read_ == store->server().news_count() ? Kind::kSleeps : Kind::kReads);
   }
   State state() const override { return status_.state; }
@@ -102,7 +103,7 @@ class StoreConnection : public SharedStore {
     }
     StoreConnection* owner = nullptr;
     std::unique_ptr<Timer> timer;
-    std::function<void()> send;        // empty: sent
+    std::function<void()> send;  // empty: sent
     std::function<bool()> answered;
     std::function<bool()> denied;  // of a command that writes
     std::function<void(bool)> end;
@@ -110,8 +111,7 @@ class StoreConnection : public SharedStore {
   };
 
   template <typename T>
-  std::unique_ptr<Query> command(Callback<T> callback, std::function<Result<T>()> run,
-                                 Kind kind = Kind::kReads) {
+  std::unique_ptr<Query> command(Callback<T> callback, std::function<Result<T>()> run, Kind kind = Kind::kReads) {
     auto made = std::make_unique<Command>();
     Command* const self = made.get();
     made->owner = this;
@@ -159,12 +159,15 @@ class StoreConnection : public SharedStore {
       answer = now + options_.timeout;
     }
     if (does) {
-      machine.at(done, [box, run, timely = done < answer] {
-        auto result = run();
-        if (timely) {
-          *box = std::move(result);
-        }
-      }, true);
+      machine.at(
+          done,
+          [box, run, timely = done < answer] {
+            auto result = run();
+            if (timely) {
+              *box = std::move(result);
+            }
+          },
+          true);
     }
     command->timer->arm(answer - now);
   }
@@ -203,7 +206,7 @@ class StoreConnection : public SharedStore {
       return timer_->arm(options_.timeout);
     }
     hung_ = false;
-    down(hangs ? Error{Reason::kStoreTimeout, "no answer"}
+    down(hangs                             ? Error{Reason::kStoreTimeout, "no answer"}
          : fault->deed == StoreDeed::kAuth ? Error{Reason::kStoreAuth, "WRONGPASS"}
                                            : Error{Reason::kStoreUnreachable, "refused"});
   }
@@ -274,9 +277,8 @@ void FleetStore::plan() {
 
 bool FleetStore::calm_for(Millis span) const {
   const Millis now = machine_.monotonic();
-  return std::none_of(script_.store.begin(), script_.store.end(), [&](const StoreSpan& one) {
-    return one.from <= now && now - span < one.to;
-  });
+  return std::none_of(script_.store.begin(), script_.store.end(),
+                      [&](const StoreSpan& one) { return one.from <= now && now - span < one.to; });
 }
 
 void FleetStore::change() {
@@ -354,7 +356,8 @@ void FleetStore::strike(const StoreSpan& span) {
     default:
       break;
   }
-  machine_.at(machine_.monotonic() + span.step, [this, &span] { strike(span); }, true);
+  machine_.at(
+      machine_.monotonic() + span.step, [this, &span] { strike(span); }, true);
 }
 
 LeafNumber FleetStore::some_leaf() {

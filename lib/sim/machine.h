@@ -123,7 +123,7 @@ class Machine {
 
   // --- hooks, set by the runner ---
   std::function<void(Process&)> on_killed;
-  std::function<void()> after_event;  // on the event's node; not after heartbeats without effect
+  std::function<void()> after_event;    // on the event's node; not after heartbeats without effect
   std::function<Millis()> quiet_until;  // heartbeats before that time have no effect and are skipped
   // The pids whose heartbeats come first after a leap, one of each node; none: no leap.
   std::function<std::vector<std::int32_t>()> designated;

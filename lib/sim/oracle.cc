@@ -14,10 +14,10 @@ constexpr Seconds kStoreSlack = 4;   // for looks in the shared store, and for o
 constexpr Seconds kAhead = 300;      // how far thisUpdate may lie ahead
 constexpr Seconds kAboutToEnd = 10;  // a start refetches responses that end sooner
 constexpr Millis kDiskRetry = 61000;
-constexpr Seconds kBelieved = 3600;        // a response from the directory confirmed longer ago is fetched again
-constexpr Seconds kForStaple = 600;        // longest pause while nothing is held and the responder is unreachable
-constexpr Seconds kNotes = 30;             // a node without a failure of its own heeds notes for so long
-constexpr Seconds kLeases = 12;            // and then leases
+constexpr Seconds kBelieved = 3600;  // a response from the directory confirmed longer ago is fetched again
+constexpr Seconds kForStaple = 600;  // longest pause while nothing is held and the responder is unreachable
+constexpr Seconds kNotes = 30;       // a node without a failure of its own heeds notes for so long
+constexpr Seconds kLeases = 12;      // and then leases
 constexpr Millis kFleetKnows = 15000;
 constexpr Seconds kCheck = 300;            // and that within this time after a start
 constexpr Seconds kHandedAgain = 30;       // after this time a worker repeats an unsuccessful hand-over
@@ -34,9 +34,9 @@ Seconds Oracle::slack() const {
   return kSlack + static_cast<Seconds>(script_.responders.size() - 1) * kOneMore + (script_.shares ? kStoreSlack : 0);
 }
 
-// What the node holds at `from`, if it ends before the returned time, has been replaced at `at`. A node alone tries by
-// the middle of `from` and that end. One of a fleet then waits for three eighths of the rest, and has five sixteenths
-// of the span left.
+// What the node holds at `from`, if it ends before the returned time, has been replaced at `at`. A node alone tries
+// by the middle of `from` and that end. One of a fleet then waits for three eighths of the rest, and has five
+// sixteenths of the span left.
 UnixSeconds Oracle::replaced(UnixSeconds from, UnixSeconds at) const {
   const UnixSeconds done = at - slack();
   return script_.shares ? from + (done - from) * 16 / 11 : 2 * done - from;
@@ -394,8 +394,8 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
   for (const LeafNumber leaf : served) {
     LeafRecord& record = records_[leaf];
     const bool reachable = good(leaf, start_began_ - 1000 * kSettle, machine_.monotonic(), true);
-    if (!script_.shares && !record.in_zone && !helper_killed && machine_.offset() == 0 && script_.startup_wait >= 5000 &&
-        script_.responders.size() == 1 && reachable) {
+    if (!script_.shares && !record.in_zone && !helper_killed && machine_.offset() == 0 &&
+        script_.startup_wait >= 5000 && script_.responders.size() == 1 && reachable) {
       // The start waited for missing or soon ending responses; the window's rule applies to what it holds now.
       const UnixSeconds began = kEpoch + (start_began_ - Machine::kBoot) / 1000;
       record.sure = std::max(record.sure, std::min(began + kAboutToEnd, ca_.end_of_answer(leaf, began)));

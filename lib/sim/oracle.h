@@ -36,9 +36,10 @@
 // Of a node of a fleet, whose letters go on:
 // (k) (b) holds whatever happens to the shared store, with its windows moved by the patience of engine/schedule.h: a
 //     node with a valid response waits for the others for three eighths of what is left of it, and a node with
-//     nothing for a note and then a lease. That a start serves from its first handshake on, and (f), are not demanded:
-//     another node may be asking.
-// (l) Once a node has published a revocation, every node that reaches the store serves no older good response after 15
+//     nothing for a note and then a lease. That a start serves from its first handshake on, and (f), are not
+//     demanded: another node may be asking.
+// (l) Once a node has published a revocation, every node that reaches the store serves no older good response after
+// 15
 //     seconds. Not where the store, the node or its clock had trouble in the minute before, or until then.
 // The others, (j), (m) and (n), are in run.cc.
 #pragma once

@@ -33,8 +33,8 @@ constexpr std::size_t kBytesBeside = 2000000;
 constexpr double kCalmFresh = 2.5;
 constexpr double kCalmAdvance = 8;
 
-// The responses of a certificate end with it: towards its end they are asked for more and more often. Of long runs this
-// is a small part.
+// The responses of a certificate end with it: towards its end they are asked for more and more often. Of long runs
+// this is a small part.
 bool ends_soon(const Script& script, LeafNumber leaf) {
   return Pki::leaf_end(leaf) < kEpoch + script.length / 1000 + script.practice.validity;
 }
@@ -552,7 +552,8 @@ double Site::allowed_in_faults(double periods) const {
   for (const Conduct& conduct : script_.issuer_server) {
     excuse(conduct.from, conduct.to);
   }
-  Millis wrong_since = script_.offset == 0 ? 0 : Machine::kBoot;  // with a wrong clock honest answers seem old or from the future
+  Millis wrong_since =
+      script_.offset == 0 ? 0 : Machine::kBoot;  // with a wrong clock honest answers seem old or from the future
   for (const Happening& happening : script_.happenings) {
     if (happening.what == Incident::kClock) {
       if (wrong_since != 0) {
@@ -582,9 +583,8 @@ class World {
   }
   Site& here() { return *sites_[stage_.machine.node()]; }
   bool broken() const {
-    return stage_.figures.failed || std::any_of(sites_.begin(), sites_.end(), [](const auto& site) {
-      return !site->oracle().violation().empty();
-    });
+    return stage_.figures.failed || std::any_of(sites_.begin(), sites_.end(),
+                                                [](const auto& site) { return !site->oracle().violation().empty(); });
   }
 
   const std::vector<const Script*> scripts_;
@@ -652,8 +652,8 @@ void World::hook(const Narrator& narrator) {
 void World::stored(const Signed* before, const Signed& after) {
   const bool same = before != nullptr && before->leaf == after.leaf && before->end > stage_.machine.true_time();
   if (same && before->this_update > after.this_update && (before->revoked || !after.revoked)) {
-    stage_.fail(fmt::format("(m) certificate {}: the response of {} in the store was replaced by that of {}", after.leaf,
-                            to_rfc3339(before->this_update), to_rfc3339(after.this_update)));
+    stage_.fail(fmt::format("(m) certificate {}: the response of {} in the store was replaced by that of {}",
+                            after.leaf, to_rfc3339(before->this_update), to_rfc3339(after.this_update)));
   }
   for (std::size_t i = 0; after.revoked && i < sites_.size(); ++i) {
     if (stage_.store->calm_for(kSettled) && sites_[i]->calm_for(kSettled)) {
@@ -664,9 +664,9 @@ void World::stored(const Signed* before, const Signed& after) {
 }
 
 // (j) In calm a fleet makes no more requests for a certificate than one node alone may, and one more. Where responses
-// are made in advance it may make a fifth more: each of many looks comes with the first of the nodes whose time has come.
-// (m) What the store holds is bounded.
-// (n) The fleet begins a bounded number of requests with a host within two seconds, beside a probe of each node.
+// are made in advance it may make a fifth more: each of many looks comes with the first of the nodes whose time has
+// come. (m) What the store holds is bounded. (n) The fleet begins a bounded number of requests with a host within two
+// seconds, beside a probe of each node.
 void World::judge_fleet() {
   const Script& script = *scripts_.front();
   const FleetStore::Counts& counts = stage_.store->counts();
@@ -682,8 +682,8 @@ void World::judge_fleet() {
   figures.published = counts.published;
   figures.not_newer = counts.refused;
   std::copy(counts.deeds.begin(), counts.deeds.end(), figures.store_deeds);
-  const double periods =
-      static_cast<double>(figures.seconds) / static_cast<double>(std::min<Seconds>(script.practice.validity, 7 * 86400));
+  const double periods = static_cast<double>(figures.seconds) /
+                         static_cast<double>(std::min<Seconds>(script.practice.validity, 7 * 86400));
   for (LeafNumber leaf = 0; script.calm && leaf < script.certificates; ++leaf) {
     if (ends_soon(script, leaf)) {
       continue;
@@ -697,15 +697,17 @@ void World::judge_fleet() {
     const double alone = 2 + (script.practice.resign == 0 ? kCalmFresh : 1.2 * kCalmAdvance) * periods;
     figures.calm_fleet = std::max(figures.calm_fleet, static_cast<double>(requests) / alone);
     if (static_cast<double>(requests) > alone) {
-      stage_.fail(fmt::format("(j) {} requests of {} nodes for certificate {} in calm, where one node alone makes {:.1f}",
-                              requests, sites_.size(), leaf, alone));
+      stage_.fail(
+          fmt::format("(j) {} requests of {} nodes for certificate {} in calm, where one node alone makes {:.1f}",
+                      requests, sites_.size(), leaf, alone));
     }
   }
   if (counts.most_bytes > script.certificates * 8 * kBytesEach + kBytesBeside) {
     stage_.fail(fmt::format("(m) {} bytes in the store", counts.most_bytes));
   }
   if (stage_.network.most_begun() > kMostBegun + 2 * sites_.size()) {
-    stage_.fail(fmt::format("(n) {} requests with one responder were begun in two seconds", stage_.network.most_begun()));
+    stage_.fail(
+        fmt::format("(n) {} requests with one responder were begun in two seconds", stage_.network.most_begun()));
   }
 }
 

@@ -229,14 +229,14 @@ void draw_common(Prng& prng, Script* script) {
 std::vector<std::vector<Conduct>> draw_responders(Prng& prng, const Script& script, std::size_t count) {
   std::vector<std::vector<Conduct>> responders;
   for (; count > 0; --count) {
-    responders.push_back(draw_spans<Conduct>(prng, script.length, prng.between(0, 4), script.practice.validity,
-                                             [&](Conduct* conduct) {
-                                               const Conduct drawn = draw_conduct(prng, script.lies);
-                                               conduct->deed = drawn.deed;
-                                               conduct->lie = drawn.lie;
-                                               conduct->only = drawn.only;
-                                               conduct->retry_after = drawn.retry_after;
-                                             }));
+    responders.push_back(
+        draw_spans<Conduct>(prng, script.length, prng.between(0, 4), script.practice.validity, [&](Conduct* conduct) {
+          const Conduct drawn = draw_conduct(prng, script.lies);
+          conduct->deed = drawn.deed;
+          conduct->lie = drawn.lie;
+          conduct->only = drawn.only;
+          conduct->retry_after = drawn.retry_after;
+        }));
   }
   return responders;
 }
@@ -424,10 +424,9 @@ const char* name_of(DiskFault fault) {
 }
 
 const char* name_of(StoreDeed deed) {
-  static constexpr const char* kNames[] = {"down",        "hangs",       "slow",     "refuses the login",
-                                           "read-only",   "loses news",  "flushed",  "evicts",
-                                           "fails over",  "leases held", "far notes", "poisoned",
-                                           "invents news", "floods news"};
+  static constexpr const char* kNames[] = {
+      "down",   "hangs",      "slow",        "refuses the login", "read-only", "loses news",   "flushed",
+      "evicts", "fails over", "leases held", "far notes",         "poisoned",  "invents news", "floods news"};
   return kNames[static_cast<std::size_t>(deed)];
 }
 
@@ -478,8 +477,9 @@ std::vector<std::string> Script::description() const {
                        fmt::format("{} .. {}: disk {}", time(span.from), time(span.to), name_of(span.fault)));
   }
   for (const StoreSpan& span : store) {
-    lines.emplace_back(span.from, fmt::format("{} .. {}: the shared store {}, nodes {:x}, every {} ms", time(span.from),
-                                              time(span.to), name_of(span.deed), span.nodes, span.step));
+    lines.emplace_back(span.from,
+                       fmt::format("{} .. {}: the shared store {}, nodes {:x}, every {} ms", time(span.from),
+                                   time(span.to), name_of(span.deed), span.nodes, span.step));
   }
   for (const Happening& h : happenings) {
     lines.emplace_back(h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number,

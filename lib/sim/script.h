@@ -149,7 +149,8 @@ struct Script {
   static Script draw(std::uint64_t seed);
   // The scripts of the nodes of a fleet: practice, length and certificates are the same in all.
   static std::vector<Script> draw_fleet(std::uint64_t seed);
-  const StoreSpan* store_span(std::size_t node, Millis at) const;  // of some nodes, this among them; nullptr: it works
+  const StoreSpan* store_span(std::size_t node,
+                              Millis at) const;  // of some nodes, this among them; nullptr: it works
   const Conduct* conduct(std::size_t responder, Millis at) const;  // nullptr: honest
   const Conduct* issuer_conduct(Millis at) const;                  // likewise
   // Returns whether a server loads the certificate without its issuer.

@@ -56,7 +56,7 @@ class MemoryStore {
       if (always_full) {
         found.kind = SharedStore::Found::Kind::kMore;
       } else if (slot.response.has_value() && slot.response->size() <= most_response &&
-          (!item.known.has_value() || crypto::sha1(*slot.response) != item.known)) {
+                 (!item.known.has_value() || crypto::sha1(*slot.response) != item.known)) {
         bytes += slot.response->size();
         const bool room = bytes <= std::max(SharedStore::kMostResponse, slot.response->size());
         found.kind = room ? SharedStore::Found::Kind::kResponse : SharedStore::Found::Kind::kMore;
