@@ -539,7 +539,8 @@ void Sharing::judged(Entry entry, Judged judged, const std::optional<Sha1>& dige
     case Judged::kNotForUs:
       item.known = digest;
       item.may_replace = judged != Judged::kNotForUs;
-      if (++item.judged < kMostJudged && digest.has_value()) {
+      // A store that has gone down meanwhile has handed all others back, and would never wake this one.
+      if (++item.judged < kMostJudged && digest.has_value() && store_.up()) {
         return wait(entry, context_.clock.monotonic());
       }
       break;

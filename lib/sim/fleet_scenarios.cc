@@ -188,7 +188,7 @@ Figures run_cold_fleet(std::size_t nodes, std::size_t certificates) {
   if (asked > static_cast<std::int64_t>(certificates + certificates / 20)) {
     fail(&figures, fmt::format("(j) cold fleet: {} requests for {} certificates", asked, certificates));
   }
-  const std::size_t most = 32 + nodes;
+  const std::size_t most = kMostBegun + nodes;
   if (fleet.network().most_begun() > most) {
     fail(&figures, fmt::format("(n) cold fleet: {} requests begun in two seconds", fleet.network().most_begun()));
   }

@@ -28,7 +28,6 @@ constexpr Seconds kShownEnded = 7200;
 constexpr Millis kSettled = 60000;  // the time that connections to the shared store may take to come back
 constexpr std::size_t kBytesEach = 4000;
 constexpr std::size_t kBytesBeside = 2000000;
-constexpr std::size_t kMostBegun = 32;  // four times ocsp_plus_concurrency
 
 // Invariant (c): requests per certificate and validity (at most seven days) in a calm run, without the start.
 constexpr double kCalmFresh = 2.5;

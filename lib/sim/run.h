@@ -6,9 +6,13 @@
 #include <string_view>
 #include <vector>
 
+#include "ocsp_plus/defaults.h"
 #include "sim/script.h"
 
 namespace ocsp_plus::sim {
+
+// Invariant (n): the requests that a fleet begins within two seconds with one responder, beside a probe of each node.
+constexpr std::size_t kMostBegun = std::size_t{4} * OP_DEFAULT_CONCURRENCY;
 
 // Trivially copyable: a run may be a separate process.
 struct Figures {

@@ -408,6 +408,37 @@ TEST_CASE("sharing: a response that the store does not take is not offered again
   CHECK(fleet.nodes[0]->tally().errors == 10);
 }
 
+TEST_CASE("sharing: the store goes down while its responses wait to be verified", "[sharing]") {
+  Fleet fleet(1, 10);
+  Node& node = *fleet.nodes[0];
+  bool down = false;
+  int calls = 0;
+  std::unique_ptr<WorkQueue::Ticket> ticket;
+  // Comes between two verifications.
+  const std::function<void()> cut = [&] {
+    if (node.tally().refused == 0) {
+      ticket = node.work_queue.enqueue(cut);
+    } else {
+      down = true;
+      node.connection->lose();
+    }
+  };
+  for (Catalog::Index i = 0; i < 10; ++i) {
+    fleet.store.put(fleet.id(i), {0x30, 0x00}, kDay * 1000);
+  }
+  fleet.store.fault = [&](const void*) {
+    // First when the look is sent, then when it is answered.
+    if (ticket == nullptr && node.refresher != nullptr && node.tally().looks > 0 && ++calls > 1) {
+      ticket = node.work_queue.enqueue(cut);
+    }
+    return down ? StoreFault::kDown : StoreFault::kNone;
+  };
+  fleet.begin();
+  fleet.pass(30);
+  REQUIRE(down);
+  CHECK(fleet.stapled() == 10);
+}
+
 TEST_CASE("sharing: what a start waits for", "[sharing]") {
   Fleet fleet(1, 1);
   SECTION("the verdict on a store that hangs") {

@@ -210,6 +210,8 @@ class MemoryStoreNode : public net::SharedStore {
     return command<std::vector<News>>(std::move(callback),
                                       [this]() -> Result<std::vector<News>> { return store_.news(&read_); });
   }
+  // The connection ends.
+  void lose() { down(); }
   State state() const override { return status_.state; }
   Status status() const override { return status_; }
   Tally tally() const override { return tally_; }
