@@ -420,7 +420,7 @@ TEST_CASE("sharing: the store goes down while its responses wait to be verified"
       ticket = node.work_queue.enqueue(cut);
     } else {
       down = true;
-      node.connection->lose();
+      static_cast<MemoryStoreNode&>(*node.connection).lose();
     }
   };
   for (Catalog::Index i = 0; i < 10; ++i) {
