@@ -245,33 +245,26 @@ void Report::share_failed(const Error& error, bool starting) {
 
 void Report::share_state(const net::SharedStore::Status& status, bool starting) {
   using State = net::SharedStore::State;
-  const LogLevel warn = starting ? LogLevel::kInfo : LogLevel::kWarn;
-  const std::string why =
-      status.last_error.has_value()
-          ? fmt::format(" reason={} detail={}", token(status.last_error->reason), quoted(status.last_error->detail))
-          : std::string();
-  switch (status.state) {
-    case State::kConnecting:
-      break;
-    case State::kUp:
+  if (status.state == State::kConnecting) {
+    return;
+  }
+  if (status.state == State::kUp) {
+    if (std::exchange(share_news_, false)) {
       log(sink_, starting ? LogLevel::kInfo : LogLevel::kNotice, "ocsp_plus: {}: place={}",
           std::exchange(share_was_up_, true) ? "the shared store can be used again" : "shared store connected",
           quoted(status.place));
-      break;
-    case State::kReadOnly:
-      if (hourly(&share_read_only_) > 0) {
-        log(sink_, warn, "ocsp_plus: the shared store refuses writes, responses are only read: place={}{}",
-            quoted(status.place), why);
-      }
-      break;
-    case State::kDown:
-      if (const std::uint64_t count = hourly(&share_down_); count > 0) {
-        log(sink_, warn,
-            "ocsp_plus: the shared store cannot be used, this node asks responders on its own: place={}{} "
-            "failures={}",
-            quoted(status.place), why, count);
-      }
-      break;
+    }
+    return;
+  }
+  const Error error = status.last_error.value_or(Error());
+  const auto limit = share_trouble_.try_emplace({status.state, error.reason}, 1, RateLimit::kHour).first;
+  if (const std::uint64_t count = hourly(&limit->second); count > 0) {
+    share_news_ = true;
+    log(sink_, starting ? LogLevel::kInfo : LogLevel::kWarn,
+        "ocsp_plus: {}: place={} reason={} detail={} failures={}",
+        status.state == State::kDown ? "the shared store cannot be used, this node asks responders on its own"
+                                     : "the shared store refuses writes, responses are only read",
+        quoted(status.place), token(error.reason), quoted(error.detail), count);
   }
 }
 

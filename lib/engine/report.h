@@ -5,7 +5,9 @@
 // logged as a count; exempt are crit lines, a host's first line, a changed status and the end of a group of failures.
 #pragma once
 
+#include <map>
 #include <string>
+#include <utility>
 
 #include "base/log.h"
 #include "base/ports.h"
@@ -56,8 +58,8 @@ class Report {
                  UnixSeconds next_attempt);
   // The shared store cannot even be tried. `starting`: at info, as the first worker says it again.
   void share_failed(const Error& error, bool starting);
-  // The shared store came up, refuses writes, or went down; that it is down again is logged once an hour. `starting`:
-  // likewise.
+  // The shared store came up, refuses writes, or went down: each reason once an hour. That it is up again is logged
+  // after such a line. `starting`: likewise.
   void share_state(const net::SharedStore::Status& status, bool starting);
   // A response from the shared store was published; or the gate refused it, which is somebody's fault or an attack:
   // at most once an hour, with a count.
@@ -118,8 +120,9 @@ class Report {
   RateLimit urgent_{1}, clocks_{1, RateLimit::kHour};
   // For lines that may come in thousands: hourly().
   RateLimit without_issuer_{1, RateLimit::kHour}, refused_{1, RateLimit::kHour}, dropped_{1, RateLimit::kHour},
-      evicted_{1, RateLimit::kHour}, too_large_{1, RateLimit::kHour}, share_down_{1, RateLimit::kHour},
-      share_read_only_{1, RateLimit::kHour}, share_refused_{1, RateLimit::kHour};
+      evicted_{1, RateLimit::kHour}, too_large_{1, RateLimit::kHour}, share_refused_{1, RateLimit::kHour};
+  std::map<std::pair<net::SharedStore::State, Reason>, RateLimit> share_trouble_;
+  bool share_news_ = true;  // that it is up: for the first time, or after a line that said otherwise
   bool share_was_up_ = false;
 };
 

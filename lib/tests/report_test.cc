@@ -56,14 +56,10 @@ TEST_CASE("report: the shared store, quietly in the start helper", "[report][sha
   const auto level = [starting](LogLevel loud) { return starting ? LogLevel::kInfo : loud; };
   net::SharedStore::Status status;
   status.place = "redis://a.example:6379";
-  SECTION("it connects, and again") {
+  SECTION("it connects") {
     status.state = State::kUp;
     f.report.share_state(status, starting);
     f.expect(level(LogLevel::kNotice), "ocsp_plus: shared store connected: place=\"redis://a.example:6379\"");
-    f.log.lines.clear();
-    f.report.share_state(status, starting);
-    f.expect(level(LogLevel::kNotice),
-             "ocsp_plus: the shared store can be used again: place=\"redis://a.example:6379\"");
   }
   status.last_error = Error{Reason::kStoreDenied, "READONLY \x1b"};
   SECTION("it is read only") {
@@ -71,14 +67,30 @@ TEST_CASE("report: the shared store, quietly in the start helper", "[report][sha
     f.report.share_state(status, starting);
     f.expect(level(LogLevel::kWarn),
              "ocsp_plus: the shared store refuses writes, responses are only read: place=\"redis://a.example:6379\" "
-             "reason=store_denied detail=\"READONLY \\x1b\"");
+             "reason=store_denied detail=\"READONLY \\x1b\" failures=1");
   }
-  SECTION("it is down") {
-    status.state = State::kDown;
-    f.report.share_state(status, starting);
-    f.expect(level(LogLevel::kWarn),
-             "ocsp_plus: the shared store cannot be used, this node asks responders on its own: "
-             "place=\"redis://a.example:6379\" reason=store_denied detail=\"READONLY \\x1b\" failures=1");
+  SECTION("it is down for one reason and another, comes back, and goes down again") {
+    for (int round = 0; round < 3; ++round) {
+      for (const Reason reason : {Reason::kStoreTimeout, Reason::kStoreAuth}) {
+        status.state = State::kDown;
+        status.last_error = Error{reason, "detail"};
+        f.report.share_state(status, starting);
+        status.state = State::kUp;
+        f.report.share_state(status, starting);
+      }
+    }
+    const std::string place = "place=\"redis://a.example:6379\"";
+    const std::string down =
+        "ocsp_plus: the shared store cannot be used, this node asks responders on its own: " + place;
+    REQUIRE(f.log.lines.size() == 4);
+    for (std::size_t i = 0; i < 4; i += 2) {
+      CHECK(f.log.lines[i].first == level(LogLevel::kWarn));
+      CHECK(f.log.lines[i].second ==
+            down + (i == 0 ? " reason=store_timeout" : " reason=store_auth") + " detail=\"detail\" failures=1");
+      CHECK(f.log.lines[i + 1].first == level(LogLevel::kNotice));
+    }
+    CHECK(f.log.lines[1].second == "ocsp_plus: shared store connected: " + place);
+    CHECK(f.log.lines[3].second == "ocsp_plus: the shared store can be used again: " + place);
   }
   SECTION("it cannot be set up") {
     f.report.share_failed(*status.last_error, starting);
