@@ -366,10 +366,14 @@ void Sharing::leased(Entry entry, Found found) {
   const Item& item = items_.at(entry);
   ++tally_.leases;
   queues_[item.host].progressed = context_.clock.monotonic();
+  // The store has nothing but what it was told to be known.
+  const std::optional<Sha1> replaces = item.may_replace         ? item.known
+                                       : item.known.has_value() ? std::nullopt
+                                                                : held_digest(entry);
   leases_[entry] = {std::move(found.lease),
                     item.host,
                     found.failures,
-                    item.may_replace ? item.known : std::nullopt,
+                    replaces,
                     context_.clock.monotonic() + context_.settings.timeout + kLeaseMargin,
                     false};
   hand_back(entry);
