@@ -256,11 +256,6 @@ void Sharing::look(const std::string& host) {
     };
     while (!queue.due.empty() && queue.due.begin()->due <= now && batch.entries.size() < SharedStore::kMostItems) {
       const Entry entry = queue.due.begin()->entry;
-      const Item& item = items_.at(entry);
-      if (item.waits_since != 0 && now >= item.lease_patience) {
-        hand_back(entry);
-        continue;
-      }
       queue.due.erase(queue.due.begin());
       add(entry);
     }
@@ -401,6 +396,9 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
     item.lease_patience = saturating_add(now, patience.lease);
     item.note_patience = saturating_add(now, patience.note);
   }
+  if (now >= item.lease_patience) {
+    return hand_back(entry);  // this was its last look
+  }
   Millis due = saturating_add(now, saturating_add(found.wait, jitter(found.wait / 8)));
   if (found.kind == Found::Kind::kNote) {
     due = std::min(due, std::max(item.note_patience, now));
@@ -425,7 +423,7 @@ void Sharing::throttled(Entry entry) {
   }
   const bool progress = now - queues_[item.host].progressed < context_.settings.timeout;
   const Millis end = item.throttled_since + (progress ? kLongestThrottled : context_.settings.timeout);
-  if (now >= end) {
+  if (now >= end || (item.waits_since != 0 && now >= item.lease_patience)) {
     return hand_back(entry);
   }
   wait(entry, std::min(now + pause / 2 + jitter(pause), end));
