@@ -391,10 +391,14 @@ void Sharing::leased(Entry entry, Found found) {
   const Item& item = items_.at(entry);
   ++tally_.leases;
   queues_[item.host].progressed = context_.clock.monotonic();
+  // The store has nothing but what it was told to be known.
+  const std::optional<Sha1> replaces = item.may_replace         ? item.known
+                                       : item.known.has_value() ? std::nullopt
+                                                                : held_digest(entry);
   leases_[entry] = {std::move(found.lease),
                     item.host,
                     found.failures,
-                    item.may_replace ? item.known : std::nullopt,
+                    replaces,
                     context_.clock.monotonic() + context_.settings.timeout + kLeaseMargin,
                     false};
   hand_back(entry);
@@ -423,7 +427,7 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
     item.lease_patience = saturating_add(now, patience.lease);
     item.note_patience = saturating_add(now, patience.note);
   } else if (now >= item.lease_patience) {
-    return hand_back(entry);
+    return hand_back(entry);  // this was its last look
   }
   Millis due = saturating_add(now, saturating_add(found.wait, jitter(found.wait / 8)));
   if (found.kind == Found::Kind::kNote) {
@@ -451,7 +455,7 @@ void Sharing::throttled(Entry entry) {
   }
   const bool progress = now - queues_[item.host].progressed < context_.settings.timeout;
   const Millis end = item.throttled_since + (progress ? kLongestThrottled : context_.settings.timeout);
-  if (now >= end) {
+  if (now >= end || (item.waits_since != 0 && now >= item.lease_patience)) {
     return hand_back(entry);
   }
   wait(entry, std::min(now + pause / 2 + jitter(pause), end));
