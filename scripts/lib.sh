@@ -67,7 +67,7 @@ install_missing() {
 
 # The integration tests. They wait more than they work, so there are more of them at a time than cores, and those that
 # take longest begin first.
-long_tests=(flood bench status_many cache_shared status_page per_connection_flood fleet certificate_ended conf_errors cache_truth trust)
+long_tests=(flood bench share_faults status_many cache_shared status_page per_connection_flood fleet certificate_ended conf_errors cache_truth trust)
 run_integration() { # how many for each core, TEST.t ...
     local file first=() rest=()
     for file in "${@:2}"; do

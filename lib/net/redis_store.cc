@@ -162,6 +162,7 @@ class RedisStore : public SharedStore, RedisConnection::User {
   Resolver& resolver_;
   const SharedStoreOptions options_;
   const OnState on_state_;
+  std::optional<Reason> down_for_;
   const RedisKeys keys_;
   Status status_;
   Tally tally_;            // of connections that have ended, as far as traffic is concerned
@@ -310,11 +311,15 @@ void RedisStore::drop(Error error) {
 }
 
 void RedisStore::set_state(State state) {
-  if (status_.state == state) {
+  const std::optional<Reason> why = state == State::kDown && status_.last_error.has_value()
+                                        ? std::optional(status_.last_error->reason)
+                                        : std::nullopt;
+  if (status_.state == state && down_for_ == why) {
     return;
   }
+  status_.since = status_.state == state ? status_.since : clock_.now();
   status_.state = state;
-  status_.since = clock_.now();
+  down_for_ = why;
   if (on_state_) {
     on_state_(state);
   }

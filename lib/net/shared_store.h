@@ -185,9 +185,9 @@ class SharedStore {
 
   // REQUIRES: is_prefix(options.prefix). Connects from the loop's next turn on, and again whenever the connection
   // ends: after 0.5 to 30 s, at random, longer with each failure; after at least 30 s if it has hung three times
-  // within ten minutes. `on_state` is called from the loop on each change of Status::state; the first call is the
-  // verdict on a store that has just been created. It must not destroy the store. All references must outlive the
-  // store.
+  // within ten minutes. `on_state` is called from the loop on each change of Status::state, and when it is kDown for
+  // another reason than before; the first call is the verdict on a store that has just been created. It must not
+  // destroy the store. All references must outlive the store.
   using OnState = std::function<void(State)>;
   static std::unique_ptr<SharedStore> create(EventLoop& loop, const Clock& clock, Random& random, Resolver& resolver,
                                              SharedStoreOptions options, OnState on_state);
