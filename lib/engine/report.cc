@@ -279,6 +279,13 @@ void Report::share_published(const Target& target, const Admission& admission) {
   }
 }
 
+void Report::share_waits(const Target& target, Millis wait) {
+  if (fits(LogLevel::kInfo)) {
+    log(sink_, LogLevel::kInfo, "ocsp_plus: another node asks the responder: {} reason={} wait={}ms", name_of(target),
+        token(Reason::kAskedElsewhere), wait);
+  }
+}
+
 void Report::share_refused(const Target& target, const Admission& admission) {
   if (const std::uint64_t count = hourly(&share_refused_); count > 0) {
     log(sink_, LogLevel::kWarn,

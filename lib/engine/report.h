@@ -64,6 +64,8 @@ class Report {
   // A response from the shared store was published; or the gate refused it, which is somebody's fault or an attack:
   // at most once an hour, with a count.
   void share_published(const Target& target, const Admission& admission);
+  // A certificate waits for another node, which asks; it is looked for again within `wait` ms.
+  void share_waits(const Target& target, Millis wait);
   void share_refused(const Target& target, const Admission& admission);
   // Certificates have ended by our clock, and are not asked for any more. One line for all of them.
   void certificates_ended(const Target& first, std::size_t count, UnixSeconds now);

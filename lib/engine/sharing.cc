@@ -426,6 +426,9 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
     item.waits_since = now;
     item.lease_patience = saturating_add(now, patience.lease);
     item.note_patience = saturating_add(now, patience.note);
+    if (found.kind == Found::Kind::kElsewhere) {
+      report_.share_waits(record.target, found.wait);
+    }
   } else if (now >= item.lease_patience) {
     return hand_back(entry);  // this was its last look
   }

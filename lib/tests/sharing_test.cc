@@ -170,6 +170,8 @@ TEST_CASE("sharing: a node looks once more before it loses its patience", "[shar
     fleet.pass_ms(500, 500);
   }
   REQUIRE(node.tally().elsewhere == 1);
+  CHECK(node.log.count("another node asks the responder: certificate=\"leaf0.example\"") == 1);
+  CHECK(node.log.count("reason=asked_elsewhere wait=") == 1);
   const UnixSeconds now = fleet.loop.clock.now();
   MemoryStore::Slot& slot = fleet.store.slots()[fleet.id()];  // and no news of it yet
   slot.response = good_response(test_leaf(0), test_ca(), now, now + 600);
