@@ -55,12 +55,23 @@ my $watch = Test::Nginx::Watch->start($fleet->node(1), 8401,
 
 # what the store does, and how each node notices
 
+my @slow;
 my $down = qr/the shared store cannot be used/;
 my $up = qr/the shared store can be used again/;
 my @faults = (
 	[ 'it hangs' => qr/$down.*reason=store_timeout/,
 		sub { $redis->signal('STOP') },
 		sub { $redis->signal('CONT') } ],
+	[ 'it answers after two seconds' => undef,
+		sub { push @slow, $t->run_daemon(sub {
+			while () {
+				$redis->ask('CLIENT', 'PAUSE', 2000, 'ALL');
+				select undef, undef, undef, 1.9;
+			} }) },
+		sub {
+			$t->stop_daemons(splice @slow);
+			$redis->ask('CLIENT', 'UNPAUSE');
+		} ],
 	[ 'it takes another password' => qr/$down.*reason=store_auth/,
 		sub {
 			$redis->ask('ACL', 'SETUSER', 'node', 'resetpass', '>other');
@@ -97,7 +108,7 @@ for my $fault (@faults) {
 	cmp_ok(scalar(() = $r->requests()), '<=', $rounds * $nodes * @leaves,
 		"$what: no more requests than without a store");
 	if ($says) {
-		is(scalar(grep { $fleet->node($_)->log_lines($says, $marks[$_]) }
+		is(scalar(grep { $fleet->node($_)->wait_log($says, 60, $marks[$_]) }
 			0 .. $nodes - 1), $nodes, "$what: each node says so");
 	}
 	$end->();
