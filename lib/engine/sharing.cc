@@ -267,50 +267,64 @@ void Sharing::hand_back_hopeless(const std::string& host) {
 }
 
 void Sharing::look(const std::string& host) {
-  const Millis now = context_.clock.monotonic();
   hand_back_hopeless(host);
-  while (true) {
-    Queue& queue = queues_.at(host);
-    if (queue.batches >= kMostBatches || !may_look()) {
-      return;
-    }
-    SharedStore::Wanted wanted;
-    Batch batch;
-    batch.host = host;
-    const auto add = [&](Entry entry) {
-      unschedule(entry);
-      batch.entries.push_back(entry);
-      batch.ids.push_back(roster_.at(entry).target.certificate.id);
-      wanted.items.push_back(question(entry, items_.at(entry), now));
-    };
-    while (!queue.due.empty() && queue.due.begin()->due <= now && batch.entries.size() < SharedStore::kMostItems) {
-      add(queue.due.begin()->entry);
-    }
-    if (!batch.entries.empty() || !queue.starved.empty()) {
-      const Entry first = batch.entries.empty() ? queue.starved.begin()->entry : batch.entries.front();
-      batch.leases = room(first, host);
-    }
-    while (batch.leases > 0 && !queue.starved.empty() && batch.entries.size() < SharedStore::kMostItems) {
-      add(queue.starved.begin()->entry);
-    }
+  while (queues_.at(host).batches < kMostBatches && may_look()) {
+    Batch batch = gather(host);
     if (batch.entries.empty()) {
+      const Queue& queue = queues_.at(host);
       if (queue.due.empty() && queue.starved.empty() && queue.batches == 0) {
         queues_.erase(host);
       }
       return;
     }
-    wanted.host = host;
-    wanted.leases = static_cast<unsigned>(batch.leases);
-    wanted.lease_time = context_.settings.timeout + kLeaseMargin;
-    wanted.most_begun = static_cast<unsigned>(kMostBegunPerSlot * context_.settings.concurrency);
-    tally_.looks += batch.entries.size();
-    ++queue.batches;
-    queue.wanted += batch.leases;
-    last_looked_ = host;
-    batches_.push_back(std::move(batch));
-    const auto at = std::prev(batches_.end());
-    at->query = store_.look(wanted, [this, at](Result<std::vector<Found>> found) { looked(at, std::move(found)); });
+    send(std::move(batch));
   }
+}
+
+// Takes those that are due from the host's queue, and those that wait for room if there is some.
+Sharing::Batch Sharing::gather(const std::string& host) {
+  const Millis now = context_.clock.monotonic();
+  Queue& queue = queues_.at(host);
+  Batch batch;
+  batch.host = host;
+  const auto take_first = [&](const std::set<Order>& orders) {
+    const Entry entry = orders.begin()->entry;
+    unschedule(entry);
+    batch.entries.push_back(entry);
+    batch.ids.push_back(roster_.at(entry).target.certificate.id);
+  };
+  while (!queue.due.empty() && queue.due.begin()->due <= now && batch.entries.size() < SharedStore::kMostItems) {
+    take_first(queue.due);
+  }
+  if (!batch.entries.empty()) {
+    batch.leases = room(batch.entries.front(), host);
+  } else if (!queue.starved.empty()) {
+    batch.leases = room(queue.starved.begin()->entry, host);
+  }
+  while (batch.leases > 0 && !queue.starved.empty() && batch.entries.size() < SharedStore::kMostItems) {
+    take_first(queue.starved);
+  }
+  return batch;
+}
+
+void Sharing::send(Batch batch) {
+  const Millis now = context_.clock.monotonic();
+  SharedStore::Wanted wanted;
+  for (const Entry entry : batch.entries) {
+    wanted.items.push_back(question(entry, items_.at(entry), now));
+  }
+  wanted.host = batch.host;
+  wanted.leases = static_cast<unsigned>(batch.leases);
+  wanted.lease_time = context_.settings.timeout + kLeaseMargin;
+  wanted.most_begun = static_cast<unsigned>(kMostBegunPerSlot * context_.settings.concurrency);
+  Queue& queue = queues_.at(batch.host);
+  ++queue.batches;
+  queue.wanted += batch.leases;
+  tally_.looks += batch.entries.size();
+  last_looked_ = batch.host;
+  batches_.push_back(std::move(batch));
+  const auto at = std::prev(batches_.end());
+  at->query = store_.look(wanted, [this, at](Result<std::vector<Found>> found) { looked(at, std::move(found)); });
 }
 
 void Sharing::looked(std::list<Batch>::iterator at, Result<std::vector<Found>> found) {

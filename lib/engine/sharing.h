@@ -197,6 +197,8 @@ class Sharing {
   void hand_back(Entry entry);
   void hand_back_all();
   void look(const std::string& host);
+  Batch gather(const std::string& host);
+  void send(Batch batch);
   net::SharedStore::Item question(Entry entry, const Item& item, Millis now) const;
   std::size_t room(Entry entry, const std::string& host) const;
   void looked(std::list<Batch>::iterator at, Result<std::vector<Found>> found);
