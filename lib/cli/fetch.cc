@@ -434,6 +434,23 @@ void print(const Outcome& outcome, const engine::Target& target, const Options& 
   }
 }
 
+// The cache directory, if there is one, else the file.
+Result<void> write_outcome(const Options& options, const engine::Target& target, UnixSeconds now,
+                           std::optional<store::CacheFiles>* disk, Outcome* outcome) {
+  if (!outcome->accepted.has_value()) {
+    return {};
+  }
+  if (disk->has_value()) {
+    return keep(**disk, target, now, outcome);
+  }
+  if (options.out.empty()) {
+    return {};
+  }
+  outcome->file = options.out;
+  outcome->written = true;
+  return write_file(options.out, outcome->accepted->response);
+}
+
 Result<int> run_fetch(const Options& options) {
   std::vector<crypto::X509Ptr> owned;
   auto catalog = read_catalog(options, &owned);
@@ -458,17 +475,7 @@ Result<int> run_fetch(const Options& options) {
   }
   auto outcome = fetching.run(share ? &*share : nullptr, options.verbose);
   RETURN_IF_ERROR(outcome);
-  if (outcome->accepted.has_value()) {
-    Result<void> stored;
-    if (disk.has_value()) {
-      stored = keep(*disk, target, fetching.now(), &*outcome);
-    } else if (!options.out.empty()) {
-      stored = write_file(options.out, outcome->accepted->response);
-      outcome->file = options.out;
-      outcome->written = true;
-    }
-    RETURN_IF_ERROR(stored);
-  }
+  RETURN_IF_ERROR(write_outcome(options, target, fetching.now(), &disk, &*outcome));
   print(*outcome, target, options);
   // All that was wanted then was a response in the store.
   if (share && !disk && options.out.empty() && outcome->accepted.has_value() && !outcome->published) {

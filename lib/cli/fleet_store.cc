@@ -43,9 +43,7 @@ FleetStore::FleetStore(Services services, std::unique_ptr<engine::ShareAccess> a
 
 Result<std::unique_ptr<FleetStore>> FleetStore::open(Services services, const engine::ShareSettings& share) {
   auto access = engine::ShareAccess::open(services.loop, services.clock, share, services.settings.max_response);
-  if (!access) {
-    return tl::unexpected<Error>(std::move(access.error()));
-  }
+  RETURN_IF_ERROR(access);
   std::unique_ptr<FleetStore> made(new FleetStore(std::move(services), std::move(*access)));
   made->connect();
   return made;
@@ -80,9 +78,7 @@ Result<SharedStore::Found> FleetStore::look(const engine::Target& target, Millis
   wanted.items.push_back(item);
   auto found = complete<std::vector<SharedStore::Found>>(
       services_.loop, [&](auto callback) { return store_->look(wanted, std::move(callback)); });
-  if (!found) {
-    return tl::unexpected<Error>(std::move(found.error()));
-  }
+  RETURN_IF_ERROR(found);
   return std::move(found->front());
 }
 
@@ -105,35 +101,51 @@ void FleetStore::pause(Millis time) {
   services_.loop.run_until([&over] { return over; }, kNever);
 }
 
-std::optional<engine::Verified> FleetStore::take(const engine::Target& target) {
-  if (!store_->up() || target.issuer == nullptr) {
-    return std::nullopt;
-  }
-  const Millis began = services_.clock.monotonic();
-  for (int useless = 0; useless < kMostJudged;) {
+// Looks, and looks again while another node asks the responder. Nothing: there is no response to judge.
+std::optional<Bytes> FleetStore::response_there(const engine::Target& target, Millis began) {
+  while (true) {
     const Millis waited = services_.clock.monotonic() - began;
     auto found = look(target, waited);
     if (!found) {
       trouble_ = said(found.error());
       return std::nullopt;
     }
-    if (found->kind == Kind::kElsewhere && waited < services_.settings.timeout) {
-      services_.step("another node asks the responder");
-      pause(std::clamp<Millis>(found->wait, 1, kSecond - waited % kSecond));
-      continue;
+    switch (found->kind) {
+      case Kind::kResponse:
+        return std::move(found->response);
+      case Kind::kElsewhere:
+        if (waited >= services_.settings.timeout) {
+          return std::nullopt;
+        }
+        services_.step("another node asks the responder");
+        pause(std::clamp<Millis>(found->wait, 1, kSecond - waited % kSecond));
+        break;
+      case Kind::kLease:
+        lease_ = std::move(found->lease);
+        return std::nullopt;
+      case Kind::kNoWrites: {
+        const auto error = store_->status().last_error;
+        trouble_ = error ? said(*error) : std::string("it takes no writes");
+        return std::nullopt;
+      }
+      default:
+        return std::nullopt;
     }
-    if (found->kind == Kind::kNoWrites) {
-      const auto error = store_->status().last_error;
-      trouble_ = error ? said(*error) : std::string("it takes no writes");
-    }
-    if (found->kind == Kind::kLease) {
-      lease_ = std::move(found->lease);
-    }
-    if (found->kind != Kind::kResponse) {
+  }
+}
+
+std::optional<engine::Verified> FleetStore::take(const engine::Target& target) {
+  if (!store_->up() || target.issuer == nullptr) {
+    return std::nullopt;
+  }
+  const Millis began = services_.clock.monotonic();
+  for (int useless = 0; useless < kMostJudged; ++useless) {
+    const auto response = response_there(target, began);
+    if (!response.has_value()) {
       return std::nullopt;
     }
     engine::Verified verified{{}, false, {}, store::Source::kShared, {}};
-    const Judged judged = judge(target, found->response, &verified);
+    const Judged judged = judge(target, *response, &verified);
     may_replace_ = judged != Judged::kNotForUs && judged_.has_value();
     if (judged == Judged::kUsable) {
       const crypto::Verdict& verdict = verified.verdict;
@@ -144,18 +156,24 @@ std::optional<engine::Verified> FleetStore::take(const engine::Target& target) {
       services_.step("it is time to ask again");
       old_ = std::move(verified);
     }
-    ++useless;
   }
   return std::nullopt;
 }
 
+// The responder may hand out what is no newer than the response that the store has.
+bool FleetStore::old_is_kept(const engine::Target& target, engine::Verified* verified) {
+  if (!old_.has_value() || replaces(*old_, verified->verdict, verified->moment, services_.settings)) {
+    return false;
+  }
+  if (old_->response != verified->response) {
+    *verified = *old_;
+  }
+  release(target);
+  return true;
+}
+
 bool FleetStore::publish(const engine::Target& target, engine::Verified* verified) {
-  // The responder may hand out what is no newer than the response that the store has.
-  if (old_.has_value() && !replaces(*old_, verified->verdict, verified->moment, services_.settings)) {
-    if (old_->response != verified->response) {
-      *verified = *old_;
-    }
-    release(target);
+  if (old_is_kept(target, verified)) {
     return true;
   }
   if (!store_->up()) {

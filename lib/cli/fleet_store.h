@@ -56,6 +56,8 @@ class FleetStore {
 
   void connect();
   Result<net::SharedStore::Found> look(const engine::Target& target, Millis waited);
+  std::optional<Bytes> response_there(const engine::Target& target, Millis began);
+  bool old_is_kept(const engine::Target& target, engine::Verified* verified);
   Judged judge(const engine::Target& target, ByteView response, engine::Verified* verified);
   void pause(Millis time);
 

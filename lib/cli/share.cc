@@ -35,11 +35,11 @@ using Kind = net::SharedStore::Found::Kind;
 using Words = std::vector<std::string_view>;
 
 constexpr int kPings = 9;
-constexpr std::size_t kMostShown = 128;       // bytes of a server's text in a line
-constexpr std::size_t kMostInfo = 64 * 1024;  // bytes of a reply to INFO
-constexpr std::size_t kMostListed = 100000;   // certificates
-constexpr std::string_view kPageSize = "64";  // keys of a SCAN, about; a reply may have 256 elements
-constexpr Millis kScratchTime = 10000;        // that keys of ours live where they cannot be removed
+constexpr std::size_t kMostShown = 128;                    // bytes of a server's text in a line
+constexpr std::size_t kMostInfo = std::size_t{64} * 1024;  // bytes of a reply to INFO
+constexpr std::size_t kMostListed = 100000;                // certificates
+constexpr std::string_view kPageSize = "64";               // keys of a SCAN, about; a reply may have 256 elements
+constexpr Millis kScratchTime = 10000;                     // that keys of ours live where they cannot be removed
 constexpr int kMostNewsReads = 8;
 constexpr std::string_view kNotTold = "not permitted to tell";
 
@@ -351,8 +351,23 @@ class Inspection {
     }
   }
 
+  using Responses = std::map<std::string, StoreReport::Response>;
+
+  // Others may have written any key.
+  void list_response(const std::string& key, const std::string& id, Responses* listed) {
+    if (!parse_id(id) || id == to_hex(scratch_)) {
+      return;
+    }
+    const auto size = session_->try_to_ask({"HSTRLEN", key, "r"});
+    const auto remaining = session_->try_to_ask({"PTTL", key});
+    if (size && size->integer > 0) {  // else it holds leases and notes only
+      (*listed)[id] = {static_cast<std::size_t>(size->integer),
+                       remaining ? std::max<Millis>(remaining->integer, 0) : 0};
+    }
+  }
+
   void list_responses() {
-    std::map<std::string, StoreReport::Response> listed;
+    Responses listed;
     std::string cursor = "0";
     const std::string keys = keys_.certificate({});
     const std::string before = keys.substr(0, keys.size() - to_hex(scratch_).size());
@@ -370,16 +385,8 @@ class Inspection {
         return;
       }
       for (const std::string& key : page->keys) {
-        // Others may have written any key.
-        const std::string_view id = std::string_view(key).substr(std::min(before.size(), key.size()));
-        if (!starts_with(key, before) || !parse_id(id) || id == to_hex(scratch_)) {
-          continue;
-        }
-        const auto size = session_->try_to_ask({"HSTRLEN", key, "r"});
-        const auto remaining = session_->try_to_ask({"PTTL", key});
-        if (size && size->integer > 0) {  // else it holds leases and notes only
-          listed[std::string(id)] = {static_cast<std::size_t>(size->integer),
-                                     remaining ? std::max<Millis>(remaining->integer, 0) : 0};
+        if (starts_with(key, before)) {
+          list_response(key, key.substr(before.size()), &listed);
         }
       }
       cursor = page->cursor;

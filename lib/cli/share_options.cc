@@ -36,6 +36,36 @@ Error about(const std::string& option, Error error) {
   return error;
 }
 
+struct Files {
+  std::string password;
+  std::vector<crypto::X509Ptr> trusted;
+  std::string certificate;
+  std::string key;
+};
+
+Result<Files> read_files(const ShareArguments& arguments) {
+  Files files;
+  if (!arguments.password_file.empty()) {
+    auto password = read_password(arguments.option("password-file"), arguments.password_file);
+    RETURN_IF_ERROR(password);
+    files.password = std::move(*password);
+  }
+  if (!arguments.trusted.empty()) {
+    auto trusted = read_certificates(arguments.trusted);
+    RETURN_IF_ERROR(trusted);
+    files.trusted = std::move(*trusted);
+  }
+  if (!arguments.certificate.empty()) {
+    auto certificate = read_file(arguments.certificate, kMaxPemFile);
+    RETURN_IF_ERROR(certificate);
+    auto key = read_file(arguments.key, kMaxPemFile);
+    RETURN_IF_ERROR(key);
+    files.certificate = std::move(*certificate);
+    files.key = std::move(*key);
+  }
+  return files;
+}
+
 }  // namespace
 
 void add_share_options(CLI::App& command, CLI::Option* needed, ShareArguments* arguments) {
@@ -57,46 +87,23 @@ void add_share_options(CLI::App& command, CLI::Option* needed, ShareArguments* a
 }
 
 Result<engine::ShareSettings> read_share_arguments(const ShareArguments& arguments) {
-  const std::string place_option = arguments.before.empty() ? "PLACE" : "--share";
-  engine::ShareTexts texts;
-  texts.places.assign(arguments.places.begin(), arguments.places.end());
-  texts.sentinel = arguments.sentinel;
-  texts.user = arguments.user;
+  auto files = read_files(arguments);
+  RETURN_IF_ERROR(files);
   if (!arguments.prefix.empty()) {
     if (auto checked = engine::check_share_prefix(arguments.prefix); !checked) {
       return tl::unexpected<Error>(about(arguments.option("prefix"), std::move(checked.error())));
     }
-    texts.prefix = arguments.prefix;
   }
-  std::string password;
-  if (!arguments.password_file.empty()) {
-    auto read = read_password(arguments.option("password-file"), arguments.password_file);
-    if (!read) {
-      return tl::unexpected<Error>(std::move(read.error()));
-    }
-    password = std::move(*read);
-    texts.password = password;
-  }
-  if (!arguments.trusted.empty()) {
-    auto trusted = read_certificates(arguments.trusted);
-    if (!trusted) {
-      return tl::unexpected<Error>(std::move(trusted.error()));
-    }
-    texts.trusted = std::move(*trusted);
-  }
-  std::string certificate;
-  std::string key;
-  if (!arguments.certificate.empty()) {
-    auto read = read_file(arguments.certificate, kMaxPemFile);
-    auto read_key = read_file(arguments.key, kMaxPemFile);
-    if (!read || !read_key) {
-      return tl::unexpected<Error>(std::move(!read ? read.error() : read_key.error()));
-    }
-    certificate = std::move(*read);
-    key = std::move(*read_key);
-    texts.certificate = certificate;
-    texts.key = key;
-  }
+  const std::string place_option = arguments.before.empty() ? "PLACE" : "--share";
+  engine::ShareTexts texts;
+  texts.places.assign(arguments.places.begin(), arguments.places.end());
+  texts.sentinel = arguments.sentinel;
+  texts.prefix = arguments.prefix;
+  texts.user = arguments.user;
+  texts.password = files->password;
+  texts.trusted = std::move(files->trusted);
+  texts.certificate = files->certificate;
+  texts.key = files->key;
   auto settings = engine::read_share(std::move(texts));
   if (!settings) {
     const bool of_certificate = settings.error().reason == Reason::kUnreadable;
