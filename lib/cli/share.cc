@@ -38,6 +38,7 @@ constexpr int kPings = 9;
 constexpr std::size_t kMostShown = 128;                    // bytes of a server's text in a line
 constexpr std::size_t kMostInfo = std::size_t{64} * 1024;  // bytes of a reply to INFO
 constexpr std::size_t kMostListed = 100000;                // certificates
+constexpr int kMostPages = 10000;                          // of SCAN: a server may never come to an end
 constexpr std::string_view kPageSize = "64";               // keys of a SCAN, about; a reply may have 256 elements
 constexpr Millis kScratchTime = 10000;                     // that keys of ours live where they cannot be removed
 constexpr int kMostNewsReads = 8;
@@ -369,6 +370,7 @@ class Inspection {
   void list_responses() {
     Responses listed;
     std::string cursor = "0";
+    int pages = 0;
     const std::string keys = keys_.certificate({});
     const std::string before = keys.substr(0, keys.size() - to_hex(scratch_).size());
     do {
@@ -390,7 +392,7 @@ class Inspection {
         }
       }
       cursor = page->cursor;
-    } while (cursor != "0" && listed.size() < kMostListed);
+    } while (cursor != "0" && listed.size() < kMostListed && ++pages < kMostPages);
     report_.listed = std::move(listed);
   }
 

@@ -324,7 +324,7 @@ void Refresher::received(Entry entry) {
   const bool exchanging =
       refreshing(entry) || std::any_of(pending_publish_.begin(), pending_publish_.end(),
                                        [entry](const auto& pending) { return pending.first == entry; });
-  if (!exchanging) {
+  if (!exchanging && !record(entry).ask) {  // an operator wants to hear it from the responder
     (void)plan_.remove(entry);
     record(entry).attempt.failures = 0;
     plan_at(entry, due_by_held(target(entry), context_.clock.now()));

@@ -24,6 +24,8 @@ constexpr Millis kLeaseMargin = 2000;      // of a lease, beyond ocsp_plus_timeo
 constexpr unsigned kMostBegunPerSlot = 4;  // requests that the fleet may begin with a host within two seconds
 constexpr unsigned kMostJudged = 3;        // useless responses for a certificate, until it asks on its own
 constexpr std::size_t kMostPublishing = 8;
+constexpr Millis kZoneBusyPause = 20;
+constexpr Millis kSlow = 250;  // an answer of the store that takes longer holds up a node with nothing to staple
 // A store may answer with more than can be verified at once. No more looks are sent then, so that memory is bounded.
 constexpr std::size_t kMostLooks = 8;      // under way, for all hosts
 constexpr std::size_t kMostJudging = 128;  // responses that wait to be verified
@@ -51,7 +53,8 @@ Sharing::Sharing(const Context& context, Report& report, WorkQueue& work_queue, 
       user_(user),
       timer_(context.loop.timer([this] { pump(); })),
       news_timer_(context.loop.timer([this] { read_news(); })),
-      verdict_timer_(context.loop.timer([this] { verdict_overdue(); })) {
+      verdict_timer_(context.loop.timer([this] { verdict_overdue(); })),
+      judge_timer_(context.loop.timer([this] { queue_judging(); })) {
   verdict_timer_->arm(kVerdictWithin);
 }
 
@@ -73,7 +76,8 @@ bool Sharing::take(Entry entry) {
   Item& item = items_[entry];
   item.host = host_of(entry);
   item.order = static_cast<std::uint32_t>(context_.random.next());
-  wait(entry, context_.clock.monotonic());  // those that become due together go in one batch
+  item.taken = context_.clock.monotonic();
+  wait(entry, item.taken);  // those that become due together go in one batch
   return true;
 }
 
@@ -93,6 +97,14 @@ void Sharing::pump() {
     }
   }
   arm();
+}
+
+// The store itself costs a certificate with nothing to staple too much time: it is slow, or never comes to the point.
+bool Sharing::held_up(Entry entry) const {
+  const Item& item = items_.at(entry);
+  const bool slow = store_.tally().last >= kSlow || item.put_off > 0;
+  return slow && !item.host.empty() && context_.clock.monotonic() - item.taken >= context_.settings.timeout &&
+         held_until(entry) == 0;
 }
 
 bool Sharing::may_look() const {
@@ -289,6 +301,9 @@ Sharing::Batch Sharing::gather(const std::string& host) {
   batch.host = host;
   const auto take_first = [&](const std::set<Order>& orders) {
     const Entry entry = orders.begin()->entry;
+    if (held_up(entry)) {
+      return hand_back(entry);
+    }
     unschedule(entry);
     batch.entries.push_back(entry);
     batch.ids.push_back(roster_.at(entry).target.certificate.id);
@@ -368,7 +383,7 @@ void Sharing::looked_one(Entry entry, const CertificateId& id, Found found, bool
   switch (found.kind) {
     case Found::Kind::kResponse:
       queues_[item->second.host].progressed = now;
-      return judge({entry, std::move(found.response), false});
+      return judge({entry, std::move(found.response), false, std::nullopt});
     case Found::Kind::kMore:
       if (item->second.put_off < kMostPutOff) {
         return wait(entry, now);
@@ -482,6 +497,10 @@ void Sharing::throttled(Entry entry) {
 
 void Sharing::judge(Judging judging) {
   judging_.push_back(std::move(judging));
+  queue_judging();
+}
+
+void Sharing::queue_judging() {
   if (judge_ == nullptr) {
     judge_ = work_queue_.enqueue([this] { judge_next(); });
   }
@@ -500,12 +519,14 @@ void Sharing::judge_next() {
   if (!judging_.empty()) {
     judge_ = work_queue_.enqueue([this] { judge_next(); });
   }
-  const Judged found = judge_one(judging);
+  const Judged found = judge_one(&judging);
   if (found == Judged::kLost) {
     return user_.zone_lost();
   }
   if (found == Judged::kBusy) {
-    return judge(std::move(judging));
+    judging_.push_front(std::move(judging));
+    judge_.reset();
+    return judge_timer_->arm(kZoneBusyPause);
   }
   const auto digest = crypto::sha1(judging.response);
   if (judging.publication) {
@@ -515,13 +536,18 @@ void Sharing::judge_next() {
   }
 }
 
-Sharing::Judged Sharing::judge_one(const Judging& judging) {
-  const Target& target = roster_.at(judging.entry).target;
+// A response that found the zone busy is not verified again.
+Sharing::Judged Sharing::judge_one(Judging* judging) {
+  const Target& target = roster_.at(judging->entry).target;
   const UnixSeconds now = context_.clock.now();
-  if (!shares(judging.entry)) {
+  if (!shares(judging->entry)) {
     return Judged::kNotForUs;  // its issuer has gone meanwhile
   }
-  const Admission admission = gate_.admit(target, judging.response, store::Source::kShared, {now, false});
+  if (!judging->verified.has_value()) {
+    judging->verified =
+        verify(target, judging->response, store::Source::kShared, {now, false}, context_.settings.policy);
+  }
+  const Admission admission = gate_.commit(target, *judging->verified, now);
   if (admission.stored == Reason::kZoneBusy) {
     return Judged::kBusy;
   }
@@ -706,8 +732,9 @@ void Sharing::published(Entry entry, Result<SharedStore::Published> result) {
   if (!result) {
     ++tally_.errors;
     ++tally_.publications_failed;
-    if (result.error().reason == Reason::kInvalidArgument) {
-      pending_.erase(entry);  // it is too large: another attempt would only keep others from theirs
+    // One that is too large, or that this store never takes, would only keep others from theirs.
+    if (result.error().reason == Reason::kInvalidArgument || (store_.up() && ++pending.failures >= kMostJudged)) {
+      pending_.erase(entry);
       publish_some();
     }
     return;
@@ -719,7 +746,7 @@ void Sharing::published(Entry entry, Result<SharedStore::Published> result) {
     return publish_some();
   }
   pending.judging = true;
-  judge({entry, std::move(result->other), true});
+  judge({entry, std::move(result->other), true, std::nullopt});
 }
 
 void Sharing::judged_publication(Entry entry, Judged judged, const std::optional<Sha1>& digest) {
@@ -734,7 +761,7 @@ void Sharing::judged_publication(Entry entry, Judged judged, const std::optional
     pending->second.replaces = digest;
     pending->second.judging = false;
   } else {
-    pending_.erase(pending);
+    drop_pending(entry);
   }
   publish_some();
 }

@@ -131,8 +131,9 @@ class Sharing {
   using Sha1 = net::Sha1;
   // A certificate that is looked for.
   struct Item {
-    std::string host;            // health key of its first responder; empty: only news brought it here
-    std::uint32_t order = 0;     // random, so that the nodes divide the work
+    std::string host;         // health key of its first responder; empty: only news brought it here
+    std::uint32_t order = 0;  // random, so that the nodes divide the work
+    Millis taken = 0;
     Millis due = 0;              // of its next look; monotonic, as all times here
     Millis waits_since = 0;      // for others; 0: it does not
     Millis lease_patience = 0;   // when it stops to wait for another node's lease
@@ -163,6 +164,7 @@ class Sharing {
     Entry entry = 0;
     Bytes response;
     bool publication = false;  // the store has it in place of a published one
+    std::optional<Verified> verified;
   };
   struct Granted {
     net::SharedStore::Lease lease;
@@ -177,6 +179,7 @@ class Sharing {
     std::string host;
     std::optional<Sha1> replaces;
     unsigned tries = 0;
+    unsigned failures = 0;
     bool judging = false;                            // what the store has in its place
     std::unique_ptr<net::SharedStore::Query> query;  // under way
   };
@@ -202,6 +205,7 @@ class Sharing {
   net::SharedStore::Item question(Entry entry, const Item& item, Millis now) const;
   std::size_t room(Entry entry, const std::string& host) const;
   void looked(std::list<Batch>::iterator at, Result<std::vector<Found>> found);
+  bool held_up(Entry entry) const;
   bool may_look() const;
   void hand_back_hopeless(const std::string& host);
   void looked_one(Entry entry, const CertificateId& id, Found found, bool room_used_up);
@@ -210,8 +214,9 @@ class Sharing {
   void elsewhere(Entry entry, const Found& found);
   void throttled(Entry entry);
   void judge(Judging judging);
+  void queue_judging();
   void judge_next();
-  Judged judge_one(const Judging& judging);
+  Judged judge_one(Judging* judging);
   void judged(Entry entry, Judged judged, const std::optional<Sha1>& digest);
   void judged_publication(Entry entry, Judged judged, const std::optional<Sha1>& digest);
   void settle(Entry entry, Granted granted, Millis wait, bool failed);
@@ -245,6 +250,7 @@ class Sharing {
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<Timer> news_timer_;
   std::unique_ptr<Timer> verdict_timer_;
+  std::unique_ptr<Timer> judge_timer_;  // while the zone is busy
   Millis progressed_ = 0;
   Millis armed_ = 0;         // when timer_ fires; 0: it does not
   std::string last_looked_;  // the host that had the last look

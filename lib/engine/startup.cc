@@ -41,7 +41,9 @@ Result<void> Startup::run(Millis wait) {
   if (!awaited.empty() && wait > 0) {
     wait_for(awaited, wait);
     holder_->end_sharing();
-    loop_.run_until([this] { return !holder_->sharing_ends(); }, kPublishTime);
+    if (holder_->sharing_ends()) {  // else the loop would wait for its next timer
+      loop_.run_until([this] { return !holder_->sharing_ends(); }, kPublishTime);
+    }
   }
   holder_.reset();
   return {};

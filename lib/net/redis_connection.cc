@@ -78,7 +78,12 @@ RedisConnection::RedisConnection(EventLoop& loop, const Clock& clock, Resolver& 
   begin_timer_->arm(0);
 }
 
-RedisConnection::~RedisConnection() = default;
+// Leases that were given back last should not keep other nodes waiting.
+RedisConnection::~RedisConnection() {
+  if (stream_ != nullptr) {
+    stream_->send_now();
+  }
+}
 
 void RedisConnection::begin() {
   const RedisPlace& place = options_.place;

@@ -19,6 +19,10 @@ local function give_back()
 end
 
 local size = redis.pcall('HSTRLEN', KEYS[1], 'r')
+if is_error(size) and string.find(size.err, 'WRONGTYPE', 1, true) then
+  redis.call('DEL', KEYS[1]) -- somebody put something else there
+  size = 0
+end
 if is_error(size) then return size end
 local held = size > 0 and size <= tonumber(ARGV[6]) and redis.call('HGET', KEYS[1], 'r')
 if held and held ~= response and redis.sha1hex(held) ~= replaces then
@@ -36,6 +40,12 @@ redis.call('HSET', KEYS[1], 'r', response)
 redis.call('PEXPIRE', KEYS[1], keep)
 if token ~= '' then redis.pcall('ZREM', KEYS[2], token) end
 if held == response then return 0 end
-redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[8], '*', 'c', ARGV[7], 's', redis.sha1hex(response))
+local function tell()
+  return redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[8], '*', 'c', ARGV[7], 's', redis.sha1hex(response))
+end
+if is_error(tell()) then
+  redis.pcall('DEL', KEYS[3]) -- it has an entry with the last id there is, or is no stream
+  tell()
+end
 redis.pcall('PEXPIRE', KEYS[3], ARGV[9])
 return 1

@@ -28,6 +28,8 @@ constexpr Millis kLongest = Millis{8} * 24 * 3600 * 1000;
 constexpr unsigned kMostFailures = 99;
 constexpr unsigned kMostLease = 1023;
 constexpr int kNewsKept = 16384;
+// ms; the year 10000. The server cannot add entries after one with the last id there is, and begins anew then.
+constexpr std::uint64_t kLastId = 253402300800000;
 constexpr std::uint64_t kNewsBefore = 600000;  // ms before the newest, for the first read
 constexpr int kFullReads = 4;                  // in a row; then the rest is skipped
 constexpr std::size_t kLeastString = 1024;     // bytes of a string in a reply, however small responses are
@@ -236,6 +238,9 @@ void RedisStore::try_place() {
 }
 
 void RedisStore::connect(RedisPlace place) {
+  if (status_.place != place.to_string()) {
+    news_from_.clear();  // another server has another clock
+  }
   status_.place = place.to_string();
   if (place.user.empty() && place.password.empty()) {
     place.user = options_.user;
@@ -650,7 +655,7 @@ void RedisStore::read_newest(const RedisReply& reply, bool to_end) {
   const RedisReply* entry = element(reply, 0);
   const RedisReply* id = entry != nullptr ? element(*entry, 0) : nullptr;
   const auto millis = id != nullptr ? millis_of(id->text) : std::nullopt;
-  if (millis) {
+  if (millis && *millis < kLastId) {
     news_from_ = to_end ? id->text : fmt::format("{}-0", *millis - std::min(*millis, kNewsBefore));
   }
 }
@@ -673,7 +678,9 @@ Result<std::vector<SharedStore::News>> RedisStore::read_news(const RedisReply& r
     if (id == nullptr || fields == nullptr || !millis_of(id->text)) {
       return malformed("an entry of the news");
     }
-    news_from_ = id->text;
+    if (*millis_of(id->text) < kLastId) {
+      news_from_ = id->text;
+    }
     // Others may have written anything.
     if (fields->elements.size() != 4 || fields->elements[0].text != "c" || fields->elements[2].text != "s") {
       continue;

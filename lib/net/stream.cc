@@ -95,6 +95,12 @@ void Stream::send(std::string_view bytes) {
   watch_->set(IoWatch::kRead | IoWatch::kWrite);
 }
 
+void Stream::send_now() {
+  if (connected_ && !out_.empty()) {
+    (void)::send(fd_, out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+}
+
 void Stream::on_ready(unsigned ready) {
   if (!connected_) {
     if (check_connected()) {

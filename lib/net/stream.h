@@ -37,6 +37,8 @@ class Stream {
   void start_tls(std::unique_ptr<TlsSession> session);
   // REQUIRES: open. A failure ends the stream, but only after delivering what the peer has sent before.
   void send(std::string_view bytes);
+  // Sends what the socket takes at once. For a stream that is about to be destroyed: nobody is called because of it.
+  void send_now();
 
   const Address& peer() const { return address_; }
   bool sent_all() const { return out_.empty(); }

@@ -141,6 +141,16 @@ TEST_CASE("sharing: a start waits a second for a store's verdict", "[sharing]") 
   CHECK(fleet.stapled() == 2);
 }
 
+// Slow within its timeout: alone the node would have all responses at once.
+TEST_CASE("sharing: a slow store does not hold up a node with nothing to staple", "[sharing]") {
+  Fleet fleet(1, 400);
+  fleet.store.latency = 900;
+  fleet.begin();
+  fleet.pass_ms(14000, 100);
+  CHECK(fleet.stapled() == 400);
+  CHECK(fleet.server.asked.size() == 400);
+}
+
 // The responder may hang for one node only: whatever is between them.
 TEST_CASE("sharing: a node whose responder hangs takes one lease, and what the others get", "[sharing]") {
   Fleet fleet(2, 6);

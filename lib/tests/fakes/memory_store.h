@@ -247,6 +247,7 @@ class MemoryStoreNode : public net::SharedStore {
 
   void answer(Command* command) {
     const bool works = up() && fault() != StoreFault::kHang && fault() != StoreFault::kDown;
+    tally_.last = store_.latency;
     const auto end = std::move(command->end);
     commands_.remove(command);
     command->owner = nullptr;
