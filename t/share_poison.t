@@ -77,7 +77,11 @@ srand 4711;
 my @keys = map { "{ocsp_plus}:1:c:" . id($_) } @leaves;
 my @poison = map { $values[$_][1]->($values[$_][2], $leaves[$_]) }
 	0 .. $#values;
-$redis->ask('HSET', $keys[$_], 'r', $poison[$_]) for 0 .. $#values;
+for (0 .. $#values) {
+	$redis->ask('HSET', $keys[$_], 'r', $poison[$_]);
+	# without an end of its own a key gets that of the first lease
+	$redis->ask('PEXPIRE', $keys[$_], 3600000);
+}
 $r->clear();
 
 my $fleet = Test::Nginx::Fleet->new($t, nodes => 2, leaves => \@leaves);
