@@ -17,7 +17,6 @@ namespace {
 using net::SharedStore;
 using Kind = SharedStore::Found::Kind;
 
-constexpr Millis kLeaseMargin = 2000;  // of a lease, beyond the time of an exchange
 constexpr Millis kSecond = 1000;
 constexpr int kMostJudged = 3;            // useless responses, until the store is left alone
 constexpr unsigned kMostBegun = 1 << 20;  // a command that somebody waits for is not held back
@@ -68,7 +67,7 @@ Result<SharedStore::Found> FleetStore::look(const engine::Target& target, Millis
   SharedStore::Wanted wanted;
   wanted.host = target.host(0);
   wanted.leases = 1;
-  wanted.lease_time = services_.settings.timeout + kLeaseMargin;
+  wanted.lease_time = services_.settings.timeout + engine::kLeaseMargin;
   wanted.most_begun = kMostBegun;
   SharedStore::Item item;
   item.id = target.certificate.id;

@@ -20,7 +20,6 @@ constexpr Millis kShortestWait = 100;
 constexpr Millis kLongestWait = 1000;
 constexpr Millis kLongestStarved = 30000;  // for room in this node, with nothing to staple
 constexpr Millis kForEachWaiting = 2;      // so many looks are spread
-constexpr Millis kLeaseMargin = 2000;      // of a lease, beyond ocsp_plus_timeout
 constexpr unsigned kMostBegunPerSlot = 4;  // requests that the fleet may begin with a host within two seconds
 constexpr unsigned kMostJudged = 3;        // useless responses for a certificate, until it asks on its own
 constexpr std::size_t kMostPublishing = 8;
@@ -200,8 +199,7 @@ void Sharing::starve(Entry entry) {
   unschedule(entry);
   Queue& queue = queues_[item.host];
   if (held_until(entry) == 0) {
-    const auto many = static_cast<Millis>(items_.size()) * kForEachWaiting;
-    item.due = context_.clock.monotonic() + std::clamp(many, kLongestWait, kLongestStarved);
+    item.due = context_.clock.monotonic() + spread(kLongestWait, kLongestStarved);
     queue.due.insert({item.due, item.order, entry});
     arm_by(item.due);
   }
@@ -469,8 +467,7 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
           std::max(item.lease_patience, saturating_add(item.note_patience, context_.settings.timeout));
     }
   } else if (held == 0) {
-    const auto many = static_cast<Millis>(items_.size()) * kForEachWaiting;
-    const Millis pause = std::min(std::max(many, kShortestWait << std::min(item.tries++, 4U)), kLongestWait);
+    const Millis pause = spread(kShortestWait << std::min(item.tries++, 4U), kLongestWait);
     due = std::min(due, now + pause + jitter(pause / 8));
   }
   wait(entry, std::min(due, std::max(item.lease_patience, now)));
@@ -820,6 +817,11 @@ UnixSeconds Sharing::held_until(Entry entry) const {
 std::optional<net::Sha1> Sharing::held_digest(Entry entry) const {
   const auto response = context_.zone.read(entry, roster_.at(entry).target.certificate.id);
   return response.has_value() ? crypto::sha1(*response) : std::nullopt;
+}
+
+// The pause until the next look with nothing to staple: longer if there are many who look.
+Millis Sharing::spread(Millis least, Millis most) const {
+  return std::min(std::max(static_cast<Millis>(items_.size()) * kForEachWaiting, least), most);
 }
 
 Millis Sharing::jitter(Millis most) {

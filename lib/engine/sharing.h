@@ -34,6 +34,9 @@ namespace ocsp_plus::engine {
 // the response: in a shared store the response stays, since other nodes may be able to staple it.
 bool concerns_this_node(Reason reason);
 
+// How much longer than an exchange (ocsp_plus_timeout) a lease lasts; ms.
+constexpr Millis kLeaseMargin = 2000;
+
 class Sharing {
  public:
   using Entry = store::EntryIndex;
@@ -228,6 +231,7 @@ class Sharing {
   void heed_news(const std::vector<net::SharedStore::News>& news);
   void arm();
   void arm_by(Millis due);
+  Millis spread(Millis least, Millis most) const;
   Millis jitter(Millis most);
 
   Context context_;
