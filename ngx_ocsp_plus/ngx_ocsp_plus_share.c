@@ -253,32 +253,18 @@ static char *
 ngx_ocsp_plus_share_trusted(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ngx_str_t *file)
 {
-    int               i;
-    X509            **trusted;
-    STACK_OF(X509)   *certificates;
+    ngx_array_t  trusted;
 
-    if (file->len == 0) {
-        return NGX_CONF_OK;
-    }
-
-    certificates = ngx_ocsp_plus_trusted(cf, ocf, file, "ocsp_plus_share",
-                                         NULL);
-    if (certificates == NULL) {
+    if (ngx_array_init(&trusted, cf->pool, 4, sizeof(X509 *)) != NGX_OK
+        || ngx_ocsp_plus_push_file(cf, ocf, file, "ocsp_plus_share", NULL,
+                                   &trusted)
+           != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
-    trusted = ngx_palloc(cf->pool,
-                         sk_X509_num(certificates) * sizeof(X509 *));
-    if (trusted == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 0; i < sk_X509_num(certificates); i++) {
-        trusted[i] = sk_X509_value(certificates, i);
-    }
-
-    ocf->share.trusted = trusted;
-    ocf->share.ntrusted = sk_X509_num(certificates);
+    ocf->share.trusted = trusted.elts;
+    ocf->share.ntrusted = trusted.nelts;
 
     return NGX_CONF_OK;
 }
