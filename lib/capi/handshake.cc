@@ -42,8 +42,8 @@ void put(const engine::Decision& from, op_decision_t* decision) {
   decision->outcome = outcome_of(from.outcome);
   decision->memory = from.memory;
   decision->line.text[0] = '\0';
-  if (!from.line.empty()) {
-    capi::say(&decision->line, from.line);
+  if (from.line != nullptr) {
+    capi::say(&decision->line, *from.line);
   }
 }
 

@@ -23,7 +23,7 @@
 #include "net/redis_facts.h"
 #include "net/redis_scripts.h"
 #include "net/redis_sentinel.h"
-#include "net/redis_store.h"
+#include "net/redis_commands.h"
 #include "ocsp_plus/defaults.h"
 
 namespace ocsp_plus::cli {

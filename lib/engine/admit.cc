@@ -201,4 +201,9 @@ std::optional<store::BlobHeader> Gate::stapled(const Target& target, UnixSeconds
   return found;
 }
 
+UnixSeconds Gate::stapled_until(const Target& target, UnixSeconds now) const {
+  const auto found = stapled(target, now);
+  return found.has_value() ? found->expires : 0;
+}
+
 }  // namespace ocsp_plus::engine

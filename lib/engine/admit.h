@@ -117,6 +117,8 @@ class Gate {
   std::optional<store::BlobHeader> held(const Target& target) const;
   // The same, if a handshake at `now` would get it.
   std::optional<store::BlobHeader> stapled(const Target& target, UnixSeconds now) const;
+  // When that one ends; 0: there is none.
+  UnixSeconds stapled_until(const Target& target, UnixSeconds now) const;
 
  private:
   Reason publish(const Target& target, const Verified& verified, UnixSeconds now);

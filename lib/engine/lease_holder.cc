@@ -237,7 +237,7 @@ void LeaseHolder::count_share() {
     return;
   }
   using store::Counter;
-  const Sharing::Tally& sharing = refresher_.sharing()->tally();
+  const SharingTally& sharing = refresher_.sharing()->tally();
   const net::SharedStore::Tally traffic = share_->tally();
   const std::array<std::pair<Counter::Kind, std::uint64_t>, kShareCounts> counts = {{
       {Counter::kShareLooks, sharing.looks},

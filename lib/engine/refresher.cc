@@ -138,11 +138,6 @@ bool Refresher::doubtful(const Target& target, const store::BlobHeader& held, Un
          (saturating_sub(now, gate_.confirmed_at(target, held, now)) > kBelievedFor || !disk_cache_->writable());
 }
 
-UnixSeconds Refresher::held_until(const Target& target, UnixSeconds now) const {
-  const auto held = gate_.stapled(target, now);
-  return held.has_value() ? held->expires : 0;
-}
-
 void Refresher::replan_if_clock_jumped() {
   const auto jump = clock_watch_.jump();
   if (!jump.has_value()) {
@@ -357,7 +352,7 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
   for (std::size_t i = 0; i < about.responders.size(); ++i) {
     waiting.hosts.push_back(about.host(i));
   }
-  waiting.ends = held_until(about, now);
+  waiting.ends = gate_.stapled_until(about, now);
   waiting.staple_required = about.staple_required();
   waiting.tried = std::max(attempt.at, attempt.began);
   waiting.unanswered = attempt.began != 0;
@@ -434,7 +429,7 @@ void Refresher::start(Entry entry) {
   if (target(entry).issuer == nullptr) {
     const UnixSeconds now = context_.clock.now();
     const Target& about = target(entry);
-    (void)next_issuer_probe(about, need_for(held_until(about, now), about.staple_required(), now), now);
+    (void)next_issuer_probe(about, need_for(gate_.stapled_until(about, now), about.staple_required(), now), now);
   }
   ++in_flight_;
   per_connection_in_flight_ += target(entry).per_connection ? 1 : 0;
@@ -622,7 +617,7 @@ void Refresher::failed(Entry entry, std::size_t responder, const net::Fetch::Fai
   note(record(entry), error.reason, responder, now);
   store::Attempt& attempt = record(entry).attempt;
   attempt.failures = std::min<std::uint32_t>(attempt.failures + 1, 1000000);
-  const UnixSeconds expires = held_until(about, now);
+  const UnixSeconds expires = gate_.stapled_until(about, now);
   if (Exchange::choose(health_, about, {}, context_.clock).permit == ResponderHealth::Permit::kFailing) {
     wait(entry, now);  // goes as soon as one of its hosts answers any exchange
     attempt.next = std::max(next_probe(about), saturating_add(now, 1));
@@ -647,7 +642,7 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
   failure.failures = record(entry).attempt.failures;
   failure.retry_after = error.retry_after;
   if (may_pass(error.reason, error.status)) {
-    failure.need = need_for(held_until(about, now), about.staple_required(), now);
+    failure.need = need_for(gate_.stapled_until(about, now), about.staple_required(), now);
   }
   failure.newly_issued =
       error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewlyIssued;

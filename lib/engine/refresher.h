@@ -132,7 +132,6 @@ class Refresher : private Sharing::User {
   UnixSeconds next_attempt(Entry entry, std::size_t responder, const net::Fetch::Failure& error, UnixSeconds now);
   void note(Record& record, Reason reason, std::size_t responder, UnixSeconds now);
   void plan_at(Entry entry, UnixSeconds when);
-  UnixSeconds held_until(const Target& target, UnixSeconds now) const;
   UnixSeconds next_issuer_probe(const Target& target, Need needed, UnixSeconds now);
   UnixSeconds next_probe(const Target& target) const;  // the earliest of its hosts
   Record& record(Entry entry) const { return roster_.at(entry); }

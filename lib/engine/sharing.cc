@@ -22,30 +22,19 @@ constexpr Millis kLongestStarved = 30000;  // for room in this node, with nothin
 constexpr Millis kForEachWaiting = 2;      // so many looks are spread
 constexpr unsigned kMostBegunPerSlot = 4;  // requests that the fleet may begin with a host within two seconds
 constexpr unsigned kMostJudged = 3;        // useless responses for a certificate, until it asks on its own
-constexpr std::size_t kMostPublishing = 8;
-constexpr Millis kZoneBusyPause = 20;
 constexpr Millis kSlow = 250;  // an answer of the store that takes longer holds up a node with nothing to staple
 // A store may answer with more than can be verified at once. No more looks are sent then, so that memory is bounded.
 constexpr std::size_t kMostLooks = 8;      // under way, for all hosts
 constexpr std::size_t kMostJudging = 128;  // responses that wait to be verified
 // Each answer that is full settles one certificate at least, up to kMostJudged times.
 constexpr unsigned kMostPutOff = kMostJudged * SharedStore::kMostItems;
-// A tenant's CA could fill the store with responses of certificates that nobody vouches for.
-constexpr std::size_t kMostForeignResponse = 8192;
 
 }  // namespace
-
-bool concerns_this_node(Reason reason) {
-  return reason == Reason::kUnsupportedHash || reason == Reason::kSha256Only ||
-         reason == Reason::kThisUpdateInFuture || reason == Reason::kProducedAtInFuture ||
-         reason == Reason::kUnsupportedSignature || reason == Reason::kOutOfMemory;
-}
 
 Sharing::Sharing(const Context& context, Report& report, WorkQueue& work_queue, Gate& gate, Roster& roster,
                  SharedStore& store, User& user)
     : context_(context),
       report_(report),
-      work_queue_(work_queue),
       gate_(gate),
       roster_(roster),
       store_(store),
@@ -53,7 +42,12 @@ Sharing::Sharing(const Context& context, Report& report, WorkQueue& work_queue, 
       timer_(context.loop.timer([this] { pump(); })),
       news_timer_(context.loop.timer([this] { read_news(); })),
       verdict_timer_(context.loop.timer([this] { verdict_overdue(); })),
-      judge_timer_(context.loop.timer([this] { queue_judging(); })) {
+      responses_(
+          context, report, work_queue, gate, roster, tally_,
+          [this](const auto& response, auto judged, const auto& digest) { this->judged(response, judged, digest); }),
+      publisher_(context, gate, roster, store, tally_, [this](Entry entry, Bytes response) {
+        responses_.judge({entry, std::move(response), true});
+      }) {
   verdict_timer_->arm(kVerdictWithin);
 }
 
@@ -73,7 +67,7 @@ bool Sharing::take(Entry entry) {
   }
   unschedule(entry);
   Item& item = items_[entry];
-  item.host = host_of(entry);
+  item.host = roster_.at(entry).target.host(0);
   item.order = static_cast<std::uint32_t>(context_.random.next());
   item.taken = context_.clock.monotonic();
   wait(entry, item.taken);  // those that become due together go in one batch
@@ -103,11 +97,11 @@ bool Sharing::held_up(Entry entry) const {
   const Item& item = items_.at(entry);
   const bool slow = store_.tally().last >= kSlow || item.put_off > 0;
   return slow && !item.host.empty() && context_.clock.monotonic() - item.taken >= context_.settings.timeout &&
-         held_until(entry) == 0;
+         lacks_staple(entry);
 }
 
 bool Sharing::may_look() const {
-  return batches_.size() < kMostLooks && judging_.size() < kMostJudging;
+  return batches_.size() < kMostLooks && responses_.waiting() < kMostJudging;
 }
 
 void Sharing::state_changed(SharedStore::State state) {
@@ -124,7 +118,7 @@ void Sharing::state_changed(SharedStore::State state) {
   if (news_ == nullptr) {
     news_timer_->arm(jitter(kNewsSpread));
   }
-  publish_some();
+  publisher_.publish_some();
   pump();
 }
 
@@ -158,7 +152,7 @@ void Sharing::hand_back(Entry entry) {
   const bool news = items_.at(entry).host.empty();
   forget(entry);
   if (!news) {
-    tally_.alone += leases_.count(entry) == 0 ? 1 : 0;
+    tally_.alone += publisher_.holds(entry) ? 0 : 1;
     user_.ask(entry);
   }
 }
@@ -170,11 +164,8 @@ void Sharing::forget(Entry entry) {
 
 void Sharing::end(Entry entry) {
   forget(entry);
-  release(entry);
-  drop_pending(entry);
-  judging_.erase(std::remove_if(judging_.begin(), judging_.end(),
-                                [entry](const Judging& judging) { return judging.entry == entry; }),
-                 judging_.end());
+  publisher_.end(entry);
+  responses_.end(entry);
 }
 
 bool Sharing::has(Entry entry) const {
@@ -198,7 +189,7 @@ void Sharing::starve(Entry entry) {
   Item& item = items_.at(entry);
   unschedule(entry);
   Queue& queue = queues_[item.host];
-  if (held_until(entry) == 0) {
+  if (lacks_staple(entry)) {
     item.due = context_.clock.monotonic() + spread(kLongestWait, kLongestStarved);
     queue.due.insert({item.due, item.order, entry});
     arm_by(item.due);
@@ -242,11 +233,7 @@ void Sharing::arm_by(Millis due) {
 
 // Leases that make sense now: room for exchanges, less what was granted or is asked for already.
 std::size_t Sharing::room(Entry entry, const std::string& host) const {
-  std::size_t spoken_for = queues_.at(host).wanted;
-  const Millis now = context_.clock.monotonic();
-  for (const auto& [leased, granted] : leases_) {
-    spoken_for += !granted.asking && now < granted.until && granted.host == host ? 1 : 0;
-  }
+  const std::size_t spoken_for = queues_.at(host).wanted + publisher_.unused(host);
   const std::size_t room = host.empty() || user_.hopeless(entry) ? 0 : user_.room(entry);
   return room > spoken_for ? room - spoken_for : 0;
 }
@@ -255,7 +242,7 @@ SharedStore::Item Sharing::question(Entry entry, const Item& item, Millis now) c
   SharedStore::Item question;
   question.id = roster_.at(entry).target.certificate.id;
   question.known = item.known.has_value() ? item.known : held_digest(entry);
-  if (item.waits_since != 0 && held_until(entry) == 0) {
+  if (item.waits_since != 0 && lacks_staple(entry)) {
     question.lease = lease_number(now - item.waits_since, context_.random.next());
   }
   question.past_note = item.note_patience != 0 && now >= item.note_patience;
@@ -372,7 +359,7 @@ void Sharing::looked_one(Entry entry, const CertificateId& id, Found found, bool
   const auto item = items_.find(entry);
   if (item == items_.end()) {
     if (found.kind == Found::Kind::kLease) {
-      settle(entry, {std::move(found.lease), host_of(entry), 0, std::nullopt, 0, false}, 0, false);
+      publisher_.give_back(entry, std::move(found.lease), record->target.host(0));
     }
     return;
   }
@@ -381,7 +368,7 @@ void Sharing::looked_one(Entry entry, const CertificateId& id, Found found, bool
   switch (found.kind) {
     case Found::Kind::kResponse:
       queues_[item->second.host].progressed = now;
-      return judge({entry, std::move(found.response), false, std::nullopt});
+      return responses_.judge({entry, std::move(found.response)});
     case Found::Kind::kMore:
       if (item->second.put_off < kMostPutOff) {
         return wait(entry, now);
@@ -422,12 +409,8 @@ void Sharing::leased(Entry entry, Found found) {
   const std::optional<Sha1> replaces = item.may_replace         ? item.known
                                        : item.known.has_value() ? std::nullopt
                                                                 : held_digest(entry);
-  leases_[entry] = {std::move(found.lease),
-                    item.host,
-                    found.failures,
-                    replaces,
-                    context_.clock.monotonic() + context_.settings.timeout + kLeaseMargin,
-                    false};
+  publisher_.hold(entry, {std::move(found.lease), item.host, found.failures, replaces,
+                          context_.clock.monotonic() + context_.settings.timeout + kLeaseMargin});
   hand_back(entry);
 }
 
@@ -437,14 +420,14 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
   Item& item = items_.at(entry);
   const Millis now = context_.clock.monotonic();
   const UnixSeconds wall = context_.clock.now();
-  const UnixSeconds held = held_until(entry);
+  const Record& record = roster_.at(entry);
+  const UnixSeconds held = gate_.stapled_until(record.target, wall);
   ++tally_.elsewhere;
   item.throttled_since = 0;
   if (held == 0 && found.kind == Found::Kind::kElsewhere) {
     progressed_ = now;
   }
   if (item.waits_since == 0) {
-    const Record& record = roster_.at(entry);
     // What a node that is alone would do by itself: it tries more often where the failure may have passed.
     const Need need =
         may_pass(record.attempt.reason, 500) ? need_for(held, record.target.staple_required(), wall) : Need::kNone;
@@ -490,106 +473,41 @@ void Sharing::throttled(Entry entry) {
   wait(entry, std::min(now + pause / 2 + jitter(pause), end));
 }
 
-// --- judging ---
+// --- judged ---
 
-void Sharing::judge(Judging judging) {
-  judging_.push_back(std::move(judging));
-  queue_judging();
-}
-
-void Sharing::queue_judging() {
-  if (judge_ == nullptr) {
-    judge_ = work_queue_.enqueue([this] { judge_next(); });
-  }
-}
-
-void Sharing::judge_next() {
-  judge_.reset();
-  if (judging_.empty()) {
-    return;
-  }
-  Judging judging = std::move(judging_.front());
-  judging_.pop_front();
-  if (judging_.size() + 1 == kMostJudging) {
-    arm();
-  }
-  if (!judging_.empty()) {
-    judge_ = work_queue_.enqueue([this] { judge_next(); });
-  }
-  const Judged found = judge_one(&judging);
-  if (found == Judged::kLost) {
+void Sharing::judged(const SharedResponses::Response& response, SharedResponses::Judged judged,
+                     const std::optional<Sha1>& digest) {
+  if (judged == SharedResponses::Judged::kLost) {
     return user_.zone_lost();
   }
-  if (found == Judged::kBusy) {
-    judging_.push_front(std::move(judging));
-    judge_.reset();
-    return judge_timer_->arm(kZoneBusyPause);
+  if (responses_.waiting() + 1 == kMostJudging) {
+    arm();
   }
-  const auto digest = crypto::sha1(judging.response);
-  if (judging.publication) {
-    judged_publication(judging.entry, found, digest);
-  } else if (items_.count(judging.entry) != 0) {
-    judged(judging.entry, found, digest);
+  if (!response.publication) {
+    return judged_found(response.entry, judged, digest);
+  }
+  publisher_.judged(response.entry, judged, digest);
+  if (judged == SharedResponses::Judged::kCommitted) {
+    committed(response.entry);
   }
 }
 
-// A response that found the zone busy is not verified again.
-Sharing::Judged Sharing::judge_one(Judging* judging) {
-  const Target& target = roster_.at(judging->entry).target;
-  const UnixSeconds now = context_.clock.now();
-  if (!shares(judging->entry)) {
-    return Judged::kNotForUs;  // its issuer has gone meanwhile
+void Sharing::judged_found(Entry entry, SharedResponses::Judged judged, const std::optional<Sha1>& digest) {
+  using Judged = SharedResponses::Judged;
+  const auto item = items_.find(entry);
+  if (item == items_.end()) {
+    return;
   }
-  if (!judging->verified.has_value()) {
-    judging->verified =
-        verify(target, judging->response, store::Source::kShared, {now, false}, context_.settings.policy);
+  if (judged == Judged::kCommitted) {
+    return committed(entry);
   }
-  const Admission admission = gate_.commit(target, *judging->verified, now);
-  if (admission.stored == Reason::kZoneBusy) {
-    return Judged::kBusy;
-  }
-  if (admission.stored == Reason::kLeaseLost) {
-    return Judged::kLost;
-  }
-  if (admission.action == Action::kRefuse) {
-    if (concerns_this_node(admission.verdict.reason)) {
-      ++tally_.misses;
-      return Judged::kNotForUs;
+  if (judged != Judged::kNoRoom) {
+    item->second.known = digest;
+    item->second.may_replace = judged != Judged::kNotForUs;
+    // A store that has gone down meanwhile has handed all others back, and would never wake this one.
+    if (++item->second.judged < kMostJudged && digest.has_value() && store_.up()) {
+      return wait(entry, context_.clock.monotonic());
     }
-    ++tally_.refused;
-    report_.share_refused(target, admission);
-    return Judged::kRefused;
-  }
-  if (admission.action == Action::kKeep) {
-    ++tally_.same;
-    return Judged::kSame;
-  }
-  if (admission.stored != Reason::kOk) {
-    ++tally_.misses;
-    return Judged::kNoRoom;
-  }
-  ++tally_.hits;
-  report_.share_published(target, admission);
-  return Judged::kCommitted;
-}
-
-void Sharing::judged(Entry entry, Judged judged, const std::optional<Sha1>& digest) {
-  Item& item = items_.at(entry);
-  switch (judged) {
-    case Judged::kCommitted:
-      return committed(entry);
-    case Judged::kSame:
-    case Judged::kRefused:
-    case Judged::kNotForUs:
-      item.known = digest;
-      item.may_replace = judged != Judged::kNotForUs;
-      // A store that has gone down meanwhile has handed all others back, and would never wake this one.
-      if (++item.judged < kMostJudged && digest.has_value() && store_.up()) {
-        return wait(entry, context_.clock.monotonic());
-      }
-      break;
-    default:
-      break;
   }
   hand_back(entry);
 }
@@ -598,169 +516,8 @@ void Sharing::judged(Entry entry, Judged judged, const std::optional<Sha1>& dige
 void Sharing::committed(Entry entry) {
   progressed_ = context_.clock.monotonic();
   forget(entry);
-  const auto granted = leases_.find(entry);
-  if (granted != leases_.end() && !granted->second.asking) {
-    release(entry);
-  }
+  publisher_.release_unused(entry);
   user_.received(entry);
-}
-
-// --- what this node has asked for ---
-
-void Sharing::asking(Entry entry) {
-  const auto granted = leases_.find(entry);
-  if (granted != leases_.end()) {
-    granted->second.asking = true;
-  }
-}
-
-void Sharing::release(Entry entry) {
-  const auto granted = leases_.find(entry);
-  if (granted != leases_.end()) {
-    settle(entry, std::move(granted->second), 0, false);
-    leases_.erase(granted);
-  }
-}
-
-void Sharing::release_all() {
-  while (!leases_.empty()) {
-    release(leases_.begin()->first);
-  }
-}
-
-// The fleet's failures count where they are more than this node's own, so that it backs off as one.
-void Sharing::settled(Entry entry, UnixSeconds next, bool failed) {
-  const auto granted = leases_.find(entry);
-  if (granted == leases_.end()) {
-    return;
-  }
-  const UnixSeconds now = context_.clock.now();
-  const UnixSeconds held = held_until(entry);
-  const std::uint32_t failures = granted->second.failures + 1;
-  if (failed && failures > roster_.at(entry).attempt.failures) {
-    Failure fleet;
-    fleet.failures = failures;
-    next = std::max(next, next_try(now, fleet, held, context_.settings.retry, context_.random.next()));
-  }
-  settle(entry, std::move(granted->second), note_time(now, next, held), failed);
-  leases_.erase(granted);
-}
-
-void Sharing::settle(Entry entry, Granted granted, Millis wait, bool failed) {
-  if (!store_.up()) {
-    return;  // the lease ends by itself
-  }
-  settlements_.emplace_back();
-  const auto at = std::prev(settlements_.end());
-  *at = store_.settle({roster_.at(entry).target.certificate.id, granted.host, std::move(granted.lease), wait, failed},
-                      [this, at](const Result<bool>& settled) {
-                        tally_.errors += settled.has_value() ? 0 : 1;
-                        settlements_.erase(at);
-                      });
-}
-
-void Sharing::fetched(Entry entry) {
-  Pending pending;
-  pending.host = host_of(entry);
-  const auto granted = leases_.find(entry);
-  if (granted != leases_.end()) {
-    pending.lease = std::move(granted->second.lease);
-    pending.replaces = granted->second.replaces;
-    leases_.erase(granted);
-  }
-  drop_pending(entry);
-  pending_.emplace(entry, std::move(pending));
-  publish_some();
-}
-
-void Sharing::drop_pending(Entry entry) {
-  const auto pending = pending_.find(entry);
-  if (pending != pending_.end()) {
-    publishing_ -= pending->second.query != nullptr ? 1 : 0;
-    pending_.erase(pending);
-  }
-}
-
-void Sharing::publish_some() {
-  if (!store_.up()) {
-    return;
-  }
-  for (auto at = pending_.begin(); at != pending_.end() && publishing_ < kMostPublishing;) {
-    const auto pending = at++;
-    if (pending->second.query == nullptr && !pending->second.judging && !publish(pending->first, &pending->second)) {
-      pending_.erase(pending);
-    }
-  }
-}
-
-// false: what the node holds is not to be shared.
-bool Sharing::publish(Entry entry, Pending* pending) {
-  const Record& record = roster_.at(entry);
-  const UnixSeconds now = context_.clock.now();
-  store::BlobHeader header;
-  const auto response = context_.zone.read(entry, record.target.certificate.id, &header);
-  const bool fit = response.has_value() && is_staplable(header, now, context_.settings.policy.clock_skew) &&
-                   response->size() <= SharedStore::kMostResponse &&
-                   (record.per_connection == nullptr || response->size() <= kMostForeignResponse);
-  if (!fit) {
-    if (pending->lease.has_value()) {
-      settle(entry, {std::move(*pending->lease), pending->host, 0, std::nullopt, 0, false}, 0, false);
-    }
-    return false;
-  }
-  SharedStore::Publication publication;
-  publication.id = record.target.certificate.id;
-  publication.host = pending->host;
-  publication.lease = pending->lease;
-  publication.response = *response;
-  publication.keep = saturating_sub(header.expires, now) * 1000;
-  publication.replaces = pending->replaces;
-  ++publishing_;
-  pending->query = store_.publish(
-      publication, [this, entry](Result<SharedStore::Published> result) { published(entry, std::move(result)); });
-  return true;
-}
-
-// A publication that failed is tried again when the store comes back, and with the news.
-void Sharing::published(Entry entry, Result<SharedStore::Published> result) {
-  --publishing_;
-  Pending& pending = pending_.at(entry);
-  pending.query.reset();
-  if (!result) {
-    ++tally_.errors;
-    ++tally_.publications_failed;
-    // One that is too large, or that this store never takes, would only keep others from theirs.
-    if (result.error().reason == Reason::kInvalidArgument || (store_.up() && ++pending.failures >= kMostJudged)) {
-      pending_.erase(entry);
-      publish_some();
-    }
-    return;
-  }
-  pending.lease.reset();  // given back
-  if (result->stored) {
-    ++tally_.published;
-    pending_.erase(entry);
-    return publish_some();
-  }
-  pending.judging = true;
-  judge({entry, std::move(result->other), true, std::nullopt});
-}
-
-void Sharing::judged_publication(Entry entry, Judged judged, const std::optional<Sha1>& digest) {
-  const auto pending = pending_.find(entry);
-  if (judged == Judged::kCommitted) {
-    drop_pending(entry);
-    committed(entry);
-  } else if (pending == pending_.end()) {
-    return;
-  } else if ((judged == Judged::kSame || judged == Judged::kRefused) && digest.has_value() &&
-             ++pending->second.tries < kMostJudged) {
-    pending->second.replaces = digest;
-    pending->second.judging = false;
-  } else {
-    drop_pending(entry);
-  }
-  publish_some();
 }
 
 // --- news ---
@@ -778,7 +535,7 @@ void Sharing::read_news() {
     }
     news_timer_->arm(kNewsInterval - kNewsSpread + jitter(2 * kNewsSpread));
   });
-  publish_some();
+  publisher_.publish_some();
 }
 
 void Sharing::heed_news(const std::vector<SharedStore::News>& news) {
@@ -805,13 +562,8 @@ void Sharing::heed_news(const std::vector<SharedStore::News>& news) {
 
 // --- about certificates ---
 
-std::string Sharing::host_of(Entry entry) const {
-  return roster_.at(entry).target.host(0);
-}
-
-UnixSeconds Sharing::held_until(Entry entry) const {
-  const auto held = gate_.stapled(roster_.at(entry).target, context_.clock.now());
-  return held.has_value() ? held->expires : 0;
+bool Sharing::lacks_staple(Entry entry) const {
+  return gate_.stapled_until(roster_.at(entry).target, context_.clock.now()) == 0;
 }
 
 std::optional<net::Sha1> Sharing::held_digest(Entry entry) const {

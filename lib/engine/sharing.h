@@ -4,13 +4,13 @@
 // A certificate that is due is looked for in the store first. A response from there goes through the gate like any
 // other. If there is nothing new, the node gets a lease and asks the responder, or another node has the lease and
 // this one waits. Its patience has an end (schedule.h): a lease only saves requests, and whatever the store says or
-// fails to say, the certificate is handed back to ask on its own. What the node has fetched it publishes.
+// fails to say, the certificate is handed back to ask on its own. What the node has fetched it publishes. Here stands
+// looking and waiting; responses are judged by SharedResponses, leases and publications are the Publisher's.
 //
 // Lives in the process that holds the lease of the zone, beside the refresher, which hands it the certificates.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -22,20 +22,16 @@
 
 #include "engine/admit.h"
 #include "engine/context.h"
+#include "engine/publisher.h"
 #include "engine/report.h"
 #include "engine/roster.h"
 #include "engine/schedule.h"
+#include "engine/shared_responses.h"
+#include "engine/sharing_tally.h"
 #include "engine/work_queue.h"
 #include "net/shared_store.h"
 
 namespace ocsp_plus::engine {
-
-// Whether a refusal of the gate says something about this node (its library, its clock, its policy) rather than about
-// the response: in a shared store the response stays, since other nodes may be able to staple it.
-bool concerns_this_node(Reason reason);
-
-// How much longer than an exchange (ocsp_plus_timeout) a lease lasts; ms.
-constexpr Millis kLeaseMargin = 2000;
 
 class Sharing {
  public:
@@ -57,22 +53,6 @@ class Sharing {
     virtual void zone_lost() = 0;
   };
 
-  // Counts since the object was made.
-  struct Tally {
-    std::uint64_t looks = 0;      // certificates looked for
-    std::uint64_t hits = 0;       // responses from the store that were committed
-    std::uint64_t same = 0;       // those no newer than the held one
-    std::uint64_t refused = 0;    // those that the gate refused
-    std::uint64_t misses = 0;     // looks that found nothing, or nothing that this node can use
-    std::uint64_t leases = 0;     // leases that this node got
-    std::uint64_t elsewhere = 0;  // looks that found another node's lease or note
-    std::uint64_t alone = 0;      // certificates whose patience ended, or that the store left alone
-    std::uint64_t published = 0;
-    std::uint64_t looks_failed = 0;         // certificates whose look failed
-    std::uint64_t publications_failed = 0;  // each attempt
-    std::uint64_t errors = 0;               // operations that failed
-  };
-
   // Everything outlives the object. `store` calls state_changed() through its OnState.
   Sharing(const Context& context, Report& report, WorkQueue& work_queue, Gate& gate, Roster& roster,
           net::SharedStore& store, User& user);
@@ -91,21 +71,19 @@ class Sharing {
   // --- of a certificate that was handed back ---
 
   // Its exchange has begun: it counts in User::room() from now on.
-  void asking(Entry entry);
+  void asking(Entry entry) { publisher_.asking(entry); }
   // Its response was committed to the zone: it is published, and a lease given back.
-  void fetched(Entry entry);
+  void fetched(Entry entry) { publisher_.fetched(entry); }
   // There is none, and this node tries again at `next`. `failed`: the responder was not reached, or refused; else it
   // has confirmed what is held.
-  void settled(Entry entry, UnixSeconds next, bool failed);
+  void settled(Entry entry, UnixSeconds next, bool failed) { publisher_.settled(entry, next, failed); }
   // Something else has made the exchange needless: a lease is given back.
-  void release(Entry entry);
+  void release(Entry entry) { publisher_.release(entry); }
 
   // Gives back all leases, so that whoever comes next may ask: before the exchanges of this process end with it.
-  void release_all();
+  void release_all() { publisher_.release_all(); }
   // Publications, and leases given back, are under way.
-  bool busy() const {
-    return store_.state() == net::SharedStore::State::kUp && !(pending_.empty() && settlements_.empty());
-  }
+  bool busy() const { return publisher_.busy(); }
 
   // The certificate is about to be removed, or taken away: it is in none of Sharing's places then.
   void end(Entry entry);
@@ -117,7 +95,7 @@ class Sharing {
     const bool connecting = store_.state() == net::SharedStore::State::kConnecting && progressed_ == 0;
     return connecting ? context_.clock.monotonic() : progressed_;
   }
-  const Tally& tally() const { return tally_; }
+  const SharingTally& tally() const { return tally_; }
   const net::SharedStore& store() const { return store_; }
 
  private:
@@ -163,38 +141,12 @@ class Sharing {
     std::size_t leases = 0;          // wanted
     std::unique_ptr<net::SharedStore::Query> query;
   };
-  struct Judging {
-    Entry entry = 0;
-    Bytes response;
-    bool publication = false;  // the store has it in place of a published one
-    std::optional<Verified> verified;
-  };
-  struct Granted {
-    net::SharedStore::Lease lease;
-    std::string host;
-    unsigned failures = 0;         // of the fleet, since the last success
-    std::optional<Sha1> replaces;  // Publication::replaces
-    Millis until = 0;              // when it has surely ended
-    bool asking = false;
-  };
-  struct Pending {  // a publication
-    std::optional<net::SharedStore::Lease> lease;
-    std::string host;
-    std::optional<Sha1> replaces;
-    unsigned tries = 0;
-    unsigned failures = 0;
-    bool judging = false;                            // what the store has in its place
-    std::unique_ptr<net::SharedStore::Query> query;  // under way
-  };
-  enum class Judged { kCommitted, kSame, kRefused, kNotForUs, kBusy, kLost, kNoRoom };
-
   static constexpr std::size_t kMostBatches = 2;  // for one host
   static constexpr Millis kVerdictWithin = 1000;  // of a store that has just been created; a start waits no longer
 
   void verdict_overdue();
   bool shares(Entry entry) const;
-  std::string host_of(Entry entry) const;
-  UnixSeconds held_until(Entry entry) const;
+  bool lacks_staple(Entry entry) const;
   std::optional<Sha1> held_digest(Entry entry) const;
   void wait(Entry entry, Millis due);
   void starve(Entry entry);
@@ -216,17 +168,9 @@ class Sharing {
   void leased(Entry entry, Found found);
   void elsewhere(Entry entry, const Found& found);
   void throttled(Entry entry);
-  void judge(Judging judging);
-  void queue_judging();
-  void judge_next();
-  Judged judge_one(Judging* judging);
-  void judged(Entry entry, Judged judged, const std::optional<Sha1>& digest);
-  void judged_publication(Entry entry, Judged judged, const std::optional<Sha1>& digest);
-  void settle(Entry entry, Granted granted, Millis wait, bool failed);
-  void drop_pending(Entry entry);
-  void publish_some();
-  bool publish(Entry entry, Pending* pending);
-  void published(Entry entry, Result<net::SharedStore::Published> published);
+  void judged(const SharedResponses::Response& response, SharedResponses::Judged judged,
+              const std::optional<Sha1>& digest);
+  void judged_found(Entry entry, SharedResponses::Judged judged, const std::optional<Sha1>& digest);
   void read_news();
   void heed_news(const std::vector<net::SharedStore::News>& news);
   void arm();
@@ -236,7 +180,6 @@ class Sharing {
 
   Context context_;
   Report& report_;
-  WorkQueue& work_queue_;
   Gate& gate_;
   Roster& roster_;
   net::SharedStore& store_;
@@ -244,21 +187,16 @@ class Sharing {
   std::map<Entry, Item> items_;
   std::map<std::string, Queue> queues_;  // by Item::host
   std::list<Batch> batches_;
-  std::map<Entry, Granted> leases_;
-  std::map<Entry, Pending> pending_;
-  std::size_t publishing_ = 0;
-  std::deque<Judging> judging_;
-  std::unique_ptr<WorkQueue::Ticket> judge_;                         // nullptr: nothing waits
-  std::list<std::unique_ptr<net::SharedStore::Query>> settlements_;  // under way
   std::unique_ptr<net::SharedStore::Query> news_;
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<Timer> news_timer_;
   std::unique_ptr<Timer> verdict_timer_;
-  std::unique_ptr<Timer> judge_timer_;  // while the zone is busy
   Millis progressed_ = 0;
   Millis armed_ = 0;         // when timer_ fires; 0: it does not
   std::string last_looked_;  // the host that had the last look
-  Tally tally_;
+  SharingTally tally_;
+  SharedResponses responses_;
+  Publisher publisher_;
 };
 
 }  // namespace ocsp_plus::engine

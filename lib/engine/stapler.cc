@@ -165,7 +165,7 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
 
 Decision Stapler::settle(const Server& server, const Hello& hello) noexcept {
   if (hello.memory != 0) {
-    return {recall(hello.memory).outcome, hello.memory, {}};
+    return {recall(hello.memory).outcome, hello.memory, nullptr};
   }
   Subject subject;
   subject.configured = server.find(hello.leaf);
@@ -211,11 +211,16 @@ void Stapler::note_use(const Server& server, Subject* subject, UnixSeconds now) 
 }
 
 // Copies the held response. false: none can be stapled now.
-bool Stapler::copy(const Subject& subject, const Hello& hello, StapleZone::Copy* held) const noexcept {
-  if (!zone_.has_value() || subject.entry == store::kNoEntry ||
-      zone_->copy(subject.entry, subject.id, hello.allocate, hello.release, held) != StapleZone::Read::kCopied) {
+bool Stapler::copy(const Subject& subject, const Hello& hello, StapleZone::Copy* held) noexcept {
+  if (!zone_.has_value() || subject.entry == store::kNoEntry) {
     return false;
   }
+  std::uint32_t& place = places_[subject.entry % places_.size()];
+  zone_->expect(subject.entry, place);
+  if (zone_->copy(subject.entry, subject.id, hello.allocate, hello.release, held) != StapleZone::Read::kCopied) {
+    return false;
+  }
+  place = held->place;
   if (!is_staplable(held->header, hello.now, settings_.policy.clock_skew)) {
     hello.release(held->data);
     return false;
@@ -227,7 +232,7 @@ Decision Stapler::staple(const Hello& hello, const Subject& subject, const Stapl
   count(hello, Outcome::kStapled, subject.entry);
   return {Outcome::kStapled,
           static_cast<std::uintptr_t>(held.header.expires) << kKindBits | (is_good(held.header) ? kGood : kRevoked),
-          {}};
+          nullptr};
 }
 
 Decision Stapler::without(const Server& server, const Hello& hello, const Subject& subject, bool foreign,
@@ -278,15 +283,15 @@ void Stapler::offer(const Server& server, const Hello& hello, const Subject& sub
 
 // Returns the line on a refusal, which nginx itself logs at info only. Empty: the last line of that cause is less
 // than kBetweenLines ago, or memory is out.
-std::string Stapler::refusal_line(const Hello& hello, Cause cause) noexcept {
+const std::string* Stapler::refusal_line(const Hello& hello, Cause cause) noexcept {
   Refusals& refusals = refusals_[cause];
   ++refusals.count;
   if (hello.now >= refusals.logged && hello.now - refusals.logged < kBetweenLines) {
-    return {};
+    return nullptr;
   }
   try {
     const std::string label = quoted(crypto::label_of(hello.leaf));
-    std::string line =
+    line_ =
         cause == kNothingHeld
             ? line_of(
                   label, refusals.count,
@@ -295,9 +300,9 @@ std::string Stapler::refusal_line(const Hello& hello, Cause cause) noexcept {
                       "ocsp_plus: connection ended, another module's status callback was in its handshake and "
                       "\"ocsp_plus_require\" demands our response");
     refusals = {hello.now, 0};
-    return line;
+    return &line_;
   } catch (const std::exception&) {
-    return {};
+    return nullptr;
   }
 }
 

@@ -85,7 +85,8 @@ struct Decision {
   // The caller keeps it with the connection and passes it in Hello::memory: a hello that has to be repeated (RFC 8446
   // section 4.1.4) comes twice but is one handshake. Never 0.
   std::uintptr_t memory = 0;
-  std::string line;  // to be logged at level error; empty: none
+  // To be logged at level error; nullptr: none. Of the Stapler, until its next decision.
+  const std::string* line = nullptr;
 };
 
 // The contents of Decision::memory.
@@ -132,20 +133,23 @@ class Stapler {
   // Inline, in the one file that calls them: a handshake takes few steps, and each call costs as much as a step.
   inline Subject identify(const Server& server, const Hello& hello) const noexcept;
   void note_use(const Server& server, Subject* subject, UnixSeconds now) const;
-  inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) const noexcept;
+  inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) noexcept;
   inline Decision staple(const Hello& hello, const Subject& subject,
                          const store::StapleZone::Copy& held) const noexcept;
   Decision without(const Server& server, const Hello& hello, const Subject& subject, bool foreign,
                    Cause cause) noexcept;
   inline void count(const Hello& hello, Outcome outcome, store::EntryIndex entry) const noexcept;
   void offer(const Server& server, const Hello& hello, const Subject& subject, Connection* connection) noexcept;
-  std::string refusal_line(const Hello& hello, Cause cause) noexcept;
+  const std::string* refusal_line(const Hello& hello, Cause cause) noexcept;
 
   const Catalog& catalog_;
   const Settings& settings_;
   const std::optional<store::StapleZone>& zone_;
   std::unique_ptr<RecentOffers> recent_offers_;  // nullptr until the first offer
   std::array<Refusals, 2> refusals_ = {};        // by cause
+  std::string line_;                             // Decision::line
+  // Where the responses lay that were copied last, by entry, or by what remains of a large one.
+  std::array<std::uint32_t, 4096> places_ = {};
 };
 
 }  // namespace ocsp_plus::engine

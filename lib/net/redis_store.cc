@@ -1,14 +1,14 @@
-#include "net/redis_store.h"
-
+// SharedStore::create(): a connection to the server, made again whenever it ends, and the commands that wait for
+// replies.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <list>
 #include <utility>
 
 #include "base/text.h"
+#include "net/redis_commands.h"
 #include "net/redis_connection.h"
 #include "net/redis_scripts.h"
 #include "net/redis_sentinel.h"
@@ -23,61 +23,7 @@ constexpr Millis kHangsWithin = 600000;
 constexpr std::size_t kHangsBorne = 3;
 constexpr Millis kProven = 30000;  // a connection that lasted so long ends the doubling
 
-constexpr Millis kLeastKept = 60000;
-constexpr Millis kLongest = Millis{8} * 24 * 3600 * 1000;
-constexpr unsigned kMostFailures = 99;
-constexpr unsigned kMostLease = 1023;
-constexpr int kNewsKept = 16384;
-// ms; the year 10000. The server cannot add entries after one with the last id there is, and begins anew then.
-constexpr std::uint64_t kLastId = 253402300800000;
-constexpr std::uint64_t kNewsBefore = 600000;  // ms before the newest, for the first read
-constexpr int kFullReads = 4;                  // in a row; then the rest is skipped
-constexpr std::size_t kLeastString = 1024;     // bytes of a string in a reply, however small responses are
-
-Millis clamped(Millis value, Millis least, Millis most) {
-  return std::min(std::max(value, least), most);
-}
-
-std::string number(std::int64_t value) {
-  return fmt::format_int(value).str();
-}
-
-std::string lease_field(unsigned lease) {
-  return lease == 0 ? "l" : "l" + number(std::min(lease, kMostLease));
-}
-
-std::string sha1_hex(const std::optional<Sha1>& sha1) {
-  return sha1 ? to_hex(*sha1) : std::string();
-}
-
-// The milliseconds of a stream's id, "1767225600000-0".
-std::optional<std::uint64_t> millis_of(std::string_view id) {
-  std::uint64_t millis = 0;
-  std::uint64_t sequence = 0;
-  const char* const end = id.data() + id.size();
-  const auto first = std::from_chars(id.data(), end, millis);
-  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '-') {
-    return std::nullopt;
-  }
-  const auto second = std::from_chars(first.ptr + 1, end, sequence);
-  if (second.ec != std::errc() || second.ptr != end) {
-    return std::nullopt;
-  }
-  return millis;
-}
-
-const RedisReply* element(const RedisReply& reply, std::size_t index) {
-  return reply.is(RedisReply::Kind::kArray) && index < reply.elements.size() ? &reply.elements[index] : nullptr;
-}
-
-std::int64_t integer_at(const RedisReply& reply, std::size_t index) {
-  const RedisReply* found = element(reply, index);
-  return found != nullptr ? found->integer : 0;
-}
-
-tl::unexpected<Error> malformed(const char* what) {
-  return fail(Reason::kStoreMalformed, fmt::format("{} is none that was asked for", what));
-}
+constexpr std::size_t kLeastString = 1024;  // bytes of a string in a reply, however small responses are
 
 class RedisStore : public SharedStore, RedisConnection::User {
  public:
@@ -148,11 +94,6 @@ class RedisStore : public SharedStore, RedisConnection::User {
   void no_writes(std::string_view text);
   void written();
 
-  Result<std::vector<Found>> read_look(RedisReply& reply, const std::vector<Item>& items,
-                                       const std::vector<std::string>& tokens);
-  Result<Published> read_published(RedisReply& reply);
-  void read_newest(const RedisReply& reply, bool to_end);
-  Result<std::vector<News>> read_news(const RedisReply& reply);
   std::string new_token();
 
   Millis now() const { return clock_.monotonic(); }
@@ -174,8 +115,7 @@ class RedisStore : public SharedStore, RedisConnection::User {
   std::deque<Millis> hangs_;
   const std::string tokens_;  // what each token of this object begins with
   std::uint64_t token_ = 0;
-  std::string news_from_;               // the id of the last entry read; empty: none yet
-  int full_reads_ = 0;                  // of news, in a row
+  RedisNews news_;
   std::list<OperationPtr> operations_;  // sent, or about to fail
   std::unique_ptr<RedisSentinel> sentinel_;
   std::unique_ptr<RedisConnection> connection_;
@@ -194,6 +134,7 @@ RedisStore::RedisStore(EventLoop& loop, const Clock& clock, Random& random, Reso
       on_state_(std::move(on_state)),
       keys_{options_.prefix},
       tokens_(fmt::format("{:016x}", random.next())),
+      news_(keys_.news()),
       attempt_timer_(loop.timer([this] { attempt(); })),
       fail_timer_(loop.timer([this] { fail_all(); })) {
   status_.since = clock_.now();
@@ -239,7 +180,7 @@ void RedisStore::try_place() {
 
 void RedisStore::connect(RedisPlace place) {
   if (status_.place != place.to_string()) {
-    news_from_.clear();  // another server has another clock
+    news_.begin_anew();  // another server has another clock
   }
   status_.place = place.to_string();
   if (place.user.empty() && place.password.empty()) {
@@ -472,227 +413,72 @@ std::string RedisStore::new_token() {
 
 std::unique_ptr<SharedStore::Query> RedisStore::look(const Wanted& wanted, Callback<std::vector<Found>> callback) {
   std::vector<std::string> tokens;
-  auto made =
-      std::vector<std::string>{"EVALSHA", std::string(kLookScript.sha1),
-                               number(static_cast<std::int64_t>(wanted.items.size()) + 1), keys_.begun(wanted.host)};
-  for (const Item& item : wanted.items) {
-    made.push_back(keys_.certificate(item.id));
-  }
-  for (const std::int64_t each :
-       {wanted.lease_time, std::int64_t{wanted.leases}, std::int64_t{wanted.most_begun},
-        static_cast<std::int64_t>(most_response()), static_cast<std::int64_t>(kMostResponse)}) {
-    made.push_back(number(each));
-  }
-  for (const Item& item : wanted.items) {
+  for (std::size_t i = 0; i < wanted.items.size(); ++i) {
     tokens.push_back(new_token());
-    made.insert(made.end(),
-                {lease_field(item.lease), tokens.back(), sha1_hex(item.known), item.past_note ? "1" : "0"});
   }
+  auto words = look_words(keys_, wanted, tokens, most_response());
   const OperationPtr created = operation<std::vector<Found>>(
-      std::move(callback), [this, items = wanted.items, tokens = std::move(tokens)](RedisReply& reply) {
-        return read_look(reply, items, tokens);
+      std::move(callback),
+      [this, items = wanted.items, tokens = std::move(tokens)](RedisReply& reply) -> Result<std::vector<Found>> {
+        auto looked = read_look(reply, items, tokens);
+        RETURN_IF_ERROR(looked);
+        if (!looked->refused.empty()) {
+          no_writes(looked->refused);
+        } else if (looked->granted) {
+          written();
+        }
+        return std::move(looked->found);
       });
   created->script = &kLookScript;
-  created->words = std::move(made);
+  created->words = std::move(words);
   return start(created);
-}
-
-Result<std::vector<SharedStore::Found>> RedisStore::read_look(RedisReply& reply, const std::vector<Item>& items,
-                                                              const std::vector<std::string>& tokens) {
-  if (!reply.is(RedisReply::Kind::kArray) || reply.elements.size() != items.size()) {
-    return malformed("the answer of a look");
-  }
-  std::vector<Found> all;
-  bool lease = false;
-  std::string refused;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    RedisReply& answer = reply.elements[i];
-    const RedisReply* kind = element(answer, 0);
-    if (kind == nullptr || kind->text.size() != 1) {
-      return malformed("the answer of a look");
-    }
-    Found found;
-    const auto wait = [&answer] { return clamped(integer_at(answer, 1), 1, kLongest); };
-    const auto failures = [&answer](std::size_t at) {
-      return static_cast<unsigned>(clamped(integer_at(answer, at), 0, kMostFailures));
-    };
-    switch (kind->text[0]) {
-      case 'r':
-        found.kind = Found::Kind::kResponse;
-        if (element(answer, 1) != nullptr) {
-          found.response = ByteView(answer.elements[1].text).copy();
-        }
-        break;
-      case 'l':
-        found.kind = Found::Kind::kLease;
-        found.lease = {std::min(items[i].lease, kMostLease), tokens[i]};
-        found.failures = failures(1);
-        lease = true;
-        break;
-      case 'a':
-        found.kind = Found::Kind::kElsewhere;
-        found.wait = wait();
-        break;
-      case 'n':
-        found.kind = Found::Kind::kNote;
-        found.wait = wait();
-        found.failures = failures(2);
-        break;
-      case '-':
-        found.kind = Found::Kind::kNothing;
-        break;
-      case 'f':
-        found.kind = Found::Kind::kMore;
-        break;
-      case 'x':
-        found.kind = Found::Kind::kNoWrites;
-        if (const RedisReply* text = element(answer, 1); text != nullptr && refuses_writes(text->text)) {
-          refused = text->text;
-        }
-        break;
-      default:
-        return malformed("the answer of a look");
-    }
-    all.push_back(std::move(found));
-  }
-  if (!refused.empty()) {
-    no_writes(refused);
-  } else if (lease) {
-    written();
-  }
-  return all;
 }
 
 std::unique_ptr<SharedStore::Query> RedisStore::publish(const Publication& publication,
                                                         Callback<Published> callback) {
-  const OperationPtr created =
-      operation<Published>(std::move(callback), [this](RedisReply& reply) { return read_published(reply); });
+  const OperationPtr created = operation<Published>(std::move(callback), [this](RedisReply& reply) {
+    auto published = read_published(reply);
+    if (published && published->stored) {
+      written();
+    }
+    return published;
+  });
   if (publication.response.empty() || publication.response.size() > most_response()) {
     operations_.push_back(created);
     fail_later(created, {Reason::kInvalidArgument, "a response too large to be shared"});
     return std::make_unique<Handle>(created);
   }
   created->script = &kPublishScript;
-  created->words = {"EVALSHA",
-                    std::string(kPublishScript.sha1),
-                    "3",
-                    keys_.certificate(publication.id),
-                    keys_.begun(publication.host),
-                    keys_.news(),
-                    publication.lease ? lease_field(publication.lease->number) : "",
-                    publication.lease ? publication.lease->token : "",
-                    std::string(ByteView(publication.response).text()),
-                    number(clamped(publication.keep, kLeastKept, kLongest)),
-                    sha1_hex(publication.replaces),
-                    number(static_cast<std::int64_t>(most_response())),
-                    to_hex(publication.id),
-                    number(kNewsKept),
-                    number(kLongest)};
+  created->words = publish_words(keys_, publication, most_response());
   return start(created);
-}
-
-Result<SharedStore::Published> RedisStore::read_published(RedisReply& reply) {
-  Published published;
-  if (reply.is(RedisReply::Kind::kInteger)) {
-    published.stored = true;
-    written();
-    return published;
-  }
-  if (!reply.is(RedisReply::Kind::kString)) {
-    return malformed("the answer of a publication");
-  }
-  published.other = ByteView(reply.text).copy();
-  return published;
 }
 
 std::unique_ptr<SharedStore::Query> RedisStore::settle(const Settlement& settlement, Callback<bool> callback) {
-  const OperationPtr created = operation<bool>(std::move(callback), [this](RedisReply& reply) -> Result<bool> {
-    if (!reply.is(RedisReply::Kind::kInteger)) {
-      return malformed("the answer of a settlement");
-    }
-    if (reply.integer != 0) {
+  const OperationPtr created = operation<bool>(std::move(callback), [this](RedisReply& reply) {
+    const auto settled = read_settled(reply);
+    if (settled && *settled) {
       written();
     }
-    return reply.integer != 0;
+    return settled;
   });
   created->script = &kSettleScript;
-  created->words = {"EVALSHA",
-                    std::string(kSettleScript.sha1),
-                    "2",
-                    keys_.certificate(settlement.id),
-                    keys_.begun(settlement.host),
-                    lease_field(settlement.lease.number),
-                    settlement.lease.token,
-                    number(clamped(settlement.wait, 0, kLongest)),
-                    settlement.failed ? "1" : "0"};
+  created->words = settle_words(keys_, settlement);
   return start(created);
 }
 
-// Reads the newest entry first where it is not known from where to go on, and then in any case what follows.
 std::unique_ptr<SharedStore::Query> RedisStore::news(Callback<std::vector<News>> callback) {
-  const bool to_end = full_reads_ > kFullReads;
   const OperationPtr created =
-      operation<std::vector<News>>(std::move(callback), [this](RedisReply& reply) { return read_news(reply); });
-  const auto read = [key = keys_.news()](const std::string& from) {
-    return std::vector<std::string>{"XREAD",   "COUNT", number(static_cast<std::int64_t>(kMostNews)),
-                                    "STREAMS", key,     from};
-  };
-  if (!news_from_.empty() && !to_end) {
-    created->words = read(news_from_);
+      operation<std::vector<News>>(std::move(callback), [this](RedisReply& reply) { return news_.read(reply); });
+  if (news_.begun()) {
+    created->words = news_.words();
     return start(created);
   }
-  created->words = {"XREVRANGE", keys_.news(), "+", "-", "COUNT", "1"};
-  created->follow = [this, to_end, read](const RedisReply& reply) {
-    read_newest(reply, to_end);
-    return read(news_from_);
+  created->words = news_.newest_words();
+  created->follow = [this](const RedisReply& newest) {
+    news_.begin(newest);
+    return news_.words();
   };
   return start(created);
-}
-
-void RedisStore::read_newest(const RedisReply& reply, bool to_end) {
-  full_reads_ = 0;
-  news_from_ = "0-0";  // an empty stream
-  const RedisReply* entry = element(reply, 0);
-  const RedisReply* id = entry != nullptr ? element(*entry, 0) : nullptr;
-  const auto millis = id != nullptr ? millis_of(id->text) : std::nullopt;
-  if (millis && *millis < kLastId) {
-    news_from_ = to_end ? id->text : fmt::format("{}-0", *millis - std::min(*millis, kNewsBefore));
-  }
-}
-
-Result<std::vector<SharedStore::News>> RedisStore::read_news(const RedisReply& reply) {
-  std::vector<News> all;
-  if (reply.is(RedisReply::Kind::kNil)) {
-    full_reads_ = 0;
-    return all;
-  }
-  // [[key, [[id, [field, value, …]], …]]]
-  const RedisReply* stream = element(reply, 0);
-  const RedisReply* entries = stream != nullptr ? element(*stream, 1) : nullptr;
-  if (entries == nullptr || !entries->is(RedisReply::Kind::kArray)) {
-    return malformed("the answer of XREAD");
-  }
-  for (const RedisReply& entry : entries->elements) {
-    const RedisReply* id = element(entry, 0);
-    const RedisReply* fields = element(entry, 1);
-    if (id == nullptr || fields == nullptr || !millis_of(id->text)) {
-      return malformed("an entry of the news");
-    }
-    if (*millis_of(id->text) < kLastId) {
-      news_from_ = id->text;
-    }
-    // Others may have written anything.
-    if (fields->elements.size() != 4 || fields->elements[0].text != "c" || fields->elements[2].text != "s") {
-      continue;
-    }
-    const auto certificate = parse_id(fields->elements[1].text);
-    const auto sha1 = parse_hex<Sha1>(fields->elements[3].text);
-    if (certificate && sha1) {
-      all.push_back({*certificate, *sha1});
-    }
-  }
-  full_reads_ = entries->elements.size() < kMostNews ? 0 : full_reads_ + 1;
-  return all;
 }
 
 }  // namespace

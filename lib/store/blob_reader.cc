@@ -151,6 +151,7 @@ StapleZone::Read copy_blob(const StapleZone& zone, const BlobWord& from, const C
     const bool settled = unmoved(from.word, seen);
     if (settled && valid && data != nullptr && out->header.length == length) {
       out->data = data;
+      out->place = static_cast<std::uint32_t>(seen);
       return StapleZone::Read::kCopied;
     }
     if (data != nullptr) {

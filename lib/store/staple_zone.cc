@@ -83,6 +83,19 @@ StapleZone::Read StapleZone::copy(EntryIndex index, const CertificateId& id, All
                             : Read::kNone;
 }
 
+// The entry's own line, the header and the beginning of the response; the processor goes on from there by itself.
+void StapleZone::expect(EntryIndex index, std::uint32_t place) const noexcept {
+  constexpr std::size_t kAhead = sizeof(BlobHeader) + 4 * kBlobAlign;
+  const std::size_t offset = std::size_t{place} * kBlobAlign;
+  if (index >= capacity() || offset + kAhead > arena_bytes()) {
+    return;
+  }
+  __builtin_prefetch(&entry(index));
+  for (std::size_t line = 0; line < kAhead; line += kBlobAlign) {
+    __builtin_prefetch(arena() + offset + line);
+  }
+}
+
 std::optional<BlobHeader> StapleZone::peek(EntryIndex index, const CertificateId& id) const noexcept {
   return index < capacity() ? peek_blob(*this, entry(index).word, id) : std::nullopt;
 }

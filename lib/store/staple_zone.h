@@ -97,13 +97,17 @@ class StapleZone {
   using Release = void (*)(void*);
   struct Copy {
     BlobHeader header;
-    void* data = nullptr;  // header.length bytes from `allocate`; owned by the caller
+    void* data = nullptr;     // header.length bytes from `allocate`; owned by the caller
+    std::uint32_t place = 0;  // where it lay: for expect()
   };
   enum class Read { kCopied, kNone, kOutOfMemory };
 
   // The response held for `id`, whether valid now or not: look at header.expires. kNone also where the entry is
   // another certificate's by now, or where the memory makes no sense.
   Read copy(EntryIndex entry, const CertificateId& id, Allocate allocate, Release release, Copy* out) const noexcept;
+  // Has the processor fetch what copy() will read, while copy() still looks for it. `place`: of an earlier copy of
+  // the same entry, or any other value: a wrong one costs time, no more.
+  void expect(EntryIndex entry, std::uint32_t place) const noexcept;
   // Likewise without the bytes.
   std::optional<BlobHeader> peek(EntryIndex entry, const CertificateId& id) const noexcept;
   // Likewise into a vector: for status, cache and tests. Empty where memory is out, too.

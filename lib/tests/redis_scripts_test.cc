@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "net/redis_connection.h"
-#include "net/redis_store.h"
+#include "net/redis_commands.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/redis_process.h"
 

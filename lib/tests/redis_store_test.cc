@@ -1,6 +1,6 @@
 // The shared store against a fake server: what it makes of faults, and when it connects again. Its scripts run in
 // redis_scripts_test.cc.
-#include "net/redis_store.h"
+#include "net/redis_commands.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

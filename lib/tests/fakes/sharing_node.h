@@ -66,7 +66,7 @@ struct SharingNode {
     }
     return count;
   }
-  const engine::Sharing::Tally& tally() const { return refresher->sharing()->tally(); }
+  const engine::SharingTally& tally() const { return refresher->sharing()->tally(); }
 
   EventLoop& loop;
   const Clock& clock;
