@@ -19,11 +19,11 @@
 #include "cli/store_calls.h"
 #include "cli/store_report.h"
 #include "engine/share_access.h"
+#include "net/redis_commands.h"
 #include "net/redis_connection.h"
 #include "net/redis_facts.h"
 #include "net/redis_scripts.h"
 #include "net/redis_sentinel.h"
-#include "net/redis_commands.h"
 #include "ocsp_plus/defaults.h"
 
 namespace ocsp_plus::cli {

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "net/redis_connection.h"
 #include "net/redis_commands.h"
+#include "net/redis_connection.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/redis_process.h"
 

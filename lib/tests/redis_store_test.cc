@@ -1,7 +1,5 @@
 // The shared store against a fake server: what it makes of faults, and when it connects again. Its scripts run in
 // redis_scripts_test.cc.
-#include "net/redis_commands.h"
-
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/redis_commands.h"
 #include "net/redis_scripts.h"
 #include "net/redis_sentinel.h"
 #include "tests/fakes/dns_server.h"
