@@ -1,10 +1,10 @@
-// Which parts of the arena are free: the private map of the one process that writes. Best fit, neighbours joined.
+// Knows the free parts of the arena, for the one process that writes. Best fit; free neighbours are joined.
 //
-// What was replaced stays for a grace period, so that a reader in the middle of copying it finishes on the first try;
-// that it would notice otherwise makes the grace a courtesy, not a condition.
+// A replaced range stays for a grace period, so that a reader that is copying it finishes on its first try. A reader
+// notices a reuse in any case: the grace saves time, safety does not depend on it.
 //
-// It knows nothing about the shared memory and is built anew from what the entries point to. All in units of
-// kBlobAlign bytes. Not in shared memory, one process, one thread.
+// The map never reads the shared memory; its owner builds it anew from what the entries point to. All values are in
+// units of kBlobAlign bytes. Not in shared memory, one process, one thread.
 #pragma once
 
 #include <cstddef>
@@ -28,19 +28,19 @@ class ArenaMap {
     explicit operator bool() const { return units != 0; }
   };
 
-  explicit ArenaMap(std::uint32_t units);  // all of it free
+  explicit ArenaMap(std::uint32_t units);  // all of it is free
 
-  // Forgets everything; what lies between `used` becomes free. REQUIRES: `used` in order of offset, without overlap,
-  // inside the arena.
+  // Forgets everything; all space outside `used` becomes free. REQUIRES: `used` is in order of offset, without
+  // overlap, inside the arena.
   void rebuild(const std::vector<Range>& used);
 
-  // The smallest free range that is large enough, cut to `units`; where there is none, what was retired first loses
-  // its grace. An empty range where that does not help either. REQUIRES: units > 0.
+  // Returns the smallest free range that is large enough, cut to `units`. If there is none, ends grace periods, the
+  // oldest first, until there is one; returns an empty range if that does not help either. REQUIRES: units > 0.
   Range allocate(std::uint32_t units);
 
-  // Gives a range of allocate() or rebuild() back; an empty one is ignored.
+  // Gives back a range of allocate() or rebuild(); ignores an empty one.
   void release(Range range);
-  // The same at `until`, or when the room is needed before.
+  // Gives a range back at `until`, or earlier if allocate() needs the room.
   void retire(Range range, Millis until);
   void end_grace(Millis now);
 
@@ -60,7 +60,7 @@ class ArenaMap {
   std::uint32_t units_;
   std::uint32_t free_ = 0;
   std::uint32_t in_grace_ = 0;
-  std::deque<std::pair<Millis, Range>> grace_;  // until when, in this order
+  std::deque<std::pair<Millis, Range>> grace_;  // with the end of its grace, the earliest first
   ByOffset by_offset_;
   std::set<std::pair<std::uint32_t, std::uint32_t>> by_size_;  // units, offset: the same ranges
 };

@@ -11,17 +11,17 @@
 namespace ocsp_plus::store {
 namespace {
 
-// Each try that fails means that a writer has replaced the response meanwhile.
+// A failed try means that a writer has replaced the response meanwhile.
 constexpr int kTries = 16;
 
-// How reading without a lock is sound, as in a seqlock whose sequence number is the entry's word:
+// Makes reading without a lock sound, as in a seqlock whose sequence number is the entry's word:
 //
-// - Publishing: the bytes are written, then the word is stored with release. Who loads that word with acquire sees
-//   all the bytes.
-// - Reusing the space: it happens only after the word has moved on, and the writer puts a release fence between that
+// - Publishing: the writer writes the bytes, then stores the word with release. A reader that loads that word with
+//   acquire sees all the bytes.
+// - Reusing the space: the writer does so only after the word has changed, with a release fence between the change
 //   and the first new byte (WriterState::write). A reader that has copied even one such byte and then passes the
-//   acquire fence below therefore sees the word moved. If it has not moved, no byte was new.
-// - The word cannot come back to a value it had: its upper half grows with each version (Entry::versions).
+//   acquire fence below therefore sees the changed word. If the word has not changed, no byte was new.
+// - The word never returns to an earlier value: its upper half grows with each version (Entry::versions).
 bool unmoved(const std::atomic<std::uint64_t>& word, std::uint64_t seen) noexcept {
   std::atomic_thread_fence(std::memory_order_acquire);
   return word.load(std::memory_order_relaxed) == seen;
@@ -31,14 +31,14 @@ std::size_t blob_offset(std::uint64_t word) noexcept {
   return static_cast<std::size_t>(word & UINT32_MAX) * kBlobAlign;
 }
 
-// Whether a blob of `length` bytes of DER may lie there.
+// Returns whether a blob of `length` bytes of DER may lie there.
 bool fits(const StapleZone& zone, std::uint64_t word, std::uint32_t length) noexcept {
   const std::size_t offset = blob_offset(word);
   return length != 0 && length <= kMaxBlobLength && offset <= zone.arena_bytes() &&
          zone.arena_bytes() - offset >= sizeof(BlobHeader) + length;
 }
 
-// As ==, but word by word: 32 bytes at once would have to wait for the two halves that have just been copied.
+// Compares as == does, but word by word: 32 bytes at once would have to wait for the two halves just copied.
 bool same(const CertificateId& a, const CertificateId& b) noexcept {
   std::uint64_t differ = 0;
   for (std::size_t i = 0; i < a.size(); i += sizeof(differ)) {
@@ -71,14 +71,14 @@ bool same_issuer(const BlobRef& a, const BlobRef& b) {
          a.range.units == b.range.units;
 }
 
-// Of refs that overlap none can be trusted: the space of the one may be the other's by now.
+// Moves refs that overlap to the invalid ones: the space of one may be the other's by now, so none can be trusted.
 void reject_overlapping(BlobRefs* refs) {
   std::vector<BlobRef>& valid = refs->valid;
   std::sort(valid.begin(), valid.end(), [](const BlobRef& a, const BlobRef& b) {
     return std::tie(a.range.offset, a.range.units, a.kind) < std::tie(b.range.offset, b.range.units, b.kind);
   });
-  std::vector<std::size_t> first(valid.size());  // of those that point to the same issuer
-  std::vector<bool> bad(valid.size(), false);    // by the first
+  std::vector<std::size_t> first(valid.size());  // the first ref to the same issuer
+  std::vector<bool> bad(valid.size(), false);    // by the first ref
   std::size_t reaching = 0;                      // the ref that reaches furthest so far
   const auto end = [&](std::size_t i) { return valid[i].range.offset + valid[i].range.units; };
   for (std::size_t i = 1; i < valid.size(); ++i) {
@@ -110,7 +110,7 @@ bool load_blob_header(const StapleZone& zone, std::uint64_t word, const Certific
     return false;
   }
   std::memcpy(out, zone.blob(word), sizeof(BlobHeader));
-  // The compiler must not go back to the shared bytes for a field that it has already checked.
+  // The compiler must not read a field again from the shared bytes after it has checked it.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return fits(zone, word, out->length) && (id == nullptr || same(out->id, *id));
 }
@@ -128,8 +128,8 @@ std::optional<BlobHeader> peek_blob(const StapleZone& zone, const std::atomic<st
   return std::nullopt;
 }
 
-// The bytes are copied before the header is looked at, by the length that the entry has: so they are on their way
-// while the header still is. Should the two not agree, the header decides, and the bytes are copied again.
+// Copies the bytes before it looks at the header, by the length that the entry has: so the processor fetches both at
+// the same time. If the two lengths differ, the header decides, and the bytes are copied again.
 StapleZone::Read copy_blob(const StapleZone& zone, const BlobWord& from, const CertificateId* id,
                            StapleZone::Allocate allocate, StapleZone::Release release,
                            StapleZone::Copy* out) noexcept {
@@ -195,7 +195,7 @@ BlobRefs read_blob_refs(const StapleZone& zone) {
   BlobRefs refs;
   for (EntryIndex i = 0; i < zone.entries_used(); ++i) {
     read_ref(zone, i, BlobKind::kResponse, &refs);
-    // Of a free entry the words may be left over from a process that was killed.
+    // The words of a free entry may be left over from a process that was killed.
     if (zone.entry(i).generation.load(std::memory_order_relaxed) != 0) {
       read_ref(zone, i, BlobKind::kLeaf, &refs);
       read_ref(zone, i, BlobKind::kIssuer, &refs);

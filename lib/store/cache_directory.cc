@@ -24,8 +24,8 @@ struct FileSystem {
   std::string_view name;
 };
 
-// statfs(2), linux/magic.h. FUSE is among them because most of what uses it (sshfs, s3fs, gcsfuse, GlusterFS, shared
-// directories of virtual machines) ends at another machine; it cannot be told apart.
+// The types of statfs(2) and linux/magic.h. FUSE is among them because most of what uses it (sshfs, s3fs, gcsfuse,
+// GlusterFS, shared directories of virtual machines) ends at another machine; the type does not tell which.
 constexpr std::array kNetworkFileSystems = {
     FileSystem{0x6969, "NFS"},        FileSystem{0x517b, "SMB"},         FileSystem{0xff534d42, "CIFS"},
     FileSystem{0xfe534d42, "SMB"},    FileSystem{0x01021997, "9p"},      FileSystem{0x00c36400, "Ceph"},
@@ -34,12 +34,12 @@ constexpr std::array kNetworkFileSystems = {
     FileSystem{0x01161970, "GFS2"},   FileSystem{0x7461636f, "OCFS2"},   FileSystem{0x19830326, "BeeGFS"},
     FileSystem{0x786f4256, "vboxsf"}, FileSystem{0x20030528, "OrangeFS"}};
 
-// Needs no right to read the directory: a root master may have given that up (CAP_DAC_OVERRIDE).
+// Opens the directory without the right to read it: a root master may have given that up (CAP_DAC_OVERRIDE).
 int open_itself(const std::string& path) {
   return ::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-// One that cannot be read counts as not empty.
+// Returns whether the directory is empty. One that cannot be read counts as not empty.
 bool is_empty(int itself) {
   Descriptor fd(openat(itself, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const OpenDirectory directory(fd.get() < 0 ? nullptr : fdopendir(fd.get()));
@@ -56,7 +56,7 @@ bool is_empty(int itself) {
   return errno == 0;
 }
 
-// What lies in a directory of root's was put there by somebody whom root trusts, and may be anything.
+// Root keeps a directory that is not empty: somebody whom root trusts put the files there, and they may be anything.
 bool is_handed_over(int itself, const struct stat& found, uid_t uid) {
   return found.st_uid != uid && (found.st_uid != 0 || is_empty(itself));
 }
@@ -75,8 +75,8 @@ Error cannot_create(const std::string& path, int error) {
           fmt::format("{} cannot be created: {}; {}, or name another directory", path, errno_text(error), what)};
 }
 
-// Supplementary groups and access control lists are not known here: where one of them might let the user through
-// (either needs the group's bit) nothing is held against the directory.
+// Returns whether the user may pass the directory. Supplementary groups and access control lists are not known here:
+// if one of them might let the user through (either needs the group's bit), the answer is yes.
 bool may_search(const struct stat& directory, const DirectoryUser& user) {
   const mode_t bits = directory.st_uid == user.uid   ? S_IXUSR
                       : directory.st_gid == user.gid ? S_IXGRP
@@ -84,7 +84,7 @@ bool may_search(const struct stat& directory, const DirectoryUser& user) {
   return user.uid == 0 || (directory.st_mode & bits) != 0;
 }
 
-// The first directory above `path` that the user cannot pass; empty where there is none.
+// Returns the first directory above `path` that the user cannot pass; empty: there is none.
 std::string barrier_above(const std::string& path, const DirectoryUser& user) {
   for (std::size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     std::string above = slash == 0 ? "/" : path.substr(0, slash);
@@ -96,7 +96,7 @@ std::string barrier_above(const std::string& path, const DirectoryUser& user) {
   return {};
 }
 
-// `at` exists and is on the file system of `path`.
+// REQUIRES: `at` exists and is on the file system of `path`.
 Result<void> check_room(const std::string& path, const std::string& at, uid_t uid) {
   struct statvfs room = {};
   if (statvfs(at.c_str(), &room) != 0) {
@@ -105,7 +105,7 @@ Result<void> check_room(const std::string& path, const std::string& at, uid_t ui
   if ((room.f_flag & ST_RDONLY) != 0) {
     return tl::unexpected<Error>(cannot_write(path, EROFS, uid));
   }
-  // File systems without a number of their own say zero of zero.
+  // A file system that keeps no count reports zero of zero.
   if (room.f_blocks > 0 && (uid == 0 ? room.f_bfree : room.f_bavail) == 0) {
     return tl::unexpected<Error>(cannot_write(path, ENOSPC, uid));
   }
@@ -158,7 +158,7 @@ Result<void> prepare_directory(const std::string& given, const DirectoryUser& us
   if (itself.get() < 0 || fstat(itself.get(), &found) != 0 || found.st_uid == user.uid) {
     return {};
   }
-  // Also where it was made just now: whoever may write above it could have put another in its place.
+  // A directory that was created just now is checked too: whoever may write above it could have replaced it.
   if (!is_handed_over(itself.get(), found, user.uid)) {
     return fail(Reason::kUnwritable, fmt::format("{} belongs to root and is not empty, so it is left alone; chown it "
                                                  "to uid {}, or name another directory",
@@ -199,7 +199,7 @@ std::string_view network_file_system(const std::string& given) {
   if (statfs(path.c_str(), &found) != 0 && statfs(parent_of(path).c_str(), &found) != 0) {
     return {};
   }
-  // Some are sign-extended.
+  // Some types are sign-extended.
   const auto type = static_cast<std::uint32_t>(found.f_type);
   const auto* const known = std::find_if(kNetworkFileSystems.begin(), kNetworkFileSystems.end(),
                                          [type](const FileSystem& system) { return system.type == type; });
@@ -213,14 +213,14 @@ std::string strip_slashes(std::string path) {
   return path;
 }
 
-// Where others can replace our files, admit still lets nothing false through, but they decide what we keep.
+// If others can replace our files, admit still lets nothing false through, but they decide what we keep.
 Result<void> check_owner_and_mode(const std::string& path, const struct stat& found, uid_t uid) {
   if (found.st_uid != uid) {
     return fail(Reason::kUnreadable,
                 fmt::format("{} belongs to uid {}, but uid {} uses it; chown it to uid {}, or name another directory",
                             path, found.st_uid, uid, uid));
   }
-  // fsGroup: the volume's group are containers of the same pod, chosen by whoever runs it.
+  // With fsGroup the volume's group is containers of the same pod, chosen by whoever runs the pod.
   const bool group = (found.st_mode & S_IWGRP) != 0 && (found.st_mode & S_ISGID) == 0;
   if ((group || (found.st_mode & S_IWOTH) != 0) && (found.st_mode & S_ISVTX) == 0) {
     return fail(Reason::kUnreadable,
@@ -234,7 +234,7 @@ Error cannot_open(const std::string& path, int error, uid_t uid) {
   if (error == ENOENT) {
     return because(fmt::format("{} does not exist; create it as a directory of uid {} with mode 0700", path, uid));
   }
-  // What is asked here serves the message only; the refusal stands.
+  // This look serves only the message; the refusal stands.
   struct stat found = {};
   if (lstat(path.c_str(), &found) == 0 && S_ISLNK(found.st_mode)) {
     return because(fmt::format("{} is a symbolic link; name the directory itself", path));

@@ -30,14 +30,14 @@ timespec at(UnixSeconds time) {
   return spec;
 }
 
-// Access times are left alone.
+// Returns the times for futimens(): a new modification time; the access time stays.
 std::array<timespec, 2> modified(UnixSeconds time) {
   timespec omitted = {};
   omitted.tv_nsec = UTIME_OMIT;
   return {omitted, at(time)};
 }
 
-// A file that is gone again unless it was renamed. The functions leave errno as the system call set it.
+// A file that the destructor removes unless it was renamed. The functions leave errno as the system call set it.
 class TemporaryFile {
  public:
   TemporaryFile(int directory, std::string name, int fd) : directory_(directory), name_(std::move(name)), file_(fd) {}
@@ -52,11 +52,11 @@ class TemporaryFile {
   bool write(ByteView bytes) { return write_all(file_.get(), bytes); }
 
   bool set_modified(UnixSeconds time) { return futimens(file_.get(), modified(time).data()) == 0; }
-  // Responses are public, and whoever the workers run as next shall be able to read them; the directory keeps others
-  // out. By fchmod(), so that the umask has no say. A file system without modes may refuse: then it has its own rule.
+  // Lets all read the file: responses are public, and the workers' next user must be able to read them; the directory
+  // keeps others out. fchmod() ignores the umask. A file system without modes may refuse: it has its own rule.
   void let_all_read() { (void)fchmod(file_.get(), 0644); }
 
-  // Some file systems tell only now that there was no room.
+  // Closes the file. Some file systems report only now that there was no room.
   bool close() { return file_.close(); }
 
   bool rename(const std::string& name) {
@@ -71,12 +71,12 @@ class TemporaryFile {
   bool renamed_ = false;
 };
 
-// Why this is nothing to read; empty where it is.
+// Returns why the file must not be read; empty: it may be.
 std::string objection(const struct stat& found, std::size_t max_size) {
   if (!S_ISREG(found.st_mode)) {
     return "it is not a regular file";
   }
-  // 0 is a file that another process has just replaced.
+  // 0 links: another process has just replaced the file.
   if (found.st_nlink > 1) {
     return "it is a hard link to a file that has another name as well";
   }
@@ -97,7 +97,7 @@ bool skip_id(std::string_view* name) {
   return is_id;
 }
 
-// A dot and decimal digits.
+// Removes a dot and decimal digits from the front. false: there are none.
 bool skip_number(std::string_view* name) {
   if (name->empty() || name->front() != '.') {
     return false;
@@ -107,7 +107,7 @@ bool skip_number(std::string_view* name) {
   return end > 1;
 }
 
-// What a name says, where it is one of ours.
+// Returns what a name says; nothing: it is not one of ours.
 std::optional<Listed> parse_name(std::string_view name) {
   Listed file;
   file.name = name;
@@ -162,7 +162,7 @@ Result<Kept> CacheFiles::load(const CertificateId& id, FileKind kind) const {
   const auto refuse = [&](const std::string& why) {
     return fail(Reason::kUnreadable, fmt::format("{}/{} is ignored: {}", path_, name, why));
   };
-  // O_NONBLOCK: a FIFO must not hold us. O_NOCTTY: nor must a terminal become ours.
+  // O_NONBLOCK: a FIFO must not block us. O_NOCTTY: a terminal must not become ours.
   constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   const Descriptor file(uninterrupted([&] { return openat(directory_fd(), name.c_str(), kFlags); }));
   struct stat found = {};
@@ -177,7 +177,7 @@ Result<Kept> CacheFiles::load(const CertificateId& id, FileKind kind) const {
     return refuse(why);
   }
   const auto size = static_cast<std::size_t>(found.st_size);
-  Bytes bytes(size + 1);  // one more, to see that it ends there
+  Bytes bytes(size + 1);  // one byte more, to see that the file ends there
   if (!read_up_to(file.get(), &bytes)) {
     return refuse(errno_text(errno));
   }
@@ -187,11 +187,11 @@ Result<Kept> CacheFiles::load(const CertificateId& id, FileKind kind) const {
   return Kept{std::move(bytes), found.st_mtim.tv_sec};
 }
 
-// A new file for writing, under a name that no other has; the negative errno where there is none.
+// Creates a file for writing, under a name that no other file has. Returns its descriptor or the negative errno.
 int CacheFiles::create_temporary(const CertificateId& id, std::string* name) {
   const std::string hex = to_hex(id);
-  // A killed process of the same number may have left a file of this name, and in another container there may be a
-  // living one of the same number.
+  // A killed process with our pid may have left a file of this name, and a living process in another container may
+  // have our pid.
   for (int tries = 0; tries < kTemporaryTries; ++tries) {
     *name = fmt::format(".{}.{}.{}{}", hex, getpid(), next_temporary_++, kTemporaryEnd);
     const int fd = uninterrupted([&] {
@@ -207,7 +207,7 @@ int CacheFiles::create_temporary(const CertificateId& id, std::string* name) {
   return -EEXIST;
 }
 
-// After somebody has removed the directory and perhaps made it anew.
+// Opens the directory again after somebody has removed it and perhaps created it anew.
 Result<void> CacheFiles::reopen() {
   auto directory = open_directory(path_);
   RETURN_IF_ERROR(directory);
@@ -252,7 +252,7 @@ bool CacheFiles::remove(const CertificateId& id, FileKind kind) const {
   if (unlinkat(directory_fd(), name.c_str(), 0) == 0 || errno == ENOENT) {
     return true;
   }
-  // Not through a link, and not what has another name as well: it may be anybody's.
+  // A link is not followed, and a file that has another name as well is not emptied: it may be anybody's.
   constexpr int kFlags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   const Descriptor file(uninterrupted([&] { return openat(directory_fd(), name.c_str(), kFlags); }));
   struct stat found = {};

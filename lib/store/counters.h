@@ -1,4 +1,4 @@
-// What has happened, counted: any worker counts, any process reads, without a lock. Trust: as the rest of the zone.
+// Counts what happens: any worker counts, any process reads, without a lock. Trust: as for the rest of the zone.
 #pragma once
 
 #include <array>
@@ -15,13 +15,13 @@ struct Counter {
   enum Kind : std::size_t {
     kExchangesOk,
     kExchangesFailed,
-    kExchangeMillis,  // that they took together
+    kExchangeMillis,  // the sum of their times
     // Connections to responders.
     kIpv4Ok,
     kIpv4Failed,
     kIpv6Ok,
     kIpv6Failed,
-    // The shared store of ocsp_plus_share: what engine::Sharing and its store count, of all lease holders so far.
+    // The shared store of ocsp_plus_share: the counts of engine::Sharing and its store, of all lease holders so far.
     kShareLooks,
     kShareHits,
     kShareSame,
@@ -35,53 +35,53 @@ struct Counter {
     kShareAlone,
     kShareErrors,
     kShareCommands,
-    kShareMillis,  // that these took together
+    kShareMillis,  // the sum of their times
     kShareSent,    // bytes
     kShareReceived,
-    // What becomes of certificates loaded per connection.
-    kHanded,   // to the designated worker, by whoever met it in a handshake
+    // The fate of certificates loaded per connection.
+    kHanded,   // to the designated worker, by the worker that met it in a handshake
     kDropped,  // not handed: the queue was full
     kTorn,     // handed by a process that was killed or stopped half way
     kTaken,    // got an entry
-    kRefused,  // got none: too large, does not parse, or the zone has no room for any
-    kEvicted,  // lost it to others, not used for longest
-    kEnded,    // lost it because it has expired or nobody has used it for long
+    kRefused,  // got none: it is too large or does not parse, or the zone has no room
+    kEvicted,  // lost it to others: the least recently used
+    kEnded,    // lost it: it has expired, or was not used for a long time
     kKinds
   };
 };
 void count(const StapleZone& zone, Counter::Kind what, std::uint64_t more = 1) noexcept;
 std::uint64_t counted(const StapleZone& zone, Counter::Kind what) noexcept;
 
-// Handshakes that asked for a status, each as one of the first four.
+// Handshakes that asked for a status. Each counts as one of the first four.
 struct Handshake {
   enum Kind : std::size_t {
     kStapled,
-    kMissing,   // went on without
-    kRefused,   // was refused for want of a response
+    kMissing,   // went on without a staple
+    kRefused,   // was refused because it had no response
     kForeign,   // went on with a response that another module had set
-    kReplaced,  // no handshake: a status callback that another module had taken was put back
+    kReplaced,  // no handshake: our status callback, which another module had replaced, was put back
     kKinds
   };
 };
-// `worker`: its number. `entry`: whose staple it got, if any.
+// Counts a handshake. `worker`: its number. `entry`: the one whose staple the handshake got, if any.
 void count_handshake(const StapleZone& zone, std::uint32_t worker, Handshake::Kind what,
                      EntryIndex entry = kNoEntry) noexcept;
 using HandshakeTotals = std::array<std::uint64_t, Handshake::kKinds>;
 HandshakeTotals handshake_totals(const StapleZone& zone) noexcept;
 
-// Exchanges by what they took: upper bounds in ms; what took longer is counted behind the last one.
+// Exchanges by duration: upper bounds in ms; an exchange that took longer is counted behind the last one.
 constexpr std::array<std::uint32_t, 11> kDurationBounds = {10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
 using Durations = std::array<std::uint64_t, kDurationBounds.size() + 1>;
-void count_duration(const StapleZone& zone, Millis took) noexcept;  // and Counter::kExchangeMillis
+void count_duration(const StapleZone& zone, Millis took) noexcept;  // adds to Counter::kExchangeMillis as well
 Durations durations(const StapleZone& zone) noexcept;
 
-// Exchanges that failed, by reason.
+// Failed exchanges, by reason.
 constexpr std::size_t kReasonNumbers = 256;  // more than the largest Reason
 void count_failure(const StapleZone& zone, Reason reason) noexcept;
 std::uint64_t failures(const StapleZone& zone, Reason reason) noexcept;
 
-// For a fresh zone that replaces `from`: goes on with these numbers, except for those of entries and of certificates
-// loaded per connection. REQUIRES: nobody else uses `to` yet.
+// Copies the numbers into a fresh zone that replaces `from`, except those of entries and of certificates loaded per
+// connection. REQUIRES: no other process uses `to` yet.
 void copy_counters(const StapleZone& from, const StapleZone& to) noexcept;
 
 }  // namespace ocsp_plus::store

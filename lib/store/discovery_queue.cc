@@ -8,12 +8,12 @@
 namespace ocsp_plus::store {
 namespace {
 
-// OfferSlot::state: 0 where it is free; else a number that grows with each offer, so that no state comes back soon;
-// the writer's pid; and whether it has finished.
+// OfferSlot::state. 0: the slot is free. Else: a number that grows with each offer, so that no state comes back soon;
+// the writer's pid; and whether the writer has finished.
 constexpr std::uint64_t kFree = 0;
 constexpr std::uint64_t kFull = 1u << 31;
 
-constexpr std::size_t kMaxLabel = 256;  // bytes of the name of one that is too large
+constexpr std::size_t kMaxLabel = 256;  // bytes; the name of a certificate that is too large
 
 bool is_full(std::uint64_t state) {
   return (state & kFull) != 0;
@@ -27,10 +27,10 @@ std::uint64_t sum_of(std::uint64_t profile, const CertificateId& id, std::uint32
 struct Slots {
   std::uint32_t first = 0;
   std::uint32_t count = 0;
-  std::size_t bytes = 0;  // that lie behind each
+  std::size_t bytes = 0;  // behind each slot
 };
 
-// Those for an offer of so many bytes. One that is too large leaves word in a common slot.
+// Returns the slots for an offer of so many bytes. The notice of one that is too large goes into a common slot.
 Slots slots_for(const StapleZone& zone, std::size_t bytes) {
   const Geometry& geometry = zone.geometry();
   return bytes > kOfferBytes && bytes <= geometry.large_offer_bytes
@@ -42,7 +42,7 @@ std::uint8_t* bytes_of(OfferSlot& slot) {
   return reinterpret_cast<std::uint8_t*>(&slot + 1);
 }
 
-// What goes into a slot: `first`, and of `others` what fits.
+// The contents of a slot: `first`, and those of `others` that fit.
 struct Content {
   std::uint64_t profile = 0;
   const CertificateId& id;
@@ -68,10 +68,10 @@ void fill(OfferSlot& slot, const Content& content, std::size_t room) noexcept {
   slot.checksum = sum_of(content.profile, content.id, content.leaf_length, {bytes, length});
 }
 
-// false: none of these slots is free.
+// Puts an offer into one of these slots. false: none of them is free.
 bool put(const StapleZone& zone, const Slots& slots, std::int32_t pid, const Content& content) noexcept {
   const std::uint64_t ours = pid_word(static_cast<std::uint32_t>(counted(zone, Counter::kHanded)), pid) & ~kFull;
-  // Everybody begins to look elsewhere, so that few meet. Ids are hashes.
+  // Each certificate begins at another slot, so that few workers meet. Ids are hashes.
   std::uint32_t at = slots.count == 0 ? 0 : (content.id[0] << 8 | content.id[1]) % slots.count;
   for (std::uint32_t tried = 0; tried < slots.count; ++tried, at = (at + 1) % slots.count) {
     OfferSlot& slot = zone.offer_slot(slots.first + at);
@@ -85,7 +85,7 @@ bool put(const StapleZone& zone, const Slots& slots, std::int32_t pid, const Con
       count(zone, Counter::kHanded);
       return true;
     }
-    break;  // we took so long that the slot was taken from us
+    break;  // we took so long that the lease holder freed the slot
   }
   count(zone, Counter::kDropped);
   return false;
@@ -156,7 +156,7 @@ std::optional<Offer> DiscoveryQueue::take() {
     }
     auto offer = take(at, state);
     std::uint64_t seen = state;
-    // Where somebody else has taken it as well (a holder that lost the lease), it is taken twice: no harm.
+    // If another process takes it as well (a holder that lost the lease), it is taken twice, which does no harm.
     slot.state.compare_exchange_strong(seen, kFree, std::memory_order_release);
     if (offer.has_value()) {
       return offer;
@@ -174,7 +174,7 @@ std::optional<Offer> DiscoveryQueue::take(std::uint32_t at, std::uint64_t full) 
   const std::uint32_t leaf_length = slot.leaf_length;
   const std::uint32_t length = slot.length;
   const std::uint64_t sum = slot.checksum;
-  // The compiler must not go back to the shared bytes for a length that it has already checked.
+  // The compiler must not read a length again from the shared bytes after it has checked it.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   const bool too_large = leaf_length > max_offer_bytes(zone_);
   const Geometry& geometry = zone_.geometry();
@@ -210,7 +210,7 @@ void DiscoveryQueue::free_abandoned(bool (*alive)(std::int32_t pid)) {
     }
     if (watched_[i].state != seen) {
       watched_[i] = {seen, now};
-      continue;  // at work for no longer than a tick
+      continue;  // its writer has worked for no longer than a tick
     }
     if (!alive(pid_of(seen)) || saturating_sub(now, watched_[i].since) >= kPatience) {
       if (state.compare_exchange_strong(seen, kFree, std::memory_order_relaxed)) {

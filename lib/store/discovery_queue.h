@@ -1,14 +1,14 @@
-// Certificates loaded per connection, on their way from the worker that met them in a handshake to the
-// one that holds the lease: a bounded queue of slots in the zone.
+// Hands certificates loaded per connection from the worker that met them in a handshake to the one that holds the
+// lease: a bounded queue of slots in the zone.
 //
-// Lock-free. Whoever offers takes a free slot by one compare-and-swap, fills it, and marks it full by another; if
-// none is free, the offer is dropped: there will be another handshake. Most slots hold kOfferBytes; a few hold what
-// is larger and nothing else, so that a flood of large certificates is none for the others. What is larger than any
-// slot does not pass, but its name and size do: the lease holder says so. A process may be killed or stopped at any
-// instruction: a slot that is not filled within kPatience, or whose process is gone, is freed by the lease holder;
-// should its writer wake up later and scribble into somebody else's offer, the checksum tells.
+// Lock-free. A worker that offers takes a free slot by one compare-and-swap, fills it, and marks it full by another.
+// If none is free, the offer is dropped: there will be another handshake. Most slots hold kOfferBytes; a few hold
+// only larger offers, so that a flood of large certificates does not keep out the others. A certificate larger than
+// any slot does not pass, but its name and size do: the lease holder reports them. A process may be killed or stopped
+// at any instruction: the lease holder frees a slot that is not filled within kPatience, or whose process is gone. If
+// the writer wakes up later and writes into another worker's offer, the checksum shows it.
 //
-// Trust: any worker could have written anything. What comes out is bounded, and bytes of unknown origin.
+// Trust: any worker could have written anything. take() returns bounded bytes of unknown origin.
 #pragma once
 
 #include <cstdint>
@@ -25,25 +25,25 @@ namespace ocsp_plus::store {
 
 // --- any worker ---
 
-// How many bytes of DER one offer may have at the most.
+// Returns how many bytes of DER one offer may have at most.
 std::size_t max_offer_bytes(const StapleZone& zone) noexcept;
 
-// Whether the same offer waits already, most likely by another worker: handed over once more it would only take room.
+// Returns whether the same offer waits already, most likely from another worker: a second one would only take room.
 bool is_offered(const StapleZone& zone, std::uint64_t profile, const CertificateId& id) noexcept;
 
-// Whether the queue has room for one of so many bytes, or for word of one that is too large: cheap, so that a flood
-// costs no more than this.
+// Returns whether the queue has room for an offer of so many bytes, or for the notice of one that is too large. It is
+// cheap, so that a flood costs no more than this.
 bool offers_have_room(const StapleZone& zone, std::size_t bytes) noexcept;
 
-// `chain`: certificates that may be its issuer, in order of preference; of what is longer than max_offer_bytes()
-// together what does not fit any more is left out. false: nothing was handed over, the queue is full or the
-// certificate itself is too large. Counted in either case.
+// Hands a certificate over. `chain`: certificates that may be its issuer, in order of preference; those that do not
+// fit into max_offer_bytes() with the others are left out. false: the queue is full or the certificate itself is too
+// large, and nothing was handed over. Counts either result.
 bool offer(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id, ByteView leaf,
            const std::vector<ByteView>& chain) noexcept;
 
-// Hands over that a certificate cannot be offered, as it has `bytes` with the smallest of its possible issuers.
-// `label`: what people call it, any bytes; cut where it is long. false: the queue is full, which is counted.
-// REQUIRES: bytes > max_offer_bytes()
+// Hands over the notice that a certificate is too large: it has `bytes` with the smallest of its possible issuers.
+// `label`: its name for people, any bytes; cut if it is long. false: the queue is full, which is counted. REQUIRES:
+// bytes > max_offer_bytes()
 bool offer_too_large(const StapleZone& zone, std::int32_t pid, std::uint64_t profile, const CertificateId& id,
                      std::size_t bytes, std::string_view label) noexcept;
 
@@ -53,8 +53,8 @@ struct Offer {
   std::uint64_t profile = 0;
   CertificateId id = {};
   Bytes leaf;   // DER
-  Bytes chain;  // DER, one after the other
-  // Of one that is too large: its size, and in place of the DER what it is called.
+  Bytes chain;  // DER of each, one after the other
+  // If the certificate is too large: its size and, in place of the DER, its name for people.
   std::uint32_t too_large = 0;
   std::string label = {};
 };
@@ -63,15 +63,13 @@ class DiscoveryQueue {
  public:
   static constexpr Millis kPatience = 5000;
 
-  // The zone is copied (a handle); `clock` outlives the object.
+  // Copies the zone (a handle). `clock` outlives the object.
   DiscoveryQueue(const StapleZone& zone, const Clock& clock);
 
-  // The next one, from whichever slot; nothing where none is full. Those that are torn are freed, counted and passed
-  // over.
+  // Takes the next offer, from whichever slot; nothing: no slot is full. Frees, counts and passes over torn offers.
   std::optional<Offer> take();
 
-  // Frees the slots of writers that are gone or do not come to an end. To be called at each tick. `alive` as
-  // process_alive().
+  // Frees the slots of writers that are gone or do not finish. Call it at each tick. `alive`: as process_alive().
   void free_abandoned(bool (*alive)(std::int32_t pid));
 
  private:

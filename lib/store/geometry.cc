@@ -15,18 +15,18 @@ constexpr std::size_t kMinHosts = 16;
 constexpr std::size_t kMaxHosts = 512;
 constexpr std::size_t kMinDefault = 8 << 20;
 constexpr std::size_t kPlannedResponse = 3072;
-constexpr std::size_t kBytesPerOffer = 256 << 10;  // of the whole zone: the queue takes 1/32 of it, up to
+constexpr std::size_t kBytesPerOffer = 256 << 10;  // of the zone: the queue takes 1/32 of it, up to kMaxOffers
 constexpr std::size_t kMaxOffers = 64;
-// The large slots take another 1/16 of it at the most: one of a size that grows with the zone, then up to four.
+// The large slots take another 1/16 of the zone at most: one slot whose size grows with the zone, then up to four.
 constexpr std::size_t kLargeOfferShare = 16;
 constexpr std::size_t kMaxLargeOffers = 4;
 // A certificate loaded per connection lies in the zone beside its response: it counts as two.
 constexpr std::size_t kLeastPerConnection = std::size_t{2} * 32;
 constexpr std::size_t kPlannedPerConnection = std::size_t{2} * 10000;
 
-// So that twice as many index slots are still counted in 32 bits.
+// Bounds the capacity, so that 32 bits still count twice as many index slots.
 constexpr std::size_t kMaxCapacity = 1u << 30;
-// So that offsets, and the number of units, fit into the lower half of Entry::word.
+// Bounds the arena, so that offsets, and the number of units, fit into the lower half of Entry::word.
 constexpr std::size_t kMaxArena = std::size_t{UINT32_MAX} * kBlobAlign;
 
 constexpr std::size_t align_up(std::size_t value, std::size_t to) {
@@ -81,7 +81,7 @@ std::size_t required_size(std::size_t certificates, bool loads) {
   certificates = std::min(certificates, kMaxCapacity / 2 - kLeastPerConnection) + (loads ? kLeastPerConnection : 0);
   const std::size_t responses = certificates + certificates / 4 + 1;
   const std::size_t arena = responses * (sizeof(BlobHeader) + kPlannedResponse);
-  // The arena's share depends on the size only slightly: a few steps of 1/64 reach it.
+  // The arena's share changes only slightly with the size: a few steps of 1/64 reach it.
   std::size_t size = align_up(arena + kMinArena, kPage);
   for (;;) {
     const Geometry geometry = Geometry::of(size);

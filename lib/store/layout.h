@@ -1,11 +1,11 @@
-// What lies in the shared memory, byte for byte; a StapleZone leads to each part. Nobody but the files of this room
-// and its tests includes this header: the others call what reads and records.
+// The contents of the shared memory, byte for byte; a StapleZone leads to each part. Only the files of lib/store and
+// its tests include this header: other files call the functions that read and record.
 //
 //   Header | SharedStats | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | OfferSlot[] with
 //   kOfferBytes | OfferSlot[] with large_offer_bytes | Entry[] | Detail[] | arena of blobs (BlobHeader and DER)
 //
-// Geometry (geometry.h) says where each part begins. Change anything here and kLayoutVersion goes up: a zone of
-// another version is not adopted. Reserved fields are zero and read by nobody yet.
+// Geometry (geometry.h) says where each part begins. Raise kLayoutVersion with any change here: a zone of another
+// version is not adopted. Reserved fields are zero, and no process reads them yet.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,7 @@ constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
 constexpr std::uint32_t kLayoutVersion = 7;
 
 struct Lease {
-  std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: nobody holds it. The epoch only grows.
+  std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: no process holds it. The epoch only grows.
   std::atomic<std::uint32_t> generation;  // of the holder
   std::atomic<std::uint32_t> slot;        // worker number of the holder
   std::atomic<std::int64_t> since;        // wall clock
@@ -53,8 +53,8 @@ struct Line {
   TextWords<kLineBytes / 8> words;
 };
 
-// What the processes tell each other beside responses (counters.h, shared_stats.h): numbers, each of them atomic for
-// itself, and two lines of text.
+// What the processes tell each other beside responses (counters.h, shared_stats.h): numbers, each atomic on its own,
+// and two lines of text.
 struct SharedStats {
   std::array<std::atomic<std::uint64_t>, Counter::kKinds> counters;
   std::array<std::atomic<std::int64_t>, Number::kKinds> numbers;
@@ -69,52 +69,52 @@ struct SharedStats {
   std::array<std::atomic<std::uint32_t>, kRefreshSlots> refresh_one;  // number of an entry plus one; 0: free
 };
 
-// A responder host's health, by a hash of its host key: names stand in everybody's configuration.
+// A responder host's health, by a hash of its host key: every process has the name in its configuration.
 struct HostSlot {
   std::atomic<std::uint64_t> key;        // 0: free
   std::atomic<std::uint32_t> state;      // engine::ResponderHealth::State
   std::atomic<std::uint32_t> failures;   // since it counts as failing
-  std::atomic<std::int64_t> next_probe;  // wall clock; of one that fails
+  std::atomic<std::int64_t> next_probe;  // wall clock; of a failing host
   std::atomic<std::int64_t> failed_at;   // wall clock of its last failure
   std::atomic<std::uint32_t> in_flight;
   std::atomic<std::uint32_t> reason;  // Reason of its last failure
 };
 
-// How a responder wants to be asked, by a hash of its base URL as the configuration has it. Written by the lease
-// holder.
+// The method by which a responder answers, by a hash of its base URL as the configuration has it. The lease holder
+// writes it.
 struct MethodSlot {
   std::atomic<std::uint64_t> key;       // 0: free
   std::atomic<std::uint32_t> method;    // net::Method that has worked; 0: forgotten
-  std::atomic<std::uint32_t> failures;  // of it since
+  std::atomic<std::uint32_t> failures;  // of this method since
 };
 
 struct alignas(64) HandshakeCounters {
   std::array<std::atomic<std::uint64_t>, Handshake::kKinds> counts;
 };
 
-// In the index: 0 where the slot has never been used (a search ends there), kTombstone where it was given up (a
-// search goes on), else the number of an entry plus one.
+// An index slot is kEmptySlot if it was never used (a search ends there), kTombstone if it was given up (a search
+// goes on), else the number of an entry plus one.
 constexpr std::uint32_t kEmptySlot = 0;
 constexpr std::uint32_t kTombstone = UINT32_MAX;
 
-// One certificate. Identity is written under the zone's lock, `word` under the lock too, what is known about attempts
-// by the lease holder alone. Handshakes check identity inside the blob.
+// One certificate. Identity and `word` are written under the zone's lock, what is known about attempts by the lease
+// holder alone. Handshakes check identity inside the blob.
 //
-// `leaf` to `per_connection` are of a certificate that no configuration names: a server loaded it for a connection.
+// `leaf` to `per_connection` are for a certificate that no configuration names: a server loaded it for a connection.
 struct alignas(64) Entry {
   // What the handshake of a configured certificate reads and writes: one cache line.
   std::atomic<std::uint64_t> word;  // version of the blob << 32 | arena offset / kBlobAlign; 0: none held
   CertificateId id;
   std::atomic<std::uint64_t> stapled;     // handshakes that got its staple
   std::atomic<std::uint32_t> generation;  // of the newest configuration that named it; 0: the entry is free
-  std::atomic<std::uint32_t> length;      // of the DER in the blob; a hint: the blob's header has the last word
-  std::atomic<std::uint32_t> used;        // wall clock, s, of a handshake not long before the last one
-  std::atomic<std::uint32_t> roles;       // reserved: 1 for the certificate of a CA, stapled with those below it
-  // What that of a certificate loaded per connection reads besides.
-  std::atomic<std::uint64_t> leaf;     // blob: the certificate itself; 0: the entry is a configured one's
+  std::atomic<std::uint32_t> length;      // of the DER in the blob; a hint: the blob's header decides
+  std::atomic<std::uint32_t> used;        // wall clock, s: the last handshake or one shortly before it
+  std::atomic<std::uint32_t> roles;       // reserved: 1 for a CA's certificate, stapled with those below it
+  // The handshake of a certificate loaded per connection also reads these.
+  std::atomic<std::uint64_t> leaf;     // blob: the certificate itself; 0: the certificate is configured
   std::atomic<std::uint64_t> issuer;   // blob: its issuer, shared by all that it issued; 0: none is known
   std::atomic<std::uint64_t> profile;  // key of the profile of the server that loaded it (engine::Profile)
-  // `generation` as it was then; where the two differ, a configuration has named the certificate since.
+  // `generation` as it was when the certificate was added; if the two differ, a configuration has named it since.
   std::atomic<std::uint32_t> per_connection;
   std::atomic<std::uint32_t> versions;  // version of the last blob; goes on growing while `word` is 0
   IssuerKey issuer_key;                 // as it was when the entry was registered
@@ -128,23 +128,23 @@ struct alignas(64) Entry {
   std::atomic<std::uint32_t> responder;     // which of the certificate's URLs was asked last
   std::atomic<std::uint32_t> reason;        // Reason of the last attempt
   std::atomic<std::uint32_t> detail;        // checksum of its Detail; 0: there is none
-  std::atomic<std::uint32_t> max_age;       // reserved: s after which what is held counts as too old; 0: no bound
+  std::atomic<std::uint32_t> max_age;       // reserved: s after which the held response is too old; 0: no bound
   std::atomic<std::uint32_t> reserved;
 };
 
-// A certificate that a worker met in a handshake, on its way to the lease holder (discovery_queue.h). Behind it lie
-// kOfferBytes, or large_offer_bytes of the geometry: the certificate's DER, then that of its issuer. Or, where the
-// two are longer than any slot, its label; leaf_length says then how long they are.
+// A certificate that a worker met in a handshake, on its way to the lease holder (discovery_queue.h). kOfferBytes
+// follow the slot, or Geometry::large_offer_bytes: the certificate's DER, then its issuer's. If the two are longer
+// than any slot, its label follows instead, and leaf_length says how long they are.
 struct alignas(64) OfferSlot {
   std::atomic<std::uint64_t> state;
   std::uint64_t checksum;  // of all that follows
   std::uint64_t profile;
   CertificateId id;
   std::uint32_t leaf_length;
-  std::uint32_t length;  // of all the bytes behind it
+  std::uint32_t length;  // of all the bytes behind the slot
 };
 
-// What is to be said of an entry's last attempt: text, cut off and padded with zeros. In a table of its own, so that
+// The explanation of an entry's last attempt: text, cut off and padded with zeros. It has a table of its own, so that
 // it costs no memory while all goes well.
 constexpr std::size_t kDetailBytes = 128;
 struct Detail {
@@ -162,7 +162,7 @@ static_assert(sizeof(OfferSlot) + kLargeOfferBytes == 256 << 10, "a large slot i
 
 // --- words of two numbers ---
 
-// That name a process: a number of the caller's and a pid, in one store or compare-and-swap.
+// Words that name a process: a number of the caller's and a pid, in one store or compare-and-swap.
 inline std::uint64_t pid_word(std::uint32_t number, std::int32_t pid) {
   return std::uint64_t{number} << 32 | static_cast<std::uint32_t>(pid);
 }
@@ -175,8 +175,8 @@ inline std::int32_t pid_of(std::uint64_t word) {
   return static_cast<std::int32_t>(static_cast<std::uint32_t>(word));
 }
 
-// A version larger than any that this entry had, never 0; it counts from now on. REQUIRES the zone's lock, as do the
-// other two.
+// Returns a version larger than any that this entry had, never 0; it counts from now on. REQUIRES the zone's lock, as
+// do the next two functions.
 inline std::uint32_t next_version(Entry& entry) {
   const std::uint32_t held = number_of(entry.word.load(std::memory_order_relaxed));
   const std::uint32_t next = std::max(entry.versions.load(std::memory_order_relaxed), held) + 1;
@@ -184,14 +184,14 @@ inline std::uint32_t next_version(Entry& entry) {
   return std::max(next, 1u);
 }
 
-// Publishes a blob that is written: from here on readers find it.
+// Publishes a blob that is written: readers find it from here on.
 inline void set_word(Entry& entry, std::uint32_t offset, std::uint32_t length) {
   const std::uint64_t version = next_version(entry);
   entry.length.store(length, std::memory_order_relaxed);
   entry.word.store(version << 32 | offset, std::memory_order_release);
 }
 
-// Clears the word and keeps its version in mind.
+// Clears the word and records its version.
 inline void clear_word(Entry& entry) {
   const std::uint32_t held = number_of(entry.word.load(std::memory_order_relaxed));
   entry.versions.store(std::max(entry.versions.load(std::memory_order_relaxed), held), std::memory_order_relaxed);

@@ -18,7 +18,7 @@ bool may_take(const LeaseState& holder, const ProcessIdentity& self, Millis now,
          stale(holder.heartbeat, now) || !alive(holder.pid);
 }
 
-// Under the lock the word changes in one way only: its holder releases it. So the second try succeeds.
+// Under the lock only a release by the holder changes the word, so the second try succeeds.
 std::optional<std::uint32_t> take(StapleZone& zone, const ProcessIdentity& self, const Clock& clock,
                                   bool (*alive)(std::int32_t pid)) {
   Lease& lease = zone.header().lease;
@@ -30,8 +30,8 @@ std::optional<std::uint32_t> take(StapleZone& zone, const ProcessIdentity& self,
     const bool ours = holder.pid == self.pid;
     const std::uint32_t epoch = ours ? holder.epoch : holder.epoch + 1;
     std::uint64_t seen = pid_word(holder.epoch, holder.pid);
-    // The word first: whoever is killed before the rest is written is a holder that is gone, and that suffices to
-    // take the lease from it.
+    // The word is written first: a process that is killed before it writes the rest is a holder that is gone, so
+    // others can take the lease from it.
     if (lease.word.compare_exchange_strong(seen, pid_word(epoch, self.pid), std::memory_order_acq_rel)) {
       lease.generation.store(self.generation, std::memory_order_relaxed);
       lease.slot.store(self.slot, std::memory_order_relaxed);
@@ -67,7 +67,7 @@ bool process_alive(std::int32_t pid) {
 
 std::optional<std::uint32_t> acquire_lease(StapleZone& zone, SharedLock& lock, const ProcessIdentity& self,
                                            const Clock& clock, bool (*alive)(std::int32_t pid)) {
-  // Every worker asks again and again: most of the time the answer is no, and needs no lock.
+  // Every worker asks again and again: most of the time the answer is no, which needs no lock.
   if (self.pid <= 0 || !may_take(lease_holder(zone), self, clock.monotonic(), alive)) {
     return std::nullopt;
   }
@@ -78,7 +78,7 @@ std::optional<std::uint32_t> acquire_lease(StapleZone& zone, SharedLock& lock, c
 bool renew_lease(StapleZone& zone, std::uint32_t epoch, std::int32_t pid, const Clock& clock) noexcept {
   Lease& lease = zone.header().lease;
   // The heartbeat is read before the word is checked and swapped after it, so a process that was stopped in between
-  // cannot put its old time over the beat of a new holder.
+  // cannot write its old time over the heartbeat of a new holder.
   std::int64_t beat = lease.heartbeat.load(std::memory_order_acquire);
   if (lease.word.load(std::memory_order_acquire) != pid_word(epoch, pid)) {
     return false;

@@ -14,12 +14,12 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// Of a host or URL; 0 marks free slots.
+// Returns the key of a host or URL, never 0, which marks free slots.
 std::uint64_t hash(std::string_view text) {
   return std::max<std::uint64_t>(fnv1a(text), 1);
 }
 
-// --- the tables of hosts and of methods, which have as many slots ---
+// --- the tables of hosts and of methods, which have the same number of slots ---
 
 HostHealth load(const HostSlot& from) {
   return {from.state.load(kRelaxed),     from.failures.load(kRelaxed),
@@ -53,7 +53,7 @@ void store(MethodSlot& to, const Method& method) {
 template <typename Slot>
 using Table = Slot& (StapleZone::*)(std::uint32_t) const noexcept;
 
-// The slot of a key, or the free one where it would stand; nullptr: the table is full.
+// Returns the slot of a key, or the free slot where it would be; nullptr: the table is full.
 template <typename Slot>
 Slot* find_slot(const StapleZone& zone, Table<Slot> table, std::uint64_t key) {
   const std::uint32_t slots = zone.geometry().host_slots;
@@ -81,7 +81,7 @@ void record_in(const StapleZone& zone, Table<Slot> table, std::uint64_t key, con
   }
 }
 
-// Takes all others out of the table.
+// Removes all other names from the table.
 template <typename Slot>
 void keep(const StapleZone& zone, Table<Slot> table, const std::vector<std::string>& names) {
   std::vector<std::pair<std::uint64_t, decltype(load(std::declval<Slot>()))>> kept;
@@ -112,7 +112,7 @@ void record(const StapleZone& zone, Number::Kind what, std::int64_t value) noexc
 void record_cache_failure(const StapleZone& zone, Reason reason, UnixSeconds now) noexcept {
   record(zone, Number::kCacheReason, static_cast<std::int64_t>(reason));
   if (number(zone, Number::kCacheFailingSince) == 0) {
-    // A clock that stands at its beginning must not make it look as if all were well.
+    // A clock that stands at 0 must not make a failing directory look as if all were well.
     record(zone, Number::kCacheFailingSince, std::max<UnixSeconds>(now, 1));
   }
 }
@@ -201,12 +201,12 @@ ZoneUse zone_use(const StapleZone& zone) noexcept {
 bool request_refresh_all(const StapleZone& zone, Millis now) noexcept {
   SharedStats& stats = zone.stats();
   std::int64_t last = stats.refresh_all_at.load(kRelaxed);
-  // A time in the future was not written by any clock of this boot.
+  // No clock of this boot has written a time in the future.
   if (last != 0 && last <= now && now - last < kRefreshAllInterval) {
     return false;
   }
   if (!stats.refresh_all_at.compare_exchange_strong(last, now, kRelaxed)) {
-    return false;  // another worker has just been asked
+    return false;  // another worker has just recorded such a request
   }
   stats.refresh_all_serial.fetch_add(1, std::memory_order_release);
   return true;

@@ -32,7 +32,7 @@ Result<StapleZone> StapleZone::format(void* base, std::size_t size, Memory memor
   StapleZone zone(static_cast<std::uint8_t*>(base), geometry);
   zone.header().magic.store(0, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_release);
-  // Entries need no clearing: none is looked at before register_all() has written it. Nor does the arena.
+  // Entries and arena need no clearing: no process looks at an entry before register_all() has written it.
   const std::size_t from = sizeof(Header::magic);
   const std::size_t to = memory == Memory::kZeroed ? geometry.index : geometry.entries;
   std::memset(zone.base_ + from, 0, to - from);
@@ -83,7 +83,7 @@ StapleZone::Read StapleZone::copy(EntryIndex index, const CertificateId& id, All
                             : Read::kNone;
 }
 
-// The entry's own line, the header and the beginning of the response; the processor goes on from there by itself.
+// Fetches the entry's own cache line, the header and the start of the response; the processor then goes on by itself.
 void StapleZone::expect(EntryIndex index, std::uint32_t place) const noexcept {
   constexpr std::size_t kAhead = sizeof(BlobHeader) + 4 * kBlobAlign;
   const std::size_t offset = std::size_t{place} * kBlobAlign;

@@ -1,15 +1,15 @@
 // The shared-memory zone of verified responses: a handle to the memory, and what handshakes read of it.
 //
-// Readers (every worker, in the handshake) take no lock and survive a writer killed at any instruction: a response is
-// written aside and then one 64-bit word is stored; they load the word, copy, load it again and compare. Its identity
-// and length are checked before anything is handed out.
+// Readers (every worker, in the handshake) take no lock and survive a writer killed at any instruction: the writer
+// writes a response aside and then stores one 64-bit word; readers load the word, copy, load the word again and
+// compare. They check the response's identity and length before they hand anything out.
 //
 // Writers: only the holder of the lease publishes (zone_writer.h), and only the master registers (zone_registry.h).
-// Both hold the zone's lock, which nobody ever waits for.
+// Both hold the zone's lock, for which no process ever waits.
 //
-// Trust: any worker could have scribbled on the memory. A handle reads no offset and no size from it.
+// Trust: any worker could have written over the memory. A handle reads no offset and no size from it.
 //
-// A StapleZone is a handle: cheap to copy, valid as long as the mapping; it may be used on both sides of a fork.
+// A StapleZone is a handle: cheap to copy, valid as long as the mapping; both sides of a fork may use it.
 #pragma once
 
 #include <array>
@@ -28,17 +28,17 @@ using EntryIndex = std::uint32_t;
 constexpr EntryIndex kNoEntry = UINT32_MAX;
 
 constexpr std::size_t kBlobAlign = 64;             // blobs start at multiples of this; Entry::word counts in it
-constexpr std::uint32_t kMaxBlobLength = 1 << 20;  // bytes of DER; whatever claims to be longer makes no sense
+constexpr std::uint32_t kMaxBlobLength = 1 << 20;  // bytes of DER; a larger length makes no sense
 
 // SHA-256 of an issuer's public key.
 using IssuerKey = std::array<std::uint8_t, 32>;
-// It is still to be fetched: ZoneWriter::set_issuer_key().
+// The issuer is still to be fetched: ZoneWriter::set_issuer_key().
 constexpr IssuerKey kUnknownIssuer = {};
 
 enum class Source : std::uint8_t { kNone = 0, kNetwork = 1, kCache = 2, kFile = 3, kShared = 4 };
 
-// What lies in the arena: this header, and the DER of a response or of a certificate behind it; immutable once an
-// Entry::word points to it. A certificate's has only id and length.
+// A blob in the arena: this header, followed by the DER of a response or of a certificate. It is immutable once an
+// Entry::word points to it. A certificate's header has only id and length.
 struct BlobHeader {
   // What a handshake looks at: one cache line.
   CertificateId id;
@@ -58,7 +58,7 @@ struct BlobHeader {
 };
 
 static_assert(sizeof(BlobHeader) == 2 * kBlobAlign, "raise kLayoutVersion; the DER follows without a gap");
-// What layout.h says lies in the memory.
+// The parts of the memory, which layout.h defines.
 struct Header;
 struct SharedStats;
 struct HandshakeCounters;
@@ -72,21 +72,21 @@ using IndexSlot = std::atomic<std::uint32_t>;
 
 class StapleZone {
  public:
-  // What is known about memory that becomes a zone. Fresh pages of mmap() are kZeroed: most of them stay untouched
-  // then, and cost nothing until they are used.
+  // The state of memory that becomes a zone. Fresh pages of mmap() are kZeroed: format() then leaves most of them
+  // untouched, and they cost nothing until they are used.
   enum class Memory { kUsed, kZeroed };
 
-  // Writes an empty zone. kZoneFull where `size` is too small, kInvalidArgument where `base` is not aligned to 64.
-  // REQUIRES: nobody attached.
+  // Writes an empty zone. kZoneFull: `size` is too small. kInvalidArgument: `base` is not aligned to 64. REQUIRES: no
+  // process is attached.
   static Result<StapleZone> format(void* base, std::size_t size, Memory memory = Memory::kUsed);
-  // Adopts a zone that format() made, perhaps in another process. kInvalidArgument where magic, layout version or
-  // size differ: the caller formats a new one then.
+  // Adopts a zone that format() made, perhaps in another process. kInvalidArgument: magic, layout version or size
+  // differ; the caller then formats a new one.
   static Result<StapleZone> attach(void* base, std::size_t size);
 
-  // The entry of a certificate, lock-free; kNoEntry. A certificate that is being added or removed at this moment may
-  // be missed.
+  // Returns the entry of a certificate, lock-free; kNoEntry: it has none. It may miss a certificate that is being
+  // added or removed at this moment.
   EntryIndex find(const CertificateId& id) const noexcept;
-  // Whose entry it is, and by which key that certificate was issued; all zero where it is free.
+  // Returns the certificate of an entry, and the key by which it was issued; all zero if the entry is free.
   CertificateId id(EntryIndex entry) const noexcept;
   IssuerKey issuer_key(EntryIndex entry) const noexcept;
   bool is_used(EntryIndex entry) const noexcept;
@@ -98,19 +98,19 @@ class StapleZone {
   struct Copy {
     BlobHeader header;
     void* data = nullptr;     // header.length bytes from `allocate`; owned by the caller
-    std::uint32_t place = 0;  // where it lay: for expect()
+    std::uint32_t place = 0;  // where it lay, for expect()
   };
   enum class Read { kCopied, kNone, kOutOfMemory };
 
-  // The response held for `id`, whether valid now or not: look at header.expires. kNone also where the entry is
-  // another certificate's by now, or where the memory makes no sense.
+  // Copies the response held for `id`, whether valid now or not: look at header.expires. kNone also if the entry is
+  // another certificate's by now, or if the memory makes no sense.
   Read copy(EntryIndex entry, const CertificateId& id, Allocate allocate, Release release, Copy* out) const noexcept;
-  // Has the processor fetch what copy() will read, while copy() still looks for it. `place`: of an earlier copy of
-  // the same entry, or any other value: a wrong one costs time, no more.
+  // Makes the processor fetch what copy() will read, while copy() still looks for it. `place`: that of an earlier
+  // copy of the same entry, or any other value: a wrong one only costs time.
   void expect(EntryIndex entry, std::uint32_t place) const noexcept;
-  // Likewise without the bytes.
+  // As copy(), without the bytes.
   std::optional<BlobHeader> peek(EntryIndex entry, const CertificateId& id) const noexcept;
-  // Likewise into a vector: for status, cache and tests. Empty where memory is out, too.
+  // As copy(), into a vector: for status, cache and tests. Returns nothing also if memory is out.
   std::optional<Bytes> read(EntryIndex entry, const CertificateId& id, BlobHeader* header = nullptr) const;
 
   std::uint32_t generation() const noexcept;    // of the newest configuration that has registered its certificates
@@ -119,7 +119,7 @@ class StapleZone {
   std::size_t size() const noexcept { return geometry_.size; }
   std::size_t arena_bytes() const noexcept { return geometry_.arena_bytes; }
 
-  // --- the memory itself, for the files of this room and its tests: templates, since layout.h has the types ---
+  // --- the memory itself, for the files of lib/store and its tests: templates, since layout.h has the types ---
 
   const Geometry& geometry() const noexcept { return geometry_; }
   template <typename T = Header>
@@ -154,7 +154,7 @@ class StapleZone {
   IndexSlot& index_slot(std::uint32_t slot) const noexcept { return at<IndexSlot>(geometry_.index, slot); }
   // REQUIRES: slot < kWorkerSlots
   WorkerSlot& worker_slot(std::size_t slot) const noexcept { return at<WorkerSlot>(geometry_.workers, slot); }
-  // The large ones follow the others. REQUIRES: slot < offer_slots + large_offer_slots
+  // The large slots follow the others. REQUIRES: slot < offer_slots + large_offer_slots
   template <typename T = OfferSlot>
   T& offer_slot(std::uint32_t slot) const noexcept {
     const std::size_t large = slot - geometry_.offer_slots;
@@ -163,7 +163,7 @@ class StapleZone {
                : at<T>(geometry_.large_offers + large * (sizeof(T) + geometry_.large_offer_bytes));
   }
   std::uint8_t* arena() const noexcept { return base_ + geometry_.arena; }
-  // REQUIRES: it lies in the arena.
+  // REQUIRES: the blob lies in the arena.
   std::uint8_t* blob(std::uint64_t word) const noexcept { return arena() + (word & UINT32_MAX) * kBlobAlign; }
 
  private:

@@ -14,7 +14,7 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// Never 0.
+// Returns the checksum of a response, never 0.
 std::uint64_t sum_of(const BlobHeader& header, const std::uint8_t* der) {
   std::uint8_t bytes[sizeof(header)];
   std::memcpy(bytes, &header, sizeof(header));
@@ -41,7 +41,7 @@ void WriterState::rebuild() {
   rebuilt_at_ = zone_.generation();
   BlobRefs refs = read_blob_refs(zone_);
   invalid_ = std::move(refs.invalid);
-  // A mark that was written over counts entries that nobody has ever used.
+  // A high-water mark that was written over counts entries that no process has ever used.
   std::uint32_t entries = zone_.entries_used();
   while (entries > 0 && is_untouched(zone_.entry(entries - 1))) {
     --entries;
@@ -80,7 +80,7 @@ Result<void> WriterState::begin(bool locked) {
   if (!locked) {
     return fail(Reason::kZoneBusy, "another process is writing to the zone");
   }
-  // The lease changes hands under the lock only, so what is true here stays true until the lock is given back.
+  // The lease changes hands only under the lock, so what is true here stays true until the lock is released.
   if (zone_.header().lease.word.load(std::memory_order_acquire) != lease_word_) {
     return fail(Reason::kLeaseLost, "another process has become the designated one");
   }
@@ -118,7 +118,7 @@ void WriterState::drop_invalid() {
 // --- what entries hold ---
 
 void WriterState::write(ArenaMap::Range range, const BlobHeader& header, ByteView der) const {
-  // Orders the new bytes behind the word that gave this space free: see unmoved() in blob_reader.cc.
+  // Orders the new bytes after the word that freed this space: see unmoved() in blob_reader.cc.
   std::atomic_thread_fence(std::memory_order_release);
   std::uint8_t* to = zone_.blob(range.offset);
   std::memcpy(to, &header, sizeof(header));
@@ -222,7 +222,7 @@ void WriterState::release_issuer(EntryIndex entry) {
   issuers_.erase(found);
 }
 
-// The bytes are compared: another process may have scribbled on them.
+// Compares the bytes as well: another process may have written over them.
 std::uint32_t WriterState::find_issuer(const CertificateId& id, ByteView der) const {
   const auto found = issuer_offsets_.find(id);
   BlobHeader header;
@@ -248,7 +248,7 @@ void WriterState::drop_certificate(EntryIndex index) {
   release_issuer(index);
 }
 
-// --- what ought to be ---
+// --- what the zone should have ---
 
 void WriterState::own(const std::vector<EntryIndex>& entries) {
   own_.assign(zone_.capacity(), false);
@@ -261,7 +261,7 @@ void WriterState::own(const std::vector<EntryIndex>& entries) {
   }
 }
 
-// Above what is known lie only the entries of a registration that came after rebuild(), or that a kill has cut short.
+// Only a registration that came after rebuild(), or that a kill has cut short, has entries above the known ones.
 std::uint32_t WriterState::high_water_mark() const {
   const std::uint32_t known =
       std::min(std::max(least_entries_, static_cast<std::uint32_t>(held_.size())), zone_.capacity());

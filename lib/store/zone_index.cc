@@ -18,15 +18,15 @@ std::uint32_t most_probes(const StapleZone& zone) {
   return std::min(zone.geometry().index_slots, ZoneIndex::kMaxProbes);
 }
 
-// Ids are SHA-256 sums: any part of one is a hash.
+// Returns the slot where the search for an id begins. Ids are SHA-256 sums: any part of one is a hash.
 std::uint32_t home(const StapleZone& zone, const CertificateId& id) {
   std::uint32_t hash = 0;
   std::memcpy(&hash, id.data(), sizeof(hash));
   return hash & mask(zone);
 }
 
-// The entry in use that a slot names; kNoEntry for tombstones, and for slots that somebody scribbled on: those are
-// passed over in a search and may be taken by an insertion.
+// Returns the entry in use that a slot names; kNoEntry also for tombstones, and for slots that another process has
+// written over: a search passes over those and an insertion may take them.
 EntryIndex load(const StapleZone& zone, std::uint32_t slot, bool* ends_search) {
   const std::uint32_t value = zone.index_slot(slot).load(std::memory_order_acquire);
   *ends_search = value == kEmptySlot;
@@ -34,8 +34,8 @@ EntryIndex load(const StapleZone& zone, std::uint32_t slot, bool* ends_search) {
   return value == kEmptySlot || value == kTombstone || !zone.is_used(value - 1) ? kNoEntry : value - 1;
 }
 
-// A tombstone, unless the search would end right behind it: then this slot, and the tombstones in front of it, become
-// empty again. No certificate can lie beyond them, so no reader misses one; and years of renewals leave no trail.
+// Makes a slot a tombstone. If a search would end right behind it, this slot and the tombstones in front of it become
+// empty instead: no certificate can lie beyond them, so no reader misses one, and years of renewals leave no trail.
 void give_up(const StapleZone& zone, std::uint32_t slot) {
   zone.index_slot(slot).store(kTombstone, std::memory_order_release);
   if (zone.index_slot((slot + 1) & mask(zone)).load(std::memory_order_relaxed) != kEmptySlot) {
@@ -59,7 +59,7 @@ EntryIndex ZoneIndex::find(const CertificateId& id) const noexcept {
     if (ends_search) {
       return kNoEntry;
     }
-    // The id of an entry that is being reused may be half written: it equals no id that anybody asks for then.
+    // The id of an entry that is being reused may be half written: it then equals no id that is looked for.
     if (entry != kNoEntry && std::memcmp(zone_.entry(entry).id.data(), id.data(), id.size()) == 0) {
       return entry;
     }
@@ -81,13 +81,13 @@ bool ZoneIndex::try_insert(EntryIndex entry) noexcept {
 
 void ZoneIndex::insert(EntryIndex entry) noexcept {
   if (!try_insert(entry) && !rebuilt_) {
-    // There are twice as many slots as entries: somebody scribbled names all over them.
+    // There are twice as many slots as entries, so another process must have written names into all of them.
     rebuilt_ = true;
     rebuild(entry);
   }
 }
 
-// `first` wins over an entry of the same certificate, which the scribbling may have hidden when it was looked for.
+// `first` wins over an entry of the same certificate, which the damaged index may have hidden from an earlier search.
 void ZoneIndex::rebuild(EntryIndex first) noexcept {
   for (std::uint32_t slot = 0; slot < zone_.geometry().index_slots; ++slot) {
     zone_.index_slot(slot).store(kEmptySlot, std::memory_order_relaxed);

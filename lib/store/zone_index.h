@@ -1,8 +1,8 @@
-// From a certificate id to its entry: open addressing with linear probing, in shared memory.
+// Finds the entry of a certificate id: a hash table with open addressing and linear probing, in shared memory.
 //
-// find() takes no lock and may meet a change half done: it then misses the certificate, never mistakes it. The others
-// REQUIRE the zone's lock. A slot is written in one store, after the entry it names; whoever is killed between the
-// two leaves an entry that no slot names, which remove_stale() picks up.
+// find() takes no lock and may meet a change that is half done: it may then miss the certificate, but never takes
+// another for it. The other functions REQUIRE the zone's lock. They write a slot in one store, after the entry that
+// it names. A process killed between the two leaves an entry that no slot names, which remove_stale() picks up.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +13,21 @@ namespace ocsp_plus::store {
 
 class ZoneIndex {
  public:
-  // Slots that a search looks at. Ids are hashes and at most half of the slots are in use, so an index that nobody
-  // scribbled on never comes near it; in one that somebody filled on purpose a search of all slots for each
-  // certificate would keep the master busy for minutes.
+  // The most slots that a search looks at. Ids are hashes and at most half of the slots are in use, so an index that
+  // no process wrote over never comes near this bound. In an index that was filled on purpose, a search of all slots
+  // for each certificate would keep the master busy for minutes.
   static constexpr std::uint32_t kMaxProbes = 1024;
 
   explicit ZoneIndex(const StapleZone& zone) : zone_(zone) {}
 
   EntryIndex find(const CertificateId& id) const noexcept;
 
-  // REQUIRES: the entry is written and its id is not in the index. Where it finds no slot it builds the index anew,
-  // once in the life of this object: an entry that finds none after that stays without, and its certificate gets
-  // another entry the next time that it is registered.
+  // Adds the entry. REQUIRES: the entry is written and its id is not in the index. If it finds no slot it builds the
+  // index anew, once in the life of this object. An entry that finds none after that stays without a slot, and its
+  // certificate gets another entry when it is registered next.
   void insert(EntryIndex entry) noexcept;
 
-  // Does nothing where no slot names the entry.
+  // Removes the entry's slot; does nothing if no slot names the entry.
   void remove(EntryIndex entry) noexcept;
 
  private:

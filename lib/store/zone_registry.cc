@@ -16,7 +16,7 @@ std::uint32_t next_generation(std::uint32_t generation) {
   return generation == UINT32_MAX ? 1 : generation + 1;  // 0 marks free entries
 }
 
-// In order, each once.
+// Returns the ids in order, each once.
 std::vector<CertificateId> ids_of(const std::vector<Registration>& registrations) {
   std::vector<CertificateId> ids;
   ids.reserve(registrations.size());
@@ -28,7 +28,7 @@ std::vector<CertificateId> ids_of(const std::vector<Registration>& registrations
   return ids;
 }
 
-// Up to `wanted` free entries, the last one to be taken first: those below the high-water mark, then untouched ones.
+// Returns up to `wanted` free entries, to be used from the end: those below the high-water mark, then untouched ones.
 std::vector<EntryIndex> free_entries(const StapleZone& zone, std::size_t wanted) {
   std::vector<EntryIndex> free;
   free.reserve(wanted);
@@ -45,7 +45,7 @@ std::vector<EntryIndex> free_entries(const StapleZone& zone, std::size_t wanted)
   return free;
 }
 
-// Certificates loaded per connection give up `wanted` entries; not those that are named.
+// Frees up to `wanted` entries of certificates loaded per connection, but none that is named.
 void evict_per_connection(const StapleZone& zone, std::size_t wanted, const std::vector<CertificateId>& named) {
   for (const EntryIndex entry : least_recently_used(zone, wanted, [&](EntryIndex each) {
          return !std::binary_search(named.begin(), named.end(), zone.entry(each).id);
@@ -70,7 +70,7 @@ void add(const StapleZone& zone, ZoneIndex& zone_index, EntryIndex index, const 
 
 void keep(const StapleZone& zone, EntryIndex index, const Registration& registration, std::uint32_t generation) {
   Entry& entry = zone.entry(index);
-  // Where this configuration does not know the issuer, whoever fetched it for the one before us did.
+  // If this configuration does not know the issuer, the entry keeps the one fetched for an earlier configuration.
   if (registration.issuer_key != kUnknownIssuer && entry.issuer_key != registration.issuer_key) {
     forget_response(zone, index);
     entry.issuer_key = registration.issuer_key;
@@ -78,7 +78,7 @@ void keep(const StapleZone& zone, EntryIndex index, const Registration& registra
   entry.generation.store(generation, std::memory_order_release);
 }
 
-// False: no slot is of that pid. 0: of nobody.
+// Replaces the word of that pid's slot; pid 0: of a free slot. false: there is none.
 bool replace_worker(const StapleZone& zone, std::int32_t pid, std::uint64_t word) {
   for (std::size_t i = 0; i < kWorkerSlots; ++i) {
     std::uint64_t seen = zone.worker_slot(i).load(std::memory_order_relaxed);
@@ -120,8 +120,8 @@ Result<std::uint32_t> register_all(const StapleZone& zone, SharedLock& lock,
   }
   entries->clear();
   entries->reserve(registrations.size());
-  // From here on nothing fails in a sound zone. A kill in between leaves entries of a generation that has not come
-  // into being; the next registration takes its number and finds them.
+  // Nothing below fails in a sound zone. A kill in between leaves entries of a generation that does not exist yet;
+  // the next registration takes its number and finds them.
   const std::uint32_t next = next_generation(zone.generation());
   for (const Registration& registration : registrations) {
     EntryIndex found = index.find(registration.id);
@@ -142,7 +142,7 @@ Result<std::uint32_t> register_all(const StapleZone& zone, SharedLock& lock,
 
 bool worker_started(const StapleZone& zone, std::int32_t pid, std::uint32_t generation) noexcept {
   const std::uint64_t word = pid_word(generation, pid);
-  // A slot with our pid was left by a process that is gone: two living ones do not share a pid.
+  // A process that is gone has left any slot with our pid: two living processes do not share a pid.
   if (replace_worker(zone, pid, word) || replace_worker(zone, 0, word)) {
     return true;
   }

@@ -7,14 +7,14 @@ namespace ocsp_plus::store {
 namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
-// Configurations that may have registered since the lease holder's own; what is farther away is no generation.
+// How many configurations may have registered since the lease holder's own; a number farther away is no generation.
 constexpr std::uint32_t kGenerationsAhead = 4096;
 
 bool is_generation(std::uint32_t found, std::uint32_t ours) {
   return found >= ours && found - ours <= kGenerationsAhead;
 }
 
-// Words of the header, and times of the stats, that are not what they have to be. How many; `repair`: there were.
+// Counts the words of the header, and times of the stats, that are wrong. `repair`: corrects them as well.
 std::size_t check_header(const WriterState& state, const ProcessIdentity& self, bool repair) {
   Header& header = state.zone().header();
   std::size_t wrong = 0;
@@ -90,20 +90,20 @@ Result<bool> repair_entry(ZoneWriter& writer, EntryIndex index, const Registrati
   const ScopedLock scope(state.lock());
   RETURN_IF_ERROR(state.begin(scope.held()));
   if (is_entry_sound(zone, index, registration, generation, newest)) {
-    return false;  // a registration was at work
+    return false;  // a registration was changing it
   }
   Entry& entry = zone.entry(index);
   const bool same_issuer = registration.issuer_key == kUnknownIssuer || entry.issuer_key == registration.issuer_key;
   if (entry.id != registration.id || (newest && !same_issuer)) {
     entry.id = registration.id;
-    entry.issuer_key = registration.issuer_key;  // a response of another issuer's goes: check_response()
+    entry.issuer_key = registration.issuer_key;  // check_response() drops another issuer's response
   }
   if (!is_generation(entry.generation.load(kRelaxed), generation)) {
     entry.generation.store(zone.generation(), std::memory_order_release);
   }
   const EntryIndex other = zone.find(registration.id);
   if (newest && other != index && other != kNoEntry && !state.owns(other)) {
-    state.remove(other);  // nobody of ours has made it
+    state.remove(other);  // none of our processes has made it
   }
   if (zone.find(registration.id) == kNoEntry) {
     ZoneIndex(zone).insert(index);
@@ -129,7 +129,7 @@ Result<HeldResponse> check_response(ZoneWriter& writer, EntryIndex index) {
     set_word(entry, held.response.offset, entry.length.load(kRelaxed));
     return HeldResponse::kRestored;
   }
-  // A registration that was not finished has taken the entry away.
+  // An unfinished registration has freed the entry.
   const bool taken_away = intact && entry.word.load(kRelaxed) == 0;
   state.drop(index);
   if (taken_away) {

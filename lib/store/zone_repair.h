@@ -1,5 +1,5 @@
-// Puts right what another process has written over, by the one process that holds the lease; engine/zone_repair.h
-// decides when. The lock is taken only where something is not as it should be. Errors as ZoneWriter::publish().
+// Restores what another process has written over. Only the lease holder calls this; engine/zone_repair.h decides
+// when. The lock is taken only if something is wrong. Errors as ZoneWriter::publish().
 #pragma once
 
 #include <cstddef>
@@ -14,21 +14,21 @@
 
 namespace ocsp_plus::store {
 
-// Words of the header, and times of the stats, that follow from what the lease holder knows. How many were wrong.
+// Restores words of the header and times of the stats, by what the lease holder knows. Returns how many were wrong.
 Result<std::size_t> repair_header(ZoneWriter& writer, const ProcessIdentity& self);
 
-// Who an entry of ZoneWriter::own() belongs to, in the entry and in the index. `generation`: the lease holder's;
-// `newest`: no newer configuration is coming up, which might have changed issuers or made an entry of its own. True:
-// it was another's, and is right again.
+// Restores the owner of an entry of ZoneWriter::own(), in the entry and in the index. `generation`: the lease
+// holder's. `newest`: no newer configuration is coming up that might have changed issuers or made an entry of its
+// own. true: the entry was another's, and is right again.
 Result<bool> repair_entry(ZoneWriter& writer, EntryIndex entry, const Registration& registration,
                           std::uint32_t generation, bool newest);
 
 enum class HeldResponse {
-  kSound,     // what this process has published or vouched for; or nothing is held, and nothing was
+  kSound,     // this process has published or vouched for it; or nothing is held, and nothing was
   kUnknown,   // an earlier holder has published it: verify it, then vouch() or drop()
   kRestored,  // the entry pointed to something else; the response was whole
-  kLost,      // its bytes are not what they were; nothing is held now
+  kLost,      // its bytes have changed; nothing is held now
 };
-// Whether the entry still holds what it should.
+// Checks whether the entry still holds what it should; if not, restores or drops it.
 Result<HeldResponse> check_response(ZoneWriter& writer, EntryIndex entry);
 }  // namespace ocsp_plus::store

@@ -1,5 +1,5 @@
-// A line of text in the zone. One process writes it, any other reads it. Its checksum lies in another word, so a
-// reader sees the whole text or nothing, whoever was killed while writing it.
+// Keeps a line of text in the zone. One process writes it, any other reads it. Its checksum lies in another word, so
+// a reader sees the whole text or nothing, even if a writer was killed while writing it.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace ocsp_plus::store {
 template <std::size_t kWords>
 using TextWords = std::array<std::atomic<std::uint64_t>, kWords>;
 
-// Never 0, which stands for no text.
+// Returns the checksum of a text, never 0, which stands for no text.
 inline std::uint32_t text_sum(std::string_view bytes) noexcept {
   return std::max(static_cast<std::uint32_t>(fnv1a(bytes)), 1u);
 }
@@ -33,7 +33,7 @@ std::array<char, kWords * 8> load_text(const TextWords<kWords>& words) noexcept 
   return bytes;
 }
 
-// Writes any bytes, cut off where there is no room. A text that stands there already is left alone: no reader misses
+// Writes any bytes, cut off if there is no room. Leaves a text that is there already alone, so that no reader misses
 // it meanwhile.
 template <std::size_t kWords>
 void write_text(TextWords<kWords>& words, std::atomic<std::uint32_t>& sum, std::string_view text) noexcept {
@@ -56,7 +56,7 @@ void write_text(TextWords<kWords>& words, std::atomic<std::uint32_t>& sum, std::
   sum.store(wanted, std::memory_order_release);
 }
 
-// Empty also where the checksum differs: half of it is another text.
+// Returns the text; empty also if the checksum differs, since half of it is then another text.
 template <std::size_t kWords>
 std::string read_text(const TextWords<kWords>& words, const std::atomic<std::uint32_t>& sum) {
   const std::uint32_t wanted = sum.load(std::memory_order_acquire);

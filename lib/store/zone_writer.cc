@@ -36,7 +36,7 @@ Result<void> ZoneWriter::publish(EntryIndex index, BlobHeader header, ByteView d
   }
   ArenaMap::Range range = state_.arena().allocate(units_for(der.size()));
   if (!range) {
-    // A registration may have cleared words, whose space we would otherwise count as used for ever.
+    // A registration may have cleared words; we would otherwise count their space as used for ever.
     state_.catch_up();
     range = state_.arena().allocate(units_for(der.size()));
   }
@@ -98,7 +98,7 @@ Result<std::size_t> ZoneWriter::remove_stale(std::uint32_t oldest_living) {
   return removed;
 }
 
-// In one piece, since the order of its writes is what survives a kill at any line.
+// One function, since the order of its writes is what survives a kill at any line.
 // NOLINTNEXTLINE(readability-function-cognitive-complexity)
 Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate& certificate) {
   if (certificate.leaf.empty() || certificate.leaf.size() > kMaxBlobLength ||
@@ -138,7 +138,7 @@ Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate
     reset_entry(zone, index);
     entry.id = certificate.id;
   }
-  // Where its chain came without the issuer this time, what is held was admitted under the one that was known before.
+  // If its chain came without the issuer this time, the held response was admitted under the issuer known before.
   const bool other_issuer = certificate.issuer_key != kUnknownIssuer && entry.issuer_key != certificate.issuer_key;
   if (!known || other_issuer) {
     state_.drop(index);
@@ -150,7 +150,7 @@ Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate
   entry.profile.store(certificate.profile, std::memory_order_relaxed);
   entry.used.store(static_cast<std::uint32_t>(certificate.used), std::memory_order_relaxed);
   entry.per_connection.store(zone.generation(), std::memory_order_relaxed);
-  // Last of all, and before the entry is in use: whoever is killed here leaves a free entry.
+  // The leaf is written last, and before the entry is in use: a process killed here leaves a free entry.
   entry.leaf.store(version | leaf.offset, std::memory_order_release);
   entry.generation.store(zone.generation(), std::memory_order_release);
   state_.hold_certificate(index, leaf);

@@ -1,5 +1,5 @@
-// Publishing, by the one process that holds the lease, and its entries for certificates loaded per connection
-// (entry_state.h). zone_repair.h has what it does besides.
+// Publishes responses, and gives entries to certificates loaded per connection (entry_state.h). Only the lease holder
+// does this; zone_repair.h has the rest of its work.
 #pragma once
 
 #include <cstddef>
@@ -29,54 +29,54 @@ struct PerConnectionCertificate {
 class ZoneWriter {
  public:
   // REQUIRES: this process took the lease with `epoch` and `pid`. `lock` and `clock` must outlive the writer. Reads
-  // all entries once; writes nothing. Words that make no sense (somebody scribbled on the zone) are set to 0 by the
-  // first of the calls below that gets the lock.
+  // all entries once; writes nothing. The first of the calls below that gets the lock sets words to 0 that make no
+  // sense (another process has written over the zone).
   ZoneWriter(const StapleZone& zone, SharedLock& lock, const Clock& clock, std::uint32_t epoch, std::int32_t pid)
       : state_(zone, lock, clock, epoch, pid) {}
   ZoneWriter(const ZoneWriter&) = delete;
   ZoneWriter& operator=(const ZoneWriter&) = delete;
 
-  // Writes the response aside and points the entry to it. header.length is set from `der`.
-  // Under the lock, and only while the lease is still ours. kZoneBusy: try again soon. kZoneFull: the old response
-  // stays. kLeaseLost: stop. kInvalidArgument: `der` is empty or longer than kMaxBlobLength, or the entry is not (any
-  // more) that of header.id and header.issuer_key, as the newest configuration has it.
+  // Writes the response aside and points the entry to it, under the lock and only while the lease is still ours. Sets
+  // header.length from `der`. kZoneBusy: try again soon. kZoneFull: the old response stays. kLeaseLost: stop.
+  // kInvalidArgument: `der` is empty or longer than kMaxBlobLength, or the entry is not, or no longer, that of
+  // header.id and header.issuer_key in the newest configuration.
   Result<void> publish(EntryIndex entry, BlobHeader header, ByteView der);
 
-  // The issuer of this certificate, which its configuration did not know, has that key. What the entry held under
-  // another is dropped. Errors as publish(); kInvalidArgument also where a newer configuration has named another.
+  // Sets the issuer's key of a certificate whose configuration did not know its issuer. Drops what the entry held
+  // under another key. Errors as publish(); kInvalidArgument also if a newer configuration has named another.
   Result<void> set_issuer_key(EntryIndex entry, const CertificateId& id, const IssuerKey& key);
 
-  // Forgets what the entry holds. Errors as publish().
+  // Drops the response that the entry holds. Errors as publish().
   Result<void> drop(EntryIndex entry);
 
   // Removes entries that no configuration of `oldest_living` or newer names; never one that the newest names or that
-  // own() has named, nor one loaded per connection. How many. Errors as publish().
+  // own() has named, nor one loaded per connection. Returns how many. Errors as publish().
   Result<std::size_t> remove_stale(std::uint32_t oldest_living);
 
-  // Gives it an entry: the one it has, with its response unless that was admitted under another issuer key, else a
-  // new one. With kUnknownIssuer it keeps what it has, as by register_all(). The issuer is kept once, however many
-  // certificates it issued. Errors as publish(); kZoneFull also where no entry is free.
+  // Gives the certificate an entry: the one it has, with its response unless that was admitted under another issuer
+  // key, else a new one. With kUnknownIssuer it keeps what it has, as in register_all(). An issuer is kept once,
+  // however many certificates it issued. Errors as publish(); kZoneFull also if no entry is free.
   Result<EntryIndex> add_per_connection(const PerConnectionCertificate& certificate);
-  // Takes the entry away again; where a configuration has named the certificate since, only what made it one of
-  // these. kInvalidArgument: the entry is another certificate's by now, or none; else errors as publish().
+  // Removes the entry again; if a configuration has named the certificate since, only what made it one loaded per
+  // connection. kInvalidArgument: the entry is another certificate's by now, or free. Other errors as publish().
   Result<void> remove_per_connection(EntryIndex entry, const CertificateId& id);
-  // A configuration names it from now on: the entry and its response stay. Errors as remove_per_connection().
+  // Makes it a certificate that a configuration names: entry and response stay. Errors as remove_per_connection().
   Result<void> adopt_per_connection(EntryIndex entry, const CertificateId& id);
 
-  // The entries of the lease holder's own configuration: whatever stands in them, they are not stale.
+  // Records the entries of the lease holder's own configuration: whatever stands in them, they are not stale.
   void own(const std::vector<EntryIndex>& entries) { state_.own(entries); }
-  // What was read there has been verified. REQUIRES: nothing was published since.
+  // Records that what was read there has been verified. REQUIRES: nothing was published since.
   void vouch(EntryIndex entry, const BlobHeader& header, ByteView der) { state_.vouch(entry, header, der); }
-  // Entries whose responses check_response() (zone_repair.h) found lost since the last call, or that were found to
-  // make no sense when this process became the writer.
+  // Returns the entries whose responses check_response() (zone_repair.h) found lost since the last call, or that made
+  // no sense when this process became the writer.
   std::vector<EntryIndex> take_lost() { return std::exchange(state_.lost(), {}); }
 
-  // By blobs, those in their grace period included.
+  // Bytes of blobs, those in their grace period included.
   std::size_t bytes_used() const { return state_.zone().arena_bytes() - bytes_free(); }
   std::size_t bytes_free() const { return std::size_t{state_.arena().free_units()} * kBlobAlign; }
-  // Of bytes_used(): free as soon as somebody needs them.
+  // The part of bytes_used() that becomes free as soon as it is needed.
   std::size_t bytes_in_grace() const { return std::size_t{state_.arena().units_in_grace()} * kBlobAlign; }
-  // Of bytes_used(): certificates loaded per connection, their issuers and responses.
+  // The part of bytes_used() for certificates loaded per connection, their issuers and responses.
   std::size_t per_connection_bytes() const { return state_.per_connection_bytes(); }
 
   // For zone_repair.cc.
