@@ -114,18 +114,28 @@ Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate
   if (!known && (index = state_.take_free()) == kNoEntry) {
     return fail(Reason::kZoneFull, fmt::format("all {} entries are in use", zone.capacity()));
   }
+  const bool with_issuer = !certificate.issuer.empty();
+  const auto find_issuer = [&] {
+    return with_issuer ? state_.find_issuer(certificate.issuer_id, certificate.issuer) : WriterState::kNoIssuer;
+  };
+  const auto room_for_issuer = [&] { return state_.arena().allocate(units_for(certificate.issuer.size())); };
+  // The room for another issuer comes first: a known certificate that gets none keeps what it has. Its own leaf, and
+  // an issuer that only it has, leave as much room as they take.
+  ArenaMap::Range room =
+      with_issuer && find_issuer() == WriterState::kNoIssuer ? room_for_issuer() : ArenaMap::Range();
+  if (with_issuer && !room && find_issuer() == WriterState::kNoIssuer) {
+    return tl::unexpected<Error>(no_room(certificate.issuer.size()));
+  }
   if (known) {
     state_.drop_certificate(index);
   }
-  const bool with_issuer = !certificate.issuer.empty();
-  std::uint32_t issuer =
-      with_issuer ? state_.find_issuer(certificate.issuer_id, certificate.issuer) : WriterState::kNoIssuer;
+  std::uint32_t issuer = find_issuer();
   const bool new_issuer = with_issuer && issuer == WriterState::kNoIssuer;
+  room = new_issuer && !room ? room_for_issuer() : room;
   const ArenaMap::Range leaf = state_.arena().allocate(units_for(certificate.leaf.size()));
-  const ArenaMap::Range room =
-      leaf && new_issuer ? state_.arena().allocate(units_for(certificate.issuer.size())) : ArenaMap::Range();
   if (!leaf || (new_issuer && !room)) {
     state_.arena().release(leaf);
+    state_.arena().release(room);
     return tl::unexpected<Error>(no_room(certificate.leaf.size() + certificate.issuer.size()));
   }
   write(state_, leaf, certificate.id, certificate.leaf);

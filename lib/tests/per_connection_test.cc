@@ -95,6 +95,26 @@ TEST_CASE("per connection: without an issuer, and with one that comes later", "[
   CHECK(store::per_connection_state(f.zone, *entry)->has_issuer);
 }
 
+TEST_CASE("per connection: a known one keeps what it has where its issuer finds no room", "[zone][per_connection]") {
+  Fixture f;
+  const auto entry = f.add(kFirst, false);
+  REQUIRE(entry);
+  for (std::uint64_t number = kFirst + 1; f.add(number, false); ++number) {
+  }
+  const std::size_t used = f.writer->bytes_used();
+  const Registration registration = test_registration(kFirst);
+  const Bytes large(f.writer->bytes_free() + 1, 9);
+  const auto again =
+      f.writer->add_per_connection({registration.id, leaf_of(kFirst), registration.issuer_key, test_id(900), large});
+  REQUIRE_FALSE(again);
+  CHECK(again.error().reason == Reason::kZoneFull);
+  CHECK(f.zone.find(registration.id) == *entry);
+  REQUIRE(store::per_connection_state(f.zone, *entry));
+  CHECK(store::read_leaf(f.zone, *entry, registration.id) == leaf_of(kFirst));
+  CHECK(f.writer->bytes_used() == used);
+  f.check_sum();
+}
+
 TEST_CASE("per connection: an issuer lies in the zone once", "[zone][per_connection]") {
   Fixture f;
   const auto first = f.add(kFirst);
