@@ -540,6 +540,16 @@ my ($kept) = $report =~ /^# files of this test: (\S+)$/m;
 ok(-e "$kept/error.log", 'a failed test keeps its directory');
 system('rm', '-r', $kept);
 
+$report = inner('my $other = Test::Nginx->new(module => 0, timeout => 300); '
+	. '$other->run_daemon(sub { select undef, undef, undef, 60 }); '
+	. 'my $third = Test::Nginx->new(module => 0); '
+	. 'diag("left: " . alarm(0)); die "in the middle\n";');
+cmp_ok(($report =~ /^# left: (\d+)/m)[0] // 0, '>', 200,
+	'an object does not shorten the time of another one');
+like($report, qr/^in the middle/m,
+	'a test that dies with several objects and a process ends');
+system('rm', '-r', $_) for $report =~ /^# files of this test: (\S+)$/mg;
+
 $report = inner('$t->run_daemon(sub { select undef, undef, undef, 60 }); '
 	. 'diag($t->testdir(), "\n", @{$t->{daemons}});');
 like($report, qr/^ok 4 - no process left$/m,

@@ -96,6 +96,7 @@ our @EXPORT = qw/
 /;
 
 my @live;			# objects to finish at the end
+my $deadline = 0;		# the latest of theirs
 
 ###############################################################################
 # life of a test
@@ -125,7 +126,11 @@ sub new {
 	$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit(1) };
 	$SIG{PIPE} = 'IGNORE';
 	$SIG{ALRM} = sub { die "the test took too long\n" };
-	alarm(($opt{timeout} || 120) * $SLOW);
+	# a node of a fleet has a deadline of its own, and does not shorten the
+	# test's
+	my $end = time() + ($opt{timeout} || 120) * $SLOW;
+	$deadline = $end if $end > $deadline;
+	alarm($deadline - time());
 
 	$self->_start_watchdog();
 
@@ -239,8 +244,11 @@ sub _finish {
 		Test::More::is(join("\n", @left), '', 'no process left');
 	}
 
-	close $self->{watchdog} if $self->{watchdog};
-	waitpid($self->{watchdog_pid}, 0) if $self->{watchdog_pid};
+	return unless $self->{watchdog_pid};
+	close $self->{watchdog};
+	# whoever was started since may still hold the other end
+	kill TERM => $self->{watchdog_pid};
+	waitpid($self->{watchdog_pid}, 0);
 }
 
 sub _clean_up {
@@ -283,6 +291,11 @@ sub DESTROY {
 	$self->_clean_up(Test::More->builder->is_passing());
 }
 
+# In a child: the watchdogs wait for the test alone.
+sub let_go {
+	close $_ for map { $_ && $_->{watchdog} || () } @live;
+}
+
 # Ends nginx should this process be killed without a chance to do so.
 sub _start_watchdog {
 	my ($self) = @_;
@@ -292,8 +305,8 @@ sub _start_watchdog {
 	if (!$pid) {
 		child_signals();
 		$SIG{INT} = $SIG{HUP} = 'IGNORE';
-		# nor keep the watchdogs of other objects from their end
-		close $_ for $hold, map { $_ && $_->{watchdog} || () } @live;
+		close $hold;
+		let_go();
 		open STDOUT, '>', '/dev/null';
 		open STDERR, '>', '/dev/null';
 		sysread $end, my $byte, 1;

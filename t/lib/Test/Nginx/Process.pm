@@ -281,7 +281,7 @@ sub run_daemon {
 	if (!$pid) {
 		child_signals();
 		die_with_parent($parent);
-		close $self->{watchdog} if $self->{watchdog};
+		Test::Nginx::let_go();
 		if (ref $code eq 'CODE') {
 			eval { $code->(@args); 1 } or print STDERR $@;
 			POSIX::_exit($@ ? 1 : 0);
