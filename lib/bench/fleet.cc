@@ -70,6 +70,7 @@ class Fleet {
   explicit Fleet(const Options& options)
       : options_(options), server_(loop_, clock_, [this](const std::string& head) { return answer(head); }) {
     server_.delay = options.delay;
+    server_.stagger = 0;
     for (std::size_t i = 0; i < options.nodes; ++i) {
       nodes_.push_back(std::make_unique<SharingNode>(loop_, clock_, i + 1));
       for (std::size_t number = 0; number < options.certificates; ++number) {

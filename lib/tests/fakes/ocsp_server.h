@@ -50,7 +50,8 @@ class OcspServer {
   };
 
   Answer answer;
-  Millis delay = 0;  // until the answer; slightly longer each time, so that no two answers coincide
+  Millis delay = 0;      // until the answer
+  Millis stagger = 130;  // longer for each of ten in turn, so that no two answers coincide
   std::vector<Asked> asked;
   std::size_t open() const { return peers_.size(); }
   std::size_t most_open = 0;
@@ -89,7 +90,7 @@ class OcspServer {
     }
     asked.push_back({clock_.now(), path_of(peer.head), peer.head.find("no-cache") != std::string::npos});
     if (delay > 0) {
-      return peer.timer->arm(delay + 130 * static_cast<Millis>(asked.size() % 10));
+      return peer.timer->arm(delay + stagger * static_cast<Millis>(asked.size() % 10));
     }
     reply_to(peer);
   }
