@@ -8,7 +8,7 @@ _ocsp_plus() {
         [fetch]="--cert --issuer --responder --resolver --proxy --out --cache --share --share-prefix --share-user --share-password-file --share-sentinel --share-trusted-certificate --share-certificate --share-key --timeout --verbose --json --help -4 -6 -v -h"
         [share]="--prefix --user --password-file --sentinel --trusted-certificate --certificate --key --timeout --list --json --help -h"
         [show]="--json --help -h"
-        [verify]="--cert --issuer --trusted --response --at --json --help -h"
+        [verify]="--cert --issuer --trusted --response --at --sendable --json --help -h"
     )
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do

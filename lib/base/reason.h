@@ -32,6 +32,7 @@ namespace ocsp_plus {
   X(27, kOtherIssuer, "other_issuer", "the response is for a certificate of another issuer")                         \
   X(28, kUnsupportedHash, "unsupported_hash", "no CertID uses SHA-1 or SHA-256, or the first a hash OpenSSL lacks")  \
   X(29, kSha256Only, "sha256_only", "only a SHA-256 CertID matches and ocsp_plus_certid is not auto")                \
+  X(30, kNotSendable, "not_sendable", "this version of OpenSSL does not send it with this certificate")              \
   /* times; 46 was producedAt before thisUpdate, which no client refuses */                                          \
   X(40, kMalformedTime, "malformed_time", "a time does not have the form of RFC 5280")                               \
   X(41, kThisUpdateInFuture, "this_update_in_future", "thisUpdate is in the future")                                 \

@@ -17,6 +17,7 @@
 #include "capi/config.h"
 #include "capi/host.h"
 #include "crypto/one_openssl.h"
+#include "crypto/sendable.h"
 #include "crypto/verify.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
@@ -236,6 +237,7 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     settings.issuer_fetch = from->issuer_fetch != 0;
     settings.certid_auto = from->certid_auto != 0;
     settings.policy.accept_sha256_only = settings.certid_auto;
+    settings.policy.must_be_sendable = crypto::openssl_selects();
     settings.cache = std::string(view(from->cache));
     settings.zone_name = std::string(view(from->zone_name));
     config->settings = std::move(settings);

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/verdict.h"
 #include "crypto/certificate.h"
+#include "crypto/sendable.h"
 
 namespace ocsp_plus::cli {
 namespace {
@@ -25,6 +26,7 @@ struct Options {
   std::string response;
   std::string at;
   bool json = false;
+  bool sendable = false;
 };
 
 // The files read; owns the certificates that `candidates` points to.
@@ -87,7 +89,7 @@ Result<Input> read_input(const Options& options) {
 
 // A CA that has changed its key appears twice under one name. The issuer with an authentic verdict is the right one;
 // without one, the first candidate's verdict counts.
-Verdict evaluate(const Input& input) {
+Verdict evaluate(const Input& input, const crypto::VerifyPolicy& policy) {
   Verdict first;
   first.reason = Reason::kNoIssuer;
   const auto fault = crypto::why_no_issuer(input.leaf, input.candidates);
@@ -104,7 +106,7 @@ Verdict evaluate(const Input& input) {
     if (!issuer) {
       continue;
     }
-    Verdict verdict = crypto::verify(response, input.certificate, **issuer, input.now, {});
+    Verdict verdict = crypto::verify(response, input.certificate, **issuer, input.now, policy);
     if (verdict.authentic()) {
       return verdict;
     }
@@ -118,7 +120,9 @@ Verdict evaluate(const Input& input) {
 Result<int> run_verify(const Options& options) {
   const auto input = read_input(options);
   RETURN_IF_ERROR(input);
-  Verdict verdict = evaluate(*input);
+  crypto::VerifyPolicy policy;
+  policy.must_be_sendable = options.sendable || crypto::openssl_selects();
+  Verdict verdict = evaluate(*input, policy);
   if (const std::size_t more = input->response.size() - crypto::cut_trailing(input->response).size(); more != 0) {
     verdict.detail +=
         fmt::format("{}{} octets after the response are left out", verdict.detail.empty() ? "" : "; ", more);
@@ -151,6 +155,9 @@ Command register_verify(CLI::App& app) {
       ->type_name("FILE");
   command->add_option("--at", options->at, "Judge as of this time, like 2026-01-31T00:00:00Z; default: now")
       ->type_name("TIME");
+  command->add_flag(
+      "--sendable", options->sendable,
+      "Judge as with OpenSSL 3.6 and newer, which do not send every response; default: as this OpenSSL");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer("Exit status: 0 fit to staple as good, 1 not fit, 2 wrong use or unreadable input.");
   return {[options] { return run_verify(*options); }};

@@ -181,6 +181,9 @@ Result<Certificate> describe(x509_st* certificate) {
   out.id = *id;
   out.subject = name_text(X509_get_subject_name(certificate));
   out.issuer = name_text(X509_get_issuer_name(certificate));
+  out.issuer_name = name_der(X509_get_issuer_name(certificate)).copy();
+  out.is_root = X509_get0_pubkey(certificate) == nullptr ||
+                (X509_get_extension_flags(certificate) & (EXFLAG_SS | EXFLAG_INVALID)) != 0;
   out.serial = integer_octets(X509_get0_serialNumber(certificate));
   const auto not_before = parse_certificate_time(X509_get0_notBefore(certificate));
   const auto not_after = parse_certificate_time(X509_get0_notAfter(certificate));

@@ -40,6 +40,8 @@ struct Certificate {
   std::string issuer;              // likewise
   std::vector<std::string> names;  // dNSName and iPAddress of subjectAltName, in order
   Bytes serial;                    // content octets of the INTEGER as in the DER: two's complement, big-endian
+  Bytes issuer_name;               // the issuer's name, DER, as this certificate writes it
+  bool is_root = false;            // OpenSSL takes it for one that issued itself, or cannot tell
   UnixSeconds not_before = 0;
   UnixSeconds not_after = 0;
   bool must_staple = false;                  // TLS feature extension with status_request (5), RFC 7633

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "crypto/ossl.h"
 #include "crypto/response.h"
+#include "crypto/sendable.h"
 #include "crypto/signer.h"
 #include "crypto/single_response.h"
 
@@ -101,6 +102,10 @@ Verdict report(Verdict verdict, const SingleChoice& choice, const VerifyPolicy& 
       if (choice.sha256_only && !policy.accept_sha256_only) {
         return refuse(std::move(verdict), Reason::kSha256Only, "several TLS clients refuse it when it is stapled");
       }
+      if (!verdict.sendable) {
+        return refuse(std::move(verdict), Reason::kNotSendable,
+                      "it names the certificate under another hash, or another spelling of its issuer's name");
+      }
       verdict.reason = Reason::kOk;
       break;
     case CertStatus::kNone:
@@ -153,6 +158,7 @@ Verdict verify(ByteView response, const Certificate& certificate, const Issuer& 
     return refuse(std::move(verdict), signature.reason, std::move(signature.detail));
   }
   verdict.expires = std::min(verdict.expires, signature.signer_end);
+  verdict.sendable = !policy.must_be_sendable || openssl_would_send(certificate, basic->get());
   return report(std::move(verdict), *choice, policy);
 }
 

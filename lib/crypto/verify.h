@@ -42,6 +42,7 @@ struct VerifyPolicy {
   Seconds clock_skew = 300;                     // tolerance for thisUpdate and producedAt in the future
   Seconds max_age_without_next_update = 86400;  // from thisUpdate, if there is no nextUpdate
   bool accept_sha256_only = false;              // true only under ocsp_plus_certid auto
+  bool must_be_sendable = false;                // crypto/sendable.h; true where the running OpenSSL selects
 };
 
 // The outcome. `cert_status` and `revoked_at` are set only if `authentic()`. The times are set as soon as they are
@@ -57,6 +58,7 @@ struct Verdict {
   // certificate's. Valid while now < expires: OpenSSL's clients refuse at nextUpdate itself.
   UnixSeconds expires = 0;
   UnixSeconds revoked_at = 0;  // only for kRevoked; 0 if revocationTime is malformed
+  bool sendable = true;        // false, only for kRevoked: the policy wants it to be, and OpenSSL would not send it
   std::string detail;          // for people: found and expected values
 
   bool authentic() const { return reason == Reason::kOk || reason == Reason::kRevoked || reason == Reason::kUnknown; }
@@ -70,8 +72,8 @@ ByteView cut_trailing(ByteView octets);
 // Verifies `response`, the DER of an OCSPResponse and nothing else (kTrailingData if more follows). The strictest of
 // several matching single responses decides and provides the times: revoked, unknown, good. All good ones must be
 // current, since a client may read any. A good response with only a SHA-256 CertID is refused unless the policy
-// accepts it; a revocation in it is always reported. An allocation failure appears as the check that could not be
-// made, never as acceptance.
+// accepts it, and so is a good one that OpenSSL would not send; a revocation in either is always reported. An
+// allocation failure appears as the check that could not be made, never as acceptance.
 Verdict verify(ByteView response, const Certificate& certificate, const Issuer& issuer, UnixSeconds now,
                const VerifyPolicy& policy);
 

@@ -36,6 +36,7 @@ store::BlobHeader header_of(const Target& target, const crypto::Verdict& verdict
   header.admitted_at = now;
   header.cert_status = static_cast<std::uint8_t>(verdict.cert_status);
   header.source = source;
+  header.unsendable = verdict.sendable ? 0 : 1;
   return header;
 }
 
@@ -83,7 +84,8 @@ std::optional<crypto::Verdict> verify_left(const Target& target, ByteView respon
 
 bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
   const CertStatus status = status_of(held);
-  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && is_current(held, clock_skew, now);
+  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && held.unsendable == 0 &&
+         is_current(held, clock_skew, now);
 }
 
 Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,

@@ -58,7 +58,7 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
 std::optional<crypto::Verdict> verify_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
                                            UnixSeconds now);
 
-// Whether the held response may be stapled at `now`: good or revoked, and valid.
+// Whether the held response may be stapled at `now`: good or revoked, valid, and one that OpenSSL sends.
 bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew);
 
 // A verified response: all that Gate::commit() needs.

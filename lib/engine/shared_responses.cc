@@ -13,7 +13,7 @@ constexpr Millis kZoneBusyPause = 20;
 }  // namespace
 
 bool concerns_this_node(Reason reason) {
-  return reason == Reason::kUnsupportedHash || reason == Reason::kSha256Only ||
+  return reason == Reason::kUnsupportedHash || reason == Reason::kSha256Only || reason == Reason::kNotSendable ||
          reason == Reason::kThisUpdateInFuture || reason == Reason::kProducedAtInFuture ||
          reason == Reason::kUnsupportedSignature || reason == Reason::kOutOfMemory;
 }

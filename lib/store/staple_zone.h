@@ -48,7 +48,8 @@ struct BlobHeader {
   std::uint32_t length;      // of the DER that follows
   std::uint8_t cert_status;  // crypto::CertStatus
   Source source;
-  std::uint8_t reserved[2];
+  std::uint8_t unsendable;  // 1: a revocation that the running OpenSSL does not send (crypto/sendable.h)
+  std::uint8_t reserved;
   // The rest.
   IssuerKey issuer_key;
   std::int64_t produced_at;

@@ -154,6 +154,40 @@ TEST_CASE("admit: what is published is the response, with its times", "[admit]")
   CHECK(held->issuer_key == f.target().issuer->key_sha256());
 }
 
+TEST_CASE("admit: what OpenSSL would not send", "[admit]") {
+  Fixture f;
+  crypto::VerifyPolicy policy = f.settings.policy;
+  policy.must_be_sendable = true;
+  Gate gate(f.zone, f.writer, policy);
+  const UnixSeconds now = f.loop.clock.now();
+  ResponseSpec spec;
+  spec.produced_at = generalized_time(now - 60);
+  spec.singles.resize(2);
+  spec.singles[0].hash = "SHA256";
+  spec.singles[0].serial = Bytes{0x2b};  // another certificate's
+  for (SingleSpec& single : spec.singles) {
+    single.this_update = generalized_time(now - 60);
+    single.next_update = generalized_time(now + kDay);
+  }
+  const auto admit = [&] {
+    return gate.admit(f.target(), make_response(spec, test_leaf(1), test_ca(), test_ca()), store::Source::kNetwork,
+                      {now});
+  };
+  // A good one is of no use here.
+  const Admission good = admit();
+  CHECK(good.action == Action::kRefuse);
+  CHECK(good.verdict.reason == Reason::kNotSendable);
+  // A revocation takes the place of a good response, and is not stapled.
+  REQUIRE(f.admit(f.made(Status::kGood, -60, kDay)).action == Action::kPublish);
+  CHECK(is_staplable(*gate.held(f.target()), now, policy.clock_skew));
+  spec.singles[1].status = Status::kRevoked;
+  CHECK(admit().action == Action::kPublish);
+  const auto held = gate.held(f.target());
+  REQUIRE(held);
+  CHECK(held->cert_status == static_cast<std::uint8_t>(CertStatus::kRevoked));
+  CHECK_FALSE(is_staplable(*held, now, policy.clock_skew));
+}
+
 TEST_CASE("admit: the table through a real zone", "[admit]") {
   struct New {
     Status status;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "crypto/sendable.h"
+
 namespace ocsp_plus::testing {
 
 const VerifyWorld& world() {
@@ -39,6 +41,10 @@ Bytes VerifySetup::response() const {
     damage(bytes);
   }
   return bytes;
+}
+
+bool VerifySetup::sendable() const {
+  return crypto::openssl_would_send(leaf->described(), crypto::cut_trailing(response()));
 }
 
 crypto::Verdict VerifySetup::verify() const {

@@ -50,6 +50,7 @@ struct VerifySetup {
 
   Bytes response() const;
   crypto::Verdict verify() const;
+  bool sendable() const;  // by OpenSSL 3.6 and newer
 };
 
 struct VerifyCase {

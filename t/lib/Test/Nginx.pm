@@ -195,6 +195,11 @@ sub feature {
 	}
 
 	my $built = $self->_build_options();
+	# "built with OpenSSL 3.0.2 (running with OpenSSL 3.0.19)": the last one
+	if (my ($major, $minor) = $feature =~ /^openssl (\d+)\.(\d+)$/) {
+		my @runs = ($built =~ /with OpenSSL (\d+)\.(\d+)/g)[-2, -1];
+		return $runs[0] > $major || $runs[0] == $major && $runs[1] >= $minor;
+	}
 	return $built =~ /--with-debug\b/ if $feature eq 'debug';
 
 	my $option = $feature eq 'stream' || $feature eq 'mail'

@@ -3,9 +3,10 @@
 //   test_fixtures DIRECTORY   DIRECTORY/CASE/{leaf.pem,issuer.pem,candidates.pem,response.der} and
 //   DIRECTORY/cases.json
 //
-// issuer.pem is the issuer, candidates.pem what an operator may have in its place: other certificates of its name
-// first. cases.json: [{"case", "group", "name", "reason", "at", "policy"}]; where "policy" is true the case needs a
-// policy that the command line does not offer.
+// "sendable": whether OpenSSL 3.6 and newer send the response. issuer.pem is the issuer, candidates.pem what an
+// operator may have in its place: other certificates of its name first. cases.json: [{"case", "group", "name",
+// "reason", "sendable", "at", "policy"}]; where "policy" is true the case needs a policy that the command line does
+// not offer.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -53,6 +54,7 @@ nlohmann::ordered_json write_case(const fs::path& root, const char* group, const
           {"group", group},
           {"name", each.name},
           {"reason", std::string(token(each.expected))},
+          {"sendable", setup.sendable()},
           {"at", to_rfc3339(setup.now)},
           {"policy", policy}};
 }

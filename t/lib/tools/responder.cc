@@ -40,7 +40,8 @@
 //   path, loop, hops:N, relative)
 // - of OCSP: try_later, internal_error, unauthorized, malformed_request, sig_required, broken_signature,
 //   foreign_signer, no_certs, other_serial, other_issuer, expired (seconds ago, 3600), future (seconds ahead, 86400),
-//   not_basic, two_responses_disagree (second status, revoked), no_responses, other_too, trailing
+//   not_basic, two_responses_disagree (second status, revoked), no_responses, other_too, other_hash_first (another
+//   certificate's under SHA-256), trailing
 //   (octets after the response), trailing_inside (after the BasicOCSPResponse in it)
 // - of time: old_same (the last response, again and again), older (seconds, 3600)
 //

@@ -249,6 +249,9 @@ std::string Answerer::make(const Request& request, const Signer& issuer, const S
   }
 
   BasicPtr basic(OCSP_BASICRESP_new());
+  if (fault.name == "other_hash_first") {
+    add_single(basic.get(), cert_id(issuer, EVP_sha256(), request.id, 7).get(), "good", scope, times);
+  }
   if (fault.name == "other_too") {
     for (unsigned long other : {7UL, 8UL}) {
       add_single(basic.get(), cert_id(issuer, nullptr, request.id, other).get(), "revoked", scope, times);

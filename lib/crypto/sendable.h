@@ -1,0 +1,22 @@
+// Which responses OpenSSL sends. Since version 3.6 it looks for each certificate's response among those it was given,
+// by rules of its own, and leaves out what it takes for another certificate's: without an error or a word.
+#pragma once
+
+#include "base/bytes.h"
+#include "crypto/certificate.h"
+#include "crypto/ossl.h"
+
+namespace ocsp_plus::crypto {
+
+// Returns whether the OpenSSL that this process runs with does so.
+bool openssl_selects() noexcept;
+
+// Returns whether an OpenSSL that selects would send `response` with `certificate`. Only one under the hash of the
+// first single response can be found: some single response must have the certificate's serial number and that hash of
+// the issuer's name as the certificate writes it. What is no basic response, or has no single response, is sent, and
+// what does not parse is not. Pure; leaves OpenSSL's error queue unchanged.
+bool openssl_would_send(const Certificate& certificate, ByteView response);
+// The same of a response that has been parsed.
+bool openssl_would_send(const Certificate& certificate, OCSP_BASICRESP* response);
+
+}  // namespace ocsp_plus::crypto
