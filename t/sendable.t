@@ -63,14 +63,16 @@ for my $tls ('1.2', '1.3') {
 my $says = qr/certificate="mixed\.example".*reason=not_sendable/;
 is(scalar(() = $t->log_lines($says)) ? 1 : 0, $selects ? 1 : 0,
 	'what OpenSSL would not send is logged as such');
-like(join("\n", $t->log_lines(qr/revoked\.example/)), qr/revoked/,
+is(scalar($t->log_lines(
+	qr/\[crit\].*CERTIFICATE IS REVOKED.*"revoked\.example"/)), 1,
 	'a revocation is logged, sent or not');
 
 # the command line judges by its own OpenSSL, or as newer ones would
 
 my $file = $t->testdir() . '/mixed.der';
 $t->write_file($file, $r->response($leaf{mixed}));
-for my $option ('', '--sendable') {
+# nginx may have another OpenSSL linked into it
+for my $option ('--sendable', $t->feature('shared_openssl') ? '' : ()) {
 	my $run = $t->command([ $t->build_dir() . '/ocsp-plus', 'verify',
 		'--cert', $leaf{mixed}->chain(), '--issuer', $int->cert(),
 		'--response', $file, $option || () ]);

@@ -22,6 +22,7 @@
 #include "cli/share_options.h"
 #include "cli/verdict.h"
 #include "crypto/certificate.h"
+#include "crypto/sendable.h"
 #include "crypto/verify.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
@@ -191,6 +192,7 @@ class Fetching {
     settings_.resolver.ipv4 = !options.ipv6_only;
     settings_.resolver.ipv6 = !options.ipv4_only;
     settings_.timeout = options.timeout * 1000;
+    settings_.policy.must_be_sendable = crypto::openssl_selects();
   }
 
   const engine::Settings& settings() const { return settings_; }

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "crypto/cert_id.h"
+#include "crypto/ossl.h"
 
 namespace ocsp_plus::crypto {
 namespace {

@@ -4,7 +4,8 @@
 
 #include "base/bytes.h"
 #include "crypto/certificate.h"
-#include "crypto/ossl.h"
+
+struct ocsp_basic_response_st;  // OpenSSL's OCSP_BASICRESP
 
 namespace ocsp_plus::crypto {
 
@@ -17,6 +18,6 @@ bool openssl_selects() noexcept;
 // what does not parse is not. Pure; leaves OpenSSL's error queue unchanged.
 bool openssl_would_send(const Certificate& certificate, ByteView response);
 // The same of a response that has been parsed.
-bool openssl_would_send(const Certificate& certificate, OCSP_BASICRESP* response);
+bool openssl_would_send(const Certificate& certificate, ocsp_basic_response_st* response);
 
 }  // namespace ocsp_plus::crypto

@@ -58,7 +58,7 @@ struct Verdict {
   // certificate's. Valid while now < expires: OpenSSL's clients refuse at nextUpdate itself.
   UnixSeconds expires = 0;
   UnixSeconds revoked_at = 0;  // only for kRevoked; 0 if revocationTime is malformed
-  bool sendable = true;        // false, only for kRevoked: the policy wants it to be, and OpenSSL would not send it
+  bool sendable = true;        // false: the policy wants it to be, and OpenSSL would not send it; then never kOk
   std::string detail;          // for people: found and expected values
 
   bool authentic() const { return reason == Reason::kOk || reason == Reason::kRevoked || reason == Reason::kUnknown; }

@@ -82,10 +82,13 @@ std::optional<crypto::Verdict> verify_left(const Target& target, ByteView respon
   return is_acceptable(verdict) ? std::optional(std::move(verdict)) : std::nullopt;
 }
 
-bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
+bool is_valid(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
   const CertStatus status = status_of(held);
-  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && held.unsendable == 0 &&
-         is_current(held, clock_skew, now);
+  return (status == CertStatus::kGood || status == CertStatus::kRevoked) && is_current(held, clock_skew, now);
+}
+
+bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew) {
+  return held.unsendable == 0 && is_valid(held, now, clock_skew);
 }
 
 Gate::Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,

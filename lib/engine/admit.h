@@ -58,7 +58,9 @@ Action decide(const std::optional<store::BlobHeader>& held, const crypto::Verdic
 std::optional<crypto::Verdict> verify_left(const Target& target, ByteView response, crypto::VerifyPolicy policy,
                                            UnixSeconds now);
 
-// Whether the held response may be stapled at `now`: good or revoked, valid, and one that OpenSSL sends.
+// Whether the held response is valid at `now`, and good or revoked.
+bool is_valid(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew);
+// Whether it may be stapled: it is valid, and OpenSSL sends it.
 bool is_staplable(const store::BlobHeader& held, UnixSeconds now, Seconds clock_skew);
 
 // A verified response: all that Gate::commit() needs.
@@ -115,7 +117,8 @@ class Gate {
 
   // The held response of a target, valid or not.
   std::optional<store::BlobHeader> held(const Target& target) const;
-  // The same, if a handshake at `now` would get it.
+  // The same, if a handshake at `now` would get it, or the revocation is one that OpenSSL does not send: it is as
+  // good a reason to ask no sooner.
   std::optional<store::BlobHeader> stapled(const Target& target, UnixSeconds now) const;
   // When that one ends; 0: there is none.
   UnixSeconds stapled_until(const Target& target, UnixSeconds now) const;

@@ -396,6 +396,9 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
   target.certificate = std::move(parsed.certificate);
   // There may be a hundred thousand of them: fields without readers are dropped.
   target.certificate.issuer = {};
+  if (!context_.settings.policy.must_be_sendable) {
+    target.certificate.issuer_name = {};
+  }
   if (target.certificate.names.size() > 1) {
     target.certificate.names = {target.certificate.names.front()};
   }

@@ -1,6 +1,7 @@
 #include "engine/publisher.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "engine/schedule.h"
@@ -58,7 +59,7 @@ void Publisher::release_all() {
   }
 }
 
-void Publisher::give_back(Entry entry, SharedStore::Lease lease, std::string host) {
+void Publisher::give_back(Entry entry, SharedStore::Lease lease, const std::string& host) {
   settle(entry, std::move(lease), host, 0, false);
 }
 
@@ -141,7 +142,8 @@ bool Publisher::publish(Entry entry, Pending* pending) {
   const UnixSeconds now = context_.clock.now();
   store::BlobHeader header;
   const auto response = context_.zone.read(entry, record.target.certificate.id, &header);
-  const bool fit = response.has_value() && is_staplable(header, now, context_.settings.policy.clock_skew) &&
+  // A revocation that OpenSSL does not send here is told to the others all the same.
+  const bool fit = response.has_value() && is_valid(header, now, context_.settings.policy.clock_skew) &&
                    response->size() <= SharedStore::kMostResponse &&
                    (record.per_connection == nullptr || response->size() <= kMostForeignResponse);
   if (!fit) {

@@ -54,7 +54,7 @@ class Publisher {
   void release_unused(Entry entry);
   void release_all();
   // Gives back one that came too late to be held.
-  void give_back(Entry entry, net::SharedStore::Lease lease, std::string host);
+  void give_back(Entry entry, net::SharedStore::Lease lease, const std::string& host);
   // The exchange has brought no response: Sharing::settled().
   void settled(Entry entry, UnixSeconds next, bool failed);
 

@@ -85,9 +85,12 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
   if (!admission.status_changed && !fits(level)) {
     return;
   }
-  const char* event = !published ? "response is not newer than the current one"
-                      : revoked  ? "CERTIFICATE IS REVOKED, replace it; response published"
-                                 : "response published";
+  const char* event =
+      !published ? "response is not newer than the current one"
+      : !revoked ? "response published"
+      : verdict.sendable
+          ? "CERTIFICATE IS REVOKED, replace it; response published"
+          : "CERTIFICATE IS REVOKED, replace it; nothing is stapled, this OpenSSL does not send the response";
   log(sink_, level,
       "ocsp_plus: {}: {} responder={} status={} this_update={} expires={} "
       "next_attempt={} took={}ms",

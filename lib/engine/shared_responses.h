@@ -32,7 +32,7 @@ class SharedResponses {
     kRefused,   // by the gate, for what it is
     kNotForUs,  // refused for what this node is
     kNoRoom,    // good, but it did not get into the zone
-    kLost,      // another process holds the lease of the zone: nothing more is judged
+    kLost,      // another process holds the lease of the zone: what waits is not judged
   };
   struct Response {
     Entry entry = 0;
@@ -70,7 +70,7 @@ class SharedResponses {
   SharingTally& tally_;
   OnJudged on_judged_;
   std::deque<Waiting> waiting_;
-  std::unique_ptr<WorkQueue::Ticket> turn_;  // nullptr: nothing waits, or busy_timer_ runs
+  std::unique_ptr<WorkQueue::Ticket> turn_;  // nullptr: nothing waits for a turn
   std::unique_ptr<Timer> busy_timer_;        // while the zone is busy
 };
 

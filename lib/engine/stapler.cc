@@ -281,8 +281,8 @@ void Stapler::offer(const Server& server, const Hello& hello, const Subject& sub
   }
 }
 
-// Returns the line on a refusal, which nginx itself logs at info only. Empty: the last line of that cause is less
-// than kBetweenLines ago, or memory is out.
+// Returns the line on a refusal, which nginx itself logs at info only; nullptr if the last line of that cause is
+// less than kBetweenLines ago, or memory is out.
 const std::string* Stapler::refusal_line(const Hello& hello, Cause cause) noexcept {
   Refusals& refusals = refusals_[cause];
   ++refusals.count;

@@ -125,7 +125,8 @@ bool ZoneRepair::is_true(store::EntryIndex entry, const Target& target) {
   ++verified_;
   const auto verdict = verify_left(target, *der, policy, now);
   if (!verdict.has_value() || verdict->this_update != header.this_update || verdict->expires != header.expires ||
-      static_cast<std::uint8_t>(verdict->cert_status) != header.cert_status) {
+      static_cast<std::uint8_t>(verdict->cert_status) != header.cert_status ||
+      header.unsendable != (verdict->sendable ? 0 : 1)) {
     return false;
   }
   writer_.vouch(entry, header, *der);

@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <list>
+#include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/text.h"
 #include "net/redis_commands.h"
@@ -455,7 +459,7 @@ std::unique_ptr<SharedStore::Query> RedisStore::publish(const Publication& publi
 
 std::unique_ptr<SharedStore::Query> RedisStore::settle(const Settlement& settlement, Callback<bool> callback) {
   const OperationPtr created = operation<bool>(std::move(callback), [this](RedisReply& reply) {
-    const auto settled = read_settled(reply);
+    auto settled = read_settled(reply);
     if (settled && *settled) {
       written();
     }

@@ -145,7 +145,7 @@ void reset_entry(const StapleZone& zone, EntryIndex index) noexcept {
   Entry& entry = zone.entry(index);
   if (index >= zone.entries_used()) {
     entry.word.store(0, kRelaxed);
-    entry.versions.store(0, kRelaxed);  // a reused entry's version goes on: see Entry::word
+    entry.versions.store(0, kRelaxed);  // a reused entry's version goes on: see Entry::versions
   }
   forget_response(zone, index);
   for (std::atomic<std::uint64_t>* word : {&entry.leaf, &entry.issuer, &entry.stapled}) {

@@ -111,9 +111,6 @@ Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate
   state_.catch_up();  // before anything is allocated
   EntryIndex index = zone.find(certificate.id);
   const bool known = index != kNoEntry;
-  if (!known && (index = state_.take_free()) == kNoEntry) {
-    return fail(Reason::kZoneFull, fmt::format("all {} entries are in use", zone.capacity()));
-  }
   const bool with_issuer = !certificate.issuer.empty();
   const auto find_issuer = [&] {
     return with_issuer ? state_.find_issuer(certificate.issuer_id, certificate.issuer) : WriterState::kNoIssuer;
@@ -131,12 +128,19 @@ Result<EntryIndex> ZoneWriter::add_per_connection(const PerConnectionCertificate
   }
   std::uint32_t issuer = find_issuer();
   const bool new_issuer = with_issuer && issuer == WriterState::kNoIssuer;
-  room = new_issuer && !room ? room_for_issuer() : room;
   const ArenaMap::Range leaf = state_.arena().allocate(units_for(certificate.leaf.size()));
-  if (!leaf || (new_issuer && !room)) {
+  room = leaf && new_issuer && !room ? room_for_issuer() : room;
+  const auto give_back = [&] {
     state_.arena().release(leaf);
     state_.arena().release(room);
+  };
+  if (!leaf || (new_issuer && !room)) {
+    give_back();
     return tl::unexpected<Error>(no_room(certificate.leaf.size() + certificate.issuer.size()));
+  }
+  if (!known && (index = state_.take_free()) == kNoEntry) {
+    give_back();
+    return fail(Reason::kZoneFull, fmt::format("all {} entries are in use", zone.capacity()));
   }
   write(state_, leaf, certificate.id, certificate.leaf);
   if (new_issuer) {

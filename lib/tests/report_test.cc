@@ -136,6 +136,19 @@ TEST_CASE("report: revoked", "[report]") {
                                 "next_attempt=2030-06-01T13:00:00Z took=12ms");
 }
 
+TEST_CASE("report: revoked, by a response that OpenSSL does not send", "[report]") {
+  Fixture f;
+  Admission admission = f.admission(Action::kPublish, Reason::kRevoked);
+  admission.verdict.sendable = false;
+  f.report.verified(f.target(), 0, admission, kNow + kHour, 12);
+  f.expect(LogLevel::kCrit,
+           "ocsp_plus: CERTIFICATE IS REVOKED, replace it; nothing is stapled, this OpenSSL does not send the "
+           "response: " +
+               kWho +
+               "status=revoked this_update=2030-06-01T12:00:00Z expires=2030-06-02T12:00:00Z "
+               "next_attempt=2030-06-01T13:00:00Z took=12ms");
+}
+
 TEST_CASE("report: failed while a response is held", "[report]") {
   Fixture f;
   f.report.failed(f.target(), 0, {Reason::kTimeout, "no \"answer\"\n"}, kNow + kHour, kNow + 65, 3);

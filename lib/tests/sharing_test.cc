@@ -110,6 +110,39 @@ TEST_CASE("sharing: a node that comes later asks nobody", "[sharing]") {
   CHECK(fleet.nodes[1]->log.count("response from the shared store published") == 3);
 }
 
+TEST_CASE("sharing: a revocation that one node cannot send reaches the others", "[sharing]") {
+  Fleet fleet(2, 1);
+  auto late = std::move(fleet.nodes.back());
+  fleet.nodes.pop_back();
+  fleet.nodes[0]->settings.policy.must_be_sendable = true;
+  fleet.server.answer = [&fleet](const std::string&) {
+    const UnixSeconds now = fleet.loop.clock.now();
+    ResponseSpec spec;
+    spec.produced_at = generalized_time(now);
+    spec.singles.resize(2);
+    spec.singles[0].hash = "SHA256";
+    spec.singles[0].serial = Bytes{0x2b};  // another certificate's
+    spec.singles[1].status = Status::kRevoked;
+    for (SingleSpec& single : spec.singles) {
+      single.this_update = generalized_time(now);
+      single.next_update = generalized_time(now + kDay);
+    }
+    return ocsp_reply(make_response(spec, test_leaf(0), test_ca(), test_ca()));
+  };
+  fleet.begin();
+  fleet.pass(3);
+  REQUIRE(fleet.nodes[0]->held(0).has_value());
+  CHECK(fleet.nodes[0]->held(0)->unsendable == 1);
+  CHECK(fleet.nodes[0]->tally().published == 1);
+  fleet.begin(*late);
+  fleet.nodes.push_back(std::move(late));
+  fleet.pass(2);
+  REQUIRE(fleet.nodes[1]->held(0).has_value());
+  CHECK(fleet.nodes[1]->held(0)->source == store::Source::kShared);
+  CHECK(fleet.nodes[1]->held(0)->unsendable == 0);
+  CHECK(fleet.server.asked.size() == 1);
+}
+
 TEST_CASE("sharing: a store that is down or hangs delays nobody by more than its timeout", "[sharing]") {
   const StoreFault fault = GENERATE(StoreFault::kDown, StoreFault::kHang);
   Fleet fleet(3, 2);

@@ -314,12 +314,16 @@ sub _start_watchdog {
 		let_go();
 		open STDOUT, '>', '/dev/null';
 		open STDERR, '>', '/dev/null';
+		my $end_nginx = sub {
+			for my $file ('nginx.pid', 'nginx.pid.oldbin') {
+				my $master = pid_of("$self->{dir}/$file") or next;
+				kill TERM => $master if cmdline($master) =~ /nginx/;
+			}
+			POSIX::_exit(0);
+		};
+		$SIG{TERM} = $end_nginx;
 		sysread $end, my $byte, 1;
-		for my $file ('nginx.pid', 'nginx.pid.oldbin') {
-			my $master = pid_of("$self->{dir}/$file") or next;
-			kill TERM => $master if cmdline($master) =~ /nginx/;
-		}
-		POSIX::_exit(0);
+		$end_nginx->();
 	}
 	close $end;
 	$self->{watchdog} = $hold;
