@@ -546,9 +546,8 @@ $report = inner('my $other = Test::Nginx->new(module => 0, timeout => 300); '
 	. 'diag("left: " . alarm(0)); die "in the middle\n";');
 cmp_ok(($report =~ /^# left: (\d+)/m)[0] // 0, '>', 200,
 	'an object does not shorten the time of another one');
-is(scalar(() = $report =~ /^# files of this test:/mg), 3,
+like($report, qr/^# Looks like your test exited with/m,
 	'a test that dies with several objects and a process ends');
-system('rm', '-r', $_) for $report =~ /^# files of this test: (\S+)$/mg;
 
 $report = inner('$t->run_daemon(sub { select undef, undef, undef, 60 }); '
 	. 'diag($t->testdir(), "\n", @{$t->{daemons}});');

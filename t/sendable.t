@@ -49,10 +49,10 @@ for my $tls ('1.2', '1.3') {
 		my $sent = !$selects || $name eq 'plain';
 		my $seen = staple($port{$name}, servername => "$name.example",
 			tls => $tls);
-		my $status = $name eq 'revoked' ? 'revoked' : 'good';
-		is($seen->{status} // 'none', $sent ? $status : 'none',
-			"TLS $tls, $name: " . ($sent ? 'a client gets it'
-				: 'OpenSSL would not send it'));
+		my $status = !$sent ? $name eq 'strict' ? 'failed' : 'none'
+			: $name eq 'revoked' ? 'revoked' : 'good';
+		is($seen->{status} // 'none', $status, "TLS $tls, $name: "
+			. ($sent ? 'a client gets it' : 'OpenSSL would not send it'));
 		$counters->grew("TLS $tls, $name: and so it is counted",
 			$sent ? 'stapled' : $name eq 'strict' ? 'refused'
 				: 'missing', 1);

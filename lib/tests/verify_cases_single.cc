@@ -90,6 +90,12 @@ CaseTable matching_cases() {
        [](VerifySetup& s) {
          s.spec.singles = {other_single_under(kNoHash), single_with(Status::kRevoked)};
        }},
+      {"a SHA-256 CertID of another serial first, where OpenSSL selects", Reason::kNotSendable,
+       [](VerifySetup& s) {
+         s.spec.singles = {single_with(Status::kGood, "SHA256"), single_with(Status::kGood)};
+         s.spec.singles[0].serial = Bytes{0x07};
+         s.policy.must_be_sendable = true;
+       }},
       {"only a SHA-256 CertID", Reason::kSha256Only, [](VerifySetup& s) { s.single().hash = "SHA256"; }},
       {"SHA-256 of ours, SHA-1 of another serial", Reason::kSha256Only,
        [](VerifySetup& s) {

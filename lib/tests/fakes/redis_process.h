@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -101,9 +102,21 @@ class RedisProcess {
   void signal(int number) const { ::kill(pid_, number); }
   std::string socket() const { return directory_.string() + "/redis.sock"; }
   std::string place() const { return "unix:" + socket(); }
-  // A port of 127.0.0.1 that nobody has at this moment.
+  // A port of 127.0.0.1 that nobody has at this moment, and below those that the system gives to connections of
+  // others in the next one.
   static std::uint16_t free_port() {
-    return port_of(local_address(bound_socket(SOCK_STREAM, net::Address::literal("127.0.0.1", 0))));
+    constexpr unsigned kFirst = 12000, kPorts = 8000;
+    static unsigned next = static_cast<unsigned>(getpid()) * 7;
+    for (unsigned tries = 0;; ++tries) {
+      const auto port = static_cast<std::uint16_t>(kFirst + next++ % kPorts);
+      try {
+        return port_of(local_address(bound_socket(SOCK_STREAM, net::Address::literal("127.0.0.1", port))));
+      } catch (const std::system_error&) {
+        if (tries == kPorts) {
+          throw;
+        }
+      }
+    }
   }
   const ScratchDirectory& directory() const { return directory_; }
 

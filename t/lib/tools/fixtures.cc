@@ -49,6 +49,7 @@ nlohmann::ordered_json write_case(const fs::path& root, const char* group, const
   const crypto::VerifyPolicy usual;
   const bool policy = setup.policy.clock_skew != usual.clock_skew ||
                       setup.policy.accept_sha256_only != usual.accept_sha256_only ||
+                      setup.policy.must_be_sendable != usual.must_be_sendable ||
                       setup.policy.max_age_without_next_update != usual.max_age_without_next_update;
   return {{"case", name},
           {"group", group},
