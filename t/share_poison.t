@@ -108,7 +108,7 @@ is(join("\n", @wrong), '', 'no wrong response is ever stapled');
 # what a node refuses for its own clock, library or policy may be of use to
 # another, and is left where it is
 
-my $own_reason = qr/^(?:unsupported_(?:hash|signature)|sha256_only|
+my $own_reason = qr/^(?:unsupported_(?:hash|signature)|sha256_only|not_sendable|
 	(?:this_update|produced_at)_in_future)$/x;
 my @left = map { "$values[$_][0]: " . reason($_) }
 	grep { ($redis->ask('HGET', $keys[$_], 'r') // '') eq $poison[$_] }
