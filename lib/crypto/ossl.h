@@ -49,6 +49,7 @@ using AuthorityInfoAccessPtr = OpenSslPtr<AUTHORITY_INFO_ACCESS, AUTHORITY_INFO_
 using BioPtr = OpenSslPtr<BIO, BIO_free_all>;
 using BytesPtr = OpenSslPtr<unsigned char, free_bytes>;
 using CertIdPtr = OpenSslPtr<OCSP_CERTID, OCSP_CERTID_free>;
+using DigestPtr = OpenSslPtr<EVP_MD, EVP_MD_free>;
 using GeneralNamesPtr = OpenSslPtr<GENERAL_NAMES, GENERAL_NAMES_free>;
 using OcspBasicPtr = OpenSslPtr<OCSP_BASICRESP, OCSP_BASICRESP_free>;
 using OcspRequestPtr = OpenSslPtr<OCSP_REQUEST, OCSP_REQUEST_free>;

@@ -11,9 +11,6 @@
 namespace ocsp_plus::crypto {
 namespace {
 
-using DigestPtr = OpenSslPtr<EVP_MD, EVP_MD_free>;
-using ResponsePtr = OpenSslPtr<OCSP_RESPONSE, OCSP_RESPONSE_free>;
-
 // Returns the octets' hash; empty if OpenSSL lacks the algorithm.
 Bytes hash(const CertId& under, ByteView octets) {
   const DigestPtr fetched(EVP_MD_fetch(nullptr, under.hash_name.c_str(), nullptr));
@@ -35,22 +32,25 @@ bool openssl_selects() noexcept {
 bool openssl_would_send(const Certificate& certificate, ByteView response) {
   const ErrorMark mark;
   const unsigned char* in = response.data();
-  const ResponsePtr parsed(d2i_OCSP_RESPONSE(nullptr, &in, static_cast<long>(response.size())));
-  if (parsed == nullptr) {
+  const OcspResponsePtr parsed(d2i_OCSP_RESPONSE(nullptr, &in, static_cast<long>(response.size())));
+  if (parsed == nullptr || certificate.is_root) {
     return false;
   }
   if (OCSP_response_status(parsed.get()) != OCSP_RESPONSE_STATUS_SUCCESSFUL) {
-    return !certificate.is_root;
+    return true;
   }
   const OcspBasicPtr basic(OCSP_response_get1_basic(parsed.get()));
-  return basic == nullptr ? !certificate.is_root : openssl_would_send(certificate, basic.get());
+  return basic == nullptr || openssl_would_send(certificate, basic.get());
 }
 
 bool openssl_would_send(const Certificate& certificate, OCSP_BASICRESP* response) {
   const ErrorMark mark;
   const int count = OCSP_resp_count(response);
-  if (certificate.is_root || count <= 0) {
-    return !certificate.is_root;
+  if (certificate.is_root) {
+    return false;
+  }
+  if (count <= 0) {
+    return true;
   }
   const CertId first = read_cert_id(OCSP_SINGLERESP_get0_id(OCSP_resp_get0(response, 0)));
   const Bytes name_hash = hash(first, certificate.issuer_name);

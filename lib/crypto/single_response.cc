@@ -11,8 +11,6 @@ namespace {
 
 enum class CertIdMatch { kUnsupportedHash, kOtherIssuer, kOtherSerial, kSha1, kSha256 };
 
-using DigestPtr = OpenSslPtr<EVP_MD, EVP_MD_free>;
-
 // Returns whether OpenSSL can compute the hash: a known algorithm may lack a provider (FIPS).
 bool has_digest(const CertId& id) {
   if (id.hash_nid == NID_sha1 || id.hash_nid == NID_sha256) {
