@@ -116,6 +116,7 @@ ngx_ocsp_plus_hello(ngx_ssl_conn_t *ssl_conn, op_hello_t *hello)
 
     hello->ctx = ssl_conn;
     hello->connection = &ngx_ocsp_plus_connection;
+    hello->tls13 = (SSL_version(ssl_conn) == TLS1_3_VERSION);
     hello->foreign = (der != NULL && len > 0);
     hello->memory = (uintptr_t) SSL_get_ex_data(ssl_conn, ngx_ocsp_plus_index);
     hello->now_s = ngx_time();

@@ -126,6 +126,7 @@ class JsonDocument : public Document {
     member("handshakes", {{"requested", stapled + missing + refused + foreign},
                           {"stapled", stapled},
                           {"missing", missing},
+                          {"message_too_large", handshakes[store::Handshake::kTooLarge]},
                           {"refused", refused},
                           {"foreign", foreign}});
     member("callbacks_replaced", handshakes[store::Handshake::kReplaced]);

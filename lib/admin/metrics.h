@@ -13,6 +13,8 @@ namespace ocsp_plus::admin {
   X(kReady, "ready", "gauge", "1 once the first round of fetches is over, as in the readiness document")            \
   X(kHeartbeat, "engine_heartbeat_timestamp_seconds", "gauge", "when the designated worker last renewed its lease") \
   X(kHandshakes, "handshakes_total", "counter", "handshakes that asked for a status, by outcome")                   \
+  X(kMessageTooLarge, "message_too_large_total", "counter",                                                         \
+    "handshakes whose staple was left out for the size of the Certificate message")                                 \
   X(kCallbacksReplaced, "callbacks_replaced_total", "counter",                                                      \
     "status callbacks that another module had replaced, restored")                                                  \
   X(kFetches, "fetches_total", "counter", "fetches by result")                                                      \

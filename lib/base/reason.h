@@ -59,6 +59,7 @@ namespace ocsp_plus {
   X(80, kRevoked, "revoked", "the certificate is revoked")                                                           \
   X(81, kUnknown, "unknown", "the responder does not know the certificate")                                          \
   X(82, kNotNewer, "not_newer", "the response is not newer than the current one")                                    \
+  X(83, kMessageTooLarge, "message_too_large", "the Certificate message would be longer than Java accepts")          \
   /* reaching the responder */                                                                                       \
   X(100, kUrlMalformed, "url_malformed", "the responder URL is malformed")                                           \
   X(101, kUrlScheme, "url_scheme", "the responder URL has a scheme that is not supported")                           \

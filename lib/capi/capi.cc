@@ -296,12 +296,12 @@ op_status_t op_server_add(op_server_t* server, struct x509_st* leaf, struct x509
     engine::ServerCertificate certificate = server->common;
     certificate.leaf = leaf;
     certificate.file = view(file);
-    certificate.issuers.insert(certificate.issuers.end(), chain, chain + nchain);
+    certificate.chain.assign(chain, chain + nchain);
     const auto added = server->config.catalog.add(certificate);
     if (!added) {
       return status_of(added.error(), error);
     }
-    server->server.add(leaf, added->target);
+    server->server.add(leaf, added->target, certificate.chain);
     return OP_OK;
   });
 }

@@ -23,6 +23,7 @@ class HostConnection : public engine::Connection {
 engine::Hello hello_of(const op_hello_t& from) {
   engine::Hello hello;
   hello.leaf = from.leaf;
+  hello.tls13 = from.tls13 != 0;
   hello.foreign = from.foreign != 0;
   hello.memory = from.memory;
   hello.now = from.now_s;

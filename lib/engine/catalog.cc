@@ -5,10 +5,14 @@
 #include <utility>
 
 #include "base/log.h"
+#include "crypto/certificate_message.h"
 #include "crypto/issuer_document.h"
 
 namespace ocsp_plus::engine {
 namespace {
+
+// Longer than the staples of today's CAs, which have up to 5 kB with a signer's certificate of RSA 4096.
+constexpr std::size_t kUsualStaple = 8192;
 
 // Appends what `into` lacks.
 template <typename Value, typename More = std::vector<Value>>
@@ -133,7 +137,9 @@ Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry, 
       remarks->issuer_unusable = error.detail;
     }
   };
-  if (x509_st* const certificate = crypto::find_issuer(from.leaf, from.issuers)) {
+  std::vector<x509_st*> candidates = from.issuers;
+  candidates.insert(candidates.end(), from.chain.begin(), from.chain.end());
+  if (x509_st* const certificate = crypto::find_issuer(from.leaf, candidates)) {
     auto issuer = issuers_.intern(certificate);
     if (issuer) {
       entry->issuer = std::move(*issuer);
@@ -146,7 +152,7 @@ Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry, 
     }
     remark_unusable(issuer.error());
   }
-  const crypto::IssuerFault fault = crypto::why_no_issuer(from.leaf, from.issuers);
+  const crypto::IssuerFault fault = crypto::why_no_issuer(from.leaf, candidates);
   if (fault != crypto::IssuerFault::kAbsent) {
     remarks->issuer_fault = fault;
   }
@@ -167,6 +173,14 @@ Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry, 
     entry->leaf.reset();
   }
   return {};
+}
+
+void Catalog::measure_message(const ServerCertificate& from, Remarks* remarks) {
+  const std::size_t size = crypto::message_size(from.leaf, from.chain);
+  if (size > remarks->message && crypto::staple_room(size) < kUsualStaple) {
+    remarks->message = size;
+    remarks->message_server = from.place;
+  }
 }
 
 // Returns the certificate's target; a new one is empty but for the certificate.
@@ -224,6 +238,7 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     remark(&remarks.other_anchors);
   }
   RETURN_IF_ERROR(join_anchors(&entry, anchors));
+  measure_message(from, &remarks);
   join(&entry.files, from.files);
   entry.servers.insert(from.servers.begin(), from.servers.end());
   if (requires_staple(from.require, entry.certificate.must_staple)) {

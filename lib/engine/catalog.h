@@ -81,6 +81,7 @@ struct ServerCertificate {
   x509_st* leaf = nullptr;
   std::string_view file;                     // path of the certificate; for people
   std::vector<x509_st*> issuers;             // candidates, in order of preference
+  std::vector<x509_st*> chain;               // sent after the leaf; candidates after `issuers`
   std::vector<std::string_view> responders;  // ocsp_plus_responder; empty: the certificate's own
   std::vector<x509_st*> responder_anchors;   // ocsp_plus_responder_trusted_certificate; empty: the system's
   std::vector<std::string_view> files;       // ocsp_plus_file
@@ -101,6 +102,10 @@ struct Remarks {
   std::string issuer_unusable;
   // What disqualifies a candidate that has the issuer's name, if no server names a better one.
   crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
+  // The longest Certificate message with it that has no room for every usual staple (crypto/certificate_message.h):
+  // bytes, and the server's place; 0: none.
+  std::size_t message = 0;
+  std::string message_server;
 };
 
 // A certificate that cannot be described and so never gets a staple, as one server has it.
@@ -186,6 +191,7 @@ class Catalog {
   void add_unusable(const ServerCertificate& from, const Error& error);
   Index intern_target(crypto::Certificate certificate, const ServerCertificate& from);
   Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
+  static void measure_message(const ServerCertificate& from, Remarks* remarks);
   std::vector<x509_st*> anchors_of(const Target& target) const;
   Result<void> join_anchors(Target* target, const std::vector<x509_st*>& more);
   Result<std::vector<const net::Url*>> responders_of(const ServerCertificate& from,

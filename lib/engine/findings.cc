@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/printable.h"
+#include "crypto/certificate_message.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -148,6 +149,9 @@ class Finder {
       say(Severity::kWarning, "ocsp_plus: certificate {} names a responder that cannot be used: {}", label,
           shortened(remarks.ignored_url));
     }
+    if (remarks.message != 0) {
+      look_at_message(target, remarks, label);
+    }
     if (has_source(target)) {
       if (target.issuer == nullptr) {
         look_at_issuer(target, remarks, label);
@@ -158,6 +162,16 @@ class Finder {
           "it will refuse to connect; reissue it or name one with \"ocsp_plus_responder\" in {}",
           label, remarks.server);
     }
+  }
+
+  void look_at_message(const Target& target, const Remarks& remarks, const std::string& label) {
+    say(Severity::kWarning,
+        "ocsp_plus: certificate {} and its chain are {} bytes of a Certificate message, of which Java accepts {}: a "
+        "staple of more than {} bytes {}; shorten the chain in {}",
+        label, remarks.message, crypto::kMostMessage, crypto::staple_room(remarks.message),
+        target.staple_required() ? "is demanded, so it is sent, and Java refuses to connect"
+                                 : "is left out on TLS 1.3",
+        remarks.message_server);
   }
 
   void look_at_issuer(const Target& target, const Remarks& remarks, const std::string& label) {

@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "crypto/certificate.h"
+#include "crypto/certificate_message.h"
 #include "engine/admit.h"
-#include "store/counters.h"
 #include "store/discovery_queue.h"
 #include "store/entry_state.h"
 
@@ -56,14 +56,24 @@ std::optional<CertificateId> hash_of(x509_st* leaf) noexcept {
   return std::nullopt;
 }
 
+// The certificates that are sent beside the leaf.
+class Chain {
+ public:
+  explicit Chain(Connection* connection) : count_(connection->chain(all_.data(), all_.size())) {}
+  x509_st* const* begin() const { return all_.data(); }
+  x509_st* const* end() const { return all_.data() + count_; }
+
+ private:
+  std::array<x509_st*, kMaxChain> all_;
+  std::size_t count_;
+};
+
 // Returns the certificates of the chain that have the name of the leaf's issuer.
 std::vector<x509_st*> issuers_among(x509_st* leaf, Connection* connection) {
-  std::array<x509_st*, kMaxChain> chain;
-  const std::size_t count = connection->chain(chain.data(), chain.size());
   std::vector<x509_st*> issuers;
-  for (std::size_t i = 0; i < count && issuers.size() < kMaxIssuerCandidates; ++i) {
-    if (crypto::has_issuer_name(leaf, chain[i])) {
-      issuers.push_back(chain[i]);
+  for (x509_st* certificate : Chain(connection)) {
+    if (issuers.size() < kMaxIssuerCandidates && crypto::has_issuer_name(leaf, certificate)) {
+      issuers.push_back(certificate);
     }
   }
   return issuers;
@@ -96,17 +106,30 @@ bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateI
   return store::offer(zone, getpid(), profile, id, crypto::der_of(leaf), {der.begin(), der.end()});
 }
 
-std::string line_of(const std::string& label, std::uint64_t refused, std::string_view what) {
-  return fmt::format("{}: certificate={} refused={}", what, label, refused);
-}
+// The line on handshakes without a staple, by Stapler::Cause.
+struct Line {
+  const char* what;
+  const char* counted;  // the name of their number
+};
+constexpr std::array<Line, 3> kLines = {{
+    {"ocsp_plus: handshake refused, there is no valid response and \"ocsp_plus_require\" demands one", "refused"},
+    {"ocsp_plus: connection ended, another module's status callback was in its handshake and \"ocsp_plus_require\" "
+     "demands our response",
+     "refused"},
+    {"ocsp_plus: response not stapled, with it the Certificate message would be longer than the 32768 bytes that "
+     "Java "
+     "accepts",
+     "reason=message_too_large handshakes"},
+}};
 
 }  // namespace
 
-void Server::add(x509_st* leaf, const Target* target) {
+void Server::add(x509_st* leaf, const Target* target, const std::vector<x509_st*>& chain) {
   Certificate& added = first.leaf == nullptr ? first : others.emplace_back();
   added.leaf = leaf;
   added.target = target;
   added.must_staple = crypto::demands_staple(leaf);
+  added.room = crypto::staple_room(crypto::message_size(leaf, chain));
   if (target != nullptr) {
     added.id = target->certificate.id;
   }
@@ -153,6 +176,10 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
     // A response of ours for the first hello of the connection looks foreign at the second.
     const bool ours = hello.memory != 0 && recall(hello.memory).outcome == Outcome::kStapled;
     return without(server, hello, subject, hello.foreign && !ours, kNothingHeld);
+  }
+  if (hello.tls13 && too_large(server, hello, subject, held.header.length, connection)) {
+    hello.release(held.data);
+    return without(server, hello, subject, false, kMessageTooLarge);
   }
   const bool omitted = !is_good(held.header) && server.omit_revoked;
   // Another module's response is not sent in place of an omitted one: it says what is no longer true.
@@ -229,7 +256,7 @@ bool Stapler::copy(const Subject& subject, const Hello& hello, StapleZone::Copy*
 }
 
 Decision Stapler::staple(const Hello& hello, const Subject& subject, const StapleZone::Copy& held) const noexcept {
-  count(hello, Outcome::kStapled, subject.entry);
+  count(hello, store::Handshake::kStapled, subject.entry);
   return {Outcome::kStapled,
           static_cast<std::uintptr_t>(held.header.expires) << kKindBits | (is_good(held.header) ? kGood : kRevoked),
           nullptr};
@@ -244,18 +271,36 @@ Decision Stapler::without(const Server& server, const Hello& hello, const Subjec
                                                                     : crypto::demands_staple(hello.leaf));
   decision.outcome = required ? Outcome::kRefused : foreign ? Outcome::kForeign : Outcome::kNone;
   decision.memory = memory_of(decision.outcome);
-  count(hello, decision.outcome, store::kNoEntry);
-  if (required) {
-    decision.line = refusal_line(hello, cause);
+  count(hello, counted_as(decision.outcome), store::kNoEntry);
+  if (cause == kMessageTooLarge) {
+    count(hello, store::Handshake::kTooLarge, store::kNoEntry);
+  }
+  if (required || cause == kMessageTooLarge) {
+    decision.line = line(hello, cause);
   }
   return decision;
 }
 
-void Stapler::count(const Hello& hello, Outcome outcome, store::EntryIndex entry) const noexcept {
+// Whether the response has to be left out, so that clients in Java can connect. A certificate loaded for the
+// connection is measured with its chain each time.
+bool Stapler::too_large(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
+                        Connection* connection) const noexcept {
+  const Server::Certificate* configured = subject.configured;
+  if (configured != nullptr && staple <= configured->room) {
+    return false;
+  }
+  const bool must_staple = configured != nullptr ? configured->must_staple : crypto::demands_staple(hello.leaf);
+  if (must_staple || server.require == Require::kOn) {
+    return false;
+  }
+  return configured != nullptr || staple > crypto::staple_room(crypto::message_size(hello.leaf, Chain(connection)));
+}
+
+void Stapler::count(const Hello& hello, store::Handshake::Kind what, store::EntryIndex entry) const noexcept {
   if (!zone_.has_value() || hello.memory != 0) {
     return;
   }
-  store::count_handshake(*zone_, hello.worker, counted_as(outcome), entry);
+  store::count_handshake(*zone_, hello.worker, what, entry);
 }
 
 void Stapler::count_replaced(std::uint32_t worker) const noexcept {
@@ -281,25 +326,18 @@ void Stapler::offer(const Server& server, const Hello& hello, const Subject& sub
   }
 }
 
-// Returns the line on a refusal, which nginx itself logs at info only; nullptr if the last line of that cause is
-// less than kBetweenLines ago, or memory is out.
-const std::string* Stapler::refusal_line(const Hello& hello, Cause cause) noexcept {
-  Refusals& refusals = refusals_[cause];
-  ++refusals.count;
-  if (hello.now >= refusals.logged && hello.now - refusals.logged < kBetweenLines) {
+// Returns the line on a handshake without a staple, which nginx itself logs at info only, if at all; nullptr if the
+// last line of that cause is less than kBetweenLines ago, or memory is out.
+const std::string* Stapler::line(const Hello& hello, Cause cause) noexcept {
+  Unlogged& unlogged = unlogged_[cause];
+  ++unlogged.count;
+  if (hello.now >= unlogged.logged && hello.now - unlogged.logged < kBetweenLines) {
     return nullptr;
   }
   try {
-    const std::string label = quoted(crypto::label_of(hello.leaf));
-    line_ =
-        cause == kNothingHeld
-            ? line_of(
-                  label, refusals.count,
-                  "ocsp_plus: handshake refused, there is no valid response and \"ocsp_plus_require\" demands one")
-            : line_of(label, refusals.count,
-                      "ocsp_plus: connection ended, another module's status callback was in its handshake and "
-                      "\"ocsp_plus_require\" demands our response");
-    refusals = {hello.now, 0};
+    line_ = fmt::format("{}: certificate={} {}={}", kLines[cause].what, quoted(crypto::label_of(hello.leaf)),
+                        kLines[cause].counted, unlogged.count);
+    unlogged = {hello.now, 0};
     return &line_;
   } catch (const std::exception&) {
     return nullptr;

@@ -6,6 +6,9 @@
 //   unusable                without           without   without
 //   loaded per connection   without           staple    staple, or without where revoked ones are omitted
 //
+// On TLS 1.3 a staple is left out if it would make the Certificate message longer than Java accepts
+// (crypto/certificate_message.h), unless the certificate or the server demands one.
+//
 // Without a staple the handshake is refused if the server's `require` says so; else another module's response stays,
 // unless ours was sent or is omitted; else it gets none. A certificate loaded per connection that the zone does not
 // have, or has without an issuer, is offered to the lease holder (store/discovery_queue.h), whatever this handshake
@@ -26,6 +29,7 @@
 #include "engine/catalog.h"
 #include "engine/recent_offers.h"
 #include "engine/settings.h"
+#include "store/counters.h"
 #include "store/staple_zone.h"
 
 namespace ocsp_plus::engine {
@@ -39,9 +43,10 @@ struct Server {
     CertificateId id = {};           // of the target
     store::EntryIndex entry = store::kNoEntry;
     bool must_staple = false;
+    std::size_t room = SIZE_MAX;  // bytes of the longest staple that goes into a Certificate message of TLS 1.3
   };
-  // `target`: nullptr, as above.
-  void add(x509_st* leaf, const Target* target);
+  // `target`: nullptr, as above. `chain`: sent after the leaf.
+  void add(x509_st* leaf, const Target* target, const std::vector<x509_st*>& chain);
   // The zone is open: takes the entries over from the targets.
   void take_entries();
   // Returns the configured certificate; nullptr: `leaf` was loaded for the connection.
@@ -69,6 +74,7 @@ class Connection {
 // A client's hello that asks for a status.
 struct Hello {
   x509_st* leaf = nullptr;    // the server's certificate
+  bool tls13 = false;         // the handshake is of TLS 1.3
   bool foreign = false;       // another module has set a response for the connection
   std::uintptr_t memory = 0;  // Decision::memory of the same connection's earlier hello; 0: this is the first
   UnixSeconds now = 0;        // wall clock
@@ -124,29 +130,32 @@ class Stapler {
     CertificateId id = {};
     bool unknown = false;  // the zone has no entry of it, or one without an issuer
   };
-  struct Refusals {
+  struct Unlogged {
     UnixSeconds logged = 0;
     std::uint64_t count = 0;  // since then
   };
-  enum Cause : std::size_t { kNothingHeld, kCallbackTaken };
+  // Why a handshake got no staple.
+  enum Cause : std::size_t { kNothingHeld, kCallbackTaken, kMessageTooLarge };
 
   // Inline, in the one file that calls them: a handshake takes few steps, and each call costs as much as a step.
   inline Subject identify(const Server& server, const Hello& hello) const noexcept;
   void note_use(const Server& server, Subject* subject, UnixSeconds now) const;
+  bool too_large(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
+                 Connection* connection) const noexcept;
   inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) noexcept;
   inline Decision staple(const Hello& hello, const Subject& subject,
                          const store::StapleZone::Copy& held) const noexcept;
   Decision without(const Server& server, const Hello& hello, const Subject& subject, bool foreign,
                    Cause cause) noexcept;
-  inline void count(const Hello& hello, Outcome outcome, store::EntryIndex entry) const noexcept;
+  inline void count(const Hello& hello, store::Handshake::Kind what, store::EntryIndex entry) const noexcept;
   void offer(const Server& server, const Hello& hello, const Subject& subject, Connection* connection) noexcept;
-  const std::string* refusal_line(const Hello& hello, Cause cause) noexcept;
+  const std::string* line(const Hello& hello, Cause cause) noexcept;
 
   const Catalog& catalog_;
   const Settings& settings_;
   const std::optional<store::StapleZone>& zone_;
   std::unique_ptr<RecentOffers> recent_offers_;  // nullptr until the first offer
-  std::array<Refusals, 2> refusals_ = {};        // by cause
+  std::array<Unlogged, 3> unlogged_ = {};        // by cause
   std::string line_;                             // Decision::line
   // Where the responses lay that were copied last, by entry, or by what remains of a large one.
   std::array<std::uint32_t, 4096> places_ = {};

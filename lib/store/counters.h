@@ -60,6 +60,7 @@ struct Handshake {
     kRefused,   // was refused because it had no response
     kForeign,   // went on with a response that another module had set
     kReplaced,  // no handshake: our status callback, which another module had replaced, was put back
+    kTooLarge,  // those of kMissing whose response was left out for the size of the Certificate message
     kKinds
   };
 };

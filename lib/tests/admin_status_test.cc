@@ -46,6 +46,7 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   fixture.zone.handshakes(0).counts[store::Handshake::kStapled].fetch_add(3);
   fixture.zone.handshakes(1).counts[store::Handshake::kMissing].fetch_add(2);
   fixture.zone.handshakes(1).counts[store::Handshake::kRefused].fetch_add(1);
+  fixture.zone.handshakes(1).counts[store::Handshake::kTooLarge].fetch_add(1);
   fixture.zone.handshakes(2).counts[store::Handshake::kForeign].fetch_add(4);
   fixture.zone.handshakes(2).counts[store::Handshake::kReplaced].fetch_add(7);
   shown = fixture.json();
@@ -65,8 +66,12 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   CHECK(shown["worker"]["pid"] == getpid());
   CHECK(shown["worker"]["slot"] == 0);
   CHECK(shown["fetches"] == nlohmann::json({{"ok", 1}, {"failed", 0}, {"in_flight", 0}}));
-  CHECK(shown["handshakes"] ==
-        nlohmann::json({{"requested", 10}, {"stapled", 3}, {"missing", 2}, {"refused", 1}, {"foreign", 4}}));
+  CHECK(shown["handshakes"] == nlohmann::json({{"requested", 10},
+                                               {"stapled", 3},
+                                               {"missing", 2},
+                                               {"message_too_large", 1},
+                                               {"refused", 1},
+                                               {"foreign", 4}}));
   CHECK(shown["callbacks_replaced"] == 7);
   REQUIRE(shown["responders"].size() == 1);
   CHECK(shown["responders"][0]["state"] == "up");

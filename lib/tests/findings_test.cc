@@ -48,6 +48,7 @@ Identity make(const Leaf& leaf) {
 
 struct Said {
   std::vector<x509_st*> issuers = {ca().get()};
+  std::vector<x509_st*> chain = {};
   std::vector<std::string_view> responders = {};
   std::vector<std::string_view> files = {};
   std::vector<x509_st*> anchors = {};
@@ -75,6 +76,7 @@ Lines found(const Leaf& leaf, const std::vector<Said>& servers, bool issuer_fetc
     named.leaf = made.get();
     named.file = "a.pem";
     named.issuers = said.issuers;
+    named.chain = said.chain;
     named.responders = said.responders;
     named.files = said.files;
     named.responder_anchors = said.anchors;
@@ -290,6 +292,37 @@ TEST_CASE("findings: servers themselves", "[findings]") {
   CHECK(
       say("that OpenSSL").back() ==
       "emerg: \"ocsp_plus_require on\" would refuse every handshake that asks for a status: that OpenSSL in conf:4");
+}
+
+TEST_CASE("findings: a chain that leaves little room for a staple, or none", "[findings]") {
+  const auto said = [](std::size_t length, bool must_staple, bool again) {
+    CertificateSpec spec;
+    spec.subject = "padding";
+    spec.extensions = {{"1.2.3.4", false, Bytes(length)}};
+    const Identity padding = make_certificate(spec, key(KeyType::kP256, "namesake"), nullptr);
+    Leaf leaf;
+    leaf.must_staple = must_staple;
+    Said large;
+    large.chain = {padding.get()};
+    const Lines lines = found(leaf, again ? std::vector<Said>{{}, large, {}} : std::vector<Said>{large});
+    CHECK(lines.size() <= 1);
+    return lines.empty() ? std::string() : lines[0];
+  };
+  CHECK(said(20000, false, false).empty());
+  CHECK(said(40000, false, false).empty());  // Java refuses it in any case
+  const std::string line = said(30000, false, false);
+  const std::string begin = "warn: ocsp_plus: certificate \"a.example\" and its chain are ";
+  CHECK(line.substr(0, begin.size()) == begin);
+  const std::size_t size = std::stoul(line.substr(begin.size()));
+  const auto rest = [&](const std::string& what, const char* where) {
+    return begin + std::to_string(size) +
+           " bytes of a Certificate message, of which Java accepts 32768: a staple of " + "more than " +
+           std::to_string(32768 - size - 8) + " bytes " + what + "; shorten the chain in conf:" + where;
+  };
+  CHECK(line == rest("is left out on TLS 1.3", "1"));
+  CHECK(said(30000, false, true).find("; shorten the chain in conf:2") != std::string::npos);
+  CHECK(said(30000, true, false).find(" bytes is demanded, so it is sent, and Java refuses to connect; shorten") !=
+        std::string::npos);
 }
 
 TEST_CASE("findings: what others wrote is shortened, and nothing hides the place", "[findings]") {

@@ -90,8 +90,8 @@ TEST_CASE("sharing: one request for a certificate, whoever needs it", "[sharing]
     CHECK(node->tally().errors == 0);
     same += node->tally().same;
   }
-  // A publication replaces at once what its node held, and the store held: else every refresh counts. Some do: a node may
-  // look while another publishes.
+  // A publication replaces at once what its node held, and the store held: else every refresh counts. Some do: a node
+  // may look while another publishes.
   CHECK(same * 2 < fleet.server.asked.size() - 10);
 }
 

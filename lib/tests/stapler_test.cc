@@ -1,9 +1,13 @@
 #include "engine/stapler.h"
 
+#include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <map>
+#include <stdexcept>
 
+#include "crypto/certificate_message.h"
 #include "crypto/verify.h"
 #include "store/counters.h"
 #include "store/discovery_queue.h"
@@ -56,8 +60,8 @@ class Wire : public Connection {
   std::size_t chain(x509_st** to, std::size_t most) override {
     ++asked_for_chain;
     REQUIRE(most > 0);
-    *to = ca().get();
-    return 1;
+    std::copy(sent.begin(), sent.end(), to);
+    return sent.size();
   }
   bool staple(unsigned char* bytes, std::size_t count) override {
     if (refuses) {
@@ -72,6 +76,7 @@ class Wire : public Connection {
 
   bool refuses = false;
   int asked_for_chain = 0;
+  std::vector<x509_st*> sent = {ca().get()};
   unsigned char* der = nullptr;
   std::size_t size = 0;
 };
@@ -111,7 +116,7 @@ struct Fixture {
       from.issuers = {ca().get()};
       Target* const target = catalog.add(from).value().target;
       REQUIRE((target == nullptr) == (kind == Kind::kUnusable));
-      server.add(leaf.get(), target);
+      server.add(leaf.get(), target, {ca().get()});
       if (target != nullptr) {
         registrations.push_back({id, ca().issuer()->key_sha256()});
         REQUIRE(store::register_all(zone, lock, registrations, &entries));
@@ -344,6 +349,74 @@ TEST_CASE("stapler: refused handshakes are told of once a minute", "[stapler]") 
   CHECK(stapler.settle(f.server, hello).line != nullptr);  // of another kind
   CHECK(line_at(kNow + 60) == begin + "3");
   CHECK(line_at(kNow - 3600) == begin + "1");  // the clock was set back
+}
+
+// A certificate that leaves a Certificate message with the leaf that room for a staple.
+crypto::X509Ptr leaving_room(x509_st* leaf, std::size_t room) {
+  CertificateSpec spec;
+  spec.subject = "padding";
+  std::size_t length = 30000;
+  for (int tries = 0; tries < 100; ++tries) {
+    spec.extensions = {{"1.2.3.4", false, Bytes(length)}};
+    Identity made = make_certificate(spec, key(KeyType::kP256, "padding"), nullptr);
+    const std::size_t left = crypto::staple_room(crypto::message_size(leaf, std::array{made.get()}));
+    if (left == room) {
+      return std::move(made.certificate);
+    }
+    length = left > crypto::kMostMessage ? length - 1000 : length + left - room;
+  }
+  throw std::runtime_error("no such padding");
+}
+
+TEST_CASE("stapler: a response that Java has no room for is left out on TLS 1.3, unless it is demanded",
+          "[stapler]") {
+  for (const Kind kind : {Kind::kConfigured, Kind::kKnown}) {
+    for (const bool must_staple : {false, true}) {
+      INFO("kind " << static_cast<int>(kind) << " must_staple " << must_staple);
+      Fixture f;
+      Stapler stapler(f.catalog, f.settings, f.open);
+      Hello hello = f.hello(f.prepare(kind, Held::kGood, must_staple));
+      const auto decide = [&](x509_st* padding, bool tls13, Require require) {
+        f.server.first.room = crypto::staple_room(crypto::message_size(hello.leaf, std::array{padding}));
+        f.server.require = require;
+        hello.tls13 = tls13;
+        Wire wire;
+        wire.sent = {padding};
+        return stapler.decide(f.server, hello, &wire);
+      };
+      const auto fits = leaving_room(hello.leaf, kResponse.size());
+      const auto full = leaving_room(hello.leaf, kResponse.size() - 1);
+      for (const Require require : {Require::kOff, Require::kMustStaple, Require::kOn}) {
+        CHECK(decide(fits.get(), true, require).outcome == Outcome::kStapled);
+        CHECK(decide(full.get(), false, require).outcome == Outcome::kStapled);
+        const bool demanded = must_staple || require == Require::kOn;
+        CHECK(decide(full.get(), true, require).outcome == (demanded ? Outcome::kStapled : Outcome::kNone));
+      }
+      const std::uint64_t left_out = must_staple ? 0 : 2;
+      CHECK(store::handshake_totals(f.zone)[store::Handshake::kTooLarge] == left_out);
+      CHECK(f.counters() == std::array<std::uint64_t, 4>{9 - left_out, left_out, 0, 0});
+      CHECK(allocated == static_cast<std::int64_t>(9 - left_out));  // what was left out is freed
+    }
+  }
+}
+
+TEST_CASE("stapler: a response left out for its size is told once a minute, and ends no other's", "[stapler]") {
+  Fixture f;
+  Stapler stapler(f.catalog, f.settings, f.open);
+  Hello hello = f.hello(f.prepare(Kind::kConfigured, Held::kGood, false));
+  hello.tls13 = true;
+  hello.foreign = true;  // as large, most likely
+  f.server.first.room = 0;
+  Wire wire;
+  const Decision first = stapler.decide(f.server, hello, &wire);
+  CHECK(first.outcome == Outcome::kNone);
+  REQUIRE(first.line != nullptr);
+  CHECK(*first.line ==
+        "ocsp_plus: response not stapled, with it the Certificate message would be longer than the 32768 bytes that "
+        "Java accepts: certificate=\"CN=leaf,O=ocsp_plus tests\" reason=message_too_large handshakes=1");
+  hello.memory = first.memory;
+  CHECK(stapler.decide(f.server, hello, &wire).line == nullptr);
+  CHECK(store::handshake_totals(f.zone)[store::Handshake::kTooLarge] == 1);  // one handshake, two hellos
 }
 
 TEST_CASE("stapler: an unknown certificate is offered once in a while, and not where it waits already", "[stapler]") {

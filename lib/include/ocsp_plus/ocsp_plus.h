@@ -237,6 +237,7 @@ typedef struct {
     void                       *ctx;
     const op_connection_ops_t  *connection;
     struct x509_st             *leaf; /* the server's certificate, configured or loaded for the connection */
+    int                         tls13; /* 0 or 1: the handshake is of TLS 1.3 */
     int                         foreign; /* 1: another module has set a response for the connection */
     uintptr_t                   memory; /* op_decision_t's of an earlier hello of the connection; 0: there was none */
     int64_t                     now_s;

@@ -6,8 +6,9 @@ package Test::Nginx::Counters;
 #   $counters->look();        what they are now is what later looks begin with
 #   $counters->grew($name, stapled => 1, ...)   a test: these have grown by so
 #                             much since, and none besides
-#   $counters->now()          { requested, stapled, missing, refused, foreign }:
-#                             the first is the sum of the others
+#   $counters->now()          { requested, stapled, missing, refused, foreign,
+#                             message_too_large }: the first is the sum of the
+#                             next four, the last are some of the missing
 #   $counters->was()          the same at the last look
 
 use warnings;
@@ -37,7 +38,7 @@ sub grew {
 	my ($self, $name, %more) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my %want = map { $_ => $self->{was}{$_} + ($more{$_} || 0) }
-		qw/ stapled missing refused foreign /;
+		qw/ stapled missing refused foreign message_too_large /;
 	$want{requested} = sum(@want{qw/ stapled missing refused foreign /});
 	my $now;
 	Test::Nginx::wait_for(sub {

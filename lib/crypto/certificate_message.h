@@ -1,0 +1,37 @@
+// The size of a TLS 1.3 Certificate message (RFC 8446 section 4.4.2), which carries each certificate's staple beside it.
+// Java's TLS refuses a handshake message over 32,768 bytes, with or without revocation checking
+// (jdk.tls.maxHandshakeMessageSize); other clients take 100 kB and more.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "crypto/certificate.h"
+
+namespace ocsp_plus::crypto {
+
+constexpr std::size_t kMostMessage = 32768;  // bytes of the message's body
+
+// Returns the body's size without staples: certificate_request_context, the list's length, and for each certificate
+// its length and that of its extensions. `Chain`: a range of x509_st*. Leaves OpenSSL's error queue unchanged.
+template <typename Chain>
+std::size_t message_size(x509_st* leaf, const Chain& chain) {
+  constexpr std::size_t kFixed = 1 + 3, kEach = 3 + 2;
+  std::size_t size = kFixed + kEach + der_size(leaf);
+  for (x509_st* certificate : chain) {
+    size += kEach + der_size(certificate);
+  }
+  return size;
+}
+
+// What a staple adds beside its own bytes: the extension's type and length, the status type, the response's length.
+constexpr std::size_t kStapleOverhead = 2 + 2 + 1 + 3;
+
+// Returns the size of the longest staple that a message of `size` bytes has room for. One that is over the bound
+// already has room for any: no staple makes it worse.
+constexpr std::size_t staple_room(std::size_t size) {
+  return size > kMostMessage ? SIZE_MAX : kMostMessage - std::min(kMostMessage, size + kStapleOverhead);
+}
+
+}  // namespace ocsp_plus::crypto
