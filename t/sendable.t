@@ -25,8 +25,9 @@ my $selects = $t->feature('openssl 3.6');
 
 my $int = Test::Nginx::CA->new($t)->intermediate('int');
 my $r = Test::Nginx::Responder->start($t, ca => $int);
-my @names = qw/ plain mixed strict revoked /;
-my %leaf = map { $_ => $int->leaf("$_.example", aia => $r->url()) } @names;
+my @names = qw/ plain mixed strict revoked spelling /;
+my %leaf = map { $_ => $int->leaf("$_.example", aia => $r->url(),
+	$_ eq 'spelling' ? (issuer_printable => 1) : ()) } @names;
 my %port = map { $names[$_] => 8443 + $_ } 0 .. $#names;
 $r->set(fault => 'other_hash_first', leaf => $leaf{$_})
 	for qw/ mixed strict revoked /;
@@ -63,6 +64,9 @@ for my $tls ('1.2', '1.3') {
 my $says = qr/certificate="mixed\.example".*reason=not_sendable/;
 is(scalar(() = $t->log_lines($says)) ? 1 : 0, $selects ? 1 : 0,
 	'what OpenSSL would not send is logged as such');
+is(scalar($t->log_lines(qr/\[notice\].*:\ 1\ of\ 5\ certificates
+	\ write\ their\ issuer's\ name.*"spelling\.example"/x)), $selects ? 1 : 0,
+	'one notice is of names in another spelling');
 is(scalar($t->log_lines(
 	qr/\[crit\].*CERTIFICATE IS REVOKED.*"revoked\.example"/)), 1,
 	'a revocation is logged, sent or not');

@@ -312,7 +312,7 @@ op_status_t op_config_findings(op_config_t* config, const op_log_ops_t* log, op_
     const auto fit = crypto::check_stapling();
     op_status_t status = OP_OK;
     for (const engine::Finding& finding :
-         engine::findings(config->catalog, config->settings.issuer_fetch, fit ? std::string() : fit.error().detail)) {
+         engine::findings(config->catalog, config->settings, fit ? std::string() : fit.error().detail)) {
       log->log_write(log->ctx, static_cast<int>(finding.severity), finding.text.data(), finding.text.size());
       status = finding.severity == engine::Severity::kEmergency ? OP_ERROR : status;
     }

@@ -97,6 +97,10 @@ class Issuer {
   std::array<std::uint8_t, 32> key_sha256_ = {};
 };
 
+// Returns whether the certificate writes its issuer's name as the issuer itself does, octet for octet. Where it does
+// not, the hash of a CertID can be of either (RFC 6960 section 4.1.1 leaves that open), and clients differ.
+bool spells_issuer(const Certificate& certificate, const Issuer& issuer);
+
 // Orders certificates by subject with X509_NAME_cmp(), which ignores case and string types, for lookups by the name
 // of a leaf's issuer.
 struct IssuerOf {

@@ -1,5 +1,5 @@
-// The size of a TLS 1.3 Certificate message (RFC 8446 section 4.4.2), which carries each certificate's staple beside it.
-// Java's TLS refuses a handshake message over 32,768 bytes, with or without revocation checking
+// The size of a TLS 1.3 Certificate message (RFC 8446 section 4.4.2), which carries each certificate's staple beside
+// it. Java's TLS refuses a handshake message over 32,768 bytes, with or without revocation checking
 // (jdk.tls.maxHandshakeMessageSize); other clients take 100 kB and more.
 #pragma once
 

@@ -21,10 +21,12 @@ std::string shortened(std::string_view text) {
 
 class Finder {
  public:
-  Finder(const Catalog& catalog, bool issuer_fetch) : catalog_(catalog), issuer_fetch_(issuer_fetch) {}
+  Finder(const Catalog& catalog, const Settings& settings) : catalog_(catalog), settings_(settings) {}
 
   std::vector<Finding> find(const std::string& nothing_stapled) {
-    (void)(look_at_servers(nothing_stapled) && look_at_unusable() && look_at_certificates());
+    if (look_at_servers(nothing_stapled) && look_at_unusable() && look_at_certificates()) {
+      look_at_spellings();
+    }
     return std::move(found_);
   }
 
@@ -98,11 +100,34 @@ class Finder {
     return true;
   }
 
+  // With such a leaf OpenSSL sends a response only if that names the issuer as the leaf does. GnuTLS accepts no other
+  // either, but Java refuses to connect with it, and CAs make none.
+  void look_at_spellings() {
+    std::size_t number = 0;
+    const Target* first = nullptr;
+    Severity severity = Severity::kNotice;
+    for (const auto& target : catalog_.targets()) {
+      if (settings_.policy.must_be_sendable && has_source(*target) && target->issuer != nullptr &&
+          !crypto::spells_issuer(target->certificate, *target->issuer)) {
+        first = number++ == 0 ? target.get() : first;
+        severity = target->staple_required() ? Severity::kWarning : severity;
+      }
+    }
+    if (number != 0) {
+      say(severity,
+          "ocsp_plus: {} of {} certificates write their issuer's name in other string types than the issuer itself "
+          "and "
+          "get no staple: OpenSSL 3.6 and newer send no usual response with them, and no response suits all clients; "
+          "have them reissued, the first is {}",
+          number, catalog_.targets().size(), shortened(quoted(first->certificate.label())));
+    }
+  }
+
   static bool has_source(const Target& target) { return !target.responders.empty() || !target.files.empty(); }
 
   // The issuer is fetched as the first step of a responder exchange, so without a responder it never is.
   bool issuer_is_fetched(const Target& target) const {
-    return issuer_fetch_ && target.issuer == nullptr && target.leaf != nullptr &&
+    return settings_.issuer_fetch && target.issuer == nullptr && target.leaf != nullptr &&
            target.issuer_reference != CertificateId() && !target.responders.empty();
   }
   bool verifiable(const Target& target) const { return target.issuer != nullptr || issuer_is_fetched(target); }
@@ -198,14 +223,14 @@ class Finder {
   }
 
   const Catalog& catalog_;
-  const bool issuer_fetch_;
+  const Settings& settings_;
   std::vector<Finding> found_;
 };
 
 }  // namespace
 
-std::vector<Finding> findings(const Catalog& catalog, bool issuer_fetch, const std::string& nothing_stapled) {
-  return Finder(catalog, issuer_fetch).find(nothing_stapled);
+std::vector<Finding> findings(const Catalog& catalog, const Settings& settings, const std::string& nothing_stapled) {
+  return Finder(catalog, settings).find(nothing_stapled);
 }
 
 }  // namespace ocsp_plus::engine

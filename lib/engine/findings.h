@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/catalog.h"
+#include "engine/settings.h"
 
 namespace ocsp_plus::engine {
 
@@ -19,10 +20,9 @@ struct Finding {
 };
 
 // Returns findings on the whole configuration first, then on unusable certificates, then on the others in the order
-// of the configuration. kEmergency ends the list: the configuration must not come into force. `issuer_fetch`:
-// Settings::issuer_fetch. `nothing_stapled`: why this OpenSSL must not staple (crypto::check_stapling()); empty: it
-// may.
+// of the configuration. kEmergency ends the list: the configuration must not come into force. `nothing_stapled`: why
+// this OpenSSL must not staple (crypto::check_stapling()); empty: it may.
 // REQUIRES: before Catalog::settle_issuers().
-std::vector<Finding> findings(const Catalog& catalog, bool issuer_fetch, const std::string& nothing_stapled);
+std::vector<Finding> findings(const Catalog& catalog, const Settings& settings, const std::string& nothing_stapled);
 
 }  // namespace ocsp_plus::engine

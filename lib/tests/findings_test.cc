@@ -31,6 +31,7 @@ struct Leaf {
   std::vector<std::string> ca_issuers = {};
   bool must_staple = false;
   const char* not_after = nullptr;
+  std::string issuer_printable = {};
 };
 
 Identity make(const Leaf& leaf) {
@@ -40,6 +41,7 @@ Identity make(const Leaf& leaf) {
   spec.ocsp_urls = leaf.ocsp;
   spec.ca_issuers_urls = leaf.ca_issuers;
   spec.must_staple = leaf.must_staple;
+  spec.issuer_printable = leaf.issuer_printable;
   if (leaf.not_after != nullptr) {
     spec.raw_not_after = leaf.not_after;
   }
@@ -66,7 +68,10 @@ std::string line(const Finding& finding) {
 }
 
 // Of one certificate that servers name, the first in conf:1.
-Lines found(const Leaf& leaf, const std::vector<Said>& servers, bool issuer_fetch = true) {
+Lines found(const Leaf& leaf, const std::vector<Said>& servers, bool issuer_fetch = true, bool selects = false) {
+  Settings settings;
+  settings.issuer_fetch = issuer_fetch;
+  settings.policy.must_be_sendable = selects;
   Catalog catalog;
   const Identity made = make(leaf);
   std::size_t number = 0;
@@ -85,7 +90,7 @@ Lines found(const Leaf& leaf, const std::vector<Said>& servers, bool issuer_fetc
     REQUIRE(catalog.add(named));
   }
   Lines lines;
-  for (const Finding& finding : findings(catalog, issuer_fetch, "")) {
+  for (const Finding& finding : findings(catalog, settings, "")) {
     lines.push_back(line(finding));
   }
   return lines;
@@ -261,7 +266,7 @@ TEST_CASE("findings: servers themselves", "[findings]") {
   Catalog catalog;
   const auto say = [&catalog](const std::string& nothing_stapled) {
     Lines lines;
-    for (const Finding& finding : findings(catalog, true, nothing_stapled)) {
+    for (const Finding& finding : findings(catalog, Settings(), nothing_stapled)) {
       lines.push_back(line(finding));
     }
     return lines;
@@ -292,6 +297,27 @@ TEST_CASE("findings: servers themselves", "[findings]") {
   CHECK(
       say("that OpenSSL").back() ==
       "emerg: \"ocsp_plus_require on\" would refuse every handshake that asks for a status: that OpenSSL in conf:4");
+}
+
+TEST_CASE("findings: names of issuers in another spelling, where OpenSSL selects", "[findings]") {
+  const std::string what =
+      ": ocsp_plus: 1 of 1 certificates write their issuer's name in other string types than the issuer itself and "
+      "get "
+      "no staple: OpenSSL 3.6 and newer send no usual response with them, and no response suits all clients; have "
+      "them "
+      "reissued, the first is \"a.example\"";
+  Leaf other;
+  other.issuer_printable = "Findings CA";
+  CHECK(found(other, {{}}, true, true) == Lines{"notice" + what});
+  CHECK(found(other, {requiring(Require::kOn)}, true, true) == Lines{"warn" + what});
+  CHECK(found(other, {{}}).empty());
+  CHECK(found({}, {{}}, true, true).empty());
+  other.must_staple = true;
+  CHECK(found(other, {{}}, true, true) == Lines{"warn" + what});
+  other.ocsp = {};
+  for (const std::string& line : found(other, {{}}, true, true)) {
+    CHECK(line.find("string types") == std::string::npos);  // it gets none in any case
+  }
 }
 
 TEST_CASE("findings: a chain that leaves little room for a staple, or none", "[findings]") {

@@ -23,6 +23,7 @@
 //   ocsp_signing  1: extended key usage OCSPSigning; nocheck=1: id-pkix-ocsp-nocheck
 //   no_aki        1: leave out the authority key identifier
 //   aki_serial    1: name the issuer's certificate in it as well, by its issuer and serial number
+//   issuer_printable  1: write the issuer's name in PrintableStrings, where it has UTF8Strings itself
 //   chain         0: NAME.pem holds the certificate alone
 #include <openssl/asn1.h>
 #include <openssl/bn.h>
@@ -58,6 +59,7 @@ struct Free {
 using X509Ptr = std::unique_ptr<X509, Free<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using BioPtr = std::unique_ptr<BIO, Free<BIO_free_all>>;
+using NamePtr = std::unique_ptr<X509_NAME, Free<X509_NAME_free>>;
 using BnPtr = std::unique_ptr<BIGNUM, Free<BN_free>>;
 using TimePtr = std::unique_ptr<ASN1_TIME, Free<ASN1_TIME_free>>;
 using ExtPtr = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
@@ -233,6 +235,19 @@ void set_serial(X509* cert, const std::string& wanted) {
   check(BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(cert)) != nullptr, "serial");
 }
 
+void set_issuer_name(X509* cert, X509* issuer, bool printable) {
+  X509_NAME* own = X509_get_subject_name(issuer);
+  NamePtr name(X509_NAME_dup(own));
+  check(name != nullptr, "issuer");
+  for (int i = 0; printable && i < X509_NAME_entry_count(name.get()); ++i) {
+    const ASN1_STRING* value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(own, i));
+    check(X509_NAME_ENTRY_set_data(X509_NAME_get_entry(name.get(), i), V_ASN1_PRINTABLESTRING,
+                                   ASN1_STRING_get0_data(value), ASN1_STRING_length(value)) == 1,
+          "issuer");
+  }
+  check(X509_set_issuer_name(cert, name.get()) == 1, "issuer");
+}
+
 void set_extensions(X509* cert, X509* issuer, const Command& cmd) {
   X509V3_CTX ctx;
   X509V3_set_ctx_nodb(&ctx);
@@ -317,7 +332,7 @@ void make(const Command& cmd, Keyring& ring) {
   X509_set_pubkey(cert, id.key.get());
   set_subject(cert, cmd, ring, dir);
   X509* parent = issuer == nullptr ? cert : issuer->cert.get();
-  X509_set_issuer_name(cert, X509_get_subject_name(parent));
+  set_issuer_name(cert, parent, cmd.flag("issuer_printable"));
   set_extensions(cert, parent, cmd);
 
   EVP_PKEY* signer = issuer == nullptr ? id.key.get() : issuer->key.get();

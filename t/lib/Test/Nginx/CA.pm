@@ -27,6 +27,7 @@ package Test::Nginx::CA;
 #   chain        0: the .pem has the leaf alone
 #   no_aki       1; pathlen N (CAs)
 #   aki_serial   1: names the serial number of its issuer's certificate as well
+#   issuer_printable    1: the issuer's name in another string type than its own
 #   ca           1: a leaf that is a CA as well
 #
 # Each certificate has these:
@@ -41,7 +42,7 @@ use Test::Nginx ();
 
 my @PASSED = qw/ key must_staple serial not_before not_after
 	raw_not_before raw_not_after ocsp_signing
-	nocheck chain no_aki aki_serial pathlen ca cn /;
+	nocheck chain no_aki aki_serial pathlen ca cn issuer_printable /;
 
 sub new {
 	my ($class, $t, $name, %opt) = @_;
