@@ -158,6 +158,10 @@ struct ResponseSpec {
 // A response about `leaf` of `issuer`, signed by `signer` (the issuer, or anybody).
 Bytes make_response(const ResponseSpec& spec, const Identity& leaf, const Identity& issuer, const Identity& signer);
 
+// Draws a single response that may or may not be the leaf's, under any hash and spelling of its issuer's name.
+class TestRandom;
+SingleSpec draw_single(TestRandom& random, const Identity& leaf);
+
 // The common ones, signed by the issuer itself, SHA-1 CertID.
 Bytes simple_response(const Identity& leaf, const Identity& issuer, Status status, UnixSeconds this_update,
                       UnixSeconds next_update);

@@ -237,15 +237,15 @@ void set_serial(X509* cert, const std::string& wanted) {
 
 void set_issuer_name(X509* cert, X509* issuer, bool printable) {
   X509_NAME* own = X509_get_subject_name(issuer);
-  NamePtr name(X509_NAME_dup(own));
-  check(name != nullptr, "issuer");
-  for (int i = 0; printable && i < X509_NAME_entry_count(name.get()); ++i) {
-    const ASN1_STRING* value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(own, i));
-    check(X509_NAME_ENTRY_set_data(X509_NAME_get_entry(name.get(), i), V_ASN1_PRINTABLESTRING,
-                                   ASN1_STRING_get0_data(value), ASN1_STRING_length(value)) == 1,
+  NamePtr name(X509_NAME_new());
+  for (int i = 0; printable && i < X509_NAME_entry_count(own); ++i) {
+    const X509_NAME_ENTRY* entry = X509_NAME_get_entry(own, i);
+    const ASN1_STRING* value = X509_NAME_ENTRY_get_data(entry);
+    check(X509_NAME_add_entry_by_OBJ(name.get(), X509_NAME_ENTRY_get_object(entry), V_ASN1_PRINTABLESTRING,
+                                     ASN1_STRING_get0_data(value), ASN1_STRING_length(value), -1, 0) == 1,
           "issuer");
   }
-  check(X509_set_issuer_name(cert, name.get()) == 1, "issuer");
+  check(X509_set_issuer_name(cert, printable ? name.get() : own) == 1, "issuer");
 }
 
 void set_extensions(X509* cert, X509* issuer, const Command& cmd) {
