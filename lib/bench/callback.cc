@@ -284,6 +284,7 @@ class Bench {
     hello.ctx = staple;
     hello.connection = &kConnection;
     hello.leaf = shown_[index].leaf;
+    hello.tls13 = 1;
     hello.foreign = 0;
     hello.memory = 0;
     hello.now_s = kTime;

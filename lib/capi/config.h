@@ -26,6 +26,9 @@ struct alignas(64) op_server_s {
   ocsp_plus::engine::ServerCertificate common;
 };
 
+static_assert(sizeof(op_config_s*) + sizeof(ocsp_plus::engine::Server::Certificate) <= 64,
+              "a handshake finds the server's first certificate in one cache line");
+
 // What is only needed while the configuration is read is kept until its end: holes that the master leaves in its heap
 // would be filled by each worker, at the cost of a page of its own for each.
 struct op_config_s {

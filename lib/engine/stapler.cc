@@ -129,7 +129,8 @@ void Server::add(x509_st* leaf, const Target* target, const std::vector<x509_st*
   added.leaf = leaf;
   added.target = target;
   added.must_staple = crypto::demands_staple(leaf);
-  added.room = crypto::staple_room(crypto::message_size(leaf, chain));
+  added.room = static_cast<std::uint16_t>(
+      std::min<std::size_t>(crypto::staple_room(crypto::message_size(leaf, chain)), kAnyStaple));
   if (target != nullptr) {
     added.id = target->certificate.id;
   }
@@ -177,7 +178,8 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
     const bool ours = hello.memory != 0 && recall(hello.memory).outcome == Outcome::kStapled;
     return without(server, hello, subject, hello.foreign && !ours, kNothingHeld);
   }
-  if (hello.tls13 && too_large(server, hello, subject, held.header.length, connection)) {
+  const bool fits = subject.configured != nullptr && held.header.length <= subject.configured->room;
+  if (hello.tls13 && !fits && leaves_out(server, hello, subject, held.header.length, connection)) {
     hello.release(held.data);
     return without(server, hello, subject, false, kMessageTooLarge);
   }
@@ -281,19 +283,17 @@ Decision Stapler::without(const Server& server, const Hello& hello, const Subjec
   return decision;
 }
 
-// Whether the response has to be left out, so that clients in Java can connect. A certificate loaded for the
-// connection is measured with its chain each time.
-bool Stapler::too_large(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
-                        Connection* connection) const noexcept {
+// Whether a response of that size has to be left out, so that clients in Java can connect. A certificate loaded for
+// the connection is measured with its chain each time. REQUIRES: a configured one has no `room` for it.
+bool Stapler::leaves_out(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
+                         Connection* connection) const noexcept {
   const Server::Certificate* configured = subject.configured;
-  if (configured != nullptr && staple <= configured->room) {
-    return false;
-  }
   const bool must_staple = configured != nullptr ? configured->must_staple : crypto::demands_staple(hello.leaf);
   if (must_staple || server.require == Require::kOn) {
     return false;
   }
-  return configured != nullptr || staple > crypto::staple_room(crypto::message_size(hello.leaf, Chain(connection)));
+  return configured != nullptr ? configured->room != Server::kAnyStaple
+                               : staple > crypto::staple_room(crypto::message_size(hello.leaf, Chain(connection)));
 }
 
 void Stapler::count(const Hello& hello, store::Handshake::Kind what, store::EntryIndex entry) const noexcept {

@@ -36,14 +36,16 @@ namespace ocsp_plus::engine {
 
 // What the handshakes of a configured server depend on.
 struct Server {
-  // All that a handshake needs of a certificate.
+  static constexpr std::uint16_t kAnyStaple = UINT16_MAX;
+  // All that a handshake needs of a certificate: with the server's address it fills a cache line (capi/config.h).
   struct Certificate {
     x509_st* leaf = nullptr;         // the key of find(); borrowed from the server's SSL_CTX
     const Target* target = nullptr;  // nullptr: the certificate is unusable and never gets a staple
     CertificateId id = {};           // of the target
     store::EntryIndex entry = store::kNoEntry;
     bool must_staple = false;
-    std::size_t room = SIZE_MAX;  // bytes of the longest staple that goes into a Certificate message of TLS 1.3
+    std::uint16_t room =
+        kAnyStaple;  // bytes of the longest staple that a Certificate message of TLS 1.3 has room for
   };
   // `target`: nullptr, as above. `chain`: sent after the leaf.
   void add(x509_st* leaf, const Target* target, const std::vector<x509_st*>& chain);
@@ -140,8 +142,8 @@ class Stapler {
   // Inline, in the one file that calls them: a handshake takes few steps, and each call costs as much as a step.
   inline Subject identify(const Server& server, const Hello& hello) const noexcept;
   void note_use(const Server& server, Subject* subject, UnixSeconds now) const;
-  bool too_large(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
-                 Connection* connection) const noexcept;
+  bool leaves_out(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
+                  Connection* connection) const noexcept;
   inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) noexcept;
   inline Decision staple(const Hello& hello, const Subject& subject,
                          const store::StapleZone::Copy& held) const noexcept;

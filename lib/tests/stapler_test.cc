@@ -377,7 +377,9 @@ TEST_CASE("stapler: a response that Java has no room for is left out on TLS 1.3,
       Stapler stapler(f.catalog, f.settings, f.open);
       Hello hello = f.hello(f.prepare(kind, Held::kGood, must_staple));
       const auto decide = [&](x509_st* padding, bool tls13, Require require) {
-        f.server.first.room = crypto::staple_room(crypto::message_size(hello.leaf, std::array{padding}));
+        Server measured;
+        measured.add(hello.leaf, nullptr, {padding});
+        f.server.first.room = measured.first.room;
         f.server.require = require;
         hello.tls13 = tls13;
         Wire wire;
