@@ -26,7 +26,7 @@ struct alignas(64) op_server_s {
   ocsp_plus::engine::ServerCertificate common;
 };
 
-static_assert(sizeof(op_config_s*) + sizeof(ocsp_plus::engine::Server::Certificate) <= 64,
+static_assert(sizeof(void*) + sizeof(ocsp_plus::engine::Server::Certificate) <= 64,
               "a handshake finds the server's first certificate in one cache line");
 
 // What is only needed while the configuration is read is kept until its end: holes that the master leaves in its heap
