@@ -34,6 +34,7 @@ struct Options {
   std::string cafile;
   Seconds warning = 0;
   Seconds critical = 0;
+  Seconds max_age = 0;
   Seconds timeout = 0;
   bool verbose = false;
   bool json = false;
@@ -268,7 +269,8 @@ Result<int> run_check(const Options& options) {
   const UnixSeconds now = SystemClock().now();
   Judgement judgement;
   if (handshakes) {
-    judgement = evaluate(&*handshakes, *anchors, !options.cafile.empty(), {options.warning, options.critical}, now);
+    judgement = evaluate(&*handshakes, *anchors, !options.cafile.empty(),
+                         {options.warning, options.critical, options.max_age}, now);
   } else {
     const Error& error = handshakes.error();
     judgement.findings.push_back({std::string(token(error.reason)), Severity::kUnknown,
@@ -298,6 +300,8 @@ Command register_check(CLI::App& app) {
       ->type_name("FILE");
   add_span(*command, "--warn", &options->warning, "24h", "Warning where the staple ends within this time");
   add_span(*command, "--critical", &options->critical, "6h", "Critical where the staple ends within this time");
+  add_span(*command, "--max-age", &options->max_age, "0",
+           "Warning where the staple's status (thisUpdate) is older; 0: not judged");
   add_span(*command, "--timeout", &options->timeout, fmt::format("{}s", OP_DEFAULT_TIMEOUT_MS / 1000),
            "How long all of it may take");
   command->add_flag("-v,--verbose", options->verbose, "Tell each step on standard error");

@@ -278,7 +278,8 @@ class Fetching {
     engine::TlsClients tls;
     net::Transport transport(loop_, clock_, **resolver, settings_.proxy);
     engine::Exchange exchange({clock_, random_, transport, tls, health_, work_queue_, settings_, step, &issuers_},
-                              target_, std::nullopt, [&end](engine::Exchange::End ended) { end = std::move(ended); });
+                              target_, std::nullopt, 0,
+                              [&end](engine::Exchange::End ended) { end = std::move(ended); });
     // The exchange has its own deadline.
     loop_.run_until([&end] { return end.has_value(); }, kNever);
     return end->result ? outcome_of(std::move(*end->result)) : outcome_of(end->result.error());

@@ -76,10 +76,21 @@ void judge_end(const Verdict& verdict, const Bounds& bounds, UnixSeconds now, st
   }
 }
 
+// Handshakes show thisUpdate alone. When the responder last confirmed a response, the server knows.
+void judge_age(const Verdict& verdict, const Bounds& bounds, UnixSeconds now, std::vector<Finding>* findings) {
+  const Seconds age = saturating_sub(now, verdict.this_update);
+  if (bounds.max_age != 0 && age > bounds.max_age) {
+    findings->push_back(
+        {"status_old", Severity::kWarning,
+         fmt::format("the staple says what was true {} ago ({})", to_span(age), to_rfc3339(verdict.this_update))});
+  }
+}
+
 void judge_staple(Handshake& handshake, const crypto::Issuer& issuer, const Bounds& bounds, UnixSeconds now) {
   handshake.verdict = crypto::verify(handshake.seen.staple, *handshake.certificate, issuer, now, {});
   const Verdict& verdict = *handshake.verdict;
   if (verdict.reason == Reason::kOk) {
+    judge_age(verdict, bounds, now, &handshake.findings);
     return judge_end(verdict, bounds, now, &handshake.findings);
   }
   handshake.findings.push_back({std::string(token(verdict.reason)), Severity::kCritical,

@@ -41,6 +41,7 @@ struct Handshake {
 struct Bounds {
   Seconds warning = 0;
   Seconds critical = 0;
+  Seconds max_age = 0;  // of the status, since thisUpdate; 0: not judged
 };
 
 struct Judgement {
