@@ -289,6 +289,9 @@ void Server::ocsp(Connection& c, const HttpRequest& http) {
   seen.serial = found ? request.serial : "-";
   seen.hash = found ? request.hash : "-";
   seen.nonce = request.nonce;
+  const auto asked = http.headers.find("cache-control");
+  seen.no_cache = asked != http.headers.end() && asked->second == "no-cache";
+  seen.conditional = http.headers.count("if-none-match") + http.headers.count("if-modified-since") != 0;
   seen.fault = fault.name;
   seen.target = http.target;
   seen.host = http.host;

@@ -259,8 +259,10 @@ std::string Stats::requests(size_t since) const {
     char time[32];
     std::snprintf(time, sizeof time, "%.6f", s.time);
     out += std::string("time=") + time + " method=" + s.method + " port=" + std::to_string(s.port) +
-           " serial=" + s.serial + " hash=" + s.hash + " nonce=" + (s.nonce ? "1" : "0") + " fault=" + s.fault +
-           " url_size=" + std::to_string(s.url_size) + " host=" + s.host + " target=" + s.target + '\n';
+           " serial=" + s.serial + " hash=" + s.hash + " nonce=" + (s.nonce ? "1" : "0") +
+           " no_cache=" + (s.no_cache ? "1" : "0") + " conditional=" + (s.conditional ? "1" : "0") +
+           " fault=" + s.fault + " url_size=" + std::to_string(s.url_size) + " host=" + s.host +
+           " target=" + s.target + '\n';
   }
   return out;
 }

@@ -52,6 +52,8 @@ struct Seen {
   std::string serial;  // "-" when the request could not be read
   std::string hash;    // of its CertID
   bool nonce = false;
+  bool no_cache = false;     // Cache-Control: no-cache
+  bool conditional = false;  // If-None-Match or If-Modified-Since
   std::string fault;
   size_t url_size = 0;  // scheme, host, port and path, as the client would write it
   std::string target;

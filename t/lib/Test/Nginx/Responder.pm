@@ -28,8 +28,8 @@ package Test::Nginx::Responder;
 # port, all.
 #
 #   $r->requests(%opt)          list of hashes: time, method, port, serial, hash,
-#                               nonce, fault, url_size, host, target; filters on
-#                               and leaf; in scalar context their number
+#                               nonce, no_cache, conditional, fault, url_size,
+#                               host, target; filters on and leaf; in scalar context their number
 #   $r->stats()                 { all => {total, get, post, connections, open,
 #                               peak, working, working_peak},
 #                               ports => { $i => {..} }, serials => { hex => n } }
