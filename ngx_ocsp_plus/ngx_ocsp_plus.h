@@ -89,6 +89,7 @@ typedef struct {
     ngx_str_t            responder_trusted_certificate;
     ngx_uint_t           require;            /* op_require_t */
     ngx_uint_t           revoked;
+    time_t               refresh;            /* 0: auto */
 
     /* stream: the content handler that ours calls */
     void               (*content)(struct ngx_stream_session_s *s);
@@ -197,6 +198,8 @@ char *ngx_ocsp_plus_conf_proxy(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_ocsp_plus_conf_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_ocsp_plus_conf_refresh(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_ocsp_plus_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_ocsp_plus_choose(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_conf_enum_t *e, ngx_uint_t *choice);
@@ -438,7 +441,14 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
       ngx_ocsp_plus_conf_enum,                                                \
       SRV_OFFSET,                                                             \
       offsetof(ngx_ocsp_plus_srv_conf_t, revoked),                            \
-      ngx_ocsp_plus_revoked }
+      ngx_ocsp_plus_revoked },                                                \
+                                                                              \
+    { ngx_string("ocsp_plus_refresh"),                                        \
+      MAIN|SRV|NGX_CONF_TAKE1,                                                \
+      ngx_ocsp_plus_conf_refresh,                                             \
+      SRV_OFFSET,                                                             \
+      0,                                                                      \
+      NULL }
 
 
 #endif /* _NGX_OCSP_PLUS_H_INCLUDED_ */

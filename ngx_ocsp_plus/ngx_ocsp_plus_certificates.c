@@ -220,6 +220,7 @@ ngx_ocsp_plus_create_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     directives.require = oscf->require;
+    directives.refresh_s = oscf->refresh;
     directives.omit_revoked = (oscf->revoked == NGX_OCSP_PLUS_REVOKED_OMIT);
     directives.loads = (int) server->loads;
 

@@ -84,6 +84,7 @@ ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf)
     oscf->files = NGX_CONF_UNSET_PTR;
     oscf->require = NGX_CONF_UNSET_UINT;
     oscf->revoked = NGX_CONF_UNSET_UINT;
+    oscf->refresh = NGX_CONF_UNSET;
 
     return oscf;
 }
@@ -102,6 +103,7 @@ ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
                               OP_REQUIRE_OFF);
     ngx_conf_merge_uint_value(conf->revoked, prev->revoked,
                               NGX_OCSP_PLUS_REVOKED_STAPLE);
+    ngx_conf_merge_sec_value(conf->refresh, prev->refresh, 0);
     ngx_conf_merge_str_value(conf->trusted_certificate,
                              prev->trusted_certificate, "");
     ngx_conf_merge_str_value(conf->responder_trusted_certificate,
@@ -498,6 +500,41 @@ ngx_ocsp_plus_conf_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         *name = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_ocsp_plus_conf_refresh(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_ocsp_plus_srv_conf_t *oscf = conf;
+
+    ngx_str_t  *value;
+
+    if (oscf->refresh != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "auto") == 0) {
+        oscf->refresh = 0;
+        return NGX_CONF_OK;
+    }
+
+    oscf->refresh = ngx_parse_time(&value[1], 1);
+
+    if (oscf->refresh == (time_t) NGX_ERROR
+        || oscf->refresh < OP_MIN_REFRESH_S
+        || oscf->refresh > NGX_OCSP_PLUS_MAX_SPAN)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"%V\": it takes \"auto\" or "
+                           "a time from %ds to 365d",
+                           &value[1], &cmd->name, OP_MIN_REFRESH_S);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;

@@ -205,6 +205,10 @@ ngx_ocsp_plus_preload_file(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         directives.nresponders = oscf->responders->nelts;
     }
 
+    if (oscf->refresh != NGX_CONF_UNSET) {
+        directives.refresh_s = oscf->refresh;
+    }
+
     /* log lines on the certificate name the file */
 
     leaf = sk_X509_value(certificates, 0);

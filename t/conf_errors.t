@@ -37,6 +37,7 @@ my $zone = qr/takes name:size, as in "\w+:\d+m"/;
 my $size = qr/takes a size of at least \d+k/;
 my $resolver = qr/takes IP addresses with an optional port, .*"valid=time"/;
 my $proxy = qr/it takes "http:\/\/host:port", with .* or "off"/;
+my $refresh = qr/it takes "auto" or a time from 5s to 365d/;
 my $retry = qr/takes two times, the first at least 1s and not above the second/;
 
 # arguments of a directive, the value that the message has to name (undef:
@@ -174,6 +175,12 @@ my @wrong = (
 	[ 'ocsp_plus_revoked', 'staple omit', undef, $number ],
 	[ 'ocsp_plus_revoked', 'off', 'off', $either ],
 	[ 'ocsp_plus_revoked', '""', '', $either ],
+
+	[ 'ocsp_plus_refresh', '', undef, $number ],
+	[ 'ocsp_plus_refresh', '5s 1h', undef, $number ],
+	(map { [ 'ocsp_plus_refresh', $_, $_, $refresh ] } qw/ 0 4s -1 -5s soon
+		on off Auto 999ms 366d 99999999999999999999 5x 1d1h1s1d /),
+	[ 'ocsp_plus_refresh', '""', '', $refresh ],
 );
 
 # arguments that are fine, as one would write them
@@ -201,6 +208,7 @@ my @right = (
 	[ 'ocsp_plus_file', 'int.crt', 'int.crt root.crt' ],
 	[ 'ocsp_plus_require', 'off', 'must_staple', 'on' ],
 	[ 'ocsp_plus_revoked', 'staple', 'omit' ],
+	[ 'ocsp_plus_refresh', 'auto', '5', '5s', '15m', '1h30m', '365d' ],
 );
 
 # those of a location
@@ -244,7 +252,8 @@ for my $arguments ('', 'html', 'json', 'prometheus', 'ready') {
 
 my %of_server = map { $_ => 1 } qw/ ocsp_plus ocsp_plus_responder
 	ocsp_plus_trusted_certificate ocsp_plus_file ocsp_plus_require
-	ocsp_plus_revoked ocsp_plus_responder_trusted_certificate /;
+	ocsp_plus_revoked ocsp_plus_refresh
+	ocsp_plus_responder_trusted_certificate /;
 
 for my $case (@wrong) {
 	my ($name, $arguments, $named, $says) = @$case;

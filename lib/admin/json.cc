@@ -208,6 +208,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"expires_in", nullptr},
                {"confirmed_at", nullptr},
                {"status_age", nullptr},
+               {"refresh", target.refresh != 0 ? Json(target.refresh) : Json()},
                {"source", nullptr},
                {"last_attempt", last_attempt(status.last_attempt)},
                {"next_attempt", time_or_null(status.next_attempt)},

@@ -62,7 +62,7 @@ struct Family {
   std::string (*value)(const CertificateStatus& status, UnixSeconds now);
 };
 
-constexpr std::array<Family, 10> kFamilies = {{
+constexpr std::array<Family, 11> kFamilies = {{
     {Metric::kCertificates, nullptr},
     {Metric::kStapleValid, [](const auto& status, auto) { return std::string(status.staplable ? "1" : "0"); }},
     {Metric::kStapleExpiry,
@@ -72,6 +72,10 @@ constexpr std::array<Family, 10> kFamilies = {{
        return status.held.has_value()
                   ? fmt::to_string(std::max<Seconds>(saturating_sub(now, status.held->confirmed_at), 0))
                   : "";
+     }},
+    {Metric::kRefresh,
+     [](const auto& status, auto) {
+       return status.target->refresh != 0 ? fmt::to_string(status.target->refresh) : "";
      }},
     {Metric::kRevoked,
      [](const auto& status, auto) { return std::string(status.state == State::kRevoked ? "1" : "0"); }},

@@ -39,6 +39,7 @@ namespace ocsp_plus::admin {
   X(kStapleValid, "staple_valid", "gauge", "1 if a valid response is held")                                         \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the held response expires")                    \
   X(kStatusAge, "status_age_seconds", "gauge", "seconds since the responder last confirmed the held response")      \
+  X(kRefresh, "refresh_seconds", "gauge", "ocsp_plus_refresh of the certificate; absent when auto")                 \
   X(kRevoked, "certificate_revoked", "gauge", "1 if a verified response says revoked")                              \
   X(kRequired, "certificate_staple_required", "gauge", "1 if clients or a server refuse it without a staple")       \
   X(kNotAfter, "certificate_not_after_timestamp_seconds", "gauge", "when the certificate itself expires")           \

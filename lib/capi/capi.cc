@@ -107,6 +107,7 @@ engine::ServerCertificate common_of(const op_server_directives_t& from) {
   common.servers = views(from.names, from.nnames);
   common.place = view(from.place);
   common.require = require_of(from.require);
+  common.refresh = from.refresh_s;
   return common;
 }
 

@@ -245,6 +245,9 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     entry.required = true;
     remark(&remarks.required_by);
   }
+  if (from.refresh != 0) {
+    entry.refresh = entry.refresh == 0 ? from.refresh : std::min(entry.refresh, from.refresh);
+  }
   join(&entry.responders, *responders);
   if (!from.responders.empty()) {
     join(&entry.named, *responders);

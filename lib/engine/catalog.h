@@ -47,6 +47,7 @@ struct Target {
   std::set<std::string> servers;              // names of the servers that use it
   bool servers_joined = false;                // at least one server's directives are joined
   bool required = false;                      // a server refuses handshakes without its staple
+  Seconds refresh = 0;                        // RefreshBound::within: the shortest of its servers'
   store::EntryIndex entry = store::kNoEntry;  // set when the zone is open
 
   // A server loads it per connection (discovery.h). A tenant may have made it, so only public addresses are asked,
@@ -88,6 +89,7 @@ struct ServerCertificate {
   std::vector<std::string_view> servers;     // the server's names
   std::string_view place;                    // the server's place in the configuration, "file:line"; for people
   Require require = Require::kOff;
+  Seconds refresh = 0;  // ocsp_plus_refresh; 0: auto
 };
 
 // What findings() may report of a certificate once all servers are added (engine/findings.h).
@@ -127,6 +129,7 @@ struct Profile {
   std::vector<CertificateId> trusted_ids;
   std::vector<std::string> servers;
   Require require = Require::kOff;
+  Seconds refresh = 0;  // ocsp_plus_refresh; 0: auto
 
   // Returns whether the operator vouches for some of these certificates.
   bool vouches() const { return !responders.empty() || !trusted.empty(); }

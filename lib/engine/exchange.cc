@@ -56,13 +56,15 @@ Exchange::Choice Exchange::choose(const ResponderHealth& health, const Target& t
   return best;
 }
 
-Exchange::Exchange(const ExchangeServices& services, Target& target, std::optional<HeldValidators> held, Done done)
+Exchange::Exchange(const ExchangeServices& services, Target& target, std::optional<HeldValidators> held,
+                   Seconds oldest, Done done)
     : services_(services),
       target_(target),
       done_(std::move(done)),
       deadline_(services.clock.monotonic() + services.settings.timeout),
       asked_(target.responders.size(), false),
-      held_(std::move(held)) {
+      held_(std::move(held)),
+      oldest_(oldest) {
   if (target.issuer == nullptr) {
     get_issuer();
   } else {
@@ -135,7 +137,7 @@ void Exchange::ask(RequestVariant variant, net::FetchRequest request) {
   request.method = variant.method;
   request.timeout = std::max<Millis>(time_for_one(), 1);
   request.no_cache = variant.past_caches;
-  if (held_.has_value() && held_->responder == responder_ && !variant.past_caches) {
+  if (held_.has_value() && held_->responder == responder_ && (!variant.past_caches || copy_.has_value())) {
     request.validators = held_->validators;
   }
   fetch_ = net::Fetch::start(services_.transport, std::move(request),
@@ -164,6 +166,9 @@ Millis Exchange::time_for_one() const {
 void Exchange::on_outcome(net::Fetch::Outcome outcome) {
   failure_.responder = responder_;
   failure_.verdict.reset();
+  if (!outcome && copy_.has_value()) {
+    return take_copy();
+  }
   if (!outcome) {
     return on_failure(std::move(outcome.error()));
   }
@@ -233,10 +238,34 @@ void Exchange::accept(Accepted accepted) {
   call_->answered();
   services_.health.accepted(call_->host());
   services_.health.remember_hash(call_->host(), variant_.hash);
+  if (copy_.has_value()) {
+    const bool same = accepted.response.not_modified() || accepted.response.http.body == copy_->response.http.body;
+    services_.health.answered_past_caches(call_->host(), same, services_.clock.monotonic());
+  } else if (is_old(accepted.response)) {
+    copy_ = std::move(accepted);
+    return ask({variant_.hash, variant_.method, true});
+  }
   end(std::move(accepted));
 }
 
+// Whether a cache has held the answer for too long, and may be passed.
+bool Exchange::is_old(const net::FetchResponse& response) const {
+  const UnixSeconds now = services_.clock.now();
+  return oldest_ != 0 && age_of(response.http.head, now) > oldest_ && variant_.method == net::Method::kGet &&
+         !variant_.past_caches && may_ask_again() &&
+         services_.health.worth_past_caches(call_->host(), services_.clock.monotonic());
+}
+
+// What came past the caches is of no use. That says nothing about the host, which has answered before.
+void Exchange::take_copy() {
+  call_->cancelled();
+  end(std::move(*copy_));
+}
+
 void Exchange::refuse(const net::FetchResponse& response, Error why, Meaning meaning) {
+  if (copy_.has_value()) {
+    return take_copy();
+  }
   net::Fetch::Failure& error = failure_.error;
   error = std::move(why);
   error.status = response.status();
@@ -321,7 +350,7 @@ void Exchange::ask_next_or_end() {
 void Exchange::end(tl::expected<Accepted, Failure> result) {
   // `done` may destroy this object, and done_ with it.
   const Done done = std::move(done_);
-  done(End{std::move(result), std::move(hosts_asked_)});
+  done(End{std::move(result), copy_.has_value(), std::move(hosts_asked_)});
 }
 
 }  // namespace ocsp_plus::engine

@@ -46,6 +46,7 @@ class Exchange {
   };
   struct End {
     tl::expected<Accepted, Failure> result;
+    bool past_caches = false;        // the answer was asked for past HTTP caches, which had held it for too long
     std::vector<std::string> hosts;  // host keys of all that were asked: their health may have changed
   };
   using Done = std::function<void(End)>;
@@ -58,10 +59,13 @@ class Exchange {
   static Choice choose(const ResponderHealth& health, const Target& target, const std::vector<bool>& asked,
                        const Clock& clock);
 
-  // Asks the responder that choose() names. REQUIRES: target.stapleable(); with `held`, that services.gate is set.
-  // `done` is called from the loop, once; it may destroy the exchange. Everything borrowed outlives the exchange;
-  // `services` is copied.
-  Exchange(const ExchangeServices& services, Target& target, std::optional<HeldValidators> held, Done done);
+  // Asks the responder that choose() names. An answer by GET that is older than `oldest` s according to HTTP is asked
+  // for once more, past the caches on the way (RFC 9111 section 5.2.1.4); 0: as old as it is. The response's
+  // thisUpdate does not count: it may have been made in advance. REQUIRES: target.stapleable(); with `held`, that
+  // services.gate is set. `done` is called from the loop, once; it may destroy the exchange. Everything borrowed
+  // outlives the exchange; `services` is copied.
+  Exchange(const ExchangeServices& services, Target& target, std::optional<HeldValidators> held, Seconds oldest,
+           Done done);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -93,7 +97,9 @@ class Exchange {
   void on_outcome(net::Fetch::Outcome outcome);
   void on_failure(net::Fetch::Failure error);
   void on_response(const net::FetchResponse& response);
+  bool is_old(const net::FetchResponse& response) const;
   void accept(Accepted accepted);
+  void take_copy();
   void refuse(const net::FetchResponse& response, Error why, Meaning meaning);
   Millis time_for_one() const;
   bool ask_by_other_method();
@@ -111,6 +117,8 @@ class Exchange {
   std::optional<HeldValidators> held_;
   RequestVariant variant_;          // of the fetch in flight
   bool asked_past_caches_ = false;  // once is enough
+  const Seconds oldest_;
+  std::optional<Accepted> copy_;  // the answer that a cache had held for too long, until a newer one comes
   // State of the current responder.
   bool asked_by_other_hash_ = false;
   bool asked_by_other_method_ = false;

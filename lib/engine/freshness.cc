@@ -10,6 +10,11 @@ std::optional<UnixSeconds> fresh_until(const net::HttpHead& head, UnixSeconds no
   return head.expires;
 }
 
+Seconds age_of(const net::HttpHead& head, UnixSeconds now) {
+  const Seconds apparent = head.date.has_value() ? saturating_sub(now, *head.date) : 0;
+  return std::max(head.age.value_or(0), apparent > kClocksDiffer ? apparent : 0);
+}
+
 UnixSeconds confirmed_at(const net::HttpHead& head, UnixSeconds now) {
   const Seconds age = head.age.value_or(0);
   if (!head.date.has_value()) {

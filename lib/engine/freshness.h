@@ -16,6 +16,10 @@ constexpr Seconds kClocksDiffer = 300;
 // does not say.
 std::optional<UnixSeconds> fresh_until(const net::HttpHead& head, UnixSeconds now);
 
+// How long ago the answer left the responder (RFC 9111 section 4.2.3): its Age or, if that is more, the time since
+// its Date; a Date that is no further back than clocks may differ does not count.
+Seconds age_of(const net::HttpHead& head, UnixSeconds now);
+
 // When the responder itself gave the answer: `now`, or, if a cache served it (it has an Age, or a Date further back
 // than clocks may differ), its Date less its Age. Never after `now`.
 UnixSeconds confirmed_at(const net::HttpHead& head, UnixSeconds now);

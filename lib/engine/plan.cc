@@ -33,6 +33,7 @@ void Plan::wait(Entry entry, Waiting waiting, UnixSeconds now) {
     waiting_[host].emplace(in.waiting->ends, entry);
     if (health_.failing(host)) {
       health_.bring_probe_forward(host, need_of(entry, now));
+      bring_within(host, in.waiting->within);
       probe_in_time(host, now);
     }
   }
@@ -168,10 +169,27 @@ Need Plan::most_urgent(const Queue& waiting_for, UnixSeconds now) const {
   return most;
 }
 
+// 0: no certificate has a bound.
+Seconds Plan::shortest_bound(const Queue& waiting_for) const {
+  Seconds shortest = 0;
+  for (const auto& [ends, entry] : waiting_for) {
+    const Seconds within = waiting(entry).within;
+    shortest = within != 0 && (shortest == 0 || within < shortest) ? within : shortest;
+  }
+  return shortest;
+}
+
+void Plan::bring_within(const std::string& host, Seconds bound) {
+  if (bound != 0) {
+    health_.bring_probe_within(host, bound);
+  }
+}
+
 void Plan::plan_probe_of(const std::string& host, UnixSeconds now) {
   const auto found = waiting_.find(host);
   if (found != waiting_.end() && health_.failing(host)) {
     health_.bring_probe_forward(host, most_urgent(found->second, now));
+    bring_within(host, shortest_bound(found->second));
     probe_in_time(host, now);
   }
 }

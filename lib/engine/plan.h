@@ -34,6 +34,7 @@ class Plan {
     UnixSeconds tried = 0;           // start of its last request; 0: never
     bool unanswered = false;         // the previous process ended before the answer came
     bool per_connection = false;
+    Seconds within = 0;  // RefreshBound::within; 0: it has no bound
   };
 
   // `health` outlives the plan. The plan brings its probes forward.
@@ -59,7 +60,7 @@ class Plan {
   void reschedule(const std::function<UnixSeconds(Entry entry, UnixSeconds due)>& when);
 
   // An exchange with the host has ended: if the host fails, its probe is brought forward to the earliest time that a
-  // waiting certificate needs.
+  // waiting certificate needs, or that its bound demands.
   void plan_probe_of(const std::string& host, UnixSeconds now);
 
   bool queued(Entry entry) const { return entry < places_.size() && places_[entry].queued; }
@@ -78,7 +79,9 @@ class Plan {
   void stop_waiting(Entry entry);
   Entry choose(const std::string& host, const Queue& waiting) const;
   Need need_of(Entry entry, UnixSeconds now) const;
+  void bring_within(const std::string& host, Seconds bound);
   void probe_in_time(const std::string& host, UnixSeconds now);
+  Seconds shortest_bound(const Queue& waiting) const;
   Need most_urgent(const Queue& waiting, UnixSeconds now) const;
 
   ResponderHealth& health_;

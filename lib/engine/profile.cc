@@ -30,6 +30,7 @@ void set_responders(const Profile* profile, Target* target, std::vector<std::uni
   target->public_only = true;
   if (profile != nullptr) {
     target->required = requires_staple(profile->require, target->certificate.must_staple);
+    target->refresh = profile->refresh;
     target->responders = profile->responders;
     target->named = profile->responders;
     target->responder_anchors = profile->responder_anchors;
@@ -76,6 +77,7 @@ Result<const Profile*> Catalog::add_profile(const ServerCertificate& server) {
   }
   profile.servers.assign(server.servers.begin(), server.servers.end());
   profile.require = server.require;
+  profile.refresh = server.refresh;
   // Servers of the same names, on other ports most likely, are told apart by their order.
   std::uint64_t ordinal = 0;
   do {

@@ -14,6 +14,13 @@ constexpr Millis kPublishInterval = 20;      // between attempts to get the zone
 constexpr Seconds kNewlyIssued = 3600;       // CAs may take a while to answer for a new certificate
 constexpr std::size_t kLooksPerTurn = 4096;  // at entries of the zone
 
+// Of certificates for which nobody has asked for long, after a start or a jump of the clock: their turns count from
+// now on, or all would be asked for at once.
+RefreshBound taken_up(RefreshBound bound, UnixSeconds now) {
+  bound.asked = saturating_sub(now, bound.asked) < bound.within ? bound.asked : now;
+  return bound;
+}
+
 }  // namespace
 
 Refresher::Refresher(const Context& context, Report& report, net::Transport& transport, TlsClients& tls,
@@ -97,7 +104,7 @@ void Refresher::end(Entry entry) {
 UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSeconds now) {
   store::Attempt& attempt = record.attempt;
   if (attempt.failures == 0 && attempt.next == 0) {
-    const UnixSeconds due = due_by_held(record.target, now);
+    const UnixSeconds due = due_by_held(record, now);
     if (due > now) {
       attempt.next = due;  // so that the next lease holder does not draw again
       store::record_attempt(context_.zone, record.target.entry, attempt);
@@ -105,7 +112,10 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
     return due;
   }
   const auto held = gate_.stapled(record.target, now);
-  const UnixSeconds latest = held.has_value() ? refresh_of(*held, now, kLatest) : now;
+  const UnixSeconds latest =
+      held.has_value()
+          ? refresh_of(*held, now, taken_up(bound_of(record.target, last_asked(record, *held, now)), now), kLatest)
+          : now;
   // The zone's plan may be nonsense, or from before a jump of the clock: the delay has a bound.
   if (attempt.failures == 0) {
     return std::min(attempt.next, latest);
@@ -116,19 +126,40 @@ UnixSeconds Refresher::first_due(Record& record, bool new_configuration, UnixSec
   return std::min(attempt.next, latest > now ? latest : saturating_add(now, context_.settings.retry.max));
 }
 
-UnixSeconds Refresher::refresh_of(const store::BlobHeader& held, UnixSeconds now, std::uint64_t random,
-                                  std::optional<UnixSeconds> fresh_until) const {
-  return next_refresh(now, {held.this_update, held.expires}, held.id, fresh_until, context_.settings.retry, random);
+UnixSeconds Refresher::refresh_of(const store::BlobHeader& held, UnixSeconds now, const RefreshBound& bound,
+                                  std::uint64_t random, std::optional<UnixSeconds> fresh_until) const {
+  return next_refresh(now, {held.this_update, held.expires}, held.id, fresh_until, context_.settings.retry, random,
+                      bound);
+}
+
+// All nodes of a fleet have the same turns, so that one asks for all.
+RefreshBound Refresher::bound_of(const Target& target, UnixSeconds asked) {
+  if (target.refresh == 0) {
+    return {};
+  }
+  if (sharing_.has_value() && sharing_->store().up()) {
+    return {turns_of_fleet(target.refresh), asked, 0};
+  }
+  if (!node_.has_value()) {
+    node_ = context_.random.next();
+  }
+  return {target.refresh, asked, *node_};
+}
+
+UnixSeconds Refresher::last_asked(const Record& record, const store::BlobHeader& held, UnixSeconds now) const {
+  return engine::last_asked(record, gate_.confirmed_at(record.target, held, now), now);
 }
 
 // The next attempt of a certificate for which none is planned yet.
-UnixSeconds Refresher::due_by_held(const Target& target, UnixSeconds now) {
-  const auto held = gate_.stapled(target, now);
+UnixSeconds Refresher::due_by_held(const Record& record, UnixSeconds now) {
+  const auto held = gate_.stapled(record.target, now);
   if (!held.has_value()) {
     return now;
   }
   const std::uint64_t random = context_.random.next();
-  return doubtful(target, *held, now) ? next_check(now, random) : refresh_of(*held, now, random);
+  const RefreshBound bound = taken_up(bound_of(record.target, last_asked(record, *held, now)), now);
+  const UnixSeconds next = refresh_of(*held, now, bound, random);
+  return doubtful(record.target, *held, now) ? std::min(next, next_check(now, random)) : next;
 }
 
 // Returns whether the held response, if it came from the cache directory, may be outdated by a revocation. A
@@ -183,7 +214,7 @@ void Refresher::replan(std::optional<Seconds> shift) {
     const bool fails = shift.has_value() && attempt.failures > 0 && attempt.next != 0;
     plan_at(entry, fails ? std::clamp(saturating_add(attempt.next, *shift), now,
                                       saturating_add(now, context_.settings.retry.max))
-                         : due_by_held(target(entry), now));
+                         : due_by_held(record(entry), now));
   }
 }
 
@@ -322,7 +353,11 @@ void Refresher::received(Entry entry) {
   if (!exchanging && !record(entry).ask) {  // an operator wants to hear it from the responder
     (void)plan_.remove(entry);
     record(entry).attempt.failures = 0;
-    plan_at(entry, due_by_held(target(entry), context_.clock.now()));
+    const UnixSeconds now = context_.clock.now();
+    const auto held = gate_.stapled(target(entry), now);
+    // An old thisUpdate says nothing of today: the responder itself is asked then, in time.
+    const RefreshBound bound = bound_of(target(entry), held ? last_asked(record(entry), *held, now) : 0);
+    plan_at(entry, held ? refresh_of(*held, now, bound, context_.random.next()) : now);
   }
   pump_timer_->arm(0);
 }
@@ -357,6 +392,8 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
   waiting.tried = std::max(attempt.at, attempt.began);
   waiting.unanswered = attempt.began != 0;
   waiting.per_connection = about.per_connection;
+  waiting.within = about.refresh;
+  record(entry).waits_since = context_.clock.monotonic();
   plan_.wait(entry, std::move(waiting), now);
 }
 
@@ -382,8 +419,9 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const bool news = published || (confirmed_at > confirmed_before && !doubted);
   const std::uint64_t random = context_.random.next();
   // Counts from the responder's confirmation, as if we had asked then; from now if the held response was confirmed.
+  const RefreshBound bound = bound_of(about, last_asked(record(entry), *held, now));
   const UnixSeconds next =
-      doubted ? next_check(now, random) : refresh_of(*held, published ? confirmed_at : now, random);
+      doubted ? next_check(now, random) : refresh_of(*held, published ? confirmed_at : now, bound, random);
   if (!news || next <= now) {
     return false;
   }
@@ -419,7 +457,7 @@ void Refresher::look_for_next_missing() {
       --next_missing_;
     } else if (gate_.stapled(record->target, now).has_value() && plan_.queued(entry)) {
       plan_.remove(entry);
-      plan_at(entry, due_by_held(record->target, now));
+      plan_at(entry, due_by_held(*record, now));
     }
   }
   search_ = next_missing_ < roster_.end() ? work_queue_.enqueue([this] { look_for_next_missing(); }) : nullptr;
@@ -440,15 +478,30 @@ void Refresher::start(Entry entry) {
   Record& about = record(entry);
   about.started = context_.clock.monotonic();
   about.attempt.began = context_.clock.now();
+  about.asked = about.attempt.began;
   store::record_attempt(context_.zone, entry, about.attempt);
   note_progress(about);
   if (sharing_.has_value()) {
     sharing_->asking(entry);
   }
+  tell_if_late(about);
+  const bool again = about.past_caches == 0 || about.started - about.past_caches >= about.target.refresh * 1000;
   about.exchange =
-      std::make_unique<Exchange>(services, about.target, validators(entry),
+      std::make_unique<Exchange>(services, about.target, validators(entry), again ? about.target.refresh : 0,
                                  [this, entry](Exchange::End end) { exchange_ended(entry, std::move(end)); });
   hang_timer_->arm(ResponderHealth::kHangs);  // then its host may be asked for other certificates as well
+}
+
+// A host that has too many certificates for their bound, or for the exchanges that may run, is told of once.
+void Refresher::tell_if_late(const Record& record) {
+  const Seconds waited = (record.started - record.waits_since) / 1000;
+  if (record.target.refresh == 0 || waited < record.target.refresh || record.attempt.failures != 0) {
+    return;
+  }
+  const Exchange::Choice choice = Exchange::choose(health_, record.target, {}, context_.clock);
+  if (health_.falls_behind(record.target.host(choice.responder))) {
+    report_.falls_behind(record.target, choice.responder, waited);
+  }
 }
 
 // Notes progress, for which the start helper waits.
@@ -486,6 +539,7 @@ void Refresher::exchange_ended(Entry entry, Exchange::End end) {
   note_progress(about);
   exchange_over(entry);
   const UnixSeconds now = context_.clock.now();
+  about.past_caches = end.past_caches ? about.started : about.past_caches;
   for (const std::string& host : end.hosts) {
     plan_.plan_probe_of(host, now);
   }
@@ -595,9 +649,10 @@ void Refresher::succeeded(Entry entry, const Exchange::Accepted& accepted, const
     const bool useful = held.has_value() && fresh.belong_to(*held) && !fresh.validators.empty();
     record(entry).validators = useful ? std::make_unique<Exchange::HeldValidators>(fresh) : nullptr;
   }
-  const UnixSeconds next =
-      held.has_value() ? refresh_of(*held, now, context_.random.next(), fresh_until(accepted.response.http.head, now))
-                       : saturating_add(now, context_.settings.retry.min);
+  const UnixSeconds next = held.has_value()
+                               ? refresh_of(*held, now, bound_of(about, record(entry).asked), context_.random.next(),
+                                            fresh_until(accepted.response.http.head, now))
+                               : saturating_add(now, context_.settings.retry.min);
   plan_at(entry, next);
   if (sharing_.has_value()) {
     if (admission.action == Action::kPublish) {
@@ -640,6 +695,7 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
   const Target& about = target(entry);
   Failure failure;
   failure.failures = record(entry).attempt.failures;
+  failure.within = about.refresh;
   failure.retry_after = error.retry_after;
   if (may_pass(error.reason, error.status)) {
     failure.need = need_for(gate_.stapled_until(about, now), about.staple_required(), now);

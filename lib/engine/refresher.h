@@ -94,9 +94,11 @@ class Refresher : private Sharing::User {
   void take_over(Entry entry, bool new_configuration, UnixSeconds now);
   UnixSeconds first_due(Record& record, bool new_configuration, UnixSeconds now);
   void replan(std::optional<Seconds> shift);
-  UnixSeconds refresh_of(const store::BlobHeader& held, UnixSeconds now, std::uint64_t random,
-                         std::optional<UnixSeconds> fresh_until = std::nullopt) const;
-  UnixSeconds due_by_held(const Target& target, UnixSeconds now);
+  UnixSeconds refresh_of(const store::BlobHeader& held, UnixSeconds now, const RefreshBound& bound,
+                         std::uint64_t random, std::optional<UnixSeconds> fresh_until = std::nullopt) const;
+  RefreshBound bound_of(const Target& target, UnixSeconds asked);
+  UnixSeconds last_asked(const Record& record, const store::BlobHeader& held, UnixSeconds now) const;
+  UnixSeconds due_by_held(const Record& record, UnixSeconds now);
   bool doubtful(const Target& target, const store::BlobHeader& held, UnixSeconds now) const;
   void park(Entry entry);
   void report_ended(UnixSeconds now);
@@ -119,6 +121,7 @@ class Refresher : private Sharing::User {
   bool kept_is_enough(Entry entry, UnixSeconds now);
   void look_for_next_missing();
   void start(Entry entry);
+  void tell_if_late(const Record& record);
   void note_progress(const Record& record);
   std::optional<Exchange::HeldValidators> validators(Entry entry) const;
   void exchange_over(Entry entry);
@@ -153,6 +156,7 @@ class Refresher : private Sharing::User {
   ClockWatch clock_watch_;
   std::optional<Sharing> sharing_;
   const bool new_configuration_;
+  std::optional<std::uint64_t> node_;  // RefreshBound::node, for as long as this node asks on its own
   // Accepted responses for which the zone was busy; each keeps its slot.
   std::deque<std::pair<Entry, Exchange::Accepted>> pending_publish_;
   // Starts the next exchange in the loop's next turn, after one has ended.

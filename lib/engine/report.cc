@@ -164,6 +164,13 @@ void Report::compare_clocks(const Target& target, std::size_t responder, UnixSec
       responder_of(target, responder), to_rfc3339(ours), to_rfc3339(theirs), to_span(apart));
 }
 
+void Report::falls_behind(const Target& target, std::size_t responder, Seconds waited) {
+  log(sink_, LogLevel::kWarn,
+      "ocsp_plus: a responder cannot keep up with ocsp_plus_refresh, raise it or ocsp_plus_concurrency: {} "
+      "responder={} refresh={} waited={}",
+      name_of(target), responder_of(target, responder), to_span(target.refresh), to_span(waited));
+}
+
 void Report::issuer_fetched(const Target& target, const net::Url& url) {
   if (!fits(LogLevel::kNotice)) {
     return;

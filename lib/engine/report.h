@@ -80,6 +80,9 @@ class Report {
   void clock_jumped(Seconds by);
   // Compares a responder's Date with our clock: one line an hour if they are more than five minutes apart.
   void compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours);
+  // A responder has more to answer than ocsp_plus_refresh and ocsp_plus_concurrency allow: the certificate has waited
+  // for its turn for longer than its bound.
+  void falls_behind(const Target& target, std::size_t responder, Seconds waited);
   // Another process has written into the zone: `words` were restored, and `lost` responses have to come again. One
   // line a minute.
   void zone_repaired(std::size_t words, std::size_t lost);

@@ -159,6 +159,14 @@ void ResponderHealth::bring_probe_forward(const std::string& name, Need need) {
   proxy_.next_probe = std::min(proxy_.next_probe, proxy_.probes.by(need));
 }
 
+void ResponderHealth::bring_probe_within(const std::string& name, Seconds bound) {
+  if (const auto found = hosts_.find(name); found != hosts_.end()) {
+    Host& host = found->second;
+    host.next_probe = std::min(host.next_probe, host.probes.within(bound));
+  }
+  proxy_.next_probe = std::min(proxy_.next_probe, proxy_.probes.within(bound));
+}
+
 void ResponderHealth::forget_probe_times() {
   proxy_.next_probe = 0;
   for (auto& [name, host] : hosts_) {
@@ -175,6 +183,8 @@ void ResponderHealth::shift_probe_times(Seconds by) {
     shift(&host->probes.planned);
     shift(&host->probes.for_staple);
     shift(&host->probes.for_required_staple);
+    shift(&host->probes.failed);
+    shift(&host->probes.not_before);
   };
   shift_all(&proxy_);
   for (auto& [name, host] : hosts_) {
@@ -190,6 +200,20 @@ void ResponderHealth::refused(const std::string& name) {
 std::uint32_t ResponderHealth::consecutive_refusals(const std::string& name) const {
   const auto found = hosts_.find(name);
   return found == hosts_.end() || found->second.refusals < kRefusesAll ? 0 : found->second.refusals;
+}
+
+bool ResponderHealth::worth_past_caches(const std::string& name, Millis monotonic) const {
+  const auto found = hosts_.find(name);
+  return found == hosts_.end() || found->second.caches_until <= monotonic;
+}
+
+void ResponderHealth::answered_past_caches(const std::string& name, bool same, Millis monotonic) {
+  Host& host = hosts_[name];
+  host.same_past_caches = same ? host.same_past_caches + 1 : 0;
+  if (host.same_past_caches >= kMostSame) {
+    host.same_past_caches = 0;
+    host.caches_until = saturating_add(monotonic, kCachesBelieved);
+  }
 }
 
 void ResponderHealth::forget(const std::string& name) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "base/reason.h"
 #include "base/time.h"
@@ -38,6 +39,9 @@ class ResponderHealth {
     Reason reason = Reason::kNotChecked;
     std::uint32_t refusals = 0;                           // in a row
     crypto::CertIdHash hash = crypto::CertIdHash::kSha1;  // the hash that it has answered to
+    std::uint32_t same_past_caches = 0;                   // answers in a row that were the cache's all the same
+    Millis caches_until = 0;                              // until then its caches are believed; monotonic
+    bool late = false;                                    // it has been logged as one that cannot keep up
   };
   // kBusy: a slot comes free by itself. kFailing: not before next_probe.
   enum class Permit { kAllowed, kBusy, kFailing };
@@ -76,6 +80,8 @@ class ResponderHealth {
   void bring_probe_forward(const std::string& host, UnixSeconds when);
   // A certificate with that need waits for the host: probe at the time that was planned for the need.
   void bring_probe_forward(const std::string& host, Need need);
+  // A certificate with that bound (RefreshBound::within) waits for the host: probe as often.
+  void bring_probe_within(const std::string& host, Seconds bound);
   // The wall clock jumped: drops all times planned by it.
   void forget_probe_times();
   // The wall clock jumped by that much: all probes stay as far away as they were.
@@ -90,6 +96,17 @@ class ResponderHealth {
   // The CertID hash to ask the host by, and the record that it answered to one.
   crypto::CertIdHash hash(const std::string& host) const;
   void remember_hash(const std::string& host, crypto::CertIdHash hash) { hosts_[host].hash = hash; }
+
+  // Whether a certificate whose answer an HTTP cache has held for too long may be asked for past it. A host that
+  // gives its caches' answers kMostSame times in a row is not asked so for kCachesBelieved ms.
+  static constexpr std::uint32_t kMostSame = 10;
+  static constexpr Millis kCachesBelieved = 86400000;
+  bool worth_past_caches(const std::string& host, Millis monotonic) const;
+  // `same`: the answer past the caches had the same bytes as theirs.
+  void answered_past_caches(const std::string& host, bool same, Millis monotonic);
+
+  // Records that the host cannot keep up. false: that is known.
+  bool falls_behind(const std::string& host) { return !std::exchange(hosts_[host].late, true); }
 
   // No certificate asks the host any more. Does nothing while an exchange runs with it.
   void forget(const std::string& host);

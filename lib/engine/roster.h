@@ -4,6 +4,7 @@
 // Lives in the process that holds the lease.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -29,11 +30,20 @@ struct Record {
   std::unique_ptr<PerConnection> per_connection;  // nullptr: configured
   // The refresher owns the rest.
   store::Attempt attempt;
-  bool ask = false;    // the operator wants it asked for, whatever the cache directory holds
-  Millis started = 0;  // of the exchange; monotonic
+  bool ask = false;        // the operator wants it asked for, whatever the cache directory holds
+  Millis started = 0;      // of the exchange; monotonic
+  UnixSeconds asked = 0;   // when it last began
+  Millis waits_since = 0;  // for one of its hosts; monotonic
+  Millis past_caches = 0;  // when it was last asked past HTTP caches; monotonic, 0: never
   std::unique_ptr<Exchange> exchange;
   std::unique_ptr<Exchange::HeldValidators> validators;  // of the held response; nullptr: none
 };
+
+// When the certificate's responder was last asked with success, or said later what is held. `confirmed_at`: that
+// time; 0: nothing is held. 0: never.
+inline UnixSeconds last_asked(const Record& record, UnixSeconds confirmed_at, UnixSeconds now) {
+  return std::min(std::max(record.attempt.succeeded_at, confirmed_at), now);
+}
 
 class Roster {
  public:

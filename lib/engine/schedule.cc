@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ocsp_plus/defaults.h"
+
 namespace ocsp_plus::engine {
 namespace {
 
@@ -40,20 +42,21 @@ Seconds longest_for(Need need, const RetryBounds& bounds) {
   return std::clamp(longest, std::min(bounds.min, bounds.max), bounds.max);
 }
 
-// The power of two by which the minimum has grown.
-std::uint32_t growth(const Failure& failure, const RetryBounds& bounds) {
-  const std::uint32_t before = failure.failures == 0 ? 0 : failure.failures - 1;
-  const auto at_minimum = failure.need == Need::kNone
-                              ? 0
-                              : static_cast<std::uint32_t>((kNoGrowthFor - 1) / std::max<Seconds>(bounds.min, 1));
-  // 2^30 times the minimum exceeds every sensible maximum; clamped before shifting.
-  return std::min<std::uint32_t>(before - std::min(before, at_minimum), 30);
+// The first turn after `bound.asked`.
+UnixSeconds next_turn(const RefreshBound& bound, const CertificateId& id) {
+  std::uint64_t place = bound.node;
+  for (std::size_t i = 0; i < sizeof(place); ++i) {
+    place += std::uint64_t{id[i]} << (8 * i);
+  }
+  const auto turn = static_cast<Seconds>(place % static_cast<std::uint64_t>(bound.within));
+  const Seconds asked = std::max<Seconds>(bound.asked, 0);
+  const Seconds since = (asked % bound.within - turn + bound.within) % bound.within;
+  return saturating_add(asked, std::max<Seconds>(bound.within - since, OP_MIN_REFRESH_S));
 }
 
-}  // namespace
-
-UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const CertificateId& id,
-                         std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random) {
+UnixSeconds next_by_response(UnixSeconds now, const Validity& validity, const CertificateId& id,
+                             std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds,
+                             std::uint64_t random) {
   const Seconds span = within_week(saturating_sub(validity.expires, validity.this_update));
   const Seconds by_id = fraction(fraction(span, 4, 100), permille(id), 1000);
   const Seconds by_node = part_of(fraction(span, 6, 100), random);
@@ -73,6 +76,25 @@ UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const Certif
   }
   wait = std::min(wait, left / 2);
   return saturating_add(now, std::max<Seconds>(std::min(wait + part_of(within_week(wait / 4), random), left / 2), 1));
+}
+
+// The power of two by which the minimum has grown.
+std::uint32_t growth(const Failure& failure, const RetryBounds& bounds) {
+  const std::uint32_t before = failure.failures == 0 ? 0 : failure.failures - 1;
+  const auto at_minimum = failure.need == Need::kNone
+                              ? 0
+                              : static_cast<std::uint32_t>((kNoGrowthFor - 1) / std::max<Seconds>(bounds.min, 1));
+  // 2^30 times the minimum exceeds every sensible maximum; clamped before shifting.
+  return std::min<std::uint32_t>(before - std::min(before, at_minimum), 30);
+}
+
+}  // namespace
+
+UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const CertificateId& id,
+                         std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random,
+                         const RefreshBound& bound) {
+  const UnixSeconds next = next_by_response(now, validity, id, fresh_until, bounds, random);
+  return bound.within == 0 ? next : std::min(next, std::max(next_turn(bound, id), now));
 }
 
 bool is_refresh_due(UnixSeconds now, const Validity& validity, const CertificateId& id) {
@@ -119,7 +141,8 @@ UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds held_u
     wait = pick(kNewlyIssuedMin, std::max(kNewlyIssuedMax, crowd), random);
   } else {
     const std::uint32_t exponent = growth(failure, bounds);
-    const Seconds longest = longest_for(failure.need, bounds);
+    const Seconds allowed = longest_for(failure.need, bounds);
+    const Seconds longest = failure.within == 0 ? allowed : std::min(allowed, std::max(failure.within, bounds.min));
     const Seconds ceiling = bounds.min > (longest >> exponent) ? longest : bounds.min << exponent;
     wait = pick(bounds.min, std::max(ceiling, crowd), random);
   }
@@ -138,8 +161,12 @@ TryTimes next_tries(UnixSeconds now, Failure failure, bool passes, const RetryBo
     failure.need = need;
     return next_try(now, failure, 0, bounds, random);
   };
+  failure.within = 0;
   TryTimes times;
   times.planned = by(Need::kNone);
+  const Seconds asked_for = failure.retry_after.has_value() ? saturating_sub(*failure.retry_after, now) : 0;
+  times.failed = now;
+  times.not_before = saturating_add(now, std::clamp(asked_for, std::min(bounds.min, bounds.max), bounds.max));
   if (passes) {
     times.for_staple = std::min(times.planned, by(Need::kStaple));
     times.for_required_staple = std::min(times.planned, by(Need::kRequiredStaple));

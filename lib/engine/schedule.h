@@ -1,6 +1,7 @@
 // When to ask again: pure functions of times, failures and a seed. No clock, randomness or I/O of their own.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -20,6 +21,13 @@ struct Validity {
   UnixSeconds expires = 0;
 };
 
+// ocsp_plus_refresh: how often a certificate's responder is asked at least, whatever its response allows.
+struct RefreshBound {
+  Seconds within = 0;      // at least OP_MIN_REFRESH_S; 0: as the response says alone
+  UnixSeconds asked = 0;   // when it was last asked, or said it later (thisUpdate)
+  std::uint64_t node = 0;  // drawn once by each node
+};
+
 // The `random` with which next_refresh() returns its latest time.
 constexpr std::uint64_t kLatest = UINT64_MAX;
 
@@ -34,9 +42,20 @@ constexpr std::uint64_t kLatest = UINT64_MAX;
 // time left, or at `fresh_until` if that is later, plus up to a quarter of that wait by `random`; but never past half
 // of the time left (again of seven days at most), and never in under a second.
 //
+// `bound`: no later than the certificate's next turn after it was asked. Its turns are a whole bound apart, at a
+// second that its id and the node choose, so ten thousand certificates are spread evenly however they began; the
+// first is sooner. In under OP_MIN_REFRESH_S after `asked` there is none. `now`, if the turn was missed.
+//
 // `random`: uniform, drawn anew for each response.
 UnixSeconds next_refresh(UnixSeconds now, const Validity& validity, const CertificateId& id,
-                         std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random);
+                         std::optional<UnixSeconds> fresh_until, const RetryBounds& bounds, std::uint64_t random,
+                         const RefreshBound& bound = {});
+
+// The distance of the turns of a node that shares: it looks in the store so early that it can wait for another node
+// and ask in time itself.
+constexpr Seconds turns_of_fleet(Seconds within) {
+  return within - within / 8;
+}
 
 // Whether a node that got the response when it was made may ask again by `now`: the earliest time that next_refresh()
 // has for it, without HTTP freshness, has come.
@@ -78,6 +97,7 @@ struct Failure {
   bool newly_issued = false;               // `unauthorized` for a certificate younger than an hour
   Need need = Need::kNone;                 // kNone unless the failure may_pass()
   std::uint32_t refusals = 0;              // in a row, if the host refuses every certificate; else 0
+  Seconds within = 0;  // RefreshBound::within: the longest back-off, unless it is below the minimum
 };
 
 // A host that refuses every certificate is asked once in this time by all of them together.
@@ -117,12 +137,16 @@ struct TryTimes {
   // Not after `planned`, if a waiting certificate has the need; kNever: needs do not count.
   UnixSeconds for_staple = kNever;
   UnixSeconds for_required_staple = kNever;
+  // A bound counts from the failure, but neither shortens the minimum nor what the responder asked for.
+  UnixSeconds failed = 0;
+  UnixSeconds not_before = 0;
 
+  UnixSeconds within(Seconds bound) const { return std::max(not_before, saturating_add(failed, bound)); }
   UnixSeconds by(Need need) const {
     return need == Need::kNone ? planned : need == Need::kStaple ? for_staple : for_required_staple;
   }
 };
-// `failure.need` is ignored; `passes`: needs count.
+// `failure.need` and `failure.within` are ignored; `passes`: needs count.
 TryTimes next_tries(UnixSeconds now, Failure failure, bool passes, const RetryBounds& bounds, std::uint64_t random);
 
 }  // namespace ocsp_plus::engine

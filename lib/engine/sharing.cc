@@ -70,6 +70,7 @@ bool Sharing::take(Entry entry) {
   item.host = roster_.at(entry).target.host(0);
   item.order = static_cast<std::uint32_t>(context_.random.next());
   item.taken = context_.clock.monotonic();
+  item.bound = end_of_bound(entry, item.taken);
   wait(entry, item.taken);  // those that become due together go in one batch
   return true;
 }
@@ -434,8 +435,8 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
     const Patience patience = patience_for(wall, held, record.attempt.failures, need, context_.settings.retry,
                                            context_.settings.timeout, context_.random.next());
     item.waits_since = now;
-    item.lease_patience = saturating_add(now, patience.lease);
-    item.note_patience = saturating_add(now, patience.note);
+    item.lease_patience = std::min(saturating_add(now, patience.lease), item.bound);
+    item.note_patience = std::min(saturating_add(now, patience.note), item.bound);
     if (found.kind == Found::Kind::kElsewhere) {
       report_.share_waits(record.target, found.wait);
     }
@@ -448,6 +449,7 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
     if (held == 0) {  // a lease comes after the note
       item.lease_patience =
           std::max(item.lease_patience, saturating_add(item.note_patience, context_.settings.timeout));
+      item.lease_patience = std::min(item.lease_patience, item.bound);
     }
   } else if (held == 0) {
     const Millis pause = spread(kShortestWait << std::min(item.tries++, 4U), kLongestWait);
@@ -466,7 +468,8 @@ void Sharing::throttled(Entry entry) {
     item.throttled_since = now;
   }
   const bool progress = now - queues_[item.host].progressed < context_.settings.timeout;
-  const Millis end = item.throttled_since + (progress ? kLongestThrottled : context_.settings.timeout);
+  const Millis end =
+      std::min(item.throttled_since + (progress ? kLongestThrottled : context_.settings.timeout), item.bound);
   if (now >= end || (item.waits_since != 0 && now >= item.lease_patience)) {
     return hand_back(entry);
   }
@@ -564,6 +567,20 @@ void Sharing::heed_news(const std::vector<SharedStore::News>& news) {
 
 bool Sharing::lacks_staple(Entry entry) const {
   return gate_.stapled_until(roster_.at(entry).target, context_.clock.now()) == 0;
+}
+
+// When the certificate has to be asked for by this node, whatever the others do. What this node has never asked for
+// itself, and has no time of, is due a bound from now.
+Millis Sharing::end_of_bound(Entry entry, Millis now) const {
+  const Record& record = roster_.at(entry);
+  if (record.target.refresh == 0) {
+    return INT64_MAX;
+  }
+  const UnixSeconds wall = context_.clock.now();
+  const auto held = gate_.stapled(record.target, wall);
+  const UnixSeconds asked = last_asked(record, held ? gate_.confirmed_at(record.target, *held, wall) : 0, wall);
+  const Seconds left = asked == 0 ? record.target.refresh : saturating_sub(asked, wall) + record.target.refresh;
+  return saturating_add(now, std::max<Seconds>(left, 0) * 1000);
 }
 
 std::optional<net::Sha1> Sharing::held_digest(Entry entry) const {

@@ -115,6 +115,7 @@ class Sharing {
     std::string host;         // health key of its first responder; empty: only news brought it here
     std::uint32_t order = 0;  // random, so that the nodes divide the work
     Millis taken = 0;
+    Millis bound = INT64_MAX;    // when its own bound ends (ocsp_plus_refresh): it waits for nobody after that
     Millis due = 0;              // of its next look; monotonic, as all times here
     Millis waits_since = 0;      // for others; 0: it does not
     Millis lease_patience = 0;   // when it stops to wait for another node's lease
@@ -147,6 +148,7 @@ class Sharing {
   void verdict_overdue();
   bool shares(Entry entry) const;
   bool lacks_staple(Entry entry) const;
+  Millis end_of_bound(Entry entry, Millis now) const;
   std::optional<Sha1> held_digest(Entry entry) const;
   void wait(Entry entry, Millis due);
   void starve(Entry entry);

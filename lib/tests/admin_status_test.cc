@@ -628,6 +628,21 @@ TEST_CASE("status: how old a status is since its responder confirmed it", "[admi
   CHECK(metrics.find("ocsp_plus_status_age_seconds{") != std::string::npos);
 }
 
+TEST_CASE("status: the bound that a status's age is compared with", "[admin]") {
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  fixture.open();
+  fixture.work(1000);
+  CHECK(fixture.json()["certificates"][0]["refresh"].is_null());
+  CHECK(fixture.show(Format::kPrometheus).text.find("ocsp_plus_refresh_seconds{") == std::string::npos);
+  fixture.catalog.target(0).refresh = 900;
+  CHECK(fixture.json()["certificates"][0]["refresh"] == 900);
+  const std::string metrics = fixture.show(Format::kPrometheus).text;
+  const std::size_t at = metrics.find("ocsp_plus_refresh_seconds{");
+  REQUIRE(at != std::string::npos);
+  CHECK(metrics.substr(metrics.find("} ", at), 6) == "} 900\n");
+}
+
 // test_leaf() ends far ahead: the clock goes there.
 TEST_CASE("status: a certificate that has ended is asked for by nobody and waited for by nobody", "[admin][ended]") {
   AdminFixture fixture;

@@ -82,6 +82,23 @@ TEST_CASE("catalog: a certificate named twice has one entry", "[catalog]") {
   CHECK(a.entry == store::kNoEntry);
 }
 
+TEST_CASE("catalog: of several servers the shortest bound holds", "[catalog]") {
+  Fixture f;
+  for (const auto& [refresh, joined] :
+       std::vector<std::pair<Seconds, Seconds>>{{0, 0}, {900, 900}, {0, 900}, {60, 60}, {3600, 60}}) {
+    ServerCertificate named = named_by(f.leaf, &f.ca);
+    named.refresh = refresh;
+    CHECK(f.catalog.add(named)->target->refresh == joined);
+  }
+  // Of a certificate loaded per connection its profile's holds.
+  ServerCertificate server;
+  server.refresh = 30;
+  Target loaded;
+  std::vector<std::unique_ptr<net::Url>> urls;
+  set_responders(f.catalog.add_profile(server).value(), &loaded, &urls);
+  CHECK(loaded.refresh == 30);
+}
+
 TEST_CASE("catalog: the rule for requiring a staple", "[catalog]") {
   CHECK_FALSE(requires_staple(Require::kOff, false));
   CHECK_FALSE(requires_staple(Require::kOff, true));

@@ -25,7 +25,7 @@ struct Fixture : EngineFixture {
     exchange = std::make_unique<Exchange>(
         ExchangeServices{loop.clock, random, *transport, tls, hosts, work_queue, settings,
                          [this](const std::string& step) { note_verified(step); }, nullptr, &methods},
-        catalog.target(0), held, [this](Exchange::End ended) {
+        catalog.target(0), held, oldest, [this](Exchange::End ended) {
           end = std::move(ended);
           ++ends;
           exchange.reset();
@@ -60,6 +60,7 @@ struct Fixture : EngineFixture {
   TlsClients tls;
   std::unique_ptr<net::Transport> transport;
   std::optional<Exchange::HeldValidators> held;
+  Seconds oldest = 0;
   ResponderHealth hosts{16};
   Methods methods{zone};
   WorkQueue work_queue{loop};
@@ -230,6 +231,90 @@ TEST_CASE("exchange: an old copy is asked for once more, past caches", "[exchang
     CHECK(f.first.asked.size() == 2);
     CHECK(f.second.asked.size() == 1);
     CHECK(f.verified == std::vector<std::size_t>{0, 0, 1});
+  }
+}
+
+// --- ocsp_plus_refresh: what a cache has held for too long ---
+
+std::string aged(const std::string& reply, Seconds age) {
+  std::string text = reply;
+  return text.insert(text.find("\r\n") + 2, "Age: " + std::to_string(age) + "\r\n");
+}
+
+TEST_CASE("exchange: an answer older than the bound is asked for once more, past caches",
+          "[exchange][rfc9111-5.2.1.4]") {
+  Fixture f;
+  f.oldest = 900;
+  const auto good = f.good_answers(kDay);
+  const std::string copy = ocsp_reply(good_response(test_leaf(1), test_ca(), kNow - 7200, kNow + kDay));
+  const auto past = [](const std::string& head) {
+    return head.find("Cache-Control: no-cache\r\n") != std::string::npos;
+  };
+  SECTION("by its Age") {
+    f.first.answer = [&](const std::string& head) { return past(head) ? good(head) : aged(copy, 901); };
+    f.run();
+    REQUIRE(f.end->result);
+    CHECK(f.end->past_caches);
+    CHECK(f.first.asked.size() == 2);
+    CHECK(f.end->result->verified->verdict.this_update == kNow);
+  }
+  SECTION("by its Date, of a cache that tells no Age") {
+    f.first.answer = [&](const std::string& head) {
+      std::string text = copy;
+      const std::string date = "Date: Sat, 01 Jun 2030 08:00:00 GMT\r\n";  // hours before kNow
+      return past(head) ? good(head) : text.insert(text.find("\r\n") + 2, date);
+    };
+    f.run();
+    CHECK(f.end->past_caches);
+    CHECK(f.first.asked.size() == 2);
+  }
+  SECTION("not where its thisUpdate alone is old: it may have been made in advance") {
+    f.first.answer = EngineFixture::always(copy);
+    f.run();
+    CHECK(f.first.asked.size() == 1);
+    CHECK_FALSE(f.end->past_caches);
+  }
+  SECTION("not where the cache is within the bound") {
+    f.first.answer = EngineFixture::always(aged(copy, 900));
+    f.run();
+    CHECK(f.first.asked.size() == 1);
+  }
+  SECTION("not without a bound") {
+    f.oldest = 0;
+    f.first.answer = EngineFixture::always(aged(copy, 86400));
+    f.run();
+    CHECK(f.first.asked.size() == 1);
+  }
+  SECTION("what the cache had is taken where nothing comes past it, and the host is not to blame") {
+    const std::string trouble = GENERATE(std::string(), error_reply(3), std::string("hello\r\n\r\n"));
+    f.first.answer = [&](const std::string& head) { return past(head) ? trouble : aged(copy, 901); };
+    f.run();
+    REQUIRE(f.end->result);
+    CHECK(f.end->result->verified->verdict.this_update == kNow - 7200);
+    CHECK(f.first.asked.size() == 2);
+    CHECK(f.second.asked.empty());
+    CHECK(f.health(f.first).state == ResponderHealth::State::kUp);
+  }
+  SECTION("not by POST, which no cache keeps") {
+    f.methods.record(f.catalog.target(0), *f.catalog.target(0).responders[0], net::Method::kPost, net::Method::kGet,
+                     true);
+    f.first.answer = EngineFixture::always(aged(copy, 901));
+    f.run();
+    CHECK(f.first.asked.size() == 1);
+  }
+  SECTION("not for a day once the same bytes have come ten times running") {
+    f.first.answer = EngineFixture::always(aged(copy, 901));
+    for (int round = 0; round < 12; ++round) {
+      f.ends = 0;
+      f.run();
+    }
+    CHECK(f.first.asked.size() == 2 * 10 + 2);
+    f.loop.clock.advance(86400000);
+    f.ends = 0;
+    f.first.answer = EngineFixture::always(
+        aged(ocsp_reply(good_response(test_leaf(1), test_ca(), f.loop.clock.now(), f.loop.clock.now() + kDay)), 901));
+    f.run();
+    CHECK(f.first.asked.size() == 2 * 10 + 2 + 2);
   }
 }
 

@@ -39,6 +39,17 @@ TEST_CASE("freshness: when the responder itself gave an answer", "[freshness]") 
   }
 }
 
+TEST_CASE("freshness: how long ago an answer left its responder", "[freshness][rfc9111-4.2.3]") {
+  CHECK(age_of(head({}, {}), kNow) == 0);
+  CHECK(age_of(head(kNow - 300, {}), kNow) == 0);
+  CHECK(age_of(head(kNow - 301, {}), kNow) == 301);
+  CHECK(age_of(head(kNow + 9000, {}), kNow) == 0);
+  CHECK(age_of(head(kNow - 7200, 7200), kNow) == 7200);  // Date is the responder's: not counted twice
+  CHECK(age_of(head(kNow - 100, 7200), kNow) == 7200);
+  CHECK(age_of(head(kNow - 7200, 60), kNow) == 7200);
+  CHECK(age_of(head(INT64_MIN, INT64_MAX), kNow) == INT64_MAX);
+}
+
 TEST_CASE("freshness: until when an answer is the newest", "[freshness]") {
   net::HttpHead both = head({}, 30);
   CHECK_FALSE(fresh_until(both, kNow).has_value());

@@ -39,6 +39,37 @@ struct Fixture {
 
 using Entries = std::vector<Plan::Entry>;
 
+TEST_CASE("plan: a failing host is probed within the shortest bound of those that wait", "[plan]") {
+  Fixture f;
+  TryTimes probes;
+  probes.planned = kNow + 3600;
+  probes.failed = kNow;
+  probes.not_before = kNow + 7;
+  f.fail("a", probes);
+  const auto wait = [&f](Plan::Entry entry, Seconds within) {
+    Plan::Waiting waiting = f.about({"a"}, kNow + 86400);
+    waiting.within = within;
+    f.plan.wait(entry, waiting, kNow + 100);
+  };
+  wait(1, 0);
+  CHECK(f.health.next_probe("a") == kNow + 3600);
+  wait(2, 900);
+  CHECK(f.health.next_probe("a") == kNow + 900);
+  wait(3, 60);
+  CHECK(f.health.next_probe("a") == kNow + 60);
+  // The probe fails: as often from now on, whoever was asked for.
+  f.fail("a", probes);
+  f.plan.plan_probe_of("a", kNow);
+  CHECK(f.health.next_probe("a") == kNow + 60);
+  wait(4, 5);
+  CHECK(f.health.next_probe("a") == kNow + 7);
+  f.plan.remove(3);
+  f.plan.remove(4);
+  f.fail("a", probes);
+  f.plan.plan_probe_of("a", kNow);
+  CHECK(f.health.next_probe("a") == kNow + 900);
+}
+
 TEST_CASE("plan: what is due leaves the queue by its time", "[plan]") {
   Fixture f;
   f.plan.enqueue(7, kNow + 1);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <map>
 
 #include "store/entry_state.h"
 #include "store/zone_registry.h"
@@ -36,6 +37,120 @@ TEST_CASE("refresher: a fetch, and the next one in its window", "[refresher]") {
   REQUIRE(server.asked.size() == 3);
   CHECK(server.asked[1].at >= attempt.next);
   CHECK(server.asked[1].at <= attempt.next + 60);
+}
+
+// --- ocsp_plus_refresh -------------------------------------------------------------------------------------------
+
+TEST_CASE("refresher: a bound of five seconds, one request in each", "[refresher]") {
+  Fixture fixture;
+  OcspServer& server = fixture.server(fixture.good_answers(kDay));
+  fixture.add(1, {&server});
+  fixture.catalog.target(0).refresh = 5;
+  fixture.begin();
+  fixture.pass(100);
+  for (std::size_t i = 1; i < server.asked.size(); ++i) {
+    CHECK(server.asked[i].at - server.asked[i - 1].at >= 5);
+    CHECK(server.asked[i].at - server.asked[i - 1].at <= 6);
+  }
+  CHECK(server.asked.size() <= 21);
+  CHECK(server.asked.size() >= 18);
+  CHECK(fixture.log.count("cannot keep up") == 0);
+}
+
+TEST_CASE("refresher: a bound and the next lease holder, a shorter bound, none", "[refresher]") {
+  Fixture fixture;
+  OcspServer& server = fixture.server(fixture.good_answers(kDay));
+  for (std::size_t i = 0; i < 60; ++i) {
+    fixture.add(i, {&server});
+  }
+  fixture.begin();
+  fixture.pass(1800, 5000);
+  REQUIRE(server.asked.size() == 60);
+  for (Catalog::Index i = 0; i < 60; ++i) {
+    fixture.catalog.target(i).refresh = 60;
+  }
+  fixture.begin();  // reloaded: long past their bound, but not all at once
+  fixture.pass(5);
+  CHECK(server.asked.size() < 60 + 30);
+  fixture.pass(56);
+  std::map<std::string, int> asked;
+  for (std::size_t i = 60; i < server.asked.size(); ++i) {
+    ++asked[server.asked[i].path];
+  }
+  CHECK(asked.size() == 60);
+  fixture.begin(false);
+  const std::size_t before = server.asked.size();
+  fixture.pass(61);
+  CHECK(server.asked.size() >= before + 60);
+  CHECK(server.asked.size() <= before + 130);
+}
+
+TEST_CASE("refresher: a responder that cannot keep up is told of once", "[refresher]") {
+  Fixture fixture;
+  fixture.settings.concurrency = 2;
+  OcspServer& server = fixture.server(fixture.good_answers(kDay));
+  server.delay = 1000;
+  OcspServer& other = fixture.server(fixture.good_answers(kDay));
+  for (std::size_t i = 0; i < 20; ++i) {
+    fixture.add(i, {&server});
+    fixture.catalog.target(static_cast<Catalog::Index>(i)).refresh = 5;
+  }
+  fixture.add(20, {&other});
+  fixture.catalog.target(20).refresh = 5;
+  fixture.begin();
+  fixture.pass(120, 100);
+  CHECK(fixture.log.count("a responder cannot keep up with ocsp_plus_refresh") == 1);
+  CHECK(server.most_open <= 2);
+  CHECK(other.asked.size() >= 10);
+}
+
+TEST_CASE("refresher: a failing responder is asked within the bound, not sooner than the back-off allows",
+          "[refresher]") {
+  Fixture fixture;
+  fixture.settings.retry = {7, 3600};
+  OcspServer& server = fixture.server(fixture.good_answers(3 * kDay));
+  fixture.add(1, {&server});
+  fixture.catalog.target(0).refresh = 60;
+  fixture.begin();
+  fixture.pass(1);
+  REQUIRE(fixture.stapled(0));
+  const auto good = server.answer;
+  server.answer = EngineFixture::always(kTryLater);
+  fixture.pass(1800);
+  server.asked.clear();
+  fixture.pass(1800);
+  CHECK(server.asked.size() >= 28);
+  for (std::size_t i = 1; i < server.asked.size(); ++i) {
+    CHECK(server.asked[i].at - server.asked[i - 1].at >= 7);
+    CHECK(server.asked[i].at - server.asked[i - 1].at <= 62);
+  }
+}
+
+TEST_CASE("refresher: past caches at most once in a bound and certificate", "[refresher]") {
+  Fixture fixture;
+  OcspServer& server = fixture.server();
+  int number = 0;
+  server.answer = [&](const std::string& head) {
+    const UnixSeconds now = fixture.loop.clock.now();
+    std::string reply = ocsp_reply(good_response(test_leaf(1), test_ca(), now - 7200 + ++number, now + 40));
+    if (head.find("no-cache") == std::string::npos) {
+      reply.insert(reply.find("\r\n") + 2, "Age: 3600\r\n");
+    }
+    return reply;
+  };
+  fixture.add(1, {&server});
+  fixture.catalog.target(0).refresh = 300;
+  fixture.begin();
+  fixture.pass(1800);
+  std::vector<UnixSeconds> past;
+  for (const auto& asked : server.asked) {
+    if (asked.no_cache) {
+      past.push_back(asked.at);
+    }
+  }
+  CHECK(server.asked.size() > 3 * past.size());  // the responses are short-lived
+  CHECK(past.size() >= 5);
+  CHECK(past.size() <= 7);
 }
 
 TEST_CASE("refresher: a response of a minute never leaves a gap", "[refresher]") {

@@ -338,6 +338,19 @@ TEST_CASE("hosts: a probe is brought forward for whoever needs it, of the proxy 
 }
 
 // Against the plainest model: all that runs, in a list.
+TEST_CASE("hosts: caches are believed once a host gives their answers ten times running", "[hosts]") {
+  ResponderHealth health(8);
+  const std::string host = "a:80";
+  for (std::uint32_t round = 0; round < 3 * ResponderHealth::kMostSame; ++round) {
+    CHECK(health.worth_past_caches(host, 0));
+    health.answered_past_caches(host, round % ResponderHealth::kMostSame != 0, 0);
+  }
+  health.answered_past_caches(host, true, 0);
+  CHECK_FALSE(health.worth_past_caches(host, ResponderHealth::kCachesBelieved - 1));
+  CHECK(health.worth_past_caches(host, ResponderHealth::kCachesBelieved));
+  CHECK(health.worth_past_caches("b:80", 0));
+}
+
 TEST_CASE("hosts: the books balance, whatever happens in whatever order", "[hosts]") {
   struct Running {
     std::string host;

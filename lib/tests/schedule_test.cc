@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <map>
 
+#include "ocsp_plus/defaults.h"
 #include "tests/fakes/mmap_zone.h"
 
 namespace ocsp_plus::engine {
@@ -22,6 +23,83 @@ CertificateId id_at(std::uint64_t permille) {
   id[0] = static_cast<std::uint8_t>(permille & 0xff);
   id[1] = static_cast<std::uint8_t>(permille >> 8);
   return id;
+}
+
+// --- ocsp_plus_refresh -------------------------------------------------------------------------------------------
+
+UnixSeconds bounded(UnixSeconds now, const CertificateId& id, const RefreshBound& bound,
+                    Seconds validity = 7 * kDay) {
+  return next_refresh(now, {kStart - kHour, kStart - kHour + validity}, id, {}, kBounds, 0, bound);
+}
+
+TEST_CASE("schedule: a bound holds whatever the validity, and never in under five seconds", "[schedule]") {
+  for (const Seconds within : {5, 6, 9, 10, 60, 900, 40000}) {
+    for (std::uint64_t i = 0; i < 200; ++i) {
+      const UnixSeconds asked = kStart + static_cast<Seconds>(i);
+      const UnixSeconds next = bounded(asked, test_id(i), {within, asked, i * 7});
+      INFO(within << " " << i);
+      CHECK(next >= asked + OP_MIN_REFRESH_S);
+      CHECK(next <= asked + within);
+      // From its turn on it is a whole bound.
+      if (within >= 2 * OP_MIN_REFRESH_S) {
+        const UnixSeconds turn = bounded(next, test_id(i), {within, next, i * 7});
+        CHECK(bounded(turn, test_id(i), {within, turn, i * 7}) == turn + within);
+      }
+    }
+  }
+  // HTTP's freshness does not put it off, and a shorter validity still counts.
+  CHECK(next_refresh(kStart, {kStart, kStart + 7 * kDay}, id_at(0), kStart + kDay, kBounds, 0, {60, kStart, 0}) <=
+        kStart + 60);
+  CHECK(next_refresh(kStart, {kStart, kStart + 60}, id_at(0), {}, kBounds, 0, {900, kStart, 0}) <= kStart + 30);
+  // None, and one whose turn was missed.
+  CHECK(bounded(kStart, id_at(0), {}) > kStart + kDay);
+  CHECK(bounded(kStart, id_at(0), {60, kStart - 3600, 0}) == kStart);
+  CHECK(bounded(kStart, id_at(0), {60, 0, 0}) == kStart);
+}
+
+TEST_CASE("schedule: ten thousand certificates under a bound of 15 minutes, asked for together", "[schedule]") {
+  constexpr Seconds kBound = 900;
+  std::map<UnixSeconds, int> by_second;
+  for (std::uint64_t i = 0; i < 10000; ++i) {
+    UnixSeconds asked = kStart + static_cast<Seconds>(i % 30);
+    for (int round = 0; round < 4; ++round) {
+      asked = bounded(asked, test_id(i), {kBound, asked, 42});
+      ++by_second[asked];
+    }
+  }
+  // From the second round on each is asked for once in a bound: 11.1 a second.
+  int total = 0, most = 0;
+  for (auto at = by_second.lower_bound(kStart + kBound); at != by_second.end() && at->first < kStart + 2 * kBound;
+       ++at) {
+    total += at->second;
+    most = std::max(most, at->second);
+  }
+  CHECK(total >= 9900);
+  CHECK(total <= 10100);
+  CHECK(most <= 30);
+  for (const auto& [second, requests] : by_second) {
+    CHECK(requests <= 60);  // also in the first round, where turns are sooner
+  }
+}
+
+TEST_CASE("schedule: the back-off under a bound", "[schedule]") {
+  Failure failure;
+  failure.failures = 20;
+  failure.within = 60;
+  CHECK(next_try(kStart, failure, 0, kBounds, kLatest) <= kStart + 60);
+  failure.within = 2;  // the minimum holds
+  CHECK(next_try(kStart, failure, 0, {7, 3600}, kLatest) == kStart + 7);
+  failure.within = 60;
+  failure.retry_after = kStart + 500;
+  CHECK(next_try(kStart, failure, 0, kBounds, 0) == kStart + 500);
+  // Of the host: counted from its failure, not before what it asked for.
+  TryTimes times = next_tries(kStart, failure, true, kBounds, 0);
+  CHECK(times.within(60) == kStart + 500);
+  CHECK(times.within(600) == kStart + 600);
+  failure.retry_after.reset();
+  times = next_tries(kStart, failure, true, kBounds, kLatest);
+  CHECK(times.within(60) == kStart + 60);
+  CHECK(times.within(1) == kStart + kBounds.min);
 }
 
 // --- the next look -----------------------------------------------------------------------------------------------

@@ -283,6 +283,77 @@ TEST_CASE("sharing: who gets no lease from a store asks on its own, in time", "[
   }
 }
 
+// --- ocsp_plus_refresh ---
+
+void bound_to(Fleet& fleet, Seconds refresh) {
+  for (const auto& node : fleet.nodes) {
+    for (Catalog::Index i = 0; i < node->catalog.targets().size(); ++i) {
+      node->catalog.target(i).refresh = refresh;
+    }
+  }
+}
+
+TEST_CASE("sharing: under a bound a fleet asks once for all where the responses are new", "[sharing]") {
+  Fleet fleet(6, 4);
+  bound_to(fleet, 300);
+  fleet.begin();
+  fleet.pass(400);
+  fleet.server.asked.clear();
+  fleet.pass(1800);
+  // Each looks after seven eighths of the bound.
+  CHECK(fleet.server.asked.size() >= 4 * 6);
+  CHECK(fleet.server.asked.size() <= 4 * 8);
+  for (const auto& node : fleet.nodes) {
+    for (Catalog::Index i = 0; i < 4; ++i) {
+      CHECK(fleet.loop.clock.now() - node->held(i)->this_update <= 300);
+    }
+  }
+}
+
+TEST_CASE("sharing: neither leases nor notes hold a node past its own bound", "[sharing]") {
+  Fleet fleet(1, 1);
+  bound_to(fleet, 300);
+  fleet.begin();
+  fleet.pass(2);
+  REQUIRE(fleet.server.asked.size() == 1);
+  const int what = GENERATE(0, 1, 2);
+  if (what == 0) {
+    for (unsigned number = 0; number < 1024; ++number) {
+      fleet.store.slots()[fleet.id()].leases[number] = {"attacker", INT64_MAX};
+    }
+  } else if (what == 1) {
+    fleet.store.slots()[fleet.id()].note_ends = INT64_MAX;
+  } else {
+    fleet.store.throttles = true;
+  }
+  INFO("leases for ever, a note for ever, or a fleet that has begun enough requests: " << what);
+  for (int second = 0; second < 3600; ++second) {
+    fleet.pass(1);
+    fleet.store.slots()[fleet.id()].note_ends = what == 1 ? INT64_MAX : 0;
+  }
+  REQUIRE(fleet.server.asked.size() >= 12);
+  for (std::size_t i = 1; i < fleet.server.asked.size(); ++i) {
+    CHECK(fleet.server.asked[i].at - fleet.server.asked[i - 1].at <= 302);
+  }
+}
+
+TEST_CASE("sharing: another node's response counts from its thisUpdate", "[sharing]") {
+  Fleet fleet(1, 1);
+  bound_to(fleet, 300);
+  fleet.begin();
+  fleet.pass(2);
+  for (int round = 0; round < 6; ++round) {
+    // Newer than what is held when it is found, but by then nearly as old as the bound.
+    const UnixSeconds now = fleet.loop.clock.now();
+    MemoryStore::Slot& slot = fleet.store.slots()[fleet.id()];
+    slot.response = good_response(test_leaf(0), test_ca(), now + 1, now + 3 * kDay);
+    slot.ends = INT64_MAX;
+    fleet.server.asked.clear();
+    fleet.pass(300 + 5);
+    CHECK_FALSE(fleet.server.asked.empty());
+  }
+}
+
 TEST_CASE("sharing: a node that hangs with a lease delays the others by seconds", "[sharing]") {
   Fleet fleet(8, 1);
   int asked = 0;

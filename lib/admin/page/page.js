@@ -319,6 +319,7 @@
     if (c.this_update) {
       add("Response", `${c.cert_status}, from ${{ network: "a responder", cache: "the cache directory", file: "a file", shared: "another machine" }[c.source] || c.source}`);
       add("Confirmed", `${when(c.confirmed_at)} (${span(c.status_age)} ago)`);
+      if (c.refresh) add("Asked again", `after ${span(c.refresh)} at the latest`);
       add("This update", when(c.this_update));
       add("Next update", c.next_update ? when(c.next_update) : "not given");
       add("Stapled until", when(c.expires));

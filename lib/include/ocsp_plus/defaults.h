@@ -10,6 +10,7 @@
 #define OP_MAX_CONCURRENCY 512
 #define OP_DEFAULT_RETRY_MIN_S 5               /* ocsp_plus_retry */
 #define OP_DEFAULT_RETRY_MAX_S 3600
+#define OP_MIN_REFRESH_S 5                     /* ocsp_plus_refresh */
 #define OP_DEFAULT_MAX_RESPONSE_BYTES 65536    /* ocsp_plus_max_response */
 #define OP_MAX_MAX_RESPONSE_BYTES 1048576
 #define OP_DEFAULT_RESOLVER_TIMEOUT_MS 5000    /* ocsp_plus_resolver timeout= */

@@ -131,6 +131,7 @@ typedef struct {
     const op_str_t         *files; /* paths of responses made elsewhere, DER or PEM */
     size_t                  nfiles;
     op_require_t            require;
+    int64_t                 refresh_s; /* its certificates' responders are asked at least so often; 0: auto */
     int                     omit_revoked; /* 0 or 1: a response that says revoked is not stapled */
     int                     loads; /* 1: it loads certificates per connection; 0: unknown, another module may set some */
     int                     preload; /* 1: no server, but certificates that servers will load per connection */

@@ -67,7 +67,7 @@ class MemoryStore {
       } else if (slot.note_ends > now && !item.past_note) {
         found.kind = SharedStore::Found::Kind::kNote;
         found.wait = slot.note_ends - now;
-      } else if (leases < wanted.leases && begun_lately(wanted.host) < wanted.most_begun) {
+      } else if (!throttles && leases < wanted.leases && begun_lately(wanted.host) < wanted.most_begun) {
         if (!writes) {
           found.kind = SharedStore::Found::Kind::kNoWrites;
         } else {
@@ -132,6 +132,7 @@ class MemoryStore {
     news_.clear();
   }
   std::map<CertificateId, Slot>& slots() { return slots_; }
+  bool throttles = false;                             // the fleet has begun as many requests as it may, for ever
   std::function<StoreFault(const void* node)> fault;  // of a node's connection; empty: none
   Millis latency = 1;
   bool always_full = false;  // a server that answers each look with "more"
