@@ -141,10 +141,12 @@ UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds held_u
     wait = pick(kNewlyIssuedMin, std::max(kNewlyIssuedMax, crowd), random);
   } else {
     const std::uint32_t exponent = growth(failure, bounds);
-    const Seconds allowed = longest_for(failure.need, bounds);
-    const Seconds longest = failure.within == 0 ? allowed : std::min(allowed, std::max(failure.within, bounds.min));
+    const Seconds longest = longest_for(failure.need, bounds);
     const Seconds ceiling = bounds.min > (longest >> exponent) ? longest : bounds.min << exponent;
     wait = pick(bounds.min, std::max(ceiling, crowd), random);
+  }
+  if (failure.within != 0 && crowd == 0) {
+    wait = std::min(wait, std::max(failure.within, bounds.min));
   }
   if (failure.retry_after.has_value()) {
     wait = std::max(wait, saturating_sub(*failure.retry_after, now));

@@ -97,7 +97,8 @@ struct Failure {
   bool newly_issued = false;               // `unauthorized` for a certificate younger than an hour
   Need need = Need::kNone;                 // kNone unless the failure may_pass()
   std::uint32_t refusals = 0;              // in a row, if the host refuses every certificate; else 0
-  Seconds within = 0;  // RefreshBound::within: the longest back-off, unless it is below the minimum
+  Seconds within =
+      0;  // RefreshBound::within: the longest back-off where there are no `refusals`, not below the minimum
 };
 
 // A host that refuses every certificate is asked once in this time by all of them together.

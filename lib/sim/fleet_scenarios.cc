@@ -393,4 +393,36 @@ Figures run_revoked_fleet() {
   return figures;
 }
 
+Figures run_refreshed_fleet() {
+  constexpr Seconds kBound = 300;
+  Figures figures;
+  for (const bool notes : {false, true}) {
+    Script script = fleet_script(1, 4 * kDay);
+    script.refresh = kBound;
+    Fleet& fleet = Fleet::make(std::vector<Script>(3, script), 59);
+    fleet.start();
+    fleet.pass(kHour);
+    if (fleet.requests(kLeaf) > 2 + 3600 / (kBound * 7 / 8)) {
+      fail(&figures, fmt::format("(j) refreshed fleet: {} requests in an hour", fleet.requests(kLeaf)));
+    }
+    fleet.hold_all_leases(kLeaf);
+    fleet.ca().revoke(kLeaf, fleet.machine().true_time());
+    for (Seconds second = 0; second < kBound + 10; ++second) {
+      if (notes) {
+        auto& slot = fleet.store().server().slots()[fleet.id(kLeaf)];
+        slot.leases.clear();
+        slot.note_ends = INT64_MAX;
+      }
+      fleet.pass_awake(1000);
+    }
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (!fleet.gets(i, kLeaf, Node::Got::kRevoked)) {
+        fail(&figures, fmt::format("(o) refreshed fleet: node {} serves good {} s after the revocation, {}", i,
+                                   kBound + 10, notes ? "with a note" : "with leases"));
+      }
+    }
+  }
+  return figures;
+}
+
 }  // namespace ocsp_plus::sim

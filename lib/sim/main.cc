@@ -178,6 +178,9 @@ void print_table(const Figures& f) {
     const std::string what = std::string("  spans in which the store: ") + name_of(static_cast<StoreDeed>(deed));
     row(what.c_str(), f.store_deeds[deed]);
   }
+  row("runs under ocsp_plus_refresh", f.bound_runs);
+  row("  revocations that were to be noticed within it", f.noticed);
+  row("revocations without it", f.noticed_unbound);
   row("runs with a lie", f.lie_runs);
   row("runs with a clock jump", f.jump_runs);
   row("runs with a kill", f.kill_runs);
@@ -187,6 +190,9 @@ void print_table(const Figures& f) {
   part("most requests in faults, as a part of what they excuse", f.faults, "bound 1");
   part("peak of requests per minute over their mean", f.peak, "bound 6");
   part("peak of requests in 10 s after a restart over their mean", f.restart_peak, "bound 2.5");
+  part("longest from a revocation to its staple, over the bound", f.late, "bound 1, and seconds");
+  part("the same without a bound, in hours", f.early, "");
+  part("peak of requests per second under a bound over their mean", f.bound_peak, "bound 6");
   part("most requests of a fleet in calm, as a part of one node's", f.calm_fleet, "bound 1");
   part("most of 20 nodes that ask for a certificate within 10 s", f.fleet_peak, "bound 5");
 }
@@ -218,6 +224,8 @@ int run_many(const Options& options) {
                                                  [] { return run_hanging_start(); },
                                                  [] { return run_other_method(); },
                                                  [] { return run_long_outage(); },
+                                                 [] { return run_refreshed(900); },
+                                                 [] { return run_refreshed(0); },
                                                  [] { return run_flood(2000); },
                                                  [] { return run_loaded(); },
                                                  [] { return run_released(); },
@@ -232,7 +240,8 @@ int run_many(const Options& options) {
                                                   run_stuck_store,
                                                   run_poisoned_store,
                                                   run_late_publication,
-                                                  run_revoked_fleet};
+                                                  run_revoked_fleet,
+                                                  run_refreshed_fleet};
   std::vector<Figures (*)()> told;
   if (options.alone) {
     told = told_alone;

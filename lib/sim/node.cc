@@ -216,6 +216,7 @@ std::unique_ptr<Node::Config> Node::configure() const {
     directives.nresponders = texts.size();
     directives.require = script_.require;
     directives.omit_revoked = script_.omits ? 1 : 0;
+    directives.refresh_s = script_.refresh;
     op_server_t* const server = op_server_create(config->op, &directives, &error);
     must(server != nullptr, error.text);
     must(op_server_add(server, Pki::get().leaf(leaf).get(), nullptr, 0, {}, &error) == OP_OK, error.text);
@@ -234,6 +235,7 @@ std::unique_ptr<Node::Config> Node::configure() const {
     directives.loads = 1;
     directives.require = script_.require;
     directives.omit_revoked = script_.omits ? 1 : 0;
+    directives.refresh_s = script_.refresh;
     config->loading = op_server_create(config->op, &directives, &error);
     must(config->loading != nullptr, error.text);
   }

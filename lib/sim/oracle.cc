@@ -115,6 +115,13 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const LeafRecord& record, UnixSecon
 // within the last such span were transient.
 Seconds Oracle::longest_pause(UnixSeconds opened) const {
   const Seconds longest = script_.retry_max + slack();
+  const Seconds alone = failures_pass(opened) ? std::min(longest, kForStaple + slack()) : longest;
+  return script_.shares ? alone + std::max(kNotes, alone) + kLeases : alone;
+}
+
+// Returns whether nothing within that span has failed for longer than the moment.
+bool Oracle::failures_pass(UnixSeconds opened) const {
+  const Seconds longest = script_.retry_max + slack();
   const Millis to = Machine::kBoot + 1000 * (opened - kEpoch);
   const Millis from = to - 1000 * (longest + kSettle);
   bool passing = !script_.jumps;
@@ -127,8 +134,7 @@ Seconds Oracle::longest_pause(UnixSeconds opened) const {
   };
   std::for_each(script_.responders.begin(), script_.responders.end(), look);
   look(script_.issuer_server);
-  const Seconds alone = passing ? std::min(longest, kForStaple + slack()) : longest;
-  return script_.shares ? alone + std::max(kNotes, alone) + kLeases : alone;
+  return passing;
 }
 
 void Oracle::close(LeafNumber leaf, LeafRecord* record) {
@@ -478,6 +484,7 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
                                              : complain(leaf, "(h) a staple for a certificate that is forged");
   }
   judge_asked_again(leaf, record);
+  judge_bound(leaf, record, staple);
   if (staple.status == Node::Got::kNone) {
     ++bare_;
     return judge_missing(leaf, &record);
@@ -504,6 +511,29 @@ void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
     return complain(leaf, fmt::format("(a) served what begins at {}", to_rfc3339(honest->this_update)));
   }
   judge_order(leaf, &record, *honest);
+}
+
+// Counts from the revocation, or from the time at which the node could hear of it.
+void Oracle::judge_bound(LeafNumber leaf, const LeafRecord& record, const Node::Staple& staple) {
+  const auto revoked = ca_.revoked_at(leaf);
+  const UnixSeconds now = machine_.true_time();
+  if (!revoked.has_value() || now < *revoked || staple.status == Node::Got::kNone) {
+    return;
+  }
+  const bool told = staple.status == Node::Got::kRevoked;
+  if (told && seen_revoked_.insert(leaf).second && record.open.has_value() && *record.open <= *revoked) {
+    ++noticed_.count;
+    noticed_.sum += now - *revoked;
+    noticed_.longest = std::max(noticed_.longest, now - *revoked);
+  }
+  if (told || script_.refresh == 0 || !record.open.has_value() || (record.loaded && !record.taken) ||
+      now >= Pki::leaf_end(leaf) || !failures_pass(*record.open)) {
+    return;
+  }
+  const UnixSeconds due = std::max(*revoked, *record.open) + std::max(script_.refresh, script_.retry_min) + slack();
+  if (now > due) {
+    complain(leaf, fmt::format("(o) served good {} s after the responder had revoked it", now - *revoked));
+  }
 }
 
 // When the response is omitted, another module's response is omitted too.

@@ -41,6 +41,10 @@
 // (l) Once a node has published a revocation, every node that reaches the store serves no older good response after
 // 15
 //     seconds. Not where the store, the node or its clock had trouble in the minute before, or until then.
+// (o) Under ocsp_plus_refresh no good response is served once a revocation at the responder is older than the bound
+// and
+//     kSlack, in a window that was open as long. What a responder refuses, or asks for by Retry-After, may take
+//     longer.
 // The others, (j), (m) and (n), are in run.cc.
 #pragma once
 
@@ -90,7 +94,13 @@ class Oracle {
   std::int64_t strict() const { return strict_; }                // handshakes for which a staple was due
   std::int64_t strict_loaded() const { return strict_loaded_; }  // of these, with a certificate loaded per connection
   std::int64_t refused() const { return refused_; }
-  std::int64_t omitted() const { return omitted_; }            // after a revocation had reached the node
+  std::int64_t omitted() const { return omitted_; }  // after a revocation had reached the node
+  // How long it took until a revocation was served, in an open window: how often that was seen, the sum, the longest.
+  struct Noticed {
+    std::int64_t count = 0;
+    Seconds sum = 0, longest = 0;
+  };
+  const Noticed& noticed() const { return noticed_; }
   const std::string& violation() const { return violation_; }  // the first; empty: none
 
  private:
@@ -123,11 +133,13 @@ class Oracle {
   };
 
   bool good(LeafNumber leaf, Millis from, Millis to, bool starting = false) const;
+  bool failures_pass(UnixSeconds opened) const;
   Seconds longest_pause(UnixSeconds opened) const;
   UnixSeconds sure_at(LeafNumber leaf, const LeafRecord& record, UnixSeconds at) const;
   void close(LeafNumber leaf, LeafRecord* record);
   bool disk_was_good(Millis span) const;
   void judge_order(LeafNumber leaf, LeafRecord* record, const Signed& served);
+  void judge_bound(LeafNumber leaf, const LeafRecord& record, const Node::Staple& staple);
   void judge_missing(LeafNumber leaf, LeafRecord* record);
   void judge_outcome(LeafNumber leaf, const Node::Staple& staple);
   void judge_asked_again(LeafNumber leaf, const LeafRecord& record);
@@ -156,6 +168,8 @@ class Oracle {
   Millis start_began_ = 0;
   std::optional<UnixSeconds> booted_;  // the last start with a new zone, with a clock that was right
   std::int64_t judged_ = 0, bare_ = 0, strict_ = 0, strict_loaded_ = 0, refused_ = 0, omitted_ = 0;
+  std::set<LeafNumber> seen_revoked_;
+  Noticed noticed_;
   std::string violation_;
 };
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/schedule.h"
 #include "sim/ca.h"
 #include "sim/directory.h"
 #include "sim/fleet_store.h"
@@ -29,6 +30,8 @@ constexpr Millis kSettled = 60000;  // the time that connections to the shared s
 constexpr std::size_t kBytesEach = 4000;
 constexpr std::size_t kBytesBeside = 2000000;
 
+constexpr Seconds kForOthers = 3;  // that a node asks and publishes
+
 // Invariant (c): requests per certificate and validity (at most seven days) in a calm run, without the start.
 constexpr double kCalmFresh = 2.5;
 constexpr double kCalmAdvance = 8;
@@ -37,6 +40,12 @@ constexpr double kCalmAdvance = 8;
 // this is a small part.
 bool ends_soon(const Script& script, LeafNumber leaf) {
   return Pki::leaf_end(leaf) < kEpoch + script.length / 1000 + script.practice.validity;
+}
+
+// Returns the requests for a certificate that ocsp_plus_refresh alone makes. A node that shares looks after seven
+// eighths of the time.
+double asked_by_bound(const Script& script, Seconds span) {
+  return script.refresh == 0 ? 0 : 2 + 1.2 * static_cast<double>(span) / static_cast<double>(script.refresh);
 }
 
 // What all nodes of a run have in common.
@@ -468,6 +477,15 @@ void Site::end() {
   figures_.refused += oracle_.refused();
   figures_.omitted += oracle_.omitted();
   figures_.shown_due += oracle_.strict_loaded();
+  const Oracle::Noticed& noticed = oracle_.noticed();
+  if (script_.refresh != 0) {
+    figures_.noticed += noticed.count;
+    figures_.late =
+        std::max(figures_.late, static_cast<double>(noticed.longest) / static_cast<double>(script_.refresh));
+  } else {
+    figures_.noticed_unbound += noticed.count;
+    figures_.early = std::max(figures_.early, static_cast<double>(noticed.longest) / 3600);
+  }
   const Node::Loaded loaded = node_.loaded();
   figures_.handed += loaded.handed;
   figures_.dropped += loaded.dropped;
@@ -505,7 +523,7 @@ void Site::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods)
   if (script_.shares && ends_soon(script_, leaf)) {
     return;
   }
-  const double rate = static_cast<double>(requests - 1) / periods;
+  const double rate = (static_cast<double>(requests - 1) - asked_by_bound(script_, figures_.seconds)) / periods;
   const bool fresh = script_.practice.resign == 0;
   double& most = fresh ? figures_.calm_fresh : figures_.calm_advance;
   most = std::max(most, rate);
@@ -536,13 +554,17 @@ Seconds Site::longest_life() const {
 // shorter pauses towards the end of the held response, then attempts at the back-off's mean distance.
 double Site::excused(Millis span) const {
   // Without a response the longest pause is two minutes.
-  const Seconds longest = std::min<Seconds>(script_.retry_max, 120);
+  Seconds longest = std::min<Seconds>(script_.retry_max, 120);
+  if (script_.refresh != 0) {
+    longest = std::min(longest, std::max(script_.refresh, script_.retry_min));
+  }
   return 40 + static_cast<double>(span) / 1000 / (0.3 * static_cast<double>(longest));
 }
 
 // Returns the sum of a calm run's requests, those that faults excuse, and a few per start of a process.
 double Site::allowed_in_faults(double periods) const {
-  double allowed = 5 + (script_.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods;
+  double allowed = 5 + (script_.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods +
+                   asked_by_bound(script_, figures_.seconds);
   const auto excuse = [&](Millis from, Millis to) { allowed += excused(to - from); };
   for (const auto& responder : script_.responders) {
     for (const Conduct& conduct : responder) {
@@ -694,7 +716,12 @@ void World::judge_fleet() {
       const auto found = all.find(leaf);
       requests += found == all.end() ? 0 : found->second;
     }
-    const double alone = 2 + (script.practice.resign == 0 ? kCalmFresh : 1.2 * kCalmAdvance) * periods;
+    // Under a bound other nodes' words do not count where responses are made in advance, and there is no time to wait
+    // for them under the shortest.
+    const bool each =
+        script.practice.resign != 0 || engine::turns_of_fleet(script.refresh) + kForOthers > script.refresh;
+    const double alone = 2 + (script.practice.resign == 0 ? kCalmFresh : 1.2 * kCalmAdvance) * periods +
+                         asked_by_bound(script, figures.seconds) * (each ? static_cast<double>(sites_.size()) : 1);
     figures.calm_fleet = std::max(figures.calm_fleet, static_cast<double>(requests) / alone);
     if (static_cast<double>(requests) > alone) {
       stage_.fail(
@@ -726,6 +753,7 @@ Figures World::live() {
   figures.lie_runs = stage_.network.counts().lies > 0 ? 1 : 0;
   figures.jump_runs = figures.jumps > 0 ? 1 : 0;
   figures.kill_runs = figures.kills > 0 ? 1 : 0;
+  figures.bound_runs = script.refresh != 0 ? 1 : 0;
   figures.loaded_runs = figures.shown > 0 ? 1 : 0;
   figures.seconds = (stage_.machine.monotonic() - Machine::kBoot) / 1000;
   figures.requests = stage_.network.counts().requests;
@@ -803,6 +831,9 @@ void Figures::add(const Figures& other) {
                             &Figures::evicted,
                             &Figures::ended,
                             &Figures::issuer_requests,
+                            &Figures::bound_runs,
+                            &Figures::noticed,
+                            &Figures::noticed_unbound,
                             &Figures::refused,
                             &Figures::omitted,
                             &Figures::fleets,
@@ -817,8 +848,9 @@ void Figures::add(const Figures& other) {
                             &Figures::not_newer}) {
     this->*member += other.*member;
   }
-  for (const auto member : {&Figures::calm_fresh, &Figures::calm_advance, &Figures::faults, &Figures::peak,
-                            &Figures::restart_peak, &Figures::fleet_peak, &Figures::calm_fleet}) {
+  for (const auto member :
+       {&Figures::calm_fresh, &Figures::calm_advance, &Figures::faults, &Figures::peak, &Figures::restart_peak,
+        &Figures::fleet_peak, &Figures::calm_fleet, &Figures::late, &Figures::early, &Figures::bound_peak}) {
     this->*member = std::max(this->*member, other.*member);
   }
   for (std::size_t i = 0; i < std::size(store_deeds); ++i) {

@@ -27,6 +27,10 @@ struct Figures {
   double peak = 0;                          // maximum of requests per minute over their mean
   double restart_peak = 0;                  // the same of ten seconds after a restart
   double fleet_peak = 0;                    // the same of nodes that request one certificate within ten seconds
+  // Runs under ocsp_plus_refresh, and how long it took until a revocation was served, with and without it.
+  std::int64_t bound_runs = 0, noticed = 0, noticed_unbound = 0;
+  double late = 0, early = 0;  // with it: the longest, as a part of the bound; without: the longest in hours
+  double bound_peak = 0;       // maximum of requests per second over their mean, of many certificates
   // Certificates that servers load per connection.
   std::int64_t loaded_runs = 0, shown = 0, shown_due = 0, forged = 0, floods = 0, moves = 0, offering_kills = 0;
   std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0, issuer_requests = 0;
@@ -69,6 +73,9 @@ Figures run_released();
 Figures run_loaded_flood(std::size_t forged);
 // A responder that was dead for hours while nothing could be stapled: the node tries it again soon after its return.
 Figures run_long_outage();
+// Invariant (o), and (d) under a bound: many certificates, fetched together, are asked for evenly; a revocation is
+// served within the bound, 0: by the schedule alone.
+Figures run_refreshed(Seconds refresh);
 // A responder refuses all requests while the wall clock jumps back and forth: requests and log lines stay bounded.
 Figures run_flood(std::size_t certificates);
 
@@ -82,5 +89,7 @@ Figures run_stuck_store();
 Figures run_poisoned_store();
 Figures run_late_publication();
 Figures run_revoked_fleet();
+// Invariant (o) where the store would hold every node for ever.
+Figures run_refreshed_fleet();
 
 }  // namespace ocsp_plus::sim

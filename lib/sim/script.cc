@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ocsp_plus/defaults.h"
 #include "sim/machine.h"
 
 namespace ocsp_plus::sim {
@@ -291,6 +292,11 @@ void draw_store(Prng& prng, Script* script) {
       });
 }
 
+// So that a run has some thousand requests at the most.
+Seconds draw_refresh(Prng& prng, const Script& script) {
+  return prng.chance(35) ? std::max<Seconds>(OP_MIN_REFRESH_S, script.length / 1000 / prng.between(100, 1000)) : 0;
+}
+
 // REQUIRES: `spans` are in order of time, without overlap.
 const Conduct* conduct_in(const std::vector<Conduct>& spans, Millis at) {
   auto after = std::upper_bound(spans.begin(), spans.end(), at,
@@ -307,6 +313,7 @@ Script Script::draw(std::uint64_t seed) {
   constexpr op_require_t kRequires[] = {OP_REQUIRE_OFF, OP_REQUIRE_OFF, OP_REQUIRE_MUST_STAPLE, OP_REQUIRE_ON};
   script.require = kRequires[prng.between(0, 3)];
   script.omits = prng.chance(30);
+  script.refresh = draw_refresh(prng, script);
   return script;
 }
 
@@ -318,6 +325,7 @@ std::vector<Script> Script::draw_fleet(std::uint64_t seed) {
   const auto nodes = static_cast<std::size_t>(prng.chance(10) ? prng.between(7, 20) : prng.between(2, 5));
   if (common.calm) {
     common.responders.resize(1);
+    common.refresh = draw_refresh(prng, common);
     return std::vector<Script>(nodes, common);
   }
   common.lies = prng.chance(40);
@@ -330,7 +338,9 @@ std::vector<Script> Script::draw_fleet(std::uint64_t seed) {
   for (auto n = prng.between(0, 2); n > 0; --n) {
     add(prng, &scripts.front(), Incident::kRevoke, prng.between(0, 7));
   }
+  const Seconds refresh = draw_refresh(prng, common);
   for (Script& script : scripts) {
+    script.refresh = refresh;
     std::stable_sort(script.happenings.begin(), script.happenings.end(),
                      [](const Happening& a, const Happening& b) { return a.at < b.at; });
   }
@@ -433,7 +443,7 @@ const char* name_of(StoreDeed deed) {
 std::string Script::summary() const {
   return fmt::format(
       "seed {}: {} valid for {}, {}, {} signer, {} certificates, {} workers, {} responders, retry {}..{} s, wait {} "
-      "ms{}{}{}{}{}{}{}",
+      "ms{}{}{}{}{}{}{}{}",
       seed, to_span(length / 1000), to_span(practice.validity),
       practice.resign == 0 ? "signed when asked" : "made every " + to_span(practice.resign),
       practice.delegated ? "delegated" : "direct", certificates, workers, responders.size(), retry_min, retry_max,
@@ -442,8 +452,8 @@ std::string Script::summary() const {
       : require == OP_REQUIRE_MUST_STAPLE ? ", honours Must-Staple"
                                           : "",
       omits ? ", omits revoked ones" : "", loads ? ", loads per connection" : "", trusts ? ", trusts the CA" : "",
-      small_zone ? ", small zone" : "", shares ? ", shares" : "",
-      offset != 0 ? fmt::format(", clock off by {} s", offset) : "");
+      small_zone ? ", small zone" : "", refresh != 0 ? ", refreshed every " + to_span(refresh) : "",
+      shares ? ", shares" : "", offset != 0 ? fmt::format(", clock off by {} s", offset) : "");
 }
 
 std::vector<std::string> Script::description() const {

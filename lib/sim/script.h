@@ -138,7 +138,8 @@ struct Script {
 
   // Of all servers.
   op_require_t require = OP_REQUIRE_OFF;
-  bool omits = false;  // responses that say revoked
+  bool omits = false;   // responses that say revoked
+  Seconds refresh = 0;  // ocsp_plus_refresh; 0: auto
 
   bool lies = false, jumps = false, kills = false;
 

@@ -89,6 +89,12 @@ TEST_CASE("schedule: the back-off under a bound", "[schedule]") {
   CHECK(next_try(kStart, failure, 0, kBounds, kLatest) <= kStart + 60);
   failure.within = 2;  // the minimum holds
   CHECK(next_try(kStart, failure, 0, {7, 3600}, kLatest) == kStart + 7);
+  failure.newly_issued = true;
+  CHECK(next_try(kStart, failure, 0, kBounds, kLatest) == kStart + 5);
+  failure.newly_issued = false;
+  failure.refusals = 500;  // a crowd that is refused waits for its turn
+  CHECK(next_try(kStart, failure, 0, kBounds, kLatest) > kStart + 60);
+  failure.refusals = 0;
   failure.within = 60;
   failure.retry_after = kStart + 500;
   CHECK(next_try(kStart, failure, 0, kBounds, 0) == kStart + 500);
