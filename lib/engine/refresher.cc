@@ -14,6 +14,12 @@ constexpr Millis kPublishInterval = 20;      // between attempts to get the zone
 constexpr Seconds kNewlyIssued = 3600;       // CAs may take a while to answer for a new certificate
 constexpr std::size_t kLooksPerTurn = 4096;  // at entries of the zone
 
+// The next attempt for a doubtful response; `next`: for one that is not.
+UnixSeconds soon_checked(UnixSeconds next, const RefreshBound& bound, UnixSeconds now, std::uint64_t random) {
+  const UnixSeconds check = next_check(now, random);
+  return bound.within == 0 ? check : std::min(check, next);
+}
+
 // Of certificates for which nobody has asked for long, after a start or a jump of the clock: their turns count from
 // now on, or all would be asked for at once.
 RefreshBound taken_up(RefreshBound bound, UnixSeconds now) {
@@ -159,7 +165,7 @@ UnixSeconds Refresher::due_by_held(const Record& record, UnixSeconds now) {
   const std::uint64_t random = context_.random.next();
   const RefreshBound bound = taken_up(bound_of(record.target, last_asked(record, *held, now)), now);
   const UnixSeconds next = refresh_of(*held, now, bound, random);
-  return doubtful(record.target, *held, now) ? std::min(next, next_check(now, random)) : next;
+  return doubtful(record.target, *held, now) ? soon_checked(next, bound, now, random) : next;
 }
 
 // Returns whether the held response, if it came from the cache directory, may be outdated by a revocation. A
@@ -393,7 +399,7 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
   waiting.unanswered = attempt.began != 0;
   waiting.per_connection = about.per_connection;
   waiting.within = about.refresh;
-  record(entry).waits_since = context_.clock.monotonic();
+  record(entry).waits_since = now;
   plan_.wait(entry, std::move(waiting), now);
 }
 
@@ -420,8 +426,8 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const std::uint64_t random = context_.random.next();
   // Counts from the responder's confirmation, as if we had asked then; from now if the held response was confirmed.
   const RefreshBound bound = bound_of(about, last_asked(record(entry), *held, now));
-  const UnixSeconds next =
-      doubted ? next_check(now, random) : refresh_of(*held, published ? confirmed_at : now, bound, random);
+  UnixSeconds next = refresh_of(*held, published ? confirmed_at : now, bound, random);
+  next = doubted ? soon_checked(next, bound, now, random) : next;
   if (!news || next <= now) {
     return false;
   }
@@ -494,13 +500,13 @@ void Refresher::start(Entry entry) {
 
 // A host that has too many certificates for their bound, or for the exchanges that may run, is told of once.
 void Refresher::tell_if_late(const Record& record) {
-  const Seconds waited = (record.started - record.waits_since) / 1000;
+  const Seconds waited = saturating_sub(record.asked, record.waits_since);
   if (record.target.refresh == 0 || waited < record.target.refresh || record.attempt.failures != 0) {
     return;
   }
-  const Exchange::Choice choice = Exchange::choose(health_, record.target, {}, context_.clock);
-  if (health_.falls_behind(record.target.host(choice.responder))) {
-    report_.falls_behind(record.target, choice.responder, waited);
+  const std::size_t responder = Exchange::choose(health_, record.target, {}, context_.clock).responder;
+  if (health_.falls_behind(record.target.host(responder), record.waits_since)) {
+    report_.falls_behind(record.target, responder, waited);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "engine/responder_health.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ocsp_plus::engine {
 namespace {
@@ -214,6 +215,11 @@ void ResponderHealth::answered_past_caches(const std::string& name, bool same, M
     host.same_past_caches = 0;
     host.caches_until = saturating_add(monotonic, kCachesBelieved);
   }
+}
+
+bool ResponderHealth::falls_behind(const std::string& name, UnixSeconds waits_since) {
+  Host& host = hosts_[name];
+  return std::max(host.failed_at, proxy_.failed_at) < waits_since && !std::exchange(host.late, true);
 }
 
 void ResponderHealth::forget(const std::string& name) {

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <utility>
 
 #include "base/reason.h"
 #include "base/time.h"
@@ -105,8 +104,9 @@ class ResponderHealth {
   // `same`: the answer past the caches had the same bytes as theirs.
   void answered_past_caches(const std::string& host, bool same, Millis monotonic);
 
-  // Records that the host cannot keep up. false: that is known.
-  bool falls_behind(const std::string& host) { return !std::exchange(hosts_[host].late, true); }
+  // Records that a certificate has waited for the host for too long, without a failure since `waits_since`. false: it
+  // has failed, or is known for it.
+  bool falls_behind(const std::string& host, UnixSeconds waits_since);
 
   // No certificate asks the host any more. Does nothing while an exchange runs with it.
   void forget(const std::string& host);

@@ -30,11 +30,11 @@ struct Record {
   std::unique_ptr<PerConnection> per_connection;  // nullptr: configured
   // The refresher owns the rest.
   store::Attempt attempt;
-  bool ask = false;        // the operator wants it asked for, whatever the cache directory holds
-  Millis started = 0;      // of the exchange; monotonic
-  UnixSeconds asked = 0;   // when it last began
-  Millis waits_since = 0;  // for one of its hosts; monotonic
-  Millis past_caches = 0;  // when it was last asked past HTTP caches; monotonic, 0: never
+  bool ask = false;             // the operator wants it asked for, whatever the cache directory holds
+  Millis started = 0;           // of the exchange; monotonic
+  UnixSeconds asked = 0;        // when it last began
+  UnixSeconds waits_since = 0;  // for one of its hosts
+  Millis past_caches = 0;       // when it was last asked past HTTP caches; monotonic, 0: never
   std::unique_ptr<Exchange> exchange;
   std::unique_ptr<Exchange::HeldValidators> validators;  // of the held response; nullptr: none
 };

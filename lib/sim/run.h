@@ -76,6 +76,8 @@ Figures run_long_outage();
 // Invariant (o), and (d) under a bound: many certificates, fetched together, are asked for evenly; a revocation is
 // served within the bound, 0: by the schedule alone.
 Figures run_refreshed(Seconds refresh);
+// Invariant (o) after a responder was dead for hours.
+Figures run_refreshed_outage();
 // A responder refuses all requests while the wall clock jumps back and forth: requests and log lines stay bounded.
 Figures run_flood(std::size_t certificates);
 

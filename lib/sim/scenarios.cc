@@ -378,6 +378,29 @@ Figures run_refreshed(Seconds refresh) {
   return figures;
 }
 
+Figures run_refreshed_outage() {
+  constexpr Seconds kBound = 120;
+  Figures figures;
+  for (std::uint64_t seed = 40; seed < 50; ++seed) {
+    Script script = herd_script(3);
+    script.refresh = kBound;
+    script.responders[0] = {conduct(Deed::kRefuse, kHour, 6 * kHour)};
+    const Calm calm(script, seed);
+    calm.node->start();
+    calm.run_until(Machine::kBoot + 3 * kHour);
+    for (const LeafNumber leaf : calm.node->wanted()) {
+      calm.ca->revoke(leaf, calm.machine->true_time());
+    }
+    calm.run_until(Machine::kBoot + 6 * kHour + 1000 * (kBound + 10));
+    for (const LeafNumber leaf : calm.node->wanted()) {
+      if (!calm.gets(leaf, Node::Got::kRevoked)) {
+        fail(&figures, fmt::format("(o) refreshed outage: good is served {} s after its end", kBound + 10));
+      }
+    }
+  }
+  return figures;
+}
+
 Figures run_flood(std::size_t certificates) {
   Script script = herd_script(certificates);
   Conduct refuses = conduct(Deed::kLie, 0, kHour);

@@ -104,6 +104,23 @@ TEST_CASE("refresher: a responder that cannot keep up is told of once", "[refres
   CHECK(other.asked.size() >= 10);
 }
 
+TEST_CASE("refresher: a responder that fails and comes back is not one that cannot keep up", "[refresher]") {
+  Fixture fixture;
+  OcspServer& server = fixture.server(fixture.good_answers(3 * kDay));
+  for (std::size_t i = 0; i < 20; ++i) {
+    fixture.add(i, {&server});
+    fixture.catalog.target(static_cast<Catalog::Index>(i)).refresh = 60;
+  }
+  fixture.begin();
+  fixture.pass(60);
+  const auto good = server.answer;
+  server.answer = EngineFixture::always(kTryLater);
+  fixture.pass(600);
+  server.answer = good;
+  fixture.pass(200);
+  CHECK(fixture.log.count("cannot keep up") == 0);
+}
+
 TEST_CASE("refresher: a failing responder is asked within the bound, not sooner than the back-off allows",
           "[refresher]") {
   Fixture fixture;
