@@ -69,7 +69,7 @@ is(wait_staple(8448, 'good', servername => 'loaded.example')->{status},
 $r->wait_requests(4, 60, on => 1);
 my @times = asked_at();
 cmp_ok(scalar @times, '>=', 4, 'a response of a week is asked for again');
-cmp_ok($times[-1] - $times[0], '>', 5 * $#times - 1,
+cmp_ok($times[-1] - $times[0], '>', 5 * $#times - 2,
 	'at most one request in five seconds');
 is(scalar(() = $r->requests(on => 2, leaf => $seldom)), 1,
 	'a longer time is not cut by the shorter one of another certificate');
