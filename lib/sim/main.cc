@@ -225,7 +225,7 @@ int run_many(const Options& options) {
                                                  [] { return run_other_method(); },
                                                  [] { return run_long_outage(); },
                                                  [] { return run_refreshed_outage(); },
-                                                 [] { return run_refreshed(900); },
+                                                 [] { return run_refreshed(300); },
                                                  [] { return run_refreshed(0); },
                                                  [] { return run_flood(2000); },
                                                  [] { return run_loaded(); },

@@ -19,8 +19,9 @@ namespace {
 constexpr std::int32_t kMaster = 1;
 constexpr Millis kQuietLimit = 3600000;        // longest time without a tick
 constexpr std::size_t kSmallZone = 512 << 10;  // has two slots in the queue of certificates
-constexpr std::size_t kGrowth = 16;            // room for certificates that reloads may add
-constexpr Millis kLateLimit = 30000;           // the same while something is due but unavailable
+constexpr Seconds kJustDue = 2;
+constexpr std::size_t kGrowth = 16;   // room for certificates that reloads may add
+constexpr Millis kLateLimit = 30000;  // the same while something is due but unavailable
 
 op_str_t text(std::string_view from) {
   return {from.data(), from.size()};
@@ -616,6 +617,11 @@ std::int32_t Node::designated() const {
   return process != nullptr && process->alive && !process->doomed() ? pid : 0;
 }
 
+// Under a bound each node has to come to it: heartbeats of several nodes are due one after the other.
+bool Node::just_due(Seconds ahead) const {
+  return script_.refresh != 0 && ahead <= 0 && ahead > -kJustDue;
+}
+
 // Reads the engine's own plan from the zone. An error here wastes time or shows up in the oracle as a late fetch; it
 // cannot hide a fault of the engine.
 Millis Node::quiet_until() const {
@@ -629,8 +635,8 @@ Millis Node::quiet_until() const {
       continue;  // it is not fetched
     }
     const Seconds ahead = store::read_attempt(*zone_, entry).next - machine_.wall();
-    if (ahead > 0) {
-      until = std::min<Millis>(until, ahead * 1000);
+    if (ahead > 0 || just_due(ahead)) {
+      until = std::min<Millis>(until, std::max<Seconds>(ahead, 0) * 1000);
       continue;
     }
     const auto held = zone_->peek(entry, Pki::get().id(leaf));
@@ -654,8 +660,8 @@ Millis Node::quiet_loaded(Millis until) const {
         return Pki::names_issuer(one.leaf) && Pki::get().id(one.leaf) == zone_->id(entry);
       });
     };
-    if (attempt.next > wall) {
-      until = std::min<Millis>(until, (attempt.next - wall) * 1000);
+    if (attempt.next > wall || just_due(attempt.next - wall)) {
+      until = std::min<Millis>(until, std::max<Seconds>(attempt.next - wall, 0) * 1000);
     } else if (state->has_issuer || attempt.at != 0 || sought()) {
       until = std::min(until, kLateLimit);
     }

@@ -95,6 +95,7 @@ class Node {
   Staple greet(op_server_t* server, std::uint32_t slot, x509_st* leaf, const std::vector<x509_st*>& beside);
   std::array<std::int64_t, 4> counted() const;
   Millis quiet_loaded(Millis until) const;
+  bool just_due(Seconds ahead) const;
   void free_lock_of_the_dead();
   op_lock_ops_t lock_for(Context* context) const;
 

@@ -294,7 +294,7 @@ void draw_store(Prng& prng, Script* script) {
 
 // So that a run has some thousand requests at the most.
 Seconds draw_refresh(Prng& prng, const Script& script) {
-  return prng.chance(35) ? std::max<Seconds>(OP_MIN_REFRESH_S, script.length / 1000 / prng.between(100, 1000)) : 0;
+  return prng.chance(25) ? std::max<Seconds>(OP_MIN_REFRESH_S, script.length / 1000 / prng.between(100, 600)) : 0;
 }
 
 // REQUIRES: `spans` are in order of time, without overlap.
