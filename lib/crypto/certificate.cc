@@ -321,10 +321,7 @@ std::string_view describe(IssuerFault fault) noexcept {
 
 bool spells_issuer(const Certificate& certificate, const Issuer& issuer) {
   const ErrorMark mark;
-  const unsigned char* der = nullptr;
-  std::size_t size = 0;
-  return X509_NAME_get0_der(X509_get_subject_name(issuer.certificate()), &der, &size) == 1 &&
-         ByteView(der, size) == ByteView(certificate.issuer_name);
+  return name_der(X509_get_subject_name(issuer.certificate())) == ByteView(certificate.issuer_name);
 }
 
 bool signed_by(x509_st* leaf, x509_st* issuer) {

@@ -268,9 +268,7 @@ Decision Stapler::without(const Server& server, const Hello& hello, const Subjec
                           Cause cause) noexcept {
   Decision decision;
   const bool required =
-      server.require != Require::kOff &&
-      requires_staple(server.require, subject.configured != nullptr ? subject.configured->must_staple
-                                                                    : crypto::demands_staple(hello.leaf));
+      server.require != Require::kOff && requires_staple(server.require, must_staple(subject, hello.leaf));
   decision.outcome = required ? Outcome::kRefused : foreign ? Outcome::kForeign : Outcome::kNone;
   decision.memory = memory_of(decision.outcome);
   count(hello, counted_as(decision.outcome), store::kNoEntry);
@@ -283,13 +281,16 @@ Decision Stapler::without(const Server& server, const Hello& hello, const Subjec
   return decision;
 }
 
+bool Stapler::must_staple(const Subject& subject, x509_st* leaf) noexcept {
+  return subject.configured != nullptr ? subject.configured->must_staple : crypto::demands_staple(leaf);
+}
+
 // Whether a response of that size has to be left out, so that clients in Java can connect. A certificate loaded for
 // the connection is measured with its chain each time. REQUIRES: a configured one has no `room` for it.
 bool Stapler::leaves_out(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
                          Connection* connection) const noexcept {
   const Server::Certificate* configured = subject.configured;
-  const bool must_staple = configured != nullptr ? configured->must_staple : crypto::demands_staple(hello.leaf);
-  if (must_staple || server.require == Require::kOn) {
+  if (server.require == Require::kOn || must_staple(subject, hello.leaf)) {
     return false;
   }
   return configured != nullptr ? configured->room != Server::kAnyStaple

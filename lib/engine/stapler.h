@@ -142,6 +142,7 @@ class Stapler {
   // Inline, in the one file that calls them: a handshake takes few steps, and each call costs as much as a step.
   inline Subject identify(const Server& server, const Hello& hello) const noexcept;
   void note_use(const Server& server, Subject* subject, UnixSeconds now) const;
+  static bool must_staple(const Subject& subject, x509_st* leaf) noexcept;
   bool leaves_out(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
                   Connection* connection) const noexcept;
   inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) noexcept;
