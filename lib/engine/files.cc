@@ -5,8 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
+#include <string_view>
+#include <utility>
 
 #include "base/descriptor.h"
 #include "crypto/response_file.h"
@@ -17,30 +21,41 @@ namespace {
 constexpr Millis kRound = 2000;       // each file is looked at about that often
 constexpr std::size_t kBudget = 256;  // files looked at in one tick
 
+// Whether the response is another certificate's.
+bool is_foreign(Reason reason) {
+  return reason == Reason::kOtherSerial || reason == Reason::kOtherIssuer;
+}
+
 }  // namespace
 
 Files::Files(const Clock& clock, Report& report, const Catalog& catalog, const Settings& settings, Gate& gate,
              bool quiet)
     : clock_(clock), report_(report), settings_(settings), gate_(gate), quiet_(quiet) {
+  std::map<std::string_view, std::size_t> known;
   for (const auto& target : catalog.targets()) {
     if (target->verifiable()) {
       for (const std::string& path : target->files) {
-        files_.push_back({target.get(), path, {}, false});
+        const auto [place, fresh] = known.try_emplace(path, files_.size());
+        if (fresh) {
+          files_.emplace_back().path = path;
+        }
+        files_[place->second].readers.push_back({target.get(), {}});
       }
     }
   }
 }
 
 void Files::tick() {
-  if (next_ == 0) {
+  if (next_ == 0 && !midway_) {
     const Millis now = clock_.monotonic();
     if (files_.empty() || (round_began_ != 0 && now - round_began_ < kRound)) {
       return;
     }
     round_began_ = now;
   }
-  for (std::size_t budget = kBudget; budget > 0 && next_ < files_.size(); --budget) {
-    look_at(&files_[next_++]);
+  for (std::size_t budget = kBudget; budget > 0 && next_ < files_.size();) {
+    midway_ = !look_at(&files_[next_], &budget);
+    next_ += midway_ ? 0 : 1;
   }
   if (next_ == files_.size()) {
     next_ = 0;
@@ -49,54 +64,91 @@ void Files::tick() {
 
 void Files::look_at_all(const std::function<void()>& after_each) {
   for (File& file : files_) {
-    look_at(&file);
-    after_each();
+    for (bool done = false; !done; after_each()) {
+      std::size_t budget = kBudget;
+      done = look_at(&file, &budget);
+    }
   }
 }
 
 void Files::look_again() {
   for (File& file : files_) {
-    file.seen = {};
+    file.stamp = {};
+    for (Reader& reader : file.readers) {
+      reader.seen = {};
+    }
   }
 }
 
-void Files::look_at(File* file) {
-  if (file->target->issuer == nullptr || file->target->ended(clock_.now())) {
-    return;  // it waits until the issuer is fetched, or the clock is set back
+// Each look and each certificate that the file is shown for takes one of the budget. false: some had no turn.
+bool Files::look_at(File* file, std::size_t* budget) {
+  --*budget;
+  std::vector<Reader*> ready;
+  bool awaited = false;  // an issuer may still be fetched
+  for (Reader& reader : file->readers) {
+    if (!reader.target->ended(clock_.now())) {  // the clock may be set back
+      reader.target->issuer == nullptr ? void(awaited = true) : ready.push_back(&reader);
+    }
+  }
+  if (ready.empty()) {
+    return true;
   }
   struct stat status = {};
-  if (stat(file->path.c_str(), &status) != 0) {
-    if (!file->missing) {
-      file->missing = true;
-      ignore(*file, {Reason::kUnreadable, std::strerror(errno)});
+  const bool missing = stat(file->path.c_str(), &status) != 0;
+  if (missing && !file->missing) {
+    ignore(*file, {ready.front()->target, {Reason::kUnreadable, std::strerror(errno)}});
+  }
+  file->missing = missing;
+  if (missing) {
+    return true;
+  }
+  if (const FileStamp stamp = stamp_of(status); stamp != file->stamp) {
+    file->stamp = stamp;
+    file->fits = false;
+    file->refusal.reset();
+  }
+  const auto seen = [file](const Reader* reader) { return reader->seen == file->stamp; };
+  ready.erase(std::remove_if(ready.begin(), ready.end(), seen), ready.end());
+  if (!ready.empty()) {
+    const auto response = read(file->path);
+    for (Reader* reader : ready) {
+      if (!response) {
+        reader->seen = file->stamp;
+        file->refusal = Refusal{ready.front()->target, response.error()};
+      } else if (*budget == 0) {
+        return false;
+      } else {
+        --*budget;
+        show(file, *response, reader);
+      }
     }
-    return;
   }
-  file->missing = false;
-  const FileStamp stamp = stamp_of(status);
-  if (stamp == file->seen) {
-    return;
+  awaited = awaited || !std::all_of(ready.begin(), ready.end(), seen);
+  // What is none of these certificates' may be that of one that has not seen it yet.
+  if (file->refusal && !file->fits && !(awaited && is_foreign(file->refusal->error.reason))) {
+    ignore(*file, *file->refusal);
+    file->refusal.reset();
   }
-  const auto response = read(file->path);
-  if (!response) {
-    file->seen = stamp;
-    return ignore(*file, response.error());
-  }
-  const Admission admission = gate_.admit(*file->target, *response, store::Source::kFile, {clock_.now()});
+  return true;
+}
+
+void Files::show(File* file, ByteView response, Reader* reader) {
+  const Admission admission = gate_.admit(*reader->target, response, store::Source::kFile, {clock_.now()});
   if (admission.stored == Reason::kZoneBusy) {
     return;  // not marked as seen: the next round shows it again
   }
-  file->seen = stamp;
-  if (admission.action == Action::kRefuse) {
-    ignore(*file, {admission.verdict.reason, admission.verdict.detail});
-  } else {
-    report_.file_admitted(*file->target, file->path, admission);
+  reader->seen = file->stamp;
+  if (admission.action != Action::kRefuse) {
+    file->fits = true;
+    report_.file_admitted(*reader->target, file->path, admission);
+  } else if (!file->refusal || (is_foreign(file->refusal->error.reason) && !is_foreign(admission.verdict.reason))) {
+    file->refusal = Refusal{reader->target, {admission.verdict.reason, admission.verdict.detail}};
   }
 }
 
-void Files::ignore(const File& file, const Error& error) {
+void Files::ignore(const File& file, const Refusal& refusal) {
   if (!quiet_) {
-    report_.file_ignored(*file.target, file.path, error);
+    report_.file_ignored(*refusal.target, file.path, refusal.error);
   }
 }
 

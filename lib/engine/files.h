@@ -1,10 +1,12 @@
 // Responses made elsewhere (ocsp_plus_file: an offline CA, a cron job): looks at each file every few seconds, and
 // shows it to the gate when it has changed, whether replaced by a rename or written in place. Files stand beside the
-// responders: the newer response wins.
+// responders: the newer response wins. A file belongs to all certificates of the servers that name it, and is of no
+// use only if it is for none of them.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,16 +33,27 @@ class Files {
   void look_again();
 
  private:
-  struct File {
+  struct Reader {
     const Target* target;
+    FileStamp seen;  // of the contents last shown to the gate for it
+  };
+  // Why a file is of no use to a certificate.
+  struct Refusal {
+    const Target* target;
+    Error error;
+  };
+  struct File {
     std::string path;
-    // Of the contents last shown to the gate, or logged as useless
-    FileStamp seen;
-    bool missing = false;  // and logged
+    std::vector<Reader> readers;
+    bool missing = false;            // and logged
+    FileStamp stamp;                 // of the contents last shown for anyone
+    bool fits = false;               // these are for one of the readers
+    std::optional<Refusal> refusal;  // else, not logged yet
   };
 
-  void look_at(File* file);
-  void ignore(const File& file, const Error& error);
+  bool look_at(File* file, std::size_t* budget);
+  void show(File* file, ByteView response, Reader* reader);
+  void ignore(const File& file, const Refusal& refusal);
   Result<Bytes> read(const std::string& path) const;
 
   const Clock& clock_;
@@ -50,6 +63,7 @@ class Files {
   bool quiet_;
   std::vector<File> files_;
   std::size_t next_ = 0;
+  bool midway_ = false;  // some certificates of the next one had their turn
   Millis round_began_ = 0;
 };
 
