@@ -29,6 +29,10 @@ bool openssl_selects() noexcept {
   return OpenSSL_version_num() >= 0x30600000UL;
 }
 
+bool openssl_sends_chain() noexcept {
+  return sends_chain(OpenSSL_version_num());
+}
+
 bool openssl_would_send(const Certificate& certificate, ByteView response) {
   const ErrorMark mark;
   const unsigned char* in = response.data();

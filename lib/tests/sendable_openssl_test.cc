@@ -87,6 +87,15 @@ struct Leaf {
 
 }  // namespace
 
+TEST_CASE("sendable: staples after the leaf's are for 3.6.1 and newer", "[sendable]") {
+  for (const unsigned long version : {0x30000130UL, 0x305000f0UL, 0x30600000UL}) {
+    CHECK_FALSE(crypto::sends_chain(version));
+  }
+  for (const unsigned long version : {0x30600010UL, 0x30600050UL, 0x40000000UL}) {
+    CHECK(crypto::sends_chain(version));
+  }
+}
+
 TEST_CASE("sendable: what OpenSSL sends is what the rule says", "[sendable]") {
   const Identity ca = make_ca("CA");
   CertificateSpec other_spelling;
