@@ -90,6 +90,7 @@ typedef struct {
     ngx_uint_t           require;            /* op_require_t */
     ngx_uint_t           revoked;
     time_t               refresh;            /* 0: auto */
+    ngx_flag_t           chain;
 
     /* stream: the content handler that ours calls */
     void               (*content)(struct ngx_stream_session_s *s);
@@ -128,6 +129,7 @@ typedef struct {
     ngx_str_t            name;               /* the server's, for people */
     ngx_uint_t           replaced;           /* since the last line */
     time_t               logged;             /* when it was; 0: never */
+    ngx_flag_t           chain;              /* ocsp_plus_chain */
 } ngx_ocsp_plus_ctx_t;
 
 
@@ -138,7 +140,10 @@ typedef struct {
     X509                *leaf;               /* NULL: none */
     op_server_t         *server;
     time_t               expires;            /* of the staple that was sent */
+    ngx_uint_t           chain;              /* staples after the leaf's */
     unsigned             revoked:1;          /* the staple says so */
+    unsigned             asked:1;            /* for a status, where
+                                                ocsp_plus_chain is on */
 } ngx_ocsp_plus_handshake_t;
 
 
@@ -163,6 +168,7 @@ typedef struct {
 #define NGX_OCSP_PLUS_VAR_CERT_STATUS  1
 #define NGX_OCSP_PLUS_VAR_EXPIRES_IN   2
 #define NGX_OCSP_PLUS_VAR_CERT_ID      3
+#define NGX_OCSP_PLUS_VAR_CHAIN        4
 
 
 static ngx_inline op_str_t
@@ -448,6 +454,13 @@ void ngx_ocsp_plus_log(op_log_ops_t *ops, ngx_log_t *log);
       ngx_ocsp_plus_conf_refresh,                                             \
       SRV_OFFSET,                                                             \
       0,                                                                      \
+      NULL },                                                                 \
+                                                                              \
+    { ngx_string("ocsp_plus_chain"),                                          \
+      MAIN|SRV|NGX_CONF_FLAG,                                                 \
+      ngx_conf_set_flag_slot,                                                 \
+      SRV_OFFSET,                                                             \
+      offsetof(ngx_ocsp_plus_srv_conf_t, chain),                              \
       NULL }
 
 

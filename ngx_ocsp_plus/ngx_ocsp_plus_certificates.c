@@ -64,6 +64,7 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     ctx->ssl = ssl;
+    ctx->chain = oscf->chain;
     ctx->name.data = (u_char *) server->names[0].data;
     ctx->name.len = server->names[0].len;
 
@@ -222,6 +223,7 @@ ngx_ocsp_plus_create_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     directives.require = oscf->require;
     directives.refresh_s = oscf->refresh;
     directives.omit_revoked = (oscf->revoked == NGX_OCSP_PLUS_REVOKED_OMIT);
+    directives.chain = (int) oscf->chain;
     directives.loads = (int) server->loads;
 
     created = op_server_create(ocf->config, &directives, &error);

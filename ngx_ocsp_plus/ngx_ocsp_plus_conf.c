@@ -85,6 +85,7 @@ ngx_ocsp_plus_create_srv_conf(ngx_conf_t *cf)
     oscf->require = NGX_CONF_UNSET_UINT;
     oscf->revoked = NGX_CONF_UNSET_UINT;
     oscf->refresh = NGX_CONF_UNSET;
+    oscf->chain = NGX_CONF_UNSET;
 
     return oscf;
 }
@@ -104,6 +105,7 @@ ngx_ocsp_plus_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->revoked, prev->revoked,
                               NGX_OCSP_PLUS_REVOKED_STAPLE);
     ngx_conf_merge_sec_value(conf->refresh, prev->refresh, 0);
+    ngx_conf_merge_value(conf->chain, prev->chain, 0);
     ngx_conf_merge_str_value(conf->trusted_certificate,
                              prev->trusted_certificate, "");
     ngx_conf_merge_str_value(conf->responder_trusted_certificate,

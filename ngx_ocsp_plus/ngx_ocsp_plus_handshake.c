@@ -8,20 +8,32 @@
 #include "ngx_ocsp_plus.h"
 
 
+/*
+ * SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP_EX of OpenSSL 3.6, which headers of
+ * older versions lack.  It takes a stack of OCSP_RESPONSE, for the certificates
+ * in the order in which they are sent; older libraries return 0
+ */
+
+#define NGX_OCSP_PLUS_SET_RESPONSES  143
+
+
 static ngx_int_t ngx_ocsp_plus_hello(ngx_ssl_conn_t *ssl_conn,
     op_hello_t *hello);
 static void ngx_ocsp_plus_remember(ngx_ssl_conn_t *ssl_conn,
     op_decision_t *decision);
 static size_t ngx_ocsp_plus_get_chain(void *ctx, X509 **to, size_t most);
-static int ngx_ocsp_plus_set_response(void *ctx, unsigned char *der,
-    size_t len);
+static size_t ngx_ocsp_plus_set_responses(void *ctx,
+    const op_response_t *responses, size_t n);
+static ngx_int_t ngx_ocsp_plus_set_chain(ngx_ssl_conn_t *ssl_conn,
+    const op_response_t *responses, size_t n);
+static void ngx_ocsp_plus_free_response(void *p);
 static void *ngx_ocsp_plus_allocate(size_t size);
 static void ngx_ocsp_plus_release(void *p);
 
 
 static const op_connection_ops_t  ngx_ocsp_plus_connection = {
     ngx_ocsp_plus_get_chain,
-    ngx_ocsp_plus_set_response,
+    ngx_ocsp_plus_set_responses,
     ngx_ocsp_plus_allocate,
     ngx_ocsp_plus_release
 };
@@ -180,10 +192,15 @@ ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
 
         if (SSL_get_tlsext_status_type(ssl_conn) == -1) {
             hs->outcome = NGX_OCSP_PLUS_STAPLE_NOT_REQUESTED;
+
+        } else {
+            hs->asked = (ctx->chain != 0);
         }
 
         return;
     }
+
+    hs->asked = (ctx->chain != 0);
 
     op_recall(memory, &remembered);
 
@@ -191,6 +208,7 @@ ngx_ocsp_plus_handshake(ngx_connection_t *c, ngx_ocsp_plus_handshake_t *hs)
         hs->outcome = NGX_OCSP_PLUS_STAPLE_SENT;
         hs->expires = (time_t) remembered.expires_s;
         hs->revoked = remembered.revoked;
+        hs->chain = remembered.chain;
 
     } else if (remembered.outcome == OP_FOREIGN) {
         hs->outcome = NGX_OCSP_PLUS_STAPLE_FOREIGN;
@@ -266,14 +284,86 @@ ngx_ocsp_plus_get_chain(void *ctx, X509 **to, size_t most)
 }
 
 
-/* OpenSSL owns the response from here on */
+/* OpenSSL owns what it has taken */
 
-static int
-ngx_ocsp_plus_set_response(void *ctx, unsigned char *der, size_t len)
+static size_t
+ngx_ocsp_plus_set_responses(void *ctx, const op_response_t *responses, size_t n)
 {
     ngx_ssl_conn_t *ssl_conn = ctx;
 
-    return SSL_set_tlsext_status_ocsp_resp(ssl_conn, der, len) == 1;
+    size_t     i, first;
+    ngx_int_t  rc;
+
+    rc = n > 1 ? ngx_ocsp_plus_set_chain(ssl_conn, responses, n) : NGX_DECLINED;
+
+    first = 0;
+
+    if (rc != NGX_OK) {
+
+        if (SSL_set_tlsext_status_ocsp_resp(ssl_conn, responses[0].der,
+                                            responses[0].len)
+            != 1)
+        {
+            return 0;
+        }
+
+        first = 1;
+    }
+
+    for (i = first; i < n; i++) {
+        OPENSSL_free(responses[i].der);
+    }
+
+    return first ? 1 : n;
+}
+
+
+/* the responses stay the caller's: OpenSSL takes them parsed */
+
+static ngx_int_t
+ngx_ocsp_plus_set_chain(ngx_ssl_conn_t *ssl_conn,
+    const op_response_t *responses, size_t n)
+{
+    size_t                i;
+    OCSP_RESPONSE        *response;
+    OPENSSL_STACK        *stack;
+    const unsigned char  *p;
+
+    stack = OPENSSL_sk_new_reserve(NULL, (int) n);
+    if (stack == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        p = responses[i].der;
+
+        response = d2i_OCSP_RESPONSE(NULL, &p, (long) responses[i].len);
+        if (response == NULL) {
+            goto failed;
+        }
+
+        /* there is room, so it cannot fail */
+
+        (void) OPENSSL_sk_push(stack, response);
+    }
+
+    if (SSL_ctrl(ssl_conn, NGX_OCSP_PLUS_SET_RESPONSES, 0, stack) == 1) {
+        return NGX_OK;
+    }
+
+failed:
+
+    OPENSSL_sk_pop_free(stack, ngx_ocsp_plus_free_response);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_ocsp_plus_free_response(void *p)
+{
+    OCSP_RESPONSE_free(p);
 }
 
 

@@ -9,6 +9,8 @@
 
 static ngx_int_t ngx_ocsp_plus_expires_in(ngx_pool_t *pool,
     ngx_variable_value_t *v, ngx_ocsp_plus_handshake_t *hs);
+static ngx_int_t ngx_ocsp_plus_chain_staples(ngx_pool_t *pool,
+    ngx_variable_value_t *v, ngx_ocsp_plus_handshake_t *hs);
 static ngx_int_t ngx_ocsp_plus_cert_id(ngx_pool_t *pool,
     ngx_variable_value_t *v, ngx_ocsp_plus_handshake_t *hs);
 static void ngx_ocsp_plus_set(ngx_variable_value_t *v, const char *text);
@@ -21,6 +23,7 @@ ngx_ocsp_plus_variable_t  ngx_ocsp_plus_variables[] = {
     { ngx_string("ocsp_plus_cert_status"), NGX_OCSP_PLUS_VAR_CERT_STATUS },
     { ngx_string("ocsp_plus_expires_in"), NGX_OCSP_PLUS_VAR_EXPIRES_IN },
     { ngx_string("ocsp_plus_cert_id"), NGX_OCSP_PLUS_VAR_CERT_ID },
+    { ngx_string("ocsp_plus_chain"), NGX_OCSP_PLUS_VAR_CHAIN },
     { ngx_null_string, 0 }
 };
 
@@ -58,6 +61,9 @@ ngx_ocsp_plus_variable(ngx_connection_t *c, ngx_pool_t *pool,
     case NGX_OCSP_PLUS_VAR_EXPIRES_IN:
         return ngx_ocsp_plus_expires_in(pool, v, &hs);
 
+    case NGX_OCSP_PLUS_VAR_CHAIN:
+        return ngx_ocsp_plus_chain_staples(pool, v, &hs);
+
     default: /* NGX_OCSP_PLUS_VAR_CERT_ID */
         return ngx_ocsp_plus_cert_id(pool, v, &hs);
     }
@@ -82,6 +88,28 @@ ngx_ocsp_plus_expires_in(ngx_pool_t *pool, ngx_variable_value_t *v,
 
     ngx_ocsp_plus_set_bytes(v, p,
                             ngx_sprintf(p, "%T", hs->expires - ngx_time()) - p);
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_ocsp_plus_chain_staples(ngx_pool_t *pool, ngx_variable_value_t *v,
+    ngx_ocsp_plus_handshake_t *hs)
+{
+    u_char  *p;
+
+    if (!hs->asked) {
+        ngx_ocsp_plus_set(v, "");
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_ocsp_plus_set_bytes(v, p, ngx_sprintf(p, "%ui", hs->chain) - p);
+
     return NGX_OK;
 }
 

@@ -181,6 +181,9 @@ my @wrong = (
 	(map { [ 'ocsp_plus_refresh', $_, $_, $refresh ] } qw/ 0 4s -1 -5s soon
 		on off Auto 999ms 366d 99999999999999999999 5x 1d1h1s1d /),
 	[ 'ocsp_plus_refresh', '""', '', $refresh ],
+
+	[ 'ocsp_plus_chain', '', undef, $number ],
+	[ 'ocsp_plus_chain', 'all', 'all', $on_off ],
 );
 
 # arguments that are fine, as one would write them
@@ -209,6 +212,7 @@ my @right = (
 	[ 'ocsp_plus_require', 'off', 'must_staple', 'on' ],
 	[ 'ocsp_plus_revoked', 'staple', 'omit' ],
 	[ 'ocsp_plus_refresh', 'auto', '5', '5s', '15m', '1h30m', '365d' ],
+	[ 'ocsp_plus_chain', 'on', 'off' ],
 );
 
 # those of a location
@@ -252,7 +256,7 @@ for my $arguments ('', 'html', 'json', 'prometheus', 'ready') {
 
 my %of_server = map { $_ => 1 } qw/ ocsp_plus ocsp_plus_responder
 	ocsp_plus_trusted_certificate ocsp_plus_file ocsp_plus_require
-	ocsp_plus_revoked ocsp_plus_refresh
+	ocsp_plus_revoked ocsp_plus_refresh ocsp_plus_chain
 	ocsp_plus_responder_trusted_certificate /;
 
 for my $case (@wrong) {

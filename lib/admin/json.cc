@@ -126,6 +126,7 @@ class JsonDocument : public Document {
     member("handshakes", {{"requested", stapled + missing + refused + foreign},
                           {"stapled", stapled},
                           {"missing", missing},
+                          {"chain_stapled", handshakes[store::Handshake::kChainStapled]},
                           {"message_too_large", handshakes[store::Handshake::kTooLarge]},
                           {"refused", refused},
                           {"foreign", foreign}});
@@ -198,6 +199,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"must_staple", certificate.must_staple},
                {"required", target.required},
                {"loaded", target.per_connection},
+               {"role", target.ca ? "ca" : "leaf"},
                {"servers", std::move(servers)},
                {"responders", std::move(responders)},
                {"state", token(status.state)},

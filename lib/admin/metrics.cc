@@ -179,6 +179,7 @@ class Metrics : public Document {
     sample(Metric::kHandshakes, "staple=\"none\"", all_.handshakes[store::Handshake::kMissing], out);
     sample(Metric::kHandshakes, "staple=\"refused\"", all_.handshakes[store::Handshake::kRefused], out);
     sample(Metric::kHandshakes, "staple=\"foreign\"", all_.handshakes[store::Handshake::kForeign], out);
+    single(Metric::kChainStapled, all_.handshakes[store::Handshake::kChainStapled], out);
     single(Metric::kMessageTooLarge, all_.handshakes[store::Handshake::kTooLarge], out);
     single(Metric::kCallbacksReplaced, all_.handshakes[store::Handshake::kReplaced], out);
     fetches(out);

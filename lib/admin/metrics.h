@@ -13,6 +13,7 @@ namespace ocsp_plus::admin {
   X(kReady, "ready", "gauge", "1 once the first round of fetches is over, as in the readiness document")            \
   X(kHeartbeat, "engine_heartbeat_timestamp_seconds", "gauge", "when the designated worker last renewed its lease") \
   X(kHandshakes, "handshakes_total", "counter", "handshakes that asked for a status, by outcome")                   \
+  X(kChainStapled, "chain_stapled_total", "counter", "handshakes with a staple for a CA certificate as well")       \
   X(kMessageTooLarge, "message_too_large_total", "counter",                                                         \
     "handshakes whose staple was left out for the size of the Certificate message")                                 \
   X(kCallbacksReplaced, "callbacks_replaced_total", "counter",                                                      \

@@ -53,7 +53,8 @@ class Ready : public Document {
   bool strict(std::string* out) {
     std::size_t budget = kLookedAt;
     while (const auto status = selection_.next(&budget)) {
-      if (status->state != State::kUnsupported && status->state != State::kEnded && !status->staplable) {
+      if (!status->target->ca && status->state != State::kUnsupported && status->state != State::kEnded &&
+          !status->staplable) {
         return say(out, 503,
                    fmt::format("not ready: certificate {} has no valid staple",
                                quoted(status->target->certificate.label())));

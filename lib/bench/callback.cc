@@ -274,12 +274,13 @@ class Bench {
     std::size_t len = 0;
   };
   bool staple_one(std::size_t index, unsigned worker, Staple* staple) const {
-    static constexpr op_connection_ops_t kConnection = {[](void*, x509_st**, std::size_t) { return std::size_t{0}; },
-                                                        [](void* ctx, unsigned char* der, std::size_t len) {
-                                                          *static_cast<Staple*>(ctx) = {der, len};
-                                                          return 1;
-                                                        },
-                                                        std::malloc, std::free};
+    static constexpr op_connection_ops_t kConnection = {
+        [](void*, x509_st**, std::size_t) { return std::size_t{0}; },
+        [](void* ctx, const op_response_t* responses, std::size_t) {
+          *static_cast<Staple*>(ctx) = {responses->der, responses->len};
+          return std::size_t{1};
+        },
+        std::malloc, std::free};
     op_hello_t hello;
     hello.ctx = staple;
     hello.connection = &kConnection;

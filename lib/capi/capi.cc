@@ -108,6 +108,7 @@ engine::ServerCertificate common_of(const op_server_directives_t& from) {
   common.place = view(from.place);
   common.require = require_of(from.require);
   common.refresh = from.refresh_s;
+  common.staple_chain = from.chain != 0;
   return common;
 }
 
@@ -239,6 +240,7 @@ op_status_t op_config_set(op_config_t* config, const op_settings_t* from, op_err
     settings.certid_auto = from->certid_auto != 0;
     settings.policy.accept_sha256_only = settings.certid_auto;
     settings.policy.must_be_sendable = crypto::openssl_selects();
+    settings.sends_chain = crypto::openssl_sends_chain();
     settings.cache = std::string(view(from->cache));
     settings.zone_name = std::string(view(from->zone_name));
     config->settings = std::move(settings);
@@ -302,7 +304,7 @@ op_status_t op_server_add(op_server_t* server, struct x509_st* leaf, struct x509
     if (!added) {
       return status_of(added.error(), error);
     }
-    server->server.add(leaf, added->target, certificate.chain);
+    server->server.add(leaf, added->target, certificate.chain, added->links);
     return OP_OK;
   });
 }

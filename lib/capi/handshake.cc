@@ -1,4 +1,6 @@
 // The C ABI's part that handshakes use.
+#include <array>
+
 #include "capi/config.h"
 #include "crypto/certificate.h"
 
@@ -6,14 +8,20 @@ using namespace ocsp_plus;  // NOLINT: this file is nothing but the seam
 
 namespace {
 
+static_assert(OP_MAX_STAPLES == 1 + engine::kMaxLinks);
+
 class HostConnection : public engine::Connection {
  public:
   explicit HostConnection(const op_hello_t& hello) : hello_(hello) {}
   std::size_t chain(x509_st** to, std::size_t most) override {
     return hello_.connection->chain(hello_.ctx, to, most);
   }
-  bool staple(unsigned char* der, std::size_t size) override {
-    return hello_.connection->staple(hello_.ctx, der, size) != 0;
+  std::size_t staple(const engine::Staple* staples, std::size_t count) override {
+    std::array<op_response_t, OP_MAX_STAPLES> responses;
+    for (std::size_t i = 0; i < count; ++i) {
+      responses[i] = {staples[i].der, staples[i].size};
+    }
+    return hello_.connection->staple(hello_.ctx, responses.data(), count);
   }
 
  private:
@@ -64,7 +72,7 @@ void op_settle(op_server_t* server, const op_hello_t* hello, op_decision_t* deci
 
 void op_recall(uintptr_t memory, op_remembered_t* remembered) {
   const engine::Remembered from = engine::recall(memory);
-  *remembered = {outcome_of(from.outcome), from.revoked ? 1 : 0, from.expires};
+  *remembered = {outcome_of(from.outcome), from.revoked ? 1 : 0, from.expires, from.chain};
 }
 
 op_status_t op_certificate_id(const op_server_t* server, struct x509_st* leaf, char id[64]) {

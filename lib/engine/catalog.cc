@@ -213,10 +213,61 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     return Added();
   }
   RETURN_IF_ERROR(certificate);
+  const auto index = add_target(std::move(*certificate), from, false);
+  RETURN_IF_ERROR(index);
+  Added added = {*index, &target(*index), {}};
+  if (from.staple_chain) {
+    auto links = add_chain(from);
+    RETURN_IF_ERROR(links);
+    added.links = std::move(*links);
+  }
+  return added;
+}
+
+// Adds what may be stapled of the certificates sent after the leaf: up to the first that is a root or whose issuer is
+// not sent after it. A client takes a gap for the end of the list, or shifts what follows, and GnuTLS refuses the
+// connection over a response that it cannot verify with what was sent.
+Result<std::vector<Target*>> Catalog::add_chain(const ServerCertificate& from) {
+  std::vector<Target*> links;
+  if (!staples_chains_.has_value()) {
+    staples_chains_ = std::string(from.place);
+  }
+  ServerCertificate link = from;
+  link.issuers.clear();
+  link.responders.clear();
+  link.require = Require::kOff;
+  for (auto at = from.chain.begin(); at != from.chain.end() && links.size() < kMaxLinks; ++at) {
+    link.leaf = *at;
+    link.chain.assign(at + 1, from.chain.end());
+    auto certificate = crypto::describe(link.leaf);
+    if ((!certificate && certificate.error().reason == Reason::kUnreadable) ||
+        (certificate && certificate->is_root)) {
+      break;
+    }
+    RETURN_IF_ERROR(certificate);
+    if (crypto::find_issuer(link.leaf, link.chain) == nullptr) {
+      if (links.empty() && loose_chains_.count++ == 0) {
+        loose_chains_ = {1, crypto::label_of(from.leaf), certificate->issuer, std::string(from.file),
+                         std::string(from.place)};
+      }
+      break;
+    }
+    const auto index = add_target(std::move(*certificate), link, true);
+    RETURN_IF_ERROR(index);
+    if (target(*index).issuer == nullptr) {  // its key cannot be used
+      break;
+    }
+    links.push_back(&target(*index));
+  }
+  return links;
+}
+
+// `ca`: the certificate is sent after a leaf. What servers say of it as a leaf goes before.
+Result<Catalog::Index> Catalog::add_target(crypto::Certificate certificate, const ServerCertificate& from, bool ca) {
   std::string ignored;
-  auto responders = responders_of(from, *certificate, &ignored);
+  auto responders = responders_of(from, certificate, &ignored);
   RETURN_IF_ERROR(responders);
-  const Index index = intern_target(std::move(*certificate), from);
+  const Index index = intern_target(std::move(certificate), from);
   Target& entry = target(index);
   Remarks& remarks = remarks_[index];
   const auto remark = [&from](std::optional<std::string>* place) {
@@ -224,13 +275,26 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
       *place = std::string(from.place);
     }
   };
+  if (entry.ca && !ca) {
+    entry.responders.clear();
+    entry.servers_joined = false;
+    remarks = Remarks();
+    remarks.file = from.file;
+    remarks.server = from.place;
+  }
+  if (entry.issuer == nullptr) {
+    RETURN_IF_ERROR(find_issuer(from, &entry, &remarks));
+  }
+  join(&entry.files, from.files);
+  entry.servers.insert(from.servers.begin(), from.servers.end());
+  if (ca && entry.servers_joined && !entry.ca) {
+    return index;
+  }
+  entry.ca = ca;
   if (!entry.servers_joined) {
     remarks.ignored_url = std::move(ignored);
   } else if (entry.responders != *responders) {
     remark(&remarks.other_responders);
-  }
-  if (entry.issuer == nullptr) {
-    RETURN_IF_ERROR(find_issuer(from, &entry, &remarks));
   }
   const std::vector<x509_st*> anchors =
       from.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : from.responder_anchors;
@@ -239,8 +303,6 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
   }
   RETURN_IF_ERROR(join_anchors(&entry, anchors));
   measure_message(from, &remarks);
-  join(&entry.files, from.files);
-  entry.servers.insert(from.servers.begin(), from.servers.end());
   if (requires_staple(from.require, entry.certificate.must_staple)) {
     entry.required = true;
     remark(&remarks.required_by);
@@ -253,7 +315,7 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     join(&entry.named, *responders);
   }
   entry.servers_joined = true;
-  return Added{index, &entry};
+  return index;
 }
 
 // URLs of other schemes (ldap is usual) are ignored; without any other the issuer is not fetched.

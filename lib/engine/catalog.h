@@ -46,6 +46,7 @@ struct Target {
   std::vector<std::string> files;             // paths of responses made elsewhere (ocsp_plus_file)
   std::set<std::string> servers;              // names of the servers that use it
   bool servers_joined = false;                // at least one server's directives are joined
+  bool ca = false;                            // servers send it after their own certificates, and none as its own
   bool required = false;                      // a server refuses handshakes without its staple
   Seconds refresh = 0;                        // RefreshBound::within: the shortest of its servers'
   store::EntryIndex entry = store::kNoEntry;  // set when the zone is open
@@ -59,7 +60,7 @@ struct Target {
 
   bool stapleable() const { return verifiable() && !responders.empty(); }            // by fetching
   bool verifiable() const { return issuer != nullptr || issuer_lookup != nullptr; }  // maybe after a fetch
-  bool staple_required() const { return required || certificate.must_staple; }
+  bool staple_required() const { return required || (certificate.must_staple && !ca); }
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
   // Returns the key by which ResponderHealth counts a responder.
   std::string host(std::size_t responder) const { return responders[responder]->host_key() + health_suffix; }
@@ -89,8 +90,12 @@ struct ServerCertificate {
   std::vector<std::string_view> servers;     // the server's names
   std::string_view place;                    // the server's place in the configuration, "file:line"; for people
   Require require = Require::kOff;
-  Seconds refresh = 0;  // ocsp_plus_refresh; 0: auto
+  Seconds refresh = 0;        // ocsp_plus_refresh; 0: auto
+  bool staple_chain = false;  // ocsp_plus_chain: what is sent after the leaf is stapled too, where that can be
 };
+
+// Certificates sent after a leaf that may be stapled: no more have an issuer that is sent as well.
+constexpr std::size_t kMaxLinks = 8;
 
 // What findings() may report of a certificate once all servers are added (engine/findings.h).
 struct Remarks {
@@ -136,6 +141,17 @@ struct Profile {
   bool vouches_for(const CertificateId& issuer) const;
 };
 
+// Certificates whose server has `staple_chain` and sends CA certificates, none of which may be stapled, since the
+// issuer of the first is not among them.
+struct LooseChains {
+  std::size_t count = 0;
+  // Of the first one.
+  std::string leaf;     // its label
+  std::string missing;  // the issuer's name
+  std::string file;
+  std::string server;
+};
+
 // A trusted certificate that cannot be used as an issuer.
 struct IgnoredTrusted {
   std::string why;
@@ -151,14 +167,16 @@ class Catalog {
   using Index = std::uint32_t;
 
   struct Added {
-    Index index = 0;           // of the target
-    Target* target = nullptr;  // nullptr: the certificate is unusable (UnusableCertificate)
+    Index index = 0;             // of the target
+    Target* target = nullptr;    // nullptr: the certificate is unusable (UnusableCertificate)
+    std::vector<Target*> links;  // of the first certificates of the chain, which may be stapled with the leaf
   };
 
-  // Adds a server's certificate. All servers of a certificate share one target, which joins their directives.
-  // kUrlMalformed, kUrlScheme: an ocsp_plus_responder; kInternal: OpenSSL makes no store of the anchors;
-  // kOutOfMemory. Nothing in a certificate is an error, since TLS works without a staple: what cannot be used is
-  // ignored and remarked.
+  // Adds a server's certificate, and with `staple_chain` those after it. All servers of a certificate share one
+  // target, which joins their directives; a CA's has its own responders, and what a server says of it as a leaf
+  // replaces them. kUrlMalformed, kUrlScheme: an ocsp_plus_responder; kInternal: OpenSSL makes no store of the
+  // anchors; kOutOfMemory. Nothing in a certificate is an error, since TLS works without a staple: what cannot be
+  // used is ignored and remarked.
   Result<Added> add(const ServerCertificate& certificate);
 
   // Ends the adding of certificates. `fetch`: missing issuers may be fetched from the certificates' caIssuers URLs.
@@ -186,12 +204,16 @@ class Catalog {
   const std::vector<Remarks>& remarks() const { return remarks_; }                           // by the target's index
   const std::vector<UnusableCertificate>& unusable() const { return unusable_; }             // those to be reported
   const std::optional<IgnoredTrusted>& ignored_trusted() const { return ignored_trusted_; }  // the first
-  const std::optional<std::string>& requires_all() const { return requires_all_; }  // the first with Require::kOn
+  const std::optional<std::string>& requires_all() const { return requires_all_; }      // the first with Require::kOn
+  const std::optional<std::string>& staples_chains() const { return staples_chains_; }  // first with staple_chain
+  const LooseChains& loose_chains() const { return loose_chains_; }
 
  private:
   Result<const net::Url*> intern_url(std::string_view text);
   Result<std::vector<const net::Url*>> intern_urls(const std::vector<std::string_view>& texts);
   void add_unusable(const ServerCertificate& from, const Error& error);
+  Result<Index> add_target(crypto::Certificate certificate, const ServerCertificate& from, bool ca);
+  Result<std::vector<Target*>> add_chain(const ServerCertificate& from);
   Index intern_target(crypto::Certificate certificate, const ServerCertificate& from);
   Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
   static void measure_message(const ServerCertificate& from, Remarks* remarks);
@@ -209,6 +231,8 @@ class Catalog {
   std::set<CertificateId> unusable_ids_;  // added so far
   std::optional<IgnoredTrusted> ignored_trusted_;
   std::optional<std::string> requires_all_;
+  std::optional<std::string> staples_chains_;
+  LooseChains loose_chains_;
   std::map<std::string, std::unique_ptr<net::Url>, std::less<>> urls_;
   IssuerPool issuers_;
   std::vector<std::string> hosts_;

@@ -26,6 +26,7 @@ class Finder {
   std::vector<Finding> find(const std::string& nothing_stapled) {
     if (look_at_servers(nothing_stapled) && look_at_unusable() && look_at_certificates()) {
       look_at_spellings();
+      look_at_chains(nothing_stapled);
     }
     return std::move(found_);
   }
@@ -76,10 +77,14 @@ class Finder {
   }
 
   bool look_at_certificates() {
-    std::size_t unsupported = 0;
+    std::size_t unsupported = 0, leaves = 0;
     std::string first;
     for (std::size_t i = 0; i < catalog_.targets().size(); ++i) {
       const Target& target = *catalog_.targets()[i];
+      if (target.ca) {
+        continue;  // without a staple of it the list ends earlier, which harms nobody
+      }
+      ++leaves;
       const Remarks& remarks = catalog_.remarks()[i];
       const std::string label = shortened(quoted(target.certificate.label()));
       if (remarks.required_by.has_value() && !(verifiable(target) && has_source(target))) {
@@ -95,7 +100,7 @@ class Finder {
       say(Severity::kNotice,
           "ocsp_plus: {} of {} certificates name no OCSP responder and get no staple, the first is {}; "
           "\"ocsp_plus_responder\" can name one",
-          unsupported, catalog_.targets().size(), first);
+          unsupported, leaves, first);
     }
     return true;
   }
@@ -120,6 +125,28 @@ class Finder {
           "get no staple: OpenSSL 3.6 and newer send no usual response with them, and no response suits all clients; "
           "have them reissued, the first is {}",
           number, catalog_.targets().size(), shortened(quoted(first->certificate.label())));
+    }
+  }
+
+  // Staples after the leaf's: none with this OpenSSL, or none for want of an issuer.
+  void look_at_chains(const std::string& nothing_stapled) {
+    if (!catalog_.staples_chains().has_value() || !nothing_stapled.empty()) {
+      return;
+    }
+    const LooseChains& loose = catalog_.loose_chains();
+    if (!settings_.sends_chain) {
+      say(Severity::kNotice,
+          "ocsp_plus: \"ocsp_plus_chain on\" staples nothing but the leaf: this OpenSSL sends no other staples, "
+          "3.6.1 "
+          "and newer do; first in {}",
+          *catalog_.staples_chains());
+    } else if (loose.count != 0) {
+      say(Severity::kNotice,
+          "ocsp_plus: \"ocsp_plus_chain on\" staples nothing but the leaf with {} {}, the first is {}: a CA "
+          "certificate is "
+          "stapled only where its issuer is sent too; append {} to \"{}\" in {}",
+          loose.count, loose.count == 1 ? "certificate" : "certificates", shortened(quoted(loose.leaf)),
+          shortened(quoted(loose.missing)), loose.file, loose.server);
     }
   }
 

@@ -31,7 +31,7 @@ const Target* Readiness::tick(const Clock& clock, std::size_t budget) {
 }
 
 bool Readiness::settled(const Target& target, UnixSeconds now, bool late) const {
-  if (target.ended(now)) {
+  if (target.ca || target.ended(now)) {
     return true;
   }
   if (!target.required && (late || !target.stapleable() || store::read_attempt(zone_, target.entry).at != 0)) {

@@ -19,8 +19,8 @@ std::string host_of(const FailureGroups::Key& key) {
 }
 
 std::string name_of(const Target& target) {
-  return fmt::format("certificate={} serial={}", quoted(target.certificate.label()),
-                     to_hex(target.certificate.serial));
+  return fmt::format("certificate={} serial={}{}", quoted(target.certificate.label()),
+                     to_hex(target.certificate.serial), target.ca ? " role=ca" : "");
 }
 
 std::string responder_of(const Target& target, std::size_t responder) {

@@ -40,6 +40,7 @@ struct Settings {
   std::string cache;                                         // path of the cache directory; empty: none
   std::string zone_name;                                     // for people
   crypto::VerifyPolicy policy;
+  bool sends_chain = false;  // this OpenSSL sends the staples of certificates after the leaf
 };
 
 }  // namespace ocsp_plus::engine

@@ -18,11 +18,12 @@ namespace {
 
 using store::StapleZone;
 
-// Decision::memory needs no allocation: its two low bits hold the kind, the bits above them the end of the response
-// that was sent.
+// Decision::memory needs no allocation: its two low bits hold the kind, the next four how many staples went with the
+// leaf's, the bits above them the end of the leaf's response.
 enum Kind : std::uintptr_t { kWithout = 1, kGood = 2, kRevoked = 3 };
-constexpr std::uintptr_t kKindBits = 2;
-constexpr std::uintptr_t kKindMask = (1 << kKindBits) - 1;
+constexpr std::uintptr_t kKindBits = 2, kChainBits = 4;
+constexpr std::uintptr_t kKindMask = (1 << kKindBits) - 1, kChainMask = (1 << kChainBits) - 1;
+static_assert(kMaxLinks <= kChainMask);
 constexpr std::uintptr_t kForeign = 1 << kKindBits | kWithout;
 constexpr std::uintptr_t kRefused = 2 << kKindBits | kWithout;
 
@@ -43,6 +44,12 @@ store::Handshake::Kind counted_as(Outcome outcome) {
 // REQUIRES: is_staplable(), so the response is good or revoked.
 bool is_good(const store::BlobHeader& header) {
   return static_cast<crypto::CertStatus>(header.cert_status) == crypto::CertStatus::kGood;
+}
+
+// REQUIRES: Certificate::has_links.
+const Server::LinkedChain& chain_of(const Server& server, const x509_st* leaf) {
+  return *std::find_if(server.chains.begin(), server.chains.end(),
+                       [leaf](const Server::LinkedChain& chain) { return chain.leaf == leaf; });
 }
 
 // Returns nothing if the certificate cannot be hashed, most likely for lack of memory.
@@ -124,7 +131,8 @@ constexpr std::array<Line, 3> kLines = {{
 
 }  // namespace
 
-void Server::add(x509_st* leaf, const Target* target, const std::vector<x509_st*>& chain) {
+void Server::add(x509_st* leaf, const Target* target, const std::vector<x509_st*>& chain,
+                 const std::vector<Target*>& links) {
   Certificate& added = first.leaf == nullptr ? first : others.emplace_back();
   added.leaf = leaf;
   added.target = target;
@@ -134,6 +142,17 @@ void Server::add(x509_st* leaf, const Target* target, const std::vector<x509_st*
   if (target != nullptr) {
     added.id = target->certificate.id;
   }
+  if (links.empty()) {
+    return;
+  }
+  added.has_links = true;
+  LinkedChain& linked = chains.emplace_back();
+  linked.leaf = leaf;
+  linked.certificates = chain;
+  linked.message = crypto::message_size(leaf, chain);
+  for (const Target* link : links) {
+    linked.links.push_back({link, link->certificate.id, store::kNoEntry});
+  }
 }
 
 void Server::take_entries() {
@@ -142,6 +161,11 @@ void Server::take_entries() {
   };
   take(first);
   std::for_each(others.begin(), others.end(), take);
+  for (LinkedChain& chain : chains) {
+    for (Link& link : chain.links) {
+      link.entry = link.target->entry;
+    }
+  }
 }
 
 const Server::Certificate* Server::find(const x509_st* leaf) const noexcept {
@@ -161,7 +185,8 @@ Result<CertificateId> Server::id_of(x509_st* leaf) const {
 Remembered recall(std::uintptr_t memory) noexcept {
   const std::uintptr_t kind = memory & kKindMask;
   if (kind == kGood || kind == kRevoked) {
-    return {Outcome::kStapled, kind == kRevoked, static_cast<UnixSeconds>(memory >> kKindBits)};
+    return {Outcome::kStapled, kind == kRevoked, static_cast<UnixSeconds>(memory >> (kKindBits + kChainBits)),
+            memory >> kKindBits & kChainMask};
   }
   return {memory == kForeign ? Outcome::kForeign : memory == kRefused ? Outcome::kRefused : Outcome::kNone};
 }
@@ -185,11 +210,22 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
   }
   const bool omitted = !is_good(held.header) && server.omit_revoked;
   // Another module's response is not sent in place of an omitted one: it says what is no longer true.
-  if (omitted || !connection->staple(static_cast<unsigned char*>(held.data), held.header.length)) {
-    hello.release(held.data);
+  std::array<Staple, 1 + kMaxLinks> staples;
+  staples[0] = {static_cast<unsigned char*>(held.data), held.header.length};
+  std::size_t count = 1, sent = 0;
+  if (subject.configured != nullptr && subject.configured->has_links && hello.tls13 && is_good(held.header)) {
+    count = copy_chain(server, hello, connection, staples.data());
+  }
+  if (!omitted) {
+    sent = connection->staple(staples.data(), count);
+  }
+  if (sent == 0) {
+    for (std::size_t i = 0; i < count; ++i) {
+      hello.release(staples[i].der);
+    }
     return without(server, hello, subject, false, kNothingHeld);
   }
-  return staple(hello, subject, held);
+  return staple(server, hello, subject, held, sent - 1);
 }
 
 Decision Stapler::settle(const Server& server, const Hello& hello) noexcept {
@@ -257,11 +293,52 @@ bool Stapler::copy(const Subject& subject, const Hello& hello, StapleZone::Copy*
   return true;
 }
 
-Decision Stapler::staple(const Hello& hello, const Subject& subject, const StapleZone::Copy& held) const noexcept {
+// Copies the responses of the certificates after the leaf behind the leaf's, and returns the number of all.
+std::size_t Stapler::copy_chain(const Server& server, const Hello& hello, Connection* connection,
+                                Staple* staples) noexcept {
+  const Server::LinkedChain& linked = chain_of(server, hello.leaf);
+  const Chain sent(connection);
+  if (!settings_.sends_chain ||
+      !std::equal(sent.begin(), sent.end(), linked.certificates.begin(), linked.certificates.end())) {
+    return 1;
+  }
+  std::size_t count = 1;
+  std::size_t size = linked.message + crypto::kStapleOverhead + staples[0].size;
+  for (const Server::Link& link : linked.links) {
+    Subject subject;
+    subject.entry = link.entry;
+    subject.id = link.id;
+    StapleZone::Copy held;
+    if (!copy(subject, hello, &held)) {
+      break;
+    }
+    const bool good = is_good(held.header);
+    size += crypto::kStapleOverhead + held.header.length;
+    if (size > kMostWithChain || (!good && server.omit_revoked)) {
+      hello.release(held.data);
+      break;
+    }
+    staples[count++] = {static_cast<unsigned char*>(held.data), held.header.length};
+    if (!good) {
+      break;
+    }
+  }
+  return count;
+}
+
+// `chain`: the staples after the leaf's.
+Decision Stapler::staple(const Server& server, const Hello& hello, const Subject& subject,
+                         const StapleZone::Copy& held, std::size_t chain) const noexcept {
   count(hello, store::Handshake::kStapled, subject.entry);
-  return {Outcome::kStapled,
-          static_cast<std::uintptr_t>(held.header.expires) << kKindBits | (is_good(held.header) ? kGood : kRevoked),
-          nullptr};
+  if (chain != 0 && hello.memory == 0) {
+    count(hello, store::Handshake::kChainStapled, store::kNoEntry);
+    const auto& links = chain_of(server, hello.leaf).links;
+    std::for_each_n(links.begin(), chain,
+                    [this](const Server::Link& link) { store::count_staple(*zone_, link.entry); });
+  }
+  const std::uintptr_t kind = is_good(held.header) ? kGood : kRevoked;
+  const auto expires = static_cast<std::uintptr_t>(held.header.expires);
+  return {Outcome::kStapled, (expires << kChainBits | chain) << kKindBits | kind, nullptr};
 }
 
 Decision Stapler::without(const Server& server, const Hello& hello, const Subject& subject, bool foreign,

@@ -6,6 +6,11 @@
 //   unusable                without           without   without
 //   loaded per connection   without           staple    staple, or without where revoked ones are omitted
 //
+// With the leaf's good staple go those of the certificates after it that the server staples as well
+// (ocsp_plus_chain): on TLS 1.3, in order up to the first that has none, or that is revoked, where revoked ones are
+// sent; and in all not more than kMostWithChain. A gap would make clients take a response for another certificate's,
+// and some refuse the connection over one that is bad. Nothing else depends on them.
+//
 // On TLS 1.3 a staple is left out if it would make the Certificate message longer than Java accepts
 // (crypto/certificate_message.h), unless the certificate or the server demands one.
 //
@@ -14,8 +19,8 @@
 // have, or has without an issuer, is offered to the lease holder (store/discovery_queue.h), whatever this handshake
 // gets.
 //
-// A decision takes no lock, does not parse the response and allocates once. Each process of a configuration has one
-// Stapler.
+// A decision takes no lock, does not parse the response and allocates once for each staple. Each process of a
+// configuration has one Stapler.
 #pragma once
 
 #include <array>
@@ -44,11 +49,26 @@ struct Server {
     CertificateId id = {};           // of the target
     store::EntryIndex entry = store::kNoEntry;
     bool must_staple = false;
+    bool has_links = false;  // Server::chains has it
     std::uint16_t room =
         kAnyStaple;  // bytes of the longest staple that a Certificate message of TLS 1.3 has room for
   };
-  // `target`: nullptr, as above. `chain`: sent after the leaf.
-  void add(x509_st* leaf, const Target* target, const std::vector<x509_st*>& chain);
+  // A certificate sent after a leaf that is stapled with it.
+  struct Link {
+    const Target* target = nullptr;
+    CertificateId id = {};  // of the target
+    store::EntryIndex entry = store::kNoEntry;
+  };
+  struct LinkedChain {
+    x509_st* leaf = nullptr;
+    std::vector<x509_st*> certificates;  // all that are sent after the leaf; another module may have others sent
+    std::vector<Link> links;             // the first of these
+    std::size_t message = 0;             // bytes of the Certificate message without staples
+  };
+  // `target`: nullptr, as above. `chain`: sent after the leaf. `links`: the targets of its first certificates, which
+  // are stapled with the leaf, at most kMaxLinks.
+  void add(x509_st* leaf, const Target* target, const std::vector<x509_st*>& chain,
+           const std::vector<Target*>& links = {});
   // The zone is open: takes the entries over from the targets.
   void take_entries();
   // Returns the configured certificate; nullptr: `leaf` was loaded for the connection.
@@ -58,9 +78,16 @@ struct Server {
 
   Certificate first;  // most servers have no other: a handshake finds it without another place in memory
   std::vector<Certificate> others;
+  std::vector<LinkedChain> chains;
   std::uint64_t profile = 0;  // Profile::key
   Require require = Require::kOff;
   bool omit_revoked = false;
+};
+
+// A response on its way to a connection, in memory of Hello::allocate.
+struct Staple {
+  unsigned char* der = nullptr;
+  std::size_t size = 0;
 };
 
 // The connection of a handshake; valid during decide().
@@ -69,8 +96,9 @@ class Connection {
   virtual ~Connection() = default;
   // Writes the certificates sent beside the leaf, at most `most`, and returns their number. Borrowed for the call.
   virtual std::size_t chain(x509_st** to, std::size_t most) = 0;
-  // Takes ownership of the response. false: it was refused and is still the caller's.
-  virtual bool staple(unsigned char* der, std::size_t size) = 0;
+  // Takes the leaf's response and those of the certificates after it, in their order. Returns how many of them are
+  // sent: all, or the leaf's alone, and then releases the others. 0: none, and all are still the caller's.
+  virtual std::size_t staple(const Staple* staples, std::size_t count) = 0;
 };
 
 // A client's hello that asks for a status.
@@ -102,6 +130,7 @@ struct Remembered {
   Outcome outcome = Outcome::kNone;
   bool revoked = false;     // kStapled: the response says so
   UnixSeconds expires = 0;  // kStapled: the response's end
+  std::size_t chain = 0;    // kStapled: the staples of certificates after the leaf
 };
 // REQUIRES: `memory` is a Decision's.
 Remembered recall(std::uintptr_t memory) noexcept;
@@ -109,6 +138,9 @@ Remembered recall(std::uintptr_t memory) noexcept;
 class Stapler {
  public:
   static constexpr Seconds kBetweenLines = 60;  // between two log lines of one cause
+  // Bytes of a Certificate message with staples after the leaf's: half of what Java accepts, because nobody needs
+  // them who could not do without.
+  static constexpr std::size_t kMostWithChain = 16384;
 
   // `zone` is empty until it is open. All references outlive the object.
   Stapler(const Catalog& catalog, const Settings& settings, const std::optional<store::StapleZone>& zone)
@@ -146,8 +178,9 @@ class Stapler {
   bool leaves_out(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
                   Connection* connection) const noexcept;
   inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) noexcept;
-  inline Decision staple(const Hello& hello, const Subject& subject,
-                         const store::StapleZone::Copy& held) const noexcept;
+  inline Decision staple(const Server& server, const Hello& hello, const Subject& subject,
+                         const store::StapleZone::Copy& held, std::size_t chain) const noexcept;
+  std::size_t copy_chain(const Server& server, const Hello& hello, Connection* connection, Staple* staples) noexcept;
   Decision without(const Server& server, const Hello& hello, const Subject& subject, bool foreign,
                    Cause cause) noexcept;
   inline void count(const Hello& hello, store::Handshake::Kind what, store::EntryIndex entry) const noexcept;

@@ -142,7 +142,7 @@ void Startup::load_what_was_kept() {
 std::vector<const Target*> Startup::missing() const {
   std::vector<const Target*> missing;
   for (const auto& target : context_.catalog.targets()) {
-    if (target->stapleable() && !target->ended(context_.clock.now()) && !held(*target, kAboutToEnd) &&
+    if (!target->ca && target->stapleable() && !target->ended(context_.clock.now()) && !held(*target, kAboutToEnd) &&
         store::read_attempt(context_.zone, target->entry).at == 0) {
       missing.push_back(target.get());
     }

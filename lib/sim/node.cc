@@ -459,12 +459,12 @@ constexpr op_connection_ops_t kWire = {
       const auto& beside = static_cast<Wire*>(ctx)->beside;
       return static_cast<std::size_t>(std::copy_n(beside.begin(), std::min(most, beside.size()), to) - to);
     },
-    [](void* ctx, unsigned char* der, std::size_t size) {
+    [](void* ctx, const op_response_t* responses, std::size_t) {
       Wire& wire = *static_cast<Wire*>(ctx);
       std::free(wire.der);
-      wire.der = der;
-      wire.size = size;
-      return 1;
+      wire.der = responses[0].der;
+      wire.size = responses[0].len;
+      return std::size_t{1};
     },
     std::malloc, std::free};
 

@@ -56,14 +56,17 @@ std::uint64_t counted(const StapleZone& zone, Counter::Kind what) noexcept;
 struct Handshake {
   enum Kind : std::size_t {
     kStapled,
-    kMissing,   // went on without a staple
-    kRefused,   // was refused because it had no response
-    kForeign,   // went on with a response that another module had set
-    kReplaced,  // no handshake: our status callback, which another module had replaced, was put back
-    kTooLarge,  // those of kMissing whose response was left out for the size of the Certificate message
+    kMissing,       // went on without a staple
+    kRefused,       // was refused because it had no response
+    kForeign,       // went on with a response that another module had set
+    kReplaced,      // no handshake: our status callback, which another module had replaced, was put back
+    kTooLarge,      // those of kMissing whose response was left out for the size of the Certificate message
+    kChainStapled,  // those of kStapled with at least one staple of a certificate after the leaf
     kKinds
   };
 };
+// Counts a staple that a handshake got after the leaf's.
+void count_staple(const StapleZone& zone, EntryIndex entry) noexcept;
 // Counts a handshake. `worker`: its number. `entry`: the one whose staple the handshake got, if any.
 void count_handshake(const StapleZone& zone, std::uint32_t worker, Handshake::Kind what,
                      EntryIndex entry = kNoEntry) noexcept;

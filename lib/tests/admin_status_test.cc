@@ -48,6 +48,7 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   fixture.zone.handshakes(1).counts[store::Handshake::kRefused].fetch_add(1);
   fixture.zone.handshakes(1).counts[store::Handshake::kTooLarge].fetch_add(1);
   fixture.zone.handshakes(2).counts[store::Handshake::kForeign].fetch_add(4);
+  fixture.zone.handshakes(1).counts[store::Handshake::kChainStapled].fetch_add(1);
   fixture.zone.handshakes(2).counts[store::Handshake::kReplaced].fetch_add(7);
   shown = fixture.json();
   certificate = shown["certificates"][0];
@@ -69,6 +70,7 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   CHECK(shown["handshakes"] == nlohmann::json({{"requested", 10},
                                                {"stapled", 3},
                                                {"missing", 2},
+                                               {"chain_stapled", 1},
                                                {"message_too_large", 1},
                                                {"refused", 1},
                                                {"foreign", 4}}));

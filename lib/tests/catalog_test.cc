@@ -313,5 +313,137 @@ TEST_CASE("catalog: anchors of several servers are joined, those of the system f
   }
 }
 
+// --- certificates sent after the leaf ---
+
+struct ChainFixture {
+  Identity root = make_ca("Chain root");
+  Identity outer = intermediate(root, "Outer"), inner = intermediate(outer, "Inner");
+  Identity leaf = make_leaf(inner, "chain.example", "http://ocsp.example/");
+  Catalog catalog;
+
+  static Identity intermediate(const Identity& issuer, const std::string& name, bool must_staple = false) {
+    CertificateSpec spec;
+    spec.subject = name;
+    spec.ca = true;
+    spec.must_staple = must_staple;
+    spec.ocsp_urls = {"http://" + name + ".example/"};
+    return make_certificate(spec, key(KeyType::kP256, name), &issuer);
+  }
+  ServerCertificate server(std::vector<x509_st*> chain) const {
+    ServerCertificate made;
+    made.leaf = leaf.get();
+    made.file = "chain.pem";
+    made.place = "conf:1";
+    made.servers = {"chain.example"};
+    made.files = {"/offline.der"};
+    made.chain = std::move(chain);
+    made.staple_chain = true;
+    return made;
+  }
+  // The names of those that may be stapled with the leaf.
+  std::vector<std::string> links(const std::vector<x509_st*>& chain) {
+    const auto added = catalog.add(server(chain));
+    REQUIRE(added);
+    std::vector<std::string> names;
+    for (const Target* link : added->links) {
+      CHECK(link->ca);
+      names.push_back(link->certificate.subject.substr(3, link->certificate.subject.find(',') - 3));
+    }
+    return names;
+  }
+};
+using Names = std::vector<std::string>;
+
+TEST_CASE("catalog: what may be stapled of a chain ends where an issuer is not sent later", "[catalog]") {
+  ChainFixture f;
+  const auto [leaf, inner, outer, root] = std::array{f.leaf.get(), f.inner.get(), f.outer.get(), f.root.get()};
+  CHECK(f.links({inner, outer, root}) == Names{"Inner", "Outer"});
+  CHECK(f.links({inner, outer}) == Names{"Inner"});
+  CHECK(f.links({inner}).empty());
+  CHECK(f.links({}).empty());
+  CHECK(f.links({root, inner, outer}).empty());
+  CHECK(f.links({outer, inner, root}) == Names{"Outer"});
+  CHECK(f.links({inner, root, outer}) == Names{"Inner"});
+  CHECK(f.links({inner, inner, outer, root}) == Names{"Inner", "Inner", "Outer"});
+  // Another root has signed the same CA.
+  const Identity other = make_ca("Other root");
+  const Identity cross = ChainFixture::intermediate(other, "Outer");
+  CHECK(f.links({inner, cross.get(), root}) == Names{"Inner"});
+  CHECK(f.links({inner, cross.get(), other.get()}) == Names{"Inner", "Outer"});
+  CHECK(f.catalog.by_id().count(crypto::certificate_id(root).value()) == 0);
+  CHECK(f.catalog.loose_chains().count == 1);  // {inner} alone
+  CHECK(f.catalog.by_id().count(crypto::certificate_id(leaf).value()) == 1);
+}
+
+TEST_CASE("catalog: at most eight certificates of a chain are stapled", "[catalog]") {
+  ChainFixture f;
+  std::vector<Identity> all;
+  all.push_back(make_ca("Long root"));
+  for (int i = 0; i < 11; ++i) {
+    all.push_back(make_intermediate(all.back(), "Long " + std::to_string(i)));
+  }
+  std::vector<x509_st*> chain;
+  for (auto one = all.rbegin(); one != all.rend(); ++one) {
+    chain.push_back(one->get());
+  }
+  CHECK(f.links(chain).size() == kMaxLinks);
+}
+
+TEST_CASE("catalog: a CA has its own responders, and nothing that a server demands of a leaf", "[catalog]") {
+  ChainFixture f;
+  f.inner = ChainFixture::intermediate(f.outer, "Inner", true);
+  ServerCertificate server = f.server({f.inner.get(), f.outer.get(), f.root.get()});
+  server.responders = {"http://named.example/"};
+  server.require = Require::kOn;
+  const auto added = f.catalog.add(server);
+  REQUIRE(added);
+  REQUIRE(added->links.size() == 2);
+  const Target& inner = *added->links[0];
+  CHECK(urls_of(*added->target) == Urls{"http://named.example/"});
+  CHECK(urls_of(inner) == Urls{"http://inner.example/"});
+  CHECK(inner.named.empty());
+  CHECK(inner.files == std::vector<std::string>{"/offline.der"});
+  CHECK(inner.servers.count("chain.example") == 1);
+  CHECK(inner.certificate.must_staple);
+  CHECK_FALSE(inner.staple_required());
+  CHECK_FALSE(inner.required);
+  CHECK(inner.issuer->subject() == added->links[1]->certificate.subject);
+  CHECK_FALSE(added->target->ca);
+
+  Catalog without;
+  server.staple_chain = false;
+  REQUIRE(without.add(server)->links.empty());
+  CHECK(without.targets().size() == 1);
+}
+
+TEST_CASE("catalog: a certificate that some server shows as its own is a leaf, whichever server comes first",
+          "[catalog]") {
+  for (const bool leaf_first : {false, true}) {
+    ChainFixture f;
+    ServerCertificate own = f.server({f.outer.get(), f.root.get()});
+    own.leaf = f.inner.get();
+    own.responders = {"http://named.example/"};
+    own.staple_chain = false;
+    own.require = Require::kOn;
+    if (leaf_first) {
+      REQUIRE(f.catalog.add(own));
+    }
+    const auto added = f.catalog.add(f.server({f.inner.get(), f.outer.get(), f.root.get()}));
+    REQUIRE(added->links.size() == 2);
+    if (!leaf_first) {
+      CHECK(added->links[0]->ca);
+      REQUIRE(f.catalog.add(own));
+    }
+    const Target& inner = *added->links[0];
+    CHECK_FALSE(inner.ca);
+    CHECK(inner.required);
+    CHECK(urls_of(inner) == Urls{"http://named.example/"});
+    const Remarks& remarks = f.catalog.remarks()[f.catalog.by_id().at(inner.certificate.id)];
+    CHECK_FALSE(remarks.other_responders.has_value());
+    CHECK(remarks.required_by == "conf:1");
+    CHECK(added->links[1]->ca);
+  }
+}
+
 }  // namespace
 }  // namespace ocsp_plus::engine

@@ -32,8 +32,8 @@ struct Fixture : EngineFixture {
   void write(std::size_t number, Seconds end = kDay) {
     const UnixSeconds now = loop.clock.now();
     const Bytes der = good_response(test_leaf(number), test_ca(), now - kDay, now + end);
-    std::ofstream(directory / "response.der", std::ios::trunc).write(reinterpret_cast<const char*>(der.data()),
-                                                                     static_cast<std::streamsize>(der.size()));
+    std::ofstream(directory / "response.der", std::ios::trunc)
+        .write(reinterpret_cast<const char*>(der.data()), static_cast<std::streamsize>(der.size()));
   }
   std::size_t ignored() const {
     return static_cast<std::size_t>(std::count_if(log.lines.begin(), log.lines.end(), [](const auto& line) {

@@ -351,6 +351,45 @@ TEST_CASE("findings: a chain that leaves little room for a staple, or none", "[f
         std::string::npos);
 }
 
+TEST_CASE("findings: one notice where a chain is not stapled", "[findings]") {
+  const Identity root = make_ca("Chain root"), other = make_ca("Other root");
+  const Identity inner = make_intermediate(root, "Inner");
+  const Identity leaf = make_leaf(inner, "chain.example", "http://ocsp.example/");
+  const auto said = [&](const std::vector<x509_st*>& chain, bool sends, std::string nothing_stapled = "") {
+    Settings settings;
+    settings.sends_chain = sends;
+    Catalog catalog;
+    for (const char* place : {"conf:1", "conf:2"}) {
+      ServerCertificate server;
+      server.leaf = leaf.get();
+      server.file = "chain.pem";
+      server.place = place;
+      server.chain = chain;
+      server.staple_chain = true;
+      REQUIRE(catalog.add(server));
+    }
+    Lines lines;
+    for (const Finding& finding : findings(catalog, settings, nothing_stapled)) {
+      lines.push_back(line(finding));
+    }
+    return lines;
+  };
+  // A CA without a responder of its own is nobody's fault.
+  CHECK(said({inner.get(), root.get()}, true).empty());
+  const Lines loose = {
+      "notice: ocsp_plus: \"ocsp_plus_chain on\" staples nothing but the leaf with 2 certificates, the first is "
+      "\"chain.example\": a CA certificate is stapled only where its issuer is sent too; append "
+      "\"CN=Chain root,O=ocsp_plus tests\" to \"chain.pem\" in conf:1"};
+  CHECK(said({inner.get()}, true) == loose);
+  CHECK(said({inner.get(), other.get()}, true) == loose);
+  const Lines older = {
+      "notice: ocsp_plus: \"ocsp_plus_chain on\" staples nothing but the leaf: this OpenSSL sends no other staples, "
+      "3.6.1 and newer do; first in conf:1"};
+  CHECK(said({inner.get()}, false) == older);
+  CHECK(said({inner.get(), root.get()}, false) == older);
+  CHECK(said({inner.get(), root.get()}, false, "3.6.0 breaks clients").empty());
+}
+
 TEST_CASE("findings: what others wrote is shortened, and nothing hides the place", "[findings]") {
   Leaf leaf;
   leaf.ocsp = {"http://" + std::string(5000, 'a') + " b/"};

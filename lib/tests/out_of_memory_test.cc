@@ -155,9 +155,9 @@ struct Configuration {
           *to = test_ca().get();
           return std::size_t{1};
         },
-        [](void*, unsigned char* der, std::size_t) {
-          ::operator delete(der);
-          return 1;
+        [](void*, const op_response_t* responses, std::size_t n) {
+          std::for_each_n(responses, n, [](const op_response_t& response) { ::operator delete(response.der); });
+          return n;
         },
         [](std::size_t size) -> void* { return ::operator new(size, std::nothrow); },
         [](void* released) { ::operator delete(released); }};

@@ -53,34 +53,6 @@ const Identity& leaf_of(Kind kind, Held held, bool must_staple) {
   return found->second;
 }
 
-// What OpenSSL and the shim are to the stapler.
-class Wire : public Connection {
- public:
-  ~Wire() override { std::free(der); }
-  std::size_t chain(x509_st** to, std::size_t most) override {
-    ++asked_for_chain;
-    REQUIRE(most > 0);
-    std::copy(sent.begin(), sent.end(), to);
-    return sent.size();
-  }
-  bool staple(unsigned char* bytes, std::size_t count) override {
-    if (refuses) {
-      return false;
-    }
-    REQUIRE(der == nullptr);
-    der = bytes;
-    size = count;
-    return true;
-  }
-  Bytes bytes() const { return Bytes(der, der + size); }
-
-  bool refuses = false;
-  int asked_for_chain = 0;
-  std::vector<x509_st*> sent = {ca().get()};
-  unsigned char* der = nullptr;
-  std::size_t size = 0;
-};
-
 std::int64_t allocated = 0;
 void* allocate(std::size_t size) {
   ++allocated;
@@ -90,6 +62,37 @@ void release(void* p) {
   --allocated;
   std::free(p);
 }
+
+// What OpenSSL and the shim are to the stapler.
+class Wire : public Connection {
+ public:
+  ~Wire() override {
+    std::for_each(taken.begin(), taken.end(), [](const Staple& staple) { std::free(staple.der); });
+  }
+  std::size_t chain(x509_st** to, std::size_t most) override {
+    ++asked_for_chain;
+    REQUIRE(most > 0);
+    std::copy(sent.begin(), sent.end(), to);
+    return sent.size();
+  }
+  std::size_t staple(const Staple* staples, std::size_t count) override {
+    REQUIRE(taken.empty());
+    const std::size_t sends = count > 1 && leaf_alone ? 1 : count;
+    if (refuses) {
+      return 0;
+    }
+    taken.assign(staples, staples + sends);
+    std::for_each(staples + sends, staples + count, [](const Staple& staple) { release(staple.der); });
+    return sends;
+  }
+  Bytes bytes() const { return taken.empty() ? Bytes() : Bytes(taken[0].der, taken[0].der + taken[0].size); }
+
+  bool refuses = false;
+  bool leaf_alone = false;  // OpenSSL takes no more
+  int asked_for_chain = 0;
+  std::vector<x509_st*> sent = {ca().get()};
+  std::vector<Staple> taken;
+};
 
 struct Fixture {
   Fixture() : memory(1 << 20), zone(memory.format()), writer(zone, lock, clock, 0, 0), queue(zone, clock) {
@@ -207,7 +210,7 @@ TEST_CASE("stapler: each cell of the table", "[stapler]") {
     Wire wire;
     Hello hello = f.hello(leaf);
     hello.foreign = foreign;
-    hello.memory = before == Before::kNothing ? 0 : before == Before::kWithout ? 1 : kEnd << 2 | 2;
+    hello.memory = before == Before::kNothing ? 0 : before == Before::kWithout ? 1 : kEnd << 6 | 2;
     auto counted = f.counters();
     const Decision decision = stapler.decide(f.server, hello, &wire);
     const Expected due = expected(kind, held, must_staple, f.server, foreign, before);
@@ -324,7 +327,7 @@ TEST_CASE("stapler: what another module's callback decided is settled once", "[s
   CHECK(again.outcome == Outcome::kRefused);
   CHECK(again.memory == refused.memory);
   CHECK(again.line == nullptr);
-  CHECK(settled(plain, false, kEnd << 2 | 2).outcome == Outcome::kStapled);
+  CHECK(settled(plain, false, kEnd << 6 | 2).outcome == Outcome::kStapled);
   CHECK(f.counters() == std::array<std::uint64_t, 4>{0, 1, 2, 1});
   CHECK_FALSE(f.queue.take().has_value());
 }
@@ -419,6 +422,160 @@ TEST_CASE("stapler: a response left out for its size is told once a minute, and 
   hello.memory = first.memory;
   CHECK(stapler.decide(f.server, hello, &wire).line == nullptr);
   CHECK(store::handshake_totals(f.zone)[store::Handshake::kTooLarge] == 1);  // one handshake, two hellos
+}
+
+// A server whose certificate is sent with two CAs and their root, and what is held for each.
+struct ChainFixture : Fixture {
+  ChainFixture() {
+    settings.sends_chain = true;
+    ServerCertificate from;
+    from.leaf = leaf.get();
+    from.chain = sent;
+    from.staple_chain = true;
+    const Catalog::Added added = catalog.add(from).value();
+    REQUIRE(added.links.size() == 2);
+    for (const auto& target : catalog.targets()) {
+      registrations.push_back({target->certificate.id, target->issuer->key_sha256()});
+    }
+    REQUIRE(store::register_all(zone, lock, registrations, &entries));
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      catalog.target(static_cast<Catalog::Index>(i)).entry = entries[i];
+    }
+    server.add(leaf.get(), added.target, sent, added.links);
+    server.take_entries();
+  }
+
+  // Of the leaf (0) or a CA.
+  void hold(std::size_t position, Held held, std::size_t size = 700) {
+    const Target& target = catalog.target(static_cast<Catalog::Index>(position));
+    if (held == Held::kNothing) {
+      return;
+    }
+    store::BlobHeader header = {};
+    header.id = target.certificate.id;
+    header.issuer_key = target.issuer->key_sha256();
+    header.this_update = kNow - kHour;
+    header.next_update = header.expires = held == Held::kEnded ? kNow : kEnd;
+    header.cert_status =
+        static_cast<std::uint32_t>(held == Held::kRevoked ? crypto::CertStatus::kRevoked : crypto::CertStatus::kGood);
+    REQUIRE(writer.publish(target.entry, header, Bytes(size, static_cast<std::uint8_t>(position))));
+  }
+
+  // Returns how many staples a handshake gets, after checking that all else agrees.
+  std::size_t handshake(std::uintptr_t earlier = 0) {
+    Stapler stapler(catalog, settings, open);
+    Wire wire;
+    wire.sent = on_the_wire;
+    wire.refuses = refuses;
+    wire.leaf_alone = leaf_alone;
+    Hello made = hello(leaf.get());
+    made.tls13 = tls13;
+    made.memory = earlier;
+    allocated = 0;
+    const auto before = store::handshake_totals(zone);
+    const std::uint64_t counted = stapled();
+    const Decision decision = stapler.decide(server, made, &wire);
+    const std::size_t count = wire.taken.size();
+    CHECK(allocated == static_cast<std::int64_t>(count));
+    const Remembered remembered = recall(decision.memory);
+    CHECK(remembered.outcome == (count == 0 ? Outcome::kNone : Outcome::kStapled));
+    CHECK(remembered.chain == (count == 0 ? 0 : count - 1));
+    CHECK(remembered.expires == (count == 0 ? 0 : kEnd));
+    const auto after = store::handshake_totals(zone);
+    const bool first = earlier == 0;
+    CHECK(after[store::Handshake::kStapled] - before[store::Handshake::kStapled] == (first && count > 0 ? 1 : 0));
+    CHECK(after[store::Handshake::kChainStapled] - before[store::Handshake::kChainStapled] ==
+          (first && count > 1 ? 1 : 0));
+    CHECK(stapled() - counted == (first ? count : 0));
+    for (std::size_t i = 0; i < count; ++i) {
+      CHECK(wire.taken[i].der[0] == i);
+    }
+    return count;
+  }
+  std::uint64_t stapled() const {
+    std::uint64_t sum = 0;
+    for (const store::EntryIndex entry : entries) {
+      sum += store::stapled(zone, entry);
+    }
+    return sum;
+  }
+
+  Identity root = make_ca("Root"), i2 = make_intermediate(root, "I2"), i1 = make_intermediate(i2, "I1"),
+           leaf = make_leaf(i1, "chain.example", "http://ocsp.example/");
+  std::vector<x509_st*> sent = {i1.get(), i2.get(), root.get()};
+  std::vector<x509_st*> on_the_wire = sent;
+  bool tls13 = true, refuses = false, leaf_alone = false;
+};
+
+TEST_CASE("stapler: staples of the chain are a prefix of good ones, whatever is held", "[stapler]") {
+  const std::array<Held, 4> all = {Held::kNothing, Held::kGood, Held::kRevoked, Held::kEnded};
+  for (const Held leaf : all) {
+    for (const Held first : all) {
+      for (const Held second : all) {
+        for (const bool omit : {false, true}) {
+          INFO("leaf " << static_cast<int>(leaf) << " first " << static_cast<int>(first) << " second "
+                       << static_cast<int>(second) << " omit " << omit);
+          ChainFixture f;
+          f.hold(0, leaf);
+          f.hold(1, first);
+          f.hold(2, second);
+          f.server.omit_revoked = omit;
+          std::size_t due = 0;
+          for (const Held held : {leaf, first, second}) {
+            due += held == Held::kGood || (held == Held::kRevoked && !omit) ? 1 : 0;
+            if (held != Held::kGood) {
+              break;  // a gap, or a revoked one, which ends the list
+            }
+          }
+          CHECK(f.handshake() == due);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("stapler: where a chain cannot be stapled, the leaf alone is", "[stapler]") {
+  ChainFixture f;
+  for (std::size_t position = 0; position < 3; ++position) {
+    f.hold(position, Held::kGood);
+  }
+  CHECK(f.handshake() == 3);
+  CHECK(f.handshake(kEnd << 6 | 2) == 3);  // a hello repeated is counted once
+  f.leaf_alone = true;
+  CHECK(f.handshake() == 1);
+  f.refuses = true;
+  CHECK(f.handshake() == 0);
+  f.leaf_alone = f.refuses = false;
+  f.tls13 = false;
+  CHECK(f.handshake() == 1);
+  f.tls13 = true;
+  f.settings.sends_chain = false;
+  CHECK(f.handshake() == 1);
+  f.settings.sends_chain = true;
+  // Another module has others sent: a copy of the same, fewer, none.
+  const Identity other = make_intermediate(f.i2, "I1");
+  f.on_the_wire = {other.get(), f.i2.get(), f.root.get()};
+  CHECK(f.handshake() == 1);
+  f.on_the_wire = {f.i1.get()};
+  CHECK(f.handshake() == 1);
+  f.on_the_wire = {};
+  CHECK(f.handshake() == 1);
+}
+
+TEST_CASE("stapler: a chain is stapled up to 16 kB of Certificate message", "[stapler]") {
+  ChainFixture f;
+  const std::size_t bare = crypto::message_size(f.leaf.get(), f.sent);
+  const std::size_t room = Stapler::kMostWithChain - bare - 3 * crypto::kStapleOverhead;
+  f.hold(0, Held::kGood);
+  f.hold(1, Held::kGood);
+  f.hold(2, Held::kGood, room - 1400);
+  CHECK(f.handshake() == 3);
+  f.hold(2, Held::kGood, room - 1399);
+  CHECK(f.handshake() == 2);
+  f.hold(1, Held::kGood, room);
+  CHECK(f.handshake() == 1);
+  f.hold(0, Held::kGood, 20000);
+  CHECK(f.handshake() == 1);
 }
 
 TEST_CASE("stapler: an unknown certificate is offered once in a while, and not where it waits already", "[stapler]") {

@@ -63,7 +63,8 @@
   // --- what is urgent ---
 
   const nameOf = (c) => c.names[0] || c.subject || c.id.slice(0, 16);
-  const needs = (c) => c.required || c.must_staple;
+  const isCa = (c) => c.role === "ca";
+  const needs = (c) => c.required || (c.must_staple && !isCa(c));
   function urgency(c) {
     if (c.state === "revoked") return [0, 0];
     if (c.state === "expired" || c.state === "pending") return [needs(c) ? 1 : 2, c.expires_in || 0];
@@ -260,6 +261,7 @@
     return el("tr", {},
       el("td", {}, el("span", { class: `state ${c.state}` }, WORDS[c.state])),
       el("td", {}, el("button", { type: "button", class: "name", "data-focus": c.id, "aria-expanded": String(open), onclick: toggle }, nameOf(c)),
+        isCa(c) ? el("span", { class: "tag" }, "CA") : null,
         c.must_staple ? el("span", { class: "tag" }, "Must-Staple") : null,
         c.required ? el("span", { class: "tag" }, "required") : null,
         ending(c),

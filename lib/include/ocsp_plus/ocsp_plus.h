@@ -133,6 +133,7 @@ typedef struct {
     op_require_t            require;
     int64_t                 refresh_s; /* its certificates' responders are asked at least so often; 0: auto */
     int                     omit_revoked; /* 0 or 1: a response that says revoked is not stapled */
+    int                     chain; /* 0 or 1: certificates sent after a configured one are stapled too, where they can be */
     int                     loads; /* 1: it loads certificates per connection; 0: unknown, another module may set some */
     int                     preload; /* 1: no server, but certificates that servers will load per connection */
 } op_server_directives_t;
@@ -225,10 +226,22 @@ typedef enum {
     OP_REFUSED = 3
 } op_outcome_t;
 
+/* A response for a connection, in memory of its allocate(). */
+typedef struct {
+    unsigned char  *der;
+    size_t          len;
+} op_response_t;
+
+#define OP_MAX_STAPLES 9 /* of a connection: the leaf's, and those of certificates after it */
+
 /* The connection of a handshake; used during the call only. */
 typedef struct {
     size_t   (*chain)(void *ctx, struct x509_st **to, size_t most); /* writes certificates beside the leaf; their number */
-    int      (*staple)(void *ctx, unsigned char *der, size_t len); /* 1: the connection owns the response now */
+    /*
+     * Takes the leaf's response and those of the certificates after it, in their order, 1 to OP_MAX_STAPLES. Returns how many
+     * are sent: all, or 1, the leaf's, and has then released the others. 0: none, and all are still the caller's.
+     */
+    size_t   (*staple)(void *ctx, const op_response_t *responses, size_t n);
     void    *(*allocate)(size_t size); /* memory for a response */
     void     (*release)(void *p);
 } op_connection_ops_t;
@@ -254,7 +267,7 @@ typedef struct {
 
 /*
  * Decides and counts a handshake, and offers a certificate that was loaded for the connection to the designated worker if
- * that does not have it. Takes no lock, does not parse the response and allocates once.
+ * that does not have it. Takes no lock, parses no response and allocates once for each.
  */
 void op_staple(op_server_t *server, const op_hello_t *hello, op_decision_t *decision);
 
@@ -268,6 +281,7 @@ typedef struct {
     op_outcome_t  outcome;
     int           revoked; /* OP_STAPLED: the response says so */
     int64_t       expires_s; /* OP_STAPLED: the response's end, wall clock */
+    size_t        chain; /* OP_STAPLED: the staples of certificates after the leaf */
 } op_remembered_t;
 
 /* Reads a connection's memory, which is not 0. */
