@@ -461,6 +461,24 @@ TEST_CASE("ready: when each certificate is stapled or was tried, and from then o
   CHECK(fixture.show(Format::kReady, "strict=1").status == 503);
 }
 
+TEST_CASE("ready: CA certificates that are stapled with others are not waited for", "[admin][ready]") {
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  const engine::Catalog::Index ca = fixture.add(2, {&fixture.server(AdminFixture::hang())});
+  fixture.catalog.target(ca).ca = true;
+  fixture.open();
+  const auto shown = fixture.json();
+  for (const auto& certificate : shown["certificates"]) {  // ordered by id
+    CHECK(certificate["role"] == (certificate["names"][0] == "leaf2.example" ? "ca" : "leaf"));
+  }
+  fixture.work(1000);
+  CHECK(store::read_attempt(fixture.zone, fixture.catalog.target(ca).entry).at == 0);
+  CHECK(fixture.show(Format::kReady).status == 200);
+  CHECK(fixture.show(Format::kReady, "strict=1").status == 200);
+  fixture.catalog.target(ca).ca = false;
+  CHECK(fixture.show(Format::kReady, "strict=1").status == 503);
+}
+
 TEST_CASE("ready: after a minute without waiting for the rest", "[admin][ready]") {
   AdminFixture fixture;
   fixture.add(1, {&fixture.server(AdminFixture::hang())});

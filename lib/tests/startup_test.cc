@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 #include <optional>
@@ -71,6 +72,20 @@ TEST_CASE("startup: it gets on with each file of a response", "[startup]") {
   int reports = 0;
   CHECK(f.run(0, [&reports] { ++reports; }));
   CHECK(reports >= 20);
+}
+
+TEST_CASE("startup: it does not wait for CA certificates that are stapled with others", "[startup]") {
+  for (const bool ca : {false, true}) {
+    Fixture f;
+    f.require(1, "http://127.0.0.1:1/");
+    f.catalog.target(0).required = false;
+    f.catalog.target(0).ca = ca;
+    CHECK(f.run(kLong));
+    const auto waits = std::count_if(f.log.lines.begin(), f.log.lines.end(), [](const auto& line) {
+      return line.second.find("waiting for responses before starting the workers") != std::string::npos;
+    });
+    CHECK(waits == (ca ? 0 : 1));
+  }
 }
 
 TEST_CASE("startup: it gets on while it waits for a responder that hangs", "[startup]") {
