@@ -213,7 +213,8 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
   std::array<Staple, 1 + kMaxLinks> staples;
   staples[0] = {static_cast<unsigned char*>(held.data), held.header.length};
   std::size_t count = 1, sent = 0;
-  if (subject.configured != nullptr && subject.configured->has_links && hello.tls13 && is_good(held.header)) {
+  if (subject.configured != nullptr && subject.configured->has_links && hello.tls13 && settings_.sends_chain &&
+      is_good(held.header)) {
     count = copy_chain(server, hello, connection, staples.data());
   }
   if (!omitted) {
@@ -298,8 +299,7 @@ std::size_t Stapler::copy_chain(const Server& server, const Hello& hello, Connec
                                 Staple* staples) noexcept {
   const Server::LinkedChain& linked = chain_of(server, hello.leaf);
   const Chain sent(connection);
-  if (!settings_.sends_chain ||
-      !std::equal(sent.begin(), sent.end(), linked.certificates.begin(), linked.certificates.end())) {
+  if (!std::equal(sent.begin(), sent.end(), linked.certificates.begin(), linked.certificates.end())) {
     return 1;
   }
   std::size_t count = 1;
