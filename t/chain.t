@@ -45,6 +45,19 @@ for my $name (grep { $_ ne 'loose' } @names) {
 	close $chain or die "close: $!\n";
 }
 $t->write_file('offline.der', $r->response($offline));
+# the same chain after a certificate that is loaded per connection, and one that
+# no certificate of the configuration has
+my $late = $outer->intermediate('late', aia => $r->url(1));
+$r->add_ca($late);
+$t->write_file('trusted.pem', join '', map { $t->read_file($_->cert()) }
+	$inner, $late, $outer, $root);
+my %loaded = (known => $inner, late => $late);
+for my $name (sort keys %loaded) {
+	my $leaf = $loaded{$name}->leaf("$name.example", aia => $r->url(1));
+	$t->write_file("$name.example.pem", $t->read_file($leaf->chain())
+		. $t->read_file($root->cert()));
+	chmod 0644, $leaf->key();	# workers read it
+}
 my %port = map { $names[$_] => 8443 + $_ } 0 .. $#names;
 
 $t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_chain on;',
@@ -55,6 +68,10 @@ $t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_chain on;',
 		$_ eq 'off' ? 'ocsp_plus_chain off;' : (),
 		$_ eq 'file' ? 'ocsp_plus_file offline.der;' : (),
 		$_ eq 'gone' ? 'ocsp_plus_require on;' : () ] } @names),
+	[ 8450, $t->testdir() . '/$ssl_server_name',
+		'ocsp_plus_trusted_certificate trusted.pem;' ],
+	[ 8451, $t->testdir() . '/$ssl_server_name', 'ocsp_plus_chain off;',
+		'ocsp_plus_trusted_certificate trusted.pem;' ],
 	[ 8080, undef, 'access_log off;', 'location / { ocsp_plus_status; }',
 		'location /control { ocsp_plus_control; }' ] ]);
 $t->run();
@@ -103,6 +120,24 @@ for my $name (@names) {
 }
 like(http_get('/?format=prometheus'), qr/^ocsp_plus_chain_stapled_total \d+$/m,
 	'the metric counts them');
+
+# certificates loaded per connection: the leaf first, then what is known of its
+# chain; a server that does not staple chains asks for none
+
+for my $name (sort keys %loaded) {
+	my $sent = 0;
+	ok(wait_for(sub {
+		my $seen = staple(8450, servername => "$name.example", tls => '1.3');
+		$sent = grep { $_ eq 'good' } @{$seen->{statuses}};
+		return $sent == ($can ? 3 : 1);
+	}, 20), "loaded per connection, $name: its chain is stapled")
+		or diag("sent $sent");
+	is(scalar(@{staple(8451, servername => "$name.example",
+		tls => '1.3')->{statuses}}), 1, "and not where ocsp_plus_chain is off");
+	is(state("$name.example"), 'leaf valid', "$name.example is a leaf");
+}
+is(state('CN=late'), $can ? 'ca valid' : '',
+	'a CA certificate met in handshakes is fetched where it can be sent');
 
 # all of s_client's own checks, where it has them
 
@@ -157,7 +192,7 @@ $t->done_testing();
 sub state {
 	my ($name) = @_;
 	my ($one) = grep { ($_->{names}[0] // $_->{subject}) eq $name }
-		@{http_json('/')->{certificates}};
+		map { @{http_json("/$_")->{certificates}} } '', '?loaded=1';
 	return $one ? "$one->{role} $one->{state}" : '';
 }
 

@@ -287,6 +287,7 @@ op_server_t* op_server_create(op_config_t* config, const op_server_directives_t*
         return nullptr;
       }
       server.server.profile = (*profile)->key;
+      server.server.chain_profile = (*profile)->chain_key;
     }
     config->loads = config->loads || directives->loads != 0;
     return &config->servers.emplace_back(std::move(server));

@@ -173,6 +173,18 @@ bool demands_staple(x509_st* certificate) {
   return has_must_staple(certificate);
 }
 
+bool is_root(x509_st* certificate) noexcept {
+  const ErrorMark mark;
+  return X509_get0_pubkey(certificate) == nullptr ||
+         (X509_get_extension_flags(certificate) & (EXFLAG_SS | EXFLAG_INVALID)) != 0;
+}
+
+std::optional<std::array<std::uint8_t, 32>> key_sha256(x509_st* certificate) noexcept {
+  const ErrorMark mark;
+  std::array<std::uint8_t, 32> sum;
+  return digest(view(X509_get0_pubkey_bitstr(certificate)), EVP_sha256(), sum) ? std::optional(sum) : std::nullopt;
+}
+
 Result<Certificate> describe(x509_st* certificate) {
   const ErrorMark mark;
   const auto id = certificate_id(certificate);
@@ -182,8 +194,7 @@ Result<Certificate> describe(x509_st* certificate) {
   out.subject = name_text(X509_get_subject_name(certificate));
   out.issuer = name_text(X509_get_issuer_name(certificate));
   out.issuer_name = name_der(X509_get_issuer_name(certificate)).copy();
-  out.is_root = X509_get0_pubkey(certificate) == nullptr ||
-                (X509_get_extension_flags(certificate) & (EXFLAG_SS | EXFLAG_INVALID)) != 0;
+  out.is_root = is_root(certificate);
   out.serial = integer_octets(X509_get0_serialNumber(certificate));
   const auto not_before = parse_certificate_time(X509_get0_notBefore(certificate));
   const auto not_after = parse_certificate_time(X509_get0_notAfter(certificate));

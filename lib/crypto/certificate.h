@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,7 +42,7 @@ struct Certificate {
   std::vector<std::string> names;  // dNSName and iPAddress of subjectAltName, in order
   Bytes serial;                    // content octets of the INTEGER as in the DER: two's complement, big-endian
   Bytes issuer_name;               // the issuer's name, DER, as this certificate writes it
-  bool is_root = false;            // OpenSSL takes it for one that issued itself, or cannot tell
+  bool is_root = false;            // is_root()
   UnixSeconds not_before = 0;
   UnixSeconds not_after = 0;
   bool must_staple = false;                  // TLS feature extension with status_request (5), RFC 7633
@@ -54,6 +55,12 @@ struct Certificate {
 
 // Returns the SHA-256 of the DER. Fails with kUnreadable, kOutOfMemory.
 Result<CertificateId> certificate_id(x509_st* certificate);
+
+// Returns the SHA-256 sum of the certificate's key, as Issuer::key_sha256(); nothing if it cannot be hashed.
+std::optional<std::array<std::uint8_t, 32>> key_sha256(x509_st* certificate) noexcept;
+
+// Returns whether OpenSSL takes the certificate for one that issued itself, or cannot tell.
+bool is_root(x509_st* certificate) noexcept;
 
 // Returns Certificate::must_staple without parsing the rest.
 bool demands_staple(x509_st* certificate);

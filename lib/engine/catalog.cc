@@ -229,9 +229,6 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
 // connection over a response that it cannot verify with what was sent.
 Result<std::vector<Target*>> Catalog::add_chain(const ServerCertificate& from) {
   std::vector<Target*> links;
-  if (!staples_chains_.has_value()) {
-    staples_chains_ = std::string(from.place);
-  }
   ServerCertificate link = from;
   link.issuers.clear();
   link.responders.clear();

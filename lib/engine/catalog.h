@@ -125,9 +125,12 @@ struct UnusableCertificate {
   bool required = false;  // the server refuses handshakes without a staple
 };
 
-// A server's directives for the certificates that it loads per connection.
+// A server's directives for the certificates that it loads per connection, or for the CA certificates sent after
+// them.
 struct Profile {
-  std::uint64_t key = 0;                    // stays the same over reloads while the server has the same names
+  std::uint64_t key = 0;        // stays the same over reloads while the server has the same names
+  std::uint64_t chain_key = 0;  // of the profile of CA certificates sent after these; 0: they are not stapled
+  bool ca = false;              // it is such a profile
   std::vector<const net::Url*> responders;  // ocsp_plus_responder; empty: the certificates' own
   const crypto::TrustAnchors* responder_anchors = nullptr;
   std::vector<crypto::X509Ptr> trusted;  // issuers that the operator has named
@@ -138,6 +141,8 @@ struct Profile {
 
   // Returns whether the operator vouches for some of these certificates.
   bool vouches() const { return !responders.empty() || !trusted.empty(); }
+  // Returns whether a certificate that servers of both profiles load has this one.
+  bool precedes(const Profile& other) const { return ca == other.ca ? vouches() && !other.vouches() : other.ca; }
   bool vouches_for(const CertificateId& issuer) const;
 };
 
@@ -183,8 +188,8 @@ class Catalog {
   // Call it once; before it no issuer is fetched.
   void settle_issuers(bool fetch);
 
-  // Adds the profile of a server that may load certificates per connection; `server.issuers` are those that the
-  // operator trusts. Errors as add().
+  // Adds the profile of a server that may load certificates per connection, and with `staple_chain` that of the CA
+  // certificates sent after them; `server.issuers` are those that the operator trusts. Errors as add().
   Result<const Profile*> add_profile(const ServerCertificate& server);
   // Returns the profile of that key; nullptr: this configuration has none.
   const Profile* profile(std::uint64_t key) const;
@@ -204,8 +209,10 @@ class Catalog {
   const std::vector<Remarks>& remarks() const { return remarks_; }                           // by the target's index
   const std::vector<UnusableCertificate>& unusable() const { return unusable_; }             // those to be reported
   const std::optional<IgnoredTrusted>& ignored_trusted() const { return ignored_trusted_; }  // the first
-  const std::optional<std::string>& requires_all() const { return requires_all_; }      // the first with Require::kOn
-  const std::optional<std::string>& staples_chains() const { return staples_chains_; }  // first with staple_chain
+  const std::optional<std::string>& requires_all() const { return requires_all_; }  // the first with Require::kOn
+  const std::optional<std::string>& staples_chains() const {
+    return staples_chains_;
+  }  // the first server with staple_chain
   const LooseChains& loose_chains() const { return loose_chains_; }
 
  private:
@@ -214,6 +221,7 @@ class Catalog {
   void add_unusable(const ServerCertificate& from, const Error& error);
   Result<Index> add_target(crypto::Certificate certificate, const ServerCertificate& from, bool ca);
   Result<std::vector<Target*>> add_chain(const ServerCertificate& from);
+  std::uint64_t add_chain_profile(const Profile& of);
   Index intern_target(crypto::Certificate certificate, const ServerCertificate& from);
   Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
   static void measure_message(const ServerCertificate& from, Remarks* remarks);

@@ -29,6 +29,7 @@ bool Profile::vouches_for(const CertificateId& issuer) const {
 void set_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls) {
   target->public_only = true;
   if (profile != nullptr) {
+    target->ca = profile->ca;
     target->required = requires_staple(profile->require, target->certificate.must_staple);
     target->refresh = profile->refresh;
     target->responders = profile->responders;
@@ -86,8 +87,31 @@ Result<const Profile*> Catalog::add_profile(const ServerCertificate& server) {
   if (profile.require == Require::kOn && !requires_all_.has_value()) {
     requires_all_ = std::string(server.place);
   }
+  if (server.staple_chain) {
+    if (!staples_chains_.has_value()) {
+      staples_chains_ = std::string(server.place);
+    }
+    profile.chain_key = add_chain_profile(profile);
+  }
   const std::uint64_t key = profile.key;
   return &profiles_.emplace(key, std::move(profile)).first->second;
+}
+
+// CA certificates have responders of their own, and no handshake is refused for want of their staples.
+std::uint64_t Catalog::add_chain_profile(const Profile& of) {
+  Profile profile;
+  profile.key = fnv1a("chain", of.key);
+  profile.ca = true;
+  profile.responder_anchors = of.responder_anchors;
+  for (const crypto::X509Ptr& trusted : of.trusted) {
+    profile.trusted.push_back(crypto::up_ref(trusted.get()));
+  }
+  profile.trusted_ids = of.trusted_ids;
+  profile.servers = of.servers;
+  profile.refresh = of.refresh;
+  const std::uint64_t key = profile.key;
+  profiles_.emplace(key, std::move(profile));
+  return key;
 }
 
 const Profile* Catalog::profile(std::uint64_t key) const {

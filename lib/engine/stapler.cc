@@ -1,7 +1,6 @@
 #include "engine/stapler.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <exception>
@@ -10,7 +9,6 @@
 #include "crypto/certificate.h"
 #include "crypto/certificate_message.h"
 #include "engine/admit.h"
-#include "store/discovery_queue.h"
 #include "store/entry_state.h"
 
 namespace ocsp_plus::engine {
@@ -27,8 +25,7 @@ static_assert(kMaxLinks <= kChainMask);
 constexpr std::uintptr_t kForeign = 1 << kKindBits | kWithout;
 constexpr std::uintptr_t kRefused = 2 << kKindBits | kWithout;
 
-constexpr std::size_t kMaxChain = 64;            // certificates beside the leaf that are searched for an issuer
-constexpr std::size_t kMaxIssuerCandidates = 8;  // of one name
+constexpr std::size_t kMaxChain = 64;  // certificates beside the leaf that are looked at
 
 std::uintptr_t memory_of(Outcome outcome) {
   return outcome == Outcome::kRefused ? kRefused : outcome == Outcome::kForeign ? kForeign : kWithout;
@@ -75,42 +72,11 @@ class Chain {
   std::size_t count_;
 };
 
-// Returns the certificates of the chain that have the name of the leaf's issuer.
-std::vector<x509_st*> issuers_among(x509_st* leaf, Connection* connection) {
-  std::vector<x509_st*> issuers;
-  for (x509_st* certificate : Chain(connection)) {
-    if (issuers.size() < kMaxIssuerCandidates && crypto::has_issuer_name(leaf, certificate)) {
-      issuers.push_back(certificate);
-    }
-  }
-  return issuers;
-}
-
-// Copies the certificate and its candidate issuers into the discovery queue. false: the queue is full.
-bool hand_over(const StapleZone& zone, std::uint64_t profile, const CertificateId& id, x509_st* leaf,
-               const std::vector<x509_st*>& issuers) {
-  const std::size_t most = store::max_offer_bytes(zone);
-  const std::size_t leaf_size = crypto::der_size(leaf);
-  std::size_t least = leaf_size, all = leaf_size;
-  for (x509_st* issuer : issuers) {
-    const std::size_t size = crypto::der_size(issuer);
-    least = issuer == issuers.front() ? leaf_size + size : std::min(least, leaf_size + size);
-    all += size;
-  }
-  // The certificates are encoded only once there is room for them.
-  if (!store::offers_have_room(zone, least > most ? least : std::min(all, most))) {
-    store::count(zone, store::Counter::kDropped);
-    return false;
-  }
-  if (least > most) {
-    return store::offer_too_large(zone, getpid(), profile, id, least, crypto::label_of(leaf));
-  }
-  std::vector<Bytes> der;
-  der.reserve(issuers.size());
-  for (x509_st* issuer : issuers) {
-    der.push_back(crypto::der_of(issuer));
-  }
-  return store::offer(zone, getpid(), profile, id, crypto::der_of(leaf), {der.begin(), der.end()});
+// Returns whether one of `sent` has the name and the key of the certificate's issuer.
+bool issuer_is_among(const CertificateRange& sent, x509_st* certificate, const store::IssuerKey& key) {
+  return std::any_of(sent.begin(), sent.end(), [&](x509_st* candidate) {
+    return crypto::has_issuer_name(certificate, candidate) && crypto::key_sha256(candidate) == key;
+  });
 }
 
 // The line on handshakes without a staple, by Stapler::Cause.
@@ -195,8 +161,9 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
   const Subject subject = identify(server, hello);
   StapleZone::Copy held;
   const bool valid = copy(subject, hello, &held);
-  if (subject.unknown) {
-    offer(server, hello, subject, connection);
+  if (subject.unknown && offers_.is_due(*zone_, server.profile, subject.id, hello.monotonic)) {
+    const Chain sent(connection);
+    offers_.offer(*zone_, server.profile, subject.id, hello.leaf, {sent.begin(), sent.end()}, hello.monotonic);
   }
   if (!valid) {
     // A response of ours for the first hello of the connection looks foreign at the second.
@@ -208,25 +175,18 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
     hello.release(held.data);
     return without(server, hello, subject, false, kMessageTooLarge);
   }
+  const bool has_chain = subject.configured != nullptr ? subject.configured->has_links : server.chain_profile != 0;
+  if (has_chain && hello.tls13 && settings_.sends_chain && is_good(held.header)) {
+    return staple_with_chain(server, hello, subject, held, connection);
+  }
+  const Staple staple = {static_cast<unsigned char*>(held.data), held.header.length};
   const bool omitted = !is_good(held.header) && server.omit_revoked;
   // Another module's response is not sent in place of an omitted one: it says what is no longer true.
-  std::array<Staple, 1 + kMaxLinks> staples;
-  staples[0] = {static_cast<unsigned char*>(held.data), held.header.length};
-  std::size_t count = 1, sent = 0;
-  if (subject.configured != nullptr && subject.configured->has_links && hello.tls13 && settings_.sends_chain &&
-      is_good(held.header)) {
-    count = copy_chain(server, hello, connection, staples.data());
-  }
-  if (!omitted) {
-    sent = connection->staple(staples.data(), count);
-  }
-  if (sent == 0) {
-    for (std::size_t i = 0; i < count; ++i) {
-      hello.release(staples[i].der);
-    }
+  if (omitted || connection->staple(&staple, 1) == 0) {
+    hello.release(held.data);
     return without(server, hello, subject, false, kNothingHeld);
   }
-  return staple(server, hello, subject, held, sent - 1);
+  return stapled(hello, subject, held, 0);
 }
 
 Decision Stapler::settle(const Server& server, const Hello& hello) noexcept {
@@ -247,18 +207,22 @@ Stapler::Subject Stapler::identify(const Server& server, const Hello& hello) con
     subject.id = subject.configured->id;
     return subject;
   }
-  const auto id = hash_of(hello.leaf);
-  if (id && zone_.has_value()) {
-    subject.id = *id;
-    subject.entry = zone_->find(*id);
-    note_use(server, &subject, hello.now);
-  }
+  const auto id = zone_.has_value() ? hash_of(hello.leaf) : std::nullopt;
+  return id ? look_up(server.profile, *id, hello.now) : subject;
+}
+
+// Finds a certificate loaded for the connection, and notes that it is in use. REQUIRES: the zone is open.
+Stapler::Subject Stapler::look_up(std::uint64_t profile, const CertificateId& id, UnixSeconds now) const noexcept {
+  Subject subject;
+  subject.id = id;
+  subject.entry = zone_->find(id);
+  note_use(profile, &subject, now);
   return subject;
 }
 
 // Notes that the certificate is in use. Its profile is that of the first server that loads it, or of a later one in
-// which the operator vouches for it.
-void Stapler::note_use(const Server& server, Subject* subject, UnixSeconds now) const {
+// which the operator vouches for it; and rather one of leaves than one of CA certificates.
+void Stapler::note_use(std::uint64_t profile, Subject* subject, UnixSeconds now) const {
   const auto state = store::per_connection_state(*zone_, subject->entry);
   if (!state.has_value()) {
     subject->unknown = catalog_.by_id().count(subject->id) == 0;
@@ -266,13 +230,13 @@ void Stapler::note_use(const Server& server, Subject* subject, UnixSeconds now) 
   }
   subject->unknown = !state->has_issuer;  // this server may load more of its chain
   store::record_use(*zone_, subject->entry, now);
-  if (state->profile == server.profile) {
+  if (state->profile == profile) {
     return;
   }
   const Profile* theirs = catalog_.profile(state->profile);
-  const Profile* ours = catalog_.profile(server.profile);
-  if (ours != nullptr && (theirs == nullptr || (ours->vouches() && !theirs->vouches()))) {
-    store::record_profile(*zone_, subject->entry, server.profile);
+  const Profile* ours = catalog_.profile(profile);
+  if (ours != nullptr && (theirs == nullptr || ours->precedes(*theirs))) {
+    store::record_profile(*zone_, subject->entry, profile);
   }
 }
 
@@ -294,48 +258,83 @@ bool Stapler::copy(const Subject& subject, const Hello& hello, StapleZone::Copy*
   return true;
 }
 
-// Copies the responses of the certificates after the leaf behind the leaf's, and returns the number of all.
-std::size_t Stapler::copy_chain(const Server& server, const Hello& hello, Connection* connection,
-                                Staple* staples) noexcept {
-  const Server::LinkedChain& linked = chain_of(server, hello.leaf);
-  const Chain sent(connection);
-  if (!std::equal(sent.begin(), sent.end(), linked.certificates.begin(), linked.certificates.end())) {
-    return 1;
-  }
+// Staples what is held of the leaf's chain too. REQUIRES: the leaf's response is good.
+Decision Stapler::staple_with_chain(const Server& server, const Hello& hello, const Subject& subject,
+                                    const StapleZone::Copy& held, Connection* connection) noexcept {
+  Links links;
+  find_links(server, hello, subject, connection, &links);
+  std::array<Staple, 1 + kMaxLinks> staples;
+  staples[0] = {static_cast<unsigned char*>(held.data), held.header.length};
   std::size_t count = 1;
-  std::size_t size = linked.message + crypto::kStapleOverhead + staples[0].size;
-  for (const Server::Link& link : linked.links) {
-    Subject subject;
-    subject.entry = link.entry;
-    subject.id = link.id;
-    StapleZone::Copy held;
-    if (!copy(subject, hello, &held)) {
+  std::size_t size = links.message + crypto::kStapleOverhead + held.header.length;
+  for (bool good = true; good && count <= links.count; ++count) {
+    Subject link;
+    link.entry = links.first[count - 1].entry;
+    link.id = links.first[count - 1].id;
+    StapleZone::Copy response;
+    if (!copy(link, hello, &response)) {
       break;
     }
-    const bool good = is_good(held.header);
-    size += crypto::kStapleOverhead + held.header.length;
+    good = is_good(response.header);
+    size += crypto::kStapleOverhead + response.header.length;
     if (size > kMostWithChain || (!good && server.omit_revoked)) {
-      hello.release(held.data);
+      hello.release(response.data);
       break;
     }
-    staples[count++] = {static_cast<unsigned char*>(held.data), held.header.length};
-    if (!good) {
-      break;
-    }
+    staples[count] = {static_cast<unsigned char*>(response.data), response.header.length};
   }
-  return count;
+  const std::size_t sent = connection->staple(staples.data(), count);
+  if (sent == 0) {
+    std::for_each_n(staples.begin(), count, [&hello](const Staple& staple) { hello.release(staple.der); });
+    return without(server, hello, subject, false, kNothingHeld);
+  }
+  if (sent > 1 && hello.memory == 0) {
+    this->count(hello, store::Handshake::kChainStapled, store::kNoEntry);
+    std::for_each_n(links.first, sent - 1,
+                    [this](const Server::Link& link) { store::count_staple(*zone_, link.entry); });
+  }
+  return stapled(hello, subject, held, sent - 1);
+}
+
+// Finds the certificates after the leaf that may be stapled with it. Of a chain loaded for the connection it offers
+// the first that the zone does not have.
+void Stapler::find_links(const Server& server, const Hello& hello, const Subject& subject, Connection* connection,
+                         Links* links) noexcept {
+  const Chain sent(connection);
+  if (subject.configured != nullptr) {
+    const Server::LinkedChain& linked = chain_of(server, hello.leaf);
+    if (std::equal(sent.begin(), sent.end(), linked.certificates.begin(), linked.certificates.end())) {
+      links->first = linked.links.data();
+      links->count = linked.links.size();
+      links->message = linked.message;
+    }
+    return;
+  }
+  links->first = links->storage.data();
+  links->message = crypto::message_size(hello.leaf, sent);
+  for (auto at = sent.begin(); at != sent.end() && links->count < links->storage.size(); ++at) {
+    const CertificateRange after = {at + 1, sent.end()};
+    const auto has_name = [at](x509_st* candidate) { return crypto::has_issuer_name(*at, candidate); };
+    const bool may_be_linked = !crypto::is_root(*at) && std::any_of(after.begin(), after.end(), has_name);
+    const auto id = may_be_linked ? hash_of(*at) : std::nullopt;
+    if (!id) {
+      return;
+    }
+    const Subject link = look_up(server.chain_profile, *id, hello.now);
+    if (link.unknown && offers_.is_due(*zone_, server.chain_profile, *id, hello.monotonic)) {
+      offers_.offer(*zone_, server.chain_profile, *id, *at, after, hello.monotonic);
+    }
+    if (link.unknown || !issuer_is_among(after, *at, zone_->issuer_key(link.entry))) {
+      return;
+    }
+    links->storage[links->count++] = {nullptr, link.id, link.entry};
+  }
 }
 
 // `chain`: the staples after the leaf's.
-Decision Stapler::staple(const Server& server, const Hello& hello, const Subject& subject,
-                         const StapleZone::Copy& held, std::size_t chain) const noexcept {
+Decision Stapler::stapled(const Hello& hello, const Subject& subject, const StapleZone::Copy& held,
+                          std::size_t chain) const noexcept {
   count(hello, store::Handshake::kStapled, subject.entry);
-  if (chain != 0 && hello.memory == 0) {
-    count(hello, store::Handshake::kChainStapled, store::kNoEntry);
-    const auto& links = chain_of(server, hello.leaf).links;
-    std::for_each_n(links.begin(), chain,
-                    [this](const Server::Link& link) { store::count_staple(*zone_, link.entry); });
-  }
   const std::uintptr_t kind = is_good(held.header) ? kGood : kRevoked;
   const auto expires = static_cast<std::uintptr_t>(held.header.expires);
   return {Outcome::kStapled, (expires << kChainBits | chain) << kKindBits | kind, nullptr};
@@ -384,23 +383,6 @@ void Stapler::count(const Hello& hello, store::Handshake::Kind what, store::Entr
 void Stapler::count_replaced(std::uint32_t worker) const noexcept {
   if (zone_.has_value()) {
     store::count_handshake(*zone_, worker, store::Handshake::kReplaced);
-  }
-}
-
-// Offers the certificate to the lease holder, unless this process offered it a moment ago or the queue has it. Out of
-// memory, it leaves that to the next handshake.
-void Stapler::offer(const Server& server, const Hello& hello, const Subject& subject,
-                    Connection* connection) noexcept {
-  try {
-    if (recent_offers_ == nullptr) {
-      recent_offers_ = std::make_unique<RecentOffers>();
-    }
-    if (recent_offers_->is_due(subject.id, hello.monotonic) &&
-        (store::is_offered(*zone_, server.profile, subject.id) ||
-         hand_over(*zone_, server.profile, subject.id, hello.leaf, issuers_among(hello.leaf, connection)))) {
-      recent_offers_->note(subject.id, hello.monotonic);
-    }
-  } catch (const std::exception&) {
   }
 }
 

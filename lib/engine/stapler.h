@@ -9,7 +9,9 @@
 // With the leaf's good staple go those of the certificates after it that the server staples as well
 // (ocsp_plus_chain): on TLS 1.3, in order up to the first that has none, or that is revoked, where revoked ones are
 // sent; and in all not more than kMostWithChain. A gap would make clients take a response for another certificate's,
-// and some refuse the connection over one that is bad. Nothing else depends on them.
+// and some refuse the connection over one that is bad. Nothing else depends on them. After a certificate of the
+// configuration they are known beforehand (Catalog); after one loaded per connection each handshake finds them, by
+// the same rule: none is a root, and the issuer of each is sent after it.
 //
 // On TLS 1.3 a staple is left out if it would make the Certificate message longer than Java accepts
 // (crypto/certificate_message.h), unless the certificate or the server demands one.
@@ -32,7 +34,7 @@
 #include <vector>
 
 #include "engine/catalog.h"
-#include "engine/recent_offers.h"
+#include "engine/offers.h"
 #include "engine/settings.h"
 #include "store/counters.h"
 #include "store/staple_zone.h"
@@ -55,8 +57,8 @@ struct Server {
   };
   // A certificate sent after a leaf that is stapled with it.
   struct Link {
-    const Target* target = nullptr;
-    CertificateId id = {};  // of the target
+    const Target* target = nullptr;  // nullptr: the leaf was loaded for the connection
+    CertificateId id = {};
     store::EntryIndex entry = store::kNoEntry;
   };
   struct LinkedChain {
@@ -79,7 +81,8 @@ struct Server {
   Certificate first;  // most servers have no other: a handshake finds it without another place in memory
   std::vector<Certificate> others;
   std::vector<LinkedChain> chains;
-  std::uint64_t profile = 0;  // Profile::key
+  std::uint64_t profile = 0;        // Profile::key
+  std::uint64_t chain_profile = 0;  // Profile::chain_key
   Require require = Require::kOff;
   bool omit_revoked = false;
 };
@@ -171,28 +174,39 @@ class Stapler {
   // Why a handshake got no staple.
   enum Cause : std::size_t { kNothingHeld, kCallbackTaken, kMessageTooLarge };
 
+  // Of a chain; `storage` is only used where the leaf was loaded for the connection.
+  struct Links {
+    const Server::Link* first = nullptr;
+    std::size_t count = 0;
+    std::size_t message = 0;  // bytes of the Certificate message without staples
+    std::array<Server::Link, kMaxLinks> storage;
+  };
+
   // Inline, in the one file that calls them: a handshake takes few steps, and each call costs as much as a step.
   inline Subject identify(const Server& server, const Hello& hello) const noexcept;
-  void note_use(const Server& server, Subject* subject, UnixSeconds now) const;
+  Subject look_up(std::uint64_t profile, const CertificateId& id, UnixSeconds now) const noexcept;
+  void note_use(std::uint64_t profile, Subject* subject, UnixSeconds now) const;
   static bool must_staple(const Subject& subject, x509_st* leaf) noexcept;
   bool leaves_out(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
                   Connection* connection) const noexcept;
   inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) noexcept;
-  inline Decision staple(const Server& server, const Hello& hello, const Subject& subject,
-                         const store::StapleZone::Copy& held, std::size_t chain) const noexcept;
-  std::size_t copy_chain(const Server& server, const Hello& hello, Connection* connection, Staple* staples) noexcept;
+  Decision staple_with_chain(const Server& server, const Hello& hello, const Subject& subject,
+                             const store::StapleZone::Copy& held, Connection* connection) noexcept;
+  void find_links(const Server& server, const Hello& hello, const Subject& subject, Connection* connection,
+                  Links* links) noexcept;
+  inline Decision stapled(const Hello& hello, const Subject& subject, const store::StapleZone::Copy& held,
+                          std::size_t chain) const noexcept;
   Decision without(const Server& server, const Hello& hello, const Subject& subject, bool foreign,
                    Cause cause) noexcept;
   inline void count(const Hello& hello, store::Handshake::Kind what, store::EntryIndex entry) const noexcept;
-  void offer(const Server& server, const Hello& hello, const Subject& subject, Connection* connection) noexcept;
   const std::string* line(const Hello& hello, Cause cause) noexcept;
 
   const Catalog& catalog_;
   const Settings& settings_;
   const std::optional<store::StapleZone>& zone_;
-  std::unique_ptr<RecentOffers> recent_offers_;  // nullptr until the first offer
-  std::array<Unlogged, 3> unlogged_ = {};        // by cause
-  std::string line_;                             // Decision::line
+  Offers offers_;
+  std::array<Unlogged, 3> unlogged_ = {};  // by cause
+  std::string line_;                       // Decision::line
   // Where the responses lay that were copied last, by entry, or by what remains of a large one.
   std::array<std::uint32_t, 4096> places_ = {};
 };

@@ -173,6 +173,39 @@ TEST_CASE("catalog: a trusted certificate that cannot be used is left out of a p
   CHECK((*added)->vouches_for(f.ca.issuer()->id()));
 }
 
+TEST_CASE("catalog: CA certificates loaded per connection have a profile of their own", "[catalog]") {
+  Fixture f;
+  ServerCertificate server;
+  server.servers = {"www.example"};
+  server.issuers = {f.ca.get()};
+  server.responders = {"http://responder.example/"};
+  server.require = Require::kOn;
+  server.refresh = 900;
+  CHECK(f.catalog.add_profile(server).value()->chain_key == 0);
+  server.staple_chain = true;
+  const Profile& leaves = *f.catalog.add_profile(server).value();
+  const Profile* const cas = f.catalog.profile(leaves.chain_key);
+  REQUIRE(cas != nullptr);
+  const auto profiles = f.catalog.profiles().size();
+  CHECK(profiles == 3);
+  Target loaded;
+  std::vector<std::unique_ptr<net::Url>> urls;
+  loaded.certificate.ocsp_urls = {"http://own.example/"};
+  loaded.certificate.must_staple = true;
+  loaded.issuer = f.catalog.issuers().intern(f.ca.get()).value();
+  set_responders(cas, &loaded, &urls);
+  CHECK(loaded.ca);
+  CHECK_FALSE(loaded.staple_required());
+  CHECK(loaded.refresh == 900);
+  CHECK(urls_of(loaded) == Urls{"http://own.example/"});
+  CHECK_FALSE(loaded.public_only);  // the operator trusts its issuer
+  set_responders(&leaves, &loaded, &urls);
+  CHECK_FALSE(loaded.ca);
+  CHECK(leaves.precedes(*cas));
+  CHECK_FALSE(cas->precedes(leaves));
+  CHECK_FALSE(cas->precedes(*cas));
+}
+
 TEST_CASE("catalog: responders of the configuration replace the certificate's own", "[catalog]") {
   Fixture f;
   REQUIRE(f.catalog.add(named_by(f.leaf, &f.ca, {"http://a.example/x", "http://b.example", "http://a.example/x"})));

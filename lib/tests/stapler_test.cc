@@ -578,6 +578,148 @@ TEST_CASE("stapler: a chain is stapled up to 16 kB of Certificate message", "[st
   CHECK(f.handshake() == 1);
 }
 
+// A server that loads a certificate per connection, with two CAs and perhaps their root.
+struct LoadedChainFixture : Fixture {
+  LoadedChainFixture() {
+    settings.sends_chain = true;
+    ServerCertificate from;
+    from.servers = {"chain.example"};
+    from.responders = {"http://responder.example/"};  // of leaves
+    from.staple_chain = true;
+    const Profile& profile = *catalog.add_profile(from).value();
+    server.profile = profile.key;
+    server.chain_profile = profile.chain_key;
+    add(leaf, i1, server.profile, Held::kGood);
+  }
+  void add(const Identity& certificate, const Identity& issuer, std::uint64_t profile, Held held) {
+    const Bytes der = certificate.der(), issuer_der = issuer.der();
+    const CertificateId id = crypto::certificate_id(certificate.get()).value();
+    const auto entry = writer.add_per_connection(
+        {id, der, issuer.issuer()->key_sha256(), issuer.issuer()->id(), issuer_der, profile, kNow - kHour});
+    REQUIRE(entry);
+    if (held == Held::kNothing) {
+      return;
+    }
+    store::BlobHeader header = {};
+    header.id = id;
+    header.issuer_key = issuer.issuer()->key_sha256();
+    header.this_update = kNow - kHour;
+    header.next_update = header.expires = held == Held::kEnded ? kNow : kEnd;
+    header.cert_status =
+        static_cast<std::uint32_t>(held == Held::kRevoked ? crypto::CertStatus::kRevoked : crypto::CertStatus::kGood);
+    REQUIRE(writer.publish(*entry, header, kResponse));
+  }
+  // Returns how many staples a handshake gets.
+  std::size_t handshake(const std::vector<x509_st*>& sent) {
+    Stapler stapler(catalog, settings, open);
+    Wire wire;
+    wire.sent = sent;
+    Hello made = hello(leaf.get());
+    made.tls13 = tls13;
+    allocated = 0;
+    const auto before = store::handshake_totals(zone)[store::Handshake::kChainStapled];
+    const Decision decision = stapler.decide(server, made, &wire);
+    CHECK(decision.outcome == Outcome::kStapled);
+    CHECK(allocated == static_cast<std::int64_t>(wire.taken.size()));
+    CHECK(recall(decision.memory).chain == wire.taken.size() - 1);
+    CHECK(store::handshake_totals(zone)[store::Handshake::kChainStapled] - before == (wire.taken.size() > 1 ? 1 : 0));
+    return wire.taken.size();
+  }
+  std::optional<store::PerConnectionState> state(const Identity& certificate) const {
+    return store::per_connection_state(zone, zone.find(crypto::certificate_id(certificate.get()).value()));
+  }
+
+  Identity root = make_ca("Root"), i2 = make_intermediate(root, "I2"), i1 = make_intermediate(i2, "I1"),
+           leaf = make_leaf(i1, "chain.example", "http://ocsp.example/");
+  bool tls13 = true;
+};
+
+TEST_CASE("stapler: the chain of a certificate loaded per connection is stapled by the same rule", "[stapler]") {
+  const std::array<Held, 4> all = {Held::kNothing, Held::kGood, Held::kRevoked, Held::kEnded};
+  for (const Held first : all) {
+    for (const Held second : all) {
+      for (const bool omit : {false, true}) {
+        INFO("first " << static_cast<int>(first) << " second " << static_cast<int>(second) << " omit " << omit);
+        LoadedChainFixture f;
+        f.add(f.i1, f.i2, f.server.chain_profile, first);
+        f.add(f.i2, f.root, f.server.chain_profile, second);
+        f.server.omit_revoked = omit;
+        std::size_t due = 1;
+        for (const Held held : {first, second}) {
+          due += held == Held::kGood || (held == Held::kRevoked && !omit) ? 1 : 0;
+          if (held != Held::kGood) {
+            break;
+          }
+        }
+        CHECK(f.handshake({f.i1.get(), f.i2.get(), f.root.get()}) == due);
+        CHECK(f.handshake({f.i1.get(), f.i2.get()}) == std::min<std::size_t>(due, 2));
+        CHECK(f.handshake({f.i1.get()}) == 1);
+        CHECK(f.state(f.i1)->used == kNow);
+      }
+    }
+  }
+}
+
+TEST_CASE("stapler: a chain loaded per connection is stapled where that can be, and no root of it", "[stapler]") {
+  LoadedChainFixture f;
+  f.add(f.i1, f.i2, f.server.chain_profile, Held::kGood);
+  f.add(f.i2, f.root, f.server.chain_profile, Held::kGood);
+  f.add(f.root, f.root, f.server.chain_profile, Held::kGood);
+  const std::vector<x509_st*> sent = {f.i1.get(), f.i2.get(), f.root.get(), f.root.get()};
+  CHECK(f.handshake(sent) == 3);
+  // Of the issuer's name, but of another key: a client could not verify the response with it.
+  CertificateSpec spec;
+  spec.subject = "Root";
+  spec.ca = true;
+  const Identity other = make_certificate(spec, key(KeyType::kP256, "another root"), nullptr);
+  CHECK(f.handshake({f.i1.get(), f.i2.get(), other.get()}) == 2);
+  CHECK(f.handshake({f.i1.get(), f.i2.get(), other.get(), f.root.get()}) == 3);
+  CHECK(f.handshake({f.i2.get(), f.i1.get(), f.root.get()}) == 1 + 1);
+  CHECK(f.handshake({}) == 1);
+  CHECK_FALSE(f.queue.take().has_value());
+  f.tls13 = false;
+  CHECK(f.handshake(sent) == 1);
+  f.tls13 = true;
+  f.settings.sends_chain = false;
+  CHECK(f.handshake(sent) == 1);
+  f.settings.sends_chain = true;
+  f.server.chain_profile = 0;
+  CHECK(f.handshake(sent) == 1);
+}
+
+TEST_CASE("stapler: the first unknown certificate of a chain is offered as one of a CA", "[stapler]") {
+  LoadedChainFixture f;
+  const std::vector<x509_st*> sent = {f.i1.get(), f.i2.get(), f.root.get()};
+  CHECK(f.handshake(sent) == 1);
+  auto offer = f.queue.take();
+  REQUIRE(offer.has_value());
+  CHECK(offer->id == crypto::certificate_id(f.i1.get()).value());
+  CHECK(offer->profile == f.server.chain_profile);
+  CHECK(offer->chain == f.i2.der());
+  CHECK_FALSE(f.queue.take().has_value());
+  f.add(f.i1, f.i2, f.server.chain_profile, Held::kGood);
+  CHECK(f.handshake(sent) == 2);
+  offer = f.queue.take();
+  REQUIRE(offer.has_value());
+  CHECK(offer->id == crypto::certificate_id(f.i2.get()).value());
+  // Without its issuer it would never be stapled.
+  LoadedChainFixture loose;
+  CHECK(loose.handshake({loose.i1.get(), loose.root.get()}) == 1);
+  CHECK_FALSE(loose.queue.take().has_value());
+}
+
+TEST_CASE("stapler: a certificate that servers load as their own is none of a CA's", "[stapler]") {
+  LoadedChainFixture f;
+  f.add(f.i1, f.i2, f.server.profile, Held::kGood);
+  CHECK(f.handshake({f.i1.get(), f.i2.get()}) == 2);
+  CHECK(f.state(f.i1)->profile == f.server.profile);
+  f.add(f.i2, f.root, f.server.chain_profile, Held::kGood);
+  Stapler stapler(f.catalog, f.settings, f.open);
+  Wire wire;
+  CHECK(stapler.decide(f.server, f.hello(f.i2.get()), &wire).outcome == Outcome::kStapled);
+  CHECK(f.state(f.i2)->profile == f.server.profile);
+}
+
 TEST_CASE("stapler: an unknown certificate is offered once in a while, and not where it waits already", "[stapler]") {
   Fixture f;
   Stapler stapler(f.catalog, f.settings, f.open), other(f.catalog, f.settings, f.open);
@@ -592,7 +734,7 @@ TEST_CASE("stapler: an unknown certificate is offered once in a while, and not w
   CHECK(met(other) == 0);  // another worker sees it in the queue
   CHECK(f.queue.take().has_value());
   CHECK_FALSE(f.queue.take().has_value());
-  f.clock.advance(RecentOffers::kAgain);
+  f.clock.advance(Offers::kAgain);
   CHECK(met(stapler) == 1);
 }
 
