@@ -246,7 +246,7 @@ sub beats {
 sub shown {
 	my ($metric, $state) = @_;
 	return http_get('/metrics') =~
-		/^ocsp_plus_$metric\{state="$state"\} (\d+)$/m ? $1 : undef;
+		/^ocsp_plus_$metric\{role="leaf",state="$state"\} (\d+)$/m ? $1 : undef;
 }
 
 sub copy {

@@ -55,7 +55,7 @@ ok(wait_for(sub {
 		&& defined value('engine_heartbeat_timestamp_seconds');
 }, 20, 'all to be tried'), 'all certificates are tried');
 
-my @of_good = (id => $good->id(), name => 'good.example');
+my @of_good = (id => $good->id(), name => 'good.example', role => 'leaf');
 is(value('build_info', version => '0.1.0'), 1, 'build_info has the version');
 is(value('staple_valid', @of_good), 1,
 	'staple_valid is 1 for a good certificate');
@@ -72,7 +72,7 @@ is(value('certificate_staple_required', @of_good), 1,
 cmp_ok(value('staples_total', @of_good), '>=', 1,
 	'staples_total counts the staple');
 
-my @of_bad = (id => $bad->id(), name => 'bad.example');
+my @of_bad = (id => $bad->id(), name => 'bad.example', role => 'leaf');
 is(value('staple_valid', @of_bad), 0,
 	'staple_valid is 0 for a certificate without a response');
 is(value('staple_expiry_timestamp_seconds', @of_bad), undef,
@@ -84,18 +84,18 @@ is(value('status_age_seconds', @of_bad), undef,
 cmp_ok(value('fetch_consecutive_failures', @of_bad), '>=', 1,
 	'fetch_consecutive_failures counts for a failing responder');
 is(value('certificate_revoked', id => $revoked->id(),
-	name => 'revoked.example'), 1,
+	name => 'revoked.example', role => 'leaf'), 1,
 	'certificate_revoked is 1 for a revoked certificate');
 is(value('certificate_revoked', @of_bad), 0,
 	'certificate_revoked is 0 for another certificate');
 
-is(value('certificates', state => 'valid'), 2,
+is(value('certificates', role => 'leaf', state => 'valid'), 2,
 	'certificates has two in state valid');
-is(value('certificates', state => 'pending'), 1,
+is(value('certificates', role => 'leaf', state => 'pending'), 1,
 	'certificates has one in state pending');
-is(value('certificates', state => 'revoked'), 1,
+is(value('certificates', role => 'leaf', state => 'revoked'), 1,
 	'certificates has one in state revoked');
-is(value('certificates', state => $_), 0, "certificates has none in state $_")
+is(value('certificates', role => 'leaf', state => $_), 0, "certificates has none in state $_")
 	for qw/ expired ended unsupported /;
 cmp_ok(value('fetch_failures_total', reason => 'http_status'), '>=', 1,
 	'fetch_failures_total counts by reason');
@@ -128,7 +128,7 @@ like($text, qr/name="CN=quote\\\\\\" slash\\\\\\\\ line\\\\0A \x{c3}\x{bf}"/,
 is(scalar(() = $text =~ /^# TYPE ocsp_plus_staple_valid /mg), 1,
 	'a metric family is declared once');
 
-staple(8443, servername => 'bad.example');
+staple(8443, servername => 'bad.example', role => 'leaf');
 ok(wait_for(sub {
 	$text = scrape();
 	value('handshakes_total', staple => 'none') == 1;

@@ -199,7 +199,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"must_staple", certificate.must_staple},
                {"required", target.required},
                {"loaded", target.per_connection},
-               {"role", target.ca ? "ca" : "leaf"},
+               {"role", role_of(target.ca)},
                {"servers", std::move(servers)},
                {"responders", std::move(responders)},
                {"state", token(status.state)},

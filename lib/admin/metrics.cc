@@ -287,8 +287,11 @@ class Metrics : public Document {
 
   void certificates(std::string* out) const {
     declare(Metric::kCertificates, out);
-    for (std::size_t i = 0; i < kStates.size(); ++i) {
-      sample(Metric::kCertificates, fmt::format("state=\"{}\"", token(kStates[i])), by_state_[i], out);
+    for (const bool ca : {false, true}) {
+      for (std::size_t i = 0; i < kStates.size(); ++i) {
+        sample(Metric::kCertificates, fmt::format("role=\"{}\",state=\"{}\"", role_of(ca), token(kStates[i])),
+               by_state_[ca ? 1 : 0][i], out);
+      }
     }
   }
 
@@ -296,10 +299,12 @@ class Metrics : public Document {
   void write(const CertificateStatus& status, std::string* out) {
     const Family& family = kFamilies[family_];
     if (family.value == nullptr) {
-      ++by_state_[static_cast<std::size_t>(status.state)];
+      ++by_state_[status.target->ca ? 1 : 0][static_cast<std::size_t>(status.state)];
     } else if (const std::string value = family.value(status, view_.now); !value.empty()) {
       const crypto::Certificate& certificate = status.target->certificate;
-      sample(family.metric, fmt::format("id=\"{}\",name=\"{}\"", to_hex(certificate.id), label(certificate.label())),
+      sample(family.metric,
+             fmt::format("id=\"{}\",name=\"{}\",role=\"{}\"", to_hex(certificate.id), label(certificate.label()),
+                         role_of(status.target->ca)),
              value, out);
     }
   }
@@ -311,7 +316,7 @@ class Metrics : public Document {
   bool begun_ = false;
   std::size_t family_ = 0;
   std::optional<Selection> selection_;
-  std::array<std::uint64_t, kStates.size()> by_state_ = {};
+  std::array<std::array<std::uint64_t, kStates.size()>, 2> by_state_ = {};  // of leaves, of CA certificates
 };
 
 }  // namespace

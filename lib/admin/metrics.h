@@ -36,7 +36,7 @@ namespace ocsp_plus::admin {
   X(kShareLeases, "share_leases_total", "counter", "leases to ask a responder that the shared store has given")     \
   X(kShareBytes, "share_bytes_total", "counter", "bytes exchanged with the shared store, by direction")             \
   X(kShareLatency, "share_latency_seconds", "summary", "time that the shared store took for its answers")           \
-  X(kCertificates, "certificates", "gauge", "certificates by state")                                                \
+  X(kCertificates, "certificates", "gauge", "certificates by role and state")                                       \
   X(kStapleValid, "staple_valid", "gauge", "1 if a valid response is held")                                         \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the held response expires")                    \
   X(kStatusAge, "status_age_seconds", "gauge", "seconds since the responder last confirmed the held response")      \

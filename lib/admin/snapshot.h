@@ -45,6 +45,10 @@ inline constexpr std::array kStates = {State::kValid,   State::kPending,     Sta
                                        State::kRevoked, State::kUnsupported, State::kEnded};
 std::string_view token(State state);
 std::optional<State> state_of(std::string_view token);
+// Returns the token of a certificate's role.
+constexpr std::string_view role_of(bool ca) {
+  return ca ? "ca" : "leaf";
+}
 
 struct HeldResponse {
   crypto::CertStatus cert_status;

@@ -461,6 +461,25 @@ TEST_CASE("ready: when each certificate is stapled or was tried, and from then o
   CHECK(fixture.show(Format::kReady, "strict=1").status == 503);
 }
 
+TEST_CASE("metrics: CA certificates are counted apart", "[admin][metrics]") {
+  AdminFixture fixture;
+  fixture.add(1, {&fixture.server()});
+  const engine::Catalog::Index ca = fixture.add(2, {&fixture.server(AdminFixture::hang())});
+  fixture.catalog.target(ca).ca = true;
+  fixture.open();
+  fixture.work(1000);
+  const std::string text = fixture.show(Format::kPrometheus).text;
+  for (const std::string_view line :
+       {"ocsp_plus_certificates{role=\"leaf\",state=\"valid\"} 1\n",
+        "ocsp_plus_certificates{role=\"ca\",state=\"valid\"} 0\n",
+        "ocsp_plus_certificates{role=\"leaf\",state=\"pending\"} 0\n",
+        "ocsp_plus_certificates{role=\"ca\",state=\"pending\"} 1\n", "name=\"leaf1.example\",role=\"leaf\"} 1\n",
+        "name=\"leaf2.example\",role=\"ca\"} 0\n"}) {
+    INFO(line);
+    CHECK(text.find(line) != std::string::npos);
+  }
+}
+
 TEST_CASE("ready: CA certificates that are stapled with others are not waited for", "[admin][ready]") {
   AdminFixture fixture;
   fixture.add(1, {&fixture.server()});
@@ -691,7 +710,7 @@ TEST_CASE("status: a certificate that has ended is asked for by nobody and waite
   CHECK(shown["certificates"][0]["state"] == "ended");
   CHECK(shown["certificates"][0]["next_attempt"].is_null());
   CHECK(fixture.show(Format::kReady, "strict=1").status == 200);
-  CHECK(fixture.show(Format::kPrometheus).text.find("ocsp_plus_certificates{state=\"ended\"} 2") !=
+  CHECK(fixture.show(Format::kPrometheus).text.find("ocsp_plus_certificates{role=\"leaf\",state=\"ended\"} 2") !=
         std::string::npos);
 
   fixture.loop.clock.jump(-(end - fixture.loop.clock.now() + 2 * 86400 + 10000));
