@@ -17,6 +17,8 @@ package Test::Bench;
 #   $b->begin_handshakes(%options)   the same in the background: a sub that waits
 #                                    for its end and returns what it printed,
 #                                    failed handshakes included
+#   $b->instructions(sub { start }, sub { handshakes })
+#                                    those of one handshake; see below
 #   $b->rate_of($share, $pid, %options)
 #                                    handshakes a second that fill this share of
 #                                    the processor time of a worker
@@ -28,6 +30,7 @@ use warnings;
 use strict;
 
 use Exporter qw/ import /;
+use File::Temp ();
 use JSON::PP ();
 
 use Test::Nginx ();
@@ -137,6 +140,51 @@ sub begin_handshakes {
 		close $out or die "@command failed\n";
 		return JSON::PP::decode_json($line);
 	};
+}
+
+# Instructions of one handshake: callgrind's of 2 N less those of N, by N.
+# Counting can be switched on and off while callgrind runs, but what is counted
+# then depends on when; the difference of two runs does not.  $start->(main
+# lines, %options of Test::Nginx) returns a running nginx; $shake->(N) makes N
+# handshakes.
+sub instructions {
+	my ($self, $start, $shake) = @_;
+	my $count = $self->size(400, 150, 5);
+	my ($once, $twice) = map { _counted($start, $shake, $_) }
+		$count, 2 * $count;
+	return ($twice - $once) / $count;
+}
+
+sub _counted {
+	my ($start, $shake, $count) = @_;
+
+	my $out = File::Temp::tempdir(CLEANUP => 1);
+	chmod 0755, $out;
+	my $nginx = Test::Nginx::Config::nginx();
+	my $wrapper = "$out/nginx";
+	open my $fh, '>', $wrapper or die "$wrapper: $!\n";
+	print $fh <<"END";
+#!/bin/sh
+case "\$*" in
+    -V) exec $nginx -V ;;
+esac
+exec valgrind -q --tool=callgrind --callgrind-out-file=$out/counted.%p \\
+	$nginx "\$@"
+END
+	close $fh;
+	chmod 0755, $wrapper;
+
+	my $t = $start->([ 'daemon off;', 'master_process off;' ],
+		binary => $wrapper);
+	my $pid = $t->master_pid();
+	$shake->($count);
+	$t->stop('TERM');
+
+	# written as nginx ends
+	open my $counted, '<', "$out/counted.$pid"
+		or die "callgrind left no $out/counted.$pid\n";
+	my ($sum) = map { /^(?:summary|totals): (\d+)/ ? $1 : () } <$counted>;
+	return $sum;
 }
 
 sub rate_of {

@@ -9,8 +9,7 @@ package Test::Bench::Handshakes;
 # One nginx serves all of them, so whatever else a worker does costs each the
 # same.  Throughput is handshakes for each second of the processor that the
 # workers used: the client needs the other processor, and what else runs on the
-# machine must not count.  Instructions are callgrind's, of 2 N handshakes less
-# those of N, by N.
+# machine must not count.
 
 use warnings;
 use strict;
@@ -108,54 +107,17 @@ sub _ratios {
 	}
 }
 
-# Counting can be switched on and off while callgrind runs, but what is counted
-# then depends on when; the difference of two runs does not.
 sub _instructions {
 	my ($b, $tls) = @_;
 
-	my $count = $b->size(400, 150, 5);
-	my %cost;
-	for my $way (sort keys %PORT) {
-		my ($once, $twice) = map { _counted($b, $way, $tls, $_) }
-			$count, 2 * $count;
-		$cost{$way} = ($twice - $once) / $count;
-	}
+	my %cost = map { my $way = $_;
+		($way => $b->instructions(\&_nginx,
+			sub { _shake($b, $way, $tls, $_[0]) }))
+	} sort keys %PORT;
 	_ratios($b, "a: instructions a handshake, TLS $tls", sub {
 		my ($way, $other) = @_;
 		return $cost{$way} / $cost{$other};
 	}, at_most => 1.01);
-}
-
-sub _counted {
-	my ($b, $way, $tls, $count) = @_;
-
-	my $out = File::Temp::tempdir(CLEANUP => 1);
-	chmod 0755, $out;
-	my $nginx = Test::Nginx::Config::nginx();
-	my $wrapper = "$out/nginx";
-	open my $fh, '>', $wrapper or die "$wrapper: $!\n";
-	print $fh <<"END";
-#!/bin/sh
-case "\$*" in
-    -V) exec $nginx -V ;;
-esac
-exec valgrind -q --tool=callgrind --callgrind-out-file=$out/counted.%p \\
-	$nginx "\$@"
-END
-	close $fh;
-	chmod 0755, $wrapper;
-
-	my $t = _nginx([ 'daemon off;', 'master_process off;' ],
-		binary => $wrapper);
-	my $pid = $t->master_pid();
-	_shake($b, $way, $tls, $count);
-	$t->stop('TERM');
-
-	# written as nginx ends
-	open my $counted, '<', "$out/counted.$pid"
-		or die "callgrind left no $out/counted.$pid\n";
-	my ($sum) = map { /^(?:summary|totals): (\d+)/ ? $1 : () } <$counted>;
-	return $sum;
 }
 
 1;
