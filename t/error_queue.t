@@ -98,6 +98,42 @@ for my $case ([ 8447, 'stranger', qr/^good$/ ], [ 8447, 'odd', qr/^none$/ ],
 staple(8441, curves => 'P-521:P-256') for 1, 2;
 same('a handshake with a repeated hello', 2);
 
+# staples of CA certificates: without memory for them, and with an OpenSSL that
+# does not take them after all, the leaf's alone is sent
+
+my $root = Test::Nginx::CA->new($t, 'chain-root');
+my $outer = $root->intermediate('chain-outer', aia => $r->url());
+my $chained = $outer->leaf('chained.example', aia => $r->url());
+$r->add_ca($_) for $root, $outer;
+$t->write_file('chained.pem', $t->read_file($chained->chain())
+	. $t->read_file($root->cert()));
+$t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_chain on;',
+	'ocsp_plus_cache off;', 'ssl_protocols TLSv1.2 TLSv1.3;',
+	[ '8441 ssl', undef, 'ssl_certificate chained.pem;',
+		'ssl_certificate_key ' . $chained->key() . ';' ],
+	[ 8080, undef, 'location / { ocsp_plus_status; }' ] ]);
+for my $fails (qw/ stack response nothing /) {
+	$t->stop();
+	$t->env(LD_PRELOAD => Test::Nginx::Config::tool('libwrapped_openssl.so'),
+		WRAPPED_OPENSSL_LOG => $log, WRAPPED_OPENSSL_FAILS => $fails,
+		WRAPPED_OPENSSL_VERSION => '0x30600010');
+	$t->run();
+	ok(wait_for(sub {
+		return 2 == grep { $_->{state} eq 'valid' }
+			@{http_json('/')->{certificates}};
+	}, 20), "chain, $fails fails: both responses are there");
+	my $most = $fails eq 'nothing' && $t->feature('openssl 3.6') ? 2 : 1;
+	for my $tls ('1.2', '1.3', '1.2', '1.3', '1.3') {
+		my $seen = staple(8441, tls => $tls);
+		is(scalar(grep { $_ eq 'good' } @{$seen->{statuses}}),
+			$tls eq '1.3' ? $most : 1,
+			"chain, $fails fails, TLS $tls: the leaf's staple is sent");
+	}
+	same("a chain, $fails fails", 5);
+	is(http_json('/')->{handshakes}{chain_stapled}, $most > 1 ? 3 : 0,
+		"chain, $fails fails: and so it is counted");
+}
+
 $t->done_testing();
 
 ###############################################################################

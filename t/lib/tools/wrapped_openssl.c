@@ -5,6 +5,8 @@
  *   WRAPPED_OPENSSL_VERSION=0x30600000   what OpenSSL_version_num() says
  *   WRAPPED_OPENSSL_UNHASHABLE=NAME      X509_digest() has no SHA-256 of certificates in whose subjects this stands;
  *                                        SHA-1 it has, which nginx itself asks for
+ *   WRAPPED_OPENSSL_FAILS=stack          in a status callback OPENSSL_sk_new_reserve() has no memory
+ *   WRAPPED_OPENSSL_FAILS=response       nor has the second d2i_OCSP_RESPONSE() of one
  *   WRAPPED_OPENSSL_LOG=FILE             a line is appended for each call of a status callback: how the queue was
  *                                        ("empty" or "queued"), and "same", or what has become of it
  *
@@ -15,6 +17,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -29,8 +32,11 @@ typedef int (*status_callback)(SSL *ssl, void *data);
 
 static const char *version;
 static const char *unhashable;
+static const char *fails;
 static const char *file;
 static status_callback callback;
+static int inside;    /* the callback */
+static int responses; /* parsed since it began */
 
 /* nginx changes its environment */
 static const char *
@@ -44,6 +50,7 @@ read_environment(void)
 {
     version = copy(getenv("WRAPPED_OPENSSL_VERSION"));
     unhashable = copy(getenv("WRAPPED_OPENSSL_UNHASHABLE"));
+    fails = copy(getenv("WRAPPED_OPENSSL_FAILS"));
     file = copy(getenv("WRAPPED_OPENSSL_LOG"));
 }
 
@@ -77,6 +84,43 @@ X509_digest(const X509 *certificate, const EVP_MD *type, unsigned char *digest, 
     return next(certificate, type, digest, length);
 }
 
+static int
+has_no_memory(const char *what)
+{
+    if (!inside || fails == NULL || strcmp(fails, what) != 0) {
+        return 0;
+    }
+
+    ERR_raise(ERR_LIB_USER, ERR_R_MALLOC_FAILURE);
+    return 1;
+}
+
+__attribute__((visibility("default"))) OPENSSL_STACK *
+OPENSSL_sk_new_reserve(OPENSSL_sk_compfunc compare, int n)
+{
+    OPENSSL_STACK *(*next)(OPENSSL_sk_compfunc, int);
+
+    if (has_no_memory("stack")) {
+        return NULL;
+    }
+
+    *(void **) &next = dlsym(RTLD_NEXT, "OPENSSL_sk_new_reserve");
+    return next(compare, n);
+}
+
+__attribute__((visibility("default"))) OCSP_RESPONSE *
+d2i_OCSP_RESPONSE(OCSP_RESPONSE **to, const unsigned char **in, long length)
+{
+    OCSP_RESPONSE *(*next)(OCSP_RESPONSE **, const unsigned char **, long);
+
+    if (inside && ++responses == 2 && has_no_memory("response")) {
+        return NULL;
+    }
+
+    *(void **) &next = dlsym(RTLD_NEXT, "d2i_OCSP_RESPONSE");
+    return next(to, in, length);
+}
+
 static void
 say(const char *before, const char *after)
 {
@@ -108,7 +152,10 @@ on_status(SSL *ssl, void *data)
         ERR_raise(ERR_LIB_USER, SECOND);
     }
 
+    inside = 1;
+    responses = 0;
     result = callback(ssl, data);
+    inside = 0;
 
     if (!queued) {
         say("empty", ERR_peek_error() == 0 ? "same" : "some are left behind");
@@ -164,21 +211,28 @@ SSL_CTX_ctrl(SSL_CTX *ctx, int command, long number, void *data)
 __attribute__((visibility("default"))) int
 dladdr(const void *address, Dl_info *info)
 {
-    int  (*next)(const void *, Dl_info *);
+    int     (*next)(const void *, Dl_info *);
+    size_t  i;
+
+    static const struct {
+        const void  *address;
+        const char  *name;
+    } own[] = {
+        { (const void *) OpenSSL_version_num, "OpenSSL_version_num" },
+        { (const void *) X509_digest, "X509_digest" },
+        { (const void *) OPENSSL_sk_new_reserve, "OPENSSL_sk_new_reserve" },
+        { (const void *) d2i_OCSP_RESPONSE, "d2i_OCSP_RESPONSE" },
+        { (const void *) SSL_CTX_callback_ctrl, "SSL_CTX_callback_ctrl" },
+        { (const void *) SSL_CTX_ctrl, "SSL_CTX_ctrl" },
+    };
 
     *(void **) &next = dlsym(RTLD_NEXT, "dladdr");
 
-    if (address == (const void *) OpenSSL_version_num) {
-        address = dlsym(RTLD_NEXT, "OpenSSL_version_num");
-
-    } else if (address == (const void *) X509_digest) {
-        address = dlsym(RTLD_NEXT, "X509_digest");
-
-    } else if (address == (const void *) SSL_CTX_callback_ctrl) {
-        address = dlsym(RTLD_NEXT, "SSL_CTX_callback_ctrl");
-
-    } else if (address == (const void *) SSL_CTX_ctrl) {
-        address = dlsym(RTLD_NEXT, "SSL_CTX_ctrl");
+    for (i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (address == own[i].address) {
+            address = dlsym(RTLD_NEXT, own[i].name);
+            break;
+        }
     }
 
     return next(address, info);
