@@ -324,7 +324,8 @@ void Stapler::find_links(const Server& server, const Hello& hello, const Subject
     if (link.unknown && offers_.is_due(*zone_, server.chain_profile, *id, hello.monotonic)) {
       offers_.offer(*zone_, server.chain_profile, *id, *at, after, hello.monotonic);
     }
-    if (link.unknown || !issuer_is_among(after, *at, zone_->issuer_key(link.entry))) {
+    const auto held = link.unknown ? std::nullopt : zone_->peek(link.entry, *id);
+    if (!held.has_value() || !issuer_is_among(after, *at, held->issuer_key)) {
       return;
     }
     links->storage[links->count++] = {nullptr, link.id, link.entry};
