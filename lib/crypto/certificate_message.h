@@ -1,12 +1,17 @@
-// The size of a TLS 1.3 Certificate message (RFC 8446 section 4.4.2), which carries each certificate's staple beside
-// it. Java's TLS refuses a handshake message over 32,768 bytes, with or without revocation checking
+// The TLS 1.3 Certificate message (RFC 8446 section 4.4.2), which carries each certificate's staple beside it: its
+// size, and what a server has put into it.
+//
+// Java's TLS refuses a handshake message over 32,768 bytes, with or without revocation checking
 // (jdk.tls.maxHandshakeMessageSize); other clients take 100 kB and more.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <vector>
 
+#include "base/bytes.h"
 #include "crypto/certificate.h"
 
 namespace ocsp_plus::crypto {
@@ -33,5 +38,20 @@ constexpr std::size_t kStapleOverhead = 2 + 2 + 1 + 3;
 constexpr std::size_t staple_room(std::size_t size) {
   return size > kMostMessage ? SIZE_MAX : kMostMessage - std::min(kMostMessage, size + kStapleOverhead);
 }
+
+// An entry of the message's list. Borrowed from the message.
+struct CertificateEntry {
+  ByteView certificate;            // DER, not parsed
+  std::optional<ByteView> staple;  // an OCSPResponse, not parsed; nothing: the entry has no extension status_request
+};
+
+// Parses the body of a Certificate message. The one of TLS 1.2 (RFC 5246 section 7.4.2) is a list of certificates
+// without a context before it and extensions in it. The bytes are hostile: nothing if a length does not fit, octets
+// are left over, a certificate is empty or an entry has two staples.
+std::optional<std::vector<CertificateEntry>> parse_certificates(ByteView body, bool is_tls12);
+
+// Returns the response in a CertificateStatus (RFC 6066 section 8): the data of an entry's status_request, and in
+// TLS 1.2 a message of its own. Empty if it is no OCSP response of at least one octet, or more than that.
+ByteView parse_certificate_status(ByteView status);
 
 }  // namespace ocsp_plus::crypto
