@@ -154,6 +154,16 @@ if ($can && $t->command([ 'openssl', 's_client', '-help' ])->{output}
 	}
 }
 
+# and the command line, which sees the same with any OpenSSL
+
+my $check = $t->command([ $t->build_dir() . '/ocsp-plus', 'check',
+	'127.0.0.1:' . port($port{on}), '--servername', 'on.example', '--chain' ]);
+is($check->{status}, $can ? 0 : 2, '"ocsp-plus check --chain" sees them')
+	or diag($check->{output});
+is(scalar(() = $check->{output}
+	=~ /^TLS 1\.3, position \d+, CN=\w+: .*\(ok\)$/mg), $sent{on} || 0,
+	'"ocsp-plus check --chain" has a line for each');
+
 # variables: a client that asks, one that does not, one that resumes
 
 is(logged('on', status => 1), 'sent/' . ($sent{on} || 0) . '/',

@@ -40,7 +40,7 @@ for my $case (
 	[ [ 'fetch', '--share-s' ], '--share-sentinel' ],
 	[ [ 'share', '--password-file', "$d/files/ch" ], "$d/files/chain.pem" ],
 	[ [ 'share', '--l' ], '--list' ],
-	[ [ 'check', '--c' ], qw/ --cafile --critical / ],
+	[ [ 'check', '--c' ], qw/ --cafile --chain --critical / ],
 	[ [ 'verify', '--tr' ], '--trusted' ],
 	[ [ 'show', '-' ], qw/ --json --help -h / ],
 	[ [ 'fetch', '--cert', "$d/files/ch" ], "$d/files/chain.pem" ],

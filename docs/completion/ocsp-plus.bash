@@ -4,7 +4,7 @@
 _ocsp_plus() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
     local -A options=(
-        [check]="--servername --cafile --warn --critical --max-age --timeout --verbose --json --help -v -h"
+        [check]="--servername --cafile --warn --critical --max-age --chain --timeout --verbose --json --help -v -h"
         [fetch]="--cert --issuer --responder --resolver --proxy --out --cache --share --share-prefix --share-user --share-password-file --share-sentinel --share-trusted-certificate --share-certificate --share-key --timeout --verbose --json --help -4 -6 -v -h"
         [share]="--prefix --user --password-file --sentinel --trusted-certificate --certificate --key --timeout --list --json --help -h"
         [show]="--json --help -h"

@@ -36,6 +36,7 @@ struct Options {
   Seconds critical = 0;
   Seconds max_age = 0;
   Seconds timeout = 0;
+  bool chain = false;
   bool verbose = false;
   bool json = false;
 };
@@ -55,6 +56,21 @@ std::optional<Peer> parse_peer(const std::string& text) {
     return std::nullopt;
   }
   return Peer{url->host, url->port, url->ip_literal};
+}
+
+std::string size_of(const std::optional<Bytes>& staple) {
+  return staple.has_value() ? fmt::format("a staple of {} bytes", staple->size()) : "no staple";
+}
+
+// Names the certificates after the server's own only as far as they have staples.
+std::string sent(const crypto::TlsSeen& seen) {
+  std::string text = fmt::format("{} certificates, {}", seen.chain.size(), size_of(seen.staples.front()));
+  for (std::size_t i = 1; i < seen.staples.size(); ++i) {
+    if (seen.staples[i].has_value()) {
+      text += fmt::format(", at position {} {}", i, size_of(seen.staples[i]));
+    }
+  }
+  return text;
 }
 
 // Tries a handshake with each address in turn until one answers.
@@ -118,11 +134,7 @@ class HandshakeAttempt {
       // Another address may be reachable; but once an address has answered, its result counts.
       return seen.answered ? refuse(error_) : try_next();
     }
-    say(seen.chain.empty()
-            ? seen.detail
-            : fmt::format(
-                  "{} certificates, {}", seen.chain.size(),
-                  seen.staple.empty() ? "no staple" : fmt::format("a staple of {} bytes", seen.staple.size())));
+    say(seen.chain.empty() ? seen.detail : sent(seen));
     result_.emplace();
     result_->version = version_;
     result_->seen = std::move(seen);
@@ -248,6 +260,9 @@ std::string text_of(const Peer& peer, const std::vector<Handshake>& handshakes, 
     for (const Finding& finding : handshake.findings) {
       text += fmt::format("TLS {}: {} ({})\n", token(handshake.version), printable(finding.text), finding.token);
     }
+    for (const ChainCertificate& certificate : handshake.chain) {
+      text += fmt::format("TLS {}, {}\n", token(handshake.version), printable(text_of(certificate)));
+    }
   }
   return text;
 }
@@ -270,7 +285,7 @@ Result<int> run_check(const Options& options) {
   Judgement judgement;
   if (handshakes) {
     judgement = evaluate(&*handshakes, *anchors, !options.cafile.empty(),
-                         {options.warning, options.critical, options.max_age}, now);
+                         {options.warning, options.critical, options.max_age, options.chain}, now);
   } else {
     const Error& error = handshakes.error();
     judgement.findings.push_back({std::string(token(error.reason)), Severity::kUnknown,
@@ -302,6 +317,8 @@ Command register_check(CLI::App& app) {
   add_span(*command, "--critical", &options->critical, "6h", "Critical where the staple ends within this time");
   add_span(*command, "--max-age", &options->max_age, "0",
            "Warning where the staple's status (thisUpdate) is older; 0: not judged");
+  command->add_flag("--chain", options->chain,
+                    "Every certificate that the server sends must be stapled, but for roots");
   add_span(*command, "--timeout", &options->timeout, fmt::format("{}s", OP_DEFAULT_TIMEOUT_MS / 1000),
            "How long all of it may take");
   command->add_flag("-v,--verbose", options->verbose, "Tell each step on standard error");

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <utility>
 
@@ -12,29 +11,9 @@
 namespace ocsp_plus::cli {
 namespace {
 
-using crypto::Verdict;
 using End = crypto::TlsSeen::End;
 
 constexpr int kInternalError = 80;  // AlertDescription internal_error, the only alert that a status callback can send
-
-// Ranks severities as monitoring systems do: a failure to tell is worse than fine only.
-int gravity(Severity severity) {
-  constexpr std::array<int, 4> kGravity = {0, 2, 3, 1};
-  return kGravity[static_cast<std::size_t>(severity)];
-}
-
-Severity worst(const std::vector<Finding>& findings) {
-  Severity severity = Severity::kOk;
-  for (const Finding& finding : findings) {
-    severity = gravity(finding.severity) > gravity(severity) ? finding.severity : severity;
-  }
-  return severity;
-}
-
-void gravest_first(std::vector<Finding>* findings) {
-  std::stable_sort(findings->begin(), findings->end(),
-                   [](const Finding& a, const Finding& b) { return gravity(a.severity) > gravity(b.severity); });
-}
 
 void judge_failure(Handshake& handshake) {
   auto& findings = handshake.findings;
@@ -52,73 +31,20 @@ void judge_failure(Handshake& handshake) {
   }
 }
 
-void judge_missing(const crypto::Certificate& certificate, std::vector<Finding>* findings) {
-  if (certificate.must_staple) {
-    findings->push_back({"must_staple_missing", Severity::kCritical,
-                         "no staple, and the certificate demands one (Must-Staple): clients refuse it"});
-  } else if (certificate.ocsp_urls.empty()) {
-    findings->push_back(
-        {"no_responder", Severity::kWarning, "no staple, and the certificate names no OCSP responder"});
-  } else {
-    findings->push_back({"no_staple", Severity::kCritical, "no staple"});
-  }
-}
-
-void judge_end(const Verdict& verdict, const Bounds& bounds, UnixSeconds now, std::vector<Finding>* findings) {
-  const Seconds left = saturating_sub(verdict.expires, now);
-  const std::string text = fmt::format("staple good, ends in {} ({})", to_span(left), to_rfc3339(verdict.expires));
-  if (left <= bounds.critical) {
-    findings->push_back({"ends_soon", Severity::kCritical, text});
-  } else if (left <= bounds.warning) {
-    findings->push_back({"ends_soon", Severity::kWarning, text});
-  } else {
-    findings->push_back({"ok", Severity::kOk, text});
-  }
-}
-
-// Handshakes show thisUpdate alone. When the responder last confirmed a response, the server knows.
-void judge_age(const Verdict& verdict, const Bounds& bounds, UnixSeconds now, std::vector<Finding>* findings) {
-  const Seconds age = saturating_sub(now, verdict.this_update);
-  if (bounds.max_age != 0 && age > bounds.max_age) {
-    findings->push_back(
-        {"status_old", Severity::kWarning,
-         fmt::format("the staple says what was true {} ago ({})", to_span(age), to_rfc3339(verdict.this_update))});
-  }
-}
-
-void judge_staple(Handshake& handshake, const crypto::Issuer& issuer, const Bounds& bounds, UnixSeconds now) {
-  handshake.verdict = crypto::verify(handshake.seen.staple, *handshake.certificate, issuer, now, {});
-  const Verdict& verdict = *handshake.verdict;
-  if (verdict.reason == Reason::kOk) {
-    judge_age(verdict, bounds, now, &handshake.findings);
-    return judge_end(verdict, bounds, now, &handshake.findings);
-  }
-  handshake.findings.push_back({std::string(token(verdict.reason)), Severity::kCritical,
-                                fmt::format("the staple is not to be used: {}{}{}", meaning(verdict.reason),
-                                            verdict.detail.empty() ? "" : ", ", verdict.detail)});
-}
-
-// Finds the issuer among the certificates from the server, else among the anchors.
+// Finds the leaf's issuer among the certificates from the server, else among the anchors.
 std::unique_ptr<crypto::Issuer> issuer_for(const Handshake& handshake, const crypto::TrustAnchors& anchors,
                                            std::vector<Finding>* findings) {
   const auto& chain = handshake.seen.chain;
-  std::vector<x509_st*> candidates;
-  for (std::size_t i = 1; i < chain.size(); ++i) {
-    candidates.push_back(chain[i].get());
+  if (auto sent = sent_issuer(chain, 0); sent != nullptr) {
+    return sent;
   }
-  x509_st* certificate = crypto::find_issuer(chain.front().get(), candidates);
-  crypto::X509Ptr anchor;
-  if (certificate == nullptr) {
-    anchor = anchors.issuer_of(chain.front().get());
-    certificate = anchor.get();
-    // Clients have the roots already; the server must send all other certificates.
-    if (certificate != nullptr && crypto::find_issuer(certificate, {certificate}) == nullptr) {
-      findings->push_back({"chain_without_issuer", Severity::kWarning,
-                           "the server does not send the certificate's issuer: append it to its chain"});
-    }
+  auto known = known_issuer(chain.front().get(), anchors);
+  // Clients have the roots already; the server must send all other certificates.
+  if (known != nullptr && crypto::find_issuer(known->certificate(), {known->certificate()}) == nullptr) {
+    findings->push_back({"chain_without_issuer", Severity::kWarning,
+                         "the server does not send the certificate's issuer: append it to its chain"});
   }
-  auto issuer = certificate == nullptr ? nullptr : crypto::Issuer::create(certificate);
-  return issuer.has_value() ? std::move(*issuer) : nullptr;
+  return known;
 }
 
 void judge_one(Handshake& handshake, const crypto::TrustAnchors& anchors, bool trusted, const Bounds& bounds,
@@ -141,14 +67,14 @@ void judge_one(Handshake& handshake, const crypto::TrustAnchors& anchors, bool t
                           "the chain does not lead to the certificates of --cafile: " + objection});
     }
   }
-  if (handshake.seen.staple.empty()) {
+  if (const auto& staple = handshake.seen.staples.front(); !staple.has_value()) {
     judge_missing(*handshake.certificate, &findings);
-  } else if (issuer == nullptr) {
-    findings.push_back({"no_issuer", Severity::kUnknown,
-                        "the server staples, but does not send the certificate's issuer, and it is not known here: "
-                        "append it to the server's chain, or give it with --cafile"});
   } else {
-    judge_staple(handshake, *issuer, bounds, now);
+    handshake.verdict = judge_staple(*staple, *handshake.certificate, issuer.get(), bounds, now, &findings);
+  }
+  judge_gap(handshake.seen.staples, 0, &findings);
+  if (handshake.version == crypto::TlsVersion::k13) {
+    handshake.chain = judge_chain(handshake.seen, anchors, bounds, now);
   }
   gravest_first(&findings);
 }
@@ -161,7 +87,7 @@ std::string outcome(const Handshake& handshake) {
   if (handshake.verdict.has_value()) {
     return std::string(token(handshake.verdict->reason));
   }
-  return handshake.seen.staple.empty() ? "no staple" : "a staple";
+  return handshake.seen.staples.front().has_value() ? "a staple" : "no staple";
 }
 
 void compare(const std::vector<Handshake>& handshakes, std::vector<Finding>* findings) {
@@ -176,38 +102,61 @@ void compare(const std::vector<Handshake>& handshakes, std::vector<Finding>* fin
   }
 }
 
-}  // namespace
-
-std::string_view word(Severity severity) {
-  constexpr std::array<std::string_view, 4> kWords = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
-  return kWords[static_cast<std::size_t>(severity)];
+// `--chain` is not to be fulfilled by a server that cannot send what it asks for.
+void demand_tls13(const std::vector<Handshake>& handshakes, std::vector<Finding>* findings) {
+  for (const Handshake& handshake : handshakes) {
+    if (handshake.version == crypto::TlsVersion::k13 && handshake.seen.end == End::kNotSupported) {
+      findings->push_back({"tls_not_supported", Severity::kWarning,
+                           "the server does not speak TLS 1.3, and TLS 1.2 has no staple for a CA certificate"});
+    }
+  }
 }
+
+void add_new(Finding finding, std::vector<Finding>* findings) {
+  const bool is_known = std::any_of(findings->begin(), findings->end(), [&](const Finding& other) {
+    return other.token == finding.token && other.severity == finding.severity && other.text == finding.text;
+  });
+  if (!is_known) {
+    findings->push_back(std::move(finding));
+  }
+}
+
+// A TLS version that the server does not support, and what is right with CA certificates, are listed by handshake
+// only.
+void collect(const Handshake& handshake, std::vector<Finding>* findings) {
+  for (const Finding& finding : handshake.findings) {
+    if (finding.token != "tls_not_supported") {
+      add_new(finding, findings);
+    }
+  }
+  for (const ChainCertificate& certificate : handshake.chain) {
+    for (const Finding& finding : certificate.findings) {
+      if (finding.severity != Severity::kOk) {
+        add_new({finding.token, finding.severity, where(certificate) + ": " + finding.text}, findings);
+      }
+    }
+  }
+}
+
+}  // namespace
 
 Judgement evaluate(std::vector<Handshake>* handshakes, const crypto::TrustAnchors& anchors, bool trusted,
                    const Bounds& bounds, UnixSeconds now) {
   Judgement judgement;
-  bool any_seen = false;
   for (Handshake& handshake : *handshakes) {
     judge_one(handshake, anchors, trusted, bounds, now);
-    any_seen = any_seen || handshake.certificate.has_value();
     if (handshake.verdict.has_value() && handshake.verdict->reason == Reason::kOk) {
       const UnixSeconds end = handshake.verdict->expires;
       judgement.expires = judgement.expires == 0 ? end : std::min(judgement.expires, end);
     }
-    for (const Finding& finding : handshake.findings) {
-      const bool known = std::any_of(judgement.findings.begin(), judgement.findings.end(), [&](const Finding& other) {
-        return other.token == finding.token && other.severity == finding.severity && other.text == finding.text;
-      });
-      // A TLS version that the server does not support is listed in the JSON only.
-      if (!known && finding.token != "tls_not_supported") {
-        judgement.findings.push_back(finding);
-      }
-    }
+    collect(handshake, &judgement.findings);
   }
   compare(*handshakes, &judgement.findings);
   if (judgement.findings.empty()) {
     judgement.findings.push_back(
         {"tls_not_supported", Severity::kUnknown, "the server speaks neither TLS 1.2 nor 1.3"});
+  } else if (bounds.chain) {
+    demand_tls13(*handshakes, &judgement.findings);
   }
   gravest_first(&judgement.findings);
   judgement.severity = worst(judgement.findings);
@@ -232,8 +181,11 @@ Json handshake_json(const Handshake& handshake) {
     certificate["responders"] = handshake.certificate->ocsp_urls;
   }
   json["certificate"] = std::move(certificate);
-  json["stapled"] = handshake.certificate.has_value() ? Json(!handshake.seen.staple.empty()) : Json();
+  json["stapled"] = handshake.certificate.has_value() ? Json(handshake.seen.staples.front().has_value()) : Json();
   json["staple"] = handshake.verdict.has_value() ? verdict_json(*handshake.verdict) : Json();
+  for (const ChainCertificate& other : handshake.chain) {
+    json["chain"].push_back(chain_json(other));
+  }
   return json;
 }
 

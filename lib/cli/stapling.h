@@ -3,9 +3,10 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "cli/chain.h"
+#include "cli/finding.h"
 #include "cli/verdict.h"
 #include "crypto/certificate.h"
 #include "crypto/tls_probe.h"
@@ -13,18 +14,6 @@
 #include "crypto/verify.h"
 
 namespace ocsp_plus::cli {
-
-// Exit statuses of the monitoring plugins.
-enum class Severity : int { kOk = 0, kWarning = 1, kCritical = 2, kUnknown = 3 };
-
-// "OK", "WARNING", "CRITICAL", "UNKNOWN".
-std::string_view word(Severity severity);
-
-struct Finding {
-  std::string token;  // snake_case, for scripts: a token of docs/command-line.md or a reason
-  Severity severity = Severity::kOk;
-  std::string text;  // for people
-};
 
 // One handshake. Its outcome is in either `seen` or `unreachable`.
 struct Handshake {
@@ -36,12 +25,7 @@ struct Handshake {
   std::optional<crypto::Certificate> certificate;
   std::optional<crypto::Verdict> verdict;  // of the staple; nothing without a staple or an issuer
   std::vector<Finding> findings;           // never empty afterwards, most severe first
-};
-
-struct Bounds {
-  Seconds warning = 0;
-  Seconds critical = 0;
-  Seconds max_age = 0;  // of the status, since thisUpdate; 0: not judged
+  std::vector<ChainCertificate> chain;
 };
 
 struct Judgement {

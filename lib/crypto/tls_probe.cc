@@ -4,11 +4,13 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
 #include <utility>
 
+#include "crypto/certificate_message.h"
 #include "crypto/ossl.h"
 
 namespace ocsp_plus::crypto {
@@ -27,23 +29,51 @@ int number_of(TlsVersion version) {
   return version == TlsVersion::k12 ? TLS1_2_VERSION : TLS1_3_VERSION;
 }
 
-// Called when the server's first flight is complete, with or without a staple. Returns 1, which continues the
-// handshake.
-int take_status(SSL* ssl, void* data) {
+// SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (RFC 8879) of OpenSSL 3.2 and newer: a compressed Certificate message would be
+// shown as it is. Older versions compress nothing and ignore the bit.
+constexpr std::uint64_t kNoCompressedCertificates = std::uint64_t{1} << 33;
+
+// What the server's messages hold, until it is known that they are the whole of its first flight.
+struct Flight {
+  std::vector<X509Ptr> chain;
+  std::vector<std::optional<Bytes>> staples;
+};
+
+void read_certificates(ByteView body, bool is_tls12, Flight* flight) {
+  *flight = {};
+  for (const CertificateEntry& entry : parse_certificates(body, is_tls12).value_or(std::vector<CertificateEntry>())) {
+    const unsigned char* der = entry.certificate.data();
+    X509Ptr certificate(d2i_X509(nullptr, &der, static_cast<long>(entry.certificate.size())));
+    if (certificate == nullptr) {
+      *flight = {};  // OpenSSL will refuse it as well
+      return;
+    }
+    flight->chain.push_back(std::move(certificate));
+    flight->staples.push_back(entry.staple.has_value() ? std::optional<Bytes>(entry.staple->copy()) : std::nullopt);
+  }
+}
+
+// Called for each message before OpenSSL looks into it, with all versions of OpenSSL alike.
+void read_message(int is_ours, int version, int content_type, const void* data, std::size_t size, SSL* /*ssl*/,
+                  void* read_into) {
+  constexpr std::size_t kHeader = 4;  // type and length
+  if (is_ours != 0 || content_type != SSL3_RT_HANDSHAKE || size < kHeader) {
+    return;
+  }
   const ErrorMark mark;
-  auto* seen = static_cast<TlsSeen*>(data);
-  const unsigned char* response = nullptr;
-  const long size = SSL_get_tlsext_status_ocsp_resp(ssl, &response);
-  if (response != nullptr && size > 0) {
-    seen->staple.assign(response, response + size);
+  auto* flight = static_cast<Flight*>(read_into);
+  const auto* message = static_cast<const std::uint8_t*>(data);
+  const ByteView body(message + kHeader, size - kHeader);
+  if (message[0] == SSL3_MT_CERTIFICATE) {
+    read_certificates(body, version == TLS1_2_VERSION, flight);
+  } else if (message[0] == SSL3_MT_CERTIFICATE_STATUS && !flight->staples.empty()) {
+    flight->staples.front() = parse_certificate_status(body).copy();
   }
-  STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl);
-  for (int i = 0; i < sk_X509_num(chain); ++i) {
-    X509* certificate = sk_X509_value(chain, i);
-    X509_up_ref(certificate);
-    seen->chain.emplace_back(certificate);
-  }
-  return 1;
+}
+
+bool is_response(const Bytes& staple) {
+  const unsigned char* der = staple.data();
+  return OcspResponsePtr(d2i_OCSP_RESPONSE(nullptr, &der, static_cast<long>(staple.size()))) != nullptr;
 }
 
 bool is_version_refused(unsigned long code) {
@@ -72,10 +102,13 @@ struct TlsProbe::Impl {
   void shake_hands();
   void fail_with(int error);
   void end();
+  void believe_flight();
+  static int take_flight(SSL* ssl, void* impl);
 
   const int fd;
   Callback callback;
   TlsSeen seen;
+  Flight flight;
   SslCtxPtr context;
   SslPtr ssl;
   BIO* incoming = nullptr;  // owned by ssl
@@ -83,6 +116,19 @@ struct TlsProbe::Impl {
   bool ended = false;
   std::unique_ptr<IoWatch> watch;
 };
+
+void TlsProbe::Impl::believe_flight() {
+  seen.chain = std::move(flight.chain);
+  seen.staples = std::move(flight.staples);
+  flight = {};
+}
+
+// Called when the server's first flight is complete, with or without a staple. Returns 1, which continues the
+// handshake.
+int TlsProbe::Impl::take_flight(SSL* /*ssl*/, void* impl) {
+  static_cast<Impl*>(impl)->believe_flight();
+  return 1;
+}
 
 // OpenSSL's macros for these calls cast as C does.
 Result<void> TlsProbe::Impl::set_up(TlsVersion version, const std::string& servername) {
@@ -93,8 +139,11 @@ Result<void> TlsProbe::Impl::set_up(TlsVersion version, const std::string& serve
     SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
     SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
     SSL_CTX_callback_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB,
-                          reinterpret_cast<void (*)()>(take_status));
-    SSL_CTX_set_tlsext_status_arg(context.get(), &seen);
+                          reinterpret_cast<void (*)()>(take_flight));
+    SSL_CTX_set_tlsext_status_arg(context.get(), this);
+    SSL_CTX_set_msg_callback(context.get(), read_message);
+    SSL_CTX_set_msg_callback_arg(context.get(), &flight);
+    SSL_CTX_set_options(context.get(), kNoCompressedCertificates);
     ssl.reset(SSL_new(context.get()));
   }
   BioPtr in(BIO_new(BIO_s_mem()));
@@ -189,13 +238,17 @@ void TlsProbe::Impl::shake_hands() {
     return;
   }
   const unsigned long code = ERR_peek_error();
-  const int reason = ERR_GET_REASON(code);
+  const int alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET;
   seen.end = TlsSeen::End::kBroken;
   if (is_version_refused(code)) {
     seen.end = TlsSeen::End::kNotSupported;
-  } else if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason >= SSL_AD_REASON_OFFSET) {
+  } else if (ERR_GET_LIB(code) == ERR_LIB_SSL && alert >= 0 && alert <= UINT8_MAX) {
     seen.end = TlsSeen::End::kAlert;
-    seen.alert = reason - SSL_AD_REASON_OFFSET;
+    seen.alert = alert;
+  } else if (std::any_of(flight.staples.begin(), flight.staples.end(),
+                         [](const auto& staple) { return staple.has_value() && !is_response(*staple); })) {
+    seen.end = TlsSeen::End::kBadStaple;
+    believe_flight();
   }
   seen.detail = seen.end == TlsSeen::End::kAlert ? fmt::format("the server sent the alert {} ({})",
                                                                SSL_alert_desc_string_long(seen.alert), seen.alert)

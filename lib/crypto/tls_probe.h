@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,13 +23,17 @@ enum class TlsVersion { k12, k13 };
 // "1.2", "1.3".
 std::string_view token(TlsVersion version) noexcept;
 
-// The result of a handshake. Certificates and staple are set once the server has sent them, even if the handshake
-// fails later (for example when the server demands a client certificate).
+// The result of a handshake. Certificates and staples are set once the server's first flight is complete, even if the
+// handshake fails later (for example when the server demands a client certificate).
+//
+// They are what stands in the server's messages. OpenSSL's own answer is not asked: from 3.6 on it takes the staple
+// of another certificate for the leaf's where the leaf has none.
 struct TlsSeen {
   enum class End {
     kFinished,
     kAlert,         // the server sent `alert`
     kNotSupported,  // the server speaks another version only
+    kBadStaple,     // OpenSSL broke off at a staple that it cannot parse; certificates and staples are set
     kBroken,        // the bytes are not TLS, or the server closed; see `detail`
     kSystem,        // a system call failed with `error`, most often while connecting
   };
@@ -38,7 +43,9 @@ struct TlsSeen {
   bool answered = false;       // at least one byte arrived
   std::string detail;          // for people
   std::vector<X509Ptr> chain;  // as sent, the server's own first; empty: not received
-  Bytes staple;                // the DER of an OCSPResponse as sent; empty: none
+  // Of each certificate in `chain` the OCSPResponse as sent; empty: a CertificateStatus without one. TLS 1.2 has none
+  // but the first.
+  std::vector<std::optional<Bytes>> staples;
 };
 
 class TlsProbe {

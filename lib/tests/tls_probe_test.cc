@@ -75,6 +75,18 @@ TEST_CASE("tls_probe: it asks for a status, by name", "[tls_probe][rfc6066-8]") 
   }
 }
 
+// What it reads is the plain message.
+TEST_CASE("tls_probe: it takes no compressed certificates", "[tls_probe][rfc8879]") {
+  Pair pair;
+  pair.start(TlsVersion::k13);
+  const std::string hello = pair.hello();
+  for (const char algorithms : {1, 2, 3}) {
+    // extension compress_certificate: type 27, the list of algorithms with two lengths before it
+    const char size = static_cast<char>(2 * algorithms);
+    CHECK(hello.find(std::string("\0\x1b\0", 3) + static_cast<char>(size + 1) + size + '\0') == std::string::npos);
+  }
+}
+
 TEST_CASE("tls_probe: what is no handshake", "[tls_probe]") {
   struct Case {
     const char* what;
@@ -103,7 +115,7 @@ TEST_CASE("tls_probe: what is no handshake", "[tls_probe]") {
         CHECK(seen.end == c.end);
         CHECK(seen.alert == c.alert);
         CHECK(seen.chain.empty());
-        CHECK(seen.staple.empty());
+        CHECK(seen.staples.empty());
         CHECK_FALSE(seen.detail.empty());
         CHECK(seen.answered == !c.bytes.empty());
       }
