@@ -208,16 +208,18 @@ Stapler::Subject Stapler::identify(const Server& server, const Hello& hello) con
     return subject;
   }
   const auto id = zone_.has_value() ? hash_of(hello.leaf) : std::nullopt;
-  return id ? look_up(server.profile, *id, hello.now) : subject;
+  if (id) {
+    look_up(server.profile, *id, hello.now, &subject);
+  }
+  return subject;
 }
 
 // Finds a certificate loaded for the connection, and notes that it is in use. REQUIRES: the zone is open.
-Stapler::Subject Stapler::look_up(std::uint64_t profile, const CertificateId& id, UnixSeconds now) const noexcept {
-  Subject subject;
-  subject.id = id;
-  subject.entry = zone_->find(id);
-  note_use(profile, &subject, now);
-  return subject;
+void Stapler::look_up(std::uint64_t profile, const CertificateId& id, UnixSeconds now,
+                      Subject* subject) const noexcept {
+  subject->id = id;
+  subject->entry = zone_->find(id);
+  note_use(profile, subject, now);
 }
 
 // Notes that the certificate is in use. Its profile is that of the first server that loads it, or of a later one in
@@ -320,7 +322,8 @@ void Stapler::find_links(const Server& server, const Hello& hello, const Subject
     if (!id) {
       return;
     }
-    const Subject link = look_up(server.chain_profile, *id, hello.now);
+    Subject link;
+    look_up(server.chain_profile, *id, hello.now, &link);
     if (link.unknown && offers_.is_due(*zone_, server.chain_profile, *id, hello.monotonic)) {
       offers_.offer(*zone_, server.chain_profile, *id, *at, after, hello.monotonic);
     }

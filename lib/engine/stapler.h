@@ -184,14 +184,15 @@ class Stapler {
 
   // Inline, in the one file that calls them: a handshake takes few steps, and each call costs as much as a step.
   inline Subject identify(const Server& server, const Hello& hello) const noexcept;
-  Subject look_up(std::uint64_t profile, const CertificateId& id, UnixSeconds now) const noexcept;
+  void look_up(std::uint64_t profile, const CertificateId& id, UnixSeconds now, Subject* subject) const noexcept;
   void note_use(std::uint64_t profile, Subject* subject, UnixSeconds now) const;
   static bool must_staple(const Subject& subject, x509_st* leaf) noexcept;
   bool leaves_out(const Server& server, const Hello& hello, const Subject& subject, std::size_t staple,
                   Connection* connection) const noexcept;
-  inline bool copy(const Subject& subject, const Hello& hello, store::StapleZone::Copy* held) noexcept;
-  Decision staple_with_chain(const Server& server, const Hello& hello, const Subject& subject,
-                             const store::StapleZone::Copy& held, Connection* connection) noexcept;
+  [[gnu::always_inline]] inline bool copy(const Subject& subject, const Hello& hello,
+                                          store::StapleZone::Copy* held) noexcept;
+  [[gnu::noinline]] Decision staple_with_chain(const Server& server, const Hello& hello, const Subject& subject,
+                                               const store::StapleZone::Copy& held, Connection* connection) noexcept;
   void find_links(const Server& server, const Hello& hello, const Subject& subject, Connection* connection,
                   Links* links) noexcept;
   inline Decision stapled(const Hello& hello, const Subject& subject, const store::StapleZone::Copy& held,
