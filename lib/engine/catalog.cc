@@ -267,11 +267,6 @@ Result<Catalog::Index> Catalog::add_target(crypto::Certificate certificate, cons
   const Index index = intern_target(std::move(certificate), from);
   Target& entry = target(index);
   Remarks& remarks = remarks_[index];
-  const auto remark = [&from](std::optional<std::string>* place) {
-    if (!place->has_value()) {
-      *place = std::string(from.place);
-    }
-  };
   if (entry.ca && !ca) {
     entry.responders.clear();
     entry.servers_joined = false;
@@ -290,29 +285,37 @@ Result<Catalog::Index> Catalog::add_target(crypto::Certificate certificate, cons
   entry.ca = ca;
   if (!entry.servers_joined) {
     remarks.ignored_url = std::move(ignored);
-  } else if (entry.responders != *responders) {
-    remark(&remarks.other_responders);
   }
+  RETURN_IF_ERROR(join_server(from, *responders, &entry, &remarks));
+  return index;
+}
+
+// Joins a server's directives to those of the servers before it.
+Result<void> Catalog::join_server(const ServerCertificate& from, const std::vector<const net::Url*>& responders,
+                                  Target* target, Remarks* remarks) {
+  const auto remark_if = [&from](bool so, std::optional<std::string>* place) {
+    if (so && !place->has_value()) {
+      *place = std::string(from.place);
+    }
+  };
   const std::vector<x509_st*> anchors =
       from.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : from.responder_anchors;
-  if (entry.servers_joined && anchors_of(entry) != anchors) {
-    remark(&remarks.other_anchors);
-  }
-  RETURN_IF_ERROR(join_anchors(&entry, anchors));
-  measure_message(from, &remarks);
-  if (requires_staple(from.require, entry.certificate.must_staple)) {
-    entry.required = true;
-    remark(&remarks.required_by);
-  }
+  const bool required = requires_staple(from.require, target->certificate.must_staple);
+  remark_if(target->servers_joined && target->responders != responders, &remarks->other_responders);
+  remark_if(target->servers_joined && anchors_of(*target) != anchors, &remarks->other_anchors);
+  remark_if(required, &remarks->required_by);
+  RETURN_IF_ERROR(join_anchors(target, anchors));
+  measure_message(from, remarks);
+  target->required = target->required || required;
   if (from.refresh != 0) {
-    entry.refresh = entry.refresh == 0 ? from.refresh : std::min(entry.refresh, from.refresh);
+    target->refresh = target->refresh == 0 ? from.refresh : std::min(target->refresh, from.refresh);
   }
-  join(&entry.responders, *responders);
+  join(&target->responders, responders);
   if (!from.responders.empty()) {
-    join(&entry.named, *responders);
+    join(&target->named, responders);
   }
-  entry.servers_joined = true;
-  return index;
+  target->servers_joined = true;
+  return {};
 }
 
 // URLs of other schemes (ldap is usual) are ignored; without any other the issuer is not fetched.

@@ -220,8 +220,11 @@ class Catalog {
   Result<std::vector<const net::Url*>> intern_urls(const std::vector<std::string_view>& texts);
   void add_unusable(const ServerCertificate& from, const Error& error);
   Result<Index> add_target(crypto::Certificate certificate, const ServerCertificate& from, bool ca);
+  Result<void> join_server(const ServerCertificate& from, const std::vector<const net::Url*>& responders,
+                           Target* target, Remarks* remarks);
   Result<std::vector<Target*>> add_chain(const ServerCertificate& from);
   std::uint64_t add_chain_profile(const Profile& of);
+  Result<void> trust(const ServerCertificate& server, Profile* profile);
   Index intern_target(crypto::Certificate certificate, const ServerCertificate& from);
   Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
   static void measure_message(const ServerCertificate& from, Remarks* remarks);

@@ -90,38 +90,13 @@ bool Files::look_at(File* file, std::size_t* budget) {
       reader.target->issuer == nullptr ? void(awaited = true) : ready.push_back(&reader);
     }
   }
-  if (ready.empty()) {
+  if (ready.empty() || !is_there(file, *ready.front()->target)) {
     return true;
-  }
-  struct stat status = {};
-  const bool missing = stat(file->path.c_str(), &status) != 0;
-  if (missing && !file->missing) {
-    ignore(*file, {ready.front()->target, {Reason::kUnreadable, std::strerror(errno)}});
-  }
-  file->missing = missing;
-  if (missing) {
-    return true;
-  }
-  if (const FileStamp stamp = stamp_of(status); stamp != file->stamp) {
-    file->stamp = stamp;
-    file->fits = false;
-    file->refusal.reset();
   }
   const auto seen = [file](const Reader* reader) { return reader->seen == file->stamp; };
   ready.erase(std::remove_if(ready.begin(), ready.end(), seen), ready.end());
-  if (!ready.empty()) {
-    const auto response = read(file->path);
-    for (Reader* reader : ready) {
-      if (!response) {
-        reader->seen = file->stamp;
-        file->refusal = Refusal{ready.front()->target, response.error()};
-      } else if (*budget == 0) {
-        return false;
-      } else {
-        --*budget;
-        show(file, *response, reader);
-      }
-    }
+  if (!ready.empty() && !show(file, ready, budget)) {
+    return false;
   }
   awaited = awaited || !std::all_of(ready.begin(), ready.end(), seen);
   // What is none of these certificates' may be that of one that has not seen it yet.
@@ -132,7 +107,41 @@ bool Files::look_at(File* file, std::size_t* budget) {
   return true;
 }
 
-void Files::show(File* file, ByteView response, Reader* reader) {
+// Notes whether the file is there and has changed. `reader`: a certificate to name if it is not.
+bool Files::is_there(File* file, const Target& reader) {
+  struct stat status = {};
+  const bool missing = stat(file->path.c_str(), &status) != 0;
+  if (missing && !file->missing) {
+    ignore(*file, {&reader, {Reason::kUnreadable, std::strerror(errno)}});
+  }
+  file->missing = missing;
+  if (const FileStamp stamp = stamp_of(status); !missing && stamp != file->stamp) {
+    file->stamp = stamp;
+    file->fits = false;
+    file->refusal.reset();
+  }
+  return !missing;
+}
+
+// Shows what the file holds for these certificates to the gate. false: the budget is spent.
+bool Files::show(File* file, const std::vector<Reader*>& readers, std::size_t* budget) {
+  const auto response = read(file->path);
+  if (!response) {
+    file->refusal = Refusal{readers.front()->target, response.error()};
+    std::for_each(readers.begin(), readers.end(), [file](Reader* reader) { reader->seen = file->stamp; });
+    return true;
+  }
+  for (Reader* reader : readers) {
+    if (*budget == 0) {
+      return false;
+    }
+    --*budget;
+    show_for(file, *response, reader);
+  }
+  return true;
+}
+
+void Files::show_for(File* file, ByteView response, Reader* reader) {
   const Admission admission = gate_.admit(*reader->target, response, store::Source::kFile, {clock_.now()});
   if (admission.stored == Reason::kZoneBusy) {
     return;  // not marked as seen: the next round shows it again

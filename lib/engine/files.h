@@ -52,7 +52,9 @@ class Files {
   };
 
   bool look_at(File* file, std::size_t* budget);
-  void show(File* file, ByteView response, Reader* reader);
+  bool is_there(File* file, const Target& reader);
+  bool show(File* file, const std::vector<Reader*>& readers, std::size_t* budget);
+  void show_for(File* file, ByteView response, Reader* reader);
   void ignore(const File& file, const Refusal& refusal);
   Result<Bytes> read(const std::string& path) const;
 

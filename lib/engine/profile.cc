@@ -58,6 +58,33 @@ Result<const Profile*> Catalog::add_profile(const ServerCertificate& server) {
   Target bearer;
   RETURN_IF_ERROR(join_anchors(&bearer, server.responder_anchors));
   profile.responder_anchors = bearer.responder_anchors;
+  RETURN_IF_ERROR(trust(server, &profile));
+  profile.servers.assign(server.servers.begin(), server.servers.end());
+  profile.require = server.require;
+  profile.refresh = server.refresh;
+  // Servers of the same names, on other ports most likely, are told apart by their order.
+  std::uint64_t ordinal = 0;
+  do {
+    profile.key = key_of(server.servers, ordinal++);
+  } while (profiles_.count(profile.key) != 0);
+  const auto note_first = [&server](std::optional<std::string>* place) {
+    if (!place->has_value()) {
+      *place = std::string(server.place);
+    }
+  };
+  if (profile.require == Require::kOn) {
+    note_first(&requires_all_);
+  }
+  if (server.staple_chain) {
+    note_first(&staples_chains_);
+    profile.chain_key = add_chain_profile(profile);
+  }
+  const std::uint64_t key = profile.key;
+  return &profiles_.emplace(key, std::move(profile)).first->second;
+}
+
+// Adds the issuers that the operator trusts in the server, without those that cannot be used.
+Result<void> Catalog::trust(const ServerCertificate& server, Profile* profile) {
   for (x509_st* certificate : server.issuers) {
     auto known = trusted_ids_.find(certificate);
     if (known == trusted_ids_.end()) {
@@ -73,28 +100,10 @@ Result<const Profile*> Catalog::add_profile(const ServerCertificate& server) {
       }
       known = trusted_ids_.emplace(certificate, *id).first;
     }
-    profile.trusted.push_back(crypto::up_ref(certificate));
-    profile.trusted_ids.push_back(known->second);
+    profile->trusted.push_back(crypto::up_ref(certificate));
+    profile->trusted_ids.push_back(known->second);
   }
-  profile.servers.assign(server.servers.begin(), server.servers.end());
-  profile.require = server.require;
-  profile.refresh = server.refresh;
-  // Servers of the same names, on other ports most likely, are told apart by their order.
-  std::uint64_t ordinal = 0;
-  do {
-    profile.key = key_of(server.servers, ordinal++);
-  } while (profiles_.count(profile.key) != 0);
-  if (profile.require == Require::kOn && !requires_all_.has_value()) {
-    requires_all_ = std::string(server.place);
-  }
-  if (server.staple_chain) {
-    if (!staples_chains_.has_value()) {
-      staples_chains_ = std::string(server.place);
-    }
-    profile.chain_key = add_chain_profile(profile);
-  }
-  const std::uint64_t key = profile.key;
-  return &profiles_.emplace(key, std::move(profile)).first->second;
+  return {};
 }
 
 // CA certificates have responders of their own, and no handshake is refused for want of their staples.
