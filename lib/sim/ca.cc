@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sim/chains.h"
 #include "sim/machine.h"
 
 namespace ocsp_plus::sim {
@@ -66,6 +67,9 @@ Pki::Pki() : ca(testing::make_ca("Sim CA")), foreign_ca(testing::make_ca("Other 
   for (LeafNumber i = kLoaded; i < kLoaded + 4 * kLoadedLeaves; ++i) {
     id(i);
   }
+  for (const LeafNumber number : chains::all()) {
+    id(number);
+  }
 }
 
 const Pki& Pki::get() {
@@ -78,12 +82,27 @@ const testing::Identity& Pki::leaf(LeafNumber number) const {
   if (found != leaves.end()) {
     return found->second;
   }
+  if (is_ca(number)) {
+    const testing::CertificateSpec spec = chains::spec_of(number);
+    evp_pkey_st* const key =
+        tier_of(number) == Tier::kLower ? ca.key : testing::key(testing::KeyType::kP256, spec.subject);
+    const testing::Identity* const by = number == chains::kRoot ? nullptr : &issuer(number);
+    return leaves.emplace(number, testing::make_certificate(spec, key, by)).first->second;
+  }
   const auto forged = forged_.find(number);
   const testing::Identity& issuer = forged == forged_.end() ? ca : lookalikes[number % kLookalikes];
   return leaves
       .emplace(number,
                testing::make_certificate(spec_of(number), testing::key(testing::KeyType::kP256, "leaf"), &issuer))
       .first->second;
+}
+
+Tier Pki::tier_of(LeafNumber number) {
+  return !is_ca(number) ? Tier::kLeaf : number < chains::kFirstUpper ? Tier::kLower : Tier::kUpper;
+}
+
+const testing::Identity& Pki::issuer(LeafNumber number) const {
+  return is_ca(number) ? leaf(chains::issuer_of(number)) : ca;
 }
 
 testing::CertificateSpec Pki::spec_of(LeafNumber number) const {
@@ -120,6 +139,9 @@ UnixSeconds Pki::leaf_end(LeafNumber number) {
   constexpr Seconds kTerms[] = {20 * kDay, 90 * kDay, 2 * 3600, 5 * kDay, 40 * 60, 150 * kDay};
   if (number >= kForged) {
     return get().forged_.at(number).end;
+  }
+  if (is_ca(number)) {
+    return chains::end_of(number);
   }
   const std::size_t which = number < kLoaded ? number : (number - kLoaded) / 4;
   const bool short_lived = which % 4 == 3 && which < kLeaves;
@@ -214,8 +236,9 @@ std::optional<UnixSeconds> Ca::revoked_at(LeafNumber leaf) const {
   return found == revoked_.end() ? std::nullopt : std::optional<UnixSeconds>(found->second);
 }
 
-UnixSeconds Ca::made_at(UnixSeconds now) const {
-  return practice_.resign == 0 ? now : now - now % practice_.resign;
+UnixSeconds Ca::made_at(LeafNumber leaf, UnixSeconds now) const {
+  const Seconds resign = practice(leaf).resign;
+  return resign == 0 ? now : now - now % resign;
 }
 
 std::size_t Ca::term_of(UnixSeconds time) {
@@ -223,24 +246,24 @@ std::size_t Ca::term_of(UnixSeconds time) {
   return std::min<std::size_t>(static_cast<std::size_t>(term), Pki::kSigners - 1);
 }
 
-const testing::Identity& Ca::signer_at(UnixSeconds time) const {
+const testing::Identity& Ca::signer_at(LeafNumber leaf, UnixSeconds time) const {
   const Pki& pki = Pki::get();
-  return practice_.delegated ? pki.signers[term_of(time)] : pki.ca;
+  return practice(leaf).delegated ? pki.signers[term_of(time)] : pki.issuer(leaf);
 }
 
-UnixSeconds Ca::end_of(UnixSeconds this_update) const {
-  const UnixSeconds end = this_update + practice_.validity;
-  return practice_.delegated ? std::min(end, Pki::get().signer_ends[term_of(this_update)]) : end;
+UnixSeconds Ca::end_of(LeafNumber leaf, UnixSeconds this_update) const {
+  const UnixSeconds end = this_update + practice(leaf).validity;
+  return practice(leaf).delegated ? std::min(end, Pki::get().signer_ends[term_of(this_update)]) : end;
 }
 
-UnixSeconds Ca::end_of_answer(LeafNumber, UnixSeconds now) const {
-  return end_of(made_at(now));
+UnixSeconds Ca::end_of_answer(LeafNumber leaf, UnixSeconds now) const {
+  return end_of(leaf, made_at(leaf, now));
 }
 
 // A revocation is signed at once, even if responses are made in advance. It then has the times of its round, so that
 // it differs from the round's good response only in the status.
 const Bytes& Ca::answer(LeafNumber leaf, UnixSeconds now) {
-  const UnixSeconds made = made_at(now);
+  const UnixSeconds made = made_at(leaf, now);
   const auto revoked = revoked_at(leaf);
   const bool is_revoked = revoked.has_value() && *revoked <= now;
   const Bytes*& kept = by_time_[{leaf, made, is_revoked}];
@@ -251,12 +274,12 @@ const Bytes& Ca::answer(LeafNumber leaf, UnixSeconds now) {
 }
 
 const Bytes& Ca::vouch(LeafNumber leaf, bool revoked, UnixSeconds made) {
-  Bytes der = sign(leaf, revoked ? Status::kRevoked : Status::kGood, made, &signer_at(made));
-  return honest_.emplace(std::move(der), Signed{leaf, revoked, made, end_of(made)}).first->first;
+  Bytes der = sign(leaf, revoked ? Status::kRevoked : Status::kGood, made, &signer_at(leaf, made));
+  return honest_.emplace(std::move(der), Signed{leaf, revoked, made, end_of(leaf, made)}).first->first;
 }
 
 Bytes Ca::old_answer(LeafNumber leaf, UnixSeconds now) const {
-  const auto oldest = by_time_.lower_bound({leaf, now - practice_.validity + 2, false});
+  const auto oldest = by_time_.lower_bound({leaf, now - practice(leaf).validity + 2, false});
   return oldest == by_time_.end() || std::get<0>(oldest->first) != leaf ? Bytes() : *oldest->second;
 }
 
@@ -269,24 +292,25 @@ Bytes Ca::sign(LeafNumber leaf, Status status, UnixSeconds this_update, const te
                bool broken) const {
   const Pki& pki = Pki::get();
   testing::ResponseSpec spec;
-  spec.by_key = practice_.by_key;
+  const testing::Identity& issuer = pki.issuer(leaf);
+  spec.by_key = practice(leaf).by_key;
   spec.produced_at = testing::generalized_time(this_update);
   spec.singles.front().status = status;
   spec.singles.front().revoked_at = testing::generalized_time(this_update);
   spec.singles.front().this_update = testing::generalized_time(this_update);
-  spec.singles.front().next_update = testing::generalized_time(this_update + practice_.validity);
-  if (signer != &pki.ca && signer != &pki.foreign_ca) {
+  spec.singles.front().next_update = testing::generalized_time(this_update + practice(leaf).validity);
+  if (signer != &issuer && signer != &pki.foreign_ca) {
     spec.certificates = {signer->der()};
   }
   spec.break_signature = broken;
-  return testing::make_response(spec, pki.leaf(leaf), pki.ca, *signer);
+  return testing::make_response(spec, pki.leaf(leaf), issuer, *signer);
 }
 
 // --- lies ---
 
 Bytes Ca::lie(Lie lie, LeafNumber leaf, UnixSeconds now) {
   const Pki& pki = Pki::get();
-  const testing::Identity* signer = &signer_at(now);
+  const testing::Identity* signer = &signer_at(leaf, now);
   const auto text = [](const char* words) { return ByteView(std::string_view(words)).copy(); };
   switch (lie) {
     case Lie::kGarbage:
@@ -308,7 +332,7 @@ Bytes Ca::lie(Lie lie, LeafNumber leaf, UnixSeconds now) {
     case Lie::kUnauthorized:
       return testing::error_response(6);
     case Lie::kWrongSerial:
-      return answer((leaf + 1) % Pki::kLeaves, now);
+      return answer(Pki::is_ca(leaf) ? chains::neighbour_of(leaf) : (leaf + 1) % Pki::kLeaves, now);
     case Lie::kBadSignature:
       return sign(leaf, Status::kGood, now, signer, true);
     case Lie::kForeignKey:
@@ -323,7 +347,7 @@ Bytes Ca::lie(Lie lie, LeafNumber leaf, UnixSeconds now) {
       return sign(leaf, Status::kUnknown, now, signer);
     // Not current by the true time, but possibly by a node's wrong clock, so they are in the table.
     case Lie::kExpired:
-      return vouch(leaf, false, now - practice_.validity - 1);
+      return vouch(leaf, false, now - practice(leaf).validity - 1);
     case Lie::kFuture:
       return vouch(leaf, false, now + kDay);
   }

@@ -1,4 +1,4 @@
-// The simulated CA: its honest responses, and the lies that responders send in its name. Its table of honest
+// The simulated CAs: their honest responses, and the lies that responders send in their names. The table of honest
 // responses is the independent checker: every staple must be in it, octet for octet.
 #pragma once
 
@@ -20,7 +20,11 @@
 
 namespace ocsp_plus::sim {
 
-using LeafNumber = std::size_t;
+using LeafNumber = std::size_t;  // of any certificate that has responses
+
+// Whose certificate it is. Each kind has an issuer of its own, with responders and a practice of its own.
+enum class Tier : std::size_t { kLeaf, kLower, kUpper };
+constexpr std::size_t kTiers = 3;
 
 // The chain that a server sends with a leaf that it loads for a connection.
 enum class Chain { kComplete, kBehindLookalike, kEmpty, kLookalike, kLast = kLookalike };
@@ -64,6 +68,13 @@ struct Pki {
   void forge(LeafNumber number, Forgery how, LeafNumber twin, bool two_responders, UnixSeconds end) const;
   // Returns the leaf that a responder's answer for `number` is about: a forged leaf's twin, else itself.
   LeafNumber meant(LeafNumber number) const;
+
+  // The first number of the CA certificates that servers send after a leaf (sim/chains.h).
+  static constexpr LeafNumber kCas = 200000;
+  static bool is_ca(LeafNumber number) { return number >= kCas && number < kForged; }
+  static Tier tier_of(LeafNumber number);
+  // Returns who signs the certificate and its responses. REQUIRES: no forged leaf, and not the root.
+  const testing::Identity& issuer(LeafNumber number) const;
 
   // Returns the certificates sent with a leaf.
   std::vector<x509_st*> chain(LeafNumber number, Chain chain) const;
@@ -136,11 +147,14 @@ struct Signed {
   UnixSeconds end = 0;  // the earliest of nextUpdate and the signer's end
 };
 
+// By Tier, of its issuer. Only the leaves' issuer delegates.
+using Practices = std::array<Practice, kTiers>;
+
 class Ca {
  public:
-  explicit Ca(const Practice& practice) : practice_(practice) {}
+  explicit Ca(const Practices& practices) : practices_(practices) {}
 
-  const Practice& practice() const { return practice_; }
+  const Practice& practice(LeafNumber leaf) const { return practices_[static_cast<std::size_t>(Pki::tier_of(leaf))]; }
   void revoke(LeafNumber leaf, UnixSeconds now) { revoked_.emplace(leaf, now); }
   std::optional<UnixSeconds> revoked_at(LeafNumber leaf) const;
 
@@ -156,16 +170,16 @@ class Ca {
   const Signed* find(const Bytes& response) const;
 
  private:
-  UnixSeconds made_at(UnixSeconds now) const;
-  UnixSeconds end_of(UnixSeconds this_update) const;
+  UnixSeconds made_at(LeafNumber leaf, UnixSeconds now) const;
+  UnixSeconds end_of(LeafNumber leaf, UnixSeconds this_update) const;
   // Signs an honest response and adds it to the table.
   const Bytes& vouch(LeafNumber leaf, bool revoked, UnixSeconds made);
   Bytes sign(LeafNumber leaf, testing::Status status, UnixSeconds this_update, const testing::Identity* signer,
              bool broken = false) const;
   static std::size_t term_of(UnixSeconds time);
-  const testing::Identity& signer_at(UnixSeconds time) const;
+  const testing::Identity& signer_at(LeafNumber leaf, UnixSeconds time) const;
 
-  Practice practice_;
+  Practices practices_;
   std::map<LeafNumber, UnixSeconds> revoked_;
   std::map<Bytes, Signed> honest_;
   std::map<std::tuple<LeafNumber, UnixSeconds, bool>, const Bytes*> by_time_;  // bool: revoked

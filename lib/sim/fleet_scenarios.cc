@@ -58,7 +58,7 @@ class Fleet {
     for (const Script& script : scripts_) {
       all.push_back(&script);
     }
-    ca_ = new Ca(scripts_.front().practice);
+    ca_ = new Ca(scripts_.front().practices());
     network_ = new Network(all, *ca_, machine_.prng().split());
     store_ = new FleetStore(machine_, *ca_, scripts_.front(), machine_.prng().split());
     network_->on_honest = [](LeafNumber, const Signed&) {};

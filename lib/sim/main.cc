@@ -164,6 +164,11 @@ void print_table(const Figures& f) {
   row("moves into the configuration and out of it", f.moves);
   row("kills of a worker that met one", f.offering_kills);
   row("runs with certificates loaded per connection", f.loaded_runs);
+  row("handshakes with staples of CA certificates", f.chain_stapled);
+  row("  with all that the chain allows, due by the oracle", f.chain_due);
+  row("  of which the last says revoked", f.chain_revoked);
+  row("changes of the CA certificates that are sent", f.chain_renewals);
+  row("runs in which CA certificates are sent", f.chain_runs);
   row("fleets", f.fleets);
   row("  their nodes", f.fleet_nodes);
   part("  node-years", static_cast<double>(f.fleet_seconds) / kYear, "");
@@ -291,7 +296,8 @@ int run_many(const Options& options) {
   }
   if (options.alone && total.runs >= 100 &&
       std::min({total.shown_due, total.forged, total.evicted, total.dropped, total.moves, total.issuer_requests,
-                total.offering_kills, total.refused, total.omitted}) == 0) {
+                total.offering_kills, total.refused, total.omitted, total.chain_due, total.chain_revoked,
+                total.chain_renewals}) == 0) {
     std::printf("FAILED of what happens to handshakes something never did\n");
     ++failed;
   }

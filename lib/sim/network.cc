@@ -83,12 +83,13 @@ Network& Network::here() {
   return *network;
 }
 
-// URLs are http://r<responder>.example/<leaf>, and http://i.example/<leaf> for issuers.
+// URLs are http://r<responder>.example/<leaf>, http://i.example/<leaf> for issuers, and
+// http://c<tier>.example/<number> for CA certificates, each of which has one responder.
 Network::Plan Network::begin(const net::FetchRequest& request) {
   const Shield shield;
   Plan plan;
   plan.issuer = request.url.host[0] == 'i';
-  plan.responder = plan.issuer ? 0 : static_cast<std::size_t>(request.url.host[1] - '0');
+  plan.responder = request.url.host[0] == 'r' ? static_cast<std::size_t>(request.url.host[1] - '0') : 0;
   plan.leaf = std::stoul(request.url.target.substr(1));
   plan.get = request.method.value_or(net::usual_method(request)) == net::Method::kGet;
   const std::size_t node = Machine::here().node();
@@ -108,7 +109,7 @@ Network::Plan Network::begin(const net::FetchRequest& request) {
   }
   most_begun_ = std::max(most_begun_, begun.size());
   const Script& script = *scripts_[node];
-  const Conduct* conduct = plan.issuer ? script.issuer_conduct(now) : script.conduct(plan.responder, now);
+  const Conduct* conduct = plan.issuer ? script.issuer_conduct(now) : script.conduct(plan.leaf, plan.responder, now);
   if (conduct != nullptr && (conduct->only == SIZE_MAX || conduct->only == plan.leaf)) {
     plan.deed = conduct->deed;
     plan.lie = conduct->lie;

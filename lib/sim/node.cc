@@ -27,6 +27,15 @@ op_str_t text(std::string_view from) {
   return {from.data(), from.size()};
 }
 
+std::vector<x509_st*> certificates_of(const std::vector<LeafNumber>& numbers) {
+  std::vector<x509_st*> certificates;
+  certificates.reserve(numbers.size());
+  for (const LeafNumber number : numbers) {
+    certificates.push_back(Pki::get().leaf(number).get());
+  }
+  return certificates;
+}
+
 void must(bool done, const std::string& what) {
   if (!done) {
     throw std::runtime_error("simulator: " + what);
@@ -40,6 +49,7 @@ struct Node::Config {
   op_config_t* op = op_config_create();
   std::vector<LeafNumber> leaves;     // in the order of the catalog
   std::vector<op_server_t*> servers;  // of each leaf
+  std::vector<ServerChain> chains;    // likewise
   op_server_t* loading = nullptr;     // the server with per-connection certificates
 };
 
@@ -199,6 +209,7 @@ std::unique_ptr<Node::Config> Node::configure() const {
   }
   op_error_t error = {};
   must(op_config_set(config->op, &settings, &error) == OP_OK, error.text);
+  config->op->settings.sends_chain = script_.cas.stapleable;  // whatever the OpenSSL at hand does
   for (const LeafNumber leaf : wanted_) {
     std::vector<std::string> urls;
     std::vector<op_str_t> texts;
@@ -208,11 +219,14 @@ std::unique_ptr<Node::Config> Node::configure() const {
     for (const std::string& url : urls) {
       texts.push_back({url.data(), url.size()});
     }
+    const ServerChain chain = wanted_chain(leaf);
+    const std::vector<x509_st*> sent = certificates_of(chains::certificates_of(chain));
     x509_st* const issuer = Pki::get().ca.get();
     op_server_directives_t directives = {};
     directives.place = text("configured");
     directives.trusted = &issuer;
-    directives.ntrusted = 1;
+    directives.ntrusted = sent.empty() ? 1 : 0;
+    directives.chain = chain.stapled ? 1 : 0;
     directives.responders = texts.data();
     directives.nresponders = texts.size();
     directives.require = script_.require;
@@ -220,8 +234,10 @@ std::unique_ptr<Node::Config> Node::configure() const {
     directives.refresh_s = script_.refresh;
     op_server_t* const server = op_server_create(config->op, &directives, &error);
     must(server != nullptr, error.text);
-    must(op_server_add(server, Pki::get().leaf(leaf).get(), nullptr, 0, {}, &error) == OP_OK, error.text);
+    must(op_server_add(server, Pki::get().leaf(leaf).get(), sent.data(), sent.size(), {}, &error) == OP_OK,
+         error.text);
     config->servers.push_back(server);
+    config->chains.push_back(chain);
     config->leaves.push_back(leaf);
   }
   if (script_.loads) {
@@ -274,8 +290,9 @@ void Node::start() {
   machine_.say("start");
   ++boots_;
   auto config = configure();
-  size_ = script_.small_zone ? std::max(store::required_size(wanted_.size() + kGrowth, true), kSmallZone)
-                             : store::default_size(wanted_.size(), script_.loads);
+  const std::size_t certificates = config->op->catalog.targets().size();
+  size_ = script_.small_zone ? std::max(store::required_size(certificates + kGrowth, true), kSmallZone)
+                             : store::default_size(certificates, script_.loads);
   memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   must(memory_ != MAP_FAILED, "mmap() failed");
   lock_holder_ = 0;
@@ -331,6 +348,11 @@ void Node::start_workers(Config* config) {
     start_worker(config, slot);
   }
   served_ = std::set<LeafNumber>(config->leaves.begin(), config->leaves.end());
+  configured_ = served_;
+  for (const ServerChain& chain : config->chains) {
+    const std::vector<LeafNumber> sent = chains::certificates_of(chain);
+    configured_.insert(sent.data(), sent.data() + (chain.stapled ? chains::stapleable(sent) : 0));
+  }
 }
 
 void Node::start_worker(Config* config, std::uint32_t slot) {
@@ -396,6 +418,7 @@ void Node::stop(bool graceful) {
   }
   workers_.clear();
   served_.clear();
+  configured_.clear();
   loaded_before_ = loaded();
   counted_before_ = counted();
   zone_.reset();
@@ -446,12 +469,18 @@ void Node::respawn(std::int32_t pid) {
 
 namespace {
 
-// As OpenSSL keeps it.
+// As OpenSSL keeps it. Without memory of its own that a killed process could leave in disorder.
 struct Wire {
-  ~Wire() { std::free(der); }
+  ~Wire() { clear(0); }
+  void clear(std::size_t rest) {
+    for (; count > rest; --count) {
+      std::free(staples[count - 1].der);
+    }
+  }
   const std::vector<x509_st*>& beside;
-  unsigned char* der = nullptr;
-  std::size_t size = 0;
+  std::size_t most = OP_MAX_STAPLES;
+  std::array<op_response_t, OP_MAX_STAPLES> staples = {};
+  std::size_t count = 0;
 };
 
 constexpr op_connection_ops_t kWire = {
@@ -459,12 +488,15 @@ constexpr op_connection_ops_t kWire = {
       const auto& beside = static_cast<Wire*>(ctx)->beside;
       return static_cast<std::size_t>(std::copy_n(beside.begin(), std::min(most, beside.size()), to) - to);
     },
-    [](void* ctx, const op_response_t* responses, std::size_t) {
+    [](void* ctx, const op_response_t* responses, std::size_t count) {
       Wire& wire = *static_cast<Wire*>(ctx);
-      std::free(wire.der);
-      wire.der = responses[0].der;
-      wire.size = responses[0].len;
-      return std::size_t{1};
+      wire.clear(0);
+      std::copy_n(responses, count, wire.staples.begin());
+      wire.count = count;
+      if (count > wire.most) {
+        wire.clear(1);
+      }
+      return wire.count;
     },
     std::malloc, std::free};
 
@@ -474,6 +506,8 @@ constexpr op_connection_ops_t kWire = {
 Node::Staple Node::greet(op_server_t* server, std::uint32_t slot, x509_st* leaf,
                          const std::vector<x509_st*>& beside) {
   Wire wire = {beside};
+  ++hellos_;
+  wire.most = hellos_ % 11 == 0 ? 1 : OP_MAX_STAPLES;
   op_hello_t hello = {};
   hello.ctx = &wire;
   hello.connection = &kWire;
@@ -481,12 +515,14 @@ Node::Staple Node::greet(op_server_t* server, std::uint32_t slot, x509_st* leaf,
   hello.worker = slot;
   hello.now_s = machine_.wall();
   hello.monotonic_ms = machine_.monotonic();
-  hello.foreign = ++hellos_ % 7 == 0 ? 1 : 0;
+  hello.tls13 = hellos_ % 4 == 0 ? 0 : 1;
+  hello.foreign = hellos_ % 7 == 0 ? 1 : 0;
   op_decision_t decision = {};
   ++cut_short_;
   op_staple(server, &hello, &decision);
   --cut_short_;
   ++decided_[decision.outcome];
+  decided_[kChain] += wire.count > 1 ? 1 : 0;
   if (hellos_ % 5 == 0 && decision.outcome != OP_REFUSED) {
     hello.memory = decision.memory;
     hello.foreign = hello.foreign != 0 || decision.outcome == OP_STAPLED ? 1 : 0;
@@ -499,8 +535,27 @@ Node::Staple Node::greet(op_server_t* server, std::uint32_t slot, x509_st* leaf,
     op_remembered_t remembered = {};
     op_recall(decision.memory, &remembered);
     staple.status = remembered.revoked != 0 ? Got::kRevoked : Got::kGood;
-    staple.der.assign(wire.der, wire.der + wire.size);
+    staple.remembered = remembered.chain;
+    staple.der.assign(wire.staples[0].der, wire.staples[0].der + wire.staples[0].len);
+    for (std::size_t i = 1; i < wire.count; ++i) {
+      staple.after.emplace_back(wire.staples[i].der, wire.staples[i].der + wire.staples[i].len);
+    }
   }
+  staple.staples_chain = hello.tls13 != 0 && script_.cas.stapleable && wire.most > 1;
+  return staple;
+}
+
+Node::Staple Node::handshake(const Worker& worker, std::size_t server) {
+  const Config& config = *worker.config;
+  std::vector<LeafNumber> sent = chains::certificates_of(config.chains[server]);
+  const bool other_chain = !sent.empty() && hellos_ % 13 == 0;
+  if (other_chain) {
+    sent.pop_back();
+  }
+  Staple staple =
+      greet(config.servers[server], worker.slot, Pki::get().leaf(config.leaves[server]).get(), certificates_of(sent));
+  staple.sent = std::move(sent);
+  staple.staples_chain = staple.staples_chain && config.chains[server].stapled && !other_chain;
   return staple;
 }
 
@@ -511,20 +566,20 @@ std::vector<Node::Staple> Node::handshake(LeafNumber leaf) {
     const auto& leaves = worker->config->leaves;
     const auto found = std::find(leaves.begin(), leaves.end(), leaf);
     if (found != leaves.end() && seen.insert(worker->config).second) {
-      op_server_t* const server = worker->config->servers[static_cast<std::size_t>(found - leaves.begin())];
-      staples.push_back(greet(server, worker->slot, Pki::get().leaf(leaf).get(), {}));
+      staples.push_back(handshake(*worker, static_cast<std::size_t>(found - leaves.begin())));
     }
   }
   return staples;
 }
 
 // The counters are disjoint; a handshake that a kill cut short may or may not have been counted.
-std::array<std::int64_t, 4> Node::counted() const {
-  std::array<std::int64_t, 4> sum = counted_before_;
+Node::Decided Node::counted() const {
+  Decided sum = counted_before_;
   if (zone_.has_value()) {
     const auto totals = store::handshake_totals(*zone_);
-    const std::array<std::uint64_t, 4> now = {totals[store::Handshake::kStapled], totals[store::Handshake::kMissing],
-                                              totals[store::Handshake::kForeign], totals[store::Handshake::kRefused]};
+    const std::array<std::uint64_t, kChain + 1> now = {
+        totals[store::Handshake::kStapled], totals[store::Handshake::kMissing], totals[store::Handshake::kForeign],
+        totals[store::Handshake::kRefused], totals[store::Handshake::kChainStapled]};
     for (std::size_t i = 0; i < sum.size(); ++i) {
       sum[i] += static_cast<std::int64_t>(now[i]);
     }
@@ -533,7 +588,8 @@ std::array<std::int64_t, 4> Node::counted() const {
 }
 
 std::string Node::miscounted() const {
-  static constexpr const char* kNames[] = {"stapled", "without a staple", "with a foreign one", "refused"};
+  static constexpr const char* kNames[] = {"stapled", "without a staple", "with a foreign one", "refused",
+                                           "with staples of CA certificates"};
   const auto counted = this->counted();
   for (std::size_t i = 0; i < counted.size(); ++i) {
     if (counted[i] < decided_[i] || counted[i] > decided_[i] + cut_short_) {
@@ -626,7 +682,7 @@ bool Node::just_due(Seconds ahead) const {
 // cannot hide a fault of the engine.
 Millis Node::quiet_until() const {
   Millis until = kQuietLimit;
-  for (const LeafNumber leaf : served_) {
+  for (const LeafNumber leaf : configured_) {
     const store::EntryIndex entry = zone_->find(Pki::get().id(leaf));
     if (entry == store::kNoEntry) {
       return 0;

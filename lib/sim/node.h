@@ -25,8 +25,10 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // The configured leaves. Takes effect with the next start or reload.
+  // The configured leaves, and the CA certificates that servers send. Both take effect with the next start or reload.
   std::vector<LeafNumber>& wanted() { return wanted_; }
+  void renew_cas(std::int64_t by) { renewals_ += by; }
+  ServerChain wanted_chain(LeafNumber leaf) const { return script_.chain_of(leaf, renewals_); }
 
   void start();                        // a new zone, a start helper, workers
   void reload(bool fails);             // a new generation in the same zone; if `fails`, none of its workers starts
@@ -42,13 +44,19 @@ class Node {
   void killed(Process& process);
 
   // What a handshake for a configured certificate gets from op_staple(), in every configuration currently served.
-  // Some clients have to repeat their hello, and in some handshakes another module has set a response.
+  // Some clients have to repeat their hello, and in some handshakes another module has set a response, or another
+  // chain, or OpenSSL has no memory for more than the leaf's response.
   enum class Got { kNone, kGood, kRevoked };
   struct Staple {
     Got status = Got::kNone;
     Bytes der;
     op_outcome_t outcome = OP_NO_STAPLE;
     bool foreign_set = false;
+    // The certificates after the leaf, and their staples on the wire, in order.
+    std::vector<LeafNumber> sent;
+    std::vector<Bytes> after;
+    bool staples_chain = false;  // the server, the library, and the version of TLS do
+    std::size_t remembered = 0;  // of `after`, by op_recall()
   };
   std::vector<Staple> handshake(LeafNumber leaf);
   // The same for a certificate that a server loads for the connection, with a chain. The next worker of each
@@ -64,9 +72,12 @@ class Node {
     std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0;
   };
   Loaded loaded() const;
+  std::int64_t chain_stapled() const { return decided_[kChain]; }  // handshakes with a staple after the leaf's
   // Describes the first counter of handshakes that disagrees with the decisions made; empty: none.
   std::string miscounted() const;
-  const std::set<LeafNumber>& served() const { return served_; }  // in the newest configuration
+  // The leaves of the newest configuration; the same with the CA certificates that it staples.
+  const std::set<LeafNumber>& served() const { return served_; }
+  const std::set<LeafNumber>& configured() const { return configured_; }
 
   bool last_helper_killed() const { return last_helper_killed_; }
   std::int32_t designated() const;  // 0: none alive
@@ -93,7 +104,11 @@ class Node {
   Worker* whose_turn(const Config* config);
   Shown show(Worker* worker, LeafNumber leaf, Chain chain);
   Staple greet(op_server_t* server, std::uint32_t slot, x509_st* leaf, const std::vector<x509_st*>& beside);
-  std::array<std::int64_t, 4> counted() const;
+  Staple handshake(const Worker& worker, std::size_t server);
+  // Handshakes by op_outcome_t, and behind them those with a staple after the leaf's.
+  static constexpr std::size_t kChain = 4;
+  using Decided = std::array<std::int64_t, kChain + 1>;
+  Decided counted() const;
   Millis quiet_loaded(Millis until) const;
   bool just_due(Seconds ahead) const;
   void free_lock_of_the_dead();
@@ -102,7 +117,8 @@ class Node {
   Machine& machine_;
   const Script& script_;
   std::vector<LeafNumber> wanted_;
-  std::set<LeafNumber> served_;
+  std::int64_t renewals_ = 0;
+  std::set<LeafNumber> served_, configured_;
   std::unique_ptr<Context> master_;
   std::vector<std::unique_ptr<Config>> configs_;
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -117,8 +133,8 @@ class Node {
   std::size_t work_queue_ = 0;  // counts the turns of workers in handshakes
   Loaded loaded_before_;        // in earlier zones
   std::int64_t hellos_ = 0;
-  // Handshakes by op_outcome_t: the decisions made, the counters of earlier zones, and how many a kill cut short.
-  std::array<std::int64_t, 4> decided_ = {}, counted_before_ = {};
+  // The decisions made, the counters of earlier zones, and how many decisions a kill cut short.
+  Decided decided_ = {}, counted_before_ = {};
   std::int64_t cut_short_ = 0;
   bool last_helper_killed_ = false;
   bool busy_ = false;

@@ -56,9 +56,9 @@ bool Oracle::good(LeafNumber leaf, Millis from, Millis to, bool starting) const 
     }
   }
   bool honest = false;
-  for (std::size_t i = 0; i < script_.responders.size(); ++i) {
+  for (const auto& conducts : script_.responders_of(leaf)) {
     bool clean = true;
-    for (const Conduct& conduct : script_.responders[i]) {
+    for (const Conduct& conduct : conducts) {
       if (conduct.deed == Deed::kOnlyPost || conduct.deed == Deed::kOnlyGet) {
         continue;
       }
@@ -88,7 +88,7 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const LeafRecord& record, UnixSecon
   UnixSeconds from = *record.open;
   UnixSeconds sure = record.sure;
   if (sure <= from) {
-    const Seconds longest = longest_pause(from);
+    const Seconds longest = longest_pause(leaf, from);
     if (at < from + longest) {
       return std::min(sure, end);
     }
@@ -101,10 +101,11 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const LeafRecord& record, UnixSecon
     u = std::clamp(u, from, at);
     sure = std::max(sure, std::min(ca_.end_of_answer(leaf, u), replaced(u, at)));
   };
-  tried_from(at - slack() - ca_.practice().validity * (script_.shares ? 11 : 8) / 16);
+  const Practice& practice = ca_.practice(leaf);
+  tried_from(at - slack() - practice.validity * (script_.shares ? 11 : 8) / 16);
   tried_from(from);
-  if (const Seconds resign = ca_.practice().resign; resign > 0) {
-    for (UnixSeconds u = at - at % resign; u > from && u > at - ca_.practice().validity; u -= resign) {
+  if (const Seconds resign = practice.resign; resign > 0) {
+    for (UnixSeconds u = at - at % resign; u > from && u > at - practice.validity; u -= resign) {
       tried_from(u);
     }
   }
@@ -113,14 +114,14 @@ UnixSeconds Oracle::sure_at(LeafNumber leaf, const LeafRecord& record, UnixSecon
 
 // Returns the longest time until a node without a response tries again: the shorter bound applies if all failures
 // within the last such span were transient.
-Seconds Oracle::longest_pause(UnixSeconds opened) const {
+Seconds Oracle::longest_pause(LeafNumber leaf, UnixSeconds opened) const {
   const Seconds longest = script_.retry_max + slack();
-  const Seconds alone = failures_pass(opened) ? std::min(longest, kForStaple + slack()) : longest;
+  const Seconds alone = failures_pass(leaf, opened) ? std::min(longest, kForStaple + slack()) : longest;
   return script_.shares ? alone + std::max(kNotes, alone) + kLeases : alone;
 }
 
 // Returns whether nothing within that span has failed for longer than the moment.
-bool Oracle::failures_pass(UnixSeconds opened) const {
+bool Oracle::failures_pass(LeafNumber leaf, UnixSeconds opened) const {
   const Seconds longest = script_.retry_max + slack();
   const Millis to = Machine::kBoot + 1000 * (opened - kEpoch);
   const Millis from = to - 1000 * (longest + kSettle);
@@ -132,7 +133,8 @@ bool Oracle::failures_pass(UnixSeconds opened) const {
       passing = passing && !(stays && conduct.from <= to && from < conduct.to);
     }
   };
-  std::for_each(script_.responders.begin(), script_.responders.end(), look);
+  const Conducts& responders = script_.responders_of(leaf);
+  std::for_each(responders.begin(), responders.end(), look);
   look(script_.issuer_server);
   return passing;
 }
@@ -375,7 +377,7 @@ void Oracle::clock_is_right(LeafRecord* record) const {
   }
 }
 
-void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed) {
+void Oracle::start_ended(const std::set<LeafNumber>& configured, bool helper_killed) {
   up_ = true;
   for (const LeafNumber leaf : in_care()) {
     LeafRecord& record = records_[leaf];
@@ -385,7 +387,7 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
     close(leaf, &record);
   }
   for (auto& [leaf, record] : records_) {
-    const bool is_served = served.count(leaf) != 0;
+    const bool is_served = configured.count(leaf) != 0;
     if (is_served && record.loaded) {
       record.loaded = false;  // configured from now on, in the same entry
       record.in_zone = true;
@@ -397,10 +399,10 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
       record.late_until = machine_.monotonic() + 1000 * kSettle;
     }
   }
-  for (const LeafNumber leaf : served) {
+  for (const LeafNumber leaf : configured) {
     LeafRecord& record = records_[leaf];
     const bool reachable = good(leaf, start_began_ - 1000 * kSettle, machine_.monotonic(), true);
-    if (!script_.shares && !record.in_zone && !helper_killed && machine_.offset() == 0 &&
+    if (!script_.shares && !Pki::is_ca(leaf) && !record.in_zone && !helper_killed && machine_.offset() == 0 &&
         script_.startup_wait >= 5000 && script_.responders.size() == 1 && reachable) {
       // The start waited for missing or soon ending responses; the window's rule applies to what it holds now.
       const UnixSeconds began = kEpoch + (start_began_ - Machine::kBoot) / 1000;
@@ -409,7 +411,7 @@ void Oracle::start_ended(const std::set<LeafNumber>& served, bool helper_killed)
     }
     record.in_zone = true;
   }
-  served_ = served;
+  served_ = configured;
   conditions_change();
 }
 
@@ -463,71 +465,80 @@ void Oracle::complain(LeafNumber leaf, const std::string& what) {
 
 void Oracle::judge(LeafNumber leaf, const Node::Staple& staple) {
   ++judged_;
+  judge_outcome(leaf, staple);
+  if (leaf >= Pki::kForged) {
+    return staple.status == Node::Got::kNone ? void()
+                                             : complain(leaf, "(h) a staple for a certificate that is forged");
+  }
+  bare_ += staple.status == Node::Got::kNone ? 1 : 0;
+  if (judge_certificate(leaf, staple.status, staple.der)) {
+    ++strict_;
+    strict_loaded_ += records_[leaf].loaded ? 1 : 0;
+  }
+  judge_chain(leaf, staple);
+}
+
+// Judges what a handshake got for a certificate, the leaf or one after it. Returns whether a staple was due, and
+// there.
+bool Oracle::judge_certificate(LeafNumber leaf, Node::Got status, const Bytes& der) {
   LeafRecord& record = records_[leaf];
   if (record.revoked_soon.has_value() && machine_.monotonic() >= record.revoked_from) {
     record.revoked = std::max(record.revoked.value_or(0), *record.revoked_soon);
     record.revoked_soon.reset();
   }
   if (record.known_soon.has_value() && machine_.monotonic() >= record.known_from) {
-    const Signed* const served = staple.status == Node::Got::kGood ? ca_.find(staple.der) : nullptr;
+    const Signed* const served = status == Node::Got::kGood ? ca_.find(der) : nullptr;
     if (served != nullptr && !served->revoked && served->this_update <= *record.known_soon) {
-      return complain(leaf, fmt::format("(l) served good of {}, though the fleet knew of a revocation at {}",
-                                        to_rfc3339(served->this_update), to_rfc3339(*record.known_soon)));
+      complain(leaf, fmt::format("(l) served good of {}, though the fleet knew of a revocation at {}",
+                                 to_rfc3339(served->this_update), to_rfc3339(*record.known_soon)));
+      return false;
     }
     record.known_soon.reset();
   }
   take(&record);
-  const UnixSeconds wall = machine_.wall();
-  judge_outcome(leaf, staple);
-  if (leaf >= Pki::kForged) {
-    return staple.status == Node::Got::kNone ? void()
-                                             : complain(leaf, "(h) a staple for a certificate that is forged");
-  }
   judge_asked_again(leaf, record);
-  judge_bound(leaf, record, staple);
-  if (staple.status == Node::Got::kNone) {
-    ++bare_;
-    return judge_missing(leaf, &record);
+  judge_bound(leaf, record, status);
+  if (status == Node::Got::kNone) {
+    judge_missing(leaf, &record);
+    return false;
   }
   record.late = false;
-  if (sure_at(leaf, record, machine_.true_time()) > machine_.true_time()) {
-    ++strict_;
-    strict_loaded_ += record.loaded ? 1 : 0;
-  }
-  const Signed* const honest = ca_.find(staple.der);
+  const bool due = sure_at(leaf, record, machine_.true_time()) > machine_.true_time();
+  const UnixSeconds wall = machine_.wall();
+  const Signed* const honest = ca_.find(der);
+  const UnixSeconds end = honest == nullptr ? 0 : std::min(honest->end, Pki::leaf_end(leaf));
   if (honest == nullptr) {
-    return complain(leaf, "(a) served what the CA never signed");
+    complain(leaf, "(a) served what the CA never signed");
+  } else if (honest->leaf != leaf) {
+    complain(leaf, fmt::format("(a) served the response of certificate {}", honest->leaf));
+  } else if (wall >= end) {
+    complain(leaf, fmt::format("(a) served what ended at {}", to_rfc3339(end)));
+  } else if (honest->revoked != (status == Node::Got::kRevoked)) {
+    complain(leaf, "(a) the status is not the one of the response");
+  } else if (accepted_.insert(honest).second && honest->this_update > wall + kAhead) {
+    complain(leaf, fmt::format("(a) served what begins at {}", to_rfc3339(honest->this_update)));
+  } else {
+    judge_order(leaf, &record, *honest);
   }
-  if (honest->leaf != leaf) {
-    return complain(leaf, fmt::format("(a) served the response of certificate {}", honest->leaf));
-  }
-  if (wall >= honest->end) {
-    return complain(leaf, fmt::format("(a) served what ended at {}", to_rfc3339(honest->end)));
-  }
-  if (honest->revoked != (staple.status == Node::Got::kRevoked)) {
-    return complain(leaf, "(a) the status is not the one of the response");
-  }
-  if (accepted_.insert(honest).second && honest->this_update > wall + kAhead) {
-    return complain(leaf, fmt::format("(a) served what begins at {}", to_rfc3339(honest->this_update)));
-  }
-  judge_order(leaf, &record, *honest);
+  return due;
 }
 
 // Counts from the revocation, or from the time at which the node could hear of it.
-void Oracle::judge_bound(LeafNumber leaf, const LeafRecord& record, const Node::Staple& staple) {
+void Oracle::judge_bound(LeafNumber leaf, const LeafRecord& record, Node::Got status) {
   const auto revoked = ca_.revoked_at(leaf);
   const UnixSeconds now = machine_.true_time();
-  if (!revoked.has_value() || now < *revoked || staple.status == Node::Got::kNone) {
+  if (!revoked.has_value() || now < *revoked || status == Node::Got::kNone) {
     return;
   }
-  const bool told = staple.status == Node::Got::kRevoked;
-  if (told && seen_revoked_.insert(leaf).second && record.open.has_value() && *record.open <= *revoked) {
+  const bool told = status == Node::Got::kRevoked;
+  if (told && !Pki::is_ca(leaf) && seen_revoked_.insert(leaf).second && record.open.has_value() &&
+      *record.open <= *revoked) {
     ++noticed_.count;
     noticed_.sum += now - *revoked;
     noticed_.longest = std::max(noticed_.longest, now - *revoked);
   }
   if (told || script_.refresh == 0 || !record.open.has_value() || (record.loaded && !record.taken) ||
-      now >= Pki::leaf_end(leaf) || !failures_pass(*record.open)) {
+      now >= Pki::leaf_end(leaf) || !failures_pass(leaf, *record.open)) {
     return;
   }
   const UnixSeconds due = std::max(*revoked, *record.open) + std::max(script_.refresh, script_.retry_min) + slack();

@@ -45,6 +45,13 @@
 // and
 //     kSlack, in a window that was open as long. What a responder refuses, or asks for by Retry-After, may take
 //     longer.
+// (p) Where the server, the library and TLS 1.3 staple the CA certificates sent after the leaf, their staples follow
+// the
+//     leaf's, which is good: in their order, without a gap, up to the first that is a root, whose issuer is not sent
+//     after it, or that has no valid staple. Each is judged as a leaf's, by (a), (b), (e), (f), (l) and (o) with its
+//     own issuer's responder, so the list is as long as it could be. One that says revoked is the last, and is not
+//     sent where revoked ones are omitted. Elsewhere nothing follows the leaf's staple. What is judged of leaves does
+//     not depend on any of this; and a start waits for no CA certificate.
 // The others, (j), (m) and (n), are in run.cc.
 #pragma once
 
@@ -68,7 +75,7 @@ class Oracle {
 
   // --- events of the world ---
   void start_begins(bool new_zone);
-  void start_ended(const std::set<LeafNumber>& served, bool helper_killed);
+  void start_ended(const std::set<LeafNumber>& configured, bool helper_killed);
   void stopped(bool power_cut);
   void interrupted();        // a worker was killed
   void conditions_change();  // the script's next span or happening begins
@@ -95,6 +102,11 @@ class Oracle {
   std::int64_t strict_loaded() const { return strict_loaded_; }  // of these, with a certificate loaded per connection
   std::int64_t refused() const { return refused_; }
   std::int64_t omitted() const { return omitted_; }  // after a revocation had reached the node
+  // Handshakes with staples after the leaf's: all, and those that were to have as many as the chain allows.
+  struct Chained {
+    std::int64_t count = 0, due = 0, revoked = 0;
+  };
+  const Chained& chained() const { return chained_; }
   // How long it took until a revocation was served, in an open window: how often that was seen, the sum, the longest.
   struct Noticed {
     std::int64_t count = 0;
@@ -133,13 +145,15 @@ class Oracle {
   };
 
   bool good(LeafNumber leaf, Millis from, Millis to, bool starting = false) const;
-  bool failures_pass(UnixSeconds opened) const;
-  Seconds longest_pause(UnixSeconds opened) const;
+  bool failures_pass(LeafNumber leaf, UnixSeconds opened) const;
+  Seconds longest_pause(LeafNumber leaf, UnixSeconds opened) const;
   UnixSeconds sure_at(LeafNumber leaf, const LeafRecord& record, UnixSeconds at) const;
   void close(LeafNumber leaf, LeafRecord* record);
   bool disk_was_good(Millis span) const;
+  bool judge_certificate(LeafNumber leaf, Node::Got status, const Bytes& der);
+  void judge_chain(LeafNumber leaf, const Node::Staple& staple);
   void judge_order(LeafNumber leaf, LeafRecord* record, const Signed& served);
-  void judge_bound(LeafNumber leaf, const LeafRecord& record, const Node::Staple& staple);
+  void judge_bound(LeafNumber leaf, const LeafRecord& record, Node::Got status);
   void judge_missing(LeafNumber leaf, LeafRecord* record);
   void judge_outcome(LeafNumber leaf, const Node::Staple& staple);
   void judge_asked_again(LeafNumber leaf, const LeafRecord& record);
@@ -159,7 +173,7 @@ class Oracle {
   const Script& script_;
   const Ca& ca_;
   std::map<LeafNumber, LeafRecord> records_;
-  std::set<LeafNumber> served_;
+  std::set<LeafNumber> served_;  // by the newest configuration, with the CA certificates that it staples
   std::set<const Signed*> accepted_;
   bool up_ = false;
   bool new_zone_ = false;
@@ -167,6 +181,7 @@ class Oracle {
   Millis zone_began_ = 0;
   Millis start_began_ = 0;
   std::optional<UnixSeconds> booted_;  // the last start with a new zone, with a clock that was right
+  Chained chained_;
   std::int64_t judged_ = 0, bare_ = 0, strict_ = 0, strict_loaded_ = 0, refused_ = 0, omitted_ = 0;
   std::set<LeafNumber> seen_revoked_;
   Noticed noticed_;

@@ -39,7 +39,9 @@ constexpr double kCalmAdvance = 8;
 // The responses of a certificate end with it: towards its end they are asked for more and more often. Of long runs
 // this is a small part.
 bool ends_soon(const Script& script, LeafNumber leaf) {
-  return Pki::leaf_end(leaf) < kEpoch + script.length / 1000 + script.practice.validity;
+  const Practices practices = script.practices();
+  const Practice& practice = practices[static_cast<std::size_t>(Pki::tier_of(leaf))];
+  return Pki::leaf_end(leaf) < kEpoch + script.length / 1000 + practice.validity;
 }
 
 // Returns the requests for a certificate that ocsp_plus_refresh alone makes. A node that shares looks after seven
@@ -51,7 +53,7 @@ double asked_by_bound(const Script& script, Seconds span) {
 // What all nodes of a run have in common.
 struct Stage {
   Stage(const Script& script, const std::vector<const Script*>& scripts)
-      : machine(script.seed * 31 + 7), ca(script.practice), network(scripts, ca, machine.prng().split()) {
+      : machine(script.seed * 31 + 7), ca(script.practices()), network(scripts, ca, machine.prng().split()) {
     if (script.shares) {
       store.emplace(machine, ca, script, machine.prng().split());
     }
@@ -109,11 +111,13 @@ class Site {
   void flood(const Flood& flood, std::size_t done);
   LeafNumber forge(const Flood& flood, std::size_t done);
   void move(const Happening& happening);
+  void revoke_ca(std::size_t position);
   void handshake_now_and_then();
   void count_requests();
-  void count_in_calm(LeafNumber leaf, std::int64_t requests, double periods);
-  void count_in_faults(LeafNumber leaf, std::int64_t requests, double periods);
-  double allowed_in_faults(double periods) const;
+  void count_in_calm(LeafNumber leaf, std::int64_t requests);
+  void count_in_faults(LeafNumber leaf, std::int64_t requests);
+  double periods(LeafNumber leaf) const;
+  double allowed_in_faults(LeafNumber leaf) const;
   double excused(Millis span) const;
   Seconds longest_life() const;
   void fail(const std::string& what) { stage_.fail(what); }
@@ -176,18 +180,17 @@ void Site::answered(LeafNumber leaf, const Signed& response) {
 
 // Schedules the script's events.
 void Site::plan() {
-  for (const auto& responder : script_.responders) {
+  const auto plan_for = [this](const std::vector<Conduct>& responder) {
     for (const Conduct& conduct : responder) {
       ++figures_.outages;
       machine_.at(conduct.from, [this] { change(); });
       machine_.at(conduct.to, [this] { change(); });
     }
+  };
+  for (const auto* responders : {&script_.responders, &script_.cas.lower_responders, &script_.cas.upper_responders}) {
+    std::for_each(responders->begin(), responders->end(), plan_for);
   }
-  for (const Conduct& conduct : script_.issuer_server) {
-    ++figures_.outages;
-    machine_.at(conduct.from, [this] { change(); });
-    machine_.at(conduct.to, [this] { change(); });
-  }
+  plan_for(script_.issuer_server);
   for (const Shown& shown : script_.shown) {
     machine_.at(shown.from, [this] { show_often(40); });
     if (script_.small_zone) {
@@ -222,7 +225,7 @@ void Site::boot() {
   starting_ = true;
   oracle_.start_begins(true);
   node_.start();
-  oracle_.start_ended(node_.served(), node_.last_helper_killed());
+  oracle_.start_ended(node_.configured(), node_.last_helper_killed());
   starting_ = false;
   alert();
   handshakes();
@@ -248,7 +251,7 @@ void Site::reload(std::int64_t exchanged, bool fails) {
   starting_ = true;
   oracle_.start_begins(false);
   node_.reload(false);
-  oracle_.start_ended(node_.served(), node_.last_helper_killed());
+  oracle_.start_ended(node_.configured(), node_.last_helper_killed());
   starting_ = false;
 }
 
@@ -288,6 +291,9 @@ void Site::happen(const Happening& happening) {
     machine_.say(fmt::format("certificate {} is revoked", leaf));
     return ca_.revoke(leaf, machine_.true_time());
   }
+  if (happening.what == Incident::kRevokeCa) {
+    return revoke_ca(static_cast<std::size_t>(happening.number));
+  }
   if (happening.what == Incident::kRevokeLoaded) {
     ++figures_.revocations;
     const LeafNumber leaf = script_.shown[static_cast<std::size_t>(happening.number) % script_.shown.size()].leaf;
@@ -315,6 +321,14 @@ void Site::happen(const Happening& happening) {
       reload(happening.number, happening.what == Incident::kFailedReload);
       alert();
       break;
+    case Incident::kRenewCas:
+      ++figures_.chain_renewals;
+      node_.renew_cas(happening.number);
+      if (!happening.flag) {
+        reload(0, false);
+        alert();
+      }
+      break;
     case Incident::kAdopt:
     case Incident::kRelease:
       move(happening);
@@ -328,6 +342,18 @@ void Site::happen(const Happening& happening) {
       break;
     default:
       halt(happening);
+  }
+}
+
+void Site::revoke_ca(std::size_t position) {
+  const auto& wanted = node_.wanted();
+  const ServerChain chain = node_.wanted_chain(wanted[position % wanted.size()]);
+  const std::vector<LeafNumber> sent = chains::certificates_of(chain);
+  if (const std::size_t stapleable = chains::stapleable(sent); stapleable != 0) {
+    ++figures_.revocations;
+    const LeafNumber number = sent[position % stapleable];
+    machine_.say(fmt::format("CA certificate {} is revoked", number));
+    ca_.revoke(number, machine_.true_time());
   }
 }
 
@@ -477,6 +503,9 @@ void Site::end() {
   figures_.refused += oracle_.refused();
   figures_.omitted += oracle_.omitted();
   figures_.shown_due += oracle_.strict_loaded();
+  figures_.chain_stapled += oracle_.chained().count;
+  figures_.chain_due += oracle_.chained().due;
+  figures_.chain_revoked += oracle_.chained().revoked;
   const Oracle::Noticed& noticed = oracle_.noticed();
   if (script_.refresh != 0) {
     figures_.noticed += noticed.count;
@@ -499,6 +528,9 @@ void Site::end() {
     fail(oracle_.violation());
   } else if (const std::string wrong = node_.miscounted(); !wrong.empty()) {
     fail(wrong);
+  } else if (node_.chain_stapled() != oracle_.chained().count) {
+    fail(fmt::format("(p) {} handshakes had staples of CA certificates, of which the oracle judged {}",
+                     node_.chain_stapled(), oracle_.chained().count));
   }
   count_requests();
 }
@@ -506,25 +538,29 @@ void Site::end() {
 // --- invariant (c) ---
 
 void Site::count_requests() {
-  const Seconds validity = std::min<Seconds>(script_.practice.validity, 7 * 86400);
-  const double periods = static_cast<double>(figures_.seconds) / static_cast<double>(validity);
   for (const auto* all : {&network_.requests(number_), &network_.issuer_requests(number_)}) {
     for (const auto& [leaf, requests] : *all) {
       if (script_.calm) {
-        count_in_calm(leaf, requests, periods);
+        count_in_calm(leaf, requests);
       } else {
-        count_in_faults(leaf, requests, periods);
+        count_in_faults(leaf, requests);
       }
     }
   }
 }
 
-void Site::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods) {
+// Returns for how many validities the run lasted.
+double Site::periods(LeafNumber leaf) const {
+  return static_cast<double>(figures_.seconds) /
+         static_cast<double>(std::min<Seconds>(ca_.practice(leaf).validity, 7 * 86400));
+}
+
+void Site::count_in_calm(LeafNumber leaf, std::int64_t requests) {
   if (script_.shares && ends_soon(script_, leaf)) {
     return;
   }
-  const double rate = (static_cast<double>(requests - 1) - asked_by_bound(script_, figures_.seconds)) / periods;
-  const bool fresh = script_.practice.resign == 0;
+  const double rate = (static_cast<double>(requests - 1) - asked_by_bound(script_, figures_.seconds)) / periods(leaf);
+  const bool fresh = ca_.practice(leaf).resign == 0;
   double& most = fresh ? figures_.calm_fresh : figures_.calm_advance;
   most = std::max(most, rate);
   if (rate > (fresh ? kCalmFresh : kCalmAdvance)) {
@@ -533,8 +569,8 @@ void Site::count_in_calm(LeafNumber leaf, std::int64_t requests, double periods)
 }
 
 // A forged certificate fails for all its life.
-void Site::count_in_faults(LeafNumber leaf, std::int64_t requests, double periods) {
-  const double allowed = leaf >= Pki::kForged ? excused(1000 * longest_life()) : allowed_in_faults(periods);
+void Site::count_in_faults(LeafNumber leaf, std::int64_t requests) {
+  const double allowed = leaf >= Pki::kForged ? excused(1000 * longest_life()) : allowed_in_faults(leaf);
   const double part = static_cast<double>(requests) / allowed;
   figures_.faults = std::max(figures_.faults, part);
   if (part > 1) {
@@ -562,11 +598,11 @@ double Site::excused(Millis span) const {
 }
 
 // Returns the sum of a calm run's requests, those that faults excuse, and a few per start of a process.
-double Site::allowed_in_faults(double periods) const {
-  double allowed = 5 + (script_.practice.resign == 0 ? kCalmFresh : kCalmAdvance) * periods +
+double Site::allowed_in_faults(LeafNumber leaf) const {
+  double allowed = 5 + (ca_.practice(leaf).resign == 0 ? kCalmFresh : kCalmAdvance) * periods(leaf) +
                    asked_by_bound(script_, figures_.seconds);
   const auto excuse = [&](Millis from, Millis to) { allowed += excused(to - from); };
-  for (const auto& responder : script_.responders) {
+  for (const auto& responder : script_.responders_of(leaf)) {
     for (const Conduct& conduct : responder) {
       excuse(conduct.from, conduct.to);
     }
@@ -755,6 +791,7 @@ Figures World::live() {
   figures.kill_runs = figures.kills > 0 ? 1 : 0;
   figures.bound_runs = script.refresh != 0 ? 1 : 0;
   figures.loaded_runs = figures.shown > 0 ? 1 : 0;
+  figures.chain_runs = script.cas.servers.empty() ? 0 : 1;
   figures.seconds = (stage_.machine.monotonic() - Machine::kBoot) / 1000;
   figures.requests = stage_.network.counts().requests;
   figures.lies = stage_.network.counts().lies;
@@ -831,6 +868,11 @@ void Figures::add(const Figures& other) {
                             &Figures::evicted,
                             &Figures::ended,
                             &Figures::issuer_requests,
+                            &Figures::chain_runs,
+                            &Figures::chain_stapled,
+                            &Figures::chain_due,
+                            &Figures::chain_revoked,
+                            &Figures::chain_renewals,
                             &Figures::bound_runs,
                             &Figures::noticed,
                             &Figures::noticed_unbound,

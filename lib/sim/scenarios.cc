@@ -55,7 +55,7 @@ Conduct conduct(Deed deed, Millis from, Millis to) {
 // A node in a world without faults. Never destroyed: ended processes still point into it.
 struct Calm {
   Calm(const Script& script, std::uint64_t seed)
-      : machine(new Machine(seed)), ca(new Ca(script.practice)), no_leap_until(new Millis(0)) {
+      : machine(new Machine(seed)), ca(new Ca(script.practices())), no_leap_until(new Millis(0)) {
     network = new Network({&script}, *ca, machine->prng().split());
     new Directory(script);
     node = new Node(*machine, script);

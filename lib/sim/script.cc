@@ -210,6 +210,72 @@ void draw_loaded(Prng& prng, Script* script) {
                    [](const Happening& a, const Happening& b) { return a.at < b.at; });
 }
 
+// --- CA certificates that servers send ---
+
+// The upper CA's responders sign for days, the root's for up to a year, each scaled to the run.
+Practice draw_ca_practice(Prng& prng, Seconds shortest, Seconds longest) {
+  Practice practice;
+  practice.validity = prng.spread(shortest, longest);
+  practice.by_key = prng.chance(50);
+  if (prng.chance(40)) {
+    practice.resign = practice.validity / prng.between(2, 8);
+  }
+  return practice;
+}
+
+Conducts draw_ca_responder(Prng& prng, const Script& script, const Practice& practice) {
+  const Seconds longest = std::min(2 * practice.validity, script.length / 2000);
+  return {draw_spans<Conduct>(prng, script.length, prng.spread(1, 8), longest, [&](Conduct* conduct) {
+    const Conduct drawn = draw_conduct(prng, script.lies);
+    conduct->deed = drawn.deed;
+    conduct->lie = drawn.lie;
+    conduct->retry_after = drawn.retry_after;
+  })};
+}
+
+// In calm no certificate ends within the run.
+SentCas draw_cas(Prng& prng, const Script& script) {
+  SentCas cas;
+  if (!prng.chance(35)) {
+    return cas;
+  }
+  cas.stapleable = prng.chance(92);
+  for (auto n = prng.between(1, 3); n > 0; --n) {
+    constexpr Sent kSent[] = {Sent::kWhole,      Sent::kWhole,       Sent::kWhole,       Sent::kBothLowers,
+                              Sent::kBothLowers, Sent::kWithoutRoot, Sent::kWithoutRoot, Sent::kWithoutUpper,
+                              Sent::kLowerAlone, Sent::kMisordered,  Sent::kNothing};
+    ServerChain chain;
+    chain.sent = kSent[prng.between(0, script.calm ? 2 : 10)];
+    chain.lower = static_cast<std::size_t>(script.calm ? 4 * prng.between(0, 2) : prng.between(0, 11));
+    chain.stapled = prng.chance(85);
+    cas.servers.push_back(chain);
+  }
+  const Seconds validity = script.practice.validity;
+  cas.lower = draw_ca_practice(prng, validity, 6 * validity);
+  cas.upper = draw_ca_practice(prng, validity, script.length / 1000);
+  cas.lower_responders.resize(1);
+  cas.upper_responders.resize(1);
+  if (!script.calm) {
+    cas.lower_responders = draw_ca_responder(prng, script, cas.lower);
+    cas.upper_responders = draw_ca_responder(prng, script, cas.upper);
+  }
+  return cas;
+}
+
+void draw_ca_happenings(Prng& prng, Script* script) {
+  if (script->calm || script->cas.servers.empty()) {
+    return;
+  }
+  for (auto n = prng.between(0, 3); n > 0; --n) {
+    add(prng, script, Incident::kRenewCas, prng.between(1, 5), prng.chance(40));
+  }
+  for (auto n = prng.chance(40) ? prng.between(1, 2) : 0; n > 0; --n) {
+    add(prng, script, Incident::kRevokeCa, prng.between(0, 7));
+  }
+  std::stable_sort(script->happenings.begin(), script->happenings.end(),
+                   [](const Happening& a, const Happening& b) { return a.at < b.at; });
+}
+
 // --- fleets ---
 
 void draw_common(Prng& prng, Script* script) {
@@ -314,6 +380,8 @@ Script Script::draw(std::uint64_t seed) {
   script.require = kRequires[prng.between(0, 3)];
   script.omits = prng.chance(30);
   script.refresh = draw_refresh(prng, script);
+  script.cas = draw_cas(prng, script);
+  draw_ca_happenings(prng, &script);
   return script;
 }
 
@@ -326,6 +394,7 @@ std::vector<Script> Script::draw_fleet(std::uint64_t seed) {
   if (common.calm) {
     common.responders.resize(1);
     common.refresh = draw_refresh(prng, common);
+    common.cas = draw_cas(prng, common);
     return std::vector<Script>(nodes, common);
   }
   common.lies = prng.chance(40);
@@ -339,8 +408,11 @@ std::vector<Script> Script::draw_fleet(std::uint64_t seed) {
     add(prng, &scripts.front(), Incident::kRevoke, prng.between(0, 7));
   }
   const Seconds refresh = draw_refresh(prng, common);
+  const SentCas cas = draw_cas(prng, common);
   for (Script& script : scripts) {
     script.refresh = refresh;
+    script.cas = cas;
+    draw_ca_happenings(prng, &script);
     std::stable_sort(script.happenings.begin(), script.happenings.end(),
                      [](const Happening& a, const Happening& b) { return a.at < b.at; });
   }
@@ -385,14 +457,36 @@ Script Script::draw_world(Prng& prng, std::uint64_t seed) {
   return script;
 }
 
-const Conduct* Script::conduct(std::size_t responder, Millis at) const {
+const Conducts& Script::responders_of(LeafNumber leaf) const {
+  switch (Pki::tier_of(leaf)) {
+    case Tier::kLeaf:
+      break;
+    case Tier::kLower:
+      return cas.lower_responders;
+    case Tier::kUpper:
+      return cas.upper_responders;
+  }
+  return responders;
+}
+
+ServerChain Script::chain_of(LeafNumber leaf, std::int64_t renewals) const {
+  if (cas.servers.empty()) {
+    return {};
+  }
+  ServerChain chain = cas.servers[leaf % cas.servers.size()];
+  chain.lower += static_cast<std::size_t>(renewals);
+  return chain;
+}
+
+const Conduct* Script::conduct(LeafNumber leaf, std::size_t responder, Millis at) const {
   // A certificate loaded per connection may name a responder that does not exist.
   static const Conduct nobody = [] {
     Conduct conduct;
     conduct.deed = Deed::kRefuse;
     return conduct;
   }();
-  return responder < responders.size() ? conduct_in(responders[responder], at) : &nobody;
+  const Conducts& asked = responders_of(leaf);
+  return responder < asked.size() ? conduct_in(asked[responder], at) : &nobody;
 }
 
 const Conduct* Script::issuer_conduct(Millis at) const {
@@ -422,9 +516,10 @@ const char* name_of(Deed deed) {
 }
 
 const char* name_of(Incident incident) {
-  static constexpr const char* kNames[] = {
-      "clock off by", "kill",   "kill helper", "reload",  "failed reload", "restart",     "crash",
-      "power cut",    "revoke", "adopt",       "release", "kill offering", "kill taking", "revoke loaded"};
+  static constexpr const char* kNames[] = {"clock off by",  "kill",          "kill helper", "reload",
+                                           "failed reload", "restart",       "crash",       "power cut",
+                                           "revoke",        "adopt",         "release",     "kill offering",
+                                           "kill taking",   "revoke loaded", "renew CAs",   "revoke CA"};
   return kNames[static_cast<std::size_t>(incident)];
 }
 
@@ -443,7 +538,7 @@ const char* name_of(StoreDeed deed) {
 std::string Script::summary() const {
   return fmt::format(
       "seed {}: {} valid for {}, {}, {} signer, {} certificates, {} workers, {} responders, retry {}..{} s, wait {} "
-      "ms{}{}{}{}{}{}{}{}",
+      "ms{}{}{}{}{}{}{}{}{}",
       seed, to_span(length / 1000), to_span(practice.validity),
       practice.resign == 0 ? "signed when asked" : "made every " + to_span(practice.resign),
       practice.delegated ? "delegated" : "direct", certificates, workers, responders.size(), retry_min, retry_max,
@@ -452,8 +547,13 @@ std::string Script::summary() const {
       : require == OP_REQUIRE_MUST_STAPLE ? ", honours Must-Staple"
                                           : "",
       omits ? ", omits revoked ones" : "", loads ? ", loads per connection" : "", trusts ? ", trusts the CA" : "",
-      small_zone ? ", small zone" : "", refresh != 0 ? ", refreshed every " + to_span(refresh) : "",
-      shares ? ", shares" : "", offset != 0 ? fmt::format(", clock off by {} s", offset) : "");
+      small_zone ? ", small zone" : "",
+      cas.servers.empty() ? ""
+      : cas.stapleable    ? fmt::format(", CA certificates, their responses valid for {} and {}",
+                                        to_span(cas.lower.validity), to_span(cas.upper.validity))
+                          : ", CA certificates, but leaf staples only",
+      refresh != 0 ? ", refreshed every " + to_span(refresh) : "", shares ? ", shares" : "",
+      offset != 0 ? fmt::format(", clock off by {} s", offset) : "");
 }
 
 std::vector<std::string> Script::description() const {
@@ -468,6 +568,21 @@ std::vector<std::string> Script::description() const {
                                      c.deed == Deed::kLie ? fmt::format(" ({})", name_of(c.lie)) : "",
                                      c.only == SIZE_MAX ? "" : fmt::format(" towards certificate {}", c.only)));
     }
+  }
+  const auto add_ca_responder = [&](const char* whose, const Conducts& conducts) {
+    for (const auto& spans : conducts) {
+      for (const Conduct& c : spans) {
+        lines.emplace_back(
+            c.from, fmt::format("{} .. {}: the {} CA's responder {}{}", time(c.from), time(c.to), whose,
+                                name_of(c.deed), c.deed == Deed::kLie ? fmt::format(" ({})", name_of(c.lie)) : ""));
+      }
+    }
+  };
+  add_ca_responder("upper", cas.lower_responders);
+  add_ca_responder("root", cas.upper_responders);
+  for (const ServerChain& chain : cas.servers) {
+    lines.emplace_back(Machine::kBoot, fmt::format("servers send {}, lower one {}{}", name_of(chain.sent),
+                                                   chain.lower, chain.stapled ? ", and staple it" : ""));
   }
   for (const Conduct& c : issuer_server) {
     lines.emplace_back(c.from,
@@ -493,8 +608,9 @@ std::vector<std::string> Script::description() const {
   }
   for (const Happening& h : happenings) {
     lines.emplace_back(h.at, fmt::format("{}: {} {}{}", time(h.at), name_of(h.what), h.number,
-                                         !h.flag                      ? ""
-                                         : h.what == Incident::kAdopt ? " and fails"
+                                         !h.flag                         ? ""
+                                         : h.what == Incident::kAdopt    ? " and fails"
+                                         : h.what == Incident::kRenewCas ? " at the next reload or start"
                                          : h.what == Incident::kKill || h.what == Incident::kKillHelper ||
                                                  h.what == Incident::kKillTaking
                                              ? " with the lock held"

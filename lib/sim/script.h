@@ -1,6 +1,7 @@
 // The fault script, drawn from a run's seed. The oracle knows the world from here only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -9,6 +10,7 @@
 #include "base/time.h"
 #include "ocsp_plus/ocsp_plus.h"
 #include "sim/ca.h"
+#include "sim/chains.h"
 #include "sim/prng.h"
 
 namespace ocsp_plus::sim {
@@ -37,6 +39,18 @@ struct Conduct {
   WrongIssuer wrong = WrongIssuer::kGarbage;  // for the issuers' server
   LeafNumber only = SIZE_MAX;                 // for this certificate only; SIZE_MAX: for all
   Seconds retry_after = 0;
+};
+
+// Of each responder (one or two), in order of time, without overlap.
+using Conducts = std::vector<std::vector<Conduct>>;
+
+// The CA certificates that servers send after their own.
+struct SentCas {
+  std::vector<ServerChain> servers;  // of the servers in turn; empty: none sends any
+  bool stapleable = false;           // the library sends staples of certificates after the leaf
+  // Of their issuers: one responder each.
+  Practice lower, upper;
+  Conducts lower_responders, upper_responders;
 };
 
 enum class DiskFault { kNone, kFull, kReadOnly, kGone };
@@ -90,6 +104,10 @@ enum class Incident {
   kKillOffering,  // kills the next worker that meets one within `number` points
   kKillTaking,    // as kKill, within `number` points after the worker was handed one
   kRevokeLoaded,  // as kRevoke
+  // For CA certificates that servers send after their own:
+  kRenewCas,  // a reload in which servers send the `number`th next lower one; if `flag`, the next reload or start
+              // does
+  kRevokeCa,  // their issuer revokes one that the server at position `number` of the configuration may staple
 };
 
 struct Happening {
@@ -124,7 +142,7 @@ struct Script {
   Seconds offset = 0;  // of the wall clock at the start
   std::uint32_t workers = 1;
   std::size_t certificates = 3;
-  std::vector<std::vector<Conduct>> responders;  // per responder (one or two), in order of time, without overlap
+  Conducts responders;
   std::vector<DiskSpan> disk;
   std::vector<Happening> happenings;  // in order of time
   bool calm = false;
@@ -135,6 +153,8 @@ struct Script {
   std::vector<Shown> shown;            // each certificate with one chain
   std::vector<Flood> floods;           // in order of time
   std::vector<Conduct> issuer_server;  // the server of the caIssuers URLs
+
+  SentCas cas;
 
   // Of all servers.
   op_require_t require = OP_REQUIRE_OFF;
@@ -152,8 +172,13 @@ struct Script {
   static std::vector<Script> draw_fleet(std::uint64_t seed);
   const StoreSpan* store_span(std::size_t node,
                               Millis at) const;  // of some nodes, this among them; nullptr: it works
-  const Conduct* conduct(std::size_t responder, Millis at) const;  // nullptr: honest
-  const Conduct* issuer_conduct(Millis at) const;                  // likewise
+  // Returns how a responder that is asked for the certificate behaves; nullptr: it is honest.
+  const Conduct* conduct(LeafNumber leaf, std::size_t responder, Millis at) const;
+  const Conducts& responders_of(LeafNumber leaf) const;  // those of the certificate's issuer
+  Practices practices() const { return {practice, cas.lower, cas.upper}; }
+  // Returns the chain of a leaf's server after `renewals` of kRenewCas.
+  ServerChain chain_of(LeafNumber leaf, std::int64_t renewals) const;
+  const Conduct* issuer_conduct(Millis at) const;  // likewise
   // Returns whether a server loads the certificate without its issuer.
   bool seeks_issuer(LeafNumber leaf) const;
   DiskFault disk_fault(Millis at) const;
