@@ -26,7 +26,8 @@ using LeafNumber = std::size_t;  // of any certificate that has responses
 enum class Tier : std::size_t { kLeaf, kLower, kUpper };
 constexpr std::size_t kTiers = 3;
 
-// The chain that a server sends with a leaf that it loads for a connection.
+// The chain that a server sends with a leaf that it loads for a connection. kComplete: the CA certificates that it
+// sends with configured ones, where it sends any (sim/chains.h).
 enum class Chain { kComplete, kBehindLookalike, kEmpty, kLookalike, kLast = kLookalike };
 const char* name_of(Chain chain);
 

@@ -642,10 +642,16 @@ Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
     offering_ = process->pid;
   }
   x509_st* const certificate = Pki::get().leaf(leaf).get();
-  const std::vector<x509_st*> beside = Pki::get().chain(leaf, chain);
+  std::vector<LeafNumber> sent;
+  if (chain == Chain::kComplete && leaf < Pki::kForged) {
+    sent = chains::certificates_of(wanted_chain(leaf));
+  }
+  const std::vector<x509_st*> beside = sent.empty() ? Pki::get().chain(leaf, chain) : certificates_of(sent);
   std::swap(config.op->stapler, worker->stapler);
   process->run([&] { shown.staple = greet(config.loading, worker->slot, certificate, beside); });
   std::swap(config.op->stapler, worker->stapler);
+  shown.staple.sent = std::move(sent);
+  shown.staple.staples_chain = false;  // a chain that is loaded with the leaf gets no staples
   return shown;
 }
 
