@@ -740,12 +740,17 @@ void World::judge_fleet() {
   figures.published = counts.published;
   figures.not_newer = counts.refused;
   std::copy(counts.deeds.begin(), counts.deeds.end(), figures.store_deeds);
-  const double periods = static_cast<double>(figures.seconds) /
-                         static_cast<double>(std::min<Seconds>(script.practice.validity, 7 * 86400));
-  for (LeafNumber leaf = 0; script.calm && leaf < script.certificates; ++leaf) {
-    if (ends_soon(script, leaf)) {
+  std::vector<LeafNumber> numbers = script.cas.servers.empty() ? std::vector<LeafNumber>() : chains::all();
+  for (LeafNumber leaf = 0; leaf < script.certificates; ++leaf) {
+    numbers.push_back(leaf);
+  }
+  for (const LeafNumber leaf : numbers) {
+    if (!script.calm || ends_soon(script, leaf)) {
       continue;
     }
+    const Practice& practice = stage_.ca.practice(leaf);
+    const double periods =
+        static_cast<double>(figures.seconds) / static_cast<double>(std::min<Seconds>(practice.validity, 7 * 86400));
     std::int64_t requests = 0;
     for (std::size_t i = 0; i < sites_.size(); ++i) {
       const auto& all = stage_.network.requests(i);
@@ -754,9 +759,8 @@ void World::judge_fleet() {
     }
     // Under a bound other nodes' words do not count where responses are made in advance, and there is no time to wait
     // for them under the shortest.
-    const bool each =
-        script.practice.resign != 0 || engine::turns_of_fleet(script.refresh) + kForOthers > script.refresh;
-    const double alone = 2 + (script.practice.resign == 0 ? kCalmFresh : 1.2 * kCalmAdvance) * periods +
+    const bool each = practice.resign != 0 || engine::turns_of_fleet(script.refresh) + kForOthers > script.refresh;
+    const double alone = 2 + (practice.resign == 0 ? kCalmFresh : 1.2 * kCalmAdvance) * periods +
                          asked_by_bound(script, figures.seconds) * (each ? static_cast<double>(sites_.size()) : 1);
     figures.calm_fleet = std::max(figures.calm_fleet, static_cast<double>(requests) / alone);
     if (static_cast<double>(requests) > alone) {

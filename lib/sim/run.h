@@ -83,6 +83,10 @@ Figures run_refreshed(Seconds refresh);
 Figures run_refreshed_outage();
 // A responder refuses all requests while the wall clock jumps back and forth: requests and log lines stay bounded.
 Figures run_flood(std::size_t certificates);
+// Servers that send CA certificates: their responders are dead for long; the clock, the certificates and their status
+// change.
+Figures run_chain_outages();
+Figures run_chain_changes(bool omits);
 
 // Fleets: all nodes start at once; one hangs with a lease; starts while the store or another node hangs; the store is
 // dead, or stuck, or poisoned; a publication that comes late; a revocation.
