@@ -111,7 +111,7 @@ class Site {
   void flood(const Flood& flood, std::size_t done);
   LeafNumber forge(const Flood& flood, std::size_t done);
   void move(const Happening& happening);
-  void revoke_ca(std::size_t position);
+  void revoke_ca(std::size_t number);
   void handshake_now_and_then();
   void count_requests();
   void count_in_calm(LeafNumber leaf, std::int64_t requests);
@@ -345,15 +345,15 @@ void Site::happen(const Happening& happening) {
   }
 }
 
-void Site::revoke_ca(std::size_t position) {
+void Site::revoke_ca(std::size_t number) {
   const auto& wanted = node_.wanted();
-  const ServerChain chain = node_.wanted_chain(wanted[position % wanted.size()]);
+  const ServerChain chain = node_.wanted_chain(wanted[number % 8 % wanted.size()]);
   const std::vector<LeafNumber> sent = chains::certificates_of(chain);
   if (const std::size_t stapleable = chains::stapleable(sent); stapleable != 0) {
     ++figures_.revocations;
-    const LeafNumber number = sent[position % stapleable];
-    machine_.say(fmt::format("CA certificate {} is revoked", number));
-    ca_.revoke(number, machine_.true_time());
+    const LeafNumber ca = sent[number / 8 % stapleable];
+    machine_.say(fmt::format("CA certificate {} is revoked", ca));
+    ca_.revoke(ca, machine_.true_time());
   }
 }
 

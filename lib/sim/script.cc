@@ -269,8 +269,8 @@ void draw_ca_happenings(Prng& prng, Script* script) {
   for (auto n = prng.between(0, 3); n > 0; --n) {
     add(prng, script, Incident::kRenewCas, prng.between(1, 5), prng.chance(40));
   }
-  for (auto n = prng.chance(40) ? prng.between(1, 2) : 0; n > 0; --n) {
-    add(prng, script, Incident::kRevokeCa, prng.between(0, 7));
+  for (auto n = prng.chance(60) ? prng.between(1, 3) : 0; n > 0; --n) {
+    add(prng, script, Incident::kRevokeCa, prng.between(0, 63));
   }
   std::stable_sort(script->happenings.begin(), script->happenings.end(),
                    [](const Happening& a, const Happening& b) { return a.at < b.at; });

@@ -107,7 +107,7 @@ enum class Incident {
   // For CA certificates that servers send after their own:
   kRenewCas,  // a reload in which servers send the `number`th next lower one; if `flag`, the next reload or start
               // does
-  kRevokeCa,  // their issuer revokes one that the server at position `number` of the configuration may staple
+  kRevokeCa,  // their issuer revokes one that the server at position `number` % 8 of the configuration may staple
 };
 
 struct Happening {
