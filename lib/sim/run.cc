@@ -540,6 +540,9 @@ void Site::end() {
 void Site::count_requests() {
   for (const auto* all : {&network_.requests(number_), &network_.issuer_requests(number_)}) {
     for (const auto& [leaf, requests] : *all) {
+      if (script_.shares && ends_soon(script_, leaf)) {
+        continue;
+      }
       if (script_.calm) {
         count_in_calm(leaf, requests);
       } else {
@@ -556,9 +559,6 @@ double Site::periods(LeafNumber leaf) const {
 }
 
 void Site::count_in_calm(LeafNumber leaf, std::int64_t requests) {
-  if (script_.shares && ends_soon(script_, leaf)) {
-    return;
-  }
   const double rate = (static_cast<double>(requests - 1) - asked_by_bound(script_, figures_.seconds)) / periods(leaf);
   const bool fresh = ca_.practice(leaf).resign == 0;
   double& most = fresh ? figures_.calm_fresh : figures_.calm_advance;
