@@ -67,8 +67,8 @@ install_missing() {
 
 # The integration tests. They wait more than they work, so there are more of them at a time than cores, and those that
 # take longest begin first.
-long_tests=(share_faults flood bench status_many cache_shared status_page per_connection_flood fleet certificate_ended
-    conf_errors cache_truth trust)
+long_tests=(share_faults flood bench status_many chain_wire cache_shared status_page per_connection_flood
+    fleet certificate_ended conf_errors cache_truth trust)
 run_integration() { # how many for each core, TEST.t ...
     local name file first=() rest=()
     for name in "${long_tests[@]}"; do

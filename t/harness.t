@@ -461,6 +461,18 @@ is(staple_fast(8444, 'b.example'), undef,
 my $shake = handshake_fast(8443, 'a.example', keep_session => 1);
 is(handshake_fast(8443, 'a.example', session => $shake->{session})->{resumed},
 	1, 'handshake_fast() resumes a session');
+for my $tls ('1.2', '1.3') {
+	# each worker has a response of its own
+	wait_for(sub {
+		$shake = handshake_fast(8443, 'a.example', tls => $tls, wire => 1);
+		defined $shake->{der};
+	}, 10);
+	is_deeply([ grep { defined } @{$shake->{staples}} ], [ $shake->{der} ],
+		"handshake_fast() finds the staple in the messages of TLS $tls");
+	is(scalar @{$shake->{staples}}, $tls eq '1.3' ? 2 : 1,
+		"handshake_fast() looks for one of each certificate of TLS $tls");
+	is($shake->{hellos}, 1, "handshake_fast() counts hellos of TLS $tls");
+}
 $began = time();
 staple_fast(8443, 'a.example') for 1 .. 100;
 cmp_ok(time() - $began, '<', 10 * $Test::Nginx::SLOW,

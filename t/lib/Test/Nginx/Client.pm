@@ -33,7 +33,11 @@ package Test::Nginx::Client;
 #                            staple_fast
 #   handshake_fast($port, $servername, %opt)   { ok, der, resumed, session,
 #                            error, version }; session => of an earlier one,
-#                            tls => '1.2' | '1.3', sig (TLS 1.2), address
+#                            tls => '1.2' | '1.3', sig (TLS 1.2), address;
+#                            wire => 1 adds what lay in the messages, whatever
+#                            OpenSSL makes of it: hellos (2: a HelloRetryRequest
+#                            came first), staples: [ the DER or undef for each
+#                            certificate sent ], of TLS 1.2 at most one
 #   staple_verify($t, $der, $cert, $ca_file)   openssl's opinion of a DER:
 #                            { ok, status, output }; at => seconds since 1970
 
@@ -315,12 +319,18 @@ sub handshake_fast {
 	Net::SSLeay::set_tlsext_status_type($ssl,
 		Net::SSLeay::TLSEXT_STATUSTYPE_ocsp());
 	Net::SSLeay::set_session($ssl, $opt{session}) if $opt{session};
+	my @messages;
+	Net::SSLeay::set_msg_callback($ssl, sub {
+		my ($sent, undef, $type, $message) = @_;
+		push @messages, $message if !$sent && $type == 22;
+	}) if $opt{wire};
 
 	$stapled = undef;
 	my %seen;
 	Net::SSLeay::ERR_clear_error();
 	$seen{ok} = Net::SSLeay::connect($ssl) == 1 ? 1 : 0;
 	$seen{der} = $stapled;
+	_read_messages(\%seen, @messages) if $opt{wire};
 	if ($seen{ok}) {
 		$seen{resumed} = Net::SSLeay::session_reused($ssl) ? 1 : 0;
 		$seen{version} = Net::SSLeay::get_version($ssl);
@@ -337,9 +347,56 @@ sub handshake_fast {
 		$seen{error} = Net::SSLeay::ERR_error_string(
 			Net::SSLeay::ERR_get_error()) || "handshake: $!";
 	}
+	# the callback holds what it pushes to
+	Net::SSLeay::set_msg_callback($ssl, undef) if $opt{wire};
 	Net::SSLeay::free($ssl);
 	close $socket;
 	return \%seen;
+}
+
+# RFC 8446 section 4.4.2 has the Certificate message, RFC 6066 section 8 the
+# CertificateStatus of TLS 1.2.
+sub _read_messages {
+	my ($seen, @messages) = @_;
+	@$seen{qw/ hellos staples /} = (0, []);
+	for my $message (@messages) {
+		my ($type, $body) = unpack 'C x3 a*', $message;
+		if ($type == 2) {
+			$seen->{hellos}++;
+		} elsif ($type == 22) {
+			$seen->{staples} = [ _take_status(\$body) ];
+		} elsif ($type == 11 && unpack('N', "\0$body") != length($body) - 3) {
+			# not of TLS 1.2, which has the list alone
+			_take(1, \$body);
+			my $list = _take(3, \$body);
+			while (length $list) {
+				_take(3, \$list);
+				my $extensions = _take(2, \$list);
+				my $staple;
+				while (length $extensions) {
+					my $name = unpack 'n', substr $extensions, 0, 2, '';
+					my $content = _take(2, \$extensions);
+					$staple = _take_status(\$content) if $name == 5;
+				}
+				push @{$seen->{staples}}, $staple;
+			}
+		}
+	}
+}
+
+sub _take_status {
+	my ($from) = @_;
+	substr($$from, 0, 1, '') eq "\1" or die "a status of another type\n";
+	return _take(3, $from);
+}
+
+# What its length stands before, in so many octets, off the front.
+sub _take {
+	my ($octets, $from) = @_;
+	my $size = unpack 'N', ("\0" x (4 - $octets))
+		. substr($$from, 0, $octets, '');
+	die "a message ends too early\n" if $size > length $$from;
+	return substr $$from, 0, $size, '';
 }
 
 sub _context {
