@@ -14,9 +14,10 @@ build_packages=(
 run_packages=(nginx-light openssl)
 test_packages=(
     "${run_packages[@]}" libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format shellcheck
-    curl git libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind
+    curl gnutls-bin git libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind
     chromium chromium-driver fonts-dejavu-core "redis-server|valkey-server"
 )
+client_packages=(default-jdk-headless erlang-base erlang-ssl)
 tidy_packages=(clang-tidy)
 fuzz_packages=(clang libclang-rt-dev)
 
@@ -67,7 +68,7 @@ install_missing() {
 
 # The integration tests. They wait more than they work, so there are more of them at a time than cores, and those that
 # take longest begin first.
-long_tests=(share_faults flood bench status_many chain_wire cache_shared status_page per_connection_flood
+long_tests=(share_faults flood bench status_many chain_clients chain_wire cache_shared status_page per_connection_flood
     fleet certificate_ended conf_errors cache_truth trust)
 run_integration() { # how many for each core, TEST.t ...
     local name file first=() rest=()

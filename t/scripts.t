@@ -204,6 +204,9 @@ like($calls, qr/scripts\/test t\/one\.t$/m,
 	'test-on with one test runs that test');
 unlike($calls, qr/scripts\/demo/,
 	'test-on with one test does not run the demo');
+on('--clients', 'trixie', 't/one.t');
+like(calls(), qr/scripts\/test --clients t\/one\.t$/m,
+	'test-on --clients passes it on');
 
 # failures
 
