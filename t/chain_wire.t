@@ -20,7 +20,7 @@ use Test::Nginx::Responder;
 
 ###############################################################################
 
-use constant CHAINS => 12;
+use constant CHAINS => 14;
 use constant HANDSHAKES => 10_000;
 use constant CHANGES => 100;
 
@@ -31,7 +31,7 @@ srand $seed;
 
 my $root = Test::Nginx::CA->new($t);
 my $r = Test::Nginx::Responder->start($t, ca => $root);
-my (%chain, @all);
+my %chain;
 for my $name (map { "c$_.example" } 1 .. CHAINS) {
 	my $outer = $root->intermediate("outer.$name", aia => $r->url());
 	my $inner = $outer->intermediate("inner.$name", aia => $r->url());
@@ -40,21 +40,36 @@ for my $name (map { "c$_.example" } 1 .. CHAINS) {
 	$chain{$name} = [ $leaf, $inner, $outer ];
 	$t->write_file($leaf->chain(), join '', map { $t->read_file($_->cert()) }
 		@{$chain{$name}}, $root);
-	push @all, @{$chain{$name}};
 }
 my @names = sort keys %chain;
+# every third is loaded per connection
+my @loaded = grep { /[369]\./ } @names;
+my %loaded = map { $_ => 1 } @loaded;
+my @configured = grep { !$loaded{$_} } @names;
+# of two there never is a leaf's response: the second is refused
+my @never = @configured[0, 1];
+my @change = grep { $_ ne $never[0] && $_ ne $never[1] } @names;
+$r->fault('http_500', leaf => $chain{$_}[0]) for @never;
+chmod 0644, map { $chain{$_}[0]->key() } @loaded;	# workers read them
+$t->write_file('trusted.pem', join '', map { $t->read_file($_->cert()) }
+	$root, map { @{$chain{$_}}[1, 2] } @loaded);
 
 $t->write_conf(workers => 2, http => [ 'ocsp_plus on;', 'ocsp_plus_chain on;',
 	'ocsp_plus_refresh 5s;', 'ocsp_plus_retry 1s 1s;',
 	'ssl_protocols TLSv1.2 TLSv1.3;',
-	(map { [ 8443, $chain{$names[$_]}[0],
+	(map { [ 8443, $chain{$configured[$_]}[0],
 		$_ % 3 == 1 ? 'ocsp_plus_revoked omit;' : (),
-		$_ % 2 ? 'ocsp_plus_require on;' : () ] } 0 .. $#names),
+		$_ % 2 ? 'ocsp_plus_require on;' : () ] } 0 .. $#configured),
+	[ 8444, $t->testdir() . '/$ssl_server_name',
+		'ocsp_plus_trusted_certificate trusted.pem;' ],
 	[ 8080, undef, 'location / { ocsp_plus_status; }',
 		'location /control { ocsp_plus_control; }' ] ]);
 $t->run();
 ok(wait_for(sub {
-	!grep { $_->{state} ne 'valid' } @{http_json('/')->{certificates}};
+	!grep {
+		my $staples = shake($_, wire => 1, tls => '1.3')->{staples};
+		grep({ defined } @$staples) != ($can ? 3 : 1);
+	} @change;
 }, 30), 'all responses are there');
 
 ###############################################################################
@@ -70,7 +85,7 @@ for my $number (0 .. HANDSHAKES - 1) {
 	($name, $tls) = ($names[rand @names], $number % 4 ? '1.3' : '1.2')
 		unless $session;
 	my $begun = time();
-	my $seen = handshake_fast(8443, $name, wire => 1, tls => $tls,
+	my $seen = shake($name, wire => 1, tls => $tls,
 		$number % 50 == 1 ? (keep_session => 1) : (),
 		$session ? (session => $session) : ());
 	$session = $seen->{session};
@@ -105,7 +120,7 @@ $counters->grew('the counters are what came', map { $_ => $count{$_} }
 	qw/ stapled missing refused chain_stapled /);
 my %now = counted();
 is_deeply({ map { $_ => $now{$_} - ($before{$_} // 0) } keys %now },
-	{ map { $_->id() => $came{$_->id()} // 0 } @all },
+	{ map({ $_ => 0 } keys %now), %came },
 	'and for each certificate as well');
 
 my @enough = (qw/ stapled missing refused resumed /,
@@ -121,7 +136,7 @@ $t->done_testing();
 
 # One certificate's responses are from now on others.
 sub change {
-	my $one = $chain{$names[rand @names]}[rand() < .5 ? 0 : 1 + rand 2];
+	my $one = $chain{$change[rand @change]}[rand() < .5 ? 0 : 1 + rand 2];
 	$r->set(leaf => $one, reset => 1);
 	$r->set(leaf => $one, next_update => rand() < .6 ? 3 : 86400);
 	my $what = int rand 6;
@@ -132,10 +147,15 @@ sub change {
 	http_post('/control?refresh=' . $one->id(), '');
 }
 
+sub shake {
+	my ($name, %opt) = @_;
+	return handshake_fast($loaded{$name} ? 8444 : 8443, $name, %opt);
+}
+
 # how often each was stapled, by its id
 sub counted {
 	return map { $_->{id} => $_->{stapled} }
-		@{http_json('/')->{certificates}};
+		map { @{http_json("/$_")->{certificates}} } '', '?loaded=1';
 }
 
 # what a staple says, and until when
