@@ -250,6 +250,7 @@ std::unique_ptr<Node::Config> Node::configure() const {
     directives.names = &name;
     directives.nnames = 1;
     directives.loads = 1;
+    directives.chain = script_.cas.servers.empty() ? 0 : 1;
     directives.require = script_.require;
     directives.omit_revoked = script_.omits ? 1 : 0;
     directives.refresh_s = script_.refresh;
@@ -625,6 +626,8 @@ std::vector<Node::Shown> Node::show(LeafNumber leaf, Chain chain) {
     Shown one = show(worker, leaf, chain);
     if (worker->context.process->alive) {
       shown.push_back(std::move(one));
+    } else {
+      ++unseen_;
     }
   }
   return shown;
@@ -651,7 +654,6 @@ Node::Shown Node::show(Worker* worker, LeafNumber leaf, Chain chain) {
   process->run([&] { shown.staple = greet(config.loading, worker->slot, certificate, beside); });
   std::swap(config.op->stapler, worker->stapler);
   shown.staple.sent = std::move(sent);
-  shown.staple.staples_chain = false;  // a chain that is loaded with the leaf gets no staples
   return shown;
 }
 

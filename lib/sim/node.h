@@ -72,7 +72,9 @@ class Node {
     std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0;
   };
   Loaded loaded() const;
-  std::int64_t chain_stapled() const { return decided_[kChain]; }  // handshakes with a staple after the leaf's
+  // Handshakes with a staple after the leaf's; those that a kill ended, with or without one.
+  std::int64_t chain_stapled() const { return decided_[kChain]; }
+  std::int64_t unseen() const { return unseen_; }
   // Describes the first counter of handshakes that disagrees with the decisions made; empty: none.
   std::string miscounted() const;
   // The leaves of the newest configuration; the same with the CA certificates that it staples.
@@ -135,7 +137,7 @@ class Node {
   std::int64_t hellos_ = 0;
   // The decisions made, the counters of earlier zones, and how many decisions a kill cut short.
   Decided decided_ = {}, counted_before_ = {};
-  std::int64_t cut_short_ = 0;
+  std::int64_t cut_short_ = 0, unseen_ = 0;
   bool last_helper_killed_ = false;
   bool busy_ = false;
   std::uint32_t boots_ = 0;

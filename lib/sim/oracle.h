@@ -50,8 +50,9 @@
 //     leaf's, which is good: in their order, without a gap, up to the first that is a root, whose issuer is not sent
 //     after it, or that has no valid staple. Each is judged as a leaf's, by (a), (b), (e), (f), (l) and (o) with its
 //     own issuer's responder, so the list is as long as it could be. One that says revoked is the last, and is not
-//     sent where revoked ones are omitted. Elsewhere nothing follows the leaf's staple. What is judged of leaves does
-//     not depend on any of this; and a start waits for no CA certificate.
+//     sent where revoked ones are omitted. One that no server has configured may be missing at any time. Elsewhere
+//     nothing follows the leaf's staple. What is judged of leaves does not depend on any of this; and a start waits
+//     for no CA certificate.
 // The others, (j), (m) and (n), are in run.cc.
 #pragma once
 
@@ -102,9 +103,10 @@ class Oracle {
   std::int64_t strict_loaded() const { return strict_loaded_; }  // of these, with a certificate loaded per connection
   std::int64_t refused() const { return refused_; }
   std::int64_t omitted() const { return omitted_; }  // after a revocation had reached the node
-  // Handshakes with staples after the leaf's: all, and those that were to have as many as the chain allows.
+  // Handshakes with staples after the leaf's: all, those that were to have as many as the chain allows, those with a
+  // leaf loaded per connection, and those that end with a revoked one.
   struct Chained {
-    std::int64_t count = 0, due = 0, revoked = 0;
+    std::int64_t count = 0, due = 0, loaded = 0, revoked = 0;
   };
   const Chained& chained() const { return chained_; }
   // How long it took until a revocation was served, in an open window: how often that was seen, the sum, the longest.

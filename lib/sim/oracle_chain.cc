@@ -15,9 +15,13 @@ void Oracle::judge_chain(LeafNumber leaf, const Node::Staple& staple) {
                                       after.size(), staple.remembered, most));
   }
   chained_.count += after.empty() ? 0 : 1;
+  chained_.loaded += after.empty() || served_.count(leaf) != 0 ? 0 : 1;
   std::size_t due = 0;
   for (std::size_t i = 0; i < most; ++i) {
     const LeafNumber number = staple.sent[i];
+    if (served_.count(number) == 0) {
+      clear(&records_[number]);  // it may have been evicted since, or never been taken
+    }
     if (i == after.size()) {
       judge_certificate(number, Node::Got::kNone, {});
       return;

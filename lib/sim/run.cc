@@ -504,6 +504,7 @@ void Site::end() {
   figures_.omitted += oracle_.omitted();
   figures_.shown_due += oracle_.strict_loaded();
   figures_.chain_stapled += oracle_.chained().count;
+  figures_.chain_loaded += oracle_.chained().loaded;
   figures_.chain_due += oracle_.chained().due;
   figures_.chain_revoked += oracle_.chained().revoked;
   const Oracle::Noticed& noticed = oracle_.noticed();
@@ -528,7 +529,8 @@ void Site::end() {
     fail(oracle_.violation());
   } else if (const std::string wrong = node_.miscounted(); !wrong.empty()) {
     fail(wrong);
-  } else if (node_.chain_stapled() != oracle_.chained().count) {
+  } else if (const std::int64_t unjudged = node_.chain_stapled() - oracle_.chained().count;
+             unjudged < 0 || unjudged > node_.unseen()) {
     fail(fmt::format("(p) {} handshakes had staples of CA certificates, of which the oracle judged {}",
                      node_.chain_stapled(), oracle_.chained().count));
   }
@@ -875,6 +877,7 @@ void Figures::add(const Figures& other) {
                             &Figures::chain_runs,
                             &Figures::chain_stapled,
                             &Figures::chain_due,
+                            &Figures::chain_loaded,
                             &Figures::chain_revoked,
                             &Figures::chain_renewals,
                             &Figures::bound_runs,

@@ -35,8 +35,9 @@ struct Figures {
   std::int64_t loaded_runs = 0, shown = 0, shown_due = 0, forged = 0, floods = 0, moves = 0, offering_kills = 0;
   std::int64_t handed = 0, dropped = 0, taken = 0, evicted = 0, ended = 0, issuer_requests = 0;
   // CA certificates that servers send: handshakes with their staples, those with all that the chain allows, as was
-  // due by the oracle, and those that end with a revoked one.
-  std::int64_t chain_runs = 0, chain_stapled = 0, chain_due = 0, chain_revoked = 0, chain_renewals = 0;
+  // due by the oracle, those with a leaf loaded per connection, and those that end with a revoked one.
+  std::int64_t chain_runs = 0, chain_stapled = 0, chain_due = 0, chain_loaded = 0, chain_revoked = 0,
+               chain_renewals = 0;
   // Fleets.
   std::int64_t fleets = 0, fleet_nodes = 0, fleet_seconds = 0, fleet_due = 0;
   std::int64_t looks = 0, from_store = 0, leases = 0, elsewhere = 0, published = 0, not_newer = 0;
