@@ -28,6 +28,7 @@ my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
 my $good = $int->leaf('good.example', aia => $r->url(1));
 $int->leaf('bad.example', aia => $r->url(2));
 $int->leaf('strict.example', aia => $r->url(2));
+$int->leaf('never.example');
 $r->fault('http_500', on => 2);
 
 sub configure {
@@ -38,6 +39,7 @@ sub configure {
 		[ 8443, $good, 'ssl_session_cache shared:one:1m;' ],
 		[ 8443, 'bad.example' ],
 		[ 8443, 'strict.example', 'ocsp_plus_require on;' ],
+		[ 8443, 'never.example' ],
 		[ 8080, undef, 'location / { ocsp_plus_status json; }' ] ]);
 }
 
@@ -67,6 +69,10 @@ for my $tls ('1.2', '1.3') {
 
 	staple(8443, tls => $tls, servername => 'bad.example');
 	counted("TLS $tls: a handshake without a staple is counted", missing => 1);
+
+	staple(8443, tls => $tls, servername => 'never.example');
+	counted("TLS $tls: a certificate without a responder is counted apart",
+		unsupported => 1);
 
 	is(staple(8443, tls => $tls, servername => 'strict.example')->{alert},
 		80,

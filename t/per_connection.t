@@ -126,6 +126,12 @@ is(status()->{handshakes}{stapled}, $count{stapled} + 1,
 handshakes('silent.example', 1);
 is(status()->{handshakes}{missing}, $count{missing} + 1,
 	'a handshake without a staple is counted as missing');
+ok(wait_for(sub {
+	grep { $_->{names}[0] eq 'silent.example' } shown('loaded=1');
+}, 10), 'a certificate without a responder is taken in');
+handshakes('silent.example', 1);
+is(status()->{handshakes}{unsupported}, $count{unsupported} + 1,
+	'and counts as unsupported from then on');
 
 my $loaded = status()->{loaded};
 cmp_ok($loaded->{taken}, '>=', 6,

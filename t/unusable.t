@@ -109,8 +109,8 @@ is(wait_staple($_, 'good')->{status}, 'good',
 my %before = %{ status()->{handshakes} };
 staple(8441) for 1 .. 3;
 staple(8450);
-is(status()->{handshakes}{missing}, $before{missing} + 4,
-	'handshakes with a certificate that cannot be read are counted as missing');
+is(status()->{handshakes}{unsupported}, $before{unsupported} + 4,
+	'handshakes with a certificate that cannot be read count as unsupported');
 is(status()->{loaded}{handed}, 0,
 	'a configured certificate is not handed over as a loaded one');
 is_deeply([ map { $_->{names}[0] } @{status()->{certificates}} ],
@@ -153,7 +153,7 @@ $t->stop();
 $t->write_conf(http => [ @on, [ 8441, 'leap' ], $status ]);
 $t->run();
 is(seen(8441), '1 none', 'the only certificate cannot be read: it is served');
-is(status()->{handshakes}{missing}, 1,
+is(status()->{handshakes}{unsupported}, 1,
 	'the only certificate cannot be read: its handshake is counted');
 is_deeply(status()->{certificates}, [],
 	'the only certificate cannot be read: the status document lists none');

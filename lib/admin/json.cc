@@ -123,9 +123,11 @@ class JsonDocument : public Document {
     const std::uint64_t foreign = handshakes[store::Handshake::kForeign];
     const std::uint64_t missing = handshakes[store::Handshake::kMissing];
     const std::uint64_t stapled = handshakes[store::Handshake::kStapled];
-    member("handshakes", {{"requested", stapled + missing + refused + foreign},
+    const std::uint64_t unsupported = handshakes[store::Handshake::kUnsupported];
+    member("handshakes", {{"requested", stapled + missing + unsupported + refused + foreign},
                           {"stapled", stapled},
                           {"missing", missing},
+                          {"unsupported", unsupported},
                           {"chain_stapled", handshakes[store::Handshake::kChainStapled]},
                           {"message_too_large", handshakes[store::Handshake::kTooLarge]},
                           {"refused", refused},

@@ -177,6 +177,7 @@ class Metrics : public Document {
     declare(Metric::kHandshakes, out);
     sample(Metric::kHandshakes, "staple=\"sent\"", all_.handshakes[store::Handshake::kStapled], out);
     sample(Metric::kHandshakes, "staple=\"none\"", all_.handshakes[store::Handshake::kMissing], out);
+    sample(Metric::kHandshakes, "staple=\"unsupported\"", all_.handshakes[store::Handshake::kUnsupported], out);
     sample(Metric::kHandshakes, "staple=\"refused\"", all_.handshakes[store::Handshake::kRefused], out);
     sample(Metric::kHandshakes, "staple=\"foreign\"", all_.handshakes[store::Handshake::kForeign], out);
     single(Metric::kChainStapled, all_.handshakes[store::Handshake::kChainStapled], out);

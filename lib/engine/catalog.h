@@ -60,6 +60,8 @@ struct Target {
 
   bool stapleable() const { return verifiable() && !responders.empty(); }            // by fetching
   bool verifiable() const { return issuer != nullptr || issuer_lookup != nullptr; }  // maybe after a fetch
+  // Whether there may ever be a response.
+  bool supported() const { return verifiable() && !(responders.empty() && files.empty()); }
   bool staple_required() const { return required || (certificate.must_staple && !ca); }
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
   // Returns the key by which ResponderHealth counts a responder.

@@ -410,6 +410,9 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
   }
   set_responders(profile, &target, &certificate->urls);
   target.certificate.ocsp_urls = {};
+  const bool issuer_may_come =
+      target.issuer != nullptr || (context_.settings.issuer_fetch && !target.certificate.ca_issuers_urls.empty());
+  store::record_unsupported(context_.zone, entry, target.responders.empty() || !issuer_may_come);
   if (target.issuer == nullptr && !target.responders.empty()) {
     begin_lookup(*certificate, std::move(parsed.leaf));
   }

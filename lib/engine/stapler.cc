@@ -43,7 +43,7 @@ bool is_good(const store::BlobHeader& header) {
   return static_cast<crypto::CertStatus>(header.cert_status) == crypto::CertStatus::kGood;
 }
 
-// REQUIRES: Certificate::has_links.
+// REQUIRES: Certificate::staples is kChain.
 const Server::LinkedChain& chain_of(const Server& server, const x509_st* leaf) {
   return *std::find_if(server.chains.begin(), server.chains.end(),
                        [leaf](const Server::LinkedChain& chain) { return chain.leaf == leaf; });
@@ -107,11 +107,13 @@ void Server::add(x509_st* leaf, const Target* target, const std::vector<x509_st*
       std::min<std::size_t>(crypto::staple_room(crypto::message_size(leaf, chain)), kAnyStaple));
   if (target != nullptr) {
     added.id = target->certificate.id;
+  } else {
+    added.staples = Staples::kNone;
   }
   if (links.empty()) {
     return;
   }
-  added.has_links = true;
+  added.staples = Staples::kChain;
   LinkedChain& linked = chains.emplace_back();
   linked.leaf = leaf;
   linked.certificates = chain;
@@ -124,6 +126,9 @@ void Server::add(x509_st* leaf, const Target* target, const std::vector<x509_st*
 void Server::take_entries() {
   const auto take = [](Certificate& certificate) {
     certificate.entry = certificate.target != nullptr ? certificate.target->entry : store::kNoEntry;
+    if (certificate.target != nullptr && !certificate.target->supported()) {
+      certificate.staples = Staples::kNone;
+    }
   };
   take(first);
   std::for_each(others.begin(), others.end(), take);
@@ -175,7 +180,8 @@ Decision Stapler::decide(const Server& server, const Hello& hello, Connection* c
     hello.release(held.data);
     return without(server, hello, subject, false, kMessageTooLarge);
   }
-  const bool has_chain = subject.configured != nullptr ? subject.configured->has_links : server.chain_profile != 0;
+  const bool has_chain = subject.configured != nullptr ? subject.configured->staples == Server::Staples::kChain
+                                                       : server.chain_profile != 0;
   if (has_chain && hello.tls13 && settings_.sends_chain && is_good(held.header)) {
     return staple_with_chain(server, hello, subject, held, connection);
   }
@@ -227,10 +233,13 @@ void Stapler::look_up(std::uint64_t profile, const CertificateId& id, UnixSecond
 void Stapler::note_use(std::uint64_t profile, Subject* subject, UnixSeconds now) const {
   const auto state = store::per_connection_state(*zone_, subject->entry);
   if (!state.has_value()) {
-    subject->unknown = catalog_.by_id().count(subject->id) == 0;
+    const auto preloaded = catalog_.by_id().find(subject->id);
+    subject->unknown = preloaded == catalog_.by_id().end();
+    subject->unsupported = !subject->unknown && !catalog_.target(preloaded->second).supported();
     return;
   }
   subject->unknown = !state->has_issuer;  // this server may load more of its chain
+  subject->unsupported = state->unsupported;
   store::record_use(*zone_, subject->entry, now);
   if (state->profile == profile) {
     return;
@@ -351,7 +360,12 @@ Decision Stapler::without(const Server& server, const Hello& hello, const Subjec
       server.require != Require::kOff && requires_staple(server.require, must_staple(subject, hello.leaf));
   decision.outcome = required ? Outcome::kRefused : foreign ? Outcome::kForeign : Outcome::kNone;
   decision.memory = memory_of(decision.outcome);
-  count(hello, counted_as(decision.outcome), store::kNoEntry);
+  const bool unsupported =
+      subject.configured != nullptr ? subject.configured->staples == Server::Staples::kNone : subject.unsupported;
+  count(hello,
+        unsupported && decision.outcome == Outcome::kNone ? store::Handshake::kUnsupported
+                                                          : counted_as(decision.outcome),
+        store::kNoEntry);
   if (cause == kMessageTooLarge) {
     count(hello, store::Handshake::kTooLarge, store::kNoEntry);
   }

@@ -44,6 +44,8 @@ namespace ocsp_plus::engine {
 // What the handshakes of a configured server depend on.
 struct Server {
   static constexpr std::uint16_t kAnyStaple = UINT16_MAX;
+  // Which a handshake with a certificate may get: none, its own, those of Server::chains as well.
+  enum class Staples : std::uint8_t { kNone, kOwn, kChain };
   // All that a handshake needs of a certificate: with the server's address it fills a cache line (capi/config.h).
   struct Certificate {
     x509_st* leaf = nullptr;         // the key of find(); borrowed from the server's SSL_CTX
@@ -51,7 +53,7 @@ struct Server {
     CertificateId id = {};           // of the target
     store::EntryIndex entry = store::kNoEntry;
     bool must_staple = false;
-    bool has_links = false;  // Server::chains has it
+    Staples staples = Staples::kOwn;
     std::uint16_t room =
         kAnyStaple;  // bytes of the longest staple that a Certificate message of TLS 1.3 has room for
   };
@@ -165,7 +167,8 @@ class Stapler {
     const Server::Certificate* configured = nullptr;  // nullptr: loaded for the connection
     store::EntryIndex entry = store::kNoEntry;
     CertificateId id = {};
-    bool unknown = false;  // the zone has no entry of it, or one without an issuer
+    bool unknown = false;      // the zone has no entry of it, or one without an issuer
+    bool unsupported = false;  // loaded for the connection: it can never have a staple
   };
   struct Unlogged {
     UnixSeconds logged = 0;

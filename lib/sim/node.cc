@@ -579,8 +579,10 @@ Node::Decided Node::counted() const {
   if (zone_.has_value()) {
     const auto totals = store::handshake_totals(*zone_);
     const std::array<std::uint64_t, kChain + 1> now = {
-        totals[store::Handshake::kStapled], totals[store::Handshake::kMissing], totals[store::Handshake::kForeign],
-        totals[store::Handshake::kRefused], totals[store::Handshake::kChainStapled]};
+        totals[store::Handshake::kStapled],
+        totals[store::Handshake::kMissing] + totals[store::Handshake::kUnsupported],
+        totals[store::Handshake::kForeign], totals[store::Handshake::kRefused],
+        totals[store::Handshake::kChainStapled]};
     for (std::size_t i = 0; i < sum.size(); ++i) {
       sum[i] += static_cast<std::int64_t>(now[i]);
     }

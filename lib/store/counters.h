@@ -52,11 +52,12 @@ struct Counter {
 void count(const StapleZone& zone, Counter::Kind what, std::uint64_t more = 1) noexcept;
 std::uint64_t counted(const StapleZone& zone, Counter::Kind what) noexcept;
 
-// Handshakes that asked for a status. Each counts as one of the first four.
+// Handshakes that asked for a status. Each counts as one of the first five.
 struct Handshake {
   enum Kind : std::size_t {
     kStapled,
     kMissing,       // went on without a staple
+    kUnsupported,   // went on without one, and their certificate can never have any
     kRefused,       // was refused because it had no response
     kForeign,       // went on with a response that another module had set
     kReplaced,      // no handshake: our status callback, which another module had replaced, was put back

@@ -90,7 +90,8 @@ std::optional<PerConnectionState> per_connection_state(const StapleZone& zone, E
       from.per_connection.load(kRelaxed) != generation) {
     return std::nullopt;
   }
-  return PerConnectionState{from.profile.load(kRelaxed), from.used.load(kRelaxed), from.issuer.load(kRelaxed) != 0};
+  return PerConnectionState{from.profile.load(kRelaxed), from.used.load(kRelaxed), from.issuer.load(kRelaxed) != 0,
+                            from.unsupported.load(kRelaxed) != 0};
 }
 
 std::vector<EntryIndex> least_recently_used(const StapleZone& zone, std::size_t most,
@@ -128,6 +129,12 @@ void record_use(const StapleZone& zone, EntryIndex index, UnixSeconds now) noexc
   }
 }
 
+void record_unsupported(const StapleZone& zone, EntryIndex index, bool unsupported) noexcept {
+  if (index < zone.capacity()) {
+    zone.entry(index).unsupported.store(unsupported ? 1 : 0, kRelaxed);
+  }
+}
+
 void record_profile(const StapleZone& zone, EntryIndex index, std::uint64_t profile) noexcept {
   if (index < zone.capacity()) {
     zone.entry(index).profile.store(profile, kRelaxed);
@@ -151,7 +158,7 @@ void reset_entry(const StapleZone& zone, EntryIndex index) noexcept {
   for (std::atomic<std::uint64_t>* word : {&entry.leaf, &entry.issuer, &entry.stapled}) {
     word->store(0, kRelaxed);
   }
-  for (std::atomic<std::uint32_t>* word : {&entry.roles, &entry.max_age}) {
+  for (std::atomic<std::uint32_t>* word : {&entry.unsupported, &entry.max_age}) {
     word->store(0, kRelaxed);
   }
 }

@@ -55,6 +55,7 @@ struct PerConnectionState {
   std::uint64_t profile = 0;  // unchecked, as it stands in the zone
   UnixSeconds used = 0;       // likewise
   bool has_issuer = false;
+  bool unsupported = false;  // likewise
 };
 // Returns nothing if the entry is free or a configuration has named its certificate.
 std::optional<PerConnectionState> per_connection_state(const StapleZone& zone, EntryIndex entry) noexcept;
@@ -71,6 +72,8 @@ std::optional<Bytes> read_issuer(const StapleZone& zone, EntryIndex entry, BlobH
 // Records that a handshake has used the certificate. Writes no more often than every kUsedStep seconds.
 constexpr Seconds kUsedStep = 5;
 void record_use(const StapleZone& zone, EntryIndex entry, UnixSeconds now) noexcept;
+// Records whether the certificate can never have a staple: it names no responder, or nobody knows its issuer.
+void record_unsupported(const StapleZone& zone, EntryIndex entry, bool unsupported) noexcept;
 // Records the server whose profile counts from now on.
 void record_profile(const StapleZone& zone, EntryIndex entry, std::uint64_t profile) noexcept;
 

@@ -23,7 +23,7 @@
 namespace ocsp_plus::store {
 
 constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
-constexpr std::uint32_t kLayoutVersion = 7;
+constexpr std::uint32_t kLayoutVersion = 8;
 
 struct Lease {
   std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: no process holds it. The epoch only grows.
@@ -105,11 +105,11 @@ struct alignas(64) Entry {
   // What the handshake of a configured certificate reads and writes: one cache line.
   std::atomic<std::uint64_t> word;  // version of the blob << 32 | arena offset / kBlobAlign; 0: none held
   CertificateId id;
-  std::atomic<std::uint64_t> stapled;     // handshakes that got its staple
-  std::atomic<std::uint32_t> generation;  // of the newest configuration that named it; 0: the entry is free
-  std::atomic<std::uint32_t> length;      // of the DER in the blob; a hint: the blob's header decides
-  std::atomic<std::uint32_t> used;        // wall clock, s: the last handshake or one shortly before it
-  std::atomic<std::uint32_t> roles;       // reserved: 1 for a CA's certificate, stapled with those below it
+  std::atomic<std::uint64_t> stapled;      // handshakes that got its staple
+  std::atomic<std::uint32_t> generation;   // of the newest configuration that named it; 0: the entry is free
+  std::atomic<std::uint32_t> length;       // of the DER in the blob; a hint: the blob's header decides
+  std::atomic<std::uint32_t> used;         // wall clock, s: the last handshake or one shortly before it
+  std::atomic<std::uint32_t> unsupported;  // 1: of one loaded per connection, which can never have a staple
   // The handshake of a certificate loaded per connection also reads these.
   std::atomic<std::uint64_t> leaf;     // blob: the certificate itself; 0: the certificate is configured
   std::atomic<std::uint64_t> issuer;   // blob: its issuer, shared by all that it issued; 0: none is known

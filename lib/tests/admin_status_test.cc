@@ -45,6 +45,7 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   store::record_stapled(fixture.zone, fixture.catalog.target(0).entry, 1);
   fixture.zone.handshakes(0).counts[store::Handshake::kStapled].fetch_add(3);
   fixture.zone.handshakes(1).counts[store::Handshake::kMissing].fetch_add(2);
+  fixture.zone.handshakes(0).counts[store::Handshake::kUnsupported].fetch_add(5);
   fixture.zone.handshakes(1).counts[store::Handshake::kRefused].fetch_add(1);
   fixture.zone.handshakes(1).counts[store::Handshake::kTooLarge].fetch_add(1);
   fixture.zone.handshakes(2).counts[store::Handshake::kForeign].fetch_add(4);
@@ -67,9 +68,10 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   CHECK(shown["worker"]["pid"] == getpid());
   CHECK(shown["worker"]["slot"] == 0);
   CHECK(shown["fetches"] == nlohmann::json({{"ok", 1}, {"failed", 0}, {"in_flight", 0}}));
-  CHECK(shown["handshakes"] == nlohmann::json({{"requested", 10},
+  CHECK(shown["handshakes"] == nlohmann::json({{"requested", 15},
                                                {"stapled", 3},
                                                {"missing", 2},
+                                               {"unsupported", 5},
                                                {"chain_stapled", 1},
                                                {"message_too_large", 1},
                                                {"refused", 1},

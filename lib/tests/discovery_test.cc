@@ -133,6 +133,19 @@ TEST_CASE("loaded certificates: an address that is not public", "[loaded]") {
   CHECK(fixture.held(leaf));
 }
 
+TEST_CASE("loaded certificates: which can never have a staple is noted for handshakes", "[loaded]") {
+  Fixture fixture;
+  const OcspServer& server = fixture.server();
+  const Identity& silent = tenant(5, "ldap://ldap.example/");
+  const Identity& asked = tenant(6, server.url("6").c_str());
+  fixture.take_lease();
+  for (const Identity* leaf : {&silent, &asked}) {
+    REQUIRE(fixture.offer(*leaf, fixture.strict, {&test_ca()}));
+    fixture.pass(2);
+    CHECK(store::per_connection_state(fixture.zone, fixture.entry(*leaf))->unsupported == (leaf == &silent));
+  }
+}
+
 TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
   Fixture fixture;
   const Identity other = make_ca("Engine CA", KeyType::kRsa2048);  // the same name, another key

@@ -44,6 +44,7 @@ const Identity& leaf_of(Kind kind, Held held, bool must_staple) {
     spec.subject = "leaf";
     spec.serial = {0x10, static_cast<std::uint8_t>(leaves.size())};
     spec.must_staple = must_staple;
+    spec.ocsp_urls = {"http://ocsp.example/"};
     spec.raw_not_after = kind == Kind::kUnusable ? "290229000000Z" : "";
     found =
         leaves
@@ -159,7 +160,8 @@ struct Fixture {
 
   std::array<std::uint64_t, 4> counters() const {
     const auto totals = store::handshake_totals(zone);
-    return {totals[store::Handshake::kStapled], totals[store::Handshake::kMissing],
+    return {totals[store::Handshake::kStapled],
+            totals[store::Handshake::kMissing] + totals[store::Handshake::kUnsupported],
             totals[store::Handshake::kForeign], totals[store::Handshake::kRefused]};
   }
 
@@ -330,6 +332,45 @@ TEST_CASE("stapler: what another module's callback decided is settled once", "[s
   CHECK(settled(plain, false, kEnd << 6 | 2).outcome == Outcome::kStapled);
   CHECK(f.counters() == std::array<std::uint64_t, 4>{0, 1, 2, 1});
   CHECK_FALSE(f.queue.take().has_value());
+}
+
+TEST_CASE("stapler: handshakes whose certificate can never have a staple are counted apart", "[stapler]") {
+  struct Row {
+    const char* what;
+    bool responder, file, issuer;
+    bool unsupported;
+  };
+  for (const Row& row : {Row{"a responder", true, false, true, false}, Row{"a file", false, true, true, false},
+                         Row{"neither", false, false, true, true}, Row{"no issuer", true, true, false, true}}) {
+    INFO(row.what);
+    Fixture f;
+    const Identity leaf = make_leaf(ca(), "www.example", row.responder ? "http://ocsp.example/" : "");
+    ServerCertificate from;
+    from.leaf = leaf.get();
+    if (row.issuer) {
+      from.issuers = {ca().get()};
+    }
+    if (row.file) {
+      from.files = {"response.der"};
+    }
+    f.server.add(leaf.get(), f.catalog.add(from).value().target, {});
+    f.server.take_entries();
+    Stapler stapler(f.catalog, f.settings, f.open);
+    const auto counted = [&f] {
+      const auto totals = store::handshake_totals(f.zone);
+      return std::array{totals[store::Handshake::kMissing], totals[store::Handshake::kUnsupported],
+                        totals[store::Handshake::kRefused]};
+    };
+    Wire wire;
+    CHECK(stapler.decide(f.server, f.hello(leaf.get()), &wire).outcome == Outcome::kNone);
+    const std::uint64_t never = row.unsupported ? 1 : 0;
+    CHECK(counted() == std::array<std::uint64_t, 3>{1 - never, never, 0});
+    (void)stapler.settle(f.server, f.hello(leaf.get()));
+    CHECK(counted() == std::array<std::uint64_t, 3>{2 - 2 * never, 2 * never, 0});
+    f.server.require = Require::kOn;
+    CHECK(stapler.decide(f.server, f.hello(leaf.get()), &wire).outcome == Outcome::kRefused);
+    CHECK(counted() == std::array<std::uint64_t, 3>{2 - 2 * never, 2 * never, 1});
+  }
 }
 
 TEST_CASE("stapler: refused handshakes are told of once a minute", "[stapler]") {

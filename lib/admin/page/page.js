@@ -201,7 +201,7 @@
     replace("facts",
       fact("Asked for a status", count(handshakes.requested), handshakes.requested === 1 ? "handshake" : "handshakes"),
       fact("Stapled", count(handshakes.stapled), share === null ? "" : `${share === 100 || share === 0 ? share : share.toFixed(share > 99.9 ? 3 : 1)} %`),
-      fact("Missing", count(handshakes.missing), ["refused", "foreign"].filter((what) => handshakes[what]).map((what) => `and ${count(handshakes[what])} ${what}`).join(", "), handshakes.refused > 0),
+      fact("Missing", count(handshakes.missing), ["unsupported", "refused", "foreign"].filter((what) => handshakes[what]).map((what) => `and ${count(handshakes[what])} ${what}`).join(", "), handshakes.refused > 0),
       fact("Fetches", count(fetches.ok), `ok, ${count(fetches.failed)} failed, ${count(fetches.in_flight)} running`),
       fact("Engine", worker ? `worker ${worker.slot}` : "none", worker ? (beat > 10 ? `silent for ${span(beat)}` : `pid ${worker.pid}, alive`) : "nobody fetches", !worker || beat > 10),
       fact("Clock", skew === null ? "–" : `${skew > 0 ? "−" : "+"}${Math.abs(skew)} s`.replace(/[−+]0 s/, "0 s"), skew === null ? "not compared yet" : "against a responder", Math.abs(skew || 0) > 300),

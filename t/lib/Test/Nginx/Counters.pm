@@ -6,10 +6,11 @@ package Test::Nginx::Counters;
 #   $counters->look();        what they are now is what later looks begin with
 #   $counters->grew($name, stapled => 1, ...)   a test: these have grown by so
 #                             much since, and none besides
-#   $counters->now()          { requested, stapled, missing, refused, foreign,
-#                             chain_stapled, message_too_large }: the first is
-#                             the sum of the next four, of which the last two
-#                             are some of the stapled and of the missing
+#   $counters->now()          { requested, stapled, missing, unsupported,
+#                             refused, foreign, chain_stapled,
+#                             message_too_large }: the first is the sum of the
+#                             next five; the last two are some of the stapled
+#                             and of the missing
 #   $counters->was()          the same at the last look
 
 use warnings;
@@ -39,9 +40,10 @@ sub grew {
 	my ($self, $name, %more) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my %want = map { $_ => $self->{was}{$_} + ($more{$_} || 0) }
-		qw/ stapled missing refused foreign chain_stapled
-		message_too_large /;
-	$want{requested} = sum(@want{qw/ stapled missing refused foreign /});
+		qw/ stapled missing unsupported refused foreign
+		chain_stapled message_too_large /;
+	$want{requested} = sum(@want{qw/ stapled missing unsupported refused
+		foreign /});
 	my $now;
 	Test::Nginx::wait_for(sub {
 		$now = $self->now();
