@@ -179,7 +179,7 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
         oscf = cscfp[s]->ctx->srv_conf[ngx_http_ocsp_plus_module.ctx_index];
 
         server.ssl = &sscf->ssl;
-        server.stapling = sscf->stapling;
+        server.left_over = ngx_ocsp_plus_left_over(sscf);
 #if (NGX_OCSP_PLUS_HTTP_COMPRESSION)
         server.compression = sscf->certificate_compression;
 #else

@@ -59,8 +59,9 @@ typedef struct {
     ngx_array_t          files;              /* ngx_str_t, of all servers */
     ngx_array_t          watched;            /* ngx_ocsp_plus_ctx_t *, whose
                                                 status callback is ours */
+    ngx_uint_t           left_over;          /* NGX_OCSP_PLUS_LEFT_OVER_*, warned
+                                                of already */
     unsigned             share_set:1;
-    unsigned             took_over:1;        /* the notice was written */
     unsigned             unfit:1;            /* nothing is stapled with this
                                                 OpenSSL */
 } ngx_ocsp_plus_conf_t;
@@ -104,11 +105,24 @@ typedef struct {
 #define NGX_OCSP_PLUS_REVOKED_OMIT         1
 
 
+/* directives of nginx's own stapling, which ours replace */
+
+#define NGX_OCSP_PLUS_LEFT_OVER_STAPLING   0x01
+#define NGX_OCSP_PLUS_LEFT_OVER_FILE       0x02
+#define NGX_OCSP_PLUS_LEFT_OVER_RESPONDER  0x04
+
+#define ngx_ocsp_plus_left_over(sscf)                                         \
+    (((sscf)->stapling == 1 ? NGX_OCSP_PLUS_LEFT_OVER_STAPLING : 0)           \
+     | ((sscf)->stapling_file.len ? NGX_OCSP_PLUS_LEFT_OVER_FILE : 0)         \
+     | ((sscf)->stapling_responder.len ? NGX_OCSP_PLUS_LEFT_OVER_RESPONDER    \
+                                       : 0))
+
+
 /* a server as ngx_ocsp_plus_certificates.c sees it, http or stream */
 
 typedef struct {
     ngx_ssl_t           *ssl;
-    ngx_flag_t           stapling;           /* nginx's own */
+    ngx_uint_t           left_over;          /* NGX_OCSP_PLUS_LEFT_OVER_* */
     ngx_flag_t           compression;        /* ssl_certificate_compression */
     ngx_uint_t           loads;              /* certificates per connection */
     u_char              *file;

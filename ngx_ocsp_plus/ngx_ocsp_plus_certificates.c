@@ -11,6 +11,8 @@
 #include "ngx_ocsp_plus.h"
 
 
+static void ngx_ocsp_plus_warn_left_over(ngx_conf_t *cf,
+    ngx_ocsp_plus_conf_t *ocf, ngx_ocsp_plus_server_t *server);
 static ngx_int_t ngx_ocsp_plus_names(ngx_conf_t *cf,
     ngx_ocsp_plus_server_t *server, ngx_array_t *names);
 static op_server_t *ngx_ocsp_plus_create_server(ngx_conf_t *cf,
@@ -49,13 +51,7 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
-    if (server->stapling == 1 && !ocf->took_over) {
-        ocf->took_over = 1;
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "\"ssl_stapling\" is ignored where \"ocsp_plus\" is on, "
-                      "which has taken over, first in %s:%ui",
-                      server->file, server->line);
-    }
+    ngx_ocsp_plus_warn_left_over(cf, ocf, server);
 
     ctx = ngx_pcalloc(cf->pool, sizeof(ngx_ocsp_plus_ctx_t));
 
@@ -94,6 +90,41 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     }
 
     return ngx_ocsp_plus_set_callback(cf, ocf, ctx);
+}
+
+
+/* warns of each directive of nginx's own stapling in the first such server */
+
+static void
+ngx_ocsp_plus_warn_left_over(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
+    ngx_ocsp_plus_server_t *server)
+{
+    ngx_uint_t  i, found;
+
+    static const struct {
+        ngx_uint_t   left_over;
+        const char  *name;
+        const char  *remedy;
+    } directives[] = {
+        { NGX_OCSP_PLUS_LEFT_OVER_STAPLING, "ssl_stapling",
+          "which has taken over" },
+        { NGX_OCSP_PLUS_LEFT_OVER_FILE, "ssl_stapling_file",
+          "\"ocsp_plus_file\" takes its place" },
+        { NGX_OCSP_PLUS_LEFT_OVER_RESPONDER, "ssl_stapling_responder",
+          "\"ocsp_plus_responder\" takes its place" },
+    };
+
+    found = server->left_over & ~ocf->left_over;
+    ocf->left_over |= found;
+
+    for (i = 0; i < sizeof(directives) / sizeof(directives[0]); i++) {
+        if (found & directives[i].left_over) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "\"%s\" is ignored where \"ocsp_plus\" is on, %s, "
+                          "first in %s:%ui", directives[i].name,
+                          directives[i].remedy, server->file, server->line);
+        }
+    }
 }
 
 

@@ -172,9 +172,9 @@ ngx_stream_ocsp_plus_init(ngx_conf_t *cf)
 
         server.ssl = &sscf->ssl;
 #if (NGX_OCSP_PLUS_STREAM_STAPLING)
-        server.stapling = sscf->stapling;
+        server.left_over = ngx_ocsp_plus_left_over(sscf);
 #else
-        server.stapling = 0;
+        server.left_over = 0;
 #endif
 #if (NGX_OCSP_PLUS_STREAM_COMPRESSION)
         server.compression = sscf->certificate_compression;

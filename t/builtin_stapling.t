@@ -117,11 +117,33 @@ like(join("\n", (split /\n/, $conf)[($number // 1) - 1 .. ($number // 1) + 1]),
 	qr/server \{\s+listen.*\s+server_name +both/,
 	'the warning about ssl_stapling names the first server with both on');
 
+for my $left ([ ssl_stapling_file => 'ocsp_plus_file', 8445 ],
+	[ ssl_stapling_responder => 'ocsp_plus_responder', 8446 ])
+{
+	my ($old, $new, $port) = @$left;
+	@lines = $t->log_lines(qr/\[warn\].*"$old"/);
+	is(scalar @lines, 1, "nginx warns once that $old is ignored");
+	like($lines[0] // '', qr/is ignored where "ocsp_plus" is on,.*"$new"/,
+		"the warning about $old names $new");
+	($number) = ($lines[0] // '') =~ /nginx\.conf:(\d+)/;
+	my $listens = port($port);
+	like(join("\n", (split /\n/, $conf)[($number // 1) - 1 .. ($number // 1)]),
+		qr/listen\s+\S*:$listens /,
+		"the warning about $old names the first server that has it");
+}
+
 $conf =~ s/ssl_stapling  on;//;
 $t->write_file('nginx.conf', $conf);
 ok($t->config_test(), 'the configuration without ssl_stapling is accepted');
 unlike($t->output(), qr/has taken over/,
 	'nginx does not warn without ssl_stapling');
+like($t->output(), qr/\[warn\].*"ssl_stapling_responder"/,
+	'it still warns of what is left over of it');
+$conf =~ s/ssl_stapling_(?:file|responder) [^;]*;//g;
+$t->write_file('nginx.conf', $conf);
+ok($t->config_test(), 'the configuration without any of them is accepted');
+unlike($t->output(), qr/\[warn\].*ssl_stapling/,
+	'nginx does not warn where nothing is left over');
 
 $t->done_testing();
 
