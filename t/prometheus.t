@@ -123,6 +123,12 @@ is(value('loaded_certificates_total', result => 'taken'), 0,
 cmp_ok(abs(value('clock_skew_seconds')), '<', 5, 'clock_skew is small');
 cmp_ok(abs(value('engine_heartbeat_timestamp_seconds') - time()), '<', 10,
 	'the heartbeat is recent');
+cmp_ok(value('engine_heartbeat_age_seconds'), '<', 10,
+	'so is it by its age');
+cmp_ok(abs(value('staple_this_update_timestamp_seconds', @of_good) - time()),
+	'<', 60, 'staple_this_update is that of the response');
+is(value('staple_this_update_timestamp_seconds', @of_bad), undef,
+	'staple_this_update is missing without a response');
 like($text, qr/name="CN=quote\\\\\\" slash\\\\\\\\ line\\\\0A \x{c3}\x{bf}"/,
 	'label values are escaped');
 is(scalar(() = $text =~ /^# TYPE ocsp_plus_staple_valid /mg), 1,

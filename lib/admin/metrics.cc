@@ -62,9 +62,13 @@ struct Family {
   std::string (*value)(const CertificateStatus& status, UnixSeconds now);
 };
 
-constexpr std::array<Family, 11> kFamilies = {{
+constexpr std::array<Family, 12> kFamilies = {{
     {Metric::kCertificates, nullptr},
     {Metric::kStapleValid, [](const auto& status, auto) { return std::string(status.staplable ? "1" : "0"); }},
+    {Metric::kThisUpdate,
+     [](const auto& status, auto) {
+       return status.held.has_value() ? fmt::to_string(status.held->this_update) : "";
+     }},
     {Metric::kStapleExpiry,
      [](const auto& status, auto) { return status.held.has_value() ? fmt::to_string(status.held->expires) : ""; }},
     {Metric::kStatusAge,
@@ -173,6 +177,7 @@ class Metrics : public Document {
     single(Metric::kReady, !view_.zone.has_value() || engine::Readiness::over(*view_.zone) ? 1 : 0, out);
     if (all_.worker.has_value()) {
       single(Metric::kHeartbeat, all_.worker->heartbeat, out);
+      single(Metric::kHeartbeatAge, std::max<Seconds>(saturating_sub(view_.now, all_.worker->heartbeat), 0), out);
     }
     declare(Metric::kHandshakes, out);
     sample(Metric::kHandshakes, "staple=\"sent\"", all_.handshakes[store::Handshake::kStapled], out);

@@ -12,6 +12,7 @@ namespace ocsp_plus::admin {
   X(kBuildInfo, "build_info", "gauge", "1; the version is a label")                                                 \
   X(kReady, "ready", "gauge", "1 once the first round of fetches is over, as in the readiness document")            \
   X(kHeartbeat, "engine_heartbeat_timestamp_seconds", "gauge", "when the designated worker last renewed its lease") \
+  X(kHeartbeatAge, "engine_heartbeat_age_seconds", "gauge", "seconds since then, by the node's own clock")          \
   X(kHandshakes, "handshakes_total", "counter", "handshakes that asked for a status, by outcome")                   \
   X(kChainStapled, "chain_stapled_total", "counter", "handshakes with a staple for a CA certificate as well")       \
   X(kMessageTooLarge, "message_too_large_total", "counter",                                                         \
@@ -38,6 +39,7 @@ namespace ocsp_plus::admin {
   X(kShareLatency, "share_latency_seconds", "summary", "time that the shared store took for its answers")           \
   X(kCertificates, "certificates", "gauge", "certificates by role and state")                                       \
   X(kStapleValid, "staple_valid", "gauge", "1 if a valid response is held")                                         \
+  X(kThisUpdate, "staple_this_update_timestamp_seconds", "gauge", "thisUpdate of the held response")                \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the held response expires")                    \
   X(kStatusAge, "status_age_seconds", "gauge", "seconds since the responder last confirmed the held response")      \
   X(kRefresh, "refresh_seconds", "gauge", "ocsp_plus_refresh of the certificate; absent when auto")                 \
