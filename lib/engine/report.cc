@@ -319,6 +319,20 @@ void Report::zone_replaced(std::size_t taken, std::size_t refused, std::size_t l
       taken, refused, loaded);
 }
 
+void Report::started(const Started& what) {
+  const auto from = [&what](store::Source source) { return what.from[static_cast<std::size_t>(source)]; };
+  log(sink_, LogLevel::kNotice,
+      "ocsp_plus: version " OCSP_PLUS_VERSION
+      ": certificates={} stapled={} network={} cache={} file={} shared={} revoked={} missing={}{} unsupported={} "
+      "ended={} cache_directory={}",
+      what.certificates, what.stapled, from(store::Source::kNetwork), from(store::Source::kCache),
+      from(store::Source::kFile), from(store::Source::kShared), what.revoked, what.missing,
+      what.first_missing == nullptr
+          ? ""
+          : fmt::format(" first_missing={}", quoted(what.first_missing->certificate.label())),
+      what.unsupported, what.ended, what.cache.empty() ? "off" : quoted(what.cache));
+}
+
 void Report::startup_waits(std::size_t certificates, Millis at_most) {
   log(sink_, LogLevel::kNotice,
       "ocsp_plus: waiting for responses before starting the workers: "

@@ -5,6 +5,8 @@
 // logged as a count; exempt are crit lines, a host's first line, a changed status and the end of a group of failures.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <map>
 #include <string>
 #include <utility>
@@ -72,6 +74,16 @@ class Report {
   // A zone was replaced: the numbers of responses that the gate has taken from the old one, and refused; `loaded` of
   // the taken ones belong to certificates loaded per connection.
   void zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded);
+  // What the workers begin with, of the configuration's certificates, CA certificates of chains aside.
+  struct Started {
+    std::size_t certificates = 0;
+    std::size_t stapled = 0, revoked = 0;  // with a response that says good, revoked
+    std::array<std::size_t, 5> from = {};  // the stapled by store::Source
+    std::size_t missing = 0, unsupported = 0, ended = 0;
+    const Target* first_missing = nullptr;  // one that clients refuse without a staple before others
+    std::string_view cache;                 // the directory; empty: off
+  };
+  void started(const Started& what);
   void startup_waits(std::size_t certificates, Millis at_most);
   void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);

@@ -45,6 +45,7 @@ Result<void> Startup::run(Millis wait) {
       loop_.run_until([this] { return !holder_->sharing_ends(); }, kPublishTime);
     }
   }
+  tell();
   holder_.reset();
   return {};
 }
@@ -170,6 +171,39 @@ void Startup::mark_tried(const std::vector<const Target*>& awaited) {
       store::record_attempt(context_.zone, target->entry, attempt);
     }
   }
+}
+
+// One line says what the workers begin with.
+void Startup::tell() const {
+  const UnixSeconds now = context_.clock.now();
+  Report::Started started;
+  for (const auto& target : context_.catalog.targets()) {
+    if (target->ca) {
+      continue;
+    }
+    ++started.certificates;
+    const auto response = holder_->gate().held(*target);
+    if (response.has_value() && is_staplable(*response, now, context_.settings.policy.clock_skew)) {
+      if (static_cast<crypto::CertStatus>(response->cert_status) == crypto::CertStatus::kRevoked) {
+        ++started.revoked;
+      } else {
+        ++started.stapled;
+        ++started.from[std::min<std::size_t>(static_cast<std::size_t>(response->source), started.from.size() - 1)];
+      }
+    } else if (target->ended(now)) {
+      ++started.ended;
+    } else if (!target->supported()) {
+      ++started.unsupported;
+    } else {
+      ++started.missing;
+      if (started.first_missing == nullptr ||
+          (target->staple_required() && !started.first_missing->staple_required())) {
+        started.first_missing = target.get();
+      }
+    }
+  }
+  started.cache = context_.settings.cache;
+  holder_->report().started(started);
 }
 
 bool Startup::held(const Target& target, Seconds margin) const {

@@ -40,6 +40,7 @@ class Startup {
   std::vector<const Target*> missing() const;
   bool settled(const Target& target) const;
   void mark_tried(const std::vector<const Target*>& awaited);
+  void tell() const;
   bool held(const Target& target, Seconds margin) const;
 
   PollLoop& loop_;
