@@ -19,7 +19,7 @@ use Test::Nginx;
 
 ###############################################################################
 
-my $t = Test::Nginx->new(timeout => 300)->has(qw/ http_ssl /)
+my $t = Test::Nginx->new(timeout => 600)->has(qw/ http_ssl /)
 	->has_daemon('valgrind');
 plan(skip_all => 'not with the sanitizers') if $ENV{OCSP_PLUS_SANITIZE};
 
@@ -33,7 +33,7 @@ isnt($run->{status}, 0, 'scripts/bench refuses an unknown part');
 like($run->{output}, qr/there is no part "z"/,
 	'scripts/bench names the unknown part');
 
-$run = $t->command([ $bench, '--tiny', '--json', $json ], timeout => 240);
+$run = $t->command([ $bench, '--tiny', '--json', $json ], timeout => 480);
 is($run->{status}, 0,
 	'scripts/bench --tiny runs all parts') or diag($run->{output});
 my $told = decode_json($t->read_file($json));

@@ -5,7 +5,7 @@
  *   WRAPPED_OPENSSL_VERSION=0x30600000   what OpenSSL_version_num() says
  *   WRAPPED_OPENSSL_UNHASHABLE=NAME      X509_digest() has no SHA-256 of certificates in whose subjects this stands;
  *                                        SHA-1 it has, which nginx itself asks for
- *   WRAPPED_OPENSSL_FAILS=stack          in a status callback OPENSSL_sk_new_reserve() has no memory
+ *   WRAPPED_OPENSSL_FAILS=stack          in a status callback the first OPENSSL_sk_new_reserve() has no memory
  *   WRAPPED_OPENSSL_FAILS=response       nor has the second d2i_OCSP_RESPONSE() of one
  *   WRAPPED_OPENSSL_LOG=FILE             a line is appended for each call of a status callback: how the queue was
  *                                        ("empty" or "queued"), and "same", or what has become of it
@@ -36,7 +36,8 @@ static const char *fails;
 static const char *file;
 static status_callback callback;
 static int inside;    /* the callback */
-static int responses; /* parsed since it began */
+static int stacks;    /* made since it began */
+static int responses; /* parsed since then */
 
 /* nginx changes its environment */
 static const char *
@@ -100,7 +101,7 @@ OPENSSL_sk_new_reserve(OPENSSL_sk_compfunc compare, int n)
 {
     OPENSSL_STACK *(*next)(OPENSSL_sk_compfunc, int);
 
-    if (has_no_memory("stack")) {
+    if (inside && ++stacks == 1 && has_no_memory("stack")) {
         return NULL;
     }
 
@@ -153,6 +154,7 @@ on_status(SSL *ssl, void *data)
     }
 
     inside = 1;
+    stacks = 0;
     responses = 0;
     result = callback(ssl, data);
     inside = 0;
