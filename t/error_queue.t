@@ -123,7 +123,10 @@ for my $fails (qw/ stack response nothing /) {
 			@{http_json('/')->{certificates}};
 	}, 20), "chain, $fails fails: both responses are there");
 	my $most = $fails eq 'nothing' && $t->feature('openssl 3.6') ? 2 : 1;
-	for my $tls ('1.2', '1.3', '1.2', '1.3', '1.3') {
+	# on TLS 1.2 the first stack would be OpenSSL's own
+	for my $tls (map { $fails eq 'stack' ? '1.3' : $_ }
+		'1.2', '1.3', '1.2', '1.3', '1.3')
+	{
 		my $seen = staple(8441, tls => $tls);
 		is(scalar(grep { $_ eq 'good' } @{$seen->{statuses}}),
 			$tls eq '1.3' ? $most : 1,
