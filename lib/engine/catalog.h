@@ -60,8 +60,8 @@ struct Target {
 
   bool stapleable() const { return verifiable() && !responders.empty(); }            // by fetching
   bool verifiable() const { return issuer != nullptr || issuer_lookup != nullptr; }  // maybe after a fetch
-  // Whether there may ever be a response.
-  bool supported() const { return verifiable() && !(responders.empty() && files.empty()); }
+  bool has_source() const { return !responders.empty() || !files.empty(); }          // of responses
+  bool supported() const { return verifiable() && has_source(); }                    // there may be a response
   bool staple_required() const { return required || (certificate.must_staple && !ca); }
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
   // Returns the key by which ResponderHealth counts a responder.
@@ -212,9 +212,8 @@ class Catalog {
   const std::vector<UnusableCertificate>& unusable() const { return unusable_; }             // those to be reported
   const std::optional<IgnoredTrusted>& ignored_trusted() const { return ignored_trusted_; }  // the first
   const std::optional<std::string>& requires_all() const { return requires_all_; }  // the first with Require::kOn
-  const std::optional<std::string>& staples_chains() const {
-    return staples_chains_;
-  }  // the first server with staple_chain
+  // The place of the first server with staple_chain.
+  const std::optional<std::string>& staples_chains() const { return staples_chains_; }
   const LooseChains& loose_chains() const { return loose_chains_; }
 
  private:

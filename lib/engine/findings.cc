@@ -87,12 +87,12 @@ class Finder {
       ++leaves;
       const Remarks& remarks = catalog_.remarks()[i];
       const std::string label = shortened(quoted(target.certificate.label()));
-      if (remarks.required_by.has_value() && !(verifiable(target) && has_source(target))) {
+      if (remarks.required_by.has_value() && !(verifiable(target) && target.has_source())) {
         refuse(target, remarks, label);
         return false;
       }
       look_at(target, remarks, label);
-      if (!has_source(target) && unsupported++ == 0) {
+      if (!target.has_source() && unsupported++ == 0) {
         first = label;
       }
     }
@@ -112,7 +112,7 @@ class Finder {
     const Target* first = nullptr;
     Severity severity = Severity::kNotice;
     for (const auto& target : catalog_.targets()) {
-      if (settings_.policy.must_be_sendable && has_source(*target) && target->issuer != nullptr &&
+      if (settings_.policy.must_be_sendable && target->has_source() && target->issuer != nullptr &&
           !crypto::spells_issuer(target->certificate, *target->issuer)) {
         first = number++ == 0 ? target.get() : first;
         severity = target->staple_required() ? Severity::kWarning : severity;
@@ -137,20 +137,16 @@ class Finder {
     if (!settings_.sends_chain) {
       say(Severity::kNotice,
           "ocsp_plus: \"ocsp_plus_chain on\" staples nothing but the leaf: this OpenSSL sends no other staples, "
-          "3.6.1 "
-          "and newer do; first in {}",
+          "3.6.1 and newer do; first in {}",
           *catalog_.staples_chains());
     } else if (loose.count != 0) {
       say(Severity::kNotice,
           "ocsp_plus: \"ocsp_plus_chain on\" staples nothing but the leaf with {} {}, the first is {}: a CA "
-          "certificate is "
-          "stapled only where its issuer is sent too; append {} to \"{}\" in {}",
+          "certificate is stapled only where its issuer is sent too; append {} to \"{}\" in {}",
           loose.count, loose.count == 1 ? "certificate" : "certificates", shortened(quoted(loose.leaf)),
           shortened(quoted(loose.missing)), loose.file, loose.server);
     }
   }
-
-  static bool has_source(const Target& target) { return !target.responders.empty() || !target.files.empty(); }
 
   // The issuer is fetched as the first step of a responder exchange, so without a responder it never is.
   bool issuer_is_fetched(const Target& target) const {
@@ -170,7 +166,7 @@ class Finder {
   void refuse(const Target& target, const Remarks& remarks, const std::string& label) {
     const std::string_view fault = crypto::describe(remarks.issuer_fault);
     std::string why;
-    if (!has_source(target)) {
+    if (!target.has_source()) {
       why = "it names no OCSP responder, name one with \"ocsp_plus_responder\"";
     } else if (!remarks.issuer_unusable.empty()) {
       why = "the issuer that was found cannot be used: " + shortened(remarks.issuer_unusable);
@@ -204,7 +200,7 @@ class Finder {
     if (remarks.message != 0) {
       look_at_message(target, remarks, label);
     }
-    if (has_source(target)) {
+    if (target.has_source()) {
       if (target.issuer == nullptr) {
         look_at_issuer(target, remarks, label);
       }
