@@ -298,6 +298,12 @@ extern ngx_ocsp_plus_variable_t  ngx_ocsp_plus_variables[];
 ngx_int_t ngx_ocsp_plus_report(ngx_log_t *log, ngx_ocsp_plus_conf_t *ocf);
 void ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 
+/* ngx_ocsp_plus_inventory.c */
+
+ngx_int_t ngx_ocsp_plus_record(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
+ngx_int_t ngx_ocsp_plus_write_inventory(ngx_cycle_t *cycle,
+    ngx_ocsp_plus_conf_t *ocf);
+
 /* ngx_ocsp_plus_zone.c */
 
 ngx_int_t ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle,
@@ -309,6 +315,7 @@ void ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle,
     ngx_ocsp_plus_conf_t *ocf);
 void ngx_ocsp_plus_check_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 void ngx_ocsp_plus_start(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
+void ngx_ocsp_plus_cache_user(ngx_cycle_t *cycle, op_cache_user_t *user);
 
 /* ngx_ocsp_plus_host.c */
 

@@ -105,6 +105,10 @@ ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
     cln->handler = ngx_ocsp_plus_cleanup;
     cln->data = ocf;
 
+    if (ngx_ocsp_plus_record(cycle, ocf) != NGX_OK) {
+        return NULL;
+    }
+
     return ocf;
 }
 
@@ -188,7 +192,9 @@ ngx_ocsp_plus_init_conf(ngx_cycle_t *cycle, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_ocsp_plus_report(cycle->log, ocf) != NGX_OK) {
+    if (ngx_ocsp_plus_report(cycle->log, ocf) != NGX_OK
+        || ngx_ocsp_plus_write_inventory(cycle, ocf) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

@@ -38,8 +38,6 @@ typedef enum {
 } ngx_ocsp_plus_start_e;
 
 
-static void ngx_ocsp_plus_cache_user(ngx_cycle_t *cycle,
-    op_cache_user_t *user);
 static ngx_ocsp_plus_start_e ngx_ocsp_plus_wait(ngx_cycle_t *cycle,
     ngx_ocsp_plus_conf_t *ocf, pid_t pid, int fd);
 static ngx_uint_t ngx_ocsp_plus_changed(pid_t pid, int how);
@@ -104,7 +102,7 @@ ngx_ocsp_plus_check_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 }
 
 
-static void
+void
 ngx_ocsp_plus_cache_user(ngx_cycle_t *cycle, op_cache_user_t *user)
 {
     ngx_core_conf_t  *ccf;

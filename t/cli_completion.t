@@ -33,13 +33,16 @@ $t->write_file('files/a name.pem', '');
 # the words of the line, what is offered for the last
 
 for my $case (
-	[ [ '' ], qw/ check fetch share show verify --help --version -h / ],
+	[ [ '' ], qw/ check fetch plan share show verify --help --version -h / ],
 	[ [ 'f' ], 'fetch' ],
 	[ [ 'fetch', '--ca' ], '--cache' ],
 	[ [ 'fetch', '--re' ], qw/ --resolver --responder / ],
 	[ [ 'fetch', '--share-s' ], '--share-sentinel' ],
 	[ [ 'share', '--password-file', "$d/files/ch" ], "$d/files/chain.pem" ],
 	[ [ 'share', '--l' ], '--list' ],
+	[ [ 'plan', '--p' ], '--prefix' ],
+	[ [ 'plan', '-c', "$d/files/ch" ], "$d/files/chain.pem" ],
+	[ [ 'plan', '-p', "$d/files/" ], "$d/files/directory" ],
 	[ [ 'check', '--c' ], qw/ --cafile --chain --critical / ],
 	[ [ 'verify', '--tr' ], '--trusted' ],
 	[ [ 'show', '-' ], qw/ --json --help -h / ],

@@ -6,6 +6,7 @@ _ocsp_plus() {
     local -A options=(
         [check]="--servername --cafile --warn --critical --max-age --chain --timeout --verbose --json --help -v -h"
         [fetch]="--cert --issuer --responder --resolver --proxy --out --cache --share --share-prefix --share-user --share-password-file --share-sentinel --share-trusted-certificate --share-certificate --share-key --timeout --verbose --json --help -4 -6 -v -h"
+        [plan]="--conf --prefix --nginx --timeout --unprivileged --verbose --json --help -c -p -v -h"
         [share]="--prefix --user --password-file --sentinel --trusted-certificate --certificate --key --timeout --list --json --help -h"
         [show]="--json --help -h"
         [verify]="--cert --issuer --trusted --response --at --sendable --json --help -h"
@@ -18,8 +19,11 @@ _ocsp_plus() {
         mapfile -t COMPREPLY < <(compgen -W "${!options[*]} --help --version -h" -- "$word")
         return
     fi
+    case $command.$previous in
+        plan.--prefix | plan.-p) previous=--cache ;;
+    esac
     case $previous in
-        --cert | --issuer | --trusted | --response | --cafile | --out | --*password-file | --*certificate | --*key)
+        --cert | --issuer | --trusted | --response | --cafile | --out | --*password-file | --*certificate | --*key | --conf | --nginx | -c)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return

@@ -1,5 +1,6 @@
 // The C ABI: the one place where exceptions stop and C types become ours.
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <deque>
 #include <exception>
@@ -11,6 +12,8 @@
 
 #include "admin/control.h"
 #include "admin/document.h"
+#include "admin/inventory.h"
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/poll_loop.h"
 #include "base/random.h"
@@ -70,19 +73,6 @@ using namespace ocsp_plus;  // NOLINT: this file is nothing but the seam
 using capi::guarded;
 using capi::say;
 using capi::view;
-
-std::vector<store::Registration> registrations(const engine::Catalog& catalog) {
-  std::vector<store::Registration> all;
-  all.reserve(catalog.targets().size());
-  for (const auto& target : catalog.targets()) {
-    store::Registration registration = {target->certificate.id, store::kUnknownIssuer};
-    if (target->issuer != nullptr) {
-      registration.issuer_key = target->issuer->key_sha256();
-    }
-    all.push_back(registration);
-  }
-  return all;
-}
 
 std::vector<std::string_view> views(const op_str_t* texts, std::size_t count) {
   std::vector<std::string_view> all;
@@ -277,7 +267,7 @@ op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t* error) {
 
 op_server_t* op_server_create(op_config_t* config, const op_server_directives_t* directives, op_error_t* error) {
   return guarded(error, static_cast<op_server_t*>(nullptr), [&]() -> op_server_t* {
-    op_server_s server = {*config, {}, common_of(*directives)};
+    op_server_s server = {*config, {}, common_of(*directives), config->servers.size()};
     server.server.require = server.common.require;
     server.server.omit_revoked = directives->omit_revoked != 0;
     if (directives->preload == 0) {
@@ -290,6 +280,10 @@ op_server_t* op_server_create(op_config_t* config, const op_server_directives_t*
       server.server.chain_profile = (*profile)->chain_key;
     }
     config->loads = config->loads || directives->loads != 0;
+    if (config->inventory != nullptr) {
+      config->inventory->add_server(server.common, server.server.omit_revoked, directives->loads != 0,
+                                    directives->preload != 0);
+    }
     return &config->servers.emplace_back(std::move(server));
   });
 }
@@ -306,6 +300,9 @@ op_status_t op_server_add(op_server_t* server, struct x509_st* leaf, struct x509
       return status_of(added.error(), error);
     }
     server->server.add(leaf, added->target, certificate.chain, added->links);
+    if (server->config.inventory != nullptr) {
+      server->config.inventory->add_certificate(server->number, certificate);
+    }
     return OP_OK;
   });
 }
@@ -321,6 +318,35 @@ op_status_t op_config_findings(op_config_t* config, const op_log_ops_t* log, op_
       status = finding.severity == engine::Severity::kEmergency ? OP_ERROR : status;
     }
     return status;
+  });
+}
+
+op_status_t op_config_record(op_config_t* config, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    config->inventory = std::make_unique<admin::InventoryWriter>();
+    return OP_OK;
+  });
+}
+
+op_status_t op_config_inventory(const op_config_t* config, const op_origin_t* from, int fd, op_error_t* error) {
+  return guarded(error, OP_ERROR, [&] {
+    if (config->inventory == nullptr) {
+      say(error, "nothing was recorded");
+      return OP_ERROR;
+    }
+    admin::InventoryOrigin origin;
+    origin.nginx = std::string(view(from->version));
+    origin.user_name = std::string(view(from->user_name));
+    origin.user = directory_user(from->user);
+    if (const auto fit = crypto::check_stapling(); !fit) {
+      origin.unfit = fit.error().detail;
+    }
+    const std::string document = config->inventory->write(origin, config->settings);
+    if (!write_all(fd, ByteView(document))) {
+      say(error, errno_text(errno));
+      return OP_ERROR;
+    }
+    return OP_OK;
   });
 }
 
@@ -373,13 +399,9 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
     }
     config->catalog.settle_issuers(config->settings.issuer_fetch);
     capi::HostLock lock(*lock_ops);
-    std::vector<store::EntryIndex> entries;
-    const auto generation = store::register_all(*zone, lock, registrations(config->catalog), &entries);
+    const auto generation = config->catalog.take_entries(*zone, lock);
     if (!generation) {
       return status_of(generation.error(), error);
-    }
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      config->catalog.target(static_cast<std::uint32_t>(i)).entry = entries[i];
     }
     config->replaced = adopted ? op_config_s::Area() : op_config_s::Area{old_base, old_size};
     if (store::number(*zone, store::Number::kBegan) == 0) {
@@ -460,7 +482,7 @@ op_status_t op_start(op_config_t* config, const op_log_ops_t* log_ops, const op_
           }
         },
         replaced_zone(*config));
-    const auto done = startup.run(wait_ms);
+    const auto done = startup.run({wait_ms});
     return done ? OP_OK : status_of(done.error(), error);
   });
 }

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "admin/inventory.h"
 #include "base/printable.h"
 #include "engine/catalog.h"
 #include "engine/settings.h"
@@ -24,6 +25,7 @@ struct alignas(64) op_server_s {
   ocsp_plus::engine::Server server;
   // The directives that all its certificates share; points to the caller's data.
   ocsp_plus::engine::ServerCertificate common;
+  std::size_t number;  // of the servers of the configuration
 };
 
 static_assert(sizeof(void*) + sizeof(ocsp_plus::engine::Server::Certificate) <= 64,
@@ -44,6 +46,7 @@ struct op_config_s {
   std::uint32_t generation = 0;
   Area replaced;       // the zone that `zone` replaces; mapped until the start is over, and read by its helper alone
   bool loads = false;  // some server loads certificates per connection
+  std::unique_ptr<ocsp_plus::admin::InventoryWriter> inventory;  // nullptr: nothing is recorded
   // Each process gets a copy by fork.
   std::unique_ptr<ocsp_plus::engine::Stapler> stapler =
       std::make_unique<ocsp_plus::engine::Stapler>(catalog, settings, zone);

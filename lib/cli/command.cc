@@ -137,18 +137,27 @@ Result<Bytes> read_response(const std::string& path) {
   return response;
 }
 
-Result<void> become_owner(const std::string& directory) {
-  struct stat found = {};
-  if (geteuid() != 0 || lstat(directory.c_str(), &found) != 0 || found.st_uid == 0) {
+Result<void> become_user(uid_t uid, gid_t gid, const std::string& name) {
+  if (geteuid() != 0 || uid == 0) {
     return {};
   }
   // May fail in a user namespace without group mappings, which nginx's workers tolerate too: the calls below count.
-  (void)setgroups(0, nullptr);
-  if (setgid(found.st_gid) != 0 || setuid(found.st_uid) != 0) {
-    return fail(Reason::kUnreadable, fmt::format("cannot become uid {}, the owner of {}: {}; run as that user",
-                                                 found.st_uid, directory, std::strerror(errno)));
+  (void)(name.empty() ? setgroups(0, nullptr) : initgroups(name.c_str(), gid));
+  if (setgid(gid) != 0 || setuid(uid) != 0) {
+    return fail(Reason::kUnreadable, fmt::format("cannot become uid {}: {}", uid, std::strerror(errno)));
   }
   return {};
+}
+
+Result<void> become_owner(const std::string& directory) {
+  struct stat found = {};
+  if (lstat(directory.c_str(), &found) != 0) {
+    return {};
+  }
+  const auto become = become_user(found.st_uid, found.st_gid, {});
+  return become ? Result<void>()
+                : fail(Reason::kUnreadable,
+                       fmt::format("{}, the owner of {}; run as that user", become.error().detail, directory));
 }
 
 void complain(std::string_view line) {

@@ -2,6 +2,8 @@
 // returns a Command; main.cc has the table. Shared input and output functions are here too.
 #pragma once
 
+#include <sys/types.h>
+
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
@@ -18,7 +20,8 @@ namespace ocsp_plus::cli {
 // Exit statuses of every command but `check` and `share`, which follow the monitoring plugins.
 constexpr int kFit = 0;
 constexpr int kUnfit = 1;
-constexpr int kUsage = 2;  // wrong use, or unreadable input
+constexpr int kUsage = 2;         // wrong use, or unreadable input
+constexpr int kCouldNotTell = 3;  // of `plan`
 
 // A subcommand whose options have been parsed.
 struct Command {
@@ -32,6 +35,7 @@ using Registration = Command (*)(CLI::App& app);
 
 Command register_check(CLI::App& app);
 Command register_fetch(CLI::App& app);
+Command register_plan(CLI::App& app);
 Command register_share(CLI::App& app);
 Command register_show(CLI::App& app);
 Command register_verify(CLI::App& app);
@@ -55,6 +59,10 @@ Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path);
 Result<Bytes> read_response(const std::string& path);
 
 // --- the cache directory ---
+
+// Becomes a user permanently if this process is root and the user is another. `name`: for its further groups; empty:
+// none are taken. kUnreadable: it is not permitted.
+Result<void> become_user(uid_t uid, gid_t gid, const std::string& name);
 
 // If this process is root and `directory` belongs to another user, becomes that user permanently: root must not parse
 // untrusted files and responses, and the owner must be able to read the files we write.

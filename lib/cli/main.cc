@@ -13,8 +13,8 @@ namespace ocsp_plus::cli {
 namespace {
 
 // Each is in its own file.
-constexpr std::array<Registration, 5> kCommands = {register_verify, register_fetch, register_check, register_show,
-                                                   register_share};
+constexpr std::array kCommands = {register_verify, register_fetch, register_check,
+                                  register_plan,   register_show,  register_share};
 
 using Registered = std::pair<CLI::App*, Command>;
 

@@ -420,7 +420,6 @@ class Inspection {
 };
 
 int run_share(const Options& options) {
-  constexpr int kCouldNotTell = static_cast<int>(Severity::kUnknown);
   auto settings = read_share_arguments(options.share);
   if (!settings) {
     complain(settings.error().detail);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "crypto/certificate_message.h"
 #include "crypto/issuer_document.h"
+#include "store/zone_registry.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -335,6 +336,22 @@ void Catalog::settle_issuers(bool fetch) {
     lookup->leaf = std::move(target->leaf);
     target->issuer_lookup = lookup->urls.empty() ? nullptr : std::move(lookup);
   }
+}
+
+Result<std::uint32_t> Catalog::take_entries(const store::StapleZone& zone, SharedLock& lock) {
+  std::vector<store::Registration> registrations;
+  registrations.reserve(targets_.size());
+  for (const auto& target : targets_) {
+    registrations.push_back({target->certificate.id, target->issuer != nullptr
+                                                         ? store::IssuerKey(target->issuer->key_sha256())
+                                                         : store::kUnknownIssuer});
+  }
+  std::vector<store::EntryIndex> entries;
+  auto generation = store::register_all(zone, lock, registrations, &entries);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    targets_[i]->entry = entries[i];
+  }
+  return generation;
 }
 
 }  // namespace ocsp_plus::engine

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/ports.h"
 #include "base/result.h"
 #include "crypto/certificate.h"
 #include "crypto/trust_anchors.h"
@@ -189,6 +190,10 @@ class Catalog {
   // Ends the adding of certificates. `fetch`: missing issuers may be fetched from the certificates' caIssuers URLs.
   // Call it once; before it no issuer is fetched.
   void settle_issuers(bool fetch);
+
+  // Gives each target its entry in the zone. Returns the generation of this configuration; errors as
+  // store::register_all(). REQUIRES: settle_issuers().
+  Result<std::uint32_t> take_entries(const store::StapleZone& zone, SharedLock& lock);
 
   // Adds the profile of a server that may load certificates per connection, and with `staple_chain` that of the CA
   // certificates sent after them; `server.issuers` are those that the operator trusts. Errors as add().

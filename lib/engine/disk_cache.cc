@@ -114,6 +114,9 @@ bool DiskCache::open() {
 }
 
 Result<void> DiskCache::examine() {
+  if (!writes()) {
+    return {};
+  }
   auto usable = disk_->check();
   read_only_ = !usable && usable.error().reason == Reason::kUnwritable;
   return usable;
@@ -143,7 +146,7 @@ Result<store::Kept> DiskCache::load(const Target& target) {
 }
 
 void DiskCache::changed(const Target& target) {
-  if (settings_.cache.empty()) {
+  if (!writes()) {
     return;
   }
   pending_.insert(&target);
@@ -161,7 +164,7 @@ void DiskCache::begin() {
 void DiskCache::forget(const Target& target, bool with_file) {
   pending_.erase(&target);
   refused_.erase(&target);
-  if (with_file && !settings_.cache.empty()) {
+  if (with_file && writes()) {
     forgotten_.insert(target.certificate.id);
     begin();
   }
@@ -190,7 +193,7 @@ std::optional<Bytes> DiskCache::load_issuer(const Target& target) {
 }
 
 void DiskCache::keep_issuer(const Target& target, Bytes der) {
-  if (!settings_.cache.empty()) {
+  if (writes()) {
     pending_issuers_[target.issuer_lookup->reference] = std::move(der);
     begin();
   }
@@ -354,7 +357,7 @@ bool DiskCache::may_sweep() const {
 }
 
 void DiskCache::sweep() {
-  if (!may_sweep() || !open()) {
+  if (!writes() || !may_sweep() || !open()) {
     return;
   }
   std::vector<store::Listed> files;

@@ -25,9 +25,10 @@ namespace ocsp_plus::engine {
 
 class DiskCache {
  public:
-  // With an empty settings.cache everything below does nothing. All references outlive the object. `quiet`: a failing
-  // directory is not logged. `writer` knows whether another process has written over the zone's contents, which are
-  // then not kept; nullptr: no process has.
+  // With an empty settings.cache everything below does nothing, and with settings.cache_read_only everything that
+  // would change the directory. All references outlive the object. `quiet`: a failing directory is not logged.
+  // `writer` knows whether another process has written over the zone's contents, which are then not kept; nullptr: no
+  // process has.
   DiskCache(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone,
             const Catalog& catalog, const Settings& settings, bool quiet = false,
             store::ZoneWriter* writer = nullptr);
@@ -68,6 +69,7 @@ class DiskCache {
   void sweep();
 
  private:
+  bool writes() const { return !settings_.cache.empty() && !settings_.cache_read_only; }
   bool open();
   Result<void> examine();
   void keep(std::size_t budget);

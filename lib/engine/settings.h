@@ -38,6 +38,7 @@ struct Settings {
   RetryBounds retry = {OP_DEFAULT_RETRY_MIN_S, OP_DEFAULT_RETRY_MAX_S};
   std::size_t max_response = OP_DEFAULT_MAX_RESPONSE_BYTES;  // bytes
   std::string cache;                                         // path of the cache directory; empty: none
+  bool cache_read_only = false;                              // nothing in it is written, removed or tested
   std::string zone_name;                                     // for people
   crypto::VerifyPolicy policy;
   bool sends_chain = false;  // this OpenSSL sends the staples of certificates after the leaf

@@ -10,7 +10,6 @@ namespace {
 
 // To take the lease: the lease holder before us writes to the zone for an instant at a time.
 constexpr Millis kTakeTime = 1000;
-constexpr Millis kQuiet = 1000;
 // For what goes to the shared store last: other nodes wait for it.
 constexpr Millis kPublishTime = 500;
 constexpr Seconds kAboutToEnd = 10;
@@ -26,7 +25,7 @@ Startup::Startup(PollLoop& loop, const Context& context, const store::ProcessIde
   }
 }
 
-Result<void> Startup::run(Millis wait) {
+Result<void> Startup::run(const Patience& patience) {
   progress_();
   if (replaced_.has_value()) {
     replaced_->carry_numbers();  // first: a lease holder plans by them
@@ -38,8 +37,8 @@ Result<void> Startup::run(Millis wait) {
   holder_->files().look_at_all(progress_);
   holder_->plan_what_was_kept();
   const std::vector<const Target*> awaited = missing();
-  if (!awaited.empty() && wait > 0) {
-    wait_for(awaited, wait);
+  if (!awaited.empty() && patience.wait > 0) {
+    wait_for(awaited, patience);
     holder_->end_sharing();
     if (holder_->sharing_ends()) {  // else the loop would wait for its next timer
       loop_.run_until([this] { return !holder_->sharing_ends(); }, kPublishTime);
@@ -75,29 +74,29 @@ Result<void> Startup::take_lease() {
 }
 
 // A responder that hangs or answers slowly does not hold up the others: the wait ends when nothing has begun or
-// arrived for kQuiet, unless clients refuse a certificate that still has no response.
-void Startup::wait_for(const std::vector<const Target*>& awaited, Millis wait) {
-  holder_->report().startup_waits(awaited.size(), wait);
+// arrived for patience.quiet, unless clients refuse a certificate that still has no response.
+void Startup::wait_for(const std::vector<const Target*>& awaited, const Patience& patience) {
+  holder_->report().startup_waits(awaited.size(), patience.wait);
   const Clock& clock = context_.clock;
   const Millis began = clock.monotonic();
   std::vector<const Target*> open = awaited;
   bool lost = false;
-  const auto quiet_at = [&] { return std::max(began, holder_->progressed()) + kQuiet; };
+  const auto quiet_at = [&] { return std::max(began, holder_->progressed()) + patience.quiet; };
   const auto work = [&] {
     lost = lost || !holder_->tick();
     const Millis left = quiet_at() - clock.monotonic();
     return left > 0 ? std::min(left, kTick) : kTick;
   };
   const auto done = [&] {
-    while (!open.empty() && settled(*open.back())) {
+    while (!open.empty() && settled(*open.back(), patience)) {
       open.pop_back();
     }
     return lost || open.empty() ||
-           (clock.monotonic() >= quiet_at() && std::all_of(open.begin(), open.end(), [this](const Target* target) {
-              return !target->staple_required() || settled(*target);
+           (clock.monotonic() >= quiet_at() && std::all_of(open.begin(), open.end(), [&](const Target* target) {
+              return !is_urgent(*target, patience) || settled(*target, patience);
             }));
   };
-  every_tick(work, done, wait);
+  every_tick(work, done, patience.wait);
   const auto stapled = static_cast<std::size_t>(
       std::count_if(awaited.begin(), awaited.end(), [this](const Target* target) { return held(*target, 0); }));
   holder_->report().startup_ends(stapled, awaited.size() - stapled, clock.monotonic() - began);
@@ -151,13 +150,17 @@ std::vector<const Target*> Startup::missing() const {
   return missing;
 }
 
+bool Startup::is_urgent(const Target& target, const Patience& patience) const {
+  return patience.for_those_required && target.staple_required();
+}
+
 // Whether the wait for the target is over: it has a staple that lasts; or it was tried or is hopeless, and it has a
-// staple or clients accept it without.
-bool Startup::settled(const Target& target) const {
+// staple or is not urgent.
+bool Startup::settled(const Target& target, const Patience& patience) const {
   if (held(target, kAboutToEnd)) {
     return true;
   }
-  return (held(target, 0) || !target.staple_required()) &&
+  return (held(target, 0) || !is_urgent(target, patience)) &&
          (store::read_attempt(context_.zone, target.entry).at != 0 || holder_->hopeless(target));
 }
 

@@ -26,19 +26,27 @@ class Startup {
   Startup(PollLoop& loop, const Context& context, const store::ProcessIdentity& self, std::function<void()> progress,
           const std::optional<store::StapleZone>& replaced = std::nullopt);
 
-  // Returns when nothing is left to wait for, when nothing happens for a second (unless clients refuse a certificate
-  // that has no response), or after `wait` ms at the latest; the time to read the old zone and the cache directory
-  // does not count. kLeaseLost: the lease was not to be had, the zone is unchanged; other errors as
-  // LeaseHolder::take().
-  Result<void> run(Millis wait);
+  // How long to wait for responses; the time to read the old zone and the cache directory does not count.
+  struct Patience {
+    static constexpr Millis kQuiet = 1000;
+
+    Millis wait = 0;                 // at the most
+    Millis quiet = kQuiet;           // while nothing happens
+    bool for_those_required = true;  // for certificates that clients refuse without, `wait` and not `quiet`
+  };
+
+  // Returns when nothing is left to wait for, or the patience is over. kLeaseLost: the lease was not to be had, the
+  // zone is unchanged; other errors as LeaseHolder::take().
+  Result<void> run(const Patience& patience);
 
  private:
   Result<void> take_lease();
-  void wait_for(const std::vector<const Target*>& awaited, Millis wait);
+  void wait_for(const std::vector<const Target*>& awaited, const Patience& patience);
   void every_tick(const std::function<Millis()>& work, const std::function<bool()>& done, Millis wait);
   void load_what_was_kept();
   std::vector<const Target*> missing() const;
-  bool settled(const Target& target) const;
+  bool is_urgent(const Target& target, const Patience& patience) const;
+  bool settled(const Target& target, const Patience& patience) const;
   void mark_tried(const std::vector<const Target*>& awaited);
   void tell() const;
   bool held(const Target& target, Seconds margin) const;

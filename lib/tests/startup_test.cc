@@ -44,7 +44,7 @@ struct Fixture : EngineFixture {
     PollLoop poll_loop(clock);
     Startup startup(poll_loop, {poll_loop, clock, random, log, lock, zone, catalog, settings},
                     {getpid(), 0, generation}, std::move(progress), replaced);
-    return startup.run(wait);
+    return startup.run({wait});
   }
 };
 

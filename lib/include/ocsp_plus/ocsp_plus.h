@@ -188,6 +188,24 @@ typedef enum {
 /* Returns what the user will find after op_cache_prepare(). Changes nothing. Waits for the disk. */
 op_cache_state_t op_cache_check(const op_config_t *config, const op_cache_user_t *user, op_text_t *text);
 
+/* --- the inventory: under `nginx -t`, for `ocsp-plus plan` ------------------------------------------------------ */
+
+/* Keeps what is added from now on for op_config_inventory(). Call it right after op_config_create(). */
+op_status_t op_config_record(op_config_t *config, op_error_t *error);
+
+/* What nginx knows of itself. */
+typedef struct {
+    op_str_t         version; /* nginx's */
+    op_str_t         user_name; /* of the worker user; empty: nginx does not change its user */
+    op_cache_user_t  user;
+} op_origin_t;
+
+/*
+ * Writes what the configuration names to a descriptor, as a document (admin/inventory.h) without keys and passwords; waits
+ * for whoever reads it. OP_ERROR: it was not written whole, or nothing was recorded.
+ */
+op_status_t op_config_inventory(const op_config_t *config, const op_origin_t *origin, int fd, op_error_t *error);
+
 /* --- the shared zone ----------------------------------------------------------------------------------------- */
 
 typedef struct {
