@@ -107,7 +107,8 @@ namespace ocsp_plus {
   X(207, kInternal, "internal", "an unexpected failure inside ocsp_plus")                                            \
   X(208, kDiskFull, "disk_full", "the cache directory has no room")                                                  \
   X(209, kCertificateTooLarge, "certificate_too_large", "the certificate is too large to be handed over")            \
-  X(210, kUnwritable, "unwritable", "the cache directory cannot be written to")
+  X(210, kUnwritable, "unwritable", "the cache directory cannot be written to")                                      \
+  X(211, kNoResponder, "no_responder", "the certificate names no OCSP responder")
 
 enum class Reason : std::uint16_t {
 #define OCSP_PLUS_REASON_ENUM(number, name, token, meaning) name = number,

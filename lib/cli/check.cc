@@ -185,7 +185,7 @@ class HandshakeAttempt {
 Result<std::vector<Handshake>> shake_hands(const Peer& peer, const Options& options) {
   SystemClock clock;
   PollLoop loop(clock);
-  Progress progress(options.verbose, clock.monotonic());
+  Progress progress(options.verbose, false, clock.monotonic());
   const std::string servername = !options.servername.empty() ? options.servername : peer.is_address ? "" : peer.host;
   HandshakeAttempt older(loop, crypto::TlsVersion::k12, servername, progress, clock);
   HandshakeAttempt newer(loop, crypto::TlsVersion::k13, servername, progress, clock);

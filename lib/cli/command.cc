@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "base/descriptor.h"
+#include "base/log.h"
 #include "base/printable.h"
 #include "crypto/response_file.h"
 
@@ -123,6 +124,28 @@ Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path) 
   return certificates;
 }
 
+Result<std::vector<crypto::X509Ptr>> read_issuers(const std::string& path, x509_st* leaf) {
+  auto issuers = read_certificates(path);
+  RETURN_IF_ERROR(issuers);
+  std::vector<x509_st*> candidates;
+  for (const auto& issuer : *issuers) {
+    candidates.push_back(issuer.get());
+  }
+  const auto ranked = crypto::rank_issuers(leaf, candidates);
+  if (std::any_of(ranked.begin(), ranked.end(),
+                  [leaf](x509_st* issuer) { return crypto::signed_by(leaf, issuer); })) {
+    return issuers;
+  }
+  const auto certificate = crypto::describe(leaf);
+  const std::string_view fault = crypto::describe(crypto::why_no_issuer(leaf, candidates));
+  return fail(
+      Reason::kNoIssuer,
+      fmt::format("--issuer {} has not issued {}: {}; give the certificate of {}, or leave --issuer out where "
+                  "--cert has the chain",
+                  path, ocsp_plus::quoted(crypto::label_of(leaf)), fault.empty() ? "its name is another" : fault,
+                  certificate ? ocsp_plus::quoted(certificate->issuer) : "its issuer"));
+}
+
 Result<Bytes> read_response(const std::string& path) {
   const auto file = read_file(path, kMaxResponseFile);
   RETURN_IF_ERROR(file);
@@ -164,8 +187,8 @@ void complain(std::string_view line) {
   fmt::print(stderr, "ocsp-plus: {}\n", printable(line));
 }
 
-Progress::Progress(bool verbose, Millis began)
-    : verbose_(verbose), terminal_(!verbose && isatty(STDERR_FILENO) == 1), began_(began) {}
+Progress::Progress(bool verbose, bool quiet, Millis began)
+    : verbose_(verbose), terminal_(!verbose && !quiet && isatty(STDERR_FILENO) == 1), began_(began) {}
 
 Progress::~Progress() {
   if (terminal_) {

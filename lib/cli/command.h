@@ -21,7 +21,8 @@ namespace ocsp_plus::cli {
 constexpr int kFit = 0;
 constexpr int kUnfit = 1;
 constexpr int kUsage = 2;         // wrong use, or unreadable input
-constexpr int kCouldNotTell = 3;  // of `plan`
+constexpr int kCouldNotTell = 3;  // plan: as a monitoring plugin's UNKNOWN
+constexpr int kNoResponder = 4;   // fetch: nobody can be asked
 
 // A subcommand whose options have been parsed.
 struct Command {
@@ -55,6 +56,9 @@ Result<std::string> read_file(const std::string& path, std::size_t limit);
 // Returns all certificates of a PEM file, at least one.
 Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path);
 
+// Returns the certificates of --issuer, at least one of which has signed `leaf`, the certificate of --cert.
+Result<std::vector<crypto::X509Ptr>> read_issuers(const std::string& path, x509_st* leaf);
+
 // Returns the DER of a response in a DER or PEM file, unparsed.
 Result<Bytes> read_response(const std::string& path);
 
@@ -74,11 +78,11 @@ Result<void> become_owner(const std::string& directory);
 void complain(std::string_view line);
 
 // Shows progress in one line on standard error, replaced by the next and removed at the end; nothing if standard
-// error is not a terminal. With --verbose, prints permanent lines to any standard error. Destroy it before printing
-// anything else.
+// error is not a terminal, or if `quiet`. With --verbose, prints permanent lines to any standard error. Destroy it
+// before printing anything else.
 class Progress {
  public:
-  Progress(bool verbose, Millis began);
+  Progress(bool verbose, bool quiet, Millis began);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

@@ -143,7 +143,7 @@ void set_unsupported(Expected* expected, const engine::Target& target) {
         expected, Outcome::kUnsupported, token(Reason::kNoIssuer),
         "its issuer is not known; append it to the certificate's file, or name it in ocsp_plus_trusted_certificate");
   } else {
-    set_none(expected, Outcome::kUnsupported, "no_responder",
+    set_none(expected, Outcome::kUnsupported, token(Reason::kNoResponder),
              "it names no OCSP responder, and neither ocsp_plus_responder nor ocsp_plus_file is set");
   }
 }

@@ -11,7 +11,6 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Millis kPublishInterval = 20;      // between attempts to get the zone's lock
-constexpr Seconds kNewlyIssued = 3600;       // CAs may take a while to answer for a new certificate
 constexpr std::size_t kLooksPerTurn = 4096;  // at entries of the zone
 
 // The next attempt for a doubtful response; `next`: for one that is not.
@@ -706,8 +705,7 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
   if (may_pass(error.reason, error.status)) {
     failure.need = need_for(gate_.stapled_until(about, now), about.staple_required(), now);
   }
-  failure.newly_issued =
-      error.reason == Reason::kUnauthorized && saturating_sub(now, about.certificate.not_before) < kNewlyIssued;
+  failure.newly_issued = is_newly_issued(error.reason, about.certificate.not_before, now);
   if (failure.need == Need::kNone && responder < about.responders.size()) {
     failure.refusals = health_.consecutive_refusals(about.host(responder));
   }

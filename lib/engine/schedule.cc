@@ -8,6 +8,7 @@ namespace ocsp_plus::engine {
 namespace {
 
 constexpr Seconds kWeek = Seconds{7} * 86400;
+constexpr Seconds kNewlyIssued = 3600;
 constexpr Seconds kNewlyIssuedMin = 30;
 constexpr Seconds kNewlyIssuedMax = 60;
 
@@ -131,6 +132,10 @@ bool may_pass(Reason reason, unsigned status) {
     default:
       return false;
   }
+}
+
+bool is_newly_issued(Reason reason, UnixSeconds not_before, UnixSeconds now) {
+  return reason == Reason::kUnauthorized && saturating_sub(now, not_before) < kNewlyIssued;
 }
 
 UnixSeconds next_try(UnixSeconds now, const Failure& failure, UnixSeconds held_until, const RetryBounds& bounds,

@@ -91,10 +91,13 @@ constexpr Seconds kNoGrowthFor = 15;
 // gate refused. `status`: HTTP status, 0 without an answer.
 bool may_pass(Reason reason, unsigned status);
 
+// Whether a responder's refusal may only mean that the CA has not told it of a new certificate yet.
+bool is_newly_issued(Reason reason, UnixSeconds not_before, UnixSeconds now);
+
 struct Failure {
   std::uint32_t failures = 1;              // in a row, this one included
   std::optional<UnixSeconds> retry_after;  // what the responder asked for
-  bool newly_issued = false;               // `unauthorized` for a certificate younger than an hour
+  bool newly_issued = false;               // is_newly_issued()
   Need need = Need::kNone;                 // kNone unless the failure may_pass()
   std::uint32_t refusals = 0;              // in a row, if the host refuses every certificate; else 0
   Seconds within =
