@@ -164,8 +164,8 @@ $t->stop();
 # the directory that was taken away is there again
 
 my $line = $taken->wait_log($again, 40);
-like($line // '', qr/\[notice\]/,
-	'directory removed: a notice says that it can be used again');
+like($line // '', qr/\[error\]/,
+	'directory removed: an error line says that it can be used again');
 ok(-e $file, 'directory removed: the response is written once it is back');
 is(scalar(() = $taken->log_lines($cannot)), 1,
 	'directory removed: the error is logged once');

@@ -61,8 +61,12 @@ void DesignatedWorker::take_lease() {
   if (holder) {
     holder_ = std::move(*holder);
     holder_->catch_up();
+    if (std::exchange(failed_, false)) {
+      report_.resolver_works();
+    }
     report_.lease_taken(self_.slot, self_.generation, context_.catalog.targets().size());
   } else if (holder.error().reason != Reason::kLeaseLost) {
+    failed_ = true;
     report_.resolver_failed(holder.error());
     not_before_ = context_.clock.monotonic() + kPause;
   }

@@ -41,6 +41,7 @@ class DesignatedWorker {
   unsigned ticks_ = 0;
   bool retired_ = false;
   bool distrusted_ = false;
+  bool failed_ = false;  // and logged: the last attempt to take the lease
 };
 
 }  // namespace ocsp_plus::engine

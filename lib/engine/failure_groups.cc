@@ -12,6 +12,10 @@ bool within(std::optional<Millis> said, Millis span, Millis now) {
   return said.has_value() && now - *said < span;
 }
 
+std::optional<LogLevel> louder(std::optional<LogLevel> one, std::optional<LogLevel> other) {
+  return !one.has_value() || (other.has_value() && *other < *one) ? other : one;
+}
+
 }  // namespace
 
 FailureGroups::Group& FailureGroups::failed(const CertificateId& id, const Key& key, Millis now) {
@@ -20,6 +24,7 @@ FailureGroups::Group& FailureGroups::failed(const CertificateId& id, const Key& 
   Group& group = found->second;
   if (member->second != found) {
     if (member->second != groups_.end()) {
+      found->second.loudest = louder(found->second.loudest, member->second->second.loudest);
       leave(member->second);
     }
     member->second = found;
@@ -37,16 +42,19 @@ bool FailureGroups::is_due(const Group& group, Millis now) {
   return !group.said.has_value() || (group.certificates == 1 && !within(group.said, kRepeat, now));
 }
 
-void FailureGroups::said(const Key& key, Group& group, Millis now) {
+void FailureGroups::said(const Key& key, Group& group, Millis now, LogLevel level) {
   hosts_said_[key.host] = now;
   group.said = now;
+  group.loudest = louder(group.loudest, level);
   group.told = group.certificates;
   group.failures = 0;
 }
 
 // An empty group stays while its line counts: reasons that alternate are not news each time.
 void FailureGroups::leave(Groups::iterator group) {
-  --group->second.certificates;
+  if (--group->second.certificates == 0) {
+    group->second.loudest.reset();  // whoever left has taken it along, or has recovered
+  }
 }
 
 std::optional<std::pair<FailureGroups::Key, FailureGroups::Group>> FailureGroups::succeeded(const CertificateId& id) {
@@ -55,16 +63,21 @@ std::optional<std::pair<FailureGroups::Key, FailureGroups::Group>> FailureGroups
     return std::nullopt;
   }
   const auto group = member->second;
-  leave(group);
   of_certificate_.erase(member);
-  if (group->second.certificates != 0) {
+  if (group->second.certificates > 1) {
+    leave(group);
     return std::nullopt;
   }
   auto over = groups_.extract(group);
-  if (!over.mapped().said.has_value()) {
+  if (!over.mapped().loudest.has_value()) {
     return std::nullopt;
   }
   return std::make_pair(std::move(over.key()), over.mapped());
+}
+
+std::optional<std::pair<FailureGroups::Key, FailureGroups::Group>> FailureGroups::supplied(const CertificateId& id) {
+  const auto member = of_certificate_.find(id);
+  return member == of_certificate_.end() || member->second->first.held ? std::nullopt : succeeded(id);
 }
 
 void FailureGroups::forget(const CertificateId& id) {
@@ -82,7 +95,7 @@ std::vector<std::pair<FailureGroups::Key, FailureGroups::Group>> FailureGroups::
     const bool again = group.failures > 0 && !within(group.said, kRepeat, now);
     if (group.said.has_value() && group.certificates > 1 && (grown || again)) {
       due.emplace_back(key, group);
-      said(key, group, now);
+      said(key, group, now, level_of(key));
     }
   }
   prune(now);

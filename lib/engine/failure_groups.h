@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/ports.h"
 #include "base/reason.h"
 #include "base/time.h"
 
@@ -34,6 +35,8 @@ class FailureGroups {
     std::optional<Millis> said;      // time of the last line; nothing: none yet
     std::uint64_t told = 0;          // number of certificates in that line
     bool first_of_host = false;      // no line about the host within the hour before
+    // The loudest line about a failure of its certificates, those of their earlier groups included; nothing: none.
+    std::optional<LogLevel> loudest;
   };
 
   // A line is repeated after kRepeat ms, or after kGrowth ms if the group has doubled by then.
@@ -45,11 +48,16 @@ class FailureGroups {
   // Whether one more failure deserves a line of its own: the group's first, or an hour after the last if the group
   // has only this certificate.
   static bool is_due(const Group& group, Millis now);
-  // Records that the line was written.
-  void said(const Key& key, Group& group, Millis now);
+  // The level of a group's lines: warn while a response is held, else error.
+  static LogLevel level_of(const Key& key) { return key.held ? LogLevel::kWarn : LogLevel::kError; }
+  // Records that the line was written, at `level`.
+  void said(const Key& key, Group& group, Millis now, LogLevel level);
 
-  // Records a success. Returns the group, if it was logged and this was its last certificate.
+  // Records a success. Returns the group, if a failure was logged and this was its last certificate.
   std::optional<std::pair<Key, Group>> succeeded(const CertificateId& id);
+  // Records that a certificate without a response got one that its responder did not give: as succeeded(). Changes
+  // nothing for one that held a response: its responder still fails.
+  std::optional<std::pair<Key, Group>> supplied(const CertificateId& id);
   // Removes a certificate that has gone.
   void forget(const CertificateId& id);
 

@@ -417,8 +417,8 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
     return false;
   }
   const UnixSeconds confirmed_at = gate_.confirmed_at(about, *held, now);
-  const bool published =
-      !before.has_value() || held->this_update != before->this_update || held->cert_status != before->cert_status;
+  const bool status_changed = before.has_value() && held->cert_status != before->cert_status;
+  const bool published = !before.has_value() || held->this_update != before->this_update || status_changed;
   const bool doubted = doubtful(about, *held, now);
   // A later confirmation of the same response is no reason to wait if it is doubtful itself.
   const bool news = published || (confirmed_at > confirmed_before && !doubted);
@@ -435,7 +435,7 @@ bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   if (sharing_.has_value()) {
     sharing_->release(entry);
   }
-  report_.kept_used(about, *held, published, confirmed_at, next);
+  report_.kept_used(about, *held, published, status_changed, confirmed_at, next);
   return true;
 }
 

@@ -9,13 +9,15 @@
 namespace ocsp_plus::engine {
 namespace {
 
-LogLevel level_of(const FailureGroups::Key& key) {
-  return key.held ? LogLevel::kWarn : LogLevel::kError;
-}
-
 // The host without the suffix that tells tenants apart.
 std::string host_of(const FailureGroups::Key& key) {
   return quoted(key.host.substr(0, key.host.find(kHealthSuffix)));
+}
+
+// Of the line about a response that was published. A revocation is crit, and so is its end.
+LogLevel level_of(const Admission& admission) {
+  const bool revoked = admission.verdict.reason == Reason::kRevoked;
+  return revoked || admission.status_changed ? LogLevel::kCrit : LogLevel::kNotice;
 }
 
 std::string name_of(const Target& target) {
@@ -81,13 +83,14 @@ void Report::verified(const Target& target, std::size_t responder, const Admissi
   if (const auto over = failures_.succeeded(target.certificate.id)) {
     tell_recovery(target, over->first, over->second);
   }
-  const LogLevel level = !published ? LogLevel::kInfo : revoked ? LogLevel::kCrit : LogLevel::kNotice;
+  const LogLevel level = published ? level_of(admission) : LogLevel::kInfo;
   if (!admission.status_changed && !fits(level)) {
     return;
   }
   const char* event =
-      !published ? "response is not newer than the current one"
-      : !revoked ? "response published"
+      !published                             ? "response is not newer than the current one"
+      : !revoked && admission.status_changed ? "CERTIFICATE IS NO LONGER REVOKED; response published"
+      : !revoked                             ? "response published"
       : verdict.sendable
           ? "CERTIFICATE IS REVOKED, replace it; response published"
           : "CERTIFICATE IS REVOKED, replace it; nothing is stapled, this OpenSSL does not send the response";
@@ -104,9 +107,10 @@ bool Report::says_failure(const Target& target, const FailureGroups::Key& key, F
   if (!FailureGroups::is_due(group, now)) {
     return false;
   }
-  const bool says = target.per_connection ? loaded_.permits(now) : group.first_of_host || fits(level_of(key));
+  const LogLevel level = FailureGroups::level_of(key);
+  const bool says = target.per_connection ? loaded_.permits(now) : group.first_of_host || fits(level);
   if (says) {
-    failures_.said(key, group, now);
+    failures_.said(key, group, now, level);
   }
   return says;
 }
@@ -119,11 +123,11 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
   const FailureGroups::Key key = {responder < target.responders.size() ? target.host(responder) : "", error.reason,
                                   held};
   FailureGroups::Group& group = failures_.failed(target.certificate.id, key, monotonic);
-  LogLevel level = level_of(key);
+  LogLevel level = FailureGroups::level_of(key);
   const bool urgent = !held && target.staple_required() && urgent_.permits(monotonic);
   if (urgent) {
     level = LogLevel::kCrit;
-    failures_.said(key, group, monotonic);
+    failures_.said(key, group, monotonic, level);
   } else if (!says_failure(target, key, group)) {
     level = LogLevel::kInfo;
     if (!fits(level)) {
@@ -140,18 +144,25 @@ void Report::failed(const Target& target, std::size_t responder, const Error& er
 }
 
 void Report::tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group) {
-  if (group.first_of_host || fits(level_of(key))) {
-    log(sink_, level_of(key), "ocsp_plus: {}: host={} reason={} certificates={} failures={}",
+  const LogLevel level = FailureGroups::level_of(key);
+  if (group.first_of_host || fits(level)) {
+    log(sink_, level, "ocsp_plus: {}: host={} reason={} certificates={} failures={}",
         key.held ? "no new responses for several certificates, keeping the current ones"
                  : "no responses for several certificates, nothing is stapled for them",
         host_of(key), token(key.reason), group.certificates, group.failures);
   }
 }
 
-// As loudly as the failure was logged.
 void Report::tell_recovery(const Target& last, const FailureGroups::Key& key, const FailureGroups::Group& group) {
-  log(sink_, level_of(key), "ocsp_plus: responses arrive again: {} host={} reason={} certificates={}", name_of(last),
+  log(sink_, *group.loudest, "ocsp_plus: responses arrive again: {} host={} reason={} certificates={}", name_of(last),
       host_of(key), token(key.reason), group.most);
+}
+
+// Where nothing was stapled for the certificate, and a line said so, a response that its responder did not give ends
+// that; returns how loud the line was.
+std::optional<LogLevel> Report::end_of_missing(const Target& target) {
+  const auto over = failures_.supplied(target.certificate.id);
+  return over.has_value() ? over->second.loudest : std::nullopt;
 }
 
 void Report::compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours) {
@@ -184,20 +195,25 @@ void Report::issuer_fetched(const Target& target, const net::Url& url) {
 void Report::file_admitted(const Target& target, const std::string& path, const Admission& admission) {
   const bool published = admission.action == Action::kPublish && admission.stored == Reason::kOk;
   const bool revoked = admission.verdict.reason == Reason::kRevoked;
-  const LogLevel level = !published ? LogLevel::kInfo : revoked ? LogLevel::kCrit : LogLevel::kNotice;
-  if (!admission.status_changed && !fits(level)) {
+  const auto over = published ? end_of_missing(target) : std::nullopt;
+  const bool was_ignored = files_ignored_.erase(path) > 0;
+  const LogLevel level = std::min({published ? level_of(admission) : LogLevel::kInfo, over.value_or(LogLevel::kInfo),
+                                   was_ignored ? LogLevel::kWarn : LogLevel::kInfo});
+  if (!admission.status_changed && !over.has_value() && !was_ignored && !fits(level)) {
     return;
   }
   log(sink_, level, "ocsp_plus: {}: {} file={} status={} expires={}",
-      !published ? "response from a file is not newer than the current one"
-      : revoked  ? "CERTIFICATE IS REVOKED, replace it; response from a file published"
-                 : "response from a file published",
+      !published                 ? "response from a file is not newer than the current one"
+      : revoked                  ? "CERTIFICATE IS REVOKED, replace it; response from a file published"
+      : admission.status_changed ? "CERTIFICATE IS NO LONGER REVOKED; response from a file published"
+                                 : "response from a file published",
       name_of(target), quoted(path), crypto::token(admission.verdict.cert_status),
       to_rfc3339(admission.verdict.expires));
 }
 
 void Report::file_ignored(const Target& target, const std::string& path, const Error& error) {
   if (fits(LogLevel::kWarn)) {
+    files_ignored_.insert(path);
     log(sink_, LogLevel::kWarn, "ocsp_plus: response from a file ignored: {} file={} reason={} detail={}",
         name_of(target), quoted(path), token(error.reason), quoted(error.detail));
   }
@@ -219,7 +235,7 @@ void Report::cache_fails(const Error& error, Seconds retry) {
 }
 
 void Report::cache_works() {
-  log(sink_, LogLevel::kNotice, "ocsp_plus: the cache directory can be used again");
+  log(sink_, LogLevel::kError, "ocsp_plus: the cache directory can be used again");
 }
 
 void Report::cache_untrue(const Target& target, const std::string& directory) {
@@ -232,17 +248,19 @@ void Report::cache_untrue(const Target& target, const std::string& directory) {
       name_of(target), quoted(directory));
 }
 
-void Report::kept_used(const Target& target, const store::BlobHeader& held, bool published, UnixSeconds confirmed_at,
-                       UnixSeconds next_attempt) {
+void Report::kept_used(const Target& target, const store::BlobHeader& held, bool published, bool status_changed,
+                       UnixSeconds confirmed_at, UnixSeconds next_attempt) {
   const auto status = static_cast<crypto::CertStatus>(held.cert_status);
   const bool revoked = published && status == crypto::CertStatus::kRevoked;
-  const LogLevel level = revoked ? LogLevel::kCrit : LogLevel::kInfo;
-  if (!fits(level)) {
+  const auto over = end_of_missing(target);
+  const LogLevel level = revoked || status_changed ? LogLevel::kCrit : over.value_or(LogLevel::kInfo);
+  if (!over.has_value() && !fits(level)) {
     return;
   }
   log(sink_, level, "ocsp_plus: {}: {} status={} expires={} confirmed={} next_attempt={}",
-      revoked ? "CERTIFICATE IS REVOKED, replace it; response taken from the cache directory"
-              : "response taken from the cache directory, another instance fetched it",
+      revoked          ? "CERTIFICATE IS REVOKED, replace it; response taken from the cache directory"
+      : status_changed ? "CERTIFICATE IS NO LONGER REVOKED; response taken from the cache directory"
+                       : "response taken from the cache directory, another instance fetched it",
       name_of(target), crypto::token(status), to_rfc3339(held.expires), to_rfc3339(confirmed_at),
       to_rfc3339(next_attempt));
 }
@@ -259,8 +277,8 @@ void Report::share_state(const net::SharedStore::Status& status, bool starting) 
     return;
   }
   if (status.state == State::kUp) {
-    if (std::exchange(share_news_, false)) {
-      log(sink_, starting ? LogLevel::kInfo : LogLevel::kNotice, "ocsp_plus: {}: place={}",
+    if (const auto level = std::exchange(share_news_, std::nullopt)) {
+      log(sink_, starting ? LogLevel::kInfo : *level, "ocsp_plus: {}: place={}",
           std::exchange(share_was_up_, true) ? "the shared store can be used again" : "shared store connected",
           quoted(status.place));
     }
@@ -269,7 +287,7 @@ void Report::share_state(const net::SharedStore::Status& status, bool starting) 
   const Error error = status.last_error.value_or(Error());
   const auto limit = share_trouble_.try_emplace({status.state, error.reason}, 1, RateLimit::kHour).first;
   if (const std::uint64_t count = hourly(&limit->second); count > 0) {
-    share_news_ = true;
+    share_news_ = LogLevel::kWarn;
     log(sink_, starting ? LogLevel::kInfo : LogLevel::kWarn,
         "ocsp_plus: {}: place={} reason={} detail={} failures={}",
         status.state == State::kDown ? "the shared store cannot be used, this node asks responders on its own"
@@ -280,11 +298,13 @@ void Report::share_state(const net::SharedStore::Status& status, bool starting) 
 
 void Report::share_published(const Target& target, const Admission& admission) {
   const bool revoked = admission.verdict.reason == Reason::kRevoked;
-  const LogLevel level = revoked ? LogLevel::kCrit : LogLevel::kNotice;
-  if (admission.status_changed || fits(level)) {
+  const auto over = end_of_missing(target);
+  const LogLevel level = std::min(level_of(admission), over.value_or(LogLevel::kInfo));
+  if (admission.status_changed || over.has_value() || fits(level)) {
     log(sink_, level, "ocsp_plus: {}: {} status={} expires={}",
-        revoked ? "CERTIFICATE IS REVOKED, replace it; response from the shared store published"
-                : "response from the shared store published",
+        revoked                    ? "CERTIFICATE IS REVOKED, replace it; response from the shared store published"
+        : admission.status_changed ? "CERTIFICATE IS NO LONGER REVOKED; response from the shared store published"
+                                   : "response from the shared store published",
         name_of(target), crypto::token(admission.verdict.cert_status), to_rfc3339(admission.verdict.expires));
   }
 }
@@ -461,6 +481,10 @@ void Report::resolver_failed(const Error& error) {
       "ocsp_plus: the resolver cannot be set up, nothing is fetched: reason={} "
       "detail={}",
       token(error.reason), quoted(error.detail));
+}
+
+void Report::resolver_works() {
+  log(sink_, LogLevel::kError, "ocsp_plus: the resolver could be set up, responders are asked");
 }
 
 }  // namespace ocsp_plus::engine

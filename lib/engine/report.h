@@ -1,5 +1,7 @@
 // The engine's log lines: one line an event, a sentence and then key=value pairs. docs/operations.md explains each.
 //
+// What ends an error is logged as loudly as the error was, so that whoever has read the one reads the other.
+//
 // The log is never flooded, whatever clients and responders do. Failures are logged by group
 // (engine/failure_groups.h). Lines that may come once for each certificate are limited by the minute, and the rest is
 // logged as a count; exempt are crit lines, a host's first line, a changed status and the end of a group of failures.
@@ -8,6 +10,8 @@
 #include <array>
 #include <cstddef>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -51,17 +55,17 @@ class Report {
   // The certificate's file in the cache directory is of no use; info if the response has merely ended.
   void cached_ignored(const Target& target, const Error& error);
   void cache_fails(const Error& error, Seconds retry);
-  void cache_works();
+  void cache_works();  // after cache_fails()
   // The cache directory holds a status that is no longer true, and the file can be neither replaced nor removed.
   void cache_untrue(const Target& target, const std::string& directory);
   // A response that another instance kept in the cache directory makes a request needless; crit if it was `published`
-  // now and says revoked.
-  void kept_used(const Target& target, const store::BlobHeader& held, bool published, UnixSeconds confirmed_at,
-                 UnixSeconds next_attempt);
+  // now and says revoked, or if it ends a revocation (`status_changed`).
+  void kept_used(const Target& target, const store::BlobHeader& held, bool published, bool status_changed,
+                 UnixSeconds confirmed_at, UnixSeconds next_attempt);
   // The shared store cannot even be tried. `starting`: at info, as the first worker says it again.
   void share_failed(const Error& error, bool starting);
   // The shared store came up, refuses writes, or went down: each reason once an hour. That it is up again is logged
-  // after such a line. `starting`: likewise.
+  // after such a line, as loudly. `starting`: likewise.
   void share_state(const net::SharedStore::Status& status, bool starting);
   // A response from the shared store was published; or the gate refused it, which is somebody's fault or an attack:
   // at most once an hour, with a count.
@@ -99,6 +103,7 @@ class Report {
   // line a minute.
   void zone_repaired(std::size_t words, std::size_t lost);
   void resolver_failed(const Error& error);
+  void resolver_works();  // after resolver_failed()
   // Forgets the failures of a certificate.
   void forget(const CertificateId& id) { failures_.forget(id); }
 
@@ -123,6 +128,7 @@ class Report {
   bool says_failure(const Target& target, const FailureGroups::Key& key, FailureGroups::Group& group);
   void tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group);
   void tell_recovery(const Target& last, const FailureGroups::Key& key, const FailureGroups::Group& group);
+  std::optional<LogLevel> end_of_missing(const Target& target);
   void tell_held_back(std::uint64_t loud, std::uint64_t quiet);
   void tell_repairs();
   void tell_jumps(std::uint64_t jumps);
@@ -139,8 +145,10 @@ class Report {
   RateLimit without_issuer_{1, RateLimit::kHour}, refused_{1, RateLimit::kHour}, dropped_{1, RateLimit::kHour},
       evicted_{1, RateLimit::kHour}, too_large_{1, RateLimit::kHour}, share_refused_{1, RateLimit::kHour};
   std::map<std::pair<net::SharedStore::State, Reason>, RateLimit> share_trouble_;
-  bool share_news_ = true;  // that it is up: for the first time, or after a line that said otherwise
+  // The level at which to log that it is up: for the first time, or after a line that said otherwise; nothing: not.
+  std::optional<LogLevel> share_news_ = LogLevel::kNotice;
   bool share_was_up_ = false;
+  std::set<std::string> files_ignored_;  // those of which a line says so
 };
 
 }  // namespace ocsp_plus::engine

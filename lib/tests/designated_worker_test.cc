@@ -123,8 +123,10 @@ TEST_CASE("designated worker: without a resolver the lease stays free for a whil
   CHECK(f.holder() == 0);
   CHECK(f.log.count("the resolver cannot be set up") == 1);
   f.settings.resolver.servers = {"127.0.0.1:1"};
+  CHECK(f.log.count("the resolver could be set up") == 0);
   f.loop.pass(20000);
   CHECK(worker->designated());
+  CHECK(f.log.count("the resolver could be set up, responders are asked") == 1);
 }
 
 TEST_CASE("designated worker: entries of configurations without workers are swept", "[worker]") {

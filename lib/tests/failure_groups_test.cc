@@ -21,7 +21,7 @@ bool fail(FailureGroups& groups, int certificate, const Key& key, Millis now) {
   auto& group = groups.failed(test_id(certificate), key, now);
   const bool due = FailureGroups::is_due(group, now);
   if (due) {
-    groups.said(key, group, now);
+    groups.said(key, group, now, FailureGroups::level_of(key));
   }
   return due;
 }
