@@ -15,7 +15,7 @@ run_packages=(nginx-light openssl)
 test_packages=(
     "${run_packages[@]}" libnginx-mod-stream perl libio-socket-ssl-perl libnet-ssleay-perl libfaketime clang-format shellcheck
     curl gnutls-bin git libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind
-    chromium chromium-driver fonts-dejavu-core "redis-server|valkey-server"
+    chromium chromium-driver fonts-dejavu-core python3-yaml "redis-server|valkey-server"
 )
 client_packages=(default-jdk-headless erlang-base erlang-ssl)
 tidy_packages=(clang-tidy)

@@ -24,8 +24,8 @@ my $port = port(8081);
 my $url = "http://127.0.0.1:$port/";
 
 my $page = $t->read_file("$FindBin::Bin/../docs/private-ca.md");
-my ($conf) = $page =~ /```ini\n(.*?)```/s;
-my ($make, $serve, $revoke, $tell, $by_hand) = $page =~ /```sh\n(.*?)```/sg;
+my ($conf) = $page =~ /```ini t\/private_ca\.t\n(.*?)```/s;
+my ($make, $serve, $revoke, $tell, $by_hand) = $page =~ /```sh t\/private_ca\.t\n(.*?)```/sg;
 my ($responder, $try) = split /\n/, $serve;
 s/2560/$port/, s/^ocsp-plus/$tool/mg for $responder, $try, $tell, $by_hand;
 $tell =~ s!/etc/nginx/ocsp!$d!;

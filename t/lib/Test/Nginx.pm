@@ -33,6 +33,7 @@ package Test::Nginx;
 #        a CA, a NAME for NAME.pem and NAME.key, [ several ] of them, or undef
 #        for none; lines.  server_name is the leaf's name or NAME, unless the
 #        lines give one.
+#   $t->write_program($name, $path)  runs it in nginx's environment
 #   port(8080)                       the real one
 #   $t->log_level('debug')           before write_conf; default info
 #   $t->env(NAME => value)           environment of nginx

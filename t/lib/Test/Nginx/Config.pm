@@ -34,6 +34,18 @@ sub write_file_expand {
 	return $self->write_file($name, $self->expand($content, $name));
 }
 
+# A program that runs another one in nginx's environment, for those who start
+# nginx themselves.
+sub write_program {
+	my ($self, $name, $program) = @_;
+	my %env = $self->environment();
+	my $path = $self->write_file($name, join '', "#!/bin/sh\n",
+		map({ "export $_='$env{$_}'\n" } sort keys %env),
+		"exec $program \"\$@\"\n");
+	chmod 0755, $path;
+	return $path;
+}
+
 sub write_conf {
 	my ($self, %conf) = @_;
 	$conf{http} = [ '%%TEST_GLOBALS_HTTP%%', @{$conf{http}} ] if $conf{http};
