@@ -55,14 +55,15 @@ is(join("\n", $t->log_lines(qr/open to everybody/)), '',
 
 my $url = 'http://127.0.0.1:' . port(8080) . '/control';
 my $curl = $t->command([ 'curl', '-s', '-X', 'POST', "$url?refresh=all" ]);
-is($curl->{output}, "3 certificates will be fetched\n",
-	'curl -X POST refreshes all certificates');
+is($curl->{output}, "2 of 3 certificates will be fetched; the others: "
+	. "no responder (1)\n", 'curl -X POST refreshes all certificates, and the '
+	. 'answer counts those that have a responder');
 ok($r->wait_requests(4, 10),
 	'all certificates that have a responder are fetched again');
 ok(wait_for(sub {
 	return $t->log_lines(qr/refresh requested: status=202/);
 }, 5), 'the refresh is logged');
-like(http_post('/control?refresh=all', ''), qr/ 429 .*less than a minute ago\n\z/s,
+like(http_post('/control?refresh=all', ''), qr/ 429 .*less than a minute ago: wait, or refresh one by its name or id\n\z/s,
 	'a second refresh within a minute is refused with 429');
 
 # one; whichever worker is asked
@@ -73,11 +74,23 @@ ok(wait_for(sub {
 ok($r->wait_requests(5, 10), 'a refresh of one certificate asks the responder');
 is(scalar(() = $r->requests(leaf => $two)), 3,
 	'a refresh of one certificate fetches that certificate');
-like(http_post('/control?refresh=' . $none->id(), ''), qr/ 404 .*nobody can be asked/s,
+like(http_post('/control?refresh=' . $none->id(), ''), qr/ 404 .*"none\.example" will not be fetched: no responder/s,
 	'a refresh of a certificate without responder is refused with 404');
 like(http_post('/control?refresh=' . '0' x 64, ''), qr/ 404 .*no server uses/s,
 	'a refresh of an unknown certificate is refused with 404');
-for my $args ('', '?refresh=', '?refresh=some', '?refresh=' . 'x' x 64) {
+
+# by a name
+
+ok(wait_for(sub {
+	http_post('/control?refresh=one.example', '')
+		=~ / 202 .*1 of 2 certificates will be fetched; the others: no/s;
+}, 5), 'a refresh of a name is for the certificates of its server');
+ok($r->wait_requests(3, 10, leaf => $one),
+	'a refresh of a name fetches the certificate that bears it');
+like(http_post("/control?refresh=$_", ''), qr/ 404 .*has the name "$_"/s,
+	"a refresh of the unknown name $_ is refused with 404")
+	for 'some', 'x' x 64;
+for my $args ('', '?refresh=', '?fetch=all') {
 	like(http_post("/control$args", ''), qr/ 400 /,
 		"a refresh with arguments \"$args\" is refused with 400");
 }

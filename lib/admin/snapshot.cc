@@ -80,26 +80,6 @@ bool fails(const store::HostHealth& health) {
   return host_state(health.state) == "failing";
 }
 
-// Returns the health of the proxy if it is failing, else, if all of the target's responders are failing, that of the
-// one that is probed first.
-std::optional<store::HostHealth> failing_way(const store::HostTable& hosts, const engine::Target& target) {
-  const auto proxy = hosts.find(store::kProxyKey);
-  if (proxy.has_value() && fails(*proxy)) {
-    return proxy;
-  }
-  std::optional<store::HostHealth> first;
-  for (std::size_t i = 0; i < target.responders.size(); ++i) {
-    const auto health = hosts.find(target.host(i));
-    if (!health.has_value() || !fails(*health)) {
-      return std::nullopt;
-    }
-    if (!first.has_value() || health->next_probe < first->next_probe) {
-      first = health;
-    }
-  }
-  return first;
-}
-
 // A certificate that waits for a failing responder shows the responder's error: it may never have been fetched
 // itself.
 void tell_of_waiting(const View& view, const store::HostTable& hosts, CertificateStatus* status) {
@@ -109,14 +89,15 @@ void tell_of_waiting(const View& view, const store::HostTable& hosts, Certificat
   if (!way.has_value()) {
     return;
   }
-  if (const auto probe = sane(way->next_probe)) {
+  if (const auto probe = sane(way->health.next_probe)) {
     status->next_attempt = std::max(status->next_attempt.value_or(0), *probe);
   }
   const bool asked = status->last_attempt.has_value() && status->last_attempt->reason != Reason::kNotChecked;
-  const auto failed_at = sane(way->failed_at);
+  const auto failed_at = sane(way->health.failed_at);
   if (!asked && failed_at.has_value()) {
-    status->last_attempt = LastAttempt{*failed_at, way->reason, "waits for its responder, which fails for others",
-                                       target.responders.front()->to_string()};
+    status->last_attempt =
+        LastAttempt{*failed_at, way->health.reason, "waits for its responder, which fails for others",
+                    target.responders.front()->to_string()};
   }
 }
 
@@ -183,6 +164,24 @@ std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex 
   loaded->verifiable =
       state->has_issuer || (view.settings.issuer_fetch && !target.certificate.ca_issuers_urls.empty());
   return loaded;
+}
+
+std::optional<FailingWay> failing_way(const store::HostTable& hosts, const engine::Target& target) {
+  const auto proxy = hosts.find(store::kProxyKey);
+  if (proxy.has_value() && fails(*proxy)) {
+    return FailingWay{"the proxy", *proxy};
+  }
+  std::optional<FailingWay> first;
+  for (std::size_t i = 0; i < target.responders.size(); ++i) {
+    const auto health = hosts.find(target.host(i));
+    if (!health.has_value() || !fails(*health)) {
+      return std::nullopt;
+    }
+    if (!first.has_value() || health->next_probe < first->health.next_probe) {
+      first = FailingWay{target.responders[i]->host_key(), *health};
+    }
+  }
+  return first;
 }
 
 std::vector<ResponderStatus> responder_statuses(const View& view) {

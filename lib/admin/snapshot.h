@@ -96,6 +96,15 @@ struct LoadedTarget {
 // changed. REQUIRES: view.zone.
 std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex entry);
 
+// What a certificate waits for: the proxy if it is failing, else, if all of its responders are failing, the one that
+// is probed first.
+struct FailingWay {
+  std::string host;  // "host:port", or "the proxy"
+  store::HostHealth health;
+};
+// Nothing: it waits for nobody. `hosts` is the zone's.
+std::optional<FailingWay> failing_way(const store::HostTable& hosts, const engine::Target& target);
+
 struct ResponderStatus {
   std::string host;                         // "host:port"
   std::string_view state;                   // unproven, up, failing

@@ -553,6 +553,30 @@ TEST_CASE("control: all are fetched again, once a minute", "[admin][control]") {
   CHECK(refresh(fixture.view(), "refresh=all").http_status == 202);
 }
 
+TEST_CASE("control: the answer counts what is fetched, and says what the others lack", "[admin][control]") {
+  AdminFixture fixture;
+  auto& responder = fixture.server();
+  for (std::size_t i = 0; i < 3; ++i) {
+    fixture.add(i, {&responder});
+  }
+  fixture.add(3, {});
+  fixture.add(4, {});
+  fixture.catalog.target(fixture.add(5, {})).files = {"/nowhere"};
+  fixture.catalog.target(fixture.add(6, {&responder})).certificate.not_after = testing::kNow - 1;
+  const auto without_issuer = fixture.add(7, {&responder});
+  fixture.open();
+  fixture.catalog.target(without_issuer).issuer = nullptr;
+  CHECK(refresh(fixture.view(), "refresh=all").text ==
+        "3 of 8 certificates will be fetched; the others: issuer not known (1), no responder (2), only from a file, "
+        "which is read when it changes (1), expired itself (1); no worker fetches now, the next one will");
+  const auto named = [&fixture](std::size_t i) {
+    return refresh(fixture.view(), "refresh=leaf" + std::to_string(i) + ".example");
+  };
+  CHECK(named(3).http_status == 404);
+  CHECK(named(3).text == "certificate \"leaf3.example\" will not be fetched: no responder");
+  CHECK(named(6).text == "certificate \"leaf6.example\" will not be fetched: expired itself");
+}
+
 TEST_CASE("control: one certificate is fetched again, not sooner than failures would be", "[admin][control]") {
   AdminFixture fixture;
   auto& responder = fixture.server();
@@ -562,16 +586,65 @@ TEST_CASE("control: one certificate is fetched again, not sooner than failures w
   fixture.open();
   fixture.work(2000);
   const auto id = [&fixture](engine::Catalog::Index i) { return to_hex(fixture.catalog.target(i).certificate.id); };
-  CHECK(refresh(fixture.view(), "refresh=" + id(1)).http_status == 429);
+  const Answer soon = refresh(fixture.view(), "refresh=" + id(1));
+  CHECK(soon.http_status == 429);
+  CHECK(soon.text == "certificate \"leaf2.example\" will not be fetched: fetched less than 5s ago");
   fixture.work(5000);
-  CHECK(refresh(fixture.view(), "refresh=" + id(1)).http_status == 202);
+  const Answer answer = refresh(fixture.view(), "refresh=" + id(1));
+  CHECK(answer.http_status == 202);
+  CHECK(answer.text == "certificate \"leaf2.example\" will be fetched");
   CHECK(refresh(fixture.view(), "refresh=" + id(2)).http_status == 404);
   CHECK(refresh(fixture.view(), "refresh=" + std::string(64, '0')).http_status == 404);
   fixture.work(2000);
   CHECK(responder.asked.size() == 3);
-  for (const char* args : {"", "refresh=", "refresh=everything", "refresh=12"}) {
+  for (const char* args : {"", "refresh=", "fetch=all"}) {
     CHECK(refresh(fixture.view(), args).http_status == 400);
   }
+}
+
+TEST_CASE("control: a name stands for the certificates that bear it and for its servers'", "[admin][control]") {
+  AdminFixture fixture;
+  auto& responder = fixture.server();
+  for (std::size_t i = 0; i < 4; ++i) {
+    fixture.add(i, {&responder});
+  }
+  fixture.catalog.target(0).servers = {"shop.example"};
+  fixture.catalog.target(1).servers = {"shop.example", "www.example"};
+  fixture.catalog.target(2).certificate.names = {"shop.example", "Img.Example"};
+  fixture.open();
+  fixture.work(10000);
+  const auto asked = [&](const std::string& name) {
+    const std::size_t before = responder.asked.size();
+    const Answer answer = refresh(fixture.view(), "refresh=" + name);
+    fixture.work(10000);
+    return std::make_pair(answer.http_status, responder.asked.size() - before);
+  };
+  CHECK(asked("shop.example") == std::make_pair(202, std::size_t{3}));
+  CHECK(asked("SHOP.example") == std::make_pair(202, std::size_t{3}));
+  CHECK(asked("www.example") == std::make_pair(202, std::size_t{1}));
+  CHECK(asked("img.example") == std::make_pair(202, std::size_t{1}));
+  CHECK(asked("CN=leaf3,O=ocsp_plus%20tests") == std::make_pair(202, std::size_t{1}));
+  CHECK(asked("example") == std::make_pair(404, std::size_t{0}));
+  CHECK(
+      refresh(fixture.view(), "refresh=no%22where%0a").text ==
+      R"(no certificate or server has the name "no\x22where\x0a": write it as the status document does; certificates )"
+      "loaded per connection go by their id");
+}
+
+TEST_CASE("control: more requests than there is room for are not counted as fetched", "[admin][control]") {
+  AdminFixture fixture;
+  auto& responder = fixture.server();
+  for (std::size_t i = 0; i < 70; ++i) {
+    fixture.catalog.target(fixture.add(i, {&responder})).servers = {"many.example"};
+  }
+  fixture.open();
+  const Answer answer = refresh(fixture.view(), "refresh=many.example");
+  CHECK(answer.http_status == 202);
+  CHECK(answer.text ==
+        "64 of 70 certificates will be fetched; the others: too many requests wait, try again in a second (6); no "
+        "worker fetches now, the next one will");
+  const std::string last = to_hex(fixture.catalog.target(69).certificate.id);
+  CHECK(refresh(fixture.view(), "refresh=" + last).http_status == 503);
 }
 
 TEST_CASE("control: a failing responder is asked at once", "[admin][control]") {
@@ -586,11 +659,17 @@ TEST_CASE("control: a failing responder is asked at once", "[admin][control]") {
   fixture.work(10000);
   CHECK(fixture.stapled() == 0);
   fail = false;
+  const std::string waits = "; 1 waits for an answer of " + fixture.catalog.hosts().front() +
+                            " (http_status), which fails and is tried now";
   SECTION("by asking for all") {
-    CHECK(refresh(fixture.view(), "refresh=all").http_status == 202);
+    const Answer answer = refresh(fixture.view(), "refresh=all");
+    CHECK(answer.http_status == 202);
+    CHECK(answer.text == "certificate \"leaf1.example\" will be fetched" + waits);
   }
   SECTION("by asking for the certificate") {
-    CHECK(refresh(fixture.view(), "refresh=" + to_hex(fixture.catalog.target(0).certificate.id)).http_status == 202);
+    const Answer answer = refresh(fixture.view(), "refresh=" + to_hex(fixture.catalog.target(0).certificate.id));
+    CHECK(answer.http_status == 202);
+    CHECK(answer.text == "certificate \"leaf1.example\" will be fetched" + waits);
   }
   fixture.work(2000);
   CHECK(fixture.stapled() == 1);

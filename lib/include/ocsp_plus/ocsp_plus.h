@@ -369,8 +369,8 @@ void op_document_end(op_document_t *document);
 
 /*
  * Asks the designated worker, in whichever process, to fetch what the query string names: `refresh=all`, at most once a
- * minute, or `refresh=<certificate id>`. Returns an HTTP status and writes `text` for the client: 202 accepted, 400, 404,
- * 429, 503.
+ * minute, `refresh=<name>` or `refresh=<certificate id>`. Returns an HTTP status and writes `text` for the client: 202
+ * accepted, 400, 404, 429, 503.
  */
 int op_refresh(const op_config_t *config, op_str_t args, int64_t now_s, int64_t monotonic_ms, op_text_t *text);
 
