@@ -14,6 +14,8 @@ static char *ngx_http_ocsp_plus_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static ngx_int_t ngx_http_ocsp_plus_post_read_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ocsp_plus_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_ocsp_plus_addresses(ngx_conf_t *cf,
+    ngx_http_core_main_conf_t *cmcf);
 
 
 static ngx_command_t  ngx_http_ocsp_plus_commands[] = {
@@ -193,6 +195,57 @@ ngx_http_ocsp_plus_init(ngx_conf_t *cf)
 
         if (ngx_ocsp_plus_add_server(cf, ocf, oscf, &server) != NGX_OK) {
             return NGX_ERROR;
+        }
+    }
+
+    return ngx_ocsp_plus_recording() ? ngx_http_ocsp_plus_addresses(cf, cmcf)
+                                     : NGX_OK;
+}
+
+
+/* tells the inventory where servers expect TLS over TCP */
+
+static ngx_int_t
+ngx_http_ocsp_plus_addresses(ngx_conf_t *cf, ngx_http_core_main_conf_t *cmcf)
+{
+    ngx_uint_t                  p, a, s;
+    op_str_t                    text;
+    op_error_t                  error;
+    ngx_http_conf_port_t       *port;
+    ngx_http_conf_addr_t       *addr;
+    ngx_ocsp_plus_srv_conf_t   *oscf;
+    ngx_http_core_srv_conf_t  **cscfp;
+    u_char                      buf[NGX_SOCKADDR_STRLEN];
+
+    port = cmcf->ports ? cmcf->ports->elts : NULL;
+
+    for (p = 0; port && p < cmcf->ports->nelts; p++) {
+        addr = port[p].addrs.elts;
+
+        for (a = 0; a < port[p].addrs.nelts; a++) {
+
+            if (!addr[a].opt.ssl || port[p].family == AF_UNIX) {
+                continue;
+            }
+
+            text.data = (const char *) buf;
+            text.len = ngx_sock_ntop(addr[a].opt.sockaddr, addr[a].opt.socklen,
+                                     buf, NGX_SOCKADDR_STRLEN, 1);
+
+            cscfp = addr[a].servers.elts;
+
+            for (s = 0; s < addr[a].servers.nelts; s++) {
+                oscf = cscfp[s]->ctx->srv_conf[
+                                        ngx_http_ocsp_plus_module.ctx_index];
+
+                if (oscf->server
+                    && op_server_listens(oscf->server, text, &error) != OP_OK)
+                {
+                    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "ocsp_plus: %s",
+                                  error.text);
+                    return NGX_ERROR;
+                }
+            }
         }
     }
 

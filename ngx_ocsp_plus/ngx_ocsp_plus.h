@@ -92,6 +92,7 @@ typedef struct {
     ngx_uint_t           revoked;
     time_t               refresh;            /* 0: auto */
     ngx_flag_t           chain;
+    op_server_t         *server;             /* NULL: it is not added */
 
     /* stream: the content handler that ours calls */
     void               (*content)(struct ngx_stream_session_s *s);
@@ -303,6 +304,7 @@ void ngx_ocsp_plus_check_files(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 ngx_int_t ngx_ocsp_plus_record(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);
 ngx_int_t ngx_ocsp_plus_write_inventory(ngx_cycle_t *cycle,
     ngx_ocsp_plus_conf_t *ocf);
+ngx_uint_t ngx_ocsp_plus_recording(void);
 
 /* ngx_ocsp_plus_zone.c */
 

@@ -65,6 +65,7 @@ ngx_ocsp_plus_add_server(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
     ctx->name.len = server->names[0].len;
 
     ctx->server = ngx_ocsp_plus_create_server(cf, ocf, oscf, server, &place);
+    oscf->server = ctx->server;
 
     if (ctx->server == NULL
         || ngx_ocsp_plus_add_certificates(cf, ssl, ctx->server, &place)

@@ -15,12 +15,21 @@
 static ngx_fd_t ngx_ocsp_plus_inventory_fd(void);
 
 
+/* whether somebody wants the inventory */
+
+ngx_uint_t
+ngx_ocsp_plus_recording(void)
+{
+    return ngx_ocsp_plus_inventory_fd() != NGX_INVALID_FILE;
+}
+
+
 ngx_int_t
 ngx_ocsp_plus_record(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
 {
     op_error_t  error;
 
-    if (ngx_ocsp_plus_inventory_fd() == NGX_INVALID_FILE
+    if (!ngx_ocsp_plus_recording()
         || op_config_record(ocf->config, &error) == OP_OK)
     {
         return NGX_OK;

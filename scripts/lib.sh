@@ -17,7 +17,7 @@ test_packages=(
     curl gnutls-bin git libnginx-mod-http-lua lua-resty-core tinyproxy-bin squid dnsmasq-base prometheus valgrind
     chromium chromium-driver fonts-dejavu-core python3-yaml "redis-server|valkey-server"
 )
-client_packages=(default-jdk-headless erlang-base erlang-ssl)
+client_packages=(default-jdk-headless erlang-base erlang-ssl certbot dehydrated lego pebble)
 tidy_packages=(clang-tidy)
 fuzz_packages=(clang libclang-rt-dev)
 
@@ -56,7 +56,10 @@ install_missing() {
     done
     if [ -d /run/systemd/system ]; then
         for package in "${chosen[@]}"; do
-            case "$package" in nginx-light | squid | *-server) services+=("${package%-light}.service") ;; esac
+            case "$package" in
+                nginx-light | squid | *-server) services+=("${package%-light}.service") ;;
+                certbot) services+=(certbot.timer) ;;
+            esac
         done
     fi
     [ ${#services[@]} = 0 ] || systemctl mask --runtime "${services[@]}" >"$log" 2>&1 || die_with "$log"

@@ -200,6 +200,9 @@ typedef struct {
     op_cache_user_t  user;
 } op_origin_t;
 
+/* Tells where a server expects TLS: "address:port", for the inventory. Does nothing if nothing is recorded. */
+op_status_t op_server_listens(op_server_t *server, op_str_t address, op_error_t *error);
+
 /*
  * Writes what the configuration names to a descriptor, as a document (admin/inventory.h) without keys and passwords; waits
  * for whoever reads it. OP_ERROR: it was not written whole, or nothing was recorded.
