@@ -45,7 +45,7 @@ for my $case (
 	[ [ 'plan', '-p', "$d/files/" ], "$d/files/directory" ],
 	[ [ 'check', '--c' ], qw/ --cafile --chain --critical / ],
 	[ [ 'verify', '--tr' ], '--trusted' ],
-	[ [ 'show', '-' ], qw/ --json --help -h / ],
+	[ [ 'show', '-' ], qw/ --cert --json --help -h / ],
 	[ [ 'fetch', '--cert', "$d/files/ch" ], "$d/files/chain.pem" ],
 	[ [ 'fetch', '--cert', "$d/files/a" ], "$d/files/a name.pem" ],
 	[ [ 'fetch', '--cache', "$d/files/" ], "$d/files/directory" ],

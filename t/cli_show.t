@@ -95,6 +95,39 @@ like($json->{responder}, qr/^[0-9a-f]{40}$/,
 is($json->{responses}[0]{serial}, $leaf->serial(),
 	'a response in PEM is shown');
 
+# whose it is
+
+for my $case ([ 'signed by the issuer', { rid => 'name' } ],
+	[ 'signed by a delegate', { signer => 'delegated', rid => 'key' } ],
+	[ 'with a SHA-256 CertID', { hash => 'sha256', rid => 'name' } ])
+{
+	my ($what, $settings) = @$case;
+	my $file = response($settings);
+	my (undef, $shown) = show($file);
+	my $single = $shown->{responses}[0];
+	is("$single->{issuer} " . ($single->{subject} // 'null'), 'CN=int null',
+		"$what: the issuer is named, not the certificate");
+	like(text($file), qr/^issued by: +CN=int$/m,
+		"$what: the text names the issuer");
+	(undef, $shown) = show($file, '--cert', $int->leaf('o.example')->chain(),
+		'--cert', $leaf->chain());
+	$single = $shown->{responses}[0];
+	is("$single->{issuer} $single->{subject} @{$single->{names}}",
+		'CN=int CN=example.com example.com',
+		"$what: --cert names the certificate");
+	like(text($file, '--cert', $leaf->chain()),
+		qr/^certificate: +CN=example\.com \(example\.com\)$/m,
+		"$what: the text names the certificate");
+}
+my (undef, $keyed) = show(response({ rid => 'key' }));
+is($keyed->{responses}[0]{issuer}, undef,
+	'the issuer is unknown where no name is in the response');
+my $twin = Test::Nginx::CA->new($t, 'twin')->leaf('twin.example',
+	serial => $leaf->serial());
+(undef, $keyed) = show(response({}), '--cert', $twin->chain());
+is($keyed->{responses}[0]{subject}, undef,
+	"another issuer's certificate with this serial number is not named");
+
 # what is no answer
 
 for my $case ([ 'try later', "\x30\x03\x0a\x01\x03", 'try_later' ],
@@ -143,6 +176,11 @@ is(join(' ', map { $_->{certificate_id} } @$all),
 is(join(' ', sort map { $_->{responses}[0]{serial} } @$all),
 	join(' ', sort map { $_->serial() } @leaves),
 	'the responses of a directory have the right serials');
+($run, $all) = show($cache, map { ('--cert', $_->chain()) } @leaves[0, 2]);
+my %name = map { $_->{certificate_id} => $_->{responses}[0]{subject} } @$all;
+is(join(' ', map { $name{$_->id()} // 'null' } @leaves),
+	'CN=host1.example null CN=host3.example',
+	'--cert names certificates of a directory');
 is(scalar(() = text($cache) =~ /^file: .*\/[0-9a-f]{64}\.der$/mg), 3,
 	'the text form lists the responses of a directory');
 
@@ -162,7 +200,9 @@ unlike($run->{output}, qr/root:/, 'a link in the directory is not followed');
 for my $misuse ([ 'no path', qr/path is required/ ],
 	[ 'a missing file', qr!\Q$d\E/none.*No such file!, "$d/none" ],
 	[ 'an empty file', qr!empty is empty!, $t->write_file('empty', '') ],
-	[ 'two paths', qr/not expected/, $cache, $cache ])
+	[ 'two paths', qr/not expected/, $cache, $cache ],
+	[ 'a certificate that is none', qr/PEM/, $cache, '--cert',
+		"$d/empty" ])
 {
 	my ($what, $says, @arguments) = @$misuse;
 	my $bad = $t->command([ $tool, 'show', @arguments ]);
@@ -185,15 +225,13 @@ sub response {
 }
 
 sub show {
-	my ($path) = @_;
 	my $run = $t->command([ 'sh', '-c', 'exec "$@" 2>/dev/null', 'sh', $tool,
-		'show', $path, '--json' ]);
+		'show', @_, '--json' ]);
 	return ($run, eval { JSON::PP::decode_json($run->{output}) } || {});
 }
 
 sub text {
-	my ($path) = @_;
-	return $t->command([ $tool, 'show', $path ])->{output};
+	return $t->command([ $tool, 'show', @_ ])->{output};
 }
 
 sub fits {

@@ -220,15 +220,22 @@ is(run('--cert', $leaf{good}->cert(), '--issuer', $file, @good)->{status}, 0,
 	'the issuer is found as the second certificate of --issuer');
 is(run('--cert', $leaf{good}->cert(), '--issuer', $old->cert(), '--trusted',
 	$int->cert(), @good)->{status}, 0, 'the issuer is found in --trusted');
-is(run('--cert', $leaf{good}->chain(), '--issuer', $root->cert(),
-	@good)->{status}, 0, 'the issuer is found in the chain of --cert');
-for my $wrong ($old, $root) {
-	my $run = run('--cert', $leaf{good}->cert(), '--issuer',
-		$wrong->cert(), '--json', @good);
-	is($run->{status}, 1,
-		'a certificate that is not the issuer is refused: ' . $wrong->name());
-	like($run->{output}, qr/"reason": "no_issuer"/,
-		'the reason is no_issuer: ' . $wrong->name());
+is(run('--cert', $leaf{good}->chain(), @good)->{status}, 0,
+	'without --issuer the issuer is found in the chain of --cert');
+is(run('--cert', $leaf{good}->chain(), '--trusted', $int->cert(),
+	@good)->{status}, 0, '--trusted alone may have the issuer');
+for my $wrong ([ $old, qr/has not issued "[^"]+": its key / ],
+	[ $root, qr/has not issued "[^"]+": its name is another; give/ ])
+{
+	my ($ca, $says) = @$wrong;
+	for my $form (qw/ cert chain /) {
+		my $run = run('--cert', $leaf{good}->$form(), '--issuer',
+			$ca->cert(), '--json', @good);
+		my $what = "--issuer that has not issued the $form: " . $ca->name();
+		is($run->{status}, 2, "$what: exit status 2");
+		like($run->{output}, qr/\Aocsp-plus: --issuer \S+ $says.*\n\z/,
+			"$what: one line says why");
+	}
 }
 
 # another certificate of the same issuer

@@ -37,7 +37,8 @@ $t->write_file('other', $t->read_file($int->cert()));
 my @misuse = (
 	[ 'no arguments', qr/--cert|required/ ],
 	[ 'no --response', qr/--response/, @cert, @issuer ],
-	[ 'no --issuer', qr/--issuer/, @cert, @response ],
+	[ 'no issuer', qr/no issuer of .* append it there, or .*--issuer/, @cert,
+		@response ],
 	[ 'no --cert', qr/--cert/, @issuer, @response ],
 	[ 'an unknown option', qr/--nonsense/, @cert, @issuer, @response,
 		'--nonsense' ],

@@ -8,7 +8,7 @@ _ocsp_plus() {
         [fetch]="--cert --issuer --responder --resolver --proxy --out --cache --share --share-prefix --share-user --share-password-file --share-sentinel --share-trusted-certificate --share-certificate --share-key --timeout --wait --quiet --verbose --json --help -4 -6 -q -v -h"
         [plan]="--conf --prefix --nginx --timeout --unprivileged --verbose --json --help -c -p -v -h"
         [share]="--prefix --user --password-file --sentinel --trusted-certificate --certificate --key --timeout --list --json --help -h"
-        [show]="--json --help -h"
+        [show]="--cert --json --help -h"
         [verify]="--cert --issuer --trusted --response --at --sendable --json --help -h"
     )
     COMPREPLY=()

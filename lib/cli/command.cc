@@ -124,26 +124,23 @@ Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path) 
   return certificates;
 }
 
-Result<std::vector<crypto::X509Ptr>> read_issuers(const std::string& path, x509_st* leaf) {
-  auto issuers = read_certificates(path);
-  RETURN_IF_ERROR(issuers);
-  std::vector<x509_st*> candidates;
-  for (const auto& issuer : *issuers) {
-    candidates.push_back(issuer.get());
-  }
+bool has_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates) {
   const auto ranked = crypto::rank_issuers(leaf, candidates);
-  if (std::any_of(ranked.begin(), ranked.end(),
-                  [leaf](x509_st* issuer) { return crypto::signed_by(leaf, issuer); })) {
-    return issuers;
-  }
+  return std::any_of(ranked.begin(), ranked.end(),
+                     [leaf](x509_st* issuer) { return crypto::signed_by(leaf, issuer); });
+}
+
+tl::unexpected<Error> refuse_issuer(const std::string& source, x509_st* leaf,
+                                    const std::vector<x509_st*>& candidates) {
   const auto certificate = crypto::describe(leaf);
   const std::string_view fault = crypto::describe(crypto::why_no_issuer(leaf, candidates));
   return fail(
       Reason::kNoIssuer,
-      fmt::format("--issuer {} has not issued {}: {}; give the certificate of {}, or leave --issuer out where "
-                  "--cert has the chain",
-                  path, ocsp_plus::quoted(crypto::label_of(leaf)), fault.empty() ? "its name is another" : fault,
-                  certificate ? ocsp_plus::quoted(certificate->issuer) : "its issuer"));
+      fmt::format(
+          "{} has not issued {}: {}; give the certificate of {}, or leave the option out where --cert has the "
+          "chain",
+          source, ocsp_plus::quoted(crypto::label_of(leaf)), fault.empty() ? "its name is another" : fault,
+          certificate ? ocsp_plus::quoted(certificate->issuer) : "its issuer"));
 }
 
 Result<Bytes> read_response(const std::string& path) {

@@ -56,8 +56,11 @@ Result<std::string> read_file(const std::string& path, std::size_t limit);
 // Returns all certificates of a PEM file, at least one.
 Result<std::vector<crypto::X509Ptr>> read_certificates(const std::string& path);
 
-// Returns the certificates of --issuer, at least one of which has signed `leaf`, the certificate of --cert.
-Result<std::vector<crypto::X509Ptr>> read_issuers(const std::string& path, x509_st* leaf);
+// Returns whether one of `candidates` has signed `leaf`, the certificate of --cert.
+bool has_issuer(x509_st* leaf, const std::vector<x509_st*>& candidates);
+// The error if none has. `source`: where they are from, like "--issuer FILE".
+tl::unexpected<Error> refuse_issuer(const std::string& source, x509_st* leaf,
+                                    const std::vector<x509_st*>& candidates);
 
 // Returns the DER of a response in a DER or PEM file, unparsed.
 Result<Bytes> read_response(const std::string& path);

@@ -53,9 +53,16 @@ Result<void> read(const FetchOptions& options, FetchJob* job) {
   RETURN_IF_ERROR(chain);
   std::vector<crypto::X509Ptr> issuers;
   if (!options.issuer.empty()) {
-    auto read = read_issuers(options.issuer, chain->front().get());
+    auto read = read_certificates(options.issuer);
     RETURN_IF_ERROR(read);
     issuers = std::move(*read);
+    std::vector<x509_st*> candidates;
+    for (const auto& issuer : issuers) {
+      candidates.push_back(issuer.get());
+    }
+    if (x509_st* leaf = chain->front().get(); !has_issuer(leaf, candidates)) {
+      return refuse_issuer("--issuer " + options.issuer, leaf, candidates);
+    }
   }
   RETURN_IF_ERROR(check_urls(options.responders));
   engine::ServerCertificate named;

@@ -1,7 +1,8 @@
-// ocsp-plus show: prints the content of a response or of a cache directory. It verifies nothing, having no
-// certificate.
+// ocsp-plus show: prints the content of a response or of a cache directory. It verifies nothing. A response has the
+// serial number of its certificate alone; who it is about is known by the certificates of --cert.
 #include <dirent.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -29,6 +30,7 @@ constexpr std::size_t kIdDigits = 2 * sizeof(CertificateId);
 
 struct Options {
   std::string path;
+  std::vector<std::string> certificates;
   bool json = false;
 };
 
@@ -39,6 +41,31 @@ struct Shown {
   std::size_t size = 0;
   Result<ResponseContent> content;
 };
+
+using Known = std::vector<crypto::Certificate>;  // those of --cert
+
+Result<Known> read_known(const std::vector<std::string>& files) {
+  Known known;
+  for (const std::string& file : files) {
+    const auto chain = read_certificates(file);
+    RETURN_IF_ERROR(chain);
+    for (const auto& one : *chain) {
+      auto certificate = crypto::describe(one.get());
+      if (!certificate) {
+        return fail(Reason::kUnreadable, file + ": " + certificate.error().detail);
+      }
+      known.push_back(std::move(*certificate));
+    }
+  }
+  return known;
+}
+
+const crypto::Certificate* find(const Known& known, const Single& single) {
+  const auto found = std::find_if(known.begin(), known.end(), [&single](const crypto::Certificate& certificate) {
+    return crypto::is_about(single, certificate);
+  });
+  return found == known.end() ? nullptr : &*found;
+}
 
 std::optional<CertificateId> id_from(std::string_view name) {
   const auto id = parse_id(name.substr(0, kIdDigits));
@@ -98,10 +125,14 @@ std::string_view state_of(const Single& single, UnixSeconds now) {
   return single.this_update > saturating_add(now, policy.clock_skew) ? "early" : now >= end ? "ended" : "valid";
 }
 
-Json json_of(const Single& single, UnixSeconds now) {
+Json json_of(const Single& single, const Known& known, UnixSeconds now) {
+  const crypto::Certificate* certificate = find(known, single);
   Json json;
   json["cert_status"] = std::string(token(single.status));
   json["state"] = std::string(state_of(single, now));
+  json["subject"] = certificate == nullptr ? Json() : Json(certificate->subject);
+  json["names"] = certificate == nullptr ? Json() : Json(certificate->names);
+  json["issuer"] = json_text(certificate == nullptr ? single.issuer : certificate->issuer);
   json["serial"] = to_hex(single.serial);
   json["hash"] = single.hash;
   json["issuer_name_hash"] = to_hex(single.issuer_name_hash);
@@ -113,7 +144,7 @@ Json json_of(const Single& single, UnixSeconds now) {
   return json;
 }
 
-Json json_of(const Shown& shown, UnixSeconds now) {
+Json json_of(const Shown& shown, const Known& known, UnixSeconds now) {
   Json json;
   json["file"] = shown.file;
   json["certificate_id"] = json_text(shown.certificate_id);
@@ -127,13 +158,22 @@ Json json_of(const Shown& shown, UnixSeconds now) {
   json["certificates"] = content.certificates;
   json["responses"] = Json::array();
   for (const Single& single : content.singles) {
-    json["responses"].push_back(json_of(single, now));
+    json["responses"].push_back(json_of(single, known, now));
   }
   return json;
 }
 
-std::string text_of(const Single& single, UnixSeconds now) {
-  return line("cert status", fmt::format("{}, by its times {}", token(single.status), state_of(single, now))) +
+// "CN=example.com (example.com, www.example.com)"
+std::string name_of(const crypto::Certificate& certificate) {
+  return certificate.names.empty() ? certificate.subject
+                                   : fmt::format("{} ({})", certificate.subject, fmt::join(certificate.names, ", "));
+}
+
+std::string text_of(const Single& single, const Known& known, UnixSeconds now) {
+  const crypto::Certificate* certificate = find(known, single);
+  return (certificate == nullptr ? "" : line("certificate", name_of(*certificate))) +
+         line("issued by", certificate == nullptr ? single.issuer : certificate->issuer) +
+         line("cert status", fmt::format("{}, by its times {}", token(single.status), state_of(single, now))) +
          line("serial", to_hex(single.serial)) +
          line("issuer", fmt::format("name {} key {} ({})", to_hex(single.issuer_name_hash),
                                     to_hex(single.issuer_key_hash), single.hash)) +
@@ -141,7 +181,7 @@ std::string text_of(const Single& single, UnixSeconds now) {
          line("revoked at", text_time(single.revoked_at)) + line("because", single.revocation_reason);
 }
 
-std::string text_of(const Shown& shown, UnixSeconds now) {
+std::string text_of(const Shown& shown, const Known& known, UnixSeconds now) {
   std::string text = line("file", shown.file);
   if (!shown.content) {
     const Error& error = shown.content.error();
@@ -154,28 +194,30 @@ std::string text_of(const Shown& shown, UnixSeconds now) {
     text += line("carries", certificate);
   }
   for (const Single& single : shown.content->singles) {
-    text += text_of(single, now);
+    text += text_of(single, known, now);
   }
   return text;
 }
 
 Result<int> run_show(const Options& options) {
+  const auto known = read_known(options.certificates);
+  RETURN_IF_ERROR(known);
   struct stat found = {};
   const bool is_directory = stat(options.path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
   const auto all = is_directory ? read_directory(options.path) : read_one(options.path);
   RETURN_IF_ERROR(all);
   const UnixSeconds now = SystemClock().now();
   if (options.json && !is_directory) {
-    print_json(json_of(all->front(), now));
+    print_json(json_of(all->front(), *known, now));
   } else if (options.json) {
     Json json = Json::array();
     for (const Shown& shown : *all) {
-      json.push_back(json_of(shown, now));
+      json.push_back(json_of(shown, *known, now));
     }
     print_json(json);
   } else {
     for (const Shown& shown : *all) {
-      fmt::print("{}{}", &shown == &all->front() ? "" : "\n", text_of(shown, now));
+      fmt::print("{}{}", &shown == &all->front() ? "" : "\n", text_of(shown, *known, now));
     }
   }
   const bool fine =
@@ -194,6 +236,12 @@ Command register_show(CLI::App& app) {
   command->add_option("path", options->path, "A response, DER or PEM, or a cache directory")
       ->required()
       ->type_name("");
+  command
+      ->add_option("--cert", options->certificates,
+                   "PEM file with certificates, to name those that responses are about; may be given again")
+      ->expected(1)
+      ->type_name("FILE")
+      ->take_all();
   command->add_flag("--json", options->json, "Print one JSON object, or an array of them for a directory");
   command->footer("Exit status: 0 shown, 1 something there is no response, 2 wrong use or unreadable input.");
   return {[options] { return run_show(*options); }};

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "base/poll_loop.h"
 #include "cli/command.h"
 #include "cli/verdict.h"
@@ -65,22 +66,41 @@ Result<void> add_certificates(const std::string& path, Input& input) {
   return {};
 }
 
+// What was named as the issuer must be it, whatever the chain holds; `in_chain`: the candidates of --cert.
+Result<void> check_issuer(const Options& options, const Input& input, std::size_t in_chain) {
+  if (options.issuer.empty() && options.trusted.empty()) {
+    return has_issuer(input.leaf, input.candidates)
+               ? Result<void>()
+               : fail(Reason::kNoIssuer,
+                      fmt::format("no issuer of {} in {}; append it there, or give it with --issuer",
+                                  quoted(input.certificate.label()), options.certificate));
+  }
+  const auto first = input.candidates.begin() + static_cast<std::ptrdiff_t>(in_chain);
+  const std::vector<x509_st*> named(first, input.candidates.end());
+  return has_issuer(input.leaf, named)
+             ? Result<void>()
+             : refuse_issuer(options.issuer.empty() ? "--trusted " + options.trusted : "--issuer " + options.issuer,
+                             input.leaf, named);
+}
+
 Result<Input> read_input(const Options& options) {
   const auto now = read_time(options.at);
   RETURN_IF_ERROR(now);
   Input input;
   input.now = *now;
-  for (const std::string* path : {&options.certificate, &options.issuer, &options.trusted}) {
-    if (path == &options.trusted && path->empty()) {
-      continue;
+  RETURN_IF_ERROR(add_certificates(options.certificate, input));
+  const std::size_t in_chain = input.candidates.size();
+  for (const std::string* path : {&options.issuer, &options.trusted}) {
+    if (!path->empty()) {
+      RETURN_IF_ERROR(add_certificates(*path, input));
     }
-    RETURN_IF_ERROR(add_certificates(*path, input));
   }
   auto certificate = crypto::describe(input.leaf);
   if (!certificate) {
     return fail(Reason::kUnreadable, options.certificate + ": " + certificate.error().detail);
   }
   input.certificate = *std::move(certificate);
+  RETURN_IF_ERROR(check_issuer(options, input, in_chain));
   auto response = read_response(options.response);
   RETURN_IF_ERROR(response);
   input.response = *std::move(response);
@@ -92,11 +112,7 @@ Result<Input> read_input(const Options& options) {
 Verdict evaluate(const Input& input, const crypto::VerifyPolicy& policy) {
   Verdict first;
   first.reason = Reason::kNoIssuer;
-  const auto fault = crypto::why_no_issuer(input.leaf, input.candidates);
-  first.detail = fmt::format("none of {} certificates given issued {}{}{}; give its issuer with --issuer",
-                             input.candidates.size(), input.certificate.label(),
-                             fault == crypto::IssuerFault::kAbsent ? "" : ", one is of its issuer's name, but ",
-                             crypto::describe(fault));
+  first.detail = fmt::format("the key of the issuer of {} cannot be used", input.certificate.label());
   const ByteView response = crypto::cut_trailing(input.response);
   for (x509_st* candidate : input.candidates) {
     if (crypto::find_issuer(input.leaf, {candidate}) == nullptr) {
@@ -145,8 +161,9 @@ Command register_verify(CLI::App& app) {
                    "PEM file with the certificate, which may be followed by its chain")
       ->required()
       ->type_name("FILE");
-  command->add_option("--issuer", options->issuer, "PEM file with the certificate's issuer, or several candidates")
-      ->required()
+  command
+      ->add_option("--issuer", options->issuer,
+                   "PEM file with the certificate's issuer, or several candidates; default: in the chain of --cert")
       ->type_name("FILE");
   command->add_option("--trusted", options->trusted, "PEM file with further candidates for the issuer")
       ->type_name("FILE");

@@ -1,5 +1,6 @@
 #include "crypto/response_content.h"
 
+#include <array>
 #include <utility>
 
 #include "crypto/cert_id.h"
@@ -47,6 +48,41 @@ ResponseContent::Single read(OCSP_SINGLERESP* response) {
   return single;
 }
 
+bool has_issuer_name(const ResponseContent::Single& single, ByteView name) {
+  const EVP_MD* hash = EVP_get_digestbyname(single.hash.c_str());
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest = {};
+  unsigned size = 0;
+  return hash != nullptr && EVP_Digest(name.data(), name.size(), digest.data(), &size, hash, nullptr) == 1 &&
+         ByteView(digest.data(), size) == ByteView(single.issuer_name_hash);
+}
+
+// All names in the response that may be the issuer's.
+std::vector<const X509_NAME*> names_in(OCSP_BASICRESP* basic) {
+  std::vector<const X509_NAME*> names;
+  const ASN1_OCTET_STRING* key = nullptr;
+  const X509_NAME* name = nullptr;
+  if (OCSP_resp_get0_id(basic, &key, &name) == 1 && name != nullptr) {
+    names.push_back(name);
+  }
+  const STACK_OF(X509)* certificates = OCSP_resp_get0_certs(basic);
+  for (int i = 0; i < sk_X509_num(certificates); ++i) {
+    names.push_back(X509_get_subject_name(sk_X509_value(certificates, i)));
+    names.push_back(X509_get_issuer_name(sk_X509_value(certificates, i)));
+  }
+  return names;
+}
+
+std::string issuer_of(const ResponseContent::Single& single, const std::vector<const X509_NAME*>& names) {
+  for (const X509_NAME* name : names) {
+    const unsigned char* der = nullptr;
+    std::size_t size = 0;
+    if (X509_NAME_get0_der(name, &der, &size) == 1 && has_issuer_name(single, {der, size})) {
+      return name_text(name);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ResponseContent> read_response_content(ByteView der) {
@@ -61,10 +97,17 @@ Result<ResponseContent> read_response_content(ByteView der) {
   for (int i = 0; i < sk_X509_num(certificates); ++i) {
     content.certificates.push_back(name_text(X509_get_subject_name(sk_X509_value(certificates, i))));
   }
+  const auto names = names_in(basic->get());
   for (int i = 0; i < OCSP_resp_count(basic->get()); ++i) {
     content.singles.push_back(read(OCSP_resp_get0(basic->get(), i)));
+    content.singles.back().issuer = issuer_of(content.singles.back(), names);
   }
   return content;
+}
+
+bool is_about(const ResponseContent::Single& single, const Certificate& certificate) {
+  const ErrorMark mark;
+  return single.serial == certificate.serial && has_issuer_name(single, certificate.issuer_name);
 }
 
 }  // namespace ocsp_plus::crypto

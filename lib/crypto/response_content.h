@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "crypto/certificate.h"
 #include "crypto/verify.h"
 
 namespace ocsp_plus::crypto {
@@ -19,6 +20,7 @@ struct ResponseContent {
     std::string hash;  // algorithm of the CertID, "sha1", "sha256", …
     Bytes issuer_name_hash;
     Bytes issuer_key_hash;
+    std::string issuer;  // its name, if the response has one with that hash, as its signer's or the signer's issuer's
     CertStatus status = CertStatus::kNone;
     UnixSeconds this_update = 0;    // 0: malformed
     UnixSeconds next_update = 0;    // 0: none, or malformed
@@ -37,5 +39,8 @@ struct ResponseContent {
 // kNotBasicResponse, and the responders' error statuses (kTryLater, kUnauthorized, …). Leaves OpenSSL's error queue
 // unchanged.
 Result<ResponseContent> read_response_content(ByteView der);
+
+// Returns whether a single response names the certificate: its serial number, and the hash of its issuer's name.
+bool is_about(const ResponseContent::Single& single, const Certificate& certificate);
 
 }  // namespace ocsp_plus::crypto
