@@ -70,6 +70,19 @@ ok(defined $took && $took >= 200 && $took < 20000,
 	'a silent IPv6 address does not use up the time of the exchange') or diag($line);
 ok(wait_for(sub { staple_fast(8443, 'both.example') }, 5),
 	'a certificate is stapled by IPv4 where IPv6 is silent');
+my $host = 'responder="both.test:' . port(8081) . '"';
+my ($failing, $connected) = ('responder_family_failing_seconds',
+	'responder_last_connection_age_seconds');
+ok(wait_for(sub {
+	http_get('/metrics') =~ /_$failing\{$host,family="ipv6"\} [1-9]/
+}, 10, 'a second'), 'the family that is silent fails');
+my $metrics = http_get('/metrics');
+like($metrics, qr/_$failing\{$host,family="ipv4"\} 0$/m,
+	'the family that connects does not fail');
+like($metrics, qr/_$connected\{$host,family="ipv4"\} \d+$/m,
+	'its last connection has an age');
+unlike($metrics, qr/_$connected\{$host,family="ipv6"\}/,
+	'the family that is silent has had no connection');
 my $is_six = IO::Socket::IP->new(Family => AF_INET6, Type => SOCK_STREAM,
 	Blocking => 0);
 my $routed = connect($is_six, pack_sockaddr_in6(80,

@@ -30,6 +30,12 @@ Json last_attempt(const std::optional<LastAttempt>& attempt) {
           {"responder", text_or_null(attempt->responder)}};
 }
 
+Json family_json(const FamilyStatus& family) {
+  return {{"last_ok", time_or_null(family.last_ok)},
+          {"last_failed", time_or_null(family.last_failed)},
+          {"failing_since", time_or_null(family.failing_since)}};
+}
+
 Json worker_json(const std::optional<Worker>& worker) {
   if (!worker.has_value()) {
     return nullptr;
@@ -75,15 +81,23 @@ Json share_json(const std::optional<Share>& share, const Overview& all) {
 // Writes one member or certificate per line, for readers and line-based tools.
 class JsonDocument : public Document {
  public:
-  JsonDocument(const View& view, const Query& query) : view_(view), query_(query), selection_(view_, query_) {
+  JsonDocument(const View& view, const Query& query)
+      : view_(view), query_(query), runway_(view), selection_(view_, query_) {
     head_.content_type = "application/json";
     head_.varies = query.negotiated;
   }
 
   bool next(std::string* out) override {
-    if (!begun_) {
-      begun_ = true;
+    if (step_ == Step::kTop) {
+      step_ = Step::kRunway;
       *out += top();
+    }
+    if (step_ == Step::kRunway) {
+      if (runway_.next()) {
+        return true;
+      }
+      step_ = Step::kCertificates;
+      *out += runway() + "\"certificates\":[";
     }
     std::size_t budget = kPieceCertificates;
     while (out->size() < kPieceBytes) {
@@ -108,9 +122,7 @@ class JsonDocument : public Document {
   std::string top() const {
     const Overview all = overview(view_);
     std::string out = "{\n";
-    const auto member = [&out](const char* name, const Json& value) {
-      out += dump(name) + ":" + dump(value) + ",\n";
-    };
+    const auto member = [&out](const char* name, const Json& value) { out += line(name, value); };
     member("version", OCSP_PLUS_VERSION);
     member("now", to_rfc3339(view_.now));
     member("zone", {{"name", view_.settings.zone_name},
@@ -157,13 +169,26 @@ class JsonDocument : public Document {
       responders.push_back(to_json(responder));
     }
     member("responders", responders);
-    return out + "\"certificates\":[";
+    return out;
   }
+
+  std::string runway() const {
+    Json all = Json::array();
+    for (const Runway& runway : runway_.result()) {
+      all.push_back(to_json(runway, view_.now));
+    }
+    return line("runway", all);
+  }
+
+  static std::string line(const char* name, const Json& value) { return dump(name) + ":" + dump(value) + ",\n"; }
+
+  enum class Step { kTop, kRunway, kCertificates };
 
   View view_;
   Query query_;
+  RunwayWalk runway_;
   Selection selection_;
-  bool begun_ = false;
+  Step step_ = Step::kTop;
   bool any_ = false;
 };
 
@@ -177,7 +202,21 @@ Json to_json(const ResponderStatus& status) {
   return {{"host", status.host},
           {"state", status.state},
           {"failures", status.failures},
-          {"next_attempt", time_or_null(status.next_attempt)}};
+          {"next_attempt", time_or_null(status.next_attempt)},
+          {"ipv4", family_json(status.ipv4)},
+          {"ipv6", family_json(status.ipv6)}};
+}
+
+Json to_json(const Runway& runway, UnixSeconds now) {
+  Json json = {{"kind", token(runway.part)},
+               {"name", runway.name},
+               {"certificates", runway.certificates},
+               {"expires", time_or_null(runway.expires)},
+               {"expires_in", runway.expires.has_value() ? Json(saturating_sub(*runway.expires, now)) : Json()}};
+  if (runway.part == Part::kCache) {
+    json["at"] = "restart";
+  }
+  return json;
 }
 
 Json to_json(const CertificateStatus& status, UnixSeconds now) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "admin/runway.h"
 #include "admin/snapshot.h"
 
 namespace ocsp_plus::admin {
@@ -13,5 +14,6 @@ std::string dump(const nlohmann::ordered_json& value);
 
 nlohmann::ordered_json to_json(const CertificateStatus& status, UnixSeconds now);
 nlohmann::ordered_json to_json(const ResponderStatus& status);
+nlohmann::ordered_json to_json(const Runway& runway, UnixSeconds now);
 
 }  // namespace ocsp_plus::admin

@@ -7,8 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "admin/document.h"
+#include "admin/runway.h"
 #include "base/printable.h"
 #include "engine/readiness.h"
 #include "store/counters.h"
@@ -98,16 +102,27 @@ constexpr std::array<Family, 12> kFamilies = {{
 class Metrics : public Document {
  public:
   Metrics(const View& view, const Query& query)
-      : view_(view), query_(query), open_(query.format == Format::kOpenMetrics), all_(overview(view_)) {
+      : view_(view),
+        query_(query),
+        open_(query.format == Format::kOpenMetrics),
+        all_(overview(view_)),
+        runway_(view) {
     head_.content_type = open_ ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                : "text/plain; version=0.0.4; charset=utf-8";
     head_.varies = query.negotiated;
   }
 
   bool next(std::string* out) override {
-    if (!begun_) {
-      begun_ = true;
+    if (step_ == Step::kEngine) {
+      step_ = Step::kRunway;
       engine_metrics(out);
+    }
+    if (step_ == Step::kRunway) {
+      if (runway_.next()) {
+        return true;
+      }
+      step_ = Step::kCertificates;
+      runway(out);
     }
     while (family_ < kFamilies.size()) {
       if (!selection_.has_value()) {
@@ -140,6 +155,8 @@ class Metrics : public Document {
   }
 
  private:
+  enum class Step { kEngine, kRunway, kCertificates };
+
   bool end(std::string* out) const {
     *out += open_ ? "# EOF\n" : "";
     return false;
@@ -289,6 +306,46 @@ class Metrics : public Document {
       sample(Metric::kResponderFailures, fmt::format("responder=\"{}\"", label(responder.host)), responder.failures,
              out);
     }
+    const auto age = [this](UnixSeconds time) { return std::max<Seconds>(saturating_sub(view_.now, time), 0); };
+    families(Metric::kResponderConnected, all, out, [&age](const FamilyStatus& family) {
+      return family.last_ok.has_value() ? std::optional(age(*family.last_ok)) : std::nullopt;
+    });
+    families(Metric::kResponderFamilyFailing, all, out, [&age](const FamilyStatus& family) -> std::optional<Seconds> {
+      if (family.failing_since.has_value()) {
+        return age(*family.failing_since);
+      }
+      return family.last_ok.has_value() || family.last_failed.has_value() ? std::optional<Seconds>(0) : std::nullopt;
+    });
+  }
+
+  // Samples of the families for which `value` returns one.
+  template <typename Value>
+  void families(Metric metric, const std::vector<ResponderStatus>& all, std::string* out, const Value& value) const {
+    declare(metric, out);
+    for (const ResponderStatus& responder : all) {
+      for (const auto& [name, family] : {std::pair("ipv4", &responder.ipv4), std::pair("ipv6", &responder.ipv6)}) {
+        if (const std::optional<Seconds> found = value(*family); found.has_value()) {
+          sample(metric, fmt::format("responder=\"{}\",family=\"{}\"", label(responder.host), name), *found, out);
+        }
+      }
+    }
+  }
+
+  void runway(std::string* out) const {
+    const auto all = runway_.result();
+    const auto labels = [](const Runway& runway) {
+      return fmt::format("kind=\"{}\",name=\"{}\"", token(runway.part), label(runway.name));
+    };
+    declare(Metric::kRunway, out);
+    for (const Runway& runway : all) {
+      if (runway.expires.has_value()) {
+        sample(Metric::kRunway, labels(runway), saturating_sub(*runway.expires, view_.now), out);
+      }
+    }
+    declare(Metric::kRunwayCertificates, out);
+    for (const Runway& runway : all) {
+      sample(Metric::kRunwayCertificates, labels(runway), runway.certificates, out);
+    }
   }
 
   void certificates(std::string* out) const {
@@ -319,7 +376,8 @@ class Metrics : public Document {
   Query query_;
   bool open_;
   Overview all_;
-  bool begun_ = false;
+  RunwayWalk runway_;
+  Step step_ = Step::kEngine;
   std::size_t family_ = 0;
   std::optional<Selection> selection_;
   std::array<std::array<std::uint64_t, kStates.size()>, 2> by_state_ = {};  // of leaves, of CA certificates

@@ -27,6 +27,12 @@ namespace ocsp_plus::admin {
   X(kClockSkew, "clock_skew_seconds", "gauge", "clock of the last responder minus the local clock")                 \
   X(kResponderUp, "responder_up", "gauge", "0 if a responder host fails and is only probed, else 1")                \
   X(kResponderFailures, "responder_failures", "gauge", "failures of a failing responder host")                      \
+  X(kResponderConnected, "responder_last_connection_age_seconds", "gauge",                                          \
+    "seconds since the last connection to a responder host, by family; absent if there was none")                   \
+  X(kResponderFamilyFailing, "responder_family_failing_seconds", "gauge",                                           \
+    "seconds for which all connections to a responder host by this family have failed")                             \
+  X(kRunway, "runway_seconds", "gauge", "seconds until the first client would notice if this part failed now")      \
+  X(kRunwayCertificates, "runway_certificates", "gauge", "certificates that hang on this part")                     \
   X(kZoneBytes, "zone_bytes", "gauge", "bytes of the shared zone, total and used")                                  \
   X(kZoneEntries, "zone_entries", "gauge", "certificates in the shared zone")                                       \
   X(kLoaded, "loaded_certificates_total", "counter", "certificates loaded per connection, by event")                \

@@ -5,6 +5,7 @@
 
 #include "engine/admit.h"
 #include "engine/responder_health.h"
+#include "net/family_memory.h"
 #include "net/shared_store.h"
 #include "store/counters.h"
 #include "store/entry_state.h"
@@ -101,6 +102,19 @@ void tell_of_waiting(const View& view, const store::HostTable& hosts, Certificat
   }
 }
 
+// A family that is not tried any more, while the other one connects, does not fail: the host may have lost its
+// addresses of that family, or the other one is preferred since it came back first.
+constexpr Millis kStillTried = 2 * net::FamilyMemory::kKept;
+
+FamilyStatus family_status(const View& view, const FamilyTimes& times, const FamilyTimes& other) {
+  // No clock of this boot has written a time in the future.
+  const auto wall = [&view](Millis time) {
+    return time > 0 && time <= view.monotonic ? sane(view.now - (view.monotonic - time) / 1000) : std::nullopt;
+  };
+  const bool tried = saturating_add(times.failed, kStillTried) >= other.ok;
+  return {wall(times.ok), wall(times.failed), tried ? wall(times.failing_since) : std::nullopt};
+}
+
 }  // namespace
 
 std::string_view token(State state) {
@@ -191,10 +205,12 @@ std::vector<ResponderStatus> responder_statuses(const View& view) {
   }
   const store::HostTable table(*view.zone);
   for (const std::string& host : view.catalog.hosts()) {
-    const store::HostHealth health = table.find(host).value_or(store::HostHealth());
-    const std::string_view state = host_state(health.state);
+    const store::HostRecord known = table.find(host).value_or(store::HostRecord());
+    const std::string_view state = host_state(known.state);
     const bool failing = state == "failing";
-    all.push_back({host, state, failing ? health.failures : 0, failing ? sane(health.next_probe) : std::nullopt});
+    const auto& [ipv4, ipv6] = known.families;
+    all.push_back({host, state, failing ? known.failures : 0, failing ? sane(known.next_probe) : std::nullopt,
+                   family_status(view, ipv4, ipv6), family_status(view, ipv6, ipv4)});
   }
   return all;
 }

@@ -105,11 +105,20 @@ struct FailingWay {
 // Nothing: it waits for nobody. `hosts` is the zone's.
 std::optional<FailingWay> failing_way(const store::HostTable& hosts, const engine::Target& target);
 
+// Connections to a responder by one address family.
+struct FamilyStatus {
+  std::optional<UnixSeconds> last_ok;
+  std::optional<UnixSeconds> last_failed;
+  // The first failure since the last success, while the family is still tried.
+  std::optional<UnixSeconds> failing_since;
+};
+
 struct ResponderStatus {
   std::string host;                         // "host:port"
   std::string_view state;                   // unproven, up, failing
   std::uint32_t failures;                   // if failing
   std::optional<UnixSeconds> next_attempt;  // likewise
+  FamilyStatus ipv4, ipv6;
 };
 std::vector<ResponderStatus> responder_statuses(const View& view);
 

@@ -207,6 +207,7 @@ class Catalog {
   const std::map<CertificateId, Index>& by_id() const { return by_id_; }
   // Returns the host keys of all responders, each once, in the order of the configuration.
   const std::vector<std::string>& hosts() const { return hosts_; }
+  bool names_host(const std::string& host_key) const { return known_hosts_.count(host_key) != 0; }
   // Returns all issuers of this process: those of the configuration, and those that the lease holder adds.
   IssuerPool& issuers() { return issuers_; }
   Target& target(Index index) { return *targets_[index]; }

@@ -212,6 +212,12 @@ void LeaseHolder::record_connections() {
   store::count(context_.zone, store::Counter::kIpv4Failed, tally.ipv4.failed);
   store::count(context_.zone, store::Counter::kIpv6Ok, tally.ipv6.ok);
   store::count(context_.zone, store::Counter::kIpv6Failed, tally.ipv6.failed);
+  for (const auto& [host, families] : tally.hosts) {
+    // Tenants decide how many others there are.
+    if (context_.catalog.names_host(host)) {
+      store::record_connections(context_.zone, host, families);
+    }
+  }
 }
 
 // Records the state of the shared store, for the status.

@@ -23,19 +23,25 @@ class Connector::ConnectionAttempt : public Stream::User {
   Connector& owner_;
 };
 
-Connector::Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, ConnectionTally& tally,
+Connector::Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, OnAttempt on_attempt,
                      Trace trace, Callback callback)
     : loop_(loop),
       addresses_(std::move(addresses)),
       user_(user),
-      tally_(tally),
+      on_attempt_(std::move(on_attempt)),
       trace_(std::move(trace)),
       callback_(std::move(callback)),
       timer_(loop.timer([this] { on_timer(); })) {}
 
 Connector::~Connector() {
   for (const ConnectionAttempt& each : attempts_) {
-    ++tally_.of(each.address.family()).failed;
+    tell(each.address, Reason::kTimeout);
+  }
+}
+
+void Connector::tell(const Address& address, Reason outcome) const {
+  if (on_attempt_) {
+    on_attempt_(address.family(), outcome);
   }
 }
 
@@ -67,7 +73,7 @@ void Connector::start_one() {
       attempt.stream = std::move(*stream);
       return timer_->arm(kAttemptDelay);
     }
-    ++tally_.of(attempt.address.family()).failed;
+    tell(attempt.address, stream.error().reason);
     attempts_.pop_back();
     remember(std::move(stream.error()));
   }
@@ -88,7 +94,7 @@ void Connector::won(ConnectionAttempt& attempt) {
   timer_->disarm();
   std::unique_ptr<Stream> stream = std::move(attempt.stream);
   stream->hand_to(user_);
-  ++tally_.of(attempt.address.family()).ok;
+  tell(attempt.address, Reason::kOk);
   // Slower attempts become untried addresses again, in case this connection is useless. Attempts are in starting
   // order: those that started before the winner had more time, so they count as failed.
   bool earlier = true;
@@ -97,7 +103,9 @@ void Connector::won(ConnectionAttempt& attempt) {
       earlier = false;
       continue;
     }
-    tally_.of(each.address.family()).failed += earlier ? 1 : 0;
+    if (earlier) {
+      tell(each.address, Reason::kTimeout);
+    }
     addresses_.push_back(each.address);
   }
   attempts_.clear();
@@ -106,7 +114,7 @@ void Connector::won(ConnectionAttempt& attempt) {
 }
 
 void Connector::lost(ConnectionAttempt& attempt, Error error) {
-  ++tally_.of(attempt.address.family()).failed;
+  tell(attempt.address, error.reason);
   attempts_.remove_if([&attempt](const ConnectionAttempt& each) { return &each == &attempt; });
   remember(std::move(error));
   start_one();

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/ports.h"
-#include "net/connection_tally.h"
 #include "net/stream.h"
 #include "net/trace.h"
 
@@ -22,9 +21,12 @@ class Connector {
 
   using Callback = std::function<void(Result<std::unique_ptr<Stream>>)>;
 
-  // `user` will use the stream; `tally` counts the outcome of each attempt. Both must outlive the connector. The
-  // callback runs from the loop and may destroy the connector.
-  Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, ConnectionTally& tally, Trace trace,
+  // Learns the outcome of each attempt: kOk or why it failed; kTimeout if it was given up or overtaken.
+  using OnAttempt = std::function<void(int family, Reason outcome)>;
+
+  // `user` will use the stream and must outlive the connector. `on_attempt` may be empty; it is called from the
+  // destructor too. The callback runs from the loop and may destroy the connector.
+  Connector(EventLoop& loop, std::vector<Address> addresses, Stream::User& user, OnAttempt on_attempt, Trace trace,
             Callback callback);
   ~Connector();
   Connector(const Connector&) = delete;
@@ -44,11 +46,12 @@ class Connector {
   void won(ConnectionAttempt& attempt);
   void lost(ConnectionAttempt& attempt, Error error);
   void on_timer();
+  void tell(const Address& address, Reason outcome) const;
 
   EventLoop& loop_;
   std::vector<Address> addresses_;  // to be tried, in this order
   Stream::User& user_;
-  ConnectionTally& tally_;
+  OnAttempt on_attempt_;
   Trace trace_;
   Callback callback_;
   std::list<ConnectionAttempt> attempts_;

@@ -7,7 +7,11 @@
 namespace ocsp_plus::net {
 
 void FamilyMemory::record_success(const std::string& host, int family, Millis now) {
-  if (hosts_.size() >= kMaxHosts && hosts_.find(host) == hosts_.end()) {
+  const auto found = hosts_.find(host);
+  if (found != hosts_.end() && found->second.family == family && now < found->second.until) {
+    return;  // however often the host is asked, the other family gets its chance
+  }
+  if (hosts_.size() >= kMaxHosts && found == hosts_.end()) {
     hosts_.erase(hosts_.begin());
   }
   hosts_[host] = {family, saturating_add(now, kKept)};

@@ -14,7 +14,7 @@ namespace ocsp_plus::net {
 
 class FamilyMemory {
  public:
-  static constexpr Millis kKept = 600000;
+  static constexpr Millis kKept = 600000;  // from the first success on: then the families are raced again
   static constexpr std::size_t kMaxHosts = 1024;
 
   void record_success(const std::string& host, int family, Millis now);

@@ -197,7 +197,10 @@ void FetchOnLoop::on_addresses(Result<std::vector<Address>> addresses) {
   ipv6_only_ = std::all_of(addresses->begin(), addresses->end(),
                            [](const Address& address) { return address.family() == AF_INET6; });
   transport_.families.sort(hop.host, transport_.clock.monotonic(), &*addresses);
-  connector_.emplace(transport_.loop, std::move(*addresses), *this, transport_.tally, request_.trace,
+  const auto tell = [&transport = transport_, host = hop.host_key()](int family, Reason outcome) {
+    transport.tally.count(host, family, outcome, transport.clock.monotonic());
+  };
+  connector_.emplace(transport_.loop, std::move(*addresses), *this, tell, request_.trace,
                      [this](Result<std::unique_ptr<Stream>> stream) { on_stream(std::move(stream)); });
   connector_->next();
 }

@@ -108,7 +108,7 @@ void RedisConnection::on_addresses(Result<std::vector<Address>> addresses) {
     return end_of_network(std::move(error));
   }
   Stream::User& user = *this;
-  connector_.emplace(loop_, std::move(*addresses), user, tally_, nullptr,
+  connector_.emplace(loop_, std::move(*addresses), user, nullptr, nullptr,
                      [this](Result<std::unique_ptr<Stream>> stream) { on_stream(std::move(stream)); });
   connector_->next();
 }

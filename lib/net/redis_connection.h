@@ -118,7 +118,6 @@ class RedisConnection : private Stream::User {
   bool answered_ = false;  // the server has sent something
   Address peer_;
   Traffic traffic_;
-  ConnectionTally tally_;  // nobody reads it
   std::optional<Error> ending_;
   std::unique_ptr<Resolver::Query> query_;
   std::optional<Connector> connector_;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "net/names.h"
 
 namespace ocsp_plus::net {
 namespace {
@@ -18,10 +19,7 @@ bool is_this_machine(const RedisPlace& place) {
     const Address address = Address::literal(place.host, place.port);
     return address.is_loopback() || Address::literal("0.0.0.0", place.port).to_string() == address.to_string();
   }
-  const std::string_view host = place.host;
-  constexpr std::string_view kLocalhost = "localhost";
-  return host == kLocalhost ||
-         (host.size() > kLocalhost.size() && host.substr(host.size() - kLocalhost.size() - 1) == ".localhost");
+  return is_localhost(place.host);
 }
 
 }  // namespace

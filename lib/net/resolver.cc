@@ -18,6 +18,7 @@
 #include "base/file_stamp.h"
 #include "base/text.h"
 #include "net/address_cache.h"
+#include "net/names.h"
 #include "net/question.h"
 
 namespace ocsp_plus::net {
@@ -63,16 +64,6 @@ std::string text_of(const ares_addr_port_node& server) {
   return port == kDnsPort            ? text
          : server.family == AF_INET6 ? fmt::format("[{}]:{}", text, port)
                                      : fmt::format("{}:{}", text, port);
-}
-
-// RFC 6761 section 6.3: these names are loopback and are never looked up.
-bool is_localhost(std::string_view name) {
-  constexpr std::string_view kName = "localhost";
-  if (!name.empty() && name.back() == '.') {
-    name.remove_suffix(1);
-  }
-  return name.size() >= kName.size() && name.substr(name.size() - kName.size()) == kName &&
-         (name.size() == kName.size() || name[name.size() - kName.size() - 1] == '.');
 }
 
 FileStamp stamp_at(const std::string& path) {

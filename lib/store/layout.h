@@ -23,7 +23,7 @@
 namespace ocsp_plus::store {
 
 constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
-constexpr std::uint32_t kLayoutVersion = 8;
+constexpr std::uint32_t kLayoutVersion = 9;
 
 struct Lease {
   std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: no process holds it. The epoch only grows.
@@ -69,6 +69,13 @@ struct SharedStats {
   std::array<std::atomic<std::uint32_t>, kRefreshSlots> refresh_one;  // number of an entry plus one; 0: free
 };
 
+// A FamilyTimes.
+struct FamilySlot {
+  std::atomic<std::int64_t> ok;
+  std::atomic<std::int64_t> failed;
+  std::atomic<std::int64_t> failing_since;
+};
+
 // A responder host's health, by a hash of its host key: every process has the name in its configuration.
 struct HostSlot {
   std::atomic<std::uint64_t> key;        // 0: free
@@ -78,6 +85,7 @@ struct HostSlot {
   std::atomic<std::int64_t> failed_at;   // wall clock of its last failure
   std::atomic<std::uint32_t> in_flight;
   std::atomic<std::uint32_t> reason;  // Reason of its last failure
+  FamilySlot ipv4, ipv6;
 };
 
 // The method by which a responder answers, by a hash of its base URL as the configuration has it. The lease holder
@@ -155,7 +163,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std
               "shared memory holds no locks of its own");
 static_assert(sizeof(std::size_t) == 8, "zones may be larger than 4 GB");
 static_assert(offsetof(Entry, leaf) == 64 && offsetof(Entry, confirmed_at) == 128, "each part is a cache line");
-static_assert(sizeof(Header) == 64 && sizeof(Entry) == 192 && sizeof(SharedStats) == 3288 && sizeof(HostSlot) == 40 &&
+static_assert(sizeof(Header) == 64 && sizeof(Entry) == 192 && sizeof(SharedStats) == 3288 && sizeof(HostSlot) == 88 &&
                   sizeof(MethodSlot) == 16 && sizeof(OfferSlot) == 64 && sizeof(HandshakeCounters) == 64,
               "raise kLayoutVersion");
 static_assert(sizeof(OfferSlot) + kLargeOfferBytes == 256 << 10, "a large slot is a power of two");

@@ -21,10 +21,32 @@ std::uint64_t hash(std::string_view text) {
 
 // --- the tables of hosts and of methods, which have the same number of slots ---
 
-HostHealth load(const HostSlot& from) {
-  return {from.state.load(kRelaxed),     from.failures.load(kRelaxed),
-          from.in_flight.load(kRelaxed), from.next_probe.load(kRelaxed),
-          from.failed_at.load(kRelaxed), static_cast<Reason>(from.reason.load(kRelaxed))};
+FamilyTimes load(const FamilySlot& from) {
+  return {from.ok.load(kRelaxed), from.failed.load(kRelaxed), from.failing_since.load(kRelaxed)};
+}
+
+void store(FamilySlot& to, const FamilyTimes& times) {
+  to.ok.store(times.ok, kRelaxed);
+  to.failed.store(times.failed, kRelaxed);
+  to.failing_since.store(times.failing_since, kRelaxed);
+}
+
+void append(FamilySlot& to, const FamilyTimes& later) {
+  FamilyTimes times = load(to);
+  times.append(later);
+  store(to, times);
+}
+
+HostRecord load(const HostSlot& from) {
+  HostRecord record;
+  record.state = from.state.load(kRelaxed);
+  record.failures = from.failures.load(kRelaxed);
+  record.in_flight = from.in_flight.load(kRelaxed);
+  record.next_probe = from.next_probe.load(kRelaxed);
+  record.failed_at = from.failed_at.load(kRelaxed);
+  record.reason = static_cast<Reason>(from.reason.load(kRelaxed));
+  record.families = {load(from.ipv4), load(from.ipv6)};
+  return record;
 }
 
 void store(HostSlot& to, const HostHealth& health) {
@@ -34,6 +56,17 @@ void store(HostSlot& to, const HostHealth& health) {
   to.next_probe.store(health.next_probe, kRelaxed);
   to.failed_at.store(health.failed_at, kRelaxed);
   to.reason.store(static_cast<std::uint32_t>(health.reason), kRelaxed);
+}
+
+void store(HostSlot& to, const HostFamilies& since) {
+  append(to.ipv4, since.ipv4);
+  append(to.ipv6, since.ipv6);
+}
+
+void store(HostSlot& to, const HostRecord& record) {
+  store(to, static_cast<const HostHealth&>(record));
+  store(to.ipv4, record.families.ipv4);
+  store(to.ipv6, record.families.ipv6);
 }
 
 struct Method {
@@ -76,6 +109,9 @@ Slot* find_used(const StapleZone& zone, Table<Slot> table, std::uint64_t key) {
 template <typename Slot, typename Value>
 void record_in(const StapleZone& zone, Table<Slot> table, std::uint64_t key, const Value& value) {
   if (Slot* slot = find_slot(zone, table, key); slot != nullptr) {
+    if (slot->key.load(kRelaxed) == 0) {
+      store(*slot, decltype(load(*slot))());  // what another name has left there
+    }
     store(*slot, value);
     slot->key.store(key, std::memory_order_release);
   }
@@ -145,6 +181,10 @@ void record_host(const StapleZone& zone, std::string_view host_key, const HostHe
   record_in(zone, &StapleZone::host_slot<HostSlot>, hash(host_key), health);
 }
 
+void record_connections(const StapleZone& zone, std::string_view host_key, const HostFamilies& since) noexcept {
+  record_in(zone, &StapleZone::host_slot<HostSlot>, hash(host_key), since);
+}
+
 void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_keys) {
   keep(zone, &StapleZone::host_slot<HostSlot>, host_keys);
 }
@@ -158,9 +198,9 @@ HostTable::HostTable(const StapleZone& zone) {
   }
 }
 
-std::optional<HostHealth> HostTable::find(std::string_view host_key) const {
+std::optional<HostRecord> HostTable::find(std::string_view host_key) const {
   const auto found = hosts_.find(hash(host_key));
-  return found == hosts_.end() ? std::nullopt : std::optional<HostHealth>(found->second);
+  return found == hosts_.end() ? std::nullopt : std::optional<HostRecord>(found->second);
 }
 
 std::optional<std::uint32_t> method_that_worked(const StapleZone& zone, std::string_view url) noexcept {
@@ -255,6 +295,10 @@ void copy_stats(const StapleZone& from, const StapleZone& to, Millis now) noexce
     const MethodSlot& slot = from.method_slot(i);
     if (const std::uint64_t key = slot.key.load(kRelaxed); key != 0) {
       record_in(to, &StapleZone::method_slot<MethodSlot>, key, load(slot));
+    }
+    const HostSlot& host = from.host_slot(i);
+    if (const std::uint64_t key = host.key.load(kRelaxed); key != 0) {
+      record_in(to, &StapleZone::host_slot<HostSlot>, key, load(host).families);
     }
   }
   for (EntryIndex i = 0; i < to.entries_used(); ++i) {

@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/family_times.h"
 #include "base/reason.h"
 #include "base/time.h"
 #include "store/staple_zone.h"
@@ -67,10 +68,15 @@ struct HostHealth {
   UnixSeconds failed_at = 0;  // the last failure; 0: none
   Reason reason = Reason::kNotChecked;
 };
+struct HostRecord : HostHealth {
+  HostFamilies families;
+};
 // The key of the proxy that leads to all hosts, for its health; no host key looks like it.
 constexpr std::string_view kProxyKey = "proxy";
-// Records a host's health; does nothing if the table has no room for the host.
+// Records a host's health; does nothing if the table has no room for the host, as does record_connections().
 void record_host(const StapleZone& zone, std::string_view host_key, const HostHealth& health) noexcept;
+// Records what became of connections to the host since the last call.
+void record_connections(const StapleZone& zone, std::string_view host_key, const HostFamilies& since) noexcept;
 // Removes all other hosts from the table.
 void keep_hosts(const StapleZone& zone, const std::vector<std::string>& host_keys);
 
@@ -78,10 +84,10 @@ class HostTable {
  public:
   explicit HostTable(const StapleZone& zone);
   // Returns nothing if the host was never recorded.
-  std::optional<HostHealth> find(std::string_view host_key) const;
+  std::optional<HostRecord> find(std::string_view host_key) const;
 
  private:
-  std::unordered_map<std::uint64_t, HostHealth> hosts_;
+  std::unordered_map<std::uint64_t, HostRecord> hosts_;
 };
 
 // The method (net::Method) by which a responder has answered, by its base URL. Nothing: none is known, or it is
@@ -121,10 +127,10 @@ RefreshRequests take_refresh_requests(const StapleZone& zone);
 
 // --- a zone of another size ---
 
-// Copies numbers into a fresh zone that replaces `from`: those of copy_counters(), what is known of methods, whether
-// the first round is over, the cache directory's state, and the attempts for the certificates that `to` has
-// registered. They are believed no more than in the zone itself; times that no clock of this boot can have written
-// are left out. REQUIRES: no other process uses `to` yet, and none has the lease.
+// Copies numbers into a fresh zone that replaces `from`: those of copy_counters(), what is known of methods and of
+// connections to hosts, whether the first round is over, the cache directory's state, and the attempts for the
+// certificates that `to` has registered. They are believed no more than in the zone itself; times that no clock of
+// this boot can have written are left out. REQUIRES: no other process uses `to` yet, and none has the lease.
 void copy_stats(const StapleZone& from, const StapleZone& to, Millis now) noexcept;
 
 }  // namespace ocsp_plus::store

@@ -382,8 +382,8 @@ TEST_CASE("status: many certificates come in pieces of bounded size", "[admin]")
   const auto metrics = fixture.show(Format::kPrometheus);
   CHECK(metrics.pieces > 10);
   CHECK(metrics.largest < 2 * kPieceBytes);
-  // what is filtered out is looked at in portions, too
-  CHECK(fixture.show(Format::kJson, "state=revoked").pieces == 1000 / kPieceCertificates);
+  // what is filtered out is looked at in portions, too; all are looked at once more for the runway
+  CHECK(fixture.show(Format::kJson, "state=revoked").pieces == 2 * 1000 / kPieceCertificates - 1);
 }
 
 TEST_CASE("status: a listing that cannot go on says so", "[admin]") {

@@ -98,6 +98,8 @@ TEST_CASE("loaded certificates: offered, fetched, and taken over by the next hol
   REQUIRE(fixture.offer(leaf, fixture.trusting, {&test_ca()}));
   fixture.pass(2);
   REQUIRE(fixture.held(leaf));
+  // The table of hosts has no room for those that tenants choose.
+  CHECK_FALSE(store::HostTable(fixture.zone).find(server.host()).has_value());
   CHECK(fixture.holder->roster().per_connection() == 1);
   CHECK(fixture.count(store::Counter::kTaken) == 1);
   const auto state = store::per_connection_state(fixture.zone, fixture.entry(leaf));
