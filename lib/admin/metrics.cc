@@ -66,15 +66,20 @@ struct Family {
   std::string (*value)(const CertificateStatus& status, UnixSeconds now);
 };
 
-constexpr std::array<Family, 12> kFamilies = {{
+constexpr std::array<Family, 15> kFamilies = {{
     {Metric::kCertificates, nullptr},
-    {Metric::kStapleValid, [](const auto& status, auto) { return std::string(status.staplable ? "1" : "0"); }},
+    {Metric::kStapleValid,
+     [](const auto& status, auto) { return std::string(status.state == State::kValid ? "1" : "0"); }},
     {Metric::kThisUpdate,
      [](const auto& status, auto) {
        return status.held.has_value() ? fmt::to_string(status.held->this_update) : "";
      }},
     {Metric::kStapleExpiry,
      [](const auto& status, auto) { return status.held.has_value() ? fmt::to_string(status.held->expires) : ""; }},
+    {Metric::kStapleExpiresIn,
+     [](const auto& status, auto now) {
+       return status.held.has_value() ? fmt::to_string(saturating_sub(status.held->expires, now)) : "";
+     }},
     {Metric::kStatusAge,
      [](const auto& status, auto now) {
        return status.held.has_value()
@@ -91,6 +96,15 @@ constexpr std::array<Family, 12> kFamilies = {{
      [](const auto& status, auto) { return std::string(status.target->staple_required() ? "1" : "0"); }},
     {Metric::kNotAfter,
      [](const auto& status, auto) { return fmt::to_string(status.target->certificate.not_after); }},
+    {Metric::kCertificateExpiresIn,
+     [](const auto& status, auto now) {
+       return fmt::to_string(saturating_sub(status.target->certificate.not_after, now));
+     }},
+    {Metric::kCertificateValidity,
+     [](const auto& status, auto) {
+       const crypto::Certificate& certificate = status.target->certificate;
+       return fmt::to_string(saturating_sub(certificate.not_after, certificate.not_before));
+     }},
     {Metric::kLastSuccess,
      [](const auto& status, auto) {
        return status.last_success.has_value() ? fmt::to_string(*status.last_success) : "";

@@ -44,14 +44,19 @@ namespace ocsp_plus::admin {
   X(kShareBytes, "share_bytes_total", "counter", "bytes exchanged with the shared store, by direction")             \
   X(kShareLatency, "share_latency_seconds", "summary", "time that the shared store took for its answers")           \
   X(kCertificates, "certificates", "gauge", "certificates by role and state")                                       \
-  X(kStapleValid, "staple_valid", "gauge", "1 if a valid response is held")                                         \
+  X(kStapleValid, "staple_valid", "gauge", "1 if a good response is stapled, as in state valid")                    \
   X(kThisUpdate, "staple_this_update_timestamp_seconds", "gauge", "thisUpdate of the held response")                \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the held response expires")                    \
+  X(kStapleExpiresIn, "staple_expires_in_seconds", "gauge",                                                         \
+    "seconds until the held response expires, by the node's own clock")                                             \
   X(kStatusAge, "status_age_seconds", "gauge", "seconds since the responder last confirmed the held response")      \
   X(kRefresh, "refresh_seconds", "gauge", "ocsp_plus_refresh of the certificate; absent when auto")                 \
   X(kRevoked, "certificate_revoked", "gauge", "1 if a verified response says revoked")                              \
   X(kRequired, "certificate_staple_required", "gauge", "1 if clients or a server refuse it without a staple")       \
   X(kNotAfter, "certificate_not_after_timestamp_seconds", "gauge", "when the certificate itself expires")           \
+  X(kCertificateExpiresIn, "certificate_expires_in_seconds", "gauge",                                               \
+    "seconds until the certificate itself expires, by the node's own clock")                                        \
+  X(kCertificateValidity, "certificate_validity_seconds", "gauge", "how long the certificate itself is valid")      \
   X(kLastSuccess, "last_success_timestamp_seconds", "gauge", "when a fetch last returned an authentic response")    \
   X(kFailures, "fetch_consecutive_failures", "gauge", "failed fetches since the last success")                      \
   X(kStaples, "staples_total", "counter", "handshakes stapled, by certificate")
