@@ -32,14 +32,16 @@ my $bad = $int->leaf('bad.example', aia => $r->url(2));
 my $revoked = $int->leaf('revoked.example', aia => $r->url(1));
 my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
 	cn_bytes => "quote\" slash\\ line\n \xff");
+my $none = $int->leaf('none.example');
 $r->fault('http_500', on => 2);
 $r->status($revoked, 'revoked');
 
 # a shared store that is not there has its metrics all the same
 $t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
 	'ocsp_plus_share unix:%%TESTDIR%%/none.sock;',
-	(map { [ 8443, $_ ] } $good, $bad, $revoked, $odd),
-	[ 8080, undef, 'location / { ocsp_plus_status prometheus; }' ] ]);
+	(map { [ 8443, $_ ] } $good, $bad, $revoked, $odd, $none),
+	[ 8080, undef, 'location / { ocsp_plus_status prometheus; }',
+		'location /json { ocsp_plus_status json; }' ] ]);
 
 $t->run();
 is(wait_staple(8443, 'good', servername => 'good.example', seconds => 30)
@@ -65,6 +67,15 @@ cmp_ok(value('certificate_not_after_timestamp_seconds', @of_good), '>',
 	time() + 80 * 86400, 'certificate_not_after is over 80 days ahead');
 cmp_ok(abs(value('last_success_timestamp_seconds', @of_good) - time()), '<',
 	60, 'last_success is within the last minute');
+my $in = value('staple_expires_in_seconds', @of_good);
+ok($in <= 7 * 86400 && $in > 7 * 86400 - 300,
+	'staple_expires_in is a week for a good certificate');
+cmp_ok(abs(value('certificate_expires_in_seconds', @of_good) + time()
+	- value('certificate_not_after_timestamp_seconds', @of_good)), '<', 300,
+	'certificate_expires_in is what is left until not_after');
+cmp_ok(value('certificate_validity_seconds', @of_good), '>=',
+	value('certificate_expires_in_seconds', @of_good),
+	'certificate_validity is more than is left');
 ok(defined value('status_age_seconds', @of_good),
 	'status_age is defined for a good certificate');
 is(value('certificate_staple_required', @of_good), 1,
@@ -77,6 +88,8 @@ is(value('staple_valid', @of_bad), 0,
 	'staple_valid is 0 for a certificate without a response');
 is(value('staple_expiry_timestamp_seconds', @of_bad), undef,
 	'staple_expiry is missing without a response');
+is(value('staple_expires_in_seconds', @of_bad), undef,
+	'staple_expires_in is missing without a response');
 is(value('last_success_timestamp_seconds', @of_bad), undef,
 	'last_success is missing without a response');
 is(value('status_age_seconds', @of_bad), undef,
@@ -86,6 +99,8 @@ cmp_ok(value('fetch_consecutive_failures', @of_bad), '>=', 1,
 is(value('certificate_revoked', id => $revoked->id(),
 	name => 'revoked.example', role => 'leaf'), 1,
 	'certificate_revoked is 1 for a revoked certificate');
+is(value('staple_valid', id => $revoked->id(), name => 'revoked.example',
+	role => 'leaf'), 0, 'staple_valid is 0 for a revoked certificate');
 is(value('certificate_revoked', @of_bad), 0,
 	'certificate_revoked is 0 for another certificate');
 
@@ -96,7 +111,9 @@ is(value('certificates', role => 'leaf', state => 'pending'), 1,
 is(value('certificates', role => 'leaf', state => 'revoked'), 1,
 	'certificates has one in state revoked');
 is(value('certificates', role => 'leaf', state => $_), 0, "certificates has none in state $_")
-	for qw/ expired ended unsupported /;
+	for qw/ expired ended /;
+is(value('certificates', role => 'leaf', state => 'unsupported'), 1,
+	'certificates has one in state unsupported');
 cmp_ok(value('fetch_failures_total', reason => 'http_status'), '>=', 1,
 	'fetch_failures_total counts by reason');
 my $all = value('fetches_total', result => 'ok')
@@ -117,7 +134,7 @@ is(value('responder_up', responder => '127.0.0.1:' . port(8081)), 1,
 is(value('share_up'), 0, 'share_up is 0 without a store');
 is(value('share_latency_seconds_count'), 0,
 	'share_latency_seconds counts no answer');
-is(value('zone_entries'), 4, 'zone_entries is the number of certificates');
+is(value('zone_entries'), 5, 'zone_entries is the number of certificates');
 is(value('loaded_certificates_total', result => 'taken'), 0,
 	'loaded_certificates_total counts no certificate as taken');
 cmp_ok(abs(value('clock_skew_seconds')), '<', 5, 'clock_skew is small');
@@ -199,6 +216,7 @@ unlike($text, qr/# EOF/, 'the text format has no # EOF');
 $t->write_file_expand('prometheus.yml', <<"EOC");
 global:
   scrape_interval: 1s
+  evaluation_interval: 1s
 rule_files:
   - $docs/alerts.yml
 scrape_configs:
@@ -225,7 +243,7 @@ my $result;
 ok(wait_for(sub {
 	my $state = query('query?query=ocsp_plus_staple_valid') or return;
 	$result = $state->{result};
-	return @$result == 4;
+	return @$result == 5;
 }, 20, 'samples'), 'Prometheus has a sample for each certificate');
 my ($odd_one) = grep { $_->{metric}{id} eq $odd->id() } @$result;
 is($odd_one->{metric}{name}, 'CN=quote\\" slash\\\\ line\\0A ' . "\x{ff}",
@@ -235,6 +253,41 @@ my $groups = query('rules');
 is(scalar(grep { $_->{health} eq 'err' } map { @{$_->{rules}} }
 	@{$groups->{groups} || []}), 0,
 	'Prometheus evaluates the alert rules without an error');
+my $alert;
+ok(wait_for(sub {
+	my $state = query('alerts') or return;
+	($alert) = grep { $_->{labels}{alertname} eq 'OcspCertificateRevoked'
+		&& $_->{state} eq 'firing' } @{$state->{alerts}};
+}, 20, 'an alert'), 'Prometheus fires the alert for a revoked certificate');
+is($alert->{annotations}{runbook_url},
+	'docs/alerts.md#ocspcertificaterevoked', 'the alert names its section');
+
+# the dashboard: Prometheus takes each of its queries, and it counts what the
+# document counts, of which the page is made
+
+my ($json) = http_get('/json') =~ /\r\n\r\n(.*)/s;
+my %count = map { $_ => 0 } qw/ valid revoked pending expired unsupported /;
+$count{$_->{state}}++ for @{decode_json($json)->{certificates}};
+my $board = decode_json($t->read_file("$docs/grafana.json"));
+my (%tile, @refused);
+for my $panel (@{$board->{panels}}) {
+	for my $target (@{$panel->{targets}}) {
+		(my $expr = $target->{expr}) =~ s/\$instance/.+/g;
+		my $got = query('query?query='
+			. $expr =~ s/(\W)/sprintf '%%%02X', ord $1/ger);
+		push @refused, $expr unless $got;
+		$tile{$panel->{title}} = $got->{result}[0]{value}[1];
+	}
+}
+is(join("\n", @refused), '', "Prometheus takes the dashboard's queries");
+is_deeply({ map { $_ => $tile{$_} } 'Stapled good', 'Revoked', 'Missing',
+	'Unsupported', 'Refused handshakes' }, {
+	'Stapled good' => $count{valid}, Revoked => $count{revoked},
+	Missing => $count{pending} + $count{expired},
+	Unsupported => $count{unsupported}, 'Refused handshakes' => 0 },
+	'the dashboard counts as the document does');
+ok($tile{'Next staple to end'} > 0 && $tile{'Next staple to end'} <= $in,
+	'the dashboard has the next staple to end');
 
 $t->done_testing();
 
