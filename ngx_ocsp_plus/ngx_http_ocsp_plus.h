@@ -23,6 +23,9 @@ typedef struct {
     ngx_uint_t           line;
     ngx_array_t          names;              /* ngx_str_t: the server's, in
                                                 "ocsp_plus_control" */
+    ngx_http_core_loc_conf_t  *control;      /* of a server: its first location
+                                                with "ocsp_plus_control" that
+                                                has a path */
 } ngx_http_ocsp_plus_loc_conf_t;
 
 
@@ -63,6 +66,8 @@ void ngx_http_ocsp_plus_pace_leave(ngx_http_ocsp_plus_pace_t *pace);
 
 char *ngx_http_ocsp_plus_control(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+ngx_str_t ngx_http_ocsp_plus_control_path(ngx_http_request_t *r);
 
 /* ngx_http_ocsp_plus_access.c */
 

@@ -9,6 +9,8 @@
 
 
 static ngx_int_t ngx_http_ocsp_plus_control_handler(ngx_http_request_t *r);
+static void ngx_http_ocsp_plus_control_register(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf);
 static ngx_uint_t ngx_http_ocsp_plus_cross_site(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ocsp_plus_known_host(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_ocsp_plus_is_address(ngx_str_t *host);
@@ -27,6 +29,8 @@ ngx_http_ocsp_plus_control(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    ngx_http_ocsp_plus_control_register(cf, clcf);
+
     olcf->directive = "ocsp_plus_control";
     olcf->file = cf->conf_file->file.name.data;
     olcf->line = cf->conf_file->line;
@@ -34,6 +38,57 @@ ngx_http_ocsp_plus_control(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     clcf->handler = ngx_http_ocsp_plus_control_handler;
 
     return NGX_CONF_OK;
+}
+
+
+/*
+ * Tells the status locations of the server.  The name of a location is a path
+ * that leads to it, except of a regular expression, a named location or "if".
+ */
+
+static void
+ngx_http_ocsp_plus_control_register(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf)
+{
+    ngx_http_core_srv_conf_t       *cscf;
+    ngx_http_ocsp_plus_loc_conf_t  *server;
+
+#if (NGX_PCRE)
+    if (clcf->regex) {
+        return;
+    }
+#endif
+
+    if (clcf->named || clcf->noname) {
+        return;
+    }
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    server = cscf->ctx->loc_conf[ngx_http_ocsp_plus_module.ctx_index];
+
+    if (server->control == NULL) {
+        server->control = clcf;
+    }
+}
+
+
+/* empty: none is known; "internal" may stand behind "ocsp_plus_control" */
+
+ngx_str_t
+ngx_http_ocsp_plus_control_path(ngx_http_request_t *r)
+{
+    static ngx_str_t                none = ngx_null_string;
+    ngx_http_core_srv_conf_t       *cscf;
+    ngx_http_ocsp_plus_loc_conf_t  *server;
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    server = cscf->ctx->loc_conf[ngx_http_ocsp_plus_module.ctx_index];
+
+    if (server->control == NULL || server->control->internal) {
+        return none;
+    }
+
+    return server->control->name;
 }
 
 

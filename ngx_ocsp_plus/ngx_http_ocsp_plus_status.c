@@ -76,6 +76,7 @@ static ngx_int_t
 ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t                         rc;
+    ngx_str_t                         control;
     ngx_table_elt_t                  *h;
     op_document_head_t                head;
     ngx_pool_cleanup_t               *cln;
@@ -109,8 +110,11 @@ ngx_http_ocsp_plus_status_handler(ngx_http_request_t *r)
 
     ngx_memzero(&request, sizeof(op_document_request_t));
 
+    control = ngx_http_ocsp_plus_control_path(r);
+
     request.format = olcf->format;
     request.args = ngx_ocsp_plus_str(&r->args);
+    request.control = ngx_ocsp_plus_str(&control);
     request.now_s = ngx_time();
     request.monotonic_ms = (int64_t) ngx_current_msec;
 

@@ -25,11 +25,12 @@ std::unique_ptr<Document> make_text(int http_status, std::string text) {
 }
 
 std::unique_ptr<Document> make_document(const View& view, std::optional<Format> fixed, std::string_view args,
-                                        std::string_view accept) {
-  const auto query = parse_query(fixed, args, accept);
+                                        std::string_view accept, std::string_view control) {
+  auto query = parse_query(fixed, args, accept);
   if (!query) {
     return make_text(400, query.error().detail + "\n");
   }
+  query->control = control;
   switch (query->format) {
     case Format::kHtml:
       return make_page();

@@ -37,10 +37,11 @@ class Document {
   Head head_;
 };
 
-// `fixed`, `args`, `accept`: see parse_query(). An invalid request yields a document with status 400. Copies `view`;
-// what it refers to must outlive the document.
+// `fixed`, `args`, `accept`: see parse_query(). An invalid request yields a document with status 400. `control`: the
+// path of a control location in the same server; empty: none is known. Copies `view`; what it refers to must outlive
+// the document.
 std::unique_ptr<Document> make_document(const View& view, std::optional<Format> fixed, std::string_view args,
-                                        std::string_view accept);
+                                        std::string_view accept, std::string_view control);
 
 // One function per kind of document. Copies `query`.
 std::unique_ptr<Document> make_json(const View& view, const Query& query);

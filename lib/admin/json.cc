@@ -161,6 +161,7 @@ class JsonDocument : public Document {
       }
       member("loaded", loaded);
     }
+    member("control", text_or_null(query_.control));
     member("cache", cache_json(cache_status(view_)));
     member("share", share_json(share_status(view_), all));
     member("clock_skew", all.clock_skew.has_value() ? Json(*all.clock_skew) : Json());
@@ -236,6 +237,8 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"names", certificate.names},
                {"issuer", certificate.issuer},
                {"serial", to_hex(certificate.serial)},
+               {"key", text_or_null(certificate.key)},
+               {"not_before", to_rfc3339(certificate.not_before)},
                {"not_after", to_rfc3339(certificate.not_after)},
                {"must_staple", certificate.must_staple},
                {"required", target.required},

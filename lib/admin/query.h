@@ -26,6 +26,7 @@ struct Query {
   std::optional<CertificateId> after;
   std::size_t limit = SIZE_MAX;
   bool strict = false;
+  std::string control;  // parse_query() leaves it empty: see make_document()
   bool loaded = false;  // list certificates loaded per connection, not the configured ones
 };
 

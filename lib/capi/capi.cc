@@ -428,9 +428,9 @@ op_status_t op_config_open_zone(op_config_t* config, void* base, size_t size, in
 op_document_t* op_document_begin(const op_config_t* config, const op_document_request_t* request) {
   return guarded(nullptr, static_cast<op_document_t*>(nullptr), [&] {
     auto document = std::make_unique<op_document_t>();
-    document->document =
-        admin::make_document({config->catalog, config->settings, config->zone, request->now_s, request->monotonic_ms},
-                             format_of(request->format), view(request->args), view(request->accept));
+    document->document = admin::make_document(
+        {config->catalog, config->settings, config->zone, request->now_s, request->monotonic_ms},
+        format_of(request->format), view(request->args), view(request->accept), view(request->control));
     return document.release();
   });
 }

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -101,6 +102,16 @@ KeyIdentifiers compare_key_identifiers(x509_st* leaf, x509_st* issuer) {
   return named == own ? KeyIdentifiers::kEqual : KeyIdentifiers::kDifferent;
 }
 
+// Returns NIST's name of the curve, else OpenSSL's, else the number of bits.
+std::string curve_of(const EVP_PKEY* key) {
+  std::array<char, 80> name = {};
+  if (EVP_PKEY_get_group_name(key, name.data(), name.size(), nullptr) != 1) {
+    return std::to_string(EVP_PKEY_get_bits(key));
+  }
+  const char* const nist = EC_curve_nid2nist(OBJ_txt2nid(name.data()));
+  return nist == nullptr ? name.data() : nist;
+}
+
 // Returns whether an RSA key's exponent makes a verification as expensive as a signature; an attacker can make such a
 // key. The bound is OpenSSL's own for keys over 3,072 bits.
 bool has_large_exponent(const EVP_PKEY* key) {
@@ -185,6 +196,26 @@ std::optional<std::array<std::uint8_t, 32>> key_sha256(x509_st* certificate) noe
   return digest(view(X509_get0_pubkey_bitstr(certificate)), EVP_sha256(), sum) ? std::optional(sum) : std::nullopt;
 }
 
+std::string key_text(x509_st* certificate) {
+  const ErrorMark mark;
+  const EVP_PKEY* const key = X509_get0_pubkey(certificate);
+  if (key == nullptr) {
+    return {};
+  }
+  switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+      return fmt::format("RSA {}", EVP_PKEY_get_bits(key));
+    case EVP_PKEY_RSA_PSS:
+      return fmt::format("RSA-PSS {}", EVP_PKEY_get_bits(key));
+    case EVP_PKEY_EC:
+      return "EC " + curve_of(key);
+    default: {
+      const char* const name = EVP_PKEY_get0_type_name(key);
+      return name == nullptr ? std::string() : name;
+    }
+  }
+}
+
 Result<Certificate> describe(x509_st* certificate) {
   const ErrorMark mark;
   const auto id = certificate_id(certificate);
@@ -195,6 +226,7 @@ Result<Certificate> describe(x509_st* certificate) {
   out.issuer = name_text(X509_get_issuer_name(certificate));
   out.issuer_name = name_der(X509_get_issuer_name(certificate)).copy();
   out.is_root = is_root(certificate);
+  out.key = key_text(certificate);
   out.serial = integer_octets(X509_get0_serialNumber(certificate));
   const auto not_before = parse_certificate_time(X509_get0_notBefore(certificate));
   const auto not_after = parse_certificate_time(X509_get0_notAfter(certificate));

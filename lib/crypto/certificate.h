@@ -40,6 +40,7 @@ struct Certificate {
   std::string subject;             // RFC 2253 on one line, UTF-8 if the certificate is; for people
   std::string issuer;              // likewise
   std::vector<std::string> names;  // dNSName and iPAddress of subjectAltName, in order
+  std::string key;                 // key_text()
   Bytes serial;                    // content octets of the INTEGER as in the DER: two's complement, big-endian
   Bytes issuer_name;               // the issuer's name, DER, as this certificate writes it
   bool is_root = false;            // is_root()
@@ -58,6 +59,10 @@ Result<CertificateId> certificate_id(x509_st* certificate);
 
 // Returns the SHA-256 sum of the certificate's key, as Issuer::key_sha256(); nothing if it cannot be hashed.
 std::optional<std::array<std::uint8_t, 32>> key_sha256(x509_st* certificate) noexcept;
+
+// Returns type and size of the certificate's key for people, as "RSA 2048", "EC P-256", "ED25519"; empty if OpenSSL
+// cannot decode it.
+std::string key_text(x509_st* certificate);
 
 // Returns whether OpenSSL takes the certificate for one that issued itself, or cannot tell.
 bool is_root(x509_st* certificate) noexcept;

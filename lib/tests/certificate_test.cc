@@ -53,6 +53,19 @@ TEST_CASE("describe: the plain fields", "[certificate]") {
   CHECK(family.ca.described().label() == "CN=CA,O=ocsp_plus tests");
 }
 
+TEST_CASE("describe: type and size of the key", "[certificate]") {
+  const Family family;
+  const std::vector<std::pair<KeyType, std::string>> cases = {
+      {KeyType::kP256, "EC P-256"},    {KeyType::kP384, "EC P-384"},    {KeyType::kP192, "EC P-192"},
+      {KeyType::kRsa1024, "RSA 1024"}, {KeyType::kRsa2048, "RSA 2048"}, {KeyType::kEd25519, "ED25519"},
+      {KeyType::kDsa, "DSA"},
+  };
+  for (const auto& [type, text] : cases) {
+    CAPTURE(text);
+    CHECK(make_certificate(named("leaf.example"), key(type, "described"), &family.ca).described().key == text);
+  }
+}
+
 TEST_CASE("describe: serial numbers are kept as in the DER", "[certificate][rfc5280-4.1.2.2]") {
   const Family family;
   const std::vector<Bytes> serials = {{0x00},       {0x7f},          {0x00, 0x80},    {0x80},          {0xff},

@@ -341,6 +341,7 @@ typedef struct {
     op_format_t  format;
     op_str_t     args; /* the query string */
     op_str_t     accept; /* the Accept header; empty: none */
+    op_str_t     control; /* the path of a control location in the same server; empty: none */
     int64_t      now_s;
     int64_t      monotonic_ms;
 } op_document_request_t;

@@ -39,8 +39,9 @@ struct AdminFixture : EngineFixture {
     std::string text;
     std::size_t pieces = 0, largest = 0;
   };
-  Shown show(std::optional<admin::Format> fixed, std::string_view args = {}, std::string_view accept = {}) const {
-    const auto document = admin::make_document(view(), fixed, args, accept);
+  Shown show(std::optional<admin::Format> fixed, std::string_view args = {}, std::string_view accept = {},
+             std::string_view control = {}) const {
+    const auto document = admin::make_document(view(), fixed, args, accept, control);
     Shown shown;
     bool more = true;
     while (more) {
