@@ -72,10 +72,10 @@ $text = $b->wait_script('return /cannot be used/.test('
 	. 'document.querySelector("#share").innerText', 40);
 like($text, qr/^Shared store \Q$place\E\s+cannot be used for \d+ \w+/,
 	'the page tells that the store is down');
-like($text, qr/last error: store_unreachable \x{2013} \Q$place\E: /,
+like($text, qr/last error: the shared store cannot be reached, or cannot serve now \x{2013} \Q$place\E: .* \(store_unreachable\)/,
 	'the page tells why');
 like($b->script('return document.querySelector("#why").innerText'),
-	qr/The shared store cannot be used \(store_unreachable\): this node asks responders on its own: \Q$place\E/,
+	qr/The shared store cannot be used \(the shared store cannot be reached, or cannot serve now\): this node asks responders on its own: \Q$place\E/,
 	'the summary tells what that means');
 
 for my $width (1280, 390) {

@@ -29,7 +29,8 @@ my $r = Test::Nginx::Responder->start($t, ca => $int, ports => [ 8081, 8082 ]);
 my $good = $int->leaf('shop.example', aia => $r->url(1), must_staple => 1,
 	names => [ 'shop.example', 'www.shop.example', 'img.shop.example' ]);
 my $revoked = $int->leaf('old.example', aia => $r->url(1));
-my $bad = $int->leaf('mail.example', aia => $r->url(2), not_after => 86400);
+my $bad = $int->leaf('mail.example', aia => $r->url(2),
+	not_before => -20 * 86400, not_after => 86400);
 my $none = $int->leaf('plain.example');
 my $past = $int->leaf('past.example', aia => $r->url(1), not_before => -86400,
 	not_after => -3600);
@@ -85,17 +86,24 @@ ok($b->wait_script(
 my $text = $b->script('return document.querySelector("main").innerText');
 like($text, qr/15 of 17 certificates are stapled with a good response/,
 	'the summary has the number of stapled certificates');
-like($text, qr/1 revoked: old\.example/,
+like($text, qr/1 revoked, not stapled as good: old\.example/,
 	'the summary names the revoked certificate');
-like($text, qr/1 without a valid response \(http_status\): mail\.example/,
-	'the summary names the failing certificate with its reason');
-like($text, qr/1 certificate names no responder/,
-	'the summary has the number of certificates without responder');
-like($text, qr/past\.example/, 'the summary names the expired certificate');
-like($text, qr/The cache directory cannot be used \(unreadable\): responses will not survive a restart: \Q$cache\E/,
-	'the summary warns that the cache directory cannot be used');
-like($text, qr/Cache\s+fails\s+unreadable, for \d+ \w+/,
-	'the facts tell since when the cache fails');
+like($text, qr/1 without a valid response: mail\.example: the HTTP status is not 200; next try in /,
+	'the summary names the failing certificate, its reason and the next try');
+like($text, qr/1 certificate has no OCSP: it names no responder, and no staple is expected/,
+	'the summary has the number of certificates without OCSP');
+like($text, qr/1 certificate itself ends soon: mail\.example\n/,
+	'the summary names the certificate that ends soon, and no other');
+like($text, qr/1 certificate itself has expired, nobody is asked: past\.example/,
+	'the summary names the expired certificate');
+like($text, qr/The cache directory cannot be used \(a file could not be read or parsed\): responses will not survive a restart: \Q$cache\E, for \d+ \w+/,
+	'the summary warns that the cache directory cannot be used, and since when');
+like($text, qr/cache directory fails$/m,
+	'the line of the engine has the cache directory');
+like($text, qr/^worker \d fetches \(pid \d+\) \x{b7} clock .* \x{b7} zone \d+\.\d % of 12\d MB used/m,
+	'the line of the engine has worker, clock and zone');
+ok($b->script('return document.querySelector("#refused").hidden'),
+	'nothing is said of refused clients where there are none');
 my ($worker) = $t->workers();
 my ($uid, $gid) = (stat "/proc/$worker")[4, 5];
 unlink $cache;
@@ -108,17 +116,19 @@ my %row = map { $_->[0] => $_->[1] } @{$b->script(<<'EOS')};
 	return [...document.querySelectorAll("#certificates tbody tr")].map(
 		(row) => [row.querySelector(".name").textContent, row.innerText]);
 EOS
-like($row{'shop.example'}, qr/^valid\s.*ends in .*ok/s,
+like($row{'shop.example'}, qr/^valid\s.*ends in .*answered/s,
 	"a valid certificate's row has its state and expiry");
 like($row{'shop.example'}, qr/Must-Staple/,
 	"a Must-Staple certificate's row says so");
 like($row{'old.example'}, qr/^revoked\s/,
 	"a revoked certificate's row says so");
-like($row{'mail.example'}, qr/^no response yet\s.*nothing to staple.*http_status.*503/s,
-	"a failing certificate's row has its reason");
+like($row{'mail.example'}, qr/^no response yet\s.*nothing to staple.*the HTTP status is not 200/s,
+	"a failing certificate's row has its reason in words");
+unlike($text, qr/http_status|not_newer|no_responder/,
+	'no token is shown where there are words');
 like($row{'mail.example'}, qr/certificate ends in (?:23 h|1 d)/,
 	'a row says when the certificate itself ends');
-like($row{'plain.example'}, qr/^no responder\s/,
+like($row{'plain.example'}, qr/^no responder\s.*none, and none is expected/s,
 	'a row says that a certificate has no responder');
 like($row{'past.example'}, qr/^certificate expired\s.*nobody is asked/s,
 	'a row says that an expired certificate is not asked for');
@@ -184,6 +194,15 @@ like($b->script('return document.querySelector(".detail").innerText'),
 like($b->script('return document.querySelector(".detail").innerText'),
 	qr/Confirmed\s+.*UTC \(\d+ \w+ ago\)/,
 	'the details show the age of the status');
+like($b->script('return document.querySelector(".detail").innerText'),
+	qr/Key\s+EC P-256/, 'the details show the key');
+ok(!$b->script('return !!document.querySelector(".detail button")'),
+	'no refresh is offered where no control location is known');
+$b->script('[...document.querySelectorAll(".name")].find((name) => '
+	. 'name.textContent == "mail.example").click()');
+like($b->script('return document.querySelector(".detail").innerText'),
+	qr/Last attempt\s.*the HTTP status is not 200 \x{2013} .*503.*Reason\s+http_status/s,
+	'the details show reason, detail and token of the last attempt');
 
 # nothing is wider than the screen, at any width; pictures for people
 
@@ -195,7 +214,7 @@ for my $width (1280, 390) {
 		cmp_ok($b->script('return document.documentElement.scrollWidth'),
 			'<=', $width,
 			"$what: the page is not wider than the window");
-		cmp_ok($b->script(contrast()), '>=', 4.5,
+		cmp_ok($b->contrast(), '>=', 4.5,
 			"$what: the contrast of all text is sufficient");
 		ok($b->screenshot($t->testdir() . "/page-$width-"
 			. ($dark ? 'dark' : 'light') . '.png'),
@@ -206,14 +225,14 @@ for my $width (1280, 390) {
 # it refreshes itself
 
 staple(8443, servername => 'mail.example');
-ok($b->wait_script('return /Missing\s+1\b/.test(document.querySelector('
+ok($b->wait_script('return /Without a staple\s+1\b/.test(document.querySelector('
 	. '"#facts").innerText)', 25),
 	'new figures appear without a reload of the page');
 
 # the cache directory was mended meanwhile
 
-ok($b->wait_script('return /Cache\s+works\b/.test(document.querySelector('
-	. '"#facts").innerText) && !/cache directory/.test('
+ok($b->wait_script('return /cache directory works\b/.test('
+	. 'document.querySelector("#engine").innerText) && !/cache directory/.test('
 	. 'document.querySelector("#why").innerText)', 60),
 	'the summary says that the cache directory works again');
 
@@ -222,6 +241,14 @@ ok($b->wait_script('return /Cache\s+works\b/.test(document.querySelector('
 $b->open("$url/any?format=html&server=shop.example");
 ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 1'),
 	"the filters of the page's address are applied");
+is($b->script('return document.querySelector("#narrowed").innerText'),
+	"This page\x{2019}s address shows some certificates only: "
+	. 'server=shop.example. Show all', "the filters of the page's address are told");
+$b->script('document.querySelector("#narrowed a").click()');
+ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 19'),
+	'its link shows all certificates');
+ok($b->script('return document.querySelector("#narrowed").hidden'),
+	'nothing is told where all are shown');
 
 # a listing that ended early is told
 
@@ -263,36 +290,6 @@ sub search {
 	return qq{const field = document.querySelector("#search");
 		field.value = "$text";
 		field.dispatchEvent(new Event("input"));};
-}
-
-# the least contrast of any text with what it stands on (WCAG 2)
-sub contrast {
-	return <<'EOS';
-	const numbers = (color) => color.match(/[\d.]+/g).map(Number);
-	const light = (color) => {
-		const [r, g, b] = numbers(color).slice(0, 3).map((v) => {
-			v /= 255;
-			return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-		});
-		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-	};
-	const ground = (node) => {
-		for (; node; node = node.parentElement) {
-			const color = getComputedStyle(node).backgroundColor;
-			if ((numbers(color)[3] ?? 1) > 0) return color;
-		}
-		return "rgb(255, 255, 255)";
-	};
-	let least = 21;
-	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-	while (walker.nextNode()) {
-		const node = walker.currentNode.parentElement;
-		if (!walker.currentNode.data.trim() || node.closest(".hidden, [hidden], script, style, noscript")) continue;
-		const [a, b] = [light(getComputedStyle(node).color), light(ground(node))];
-		least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
-	}
-	return least;
-EOS
 }
 
 ###############################################################################

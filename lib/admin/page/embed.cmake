@@ -1,11 +1,24 @@
-# Assembles the page and writes it as C++: cmake -D FROM=directory -D TO=file.cc -P embed.cmake
+# Assembles the page and writes it as C++:
+# cmake -D FROM=directory -D REASONS=lib/base/reason.h -D TO=file.cc -P embed.cmake
 #
-# Style and script are inline; the policy contains their hashes, so the browser runs nothing else.
+# The script is one module of several files; its words for reasons are those of REASONS. Style and script are inline; the policy contains their hashes, so the browser runs nothing else.
 cmake_minimum_required(VERSION 3.18...3.25)
 
 file(READ "${FROM}/page.html" page)
 file(READ "${FROM}/page.css" style)
-file(READ "${FROM}/page.js" script)
+set(script "")
+foreach(part words fetching certificate summary table responders control page)
+  file(READ "${FROM}/${part}.js" text)
+  string(APPEND script "\n${text}")
+endforeach()
+
+file(READ "${REASONS}" reasons)
+string(REGEX MATCHALL "\"[a-z0-9_]+\", \"[^\"]+\"\\)" reasons "${reasons}")
+if(NOT reasons)
+  message(FATAL_ERROR "${REASONS} has no reasons of the form X(number, enumerator, \"token\", \"meaning\")")
+endif()
+string(REGEX REPLACE "\"([a-z0-9_]+)\", (\"[^\"]+\")\\)(;|$)" "  \\1: \\2,\n" reasons "${reasons}")
+string(REPLACE "@REASONS@" "${reasons}" script "${script}")
 
 # Computes the SHA-256 of a text in base64: three hexadecimal digits (12 bits) become two characters.
 function(base64_sha256 text result)

@@ -8,7 +8,11 @@ package Test::Nginx::Browser;
 #   $b->wait_script('return ...', $seconds)    until that is true; returns it
 #   $b->size($width, $height)                  of the page
 #   $b->dark($yes)                             prefers-color-scheme
-#   $b->screenshot($path)                      the whole page as PNG
+#   $b->contrast()                             the least of any text with what
+#                                              it stands on (WCAG 2)
+#   $b->keys("a\x{E007}")                      pressed, Enter being U+E007
+#   $b->screenshot($path, %clip)               the whole page as PNG, or of it
+#                                              x, y, width, height
 #   $b->log()                                  what it complained about (JSON
 #                                              entries: level, message)
 #   $b->end()
@@ -88,10 +92,49 @@ sub dark {
 		value => $yes ? 'dark' : 'light' } ] });
 }
 
+sub contrast {
+	my ($self) = @_;
+	return $self->script(<<'EOS');
+	const numbers = (color) => color.match(/[\d.]+/g).map(Number);
+	const light = (color) => {
+		const [r, g, b] = numbers(color).slice(0, 3).map((v) => {
+			v /= 255;
+			return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+		});
+		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+	};
+	const ground = (node) => {
+		for (; node; node = node.parentElement) {
+			const color = getComputedStyle(node).backgroundColor;
+			if ((numbers(color)[3] ?? 1) > 0) return color;
+		}
+		return "rgb(255, 255, 255)";
+	};
+	let least = 21;
+	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (walker.nextNode()) {
+		const node = walker.currentNode.parentElement;
+		if (!walker.currentNode.data.trim() || node.closest(".hidden, [hidden], script, style, noscript")) continue;
+		const [a, b] = [light(getComputedStyle(node).color), light(ground(node))];
+		least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+	}
+	return least;
+EOS
+}
+
+sub keys {
+	my ($self, $keys) = @_;
+	return $self->_call(POST => '/actions', { actions => [ { type => 'key',
+		id => 'keyboard', actions => [ map {
+			({ type => 'keyDown', value => $_ },
+				{ type => 'keyUp', value => $_ }) } split //, $keys ] } ] });
+}
+
 sub screenshot {
-	my ($self, $path) = @_;
+	my ($self, $path, %clip) = @_;
 	my $shot = $self->_cdp('Page.captureScreenshot',
-		{ captureBeyondViewport => JSON::PP::true });
+		{ captureBeyondViewport => JSON::PP::true,
+			%clip ? (clip => { scale => 1, %clip }) : () });
 	CORE::open my $fh, '>:raw', $path or die "$path: $!";
 	print $fh decode_base64($shot->{data});
 	close $fh;
