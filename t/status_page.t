@@ -86,6 +86,10 @@ ok($b->wait_script(
 my $text = $b->script('return document.querySelector("main").innerText');
 like($text, qr/15 of 17 certificates are stapled with a good response/,
 	'the summary has the number of stapled certificates');
+my $valid = 0;
+$valid += $_ for http_get('/any?format=prometheus')
+	=~ /^ocsp_plus_certificates\{role="\w+",state="valid"\} (\d+)$/mg;
+is($valid, 15, 'which is the number that the metrics have');
 like($text, qr/1 revoked, not stapled as good: old\.example/,
 	'the summary names the revoked certificate');
 like($text, qr/1 without a valid response: mail\.example: the HTTP status is not 200; next try in /,
