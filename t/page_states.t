@@ -194,6 +194,15 @@ show($d->certificate('shop.example'),
 	$d->certificate('lost.example', state => 'unsupported',
 		responders => [ 'http://ocsp.public.example/' ]));
 ok(hidden('#explained'), 'the explanation is for pages without OCSP only');
+show($d->certificate('free.example', state => 'unsupported'),
+	$d->certificate('gone.example', state => 'ended',
+		not_after => time_in(-60)));
+is(text('#summary'), 'No certificate can be stapled',
+	'an expired certificate is none without OCSP');
+ok(hidden('#explained'), 'and there is something to do');
+show($d->certificate('shop.example'),
+	$d->certificate('lost.example', state => 'unsupported',
+		responders => [ 'http://ocsp.public.example/' ]));
 like(text('#why'), qr/^1 whose issuer is not known: lost\.example: append it to ssl_certificate\.$/m,
 	'a missing issuer is not taken for a CA without OCSP');
 

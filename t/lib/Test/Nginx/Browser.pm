@@ -40,7 +40,9 @@ sub start {
 	$t->run_daemon('chromedriver', "--port=$port", '--silent');
 	$t->waitforsocket("127.0.0.1:$port") or die "no chromedriver\n";
 
+	# $t ends chromedriver, so it has to outlive this
 	my $self = bless {
+		t => $t, owner => $$,
 		base => "http://127.0.0.1:$port/session",
 		http => HTTP::Tiny->new(timeout => 60 * $Test::Nginx::SLOW),
 	}, $class;
@@ -148,7 +150,16 @@ sub log {
 
 sub end {
 	my ($self) = @_;
+	$self->{ended} = 1;
 	return $self->_call(DELETE => '');
+}
+
+# A test that dies leaves no browser behind, for whose output prove would wait.
+sub DESTROY {
+	my ($self) = @_;
+	return if $self->{ended} || $self->{owner} != $$;
+	local ($?, $@);
+	eval { $self->end() };
 }
 
 sub _cdp {
