@@ -442,28 +442,38 @@ sub audit {
 
 sub events {
 	my ($block) = @_;
+	my $page = $t->read_file("$repo/docs/events.md");
+	my $alerts = $t->read_file("$repo/docs/monitoring/alerts.yml");
+	is(join(' ', grep { $alerts !~ /alert: $_$/m } $page =~ /`(Ocsp\w+)`/g), '',
+		"docs/events.md: its alerts are in alerts.yml");
+	my $lines = $t->read_file("$repo/docs/operations.md");
+	is(join("\n", grep { $lines !~ /^\| `[^`]*\Q$_\E[^`]*` \|/m }
+		$page =~ /^\|[^|]*\|[^|]*\| `([^`]*)`/mg), '',
+		"docs/events.md: its log lines are in operations.md");
+
 	$t->write_file('bin/events', $block->{text});
 	chmod 0755, "$d/bin/events";
-	$t->write_file('events.log', "[crit] 1#1: ocsp_plus: before\n");
+	$t->write_file('events.log', '');
 	my $pid = $t->run_daemon("$d/bin/events", "$d/events.log", 'sh', '-c',
 		"cat >>$d/messages");
-	my @lines = (
+	my @lines = map { "2026/01/31 10:00:00 $_" } (
 		'[crit] 1#1: ocsp_plus: CERTIFICATE IS REVOKED: "$(id)" \`id\`',
 		'[error] 1#1: ocsp_plus: the cache directory cannot be used',
 		'[notice] 1#1: ocsp_plus: version 1', '[error] 1#1: another line',
+		'[error] 1#1: *2 open() "/ 1#1: ocsp_plus: " failed',
 		'[error] 1#1: ocsp_plus: the cache directory can be used again' );
 	# tail may begin late: the line is repeated until the first one is there
 	ok(wait_for(sub {
-		append('events.log', "[error] 1#1: ocsp_plus: hello\n");
+		append('events.log', $lines[1] =~ s/the cache.*/hello\n/r);
 		return -s "$d/messages";
 	}, 10), "$block->{at}: a line becomes a message");
 	append('events.log', "$_\n") for @lines;
 	ok(wait_for(sub { $t->find_in_file('messages', qr/used again/) }, 10),
 		"$block->{at}: later lines as well");
 	my @got = grep { !/hello/ } split /\n/, $t->read_file('messages');
-	is(join("\n", @got), join("\n", @lines[0, 1, 4]),
+	is(join("\n", @got), join("\n", @lines[0, 1, 5]),
 		"$block->{at}: those of ocsp_plus at error and crit, as they are");
-	# tail and the shell are two processes
+	# the parts of the pipe
 	kill TERM => Test::Nginx::System::children($pid);
 	$t->stop_daemons($pid);
 }
@@ -552,6 +562,13 @@ sub stapled_from_schedule {
 	is($t->read_file('etc/ocsp/www.der'), $before,
 		"$block->{at}: the response before it stays");
 	$t->write_file('local/sbin/ocsp-respond', $script);
+
+	$run = shell('/usr/local/sbin/ocsp-respond none www');
+	is($run->{status}, 1, "$block->{at}: a certificate that is not there fails");
+	like($run->{output}, qr/none\.der: not replaced: .*none\.crt/s,
+		"$block->{at}: and is told");
+	ok(!-e "$d/etc/ocsp/www.der.new" && -s "$d/etc/ocsp/www.der",
+		"$block->{at}: the next one is made all the same");
 
 	my ($revoke) = map { $_->{text} =~ /^(openssl ca .* -revoke .*)$/m }
 		grep { $_->{page} eq 'docs/private-ca.md' } @blocks;

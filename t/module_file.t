@@ -50,6 +50,9 @@ for my $case (
 		'cannot open shared object file' ])
 {
 	my ($what, $change, $phrase) = @$case;
+	SKIP: {
+	skip 'a server that counts its versions otherwise', 4
+		if $what =~ /version/ && !$version;
 	local $_ = $t->read_file($built);
 	ok($change->(), "$what: the file could be changed");
 	$t->write_file($file, $_);
@@ -58,6 +61,7 @@ for my $case (
 	like($said, qr/\Q$file\E.*\Q$phrase\E/, "$what: nginx says so");
 	like($page, qr/^\| `[^|]*\Q$phrase\E[^|]*` \|/m,
 		"$what: docs/operations.md has a row for it");
+	}
 }
 like($t->output(), qr/dlopen.*libcarez/, 'without c-ares: the library is named');
 like($page, qr/dlopen\(\).*libcares\.so\.2/,
@@ -91,10 +95,10 @@ $t->done_testing();
 
 ###############################################################################
 
-# nginx/1.22.1 is 1022001.
+# nginx/1.22.1 is 1022001; Angie has a number of its own.
 sub version {
 	my ($said) = @_;
-	my @parts = $said =~ m!/(\d+)\.(\d+)\.(\d+)! or die "no version: $said";
+	my @parts = $said =~ m!nginx/(\d+)\.(\d+)\.(\d+)! or return;
 	return sprintf '%d%03d%03d', @parts;
 }
 

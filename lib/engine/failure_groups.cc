@@ -24,8 +24,7 @@ FailureGroups::Group& FailureGroups::failed(const CertificateId& id, const Key& 
   Group& group = found->second;
   if (member->second != found) {
     if (member->second != groups_.end()) {
-      found->second.loudest = louder(found->second.loudest, member->second->second.loudest);
-      leave(member->second);
+      group.loudest = louder(group.loudest, leave(member->second));
     }
     member->second = found;
     group.most = std::max(group.most, ++group.certificates);
@@ -50,11 +49,10 @@ void FailureGroups::said(const Key& key, Group& group, Millis now, LogLevel leve
   group.failures = 0;
 }
 
-// An empty group stays while its line counts: reasons that alternate are not news each time.
-void FailureGroups::leave(Groups::iterator group) {
-  if (--group->second.certificates == 0) {
-    group->second.loudest.reset();  // whoever left has taken it along, or has recovered
-  }
+// An empty group stays while its line counts: reasons that alternate are not news each time. The last to leave takes
+// along how loud the group's lines were, so that one end is logged for them.
+std::optional<LogLevel> FailureGroups::leave(Groups::iterator group) {
+  return --group->second.certificates == 0 ? std::exchange(group->second.loudest, std::nullopt) : std::nullopt;
 }
 
 std::optional<std::pair<FailureGroups::Key, FailureGroups::Group>> FailureGroups::succeeded(const CertificateId& id) {

@@ -35,7 +35,7 @@ class FailureGroups {
     std::optional<Millis> said;      // time of the last line; nothing: none yet
     std::uint64_t told = 0;          // number of certificates in that line
     bool first_of_host = false;      // no line about the host within the hour before
-    // The loudest line about a failure of its certificates, those of their earlier groups included; nothing: none.
+    // The loudest line about a failure of its certificates, also in groups that they have left empty; nothing: none.
     std::optional<LogLevel> loudest;
   };
 
@@ -67,7 +67,7 @@ class FailureGroups {
  private:
   using Groups = std::map<Key, Group>;
 
-  void leave(Groups::iterator group);
+  std::optional<LogLevel> leave(Groups::iterator group);
   void prune(Millis now);
 
   Groups groups_;

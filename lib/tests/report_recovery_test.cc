@@ -94,6 +94,14 @@ TEST_CASE("report: responses that arrive again are as loud as the failure", "[re
       CHECK(f.levels(kAgain) == Levels{LogLevel::kCrit});
     }
   }
+  SECTION("one of two goes on failing for another reason: one end for each line") {
+    f.fail(f.required(), Reason::kTimeout);
+    f.fail(f.plain(), Reason::kTimeout);
+    f.fail(f.required(), Reason::kConnectRefused);
+    f.answers(f.required());
+    f.answers(f.plain());
+    CHECK(f.levels(kAgain) == Levels{LogLevel::kError, LogLevel::kCrit});
+  }
   SECTION("another certificate of the host goes on failing") {
     f.fail(f.required(), Reason::kTimeout);
     f.fail(f.plain(), Reason::kTimeout);
