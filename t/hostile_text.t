@@ -91,7 +91,7 @@ wait_for(sub {
 }, 10);
 harmless($answer, 'the control location', qr/ 202 .*evil$shown/s);
 harmless(http_post('/control?refresh=%C2%9B%E2%80%AE', ''), 'a refused refresh',
-	qr/ 400 .*\\xc2\\x9b\\xe2\\x80\\xae/s);
+	qr/ 404 .*\\xc2\\x9b\\xe2\\x80\\xae/s);
 harmless(http_get('/status?state=%C2%9B%E2%80%AE'), 'a refused status filter',
 	qr/ 400 .*\\xc2\\x9b\\xe2\\x80\\xae/s);
 

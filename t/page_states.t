@@ -76,6 +76,7 @@ my @fine = map { $d->certificate($_) } qw/ shop.example mail.example /;
 show(@fine);
 ok(hidden('#refused'), 'handshakes refused before the page came do not count');
 $d->write(certificates => \@fine, handshakes => { refused => 3 });
+fetch_again();
 like($b->wait_script('return !document.querySelector("#refused").hidden && '
 	. 'document.querySelector("#refused").innerText', 25),
 	qr/^Clients are being refused\n3 handshakes were refused within \d+ s$/,
@@ -89,6 +90,19 @@ like(text('#facts'), qr/^Next staple to expire\nin 2 h(?: \d min)?\nsoon\.exampl
 	'the first fact is the staple that expires next, not one that says revoked');
 like(text('#summary'), qr/^3 of 4 certificates are stapled with a good response$/,
 	'a revoked certificate is not counted as stapled good');
+
+# a new document does not take the keyboard away
+
+$b->script('document.querySelector("#facts a").focus()');
+$d->write(certificates => [ @fine, $d->certificate('soon.example', left => 8000,
+	fails => 'timeout', id => $b->script('return document.querySelector('
+	. '"#facts a").hash.slice(1)')) ]);
+fetch_again();
+ok($b->wait_script('return /soon/.test(document.querySelector("#why").innerText)'),
+	'a new document names the certificate twice');
+ok($b->script('return document.activeElement.textContent == "soon.example"'
+	. ' && !!document.activeElement.closest("#facts")'),
+	'the keyboard stays where it was');
 
 # names lead to their rows, whatever the filter
 
@@ -223,21 +237,25 @@ $d->write(certificates => \@fine, runway => [
 	{ kind => 'issuer', name => 'CN=Example Public CA,O=Example',
 		certificates => 1, expires => time_in(4 * 86400 + 60),
 		expires_in => 4 * 86400 + 60 },
-	{ kind => 'resolver', name => undef, certificates => 2,
+	{ kind => 'resolver', name => 'system', certificates => 2,
 		expires => time_in(-1), expires_in => -1 },
 	{ kind => 'proxy', name => 'proxy.example:3128', certificates => 2,
 		expires => time_in(86400 * 20 + 60), expires_in => 86400 * 20 + 60 },
+	{ kind => 'responder', name => 'unused.example:80', certificates => 0,
+		expires => undef, expires_in => undef },
+	{ kind => 'responder', name => 'dead.example:80', certificates => 3,
+		expires => undef, expires_in => undef },
 	{ kind => 'cache', name => '/var/lib/nginx/ocsp_plus', certificates => 2,
 		at => 'restart', expires => undef, expires_in => undef } ]);
 reopen();
 is(text('#runway'), "If something fails now\n"
 	. "If the responder ocsp.public.example:80 fails now, the first of 2 certificates is without a staple in 3 d 2 h.\n"
 	. "If all responders of Example Public CA fail now, its only certificate is without a staple in 4 d.\n"
-	. "If the resolver fails now, the first of 2 certificates is without a staple at once.\n"
+	. "If the system\x{2019}s resolver fails now, the first of 2 certificates is without a staple at once.\n"
 	. "If the proxy proxy.example:3128 fails now, the first of 2 certificates is without a staple in 20 d.\n"
 	. '1 more', 'the runway is told in sentences');
 $b->script('document.querySelector("#runway summary").click()');
-like(text('#runway'), qr/If the cache directory \/var\/lib\/nginx\/ocsp_plus is lost now, 2 certificates are without a staple at the next restart\.$/,
+like(text('#runway'), qr/If the cache directory \/var\/lib\/nginx\/ocsp_plus is lost now, 2 certificates are without a staple at the next restart, until responders answer\.$/,
 	'the cache counts at the next restart');
 
 is(join("\n", map { $_->{message} } grep { $_->{level} eq 'SEVERE' }
@@ -252,6 +270,11 @@ sub reopen {
 	$b->open('about:blank');
 	$b->open($page);
 	$b->wait_script('return document.querySelector("#about")?.textContent');
+}
+
+# As when its tab is looked at again.
+sub fetch_again {
+	$b->script('document.dispatchEvent(new Event("visibilitychange"))');
 }
 
 sub show {

@@ -183,6 +183,13 @@ ok($r->wait_requests(1, 10, leaf => $leaf{first}),
 like(http_post('/control?refresh=' . $leaf{lonely}->id()), qr/ 404 /,
 	'refresh=<id> of a certificate never seen is refused with 404');
 
+my @listed = (shown(''), shown('loaded=1'));
+my $able = grep { @{$_->{responders}} } @listed;
+my $numbers = $able == @listed ? $able : "$able of " . @listed;
+like(http_post('/control?refresh=all'), qr/ 202 .*\n$numbers certificates will be fetched/s,
+	"refresh=all counts configured and loaded certificates: $numbers");
+cmp_ok($able, '>', scalar(() = shown('')), 'there are some of both');
+
 # require
 
 my $seen = staple(8445, servername => 'required.example');

@@ -73,6 +73,14 @@ like($page, qr/^Content-Security-Policy: default-src 'none'; script-src 'sha256-
 unlike($page, qr/(?:src|href)\s*=\s*"?(?:https?:)?\/\//,
 	'the page loads nothing from elsewhere');
 
+# words for every reason, those of the documentation
+
+my %words = map { /^\| `(\w+)` \| (.*) \|$/ ? ($1 => $2) : () }
+	`$FindBin::Bin/../scripts/make-reasons`;
+cmp_ok(scalar keys %words, '>', 80, 'there are reasons');
+is(join(' ', grep { index($page, qq{  $_: "$words{$_}",\n}) < 0 }
+	sort keys %words), '', 'the page has words for each');
+
 ###############################################################################
 
 my $url = 'http://127.0.0.1:' . port(8080);

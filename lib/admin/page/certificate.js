@@ -37,12 +37,11 @@ const needsAttention = (c) => urgency(c)[0] < 4 || c.state === "ended" || endsIn
 
 // Marks certificates of one name: by their keys, and by their serial numbers where the keys do not tell them apart.
 function markTwins(certificates) {
-  const named = new Map();
-  for (const c of certificates) named.set(nameOf(c), [...(named.get(nameOf(c)) || []), c]);
-  for (const twins of named.values()) {
-    for (const c of twins) {
-      const alike = twins.filter((other) => other.key === c.key).length > 1;
-      c.mark = twins.length === 1 ? "" : [c.key, alike ? `serial …${c.serial.slice(-6)}` : ""].filter(Boolean).join(" · ");
+  for (const [, twins] of grouped(certificates, nameOf)) {
+    for (const [key, alike] of grouped(twins, (c) => c.key)) {
+      for (const c of alike) {
+        c.mark = twins.length === 1 ? "" : [key, alike.length > 1 ? `serial …${c.serial.slice(-6)}` : ""].filter(Boolean).join(" · ");
+      }
     }
   }
 }

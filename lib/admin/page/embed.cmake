@@ -1,7 +1,8 @@
 # Assembles the page and writes it as C++:
 # cmake -D FROM=directory -D REASONS=lib/base/reason.h -D TO=file.cc -P embed.cmake
 #
-# The script is one module of several files; its words for reasons are those of REASONS. Style and script are inline; the policy contains their hashes, so the browser runs nothing else.
+# The script is one module of several files; its words for reasons are those of REASONS. Style and script are inline; the
+# policy contains their hashes, so the browser runs nothing else.
 cmake_minimum_required(VERSION 3.18...3.25)
 
 file(READ "${FROM}/page.html" page)

@@ -21,15 +21,16 @@ function drawResponders(status) {
   keepFocus(() => $("responders").tBodies[0].replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colspan: 4 }, "No certificate names a responder."))])));
 }
 
-// The runway, the most urgent first: what hangs on each thing that may fail, and for how long nobody would notice.
+// The runway, the most urgent first: what hangs on each part that may fail, and for how long nobody would notice. Parts
+// on which no staple hangs are left out.
 function drawRunway(status) {
-  const all = status.runway || [];
+  const all = (status.runway || []).filter(({ certificates, expires, at }) => certificates > 0 && (expires || at === "restart"));
   const whose = (kind, name) => ({ responder: `the responder ${name}`, issuer: `all responders of ${commonName(name)}`,
-    resolver: `the resolver${name ? ` ${name}` : ""}`, proxy: `the proxy ${name}`, cache: `the cache directory ${name}` }[kind] || `${kind} ${name}`);
+    resolver: name === "system" ? "the system’s resolver" : `the resolver ${name}`, proxy: `the proxy ${name}`, cache: `the cache directory ${name}` }[kind] || `${kind} ${name}`);
   const line = ({ kind, name, certificates: n, expires, at }) => el("li", {},
-    kind === "issuer" ? `If ${whose(kind, name)} fail now, ` : kind === "cache" ? `If ${whose(kind, name)} is lost now, ` : `If ${whose(kind, name || "")} fails now, `,
-    at === "restart" ? `${plural(n, "certificate is", "certificates are")} without a staple at the next restart.`
-      : [n === 1 ? "its only certificate" : `the first of ${count(n)} certificates`, " is without a staple ", expires ? el("b", {}, coming(expires).replace("is due", "at once")) : "later", "."]);
+    kind === "issuer" ? `If ${whose(kind, name)} fail now, ` : kind === "cache" ? `If ${whose(kind, name)} is lost now, ` : `If ${whose(kind, name)} fails now, `,
+    at === "restart" ? `${plural(n, "certificate is", "certificates are")} without a staple at the next restart, until responders answer.`
+      : [n === 1 ? "its only certificate" : `the first of ${count(n)} certificates`, " is without a staple ", el("b", {}, coming(expires).replace("is due", "at once")), "."]);
   $("runway").hidden = !all.length;
   replace("runway-first", all.slice(0, SOONEST).map(line));
   replace("runway-rest", all.slice(SOONEST).map(line));

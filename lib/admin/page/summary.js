@@ -13,11 +13,6 @@ function names(certificates, state, search = "") {
   }
   return links;
 }
-function grouped(certificates, key) {
-  const groups = new Map();
-  for (const c of certificates) groups.set(key(c), [...(groups.get(key(c)) || []), c]);
-  return [...groups].sort((a, b) => b[1].length - a[1].length);
-}
 const tokenOf = (c) => (c.last_attempt ? c.last_attempt.result : "");
 function nextTry(certificates) {
   const times = certificates.map((c) => c.next_attempt).filter(Boolean).sort();

@@ -25,14 +25,26 @@ function say(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
-// Redraws and keeps the keyboard focus.
+// Redraws, and gives the keyboard focus to what has come in the place of what had it.
 function keepFocus(redraw) {
-  const key = document.activeElement && document.activeElement.getAttribute("data-focus");
+  const before = document.activeElement;
+  const key = before && before.getAttribute("data-focus");
+  const home = key && before.closest("ul[id], dl[id], table[id], div[id]");
   redraw();
-  if (key) {
-    const again = [...document.querySelectorAll("[data-focus]")].find((node) => node.getAttribute("data-focus") === key);
-    if (again) again.focus({ preventScroll: true });
+  if (!home || before.isConnected) return;
+  const again = [...home.querySelectorAll("[data-focus]")].find((node) => node.getAttribute("data-focus") === key);
+  if (again) again.focus({ preventScroll: true });
+}
+
+// Groups a list by what `key` says of each; the largest group first.
+function grouped(list, key) {
+  const groups = new Map();
+  for (const one of list) {
+    const of = key(one);
+    if (!groups.has(of)) groups.set(of, []);
+    groups.get(of).push(one);
   }
+  return [...groups].sort((a, b) => b[1].length - a[1].length);
 }
 
 // Escapes unsafe characters of certificates and responders, as lib/base/printable.h does.
