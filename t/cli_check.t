@@ -42,10 +42,27 @@ my @cases = (
 	{ name => 'good', response => {}, code => 0, finding => 'ok' },
 	{ name => 'delegated', response => { signer => 'delegated' },
 		code => 0, finding => 'ok' },
-	{ name => 'warned', response => { next_update => 12 * 3600 },
-		code => 1, finding => 'ends_soon' },
-	{ name => 'grave', response => { next_update => 3600 }, code => 2,
-		finding => 'ends_soon' },
+
+	# left: 30, 20 and 5 of 100
+
+	{ name => 'third', response => { this_update => -70 * 3600,
+		next_update => 30 * 3600 }, code => 0, finding => 'ok' },
+	{ name => 'warned', response => { this_update => -80 * 3600,
+		next_update => 20 * 3600 }, code => 1, finding => 'ends_soon' },
+	{ name => 'grave', response => { this_update => -95 * 3600,
+		next_update => 5 * 3600 }, code => 2, finding => 'ends_soon' },
+	{ name => 'part', response => { this_update => -80 * 3600,
+		next_update => 20 * 3600 }, code => 2, finding => 'ends_soon',
+		arguments => [ '-w', '40%', '-c', '30%' ] },
+	{ name => 'mixed', response => { this_update => -80 * 3600,
+		next_update => 20 * 3600 }, code => 1, finding => 'ends_soon',
+		arguments => [ '-w', '24h', '-c', '10%' ] },
+
+	# a default is not above what is given
+
+	{ name => 'small', response => { this_update => -92 * 3600,
+		next_update => 8 * 3600 }, code => 0, finding => 'ok',
+		arguments => [ '--warn', '6h' ] },
 	{ name => 'bounds', response => { next_update => 12 * 3600 },
 		arguments => [ '--warn', '600', '--critical', '5m' ],
 		code => 0, finding => 'ok' },
@@ -62,6 +79,10 @@ my @cases = (
 		finding => 'must_staple_missing' },
 	{ name => 'mute', leaf => [ aia => [] ], code => 1,
 		finding => 'no_responder' },
+	{ name => 'past', leaf => [ not_after => -60 ], code => 2,
+		finding => 'certificate_expired' },
+	{ name => 'lonely', leaf => [ chain => 0 ], code => 2,
+		finding => 'no_staple', also => 'chain_without_issuer' },
 	{ name => 'expired', response => { fault => 'expired' }, code => 2,
 		finding => 'expired' },
 	{ name => 'early', response => { fault => 'future' }, code => 2,
@@ -171,6 +192,8 @@ for my $case (@cases) {
 			"$name: the first finding is $finding");
 	is($gravest->{status}, $words[$code],
 		"$name: the first finding decides the status");
+	ok(scalar(grep { $_->{finding} eq $case->{also} } @{$json->{findings}}),
+		"$name: $case->{also} is found as well") if $case->{also};
 	like($gravest->{detail}, qr/\w/,
 		"$name: the first finding has a detail");
 
@@ -205,7 +228,7 @@ for my $case (@cases) {
 		"$name: the exit code of the text form is $code");
 	like($run->{output}, qr/\AOCSP $words[$code] - 127\.0\.0\.1:\d+: \S/,
 		"$name: the text form begins with the status");
-	is(scalar($run->{output} =~ /\A.* \| expires_in=\d+s;\d+:;\d+:\n/),
+	is(scalar($run->{output} =~ /\A.*\ \|\ expires_in=\d+s;\d+:;\d+:;0;\d+\n/x),
 		$json->{expires_in} ? 1 : '',
 		"$name: the text form has performance data");
 }
@@ -237,8 +260,8 @@ is($json->{handshakes}[1]{certificate}{id}, $named->{cert}->id(),
 SKIP: {
 	skip 'no localhost', 1 unless gethostbyname 'localhost';
 	$run = $t->command([ $tool, 'check', 'localhost:' . port($port) ]);
-	is($run->{status}, 0,
-		'a host name is resolved') or diag($run->{output});
+	like($run->{output}, qr/is\ for\ "good\.example",\ not\ for
+		\ "localhost"/x, 'a host name is resolved, and compared');
 }
 
 # steps
@@ -280,7 +303,8 @@ $r->fault('hang_after_connect', on => 1);
 for my $case (
 	[ 'no listener', 8999, 3, 'connect_refused' ],
 	[ 'no answer', 8081, 3, 'timeout', '--timeout', '1s' ],
-	[ 'another protocol', 'http', 3, 'handshake_failed' ],
+	[ 'HTTP without TLS', 'http', 3, 'not_tls' ],
+	[ 'another protocol', 'ssh', 3, 'handshake_failed' ],
 	[ 'a connection that is closed', 'end', 3, 'handshake_failed' ])
 {
 	my ($what, $where, $code, $finding, @arguments) = @$case;
@@ -301,20 +325,32 @@ like($run->{output}, qr/"finding": "dns_\w+"/,
 
 # wrong use is nothing to tell either
 
-for my $misuse ([ 'no host', qr/host is required/ ],
+for my $misuse ([ 'no host', qr/host\w* is required/ ],
 	[ 'a URL', qr!https://x/ is no host; give it like!, 'https://x/' ],
 	[ 'a port that is none', qr/is no host/, 'localhost:port' ],
+	[ 'a port out of range', qr/--port/, 'x', '-p', '65536' ],
+	[ 'two ports', qr/x:1 names another port than --port 2/, 'x:1', '-p', 2 ],
 	[ 'a time that is none', qr/is no time/, 'x', '--warn', 'soon' ],
+	[ 'a part that is none', qr/is no time/, 'x', '--warn', '101%' ],
+	[ 'half a part', qr/is no time/, 'x', '-c', '%' ],
+	[ 'thresholds in the wrong order', qr/--warn is below --critical/, 'x',
+		'--warn', '6h', '--critical', '24h' ],
+	[ 'parts in the wrong order', qr/--warn is below --critical/, 'x',
+		'-w', '10%', '-c', '25%' ],
+	[ 'a bar', qr/a b is no host/, 'a|b' ],
 	[ 'no CA file', qr!\Q$d\E/nofile.*No such file!, 'x', '--cafile',
 		"$d/nofile" ],
 	[ 'an unknown option', qr/--nonsense/, 'x', '--nonsense' ])
 {
 	my ($what, $says, @arguments) = @$misuse;
-	$run = $t->command([ $tool, 'check', @arguments ]);
+	$run = $t->command([ 'sh', '-c', 'exec "$@" 2>/dev/null', 'sh', $tool,
+		'check', @arguments ]);
 	is($run->{status}, 3, "$what exits with 3");
-	like($run->{output}, qr/\Aocsp-plus: [^\n]*$says[^\n]*\n\z/,
-		"$what is explained in one line");
+	like($run->{output}, qr/\AOCSP UNKNOWN - [^\n|]*$says[^\n|]*\n\z/,
+		"$what is explained in one line on standard output");
 }
+like($t->command([ $tool, 'check', '-V' ])->{output}, qr/\Aocsp-plus \d/,
+	'-V prints the version');
 
 $t->done_testing();
 
@@ -361,6 +397,7 @@ sub speaker {
 		sysread $client, my $hello, 65536;
 		syswrite $client, "HTTP/1.1 400 Bad Request\r\n\r\n"
 			if $what eq 'http';
+		syswrite $client, "SSH-2.0-OpenSSH\r\n" if $what eq 'ssh';
 	});
 }
 

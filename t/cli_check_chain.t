@@ -90,7 +90,8 @@ my @cases = (
 	# times: a CA's status is renewed rarely
 
 	{ name => 'one ends soon', code => 1, finding => 'ends_soon',
-		staples => [ 1, [ next_update => 12 * 3600 ] ],
+		staples => [ 1, [ this_update => -80 * 3600,
+			next_update => 20 * 3600 ] ],
 		chain => { 1 => 'ends_soon' } },
 	{ name => 'one is old', staples => [ 1, [ this_update => -7200 ] ],
 		arguments => [ '--max-age', '1h' ], code => 0, finding => 'ok',
@@ -237,7 +238,7 @@ ok(!exists $_->{chain}, "the leaf alone, by nginx: TLS $_->{tls} has no chain")
 	for @{$json->{handshakes}};
 $run = $t->command([ $tool, 'check', '127.0.0.1:' . port(8441) ]);
 my $good = qr/staple good, ends in [^|\n]+ \(\S+Z\)/;
-like($run->{output}, qr/\AOCSP OK - \S+: $good \| \S+\n(?:TLS 1\.[23]: $good \(ok\)\n){2}\z/,
+like($run->{output}, qr/\AOCSP OK - \S+: $good \| \S+\n(?:TLS 1\.[23], CN=[^:]+: $good \(ok\)\n){2}\z/,
 	'the leaf alone, by nginx: three lines');
 ($run, $json) = check(8441, '--chain');
 is($run->{status}, 2, 'the leaf alone, by nginx, all wanted: the exit code is 2');

@@ -25,6 +25,14 @@ my $tool = $t->build_dir() . '/ocsp-plus';
 my $run = $t->command([ "$repo/scripts/check-man", $tool ], timeout => 30);
 is($run->{status}, 0, 'scripts/check-man passes') or diag($run->{output});
 
+# what Icinga gives it
+
+my $icinga = $t->read_file("$repo/docs/monitoring/icinga.conf");
+my $help = $t->command([ $tool, 'check', '--help' ])->{output};
+my @given = $icinga =~ /^    "(-[^"]+)" = /mg;
+cmp_ok(scalar(@given), '>', 5, 'docs/monitoring/icinga.conf gives options');
+like($help, qr/^ +(?:-\w, *)?\Q$_\E\b/m, "\"check\" has Icinga's $_") for @given;
+
 mkdir "$d/files";
 mkdir "$d/files/directory";
 $t->write_file('files/chain.pem', '');
@@ -44,6 +52,7 @@ for my $case (
 	[ [ 'plan', '-c', "$d/files/ch" ], "$d/files/chain.pem" ],
 	[ [ 'plan', '-p', "$d/files/" ], "$d/files/directory" ],
 	[ [ 'check', '--c' ], qw/ --cafile --chain --critical / ],
+	[ [ 'check', '-w', '2' ] ],
 	[ [ 'verify', '--tr' ], '--trusted' ],
 	[ [ 'show', '-' ], qw/ --cert --json --help -h / ],
 	[ [ 'fetch', '--cert', "$d/files/ch" ], "$d/files/chain.pem" ],

@@ -4,7 +4,7 @@
 _ocsp_plus() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
     local -A options=(
-        [check]="--servername --cafile --warn --critical --max-age --chain --timeout --verbose --json --help -v -h"
+        [check]="--hostname --port --servername --cafile --warn --critical --max-age --chain --timeout --verbose --json --version --help -H -p -w -c -t -v -V -h"
         [fetch]="--cert --issuer --responder --resolver --proxy --out --cache --share --share-prefix --share-user --share-password-file --share-sentinel --share-trusted-certificate --share-certificate --share-key --timeout --wait --quiet --verbose --json --help -4 -6 -q -v -h"
         [plan]="--conf --prefix --nginx --timeout --unprivileged --verbose --json --help -c -p -v -h"
         [share]="--prefix --user --password-file --sentinel --trusted-certificate --certificate --key --timeout --list --json --help -h"
@@ -29,12 +29,16 @@ _ocsp_plus() {
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return
             ;;
+        --hostname | -H)
+            mapfile -t COMPREPLY < <(compgen -A hostname -- "$word")
+            return
+            ;;
         --cache)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             return
             ;;
-        --responder | --resolver | --proxy | --servername | --at | --timeout | --wait | --warn | --critical | --max-age | --share | --*prefix | --*user | --*sentinel) return ;;
+        --responder | --resolver | --proxy | --servername | --port | -[pwct] | --at | --timeout | --wait | --warn | --critical | --max-age | --share | --*prefix | --*user | --*sentinel) return ;;
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "${options[$command]}" -- "$word")

@@ -33,21 +33,6 @@ struct FileCloser {
 };
 using File = std::unique_ptr<std::FILE, FileCloser>;
 
-std::optional<Seconds> parse_span(std::string_view text) {
-  Seconds number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  const Seconds factor = unit.empty() || unit == "s" ? 1
-                         : unit == "m"               ? 60
-                         : unit == "h"               ? 3600
-                         : unit == "d"               ? 86400
-                                                     : 0;
-  if (error != std::errc() || factor == 0 || number < 0 || number > kMaxSpan / factor) {
-    return std::nullopt;
-  }
-  return number * factor;
-}
-
 // Returns the descriptor that `path` names. Only the path itself counts, not a link's target.
 std::optional<int> descriptor_named(std::string_view path) {
   if (path == "/dev/stdout") {
@@ -78,6 +63,21 @@ tl::unexpected<Error> cannot_write(const std::string& path) {
 }
 
 }  // namespace
+
+std::optional<Seconds> parse_span(std::string_view text) {
+  Seconds number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  const Seconds factor = unit.empty() || unit == "s" ? 1
+                         : unit == "m"               ? 60
+                         : unit == "h"               ? 3600
+                         : unit == "d"               ? 86400
+                                                     : 0;
+  if (error != std::errc() || factor == 0 || number < 0 || number > kMaxSpan / factor) {
+    return std::nullopt;
+  }
+  return number * factor;
+}
 
 CLI::Option* add_span(CLI::App& command, const std::string& name, Seconds* span, const std::string& by_default,
                       const std::string& description) {

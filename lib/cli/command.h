@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,7 @@ struct Command {
   // Returns the exit status, or what main() complains of with usage_status; owns the parsed options.
   std::function<Result<int>()> run;
   int usage_status = kUsage;  // the exit status of wrong use
+  std::string plugin = {};    // of a monitoring plugin: begins its lines, and errors are one on standard output
 };
 
 // Adds the subcommand's name, help and options to `app`.
@@ -42,6 +44,9 @@ Command register_show(CLI::App& app);
 Command register_verify(CLI::App& app);
 
 // --- options ---
+
+// Parses a duration as add_span() has it.
+std::optional<Seconds> parse_span(std::string_view text);
 
 // Adds an option for a duration such as "90s", "30m", "24h" or "7d"; a bare number is seconds. Not negative, at most
 // ten years. `by_default` has the same form.

@@ -19,9 +19,9 @@ int gravity(Severity severity) {
 void judge_end(const Verdict& verdict, const Bounds& bounds, UnixSeconds now, std::vector<Finding>* findings) {
   const Seconds left = saturating_sub(verdict.expires, now);
   const std::string text = fmt::format("staple good, ends in {} ({})", to_span(left), to_rfc3339(verdict.expires));
-  if (left <= bounds.critical) {
+  if (left <= bounds.thresholds.critical_of(verdict)) {
     findings->push_back({"ends_soon", Severity::kCritical, text});
-  } else if (left <= bounds.warning) {
+  } else if (left <= bounds.thresholds.warning_of(verdict)) {
     findings->push_back({"ends_soon", Severity::kWarning, text});
   } else {
     findings->push_back({"ok", Severity::kOk, text});

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/time.h"
+#include "cli/thresholds.h"
 #include "crypto/certificate.h"
 #include "crypto/verify.h"
 
@@ -33,8 +34,7 @@ void gravest_first(std::vector<Finding>* findings);
 
 // What is wanted of a server.
 struct Bounds {
-  Seconds warning = 0;
-  Seconds critical = 0;
+  Thresholds thresholds;
   Seconds max_age = 0;  // of the status, since thisUpdate; 0: not judged
   bool chain = false;   // CA certificates must be stapled as well
 };

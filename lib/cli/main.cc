@@ -1,12 +1,14 @@
 // ocsp-plus, the command line for deploy hooks, monitoring and people.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <exception>
 #include <utility>
 #include <vector>
 
+#include "base/printable.h"
 #include "cli/command.h"
 
 namespace ocsp_plus::cli {
@@ -18,11 +20,22 @@ constexpr std::array kCommands = {register_verify, register_fetch, register_chec
 
 using Registered = std::pair<CLI::App*, Command>;
 
-int usage_error(const CLI::App& app, const CLI::ParseError& error, int status) {
+// Monitoring systems show what a plugin says on standard output, and take what follows a bar for performance data.
+int tell(const std::string& error, const Command* command) {
+  if (command == nullptr || command->plugin.empty()) {
+    complain(error);
+    return command == nullptr ? kUsage : command->usage_status;
+  }
+  std::string line = printable(error);
+  std::replace(line.begin(), line.end(), '|', ' ');
+  fmt::print("{} UNKNOWN - {}\n", command->plugin, line);
+  return command->usage_status;
+}
+
+int usage_error(const CLI::App& app, const CLI::ParseError& error, const Command* command) {
   const auto chosen = app.get_subcommands();
   const std::string name = chosen.empty() ? "" : chosen.front()->get_name() + " ";
-  complain(fmt::format("{}; see ocsp-plus {}--help", error.what(), name));
-  return status;
+  return tell(fmt::format("{}; see ocsp-plus {}--help", error.what(), name), command);
 }
 
 // Sets *usage_status to that of the chosen command.
@@ -48,9 +61,7 @@ int run(int argc, char** argv, int* usage_status) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // --help and --version arrive as exceptions too, with exit status 0.
-    const Command* command = chosen();
-    return error.get_exit_code() == 0 ? app.exit(error)
-                                      : usage_error(app, error, command != nullptr ? command->usage_status : kUsage);
+    return error.get_exit_code() == 0 ? app.exit(error) : usage_error(app, error, chosen());
   }
   if (const Command* command = chosen()) {
     *usage_status = command->usage_status;
@@ -58,11 +69,9 @@ int run(int argc, char** argv, int* usage_status) {
     if (status) {
       return *status;
     }
-    complain(status.error().detail);
-  } else {
-    complain("no command given; see ocsp-plus --help");
+    return tell(status.error().detail, command);
   }
-  return *usage_status;
+  return tell("no command given; see ocsp-plus --help", nullptr);
 }
 
 }  // namespace

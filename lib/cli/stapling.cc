@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
+#include "crypto/peer_certificate.h"
 
 namespace ocsp_plus::cli {
 namespace {
@@ -26,8 +28,42 @@ void judge_failure(Handshake& handshake) {
     findings.push_back({"handshake_refused", Severity::kCritical,
                         "the server refuses clients that ask for a status (alert internal_error), as it does where "
                         "a staple is required and missing"});
+  } else if (handshake.seen.end == End::kPlainHttp) {
+    findings.push_back({"not_tls", Severity::kUnknown,
+                        "the server answers in HTTP without TLS: name the port of https, and look whether \"listen\" "
+                        "has \"ssl\""});
   } else {
     findings.push_back({"handshake_failed", Severity::kUnknown, handshake.seen.detail});
+  }
+}
+
+// What clients refuse whatever the staple says.
+void judge_certificate(const Handshake& handshake, UnixSeconds now, std::vector<Finding>* findings) {
+  const crypto::Certificate& certificate = *handshake.certificate;
+  const bool is_told = handshake.verdict.has_value() && handshake.verdict->reason == Reason::kCertificateExpired;
+  if (now >= certificate.not_after && !is_told) {
+    // First of its gravity: it explains what else is wrong.
+    findings->insert(findings->begin(),
+                     {std::string(token(Reason::kCertificateExpired)), Severity::kCritical,
+                      fmt::format("the certificate itself has expired ({})", to_rfc3339(certificate.not_after))});
+  }
+  if (const std::string& name = handshake.hello.servername;
+      !name.empty() && !crypto::is_for(handshake.seen.chain.front().get(), name)) {
+    findings->push_back({"name_mismatch", Severity::kWarning,
+                         fmt::format("the certificate is for {}, not for {}: look at \"server_name\", or give the "
+                                     "right name with --servername",
+                                     quoted(certificate.label()), ocsp_plus::quoted(name))});
+  }
+}
+
+// Without a staple, nobody has said yet that its issuer is missing, which may be the cause.
+void judge_missing_issuer(const crypto::Certificate& certificate, std::vector<Finding>* findings) {
+  if (!certificate.is_root) {
+    findings->push_back(
+        {"chain_without_issuer", Severity::kWarning,
+         fmt::format("the server does not send the certificate's issuer, {}, and it is not known here: append it to "
+                     "the chain, as a server without it cannot know the status",
+                     ocsp_plus::quoted(certificate.issuer))});
   }
 }
 
@@ -60,6 +96,7 @@ void judge_one(Handshake& handshake, const crypto::TrustAnchors& anchors, bool t
     return;
   }
   handshake.certificate = std::move(*certificate);
+  handshake.key = crypto::key_text(handshake.seen.chain.front().get());
   const auto issuer = issuer_for(handshake, anchors, &findings);
   if (trusted) {
     if (const std::string objection = anchors.objection(handshake.seen.chain, now); !objection.empty()) {
@@ -69,11 +106,15 @@ void judge_one(Handshake& handshake, const crypto::TrustAnchors& anchors, bool t
   }
   if (const auto& staple = handshake.seen.staples.front(); !staple.has_value()) {
     judge_missing(*handshake.certificate, &findings);
+    if (issuer == nullptr) {
+      judge_missing_issuer(*handshake.certificate, &findings);
+    }
   } else {
     handshake.verdict = judge_staple(*staple, *handshake.certificate, issuer.get(), bounds, now, &findings);
   }
+  judge_certificate(handshake, now, &findings);
   judge_gap(handshake.seen.staples, 0, &findings);
-  if (handshake.version == crypto::TlsVersion::k13) {
+  if (handshake.hello.version == crypto::TlsVersion::k13) {
     handshake.chain = judge_chain(handshake.seen, anchors, bounds, now);
   }
   gravest_first(&findings);
@@ -90,14 +131,20 @@ std::string outcome(const Handshake& handshake) {
   return handshake.seen.staples.front().has_value() ? "a staple" : "no staple";
 }
 
+// Of handshakes that leave the choice of the certificate to the server.
 void compare(const std::vector<Handshake>& handshakes, std::vector<Finding>* findings) {
-  for (std::size_t i = 1; i < handshakes.size(); ++i) {
-    const std::string a = outcome(handshakes[0]);
-    const std::string b = outcome(handshakes[i]);
-    if (!a.empty() && !b.empty() && a != b) {
+  const Handshake* first = nullptr;
+  for (const Handshake& handshake : handshakes) {
+    const std::string result = outcome(handshake);
+    if (result.empty() || handshake.hello.key != crypto::KeyKind::kOther) {
+      continue;
+    }
+    if (first == nullptr) {
+      first = &handshake;
+    } else if (const std::string other = outcome(*first); other != result) {
       findings->push_back({"tls_versions_differ", Severity::kWarning,
-                           fmt::format("TLS {} and TLS {} differ: {} and {}", token(handshakes[0].version),
-                                       token(handshakes[i].version), a, b)});
+                           fmt::format("TLS {} and TLS {} differ: {} and {}", token(first->hello.version),
+                                       token(handshake.hello.version), other, result)});
     }
   }
 }
@@ -105,7 +152,7 @@ void compare(const std::vector<Handshake>& handshakes, std::vector<Finding>* fin
 // `--chain` is not to be fulfilled by a server that cannot send what it asks for.
 void demand_tls13(const std::vector<Handshake>& handshakes, std::vector<Finding>* findings) {
   for (const Handshake& handshake : handshakes) {
-    if (handshake.version == crypto::TlsVersion::k13 && handshake.seen.end == End::kNotSupported) {
+    if (handshake.hello.version == crypto::TlsVersion::k13 && handshake.seen.end == End::kNotSupported) {
       findings->push_back({"tls_not_supported", Severity::kWarning,
                            "the server does not speak TLS 1.3, and TLS 1.2 has no staple for a CA certificate"});
     }
@@ -121,12 +168,23 @@ void add_new(Finding finding, std::vector<Finding>* findings) {
   }
 }
 
+bool have_several_keys(const std::vector<Handshake>& handshakes) {
+  std::set<std::string> keys;
+  for (const Handshake& handshake : handshakes) {
+    if (!handshake.key.empty()) {
+      keys.insert(handshake.key);
+    }
+  }
+  return keys.size() > 1;
+}
+
 // A TLS version that the server does not support, and what is right with CA certificates, are listed by handshake
-// only.
-void collect(const Handshake& handshake, std::vector<Finding>* findings) {
+// only. `by_key`: the server has several certificates, so each finding says which.
+void collect(const Handshake& handshake, bool by_key, std::vector<Finding>* findings) {
   for (const Finding& finding : handshake.findings) {
     if (finding.token != "tls_not_supported") {
-      add_new(finding, findings);
+      const std::string key = by_key && !handshake.key.empty() ? handshake.key + ": " : "";
+      add_new({finding.token, finding.severity, key + finding.text}, findings);
     }
   }
   for (const ChainCertificate& certificate : handshake.chain) {
@@ -145,11 +203,15 @@ Judgement evaluate(std::vector<Handshake>* handshakes, const crypto::TrustAnchor
   Judgement judgement;
   for (Handshake& handshake : *handshakes) {
     judge_one(handshake, anchors, trusted, bounds, now);
-    if (handshake.verdict.has_value() && handshake.verdict->reason == Reason::kOk) {
-      const UnixSeconds end = handshake.verdict->expires;
-      judgement.expires = judgement.expires == 0 ? end : std::min(judgement.expires, end);
+    const auto& verdict = handshake.verdict;
+    if (verdict.has_value() && verdict->reason == Reason::kOk &&
+        (!judgement.first_to_end.has_value() || verdict->expires < judgement.first_to_end->expires)) {
+      judgement.first_to_end = verdict;
     }
-    collect(handshake, &judgement.findings);
+  }
+  const bool by_key = have_several_keys(*handshakes);
+  for (const Handshake& handshake : *handshakes) {
+    collect(handshake, by_key, &judgement.findings);
   }
   compare(*handshakes, &judgement.findings);
   if (judgement.findings.empty()) {
@@ -163,9 +225,17 @@ Judgement evaluate(std::vector<Handshake>* handshakes, const crypto::TrustAnchor
   return judgement;
 }
 
+std::string where(const Handshake& handshake) {
+  if (!handshake.certificate.has_value()) {
+    return text_of(handshake.hello);
+  }
+  return fmt::format("TLS {}, {}, {}, serial {}", token(handshake.hello.version), handshake.certificate->subject,
+                     handshake.key, to_hex(handshake.certificate->serial));
+}
+
 Json handshake_json(const Handshake& handshake) {
   Json json;
-  json["tls"] = std::string(token(handshake.version));
+  json["tls"] = std::string(token(handshake.hello.version));
   json["findings"] = Json::array();
   for (const Finding& finding : handshake.findings) {
     json["findings"].push_back(finding.token);
@@ -176,6 +246,7 @@ Json handshake_json(const Handshake& handshake) {
     certificate["subject"] = handshake.certificate->subject;
     certificate["issuer"] = handshake.certificate->issuer;
     certificate["serial"] = to_hex(handshake.certificate->serial);
+    certificate["key"] = json_text(handshake.key);
     certificate["not_after"] = json_time(handshake.certificate->not_after);
     certificate["must_staple"] = handshake.certificate->must_staple;
     certificate["responders"] = handshake.certificate->ocsp_urls;

@@ -17,12 +17,13 @@ namespace ocsp_plus::cli {
 
 // One handshake. Its outcome is in either `seen` or `unreachable`.
 struct Handshake {
-  crypto::TlsVersion version = crypto::TlsVersion::k12;
+  crypto::TlsHello hello;
   std::optional<Error> unreachable;
   crypto::TlsSeen seen;
 
   // Filled in by evaluate():
   std::optional<crypto::Certificate> certificate;
+  std::string key;                         // crypto::key_text(); empty without a certificate
   std::optional<crypto::Verdict> verdict;  // of the staple; nothing without a staple or an issuer
   std::vector<Finding> findings;           // never empty afterwards, most severe first
   std::vector<ChainCertificate> chain;
@@ -30,13 +31,16 @@ struct Handshake {
 
 struct Judgement {
   Severity severity = Severity::kUnknown;
-  std::vector<Finding> findings;  // of all handshakes, without duplicates, most severe first
-  UnixSeconds expires = 0;        // earliest end of the valid staples; 0: none is valid
+  std::vector<Finding> findings;                // of all handshakes, without duplicates, most severe first
+  std::optional<crypto::Verdict> first_to_end;  // of the valid staples; nothing: none is valid
 };
 
 // `anchors` supply issuers that the server does not send; `trusted`: the chain must lead to them.
 Judgement evaluate(std::vector<Handshake>* handshakes, const crypto::TrustAnchors& anchors, bool trusted,
                    const Bounds& bounds, UnixSeconds now);
+
+// The certificate of a handshake, and how it was had: "TLS 1.3, CN=www.example.com, ECDSA P-256, serial 0a1b".
+std::string where(const Handshake& handshake);
 
 Json handshake_json(const Handshake& handshake);
 

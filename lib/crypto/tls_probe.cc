@@ -71,6 +71,19 @@ void read_message(int is_ours, int version, int content_type, const void* data, 
   }
 }
 
+// A server chooses its certificate by the signature algorithms, and on TLS 1.2 by the cipher suites too.
+bool offer_only(SSL* ssl, KeyKind key) {
+  if (key == KeyKind::kOther) {
+    return true;
+  }
+  const bool is_rsa = key == KeyKind::kRsa;
+  std::string algorithms = is_rsa ? "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:rsa_pss_pss_sha256:"
+                                    "rsa_pss_pss_sha384:rsa_pss_pss_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+                                  : "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448";
+  return SSL_ctrl(ssl, SSL_CTRL_SET_SIGALGS_LIST, 0, algorithms.data()) == 1 &&
+         SSL_set_cipher_list(ssl, is_rsa ? "aRSA" : "aECDSA") == 1;
+}
+
 bool is_response(const Bytes& staple) {
   const unsigned char* der = staple.data();
   return OcspResponsePtr(d2i_OCSP_RESPONSE(nullptr, &der, static_cast<long>(staple.size()))) != nullptr;
@@ -91,11 +104,18 @@ std::string_view token(TlsVersion version) noexcept {
   return version == TlsVersion::k12 ? "1.2" : "1.3";
 }
 
+std::string text_of(const TlsHello& hello) {
+  return fmt::format("TLS {}{}", token(hello.version),
+                     hello.key == KeyKind::kRsa  ? ", RSA alone"
+                     : hello.key == KeyKind::kEc ? ", ECDSA alone"
+                                                 : "");
+}
+
 // OpenSSL reads and writes memory; we do the socket I/O, so that a closed peer causes no SIGPIPE.
 struct TlsProbe::Impl {
   Impl(int the_fd, Callback the_callback) : fd(the_fd), callback(std::move(the_callback)) {}
 
-  Result<void> set_up(TlsVersion version, const std::string& servername);
+  Result<void> set_up(const TlsHello& hello);
   void on_ready(unsigned ready);
   bool receive();
   bool send_rest();
@@ -131,7 +151,7 @@ int TlsProbe::Impl::take_flight(SSL* /*ssl*/, void* impl) {
 }
 
 // OpenSSL's macros for these calls cast as C does.
-Result<void> TlsProbe::Impl::set_up(TlsVersion version, const std::string& servername) {
+Result<void> TlsProbe::Impl::set_up(const TlsHello& hello) {
   const ErrorMark mark;
   context.reset(SSL_CTX_new(TLS_client_method()));
   if (context != nullptr) {
@@ -148,10 +168,11 @@ Result<void> TlsProbe::Impl::set_up(TlsVersion version, const std::string& serve
   }
   BioPtr in(BIO_new(BIO_s_mem()));
   BioPtr out(BIO_new(BIO_s_mem()));
-  const int number = number_of(version);
+  const int number = number_of(hello.version);
+  const std::string& servername = hello.servername;
   if (ssl == nullptr || in == nullptr || out == nullptr || SSL_set_min_proto_version(ssl.get(), number) != 1 ||
       SSL_set_max_proto_version(ssl.get(), number) != 1 ||
-      SSL_set_tlsext_status_type(ssl.get(), TLSEXT_STATUSTYPE_ocsp) != 1 ||
+      SSL_set_tlsext_status_type(ssl.get(), TLSEXT_STATUSTYPE_ocsp) != 1 || !offer_only(ssl.get(), hello.key) ||
       (!servername.empty() && SSL_ctrl(ssl.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                                        const_cast<char*>(servername.c_str())) != 1)) {
     return fail(Reason::kInternal, "a TLS client cannot be set up: " + mark.text());
@@ -196,7 +217,13 @@ bool TlsProbe::Impl::receive() {
     seen.detail = "the server closed the connection within the handshake";
     return false;
   }
-  seen.answered = true;
+  constexpr std::string_view kHttp = "HTTP/";
+  const bool is_first = !std::exchange(seen.answered, true);
+  if (is_first && ByteView(buffer.data(), static_cast<std::size_t>(count)).text().substr(0, kHttp.size()) == kHttp) {
+    seen.end = TlsSeen::End::kPlainHttp;
+    seen.detail = "the server answers in HTTP without TLS";
+    return false;
+  }
   BIO_write(incoming, buffer.data(), static_cast<int>(count));
   return true;
 }
@@ -271,10 +298,9 @@ TlsProbe::TlsProbe(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 TlsProbe::~TlsProbe() = default;
 
-Result<std::unique_ptr<TlsProbe>> TlsProbe::start(EventLoop& loop, int fd, TlsVersion version,
-                                                  const std::string& servername, Callback callback) {
+Result<std::unique_ptr<TlsProbe>> TlsProbe::start(EventLoop& loop, int fd, const TlsHello& hello, Callback callback) {
   auto impl = std::make_unique<Impl>(fd, std::move(callback));
-  RETURN_IF_ERROR(impl->set_up(version, servername));
+  RETURN_IF_ERROR(impl->set_up(hello));
   impl->watch = loop.watch(fd, [self = impl.get()](unsigned ready) { self->on_ready(ready); });
   // A connecting socket becomes writable when it is connected or has failed.
   if (impl->watch == nullptr || !impl->watch->set(IoWatch::kWrite)) {

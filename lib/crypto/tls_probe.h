@@ -15,6 +15,7 @@
 #include "base/ports.h"
 #include "base/result.h"
 #include "crypto/certificate.h"
+#include "crypto/peer_certificate.h"
 
 namespace ocsp_plus::crypto {
 
@@ -22,6 +23,16 @@ enum class TlsVersion { k12, k13 };
 
 // "1.2", "1.3".
 std::string_view token(TlsVersion version) noexcept;
+
+// What the client says of itself.
+struct TlsHello {
+  TlsVersion version = TlsVersion::k12;
+  std::string servername;         // SNI; empty: none
+  KeyKind key = KeyKind::kOther;  // the only kind of certificate that it takes, kRsa or kEc; kOther: any
+};
+
+// "TLS 1.3", "TLS 1.3, RSA alone".
+std::string text_of(const TlsHello& hello);
 
 // The result of a handshake. Certificates and staples are set once the server's first flight is complete, even if the
 // handshake fails later (for example when the server demands a client certificate).
@@ -34,6 +45,7 @@ struct TlsSeen {
     kAlert,         // the server sent `alert`
     kNotSupported,  // the server speaks another version only
     kBadStaple,     // OpenSSL broke off at a staple that it cannot parse; certificates and staples are set
+    kPlainHttp,     // the server answers in HTTP without TLS
     kBroken,        // the bytes are not TLS, or the server closed; see `detail`
     kSystem,        // a system call failed with `error`, most often while connecting
   };
@@ -53,11 +65,9 @@ class TlsProbe {
   using Callback = std::function<void(TlsSeen)>;
 
   // `fd` is a non-blocking stream socket, connected or connecting; it is borrowed and must stay open until the probe
-  // is destroyed. `servername` is sent as SNI; empty: none. The callback is called once, from the loop, and may
-  // destroy the probe. There is no timer: the caller destroys the probe on timeout. kInternal if OpenSSL cannot be
-  // set up.
-  static Result<std::unique_ptr<TlsProbe>> start(EventLoop& loop, int fd, TlsVersion version,
-                                                 const std::string& servername, Callback callback);
+  // is destroyed. The callback is called once, from the loop, and may destroy the probe. There is no timer: the
+  // caller destroys the probe on timeout. kInternal if OpenSSL cannot be set up.
+  static Result<std::unique_ptr<TlsProbe>> start(EventLoop& loop, int fd, const TlsHello& hello, Callback callback);
   ~TlsProbe();
   TlsProbe(const TlsProbe&) = delete;
   TlsProbe& operator=(const TlsProbe&) = delete;

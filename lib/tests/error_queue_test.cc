@@ -287,8 +287,9 @@ TEST_CASE("error queue: a probe of a TLS server", "[error_queue]") {
       int ends[2] = {-1, -1};
       REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
       std::optional<crypto::TlsSeen> seen;
-      auto probe = crypto::TlsProbe::start(loop, ends[0], crypto::TlsVersion::k12, "leaf.example",
-                                           [&](crypto::TlsSeen result) { seen = std::move(result); });
+      auto probe =
+          crypto::TlsProbe::start(loop, ends[0], {crypto::TlsVersion::k12, "leaf.example", crypto::KeyKind::kRsa},
+                                  [&](crypto::TlsSeen result) { seen = std::move(result); });
       REQUIRE(probe);
       Server server(world().leaf);
       loop.run_until(

@@ -32,8 +32,8 @@ struct Pair {
     }
     ends[1] = -1;
   }
-  void start(TlsVersion version) {
-    probe = TlsProbe::start(loop, ends[0], version, "www.example.com", [this](TlsSeen result) {
+  void start(TlsVersion version, crypto::KeyKind key = crypto::KeyKind::kOther) {
+    probe = TlsProbe::start(loop, ends[0], {version, "www.example.com", key}, [this](TlsSeen result) {
               seen = std::move(result);
               probe.reset();  // as callers may
             }).value();
@@ -97,7 +97,8 @@ TEST_CASE("tls_probe: what is no handshake", "[tls_probe]") {
   };
   const Case cases[] = {
       {"nothing, and the end", "", true, TlsSeen::End::kBroken, 0},
-      {"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", false, TlsSeen::End::kBroken, 0},
+      {"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", false, TlsSeen::End::kPlainHttp, 0},
+      {"not quite HTTP", "HTTQ/1.1 400 Bad Request\r\n\r\n", false, TlsSeen::End::kBroken, 0},
       {"half a record", std::string("\x16\x03\x03\x40\0\x02", 6), true, TlsSeen::End::kBroken, 0},
       {"zeros", std::string(20000, '\0'), false, TlsSeen::End::kBroken, 0},
       {"internal_error", std::string("\x15\x03\x03\0\x02\x02\x50", 7), false, TlsSeen::End::kAlert, 80},
@@ -131,4 +132,30 @@ TEST_CASE("tls_probe: destroyed before its end, it says nothing", "[tls_probe]")
   send(pair.ends[1], "x", 1, MSG_NOSIGNAL);
   pair.loop.run_until([] { return false; }, 1);
   CHECK_FALSE(pair.seen.has_value());
+}
+
+// What the server chooses its certificate by; t/cli_check_pair.t has servers with two.
+TEST_CASE("tls_probe: it offers signatures of one kind of key alone", "[tls_probe][rfc8446-4.2.3]") {
+  const std::string ecdsa_p256("\x04\x03", 2);
+  const std::string rsa_pss("\x08\x04", 2);
+  // extension signature_algorithms: type 13, and two lengths
+  const auto offered = [](const std::string& hello) {
+    for (std::size_t at = hello.find(std::string("\0\x0d\0", 3)); at != std::string::npos;
+         at = hello.find(std::string("\0\x0d\0", 3), at + 1)) {
+      const auto size = static_cast<unsigned char>(hello[at + 3]);
+      if (hello[at + 4] == 0 && static_cast<unsigned char>(hello[at + 5]) + 2 == size) {
+        return hello.substr(at + 6, size - 2U);
+      }
+    }
+    return std::string();
+  };
+  for (const TlsVersion version : {TlsVersion::k12, TlsVersion::k13}) {
+    for (const auto key : {crypto::KeyKind::kRsa, crypto::KeyKind::kEc, crypto::KeyKind::kOther}) {
+      Pair pair;
+      pair.start(version, key);
+      const std::string algorithms = offered(pair.hello());
+      CHECK((algorithms.find(ecdsa_p256) != std::string::npos) == (key != crypto::KeyKind::kRsa));
+      CHECK((algorithms.find(rsa_pss) != std::string::npos) == (key != crypto::KeyKind::kEc));
+    }
+  }
 }
