@@ -509,7 +509,7 @@ sub responder_unit {
 	$start = paths($start) =~ s/2560/$port/r;
 	# it ends after two requests, and is started again as systemd does
 	$start =~ s/-nrequest 1000/-nrequest 2/;
-	my $pid = $t->run_daemon('sh', '-c', "cd $d/ca;"
+	my $pid = $t->run_daemon('sh', '-c', "exec 2>/dev/null; cd $d/ca;"
 		. "while :; do $start >>responder.log 2>&1; done");
 	for my $n (1 .. 3) {
 		my $run;
