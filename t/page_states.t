@@ -130,9 +130,9 @@ show(@fine, @twins);
 is_deeply($b->script('return [...document.querySelectorAll("#certificates'
 	. ' tbody tr")].map((row) => row.cells[1].innerText.replace(/\n.*/s, ""))'
 	. '.sort()'), [
-	(sort map { "double.example EC P-256 \xb7 serial \x{2026}"
+	(sort map { "double.example ECDSA P-256 \xb7 serial \x{2026}"
 		. substr $_->{serial}, -6 } @twins[2, 3]),
-	'mail.example', 'shop.example', 'twin.example EC P-256',
+	'mail.example', 'shop.example', 'twin.example ECDSA P-256',
 	'twin.example RSA 2048' ],
 	'certificates of one name are told apart, others are not burdened');
 like(text('#facts'), qr/in 1 h|in 59 min/, 'the twin that expires next');

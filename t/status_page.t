@@ -207,7 +207,7 @@ like($b->script('return document.querySelector(".detail").innerText'),
 	qr/Confirmed\s+.*UTC \(\d+ \w+ ago\)/,
 	'the details show the age of the status');
 like($b->script('return document.querySelector(".detail").innerText'),
-	qr/Key\s+EC P-256/, 'the details show the key');
+	qr/Key\s+ECDSA P-256/, 'the details show the key');
 ok(!$b->script('return !!document.querySelector(".detail button")'),
 	'no refresh is offered where no control location is known');
 $b->script('[...document.querySelectorAll(".name")].find((name) => '

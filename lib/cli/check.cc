@@ -7,12 +7,15 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "base/poll_loop.h"
 #include "cli/check_report.h"
 #include "cli/command.h"
+#include "cli/configured.h"
 #include "cli/handshake_attempt.h"
 #include "cli/target.h"
 #include "cli/thresholds.h"
@@ -33,6 +36,8 @@ constexpr int kInternalError = 80;  // AlertDescription
 
 struct Options {
   std::vector<std::string> hosts;
+  bool all = false;
+  ConfigurationOptions configuration;
   unsigned port = 0;
   std::string servername;
   std::string cafile;
@@ -139,6 +144,32 @@ class Handshakes {
   std::vector<net::Address> addresses_;
 };
 
+// Compares what was shown with what the configuration names.
+void compare(const CheckTarget& target, const std::vector<Handshake>& handshakes, std::vector<Finding>* findings) {
+  std::set<CertificateId> shown;
+  for (const Handshake& handshake : handshakes) {
+    if (!handshake.certificate.has_value() || !shown.insert(handshake.certificate->id).second) {
+      continue;
+    }
+    const bool known = std::any_of(target.configured.begin(), target.configured.end(), [&](const auto& certificate) {
+      return certificate.id == handshake.certificate->id;
+    });
+    if (!known) {
+      findings->push_back(
+          {"not_configured", Severity::kWarning,
+           fmt::format("{} is shown, which the configuration does not name here: nginx waits for a reload",
+                       where(handshake))});
+    }
+  }
+  for (const auto& certificate : target.configured) {
+    if (!shown.empty() && shown.count(certificate.id) == 0) {
+      findings->push_back({"not_shown", Severity::kWarning,
+                           fmt::format("the certificate {} with the id {} of the configuration was not shown",
+                                       ocsp_plus::quoted(certificate.label), to_hex(certificate.id))});
+    }
+  }
+}
+
 CheckResult check_target(const CheckTarget& target, const Options& options, const crypto::TrustAnchors& anchors) {
   CheckResult result;
   result.target = target;
@@ -147,6 +178,11 @@ CheckResult check_target(const CheckTarget& target, const Options& options, cons
   if (handshakes) {
     result.handshakes = std::move(*handshakes);
     result.judgement = evaluate(&result.handshakes, anchors, !options.cafile.empty(), options.bounds, result.at);
+    if (!target.configured.empty()) {
+      compare(target, result.handshakes, &result.judgement.findings);
+      gravest_first(&result.judgement.findings);
+      result.judgement.severity = worst(result.judgement.findings);
+    }
     return result;
   }
   const Error& error = handshakes.error();
@@ -155,14 +191,41 @@ CheckResult check_target(const CheckTarget& target, const Options& options, cons
   return result;
 }
 
-Result<int> run_check(const Options& options) {
-  RETURN_IF_ERROR(check(options.bounds.thresholds));
+// The servers of nginx's configuration. Their handshakes are made as the worker user: answers are parsed.
+Result<std::vector<CheckTarget>> configured_targets(const ConfigurationOptions& options) {
+  const auto configured = read_configuration("check --all", options);
+  RETURN_IF_ERROR(configured);
+  if (configured->inventory == nullptr) {
+    return fail(Reason::kUnreadable, why_no_inventory(configured->tested));
+  }
+  const admin::InventoryOrigin& origin = configured->inventory->origin;
+  RETURN_IF_ERROR(become_user(origin.user.uid, origin.user.gid, origin.user_name));
+  auto targets = targets_of(*configured->inventory);
+  if (targets.empty()) {
+    return fail(Reason::kInvalidArgument,
+                "no http server with \"ocsp_plus on\" listens for TLS on an address; name hosts instead of --all");
+  }
+  return targets;
+}
+
+Result<std::vector<CheckTarget>> chosen_targets(const Options& options) {
+  if (options.all == !options.hosts.empty()) {
+    return fail(Reason::kInvalidArgument, "give either HOST or --all");
+  }
+  if (options.all) {
+    return configured_targets(options.configuration);
+  }
   std::vector<CheckTarget> targets;
   for (const std::string& host : options.hosts) {
     auto target = parse_target(host, options.port, options.servername);
     RETURN_IF_ERROR(target);
     targets.push_back(std::move(*target));
   }
+  return targets;
+}
+
+Result<int> run_check(const Options& options) {
+  RETURN_IF_ERROR(check(options.bounds.thresholds));
   auto anchors = crypto::TrustAnchors::of_system();
   if (!options.cafile.empty()) {
     const auto certificates = read_certificates(options.cafile);
@@ -170,8 +233,10 @@ Result<int> run_check(const Options& options) {
     anchors = crypto::TrustAnchors::of(*certificates);
   }
   RETURN_IF_ERROR(anchors);
+  const auto targets = chosen_targets(options);
+  RETURN_IF_ERROR(targets);
   std::vector<CheckResult> results;
-  for (const CheckTarget& target : targets) {
+  for (const CheckTarget& target : *targets) {
     results.push_back(check_target(target, options, *anchors));
   }
   if (options.json) {
@@ -190,11 +255,12 @@ Command register_check(CLI::App& app) {
   command
       ->add_option("host,-H,--hostname", options->hosts,
                    "HOST[:PORT] of the server, or of several; port 443 where none is given")
-      ->required()
       ->type_name("HOST");
   command->add_option("-p,--port", options->port, "Port, where HOST names none")
       ->check(CLI::Range(1, UINT16_MAX))
       ->type_name("PORT");
+  command->add_flag("--all", options->all, "Every certificate of every http server of nginx's configuration, here");
+  add_configuration_options(*command, false, &options->configuration);
   command->add_option("--servername", options->servername, "Name to ask for (SNI); default: HOST")->type_name("NAME");
   command
       ->add_option("--cafile", options->cafile,

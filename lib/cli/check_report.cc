@@ -17,7 +17,7 @@ std::string plain(std::string_view text) {
 }
 
 std::string findings_of(const CheckResult& result) {
-  std::string text = result.target.text();
+  std::string text = result.target.label();
   const char* separator = ": ";
   for (const Finding& finding : result.judgement.findings) {
     text += separator + finding.text;
@@ -50,14 +50,14 @@ std::string performance_of(const CheckResult& result, bool is_only, const Thresh
     return {};
   }
   const crypto::Verdict& verdict = *result.judgement.first_to_end;
-  const std::string label = is_only ? "expires_in" : fmt::format("'{} expires_in'", result.target.text());
+  const std::string label = is_only ? "expires_in" : fmt::format("'{} expires_in'", result.target.label());
   return fmt::format(" {}={}s;{}:;{}:;0;{}", label, saturating_sub(verdict.expires, result.at),
                      thresholds.warning_of(verdict), thresholds.critical_of(verdict),
                      saturating_sub(verdict.expires, verdict.this_update));
 }
 
 std::string lines_of(const CheckResult& result, bool is_only) {
-  const std::string server = is_only ? "" : result.target.text() + ", ";
+  const std::string server = is_only ? "" : result.target.label() + ", ";
   std::string text;
   for (const Handshake& handshake : result.handshakes) {
     for (const Finding& finding : handshake.findings) {
@@ -75,6 +75,7 @@ Json json_of(const CheckResult& result) {
   Json json;
   json["host"] = result.target.host;
   json["port"] = result.target.port;
+  json["servername"] = json_text(result.target.servername);
   json["status"] = std::string(word(judgement.severity));
   json["findings"] = Json::array();
   for (const Finding& finding : judgement.findings) {

@@ -1,7 +1,6 @@
 // ocsp-plus plan: tells before a start or a reload which handshakes will be stapled with a configuration, from what,
 // and why others will not. The running nginx notices nothing.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -17,7 +16,7 @@
 #include "base/log.h"
 #include "base/poll_loop.h"
 #include "cli/command.h"
-#include "cli/nginx_test.h"
+#include "cli/configured.h"
 #include "cli/preview.h"
 #include "cli/verdict.h"
 #include "store/cache_directory.h"
@@ -30,17 +29,15 @@ using Outcome = Expected::Outcome;
 constexpr Seconds kClockAstray = 300;  // as responses from the future are judged
 
 struct Options {
-  NginxCommand command = {"nginx", {}, {}};
+  ConfigurationOptions configuration;
   Seconds timeout = 0;
-  bool unprivileged = false;
   bool verbose = false;
   bool json = false;
 };
 
 // All that the command has to tell.
 struct Plan {
-  NginxTested tested;
-  std::unique_ptr<admin::Inventory> inventory;
+  Configured configured;
   std::string cache;  // what is wrong with the directory; empty: nothing
   std::vector<std::string> remarks;
   Preview preview;
@@ -56,16 +53,6 @@ class ErrorLog : public LogSink {
  private:
   bool verbose_;
 };
-
-Result<void> check_rights(const Options& options) {
-  if (geteuid() == 0 || options.unprivileged) {
-    return {};
-  }
-  return fail(
-      Reason::kUnreadable,
-      "plan needs root, who alone can read every key that nginx -t reads and then become the worker user; run it "
-      "with sudo, or with --unprivileged where nginx's master runs as this user");
-}
 
 std::vector<std::string> remarks_on(const admin::Inventory& inventory) {
   std::vector<std::string> remarks;
@@ -145,7 +132,7 @@ std::string summary(const std::vector<Expected>& handshakes) {
 }
 
 std::string text_of(const Plan& plan) {
-  const admin::Inventory& inventory = *plan.inventory;
+  const admin::Inventory& inventory = *plan.configured.inventory;
   std::string text = line("nginx", inventory.origin.nginx) + line("ocsp_plus", inventory.origin.module) +
                      line("worker user", inventory.origin.user_name) +
                      line("cache directory", inventory.settings.cache.empty() ? "off"
@@ -158,7 +145,7 @@ std::string text_of(const Plan& plan) {
   for (const Reach& reach : plan.preview.responders) {
     text += text_of(reach);
   }
-  for (const std::string& said : plan.tested.lines) {
+  for (const std::string& said : plan.configured.tested.lines) {
     text += printable(said) + "\n";
   }
   for (const std::string& remark : plan.remarks) {
@@ -228,12 +215,12 @@ Json all_of(const std::vector<Item>& items) {
 
 Json json_of(const Plan& plan) {
   Json json;
-  json["accepted"] = plan.tested.accepted;
-  json["nginx_says"] = plan.tested.lines;
-  if (plan.inventory == nullptr) {
+  json["accepted"] = plan.configured.tested.accepted;
+  json["nginx_says"] = plan.configured.tested.lines;
+  if (plan.configured.inventory == nullptr) {
     return json;
   }
-  const admin::Inventory& inventory = *plan.inventory;
+  const admin::Inventory& inventory = *plan.configured.inventory;
   json["nginx"] = inventory.origin.nginx;
   json["version"] = inventory.origin.module;
   json["worker_user"] = json_text(inventory.origin.user_name);
@@ -251,19 +238,12 @@ int tell_failure(const Options& options, const Plan& plan) {
   if (options.json) {
     print_json(json_of(plan));
   } else {
-    for (const std::string& said : plan.tested.lines) {
+    for (const std::string& said : plan.configured.tested.lines) {
       fmt::print("{}\n", printable(said));
     }
   }
-  if (!plan.tested.accepted) {
-    complain("nginx refuses this configuration, see above; nothing would change");
-    return kUsage;
-  }
-  complain(
-      "nginx -t passes, but no module has told what it read: is ocsp_plus's http module loaded by load_module, and "
-      "of this "
-      "program's version?");
-  return kCouldNotTell;
+  complain(why_no_inventory(plan.configured.tested));
+  return plan.configured.tested.accepted ? kCouldNotTell : kUsage;
 }
 
 bool is_fine(const Plan& plan) {
@@ -274,28 +254,24 @@ bool is_fine(const Plan& plan) {
 }
 
 Result<int> run_plan(const Options& options) {
-  RETURN_IF_ERROR(check_rights(options));
   Plan plan;
-  auto tested = test_configuration(options.command);
-  RETURN_IF_ERROR(tested);
-  plan.tested = std::move(*tested);
-  if (!plan.tested.accepted || plan.tested.inventory.empty()) {
+  auto configured = read_configuration("plan", options.configuration);
+  RETURN_IF_ERROR(configured);
+  plan.configured = std::move(*configured);
+  if (plan.configured.inventory == nullptr) {
     return tell_failure(options, plan);
   }
-  auto inventory = admin::read_inventory(plan.tested.inventory);
-  RETURN_IF_ERROR(inventory);
-  plan.inventory = std::move(*inventory);
-  const admin::InventoryOrigin& origin = plan.inventory->origin;
-  if (const std::string& cache = plan.inventory->settings.cache; !cache.empty()) {
+  const admin::InventoryOrigin& origin = plan.configured.inventory->origin;
+  if (const std::string& cache = plan.configured.inventory->settings.cache; !cache.empty()) {
     const auto usable = store::check_directory(cache, origin.user);
     plan.cache = usable ? "" : usable.error().detail;
   }
   RETURN_IF_ERROR(become_worker(origin));
   ErrorLog log(options.verbose);
-  auto preview = make_preview(*plan.inventory, options.timeout * 1000, log);
+  auto preview = make_preview(*plan.configured.inventory, options.timeout * 1000, log);
   RETURN_IF_ERROR(preview);
   plan.preview = std::move(*preview);
-  plan.remarks = remarks_on(*plan.inventory);
+  plan.remarks = remarks_on(*plan.configured.inventory);
   if (options.json) {
     print_json(json_of(plan));
   } else {
@@ -310,11 +286,8 @@ Command register_plan(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("plan", "Tells before a reload which handshakes will be stapled, and why others will not");
-  command->add_option("-c,--conf", options->command.conf, "nginx's configuration, if it is not nginx's own default");
-  command->add_option("-p,--prefix", options->command.prefix, "nginx's prefix, likewise");
-  command->add_option("--nginx", options->command.nginx, "nginx's program, if it is not in PATH");
+  add_configuration_options(*command, true, &options->configuration);
   add_span(*command, "--timeout", &options->timeout, "30s", "How long to wait for responders");
-  command->add_flag("--unprivileged", options->unprivileged, "nginx's master runs as this user, who is not root");
   command->add_flag("-v,--verbose", options->verbose, "Print what the engine would log on standard error");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(

@@ -23,6 +23,10 @@ std::string CheckTarget::text() const {
   return fmt::format(host.find(':') == host.npos ? "{}:{}" : "[{}]:{}", host, port);
 }
 
+std::string CheckTarget::label() const {
+  return servername.empty() || servername == host ? text() : fmt::format("{} ({})", text(), servername);
+}
+
 Result<CheckTarget> parse_target(const std::string& host, unsigned port, const std::string& servername) {
   const bool is_bare_v6 = net::Address::literal(host, kHttps).family() == AF_INET6;
   const auto url = net::Url::parse("https://" + (is_bare_v6 ? "[" + host + "]" : host));

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "base/bytes.h"
 #include "base/result.h"
 
 namespace ocsp_plus::cli {
@@ -14,7 +16,15 @@ struct CheckTarget {
   bool is_address = false;
   std::string servername;  // SNI, and whose certificate it must be; empty: none is sent or compared
 
-  std::string text() const;  // host:port
+  // The certificates that nginx's configuration names for it; none: not known.
+  struct Certificate {
+    CertificateId id;
+    std::string label;
+  };
+  std::vector<Certificate> configured;
+
+  std::string text() const;   // host:port
+  std::string label() const;  // with the servername, if it is another
 };
 
 // `host`: HOST, HOST:PORT, an address or [address]:PORT, as in a URL. `port`: 0: that of `host`, else 443.

@@ -208,7 +208,7 @@ std::string key_text(x509_st* certificate) {
     case EVP_PKEY_RSA_PSS:
       return fmt::format("RSA-PSS {}", EVP_PKEY_get_bits(key));
     case EVP_PKEY_EC:
-      return "EC " + curve_of(key);
+      return "ECDSA " + curve_of(key);
     default: {
       const char* const name = EVP_PKEY_get0_type_name(key);
       return name == nullptr ? std::string() : name;

@@ -60,8 +60,8 @@ Result<CertificateId> certificate_id(x509_st* certificate);
 // Returns the SHA-256 sum of the certificate's key, as Issuer::key_sha256(); nothing if it cannot be hashed.
 std::optional<std::array<std::uint8_t, 32>> key_sha256(x509_st* certificate) noexcept;
 
-// Returns type and size of the certificate's key for people, as "RSA 2048", "EC P-256", "ED25519"; empty if OpenSSL
-// cannot decode it.
+// Returns type and size of the certificate's key for people, as "RSA 2048", "ECDSA P-256", "ED25519"; empty if
+// OpenSSL cannot decode it.
 std::string key_text(x509_st* certificate);
 
 // Returns whether OpenSSL takes the certificate for one that issued itself, or cannot tell.

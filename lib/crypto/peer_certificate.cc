@@ -1,9 +1,5 @@
 #include "crypto/peer_certificate.h"
 
-#include <fmt/format.h>
-
-#include <array>
-
 #include "crypto/ossl.h"
 
 namespace ocsp_plus::crypto {
@@ -23,27 +19,6 @@ KeyKind key_kind(x509_st* certificate) {
     default:
       return KeyKind::kOther;
   }
-}
-
-std::string key_text(x509_st* certificate) {
-  const ErrorMark mark;
-  const EVP_PKEY* key = X509_get0_pubkey(certificate);
-  if (key == nullptr) {
-    return {};
-  }
-  if (key_kind(certificate) == KeyKind::kRsa) {
-    return fmt::format("RSA {}", EVP_PKEY_get_bits(key));
-  }
-  if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC) {
-    const char* name = EVP_PKEY_get0_type_name(key);
-    return name == nullptr ? "" : name;
-  }
-  std::array<char, 64> group = {};
-  if (EVP_PKEY_get_group_name(key, group.data(), group.size(), nullptr) != 1) {
-    return "ECDSA";
-  }
-  const char* nist = EC_curve_nid2nist(OBJ_sn2nid(group.data()));
-  return fmt::format("ECDSA {}", nist == nullptr ? group.data() : nist);
 }
 
 bool is_for(x509_st* certificate, const std::string& name) {

@@ -1,9 +1,8 @@
-// What a client looks at in a server's certificate beside its status: its key, and whose it is. For the command line;
+// What a client looks at in a server's certificate beside its status: the kind of its key, and whose it is. For the command line;
 // the linker leaves it out of nginx, like crypto/tls_probe.h. Leaves OpenSSL's error queue unchanged.
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "crypto/certificate.h"
 
@@ -12,9 +11,6 @@ namespace ocsp_plus::crypto {
 // A server may have one certificate of each kind, and chooses by the signature algorithms that the client offers.
 enum class KeyKind { kRsa, kEc, kOther };
 KeyKind key_kind(x509_st* certificate);
-
-// "RSA 2048", "ECDSA P-256", "ED25519"; empty: the key cannot be read.
-std::string key_text(x509_st* certificate);
 
 // Returns whether the certificate is for that host name or IP address, as OpenSSL's clients judge (RFC 6125).
 bool is_for(x509_st* certificate, const std::string& name);

@@ -38,7 +38,7 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   CHECK(certificate["state"] == "pending");
   CHECK(certificate["names"] == nlohmann::json({"leaf1.example"}));
   CHECK(certificate["serial"] == "100001");
-  CHECK(certificate["key"] == "EC P-256");
+  CHECK(certificate["key"] == "ECDSA P-256");
   CHECK(certificate["not_before"] == to_rfc3339(fixture.catalog.target(0).certificate.not_before));
   CHECK(shown["control"].is_null());
   CHECK(fixture.show(Format::kJson, {}, {}, "/a \"b").text.find(R"("control":"/a \"b",)") != std::string::npos);

@@ -56,7 +56,7 @@ TEST_CASE("describe: the plain fields", "[certificate]") {
 TEST_CASE("describe: type and size of the key", "[certificate]") {
   const Family family;
   const std::vector<std::pair<KeyType, std::string>> cases = {
-      {KeyType::kP256, "EC P-256"},    {KeyType::kP384, "EC P-384"},    {KeyType::kP192, "EC P-192"},
+      {KeyType::kP256, "ECDSA P-256"}, {KeyType::kP384, "ECDSA P-384"}, {KeyType::kP192, "ECDSA P-192"},
       {KeyType::kRsa1024, "RSA 1024"}, {KeyType::kRsa2048, "RSA 2048"}, {KeyType::kEd25519, "ED25519"},
       {KeyType::kDsa, "DSA"},
   };

@@ -59,7 +59,7 @@ sub certificate {
 	my %own = (
 		id => sha256_hex($name . $serial), subject => "CN=$name",
 		names => [ $name ], issuer => "CN=$ca,O=Example,C=XX",
-		serial => $serial, key => 'EC P-256', not_before => time_in(-30 * $DAY),
+		serial => $serial, key => 'ECDSA P-256', not_before => time_in(-30 * $DAY),
 		not_after => time_in(60 * $DAY), must_staple => JSON::PP::false,
 		required => JSON::PP::false, loaded => JSON::PP::false, role => 'leaf',
 		servers => [ $name ],
