@@ -188,6 +188,8 @@ for my $case (@cases) {
 		"$name: the first finding decides the status");
 
 	my ($older, $newer) = @{$json->{handshakes}};
+	is(scalar @{$json->{handshakes}}, 2,
+		"$name: the same certificate again is left out");
 	is("@{$older->{findings}}", 'tls_not_supported',
 		"$name: the server does not speak TLS 1.2");
 	my $chain = $case->{chain};

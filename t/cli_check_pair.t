@@ -65,6 +65,9 @@ for my $case (@cases) {
 	push @servers, [ $port, \@certificates, $lines ];
 	$port{$name} = $port++;
 }
+my $bar = $int->leaf('bar', cn => 'a|b', names => [ 'a|b.example' ],
+	aia => $r->url());
+push @servers, [ $port, $bar ];
 $t->write_conf(http => [ 'ocsp_plus on;', 'ocsp_plus_startup_wait 2s;',
 	'ssl_protocols TLSv1.2 TLSv1.3;', @servers ]);
 $t->run();
@@ -132,6 +135,13 @@ like($json->{findings}[0]{detail}, qr/is\ for\ "both\.example",\ not\ for
 	\ "www\.example"/x, 'a name mismatch says which names differ');
 ($run, $json) = check(address('both'));
 is($run->{status}, 0, 'without a name none is compared');
+
+# a bar in a name begins no performance data
+
+$run = run('127.0.0.1:' . port($port), '--servername', 'www.example');
+like($run->{output}, qr/is for "a b\.example".* \| expires_in=.*CN=a b,/s,
+	'a bar in a name is left out');
+is(scalar(() = $run->{output} =~ /\|/g), 1, 'there is one bar');
 
 ###############################################################################
 

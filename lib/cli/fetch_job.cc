@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -56,10 +57,8 @@ Result<void> read(const FetchOptions& options, FetchJob* job) {
     auto read = read_certificates(options.issuer);
     RETURN_IF_ERROR(read);
     issuers = std::move(*read);
-    std::vector<x509_st*> candidates;
-    for (const auto& issuer : issuers) {
-      candidates.push_back(issuer.get());
-    }
+    std::vector<x509_st*> candidates(issuers.size());
+    std::transform(issuers.begin(), issuers.end(), candidates.begin(), [](const auto& one) { return one.get(); });
     if (x509_st* leaf = chain->front().get(); !has_issuer(leaf, candidates)) {
       return refuse_issuer("--issuer " + options.issuer, leaf, candidates);
     }

@@ -419,20 +419,14 @@ class Inspection {
   StoreReport report_;
 };
 
-int run_share(const Options& options) {
+Result<int> run_share(const Options& options) {
   auto settings = read_share_arguments(options.share);
-  if (!settings) {
-    complain(settings.error().detail);
-    return kCouldNotTell;
-  }
+  RETURN_IF_ERROR(settings);
   settings->timeout = options.timeout * 1000;
   SystemClock clock;
   PollLoop loop(clock);
   const auto access = engine::ShareAccess::open(loop, clock, *settings, OP_DEFAULT_MAX_RESPONSE_BYTES);
-  if (!access) {
-    complain(access.error().detail);
-    return kCouldNotTell;
-  }
+  RETURN_IF_ERROR(access);
   const StoreReport report = Inspection(*settings, loop, clock, **access).run(options.list);
   if (options.json) {
     print_json(json_of(report));
@@ -459,7 +453,7 @@ Command register_share(CLI::App& app) {
   command->add_flag("--list", options->list, "List the certificates that have a response in the store");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer("Exit status: 0 ok, 1 warning, 2 critical, 3 could not tell.");
-  return {[options] { return run_share(*options); }, static_cast<int>(Severity::kUnknown)};
+  return {[options] { return run_share(*options); }, static_cast<int>(Severity::kUnknown), "SHARE"};
 }
 
 }  // namespace ocsp_plus::cli
