@@ -4,7 +4,7 @@
 _ocsp_plus() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
     local -A options=(
-        [check]="--hostname --port --servername --cafile --warn --critical --max-age --chain --timeout --verbose --json --version --help -H -p -w -c -t -v -V -h"
+        [check]="--hostname --port --all --conf --prefix --nginx --unprivileged --servername --cafile --warn --critical --max-age --chain --timeout --verbose --json --version --help -H -p -w -c -t -v -V -h"
         [fetch]="--cert --issuer --responder --resolver --proxy --out --cache --share --share-prefix --share-user --share-password-file --share-sentinel --share-trusted-certificate --share-certificate --share-key --timeout --wait --quiet --verbose --json --help -4 -6 -q -v -h"
         [plan]="--conf --prefix --nginx --timeout --unprivileged --verbose --json --help -c -p -v -h"
         [share]="--prefix --user --password-file --sentinel --trusted-certificate --certificate --key --timeout --list --json --help -h"
@@ -20,7 +20,7 @@ _ocsp_plus() {
         return
     fi
     case $command.$previous in
-        plan.--prefix | plan.-p) previous=--cache ;;
+        plan.--prefix | plan.-p | check.--prefix) previous=--cache ;;
         plan.-c) previous=--conf ;;
     esac
     case $previous in

@@ -130,6 +130,7 @@ class Handshakes {
           left());
     }
     std::vector<Handshake> handshakes;
+    handshakes.reserve(attempts.size());
     for (const auto& attempt : attempts) {
       handshakes.push_back(attempt->take());
     }
@@ -236,6 +237,7 @@ Result<int> run_check(const Options& options) {
   const auto targets = chosen_targets(options);
   RETURN_IF_ERROR(targets);
   std::vector<CheckResult> results;
+  results.reserve(targets->size());
   for (const CheckTarget& target : *targets) {
     results.push_back(check_target(target, options, *anchors));
   }

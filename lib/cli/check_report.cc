@@ -96,6 +96,7 @@ Json json_of(const CheckResult& result) {
 
 Severity severity_of(const std::vector<CheckResult>& results) {
   std::vector<Finding> gravest;
+  gravest.reserve(results.size());
   for (const CheckResult& result : results) {
     gravest.push_back({"", result.judgement.severity, ""});
   }
