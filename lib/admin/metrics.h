@@ -1,5 +1,5 @@
-// All metrics: name without the prefix, type, help. scripts/check-metrics compares the documentation, the alert rules and
-// the dashboard with this table.
+// All metrics: name without the prefix, type, help. scripts/check-metrics compares the documentation, the alert rules
+// and the dashboard with this table.
 #pragma once
 
 #include <cstddef>

@@ -173,7 +173,8 @@ void write_engine_metrics(const View& view, const MetricsText& text, std::string
   EngineMetrics(view, text).write(out);
 }
 
-void write_runway_metrics(const std::vector<Runway>& all, UnixSeconds now, const MetricsText& text, std::string* out) {
+void write_runway_metrics(const std::vector<Runway>& all, UnixSeconds now, const MetricsText& text,
+                          std::string* out) {
   const auto labels = [](const Runway& runway) {
     return fmt::format("kind=\"{}\",name=\"{}\"", token(runway.part), MetricsText::label(runway.name));
   };
