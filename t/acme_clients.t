@@ -46,8 +46,9 @@ $t->write_file('pebble.json', <<END);
   "externalAccountBindingRequired": false
 } }
 END
-$t->run_daemon('env', 'PEBBLE_VA_ALWAYS_VALID=1', 'PEBBLE_VA_NOSLEEP=1',
-	'PEBBLE_WFE_NONCEREJECT=0', 'pebble', '-config', "$d/pebble.json");
+$t->run_daemon('sh', '-c', 'PEBBLE_VA_ALWAYS_VALID=1 PEBBLE_VA_NOSLEEP=1 '
+	. 'PEBBLE_WFE_NONCEREJECT=0 exec pebble -config "$0" >"$0.log" 2>&1',
+	"$d/pebble.json");
 ok($t->waitforsocket("127.0.0.1:$_"), 'the CA has begun') for $acme, $management;
 
 # its issuer answers by our responder

@@ -147,8 +147,9 @@ takes($new, 'with that run, the first one');
 
 # the certificate in use ends
 
-renew(not_after => 3600);
+$new = renew(not_after => 3600);
 is(hook({}, "$live/fullchain.pem")->{status}, 0, 'one that ends in an hour');
+takes($new, 'one that ends in an hour');
 $r->fault('http_500');
 $new = renew(must_staple => 1);
 $run = hook({}, "$live/fullchain.pem");

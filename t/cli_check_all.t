@@ -84,7 +84,7 @@ $t->reload();
 wait_staple(8443, 'revoked', servername => 'one.example', seconds => 20);
 $check = check();
 is($check->{status}, 2, 'exit status 2: one is revoked');
-like($check->{output}, qr/^OCSP CRITICAL - 1\ of\ 3\ servers;
+like($check->{output}, qr/^OCSP\ CRITICAL\ -\ 1\ of\ 3\ servers;
 	\ 127\.0\.0\.1:\d+\ \(one\.example\):\ .*revoked/x,
 	'the first line names the server');
 

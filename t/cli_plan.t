@@ -140,7 +140,7 @@ $plan = look('--json');
 is($plan->{status}, 2, 'exit status 2: nginx refuses the configuration');
 like("@{$plan->{json}{nginx_says}}", qr/nonsense.*ocsp_plus_require/,
 	'its own words are shown');
-like($plan->{errors}, qr/^ocsp-plus: nginx refuses this configuration: nginx: .*nonsense/,
+like($plan->{errors}, qr/^ocsp-plus: nginx refuses this configuration: .*nonsense/,
 	'one line says so');
 
 configure([ [ 8443, $leaf{good} ] ], 'ssl_stapling on;');

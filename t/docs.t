@@ -133,6 +133,12 @@ my %tests = (
 		like(shell_succeeds(@_)->{output}, qr!^http://127\.0\.0\.1:!m,
 			"$_[0]{at}: the responder is printed");
 	},
+	runbooks => sub {
+		link "$repo/docs/monitoring/alerts.yml", "$d/alerts.yml"
+			or symlink "$repo/docs/monitoring/alerts.yml", "$d/alerts.yml";
+		unlike(shell_succeeds(@_)->{output}, qr/runbook_url: docs/,
+			"$_[0]{at}: every link has an address");
+	},
 	# the log
 	events => \&events,
 	'ocsp-plus-events.service' => \&unit,
