@@ -49,7 +49,7 @@ std::string find_program(const std::string& name) {
       std::string(set != nullptr ? set : "") + ":/usr/sbin:/usr/local/sbin:/usr/local/nginx/sbin";
   for (std::size_t at = 0; at < directories.size();) {
     const std::size_t end = std::min(directories.find(':', at), directories.size());
-    const std::string path = fmt::format("{}/{}", directories.substr(at, end - at), name);
+    std::string path = fmt::format("{}/{}", directories.substr(at, end - at), name);
     const bool absolute = directories[at] == '/';
     at = end + 1;
     if (absolute && is_program(path)) {

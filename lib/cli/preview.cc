@@ -152,7 +152,7 @@ void set_missing(Expected* expected, const admin::CertificateStatus& status, Mil
   const auto& attempt = status.last_attempt;
   if (!attempt.has_value() || attempt->reason == Reason::kOk) {
     set_none(expected, Outcome::kNone, token(Reason::kTimeout),
-             fmt::format("no responder had answered after {} s", timeout / 1000));
+             fmt::format("no answer within {} s; --timeout gives more", timeout / 1000));
   } else {
     set_none(expected, Outcome::kNone, token(attempt->reason),
              attempt->detail.empty() ? std::string(meaning(attempt->reason)) : attempt->detail);
