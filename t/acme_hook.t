@@ -93,6 +93,12 @@ for my $client (
 }
 is(hook({}, 'clean_challenge', 'example.com', 'x', 'y')->{status}, 0,
 	"dehydrated: other calls are none of the hook's business");
+copy("$live/fullchain.pem", "$d/chain");
+is($t->command([ 'sh', '-c', "cd $d && OCSP_PLUS_CACHE=$d/none "
+	. "OCSP_PLUS_WAIT=0 OCSP_PLUS_RELOAD=true OCSP_PLUS_STATE=$d/elsewhere "
+	. "'$hook' chain" ], env => { %env })->{status}, 0,
+	'a file without a suffix is a file');
+ok(-d "$d/elsewhere", 'it is noted');
 is_deeply([ notes() ], [], 'nothing is left to be done');
 
 # a slow responder
