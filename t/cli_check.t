@@ -245,7 +245,7 @@ is(join(' ', sort keys %$staple), 'cert_status detail expires next_update'
 	. ' reason this_update verdict',
 	'the staple has the members that "verify" prints');
 is(join(' ', sort keys %$json), 'expires expires_in findings handshakes host'
-	. ' port status', 'the JSON has the documented members');
+	. ' port servername status', 'the JSON has the documented members');
 
 # names
 
@@ -325,7 +325,7 @@ like($run->{output}, qr/"finding": "dns_\w+"/,
 
 # wrong use is nothing to tell either
 
-for my $misuse ([ 'no host', qr/host\w* is required/ ],
+for my $misuse ([ 'no host', qr/give either HOST or --all/ ],
 	[ 'a URL', qr!https://x/ is no host; give it like!, 'https://x/' ],
 	[ 'a port that is none', qr/is no host/, 'localhost:port' ],
 	[ 'a port out of range', qr/--port/, 'x', '-p', '65536' ],
