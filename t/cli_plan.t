@@ -150,6 +150,7 @@ like("@{look('--json')->{json}{nginx_says}}",
 
 configure([ [ 8443, $leaf{good}, 'ocsp_plus off;' ] ]);
 $plan = look('--json');
+is($plan->{status}, 1, 'exit status 1: the module staples nothing');
 like("@{$plan->{json}{remarks}}", qr/no server has "ocsp_plus on"/,
 	'a configuration that does not use the module is remarked on');
 

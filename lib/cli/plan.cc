@@ -54,6 +54,11 @@ class ErrorLog : public LogSink {
   bool verbose_;
 };
 
+bool has_server(const admin::Inventory& inventory) {
+  return std::any_of(inventory.servers.begin(), inventory.servers.end(),
+                     [](const admin::InventoryServer& server) { return !server.preload; });
+}
+
 std::vector<std::string> remarks_on(const admin::Inventory& inventory) {
   std::vector<std::string> remarks;
   if (inventory.origin.module != OCSP_PLUS_VERSION) {
@@ -67,9 +72,7 @@ std::vector<std::string> remarks_on(const admin::Inventory& inventory) {
   if (inventory.origin.shares) {
     remarks.emplace_back("the shared store is not looked into; ocsp-plus share tells whether it can be used");
   }
-  const bool none = std::all_of(inventory.servers.begin(), inventory.servers.end(),
-                                [](const admin::InventoryServer& server) { return server.preload; });
-  if (none) {
+  if (!has_server(inventory)) {
     remarks.emplace_back("no server has \"ocsp_plus on\", so the module staples nothing");
   }
   return remarks;
@@ -248,7 +251,8 @@ int tell_failure(const Options& options, const Plan& plan) {
 
 bool is_fine(const Plan& plan) {
   const auto skew = plan.preview.clock_skew.value_or(0);
-  return plan.cache.empty() && skew <= kClockAstray && skew >= -kClockAstray &&
+  return has_server(*plan.configured.inventory) && plan.cache.empty() && skew <= kClockAstray &&
+         skew >= -kClockAstray &&
          std::none_of(plan.preview.handshakes.begin(), plan.preview.handshakes.end(),
                       [](const Expected& expected) { return expected.wanting(); });
 }
