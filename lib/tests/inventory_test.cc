@@ -157,7 +157,7 @@ TEST_CASE("inventory: what is none is refused", "[inventory]") {
   auto json = nlohmann::ordered_json::parse(whole);
   json["inventory"] = 2;
   CHECK_THAT(read_inventory(json.dump()).error().detail,
-             Catch::Contains("format 2") && Catch::Contains("one version"));
+             Catch::Matchers::Contains("format 2") && Catch::Matchers::Contains("one version"));
   json["inventory"] = 1;
   json["servers"][0]["certificates"][0]["leaf"] = 99;
   CHECK_FALSE(read_inventory(json.dump()));
