@@ -67,7 +67,15 @@ my $hook = "$d/local/ocsp-plus-deploy";
 
 my $old = renew();
 $t->run();
-$env{OCSP_PLUS_RELOAD} = 'kill -HUP ' . $t->master_pid();
+# it ends once nginx has read the files: a signal alone may be heeded after the
+# next of them is there
+$t->write_file('bin/reload', "#!/bin/sh\n"
+	. "begun() { grep -c 'ocsp_plus: version' $d/error.log; }\n"
+	. 'before=$(begun); kill -HUP ' . $t->master_pid() . "\n"
+	. 'for i in $(seq 400); do [ "$(begun)" = "$before" ] || exit 0; '
+	. "sleep 0.05; done; exit 1\n");
+chmod 0755, "$d/bin/reload";
+$env{OCSP_PLUS_RELOAD} = "$d/bin/reload";
 is(shown(), $old->serial(), 'nginx has a certificate');
 
 ###############################################################################
