@@ -199,8 +199,7 @@ Result<std::vector<CheckTarget>> configured_targets(const ConfigurationOptions& 
   if (configured->inventory == nullptr) {
     return fail(Reason::kUnreadable, why_no_inventory(configured->tested));
   }
-  const admin::InventoryOrigin& origin = configured->inventory->origin;
-  RETURN_IF_ERROR(become_user(origin.user.uid, origin.user.gid, origin.user_name));
+  RETURN_IF_ERROR(become_worker(*configured->inventory));
   auto targets = targets_of(*configured->inventory);
   if (targets.empty()) {
     return fail(Reason::kInvalidArgument,

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "cli/command.h"
 #include "crypto/certificate.h"
 
 namespace ocsp_plus::cli {
@@ -68,6 +69,11 @@ Result<Configured> read_configuration(const std::string& command, const Configur
   RETURN_IF_ERROR(inventory);
   configured.inventory = std::move(*inventory);
   return configured;
+}
+
+Result<void> become_worker(const admin::Inventory& inventory) {
+  const admin::InventoryOrigin& origin = inventory.origin;
+  return become_user(origin.user.uid, origin.user.gid, origin.user_name);
 }
 
 std::string why_no_inventory(const NginxTested& tested) {

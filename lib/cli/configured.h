@@ -31,6 +31,10 @@ struct Configured {
 // Runs `nginx -t`. kUnreadable: this user must not, or nginx cannot be run; the text names `command`.
 Result<Configured> read_configuration(const std::string& command, const ConfigurationOptions& options);
 
+// Becomes nginx's worker user for good: what others can write (directories, responses) is looked at as that user
+// only.
+Result<void> become_worker(const admin::Inventory& inventory);
+
 // Says why there is no inventory, for people.
 std::string why_no_inventory(const NginxTested& tested);
 

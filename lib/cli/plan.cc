@@ -78,11 +78,6 @@ std::vector<std::string> remarks_on(const admin::Inventory& inventory) {
   return remarks;
 }
 
-// What others can write, the directory and responses, is looked at as the worker user only.
-Result<void> become_worker(const admin::InventoryOrigin& origin) {
-  return become_user(origin.user.uid, origin.user.gid, origin.user_name);
-}
-
 // --- output ---
 
 const char* word(Reach::State state) {
@@ -270,7 +265,7 @@ Result<int> run_plan(const Options& options) {
     const auto usable = store::check_directory(cache, origin.user);
     plan.cache = usable ? "" : usable.error().detail;
   }
-  RETURN_IF_ERROR(become_worker(origin));
+  RETURN_IF_ERROR(become_worker(*plan.configured.inventory));
   ErrorLog log(options.verbose);
   auto preview = make_preview(*plan.configured.inventory, options.timeout * 1000, log);
   RETURN_IF_ERROR(preview);
