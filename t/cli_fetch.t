@@ -414,12 +414,8 @@ $t->done_testing();
 
 ###############################################################################
 
-# Like command(), with standard error apart.
 sub run {
-	my $run = $t->command([ 'sh', '-c', "exec \"\$@\" 2>$d/errors", 'sh',
-		$tool, 'fetch', @_ ], timeout => 40);
-	$run->{errors} = $t->read_file('errors');
-	return $run;
+	return $t->command([ $tool, 'fetch', @_ ], timeout => 40, apart => 1);
 }
 
 sub fetch {

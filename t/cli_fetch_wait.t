@@ -264,12 +264,8 @@ sub cache {
 	return "$d/$name";
 }
 
-# Like command(), with standard error apart.
 sub run {
-	my $run = $t->command([ 'sh', '-c', "exec \"\$@\" 2>$d/errors", 'sh',
-		$tool, 'fetch', @_ ], timeout => 60);
-	$run->{errors} = $t->read_file('errors');
-	return $run;
+	return $t->command([ $tool, 'fetch', @_ ], timeout => 60, apart => 1);
 }
 
 sub fetch {

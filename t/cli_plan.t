@@ -148,6 +148,16 @@ like("@{look('--json')->{json}{nginx_says}}",
 	qr/"ssl_stapling" is ignored where "ocsp_plus" is on/,
 	'a left-over directive shows');
 
+# a certificate that names itself in control characters
+
+my $evil = $int->leaf('evil', cn => "evil\e[2J\x07", names => [],
+	aia => $gone);
+configure([ [ 8443, $evil, 'server_name evil;' ] ]);
+$plan = look();
+like($plan->{output}, qr/^  none +.*evil/m, 'a hostile name is shown');
+unlike($plan->{output}, qr/[\x00-\x09\x0b-\x1f\x7f]/,
+	'without a control character');
+
 configure([ [ 8443, $leaf{good}, 'ocsp_plus off;' ] ]);
 $plan = look('--json');
 is($plan->{status}, 1, 'exit status 1: the module staples nothing');
@@ -251,13 +261,11 @@ sub nginx_words {
 
 sub look {
 	my @arguments = @_;
-	my $run = $t->command([ 'sh', '-c', "exec \"\$@\" 2>$d/errors", 'sh',
-		$tool, 'plan', '-c', "$d/nginx.conf", '-p', "$d/",
+	my $run = $t->command([ $tool, 'plan', '-c', "$d/nginx.conf", '-p', "$d/",
 		(grep({ $_ eq '--nginx' } @arguments) ? ()
 			: ('--nginx', Test::Nginx::Config::nginx())),
-		@rights, @arguments ], timeout => 60,
+		@rights, @arguments ], timeout => 60, apart => 1,
 		env => { $t->environment() });
-	$run->{errors} = $t->read_file('errors');
 	$run->{json} = JSON::PP::decode_json($run->{output})
 		if grep { $_ eq '--json' } @arguments;
 	return $run;

@@ -57,7 +57,8 @@ package Test::Nginx;
 #   $t->run_daemon($sub|$program, @args), stop_daemons()
 #   $t->waitforsocket('127.0.0.1:8080'), waitforfile($path)
 #   $t->command([program, args], %opt)   ->{status}, ->{output}; timeout,
-#                                    stdin, until => sub ($output)
+#                                    stdin, until => sub ($output), apart => 1:
+#                                    standard error apart, in ->{errors}
 #
 # The error log:
 #

@@ -342,7 +342,11 @@ sub command {
 		die_with_parent($parent);
 		open STDIN, '<&', $in;
 		open STDOUT, '>&', $write;
-		open STDERR, '>&', $write;
+		if ($opt{apart}) {
+			open STDERR, '>', "$self->{dir}/errors";
+		} else {
+			open STDERR, '>&', $write;
+		}
 		close $_ for $in, $feed, $out, $write;
 		%ENV = (%ENV, %{$opt{env}}) if $opt{env};
 		no warnings 'exec';
@@ -378,7 +382,8 @@ sub command {
 	kill KILL => $pid if $timed_out;
 	waitpid($pid, 0);
 	return { status => $timed_out ? -1 : $? >> 8, output => $text,
-		timed_out => $timed_out };
+		timed_out => $timed_out,
+		$opt{apart} ? (errors => $self->read_file('errors')) : () };
 }
 
 1;
