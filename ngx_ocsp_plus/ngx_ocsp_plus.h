@@ -15,6 +15,19 @@
 #include <ngx_event_openssl.h>
 
 #include <ocsp_plus/ocsp_plus.h>
+#include <ocsp_plus/version.h>
+
+
+/*
+ * What the http and the stream module have to agree on: the version, and a sum
+ * of the headers that both are compiled with, which config makes.  The modules
+ * are two files, and nginx may run an older http module than the one on disk.
+ */
+
+#define NGX_OCSP_PLUS_BUILD                                                   \
+    OCSP_PLUS_VERSION " (" ngx_value(NGX_OCSP_PLUS_HEADERS) ")"
+
+extern const char  ngx_ocsp_plus_build[];
 
 
 /* one for a cycle, whether its directives stand in http or in stream */
@@ -313,6 +326,7 @@ ngx_int_t ngx_ocsp_plus_add_zone(ngx_cycle_t *cycle,
 
 /* ngx_ocsp_plus_start.c */
 
+void ngx_ocsp_plus_check_object(ngx_cycle_t *cycle);
 void ngx_ocsp_plus_prepare_cache(ngx_cycle_t *cycle,
     ngx_ocsp_plus_conf_t *ocf);
 void ngx_ocsp_plus_check_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf);

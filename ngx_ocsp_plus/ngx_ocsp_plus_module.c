@@ -43,6 +43,8 @@ ngx_module_t  ngx_ocsp_plus_module = {
 
 op_worker_t  *ngx_ocsp_plus_worker;
 
+const char  ngx_ocsp_plus_build[] = NGX_OCSP_PLUS_BUILD;
+
 
 static void *
 ngx_ocsp_plus_create_conf(ngx_cycle_t *cycle)
@@ -255,7 +257,13 @@ ngx_ocsp_plus_init_module(ngx_cycle_t *cycle)
     ocf = (ngx_ocsp_plus_conf_t *) ngx_get_conf(cycle->conf_ctx,
                                                 ngx_ocsp_plus_module);
 
-    if (ngx_test_config || ocf == NULL || ocf->shm_zone == NULL) {
+    if (ngx_test_config) {
+        return NGX_OK;
+    }
+
+    ngx_ocsp_plus_check_object(cycle);
+
+    if (ocf == NULL || ocf->shm_zone == NULL) {
         return NGX_OK;
     }
 

@@ -18,6 +18,7 @@ typedef ngx_stream_ssl_conf_t      ngx_stream_ocsp_plus_ssl_t;
 #endif
 
 
+static void *ngx_stream_ocsp_plus_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_stream_ocsp_plus_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_stream_ocsp_plus_variable(ngx_stream_session_t *s,
     ngx_stream_variable_value_t *v, uintptr_t data);
@@ -39,7 +40,7 @@ static ngx_stream_module_t  ngx_stream_ocsp_plus_module_ctx = {
     ngx_stream_ocsp_plus_add_variables,    /* preconfiguration */
     ngx_stream_ocsp_plus_init,             /* postconfiguration */
 
-    ngx_ocsp_plus_create_main_conf,        /* create main configuration */
+    ngx_stream_ocsp_plus_create_main_conf, /* create main configuration */
     NULL,                                  /* init main configuration */
 
     ngx_ocsp_plus_create_srv_conf,         /* create server configuration */
@@ -61,6 +62,28 @@ ngx_module_t  ngx_stream_ocsp_plus_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+/*
+ * nginx calls this one first.  An http module of another build has other
+ * structures: nothing of it may be used but its name.
+ */
+
+static void *
+ngx_stream_ocsp_plus_create_main_conf(ngx_conf_t *cf)
+{
+    if (ngx_strcmp(ngx_ocsp_plus_build, NGX_OCSP_PLUS_BUILD) != 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "ocsp_plus: the stream module is version "
+                      NGX_OCSP_PLUS_BUILD ", the http module in this process "
+                      "is version %s: install both from one build, then "
+                      "restart nginx (a reload keeps the old code)",
+                      ngx_ocsp_plus_build);
+        return NULL;
+    }
+
+    return ngx_ocsp_plus_create_main_conf(cf);
+}
 
 
 static ngx_int_t

@@ -91,6 +91,37 @@ for (1 .. 20) {
 }
 is(join(' ', $t->workers()), join(' ', @workers), 'no worker has died');
 
+# what the master says of it at each reload, and what ends it
+
+my $runs = qr/notice.*the file of the module, "\Q$file\E", was replaced, nginx goes on with the code of version \d/;
+my $mark = $t->log_mark();
+unlink $file;
+copy($built, $file) or die "$file: $!";
+for (1 .. 2) {
+	ok($t->reload(), 'a reload with another file in its place');
+	is(staple(8443)->{status}, 'good', 'staples go on');
+}
+is(scalar(() = $t->log_lines($runs, $mark)), 2,
+	'each reload says that the code is that of the file before');
+like($page, qr/^\| `was replaced, nginx goes on with the code of version`/m,
+	'docs/operations.md has a row for it');
+
+rename $file, "$file.away" or die "$file: $!";
+ok($t->reload(), 'a reload without a file');
+is(scalar(() = $t->log_lines(
+	qr/warn.*the file of the module, "\Q$file\E", cannot be found/, $mark)), 1,
+	'a reload says that the file is missing');
+like($page, qr/^\| `cannot be found: install it before nginx is restarted`/m,
+	'docs/operations.md has a row for that');
+rename "$file.away", $file or die "$file: $!";
+
+$t->stop();
+$mark = $t->log_mark();
+$t->run();
+ok($t->reload(), 'a reload after a restart');
+is(scalar(() = $t->log_lines(qr/the file of the module/, $mark)), 0,
+	'nginx has the new code after a restart');
+
 $t->done_testing();
 
 ###############################################################################

@@ -58,7 +58,9 @@ ok(wait_for(sub {
 }, 20, 'all to be tried'), 'all certificates are tried');
 
 my @of_good = (id => $good->id(), name => 'good.example', role => 'leaf');
-is(value('build_info', version => '0.1.0'), 1, 'build_info has the version');
+my ($version) = $t->command([ Test::Nginx::Config::tool('ocsp-plus'),
+	'--version' ])->{output} =~ /^ocsp-plus (\S+)$/m;
+is(value('build_info', version => $version), 1, 'build_info has the version');
 is(value('staple_valid', @of_good), 1,
 	'staple_valid is 1 for a good certificate');
 cmp_ok(value('staple_expiry_timestamp_seconds', @of_good), '>', time(),

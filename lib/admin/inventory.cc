@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "ocsp_plus/version.h"
+
 namespace ocsp_plus::admin {
 namespace {
 

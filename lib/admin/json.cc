@@ -4,6 +4,7 @@
 
 #include "admin/document.h"
 #include "base/printable.h"
+#include "ocsp_plus/version.h"
 
 namespace ocsp_plus::admin {
 namespace {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/readiness.h"
+#include "ocsp_plus/version.h"
 #include "store/counters.h"
 #include "store/shared_stats.h"
 

@@ -25,6 +25,7 @@
 #include "net/address.h"
 #include "net/resolver.h"
 #include "ocsp_plus/defaults.h"
+#include "ocsp_plus/version.h"
 
 namespace ocsp_plus::cli {
 namespace {

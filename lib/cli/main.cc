@@ -10,6 +10,7 @@
 
 #include "base/printable.h"
 #include "cli/command.h"
+#include "ocsp_plus/version.h"
 
 namespace ocsp_plus::cli {
 namespace {

@@ -19,6 +19,7 @@
 #include "cli/configured.h"
 #include "cli/preview.h"
 #include "cli/verdict.h"
+#include "ocsp_plus/version.h"
 #include "store/cache_directory.h"
 
 namespace ocsp_plus::cli {

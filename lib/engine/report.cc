@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/freshness.h"
+#include "ocsp_plus/version.h"
 
 namespace ocsp_plus::engine {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "ocsp_plus/version.h"
 
 namespace ocsp_plus::net {
 namespace {

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "admin/control.h"
+#include "ocsp_plus/version.h"
 #include "store/counters.h"
 #include "store/entry_state.h"
 #include "store/lease.h"

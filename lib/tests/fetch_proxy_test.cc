@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "net/fetch.h"
+#include "ocsp_plus/version.h"
 #include "tests/fakes/fake_tls.h"
 #include "tests/fakes/fetch_fixture.h"
 

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "ocsp_plus/version.h"
 #include "tests/fakes/fetch_fixture.h"
 
 using namespace ocsp_plus;

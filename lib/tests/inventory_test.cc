@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "ocsp_plus/version.h"
 #include "tests/pki.h"
 
 namespace ocsp_plus::admin {
