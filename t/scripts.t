@@ -52,7 +52,7 @@ is(join(' ', grep { !-f "$repo/t/$_.t" } @long), '',
 # scripts/test-on: a tree, and stand-ins
 
 mkdir "$d/$_" for qw/ bin tree tree\/scripts tree\/docs tree\/t said /;
-for my $name (qw/ test-on lib.sh /) {
+for my $name (qw/ test-on lib.sh roots.sh /) {
 	copy("$repo/scripts/$name", "$d/tree/scripts/$name") or die "$name: $!";
 }
 chmod 0755, "$d/tree/scripts/test-on";
