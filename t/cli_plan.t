@@ -129,6 +129,8 @@ ok(!-e "$d/nginx.pid" || !-s "$d/nginx.pid", 'no nginx has been started');
 
 configure([ [ 8443, $leaf{good} ], [ 8444, $leaf{never} ] ]);
 is(look()->{status}, 0, 'exit status 0: what can be stapled is stapled');
+is(look([ 'perl', '-e', '$SIG{CHLD} = "IGNORE"; exec @ARGV' ])->{status}, 0,
+	'by a caller that does not want to hear of its children');
 
 configure([ [ 8443, $leaf{revoked} ] ], 'ocsp_plus_revoked omit;');
 $plan = look('--json');
@@ -259,9 +261,11 @@ sub nginx_words {
 		"$d/nginx.conf", @_);
 }
 
+# By another program, if the first argument is its command.
 sub look {
 	my @arguments = @_;
-	my $run = $t->command([ $tool, 'plan', '-c', "$d/nginx.conf", '-p', "$d/",
+	my @by = ref $arguments[0] ? @{shift @arguments} : ();
+	my $run = $t->command([ @by, $tool, 'plan', '-c', "$d/nginx.conf", '-p', "$d/",
 		(grep({ $_ eq '--nginx' } @arguments) ? ()
 			: ('--nginx', Test::Nginx::Config::nginx())),
 		@rights, @arguments ], timeout => 60, apart => 1,

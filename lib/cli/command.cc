@@ -180,8 +180,12 @@ Result<void> become_owner(const std::string& directory) {
                        fmt::format("{}, the owner of {}; run as that user", become.error().detail, directory));
 }
 
+void print_error(std::string_view text) {
+  (void)std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 void complain(std::string_view line) {
-  fmt::print(stderr, "ocsp-plus: {}\n", printable(line));
+  print_error(fmt::format("ocsp-plus: {}\n", printable(line)));
 }
 
 Progress::Progress(bool verbose, bool quiet, Millis began)
@@ -189,16 +193,15 @@ Progress::Progress(bool verbose, bool quiet, Millis began)
 
 Progress::~Progress() {
   if (terminal_) {
-    fmt::print(stderr, "\r\033[K");
+    print_error("\r\033[K");
   }
 }
 
 void Progress::step(const std::string& what, Millis now) {
   if (verbose_) {
-    fmt::print(stderr, "{:>6} ms  {}\n", now - began_, printable(what));
+    print_error(fmt::format("{:>6} ms  {}\n", now - began_, printable(what)));
   } else if (terminal_) {
-    fmt::print(stderr, "\r\033[K{}", printable(std::string_view(what).substr(0, kTerminalWidth)));
-    std::fflush(stderr);
+    print_error("\r\033[K" + printable(std::string_view(what).substr(0, kTerminalWidth)));
   }
 }
 

@@ -82,6 +82,9 @@ Result<void> become_owner(const std::string& directory);
 
 // --- output ---
 
+// Prints on standard error. If that cannot be written to (a full disk), the text is lost and the command goes on.
+void print_error(std::string_view text);
+
 // Prints "ocsp-plus: ..." on standard error, unsafe characters escaped.
 void complain(std::string_view line);
 

@@ -1,5 +1,7 @@
 // ocsp-plus, the command line for deploy hooks, monitoring and people.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -20,6 +22,16 @@ constexpr std::array kCommands = {register_verify, register_fetch, register_chec
                                   register_plan,   register_show,  register_share};
 
 using Registered = std::pair<CLI::App*, Command>;
+
+// A file or connection that is opened while a standard stream is closed would become that stream, and get what is
+// printed there. Instead the stream stays one that fails: reading of 0, writing of 1 and 2.
+void keep_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) < 0) {
+      (void)open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // the lowest number that is free
+    }
+  }
+}
 
 // Monitoring systems show what a plugin says on standard output, and take what follows a bar for performance data.
 int tell(const std::string& error, const Command* command) {
@@ -80,6 +92,7 @@ int run(int argc, char** argv, int* usage_status) {
 
 int main(int argc, char** argv) {
   int usage_status = ocsp_plus::cli::kUsage;
+  ocsp_plus::cli::keep_standard_streams();
   try {
     const int status = ocsp_plus::cli::run(argc, argv, &usage_status);
     // A failed write to standard output (a full disk) must not look like success.

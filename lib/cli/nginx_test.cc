@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <utility>
 
@@ -107,6 +108,8 @@ Result<NginxTested> test_configuration(const NginxCommand& command) {
                 fmt::format("{} is no program that can be run; name nginx's with --nginx",
                             program.empty() ? command.nginx + " is in no directory of PATH, so it" : program));
   }
+  // Whoever started us may not want to hear of its children; that is inherited, and then there is no exit status.
+  (void)std::signal(SIGCHLD, SIG_DFL);
   const Output said;
   const Output inventory;
   const pid_t pid = said.get() < 0 || inventory.get() < 0 ? -1 : fork();

@@ -49,7 +49,7 @@ class ErrorLog : public LogSink {
  public:
   explicit ErrorLog(bool verbose) : verbose_(verbose) {}
   bool enabled(LogLevel) const override { return verbose_; }
-  void write(LogLevel, std::string_view line) override { fmt::print(stderr, "{}\n", line); }
+  void write(LogLevel, std::string_view line) override { print_error(fmt::format("{}\n", line)); }
 
  private:
   bool verbose_;
