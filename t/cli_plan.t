@@ -132,6 +132,16 @@ is(look()->{status}, 0, 'exit status 0: what can be stapled is stapled');
 is(look([ 'perl', '-e', '$SIG{CHLD} = "IGNORE"; exec @ARGV' ])->{status}, 0,
 	'by a caller that does not want to hear of its children');
 
+for my $case ([ 'good', 1, 'no_issuer' ], [ 'never', 0, 'no_responder' ]) {
+	my ($name, $status, $reason) = @$case;
+	configure([ [ '8443 ssl', undef, 'server_name alone.example;',
+		'ssl_certificate ' . $leaf{$name}->cert() . ';',
+		'ssl_certificate_key ' . $leaf{$name}->key() . ';' ] ]);
+	$plan = look('--json');
+	is("$plan->{status} $plan->{json}{handshakes}[0]{reason}",
+		"$status $reason", "without its issuer: $reason");
+}
+
 configure([ [ 8443, $leaf{revoked} ] ], 'ocsp_plus_revoked omit;');
 $plan = look('--json');
 is("$plan->{status} $plan->{json}{handshakes}[0]{staple}", '1 omitted',

@@ -137,14 +137,15 @@ void set_held(Expected* expected, const admin::CertificateStatus& status) {
   expected->expires = status.held->expires;
 }
 
+// A certificate that names nobody to ask lacks nothing else, whether its issuer is known or not.
 void set_unsupported(Expected* expected, const engine::Target& target) {
-  if (!target.verifiable()) {
+  if (!target.has_source()) {
+    set_none(expected, Outcome::kUnsupported, token(Reason::kNoResponder),
+             "it names no OCSP responder, and neither ocsp_plus_responder nor ocsp_plus_file is set");
+  } else {
     set_none(
         expected, Outcome::kUnsupported, token(Reason::kNoIssuer),
         "its issuer is not known; append it to the certificate's file, or name it in ocsp_plus_trusted_certificate");
-  } else {
-    set_none(expected, Outcome::kUnsupported, token(Reason::kNoResponder),
-             "it names no OCSP responder, and neither ocsp_plus_responder nor ocsp_plus_file is set");
   }
 }
 
@@ -199,7 +200,8 @@ Result<std::vector<Reach>> reach(PollLoop& loop, const Clock& clock, const engin
 }  // namespace
 
 bool Expected::wanting() const {
-  const bool may_be_missing = outcome == Outcome::kUnsupported && !must_staple;
+  const bool may_be_missing =
+      outcome == Outcome::kUnsupported && reason == token(Reason::kNoResponder) && !must_staple;
   return !may_be_missing && outcome != Outcome::kGood;
 }
 
