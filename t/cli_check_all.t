@@ -36,9 +36,10 @@ my %leaf = map { $_->[0] => $int->leaf("$_->[0].example", aia => $r->url(1),
 	[ 'ec', names => [ 'both.example' ] ],
 	[ 'new' ],
 	[ 'revoked' ],
+	[ 'wild', names => [ '*.wild.example', 'wild.example' ] ],
+	[ 'some', names => [ 'some.example', 'a.some.example' ] ],
+	[ 'any', names => [ 'one.example' ] ],
 );
-my $any = $int->leaf('any', names => [ '*.wild.example', 'wild.example' ],
-	aia => $r->url(1));
 
 configure();
 $t->run();
@@ -48,16 +49,19 @@ my $check = check('--json');
 is($check->{status}, 0, 'exit status 0: all is well')
 	or diag($check->{output});
 my @servers = @{$check->{json}{servers}};
-is(join(', ', sort map { "$_->{servername}" } @servers),
-	'both.example, one.example, wild.example',
-	'each server is asked for a name that it has');
+is(join(', ', sort map { $_->{servername} // '' } @servers),
+	', a.some.example, both.example, ocsp-plus-check.wild.example, one.example',
+	'each server is asked for a name that leads to it');
 is(join(', ', sort { $a <=> $b } map { $_->{port} } @servers),
-	join(', ', sort { $a <=> $b } map { $t->port($_) } 8443, 8443, 8444),
+	join(', ', map { ($t->port($_->[0])) x $_->[1] }
+		sort { $t->port($a->[0]) <=> $t->port($b->[0]) }
+		[ 8443, 4 ], [ 8444, 1 ]),
 	'where it listens');
-my ($both) = grep { $_->{servername} eq 'both.example' } @servers;
+my ($both) = grep { ($_->{servername} // '') eq 'both.example' }
+	 @servers;
 is(scalar(grep { $_->{finding} eq 'not_shown' } @{$both->{findings}}), 0,
 	'both certificates of a pair are seen');
-like(check()->{output}, qr/^OCSP OK - 3 servers staple \|/,
+like(check()->{output}, qr/^OCSP OK - 5 servers staple \|/,
 	'the first line, of all');
 
 # what a configuration names and nginx does not show yet
@@ -84,7 +88,7 @@ $t->reload();
 wait_staple(8443, 'revoked', servername => 'one.example', seconds => 20);
 $check = check();
 is($check->{status}, 2, 'exit status 2: one is revoked');
-like($check->{output}, qr/^OCSP\ CRITICAL\ -\ 1\ of\ 3\ servers;
+like($check->{output}, qr/^OCSP\ CRITICAL\ -\ 1\ of\ 5\ servers;
 	\ 127\.0\.0\.1:\d+\ \(one\.example\):\ .*revoked/x,
 	'the first line names the server');
 
@@ -94,6 +98,11 @@ for my $case (
 	[ 'neither hosts nor --all', [], qr/give either HOST or --all/ ],
 	[ 'hosts and --all', [ '--all', 'one.example' ],
 		qr/give either HOST or --all/ ],
+	[ '--all and a port', [ '--all', '-p', 8443 ], qr/--port excludes --all/ ],
+	[ '--all and a name', [ '--all', '--servername', 'one.example' ],
+		qr/--all excludes --servername/ ],
+	[ 'a configuration without --all', [ '--conf', "$d/nginx.conf",
+		'one.example' ], qr/--conf requires --all/ ],
 	[ 'no nginx', [ '--all', '--nginx', "$d/none", @rights ],
 		qr/none is no program/ ],
 	[ 'no such configuration', [ '--all', '--conf', "$d/none.conf",
@@ -123,7 +132,9 @@ sub configure {
 		http => [ 'ocsp_plus on;',
 			[ 8443, $use{one}, 'server_name ~^a\d _ one.example;' ],
 			[ 8443, [ @use{qw/ both ec /} ], 'server_name both.example;' ],
-			[ 8444, $any, 'server_name *.wild.example;' ],
+			[ 8443, $use{wild}, 'server_name *.wild.example;' ],
+			[ 8443, $use{some}, 'server_name .some.example;' ],
+			[ 8444, $use{any}, 'server_name _;' ],
 			[ '8445' ] ]);
 }
 

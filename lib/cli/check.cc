@@ -258,12 +258,20 @@ Command register_check(CLI::App& app) {
       ->add_option("host,-H,--hostname", options->hosts,
                    "HOST[:PORT] of the server, or of several; port 443 where none is given")
       ->type_name("HOST");
-  command->add_option("-p,--port", options->port, "Port, where HOST names none")
-      ->check(CLI::Range(1, UINT16_MAX))
-      ->type_name("PORT");
-  command->add_flag("--all", options->all, "Every certificate of every http server of nginx's configuration, here");
+  CLI::Option* port = command->add_option("-p,--port", options->port, "Port, where HOST names none")
+                          ->check(CLI::Range(1, UINT16_MAX))
+                          ->type_name("PORT");
+  CLI::Option* all =
+      command
+          ->add_flag("--all", options->all, "Every certificate of every http server of nginx's configuration, here")
+          ->excludes(port);
   add_configuration_options(*command, false, &options->configuration);
-  command->add_option("--servername", options->servername, "Name to ask for (SNI); default: HOST")->type_name("NAME");
+  for (const char* only_of_all : {"--conf", "--prefix", "--nginx", "--unprivileged"}) {
+    command->get_option(only_of_all)->needs(all);
+  }
+  command->add_option("--servername", options->servername, "Name to ask for (SNI); default: HOST")
+      ->excludes(all)
+      ->type_name("NAME");
   command
       ->add_option("--cafile", options->cafile,
                    "PEM file with CAs that the chain has to lead to; default: the chain is not judged")

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "crypto/certificate.h"
 
@@ -19,16 +21,57 @@ bool is_host_name(std::string_view name) {
          name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == name.npos;
 }
 
-// A name to ask a server for; empty: it has none, and shows the certificate to whoever names no server.
-std::string name_of(const admin::InventoryServer& server) {
-  std::vector<std::string> names = server.names;
+// The names that servers have as they are, without patterns.
+std::set<std::string> own_names(const admin::Inventory& inventory) {
+  std::set<std::string> own;
+  for (const admin::InventoryServer& server : inventory.servers) {
+    std::copy_if(server.names.begin(), server.names.end(), std::inserter(own, own.end()), is_host_name);
+  }
+  return own;
+}
+
+// The names in a server's certificates that lead to no other server by its own name.
+std::vector<std::string> certified_names(const admin::InventoryServer& server, const std::set<std::string>& own) {
+  std::vector<std::string> names;
   for (const auto& shown : server.certificates) {
     if (const auto certificate = crypto::describe(shown.leaf)) {
-      names.insert(names.end(), certificate->names.begin(), certificate->names.end());
+      std::copy_if(certificate->names.begin(), certificate->names.end(), std::back_inserter(names),
+                   [&own](const std::string& name) { return is_host_name(name) && own.count(name) == 0; });
     }
   }
-  const auto found = std::find_if(names.begin(), names.end(), is_host_name);
-  return found == names.end() ? "" : *found;
+  return names;
+}
+
+// A name that the patterns "*.example.com" and ".example.com" stand for: one of `certified`, else one that no server
+// is likely to have for its own; empty: it is no such pattern.
+std::string name_like(std::string_view pattern, const std::vector<std::string>& certified) {
+  const std::string_view end = pattern.substr(pattern.substr(0, 1) == "*" ? 1 : 0);
+  if (end.size() < 2 || end.front() != '.' || !is_host_name(end.substr(1))) {
+    return {};
+  }
+  const auto found = std::find_if(certified.begin(), certified.end(), [end](std::string_view name) {
+    return name.size() > end.size() && equals_ignoring_case(name.substr(name.size() - end.size()), end);
+  });
+  return found != certified.end() ? *found : "ocsp-plus-check" + std::string(end);
+}
+
+// A name to ask a server for; empty: it has none, and shows the certificate to whoever names no server. A name that
+// is in its certificate alone may be another server's, so it serves only where a pattern can be nothing else.
+std::string name_of(const admin::InventoryServer& server, const std::set<std::string>& own) {
+  const auto found = std::find_if(server.names.begin(), server.names.end(), is_host_name);
+  if (found != server.names.end()) {
+    return *found;
+  }
+  const std::vector<std::string> certified = certified_names(server, own);
+  for (const std::string& pattern : server.names) {
+    if (std::string name = name_like(pattern, certified); !name.empty()) {
+      return name;
+    }
+  }
+  const bool is_asked_by_name = std::any_of(server.names.begin(), server.names.end(), [&server](const auto& name) {
+    return name != "_" && name != server.place;
+  });
+  return is_asked_by_name && !certified.empty() ? certified.front() : "";
 }
 
 // Where a client of this machine finds a server that listens on all addresses.
@@ -92,8 +135,9 @@ std::string why_no_inventory(const NginxTested& tested) {
 
 std::vector<CheckTarget> targets_of(const admin::Inventory& inventory) {
   std::vector<CheckTarget> targets;
+  const std::set<std::string> own = own_names(inventory);
   for (const admin::InventoryServer& server : inventory.servers) {
-    const std::string name = name_of(server);
+    const std::string name = name_of(server, own);
     for (const std::string& address : std::set(server.addresses.begin(), server.addresses.end())) {
       auto target = parse_target(reachable(address), 0, name);
       if (!target) {
