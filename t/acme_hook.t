@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use File::Copy qw/ copy /;
+use IO::Socket::INET;
 use Test::More;
 
 use Test::Nginx;
@@ -40,7 +41,7 @@ my %env = (OCSP_PLUS_CACHE => "$d/cache", OCSP_PLUS_STATE => "$d/state",
 	PATH => "$d/bin:$ENV{PATH}");
 
 # units of the machine's service manager are not for tests
-mkdir "$d/bin";
+mkdir $_ for "$d/bin", "$d/fails";
 $t->write_file('bin/systemd-run', "#!/bin/sh\n"
 	. qq{while [ "\${1#--}" != "\$1" ]; do case "\$1" in --setenv=*) }
 	. qq{export "\${1#--setenv=}" ;; esac; shift; done\n}
@@ -197,6 +198,80 @@ is($run->{status}, 1, 'a reload that fails: exit status 1');
 like($run->{output}, qr/err: .*"false" failed/, 'a reload that fails: an error');
 is(hook({}, '--retry')->{status}, 0, 'a retry of the reload');
 takes($new, 'a retry of the reload');
+
+# a name without its directory, which cron does not know
+
+$new = renew();
+is($t->command([ 'sh', '-c', 'cd "$1" && "$2" fullchain.pem', 'sh', $live,
+	$hook ], env => { %env, OCSP_PLUS_RELOAD => 'false' })->{status}, 1,
+	'a name without its directory: the reload fails');
+is(hook({}, '--retry')->{status}, 0, 'a retry from another directory');
+takes($new, 'a retry from another directory');
+
+# a reload that starts what goes on: it does not keep the lock
+
+$t->write_file('bin/start', "#!/bin/sh\n$d/bin/reload\n"
+	. "tail -f /dev/null & echo \$! >$d/started\n");
+chmod 0755, "$d/bin/start";
+$r->fault('http_500');
+$new = renew();
+is($t->command([ 'sh', '-c', '"$0" "$1" >/dev/null 2>&1', $hook,
+	"$live/fullchain.pem" ], timeout => 60,
+	env => { %env, OCSP_PLUS_RELOAD => "$d/bin/start" })->{status}, 0,
+	'a reload that starts a daemon');
+takes($new, 'a reload that starts a daemon');
+$new = renew();
+is(hook({}, "$live/fullchain.pem")->{status}, 0, 'while the daemon runs');
+takes($new, 'while the daemon runs');
+kill TERM => $t->read_file('started');
+
+# a server that takes a connection and says nothing
+
+my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1');
+$new = renew(must_staple => 1);
+$run = hook({ OCSP_PLUS_CONNECT => '127.0.0.1:' . $silent->sockport() },
+	"$live/fullchain.pem");
+is($run->{status}, 1, 'a silent server: exit status 1');
+like($run->{output}, qr/set OCSP_PLUS_CONNECT/, 'a silent server: the remedy');
+$r->reset();
+is(hook({}, '--retry')->{status}, 0, 'a silent server: a retry');
+
+# a service manager that starts nothing
+
+SKIP: {
+	my @alone = ('unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /run && '
+		. 'mkdir -p /run/systemd/system && exec "$@"', 'sh');
+	skip 'needs a mount namespace', 3
+		if $t->command([ @alone, 'true' ])->{status} != 0;
+	$t->write_file('fails/systemd-run', "#!/bin/sh\nexit 1\n");
+	chmod 0755, "$d/fails/systemd-run";
+	$r->fault('http_500');
+	$new = renew();
+	$run = $t->command([ @alone, $hook ], timeout => 60, env => { %env,
+		RENEWED_LINEAGE => $live, PATH => "$d/fails:$env{PATH}" });
+	is($run->{status}, 0, 'no unit for the wait: exit status');
+	like($run->{output}, qr/nginx takes it without an OCSP response/,
+		'no unit for the wait: the hook itself waits');
+	takes($new, 'no unit for the wait');
+	$r->reset();
+}
+
+# what is missing
+
+my $few = "$d/few";
+mkdir $few;
+for my $program (qw/ realpath flock timeout /) {
+	my ($path) = grep { -x } map { "$_/$program" } split /:/, $ENV{PATH};
+	symlink $path, "$few/$program";
+}
+$run = hook({ PATH => $few }, "$live/fullchain.pem");
+is($run->{status}, 2, 'without openssl: exit status 2');
+like($run->{output}, qr/err: openssl is not in PATH/, 'and it is named');
+
+$run = hook({}, "$live/privkey.pem");
+is($run->{status}, 2, 'a key: exit status 2');
+like($run->{output}, qr!err: \S*/privkey\.pem holds no certificate!,
+	'and it is named');
 
 $run = hook({}, "$d/none.pem");
 is($run->{status}, 2, 'no such file: exit status 2');
