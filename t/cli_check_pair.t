@@ -166,6 +166,10 @@ is(join(' ', map { $_->{status} } @{$json->{servers}}), 'OK CRITICAL',
 like(run(address('both'), address('rsa'))->{output},
 	qr/\AOCSP OK - 2 servers staple \|/, 'several servers that are ok');
 
+like(run(address('both'), address('rsa'), '--servername', "a'=9|b'=8\n")
+	->{output}, qr/\A[^\n]* \|(?: '127\.0\.0\.1:\d+ \(a'' 9 b'' 8\\x0a\) expires_in'$value){2}\n[^|]*\z/,
+	'several servers: a name is a part of its label');
+
 is(run('-H', '127.0.0.1', '-p', port($port{both}), '-w', '20%', '-c', '5%',
 	'-t', '20')->{status}, 0, '-H, -p, -w, -c and -t');
 is(run('-H', '127.0.0.1', '-p', port($port{twin}))->{status}, 2,

@@ -321,6 +321,10 @@ like($run->{output}, qr/^eviction: +not permitted to tell$/m,
 like($run->{output}, qr/^responses: +not permitted to tell: SCAN$/m,
 	'share --list: neither is SCAN');
 
+$bad->ask('ACL', 'SETUSER', 'a|bar', 'on', '>right', '~*', '+@all');
+unlike(share($bad->place(), '--user', 'a|bar', '--password-file',
+	"$d/right")->{output}, qr/\|/, 'share: no line has performance data');
+
 $bad->ask('ACL', 'SETUSER', 'small', '-xadd', '-zrem');
 $run = share($bad->place(), '--user', 'small', '--password-file', "$d/right");
 is($run->{status}, 1, 'share: an ACL that lacks something is a warning');

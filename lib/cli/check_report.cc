@@ -43,6 +43,15 @@ std::string summary_of(const std::vector<CheckResult>& results) {
                   : fmt::format("{} of {} servers{}", bad, results.size(), text);
 }
 
+// Quoted as the label of a value. An apostrophe is written twice, and an equals sign may not be there.
+std::string quoted_label(const std::string& text) {
+  std::string label;
+  for (const char character : plain(text)) {
+    label += character == '\'' ? std::string("''") : std::string(1, character == '=' ? ' ' : character);
+  }
+  return "'" + label + "'";
+}
+
 // 'label'=value;warning;critical;minimum;maximum: the Monitoring Plugins Development Guidelines. A staple that ends
 // below a threshold is a problem, hence the colons.
 std::string performance_of(const CheckResult& result, bool is_only, const Thresholds& thresholds) {
@@ -50,7 +59,7 @@ std::string performance_of(const CheckResult& result, bool is_only, const Thresh
     return {};
   }
   const crypto::Verdict& verdict = *result.judgement.first_to_end;
-  const std::string label = is_only ? "expires_in" : fmt::format("'{} expires_in'", result.target.label());
+  const std::string label = is_only ? "expires_in" : quoted_label(result.target.label() + " expires_in");
   return fmt::format(" {}={}s;{}:;{}:;0;{}", label, saturating_sub(verdict.expires, result.at),
                      thresholds.warning_of(verdict), thresholds.critical_of(verdict),
                      saturating_sub(verdict.expires, verdict.this_update));

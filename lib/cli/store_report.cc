@@ -53,9 +53,7 @@ std::string text_of(const StoreReport& report) {
   if (report.findings.empty()) {
     first += ": nodes can use it";
   }
-  first = printable(first);
-  std::replace(first.begin(), first.end(), '|', ' ');  // performance data would follow
-  std::string text = first + "\n";
+  std::string text = printable(first) + "\n";
   for (const auto& [name, value] : report.facts) {
     text += line(name, value);
   }
@@ -66,6 +64,7 @@ std::string text_of(const StoreReport& report) {
                           span_in_words(response.remaining / 1000));
     }
   }
+  std::replace(text.begin(), text.end(), '|', ' ');  // performance data would follow, in any line
   return text;
 }
 
