@@ -215,6 +215,24 @@ is($plan->{status}, 3, 'exit status 3: no nginx');
 like($plan->{errors}, qr!none is no program that can be run; name.*--nginx!,
 	'it says how to name it');
 
+# an nginx that hangs ends with the command
+
+$t->write_file('hang', "#!/bin/sh\necho \$\$ >$d/new && mv $d/new $d/hangs\n"
+	. "exec tail -f /dev/null\n");
+chmod 0755, "$d/hang";
+defined(my $pid = fork()) or die "fork: $!";
+if (!$pid) {
+	Test::Nginx::child_signals();
+	exec($tool, 'plan', '--nginx', "$d/hang", @rights) or POSIX::_exit(127);
+}
+ok($t->waitforfile('hangs', $pid), 'an nginx hangs');
+my ($hangs) = $t->read_file('hangs') =~ /(\d+)/;
+kill KILL => $pid;
+waitpid $pid, 0;
+ok(wait_for(sub { !Test::Nginx::alive($hangs) }, 10),
+	'it ends with the command');
+kill KILL => $hangs;
+
 # only under nginx -t
 
 configure([ [ 8443, $leaf{good} ] ]);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +63,8 @@ std::string find_program(const std::string& name) {
 
 [[noreturn]] void become_nginx(const std::string& program, const NginxCommand& command, const Output& said,
                                const Output& inventory) {
+  // Should we be killed, as by a monitoring system that waits no longer, a configuration that hangs must not stay.
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
   const Descriptor nothing(open("/dev/null", O_RDWR));
   const Descriptor copy(dup(inventory.get()));  // is inherited
   std::vector<std::string> words = {program, "-t"};
