@@ -239,7 +239,9 @@ ngx_http_ocsp_plus_addresses(ngx_conf_t *cf, ngx_http_core_main_conf_t *cmcf)
                                         ngx_http_ocsp_plus_module.ctx_index];
 
                 if (oscf->server
-                    && op_server_listens(oscf->server, text, &error) != OP_OK)
+                    && op_server_listens(oscf->server, text,
+                                         addr[a].opt.proxy_protocol, &error)
+                       != OP_OK)
                 {
                     ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "ocsp_plus: %s",
                                   error.text);

@@ -34,6 +34,7 @@ my %leaf = map { $_->[0] => $int->leaf("$_->[0].example", aia => $r->url(1),
 	[ 'one' ],
 	[ 'both', key => 'rsa' ],
 	[ 'ec', names => [ 'both.example' ] ],
+	[ 'behind' ],
 	[ 'new' ],
 	[ 'revoked' ],
 	[ 'wild', names => [ '*.wild.example', 'wild.example' ] ],
@@ -50,18 +51,18 @@ is($check->{status}, 0, 'exit status 0: all is well')
 	or diag($check->{output});
 my @servers = @{$check->{json}{servers}};
 is(join(', ', sort map { $_->{servername} // '' } @servers),
-	', a.some.example, both.example, ocsp-plus-check.wild.example, one.example',
+	', a.some.example, behind.example, both.example, ocsp-plus-check.wild.example, one.example',
 	'each server is asked for a name that leads to it');
 is(join(', ', sort { $a <=> $b } map { $_->{port} } @servers),
 	join(', ', map { ($t->port($_->[0])) x $_->[1] }
 		sort { $t->port($a->[0]) <=> $t->port($b->[0]) }
-		[ 8443, 4 ], [ 8444, 1 ]),
+		[ 8443, 4 ], [ 8444, 1 ], [ 8446, 1 ]),
 	'where it listens');
 my ($both) = grep { ($_->{servername} // '') eq 'both.example' }
 	 @servers;
 is(scalar(grep { $_->{finding} eq 'not_shown' } @{$both->{findings}}), 0,
 	'both certificates of a pair are seen');
-like(check()->{output}, qr/^OCSP OK - 5 servers staple \|/,
+like(check()->{output}, qr/^OCSP OK - 6 servers staple \|/,
 	'the first line, of all');
 
 # what a configuration names and nginx does not show yet
@@ -88,7 +89,7 @@ $t->reload();
 wait_staple(8443, 'revoked', servername => 'one.example', seconds => 20);
 $check = check();
 is($check->{status}, 2, 'exit status 2: one is revoked');
-like($check->{output}, qr/^OCSP\ CRITICAL\ -\ 1\ of\ 5\ servers;
+like($check->{output}, qr/^OCSP\ CRITICAL\ -\ 1\ of\ 6\ servers;
 	\ 127\.0\.0\.1:\d+\ \(one\.example\):\ .*revoked/x,
 	'the first line names the server');
 
@@ -135,6 +136,9 @@ sub configure {
 			[ 8443, $use{wild}, 'server_name *.wild.example;' ],
 			[ 8443, $use{some}, 'server_name .some.example;' ],
 			[ 8444, $use{any}, 'server_name _;' ],
+			[ '8446 ssl proxy_protocol', undef, 'server_name behind.example;',
+				'ssl_certificate ' . $leaf{behind}->chain() . ';',
+				'ssl_certificate_key ' . $leaf{behind}->key() . ';' ],
 			[ '8445' ] ]);
 }
 

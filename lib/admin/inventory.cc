@@ -101,6 +101,7 @@ class ServerReader {
     server->loads = json.at("loads");
     server->preload = json.at("preload");
     server->addresses = json.at("addresses").get<std::vector<std::string>>();
+    server->proxied = json.at("proxied").get<std::vector<std::string>>();
     engine::ServerCertificate& common = server->common;
     common.place = server->place;
     common.servers = views_of(server->names);
@@ -188,12 +189,17 @@ void InventoryWriter::add_server(const engine::ServerCertificate& common, bool o
   json["loads"] = loads;
   json["preload"] = preload;
   json["addresses"] = Json::array();
+  json["proxied"] = Json::array();
   json["certificates"] = Json::array();
   impl_->servers.push_back(std::move(json));
 }
 
-void InventoryWriter::add_address(std::size_t server, std::string_view address) {
-  impl_->servers.at(server).at("addresses").push_back(std::string(address));
+void InventoryWriter::add_address(std::size_t server, std::string_view address, bool proxied) {
+  Json& json = impl_->servers.at(server);
+  json.at("addresses").push_back(std::string(address));
+  if (proxied) {
+    json.at("proxied").push_back(std::string(address));
+  }
 }
 
 void InventoryWriter::add_certificate(std::size_t server, const engine::ServerCertificate& certificate) {

@@ -46,6 +46,7 @@ struct InventoryServer {
   bool preload = false;  // no server, but certificates that servers will load per connection
   std::vector<Shown> certificates;
   std::vector<std::string> addresses;  // "address:port", where it expects TLS over TCP; empty: not known
+  std::vector<std::string> proxied;    // those of them where a header of the PROXY protocol comes first
 
   std::string place;
   std::vector<std::string> names, responders, files;
@@ -69,7 +70,7 @@ class InventoryWriter {
   // Adds a server; those that follow are numbered from 0.
   void add_server(const engine::ServerCertificate& common, bool omit_revoked, bool loads, bool preload);
   // Both add to one of them: where it listens, and a certificate.
-  void add_address(std::size_t server, std::string_view address);
+  void add_address(std::size_t server, std::string_view address, bool proxied);
   void add_certificate(std::size_t server, const engine::ServerCertificate& certificate);
   // Module, proxy_login and shares are known here and need not be set.
   std::string write(const InventoryOrigin& origin, const engine::Settings& settings) const;

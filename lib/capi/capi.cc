@@ -328,10 +328,10 @@ op_status_t op_config_record(op_config_t* config, op_error_t* error) {
   });
 }
 
-op_status_t op_server_listens(op_server_t* server, op_str_t address, op_error_t* error) {
+op_status_t op_server_listens(op_server_t* server, op_str_t address, int proxied, op_error_t* error) {
   return guarded(error, OP_ERROR, [&] {
     if (server->config.inventory != nullptr) {
-      server->config.inventory->add_address(server->number, view(address));
+      server->config.inventory->add_address(server->number, view(address), proxied != 0);
     }
     return OP_OK;
   });

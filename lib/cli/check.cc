@@ -58,12 +58,12 @@ class Handshakes {
 
   Result<std::vector<Handshake>> make() {
     RETURN_IF_ERROR(resolve());
-    auto all = make({{TlsVersion::k12, target_.servername, KeyKind::kOther},
-                     {TlsVersion::k13, target_.servername, KeyKind::kOther}});
+    auto all = make({{TlsVersion::k12, target_.servername, KeyKind::kOther, target_.proxied},
+                     {TlsVersion::k13, target_.servername, KeyKind::kOther, target_.proxied}});
     std::vector<crypto::TlsHello> others;
     for (const Handshake& handshake : all) {
       if (const auto other = other_kind(handshake)) {
-        others.push_back({handshake.hello.version, target_.servername, *other});
+        others.push_back({handshake.hello.version, target_.servername, *other, target_.proxied});
       }
     }
     for (Handshake& handshake : make(others)) {

@@ -143,6 +143,7 @@ std::vector<CheckTarget> targets_of(const admin::Inventory& inventory) {
       if (!target) {
         continue;  // nginx writes addresses, and each parses
       }
+      target->proxied = std::count(server.proxied.begin(), server.proxied.end(), address) != 0;
       for (const auto& shown : server.certificates) {
         if (const auto id = crypto::certificate_id(shown.leaf); id && !server.loads) {
           target->configured.push_back({*id, crypto::label_of(shown.leaf)});

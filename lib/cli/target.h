@@ -14,6 +14,7 @@ struct CheckTarget {
   std::string host;
   std::uint16_t port = 443;
   bool is_address = false;
+  bool proxied = false;    // it expects a header of the PROXY protocol
   std::string servername;  // SNI, and whose certificate it must be; empty: none is sent or compared
 
   // The certificates that nginx's configuration names for it; none: not known.

@@ -177,6 +177,9 @@ Result<void> TlsProbe::Impl::set_up(const TlsHello& hello) {
                                        const_cast<char*>(servername.c_str())) != 1)) {
     return fail(Reason::kInternal, "a TLS client cannot be set up: " + mark.text());
   }
+  if (hello.proxied) {
+    BIO_puts(out.get(), "PROXY UNKNOWN\r\n");
+  }
   incoming = in.get();
   outgoing = out.get();
   SSL_set_bio(ssl.get(), in.release(), out.release());

@@ -29,6 +29,7 @@ struct TlsHello {
   TlsVersion version = TlsVersion::k12;
   std::string servername;         // SNI; empty: none
   KeyKind key = KeyKind::kOther;  // the only kind of certificate that it takes, kRsa or kEc; kOther: any
+  bool proxied = false;           // a header of the PROXY protocol goes first, which names no client
 };
 
 // "TLS 1.3", "TLS 1.3, RSA alone".

@@ -67,8 +67,8 @@ TEST_CASE("inventory: what is written is read again", "[inventory]") {
   certificate.chain = {f.ca.get()};
   certificate.file = "/etc/full.pem";
   f.writer.add_certificate(0, certificate);
-  f.writer.add_address(0, "0.0.0.0:443");
-  f.writer.add_address(0, "[::]:443");
+  f.writer.add_address(0, "0.0.0.0:443", false);
+  f.writer.add_address(0, "[::]:443", true);
   const auto read = read_inventory(f.writer.write(f.origin, f.settings));
   REQUIRE(read);
   const Inventory& inventory = **read;
@@ -118,6 +118,7 @@ TEST_CASE("inventory: what is written is read again", "[inventory]") {
   CHECK(server.loads);
   CHECK_FALSE(server.preload);
   CHECK(server.addresses == std::vector<std::string>{"0.0.0.0:443", "[::]:443"});
+  CHECK(server.proxied == std::vector<std::string>{"[::]:443"});
   REQUIRE(server.common.issuers.size() == 1);
   CHECK(id_of(server.common.issuers[0]) == id_of(f.ca.get()));
   REQUIRE(server.common.responder_anchors.size() == 1);

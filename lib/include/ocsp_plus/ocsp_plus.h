@@ -200,8 +200,11 @@ typedef struct {
     op_cache_user_t  user;
 } op_origin_t;
 
-/* Tells where a server expects TLS: "address:port", for the inventory. Does nothing if nothing is recorded. */
-op_status_t op_server_listens(op_server_t *server, op_str_t address, op_error_t *error);
+/*
+ * Tells where a server expects TLS: "address:port", for the inventory. proxied: after a header of the PROXY protocol.
+ * Does nothing if nothing is recorded.
+ */
+op_status_t op_server_listens(op_server_t *server, op_str_t address, int proxied, op_error_t *error);
 
 /*
  * Writes what the configuration names to a descriptor, as a document (admin/inventory.h) without keys and passwords; waits
