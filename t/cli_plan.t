@@ -233,6 +233,20 @@ ok(wait_for(sub { !Test::Nginx::alive($hangs) }, 10),
 	'it ends with the command');
 kill KILL => $hangs;
 
+# one that did not come to look at the configuration has not refused it
+
+for my $case ([ 'is killed', "#!/bin/sh\necho half >&2; kill -9 \$\$\n",
+		qr/-t was ended by signal 9; it said last: half/ ],
+	[ 'is no program', "#!$d/none\n", qr/cannot be run; name nginx's/ ])
+{
+	my ($what, $program, $says) = @$case;
+	$t->write_file('bad', $program);
+	chmod 0755, "$d/bad";
+	$plan = look('--nginx', "$d/bad");
+	is($plan->{status}, 3, "exit status 3: nginx $what");
+	like($plan->{errors}, $says, "nginx $what: it says so");
+}
+
 # only under nginx -t
 
 configure([ [ 8443, $leaf{good} ] ]);

@@ -18,6 +18,8 @@
 namespace ocsp_plus::cli {
 namespace {
 
+constexpr int kNotRun = 127;  // exit status, as of a shell
+
 // A file in memory for what nginx writes: it never waits for us, as it would with a pipe.
 class Output {
  public:
@@ -85,7 +87,7 @@ std::string find_program(const std::string& name) {
       setenv("OCSP_PLUS_INVENTORY_FD", std::to_string(copy.get()).c_str(), 1) == 0) {
     execv(program.c_str(), arguments.data());
   }
-  _exit(127);
+  _exit(kNotRun);
 }
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -126,13 +128,16 @@ Result<NginxTested> test_configuration(const NginxCommand& command) {
   if (uninterrupted([&] { return waitpid(pid, &status, 0); }) != pid) {
     return fail(Reason::kInternal, fmt::format("cannot wait for {}: {}", program, errno_text(errno)));
   }
-  NginxTested tested = {WIFEXITED(status) && WEXITSTATUS(status) == 0, lines_of(said.text()), inventory.text()};
+  // An nginx that could not look at the configuration has not refused it.
   if (WIFSIGNALED(status)) {
-    tested.lines.push_back(fmt::format("{} -t was ended by signal {}", program, WTERMSIG(status)));
-  } else if (WEXITSTATUS(status) == 127) {
-    tested.lines.push_back(fmt::format("{} cannot be run", program));
+    const auto lines = lines_of(said.text());
+    return fail(Reason::kUnreadable, fmt::format("{} -t was ended by signal {}{}", program, WTERMSIG(status),
+                                                 lines.empty() ? "" : "; it said last: " + lines.back()));
   }
-  return tested;
+  if (WEXITSTATUS(status) == kNotRun) {
+    return fail(Reason::kUnreadable, program + " cannot be run; name nginx's with --nginx");
+  }
+  return NginxTested{WEXITSTATUS(status) == 0, lines_of(said.text()), inventory.text()};
 }
 
 }  // namespace ocsp_plus::cli

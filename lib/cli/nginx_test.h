@@ -21,7 +21,7 @@ struct NginxTested {
   std::string inventory;           // empty: the module is not loaded, or of a version that writes none
 };
 
-// Waits until nginx is done. kUnreadable: nginx cannot be run.
+// Waits until nginx is done. kUnreadable: nginx cannot be run, or was ended by a signal.
 Result<NginxTested> test_configuration(const NginxCommand& command);
 
 }  // namespace ocsp_plus::cli
