@@ -273,6 +273,11 @@ is($run->{status}, 2, 'a key: exit status 2');
 like($run->{output}, qr!err: \S*/privkey\.pem holds no certificate!,
 	'and it is named');
 
+$run = hook({}, 'example.com');
+is($run->{status}, 2, 'a name instead of a file: exit status 2');
+like($run->{output}, qr!err: \S*/example\.com cannot be read!,
+	'and it is named');
+
 $run = hook({}, "$d/none.pem");
 is($run->{status}, 2, 'no such file: exit status 2');
 like($run->{output}, qr!err: \S*/none\.pem cannot be read!, 'and it is named');
