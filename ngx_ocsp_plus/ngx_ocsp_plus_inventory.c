@@ -100,5 +100,6 @@ ngx_ocsp_plus_inventory_fd(void)
 
     fd = ngx_atoi((u_char *) value, ngx_strlen(value));
 
-    return fd > STDERR_FILENO ? (ngx_fd_t) fd : NGX_INVALID_FILE;
+    return fd > STDERR_FILENO && fd <= NGX_MAX_INT32_VALUE ? (ngx_fd_t) fd
+                                                           : NGX_INVALID_FILE;
 }

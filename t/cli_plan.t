@@ -142,6 +142,15 @@ for my $case ([ 'good', 1, 'no_issuer' ], [ 'never', 0, 'no_responder' ]) {
 		"$status $reason", "without its issuer: $reason");
 }
 
+$r->fault('hang_after_request');
+configure([ [ 8443, $leaf{good} ] ]);
+$plan = look('--json', '--timeout', '1s');
+is(join(' ', @{$plan->{json}{handshakes}[0]}{qw/ reason detail responder /}),
+	'timeout no answer within 1 s; --timeout gives more ' . $r->url(1),
+	'a responder that does not answer in time');
+$r->reset();
+$r->status($leaf{revoked}, 'revoked');
+
 configure([ [ 8443, $leaf{revoked} ] ], 'ocsp_plus_revoked omit;');
 $plan = look('--json');
 is("$plan->{status} $plan->{json}{handshakes}[0]{staple}", '1 omitted',
@@ -198,6 +207,10 @@ like($inventory, qr/^\{"inventory":1,.*good\.example/,
 	'the module has handed on what the configuration names');
 unlike($inventory, qr/of-the-proxy|of-the-store|PRIVATE/,
 	'but neither keys nor users nor passwords');
+
+unlike($t->command([ nginx_words('-t') ], env => { $t->environment(),
+	OCSP_PLUS_INVENTORY_FD => 4294967297 })->{output}, qr/inventory/,
+	'a number that is no descriptor is none of the standard streams');
 
 SKIP: {
 	skip 'the module is a part of nginx', 2 if $t->is_static();

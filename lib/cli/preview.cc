@@ -151,7 +151,8 @@ void set_unsupported(Expected* expected, const engine::Target& target) {
 
 void set_missing(Expected* expected, const admin::CertificateStatus& status, Millis timeout) {
   const auto& attempt = status.last_attempt;
-  if (!attempt.has_value() || attempt->reason == Reason::kOk) {
+  const bool is_under_way = attempt.has_value() && attempt->reason == Reason::kNotChecked;
+  if (!attempt.has_value() || is_under_way || attempt->reason == Reason::kOk) {
     set_none(expected, Outcome::kNone, token(Reason::kTimeout),
              fmt::format("no answer within {} s; --timeout gives more", timeout / 1000));
   } else {
