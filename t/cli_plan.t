@@ -12,6 +12,7 @@ use Fcntl;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use IO::Socket::INET;
 use JSON::PP ();
 use Test::More;
 
@@ -168,6 +169,25 @@ configure([ [ 8443, $leaf{good} ] ], 'ssl_stapling on;');
 like("@{look('--json')->{json}{nginx_says}}",
 	qr/"ssl_stapling" is ignored where "ocsp_plus" is on/,
 	'a left-over directive shows');
+
+# one that names many responders which let nobody in
+
+my (@silent, @waiting);
+for (1 .. 24) {
+	push @silent, IO::Socket::INET->new(Listen => 1,
+		LocalAddr => '127.0.0.1');
+	listen $silent[-1], 0 or die "listen: $!";
+	push @waiting, map { IO::Socket::INET->new(Blocking => 0,
+		PeerAddr => '127.0.0.1', PeerPort => $silent[-1]->sockport()) } 1 .. 3;
+}
+my $many = $int->leaf('many.example', aia => [ (map { 'http://127.0.0.1:'
+	. $_->sockport() . '/' } @silent), $r->url(1) ]);
+configure([ [ 8443, $many ] ]);
+$plan = look([ 'sh', '-c', 'ulimit -S -n 24; exec "$@"', 'sh' ], '--json',
+	'--timeout', '1s');
+is_deeply([ map { $_->{ipv4}{state} } @{$plan->{json}{responders}} ],
+	[ ('failed') x @silent, 'connected' ], 'another of its is reached');
+@silent = @waiting = ();
 
 # a certificate that names itself in control characters
 

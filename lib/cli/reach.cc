@@ -1,5 +1,6 @@
 #include "cli/reach.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -110,10 +111,21 @@ class HostReach {
   std::vector<std::unique_ptr<Attempt>> attempts_;
 };
 
+// There is a connection to each host at once, and a certificate may name a thousand that say nothing: the others must
+// not be without one because of what a shell permits by default.
+void use_all_descriptors() {
+  struct rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
 }  // namespace
 
 std::vector<Reach> reach_hosts(PollLoop& loop, net::Resolver& resolver, const std::vector<std::string>& hosts,
                                Millis timeout) {
+  use_all_descriptors();
   std::vector<std::unique_ptr<HostReach>> all;
   all.reserve(hosts.size());
   for (const std::string& host : hosts) {
