@@ -59,7 +59,8 @@ for my $block (grep { $_->{lang} =~ /^(?:sh|nginx|yaml|ini)$/ } @blocks) {
 
 # where things are
 
-make_path(map { "$d/$_" } qw! bin modules etc/modules-enabled etc/ocsp local/bin
+# not the directory of modules: Debian 13 has none until a package of a module comes
+make_path(map { "$d/$_" } qw! bin etc/modules-enabled etc/ocsp local/bin
 	local/sbin state cache ca units !);
 chmod 0755, $d;
 my %path = (
