@@ -78,6 +78,19 @@ tl::unexpected<Error> refuse(ByteView response, std::string otherwise) {
                                         : fail(Reason::kMalformedResponse, std::move(otherwise));
 }
 
+// Returns what came in place of a response: a page of a portal, a file in PEM, nothing. Empty if it may be a damaged
+// response.
+std::string describe_foreign(ByteView octets) {
+  constexpr std::size_t kShown = 60;
+  constexpr std::uint8_t kSequence = V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED;
+  if (octets.empty()) {
+    return "it is empty";
+  }
+  return *octets.begin() == kSequence
+             ? std::string()
+             : fmt::format("its {} octets begin with {}", octets.size(), octets.text().substr(0, kShown));
+}
+
 // A signature covers the received octets, but OpenSSL verifies its own encoding of the parsed values. The two are
 // equal only for DER (RFC 6960 section 4.2.1), so anything else is refused, trailing octets inside included. The
 // outer response contains the inner one as octets.
@@ -110,7 +123,8 @@ Result<OcspBasicPtr> parse_response(ByteView response) {
   const unsigned char* in = response.data();
   const OcspResponsePtr outer(d2i_OCSP_RESPONSE(nullptr, &in, static_cast<long>(response.size())));
   if (outer == nullptr) {
-    return refuse(response, mark.text());
+    const std::string foreign = describe_foreign(response);
+    return refuse(response, foreign.empty() ? mark.text() : foreign);
   }
   if (in != response.end()) {
     return fail(Reason::kTrailingData, fmt::format("{} octets follow the response", response.end() - in));

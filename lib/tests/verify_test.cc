@@ -126,6 +126,21 @@ TEST_CASE("verify: what a verdict holds", "[verify]") {
   }
 }
 
+TEST_CASE("verify: what came in place of a response is shown", "[verify]") {
+  const auto detail_of = [](std::string_view octets) {
+    VerifySetup setup;
+    setup.damage = [octets](Bytes& b) { b = ByteView(octets).copy(); };
+    const Verdict verdict = setup.verify();
+    CHECK(verdict.reason == Reason::kMalformedResponse);
+    return verdict.detail;
+  };
+  CHECK(detail_of("<html>Log in</html>") == "its 19 octets begin with <html>Log in</html>");
+  CHECK(detail_of(std::string(61, '!')) == "its 61 octets begin with " + std::string(60, '!'));
+  CHECK(detail_of("") == "it is empty");
+  // A damaged response is OpenSSL's to explain.
+  CHECK(detail_of("0") != "its 1 octets begin with 0");
+}
+
 TEST_CASE("verify: no octet can be changed or cut away unnoticed", "[verify]") {
   const VerifyWorld& w = world();
   ResponseSpec spec;
