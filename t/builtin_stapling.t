@@ -132,9 +132,14 @@ for my $left ([ ssl_stapling_file => 'ocsp_plus_file', 8445 ],
 		"the warning about $old names the first server that has it");
 }
 
+unlink $t->testdir() . '/both.example.der';
+ok(!$t->config_test(), 'nginx opens a file of ssl_stapling_file all the same');
+like($t->output(), qr/BIO_new_file\("[^"]*both\.example\.der"\) failed/,
+	'and says which, in the words of the documentation');
 $conf =~ s/ssl_stapling  on;//;
 $t->write_file('nginx.conf', $conf);
-ok($t->config_test(), 'the configuration without ssl_stapling is accepted');
+ok($t->config_test(),
+	'the configuration without ssl_stapling is accepted, and without that file');
 unlike($t->output(), qr/has taken over/,
 	'nginx does not warn without ssl_stapling');
 like($t->output(), qr/\[warn\].*"ssl_stapling_responder"/,
