@@ -93,7 +93,7 @@ configure_root() {
 
 only_one() { # what for
     exec 9>"$roots/$1.lock"
-    flock -n 9 || die "another $(basename "$0") $1 is running"
+    flock -n 9 || die "another scripts/${0##*/} $1 is running"
 }
 
 # What is needed to make them; the end of the script where it cannot be had.

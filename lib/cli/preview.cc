@@ -201,8 +201,9 @@ Result<std::vector<Reach>> reach(PollLoop& loop, const Clock& clock, const engin
 }  // namespace
 
 bool Expected::wanting() const {
+  // Nobody can give a staple for a leaf without OCSP. All else that stands in a leaf's way can be mended.
   const bool may_be_missing =
-      outcome == Outcome::kUnsupported && reason == token(Reason::kNoResponder) && !must_staple;
+      outcome == Outcome::kUnsupported && !must_staple && (ca || reason == token(Reason::kNoResponder));
   return !may_be_missing && outcome != Outcome::kGood;
 }
 
