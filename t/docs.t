@@ -60,7 +60,7 @@ for my $block (grep { $_->{lang} =~ /^(?:sh|nginx|yaml|ini)$/ } @blocks) {
 # where things are
 
 # not the directory of modules: Debian 13 has none until a package of a module comes
-make_path(map { "$d/$_" } qw! bin etc/modules-enabled etc/ocsp local/bin
+make_path(map { "$d/$_" } qw! bin build etc/modules-enabled etc/ocsp local/bin
 	local/sbin state cache ca units !);
 chmod 0755, $d;
 my %path = (
@@ -79,6 +79,8 @@ my $any = join '|', map { quotemeta } sort { length $b <=> length $a } keys %pat
 $t->write_file('redis.pass', "secret\n");
 $t->write_file('etc/stream.conf', "stream {}\n");
 symlink $tool, "$d/bin/ocsp-plus";
+symlink $_, "$d/build/" . basename($_)
+	for grep { !/\/install(?:ed|\.log)$/ } glob "$build/*";
 $t->write_program('bin/nginx', $t->nginx());
 
 my $root = Test::Nginx::CA->new($t);
@@ -97,7 +99,6 @@ link $int->cert(), "$d/issuers.pem";
 my %tests = (
 	# README.md, installing.md
 	install => \&installs,
-	upgrade => sub { shell_succeeds(@_) },
 	remove => \&removes,
 	readme => \&readme,
 	stream => sub {
@@ -199,7 +200,9 @@ sub paths {
 sub shell {
 	my ($text) = @_;
 	$text = paths($text);
-	$text =~ s!^scripts/build\b.*$!:!mg;
+	$text =~ s{^scripts/build --(un)?install\b}{
+		"env OCSP_PLUS_BUILD=$d/build $repo/scripts/install "
+			. ($1 ? '--uninstall ' : '') . "$d/dest" }mge;
 	$text =~ s!\bnginx -t\b!nginx -t -p $d/ -c $d/etc/nginx.conf!g;
 	return $t->command([ 'sh', '-ec', "cd $d\n$text" ], timeout => 60,
 		env => { PATH => "$d/bin:$ENV{PATH}" });
@@ -260,40 +263,37 @@ sub local_modules {
 ###############################################################################
 # README.md, installing.md
 
+# By scripts/install with a directory, of what was built before this test.
 sub installs {
 	my ($block) = @_;
 	SKIP: {
-		skip 'ocsp_plus is a part of this nginx', 6 if $t->is_static();
-		$t->write_file('etc/nginx.conf', "include $d/etc/modules-enabled/*;\n"
+		skip 'ocsp_plus is a part of this nginx', 4 if $t->is_static();
+		skip 'not the build of scripts/build', 4 unless -e "$build/CMakeCache.txt";
+		$t->write_file('etc/nginx.conf',
+			"load_module $d/dest/usr/lib/nginx/modules/ngx_http_ocsp_plus_module.so;\n"
 			. "error_log stderr;\npid $d/none.pid;\nevents {}\n"
 			. "http { ocsp_plus_cache off; ocsp_plus on; }\n");
-		my $run = shell_succeeds($block);
-		like($run->{output}, qr/test is successful/,
+		like(shell_succeeds($block)->{output}, qr/test is successful/,
 			"$block->{at}: nginx loads the module");
-		is(mode("$d/modules/ngx_${_}_ocsp_plus_module.so"), '644',
-			"$block->{at}: the $_ module is installed") for qw/ http stream /;
-		is($t->command([ "$d/local/bin/ocsp-plus", '--version' ])->{status}, 0,
-			"$block->{at}: the command line is installed");
-		ok(-f "$d/local/share/man/man1/ocsp-plus.1",
+		is($t->command([ "$d/dest/usr/local/bin/ocsp-plus", '--version' ])->{status},
+			0, "$block->{at}: the command line is installed");
+		ok(-f "$d/dest/usr/local/share/man/man1/ocsp-plus.1",
 			"$block->{at}: the manual page is installed");
 	}
 }
 
 sub removes {
 	my ($block) = @_;
-	$t->write_file('etc/nginx.conf', "include $d/etc/modules-enabled/*;\n"
-		. "error_log stderr;\npid $d/none.pid;\nevents {}\nhttp {}\n");
-	make_path("$d/state/ocsp_plus");
-	shell_succeeds($block);
-	my $left = $t->command([ 'find', "$d/modules", "$d/local", "$d/state",
-		"$d/etc/modules-enabled", '!', '-type', 'd' ]);
-	is($left->{output}, '', "$block->{at}: no file is left");
-	ok(!-e "$d/state/ocsp_plus", "$block->{at}: the cache directory has gone");
-}
-
-sub mode {
-	my ($file) = @_;
-	return sprintf '%o', ((stat $file)[2] // 0) & 07777;
+	SKIP: {
+		skip 'nothing was installed', 3 unless -d "$d/dest";
+		$t->write_file('etc/nginx.conf', "error_log stderr;\npid $d/none.pid;\n"
+			. "events {}\nhttp {}\n");
+		make_path("$d/state/ocsp_plus");
+		shell_succeeds($block);
+		is($t->command([ 'find', "$d/dest", '!', '-type', 'd' ])->{output}, '',
+			"$block->{at}: no file is left");
+		ok(!-e "$d/state/ocsp_plus", "$block->{at}: the cache directory has gone");
+	}
 }
 
 # The complete configuration, but for places and ports.
