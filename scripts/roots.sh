@@ -88,7 +88,8 @@ configure_root() {
     rm -f "$dir/etc/resolv.conf"
     cp -L /etc/resolv.conf "$dir/etc/resolv.conf"
     say "bringing Debian $name up to date"
-    inside sh -c 'apt-get update && apt-get -y dist-upgrade && apt-get clean' >"$log" 2>&1 || die_with "$log"
+    # An earlier run may have been ended in the midst of this.
+    inside sh -c 'dpkg --configure -a && apt-get update && apt-get -y -f install && apt-get -y dist-upgrade && apt-get clean' >"$log" 2>&1 || die_with "$log"
 }
 
 only_one() { # what for

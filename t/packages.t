@@ -31,7 +31,7 @@ make_path("$d/bin", "$tree/t");
 
 copy_of(qw! scripts/package scripts/release scripts/install scripts/lib.sh
 	scripts/roots.sh lib/include/ocsp_plus/version.h lib/store/layout.h
-	CHANGELOG.md .gitignore CMakeLists.txt config ngx_ocsp_plus docs/man README.md SECURITY.md packaging !);
+	CHANGELOG.md .gitignore CMakeLists.txt config ngx_ocsp_plus docs README.md SECURITY.md packaging !);
 my ($version) = $t->read_file("$tree/lib/include/ocsp_plus/version.h")
 	=~ /OCSP_PLUS_VERSION "(.*)"/;
 git(qw/ init -q /);
