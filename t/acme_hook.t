@@ -208,6 +208,16 @@ is($t->command([ 'sh', '-c', 'cd "$1" && "$2" fullchain.pem', 'sh', $live,
 is(hook({}, '--retry')->{status}, 0, 'a retry from another directory');
 takes($new, 'a retry from another directory');
 
+# a name that looks like a lock's
+
+$new = renew();
+$t->write_file('chain.lock', $t->read_file("$live/fullchain.pem"));
+$run = hook({ OCSP_PLUS_RELOAD => 'false' }, "$d/chain.lock");
+is("$run->{status} " . notes(), '1 1', 'a name that ends in .lock: it is noted');
+is(hook({}, '--retry')->{status}, 0, 'a name that ends in .lock: a retry');
+is(scalar notes(), 0, 'a name that ends in .lock: nothing is left to be done');
+takes($new, 'a name that ends in .lock');
+
 # a reload that starts what goes on: it does not keep the lock
 
 $t->write_file('bin/start', "#!/bin/sh\n$d/bin/reload\n"
@@ -323,7 +333,7 @@ sub takes {
 }
 
 sub notes {
-	return grep { !/\.lock$/ } glob "$d/state/*";
+	return grep { !/%lock$/ } glob "$d/state/*";
 }
 
 ###############################################################################
