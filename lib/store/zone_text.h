@@ -33,12 +33,15 @@ std::array<char, kWords * 8> load_text(const TextWords<kWords>& words) noexcept 
   return bytes;
 }
 
-// Writes any bytes, cut off if there is no room. Leaves a text that is there already alone, so that no reader misses
-// it meanwhile.
+// Writes any bytes; those that find no room are cut off, and an ellipsis says so. Leaves a text that is there already
+// alone, so that no reader misses it meanwhile.
 template <std::size_t kWords>
 void write_text(TextWords<kWords>& words, std::atomic<std::uint32_t>& sum, std::string_view text) noexcept {
   std::array<char, kWords* 8> bytes = {};
   text.copy(bytes.data(), bytes.size());
+  if (text.size() > bytes.size()) {
+    std::fill(bytes.end() - 3, bytes.end(), '.');
+  }
   const std::uint32_t wanted = text.empty() ? 0 : text_sum({bytes.data(), bytes.size()});
   if (sum.load(std::memory_order_relaxed) == wanted && (wanted == 0 || load_text(words) == bytes)) {
     return;

@@ -113,6 +113,8 @@ TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "
   store::record_detail(f.zone, f.entries[0], "HTTP status 503");
   store::record_detail(f.zone, f.entries[1], std::string(500, 'x'));
   CHECK(store::read_detail(f.zone, f.entries[0]) == "HTTP status 503");
+  CHECK(store::read_detail(f.zone, f.entries[1]) == std::string(kDetailBytes - 3, 'x') + "...");
+  store::record_detail(f.zone, f.entries[1], std::string(kDetailBytes, 'x'));  // it just fits
   CHECK(store::read_detail(f.zone, f.entries[1]) == std::string(kDetailBytes, 'x'));
   CHECK(store::read_detail(f.zone, f.entries[2]).empty());
   f.zone.detail_words(f.entries[0]).words[1].fetch_add(1);
@@ -174,7 +176,7 @@ TEST_CASE("board: the shared store's state, with texts that are whole or absent"
   CHECK(seen.since == 1000);
   CHECK(seen.place == "redis://a.example:6379");
   CHECK(seen.reason == Reason::kStoreTimeout);
-  CHECK(seen.detail == std::string(kLineBytes, 'x'));
+  CHECK(seen.detail == std::string(kLineBytes - 3, 'x') + "...");
   record_share(f.zone, {1, 2000, "redis://b.example:6379", Reason::kNotChecked, {}});
   seen = read_share(f.zone);
   CHECK(seen.place == "redis://b.example:6379");
