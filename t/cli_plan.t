@@ -41,6 +41,7 @@ my %leaf = map { $_->[0] => $int->leaf("$_->[0].example", @$_[1 .. $#$_]) } (
 	[ 'file' ],
 	[ 'gone', aia => $gone ],
 	[ 'good', aia => $r->url(1) ],
+	[ 'ldap', aia => 'ldap://127.0.0.1/' ],
 	[ 'must', aia => $gone, must_staple => 1 ],
 	[ 'never' ],
 	[ 'nowhere', aia => 'http://nowhere.invalid/' ],
@@ -79,6 +80,7 @@ is_deeply({ map { $_->{certificate} => join ' ', $_->{staple},
 		'file.example' => 'good file',
 		'gone.example' => 'none connect_refused',
 		'good.example' => 'good network',
+		'ldap.example' => 'unsupported url_scheme',
 		'must.example' => 'refused connect_refused',
 		'never.example' => 'unsupported no_responder',
 		'nowhere.example' => 'none dns_not_found',
@@ -118,7 +120,7 @@ like($text, qr/^  refused +must\.example: connect_refused: .*http:\/\/\Q$refused
 	'table: a handshake that is refused, and why');
 like($text, qr/^\Q$refused\E: +IPv4 not reached, IPv6 no address \(/m,
 	'table: a responder that is not reached');
-like($text, qr/^staples: +3 good, 1 revoked, 2 none, 1 unsupported, 1 ended, 2 refused$/m,
+like($text, qr/^staples: +3 good, 1 revoked, 2 none, 2 unsupported, 1 ended, 2 refused$/m,
 	'table: the sum');
 
 is_deeply([ files() ], \@before, 'the cache directory is as it was');
@@ -133,7 +135,9 @@ is(look()->{status}, 0, 'exit status 0: what can be stapled is stapled');
 is(look([ 'perl', '-e', '$SIG{CHLD} = "IGNORE"; exec @ARGV' ])->{status}, 0,
 	'by a caller that does not want to hear of its children');
 
-for my $case ([ 'good', 1, 'no_issuer' ], [ 'never', 0, 'no_responder' ]) {
+for my $case ([ 'good', 1, 'no_issuer' ], [ 'never', 0, 'no_responder' ],
+	[ 'ldap', 1, 'url_scheme' ])
+{
 	my ($name, $status, $reason) = @$case;
 	configure([ [ '8443 ssl', undef, 'server_name alone.example;',
 		'ssl_certificate ' . $leaf{$name}->cert() . ';',

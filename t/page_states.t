@@ -64,8 +64,13 @@ like(text('#refused'), qr/^Clients that honour Must-Staple refuse the connection
 	'a Must-Staple certificate without a staple is told as what it is');
 show($d->certificate('strict.example', state => 'unsupported',
 	must_staple => $yes));
-like(text('#refused'), qr/strict\.example: no staple, it can never get one: it names no responder, or its issuer is not known$/,
+like(text('#refused'), qr/strict\.example: no staple, it can never get one: it names no responder$/,
 	'a Must-Staple certificate that can never have a staple is told');
+show($d->certificate('strict.example', state => 'unsupported',
+	must_staple => $yes, reason => 'no_issuer'));
+like(text('#refused'), qr/strict\.example: no staple, it can never get one: its issuer is not known$/,
+	'and why');
+is(text('#why'), '', 'it is not told twice');
 show($d->certificate('ca.example', state => 'pending', must_staple => $yes,
 	role => 'ca'), $d->certificate('shop.example', state => 'pending'));
 ok(hidden('#refused'), 'no client refuses other certificates without a staple');
@@ -206,7 +211,7 @@ is(text('#why'), '', 'nothing is wrong');
 unlike(text('#certificates'), qr/nothing to staple/, 'nor in the rows');
 show($d->certificate('shop.example'),
 	$d->certificate('lost.example', state => 'unsupported',
-		responders => [ 'http://ocsp.public.example/' ]));
+		reason => 'no_issuer', responders => [ 'http://ocsp.public.example/' ]));
 ok(hidden('#explained'), 'the explanation is for pages without OCSP only');
 show($d->certificate('free.example', state => 'unsupported'),
 	$d->certificate('gone.example', state => 'ended',
@@ -216,9 +221,36 @@ is(text('#summary'), 'No certificate can be stapled',
 ok(hidden('#explained'), 'and there is something to do');
 show($d->certificate('shop.example'),
 	$d->certificate('lost.example', state => 'unsupported',
-		responders => [ 'http://ocsp.public.example/' ]));
+		reason => 'no_issuer', responders => [ 'http://ocsp.public.example/' ]));
 like(text('#why'), qr/^1 whose issuer is not known: lost\.example: append it to ssl_certificate\.$/m,
 	'a missing issuer is not taken for a CA without OCSP');
+is(text('#summary'),
+	'1 of 2 certificates are stapled with a good response',
+	'it counts as one that could be stapled');
+like(text('#facts'), qr/Need attention\n1\nof 2 certificates\n/,
+	'and needs attention');
+chip('needs attention');
+is_deeply(names(), [ 'lost.example' ], 'which the chip shows');
+like(text('#certificates'), qr/no issuer\s.*nothing to staple/s,
+	'its row says what it lacks');
+chip('cannot be stapled');
+is_deeply(names(), [ 'lost.example' ], 'so does the chip of its state');
+$b->script('document.querySelector("#certificates .name").click()');
+like(text('.detail'), qr/No staple\s+its issuer is not known\s+Reason\s+no_issuer/,
+	'its details have words and token');
+show($d->certificate('shop.example'),
+	$d->certificate('ldap.example', state => 'unsupported',
+		reason => 'url_scheme'));
+like(text('#why'), qr/^1 whose responder cannot be asked: ldap\.example: the responder URL has a scheme that is not supported; name one in ocsp_plus_responder\.$/m,
+	'nor is a responder that cannot be asked');
+show($d->certificate('shop.example'), $d->certificate('ca.example',
+	state => 'unsupported', reason => 'no_issuer', role => 'ca'));
+is(text('#summary'), 'The certificate is stapled with a good response',
+	'without a staple of a CA certificate nothing is amiss');
+$d->write(certificates => \@fine, unreadable => [ map { "odd$_" } 1 .. 4 ]);
+reopen();
+like(text('#why'), qr/^4 that cannot be read, and nothing is stapled: odd1, odd2, odd3 and 1 more: have them reissued\.$/m,
+	'certificates that cannot be read are told');
 
 # the engine
 

@@ -33,13 +33,15 @@ my $revoked = $int->leaf('revoked.example', aia => $r->url(1));
 my $odd = $int->leaf('odd', aia => $r->url(1), names => [],
 	cn_bytes => "quote\" slash\\ line\n \xff");
 my $none = $int->leaf('none.example');
+my $alone = $int->leaf('alone.example', aia => $r->url(1), chain => 0);
 $r->fault('http_500', on => 2);
 $r->status($revoked, 'revoked');
 
 # a shared store that is not there has its metrics all the same
 $t->write_conf(workers => 2, http => [ 'ocsp_plus on;',
 	'ocsp_plus_share unix:%%TESTDIR%%/none.sock;',
-	(map { [ 8443, $_ ] } $good, $bad, $revoked, $odd, $none),
+	(map { [ 8443, $_ ] } $good, $bad, $revoked, $odd, $none,
+		$alone),
 	[ 8080, undef, 'location / { ocsp_plus_status prometheus; }',
 		'location /json { ocsp_plus_status json; }' ] ]);
 
@@ -114,8 +116,12 @@ is(value('certificates', role => 'leaf', state => 'revoked'), 1,
 	'certificates has one in state revoked');
 is(value('certificates', role => 'leaf', state => $_), 0, "certificates has none in state $_")
 	for qw/ expired ended /;
-is(value('certificates', role => 'leaf', state => 'unsupported'), 1,
-	'certificates has one in state unsupported');
+is(value('certificates', role => 'leaf', state => 'unsupported'), 2,
+	'certificates has two in state unsupported');
+is(value('unsupported_certificates', role => 'leaf', reason => $_), 1,
+	"one of them for $_") for qw/ no_responder no_issuer /;
+is(value('unsupported_certificates', role => 'leaf', reason => $_), 0,
+	"none for $_") for qw/ url_malformed url_scheme unreadable /;
 cmp_ok(value('fetch_failures_total', reason => 'http_status'), '>=', 1,
 	'fetch_failures_total counts by reason');
 my $all = value('fetches_total', result => 'ok')
@@ -136,7 +142,7 @@ is(value('responder_up', responder => '127.0.0.1:' . port(8081)), 1,
 is(value('share_up'), 0, 'share_up is 0 without a store');
 is(value('share_latency_seconds_count'), 0,
 	'share_latency_seconds counts no answer');
-is(value('zone_entries'), 5, 'zone_entries is the number of certificates');
+is(value('zone_entries'), 6, 'zone_entries is the number of certificates');
 is(value('loaded_certificates_total', result => 'taken'), 0,
 	'loaded_certificates_total counts no certificate as taken');
 cmp_ok(abs(value('clock_skew_seconds')), '<', 5, 'clock_skew is small');
@@ -245,7 +251,7 @@ my $result;
 ok(wait_for(sub {
 	my $state = query('query?query=ocsp_plus_staple_valid') or return;
 	$result = $state->{result};
-	return @$result == 5;
+	return @$result == 6;
 }, 20, 'samples'), 'Prometheus has a sample for each certificate');
 my ($odd_one) = grep { $_->{metric}{id} eq $odd->id() } @$result;
 is($odd_one->{metric}{name}, 'CN=quote\\" slash\\\\ line\\0A ' . "\x{ff}",
@@ -268,8 +274,10 @@ is($alert->{annotations}{runbook_url},
 # document counts, of which the page is made
 
 my ($json) = http_get('/json') =~ /\r\n\r\n(.*)/s;
-my %count = map { $_ => 0 } qw/ valid revoked pending expired unsupported /;
-$count{$_->{state}}++ for @{decode_json($json)->{certificates}};
+my %count = map { $_ => 0 } qw/ valid revoked pending expired no_responder
+	no_issuer /;
+$count{$_->{reason} // $_->{state}}++
+	for @{decode_json($json)->{certificates}};
 my $board = decode_json($t->read_file("$docs/grafana.json"));
 my (%tile, @refused);
 for my $panel (@{$board->{panels}}) {
@@ -283,10 +291,10 @@ for my $panel (@{$board->{panels}}) {
 }
 is(join("\n", @refused), '', "Prometheus takes the dashboard's queries");
 is_deeply({ map { $_ => $tile{$_} } 'Stapled good', 'Revoked', 'Missing',
-	'Unsupported', 'Refused handshakes' }, {
+	'Without OCSP', 'Refused handshakes' }, {
 	'Stapled good' => $count{valid}, Revoked => $count{revoked},
-	Missing => $count{pending} + $count{expired},
-	Unsupported => $count{unsupported}, 'Refused handshakes' => 0 },
+	Missing => $count{pending} + $count{expired} + $count{no_issuer},
+	'Without OCSP' => $count{no_responder}, 'Refused handshakes' => 0 },
 	'the dashboard counts as the document does');
 ok($tile{'Next staple to end'} > 0 && $tile{'Next staple to end'} <= $in,
 	'the dashboard has the next staple to end');

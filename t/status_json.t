@@ -140,8 +140,11 @@ is($one->{expires_in}, undef,
 is($one->{$_}, undef,
 	"a certificate without response has no $_") for qw/ confirmed_at status_age /;
 
-is($by{$none->id()}{state}, 'unsupported',
-	'a certificate without responder is unsupported');
+is_deeply([ @{$by{$none->id()}}{qw/ state reason /} ],
+	[ 'unsupported', 'no_responder' ],
+	'a certificate without responder is unsupported, and why');
+is($by{$good->id()}{reason}, undef, 'others have no such reason');
+is_deeply($seen->{unreadable}, [], 'no certificate is unreadable');
 is_deeply($by{$none->id()}{servers}, [ 'good.example', 'www.good.example' ],
 	'the second certificate of a server has the names of the server');
 like($by{$odd->id()}{subject}, qr/^CN=\\<b\\>.*\x{e9}\x{ff}/,

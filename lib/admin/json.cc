@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kServersShown = 100;  // of a certificate
+constexpr std::size_t kNamesShown = 100;  // of the servers of a certificate, and the like
 
 Json time_or_null(std::optional<UnixSeconds> time) {
   return time.has_value() ? Json(to_rfc3339(*time)) : Json();
@@ -166,6 +166,13 @@ class JsonDocument : public Document {
     member("cache", cache_json(cache_status(view_)));
     member("share", share_json(share_status(view_), all));
     member("clock_skew", all.clock_skew.has_value() ? Json(*all.clock_skew) : Json());
+    Json unreadable = Json::array();
+    for (const engine::UnusableCertificate& one : view_.catalog.unusable()) {
+      if (unreadable.size() < kNamesShown) {
+        unreadable.push_back(one.label);
+      }
+    }
+    member("unreadable", unreadable);
     Json responders = Json::array();
     for (const ResponderStatus& responder : responder_statuses(view_)) {
       responders.push_back(to_json(responder));
@@ -229,7 +236,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
     responders.push_back(url->to_string());
   }
   Json servers = Json::array();
-  for (auto name = target.servers.begin(); name != target.servers.end() && servers.size() < kServersShown; ++name) {
+  for (auto name = target.servers.begin(); name != target.servers.end() && servers.size() < kNamesShown; ++name) {
     servers.push_back(*name);
   }
   const std::optional<HeldResponse>& held = status.held;
@@ -248,6 +255,7 @@ Json to_json(const CertificateStatus& status, UnixSeconds now) {
                {"servers", std::move(servers)},
                {"responders", std::move(responders)},
                {"state", token(status.state)},
+               {"reason", status.reason.has_value() ? Json(token(*status.reason)) : Json()},
                {"cert_status", nullptr},
                {"this_update", nullptr},
                {"next_update", nullptr},

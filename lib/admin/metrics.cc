@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -134,6 +135,22 @@ class Metrics : public Document {
   }
 
   void certificates(std::string* out) const {
+    by_state(out);
+    text_.declare(Metric::kUnsupported, out);
+    for (const bool ca : {false, true}) {
+      for (const Reason reason : kObstacles) {
+        const auto found = unsupported_[ca ? 1 : 0].find(reason);
+        std::uint64_t number = found != unsupported_[ca ? 1 : 0].end() ? found->second : 0;
+        if (!ca && reason == Reason::kUnreadable && query_.all()) {
+          number += view_.catalog.unusable().size();
+        }
+        MetricsText::sample(Metric::kUnsupported,
+                            fmt::format("role=\"{}\",reason=\"{}\"", role_of(ca), token(reason)), number, out);
+      }
+    }
+  }
+
+  void by_state(std::string* out) const {
     text_.declare(Metric::kCertificates, out);
     for (const bool ca : {false, true}) {
       for (std::size_t i = 0; i < kStates.size(); ++i) {
@@ -149,6 +166,9 @@ class Metrics : public Document {
     const Family& family = kFamilies[family_];
     if (family.value == nullptr) {
       ++by_state_[status.target->ca ? 1 : 0][static_cast<std::size_t>(status.state)];
+      if (status.reason.has_value()) {
+        ++unsupported_[status.target->ca ? 1 : 0][*status.reason];
+      }
     } else if (const std::string value = family.value(status, view_.now); !value.empty()) {
       const crypto::Certificate& certificate = status.target->certificate;
       MetricsText::sample(family.metric,
@@ -165,7 +185,9 @@ class Metrics : public Document {
   Step step_ = Step::kEngine;
   std::size_t family_ = 0;
   std::optional<Selection> selection_;
-  std::array<std::array<std::uint64_t, kStates.size()>, 2> by_state_ = {};  // of leaves, of CA certificates
+  // Of leaves, of CA certificates.
+  std::array<std::array<std::uint64_t, kStates.size()>, 2> by_state_ = {};
+  std::array<std::map<Reason, std::uint64_t>, 2> unsupported_;
 };
 
 }  // namespace

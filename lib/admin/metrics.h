@@ -44,6 +44,7 @@ namespace ocsp_plus::admin {
   X(kShareBytes, "share_bytes_total", "counter", "bytes exchanged with the shared store, by direction")             \
   X(kShareLatency, "share_latency_seconds", "summary", "time that the shared store took for its answers")           \
   X(kCertificates, "certificates", "gauge", "certificates by role and state")                                       \
+  X(kUnsupported, "unsupported_certificates", "gauge", "certificates that can have no staple, by role and reason")  \
   X(kStapleValid, "staple_valid", "gauge", "1 if a good response is stapled, as in state valid")                    \
   X(kThisUpdate, "staple_this_update_timestamp_seconds", "gauge", "thisUpdate of the held response")                \
   X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the held response expires")                    \

@@ -28,6 +28,12 @@ struct Query {
   bool strict = false;
   std::string control;  // parse_query() leaves it empty: see make_document()
   bool loaded = false;  // list certificates loaded per connection, not the configured ones
+
+  // Whether it selects all configured certificates.
+  bool all() const {
+    return !state.has_value() && !id.has_value() && !server.has_value() && !after.has_value() && limit == SIZE_MAX &&
+           !loaded;
+  }
 };
 
 // `fixed`: the location's format; a page location also serves the JSON that the page fetches. `args`: the query

@@ -43,7 +43,23 @@ std::optional<HeldResponse> held_of(const View& view, const engine::Target& targ
                       source_name(header->source)};
 }
 
-State state_of(const View& view, const engine::Target& target, bool verifiable,
+// Returns why there can be no response; nothing: there may be one. A certificate that names nobody to ask lacks
+// nothing else, whether its issuer is known or not.
+std::optional<Reason> obstacle(const engine::Target& target, bool verifiable) {
+  if (target.has_source()) {
+    // The issuer is fetched on the way to a responder only.
+    const bool issuer_may_come = target.issuer != nullptr || (verifiable && !target.responders.empty());
+    return issuer_may_come ? std::nullopt : std::optional(Reason::kNoIssuer);
+  }
+  const std::vector<std::string>& urls = target.certificate.ocsp_urls;
+  if (urls.empty()) {
+    return Reason::kNoResponder;
+  }
+  const auto first = net::Url::parse(urls.front());
+  return first ? Reason::kNoResponder : first.error().reason;
+}
+
+State state_of(const View& view, const engine::Target& target, bool supported,
                const std::optional<HeldResponse>& held, bool staplable) {
   if (target.ended(view.now)) {
     return State::kEnded;
@@ -53,8 +69,7 @@ State state_of(const View& view, const engine::Target& target, bool verifiable,
            : staplable                                       ? State::kValid
                                                              : State::kExpired;
   }
-  const bool somebody = !target.responders.empty() || !target.files.empty();
-  return verifiable && somebody ? State::kPending : State::kUnsupported;
+  return supported ? State::kPending : State::kUnsupported;
 }
 
 std::string_view host_state(std::uint32_t state) {
@@ -134,7 +149,9 @@ CertificateStatus certificate_status(const View& view, const store::HostTable& h
   CertificateStatus status = {};
   status.target = &target;
   status.held = held_of(view, target, &status.staplable);
-  status.state = state_of(view, target, verifiable, status.held, status.staplable);
+  const auto why_not = obstacle(target, verifiable);
+  status.state = state_of(view, target, !why_not.has_value(), status.held, status.staplable);
+  status.reason = status.state == State::kUnsupported ? why_not : std::nullopt;
   status.stapled = store::stapled(*view.zone, target.entry);
   const store::Attempt attempt = store::read_attempt(*view.zone, target.entry);
   if (const auto at = sane(attempt.at)) {
@@ -176,7 +193,7 @@ std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex 
     target.servers.insert(profile->servers.begin(), profile->servers.end());
   }
   loaded->verifiable =
-      state->has_issuer || (view.settings.issuer_fetch && !target.certificate.ca_issuers_urls.empty());
+      state->has_issuer || (view.settings.issuer_fetch && engine::names_issuer_url(target.certificate));
   return loaded;
 }
 

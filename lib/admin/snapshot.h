@@ -38,13 +38,17 @@ enum class State {
   kPending,      // no response has been held yet
   kExpired,      // the held response has expired, or is not valid yet by our clock
   kRevoked,      // the held response says revoked, expired or not
-  kUnsupported,  // no responder and no file, or no issuer to verify with
+  kUnsupported,  // there can be no response: CertificateStatus::reason
   kEnded,        // the certificate itself has expired and is not fetched
 };
 inline constexpr std::array kStates = {State::kValid,   State::kPending,     State::kExpired,
                                        State::kRevoked, State::kUnsupported, State::kEnded};
 std::string_view token(State state);
 std::optional<State> state_of(std::string_view token);
+// Why there can be no response for a certificate. All but the first can be mended: the first is as its CA made it.
+// Those that cannot be read are known to the catalog alone (Catalog::unusable()).
+inline constexpr std::array kObstacles = {Reason::kNoResponder, Reason::kNoIssuer, Reason::kUrlMalformed,
+                                          Reason::kUrlScheme, Reason::kUnreadable};
 // Returns the token of a certificate's role.
 constexpr std::string_view role_of(bool ca) {
   return ca ? "ca" : "leaf";
@@ -71,7 +75,8 @@ struct LastAttempt {
 struct CertificateStatus {
   const engine::Target* target;
   State state;
-  bool staplable;  // the held response may be stapled now
+  std::optional<Reason> reason;  // of kUnsupported: one of kObstacles
+  bool staplable;                // the held response may be stapled now
   std::optional<HeldResponse> held;
   std::optional<LastAttempt> last_attempt;
   std::optional<UnixSeconds> next_attempt;

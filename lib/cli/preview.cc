@@ -137,16 +137,19 @@ void set_held(Expected* expected, const admin::CertificateStatus& status) {
   expected->expires = status.held->expires;
 }
 
-// A certificate that names nobody to ask lacks nothing else, whether its issuer is known or not.
-void set_unsupported(Expected* expected, const engine::Target& target) {
-  if (!target.has_source()) {
-    set_none(expected, Outcome::kUnsupported, token(Reason::kNoResponder),
-             "it names no OCSP responder, and neither ocsp_plus_responder nor ocsp_plus_file is set");
+void set_unsupported(Expected* expected, const admin::CertificateStatus& status) {
+  const Reason reason = status.reason.value_or(Reason::kNoResponder);
+  std::string detail;
+  if (reason == Reason::kNoResponder) {
+    detail = "it names no OCSP responder, and neither ocsp_plus_responder nor ocsp_plus_file is set";
+  } else if (reason == Reason::kNoIssuer) {
+    detail =
+        "its issuer is not known; append it to the certificate's file, or name it in ocsp_plus_trusted_certificate";
   } else {
-    set_none(
-        expected, Outcome::kUnsupported, token(Reason::kNoIssuer),
-        "its issuer is not known; append it to the certificate's file, or name it in ocsp_plus_trusted_certificate");
+    detail = "the responder that it names cannot be used, " + quoted(status.target->certificate.ocsp_urls.front()) +
+             "; name one in ocsp_plus_responder";
   }
+  set_none(expected, Outcome::kUnsupported, token(reason), std::move(detail));
 }
 
 void set_missing(Expected* expected, const admin::CertificateStatus& status, Millis timeout) {
@@ -173,7 +176,7 @@ void judge(const admin::Inventory& inventory, const Row& row, const admin::Certi
     set_none(expected, Outcome::kEnded, "ended",
              "the certificate itself expired at " + to_rfc3339(row.target->certificate.not_after));
   } else if (status->state == admin::State::kUnsupported) {
-    set_unsupported(expected, *row.target);
+    set_unsupported(expected, *status);
   } else {
     set_missing(expected, *status, timeout);
   }

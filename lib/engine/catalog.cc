@@ -27,6 +27,12 @@ void join(std::vector<Value>* into, const More& more) {
 
 }  // namespace
 
+bool names_issuer_url(const crypto::Certificate& certificate) {
+  const auto& urls = certificate.ca_issuers_urls;
+  return std::any_of(urls.begin(), urls.end(),
+                     [](const std::string& text) { return net::Url::parse(text).has_value(); });
+}
+
 std::vector<std::string> Target::named_hosts() const {
   std::vector<std::string> hosts;
   hosts.reserve(named.size());
@@ -158,9 +164,7 @@ Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry, 
     remarks->issuer_fault = fault;
   }
   entry->leaf = crypto::up_ref(from.leaf);
-  const std::vector<std::string>& urls = entry->certificate.ca_issuers_urls;
-  if (std::none_of(urls.begin(), urls.end(),
-                   [](const std::string& text) { return net::Url::parse(text).has_value(); })) {
+  if (!names_issuer_url(entry->certificate)) {
     return {};
   }
   const auto reference = crypto::issuer_reference(from.leaf);

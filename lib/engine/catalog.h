@@ -30,6 +30,9 @@ struct IssuerLookup {
 };
 constexpr std::size_t kMaxIssuerUrls = 4;  // further URLs are ignored
 
+// Returns whether one of its caIssuers URLs can be fetched: ldap is usual, and cannot.
+bool names_issuer_url(const crypto::Certificate& certificate);
+
 // Begins Target::health_suffix; never part of a host key.
 constexpr char kHealthSuffix = '#';
 
@@ -62,7 +65,9 @@ struct Target {
   bool stapleable() const { return verifiable() && !responders.empty(); }            // by fetching
   bool verifiable() const { return issuer != nullptr || issuer_lookup != nullptr; }  // maybe after a fetch
   bool has_source() const { return !responders.empty() || !files.empty(); }          // of responses
-  bool supported() const { return verifiable() && has_source(); }                    // there may be a response
+  // The issuer is fetched on the way to a responder only.
+  bool issuer_may_come() const { return issuer != nullptr || (issuer_lookup != nullptr && !responders.empty()); }
+  bool supported() const { return issuer_may_come() && has_source(); }  // there may be a response
   bool staple_required() const { return required || (certificate.must_staple && !ca); }
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
   // Returns the key by which ResponderHealth counts a responder.

@@ -1,5 +1,6 @@
 // The status document and readiness, of an engine at work.
 #include <catch2/catch.hpp>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -331,6 +332,85 @@ TEST_CASE("status: states follow what is held and the clock", "[admin]") {
   CHECK(fixture.json("state=expired")["certificates"][0]["expires_in"] < 0);
   fixture.loop.clock.jump(-20 * 86400);
   CHECK(fixture.json("state=expired")["certificates"].size() == 1);  // from the future
+}
+
+// A leaf of the test CA in a configuration: what it names, and what names it.
+struct Odd {
+  std::vector<std::string> ocsp = {};
+  std::vector<std::string> ca_issuers = {};
+  bool issuer = true;
+  std::vector<std::string_view> files = {};
+  const char* not_after = nullptr;
+};
+
+void add_odd(AdminFixture& fixture, const char* name, const Odd& odd) {
+  testing::CertificateSpec spec;
+  spec.subject = name;
+  spec.dns_names = {name};
+  spec.ocsp_urls = odd.ocsp;
+  spec.ca_issuers_urls = odd.ca_issuers;
+  if (odd.not_after != nullptr) {
+    spec.raw_not_after = odd.not_after;
+  }
+  const testing::Identity made = make_certificate(spec, key(testing::KeyType::kP256, "leaf"), &testing::test_ca());
+  engine::ServerCertificate mention;
+  mention.leaf = made.get();
+  mention.files = odd.files;
+  if (odd.issuer) {
+    mention.issuers = {testing::test_ca().get()};
+  }
+  REQUIRE(fixture.catalog.add(mention));
+}
+
+TEST_CASE("status: why there can be no response, as in the metrics", "[admin][metrics]") {
+  AdminFixture fixture;
+  fixture.settings.issuer_fetch = true;
+  const std::vector<std::string> ocsp = {"http://127.0.0.1:1/"};
+  fixture.add(1, {&fixture.server()});
+  add_odd(fixture, "bare", {});
+  add_odd(fixture, "bare-and-alone", {{}, {}, false});
+  add_odd(fixture, "alone", {ocsp, {}, false});
+  add_odd(fixture, "ldap-issuer", {ocsp, {"ldap://127.0.0.1/"}, false});
+  add_odd(fixture, "fetched", {ocsp, {"http://127.0.0.1:1/ca"}, false});
+  add_odd(fixture, "file", {{}, {}, true, {"/nowhere"}});
+  add_odd(fixture, "file-alone", {{}, {"http://127.0.0.1:1/ca"}, false, {"/nowhere"}});
+  add_odd(fixture, "ldap", {{"ldap://127.0.0.1/"}});
+  add_odd(fixture, "broken", {{"http:///"}});
+  add_odd(fixture, "leap", {ocsp, {}, true, {}, "290229000000Z"});
+  fixture.catalog.settle_issuers(true);
+  fixture.open();
+  std::map<std::string, std::string> why;
+  for (const auto& one : certificates(fixture)) {
+    const bool unsupported = one["state"] == "unsupported";
+    CHECK(one["reason"].is_null() == !unsupported);
+    why[one["names"][0]] = unsupported ? one["reason"].get<std::string>() : one["state"].get<std::string>();
+  }
+  CHECK(why == std::map<std::string, std::string>{{"leaf1.example", "pending"},
+                                                  {"bare", "no_responder"},
+                                                  {"bare-and-alone", "no_responder"},
+                                                  {"alone", "no_issuer"},
+                                                  {"ldap-issuer", "no_issuer"},
+                                                  {"fetched", "pending"},
+                                                  {"file", "pending"},
+                                                  {"file-alone", "no_issuer"},
+                                                  {"ldap", "url_scheme"},
+                                                  {"broken", "url_malformed"}});
+  CHECK(fixture.json()["unreadable"] == nlohmann::json({"leap"}));
+  const auto counted = [&fixture](const std::string& labels, const std::string& args = {}) {
+    const std::string text = fixture.show(Format::kPrometheus, args).text;
+    const std::string series = "ocsp_plus_unsupported_certificates{" + labels + "} ";
+    const auto at = text.find(series);
+    REQUIRE(at != std::string::npos);
+    return std::stoul(text.substr(at + series.size()));
+  };
+  CHECK(counted(R"(role="leaf",reason="no_responder")") == 2);
+  CHECK(counted(R"(role="leaf",reason="no_issuer")") == 3);
+  CHECK(counted(R"(role="leaf",reason="url_scheme")") == 1);
+  CHECK(counted(R"(role="leaf",reason="url_malformed")") == 1);
+  CHECK(counted(R"(role="leaf",reason="unreadable")") == 1);
+  CHECK(counted(R"(role="ca",reason="no_issuer")") == 0);
+  CHECK(counted(R"(role="leaf",reason="unreadable")", "state=unsupported") == 0);  // it is none of the listed ones
+  CHECK(counted(R"(role="leaf",reason="no_issuer")", "state=pending") == 0);
 }
 
 TEST_CASE("status: pages of certificates meet each once", "[admin]") {

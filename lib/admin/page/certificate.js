@@ -2,7 +2,7 @@
 
 const ENDING = 14 * 86400;  // s: a certificate that ends sooner, or within a fifth of its validity, is highlighted
 const STATES = ["revoked", "expired", "pending", "valid", "ended", "unsupported"];
-const WORDS = { revoked: "revoked", expired: "expired", pending: "no response yet", valid: "valid", unsupported: "no responder", ended: "certificate expired" };
+const WORDS = { revoked: "revoked", expired: "expired", pending: "no response yet", valid: "valid", unsupported: "cannot be stapled", ended: "certificate expired" };
 
 const nameOf = (c) => c.names[0] || c.subject || c.id.slice(0, 16);
 const isCa = (c) => c.role === "ca";
@@ -10,8 +10,12 @@ const needs = (c) => c.required || (c.must_staple && !isCa(c));
 const lacks = (c) => c.state === "expired" || c.state === "pending";
 const refuses = (c) => needs(c) && (lacks(c) || c.state === "unsupported");
 // Its CA gave it no responder, so no client expects a staple.
-const withoutOcsp = (c) => c.state === "unsupported" && c.responders.length === 0;
-const stateOf = (c) => (c.state === "unsupported" && !withoutOcsp(c) ? "no issuer" : WORDS[c.state]);
+const withoutOcsp = (c) => c.reason === "no_responder";
+// All else that keeps a staple from a leaf can be mended.
+const mendable = (c) => c.state === "unsupported" && !withoutOcsp(c) && !isCa(c);
+const OBSTACLES = { no_responder: ["no responder", "it names no responder"], no_issuer: ["no issuer", "its issuer is not known"] };
+const obstacle = (c) => OBSTACLES[c.reason] || ["responder unusable", `its responder cannot be asked: ${words(c.reason)}`];
+const stateOf = (c) => (c.state === "unsupported" ? obstacle(c)[0] : WORDS[c.state]);
 const answered = (c) => Boolean(c.last_attempt && ANSWERED[c.last_attempt.result]);
 const reasonOf = (c) => (c.last_attempt ? words(c.last_attempt.result) : "it has not been asked for yet");
 const canBeAsked = (c) => c.responders.length > 0 && c.state !== "unsupported" && c.state !== "ended";
@@ -25,7 +29,7 @@ function endsIn(c) {
 function urgency(c) {
   if (c.state === "revoked") return [1, 0];
   if (lacks(c)) return [refuses(c) ? 0 : 2, c.expires_in || 0];
-  if (c.state === "unsupported") return [refuses(c) ? 0 : 5, 0];
+  if (c.state === "unsupported") return [refuses(c) ? 0 : mendable(c) ? 2 : 5, 0];
   if (c.state === "ended") return [6, 0];
   return [c.failures > 0 ? 3 : 4, c.expires_in];
 }

@@ -13,7 +13,7 @@ function names(certificates, state, search = "") {
   }
   return links;
 }
-const tokenOf = (c) => (c.last_attempt ? c.last_attempt.result : "");
+const tokenOf = (c) => c.reason || (c.last_attempt ? c.last_attempt.result : "");
 function nextTry(certificates) {
   const times = certificates.map((c) => c.next_attempt).filter(Boolean).sort();
   return times.length ? `; next try ${coming(times[0])}` : "";
@@ -27,9 +27,9 @@ function drawRefused(status) {
   const refusing = without.some((c) => c.required) || recent;
   $("refused").hidden = !without.length && !recent;
   say("refused-title", refusing ? "Clients are being refused" : without.length ? "Clients that honour Must-Staple refuse the connection" : "");
-  const reason = (c) => (c.state === "unsupported" ? "it can never get one: it names no responder, or its issuer is not known" : reasonOf(c));
+  const reason = (c) => (c.state === "unsupported" ? `it can never get one: ${obstacle(c)[1]}` : reasonOf(c));
   keepFocus(() => replace("refused-why",
-    grouped(without, reason).map(([text, list]) => el("li", {}, names(list, "attention", list[0].state === "unsupported" ? "" : tokenOf(list[0])),
+    grouped(without, reason).map(([text, list]) => el("li", {}, names(list, "attention", tokenOf(list[0])),
       `: no staple, ${text}${list[0].state === "unsupported" ? "" : nextTry(list)}`)),
     recent ? el("li", {}, `${plural(recent.refused, "handshake was", "handshakes were")} refused within ${span(recent.within / 1000)}`) : []));
   return refusing;
@@ -37,7 +37,7 @@ function drawRefused(status) {
 
 function drawSummary(status, refusing) {
   const all = status.certificates;
-  const can = all.filter((c) => c.state !== "unsupported" && c.state !== "ended");
+  const can = all.filter((c) => (c.state !== "unsupported" || mendable(c)) && c.state !== "ended");
   const good = can.filter((c) => c.state === "valid");
   const bad = can.length - good.length;
   const urgent = can.some((c) => c.state === "revoked" || c.state === "expired" || refuses(c));
@@ -59,7 +59,7 @@ function drawSummary(status, refusing) {
 const trouble = (what, ...more) => el("li", {}, what ? el("b", {}, what) : "", ...more);
 
 // Of the engine.
-function troubles({ worker, clock_skew: skew, zone, cache, share, ended_early: early, now: at }) {
+function troubles({ worker, clock_skew: skew, zone, cache, share, unreadable, ended_early: early, now: at }) {
   const beat = worker ? seconds(at) - seconds(worker.heartbeat) : null;
   return [
     early && trouble("Not all certificates are shown: ", "one went while they were listed."),
@@ -68,6 +68,8 @@ function troubles({ worker, clock_skew: skew, zone, cache, share, ended_early: e
     Math.abs(skew || 0) > WRONG_CLOCK && trouble(`This machine’s clock is ${span(skew)} ${skew > 0 ? "behind" : "ahead of"} a responder’s: `, "run an NTP client."),
     zone.used > FULL_ZONE * zone.size && trouble(`The shared zone is ${percent(zone.used, zone.size)} full: `, "enlarge ocsp_plus_zone."),
     cache.state === "failing" && trouble(`The cache directory cannot be used (${words(cache.reason)}): `, `responses will not survive a restart: ${cache.path}${cache.since ? `, for ${span(seconds(at) - seconds(cache.since))}` : ""}`),
+    unreadable.length && trouble(`${count(unreadable.length)} that cannot be read, and nothing is stapled: `, unreadable.slice(0, 3).join(", "),
+      unreadable.length > 3 ? ` and ${count(unreadable.length - 3)} more` : "", ": have them reissued."),
     share && share.state === "down" && trouble(`The shared store cannot be used (${share.last_error ? words(share.last_error.reason) : "not known why"}): `, `this node asks responders on its own: ${share.place || "–"}`),
   ].filter(Boolean);
 }
@@ -75,7 +77,7 @@ function troubles({ worker, clock_skew: skew, zone, cache, share, ended_early: e
 function certificateTroubles(all, good) {
   const of = (state) => all.filter((c) => c.state === state);
   const [revoked, expired, none] = [of("revoked"), of("ended"), all.filter(withoutOcsp)];
-  const unknown = all.filter((c) => c.state === "unsupported" && !withoutOcsp(c));
+  const [unknown, unusable] = [true, false].map((missing) => all.filter((c) => mendable(c) && !refuses(c) && (c.reason === "no_issuer") === missing));
   const failing = good.filter((c) => c.failures > 0);
   const ending = all.filter((c) => c.state !== "ended" && endsIn(c) !== null);
   return [
@@ -84,7 +86,9 @@ function certificateTroubles(all, good) {
       names(list, "attention", tokenOf(list[0])), `: ${reason}${nextTry(list)}`)),
     ...grouped(failing, reasonOf).map(([reason, list]) => trouble(`${count(list.length)} stapled, but renewal fails: `,
       names(list, "attention", tokenOf(list[0])), `: ${reason}${nextTry(list)}`)),
-    unknown.length && trouble(`${count(unknown.length)} whose issuer is not known: `, names(unknown, "unsupported"), ": append it to ssl_certificate."),
+    unknown.length && trouble(`${count(unknown.length)} whose issuer is not known: `, names(unknown, "unsupported", "no_issuer"), ": append it to ssl_certificate."),
+    ...grouped(unusable, (c) => c.reason).map(([reason, list]) => trouble(`${count(list.length)} whose responder cannot be asked: `,
+      names(list, "unsupported", reason), `: ${words(reason)}; name one in ocsp_plus_responder.`)),
     ending.length && trouble(`${plural(ending.length, "certificate itself ends", "certificates themselves end")} soon: `, names(ending, "attention")),
     expired.length && trouble(`${plural(expired.length, "certificate itself has", "certificates themselves have")} expired, nobody is asked: `, names(expired, "ended")),
     none.length && none.length < all.length && trouble("", `${plural(none.length, "certificate has no OCSP: it names", "certificates have no OCSP: they name")} no responder, and no staple is expected`),
@@ -97,7 +101,7 @@ function drawFacts(status) {
   const able = handshakes.requested - handshakes.unsupported;
   const soonest = status.certificates.filter((c) => c.state === "valid").reduce((a, b) => (a && a.expires_in <= b.expires_in ? a : b), null);
   const attention = status.certificates.filter(needsAttention).length;
-  const others = { refused: "refused", foreign: "with another module’s", unsupported: "of certificates without OCSP" };
+  const others = { refused: "refused", foreign: "with another module’s", unsupported: "of certificates that can have none" };
   keepFocus(() => replace("facts",
     fact("Next staple to expire", soonest ? coming(soonest.expires) : "–", soonest ? link(soonest) : "none is held", soonest && soonest.failures > 0),
     fact("Need attention", count(attention), `of ${plural(status.certificates.length, "certificate", "certificates")}`, attention > 0),

@@ -70,7 +70,7 @@ function found(c) {
   if (!inState(c, view.state)) return false;
   if (!view.search) return true;
   const text = [c.subject, c.issuer, c.serial, c.id, c.key || "", ...c.names, ...c.servers, ...c.responders, ...c.responders.map(hostOf),
-    c.last_attempt ? `${c.last_attempt.result} ${words(c.last_attempt.result)}` : ""].join("\n").toLowerCase();
+    c.reason ? `${c.reason} ${words(c.reason)}` : "", c.last_attempt ? `${c.last_attempt.result} ${words(c.last_attempt.result)}` : ""].join("\n").toLowerCase();
   return view.search.split(/\s+/).every((word) => text.includes(word));
 }
 
@@ -91,7 +91,7 @@ function row(c) {
   const toggle = () => { open ? view.open.delete(c.id) : view.open.add(c.id); drawTable(); };
   const others = c.names.length > 1 ? `and ${plural(c.names.length - 1, "more name", "more names")}` : "";
   return el("tr", { id: c.id },
-    el("td", {}, el("span", { class: `state ${c.state}` }, stateOf(c))),
+    el("td", {}, el("span", { class: `state ${mendable(c) ? "pending" : c.state}` }, stateOf(c))),
     el("td", {}, el("button", { type: "button", class: "name", "data-focus": c.id, "aria-expanded": String(open), onclick: toggle }, nameOf(c)),
       [c.mark, isCa(c) && "CA", c.must_staple && "Must-Staple", c.required && "required"].filter(Boolean).flatMap((tag) => [" ", el("span", { class: "tag" }, tag)]),
       ending(c),
@@ -156,9 +156,13 @@ function detail(c) {
     add("Next update", c.next_update ? when(c.next_update) : "not given");
     add("Stapled until", when(c.expires));
   }
+  if (c.reason) {
+    add("No staple", obstacle(c)[1]);
+    add("Reason", c.reason, true);
+  }
   if (c.last_attempt) {
     add("Last attempt", `${when(c.last_attempt.at)}: ${words(c.last_attempt.result)}${c.last_attempt.detail ? ` – ${c.last_attempt.detail}` : ""}${c.last_attempt.responder ? ` (${c.last_attempt.responder})` : ""}`);
-    add("Reason", c.last_attempt.result, true);
+    if (!c.reason) add("Reason", c.last_attempt.result, true);
   }
   if (c.next_attempt) add("Next attempt", `${when(c.next_attempt)} (${relative(c.next_attempt)})`);
   add("Serial", c.serial, true);

@@ -75,7 +75,9 @@ struct EngineFixture {
   std::uint32_t register_all() {
     std::vector<store::Registration> registrations;
     for (const auto& target : catalog.targets()) {
-      registrations.push_back({target->certificate.id, target->issuer->key_sha256()});
+      registrations.push_back({target->certificate.id, target->issuer != nullptr
+                                                           ? store::IssuerKey(target->issuer->key_sha256())
+                                                           : store::kUnknownIssuer});
     }
     std::vector<store::EntryIndex> entries;
     const std::uint32_t generation = store::register_all(zone, lock, registrations, &entries).value();

@@ -64,7 +64,8 @@ sub certificate {
 		required => JSON::PP::false, loaded => JSON::PP::false, role => 'leaf',
 		servers => [ $name ],
 		responders => $state eq 'unsupported' ? [] : [ $URL{$ca} ],
-		state => $state, (map { $_ => undef } qw/ cert_status this_update
+		state => $state, reason => $state eq 'unsupported' ? 'no_responder'
+			: undef, (map { $_ => undef } qw/ cert_status this_update
 			next_update expires expires_in confirmed_at status_age refresh
 			source last_attempt next_attempt /),
 		failures => 0, stapled => 0,
@@ -107,7 +108,7 @@ sub write {
 		control => undef,
 		cache => { path => '/var/lib/nginx/ocsp_plus', state => 'works',
 			reason => undef, since => undef },
-		share => undef, clock_skew => 0, responders => [], certificates => [],
+		share => undef, clock_skew => 0, unreadable => [], responders => [], certificates => [],
 		ended_early => JSON::PP::false, next => undef,
 	);
 	my $handshakes = delete $with{handshakes} // {};
