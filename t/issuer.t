@@ -138,19 +138,19 @@ for my $server (grep { $_->[0] eq 'nowhere' } @servers) {
 is($r->stats()->{serials}{$leaf{nowhere}->serial()}, undef,
 	'no responder is asked for a certificate without issuer');
 
-my @warnings = $t->log_lines(qr/\[warn\].*no issuer/);
-my @nowhere = grep { /"nowhere"/ } @warnings;
+my @errors = $t->log_lines(qr/\[error\].*no issuer/);
+my @nowhere = grep { /"nowhere"/ } @errors;
 is(scalar @nowhere, 1,
 	'a certificate without issuer is reported once for two servers');
 like($nowhere[0] // '', qr/no issuer found for certificate "nowhere"/,
-	'the warning about a missing issuer names the certificate');
+	'the error about a missing issuer names the certificate');
 like($nowhere[0] // '', qr!of "\Q${\$t->testdir()}\E/nowhere\.pem"!,
-	'the warning about a missing issuer names the file');
+	'the error about a missing issuer names the file');
 like($nowhere[0] // '', qr/append the issuer.*"ocsp_plus_trusted_certificate"/,
-	'the warning about a missing issuer says what to do');
+	'the error about a missing issuer says what to do');
 my $line = line_of($nowhere[0]);
 like($line, qr/server \{/,
-	'the warning about a missing issuer names the line of the server') or diag($line);
+	'the error about a missing issuer names the line of the server') or diag($line);
 
 # one of its name is there, so appending it would not help
 
@@ -158,22 +158,22 @@ my %fault = (outdated => qr/its\ key\ identifier\ is\ not\ the\ one\ that\ the
 	\ certificate\ names/x, misfit => qr/its\ key\ does\ not\ fit,\ the
 	\ signature\ of\ the\ certificate\ does\ not\ verify\ with\ it/x);
 for my $name (sort keys %fault) {
-	my @said = grep { /"$name"/ } @warnings;
-	is(scalar @said, 1, "$name: one warning is printed");
+	my @said = grep { /"$name"/ } @errors;
+	is(scalar @said, 1, "$name: one error is printed");
 	like($said[0] // '', $fault{$name},
-		"$name: the warning says why the issuer does not fit");
+		"$name: the error says why the issuer does not fit");
 	like($said[0] // '', qr/put the right one in its place .*:\d+$/,
-		"$name: the warning says what to do");
+		"$name: the error says what to do");
 	unlike($said[0] // '', qr/append/,
-		"$name: the warning does not advise to append the issuer");
+		"$name: the error does not advise to append the issuer");
 	is(staple((grep { $_->[0] eq $name } @servers)[0][2])->{status}, 'none',
 		"$name: no response is stapled");
 }
 
-is(join("\n", grep { !/"(?:nowhere|later|outdated|misfit)"/ } @warnings), '',
-	'a certificate with an issuer raises no warning');
-is(join("\n", grep { /"later"/ } @warnings), '',
-	'a certificate whose issuer a later server names raises no warning');
+is(join("\n", grep { !/"(?:nowhere|later|outdated|misfit)"/ } @errors), '',
+	'a certificate with an issuer raises no error');
+is(join("\n", grep { /"later"/ } @errors), '',
+	'a certificate whose issuer a later server names raises no error');
 
 $t->stop();
 

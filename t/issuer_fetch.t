@@ -246,9 +246,9 @@ configure('5s', 'nowhere');
 $mark = $t->log_mark();
 $t->run();
 my ($line) = $t->log_lines(qr/no issuer found for certificate/, $mark);
-like($line // '', qr/"nowhere".*it gets no staple: append/,
-	'an issuer without usable URL raises a warning');
-is(shown('nowhere')->{state}, 'unsupported',
+like($line // '', qr/\[error\].*"nowhere".*it gets no staple: append/,
+	'an issuer without usable URL raises an error');
+is(join(' ', @{shown('nowhere')}{qw/ state reason /}), 'unsupported no_issuer',
 	'an issuer without usable URL leaves the certificate unsupported');
 $t->stop();
 
@@ -266,8 +266,8 @@ is(staple(8443, servername => 'der')->{status}, 'none',
 is(shown('der')->{state}, 'unsupported',
 	'issuer_fetch off: the status document says unsupported');
 ($line) = $t->log_lines(qr/no issuer found for certificate "der"/, $mark);
-like($line // '', qr/it gets no staple: append/,
-	'issuer_fetch off: a warning says what to do');
+like($line // '', qr/\[error\].*it gets no staple: append/,
+	'issuer_fetch off: an error says what to do');
 is(scalar(() = $r->requests()), 0, 'issuer_fetch off: no host is asked');
 $t->stop();
 

@@ -107,8 +107,8 @@ configure("ocsp_plus_proxy http://127.0.0.1:$port; ocsp_plus_issuer_fetch off;")
 $t->run();
 my $mark = $t->log_mark();
 staple_fast(8443, 'off.example');
-ok($t->wait_log(qr/no issuer found.*certificate="off\.example"/, 20, $mark),
-	'issuer_fetch off: the missing issuer is logged');
+ok($t->wait_log(qr/\[error\].*no issuer found.*certificate="off\.example"/, 20,
+	$mark), 'issuer_fetch off: the missing issuer is logged as an error');
 is(scalar(() = issuer_requests()), 1,
 	'issuer_fetch off: the issuer is not fetched');
 
@@ -117,6 +117,16 @@ is(scalar(() = issuer_requests()), 1,
 is(wait_staple(8443, 'good', servername => 'serial.example', seconds => 20)
 	->{status}, 'good',
 	'a renewed issuer in the chain serves a leaf with its old serial');
+
+# what ends the error is as loud
+
+$t->write_file('off.example.pem',
+	join '', map { $t->read_file($_->cert()) } $leaf{off}, $int);
+ok(wait_for(sub {
+	staple_fast(8443, 'off.example');
+	return $t->log_lines(qr/\[error\].*the\ issuer\ of\ a\ certificate\ loaded
+		\ per\ connection\ was\ found:\ certificate="off\.example"/x, $mark);
+}, 20, 'the issuer'), 'an issuer that is brought later is logged as loudly');
 
 $t->done_testing();
 

@@ -94,7 +94,7 @@ is(scalar($r->requests(leaf => $leaf{$_})), 1,
 my $size = length $leaf{beyond}->der() . $int->der();
 cmp_ok($size, '>', 262144, 'the test certificate is beyond the limit');
 staple(8443, servername => 'beyond.example');
-ok($t->wait_log(qr/\[warn\].*\ a\ certificate\ loaded\ per\ connection\ is\ too
+ok($t->wait_log(qr/\[error\].*\ a\ certificate\ loaded\ per\ connection\ is\ too
 	\ large,\ it\ gets\ no\ staple:\ name\ its\ file\ .*
 	certificate="name0000001\.beyond\.example"
 	\ id=${\$leaf{beyond}->id()}\ server="all\.example"\ bytes=$size

@@ -98,7 +98,7 @@ for my $case (
 	[ 'single.example.key', 1, qr/\[warn\].*no\ PEM\ certificate\ can\ be\ read
 		\ from\ .*single\.example\.key"\ of\ "ocsp_plus_preload",\ it\ is
 		\ left\ out\ in\ .*nginx\.conf:\d+/x, 'a file without a certificate' ],
-	[ 'leap.pem', 1, qr/\[warn\].*certificate\ "leap\.example"\ of
+	[ 'leap.pem', 1, qr/\[error\].*certificate\ "leap\.example"\ of
 		\ ".*leap\.pem"\ cannot\ be\ read\ and\ gets\ no\ staple:\ notAfter
 		\ .*\ in\ .*nginx\.conf:\d+/x, 'a certificate with an impossible date' ],
 	[ '""',

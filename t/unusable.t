@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # Tests for certificates that nginx serves but ocsp_plus cannot describe: one
-# warning that names them, no staple, and nginx starts.  What is refused are
+# error that names them, no staple, and nginx starts.  What is refused are
 # directives that such a certificate can only break.
 
 ###############################################################################
@@ -75,9 +75,10 @@ ok($t->config_test(),
 	'certificates with impossible dates are accepted') or diag($t->output());
 my %told;
 for ($t->output() =~ /^nginx: (\[\w+\] .*)$/mg) {
-	$told{$1} = $_ if /"(\w+)\.example"/;
-	like($_, qr/^\[warn\]/,
-		'a certificate with impossible dates raises no more than a warning');
+	/"(\w+)\.example"/ or next;
+	$told{$1} = $_;
+	like($_, qr/^\[error\]/,
+		'a certificate with impossible dates raises an error, and is accepted');
 }
 is(join(' ', sort keys %told), join(' ', sort @all),
 	'each certificate with impossible dates is reported once');
@@ -89,7 +90,7 @@ for my $name (@all) {
 		\ "\Q$dir\E\/$name\.pem"\ cannot\ be\ read\ and\ gets\ no\ staple
 		${more}:\ $field\ of\ .*$name\.example.*\ is\ malformed\ in
 		\ .*nginx\.conf:\d+$/x,
-		"$name: the warning has certificate, file, cause and line");
+		"$name: the error has certificate, file, cause and line");
 }
 
 $t->run();
@@ -116,6 +117,8 @@ is(status()->{loaded}{handed}, 0,
 is_deeply([ map { $_->{names}[0] } @{status()->{certificates}} ],
 	[ 'good.example' ],
 	'the status document lists the good certificate only');
+is_deeply([ sort @{status()->{unreadable}} ],
+	[ map { "$_.example" } sort @all ], 'and the names of those that it lacks');
 staple(8441, servername => 'leap', request => "GET / HTTP/1.0\r\n\r\n");
 my $line = 'leap none ' . $leaf{leap}->id();
 ok(wait_for(sub { $t->read_file('staple.log') =~ /^\Q$line\E$/m }, 5, 'a line'),
@@ -126,8 +129,9 @@ ok(wait_for(sub { $t->read_file('staple.log') =~ /^\Q$line\E$/m }, 5, 'a line'),
 staple(8449, servername => 'hour');
 ok(wait_for(sub { status()->{loaded}{refused} > 0 }, 10, 'refused'),
 	'loaded per connection: a certificate that cannot be read counts as refused');
-ok($t->wait_log(qr/loaded per connection were refused.*reason=unreadable/, 5),
-	'loaded per connection: a certificate that cannot be read is logged');
+ok($t->wait_log(qr/\[error\].*loaded\ per\ connection\ were\ refused
+	.*reason=unreadable/x, 5),
+	'loaded per connection: a certificate that cannot be read is an error');
 is(seen(8449, servername => 'hour'), '1 none',
 	'loaded per connection: a certificate that cannot be read is served');
 is(scalar($r->requests(leaf => $leaf{$_})), 0,
@@ -225,8 +229,9 @@ SKIP: {
 			"$what that cannot be hashed: the configuration is accepted")
 			or diag($t->output());
 		my @lines = $t->output() =~ /^nginx: (\[\w+\] .*)$/mg;
-		is(scalar(grep { $_ =~ $said && /^\[warn\]/ } @lines), 1,
-			"$what that cannot be hashed: one warning is "
+		my $level = $name eq 'good' ? 'warn' : 'error';
+		is(scalar(grep { $_ =~ $said && /^\[$level\]/ } @lines), 1,
+			"$what that cannot be hashed: one line of level $level is "
 			. "printed") or diag($t->output());
 		$t->run();
 		is(seen(8441), $name eq 'good' ? '1 good' : '1 none',

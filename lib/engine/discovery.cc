@@ -217,21 +217,27 @@ bool Discovery::take_offers(std::size_t budget) {
     budget -= std::min(budget, weight(offer->leaf.size() + offer->chain.size()));
     const Reason reason = offer->too_large > 0 ? report_too_large(*offer) : take(*offer);
     if (reason != Reason::kOk) {
-      refuse(reason);
+      refuse(reason, offer->profile);
     }
   }
   return true;
 }
 
-void Discovery::refuse(Reason reason) {
+// Nothing is stapled for a leaf, which is an error; without a staple of a CA certificate the list ends earlier.
+LogLevel Discovery::loudness(std::uint64_t profile) const {
+  const Profile* const found = context_.catalog.profile(profile);
+  return found != nullptr && found->ca ? LogLevel::kWarn : LogLevel::kError;
+}
+
+void Discovery::refuse(Reason reason, std::uint64_t profile) {
   store::count(context_.zone, store::Counter::kRefused);
   if (reason != Reason::kCertificateTooLarge) {  // its own line names the certificate
-    report_.loaded_refused({reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
+    report_.loaded_refused(loudness(profile), {reason, reason == Reason::kZoneFull ? "enlarge ocsp_plus_zone" : ""});
   }
 }
 
 Reason Discovery::report_too_large(const store::Offer& offer) {
-  report_.loaded_too_large(offer, server_of(context_.catalog.profile(offer.profile)),
+  report_.loaded_too_large(loudness(offer.profile), offer, server_of(context_.catalog.profile(offer.profile)),
                            store::max_offer_bytes(context_.zone), offer.too_large <= store::kLargeOfferBytes);
   return Reason::kCertificateTooLarge;
 }
@@ -330,7 +336,7 @@ bool Discovery::settle(ParsedCertificate parsed, std::uint64_t profile) {
     return false;  // the next tick finds out
   }
   if (reason != Reason::kOk) {
-    refuse(reason);
+    refuse(reason, profile);
   }
   return true;
 }
@@ -377,11 +383,12 @@ Reason Discovery::add(ParsedCertificate& parsed, std::uint64_t key) {
     drop_record(*added, false);  // its record without an issuer
   }
   const crypto::IssuerFault fault = parsed.fault;
+  const bool may_be_fetched = context_.settings.issuer_fetch && names_issuer_url(parsed.certificate);
   keep(*added, key, std::move(parsed));
   const Target& target = roster_.at(*added).target;
   report_.loaded_taken(target, server_of(context_.catalog.profile(key)));
   if (!target.verifiable() && !target.responders.empty()) {
-    report_.loaded_without_issuer(target, fault);
+    report_.loaded_without_issuer(may_be_fetched ? LogLevel::kWarn : loudness(key), target, fault);
   }
   return Reason::kOk;
 }
@@ -411,7 +418,7 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
   set_responders(profile, &target, &certificate->urls);
   target.certificate.ocsp_urls = {};
   const bool issuer_may_come =
-      target.issuer != nullptr || (context_.settings.issuer_fetch && !target.certificate.ca_issuers_urls.empty());
+      target.issuer != nullptr || (context_.settings.issuer_fetch && names_issuer_url(target.certificate));
   store::record_unsupported(context_.zone, entry, target.responders.empty() || !issuer_may_come);
   if (target.issuer == nullptr && !target.responders.empty()) {
     begin_lookup(*certificate, std::move(parsed.leaf));
@@ -435,7 +442,7 @@ void Discovery::keep(store::EntryIndex entry, std::uint64_t key, ParsedCertifica
 }
 
 bool Discovery::may_look_up(const crypto::Certificate& certificate) const {
-  return context_.settings.issuer_fetch && !certificate.ca_issuers_urls.empty() && has_lookup_room();
+  return context_.settings.issuer_fetch && names_issuer_url(certificate) && has_lookup_room();
 }
 
 bool Discovery::has_lookup_room() const {

@@ -79,7 +79,8 @@ class Discovery {
   bool scan(std::size_t budget);
   std::size_t look_at(store::EntryIndex entry);
   bool take_offers(std::size_t budget);
-  void refuse(Reason reason);
+  LogLevel loudness(std::uint64_t profile) const;
+  void refuse(Reason reason, std::uint64_t profile);
   Reason take(const store::Offer& offer);
   void search_over(std::list<Searching>::iterator at, const IssuerPtr& issuer);
   bool give_one_up();

@@ -76,6 +76,7 @@ void Files::look_again() {
     file.stamp = {};
     for (Reader& reader : file.readers) {
       reader.seen = {};
+      reader.fits = false;
     }
   }
 }
@@ -93,10 +94,14 @@ bool Files::look_at(File* file, std::size_t* budget) {
   if (ready.empty() || !is_there(file, *ready.front()->target)) {
     return true;
   }
+  const std::vector<Reader*> all = ready;
   const auto seen = [file](const Reader* reader) { return reader->seen == file->stamp; };
   ready.erase(std::remove_if(ready.begin(), ready.end(), seen), ready.end());
   if (!ready.empty() && !show(file, ready, budget)) {
     return false;
+  }
+  for (Reader* reader : all) {
+    look_at_end(*file, reader);
   }
   awaited = awaited || !std::all_of(ready.begin(), ready.end(), seen);
   // What is none of these certificates' may be that of one that has not seen it yet.
@@ -147,7 +152,8 @@ void Files::show_for(File* file, ByteView response, Reader* reader) {
     return;  // not marked as seen: the next round shows it again
   }
   reader->seen = file->stamp;
-  if (admission.action != Action::kRefuse) {
+  reader->fits = admission.action != Action::kRefuse;
+  if (reader->fits) {
     file->fits = true;
     report_.file_admitted(*reader->target, file->path, admission);
   } else if (!file->refusal || (is_foreign(file->refusal->error.reason) && !is_foreign(admission.verdict.reason))) {
@@ -155,10 +161,31 @@ void Files::show_for(File* file, ByteView response, Reader* reader) {
   }
 }
 
-void Files::ignore(const File& file, const Refusal& refusal) {
-  if (!quiet_) {
-    report_.file_ignored(*refusal.target, file.path, refusal.error);
+// Tells once that the response of a file has ended which nobody has replaced, where nobody else is asked for one.
+void Files::look_at_end(const File& file, Reader* reader) {
+  if (reader->fits && lacks_all(*reader->target)) {
+    reader->fits = false;
+    ignore(file, {reader->target, {Reason::kExpired, "its response has ended, and no newer one has come"}});
   }
+}
+
+// Whether nothing is stapled for a certificate whose responses come from files only.
+bool Files::lacks_all(const Target& target) const {
+  return target.responders.empty() && !gate_.stapled(target, clock_.now()).has_value();
+}
+
+void Files::ignore(const File& file, const Refusal& refusal) {
+  if (quiet_) {
+    return;
+  }
+  const Target* alone = nullptr;
+  for (const Reader& reader : file.readers) {
+    const bool lacks = !reader.target->ca && !reader.target->ended(clock_.now()) && lacks_all(*reader.target);
+    if (lacks && (alone == nullptr || reader.target == refusal.target)) {
+      alone = reader.target;
+    }
+  }
+  report_.file_ignored(alone != nullptr ? *alone : *refusal.target, file.path, refusal.error, alone != nullptr);
 }
 
 Result<Bytes> Files::read(const std::string& path) const {

@@ -35,7 +35,8 @@ class Files {
  private:
   struct Reader {
     const Target* target;
-    FileStamp seen;  // of the contents last shown to the gate for it
+    FileStamp seen;     // of the contents last shown to the gate for it
+    bool fits = false;  // these are for it, and no line says that they have ended
   };
   // Why a file is of no use to a certificate.
   struct Refusal {
@@ -55,6 +56,8 @@ class Files {
   bool is_there(File* file, const Target& reader);
   bool show(File* file, const std::vector<Reader*>& readers, std::size_t* budget);
   void show_for(File* file, ByteView response, Reader* reader);
+  void look_at_end(const File& file, Reader* reader);
+  bool lacks_all(const Target& target) const;
   void ignore(const File& file, const Refusal& refusal);
   Result<Bytes> read(const std::string& path) const;
 

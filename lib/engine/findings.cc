@@ -13,6 +13,9 @@
 namespace ocsp_plus::engine {
 namespace {
 
+constexpr const char* kAlthoughDemanded =
+    " although it demands one (Must-Staple), so that clients that honour it will refuse to connect";
+
 // Shortens a text of others: nginx cuts a line at 2 kB, and its end names the place.
 std::string shortened(std::string_view text) {
   std::array<char, 256> shown;
@@ -66,12 +69,9 @@ class Finder {
             shortened(quoted(one.label)), one.file, shortened(one.why), one.server);
         return false;
       }
-      say(Severity::kWarning, "ocsp_plus: certificate {} of \"{}\" cannot be read and gets no staple{}: {} in {}",
-          shortened(quoted(one.label)), one.file,
-          one.must_staple ? " although it demands one (Must-Staple), so that clients that honour it will refuse to "
-                            "connect"
-                          : "",
-          shortened(one.why), one.server);
+      say(Severity::kError, "ocsp_plus: certificate {} of \"{}\" cannot be read and gets no staple{}: {} in {}",
+          shortened(quoted(one.label)), one.file, one.must_staple ? kAlthoughDemanded : "", shortened(one.why),
+          one.server);
     }
     return true;
   }
@@ -92,7 +92,7 @@ class Finder {
         return false;
       }
       look_at(target, remarks, label);
-      if (!target.has_source() && unsupported++ == 0) {
+      if (!target.has_source() && target.certificate.ocsp_urls.empty() && unsupported++ == 0) {
         first = label;
       }
     }
@@ -167,7 +167,10 @@ class Finder {
     const std::string_view fault = crypto::describe(remarks.issuer_fault);
     std::string why;
     if (!target.has_source()) {
-      why = "it names no OCSP responder, name one with \"ocsp_plus_responder\"";
+      why = remarks.ignored_url.empty()
+                ? "it names no OCSP responder"
+                : "the responder that it names cannot be used, " + shortened(remarks.ignored_url);
+      why += ", name one with \"ocsp_plus_responder\"";
     } else if (!remarks.issuer_unusable.empty()) {
       why = "the issuer that was found cannot be used: " + shortened(remarks.issuer_unusable);
     } else if (!fault.empty()) {
@@ -194,8 +197,7 @@ class Finder {
           label, *remarks.other_anchors);
     }
     if (!remarks.ignored_url.empty()) {
-      say(Severity::kWarning, "ocsp_plus: certificate {} names a responder that cannot be used: {}", label,
-          shortened(remarks.ignored_url));
+      look_at_url(target, remarks, label);
     }
     if (remarks.message != 0) {
       look_at_message(target, remarks, label);
@@ -204,11 +206,24 @@ class Finder {
       if (target.issuer == nullptr) {
         look_at_issuer(target, remarks, label);
       }
-    } else if (target.certificate.must_staple) {
-      say(Severity::kWarning,
+    } else if (target.certificate.must_staple && remarks.ignored_url.empty()) {
+      say(Severity::kError,
           "ocsp_plus: certificate {} demands a staple (Must-Staple) but names no OCSP responder: clients that honour "
           "it will refuse to connect; reissue it or name one with \"ocsp_plus_responder\" in {}",
           label, remarks.server);
+    }
+  }
+
+  void look_at_url(const Target& target, const Remarks& remarks, const std::string& label) {
+    if (target.has_source()) {
+      say(Severity::kWarning, "ocsp_plus: certificate {} names a responder that cannot be used: {}", label,
+          shortened(remarks.ignored_url));
+    } else {
+      say(Severity::kError,
+          "ocsp_plus: certificate {} names a responder that cannot be used, and gets no staple{}: {}; name one with "
+          "\"ocsp_plus_responder\" in {}",
+          label, target.certificate.must_staple ? kAlthoughDemanded : "", shortened(remarks.ignored_url),
+          remarks.server);
     }
   }
 
@@ -225,20 +240,22 @@ class Finder {
   void look_at_issuer(const Target& target, const Remarks& remarks, const std::string& label) {
     const std::string_view fault = crypto::describe(remarks.issuer_fault);
     std::string what = "it gets no staple";
+    Severity severity = Severity::kError;
     if (issuer_is_fetched(target)) {
+      severity = Severity::kWarning;
       what = fmt::format("it is fetched from where the certificate says, but the chain sent to clients is {}",
                          fault.empty() ? "incomplete" : "wrong");
     } else if (target.certificate.must_staple) {
-      what += " although it demands one (Must-Staple), so that clients that honour it will refuse to connect";
+      what += kAlthoughDemanded;
     }
     if (!remarks.issuer_unusable.empty()) {
-      say(Severity::kWarning, "ocsp_plus: the issuer found for certificate {} of \"{}\" cannot be used, {}: {} in {}",
-          label, remarks.file, what, shortened(remarks.issuer_unusable), remarks.server);
+      say(severity, "ocsp_plus: the issuer found for certificate {} of \"{}\" cannot be used, {}: {} in {}", label,
+          remarks.file, what, shortened(remarks.issuer_unusable), remarks.server);
     } else if (!fault.empty()) {
-      say(Severity::kWarning, "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: {} in {}", label,
-          remarks.file, what, issuer_advice(fault), remarks.server);
+      say(severity, "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: {} in {}", label, remarks.file,
+          what, issuer_advice(fault), remarks.server);
     } else {
-      say(Severity::kWarning,
+      say(severity,
           "ocsp_plus: no issuer found for certificate {} of \"{}\", {}: append the issuer's certificate to that file "
           "or name it in \"ocsp_plus_trusted_certificate\" in {}",
           label, remarks.file, what, remarks.server);

@@ -197,10 +197,10 @@ void Report::file_admitted(const Target& target, const std::string& path, const 
   const bool published = admission.action == Action::kPublish && admission.stored == Reason::kOk;
   const bool revoked = admission.verdict.reason == Reason::kRevoked;
   const auto over = published ? end_of_missing(target) : std::nullopt;
-  const bool was_ignored = files_ignored_.erase(path) > 0;
+  const auto ignored = files_ignored_.extract(path);
   const LogLevel level = std::min({published ? level_of(admission) : LogLevel::kInfo, over.value_or(LogLevel::kInfo),
-                                   was_ignored ? LogLevel::kWarn : LogLevel::kInfo});
-  if (!admission.status_changed && !over.has_value() && !was_ignored && !fits(level)) {
+                                   ignored.empty() ? LogLevel::kInfo : ignored.mapped()});
+  if (!admission.status_changed && !over.has_value() && ignored.empty() && !fits(level)) {
     return;
   }
   log(sink_, level, "ocsp_plus: {}: {} file={} status={} expires={}",
@@ -212,11 +212,13 @@ void Report::file_admitted(const Target& target, const std::string& path, const 
       to_rfc3339(admission.verdict.expires));
 }
 
-void Report::file_ignored(const Target& target, const std::string& path, const Error& error) {
-  if (fits(LogLevel::kWarn)) {
-    files_ignored_.insert(path);
-    log(sink_, LogLevel::kWarn, "ocsp_plus: response from a file ignored: {} file={} reason={} detail={}",
-        name_of(target), quoted(path), token(error.reason), quoted(error.detail));
+void Report::file_ignored(const Target& target, const std::string& path, const Error& error, bool alone) {
+  const LogLevel level = alone ? LogLevel::kError : LogLevel::kWarn;
+  if (fits(level)) {
+    LogLevel& loudest = files_ignored_.try_emplace(path, level).first->second;
+    loudest = std::min(loudest, level);
+    log(sink_, level, "ocsp_plus: response from a file ignored: {} file={} reason={} detail={}", name_of(target),
+        quoted(path), token(error.reason), quoted(error.detail));
   }
 }
 
@@ -397,24 +399,31 @@ std::uint64_t Report::hourly(RateLimit* limit, std::uint64_t more) {
 }
 
 void Report::loaded_taken(const Target& target, const std::string& server) {
+  if (target.issuer != nullptr) {
+    if (const auto named = named_without_issuer_.extract(target.certificate.id); !named.empty()) {
+      log(sink_, named.mapped(), "ocsp_plus: the issuer of a certificate loaded per connection was found: {}",
+          name_of(target));
+    }
+  }
   if (fits(LogLevel::kInfo)) {
     log(sink_, LogLevel::kInfo, "ocsp_plus: certificate loaded per connection: {} server={} responders={}{}",
         name_of(target), quoted(server), target.responders.size(), target.public_only ? "" : " any_address=1");
   }
 }
 
-void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fault) {
-  const std::uint64_t count = hourly(&without_issuer_);
+void Report::loaded_without_issuer(LogLevel level, const Target& target, crypto::IssuerFault fault) {
+  const std::uint64_t count = hourly(without_issuer_.of(level));
   if (count == 0) {
     return;
   }
+  named_without_issuer_.insert_or_assign(target.certificate.id, level);
   if (fault == crypto::IssuerFault::kAbsent) {
-    log(sink_, LogLevel::kWarn,
+    log(sink_, level,
         "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; append the issuer's "
         "certificate to what the server loads, or name it in ocsp_plus_trusted_certificate: {} certificates={}",
         name_of(target), count);
   } else {
-    log(sink_, LogLevel::kWarn,
+    log(sink_, level,
         "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate with "
         "its issuer's name was found, but {}; load the right one in its place, or name it in "
         "ocsp_plus_trusted_certificate: {} certificates={}",
@@ -422,18 +431,18 @@ void Report::loaded_without_issuer(const Target& target, crypto::IssuerFault fau
   }
 }
 
-void Report::loaded_refused(const Error& error) {
-  if (const std::uint64_t count = hourly(&refused_); count > 0) {
-    log(sink_, LogLevel::kWarn,
+void Report::loaded_refused(LogLevel level, const Error& error) {
+  if (const std::uint64_t count = hourly(refused_.of(level)); count > 0) {
+    log(sink_, level,
         "ocsp_plus: certificates loaded per connection were refused: certificates={} reason={} detail={}", count,
         token(error.reason), quoted(error.detail));
   }
 }
 
-void Report::loaded_too_large(const store::Offer& offer, const std::string& server, std::size_t limit,
+void Report::loaded_too_large(LogLevel level, const store::Offer& offer, const std::string& server, std::size_t limit,
                               bool in_larger_zone) {
-  if (const std::uint64_t count = hourly(&too_large_); count > 0) {
-    log(sink_, LogLevel::kWarn,
+  if (const std::uint64_t count = hourly(too_large_.of(level)); count > 0) {
+    log(sink_, level,
         "ocsp_plus: a certificate loaded per connection is too large, it gets no staple: {}name its file in "
         "ssl_certificate without variables, or spread its names over several: certificate={} id={} server={} "
         "bytes={} limit={} certificates={} reason={}",

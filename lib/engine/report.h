@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -50,8 +49,9 @@ class Report {
   // An issuer that the configuration lacks was fetched; logged once for all of its certificates.
   void issuer_fetched(const Target& target, const net::Url& url);
   // A response made elsewhere was published, or was no newer than the held one; or the file is of no use.
+  // `alone`: nothing is stapled for `target`, and nobody else is asked for a response.
   void file_admitted(const Target& target, const std::string& path, const Admission& admission);
-  void file_ignored(const Target& target, const std::string& path, const Error& error);
+  void file_ignored(const Target& target, const std::string& path, const Error& error, bool alone);
   // The certificate's file in the cache directory is of no use; info if the response has merely ended.
   void cached_ignored(const Target& target, const Error& error);
   void cache_fails(const Error& error, Seconds retry);
@@ -109,11 +109,14 @@ class Report {
 
   // Certificates loaded per connection. Tenants decide how many there are, so each line but the first is logged at
   // most once an hour, with a count.
+  // `level`: kError where nothing is stapled for a leaf, else kWarn; each has a limit of its own. That the issuer of
+  // a certificate was found which such a line has named is logged as loudly.
   void loaded_taken(const Target& target, const std::string& server);
-  void loaded_without_issuer(const Target& target, crypto::IssuerFault fault);
-  void loaded_refused(const Error& error);
+  void loaded_without_issuer(LogLevel level, const Target& target, crypto::IssuerFault fault);
+  void loaded_refused(LogLevel level, const Error& error);
   // `offer` is longer than `limit` bytes. `in_larger_zone`: a larger zone would take it.
-  void loaded_too_large(const store::Offer& offer, const std::string& server, std::size_t limit, bool in_larger_zone);
+  void loaded_too_large(LogLevel level, const store::Offer& offer, const std::string& server, std::size_t limit,
+                        bool in_larger_zone);
   void loaded_dropped(std::uint64_t dropped);
   void loaded_evicted(std::size_t evicted);
 
@@ -124,6 +127,12 @@ class Report {
   static constexpr std::uint64_t kMostLoaded = 10;  // lines on certificates loaded per connection
 
   bool fits(LogLevel level);
+  // One line an hour of a kind, at each of the two levels.
+  struct HourlyByLevel {
+    RateLimit error{1, RateLimit::kHour}, warn{1, RateLimit::kHour};
+    RateLimit* of(LogLevel level) { return level == LogLevel::kError ? &error : &warn; }
+  };
+
   std::uint64_t hourly(RateLimit* limit, std::uint64_t more = 1);
   bool says_failure(const Target& target, const FailureGroups::Key& key, FailureGroups::Group& group);
   void tell_group(const FailureGroups::Key& key, const FailureGroups::Group& group);
@@ -142,13 +151,14 @@ class Report {
   std::size_t repaired_words_ = 0, repaired_lost_ = 0;  // not logged yet
   RateLimit urgent_{1}, clocks_{1, RateLimit::kHour};
   // For lines that may come in thousands: hourly().
-  RateLimit without_issuer_{1, RateLimit::kHour}, refused_{1, RateLimit::kHour}, dropped_{1, RateLimit::kHour},
-      evicted_{1, RateLimit::kHour}, too_large_{1, RateLimit::kHour}, share_refused_{1, RateLimit::kHour};
+  RateLimit dropped_{1, RateLimit::kHour}, evicted_{1, RateLimit::kHour}, share_refused_{1, RateLimit::kHour};
+  HourlyByLevel without_issuer_, refused_, too_large_;
+  std::map<CertificateId, LogLevel> named_without_issuer_;  // at most two an hour
   std::map<std::pair<net::SharedStore::State, Reason>, RateLimit> share_trouble_;
   // The level at which to log that it is up: for the first time, or after a line that said otherwise; nothing: not.
   std::optional<LogLevel> share_news_ = LogLevel::kNotice;
   bool share_was_up_ = false;
-  std::set<std::string> files_ignored_;  // those of which a line says so
+  std::map<std::string, LogLevel> files_ignored_;  // those of which a line says so, and the loudest of these
 };
 
 }  // namespace ocsp_plus::engine

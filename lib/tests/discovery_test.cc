@@ -169,6 +169,33 @@ TEST_CASE("loaded certificates: whoever is not the issuer", "[loaded]") {
   CHECK(fixture.reason(leaf) == Reason::kAddressForbidden);
 }
 
+TEST_CASE("loaded certificates: no issuer is an error of a leaf, and a warning of a CA's", "[loaded]") {
+  Fixture fixture;
+  ServerCertificate chained;
+  chained.servers = {"chained.example"};
+  chained.staple_chain = true;
+  const Profile* const leaves = fixture.catalog.add_profile(chained).value();
+  const Identity other = make_ca("Other CA");
+  const Identity& leaf = tenant(7, "http://192.0.2.1/", &other);
+  const bool ca = GENERATE(false, true);
+  fixture.take_lease();
+  REQUIRE(fixture.offer(leaf, ca ? leaves->chain_key : leaves->key, {}));
+  fixture.pass(2);
+  const auto said = [&fixture](const std::string& text) {
+    return std::find_if(fixture.log.lines.begin(), fixture.log.lines.end(),
+                        [&text](const auto& line) { return line.second.find(text) != std::string::npos; });
+  };
+  const auto missing = said("no issuer found for a certificate loaded per connection");
+  REQUIRE(missing != fixture.log.lines.end());
+  CHECK(missing->first == (ca ? LogLevel::kWarn : LogLevel::kError));
+  // A later handshake brings it.
+  REQUIRE(fixture.offer(leaf, ca ? leaves->chain_key : leaves->key, {&other}));
+  fixture.pass(2);
+  const auto found = said("the issuer of a certificate loaded per connection was found");
+  REQUIRE(found != fixture.log.lines.end());
+  CHECK(found->first == (ca ? LogLevel::kWarn : LogLevel::kError));
+}
+
 // Like tenant(), of a chain without the issuer.
 Identity seeker(std::size_t number, const std::string& ocsp_url, const std::string& issuer_url) {
   CertificateSpec spec;

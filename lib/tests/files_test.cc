@@ -16,13 +16,17 @@ constexpr std::size_t kNobody = 9999;
 
 // Certificates 1, 2, ... of servers that all name one file.
 struct Fixture : EngineFixture {
-  explicit Fixture(std::size_t certificates, std::size_t zone_size = 1 << 20) : EngineFixture(zone_size) {
+  explicit Fixture(std::size_t certificates, std::size_t zone_size = 1 << 20, std::string_view responder = {})
+      : EngineFixture(zone_size) {
     const std::string path = (directory / "response.der").string();
     for (std::size_t number = 1; number <= certificates; ++number) {
       ServerCertificate server;
       server.leaf = test_leaf(number).get();
       server.issuers = {test_ca().get()};
       server.files = {path};
+      if (!responder.empty()) {
+        server.responders = {responder};
+      }
       REQUIRE(catalog.add(server));
     }
     register_all();
@@ -35,10 +39,16 @@ struct Fixture : EngineFixture {
     std::ofstream(directory / "response.der", std::ios::trunc)
         .write(reinterpret_cast<const char*>(der.data()), static_cast<std::streamsize>(der.size()));
   }
-  std::size_t ignored() const {
-    return static_cast<std::size_t>(std::count_if(log.lines.begin(), log.lines.end(), [](const auto& line) {
-      return line.second.find("response from a file ignored") != std::string::npos;
-    }));
+  std::size_t ignored() const { return levels("response from a file ignored").size(); }
+  // The levels of the lines that hold `text`.
+  std::vector<LogLevel> levels(const std::string& text) const {
+    std::vector<LogLevel> found;
+    for (const auto& [level, line] : log.lines) {
+      if (line.find(text) != std::string::npos) {
+        found.push_back(level);
+      }
+    }
+    return found;
   }
 
   ScratchDirectory directory;
@@ -72,6 +82,48 @@ TEST_CASE("files: a response for none of them is told once, with the reason that
   CHECK(f.ignored() == 2);
   CHECK(f.log.lines.back().second.find("certificate=\"leaf3.example\"") != std::string::npos);
   CHECK(f.log.lines.back().second.find("reason=expired") != std::string::npos);
+}
+
+TEST_CASE("files: where nobody else is asked, a file that is of no use is an error, and so is its end", "[files]") {
+  const bool alone = GENERATE(true, false);
+  using Levels = std::vector<LogLevel>;
+  Fixture f(2, 1 << 20, alone ? "" : "http://ocsp.example/");
+  const LogLevel level = alone ? LogLevel::kError : LogLevel::kWarn;
+  f.write(kNobody);
+  f.files->look_at_all([] {});
+  CHECK(f.levels("response from a file ignored") == Levels{level});
+  f.write(1);
+  f.files->look_at_all([] {});
+  CHECK(f.levels("response from a file published") == Levels{level});
+}
+
+TEST_CASE("files: a file that is of no use is no error while its certificates have a staple", "[files]") {
+  Fixture f(1);
+  f.write(1);
+  f.files->look_at_all([] {});
+  f.write(kNobody);
+  f.files->look_at_all([] {});
+  CHECK(f.levels("response from a file ignored") == std::vector<LogLevel>{LogLevel::kWarn});
+}
+
+TEST_CASE("files: the end of a response that nobody has replaced is told once", "[files]") {
+  const bool alone = GENERATE(true, false);
+  Fixture f(2, 1 << 20, alone ? "" : "http://ocsp.example/");
+  f.write(2, kHour);
+  f.files->look_at_all([] {});
+  f.loop.clock.advance(kHour * 1000);
+  for (int i = 0; i < 3; ++i) {
+    f.files->look_at_all([] {});
+  }
+  REQUIRE(f.ignored() == (alone ? 1 : 0));  // else its responder's failures are told
+  if (alone) {
+    CHECK(f.log.lines.back().first == LogLevel::kError);
+    CHECK(f.log.lines.back().second.find("certificate=\"leaf2.example\"") != std::string::npos);
+    CHECK(f.log.lines.back().second.find("reason=expired") != std::string::npos);
+  }
+  f.write(2);
+  f.files->look_at_all([] {});
+  CHECK(f.levels("response from a file published").back() == (alone ? LogLevel::kError : LogLevel::kNotice));
 }
 
 TEST_CASE("files: one for very many certificates is shown to some in each tick", "[files]") {

@@ -130,7 +130,7 @@ TEST_CASE("findings: nothing is said of what is complete", "[findings]") {
 }
 
 TEST_CASE("findings: no issuer", "[findings]") {
-  const std::string begin = "warn: ocsp_plus: no issuer found for certificate \"a.example\" of \"a.pem\", ";
+  const std::string begin = "error: ocsp_plus: no issuer found for certificate \"a.example\" of \"a.pem\", ";
   const std::string append =
       ": append the issuer's certificate to that file or name it in \"ocsp_plus_trusted_certificate\" in conf:1";
   const std::string wrong =
@@ -144,12 +144,18 @@ TEST_CASE("findings: no issuer", "[findings]") {
   leaf.must_staple = true;
   CHECK(found(leaf, {without_issuer()}) == Lines{begin + "it gets no staple" + kHonour + append});
   leaf.ca_issuers = {"http://ca.example/ca.der"};
+  const std::string may_come = "warn" + begin.substr(begin.find(':'));
   const std::string fetched = "it is fetched from where the certificate says, but the chain sent to clients is ";
-  CHECK(found(leaf, {without_issuer()}) == Lines{begin + fetched + "incomplete" + append});
-  CHECK(found(leaf, {with({namesake().get()})}) == Lines{begin + fetched + "wrong" + wrong});
+  CHECK(found(leaf, {without_issuer()}) == Lines{may_come + fetched + "incomplete" + append});
+  CHECK(found(leaf, {with({namesake().get()})}) == Lines{may_come + fetched + "wrong" + wrong});
   CHECK(found(leaf, {without_issuer()}, false) == Lines{begin + "it gets no staple" + kHonour + append});
   leaf.ca_issuers = {"ldap://ca.example/"};
   CHECK(found(leaf, {without_issuer()}) == Lines{begin + "it gets no staple" + kHonour + append});
+  leaf.ca_issuers = {"http://ca.example/ca.der"};
+  leaf.ocsp = {};
+  Said with_file = without_issuer();
+  with_file.files = {"a.der"};  // the issuer is fetched on the way to a responder only
+  CHECK(found(leaf, {with_file}) == Lines{begin + "it gets no staple" + kHonour + append});
 }
 
 TEST_CASE("findings: an issuer that cannot be used", "[findings]") {
@@ -161,7 +167,7 @@ TEST_CASE("findings: an issuer that cannot be used", "[findings]") {
   const Identity odd = make_certificate(spec, key(KeyType::kRsaWithoutBits, "odd"), &ca());
   const Lines lines = found({}, {with({odd.get()}), without_issuer()});
   REQUIRE(lines.size() == 1);
-  CHECK(lines[0].find("warn: ocsp_plus: the issuer found for certificate \"a.example\" of \"a.pem\" cannot "
+  CHECK(lines[0].find("error: ocsp_plus: the issuer found for certificate \"a.example\" of \"a.pem\" cannot "
                       "be used, it gets no staple: the public key of ") == 0);
   CHECK(lines[0].substr(lines[0].size() - 10) == " in conf:1");
   const Lines refused = found({}, {requiring(Require::kOn, with({odd.get()}))});
@@ -181,7 +187,7 @@ TEST_CASE("findings: no responder", "[findings]") {
   leaf.must_staple = true;
   CHECK(
       found(leaf, {{}, {}}) ==
-      Lines{"warn: ocsp_plus: certificate \"a.example\" demands a staple (Must-Staple) but names no OCSP responder: "
+      Lines{"error: ocsp_plus: certificate \"a.example\" demands a staple (Must-Staple) but names no OCSP responder: "
             "clients that honour it will refuse to connect; reissue it or name one with \"ocsp_plus_responder\" in "
             "conf:1",
             notice});
@@ -198,6 +204,26 @@ TEST_CASE("findings: a responder that cannot be used", "[findings]") {
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].find("warn: ocsp_plus: certificate \"a.example\" names a responder that cannot be used: "
                       "\"ldap://a.example/\": ") == 0);
+}
+
+TEST_CASE("findings: no responder that can be used", "[findings]") {
+  Leaf leaf;
+  leaf.ocsp = {"ldap://a.example/"};
+  const std::string begin =
+      "error: ocsp_plus: certificate \"a.example\" names a responder that cannot be used, and gets no staple";
+  const std::string end = "; name one with \"ocsp_plus_responder\" in conf:1";
+  for (const bool must_staple : {false, true}) {
+    leaf.must_staple = must_staple;
+    const Lines lines = found(leaf, {{}, {}});
+    REQUIRE(lines.size() == 1);  // it is none of those without OCSP
+    CHECK(lines[0].find(begin + (must_staple ? kHonour : "") + ": \"ldap://a.example/\": ") == 0);
+    CHECK(lines[0].substr(lines[0].size() - end.size()) == end);
+  }
+  CHECK(found(leaf, {asking("http://b.example/")}).empty());
+  const Lines refused = found(leaf, {requiring(Require::kOn)});
+  REQUIRE(refused.size() == 1);
+  CHECK(refused[0].find("certificate \"a.example\": the responder that it names cannot be used, "
+                        "\"ldap://a.example/\": ") != std::string::npos);
 }
 
 TEST_CASE("findings: servers that differ are told of once, with the first that does", "[findings]") {
@@ -232,7 +258,7 @@ TEST_CASE("findings: a required staple that can never be had refuses the configu
             "no issuer was found: a certificate with its issuer's name was found, but its key identifier is not the "
             "one that the certificate names; put the right one in its place or name it in "
             "\"ocsp_plus_trusted_certificate\" in conf:1"});
-  CHECK(found(leaf, {requiring(Require::kMustStaple, without_issuer())}).front().find("warn") == 0);
+  CHECK(found(leaf, {requiring(Require::kMustStaple, without_issuer())}).front().find("error") == 0);
   leaf.must_staple = true;
   CHECK(found(leaf, {requiring(Require::kMustStaple, without_issuer())}) == Lines{begin + no_issuer + "conf:1"});
   leaf.ca_issuers = {"http://ca.example/ca.der"};
@@ -251,7 +277,7 @@ TEST_CASE("findings: a certificate that cannot be read", "[findings]") {
   leaf.not_after = "290229000000Z";
   const std::string why = ": notAfter of CN=a.example,O=ocsp_plus tests is malformed in conf:";
   const std::string warning =
-      "warn: ocsp_plus: certificate \"a.example\" of \"a.pem\" cannot be read and gets no staple";
+      "error: ocsp_plus: certificate \"a.example\" of \"a.pem\" cannot be read and gets no staple";
   const std::string refused =
       "emerg: \"ocsp_plus_require\" would refuse every handshake that asks for the status of certificate "
       "\"a.example\" of \"a.pem\", which gets no staple";

@@ -164,21 +164,39 @@ TEST_CASE("report: the end of a revocation is as loud as the revocation", "[repo
 
 TEST_CASE("report: a file that is of use again is as loud as the line that it was not", "[report][recovery]") {
   Fixture f;
-  f.report.file_ignored(f.plain(), "/one", {Reason::kUnreadable, ""});
+  const bool alone = GENERATE(false, true);
+  const LogLevel level = alone ? LogLevel::kError : LogLevel::kWarn;
+  f.report.file_ignored(f.plain(), "/one", {Reason::kUnreadable, ""}, alone);
+  f.report.file_ignored(f.plain(), "/one", {Reason::kUnreadable, ""}, false);
+  CHECK(f.levels("response from a file ignored") == Levels{level, LogLevel::kWarn});
   Admission admission = Fixture::published();
   SECTION("published") {
     f.report.file_admitted(f.plain(), "/two", admission);
     f.report.file_admitted(f.plain(), "/one", admission);
     f.report.file_admitted(f.plain(), "/one", admission);
-    CHECK(f.levels("response from a file published") ==
-          Levels{LogLevel::kNotice, LogLevel::kWarn, LogLevel::kNotice});
+    CHECK(f.levels("response from a file published") == Levels{LogLevel::kNotice, level, LogLevel::kNotice});
   }
   SECTION("not newer") {
     admission.action = Action::kKeep;
     f.report.file_admitted(f.plain(), "/one", admission);
     f.report.file_admitted(f.plain(), "/one", admission);
-    CHECK(f.levels("response from a file is not newer") == Levels{LogLevel::kWarn, LogLevel::kInfo});
+    CHECK(f.levels("response from a file is not newer") == Levels{level, LogLevel::kInfo});
   }
+}
+
+TEST_CASE("report: an issuer that was found is as loud as the line that it was missing", "[report][recovery]") {
+  Fixture f;
+  const std::string found = "the issuer of a certificate loaded per connection was found: certificate=";
+  const auto level = GENERATE(LogLevel::kError, LogLevel::kWarn);
+  f.report.loaded_taken(f.plain(), "");
+  CHECK(f.levels(found).empty());
+  f.report.loaded_without_issuer(level, f.plain(), crypto::IssuerFault::kAbsent);
+  f.report.loaded_without_issuer(level, f.required(), crypto::IssuerFault::kAbsent);  // within the hour: only counted
+  f.report.loaded_taken(f.required(), "");
+  CHECK(f.levels(found).empty());
+  f.report.loaded_taken(f.plain(), "");
+  f.report.loaded_taken(f.plain(), "");
+  CHECK(f.levels(found) == Levels{level});
 }
 
 TEST_CASE("report: the cache directory and the resolver", "[report][recovery]") {

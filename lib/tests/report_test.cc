@@ -102,21 +102,35 @@ TEST_CASE("report: the shared store, quietly in the start helper", "[report][sha
 
 TEST_CASE("report: loaded without an issuer, or with one that does not fit", "[report]") {
   Fixture f;
+  const auto level = GENERATE(LogLevel::kError, LogLevel::kWarn);
   SECTION("none") {
-    f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kAbsent);
-    f.expect(LogLevel::kWarn,
+    f.report.loaded_without_issuer(level, f.target(), crypto::IssuerFault::kAbsent);
+    f.expect(level,
              "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; append the "
              "issuer's certificate to what the server loads, or name it in ocsp_plus_trusted_certificate: "
              "certificate=\"leaf1.example\" serial=100001 certificates=1");
   }
   SECTION("another key") {
-    f.report.loaded_without_issuer(f.target(), crypto::IssuerFault::kSignature);
+    f.report.loaded_without_issuer(level, f.target(), crypto::IssuerFault::kSignature);
     f.expect(
-        LogLevel::kWarn,
+        level,
         "ocsp_plus: no issuer found for a certificate loaded per connection: it gets no staple; a certificate with "
         "its issuer's name was found, but its key does not fit, the signature of the certificate does not verify "
         "with it; load the right one in its place, or name it in ocsp_plus_trusted_certificate: "
         "certificate=\"leaf1.example\" serial=100001 certificates=1");
+  }
+}
+
+TEST_CASE("report: what is said of CA certificates loaded per connection keeps nothing back of leaves", "[report]") {
+  Fixture f;
+  for (const LogLevel level : {LogLevel::kWarn, LogLevel::kError}) {
+    f.report.loaded_without_issuer(level, f.target(), crypto::IssuerFault::kAbsent);
+    f.report.loaded_refused(level, {Reason::kUnreadable, ""});
+    f.report.loaded_too_large(level, store::Offer(), "", 1, false);
+  }
+  REQUIRE(f.log.lines.size() == 6);
+  for (std::size_t i = 0; i < 6; ++i) {
+    CHECK(f.log.lines[i].first == (i < 3 ? LogLevel::kWarn : LogLevel::kError));
   }
 }
 
