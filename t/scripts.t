@@ -191,7 +191,7 @@ is($run->{status}, 0, 'test-on --record sid succeeds');
 is($t->read_file('roots/sid/etc/apt/sources.list'),
 	"deb http://cloud.test/debian sid main\n",
 	'test-on writes the sources of sid');
-like(calls(), qr/dpkg --configure -a .* apt-get update && apt-get -y dist-upgradeapt-get update && apt-get -y dist-upgrade apt-get -y dist-upgrade/,
+like(calls(), qr/dpkg --configure -a .* apt-get -y dist-upgrade/,
 	'test-on brings sid up to date');
 $run = on('--record', 'trixie');
 like(rows(), qr/\A\| trixie .* 420 of 420 \| 76 of 76 \|.*\n\| sid .*\n\z/,
