@@ -95,7 +95,7 @@ sub certificate {
 sub write {
 	my ($self, %with) = @_;
 	my %own = (
-		version => '0.1.0', now => time_in(0), zone => { name => 'ocsp_plus',
+		version => '0.0.0', now => time_in(0), zone => { name => 'ocsp_plus',
 			size => 134217728, used => 1392640, entries => 40 },
 		worker => { pid => 4711, slot => 0, since => time_in(-3 * $DAY),
 			heartbeat => time_in(0) },
