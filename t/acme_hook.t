@@ -266,6 +266,31 @@ SKIP: {
 	$r->reset();
 }
 
+# the cache directory that nobody names is the one that nginx has by default
+
+mkdir "$d/other";
+$t->write_file('other/nginx', "#!/bin/sh\n"
+	. qq{[ -z "\$BUILT" ] || echo "configure arguments: \$BUILT" >&2\n});
+$t->write_file('other/tool', qq{#!/bin/sh\necho "\$@" >'$d/asked'\n});
+chmod 0755, map { "$d/other/$_" } qw/ nginx tool /;
+for my $case (
+	[ "nginx.org's", '/var/cache/nginx', '--prefix=/etc/nginx '
+		. '--http-client-body-temp-path=/var/cache/nginx/client_temp '
+		. '--http-proxy-temp-path=/var/other/proxy_temp --user=nginx' ],
+	[ "one with one of these paths", '/srv',
+		'--http-client-body-temp-path=/srv/body' ],
+	[ 'one that does not say', '/var/lib/nginx', '--prefix=/etc/nginx' ],
+	[ 'none', '/var/lib/nginx', '' ])
+{
+	my ($what, $beside, $built) = @$case;
+	hook({ OCSP_PLUS_CACHE => '', OCSP_PLUS_TOOL => "$d/other/tool",
+		OCSP_PLUS_RELOAD => 'true', BUILT => $built,
+		PATH => "$d/other:$env{PATH}" }, '--foreground',
+		"$live/fullchain.pem");
+	like($t->read_file('asked'), qr! --cache \Q$beside\E/ocsp_plus !,
+		"the default of the cache directory: nginx is $what");
+}
+
 # what is missing
 
 my $few = "$d/few";
