@@ -47,6 +47,13 @@ $t->run();
 is(wait_staple(8443, 'good', seconds => 20)->{status}, 'good',
 	'nginx staples the certificate of the private CA');
 
+# plan looks whether it can be reached, and does not block it
+
+is($t->command([ $tool, 'plan', '-c', "$d/nginx.conf", '-p', "$d/", '--nginx',
+	$t->nginx(), $> ? '--unprivileged' : () ], timeout => 60,
+	env => { $t->environment() })->{status}, 0, 'plan is content');
+is(shell($try)->{status}, 0, 'the responder answers after a plan');
+
 is(shell((split /\n/, $revoke)[0])->{status}, 0,
 	'the documented revocation succeeds');
 $t->stop_daemons($pid);

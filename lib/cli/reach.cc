@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "base/descriptor.h"
@@ -16,7 +17,11 @@
 namespace ocsp_plus::cli {
 namespace {
 
-// A connection that is being made, and closed once it is there.
+// What is asked on a connection, and no answer waited for: `openssl ocsp -port` serves nobody any more after a
+// connection on which nothing was asked.
+constexpr std::string_view kQuestion = "GET / HTTP/1.0\r\n\r\n";
+
+// A connection that is being made. It stays until all others are there, so that the question is read.
 class Attempt {
  public:
   Attempt(EventLoop& loop, const net::Address& address)
@@ -47,13 +52,16 @@ class Attempt {
   void connected() {
     int error = 0;
     socklen_t size = sizeof(error);
-    end(::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno);
+    error = ::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+    if (error == 0) {
+      (void)::send(fd_.get(), kQuestion.data(), kQuestion.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    end(error);
   }
   void end(int error) {
     done_ = true;
     error_ = error;
     watch_.reset();
-    fd_.close();
   }
 
   net::Address address_;
