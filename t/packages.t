@@ -262,7 +262,7 @@ is("$uses->{status} $uses->{output}", '0 ', 'a configuration that uses none');
 SKIP: {
 	skip 'ocsp_plus is a part of this nginx', 1 if $t->is_static();
 	$t->write_conf(http => [ 'ocsp_plus off;' ]);
-	stand_in('nginx', qq{exec $nginx -p $d -c $d/nginx.conf "\$@"});
+	$t->write_program('bin/nginx', "$nginx -p $d -c $d/nginx.conf");
 	like(uses()->{output}, qr!^\Q$d\E/nginx\.conf:\d+: ocsp_plus off;$!m,
 		'with the real nginx');
 }
