@@ -158,34 +158,41 @@ SKIP: {
 # --- SBOM --------------------------------------------------------------------
 
 SKIP: {
-	skip 'no dpkg-deb', 4 unless $t->command([ 'dpkg-deb', '--version' ])->{status} == 0;
+	skip 'no dpkg-deb', 5 unless $t->command([ 'dpkg-deb', '--version' ])->{status} == 0;
 	make_path("$d/deb/DEBIAN");
-	my $control = sub {
-		$t->write_file('deb/DEBIAN/control', "Package: libnginx-mod-http-ocsp-plus\n"
-			. "Version: 1.2.3-1\nArchitecture: all\nMaintainer: A <a\@example.org>\n"
-			. "Depends: nginx-abi-1.22.1-7, libc-ares2 (>= 1.16.0)\n"
-			. "Static-Built-Using: $_[0] (= 1.74.0+ds1-21), hiredis (= 0.14.1-3)\n"
-			. "Description: x\n");
-		return $t->command([ 'dpkg-deb', '-b', "$d/deb", "$d/x.deb" ]);
+	my $sbom = sub {
+		my ($name, $boost) = @_;
+		$t->write_file('deb/DEBIAN/control', "Package: $name\nVersion: 1.2.3-1\n"
+			. "Architecture: all\nMaintainer: A <a\@example.org>\n"
+			. "Depends: nginx-abi-1.22.1-7, libc-ares2 (>= 1.16.0)\nDescription: x\n");
+		$t->command([ 'dpkg-deb', '-b', "$d/deb", "$d/x.deb" ]);
+		$t->write_file('x.buildinfo', "Format: 1.0\nInstalled-Build-Depends:\n"
+			. join(",\n", map { " $_ (= 1.0+$_)" } $boost, qw/ libboost-dev libcli11-dev
+			libexpected-dev libfmt-dev libhiredis-dev nginx-dev nlohmann-json3-dev /) . "\n"
+			. "Environment:\n LANG=\"C\"\n");
+		return $t->command([ 'env', 'SOURCE_DATE_EPOCH=0', "$repo/packaging/sbom",
+			"$d/x.buildinfo", "$d/x.deb" ]);
 	};
-	$control->('boost1.74');
-	my $made = $t->command([ 'env', 'SOURCE_DATE_EPOCH=0', "$repo/packaging/sbom",
-		"$d/x.deb" ]);
-	my $sbom = eval { decode_json($made->{output}) } // diag($made->{output}) // {};
-	my %by = map { $_->{name} => $_ } @{$sbom->{packages}};
+	my $made = $sbom->('libnginx-mod-http-ocsp-plus', 'libboost1.74-dev');
+	my $json = eval { decode_json($made->{output}) } // diag($made->{output}) // {};
+	my %by = map { $_->{name} => $_ } @{$json->{packages}};
 	is(join(' ', map { $by{$_}{licenseDeclared} // '' } qw/ libnginx-mod-http-ocsp-plus
-		boost1.74 hiredis libc-ares2 /), 'BSD-2-Clause BSL-1.0 BSD-3-Clause NOASSERTION',
+		libboost1.74-dev libhiredis-dev libc-ares2 /),
+		'BSD-2-Clause BSL-1.0 BSD-3-Clause NOASSERTION',
 		'the SBOM has what is compiled in, with its license');
 	is(join(' ', sort map { "$_->{relationshipType}=$_->{relatedSpdxElement}" }
-		@{$sbom->{relationships}}), 'CONTAINS=SPDXRef-boost1.74 CONTAINS=SPDXRef-hiredis'
-		. ' DEPENDS_ON=SPDXRef-libc-ares2 DEPENDS_ON=SPDXRef-nginx-abi-1.22.1-7'
-		. ' DESCRIBES=SPDXRef-libnginx-mod-http-ocsp-plus',
+		@{$json->{relationships}}), join(' ', (map { "CONTAINS=SPDXRef-$_" }
+		qw/ libboost1.74-dev libexpected-dev libfmt-dev libhiredis-dev nginx-dev
+		nlohmann-json3-dev /), (map { "DEPENDS_ON=SPDXRef-$_" }
+		qw/ libc-ares2 nginx-abi-1.22.1-7 /),
+		'DESCRIBES=SPDXRef-libnginx-mod-http-ocsp-plus'),
 		'and how each belongs to the package');
-	is($sbom->{creationInfo}{created}, '1970-01-01T00:00:00Z',
-		'its time is that of the source');
-	$control->('strange');
-	like($t->command([ "$repo/packaging/sbom", "$d/x.deb" ])->{output},
-		qr/knows no license of strange/, 'a license that is not known is an error');
+	is("$json->{creationInfo}{created} " . ($by{'libfmt-dev'}{versionInfo} // ''),
+		'1970-01-01T00:00:00Z 1.0+libfmt-dev', 'its time is that of the source');
+	like($sbom->('strange', 'libboost1.74-dev')->{output},
+		qr/does not know what is compiled into strange/, 'a package it does not know');
+	like($sbom->('ocsp-plus', 'boost')->{output}, qr/the \.buildinfo has no libboost/,
+		'a header that was not there');
 }
 
 # --- scripts/install ---------------------------------------------------------
