@@ -297,7 +297,7 @@ sub git {
 sub script {
 	my ($name, @arguments) = @_;
 	return $t->command([ 'env', "PATH=$d/bin:$ENV{PATH}", "OCSP_PLUS_ROOTS=$d/roots",
-		"$tree/scripts/$name", @arguments ]);
+		"$tree/scripts/$name", @arguments ], timeout => 60);
 }
 
 sub refused {
