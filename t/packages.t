@@ -296,7 +296,9 @@ sub git {
 
 sub script {
 	my ($name, @arguments) = @_;
+	# as for somebody whom git does not know
 	return $t->command([ 'env', "PATH=$d/bin:$ENV{PATH}", "OCSP_PLUS_ROOTS=$d/roots",
+		'GIT_CONFIG_GLOBAL=/dev/null', 'GIT_CONFIG_SYSTEM=/dev/null',
 		"$tree/scripts/$name", @arguments ], timeout => 60);
 }
 
