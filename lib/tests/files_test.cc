@@ -39,17 +39,7 @@ struct Fixture : EngineFixture {
     std::ofstream(directory / "response.der", std::ios::trunc)
         .write(reinterpret_cast<const char*>(der.data()), static_cast<std::streamsize>(der.size()));
   }
-  std::size_t ignored() const { return levels("response from a file ignored").size(); }
-  // The levels of the lines that hold `text`.
-  std::vector<LogLevel> levels(const std::string& text) const {
-    std::vector<LogLevel> found;
-    for (const auto& [level, line] : log.lines) {
-      if (line.find(text) != std::string::npos) {
-        found.push_back(level);
-      }
-    }
-    return found;
-  }
+  std::size_t ignored() const { return static_cast<std::size_t>(log.count("response from a file ignored")); }
 
   ScratchDirectory directory;
   store::ZoneWriter writer{zone, lock, loop.clock, 0, 0};
@@ -91,10 +81,10 @@ TEST_CASE("files: where nobody else is asked, a file that is of no use is an err
   const LogLevel level = alone ? LogLevel::kError : LogLevel::kWarn;
   f.write(kNobody);
   f.files->look_at_all([] {});
-  CHECK(f.levels("response from a file ignored") == Levels{level});
+  CHECK(f.log.levels("response from a file ignored") == Levels{level});
   f.write(1);
   f.files->look_at_all([] {});
-  CHECK(f.levels("response from a file published") == Levels{level});
+  CHECK(f.log.levels("response from a file published") == Levels{level});
 }
 
 TEST_CASE("files: a file that is of no use is no error while its certificates have a staple", "[files]") {
@@ -103,7 +93,7 @@ TEST_CASE("files: a file that is of no use is no error while its certificates ha
   f.files->look_at_all([] {});
   f.write(kNobody);
   f.files->look_at_all([] {});
-  CHECK(f.levels("response from a file ignored") == std::vector<LogLevel>{LogLevel::kWarn});
+  CHECK(f.log.levels("response from a file ignored") == std::vector<LogLevel>{LogLevel::kWarn});
 }
 
 TEST_CASE("files: the end of a response that nobody has replaced is told once", "[files]") {
@@ -123,7 +113,7 @@ TEST_CASE("files: the end of a response that nobody has replaced is told once", 
   }
   f.write(2);
   f.files->look_at_all([] {});
-  CHECK(f.levels("response from a file published").back() == (alone ? LogLevel::kError : LogLevel::kNotice));
+  CHECK(f.log.levels("response from a file published").back() == (alone ? LogLevel::kError : LogLevel::kNotice));
 }
 
 TEST_CASE("files: one for very many certificates is shown to some in each tick", "[files]") {

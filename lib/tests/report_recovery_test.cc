@@ -42,16 +42,6 @@ struct Fixture : EngineFixture {
     held.cert_status = static_cast<std::uint8_t>(crypto::CertStatus::kGood);
     report.kept_used(target, held, true, status_changed, kNow, kNow + kHour);
   }
-  // The levels of the lines that hold `text`.
-  std::vector<LogLevel> levels(const std::string& text) const {
-    std::vector<LogLevel> found;
-    for (const auto& [level, line] : log.lines) {
-      if (line.find(text) != std::string::npos) {
-        found.push_back(level);
-      }
-    }
-    return found;
-  }
 
   Report report{log, loop.clock};
 };
@@ -64,34 +54,34 @@ TEST_CASE("report: responses that arrive again are as loud as the failure", "[re
   SECTION("nothing was stapled") {
     f.fail(f.plain(), Reason::kTimeout);
     f.answers(f.plain());
-    CHECK(f.levels(kAgain) == Levels{LogLevel::kError});
+    CHECK(f.log.levels(kAgain) == Levels{LogLevel::kError});
   }
   SECTION("a response was held") {
     f.fail(f.plain(), Reason::kTimeout, true);
     f.answers(f.plain());
-    CHECK(f.levels(kAgain) == Levels{LogLevel::kWarn});
+    CHECK(f.log.levels(kAgain) == Levels{LogLevel::kWarn});
   }
   SECTION("clients were refused") {
     f.fail(f.required(), Reason::kTimeout);
     REQUIRE(f.log.lines[0].first == LogLevel::kCrit);
     f.answers(f.required());
-    CHECK(f.levels(kAgain) == Levels{LogLevel::kCrit});
+    CHECK(f.log.levels(kAgain) == Levels{LogLevel::kCrit});
   }
   SECTION("clients were refused, first for one reason, then for another") {
     f.fail(f.required(), Reason::kTimeout);
     f.fail(f.required(), Reason::kConnectRefused);
     REQUIRE(f.log.lines[1].first == LogLevel::kError);  // crit once a minute
     f.answers(f.required());
-    CHECK(f.levels(kAgain) == Levels{LogLevel::kCrit});
+    CHECK(f.log.levels(kAgain) == Levels{LogLevel::kCrit});
     SECTION("and that is over") {
       f.fail(f.required(), Reason::kConnectRefused);
       f.answers(f.required());
-      CHECK(f.levels(kAgain) == Levels{LogLevel::kCrit, LogLevel::kError});
+      CHECK(f.log.levels(kAgain) == Levels{LogLevel::kCrit, LogLevel::kError});
     }
     SECTION("and what fails quietly for the first reason recovers quietly") {
       f.fail(f.plain(), Reason::kTimeout);  // no news within the hour
       f.answers(f.plain());
-      CHECK(f.levels(kAgain) == Levels{LogLevel::kCrit});
+      CHECK(f.log.levels(kAgain) == Levels{LogLevel::kCrit});
     }
   }
   SECTION("one of two goes on failing for another reason: one end for each line") {
@@ -100,15 +90,15 @@ TEST_CASE("report: responses that arrive again are as loud as the failure", "[re
     f.fail(f.required(), Reason::kConnectRefused);
     f.answers(f.required());
     f.answers(f.plain());
-    CHECK(f.levels(kAgain) == Levels{LogLevel::kError, LogLevel::kCrit});
+    CHECK(f.log.levels(kAgain) == Levels{LogLevel::kError, LogLevel::kCrit});
   }
   SECTION("another certificate of the host goes on failing") {
     f.fail(f.required(), Reason::kTimeout);
     f.fail(f.plain(), Reason::kTimeout);
     f.answers(f.required());
-    CHECK(f.levels(kAgain).empty());
+    CHECK(f.log.levels(kAgain).empty());
     f.answers(f.plain());
-    CHECK(f.levels(kAgain) == Levels{LogLevel::kCrit});
+    CHECK(f.log.levels(kAgain) == Levels{LogLevel::kCrit});
   }
 }
 
@@ -131,19 +121,19 @@ TEST_CASE("report: a response made elsewhere is as loud as the line that nothing
     f.fail(f.plain(), Reason::kTimeout);
     way.come(f.plain());
     way.come(f.plain());
-    CHECK(f.levels(way.line) == Levels{LogLevel::kError, way.otherwise});
+    CHECK(f.log.levels(way.line) == Levels{LogLevel::kError, way.otherwise});
   }
   SECTION("clients were refused") {
     f.fail(f.required(), Reason::kTimeout);
     way.come(f.required());
-    CHECK(f.levels(way.line) == Levels{LogLevel::kCrit});
+    CHECK(f.log.levels(way.line) == Levels{LogLevel::kCrit});
   }
   SECTION("a response was held: the responder's failure is not over") {
     f.fail(f.plain(), Reason::kTimeout, true);
     way.come(f.plain());
-    CHECK(f.levels(way.line) == Levels{way.otherwise});
+    CHECK(f.log.levels(way.line) == Levels{way.otherwise});
     f.answers(f.plain());
-    CHECK(f.levels(kAgain) == Levels{LogLevel::kWarn});
+    CHECK(f.log.levels(kAgain) == Levels{LogLevel::kWarn});
   }
 }
 
@@ -168,19 +158,19 @@ TEST_CASE("report: a file that is of use again is as loud as the line that it wa
   const LogLevel level = alone ? LogLevel::kError : LogLevel::kWarn;
   f.report.file_ignored(f.plain(), "/one", {Reason::kUnreadable, ""}, alone);
   f.report.file_ignored(f.plain(), "/one", {Reason::kUnreadable, ""}, false);
-  CHECK(f.levels("response from a file ignored") == Levels{level, LogLevel::kWarn});
+  CHECK(f.log.levels("response from a file ignored") == Levels{level, LogLevel::kWarn});
   Admission admission = Fixture::published();
   SECTION("published") {
     f.report.file_admitted(f.plain(), "/two", admission);
     f.report.file_admitted(f.plain(), "/one", admission);
     f.report.file_admitted(f.plain(), "/one", admission);
-    CHECK(f.levels("response from a file published") == Levels{LogLevel::kNotice, level, LogLevel::kNotice});
+    CHECK(f.log.levels("response from a file published") == Levels{LogLevel::kNotice, level, LogLevel::kNotice});
   }
   SECTION("not newer") {
     admission.action = Action::kKeep;
     f.report.file_admitted(f.plain(), "/one", admission);
     f.report.file_admitted(f.plain(), "/one", admission);
-    CHECK(f.levels("response from a file is not newer") == Levels{level, LogLevel::kInfo});
+    CHECK(f.log.levels("response from a file is not newer") == Levels{level, LogLevel::kInfo});
   }
 }
 
@@ -189,24 +179,24 @@ TEST_CASE("report: an issuer that was found is as loud as the line that it was m
   const std::string found = "the issuer of a certificate loaded per connection was found: certificate=";
   const auto level = GENERATE(LogLevel::kError, LogLevel::kWarn);
   f.report.loaded_taken(f.plain(), "");
-  CHECK(f.levels(found).empty());
+  CHECK(f.log.levels(found).empty());
   f.report.loaded_without_issuer(level, f.plain(), crypto::IssuerFault::kAbsent);
   f.report.loaded_without_issuer(level, f.required(), crypto::IssuerFault::kAbsent);  // within the hour: only counted
   f.report.loaded_taken(f.required(), "");
-  CHECK(f.levels(found).empty());
+  CHECK(f.log.levels(found).empty());
   f.report.loaded_taken(f.plain(), "");
   f.report.loaded_taken(f.plain(), "");
-  CHECK(f.levels(found) == Levels{level});
+  CHECK(f.log.levels(found) == Levels{level});
 }
 
 TEST_CASE("report: the cache directory and the resolver", "[report][recovery]") {
   Fixture f;
   f.report.cache_fails({Reason::kDiskFull, ""}, 30);
   f.report.cache_works();
-  CHECK(f.levels("the cache directory can") == Levels{LogLevel::kError, LogLevel::kError});
+  CHECK(f.log.levels("the cache directory can") == Levels{LogLevel::kError, LogLevel::kError});
   f.report.resolver_failed({Reason::kOutOfMemory, ""});
   f.report.resolver_works();
-  CHECK(f.levels("the resolver c") == Levels{LogLevel::kError, LogLevel::kError});
+  CHECK(f.log.levels("the resolver c") == Levels{LogLevel::kError, LogLevel::kError});
 }
 
 TEST_CASE("report: the shared store", "[report][recovery]") {

@@ -94,6 +94,16 @@ class RecordingLog : public LogSink {
     return static_cast<int>(std::count_if(
         lines.begin(), lines.end(), [&](const auto& line) { return line.second.find(text) != std::string::npos; }));
   }
+  // Returns the levels of the lines that contain `text`.
+  std::vector<LogLevel> levels(std::string_view text) const {
+    std::vector<LogLevel> found;
+    for (const auto& [level, line] : lines) {
+      if (line.find(text) != std::string::npos) {
+        found.push_back(level);
+      }
+    }
+    return found;
+  }
 
   std::vector<std::pair<LogLevel, std::string>> lines;
 };
