@@ -302,7 +302,7 @@ Decision Stapler::staple_with_chain(const Server& server, const Hello& hello, co
   if (sent > 1 && hello.memory == 0) {
     this->count(hello, store::Handshake::kChainStapled, store::kNoEntry);
     std::for_each_n(links.first, sent - 1,
-                    [this](const Server::Link& link) { store::count_staple(*zone_, link.entry); });
+                    [&](const Server::Link& link) { store::count_staple(*zone_, hello.worker, link.entry); });
   }
   return stapled(hello, subject, held, sent - 1);
 }

@@ -28,12 +28,12 @@ std::uint64_t counted(const StapleZone& zone, Counter::Kind what) noexcept {
 
 void count_handshake(const StapleZone& zone, std::uint32_t worker, Handshake::Kind what, EntryIndex entry) noexcept {
   zone.handshakes(worker).counts[what].fetch_add(1, kRelaxed);
-  count_staple(zone, entry);
+  count_staple(zone, worker, entry);
 }
 
-void count_staple(const StapleZone& zone, EntryIndex entry) noexcept {
+void count_staple(const StapleZone& zone, std::uint32_t worker, EntryIndex entry) noexcept {
   if (entry < zone.capacity()) {
-    zone.entry(entry).stapled.fetch_add(1, kRelaxed);
+    zone.staple_count(worker, entry).fetch_add(1, kRelaxed);
   }
 }
 

@@ -66,9 +66,9 @@ struct Handshake {
     kKinds
   };
 };
-// Counts a staple that a handshake got after the leaf's.
-void count_staple(const StapleZone& zone, EntryIndex entry) noexcept;
-// Counts a handshake. `worker`: its number. `entry`: the one whose staple the handshake got, if any.
+// Counts a staple that a handshake got after the leaf's. `worker`: its number, as in count_handshake().
+void count_staple(const StapleZone& zone, std::uint32_t worker, EntryIndex entry) noexcept;
+// Counts a handshake. `entry`: the one whose staple the handshake got, if any.
 void count_handshake(const StapleZone& zone, std::uint32_t worker, Handshake::Kind what,
                      EntryIndex entry = kNoEntry) noexcept;
 using HandshakeTotals = std::array<std::uint64_t, Handshake::kKinds>;

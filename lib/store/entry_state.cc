@@ -71,12 +71,16 @@ std::string read_detail(const StapleZone& zone, EntryIndex index) {
 }
 
 std::uint64_t stapled(const StapleZone& zone, EntryIndex entry) noexcept {
-  return entry < zone.capacity() ? zone.entry(entry).stapled.load(kRelaxed) : 0;
+  std::uint64_t count = 0;
+  for (std::size_t row = 0; entry < zone.capacity() && row < kStapleCountRows; ++row) {
+    count += zone.staple_count(row, entry).load(kRelaxed);
+  }
+  return count;
 }
 
 void record_stapled(const StapleZone& zone, EntryIndex entry, std::uint64_t count) noexcept {
-  if (entry < zone.capacity()) {
-    zone.entry(entry).stapled.store(count, kRelaxed);
+  for (std::size_t row = 0; entry < zone.capacity() && row < kStapleCountRows; ++row) {
+    zone.staple_count(row, entry).store(row == 0 ? count : 0, kRelaxed);
   }
 }
 
@@ -155,7 +159,8 @@ void reset_entry(const StapleZone& zone, EntryIndex index) noexcept {
     entry.versions.store(0, kRelaxed);  // a reused entry's version goes on: see Entry::versions
   }
   forget_response(zone, index);
-  for (std::atomic<std::uint64_t>* word : {&entry.leaf, &entry.issuer, &entry.stapled}) {
+  record_stapled(zone, index, 0);
+  for (std::atomic<std::uint64_t>* word : {&entry.leaf, &entry.issuer}) {
     word->store(0, kRelaxed);
   }
   for (std::atomic<std::uint32_t>* word : {&entry.unsupported, &entry.max_age}) {

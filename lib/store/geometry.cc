@@ -63,7 +63,9 @@ Geometry Geometry::of(std::size_t size) {
   const std::size_t large = offers == 0 ? 0 : std::min(size / kLargeOfferShare / large_slot, kMaxLargeOffers);
   geometry.entries = align_up(geometry.large_offers + large * large_slot, kLine);
   geometry.details = align_up(geometry.entries + capacity * sizeof(Entry), kLine);
-  geometry.arena = align_up(geometry.details + capacity * sizeof(Detail), kLine);
+  geometry.staple_counts = align_up(geometry.details + capacity * sizeof(Detail), kLine);
+  geometry.staple_count_row = align_up(capacity * sizeof(StapleCount), kLine);
+  geometry.arena = geometry.staple_counts + kStapleCountRows * geometry.staple_count_row;
   if (geometry.arena + kMinArena > size) {
     return geometry;
   }

@@ -9,6 +9,9 @@ namespace ocsp_plus::store {
 
 constexpr std::size_t kWorkerSlots = 1024;  // processes of all generations that may be alive together
 constexpr std::size_t kCounterSlots = 128;  // handshake counters, one cache line each; slot = worker % kCounterSlots
+// Rows of the staple counts, each with a number for every entry; row = worker % kStapleCountRows. Workers that
+// counted in one place would take its cache line from each other in every handshake.
+constexpr std::size_t kStapleCountRows = 8;
 // Bytes of DER in a slot of the discovery queue (discovery_queue.h), and in a large slot, in zones of 4 MB or more.
 // 256 kB is the largest Certificate message that any common TLS client accepts by default (Go; OpenSSL accepts 100
 // kB, NSS and GnuTLS 128 kB, rustls 64 kB).
@@ -19,7 +22,8 @@ struct Geometry {
   std::size_t size = 0;
   // offsets from the start
   std::size_t stats = 0, workers = 0, counters = 0, hosts = 0, methods = 0, index = 0, offers = 0, large_offers = 0,
-              entries = 0, details = 0, arena = 0;
+              entries = 0, details = 0, staple_counts = 0, arena = 0;
+  std::size_t staple_count_row = 0;     // bytes
   std::uint32_t offer_slots = 0;        // 0: the zone is too small for certificates loaded per connection
   std::uint32_t large_offer_slots = 0;  // in addition; 0 likewise
   std::size_t large_offer_bytes = 0;    // in each of them

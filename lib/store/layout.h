@@ -2,7 +2,8 @@
 // its tests include this header: other files call the functions that read and record.
 //
 //   Header | SharedStats | WorkerSlot[] | HandshakeCounters[] | HostSlot[] | index (u32[]) | OfferSlot[] with
-//   kOfferBytes | OfferSlot[] with large_offer_bytes | Entry[] | Detail[] | arena of blobs (BlobHeader and DER)
+//   kOfferBytes | OfferSlot[] with large_offer_bytes | Entry[] | Detail[] | staple counts (u64[kStapleCountRows][]) |
+//   arena of blobs (BlobHeader and DER)
 //
 // Geometry (geometry.h) says where each part begins. Raise kLayoutVersion with any change here: a zone of another
 // version is not adopted. Reserved fields are zero, and no process reads them yet.
@@ -23,7 +24,7 @@
 namespace ocsp_plus::store {
 
 constexpr std::uint64_t kMagic = 0x31636f2b7073636f;  // "ocsp+oc1"
-constexpr std::uint32_t kLayoutVersion = 9;
+constexpr std::uint32_t kLayoutVersion = 10;
 
 struct Lease {
   std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: no process holds it. The epoch only grows.
@@ -110,18 +111,18 @@ constexpr std::uint32_t kTombstone = UINT32_MAX;
 //
 // `leaf` to `per_connection` are for a certificate that no configuration names: a server loaded it for a connection.
 struct alignas(64) Entry {
-  // What the handshake of a configured certificate reads and writes: one cache line.
+  // What the handshake of a configured certificate reads: one cache line, to which no handshake writes, so that each
+  // processor keeps its own copy.
   std::atomic<std::uint64_t> word;  // version of the blob << 32 | arena offset / kBlobAlign; 0: none held
   CertificateId id;
-  std::atomic<std::uint64_t> stapled;      // handshakes that got its staple
   std::atomic<std::uint32_t> generation;   // of the newest configuration that named it; 0: the entry is free
   std::atomic<std::uint32_t> length;       // of the DER in the blob; a hint: the blob's header decides
   std::atomic<std::uint32_t> used;         // wall clock, s: the last handshake or one shortly before it
   std::atomic<std::uint32_t> unsupported;  // 1: of one loaded per connection, which can never have a staple
   // The handshake of a certificate loaded per connection also reads these.
-  std::atomic<std::uint64_t> leaf;     // blob: the certificate itself; 0: the certificate is configured
-  std::atomic<std::uint64_t> issuer;   // blob: its issuer, shared by all that it issued; 0: none is known
-  std::atomic<std::uint64_t> profile;  // key of the profile of the server that loaded it (engine::Profile)
+  alignas(64) std::atomic<std::uint64_t> leaf;  // blob: the certificate itself; 0: the certificate is configured
+  std::atomic<std::uint64_t> issuer;            // blob: its issuer, shared by all that it issued; 0: none is known
+  std::atomic<std::uint64_t> profile;           // key of the profile of the server that loaded it (engine::Profile)
   // `generation` as it was when the certificate was added; if the two differ, a configuration has named it since.
   std::atomic<std::uint32_t> per_connection;
   std::atomic<std::uint32_t> versions;  // version of the last blob; goes on growing while `word` is 0

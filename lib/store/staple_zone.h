@@ -70,6 +70,7 @@ struct Entry;
 struct Detail;
 using WorkerSlot = std::atomic<std::uint64_t>;  // pid_word() of a worker's generation and pid; 0: free
 using IndexSlot = std::atomic<std::uint32_t>;
+using StapleCount = std::atomic<std::uint64_t>;  // handshakes that got an entry's staple, as one row counts them
 
 class StapleZone {
  public:
@@ -150,6 +151,10 @@ class StapleZone {
   template <typename T = Detail>
   T& detail_words(EntryIndex index) const noexcept {
     return at<T>(geometry_.details, index);
+  }
+  // REQUIRES: index < capacity()
+  StapleCount& staple_count(std::size_t row, EntryIndex index) const noexcept {
+    return at<StapleCount>(geometry_.staple_counts + row % kStapleCountRows * geometry_.staple_count_row, index);
   }
   // REQUIRES: slot < geometry().index_slots
   IndexSlot& index_slot(std::uint32_t slot) const noexcept { return at<IndexSlot>(geometry_.index, slot); }

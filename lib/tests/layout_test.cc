@@ -43,7 +43,10 @@ TEST_CASE("layout: the parts follow each other, aligned, within the size", "[zon
       CHECK((g.large_offer_slots > 0) == (g.offer_slots > 0));
       CHECK(g.offer_slots == std::min<std::size_t>(size >> 18, 64));
       CHECK(g.details >= g.entries + std::size_t{g.capacity} * sizeof(Entry));
-      CHECK(g.arena >= g.details + std::size_t{g.capacity} * sizeof(Detail));
+      CHECK(g.staple_counts >= g.details + std::size_t{g.capacity} * sizeof(Detail));
+      CHECK(g.staple_count_row >= g.capacity * sizeof(StapleCount));
+      CHECK(g.staple_count_row % 64 == 0);
+      CHECK(g.arena >= g.staple_counts + kStapleCountRows * g.staple_count_row);
       CHECK(g.arena + g.arena_bytes <= size);
       CHECK(g.arena_bytes % kBlobAlign == 0);
       CHECK(g.arena_bytes / kBlobAlign <= UINT32_MAX);

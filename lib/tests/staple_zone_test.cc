@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <set>
 #include <utility>
@@ -86,7 +87,7 @@ TEST_CASE("zone: a zone is made of memory that holds anything", "[zone]") {
     CHECK(zone.find(registrations[i].id) == entries[i]);
     CHECK_FALSE(zone.peek(entries[i], registrations[i].id));
     CHECK(store::read_attempt(zone, entries[i]).at == 0);
-    CHECK(zone.entry(entries[i]).stapled == 0);
+    CHECK(stapled(zone, entries[i]) == 0);
   }
   CHECK(store::handshake_totals(zone)[Handshake::kMissing] == 0);
   CHECK(store::oldest_living_generation(zone, [](std::int32_t) { return true; }) == 1);
@@ -404,7 +405,49 @@ TEST_CASE("zone: counters add up over all workers", "[zone]") {
   count_handshake(f.zone, 1, Handshake::kStapled, entries[0]);
   count_handshake(f.zone, 2, Handshake::kStapled);
   CHECK(handshake_totals(f.zone)[Handshake::kStapled] == 2);
-  CHECK(f.zone.entry(entries[0]).stapled == 1);
+  CHECK(stapled(f.zone, entries[0]) == 1);
+}
+
+TEST_CASE("zone: staples are counted by certificate, over all workers", "[zone]") {
+  Fixture f;
+  const auto entries = f.add(test_registrations(3));
+  for (std::uint32_t worker = 0; worker < 20; ++worker) {
+    count_handshake(f.zone, worker, Handshake::kStapled, entries[1]);
+  }
+  count_handshake(f.zone, UINT32_MAX, Handshake::kStapled, entries[2]);
+  count_staple(f.zone, 3, entries[2]);
+  count_staple(f.zone, 3, kNoEntry);
+  CHECK(stapled(f.zone, entries[0]) == 0);
+  CHECK(stapled(f.zone, entries[1]) == 20);
+  CHECK(stapled(f.zone, entries[2]) == 2);
+  CHECK(stapled(f.zone, kNoEntry) == 0);
+
+  record_stapled(f.zone, entries[1], 7);
+  record_stapled(f.zone, kNoEntry, 7);
+  CHECK(stapled(f.zone, entries[1]) == 7);
+  CHECK(stapled(f.zone, entries[2]) == 2);
+  reset_entry(f.zone, entries[1]);
+  CHECK(stapled(f.zone, entries[1]) == 0);
+}
+
+// Where workers write to one cache line, each handshake waits for the other's processor.
+TEST_CASE("zone: workers that staple one certificate write to no cache line of one another", "[zone]") {
+  Fixture f;
+  const auto entries = f.add(test_registrations(1));
+  const auto line_of = [](const void* written) { return reinterpret_cast<std::uintptr_t>(written) / 64; };
+  std::set<std::uintptr_t> lines;
+  for (std::uint32_t worker = 0; worker < kStapleCountRows; ++worker) {
+    lines.insert(line_of(&f.zone.staple_count(worker, entries[0])));
+    lines.insert(line_of(&f.zone.handshakes(worker)));
+  }
+  CHECK(lines.size() == 2 * kStapleCountRows);
+
+  const Entry& entry = f.zone.entry(entries[0]);
+  Bytes before(sizeof(Entry)), after(sizeof(Entry));
+  std::memcpy(before.data(), static_cast<const void*>(&entry), before.size());
+  count_handshake(f.zone, 1, Handshake::kStapled, entries[0]);
+  std::memcpy(after.data(), static_cast<const void*>(&entry), after.size());
+  CHECK(before == after);
 }
 
 bool odd_pids_live(std::int32_t pid) {
