@@ -466,9 +466,10 @@ void Site::flood(const Flood& one, std::size_t done) {
   }
   if (node_.up()) {
     show(forge(one, done), Chain::kEmpty);
-    if (done > 0 && prng_.chance(10)) {  // some forged ones are shown again
-      show(next_forged_ - 1 - static_cast<LeafNumber>(prng_.between(0, static_cast<std::int64_t>(done))),
-           Chain::kEmpty);
+    if (done > 0 && prng_.chance(10)) {  // some forged ones are shown again, of this flood or of one before
+      const auto others = std::min<std::int64_t>(static_cast<std::int64_t>(done),
+                                                 static_cast<std::int64_t>(next_forged_ - Pki::kForged) - 1);
+      show(next_forged_ - 1 - static_cast<LeafNumber>(prng_.between(0, others)), Chain::kEmpty);
     }
   }
   machine_.at(machine_.monotonic() + one.step, [this, &one, done] { flood(one, done + 1); });
@@ -561,7 +562,11 @@ double Site::periods(LeafNumber leaf) const {
 }
 
 void Site::count_in_calm(LeafNumber leaf, std::int64_t requests) {
-  const double rate = (static_cast<double>(requests - 1) - asked_by_bound(script_, figures_.seconds)) / periods(leaf);
+  // The start helper asks for CA certificates' responses without waiting for them: its end may cut their requests
+  // off.
+  const int start = Pki::is_ca(leaf) && script_.startup_wait > 0 ? 2 : 1;
+  const double rate =
+      (static_cast<double>(requests - start) - asked_by_bound(script_, figures_.seconds)) / periods(leaf);
   const bool fresh = ca_.practice(leaf).resign == 0;
   double& most = fresh ? figures_.calm_fresh : figures_.calm_advance;
   most = std::max(most, rate);
