@@ -103,7 +103,29 @@ Verified verify(const Target& target, ByteView octets, Origin origin, Moment mom
 }
 
 Admission Gate::admit(const Target& target, ByteView octets, Origin origin, Moment moment) {
-  return commit(target, verify(target, octets, origin, moment, policy_), moment.now);
+  std::optional<Verified> verified;
+  if (is_waiting(target, octets)) {
+    verified = std::move(waiting_->verified);
+    waiting_.reset();
+    verified->origin = origin;
+    verified->moment.confirmed = moment.confirmed;
+  } else {
+    verified = verify(target, octets, origin, moment, policy_);
+  }
+  Admission admission = commit(target, *verified, moment.now);
+  if (admission.stored == Reason::kZoneBusy) {
+    waiting_ = {target.certificate.id, target.issuer, std::move(*verified)};
+  }
+  return admission;
+}
+
+bool Gate::is_waiting(const Target& target, ByteView octets) const {
+  if (!waiting_.has_value() || waiting_->id != target.certificate.id || waiting_->issuer != target.issuer) {
+    return false;
+  }
+  const ByteView response = crypto::cut_trailing(octets);
+  return response == ByteView(waiting_->verified.response) &&
+         (response.size() < octets.size()) == waiting_->verified.cut;
 }
 
 Admission Gate::commit(const Target& target, const Verified& verified, UnixSeconds now) {

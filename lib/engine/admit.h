@@ -96,7 +96,7 @@ class Gate {
   Gate(const store::StapleZone& zone, store::ZoneWriter& writer, const crypto::VerifyPolicy& policy,
        DiskCache* disk_cache = nullptr);
 
-  // verify(), then commit(). REQUIRES: as both.
+  // verify(), then commit(). The last response that found the zone busy is not verified again. REQUIRES: as both.
   Admission admit(const Target& target, ByteView octets, Origin origin, Moment moment);
   // Compares a verified response with the held one at `now`; publishes and keeps it if it is the better one, and
   // confirms the held one if both say the same. Verifies nothing, so it is cheap to repeat after kZoneBusy. Refuses a
@@ -124,6 +124,14 @@ class Gate {
   UnixSeconds stapled_until(const Target& target, UnixSeconds now) const;
 
  private:
+  // A verified response that found the zone busy.
+  struct Waiting {
+    CertificateId id;
+    IssuerPtr issuer;  // by which it was verified
+    Verified verified;
+  };
+
+  bool is_waiting(const Target& target, ByteView octets) const;
   Reason publish(const Target& target, const Verified& verified, UnixSeconds now);
   void keep(const Target& target, store::Source source);
 
@@ -131,6 +139,7 @@ class Gate {
   store::ZoneWriter& writer_;
   crypto::VerifyPolicy policy_;
   DiskCache* disk_cache_;
+  std::optional<Waiting> waiting_;
 };
 
 }  // namespace ocsp_plus::engine

@@ -5,6 +5,7 @@
 
 #include "store/zone_registry.h"
 #include "tests/fakes/engine_fixture.h"
+#include "tests/fakes/verifications.h"
 
 namespace ocsp_plus::engine {
 namespace {
@@ -292,6 +293,34 @@ TEST_CASE("admit: the zone cannot take it", "[admit]") {
     f.lock.busy = false;
     CHECK(f.admit(second).stored == Reason::kOk);
     CHECK(f.bytes_held() == second);
+  }
+  SECTION("busy: the same is verified once, another of its own") {
+    const Bytes third = f.made(Status::kRevoked, -20, kDay);
+    f.lock.busy = true;
+    const std::size_t before = verified_responses();
+    for (int i = 0; i < 3; ++i) {
+      CHECK(f.admit(second).stored == Reason::kZoneBusy);
+    }
+    CHECK(verified_responses() == before + 1);
+    CHECK(f.admit(third).stored == Reason::kZoneBusy);
+    CHECK(verified_responses() == before + 2);
+    f.lock.busy = false;
+    CHECK(f.admit(third).stored == Reason::kOk);
+    CHECK(verified_responses() == before + 2);
+    CHECK(f.bytes_held() == third);
+    CHECK(f.admit(third).action == Action::kKeep);
+    CHECK(verified_responses() == before + 3);
+  }
+  SECTION("busy: the response ends while it waits") {
+    const Bytes brief = f.made(Status::kGood, -20, 60);
+    f.lock.busy = true;
+    CHECK(f.admit(brief).stored == Reason::kZoneBusy);
+    f.lock.busy = false;
+    f.loop.clock.advance(61000);
+    const Admission late = f.admit(brief);
+    CHECK(late.action == Action::kRefuse);
+    CHECK(late.verdict.reason == Reason::kExpired);
+    CHECK(f.bytes_held() == first);
   }
   SECTION("the lease is another's") {
     f.zone.header().lease.word = std::uint64_t{1} << 32 | 4711;
