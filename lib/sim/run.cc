@@ -617,18 +617,28 @@ double Site::allowed_in_faults(LeafNumber leaf) const {
   for (const Conduct& conduct : script_.issuer_server) {
     excuse(conduct.from, conduct.to);
   }
-  Millis wrong_since =
-      script_.offset == 0 ? 0 : Machine::kBoot;  // with a wrong clock honest answers seem old or from the future
+  // With a wrong clock honest answers seem from the future, or old: then the next attempt comes after an eighth of
+  // what seems to be left.
+  const auto excuse_clock = [&](Millis from, Millis to, Seconds ahead) {
+    excuse(from, to);
+    const Seconds left = ca_.practice(leaf).validity - ahead;
+    if (ahead > 0 && left > 0) {
+      allowed += static_cast<double>(to - from) / 1000 / static_cast<double>(std::max(left / 8, script_.retry_min));
+    }
+  };
+  Millis wrong_since = Machine::kBoot;
+  Seconds ahead = script_.offset;
   for (const Happening& happening : script_.happenings) {
     if (happening.what == Incident::kClock) {
-      if (wrong_since != 0) {
-        excuse(wrong_since, happening.at);
+      if (ahead != 0) {
+        excuse_clock(wrong_since, happening.at, ahead);
       }
-      wrong_since = happening.number == 0 ? 0 : happening.at;
+      wrong_since = happening.at;
+      ahead = happening.number;
     }
   }
-  if (wrong_since != 0 && script_.shares) {
-    excuse(wrong_since, Machine::kBoot + script_.length);
+  if (ahead != 0 && script_.shares) {
+    excuse_clock(wrong_since, Machine::kBoot + script_.length, ahead);
   }
   return allowed + 10 * static_cast<double>(script_.happenings.size() + script_.floods.size() + script_.shown.size());
 }
