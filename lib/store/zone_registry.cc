@@ -45,14 +45,12 @@ std::vector<EntryIndex> free_entries(const StapleZone& zone, std::size_t wanted)
   return free;
 }
 
-// Frees up to `wanted` entries of certificates loaded per connection, but none that is named.
-void evict_per_connection(const StapleZone& zone, std::size_t wanted, const std::vector<CertificateId>& named) {
-  for (const EntryIndex entry : least_recently_used(zone, wanted, [&](EntryIndex each) {
-         return !std::binary_search(named.begin(), named.end(), zone.entry(each).id);
-       })) {
-    free_entry(zone, entry);
-    count(zone, Counter::kEvicted);
-  }
+// Returns up to `wanted` entries of certificates loaded per connection that may be evicted: none that is named.
+std::vector<EntryIndex> evictable(const StapleZone& zone, std::size_t wanted,
+                                  const std::vector<CertificateId>& named) {
+  return least_recently_used(zone, wanted, [&](EntryIndex each) {
+    return !std::binary_search(named.begin(), named.end(), zone.entry(each).id);
+  });
 }
 
 void add(const StapleZone& zone, ZoneIndex& zone_index, EntryIndex index, const Registration& registration,
@@ -108,15 +106,18 @@ Result<std::uint32_t> register_all(const StapleZone& zone, SharedLock& lock,
   const auto missing = static_cast<std::size_t>(
       std::count_if(ids.begin(), ids.end(), [&](const CertificateId& id) { return index.find(id) == kNoEntry; }));
   std::vector<EntryIndex> free = free_entries(zone, missing);
-  if (free.size() < missing) {
-    evict_per_connection(zone, missing - free.size(), ids);
-    free = free_entries(zone, missing);
+  const std::vector<EntryIndex> evicted =
+      free.size() < missing ? evictable(zone, missing - free.size(), ids) : std::vector<EntryIndex>();
+  if (free.size() + evicted.size() < missing) {
+    return fail(Reason::kZoneFull,
+                fmt::format("{} of {} new certificates fit into the zone of {} bytes; {} certificates need {} bytes",
+                            free.size() + evicted.size(), missing, zone.size(), registrations.size(),
+                            required_size(registrations.size())));
   }
-  if (free.size() < missing) {
-    return fail(
-        Reason::kZoneFull,
-        fmt::format("{} of {} new certificates fit into the zone of {} bytes; {} certificates need {} bytes",
-                    free.size(), missing, zone.size(), registrations.size(), required_size(registrations.size())));
+  for (const EntryIndex entry : evicted) {
+    free_entry(zone, entry);
+    count(zone, Counter::kEvicted);
+    free.push_back(entry);
   }
   entries->clear();
   entries->reserve(registrations.size());

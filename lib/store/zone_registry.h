@@ -24,7 +24,7 @@ struct Registration {
 // to go through admit again; one that is registered with kUnknownIssuer keeps what it has. If entries are short,
 // certificates loaded per connection lose theirs, the least recently used first. Returns the generation; `entries`
 // gets one index per registration, in order; a certificate named twice has one entry, with the issuer key named last.
-// kZoneBusy: the lock was taken. kZoneFull: nothing was added; the detail names how many fit. kInternal: another
+// kZoneBusy: the lock was taken. kZoneFull: nothing was changed; the detail names how many fit. kInternal: another
 // process is writing over the zone at this moment.
 Result<std::uint32_t> register_all(const StapleZone& zone, SharedLock& lock,
                                    const std::vector<Registration>& registrations, std::vector<EntryIndex>* entries);

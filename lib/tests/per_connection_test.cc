@@ -340,6 +340,16 @@ TEST_CASE("per connection: configured ones come first", "[zone][per_connection]"
     REQUIRE(f.writer->add_per_connection(
         {test_id(kFirst + i), f.leaf, {}, {}, {}, 0, static_cast<UnixSeconds>((i * 37) % capacity)}));
   }
+  // A configuration for which there is no room even then costs nobody the staple.
+  std::vector<EntryIndex> entries;
+  const auto refused = register_all(f.zone, f.lock, test_registrations(capacity + 1), &entries);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason == Reason::kZoneFull);
+  CHECK(counted(f.zone, Counter::kEvicted) == 0);
+  for (std::uint64_t i = 0; i + 1 < capacity; ++i) {
+    REQUIRE(f.zone.find(test_id(kFirst + i)) != kNoEntry);
+  }
+
   REQUIRE(f.reload(11));
   CHECK(counted(f.zone, Counter::kEvicted) == 10);
   std::size_t kept = 0;
