@@ -70,8 +70,9 @@ struct Target {
   bool supported() const { return issuer_may_come() && has_source(); }  // there may be a response
   bool staple_required() const { return required || (certificate.must_staple && !ca); }
   bool ended(UnixSeconds now) const { return now >= certificate.not_after; }
-  // Returns the key by which ResponderHealth counts a responder.
-  std::string host(std::size_t responder) const { return responders[responder]->host_key() + health_suffix; }
+  // Returns the key by which ResponderHealth counts the host of a URL of this certificate's.
+  std::string host(const net::Url& url) const { return url.host_key() + health_suffix; }
+  std::string host(std::size_t responder) const { return host(*responders[responder]); }
   // Returns the hosts that a redirect may lead to even at a private address (net/redirect.h).
   std::vector<std::string> named_hosts() const;
 };

@@ -45,7 +45,7 @@ std::vector<std::string> hosts_of(const Target& target) {
   }
   if (target.issuer_lookup != nullptr) {
     for (const net::Url* url : target.issuer_lookup->urls) {
-      hosts.push_back(url->host_key() + target.health_suffix);
+      hosts.push_back(target.host(*url));
     }
   }
   return hosts;

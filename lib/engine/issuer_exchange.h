@@ -37,7 +37,7 @@ class IssuerExchange {
   void fail_with(net::Fetch::Failure failure);
   void end(std::optional<net::Fetch::Failure> failure);
   const net::Url& url() const { return *target_.issuer_lookup->urls[next_ - 1]; }
-  std::string host() const { return url().host_key() + target_.health_suffix; }
+  std::string host() const { return target_.host(url()); }
 
   ExchangeServices services_;
   Target& target_;

@@ -274,13 +274,4 @@ void LeaseHolder::count_share() {
   }
 }
 
-bool LeaseHolder::hopeless(const Target& target) const {
-  for (std::size_t i = 0; i < target.responders.size(); ++i) {
-    if (!refresher_.health().failing(target.host(i))) {
-      return false;
-    }
-  }
-  return true;
-}
-
 }  // namespace ocsp_plus::engine

@@ -53,8 +53,8 @@ class LeaseHolder {
   // When something that a start waits for last happened: Refresher::progressed().
   Millis progressed() const { return refresher_.progressed(); }
 
-  // All responders of the target fail: it waits until one of them answers a probe.
-  bool hopeless(const Target& target) const;
+  // Refresher::hopeless().
+  bool hopeless(store::EntryIndex entry) const { return refresher_.hopeless(entry); }
 
   Report& report() { return report_; }
   Gate& gate() { return gate_; }
@@ -63,8 +63,9 @@ class LeaseHolder {
   Files& files() { return files_; }
   store::ZoneWriter& writer() { return writer_; }
   const Roster& roster() const { return roster_; }
-  // Gives back the leases of the shared store; whether that, or what it publishes there, is still under way.
+  // Gives back the leases of the shared store.
   void end_sharing();
+  // Whether that, or a publication there, is still under way.
   bool sharing_ends() const;
 
  private:

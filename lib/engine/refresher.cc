@@ -724,7 +724,7 @@ UnixSeconds Refresher::next_attempt(Entry entry, std::size_t responder, const ne
 UnixSeconds Refresher::next_issuer_probe(const Target& target, Need needed, UnixSeconds now) {
   UnixSeconds next = kNever;
   for (const auto& url : target.issuer_lookup->urls) {
-    const std::string host = url->host_key() + target.health_suffix;
+    const std::string host = target.host(*url);
     health_.bring_probe_forward(host, needed);
     next = std::min(next, health_.failing(host) ? health_.next_probe(host) : now);
   }

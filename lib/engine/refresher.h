@@ -87,6 +87,8 @@ class Refresher : private Sharing::User {
   // Another process holds the lease, according to the zone: the refresher does nothing more.
   bool lease_lost() const { return lease_lost_; }
   bool refreshing(Entry entry) const { return record(entry).exchange != nullptr; }
+  // All responders of the certificate fail: it waits until one of them answers a probe.
+  bool hopeless(Entry entry) const override;
   const ResponderHealth& health() const { return health_; }
 
  private:
@@ -110,7 +112,6 @@ class Refresher : private Sharing::User {
   void ask(Entry entry) override;
   void received(Entry entry) override;
   std::size_t room(Entry entry) const override;
-  bool hopeless(Entry entry) const override;
   void zone_lost() override { lease_lost_ = true; }
 
   std::size_t free_slots() const {

@@ -161,7 +161,7 @@ bool Startup::settled(const Target& target, const Patience& patience) const {
     return true;
   }
   return (held(target, 0) || !is_urgent(target, patience)) &&
-         (store::read_attempt(context_.zone, target.entry).at != 0 || holder_->hopeless(target));
+         (store::read_attempt(context_.zone, target.entry).at != 0 || holder_->hopeless(target.entry));
 }
 
 // Marks as tried even certificates that had no turn, because their responder failed for others or took too long: they
