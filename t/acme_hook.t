@@ -107,7 +107,7 @@ is($t->command([ 'sh', '-c', "cd $d && OCSP_PLUS_CACHE=$d/none "
 	. "OCSP_PLUS_WAIT=0 OCSP_PLUS_RELOAD=true OCSP_PLUS_STATE=$d/elsewhere "
 	. "'$hook' chain" ], env => { %env })->{status}, 0,
 	'a file without a suffix is a file');
-ok(-d "$d/elsewhere", 'it is noted');
+ok(-d "$d/elsewhere", 'a file without a suffix: its state is noted');
 is_deeply([ notes() ], [], 'nothing is left to be done');
 
 # a slow responder
@@ -120,7 +120,7 @@ is(shown(), $run->{before}, 'nginx keeps the certificate that it has');
 is(hook({ RENEWED_LINEAGE => $live }, '--foreground')->{status}, 0,
 	'a second run for the same certificate does nothing');
 like($t->read_file('syslog'), qr/another run waits for it already/,
-	'and says so');
+	'a second run for the same certificate says that another waits');
 $r->reset();
 takes($new, 'certbot, once the responder knows the certificate', 40);
 ok(wait_for(sub { !notes() }, 20), 'nothing is left to be done');
@@ -179,7 +179,8 @@ $new = renew(must_staple => 1);
 $run = hook({ OCSP_PLUS_CONNECT => '127.0.0.1:' . $t->port(8089) },
 	"$live/fullchain.pem");
 is($run->{status}, 1, 'nobody knows which one is in use: exit status 1');
-like($run->{output}, qr/set OCSP_PLUS_CONNECT/, 'and the remedy');
+like($run->{output}, qr/set OCSP_PLUS_CONNECT/,
+	'nobody knows which one is in use: the remedy is named');
 is(shown(), $run->{before}, 'nginx keeps the certificate');
 $r->reset();
 
@@ -301,21 +302,23 @@ for my $program (qw/ realpath flock timeout /) {
 }
 $run = hook({ PATH => $few }, "$live/fullchain.pem");
 is($run->{status}, 2, 'without openssl: exit status 2');
-like($run->{output}, qr/err: openssl is not in PATH/, 'and it is named');
+like($run->{output}, qr/err: openssl is not in PATH/,
+	'without openssl: the missing program is named');
 
 $run = hook({}, "$live/privkey.pem");
 is($run->{status}, 2, 'a key: exit status 2');
 like($run->{output}, qr!err: \S*/privkey\.pem holds no certificate!,
-	'and it is named');
+	'a key: the file is named');
 
 $run = hook({}, 'example.com');
 is($run->{status}, 2, 'a name instead of a file: exit status 2');
 like($run->{output}, qr!err: \S*/example\.com cannot be read!,
-	'and it is named');
+	'a name instead of a file: the file is named');
 
 $run = hook({}, "$d/none.pem");
 is($run->{status}, 2, 'no such file: exit status 2');
-like($run->{output}, qr!err: \S*/none\.pem cannot be read!, 'and it is named');
+like($run->{output}, qr!err: \S*/none\.pem cannot be read!,
+	'no such file: the file is named');
 is(hook({})->{status}, 2, 'nobody says what is new: exit status 2');
 is(hook({}, '--nonsense')->{status}, 2, 'wrong use: exit status 2');
 like(hook({}, '--help')->{output}, qr/^Usage: ocsp-plus-deploy/, '--help');

@@ -135,7 +135,7 @@ for my $left ([ ssl_stapling_file => 'ocsp_plus_file', 8445 ],
 unlink $t->testdir() . '/both.example.der';
 ok(!$t->config_test(), 'nginx opens a file of ssl_stapling_file all the same');
 like($t->output(), qr/BIO_new_file\("[^"]*both\.example\.der"\) failed/,
-	'and says which, in the words of the documentation');
+	'nginx names the missing file in the words of the documentation');
 $conf =~ s/ssl_stapling  on;//;
 $t->write_file('nginx.conf', $conf);
 ok($t->config_test(),
@@ -143,7 +143,7 @@ ok($t->config_test(),
 unlike($t->output(), qr/has taken over/,
 	'nginx does not warn without ssl_stapling');
 like($t->output(), qr/\[warn\].*"ssl_stapling_responder"/,
-	'it still warns of what is left over of it');
+	'nginx warns of ssl_stapling_responder without ssl_stapling');
 $conf =~ s/ssl_stapling_(?:file|responder) [^;]*;//g;
 $t->write_file('nginx.conf', $conf);
 ok($t->config_test(), 'the configuration without any of them is accepted');

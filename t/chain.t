@@ -85,14 +85,14 @@ my $notice = $can ? qr/\[notice\].*"ocsp_plus_chain\ on".*with\ 1\ certificate,
 	: qr/\[notice\].*"ocsp_plus_chain\ on".*this\ OpenSSL\ sends\ no\ other/x;
 is(scalar($t->log_lines($notice)), 1, 'one notice says what is not stapled');
 is(scalar(() = $t->log_lines(qr/\[(?:warn|emerg)\].*certificate/)), 0,
-	'and nothing is warned of');
+	'no certificate is warned of');
 
 ok(wait_for(sub { 2 == grep { state("CN=$_") eq "ca valid" } qw/ inner outer / },
 	20), 'CA certificates are fetched') or diag(state('CN=inner'), state('CN=outer'));
 is(state("$_.example"), 'leaf valid', "$_.example is a leaf") for @names;
 is(state('CN=offline'), 'ca valid', 'an offline root answers by a file');
 is(scalar(() = $t->log_lines(qr/file ignored/)), 0,
-	'which is none of the leaf');
+	'the file of an offline root is not ignored as one of the leaf');
 is(state('CN=root'), '', 'a root is not asked for');
 is(state('CN=gone') =~ /^ca (?:pending|valid)$/ ? 1 : 0, 1,
 	'a CA whose responder is dead is none');
@@ -133,7 +133,8 @@ for my $name (sort keys %loaded) {
 	}, 20), "loaded per connection, $name: its chain is stapled")
 		or diag("sent $sent");
 	is(scalar(@{staple(8451, servername => "$name.example",
-		tls => '1.3')->{statuses}}), 1, "and not where ocsp_plus_chain is off");
+		tls => '1.3')->{statuses}}), 1,
+		"loaded per connection, $name: one staple without ocsp_plus_chain");
 	is(state("$name.example"), 'leaf valid', "$name.example is a leaf");
 }
 is(state('CN=late'), $can ? 'ca valid' : '',

@@ -121,7 +121,7 @@ $counters->grew('the counters are what came', map { $_ => $count{$_} }
 my %now = counted();
 is_deeply({ map { $_ => $now{$_} - ($before{$_} // 0) } keys %now },
 	{ map({ $_ => 0 } keys %now), %came },
-	'and for each certificate as well');
+	'the counts of each certificate are what came');
 
 my @enough = (qw/ stapled missing refused resumed /,
 	$can ? qw/ chain_stapled all / : ());

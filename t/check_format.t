@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Tests for scripts/check-format where git or the clang-format that judges is
-# missing: it never says that something is right which it has not looked at.
+# Tests for scripts/check-format, also where git or the clang-format that judges
+# is missing: it never says that something is right which it has not looked at.
 
 ###############################################################################
 
@@ -22,7 +22,7 @@ my $d = $t->testdir();
 
 # a tree as an archive has it: no checkout of git's
 
-for my $dir ('tree', 'tree/scripts', 'tree/lib', 'tree/.ci', 'tree/build', 'bin') {
+for my $dir ('tree', map({ "tree/$_" } qw{ scripts lib t .ci build }), 'bin') {
 	mkdir "$d/$dir" or die "$dir: $!";
 }
 my $script = $t->read_file("$FindBin::Bin/../scripts/check-format");
@@ -42,7 +42,7 @@ is(outcome(), "1: there is nothing to check here\n",
 
 source("int x;\n");
 is(outcome(), '0: format not checked, clang-format 14 is not here; '
-	. "white space and scripts are right\n",
+	. "white space, names of tests and scripts are right\n",
 	'check-format passes without clang-format and git');
 
 clang_format('19.1.7', 1);
@@ -66,6 +66,13 @@ like(outcome(), qr!^1: lib/a\.cc:1:.*tabs in the lines!s,
 	'check-format refuses a tab in C++');
 
 source("int x;\n");
+test_named(join ' ', qw/ so many /);
+like(outcome(), qr!^1: t/a\.t:2:.*do not say what they are about!s,
+	'check-format refuses a test whose name needs the one before it');
+test_named('there are as many');
+is(outcome(), "0: format is right\n",
+	'check-format passes a test whose name stands alone');
+
 $t->write_file('tree/scripts/broken', "#!/usr/bin/env bash\nif\n");
 like(outcome(), qr/^1: .*syntax error/s,
 	'check-format refuses a script that does not parse');
@@ -77,6 +84,11 @@ $t->done_testing();
 sub source {
 	my ($text) = @_;
 	$t->write_file('tree/lib/a.cc', $text);
+}
+
+sub test_named {
+	my ($name) = @_;
+	$t->write_file('tree/t/a.t', "is(1,\n\t1, '$name');\n");
 }
 
 sub clang_format {

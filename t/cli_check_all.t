@@ -57,7 +57,7 @@ is(join(', ', sort { $a <=> $b } map { $_->{port} } @servers),
 	join(', ', map { ($t->port($_->[0])) x $_->[1] }
 		sort { $t->port($a->[0]) <=> $t->port($b->[0]) }
 		[ 8443, 4 ], [ 8444, 1 ], [ 8446, 1 ]),
-	'where it listens');
+	'each server is asked where it listens');
 my ($both) = grep { ($_->{servername} // '') eq 'both.example' }
 	 @servers;
 is(scalar(grep { $_->{finding} eq 'not_shown' } @{$both->{findings}}), 0,
@@ -76,10 +76,11 @@ is(join(' ', sort map { $_->{finding} } @{$one->{findings}}),
 	'not_configured not_shown ok',
 	'the certificate that is shown, and the one that is not');
 like((grep { $_->{finding} eq 'not_shown' } @{$one->{findings}})[0]{detail},
-	qr/new\.example.*@{[ $leaf{new}->id() ]}/, 'which one is named');
+	qr/new\.example.*@{[ $leaf{new}->id() ]}/,
+	'the certificate that is not shown is named');
 like((grep { $_->{finding} eq 'not_configured' }
 	@{$one->{findings}})[0]{detail}, qr/one\.example.*waits for a reload/,
-	'and what to do');
+	'the certificate that is not configured waits for a reload');
 
 # a revoked one among them
 

@@ -97,7 +97,7 @@ $r->fault('refuse');
 is("$run->{status} $json->{attempts}", '1 1', 'without --wait it asks once');
 ($run, $json) = fetch(certs('good'), '--wait', '3s');
 is("$run->{status} $json->{attempts} $json->{reason}", '1 2 connect_refused',
-	'it asks for the last time when the time is over');
+	'with --wait it asks for the last time when the time is over');
 
 # a certificate that the responder does not know yet
 

@@ -106,11 +106,12 @@ my ($refused) = $gone =~ m!//([^/]+)!;
 is_deeply([ map { $_->{state} } @{$host{'127.0.0.1:' . $r->port(1)}}
 	{qw/ ipv4 ipv6 /} ], [ 'connected', 'no_address' ],
 	'a responder that can be reached by one family');
-is($host{$refused}{ipv4}{state}, 'failed', 'one that cannot be reached');
+is($host{$refused}{ipv4}{state}, 'failed',
+	'a responder that cannot be reached');
 like($host{$refused}{ipv4}{detail}, qr/^\Q$refused\E: .*refused/,
-	'it says which address, and why');
+	'a responder that cannot be reached: the address, and why');
 like($host{'nowhere.invalid:80'}{dns}, qr/nowhere\.invalid/,
-	'one whose name does not resolve');
+	'a responder whose name does not resolve');
 
 my $text = look()->{output};
 like($text, qr/^good\.example\ \(\S*nginx\.conf:\d+\)\n
@@ -133,7 +134,7 @@ ok(!-e "$d/nginx.pid" || !-s "$d/nginx.pid", 'no nginx has been started');
 configure([ [ 8443, $leaf{good} ], [ 8444, $leaf{never} ] ]);
 is(look()->{status}, 0, 'exit status 0: what can be stapled is stapled');
 is(look([ 'perl', '-e', '$SIG{CHLD} = "IGNORE"; exec @ARGV' ])->{status}, 0,
-	'by a caller that does not want to hear of its children');
+	'exit status 0: the caller does not want to hear of its children');
 
 for my $case ([ 'good', 1, 'no_issuer' ], [ 'never', 0, 'no_responder' ],
 	[ 'ldap', 1, 'url_scheme' ])
@@ -165,9 +166,9 @@ configure([ [ 8443, $leaf{good} ] ], 'ocsp_plus_require nonsense;');
 $plan = look('--json');
 is($plan->{status}, 2, 'exit status 2: nginx refuses the configuration');
 like("@{$plan->{json}{nginx_says}}", qr/nonsense.*ocsp_plus_require/,
-	'its own words are shown');
+	'a refused configuration: the words of nginx are shown');
 like($plan->{errors}, qr/^ocsp-plus: nginx refuses this configuration: .*nonsense/,
-	'one line says so');
+	'a refused configuration: one line says that nginx refuses it');
 
 configure([ [ 8443, $leaf{good} ] ], 'ssl_stapling on;');
 like("@{look('--json')->{json}{nginx_says}}",
@@ -201,7 +202,7 @@ configure([ [ 8443, $evil, 'server_name evil;' ] ]);
 $plan = look();
 like($plan->{output}, qr/^  none +.*evil/m, 'a hostile name is shown');
 unlike($plan->{output}, qr/[\x00-\x09\x0b-\x1f\x7f]/,
-	'without a control character');
+	'a hostile name is shown without a control character');
 
 configure([ [ 8443, $leaf{good}, 'ocsp_plus off;' ] ]);
 $plan = look('--json');
@@ -230,7 +231,7 @@ my $inventory = $t->read_file('inventory');
 like($inventory, qr/^\{"inventory":1,.*good\.example/,
 	'the module has handed on what the configuration names');
 unlike($inventory, qr/of-the-proxy|of-the-store|PRIVATE/,
-	'but neither keys nor users nor passwords');
+	'the module hands on neither keys nor users nor passwords');
 
 unlike($t->command([ nginx_words('-t') ], env => { $t->environment(),
 	OCSP_PLUS_INVENTORY_FD => 4294967297 })->{output}, qr/inventory/,
@@ -244,13 +245,13 @@ SKIP: {
 	$plan = look();
 	is($plan->{status}, 3, 'exit status 3: the module is not loaded');
 	like($plan->{errors}, qr/loaded by load_module/,
-		'and the remedy');
+		'the module is not loaded: the remedy is named');
 }
 
 $plan = look('--nginx', "$d/none");
 is($plan->{status}, 3, 'exit status 3: no nginx');
 like($plan->{errors}, qr!none is no program that can be run; name.*--nginx!,
-	'it says how to name it');
+	'no nginx: the option that names it');
 
 # an nginx that hangs ends with the command
 
@@ -267,7 +268,7 @@ my ($hangs) = $t->read_file('hangs') =~ /(\d+)/;
 kill KILL => $pid;
 waitpid $pid, 0;
 ok(wait_for(sub { !Test::Nginx::alive($hangs) }, 10),
-	'it ends with the command');
+	'an nginx that hangs ends with the command');
 kill KILL => $hangs;
 
 # one that did not come to look at the configuration has not refused it
@@ -298,7 +299,7 @@ my $master = $t->master_pid();
 my @workers = sort $t->workers();
 is(look()->{status}, 0, 'beside a running nginx');
 is(join(' ', $t->master_pid(), sort $t->workers()), "$master @workers",
-	'it runs on');
+	'a running nginx runs on');
 $t->stop();
 
 SKIP: {
@@ -312,7 +313,7 @@ SKIP: {
 	$plan = look('--json');
 	is($plan->{status}, 1, 'exit status 1: nothing can be kept');
 	like($plan->{json}{cache}{detail}, qr/^\Q$cache\E belongs to .*chown it to/,
-		'and why');
+		'nothing can be kept: the reason, and the remedy');
 
 	# without root
 
@@ -321,7 +322,7 @@ SKIP: {
 		env => { $t->environment() });
 	is($run->{status}, 3, 'exit status 3: not root');
 	like($run->{output}, qr/^ocsp-plus: plan needs root.*--unprivileged/m,
-		'and what to do');
+		'not root: the remedy is named');
 }
 
 $t->done_testing();

@@ -50,7 +50,7 @@ is($run->{status}, 0, 'fetch --share alone succeeds');
 is($run->{errors}, '', 'fetch --share says nothing on standard error');
 is("$json->{source} $json->{published}", 'network 1',
 	'the JSON says that the response was asked for and published');
-is($json->{file}, undef, 'and that no file was written');
+is($json->{file}, undef, 'the JSON says that no file was written');
 is(scalar $r->requests(), 1, 'the responder was asked once');
 my $published = unpack 'H*', $redis->ask('HGET', $key, 'r');
 ok(length $published, 'the store has a response');
@@ -61,14 +61,17 @@ is_deeply([ grep { $_ ne 'r' } @{$redis->ask('HKEYS', $key)} ], [],
 
 ($run, $json) = fetch(@cert, @share, '--out', "$d/out.der");
 is("$run->{status} $json->{source} $json->{published}", '0 shared 1',
-	'the next takes it from the store');
-is(scalar $r->requests(), 1, 'and asks nobody');
-is(unpack('H*', $t->read_file('out.der')), $published, 'byte for byte');
+	'the next fetch takes the response from the store');
+is(scalar $r->requests(), 1,
+	'fetch --share: a response in the store costs no request');
+is(unpack('H*', $t->read_file('out.der')), $published,
+	'fetch --share --out: the response of the store, byte for byte');
 is($json->{responder}, undef, 'no responder is named');
 $run = run(@cert, @share);
 like($run->{output}, qr/^store: +unix:\S+ \(the response is from there\)$/m,
 	'the text names the store');
-is(scalar $r->requests(), 1, 'and nobody is asked again');
+is(scalar $r->requests(), 1,
+	'fetch --share, as text: a response in the store costs no request');
 
 # several certificates, one of which has to wait
 
@@ -90,7 +93,7 @@ mkdir "$d/kept", 0700;
 is("$run->{status} $json->{written}", '0 1',
 	'fetch --share --cache keeps it in the directory');
 is(unpack('H*', $t->read_file($json->{file} =~ s!^\Q$d\E/!!r)), $published,
-	'byte for byte, too');
+	'fetch --share --cache: the response of the store, byte for byte');
 
 # a node starts from it
 
@@ -137,7 +140,7 @@ $r->clear();
 is("$run->{status} $json->{source} $json->{published}", '0 network 1',
 	'where it is time for another response, one is fetched and published');
 isnt(unpack('H*', $redis->ask('HGET', $key, 'r')), $old,
-	'it is in the store then');
+	'where it is time for another response, the store gets it');
 
 $old = put(this_update => -500, next_update => 500);
 $r->fault('http_500');
@@ -145,8 +148,9 @@ $r->fault('http_500');
 is("$run->{status} $json->{source}", '0 shared',
 	'a responder that fails: the response of the store is good still');
 like($run->{errors}, qr/\Aocsp-plus: warning: .* it is time for another\n\z/,
-	'with a warning');
-is(unpack('H*', $t->read_file('out.der')), $old, 'it is written');
+	'a responder that fails: a warning says that it is time for another');
+is(unpack('H*', $t->read_file('out.der')), $old,
+	'a responder that fails: the response of the store is written');
 $r->reset();
 
 # a responder that has an older one
@@ -157,7 +161,7 @@ $r->validity(this_update => -600, next_update => 500);
 is("$run->{status} $json->{source}", '0 shared',
 	'a responder with an older response: the newer one counts');
 is(unpack('H*', $redis->ask('HGET', $key, 'r')), $old,
-	'and stays in the store');
+	'a responder with an older response: the newer one stays in the store');
 $r->reset();
 
 # revoked
@@ -169,7 +173,7 @@ is("$run->{status} $json->{cert_status} $json->{published}", '1 revoked 1',
 	'a revocation is published, with exit code 1');
 ($run, $json) = fetch(@cert, @share);
 is("$run->{status} $json->{cert_status} $json->{source}", '1 revoked shared',
-	'and taken from there');
+	'a revocation is taken from the store');
 $r->reset();
 
 # another node asks: who has waited for a second or more may get one of other
@@ -373,7 +377,8 @@ my $seen = $t->command([ 'sh', '-c', '"$@" & pid=$!; while ! tr "\0" " "'
 	. ' tr "\0" " " </proc/$pid/cmdline; tr "\0" " " </proc/$pid/environ;'
 	. ' wait $pid', 'sh', $tool, 'share', $hung->place(), '--password-file',
 	"$d/secret" ], timeout => 30);
-like($seen->{output}, qr/--password-file/, 'its arguments are visible');
+like($seen->{output}, qr/--password-file/,
+	'the arguments of ocsp-plus share are visible');
 unlike($seen->{output}, qr/SECRET/, 'the password is in neither arguments,'
 	. ' environment nor output');
 
@@ -401,8 +406,10 @@ like($run->{output}, qr/^certificate: +for 127\.0\.0\.1, until \d{4}-\S+Z$/m,
 	'share: whom its certificate is for');
 ($run, $json) = fetch(@cert, '--share', $place,
 	map { $tls[$_] =~ /^\// ? $tls[$_] : "--share-$tls[$_]" } 0 .. $#tls);
-is("$run->{status} $json->{published}", '0 1', 'fetch --share: TLS, too');
-ok($with_tls->ask('HEXISTS', $key, 'r'), 'and the response is there');
+is("$run->{status} $json->{published}", '0 1',
+	'fetch --share publishes over TLS');
+ok($with_tls->ask('HEXISTS', $key, 'r'),
+	'fetch --share over TLS: the store has the response');
 is(share($place, '--trusted-certificate', $root->cert())->{status}, 2,
 	'share: without a certificate of the client');
 $run = share($place, @node);

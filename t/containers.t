@@ -159,7 +159,7 @@ my $run = $t->command([ read_only([ "$d/cache", "$d/tmp" ], user => $user,
 	env => \%env, timeout => 30);
 is($run->{status}, 0, 'the init container ends well') or diag($run->{output});
 is(scalar($t->kept("$d/cache/ocsp_plus")), 1,
-	'it has put the response into the cache directory');
+	'the init container has put the response into the cache directory');
 $r->fault('refuse');
 
 my ($program, @args) = map { placed($_) } @{$nginx->{command}};

@@ -80,7 +80,7 @@ my $metrics = http_get('/metrics');
 like($metrics, qr/_$failing\{$host,family="ipv4"\} 0$/m,
 	'the family that connects does not fail');
 like($metrics, qr/_$connected\{$host,family="ipv4"\} \d+$/m,
-	'its last connection has an age');
+	'the last connection of that family has an age');
 unlike($metrics, qr/_$connected\{$host,family="ipv6"\}/,
 	'the family that is silent has had no connection');
 my $is_six = IO::Socket::IP->new(Family => AF_INET6, Type => SOCK_STREAM,

@@ -106,7 +106,7 @@ my $client = child(sub {
 ok(wait_for(sub { -e "$dir/held" }, 20, 'the hello'),
 	'a connection with a second hello is held between the hellos');
 $r->fault('close', on => 3);
-ok(wait_for(sub { !defined staple_fast(8443, 'short.example') }, 30, 'its end'),
+ok(wait_for(sub { !defined staple_fast(8443, 'short.example') }, 30, 'the end of the short response'),
 	'the response expires while the second hello waits');
 $t->write_file('release', '');
 ok(wait_for(sub { -e $told }, 20, 'the client'),

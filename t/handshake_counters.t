@@ -93,7 +93,7 @@ counted('a handshake after a reload is counted', stapled => 1);
 
 my ($worker) = $t->workers();
 $t->signal($worker, 'KILL');
-wait_for(sub { !grep { $_ == $worker } $t->workers() }, 5, 'its end');
+wait_for(sub { !grep { $_ == $worker } $t->workers() }, 5, 'the end of the worker');
 counted('a killed worker leaves the counters as they were');
 
 my $fetches = document()->{fetches};

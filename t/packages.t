@@ -82,7 +82,7 @@ SKIP: {
 	skip 'no dpkg-dev', 4 unless $t->command([ 'dpkg-source', '--version' ])->{status} == 0;
 	is(script('package', '--dirty', 'source')->{status}, 0, '--dirty takes it');
 	my ($file) = glob "$tree/build/package/source/*+dirty.orig.tar.xz";
-	ok($file, 'and says so in the version');
+	ok($file, '--dirty names itself in the version');
 	is($t->command([ 'tar', '-xOf', $file // 'none',
 		($file // '') =~ m!_([^/]*)\.orig! ? "ocsp-plus-$1/config" : '-' ])->{output},
 		"\n", 'the change is in it');
@@ -96,7 +96,7 @@ SKIP: {
 		utime 1, 1, "$tree/README.md";
 	}
 	like($sums[0], qr/^[0-9a-f]{64} /, 'the source of a release makes packages');
-	is($sums[0], $sums[1], 'the same bytes each time');
+	is($sums[0], $sums[1], 'the source of a release has the same bytes each time');
 	rename "$d/git", "$tree/.git";
 }
 git(qw/ checkout -q config /);
@@ -141,7 +141,7 @@ like($run->{output}, qr/next: git tag -s .*tag\.txt v\Q$version\E/,
 my $text = $t->read_file("$tree/build/release/$version/tag.txt");
 like($text, qr/\Aocsp_plus \Q$version\E\n\n- \S/,
 	'the text of the tag is what the changelog says');
-unlike($text, qr/^## /m, 'of this version alone');
+unlike($text, qr/^## /m, 'the text of the tag is of this version alone');
 git('tag', '-a', '-F', "build/release/$version/tag.txt", "v$version");
 $t->write_file('tree/new.txt', "\n");
 git(qw/ add -A /);
@@ -186,9 +186,10 @@ SKIP: {
 		nlohmann-json3-dev /), (map { "DEPENDS_ON=SPDXRef-$_" }
 		qw/ libc-ares2 nginx-abi-1.22.1-7 /),
 		'DESCRIBES=SPDXRef-libnginx-mod-http-ocsp-plus'),
-		'and how each belongs to the package');
+		'the SBOM says how each part belongs to the package');
 	is("$json->{creationInfo}{created} " . ($by{'libfmt-dev'}{versionInfo} // ''),
-		'1970-01-01T00:00:00Z 1.0+libfmt-dev', 'its time is that of the source');
+		'1970-01-01T00:00:00Z 1.0+libfmt-dev',
+			'the time of the SBOM is that of the source');
 	like($sbom->('strange', 'libboost1.74-dev')->{output},
 		qr/does not know what is compiled into strange/, 'a package it does not know');
 	like($sbom->('ocsp-plus', 'boost')->{output}, qr/the \.buildinfo has no libboost/,
@@ -214,7 +215,7 @@ SKIP: {
 	my $run = $t->command([ @env, $install, $to ]);
 	is($run->{status}, 0, 'install succeeds') or diag($run->{output});
 	like($run->{output}, qr/by a line at the top of nginx.conf: load_module/,
-		'it says what loads the module');
+		'install says what loads the module');
 	my ($modules) = $run->{output} =~ m!load_module (\S+)/ngx!;
 	my $before = inode("$to$modules/ngx_http_ocsp_plus_module.so");
 	make_path("$to/etc/nginx/modules-enabled");
@@ -230,7 +231,8 @@ SKIP: {
 	like($files, qr!/usr/local/bin/ocsp-plus\n!, 'the command line is among them');
 	$run = $t->command([ @env, $install, '--uninstall', $to ]);
 	is($run->{status}, 0, 'uninstall succeeds') or diag($run->{output});
-	is($t->command([ 'find', $to, '-type', 'f' ])->{output}, '', 'it leaves no file');
+	is($t->command([ 'find', $to, '-type', 'f' ])->{output}, '',
+		'uninstall leaves no file');
 }
 
 # --- packaging/uses-of-ocsp-plus ---------------------------------------------
@@ -258,7 +260,7 @@ is($uses->{output}, qq{$d/conf:5: log_format a "#\$ocsp_plus_expires_in";\n}
 	. "$d/conf:6: server { ocsp_plus off; }\n"
 	. "$d/with spaces.conf:1: map \$ocsp_plus_staple \$x { default 1; }\n",
 	'each use of ocsp_plus is named by file and line');
-is($uses->{status}, 1, 'and by the exit status');
+is($uses->{status}, 1, 'exit status 1 says that ocsp_plus is used');
 $t->write_file('conf', "events {}\n# ocsp_plus\n");
 $t->write_file('with spaces.conf', '');
 $uses = uses();
@@ -271,7 +273,7 @@ SKIP: {
 	$t->write_conf(http => [ 'ocsp_plus off;' ]);
 	$t->write_program('bin/nginx', "$nginx -p $d -c $d/nginx.conf");
 	like(uses()->{output}, qr!^\Q$d\E/nginx\.conf:\d+: ocsp_plus off;$!m,
-		'with the real nginx');
+		'a use of ocsp_plus is named with the real nginx');
 }
 
 $t->done_testing();

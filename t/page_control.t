@@ -104,7 +104,8 @@ wait_for(sub {
 }, 10);
 is(answer('.detail [role=status]'), 'certificate "two.example" will be fetched',
 	'a certificate is refreshed from its details');
-ok($r->wait_requests(3, 10, leaf => $two), 'it is fetched');
+ok($r->wait_requests(3, 10, leaf => $two),
+	'a certificate that is refreshed from its details is fetched');
 
 # a location with other rules than the page's
 

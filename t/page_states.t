@@ -46,13 +46,14 @@ show($d->certificate('shop.example'), $pay,
 like($b->script('return document.querySelector("main").innerText'),
 	qr/^Clients are being refused\npay\.example: no staple, the responder refused the connection; next try in 1 min\n/,
 	'refused clients are the first line, with reason and next try');
-unlike(text('#why'), qr/pay\.example/, 'they are not told twice');
+unlike(text('#why'), qr/pay\.example/, 'refused clients are not told twice');
 is($b->script('return getComputedStyle(document.querySelector("#refused"))'
 	. '.backgroundColor'), 'rgb(179, 38, 30)', 'the first line is red');
 is($b->script('return document.querySelector("#refused [role=alert]").textContent'),
-	'Clients are being refused', 'it is an alert for those who do not see it');
+	'Clients are being refused',
+		'the first line is an alert for those who do not see it');
 is($b->script('return document.title'), "Clients refused \x{2013} OCSP stapling",
-	'so is the title of the page');
+	'the title of the page says that clients are refused');
 is($b->script('return document.querySelector("#certificates .name").textContent'),
 	'pay.example', 'the refused certificate is the first row');
 
@@ -69,8 +70,9 @@ like(text('#refused'), qr/strict\.example: no staple, it can never get one: it n
 show($d->certificate('strict.example', state => 'unsupported',
 	must_staple => $yes, reason => 'no_issuer'));
 like(text('#refused'), qr/strict\.example: no staple, it can never get one: its issuer is not known$/,
-	'and why');
-is(text('#why'), '', 'it is not told twice');
+	'a Must-Staple certificate without an issuer is told with the reason');
+is(text('#why'), '',
+	'a Must-Staple certificate without an issuer is not told twice');
 show($d->certificate('ca.example', state => 'pending', must_staple => $yes,
 	role => 'ca'), $d->certificate('shop.example', state => 'pending'));
 ok(hidden('#refused'), 'no client refuses other certificates without a staple');
@@ -164,9 +166,9 @@ like(text('#filter'), qr/^Filtered by needs attention: 5 of 9 certificates\. Sho
 	'a banner tells the filter');
 $b->script(search('renew'));
 like(text('#filter'), qr/^Filtered by needs attention and .renew.: 1 of 9/,
-	'and the search');
+	'a banner tells the search');
 $b->script('document.querySelector("#unfilter").click()');
-is(rows(), 9, 'its button shows all');
+is(rows(), 9, 'the button of the banner shows all');
 ok(hidden('#filter'), 'the banner is gone');
 like(text('#facts'), qr/Need attention\n5\nof 9 certificates\n/,
 	'the facts have their number');
@@ -176,7 +178,7 @@ like(text('#facts'), qr/Need attention\n5\nof 9 certificates\n/,
 show(map({ $d->certificate("host$_.example", fails => 'timeout') } 1 .. 6),
 	$d->certificate('other.example', fails => 'too_large'));
 like(text('#why'), qr/^6 stapled, but renewal fails: host\d\.example, host\d\.example, host\d\.example and 3 more: no complete answer before the deadline; next try in 5 min$/m,
-	'of many names some are told');
+	'some of many names are told');
 $b->script('document.querySelector("#why .link").click()');
 is(rows(), 6, 'the others are one step away');
 
@@ -204,11 +206,13 @@ $b->size(1280, 900);
 
 show(map { $d->certificate("free$_.example", state => 'unsupported',
 	ca => $_ < 3 ? 'Example Free CA' : 'Other CA') } 1 .. 3);
-is(text("#summary"), 'No certificate here has OCSP', 'that is the summary');
+is(text("#summary"), 'No certificate here has OCSP',
+	'the summary says that no certificate has OCSP');
 like(text('#explained'), qr/^The certificates name no OCSP responder: their CA has ended OCSP.*there is nothing to do\. Issued by Example Free CA \(2\), Other CA \(1\)\..*ocsp_plus_responder\.$/,
 	'an explanation names the CAs, and what to do');
-is(text('#why'), '', 'nothing is wrong');
-unlike(text('#certificates'), qr/nothing to staple/, 'nor in the rows');
+is(text('#why'), '', 'a page without OCSP: nothing is told as wrong');
+unlike(text('#certificates'), qr/nothing to staple/,
+	'a page without OCSP: no row says that there is nothing to staple');
 show($d->certificate('shop.example'),
 	$d->certificate('lost.example', state => 'unsupported',
 		reason => 'no_issuer', responders => [ 'http://ocsp.public.example/' ]));
@@ -218,7 +222,8 @@ show($d->certificate('free.example', state => 'unsupported'),
 		not_after => time_in(-60)));
 is(text('#summary'), 'No certificate can be stapled',
 	'an expired certificate is none without OCSP');
-ok(hidden('#explained'), 'and there is something to do');
+ok(hidden('#explained'),
+	'a page with an expired certificate has no explanation');
 show($d->certificate('shop.example'),
 	$d->certificate('lost.example', state => 'unsupported',
 		reason => 'no_issuer', responders => [ 'http://ocsp.public.example/' ]));
@@ -226,23 +231,25 @@ like(text('#why'), qr/^1 whose issuer is not known: lost\.example: append it to 
 	'a missing issuer is not taken for a CA without OCSP');
 is(text('#summary'),
 	'1 of 2 certificates are stapled with a good response',
-	'it counts as one that could be stapled');
+	'a certificate without an issuer counts as one that could be stapled');
 like(text('#facts'), qr/Need attention\n1\nof 2 certificates\n/,
-	'and needs attention');
+	'a certificate without an issuer needs attention');
 chip('needs attention');
-is_deeply(names(), [ 'lost.example' ], 'which the chip shows');
+is_deeply(names(), [ 'lost.example' ],
+	'the chip for attention shows the certificate without an issuer');
 like(text('#certificates'), qr/no issuer\s.*nothing to staple/s,
-	'its row says what it lacks');
+	'the row of a certificate without an issuer says what it lacks');
 chip('cannot be stapled');
-is_deeply(names(), [ 'lost.example' ], 'so does the chip of its state');
+is_deeply(names(), [ 'lost.example' ],
+	'the chip of its state shows the certificate without an issuer');
 $b->script('document.querySelector("#certificates .name").click()');
 like(text('.detail'), qr/No staple\s+its issuer is not known\s+Reason\s+no_issuer/,
-	'its details have words and token');
+	'the details of a certificate without an issuer have words and token');
 show($d->certificate('shop.example'),
 	$d->certificate('ldap.example', state => 'unsupported',
 		reason => 'url_scheme'));
 like(text('#why'), qr/^1 whose responder cannot be asked: ldap\.example: the responder URL has a scheme that is not supported; name one in ocsp_plus_responder\.$/m,
-	'nor is a responder that cannot be asked');
+	'a responder that cannot be asked is not taken for a CA without OCSP');
 show($d->certificate('shop.example'), $d->certificate('ca.example',
 	state => 'unsupported', reason => 'no_issuer', role => 'ca'));
 is(text('#summary'), 'The certificate is stapled with a good response',

@@ -131,7 +131,7 @@ ok(wait_for(sub {
 }, 10), 'a certificate without a responder is taken in');
 handshakes('silent.example', 1);
 is(status()->{handshakes}{unsupported}, $count{unsupported} + 1,
-	'and counts as unsupported from then on');
+	'a handshake counts as unsupported once its certificate is taken in');
 
 my $loaded = status()->{loaded};
 cmp_ok($loaded->{taken}, '>=', 6,

@@ -41,7 +41,8 @@ for my $case (
 	my $run = $t->command([ $package, '--dirty', 'pkg-oss', @$arguments ],
 		timeout => 60);
 	is($run->{status}, 1, 'pkg-oss with ' . @$arguments . ' arguments: refused');
-	like($run->{output}, qr/^package: \Q$says\E/m, 'it says why');
+	like($run->{output}, qr/^package: \Q$says\E/m,
+		'pkg-oss with ' . @$arguments . ' arguments: the reason');
 }
 
 # the tree, and the recipe in it
@@ -65,7 +66,8 @@ EOC
 $run = $t->command([ 'make', '-s', '-C', "$d/debian", 'show' ]);
 is($run->{status}, 0, 'the recipe is a Makefile') or diag($run->{output});
 my %is = $run->{output} =~ /^== (\w+)\n(.*?)\n(?=== |\z)/msg;
-is($is{NAMES}, 'ocsp-plus ocsp-plus', 'its name, and that of its source');
+is($is{NAMES}, 'ocsp-plus ocsp-plus',
+	'the name of the package, and that of its source');
 
 # the version is the core's, wherever pkg-oss looks for it
 
@@ -104,7 +106,7 @@ like($is{PREINSTALL}, qr/DESTDIR=\$\(INSTALLDIR\) cmake --install \Q$to\E$/m,
 is_deeply([ sort $is{POST} =~ m!^ +load_module modules/(\w+)\.so;$!mg ],
 	[ grep { /^ngx_(?:http|stream)_/ } sort map { split }
 		$config =~ /^\s*ngx_module_name="?([^"\n]*)"?$/mg ],
-	'it says how to load each module that config makes');
+	'the package says how to load each module that config makes');
 
 # what the build needs is what Debian's packages need
 
@@ -114,7 +116,7 @@ my @needs = grep { !/^(?:debhelper-compat|dh-sequence-nginx|catch2|nginx-dev)\b/
 	# pkg-oss names it for every module
 	&& !/^libssl-dev$/ } list($needs);
 is_deeply([ list($is{BUILD_DEPENDS}) ], \@needs,
-	'it needs what packaging/debian/control does');
+	'the package needs what packaging/debian/control does');
 
 # All of it passes through sed, which pkg-oss writes with # between its parts;
 # an & there is what was found.
@@ -134,12 +136,13 @@ $t->write_file('clone/README.md', "changed\n");
 my @there = ('sh', '-c', 'cd / && exec "$@"', 'sh', "$d/clone/scripts/package");
 like($t->command([ @there, 'pkg-oss', "$d/other" ], timeout => 60)->{output},
 	qr/^package: the tree has changes that are not committed/m,
-	'they are refused without --dirty');
+	'changes are refused without --dirty');
 $run = $t->command([ @there, '--dirty', 'pkg-oss', "$d/other" ],
 	timeout => 60);
-is($run->{status}, 0, 'from another directory') or diag($run->{output});
+is($run->{status}, 0,
+	'--dirty, from another directory') or diag($run->{output});
 like($t->read_file('other/contrib/src/ocsp-plus/version'), qr/\+dirty$/,
-	'the version says so');
+	'the version says that the tree has changes');
 $run = $t->command([ 'sh', '-c',
 	'tar -xOf "$1"/other/contrib/tarballs/*.xz --wildcards "*/README.md"', 'sh',
 	$d ]);

@@ -119,7 +119,7 @@ is(value('certificates', role => 'leaf', state => $_), 0, "certificates has none
 is(value('certificates', role => 'leaf', state => 'unsupported'), 2,
 	'certificates has two in state unsupported');
 is(value('unsupported_certificates', role => 'leaf', reason => $_), 1,
-	"one of them for $_") for qw/ no_responder no_issuer /;
+	"unsupported_certificates has one for $_") for qw/ no_responder no_issuer /;
 is(value('unsupported_certificates', role => 'leaf', reason => $_), 0,
 	"none for $_") for qw/ url_malformed url_scheme unreadable /;
 cmp_ok(value('fetch_failures_total', reason => 'http_status'), '>=', 1,
@@ -149,7 +149,7 @@ cmp_ok(abs(value('clock_skew_seconds')), '<', 5, 'clock_skew is small');
 cmp_ok(abs(value('engine_heartbeat_timestamp_seconds') - time()), '<', 10,
 	'the heartbeat is recent');
 cmp_ok(value('engine_heartbeat_age_seconds'), '<', 10,
-	'so is it by its age');
+	'the heartbeat is recent by its age');
 cmp_ok(abs(value('staple_this_update_timestamp_seconds', @of_good) - time()),
 	'<', 60, 'staple_this_update is that of the response');
 is(value('staple_this_update_timestamp_seconds', @of_bad), undef,

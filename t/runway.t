@@ -110,7 +110,7 @@ unlike($metrics, qr/runway_seconds\{kind="cache"/,
 my ($host) = grep { $_->{host} eq $a } @{$document->{responders}};
 like($host->{ipv4}{last_ok}, qr/^\d{4}-/,
 	'a responder has its last connection by IPv4');
-is($host->{ipv4}{failing_since}, undef, 'it does not fail by IPv4');
+is($host->{ipv4}{failing_since}, undef, 'a responder does not fail by IPv4');
 is_deeply($host->{ipv6}, { last_ok => undef, last_failed => undef,
 	failing_since => undef }, 'a host without IPv6 was not tried by it');
 

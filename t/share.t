@@ -68,7 +68,8 @@ is($without, 0, 'a cold start: each first handshake gets a staple');
 is($requests, @leaves, 'a cold start: one request for each certificate');
 is(scalar(grep { defined } @connected), @first,
 	'each node says that it is connected');
-like($connected[0], qr/ place="unix:/, 'and to which place');
+like($connected[0], qr/ place="unix:/,
+	'a node says to which place it is connected');
 is_deeply(\%source, { network => 12, shared => 48 },
 	'the status document says where responses are from');
 $r->set(delay => 0);

@@ -125,7 +125,8 @@ unlink $t->testdir() . '/pass';
 my $mark = $t->log_mark();
 ok(!$t->reload(refused => 1), 'a reload without the file is refused');
 like($t->wait_log(qr/\[emerg\]/, 5, $mark) // '',
-	qr!cannot read ".*/pass" of "ocsp_plus_share"!, 'and says why');
+	qr!cannot read ".*/pass" of "ocsp_plus_share"!,
+	'a reload without the file says which one it is');
 is(staple(8443)->{status}, 'good', 'the running configuration goes on');
 
 $redis->ask('ACL', 'SETUSER', 'node', 'resetpass', '>SECOND-SECRET');
@@ -134,12 +135,13 @@ $mark = $t->log_mark();
 ok($t->reload(old_gone => 1), 'a reload with a wrong password');
 like($t->wait_log(qr/the shared store cannot be used/, 10, $mark) // '',
 	qr/\[warn\].*reason=store_auth/, 'a wrong password is no error of nginx');
-is(staple(8443)->{status}, 'good', 'nothing is missing for it');
+is(staple(8443)->{status}, 'good', 'a wrong password costs no staple');
 
 $t->write_file('pass', "SECOND-SECRET\n");
 $mark = $t->log_mark();
 ok($t->reload(old_gone => 1), 'a reload with the new password');
-ok($t->wait_log(qr/shared store connected/, 10, $mark), 'it is accepted');
+ok($t->wait_log(qr/shared store connected/, 10, $mark),
+	'the new password is accepted');
 }
 
 unlike($t->read_file('error.log'), qr/SECRET/, 'no secret is logged');

@@ -59,10 +59,10 @@ my @slow;
 my $down = qr/the shared store cannot be used/;
 my $up = qr/the shared store can be used again/;
 my @faults = (
-	[ 'it hangs' => qr/$down.*reason=store_timeout/,
+	[ 'the store hangs' => qr/$down.*reason=store_timeout/,
 		sub { $redis->signal('STOP') },
 		sub { $redis->signal('CONT') } ],
-	[ 'it answers after two seconds' => undef,
+	[ 'the store answers after two seconds' => undef,
 		sub { push @slow, $t->run_daemon(sub {
 			while () {
 				$redis->ask('CLIENT', 'PAUSE', 2000, 'ALL');
@@ -72,7 +72,7 @@ my @faults = (
 			$t->stop_daemons(splice @slow);
 			$redis->ask('CLIENT', 'UNPAUSE');
 		} ],
-	[ 'it takes another password' => qr/$down.*reason=store_auth/,
+	[ 'the store takes another password' => qr/$down.*reason=store_auth/,
 		sub {
 			$redis->ask('ACL', 'SETUSER', 'node', 'resetpass', '>other');
 			$redis->ask('CLIENT', 'KILL', 'TYPE', 'normal',
@@ -81,17 +81,18 @@ my @faults = (
 			$redis->ask('ACL', 'SETUSER', 'node', 'resetpass',
 				'>secret');
 		} ],
-	[ 'it is a replica' => qr/refuses writes.*reason=store_denied/,
+	[ 'the store is a replica' => qr/refuses writes.*reason=store_denied/,
 		sub { $redis->ask('REPLICAOF', '127.0.0.1', $master->port() || 1) },
 		sub { $redis->ask('REPLICAOF', 'NO', 'ONE') } ],
-	[ 'it is out of memory' => undef,
+	[ 'the store is out of memory' => undef,
 		sub { $redis->ask('CONFIG', 'SET', 'maxmemory', 1) },
 		sub { $redis->ask('CONFIG', 'SET', 'maxmemory', 0) } ],
-	[ 'it denies the scripts' => undef,
+	[ 'the store denies the scripts' => undef,
 		sub { $redis->ask('ACL', 'SETUSER', 'node', '-evalsha', '-eval') },
 		sub { $redis->ask('ACL', 'SETUSER', 'node', '+evalsha', '+eval') } ],
-	[ 'it is flushed' => undef, sub { $redis->ask('FLUSHALL') }, sub {} ],
-	[ 'it is gone' => undef,
+	[ 'the store is flushed' => undef,
+		sub { $redis->ask('FLUSHALL') }, sub {} ],
+	[ 'the store is gone' => undef,
 		sub { $redis->stop() },
 		sub { $redis = Test::Nginx::Redis->start($t, port => 8379);
 			$redis->ask('ACL', 'SETUSER', 'node', 'on', '>secret', '~*',
@@ -117,7 +118,8 @@ for my $fault (@faults) {
 }
 my $seen = $watch->end();
 is("$seen->{missing} $seen->{failed}", '0 0', 'no staple is ever missing');
-cmp_ok($seen->{stapled}, '>', 1000, 'in more than 1,000 handshakes');
+cmp_ok($seen->{stapled}, '>', 1000,
+	'the nodes are watched for more than 1,000 handshakes');
 
 # the next start of a node finds a store that hangs
 

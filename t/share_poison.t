@@ -116,7 +116,8 @@ my @left = map { "$values[$_][0]: " . reason($_) }
 is(join("\n", grep { !/: (\w+)$/ || $1 ne 'ok' && $1 !~ $own_reason }
 	@left), '',
 	'all were written over that no node may want');
-ok(scalar(grep { /^of the future/ } @left), 'others were not');
+ok(scalar(grep { /^of the future/ } @left),
+	'responses that another node may want were not written over');
 cmp_ok(scalar(() = $r->requests()), '<=', 2 * @leaves,
 	'no more requests than without a store');
 
@@ -124,9 +125,10 @@ cmp_ok(scalar(() = $r->requests()), '<=', 2 * @leaves,
 
 my @lines = $t->log_lines(qr/response from the shared store ignored/);
 cmp_ok(scalar(@lines), '>=', 1, 'the log says that responses were ignored');
-cmp_ok(scalar(@lines), '<=', 2, 'but not each of them');
+cmp_ok(scalar(@lines), '<=', 2,
+	'the log does not name each response that was ignored');
 like($lines[0], qr/\[warn\] .*certificate="host\d+\.example" .*reason=\w+/,
-	'it names certificate and reason');
+	'a line about an ignored response names certificate and reason');
 
 $t->done_testing();
 

@@ -59,7 +59,7 @@ is($fleet->without(1), 0, 'the second node staples');
 ok(wait_for(sub {
 	$seen[1] = share(1);
 	return $seen[1] && $seen[1]{state} eq 'up' && $seen[1]{hits} == 4;
-}, 20, 'hits'), 'the second node has taken them');
+}, 20, 'hits'), 'the second node has taken the responses of the first');
 
 # some wait for a lease, and are looked for again then
 my %counts = map { my $i = $_;

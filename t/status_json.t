@@ -143,7 +143,7 @@ is($one->{$_}, undef,
 is_deeply([ @{$by{$none->id()}}{qw/ state reason /} ],
 	[ 'unsupported', 'no_responder' ],
 	'a certificate without responder is unsupported, and why');
-is($by{$good->id()}{reason}, undef, 'others have no such reason');
+is($by{$good->id()}{reason}, undef, 'a certificate with a responder has no reason');
 is_deeply($seen->{unreadable}, [], 'no certificate is unreadable');
 is_deeply($by{$none->id()}{servers}, [ 'good.example', 'www.good.example' ],
 	'the second certificate of a server has the names of the server');

@@ -97,7 +97,7 @@ like($text, qr/15 of 17 certificates are stapled with a good response/,
 my $valid = 0;
 $valid += $_ for http_get('/any?format=prometheus')
 	=~ /^ocsp_plus_certificates\{role="\w+",state="valid"\} (\d+)$/mg;
-is($valid, 15, 'which is the number that the metrics have');
+is($valid, 15, 'the metrics have the number of stapled certificates');
 like($text, qr/1 revoked, not stapled as good: old\.example/,
 	'the summary names the revoked certificate');
 like($text, qr/1 without a valid response: mail\.example: the HTTP status is not 200; next try in /,
@@ -258,7 +258,7 @@ is($b->script('return document.querySelector("#narrowed").innerText'),
 	. 'server=shop.example. Show all', "the filters of the page's address are told");
 $b->script('document.querySelector("#narrowed a").click()');
 ok($b->wait_script('return ' . (rows() =~ s/^return //r) . ' == 19'),
-	'its link shows all certificates');
+	'the link beside the filters shows all certificates');
 ok($b->script('return document.querySelector("#narrowed").hidden'),
 	'nothing is told where all are shown');
 

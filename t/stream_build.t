@@ -61,7 +61,8 @@ $t->todo_alerts($refused);
 $t->signal($t->master_pid(), 'HUP');
 ok(defined $t->wait_log($refused, 10, $mark), 'a reload says why it refuses');
 is(staple(8443)->{status}, 'good', 'nginx goes on to staple');
-is(join(' ', $t->workers()), join(' ', @workers), 'with the same workers');
+is(join(' ', $t->workers()), join(' ', @workers),
+	'the same workers run after a refused reload');
 ok(!$t->config_test(), 'such a pair does not pass nginx -t');
 like($t->output(), $refused, 'nginx -t says why');
 $t->stop();

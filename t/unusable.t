@@ -118,7 +118,8 @@ is_deeply([ map { $_->{names}[0] } @{status()->{certificates}} ],
 	[ 'good.example' ],
 	'the status document lists the good certificate only');
 is_deeply([ sort @{status()->{unreadable}} ],
-	[ map { "$_.example" } sort @all ], 'and the names of those that it lacks');
+	[ map { "$_.example" } sort @all ],
+	'the status document names the certificates that it lacks');
 staple(8441, servername => 'leap', request => "GET / HTTP/1.0\r\n\r\n");
 my $line = 'leap none ' . $leaf{leap}->id();
 ok(wait_for(sub { $t->read_file('staple.log') =~ /^\Q$line\E$/m }, 5, 'a line'),

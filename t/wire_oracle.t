@@ -62,7 +62,7 @@ $counters->grew('what was counted is what came', %wire);
 my %counted = map { $_->{names}[0] => $_->{stapled} }
 	@{http_json('/')->{certificates}};
 is_deeply([ grep { ($seen{$_} // 0) != ($counted{$_} // -1) } @names ], [],
-	'and for each certificate as well');
+	'the counts of each certificate are what came');
 cmp_ok($wire{$_} // 0, '>', PAIRS / 20, "there is enough of $_")
 	for qw/ stapled missing refused /;
 

@@ -179,7 +179,7 @@ sub watch {
 			$newest = $this if $this > $newest;
 		}
 		return $until->();
-	}, 20, 'that');
+	}, 20, 'what the test watches for');
 }
 
 ###############################################################################
