@@ -153,8 +153,6 @@ ngx_ocsp_plus_conf_share(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ocf->share.user = ngx_ocsp_plus_str(&given[NGX_OCSP_PLUS_SHARE_USER]);
 
-    ocf->share.timeout_ms = OP_DEFAULT_SHARE_TIMEOUT_MS;
-
     if (given[NGX_OCSP_PLUS_SHARE_TIMEOUT].len) {
         timeout = ngx_parse_time(&given[NGX_OCSP_PLUS_SHARE_TIMEOUT], 0);
 

@@ -171,7 +171,6 @@ void op_settings_defaults(op_settings_t* settings) {
   settings->max_response = from.max_response;
   settings->certid_auto = from.certid_auto ? 1 : 0;
   settings->issuer_fetch = from.issuer_fetch ? 1 : 0;
-  settings->share.timeout_ms = engine::ShareSettings().timeout;
 }
 
 namespace {

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "ocsp_plus/defaults.h"
-
 namespace ocsp_plus::engine {
 namespace {
 

@@ -8,12 +8,13 @@
 #include "base/bytes.h"
 #include "base/reason.h"
 #include "base/time.h"
+#include "ocsp_plus/defaults.h"
 
 namespace ocsp_plus::engine {
 
 struct RetryBounds {
-  Seconds min = 5;
-  Seconds max = 3600;
+  Seconds min = OP_DEFAULT_RETRY_MIN_S;
+  Seconds max = OP_DEFAULT_RETRY_MAX_S;
 };
 
 struct Validity {

@@ -23,7 +23,7 @@ struct ShareTexts {
   std::string_view prefix;
   std::string_view user;
   std::string_view password;
-  Millis timeout = 0;
+  Millis timeout = 0;  // 0: ShareSettings' own
   std::vector<crypto::X509Ptr> trusted;
   std::string_view certificate;  // PEM
   std::string_view key;          // PEM

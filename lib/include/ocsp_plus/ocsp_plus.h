@@ -66,7 +66,7 @@ typedef struct {
     op_str_t                prefix;
     op_str_t                user;
     op_str_t                password; /* no error shows it */
-    int64_t                 timeout_ms;
+    int64_t                 timeout_ms; /* 0: not given */
     struct x509_st *const  *trusted; /* for places with TLS; none: the system's */
     size_t                  ntrusted;
     op_str_t                certificate; /* PEM, with its chain; shown to servers that ask for one */
