@@ -58,6 +58,9 @@ Pki::Pki() : ca(testing::make_ca("Sim CA")), foreign_ca(testing::make_ca("Other 
   const UnixSeconds from = kEpoch - 90 * kDay;
   idle_signer = make_signer(ca, "Idle", "serverAuth", from, from + 3000 * kDay);
   foreign_signer = make_signer(foreign_ca, "Foreign", "OCSPSigning", from, from + 3000 * kDay);
+  for (std::size_t i = 0; i < kLoadedLeaves / 3; ++i) {
+    tenant_cas.push_back(testing::make_ca("Tenant CA " + std::to_string(i)));
+  }
   for (LeafNumber i = 0; i < kLeaves; ++i) {
     id(i);
   }
@@ -90,10 +93,9 @@ const testing::Identity& Pki::leaf(LeafNumber number) const {
     return leaves.emplace(number, testing::make_certificate(spec, key, by)).first->second;
   }
   const auto forged = forged_.find(number);
-  const testing::Identity& issuer = forged == forged_.end() ? ca : lookalikes[number % kLookalikes];
+  const testing::Identity& by = forged == forged_.end() ? issuer(number) : lookalikes[number % kLookalikes];
   return leaves
-      .emplace(number,
-               testing::make_certificate(spec_of(number), testing::key(testing::KeyType::kP256, "leaf"), &issuer))
+      .emplace(number, testing::make_certificate(spec_of(number), testing::key(testing::KeyType::kP256, "leaf"), &by))
       .first->second;
 }
 
@@ -102,7 +104,9 @@ Tier Pki::tier_of(LeafNumber number) {
 }
 
 const testing::Identity& Pki::issuer(LeafNumber number) const {
-  return is_ca(number) ? leaf(chains::issuer_of(number)) : ca;
+  return is_ca(number)       ? leaf(chains::issuer_of(number))
+         : of_tenant(number) ? tenant_cas[(number - kLoaded) / 4 / 3]
+                             : ca;
 }
 
 testing::CertificateSpec Pki::spec_of(LeafNumber number) const {
@@ -189,11 +193,12 @@ std::vector<x509_st*> Pki::chain(LeafNumber number, Chain chain) const {
            : forged->second.how == Forgery::kLookalike ? std::vector<x509_st*>{lookalike, ca.get()}
                                                        : std::vector<x509_st*>{ca.get()};
   }
+  x509_st* const by = issuer(number).get();
   switch (chain) {
     case Chain::kComplete:
-      return {ca.get()};
+      return {by};
     case Chain::kBehindLookalike:
-      return {lookalike, ca.get()};
+      return {lookalike, by};
     case Chain::kEmpty:
       return {};
     case Chain::kLookalike:
@@ -248,12 +253,12 @@ std::size_t Ca::term_of(UnixSeconds time) {
 
 const testing::Identity& Ca::signer_at(LeafNumber leaf, UnixSeconds time) const {
   const Pki& pki = Pki::get();
-  return practice(leaf).delegated ? pki.signers[term_of(time)] : pki.issuer(leaf);
+  return delegates(leaf) ? pki.signers[term_of(time)] : pki.issuer(leaf);
 }
 
 UnixSeconds Ca::end_of(LeafNumber leaf, UnixSeconds this_update) const {
   const UnixSeconds end = this_update + practice(leaf).validity;
-  return practice(leaf).delegated ? std::min(end, Pki::get().signer_ends[term_of(this_update)]) : end;
+  return delegates(leaf) ? std::min(end, Pki::get().signer_ends[term_of(this_update)]) : end;
 }
 
 UnixSeconds Ca::end_of_answer(LeafNumber leaf, UnixSeconds now) const {

@@ -60,6 +60,11 @@ struct Pki {
   static LeafNumber loaded(std::size_t which, bool two_responders, bool names_issuer) {
     return kLoaded + 4 * which + (two_responders ? 2 : 0) + (names_issuer ? 1 : 0);
   }
+  // Returns whether the leaf is a tenant's: of each three of a kind one is, of a CA of its own that no configuration
+  // names. A node has that CA's certificate from a handshake, or fetches it.
+  static bool of_tenant(LeafNumber number) {
+    return number >= kLoaded && number < kCas && (number - kLoaded) / 4 % 3 == 2;
+  }
   // Returns whether the leaf has a caIssuers URL. REQUIRES: number >= kLoaded.
   static bool names_issuer(LeafNumber number);
 
@@ -81,6 +86,7 @@ struct Pki {
   std::vector<x509_st*> chain(LeafNumber number, Chain chain) const;
 
   testing::Identity ca, foreign_ca;
+  std::vector<testing::Identity> tenant_cas;  // each of one kind of the leaves that are of_tenant()
   static constexpr std::size_t kLookalikes = 16;
   std::vector<testing::Identity> lookalikes;  // with the CA's name and other keys; every other one copies its key id
   std::vector<testing::Identity> signers;     // delegated, one per term
@@ -178,6 +184,8 @@ class Ca {
   Bytes sign(LeafNumber leaf, testing::Status status, UnixSeconds this_update, const testing::Identity* signer,
              bool broken = false) const;
   static std::size_t term_of(UnixSeconds time);
+  // Whether delegated signers sign for the certificate. Tenants' CAs have none.
+  bool delegates(LeafNumber leaf) const { return practice(leaf).delegated && !Pki::of_tenant(leaf); }
   const testing::Identity& signer_at(LeafNumber leaf, UnixSeconds time) const;
 
   Practices practices_;

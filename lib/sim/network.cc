@@ -163,7 +163,7 @@ net::Fetch::Outcome Network::finish(const Plan& plan, Millis took) {
   }
   ++counts_.good;
   if (plan.issuer) {
-    return answer(plan, Pki::get().ca.der(), took);
+    return answer(plan, Pki::get().issuer(plan.leaf).der(), took);
   }
   // For a forged certificate the responder answers for the twin with the same serial.
   const LeafNumber meant = Pki::get().meant(plan.leaf);

@@ -221,7 +221,7 @@ std::unique_ptr<Node::Config> Node::configure() const {
     }
     const ServerChain chain = wanted_chain(leaf);
     const std::vector<x509_st*> sent = certificates_of(chains::certificates_of(chain));
-    x509_st* const issuer = Pki::get().ca.get();
+    x509_st* const issuer = Pki::get().issuer(leaf).get();
     op_server_directives_t directives = {};
     directives.place = text("configured");
     directives.trusted = &issuer;
@@ -242,11 +242,14 @@ std::unique_ptr<Node::Config> Node::configure() const {
   }
   if (script_.loads) {
     const op_str_t name = text("loads.example");
-    x509_st* const trusted = Pki::get().ca.get();
+    std::vector<x509_st*> trusted = {Pki::get().ca.get()};
+    for (const testing::Identity& tenant_ca : Pki::get().tenant_cas) {
+      trusted.push_back(tenant_ca.get());
+    }
     op_server_directives_t directives = {};
     directives.place = text("loads");
-    directives.trusted = &trusted;
-    directives.ntrusted = script_.trusts ? 1 : 0;
+    directives.trusted = trusted.data();
+    directives.ntrusted = script_.trusts ? trusted.size() : 0;
     directives.names = &name;
     directives.nnames = 1;
     directives.loads = 1;

@@ -470,7 +470,7 @@ const Conducts& Script::responders_of(LeafNumber leaf) const {
 }
 
 ServerChain Script::chain_of(LeafNumber leaf, std::int64_t renewals) const {
-  if (cas.servers.empty()) {
+  if (cas.servers.empty() || Pki::of_tenant(leaf)) {
     return {};
   }
   ServerChain chain = cas.servers[leaf % cas.servers.size()];
