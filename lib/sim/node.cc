@@ -613,7 +613,7 @@ Node::Worker* Node::whose_turn(const Config* config) {
       living.push_back(worker.get());
     }
   }
-  return living.empty() ? nullptr : living[work_queue_ % living.size()];
+  return living.empty() ? nullptr : living[next_worker_ % living.size()];
 }
 
 std::vector<Node::Shown> Node::show(LeafNumber leaf, Chain chain) {
@@ -622,7 +622,7 @@ std::vector<Node::Shown> Node::show(LeafNumber leaf, Chain chain) {
     configs.insert(worker->config);
   }
   std::vector<Shown> shown;
-  ++work_queue_;
+  ++next_worker_;
   for (const auto& config : configs_) {
     Worker* const worker = configs.count(config.get()) == 0 ? nullptr : whose_turn(config.get());
     if (worker == nullptr) {

@@ -132,8 +132,8 @@ class Node {
   Fuse helper_fuse_;
   std::int64_t offering_fuse_ = 0;  // 0: none
   std::int32_t offering_ = 0;
-  std::size_t work_queue_ = 0;  // counts the turns of workers in handshakes
-  Loaded loaded_before_;        // in earlier zones
+  std::size_t next_worker_ = 0;  // counts the turns of workers in handshakes
+  Loaded loaded_before_;         // in earlier zones
   std::int64_t hellos_ = 0;
   // The decisions made, the counters of earlier zones, and how many decisions a kill cut short.
   Decided decided_ = {}, counted_before_ = {};
