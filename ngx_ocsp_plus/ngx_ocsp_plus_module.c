@@ -232,16 +232,16 @@ ngx_ocsp_plus_default_cache(ngx_cycle_t *cycle, ngx_ocsp_plus_conf_t *ocf)
         len--;
     }
 
-    p = ngx_pnalloc(cycle->pool, len + sizeof(OP_CACHE_FOLDER));
+    p = ngx_pnalloc(cycle->pool, len + sizeof(OP_CACHE_DIRECTORY));
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     ocf->cache.data = p;
-    ocf->cache.len = len + sizeof(OP_CACHE_FOLDER) - 1;
+    ocf->cache.len = len + sizeof(OP_CACHE_DIRECTORY) - 1;
 
     p = ngx_cpymem(p, NGX_HTTP_CLIENT_TEMP_PATH, len);
-    ngx_memcpy(p, OP_CACHE_FOLDER, sizeof(OP_CACHE_FOLDER));
+    ngx_memcpy(p, OP_CACHE_DIRECTORY, sizeof(OP_CACHE_DIRECTORY));
 
     return ngx_conf_full_name(cycle, &ocf->cache, 0);
 }

@@ -18,7 +18,7 @@
 #define OP_DEFAULT_STARTUP_WAIT_MS 5000        /* ocsp_plus_startup_wait */
 #define OP_DEFAULT_SHARE_TIMEOUT_MS 1000       /* ocsp_plus_share timeout= */
 #define OP_DEFAULT_SHARE_PREFIX "ocsp_plus"    /* ocsp_plus_share prefix= */
-#define OP_CACHE_FOLDER "ocsp_plus"            /* ocsp_plus_cache: beside nginx's other temporary directories */
+#define OP_CACHE_DIRECTORY "ocsp_plus"         /* ocsp_plus_cache: beside nginx's other temporary directories */
 #define OP_MIN_ZONE_BYTES 134217728            /* ocsp_plus_zone, where no size is given */
 
 #endif /* OCSP_PLUS_DEFAULTS_H */
