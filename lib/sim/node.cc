@@ -724,14 +724,14 @@ Millis Node::quiet_loaded(Millis until) const {
       continue;
     }
     const store::Attempt attempt = store::read_attempt(*zone_, entry);
-    const auto sought = [&] {
+    const auto can_fetch_issuer = [&] {
       return std::any_of(script_.shown.begin(), script_.shown.end(), [&](const sim::Shown& one) {
         return Pki::names_issuer(one.leaf) && Pki::get().id(one.leaf) == zone_->id(entry);
       });
     };
     if (attempt.next > wall || just_due(attempt.next - wall)) {
       until = std::min<Millis>(until, std::max<Seconds>(attempt.next - wall, 0) * 1000);
-    } else if (state->has_issuer || attempt.at != 0 || sought()) {
+    } else if (state->has_issuer || attempt.at != 0 || can_fetch_issuer()) {
       until = std::min(until, kLateLimit);
     }
   }

@@ -353,13 +353,13 @@ void add_odd(AdminFixture& fixture, const char* name, const Odd& odd) {
     spec.raw_not_after = odd.not_after;
   }
   const testing::Identity made = make_certificate(spec, key(testing::KeyType::kP256, "leaf"), &testing::test_ca());
-  engine::ServerCertificate mention;
-  mention.leaf = made.get();
-  mention.files = odd.files;
+  engine::ServerCertificate server_certificate;
+  server_certificate.leaf = made.get();
+  server_certificate.files = odd.files;
   if (odd.issuer) {
-    mention.issuers = {testing::test_ca().get()};
+    server_certificate.issuers = {testing::test_ca().get()};
   }
-  REQUIRE(fixture.catalog.add(mention));
+  REQUIRE(fixture.catalog.add(server_certificate));
 }
 
 TEST_CASE("status: why there can be no response, as in the metrics", "[admin][metrics]") {
@@ -441,13 +441,13 @@ TEST_CASE("status: pages of certificates meet each once", "[admin]") {
 
 TEST_CASE("status: by the server that uses it", "[admin]") {
   AdminFixture fixture;
-  engine::ServerCertificate mention;
-  mention.leaf = test_leaf(1).get();
-  mention.issuers = {testing::test_ca().get()};
-  mention.servers = {"b.example", "a.example", "b.example"};
-  REQUIRE(fixture.catalog.add(mention).has_value());
-  mention.servers = {"c.example"};
-  REQUIRE(fixture.catalog.add(mention).has_value());
+  engine::ServerCertificate server_certificate;
+  server_certificate.leaf = test_leaf(1).get();
+  server_certificate.issuers = {testing::test_ca().get()};
+  server_certificate.servers = {"b.example", "a.example", "b.example"};
+  REQUIRE(fixture.catalog.add(server_certificate).has_value());
+  server_certificate.servers = {"c.example"};
+  REQUIRE(fixture.catalog.add(server_certificate).has_value());
   fixture.open();
   CHECK(fixture.json("server=c.example")["certificates"].size() == 1);
   CHECK(fixture.json("server=d.example")["certificates"].empty());

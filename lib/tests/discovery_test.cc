@@ -59,13 +59,13 @@ Identity large(std::size_t names, const std::string& url, const std::string& ca_
 
 struct Fixture : LeaseFixture {
   explicit Fixture(std::size_t zone_size = 1 << 20) : LeaseFixture(zone_size) {
-    ServerCertificate mention;
-    mention.servers = {"trusting.example"};
-    mention.issuers = {test_ca().get()};
-    trusting = catalog.add_profile(mention).value()->key;
-    mention.servers = {"strict.example"};
-    mention.issuers = {};
-    strict = catalog.add_profile(mention).value()->key;
+    ServerCertificate server_certificate;
+    server_certificate.servers = {"trusting.example"};
+    server_certificate.issuers = {test_ca().get()};
+    trusting = catalog.add_profile(server_certificate).value()->key;
+    server_certificate.servers = {"strict.example"};
+    server_certificate.issuers = {};
+    strict = catalog.add_profile(server_certificate).value()->key;
   }
   bool offer(const Identity& leaf, std::uint64_t profile, const std::vector<const Identity*>& chain) {
     std::vector<Bytes> der;

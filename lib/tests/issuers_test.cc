@@ -122,11 +122,11 @@ struct Fixture : LeaseFixture {
   }
   Catalog::Index add_without(const Identity& certificate) {
     const std::string url = responder.url("0");
-    ServerCertificate mention;
-    mention.leaf = certificate.get();
-    mention.responders = {url};
+    ServerCertificate server_certificate;
+    server_certificate.leaf = certificate.get();
+    server_certificate.responders = {url};
     leaves.push_back(certificate.der());
-    return catalog.add(mention)->index;
+    return catalog.add(server_certificate)->index;
   }
   void open(bool fetch = true) {
     catalog.settle_issuers(fetch);
@@ -418,10 +418,10 @@ TEST_CASE("issuers: not fetched where that is off, or another server names it", 
     CHECK_FALSE(f.catalog.target(0).stapleable());
   }
   SECTION("named") {
-    ServerCertificate mention;
-    mention.leaf = leaf.get();
-    mention.issuers = {test_ca().get()};
-    const auto added = f.catalog.add(mention);
+    ServerCertificate server_certificate;
+    server_certificate.leaf = leaf.get();
+    server_certificate.issuers = {test_ca().get()};
+    const auto added = f.catalog.add(server_certificate);
     REQUIRE(added);
     CHECK(added->target->issuer_reference == CertificateId());
     f.open();

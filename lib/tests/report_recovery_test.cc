@@ -14,12 +14,12 @@ using namespace testing;
 struct Fixture : EngineFixture {
   Fixture() {
     for (std::size_t i = 0; i < 2; ++i) {
-      ServerCertificate mention;
-      mention.leaf = test_leaf(i).get();
-      mention.issuers = {test_ca().get()};
-      mention.responders = {"http://ocsp.example/x"};
-      mention.require = i == 1 ? Require::kOn : Require::kOff;
-      catalog.add(mention).value();
+      ServerCertificate server_certificate;
+      server_certificate.leaf = test_leaf(i).get();
+      server_certificate.issuers = {test_ca().get()};
+      server_certificate.responders = {"http://ocsp.example/x"};
+      server_certificate.require = i == 1 ? Require::kOn : Require::kOff;
+      catalog.add(server_certificate).value();
     }
   }
   const Target& plain() const { return catalog.target(0); }

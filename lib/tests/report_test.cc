@@ -12,11 +12,11 @@ using namespace testing;
 
 struct Fixture : EngineFixture {
   Fixture() {
-    ServerCertificate mention;
-    mention.leaf = test_leaf(1).get();
-    mention.issuers = {test_ca().get()};
-    mention.responders = {"http://ocsp.example/x"};
-    catalog.add(mention).value();
+    ServerCertificate server_certificate;
+    server_certificate.leaf = test_leaf(1).get();
+    server_certificate.issuers = {test_ca().get()};
+    server_certificate.responders = {"http://ocsp.example/x"};
+    catalog.add(server_certificate).value();
   }
   const Target& target() const { return catalog.target(0); }
 
@@ -236,11 +236,11 @@ struct Crowd : EngineFixture {
   explicit Crowd(std::size_t certificates, std::size_t hosts = 1) {
     for (std::size_t i = 0; i < certificates; ++i) {
       const std::string url = "http://ocsp" + std::to_string(i % hosts) + ".example/x";
-      ServerCertificate mention;
-      mention.leaf = test_leaf(i).get();
-      mention.issuers = {test_ca().get()};
-      mention.responders = {url.c_str()};
-      catalog.add(mention).value();
+      ServerCertificate server_certificate;
+      server_certificate.leaf = test_leaf(i).get();
+      server_certificate.issuers = {test_ca().get()};
+      server_certificate.responders = {url.c_str()};
+      catalog.add(server_certificate).value();
     }
   }
   void fail(Catalog::Index i, Reason reason, bool held = false) {

@@ -19,12 +19,12 @@ struct RunwayFixture : testing::AdminFixture {
   // Adds certificate `number` of the CA; returns its index.
   engine::Catalog::Index add(const testing::Identity& leaf, const testing::Identity& ca,
                              const std::vector<std::string>& urls, const std::vector<std::string>& files = {}) {
-    engine::ServerCertificate mention;
-    mention.leaf = leaf.get();
-    mention.issuers = {ca.get()};
-    mention.responders.assign(urls.begin(), urls.end());
-    mention.files.assign(files.begin(), files.end());
-    return catalog.add(mention)->index;
+    engine::ServerCertificate server_certificate;
+    server_certificate.leaf = leaf.get();
+    server_certificate.issuers = {ca.get()};
+    server_certificate.responders.assign(urls.begin(), urls.end());
+    server_certificate.files.assign(files.begin(), files.end());
+    return catalog.add(server_certificate)->index;
   }
   engine::Catalog::Index add(std::size_t number, const std::vector<std::string>& urls,
                              const std::vector<std::string>& files = {}) {

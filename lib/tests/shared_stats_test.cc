@@ -28,7 +28,7 @@ struct Fixture {
   std::vector<EntryIndex> entries;
 };
 
-TEST_CASE("board: exchanges are counted by duration and failures by reason", "[zone][stats]") {
+TEST_CASE("stats: exchanges are counted by duration and failures by reason", "[zone][stats]") {
   Fixture f;
   for (const Millis took : {-5, 0, 10, 11, 30000, 30001, 100000}) {
     count_duration(f.zone, took);
@@ -42,7 +42,7 @@ TEST_CASE("board: exchanges are counted by duration and failures by reason", "[z
   CHECK(failures(f.zone, Reason::kHttpStatus) == 0);
 }
 
-TEST_CASE("board: hosts are found by their key, and those that went are not", "[zone][stats]") {
+TEST_CASE("stats: hosts are found by their key, and those that went are not", "[zone][stats]") {
   Fixture f;
   CHECK_FALSE(HostTable(f.zone).find("a.example:80").has_value());
   record_host(f.zone, "a.example:80", {2, 6, 1, 1000});
@@ -61,7 +61,7 @@ TEST_CASE("board: hosts are found by their key, and those that went are not", "[
   CHECK_FALSE(HostTable(f.zone).find("c.example:80").has_value());
 }
 
-TEST_CASE("board: hosts for which there is no room are not told", "[zone][stats]") {
+TEST_CASE("stats: hosts for which there is no room are not told", "[zone][stats]") {
   Fixture f(36864);
   const std::size_t slots = f.zone.geometry().host_slots;
   for (std::size_t i = 0; i < slots + 10; ++i) {
@@ -74,7 +74,7 @@ TEST_CASE("board: hosts for which there is no room are not told", "[zone][stats]
   CHECK(found == slots);
 }
 
-TEST_CASE("board: the method that worked, until it has failed twice", "[zone][stats]") {
+TEST_CASE("stats: the method that worked, until it has failed twice", "[zone][stats]") {
   Fixture f;
   const std::string url = "http://a.example/ocsp";
   CHECK_FALSE(method_that_worked(f.zone, url).has_value());
@@ -107,7 +107,7 @@ TEST_CASE("board: the method that worked, until it has failed twice", "[zone][st
   CHECK(method_that_worked(f.zone, "0") == 2u);
 }
 
-TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "[zone][stats]") {
+TEST_CASE("stats: the text of an attempt, cut off, and none where it is torn", "[zone][stats]") {
   Fixture f;
   CHECK(store::read_detail(f.zone, f.entries[0]).empty());
   store::record_detail(f.zone, f.entries[0], "HTTP status 503");
@@ -125,7 +125,7 @@ TEST_CASE("board: the text of an attempt, cut off, and none where it is torn", "
   CHECK(store::read_detail(f.zone, kNoEntry).empty());
 }
 
-TEST_CASE("board: all are refreshed once a minute at most", "[zone][stats]") {
+TEST_CASE("stats: all are refreshed once a minute at most", "[zone][stats]") {
   Fixture f;
   CHECK(request_refresh_all(f.zone, 5000));
   CHECK_FALSE(request_refresh_all(f.zone, 5000));
@@ -137,7 +137,7 @@ TEST_CASE("board: all are refreshed once a minute at most", "[zone][stats]") {
   CHECK(take_refresh_requests(f.zone).all);
 }
 
-TEST_CASE("board: single certificates wait for their refresh, each once, up to a number", "[zone][stats]") {
+TEST_CASE("stats: single certificates wait for their refresh, each once, up to a number", "[zone][stats]") {
   Fixture f;
   for (std::uint32_t i = 0; i < kRefreshSlots; ++i) {
     CHECK(request_refresh(f.zone, i));
@@ -152,7 +152,7 @@ TEST_CASE("board: single certificates wait for their refresh, each once, up to a
   CHECK(request_refresh(f.zone, 1000));
 }
 
-TEST_CASE("board: the cache directory fails since the first failure, for the last reason", "[zone][stats]") {
+TEST_CASE("stats: the cache directory fails since the first failure, for the last reason", "[zone][stats]") {
   Fixture f;
   CHECK(number(f.zone, Number::kCacheFailingSince) == 0);
   record_cache_failure(f.zone, Reason::kDiskFull, 1000);
@@ -164,7 +164,7 @@ TEST_CASE("board: the cache directory fails since the first failure, for the las
   CHECK(number(f.zone, Number::kCacheFailingSince) != 0);
 }
 
-TEST_CASE("board: the shared store's state, with texts that are whole or absent", "[zone][stats]") {
+TEST_CASE("stats: the shared store's state, with texts that are whole or absent", "[zone][stats]") {
   Fixture f;
   ShareState seen = read_share(f.zone);
   CHECK(seen.since == 0);
@@ -187,7 +187,7 @@ TEST_CASE("board: the shared store's state, with texts that are whole or absent"
   CHECK(read_share(f.zone).place == "redis://b.example:6379");  // the same text, written again where it is torn
 }
 
-TEST_CASE("board: a zone of another size goes on counting", "[zone][stats]") {
+TEST_CASE("stats: a zone of another size goes on counting", "[zone][stats]") {
   Fixture from;
   Fixture to(2 << 20);
   from.zone.handshakes(3).counts[Handshake::kStapled].fetch_add(5);

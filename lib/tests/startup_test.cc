@@ -29,12 +29,12 @@ struct Enough {};
 // The start helper in this process, in real time: it runs a loop of its own.
 struct Fixture : EngineFixture {
   void require(std::size_t number, const std::string& url) {
-    ServerCertificate mention;
-    mention.leaf = test_leaf(number).get();
-    mention.issuers = {test_ca().get()};
-    mention.responders = {url};
-    mention.require = Require::kOn;
-    REQUIRE(catalog.add(mention));
+    ServerCertificate server_certificate;
+    server_certificate.leaf = test_leaf(number).get();
+    server_certificate.issuers = {test_ca().get()};
+    server_certificate.responders = {url};
+    server_certificate.require = Require::kOn;
+    REQUIRE(catalog.add(server_certificate));
   }
   Result<void> run(
       Millis wait, std::function<void()> progress = [] {},
@@ -60,15 +60,15 @@ TEST_CASE("startup: it gets on with each certificate that it looks for in the ca
 
 TEST_CASE("startup: it gets on with each file of a response", "[startup]") {
   Fixture f;
-  ServerCertificate mention;
-  mention.leaf = test_leaf(0).get();
-  mention.issuers = {test_ca().get()};
+  ServerCertificate server_certificate;
+  server_certificate.leaf = test_leaf(0).get();
+  server_certificate.issuers = {test_ca().get()};
   std::vector<std::string> paths;
   for (std::size_t i = 0; i < 20; ++i) {
     paths.push_back("/nowhere/at/all/" + std::to_string(i));
   }
-  mention.files.assign(paths.begin(), paths.end());
-  REQUIRE(f.catalog.add(mention));
+  server_certificate.files.assign(paths.begin(), paths.end());
+  REQUIRE(f.catalog.add(server_certificate));
   int reports = 0;
   CHECK(f.run(0, [&reports] { ++reports; }));
   CHECK(reports >= 20);

@@ -64,11 +64,11 @@ struct EngineFixture {
     for (const OcspServer* responder : responders) {
       urls.push_back(responder->url(std::to_string(number)));
     }
-    engine::ServerCertificate mention;
-    mention.leaf = test_leaf(number).get();
-    mention.issuers = {test_ca().get()};
-    mention.responders.assign(urls.begin(), urls.end());
-    return catalog.add(mention)->index;
+    engine::ServerCertificate server_certificate;
+    server_certificate.leaf = test_leaf(number).get();
+    server_certificate.issuers = {test_ca().get()};
+    server_certificate.responders.assign(urls.begin(), urls.end());
+    return catalog.add(server_certificate)->index;
   }
 
   // Registers all certificates, as a configuration does when it takes effect; returns its generation.
