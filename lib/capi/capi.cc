@@ -24,8 +24,8 @@
 #include "crypto/verify.h"
 #include "engine/admit.h"
 #include "engine/catalog.h"
-#include "engine/designated_worker.h"
 #include "engine/findings.h"
+#include "engine/lease_contender.h"
 #include "engine/settings.h"
 #include "engine/share_access.h"
 #include "engine/startup.h"
@@ -46,9 +46,9 @@ struct op_worker_s {
         lock_table(lock_ops),
         clock(host),
         log(host.log),
-        loop(host, log, [this] { worker.distrust(); }),
+        loop(host, log, [this] { contender.distrust(); }),
         lock(lock_table),
-        worker({loop, clock, random, log, lock, *config.zone, config.catalog, config.settings}, self) {}
+        contender({loop, clock, random, log, lock, *config.zone, config.catalog, config.settings}, self) {}
 
   op_host_ops_t host;
   op_lock_ops_t lock_table;
@@ -57,7 +57,7 @@ struct op_worker_s {
   ocsp_plus::capi::HostLoop loop;
   ocsp_plus::capi::HostLock lock;
   ocsp_plus::SystemRandom random;
-  ocsp_plus::engine::DesignatedWorker worker;
+  ocsp_plus::engine::LeaseContender contender;
 };
 
 struct op_document_s {
@@ -505,7 +505,7 @@ op_worker_t* op_worker_start(op_config_t* config, const op_host_ops_t* host, con
 
 void op_worker_retire(op_worker_t* worker) {
   guarded(nullptr, 0, [&] {
-    worker->worker.retire();
+    worker->contender.retire();
     return 0;
   });
 }

@@ -267,7 +267,7 @@ TEST_CASE("status: each lease holder adds to what the shared store was used for"
   CHECK(store::counted(fixture.zone, store::Counter::kShareReceived) > 0);
   CHECK(store::counted(fixture.zone, store::Counter::kShareCommands) >= 2);
 
-  fixture.worker.reset();  // another lease holder goes on
+  fixture.contender.reset();  // another lease holder goes on
   fixture.loop.clock.advance(4 * 86400 * Millis{1000});
   fixture.work(3000);
   share = fixture.json()["share"];

@@ -280,7 +280,7 @@ TEST_CASE("families: the designated worker records them, and keeps what its pred
   CHECK(f.json()["responders"][0]["state"] == "up");
   CHECK(f.json()["responders"][0]["ipv4"]["last_ok"].is_string());
   CHECK(f.json()["responders"][0]["ipv6"]["failing_since"].is_string());
-  f.worker.reset();
+  f.contender.reset();
   f.work(2000);  // with another
   CHECK(f.json()["responders"][0]["ipv6"]["failing_since"].is_string());
 

@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "crypto/verify.h"
-#include "engine/designated_worker.h"
+#include "engine/lease_contender.h"
 #include "store/cache_files.h"
 #include "store/zone_registry.h"
 #include "tests/fakes/engine_fixture.h"
@@ -37,9 +37,10 @@ struct Fixture : EngineFixture {
     REQUIRE(stapled() == certificates);
   }
   void start() {
-    worker.reset();
-    worker = std::make_unique<DesignatedWorker>(Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
-                                                store::ProcessIdentity{getpid(), 0, generation});
+    contender.reset();
+    contender =
+        std::make_unique<LeaseContender>(Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
+                                         store::ProcessIdentity{getpid(), 0, generation});
   }
   const Target& target(std::size_t number) const { return catalog.target(static_cast<Catalog::Index>(number)); }
   store::Entry& entry(std::size_t number) const { return zone.entry(target(number).entry); }
@@ -70,7 +71,7 @@ struct Fixture : EngineFixture {
   ScratchDirectory directory;
   OcspServer* responder = nullptr;
   std::uint32_t generation = 0;
-  std::unique_ptr<DesignatedWorker> worker;
+  std::unique_ptr<LeaseContender> contender;
 };
 
 TEST_CASE("repair: a zone that nobody writes over is left alone", "[repair]") {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "admin/document.h"
-#include "engine/designated_worker.h"
+#include "engine/lease_contender.h"
 #include "tests/fakes/engine_fixture.h"
 
 namespace ocsp_plus::testing {
@@ -24,8 +24,8 @@ struct AdminFixture : EngineFixture {
   }
   // Runs the designated worker for `span` ms.
   void work(Millis span) {
-    if (worker == nullptr) {
-      worker = std::make_unique<engine::DesignatedWorker>(
+    if (contender == nullptr) {
+      contender = std::make_unique<engine::LeaseContender>(
           engine::Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
           store::ProcessIdentity{getpid(), 0, generation});
     }
@@ -61,7 +61,7 @@ struct AdminFixture : EngineFixture {
 
   std::optional<store::StapleZone> maybe_zone;
   std::uint32_t generation = 0;
-  std::unique_ptr<engine::DesignatedWorker> worker;
+  std::unique_ptr<engine::LeaseContender> contender;
 };
 
 }  // namespace ocsp_plus::testing

@@ -1,4 +1,4 @@
-// A worker's contender for the lease: asks for it twice a second and, while it holds it, does the lease holder's
+// Contends for the lease in one worker: asks for it twice a second and, while it holds it, does the lease holder's
 // work. Every worker has one of these; the one with the lease is the designated worker.
 #pragma once
 
@@ -11,15 +11,15 @@
 
 namespace ocsp_plus::engine {
 
-class DesignatedWorker {
+class LeaseContender {
  public:
   // Starts at once: worker 0 asks for the lease in the loop's next turn, the others a tick later. `context` and what
   // it refers to outlive the object. Create it after fork.
-  DesignatedWorker(const Context& context, const store::ProcessIdentity& self);
+  LeaseContender(const Context& context, const store::ProcessIdentity& self);
   // Cancels what is in flight and gives the lease up, if it is ours.
-  ~DesignatedWorker();
-  DesignatedWorker(const DesignatedWorker&) = delete;
-  DesignatedWorker& operator=(const DesignatedWorker&) = delete;
+  ~LeaseContender();
+  LeaseContender(const LeaseContender&) = delete;
+  LeaseContender& operator=(const LeaseContender&) = delete;
 
   // The worker is shutting down: as destruction, and it never contends again.
   void retire();

@@ -1,4 +1,4 @@
-#include "engine/designated_worker.h"
+#include "engine/lease_contender.h"
 
 #include <unistd.h>
 
@@ -21,9 +21,9 @@ struct Fixture : EngineFixture {
     }
     generation = register_all();
   }
-  std::unique_ptr<DesignatedWorker> worker(std::int32_t pid, std::uint32_t slot) {
-    return std::make_unique<DesignatedWorker>(Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
-                                              store::ProcessIdentity{pid, slot, generation});
+  std::unique_ptr<LeaseContender> contender(std::int32_t pid, std::uint32_t slot) {
+    return std::make_unique<LeaseContender>(Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
+                                            store::ProcessIdentity{pid, slot, generation});
   }
   std::int32_t holder() const { return store::lease_holder(zone).pid; }
 
@@ -34,10 +34,10 @@ struct Fixture : EngineFixture {
 const std::int32_t kSelf = getpid();
 constexpr std::int32_t kInit = 1;
 
-TEST_CASE("designated worker: slot 0 takes the lease at once, the other keeps away", "[worker]") {
+TEST_CASE("lease contender: slot 0 takes the lease at once, the other keeps away", "[worker]") {
   Fixture f;
-  const auto other = f.worker(kInit, 1);
-  const auto first = f.worker(kSelf, 0);
+  const auto other = f.contender(kInit, 1);
+  const auto first = f.contender(kSelf, 0);
   f.loop.pass(0);
   CHECK(first->designated());
   CHECK(f.stapled() == 5);
@@ -49,10 +49,10 @@ TEST_CASE("designated worker: slot 0 takes the lease at once, the other keeps aw
   CHECK(f.log.count("this is the designated worker now: slot=0 generation=1 certificates=5") == 1);
 }
 
-TEST_CASE("designated worker: another takes over when it leaves", "[worker]") {
+TEST_CASE("lease contender: another takes over when it leaves", "[worker]") {
   Fixture f;
-  auto first = f.worker(kSelf, 0);
-  const auto other = f.worker(kInit, 1);
+  auto first = f.contender(kSelf, 0);
+  const auto other = f.contender(kInit, 1);
   f.loop.pass(2000);
   REQUIRE(first->designated());
   SECTION("destroyed") {
@@ -74,10 +74,10 @@ TEST_CASE("designated worker: another takes over when it leaves", "[worker]") {
   }
 }
 
-TEST_CASE("designated worker: retiring cancels what is in flight and leaves nothing behind", "[worker]") {
+TEST_CASE("lease contender: retiring cancels what is in flight and leaves nothing behind", "[worker]") {
   Fixture f;
   f.responder->answer = EngineFixture::hang();
-  const auto first = f.worker(kSelf, 0);
+  const auto first = f.contender(kSelf, 0);
   f.loop.pass(1000);
   REQUIRE(f.responder->open() == 4);
   first->retire();
@@ -85,11 +85,11 @@ TEST_CASE("designated worker: retiring cancels what is in flight and leaves noth
   CHECK(f.responder->open() == 0);
 }
 
-TEST_CASE("designated worker: a stale heartbeat", "[worker]") {
+TEST_CASE("lease contender: a stale heartbeat", "[worker]") {
   Fixture f;
   // Its holder lives and holds the lease, but has stopped to beat.
   REQUIRE(store::acquire_lease(f.zone, f.lock, {kInit, 0, f.generation}, f.loop.clock, &store::process_alive));
-  const auto other = f.worker(kSelf, 1);
+  const auto other = f.contender(kSelf, 1);
   f.loop.pass(store::kStale - 1000);
   CHECK_FALSE(other->designated());
   f.loop.pass(2000);
@@ -97,13 +97,13 @@ TEST_CASE("designated worker: a stale heartbeat", "[worker]") {
   CHECK(f.stapled() == 5);
 }
 
-TEST_CASE("designated worker: one that was overtaken notices and stops", "[worker]") {
+TEST_CASE("lease contender: one that was overtaken notices and stops", "[worker]") {
   Fixture f;
-  const auto old = f.worker(kSelf, 0);
+  const auto old = f.contender(kSelf, 0);
   f.loop.pass(2000);
   REQUIRE(old->designated());
   f.generation = f.register_all();  // a reload
-  const auto young = f.worker(kInit, 0);
+  const auto young = f.contender(kInit, 0);
   f.loop.pass(store::kHeartbeatInterval);
   CHECK(young->designated());
   CHECK_FALSE(old->designated());
@@ -114,22 +114,22 @@ TEST_CASE("designated worker: one that was overtaken notices and stops", "[worke
   CHECK(f.responder->asked.size() == 5);
 }
 
-TEST_CASE("designated worker: without a resolver the lease stays free for a while", "[worker]") {
+TEST_CASE("lease contender: without a resolver the lease stays free for a while", "[worker]") {
   Fixture f;
   f.settings.resolver.servers = {"no address"};
-  const auto worker = f.worker(kSelf, 0);
+  const auto contender = f.contender(kSelf, 0);
   f.loop.pass(20000);
-  CHECK_FALSE(worker->designated());
+  CHECK_FALSE(contender->designated());
   CHECK(f.holder() == 0);
   CHECK(f.log.count("the resolver cannot be set up") == 1);
   f.settings.resolver.servers = {"127.0.0.1:1"};
   CHECK(f.log.count("the resolver could be set up") == 0);
   f.loop.pass(20000);
-  CHECK(worker->designated());
+  CHECK(contender->designated());
   CHECK(f.log.count("the resolver could be set up, responders are asked") == 1);
 }
 
-TEST_CASE("designated worker: entries of configurations without workers are swept", "[worker]") {
+TEST_CASE("lease contender: entries of configurations without workers are swept", "[worker]") {
   Fixture f;
   std::vector<store::EntryIndex> entries;
   const auto with_one_more = [&] {
@@ -138,7 +138,7 @@ TEST_CASE("designated worker: entries of configurations without workers are swep
   };
   with_one_more();
   f.generation = f.register_all();
-  const auto worker = f.worker(kSelf, 0);
+  const auto contender = f.contender(kSelf, 0);
   f.loop.pass(1000);
   CHECK(f.zone.find(test_id(1)) == store::kNoEntry);
   CHECK(f.stapled() == 5);

@@ -1,4 +1,4 @@
-#include "engine/designated_worker.h"
+#include "engine/lease_contender.h"
 
 #include <utility>
 
@@ -12,7 +12,7 @@ constexpr Millis kPause = 30000;  // after a failure that another attempt would 
 
 }  // namespace
 
-DesignatedWorker::DesignatedWorker(const Context& context, const store::ProcessIdentity& self)
+LeaseContender::LeaseContender(const Context& context, const store::ProcessIdentity& self)
     : context_(context),
       self_(self),
       report_(context.log, context.clock),
@@ -21,18 +21,18 @@ DesignatedWorker::DesignatedWorker(const Context& context, const store::ProcessI
   timer_->arm(self_.slot == 0 ? 0 : store::kHeartbeatInterval);
 }
 
-DesignatedWorker::~DesignatedWorker() {
+LeaseContender::~LeaseContender() {
   retire();
   store::worker_stopped(context_.zone, self_.pid);
 }
 
-void DesignatedWorker::retire() {
+void LeaseContender::retire() {
   retired_ = true;
   timer_->disarm();
   holder_.reset();
 }
 
-void DesignatedWorker::tick() {
+void LeaseContender::tick() {
   if (retired_) {
     return;
   }
@@ -53,7 +53,7 @@ void DesignatedWorker::tick() {
   }
 }
 
-void DesignatedWorker::take_lease() {
+void LeaseContender::take_lease() {
   if (context_.clock.monotonic() < not_before_) {
     return;
   }
