@@ -10,7 +10,7 @@
 #include "cli/fleet_store.h"
 #include "crypto/sendable.h"
 #include "engine/exchange.h"
-#include "engine/issuers.h"
+#include "engine/missing_issuers.h"
 #include "engine/responder_health.h"
 #include "engine/schedule.h"
 
@@ -55,7 +55,7 @@ class Fetching::Call {
 
   FetchJob& job;
   std::function<void(const std::string&)> step;
-  engine::Issuers issuers;
+  engine::MissingIssuers issuers;
   // Of one attempt: a host that failed in the last one is asked again.
   std::optional<engine::ResponderHealth> health;
   std::unique_ptr<engine::Exchange> exchange;

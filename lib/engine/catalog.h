@@ -1,6 +1,6 @@
 // What the configuration names: certificates, their issuers and responders. Built once per configuration, in the
 // master; workers share its pages, since only the lease holder changes it afterwards, in its own process: it sets the
-// issuers that it fetches (engine/issuers.h).
+// issuers that it fetches (engine/missing_issuers.h).
 #pragma once
 
 #include <map>

@@ -62,7 +62,7 @@ constexpr std::size_t kConfiguredShare = (sizeof(store::BlobHeader) + 3072) * 5 
 }  // namespace
 
 Discovery::Discovery(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate,
-                     DiskCache& disk_cache, Roster& roster, Refresher& refresher, Issuers& issuers)
+                     DiskCache& disk_cache, Roster& roster, Refresher& refresher, MissingIssuers& issuers)
     : context_(context),
       report_(report),
       writer_(writer),

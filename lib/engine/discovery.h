@@ -5,7 +5,7 @@
 // Clients and tenants, not the operator, choose these certificates, their number, their size and the addresses they
 // name. So the zone bounds their memory and reserves a share for configured certificates; the least recently used go
 // first; an issuer must have signed the leaf; and only public addresses are asked, except those that the operator has
-// configured. An issuer that is missing from the chain is fetched (engine/issuers.h), for a bounded number of
+// configured. An issuer that is missing from the chain is fetched (engine/missing_issuers.h), for a bounded number of
 // certificates at a time.
 //
 // The search for an issuer is the costly part. engine/issuer_search.h bounds each search; this class bounds their
@@ -31,7 +31,7 @@
 #include "engine/context.h"
 #include "engine/disk_cache.h"
 #include "engine/issuer_search.h"
-#include "engine/issuers.h"
+#include "engine/missing_issuers.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
 #include "engine/roster.h"
@@ -51,7 +51,7 @@ class Discovery {
 
   // All references outlive the object.
   Discovery(const Context& context, Report& report, store::ZoneWriter& writer, Gate& gate, DiskCache& disk_cache,
-            Roster& roster, Refresher& refresher, Issuers& issuers);
+            Roster& roster, Refresher& refresher, MissingIssuers& issuers);
   ~Discovery();
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
@@ -108,7 +108,7 @@ class Discovery {
   DiskCache& disk_cache_;
   Roster& roster_;
   Refresher& refresher_;
-  Issuers& issuers_;
+  MissingIssuers& issuers_;
   store::DiscoveryQueue offers_;
   std::unique_ptr<Timer> timer_;
   std::map<std::string, std::size_t> hosts_;  // number of certificates that ask each host

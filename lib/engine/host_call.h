@@ -16,7 +16,7 @@
 namespace ocsp_plus::engine {
 
 class Gate;
-class Issuers;
+class MissingIssuers;
 
 // What an exchange works with: the network, the hosts' health and the issuers. Unlike Context it has no zone, since
 // `ocsp-plus fetch` has none. All of it outlives the exchanges.
@@ -28,10 +28,10 @@ struct ExchangeServices {
   ResponderHealth& health;
   WorkQueue& work_queue;  // answers wait there for their verification
   const Settings& settings;
-  net::Trace trace = {};       // each step, for people; may be empty
-  Issuers* issuers = nullptr;  // nullptr: every target has its issuer
-  Methods* methods = nullptr;  // nullptr: nothing is remembered
-  const Gate* gate = nullptr;  // nullptr: nothing is held
+  net::Trace trace = {};              // each step, for people; may be empty
+  MissingIssuers* issuers = nullptr;  // nullptr: every target has its issuer
+  Methods* methods = nullptr;         // nullptr: nothing is remembered
+  const Gate* gate = nullptr;         // nullptr: nothing is held
 };
 
 // A request to `url` for `target`, with the common bounds, TLS, redirects and tracing. `public_only`: addresses of

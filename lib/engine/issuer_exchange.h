@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/exchange.h"
-#include "engine/issuers.h"
+#include "engine/missing_issuers.h"
 
 namespace ocsp_plus::engine {
 

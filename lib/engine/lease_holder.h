@@ -12,7 +12,7 @@
 #include "engine/discovery.h"
 #include "engine/disk_cache.h"
 #include "engine/files.h"
-#include "engine/issuers.h"
+#include "engine/missing_issuers.h"
 #include "engine/readiness.h"
 #include "engine/refresher.h"
 #include "engine/report.h"
@@ -59,7 +59,7 @@ class LeaseHolder {
   Report& report() { return report_; }
   Gate& gate() { return gate_; }
   DiskCache& disk_cache() { return disk_cache_; }
-  Issuers& issuers() { return issuers_; }
+  MissingIssuers& issuers() { return issuers_; }
   Files& files() { return files_; }
   store::ZoneWriter& writer() { return writer_; }
   const Roster& roster() const { return roster_; }
@@ -93,7 +93,7 @@ class LeaseHolder {
   store::ZoneWriter writer_;
   Roster roster_;
   DiskCache disk_cache_;
-  Issuers issuers_;
+  MissingIssuers issuers_;
   Gate gate_;
   Files files_;
   // The shared store, and what only it uses; nullptr: there is none.

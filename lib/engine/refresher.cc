@@ -29,8 +29,8 @@ RefreshBound taken_up(RefreshBound bound, UnixSeconds now) {
 }  // namespace
 
 Refresher::Refresher(const Context& context, Report& report, net::Transport& transport, TlsClients& tls,
-                     WorkQueue& work_queue, Gate& gate, Roster& roster, Issuers* issuers, DiskCache* disk_cache,
-                     bool new_configuration)
+                     WorkQueue& work_queue, Gate& gate, Roster& roster, MissingIssuers* issuers,
+                     DiskCache* disk_cache, bool new_configuration)
     : context_(context),
       report_(report),
       transport_(transport),

@@ -41,7 +41,7 @@ class Refresher : private Sharing::User {
   // references outlive the refresher. `issuers`: nullptr: every target has its issuer; `disk_cache`: nullptr: no
   // cache directory.
   Refresher(const Context& context, Report& report, net::Transport& transport, TlsClients& tls, WorkQueue& work_queue,
-            Gate& gate, Roster& roster, Issuers* issuers, DiskCache* disk_cache, bool new_configuration);
+            Gate& gate, Roster& roster, MissingIssuers* issuers, DiskCache* disk_cache, bool new_configuration);
   ~Refresher();
 
   // Shares responses with other nodes through `store`, which outlives the refresher. To be called once, before the
@@ -149,7 +149,7 @@ class Refresher : private Sharing::User {
   WorkQueue& work_queue_;
   Gate& gate_;
   Roster& roster_;
-  Issuers* issuers_;
+  MissingIssuers* issuers_;
   DiskCache* disk_cache_;
   ResponderHealth health_;
   Methods methods_;

@@ -663,7 +663,7 @@ TEST_CASE("loaded certificates: a configured certificate's record survives that 
   DiskCache disk_cache(fixture.loop, fixture.loop.clock, *fixture.report, fixture.zone, fixture.catalog,
                        fixture.settings);
   IssuerSearches searches(fixture.loop, fixture.loop.clock, fixture.work_queue);
-  Issuers issuers(fixture.catalog, searches);
+  MissingIssuers issuers(fixture.catalog, searches);
   Discovery discovery({fixture.loop, fixture.loop.clock, fixture.random, fixture.log, fixture.lock, fixture.zone,
                        fixture.catalog, fixture.settings},
                       *fixture.report, *fixture.writer, *fixture.gate, disk_cache, *fixture.roster,

@@ -1,6 +1,6 @@
 // Issuers that are in no file: what a document may hold, what is taken from it, and how a lease holder gets, keeps
 // and forgets them.
-#include "engine/issuers.h"
+#include "engine/missing_issuers.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -152,7 +152,7 @@ struct Fixture : LeaseFixture {
   std::vector<Bytes> leaves;
 };
 
-TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
+TEST_CASE("missing issuers: fetched, used, and kept for the next holder", "[issuer]") {
   Fixture f;
   const Identity leaf = f.leaf("one", {"ldap://nobody/", f.host.url("ca.der")});
   f.answered = &leaf;
@@ -210,7 +210,7 @@ TEST_CASE("issuers: fetched, used, and kept for the next holder", "[issuer]") {
   f.holder.reset();
 }
 
-TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
+TEST_CASE("missing issuers: the next URL, and the reason of the last", "[issuer]") {
   Fixture f;
   const Identity leaf = f.leaf("one", {f.host.url("a"), f.spare.url("b")});
   f.answered = &leaf;
@@ -274,7 +274,7 @@ TEST_CASE("issuers: the next URL, and the reason of the last", "[issuer]") {
   f.holder.reset();
 }
 
-TEST_CASE("issuers: while nothing is held, the host that has it is tried often enough", "[issuer]") {
+TEST_CASE("missing issuers: while nothing is held, the host that has it is tried often enough", "[issuer]") {
   struct Case {
     const char* reply;
     Seconds from, to;
@@ -300,7 +300,7 @@ TEST_CASE("issuers: while nothing is held, the host that has it is tried often e
   }
 }
 
-TEST_CASE("issuers: who waits for the same one gets it as well", "[issuer]") {
+TEST_CASE("missing issuers: who waits for the same one gets it as well", "[issuer]") {
   Fixture f;
   std::vector<Identity> leaves;
   for (std::uint8_t i = 0; i < 40; ++i) {
@@ -325,7 +325,7 @@ TEST_CASE("issuers: who waits for the same one gets it as well", "[issuer]") {
   f.holder.reset();
 }
 
-TEST_CASE("issuers: one that another certificate's chain has brought is not fetched", "[issuer]") {
+TEST_CASE("missing issuers: one that another certificate's chain has brought is not fetched", "[issuer]") {
   Fixture f;
   const Identity leaf = f.leaf("one", {f.host.url("ca.der")});
   f.answered = &leaf;
@@ -353,7 +353,7 @@ Identity impostor(std::size_t number) {
   return make_certificate(spec, key(KeyType::kP256, "impostor"), nullptr);
 }
 
-TEST_CASE("issuers: of a certificate that ends while it waits nobody is asked", "[issuer]") {
+TEST_CASE("missing issuers: of a certificate that ends while it waits nobody is asked", "[issuer]") {
   Fixture f;
   std::vector<IssuerPtr> tenants;
   for (std::size_t i = 0; i < 200; ++i) {
@@ -371,7 +371,7 @@ TEST_CASE("issuers: of a certificate that ends while it waits nobody is asked", 
   f.holder.reset();
 }
 
-TEST_CASE("issuers: a crowd of one name is looked through a verification in a turn", "[issuer]") {
+TEST_CASE("missing issuers: a crowd of one name is looked through a verification in a turn", "[issuer]") {
   Fixture f;
   std::vector<IssuerPtr> tenants;
   for (std::size_t i = 0; i < 200; ++i) {
@@ -409,7 +409,7 @@ TEST_CASE("issuers: a crowd of one name is looked through a verification in a tu
   f.holder.reset();
 }
 
-TEST_CASE("issuers: not fetched where that is off, or another server names it", "[issuer]") {
+TEST_CASE("missing issuers: not fetched where that is off, or another server names it", "[issuer]") {
   Fixture f;
   const Identity leaf = f.leaf("one", {f.host.url("ca.der")});
   f.add_without(leaf);
@@ -431,7 +431,7 @@ TEST_CASE("issuers: not fetched where that is off, or another server names it", 
   CHECK(f.catalog.hosts() == std::vector<std::string>{f.responder.host()});
 }
 
-TEST_CASE("issuers: the certificate's URLs are bounded, and of schemes we speak", "[issuer]") {
+TEST_CASE("missing issuers: the certificate's URLs are bounded, and of schemes we speak", "[issuer]") {
   Fixture f;
   const Identity leaf = f.leaf("one", {"ldap://a/", "http://b/", "http://b/", "ftp://c/", "https://d/", "http://e/",
                                        "http://f/", "http://g/", "http://h/"});

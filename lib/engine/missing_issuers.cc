@@ -1,4 +1,4 @@
-#include "engine/issuers.h"
+#include "engine/missing_issuers.h"
 
 #include <utility>
 
@@ -23,10 +23,10 @@ IssuerSearch search_document(IssuerPool& pool, const Target& target,
                       offered.size() + kMostKnown);
 }
 
-Issuers::Issuers(Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache, Fetched fetched)
+MissingIssuers::MissingIssuers(Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache, Fetched fetched)
     : catalog_(catalog), disk_cache_(disk_cache), searches_(searches), fetched_(std::move(fetched)) {}
 
-void Issuers::tick() {
+void MissingIssuers::tick() {
   if (ticket_ != nullptr) {
     return;
   }
@@ -47,7 +47,7 @@ void Issuers::tick() {
   });
 }
 
-IssuerSearch Issuers::search(const Target& target) const {
+IssuerSearch MissingIssuers::search(const Target& target) const {
   const auto kept =
       disk_cache_ != nullptr && !target.per_connection ? disk_cache_->load_issuer(target) : std::nullopt;
   std::vector<crypto::X509Ptr> certificates;
@@ -59,16 +59,16 @@ IssuerSearch Issuers::search(const Target& target) const {
   return search_document(pool(), target, certificates);
 }
 
-bool Issuers::find(Target& target) {
+bool MissingIssuers::find(Target& target) {
   return finish(target, search(target));
 }
 
-bool Issuers::take_kept(Target& target, ByteView document) {
+bool MissingIssuers::take_kept(Target& target, ByteView document) {
   const auto certificates = crypto::read_issuer_document(document);
   return certificates && finish(target, search_document(pool(), target, *certificates));
 }
 
-bool Issuers::finish(Target& target, IssuerSearch search) {
+bool MissingIssuers::finish(Target& target, IssuerSearch search) {
   if (search.finish() != IssuerSearch::Step::kFound) {
     return false;
   }
@@ -76,11 +76,11 @@ bool Issuers::finish(Target& target, IssuerSearch search) {
   return true;
 }
 
-void Issuers::give(Target& target, const IssuerSearch& found) {
+void MissingIssuers::give(Target& target, const IssuerSearch& found) {
   target.issuer = found.found();
 }
 
-void Issuers::give_fetched(Target& target, const IssuerSearch& found, const net::Url& url) {
+void MissingIssuers::give_fetched(Target& target, const IssuerSearch& found, const net::Url& url) {
   give(target, found);
   if (!found.is_new()) {
     return;  // another search has given it already
@@ -95,7 +95,7 @@ void Issuers::give_fetched(Target& target, const IssuerSearch& found, const net:
   }
 }
 
-const net::Fetch::Failure* Issuers::last_failure(const std::string& host) const {
+const net::Fetch::Failure* MissingIssuers::last_failure(const std::string& host) const {
   const auto found = failures_.find(host);
   return found == failures_.end() ? nullptr : &found->second;
 }

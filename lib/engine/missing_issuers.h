@@ -25,15 +25,16 @@
 
 namespace ocsp_plus::engine {
 
-class Issuers {
+class MissingIssuers {
  public:
   // A new issuer was fetched from `url` for `target`.
   using Fetched = std::function<void(const Target& target, const net::Url& url)>;
 
   // All references outlive the object. `disk_cache`: nullptr: nothing is kept.
-  Issuers(Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache = nullptr, Fetched fetched = nullptr);
-  Issuers(const Issuers&) = delete;
-  Issuers& operator=(const Issuers&) = delete;
+  MissingIssuers(Catalog& catalog, IssuerSearches& searches, DiskCache* disk_cache = nullptr,
+                 Fetched fetched = nullptr);
+  MissingIssuers(const MissingIssuers&) = delete;
+  MissingIssuers& operator=(const MissingIssuers&) = delete;
 
   // Goes once through the catalog for certificates whose issuer is known by now or is in the cache directory. Call it
   // at each tick.
