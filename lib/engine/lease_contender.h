@@ -26,7 +26,6 @@ class LeaseContender {
   // Part of this worker's engine failed half way (most likely out of memory), so its state is not to be trusted. The
   // next tick gives the lease up, takes it anew and rebuilds everything from the zone.
   void distrust() noexcept { distrusted_ = true; }
-  bool designated() const { return holder_ != nullptr; }
 
  private:
   void tick();

@@ -58,7 +58,6 @@ class LeaseHolder {
 
   Report& report() { return report_; }
   Gate& gate() { return gate_; }
-  DiskCache& disk_cache() { return disk_cache_; }
   MissingIssuers& issuers() { return issuers_; }
   Files& files() { return files_; }
   store::ZoneWriter& writer() { return writer_; }

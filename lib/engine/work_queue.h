@@ -40,7 +40,6 @@ class WorkQueue {
 
   // Calls `work` from the loop, once, in the next turn at the earliest; it may destroy its ticket.
   std::unique_ptr<Ticket> enqueue(std::function<void()> work);
-  std::size_t waiting() const { return waiting_.size(); }
 
  private:
   void next();

@@ -44,10 +44,8 @@ class ArenaMap {
   void retire(Range range, Millis until);
   void end_grace(Millis now);
 
-  std::uint32_t total_units() const { return units_; }
   std::uint32_t free_units() const { return free_; }
   std::uint32_t units_in_grace() const { return in_grace_; }
-  std::size_t free_ranges() const { return by_offset_.size(); }
 
  private:
   using ByOffset = std::map<std::uint32_t, std::uint32_t>;  // offset, units
