@@ -129,8 +129,7 @@ std::string why_no_inventory(const NginxTested& tested) {
                                                                         : lines.back());
   }
   return "nginx -t passes, but no module has told what it read: is ocsp_plus's http module loaded by load_module, "
-         "and of "
-         "this program's version?";
+         "and of this program's version?";
 }
 
 std::vector<CheckTarget> targets_of(const admin::Inventory& inventory) {

@@ -121,9 +121,8 @@ class Finder {
     if (number != 0) {
       say(severity,
           "ocsp_plus: {} of {} certificates write their issuer's name in other string types than the issuer itself "
-          "and "
-          "get no staple: OpenSSL 3.6 and newer send no usual response with them, and no response suits all clients; "
-          "have them reissued, the first is {}",
+          "and get no staple: OpenSSL 3.6 and newer send no usual response with them, and no response suits all "
+          "clients; have them reissued, the first is {}",
           number, catalog_.targets().size(), shortened(quoted(first->certificate.label())));
     }
   }

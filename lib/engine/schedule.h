@@ -101,8 +101,8 @@ struct Failure {
   bool newly_issued = false;               // is_newly_issued()
   Need need = Need::kNone;                 // kNone unless the failure may_pass()
   std::uint32_t refusals = 0;              // in a row, if the host refuses every certificate; else 0
-  Seconds within =
-      0;  // RefreshBound::within: the longest back-off where there are no `refusals`, not below the minimum
+  // RefreshBound::within: the longest back-off where there are no `refusals`, not below the minimum.
+  Seconds within = 0;
 };
 
 // A host that refuses every certificate is asked once in this time by all of them together.

@@ -90,8 +90,7 @@ constexpr std::array<Line, 3> kLines = {{
      "demands our response",
      "refused"},
     {"ocsp_plus: response not stapled, with it the Certificate message would be longer than the 32768 bytes that "
-     "Java "
-     "accepts",
+     "Java accepts",
      "reason=message_too_large handshakes"},
 }};
 

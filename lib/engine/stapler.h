@@ -54,8 +54,8 @@ struct Server {
     store::EntryIndex entry = store::kNoEntry;
     bool must_staple = false;
     Staples staples = Staples::kOwn;
-    std::uint16_t room =
-        kAnyStaple;  // bytes of the longest staple that a Certificate message of TLS 1.3 has room for
+    // Bytes of the longest staple that a Certificate message of TLS 1.3 has room for.
+    std::uint16_t room = kAnyStaple;
   };
   // A certificate sent after a leaf that is stapled with it.
   struct Link {

@@ -29,8 +29,8 @@ struct ResolverOptions {
   std::string system = "/etc/resolv.conf";
   bool ipv4 = true;
   bool ipv6 = true;
-  Millis timeout =
-      OP_DEFAULT_RESOLVER_TIMEOUT_MS;             // per question and server; the exchange's deadline bounds the total
+  // Per question and server; the exchange's deadline bounds the total.
+  Millis timeout = OP_DEFAULT_RESOLVER_TIMEOUT_MS;
   Seconds max_ttl = OP_DEFAULT_RESOLVER_VALID_S;  // upper bound of an answer's TTL in the cache
 };
 

@@ -64,9 +64,9 @@ class Stream {
   int send_error_ = 0;  // errno of a send that failed
   int fd_ = -1;
   bool connected_ = false;
-  const std::shared_ptr<bool> alive_ =
-      std::make_shared<bool>(true);  // false once a call to the user has destroyed the stream
-  std::unique_ptr<IoWatch> watch_;   // must be destroyed before fd_ is closed
+  // False once a call to the user has destroyed the stream.
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::unique_ptr<IoWatch> watch_;  // must be destroyed before fd_ is closed
 };
 
 }  // namespace ocsp_plus::net

@@ -46,8 +46,8 @@ struct Pki {
   static const Pki& get();
   static constexpr std::size_t kLeaves = 24;
   static constexpr std::size_t kSigners = 16;
-  static constexpr Seconds kTerm =
-      30 * 86400;  // how long each delegated signer signs; its certificate is valid for 40 days
+  // How long each delegated signer signs; its certificate is valid for 40 days.
+  static constexpr Seconds kTerm = 30 * 86400;
 
   const testing::Identity& leaf(LeafNumber number) const;
   const CertificateId& id(LeafNumber number) const;

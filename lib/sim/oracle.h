@@ -39,20 +39,17 @@
 //     nothing for a note and then a lease. That a start serves from its first handshake on, and (f), are not
 //     demanded: another node may be asking.
 // (l) Once a node has published a revocation, every node that reaches the store serves no older good response after
-// 15
-//     seconds. Not where the store, the node or its clock had trouble in the minute before, or until then.
+//     15 seconds. Not where the store, the node or its clock had trouble in the minute before, or until then.
 // (o) Under ocsp_plus_refresh no good response is served once a revocation at the responder is older than the bound
-// and
-//     kSlack, in a window that was open as long. What a responder refuses, or asks for by Retry-After, may take
+//     and kSlack, in a window that was open as long. What a responder refuses, or asks for by Retry-After, may take
 //     longer.
 // (p) Where the server, the library and TLS 1.3 staple the CA certificates sent after the leaf, their staples follow
-// the
-//     leaf's, which is good: in their order, without a gap, up to the first that is a root, whose issuer is not sent
-//     after it, or that has no valid staple. Each is judged as a leaf's, by (a), (b), (e), (f), (l) and (o) with its
-//     own issuer's responder, so the list is as long as it could be. One that says revoked is the last, and is not
-//     sent where revoked ones are omitted. One that no server has configured may be missing at any time. Elsewhere
-//     nothing follows the leaf's staple. What is judged of leaves does not depend on any of this; and a start waits
-//     for no CA certificate.
+//     the leaf's, which is good: in their order, without a gap, up to the first that is a root, whose issuer is not
+//     sent after it, or that has no valid staple. Each is judged as a leaf's, by (a), (b), (e), (f), (l) and (o) with
+//     its own issuer's responder, so the list is as long as it could be. One that says revoked is the last, and is
+//     not sent where revoked ones are omitted. One that no server has configured may be missing at any time.
+//     Elsewhere nothing follows the leaf's staple. What is judged of leaves does not depend on any of this; and a
+//     start waits for no CA certificate.
 // The others, (j), (m) and (n), are in run.cc.
 #pragma once
 

@@ -234,8 +234,8 @@ TEST_CASE("findings: servers that differ are told of once, with the first that d
   CHECK(found({}, {asking("http://b.example/"), asking("http://b.example/"), {}}) == Lines{responders + "3"});
   const std::string anchors =
       "notice: ocsp_plus: servers differ in \"ocsp_plus_responder_trusted_certificate\" for certificate "
-      "\"a.example\", "
-      "the certificates of all are trusted, for a server without it those of the system; the second is in conf:";
+      "\"a.example\", the certificates of all are trusted, for a server without it those of the system; the second "
+      "is in conf:";
   Said anchored;
   anchored.anchors = {ca().get()};
   CHECK(found({}, {anchored, anchored, {}, anchored}) == Lines{anchors + "3"});
@@ -328,10 +328,8 @@ TEST_CASE("findings: servers themselves", "[findings]") {
 TEST_CASE("findings: names of issuers in another spelling, where OpenSSL selects", "[findings]") {
   const std::string what =
       ": ocsp_plus: 1 of 1 certificates write their issuer's name in other string types than the issuer itself and "
-      "get "
-      "no staple: OpenSSL 3.6 and newer send no usual response with them, and no response suits all clients; have "
-      "them "
-      "reissued, the first is \"a.example\"";
+      "get no staple: OpenSSL 3.6 and newer send no usual response with them, and no response suits all clients; "
+      "have them reissued, the first is \"a.example\"";
   Leaf other;
   other.issuer_printable = "Findings CA";
   CHECK(found(other, {{}}, true, true) == Lines{"notice" + what});
