@@ -20,7 +20,7 @@ class ByteView {
   constexpr ByteView(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
   ByteView(const Bytes& bytes) : data_(bytes.data()), size_(bytes.size()) {}  // NOLINT: implicit
   template <std::size_t N>
-  constexpr ByteView(const std::array<std::uint8_t, N>& bytes) : data_(bytes.data()), size_(N) {}  // NOLINT
+  constexpr ByteView(const std::array<std::uint8_t, N>& bytes) : data_(bytes.data()), size_(N) {}  // NOLINT: implicit
   explicit ByteView(std::string_view text)
       : data_(reinterpret_cast<const std::uint8_t*>(text.data())), size_(text.size()) {}
 

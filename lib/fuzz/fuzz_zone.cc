@@ -15,7 +15,7 @@
 #include "tests/fakes/mmap_zone.h"
 
 using namespace ocsp_plus;         // NOLINT: only the target
-using namespace ocsp_plus::store;  // NOLINT
+using namespace ocsp_plus::store;  // NOLINT: only the target
 
 namespace {
 

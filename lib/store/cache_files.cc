@@ -119,7 +119,8 @@ std::optional<Listed> parse_name(std::string_view name) {
   }
   file.id = *id;
   if (file.temporary) {
-    const bool two_numbers = skip_number(&name) && skip_number(&name);  // NOLINT(misc-redundant-expression)
+    // Each call takes one number off the name. NOLINTNEXTLINE(misc-redundant-expression)
+    const bool two_numbers = skip_number(&name) && skip_number(&name);
     return two_numbers && name == kTemporaryEnd ? std::optional(file) : std::nullopt;
   }
   file.kind = name == kIssuerEnd ? FileKind::kIssuer : FileKind::kResponse;

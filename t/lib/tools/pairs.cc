@@ -17,7 +17,7 @@
 namespace {
 
 using namespace ocsp_plus;           // NOLINT: nothing but the tool
-using namespace ocsp_plus::testing;  // NOLINT
+using namespace ocsp_plus::testing;  // NOLINT: nothing but the tool
 
 void write(const std::string& path, std::string_view content) {
   std::ofstream file(path, std::ios::binary);
