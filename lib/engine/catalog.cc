@@ -323,6 +323,68 @@ Result<void> Catalog::join_server(const ServerCertificate& from, const std::vect
   return {};
 }
 
+Result<const Profile*> Catalog::add_profile(const ServerCertificate& server) {
+  Profile profile;
+  auto named = intern_urls(server.responders);
+  RETURN_IF_ERROR(named);
+  profile.responders = std::move(*named);
+  Target bearer;
+  RETURN_IF_ERROR(join_anchors(&bearer, server.responder_anchors));
+  profile.responder_anchors = bearer.responder_anchors;
+  RETURN_IF_ERROR(trust(server, &profile));
+  profile.servers.assign(server.servers.begin(), server.servers.end());
+  profile.require = server.require;
+  profile.refresh = server.refresh;
+  std::uint64_t ordinal = 0;
+  do {
+    profile.key = profile_key(server.servers, ordinal++);
+  } while (profiles_.count(profile.key) != 0);
+  const auto note_first = [&server](std::optional<std::string>* place) {
+    if (!place->has_value()) {
+      *place = std::string(server.place);
+    }
+  };
+  if (profile.require == Require::kOn) {
+    note_first(&requires_all_);
+  }
+  if (server.staple_chain) {
+    note_first(&staples_chains_);
+    Profile chain = chain_profile(profile);
+    profile.chain_key = chain.key;
+    profiles_.emplace(profile.chain_key, std::move(chain));
+  }
+  const std::uint64_t key = profile.key;
+  return &profiles_.emplace(key, std::move(profile)).first->second;
+}
+
+// Adds the issuers that the operator trusts in the server, without those that cannot be used.
+Result<void> Catalog::trust(const ServerCertificate& server, Profile* profile) {
+  for (x509_st* certificate : server.issuers) {
+    auto known = trusted_ids_.find(certificate);
+    if (known == trusted_ids_.end()) {
+      const auto id = crypto::certificate_id(certificate);
+      if (!id && id.error().reason == Reason::kOutOfMemory) {
+        return tl::unexpected<Error>(id.error());
+      }
+      if (!id) {
+        if (!ignored_trusted_.has_value()) {
+          ignored_trusted_ = IgnoredTrusted{id.error().detail, std::string(server.place)};
+        }
+        continue;
+      }
+      known = trusted_ids_.emplace(certificate, *id).first;
+    }
+    profile->trusted.push_back(crypto::up_ref(certificate));
+    profile->trusted_ids.push_back(known->second);
+  }
+  return {};
+}
+
+const Profile* Catalog::profile(std::uint64_t key) const {
+  const auto found = profiles_.find(key);
+  return found == profiles_.end() ? nullptr : &found->second;
+}
+
 // URLs of other schemes (ldap is usual) are ignored; without any other the issuer is not fetched.
 void Catalog::settle_issuers(bool fetch) {
   for (const auto& target : targets_) {

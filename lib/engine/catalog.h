@@ -17,6 +17,7 @@
 #include "crypto/certificate.h"
 #include "crypto/trust_anchors.h"
 #include "engine/issuer_pool.h"
+#include "engine/profile.h"
 #include "net/url.h"
 #include "store/staple_zone.h"
 
@@ -77,15 +78,6 @@ struct Target {
   std::vector<std::string> named_hosts() const;
 };
 
-// Which handshakes without a staple a server refuses.
-enum class Require { kOff, kMustStaple, kOn };
-
-// Returns whether a handshake without a staple is refused. `must_staple`: the certificate has the TLS feature
-// extension (RFC 7633).
-constexpr bool requires_staple(Require require, bool must_staple) {
-  return require == Require::kOn || (require == Require::kMustStaple && must_staple);
-}
-
 // One server's directives for one of its certificates; without `leaf` and `files`, for those that it loads per
 // connection. Everything is borrowed for the call.
 struct ServerCertificate {
@@ -134,27 +126,6 @@ struct UnusableCertificate {
   bool required = false;  // the server refuses handshakes without a staple
 };
 
-// A server's directives for the certificates that it loads per connection, or for the CA certificates sent after
-// them.
-struct Profile {
-  std::uint64_t key = 0;        // stays the same over reloads while the server has the same names
-  std::uint64_t chain_key = 0;  // of the profile of CA certificates sent after these; 0: they are not stapled
-  bool ca = false;              // it is such a profile
-  std::vector<const net::Url*> responders;  // ocsp_plus_responder; empty: the certificates' own
-  const crypto::TrustAnchors* responder_anchors = nullptr;
-  std::vector<crypto::X509Ptr> trusted;  // issuers that the operator has named
-  std::vector<CertificateId> trusted_ids;
-  std::vector<std::string> servers;
-  Require require = Require::kOff;
-  Seconds refresh = 0;  // ocsp_plus_refresh; 0: auto
-
-  // Returns whether the operator vouches for some of these certificates.
-  bool vouches() const { return !responders.empty() || !trusted.empty(); }
-  // Returns whether a certificate that servers of both profiles load has this one.
-  bool precedes(const Profile& other) const { return ca == other.ca ? vouches() && !other.vouches() : other.ca; }
-  bool vouches_for(const CertificateId& issuer) const;
-};
-
 // Certificates whose server has `staple_chain` and sends CA certificates, none of which may be stapled, since the
 // issuer of the first is not among them.
 struct LooseChains {
@@ -171,10 +142,6 @@ struct IgnoredTrusted {
   std::string why;
   std::string server;
 };
-
-// Sets the responders of a certificate loaded per connection, and which addresses may be asked: those of the server's
-// profile (nullptr: no server has it any more), else the certificate's own first few, which `urls` owns then.
-void set_responders(const Profile* profile, Target* target, std::vector<std::unique_ptr<net::Url>>* urls);
 
 class Catalog {
  public:
@@ -236,7 +203,6 @@ class Catalog {
   Result<void> join_server(const ServerCertificate& from, const std::vector<const net::Url*>& responders,
                            Target* target, Remarks* remarks);
   Result<std::vector<Target*>> add_chain(const ServerCertificate& from);
-  std::uint64_t add_chain_profile(const Profile& of);
   Result<void> trust(const ServerCertificate& server, Profile* profile);
   Index intern_target(crypto::Certificate certificate, const ServerCertificate& from);
   Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
