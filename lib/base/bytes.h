@@ -55,7 +55,7 @@ std::string to_hex(ByteView bytes);
 int hex_digit(char character);
 // Parses to_hex() of `size` bytes, in either case; false for any other text.
 bool parse_hex(std::string_view hex, std::uint8_t* to, std::size_t size);
-// The same for an identifier, which is an array of bytes; nothing for any other text.
+// parse_hex() for an identifier, which is an array of bytes; returns nothing for any other text.
 template <typename Id>
 std::optional<Id> parse_hex(std::string_view hex) {
   Id id = {};

@@ -1,4 +1,4 @@
-// What tells one version of a file from another.
+// A version of a file, by which it is told from others.
 #pragma once
 
 #include <sys/stat.h>

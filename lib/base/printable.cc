@@ -12,7 +12,7 @@ struct Range {
   char32_t first, last;
 };
 
-// In ascending order. Cf as of Unicode 16.
+// Ranges in ascending order; those of Cf as in Unicode 16.
 constexpr std::array kUnsafe = {
     Range{0x0000, 0x001f},   Range{0x007f, 0x009f},   Range{0x00ad, 0x00ad},   Range{0x0600, 0x0605},
     Range{0x061c, 0x061c},   Range{0x06dd, 0x06dd},   Range{0x070f, 0x070f},   Range{0x0890, 0x0891},

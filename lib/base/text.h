@@ -19,7 +19,7 @@ inline bool starts_with(std::string_view text, std::string_view prefix) {
 }
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 
-// Without the white space of RFC 9110 section 5.6.3 (spaces and tabs) on both sides.
+// Returns `text` without the white space of RFC 9110 section 5.6.3 (spaces and tabs) on both sides.
 std::string_view trim(std::string_view text);
 
 // Decodes RFC 3986 section 2.1; a "%" without two hexadecimal digits behind it stays as it is.

@@ -13,9 +13,9 @@
 
 namespace ocsp_plus {
 
-// What the peer's certificate says, for people.
+// The peer as its certificate describes it, for people.
 struct TlsPeer {
-  std::vector<std::string> names;  // of its subjectAltName; where there are none, its subject
+  std::vector<std::string> names;  // in its subjectAltName; where there are none, its subject
   UnixSeconds not_after = 0;
 };
 

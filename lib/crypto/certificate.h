@@ -38,7 +38,7 @@ using PkeyPtr = std::unique_ptr<evp_pkey_st, PkeyDeleter>;
 struct Certificate {
   CertificateId id = {};
   std::string subject;             // RFC 2253 on one line, UTF-8 if the certificate is; for people
-  std::string issuer;              // likewise
+  std::string issuer;              // as `subject`
   std::vector<std::string> names;  // dNSName and iPAddress of subjectAltName, in order
   std::string key;                 // key_text()
   Bytes serial;                    // content octets of the INTEGER as in the DER: two's complement, big-endian

@@ -30,7 +30,7 @@ std::size_t message_size(x509_st* leaf, const Chain& chain) {
   return size;
 }
 
-// What a staple adds beside its own bytes: the extension's type and length, the status type, the response's length.
+// Bytes that a staple adds to its own: the extension's type and length, the status type, the response's length.
 constexpr std::size_t kStapleOverhead = 2 + 2 + 1 + 3;
 
 // Returns the size of the longest staple that a message of `size` bytes has room for. One that is over the bound

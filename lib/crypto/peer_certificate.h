@@ -1,5 +1,5 @@
-// What a client looks at in a server's certificate beside its status: the kind of its key, and whose it is. For the
-// command line; the linker leaves it out of nginx, like crypto/tls_probe.h. Leaves OpenSSL's error queue unchanged.
+// Key kind and names of a server's certificate, which a client looks at beside its status. For the command line; the
+// linker leaves it out of nginx, like crypto/tls_probe.h. Leaves OpenSSL's error queue unchanged.
 #pragma once
 
 #include <string>

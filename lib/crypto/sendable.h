@@ -1,5 +1,5 @@
-// Which responses OpenSSL sends. Since version 3.6 it looks for each certificate's response among those it was given,
-// by rules of its own, and leaves out what it takes for another certificate's: without an error or a word.
+// Tells which responses OpenSSL sends. Since version 3.6 it looks for each certificate's response among those it was
+// given, by rules of its own, and leaves out what it takes for another certificate's: without an error or a word.
 #pragma once
 
 #include "base/bytes.h"
@@ -25,7 +25,7 @@ bool openssl_sends_chain() noexcept;
 // the issuer's name as the certificate writes it. What is no basic response, or has no single response, is sent, and
 // what does not parse is not. Pure; leaves OpenSSL's error queue unchanged.
 bool openssl_would_send(const Certificate& certificate, ByteView response);
-// The same of a response that has been parsed.
+// openssl_would_send() for a response that has been parsed.
 bool openssl_would_send(const Certificate& certificate, ocsp_basic_response_st* response);
 
 }  // namespace ocsp_plus::crypto

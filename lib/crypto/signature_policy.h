@@ -1,4 +1,4 @@
-// Which keys and signature algorithms are strong enough. Private to lib/crypto.
+// Decides which keys and signature algorithms are strong enough. Private to lib/crypto.
 //
 //   refused as weak_key        RSA below 1024 bits, elliptic curves below 224 bits
 //   refused as weak_signature  MD2, MD4, MD5; SHA-1 with RSA below 2048 bits; SHA-1 with anything but RSA

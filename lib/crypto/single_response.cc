@@ -82,7 +82,7 @@ SingleResponse read(OCSP_SINGLERESP* single, UnixSeconds now, const VerifyPolicy
   SingleResponse out;
   out.status = status_of(OCSP_single_get0_status(single, nullptr, &revoked_at, &this_update, &next_update));
   if (out.status == CertStatus::kRevoked) {
-    // For people only, so a malformed time must not hide a revocation.
+    // The time is for people only, so a malformed one must not hide a revocation.
     out.revoked_at = parse_generalized_time(revoked_at).value_or(0);
   }
   const auto from = parse_generalized_time(this_update);

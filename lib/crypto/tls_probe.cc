@@ -33,7 +33,7 @@ int number_of(TlsVersion version) {
 // shown as it is. Older versions compress nothing and ignore the bit.
 constexpr std::uint64_t kNoCompressedCertificates = std::uint64_t{1} << 33;
 
-// What the server's messages hold, until it is known that they are the whole of its first flight.
+// Content of the server's messages, kept until they are known to be the whole of its first flight.
 struct Flight {
   std::vector<X509Ptr> chain;
   std::vector<std::optional<Bytes>> staples;

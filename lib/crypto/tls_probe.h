@@ -1,8 +1,8 @@
 // Makes one TLS handshake with a status request (RFC 6066 section 8), to see what a server staples. It verifies no
 // certificate and accepts weak keys and signatures.
 //
-// For the command line only. The module does not refer to it, so the linker leaves it (and libssl's client side) out
-// of nginx.
+// Only the command line uses it. The module does not refer to it, so the linker leaves it (and libssl's client side)
+// out of nginx.
 #pragma once
 
 #include <functional>
@@ -24,7 +24,7 @@ enum class TlsVersion { k12, k13 };
 // "1.2", "1.3".
 std::string_view token(TlsVersion version) noexcept;
 
-// What the client says of itself.
+// What the client offers in its ClientHello.
 struct TlsHello {
   TlsVersion version = TlsVersion::k12;
   std::string servername;         // SNI; empty: none
@@ -56,7 +56,7 @@ struct TlsSeen {
   bool answered = false;       // at least one byte arrived
   std::string detail;          // for people
   std::vector<X509Ptr> chain;  // as sent, the server's own first; empty: not received
-  // Of each certificate in `chain` the OCSPResponse as sent; empty: a CertificateStatus without one. TLS 1.2 has none
+  // OCSPResponse that came with each certificate of `chain`; empty: a CertificateStatus without one. TLS 1.2 has none
   // but the first.
   std::vector<std::optional<Bytes>> staples;
 };

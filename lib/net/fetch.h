@@ -33,7 +33,7 @@ enum class Method { kGet = 1, kPost = 2 };  // shared memory stores the numbers
 struct FetchRequest {
   Url url;
   Bytes body;                    // the DER of the OCSP request
-  std::string get_path;          // the same in base64, percent-encoded, for a GET
+  std::string get_path;          // the request in base64, percent-encoded, for a GET
   std::optional<Method> method;  // nothing: usual_method()
   std::string accept;            // not empty: media types of a document to GET in place of an OCSP response
   Millis timeout = 10000;        // DNS to last byte, redirects included
@@ -82,8 +82,8 @@ class Fetch {
   struct Failure : Error {
     Failure(Error error = {}) : Error(std::move(error)) {}  // whatever failed, without the rest
 
-    std::optional<UnixSeconds> retry_after;  // from a 429 or 503
-    unsigned status = 0;                     // of the HTTP answer; 0: there was none
+    std::optional<UnixSeconds> retry_after;  // asked for with a 429 or 503
+    unsigned status = 0;                     // the HTTP answer's; 0: there was none
     bool request_mangled = false;            // a redirect dropped slashes from a GET's request
     // The proxy itself fails or refuses our credentials, whatever the responder's state.
     bool of_proxy() const { return reason == Reason::kProxyAuth || (reason == Reason::kProxyFailed && status == 0); }

@@ -61,7 +61,7 @@ class Mender {
   void put(std::string_view line) { text_.append(line).append("\r\n"); }
 
   std::string text_;
-  std::string_view name_;    // of the last field
+  std::string_view name_;    // the last field's
   std::string_view length_;  // empty: none so far
   bool has_coding_ = false;
 };

@@ -135,10 +135,10 @@ struct HttpResponseParser::Impl {
       [this](std::uint64_t size, boost::beast::string_view, error_code&) { last_chunk = size == 0; };
   std::optional<BeastParser> parser;
   std::vector<std::uint8_t> pending;  // unconsumed bytes: an incomplete head, or what Beast needs to see again
-  std::size_t searched = 0;           // of pending, for the end of the head
+  std::size_t searched = 0;           // bytes of `pending` searched for the end of the head
   std::size_t header_bytes = 0;       // of all headers so far, those of 1xx responses included
   int interim = 0;
-  bool head_taken = false;  // of this response
+  bool head_taken = false;  // the head of this response has been taken
   bool has_body = false;    // and it is to be read
   bool last_chunk = false;  // its line was consumed: the trailer follows
   bool starved = false;     // Beast needs more bytes

@@ -28,7 +28,7 @@ struct HttpHead {
   std::optional<Seconds> age;
   std::optional<UnixSeconds> retry_after;  // a point in time; seconds count from take()'s `now`
   std::string etag;                        // verbatim, to be sent back; absent if over 256 bytes
-  std::string last_modified;               // likewise
+  std::string last_modified;               // as `etag`
   bool from_proxy = false;  // a proxy marks the response as its own (RFC 9209, and common proxies' headers)
   bool keep_alive = false;
 

@@ -1,4 +1,4 @@
-// Which names need a resolver.
+// Tells which names need a resolver.
 #pragma once
 
 #include <string_view>

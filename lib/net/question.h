@@ -43,15 +43,20 @@ class Question {
   Question& operator=(const Question&) = delete;
   ~Question();  // askers that still wait get no answer
 
+  // Adds an asker, which must wait for no other question. It leaves when it is destroyed.
   void join(Asker& asker);
+  // Adds an address of an answer, and bounds ttl() by the record's; ignores an address of length 0.
   void take(const Address& address, Seconds ttl);
-  void limit_ttl(Seconds ttl);
+  void limit_ttl(Seconds ttl);  // by a record without an address, as an alias
+  // Notes that a query failed. result() reports the least final failure, and only if there is no address.
   void take_failure(Reason reason, std::string detail);
+  // Hands `result` to all askers, which pass it on from the loop: no callback runs within.
   void tell(const Addresses& result);
 
   bool has_addresses() const { return !v4_.empty() || !v6_.empty(); }
-  Seconds ttl() const { return ttl_; }
-  // At most 16 addresses, the families interleaved, so that a network without one of them costs one attempt, not all.
+  Seconds ttl() const { return ttl_; }  // the shortest of the records' so far; INT32_MAX: there were none
+  // Returns at most 16 addresses, the families interleaved, so that a network without one of them costs one attempt,
+  // not all. Without an address: the failure taken, else kDnsNoAddress.
   Addresses result() const;
 
   // Restarts the question under a new number. The askers keep waiting.

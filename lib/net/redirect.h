@@ -1,6 +1,6 @@
-// Where a redirect may lead. A responder, or an attacker on an http connection, can send any Location, and requests
-// from this machine reach internal services: a control location behind "allow 127.0.0.1", a cloud's metadata. So a
-// redirect never leads into the internal network, unless the operator has configured its target.
+// Bounds where a redirect may lead. A responder, or an attacker on an http connection, can send any Location, and
+// requests from this machine reach internal services: a control location behind "allow 127.0.0.1", a cloud's
+// metadata. So a redirect never leads into the internal network, unless the operator has configured its target.
 #pragma once
 
 #include <string>
@@ -29,7 +29,7 @@ class RedirectRule {
 
   // Returns whether an address of the current host may be connected to; true before the first redirect.
   bool permits(Address::Scope address) const { return exempt_ || may_lead(from_, address); }
-  // The same behind a proxy, which resolves the name so that we never see the address: true only for a host that was
+  // permits() behind a proxy, which resolves the name so that we never see the address: true only for a host that was
   // asked or named, on any port; if it is a kLocal literal, on its own port only.
   bool permits_unseen() const { return exempt_ || known_host_; }
 

@@ -23,7 +23,7 @@
 
 namespace ocsp_plus::net {
 
-// Of a prefix; shown in the documentation, and so here.
+// Keys under one prefix, a documented format.
 struct RedisKeys {
   std::string prefix;
 
@@ -34,37 +34,45 @@ struct RedisKeys {
 
 using RedisWords = std::vector<std::string>;  // a command
 
-// `tokens`: of the leases, one for each item. `most_response`: SharedStoreOptions, bounded.
+// Returns the command of a look. `tokens`: one for each item, by which its lease will be known. `most_response`:
+// bytes of a response at most (SharedStoreOptions), bounded; a longer one counts as none. REQUIRES: as many tokens as
+// items.
 RedisWords look_words(const RedisKeys& keys, const SharedStore::Wanted& wanted,
                       const std::vector<std::string>& tokens, std::size_t most_response);
 struct RedisLooked {
   std::vector<SharedStore::Found> found;  // one for each item
-  bool granted = false;                   // a lease
+  bool granted = false;                   // at least one lease was given
   std::string refused;                    // the server's words where it cannot write; else empty
 };
+// Takes the responses out of `reply`. Errors: kStoreMalformed.
 Result<RedisLooked> read_look(RedisReply& reply, const std::vector<SharedStore::Item>& items,
                               const std::vector<std::string>& tokens);
 
+// Returns the command that stores a response and gives the lease back, if there is one. `most_response`: as above, so
+// that a longer one in the store is replaced like none. REQUIRES: a response of 1 to `most_response` bytes.
 RedisWords publish_words(const RedisKeys& keys, const SharedStore::Publication& publication,
                          std::size_t most_response);
+// Errors: kStoreMalformed.
 Result<SharedStore::Published> read_published(const RedisReply& reply);
 
+// Returns the command that gives a lease back without a response, and leaves a note of `settlement.wait` ms, which is
+// bounded to 8 days.
 RedisWords settle_words(const RedisKeys& keys, const SharedStore::Settlement& settlement);
-// Whether something was written.
+// Returns whether something was written: not where the lease is another's by now. Errors: kStoreMalformed.
 Result<bool> read_settled(const RedisReply& reply);
 
-// Where the reading of the news has come to.
+// Position in the stream of news: reads on from the last entry that was read.
 class RedisNews {
  public:
   explicit RedisNews(std::string key) : key_(std::move(key)) {}
 
-  // Whether words() may be sent; else newest_words() are sent first, and begin() is told their reply.
+  // Returns whether words() may be sent; else newest_words() are sent first, and begin() is told their reply.
   bool begun() const { return !from_.empty() && full_reads_ <= kFullReads; }
   RedisWords newest_words() const;
   void begin(const RedisReply& newest);
   RedisWords words() const;
   Result<std::vector<SharedStore::News>> read(const RedisReply& reply);
-  // With another server.
+  // Forgets the position: another server is connected.
   void begin_anew() { from_.clear(); }
 
  private:

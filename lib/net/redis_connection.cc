@@ -22,7 +22,7 @@ std::string said(std::string_view text) {
   return "the server says " + quoted(text.substr(0, kMostShown));
 }
 
-// What the server answers to AUTH, without what it repeats of our command: "ERR unknown command 'AUTH', with args
+// Quotes the server's answer to AUTH without what it repeats of our command: "ERR unknown command 'AUTH', with args
 // beginning with: 'the password'".
 std::string said_of_login(std::string_view text, const RedisPlace& place) {
   if (!place.password.empty() && contains(text, place.password)) {
@@ -153,7 +153,7 @@ void RedisConnection::log_in() {
     });
   }
   if (!options_.name.empty()) {
-    // For whoever looks at the server's list of clients; not each server permits it.
+    // The name is for whoever looks at the server's list of clients; not each server permits it.
     write({"CLIENT", "SETNAME", options_.name}, [](const RedisReply&) {});
   }
   if (options_.must_be_master) {
@@ -217,7 +217,7 @@ void RedisConnection::write(const std::vector<std::string_view>& words, Callback
   }
 }
 
-// Until the connection is up the timer is that of `deadline_`.
+// Arms the timer for the oldest command; until the connection is up it is armed for `deadline_`.
 void RedisConnection::arm() {
   if (pending_.empty()) {
     return timer_->disarm();

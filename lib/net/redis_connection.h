@@ -77,7 +77,7 @@ class RedisConnection : private Stream::User {
 
   bool up() const { return up_; }
   const RedisPlace& place() const { return options_.place; }
-  const Address& peer() const { return peer_; }  // whom it is connected to; length 0: nobody yet
+  const Address& peer() const { return peer_; }  // the server connected to; length 0: none yet
   const Traffic& traffic() const { return traffic_; }
   const TlsSession* tls() const { return stream_ != nullptr ? stream_->tls() : nullptr; }  // nullptr: none
 

@@ -65,7 +65,7 @@ std::vector<std::string> not_permitted(const std::vector<std::string>& refused) 
   for (const std::string& each : refused) {
     const std::size_t space = std::min(each.find(' '), each.size());
     const std::string_view error = std::string_view(each).substr(space);
-    // In a script, "NOPERM …" and "ACL failure in script: …" of Redis 7; Redis 6: "… can't run this command …".
+    // A script gets "NOPERM …" and "ACL failure in script: …" of Redis 7; Redis 6: "… can't run this command …".
     for (const std::string_view sign : {"NOPERM", "ACL failure", "can't run this command", "can't access"}) {
       if (error.find(sign) != std::string_view::npos) {
         commands.push_back(lower(std::string_view(each).substr(0, space)));

@@ -1,5 +1,5 @@
-// What a Redis or Valkey server says about itself, for people. Pure functions of its replies, which may be anything;
-// the texts are not escaped.
+// Facts that a Redis or Valkey server tells of itself, for people. Pure functions of its replies, which may be
+// anything; the texts are not escaped.
 #pragma once
 
 #include <optional>

@@ -80,7 +80,7 @@ Result<RedisPlace> parse_unix(std::string_view text, RedisPlace::Role role) {
   return place;
 }
 
-// Each of these returns what is wrong; nullptr if nothing is.
+// The read_ functions return what is wrong; nullptr if nothing is.
 
 const char* read_credentials(std::string_view text, RedisPlace& place) {
   const std::size_t colon = std::min(text.find(':'), text.size());

@@ -1,4 +1,4 @@
-// Where a Redis or Valkey server listens.
+// The place where a Redis or Valkey server listens.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct RedisPlace {
   std::uint16_t port = 0;
   std::string path;       // of the unix socket, absolute; empty: none
   unsigned database = 0;  // for SELECT
-  // Of the URL, decoded. Must never be shown.
+  // User and password of the URL, decoded. Must never be shown.
   std::string user;
   std::string password;
 
@@ -27,7 +27,7 @@ struct RedisPlace {
   // Returns the place without user and password: "rediss://cache.example:6379/2", "unix:/run/redis.sock".
   std::string to_string() const;
 
-  // What kind of server listens there, which decides the default port. A sentinel has no unix socket.
+  // The kind of server that listens there decides the default port. A sentinel has no unix socket.
   enum class Role { kServer, kSentinel };
 
   // Parses "redis://[user:password@]host[:port][/db]", "rediss://…" (with TLS) or "unix:/path[:/db]". User and

@@ -25,7 +25,7 @@ struct RedisReader::Impl {
   std::unique_ptr<redisReader, ReaderDeleter> reader;
   std::size_t most_string = 0;
   std::size_t pending = 0;   // bytes since the last complete reply
-  std::size_t elements = 0;  // of the reply that is being read
+  std::size_t elements = 0;  // read so far of the reply, those of its arrays included
   std::optional<Error> error;
 
   // The functions that hiredis calls while it parses. Each returns the new reply, which its array owns, or null with

@@ -45,7 +45,7 @@ class RedisStore : public SharedStore, RedisConnection::User {
  private:
   // One command of the engine's, from its call to its callback.
   struct Operation {
-    std::vector<std::string> words;       // what is sent
+    std::vector<std::string> words;       // the command to send
     const RedisScript* script = nullptr;  // words[1] is its SHA-1
     // The command that follows the first one's reply, for `then`.
     std::function<std::vector<std::string>(const RedisReply&)> follow;
@@ -114,10 +114,10 @@ class RedisStore : public SharedStore, RedisConnection::User {
   Status status_;
   Tally tally_;            // of connections that have ended, as far as traffic is concerned
   std::size_t place_ = 0;  // the one that is tried or used
-  int failures_ = 0;       // of all places, in a row
+  int failures_ = 0;       // in a row, over all places
   Millis up_since_ = 0;
   std::deque<Millis> hangs_;
-  const std::string tokens_;  // what each token of this object begins with
+  const std::string tokens_;  // begins each token of this object
   std::uint64_t token_ = 0;
   RedisNews news_;
   std::list<OperationPtr> operations_;  // sent, or about to fail

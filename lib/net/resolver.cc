@@ -311,7 +311,7 @@ void CaresResolver::take(const Ticket& ticket, int status, const ares_addrinfo* 
   if (status == ARES_SUCCESS && answer != nullptr && answer->nodes != nullptr) {
     take_addresses(*answer, question);
   } else {
-    // For a name with only an alias, c-ares reports success without an address.
+    // c-ares reports success without an address for a name with only an alias.
     const int what = status == ARES_SUCCESS ? ARES_ENODATA : status;
     question.take_failure(reason_from(what),
                           fmt::format("{}: {}; asked {}", ticket.name, ares_strerror(what), asked()));

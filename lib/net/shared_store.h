@@ -5,7 +5,7 @@
 // through the gate like those of any responder, and a lease only saves requests: who gets none is free to ask. The
 // store's clock counts leases and notes, so the nodes' clocks need not agree.
 //
-// Of one certificate the store holds: its response; leases, each a number, "who holds it asks the responder"; and a
+// The store holds of each certificate: its response; leases, each a number, "who holds it asks the responder"; and a
 // note, "nobody need ask for a while", with the number of failures since the last success, so that the nodes back off
 // as one.
 //
@@ -32,13 +32,13 @@
 
 namespace ocsp_plus::net {
 
-using Sha1 = std::array<std::uint8_t, 20>;  // of a response's DER; tells responses apart, proves nothing
+using Sha1 = std::array<std::uint8_t, 20>;  // digest of a response's DER: tells responses apart, proves nothing
 
 struct SharedStoreOptions {
   std::vector<RedisPlace> places;  // tried in this order; at least one
-  std::string sentinel;            // what the sentinels at `places` call the server; empty: `places` are servers
+  std::string sentinel;            // the server's name at the sentinels in `places`; empty: `places` are servers
   std::string prefix;              // nodes with the same one share; see is_prefix()
-  // To log in to the server with, where its place has neither user nor password. A sentinel gets only those of its
+  // Credentials for the server, where its place has neither user nor password. A sentinel gets only those of its
   // place. Must never be shown.
   std::string user;
   std::string password;
@@ -63,14 +63,14 @@ class SharedStore {
 
   struct Status {
     State state = State::kConnecting;
-    UnixSeconds since = 0;            // of the state; by the node's clock
+    UnixSeconds since = 0;            // when it came to this state, by the node's clock
     std::string place;                // the server that is or was last used, or tried; without secrets
     std::optional<Error> last_error;  // kStore*; why it is down or read only, else why it last was
     Millis next_attempt = 0;          // kDown: when it is connected to again (monotonic)
   };
 
   struct Tally {                 // since create()
-    std::uint64_t commands = 0;  // that were answered
+    std::uint64_t commands = 0;  // answered ones
     Millis waited = 0;           // the sum of their times
     Millis last = 0;             // the time of the last one
     std::uint64_t sent = 0;      // bytes, without TLS
@@ -95,8 +95,8 @@ class SharedStore {
   struct Item {
     CertificateId id = {};
     std::optional<Sha1> known;  // the response that need not be handed out: what is held, or has been refused
-    // Which lease is wanted, 0 to 1023. A node asks for a higher number when it does not want to wait any longer for
-    // who holds a lower one.
+    // Number of the lease that is wanted, 0 to 1023. A node asks for a higher one when it does not want to wait any
+    // longer for the node that holds a lower one.
     unsigned lease = 0;
     bool past_note = false;  // a note does not keep it from getting the lease
   };
@@ -132,7 +132,7 @@ class SharedStore {
     std::optional<Lease> lease;    // given back, whatever comes of it
     Bytes response;                // 1 to most_response bytes
     Millis keep = 0;               // how long it is of use; bounded to a minute and 8 days
-    std::optional<Sha1> replaces;  // what it was compared with, and may be replaced; nothing: it replaces no response
+    std::optional<Sha1> replaces;  // the one it was compared with and may replace; nothing: it replaces none
   };
   struct Published {
     bool stored = false;
@@ -143,7 +143,7 @@ class SharedStore {
     CertificateId id = {};
     std::string host;  // as in Wanted
     Lease lease;       // given back
-    // Nobody need ask for so long; at most 8 days. 0: whoever comes next may ask, and of failures nothing is said.
+    // Time in which no node need ask, at most 8 days; 0: the next may, and the failure count stays.
     Millis wait = 0;
     bool failed = false;  // counts as a failure; else the responder had nothing new, and the count begins anew
   };
