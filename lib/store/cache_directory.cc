@@ -220,7 +220,7 @@ Result<void> check_owner_and_mode(const std::string& path, const struct stat& fo
                 fmt::format("{} belongs to uid {}, but uid {} uses it; chown it to uid {}, or name another directory",
                             path, found.st_uid, uid, uid));
   }
-  // With fsGroup the volume's group is containers of the same pod, chosen by whoever runs the pod.
+  // The volume's group is, with fsGroup, containers of the same pod, chosen by whoever runs the pod.
   const bool group = (found.st_mode & S_IWGRP) != 0 && (found.st_mode & S_ISGID) == 0;
   if ((group || (found.st_mode & S_IWOTH) != 0) && (found.st_mode & S_ISVTX) == 0) {
     return fail(Reason::kUnreadable,

@@ -28,7 +28,7 @@ struct Attempt {
   std::uint32_t failures = 0;
   std::uint32_t responder = 0;
   Reason reason = Reason::kNotChecked;
-  UnixSeconds began = 0;  // of an exchange that runs, or that its process did not finish; 0: there is none
+  UnixSeconds began = 0;  // the exchange that runs, or that its process did not finish; 0: there is none
 };
 
 Attempt read_attempt(const StapleZone& zone, EntryIndex entry) noexcept;
@@ -52,10 +52,10 @@ void record_stapled(const StapleZone& zone, EntryIndex entry, std::uint64_t coun
 // --- certificates that no configuration names: a server loads them for a connection (zone_writer.h adds them) ---
 
 struct PerConnectionState {
-  std::uint64_t profile = 0;  // unchecked, as it stands in the zone
-  UnixSeconds used = 0;       // likewise
+  std::uint64_t profile = 0;  // unchecked, as are `used` and `unsupported`
+  UnixSeconds used = 0;
   bool has_issuer = false;
-  bool unsupported = false;  // likewise
+  bool unsupported = false;
 };
 // Returns nothing if the entry is free or a configuration has named its certificate.
 std::optional<PerConnectionState> per_connection_state(const StapleZone& zone, EntryIndex entry) noexcept;

@@ -28,7 +28,7 @@ constexpr std::uint32_t kLayoutVersion = 10;
 
 struct Lease {
   std::atomic<std::uint64_t> word;        // epoch << 32 | pid; pid 0: no process holds it. The epoch only grows.
-  std::atomic<std::uint32_t> generation;  // of the holder
+  std::atomic<std::uint32_t> generation;  // the holder's
   std::atomic<std::uint32_t> slot;        // worker number of the holder
   std::atomic<std::int64_t> since;        // wall clock
   std::atomic<std::int64_t> heartbeat;    // monotonic clock, ms
@@ -54,7 +54,7 @@ struct Line {
   TextWords<kLineBytes / 8> words;
 };
 
-// What the processes tell each other beside responses (counters.h, shared_stats.h): numbers, each atomic on its own,
+// Statistics that the processes share beside responses (counters.h, shared_stats.h): numbers, each atomic on its own,
 // and two lines of text.
 struct SharedStats {
   std::array<std::atomic<std::uint64_t>, Counter::kKinds> counters;
@@ -111,8 +111,8 @@ constexpr std::uint32_t kTombstone = UINT32_MAX;
 //
 // `leaf` to `per_connection` are for a certificate that no configuration names: a server loaded it for a connection.
 struct alignas(64) Entry {
-  // What the handshake of a configured certificate reads: one cache line, to which no handshake writes, so that each
-  // processor keeps its own copy.
+  // The handshake of a configured certificate reads this cache line alone, and no handshake writes to it, so that
+  // each processor keeps its own copy.
   std::atomic<std::uint64_t> word;  // version of the blob << 32 | arena offset / kBlobAlign; 0: none held
   CertificateId id;
   std::atomic<std::uint32_t> generation;   // of the newest configuration that named it; 0: the entry is free
@@ -127,14 +127,14 @@ struct alignas(64) Entry {
   std::atomic<std::uint32_t> per_connection;
   std::atomic<std::uint32_t> versions;  // version of the last blob; goes on growing while `word` is 0
   IssuerKey issuer_key;                 // as it was when the entry was registered
-  // What is known about attempts (entry_state.h).
+  // Attempts, as far as they are known (entry_state.h).
   std::atomic<std::int64_t> confirmed_at;   // wall clock when the responder last confirmed what is held; 0: unknown
   std::atomic<std::int64_t> attempted_at;   // wall clock; 0: never
   std::atomic<std::int64_t> next_attempt;   // wall clock; 0: as soon as possible
   std::atomic<std::int64_t> succeeded_at;   // wall clock of the last exchange that brought something authentic
   std::atomic<std::int64_t> attempt_began;  // wall clock of an exchange that has not ended; 0: there is none
   std::atomic<std::uint32_t> failures;      // since the last success
-  std::atomic<std::uint32_t> responder;     // which of the certificate's URLs was asked last
+  std::atomic<std::uint32_t> responder;     // index of the certificate's URL that was asked last
   std::atomic<std::uint32_t> reason;        // Reason of the last attempt
   std::atomic<std::uint32_t> detail;        // checksum of its Detail; 0: there is none
   std::atomic<std::uint32_t> max_age;       // reserved: s after which the held response is too old; 0: no bound

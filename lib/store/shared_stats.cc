@@ -110,7 +110,7 @@ template <typename Slot, typename Value>
 void record_in(const StapleZone& zone, Table<Slot> table, std::uint64_t key, const Value& value) {
   if (Slot* slot = find_slot(zone, table, key); slot != nullptr) {
     if (slot->key.load(kRelaxed) == 0) {
-      store(*slot, decltype(load(*slot))());  // what another name has left there
+      store(*slot, decltype(load(*slot))());  // clears what another name has left there
     }
     store(*slot, value);
     slot->key.store(key, std::memory_order_release);

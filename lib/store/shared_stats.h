@@ -1,5 +1,5 @@
-// What the processes tell each other beside responses and counters. The designated worker records responders, the
-// clock and the cache directory; workers ask it for a refresh; any process notes that the first round is over.
+// Facts that the processes tell each other beside responses and counters. The designated worker records responders,
+// the clock and the cache directory; workers ask it for a refresh; any process notes that the first round is over.
 //
 // All of it is lock-free, and its writer may be killed at any instruction: each number is atomic on its own, and
 // nothing depends on whether two of them agree. Trust: as for the rest of the zone; readers bound what they read.

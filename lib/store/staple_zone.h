@@ -40,7 +40,7 @@ enum class Source : std::uint8_t { kNone = 0, kNetwork = 1, kCache = 2, kFile = 
 // A blob in the arena: this header, followed by the DER of a response or of a certificate. It is immutable once an
 // Entry::word points to it. A certificate's header has only id and length.
 struct BlobHeader {
-  // What a handshake looks at: one cache line.
+  // The one cache line that a handshake looks at.
   CertificateId id;
   std::int64_t this_update;
   std::int64_t expires;      // valid while now < expires
@@ -110,9 +110,9 @@ class StapleZone {
   // Makes the processor fetch what copy() will read, while copy() still looks for it. `place`: that of an earlier
   // copy of the same entry, or any other value: a wrong one only costs time.
   void expect(EntryIndex entry, std::uint32_t place) const noexcept;
-  // As copy(), without the bytes.
+  // Returns what copy() would, without the bytes.
   std::optional<BlobHeader> peek(EntryIndex entry, const CertificateId& id) const noexcept;
-  // As copy(), into a vector: for status, cache and tests. Returns nothing also if memory is out.
+  // Returns what copy() would, as a vector: for status, cache and tests. Returns nothing also if memory is out.
   std::optional<Bytes> read(EntryIndex entry, const CertificateId& id, BlobHeader* header = nullptr) const;
 
   std::uint32_t generation() const noexcept;    // of the newest configuration that has registered its certificates

@@ -28,7 +28,7 @@ class WriterState {
   static constexpr std::uint32_t kNoIssuer = UINT32_MAX;
 
   struct Held {
-    ArenaMap::Range response;  // what the entry's word points to, or pointed to until another process cleared it
+    ArenaMap::Range response;  // the entry's word points to it, or did until another process cleared that
     std::uint64_t sum = 0;     // of its header and bytes; 0: an earlier holder has published it
     ArenaMap::Range leaf;
     std::uint32_t issuer = kNoIssuer;  // offset
@@ -45,7 +45,7 @@ class WriterState {
 
   // Begins every operation under the lock. `locked`: the caller got the lock. Errors: kZoneBusy, kLeaseLost.
   Result<void> begin(bool locked);
-  // The same for an operation on this certificate's entry; kInvalidArgument: the entry is another's, or free.
+  // begin() of an operation on this certificate's entry; kInvalidArgument: the entry is another's, or free.
   Result<void> begin(bool locked, EntryIndex entry, const CertificateId& id);
   // Reads all anew if there was a registration, which takes responses and entries away. The caller loses what it has
   // allocated and not published.
@@ -67,7 +67,7 @@ class WriterState {
   EntryIndex take_free();         // kNoEntry: none is free
   void remove(EntryIndex entry);  // frees it, but only after nothing names it any more
 
-  // For certificates loaded per connection.
+  // Issuers and leaves of certificates loaded per connection.
   std::uint32_t find_issuer(const CertificateId& id, ByteView der) const;  // offset; kNoIssuer: it must be written
   void hold_certificate(EntryIndex entry, ArenaMap::Range leaf);
   // true: the entry is the first that points to this issuer.

@@ -79,7 +79,7 @@ class ZoneWriter {
   // The part of bytes_used() for certificates loaded per connection, their issuers and responses.
   std::size_t per_connection_bytes() const { return state_.per_connection_bytes(); }
 
-  // For zone_repair.cc.
+  // Returns what zone_repair.cc works on.
   WriterState& state() { return state_; }
 
  private:
