@@ -34,7 +34,7 @@ bool is_acceptable(const crypto::Verdict& verdict);
 // Whether a held response is valid at `now`: it has not ended, and begins at most `clock_skew` later.
 bool is_current(const store::BlobHeader& held, Seconds clock_skew, UnixSeconds now);
 
-// Where a response came from.
+// Source of a response, and when its responder confirmed it.
 struct Origin {
   Origin(store::Source from, UnixSeconds confirmed = 0)
       : source(from), confirmed_at(confirmed) {}  // NOLINT: implicit
@@ -117,10 +117,10 @@ class Gate {
 
   // The held response of a target, valid or not.
   std::optional<store::BlobHeader> held(const Target& target) const;
-  // The same, if a handshake at `now` would get it, or the revocation is one that OpenSSL does not send: it is as
-  // good a reason to ask no sooner.
+  // held(), if it may be stapled at `now`, or is a revocation that OpenSSL does not send: that is as good a reason to
+  // ask no sooner.
   std::optional<store::BlobHeader> stapled(const Target& target, UnixSeconds now) const;
-  // When that one ends; 0: there is none.
+  // Returns when stapled() ends; 0: there is none.
   UnixSeconds stapled_until(const Target& target, UnixSeconds now) const;
 
  private:

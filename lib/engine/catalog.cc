@@ -55,7 +55,7 @@ Result<const net::Url*> Catalog::intern_url(std::string_view text) {
   return urls_.emplace(std::string(text), std::make_unique<net::Url>(std::move(*url))).first->second.get();
 }
 
-// Each once.
+// Returns each URL once.
 Result<std::vector<const net::Url*>> Catalog::intern_urls(const std::vector<std::string_view>& texts) {
   std::vector<const net::Url*> urls;
   for (const std::string_view text : texts) {

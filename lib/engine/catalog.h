@@ -1,6 +1,6 @@
-// What the configuration names: certificates, their issuers and responders. Built once per configuration, in the
-// master; workers share its pages, since only the lease holder changes it afterwards, in its own process: it sets the
-// issuers that it fetches (engine/missing_issuers.h).
+// Everything that the configuration names: certificates, their issuers and responders. Built once per configuration,
+// in the master; workers share its pages, since only the lease holder changes it afterwards, in its own process: it
+// sets the issuers that it fetches (engine/missing_issuers.h).
 #pragma once
 
 #include <map>
@@ -63,7 +63,7 @@ struct Target {
   bool public_only = false;
   std::string health_suffix;
 
-  bool stapleable() const { return verifiable() && !responders.empty(); }            // by fetching
+  bool stapleable() const { return verifiable() && !responders.empty(); }            // a fetch may get a response
   bool verifiable() const { return issuer != nullptr || issuer_lookup != nullptr; }  // maybe after a fetch
   bool has_source() const { return !responders.empty() || !files.empty(); }          // of responses
   // The issuer is fetched on the way to a responder only.
@@ -98,7 +98,7 @@ struct ServerCertificate {
 // Certificates sent after a leaf that may be stapled: no more have an issuer that is sent as well.
 constexpr std::size_t kMaxLinks = 8;
 
-// What findings() may report of a certificate once all servers are added (engine/findings.h).
+// Remarks on a certificate that findings() may report once all servers are added (engine/findings.h).
 struct Remarks {
   std::string file;                             // ServerCertificate::file of the first server
   std::string server;                           // place of the first server
@@ -108,7 +108,7 @@ struct Remarks {
   std::string ignored_url;                      // the first AIA URL that cannot be used, and why; empty: none
   // Why the issuer that was found cannot be used and counts as not found; empty: no such issuer.
   std::string issuer_unusable;
-  // What disqualifies a candidate that has the issuer's name, if no server names a better one.
+  // The fault of a candidate that has the issuer's name, if no server names a better one.
   crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
   // The longest Certificate message with it that has no room for every usual staple (crypto/certificate_message.h):
   // bytes, and the server's place; 0: none.
@@ -130,7 +130,7 @@ struct UnusableCertificate {
 // issuer of the first is not among them.
 struct LooseChains {
   std::size_t count = 0;
-  // Of the first one.
+  // The first one.
   std::string leaf;     // its label
   std::string missing;  // the issuer's name
   std::string file;
@@ -148,9 +148,9 @@ class Catalog {
   using Index = std::uint32_t;
 
   struct Added {
-    Index index = 0;             // of the target
+    Index index = 0;             // the target's
     Target* target = nullptr;    // nullptr: the certificate is unusable (UnusableCertificate)
-    std::vector<Target*> links;  // of the first certificates of the chain, which may be stapled with the leaf
+    std::vector<Target*> links;  // targets of the chain's first certificates, which may be stapled with the leaf
   };
 
   // Adds a server's certificate, and with `staple_chain` those after it. All servers of a certificate share one
@@ -186,7 +186,7 @@ class Catalog {
   Target& target(Index index) { return *targets_[index]; }
   const Target& target(Index index) const { return *targets_[index]; }
 
-  // For findings().
+  // Remarks for findings().
   const std::vector<Remarks>& remarks() const { return remarks_; }                           // by the target's index
   const std::vector<UnusableCertificate>& unusable() const { return unusable_; }             // those to be reported
   const std::optional<IgnoredTrusted>& ignored_trusted() const { return ignored_trusted_; }  // the first
@@ -227,8 +227,8 @@ class Catalog {
   IssuerPool issuers_;
   std::vector<std::string> hosts_;
   std::set<std::string> known_hosts_;
-  // By their certificates, which the anchors keep alive; a null certificate stands for the system's anchors. Servers
-  // with the same certificates share them.
+  // Anchors by their certificates, which they keep alive; nullptr stands for the system's. Servers with the same
+  // certificates share them.
   std::map<std::vector<x509_st*>, std::unique_ptr<crypto::TrustAnchors>> anchors_;
 };
 

@@ -1,5 +1,5 @@
-// What the engine works with in a process: the ports to its event loop and clocks, and the configuration. One is made
-// for each worker's contender for the lease and one for the start helper; all members of a lease holder share it.
+// The engine's surroundings in a process: the ports to its event loop and clocks, and the configuration. One is made
+// for each worker's LeaseContender and one for the start helper; all members of a lease holder share it.
 #pragma once
 
 #include "base/ports.h"

@@ -23,7 +23,7 @@ constexpr Seconds kEndedFor = Seconds{90} * 86400;     // since the end of the r
 constexpr Seconds kClockAstray = Seconds{30} * 86400;  // farther than that from the newest file the clock is wrong
 constexpr Seconds kWithoutEnd = 86400;  // a response without nextUpdate ends that long after thisUpdate
 
-// What a response claims about a certificate, unverified.
+// A response's claim about a certificate, unverified.
 struct Claim {
   bool revoked = false;
   UnixSeconds this_update = 0;

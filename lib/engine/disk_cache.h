@@ -45,7 +45,7 @@ class DiskCache {
   // the zone in one of the loop's next turns.
   void changed(const Target& target);
 
-  // The same for the certificate of a fetched issuer. REQUIRES: target.issuer_lookup.
+  // Reads and keeps the certificate of a fetched issuer. REQUIRES: target.issuer_lookup.
   std::optional<Bytes> load_issuer(const Target& target);
   void keep_issuer(const Target& target, Bytes der);
 

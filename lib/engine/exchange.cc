@@ -256,7 +256,8 @@ bool Exchange::is_old(const net::FetchResponse& response) const {
          services_.health.worth_past_caches(call_->host(), services_.clock.monotonic());
 }
 
-// What came past the caches is of no use. That says nothing about the host, which has answered before.
+// Takes the copy of the cache, since the answer past it is of no use. That says nothing about the host, which has
+// answered before.
 void Exchange::take_copy() {
   call_->cancelled();
   end(std::move(*copy_));

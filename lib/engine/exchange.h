@@ -40,9 +40,9 @@ class Exchange {
   };
   static constexpr std::size_t kNoResponder = UINT32_MAX;
   struct Failure {
-    net::Fetch::Failure error;  // of the responder asked last
+    net::Fetch::Failure error;  // the error of the responder asked last
     std::size_t responder = 0;  // index into Target::responders; kNoResponder: the issuer could not be fetched
-    std::optional<crypto::Verdict> verdict = {};  // of its response, if it sent one
+    std::optional<crypto::Verdict> verdict = {};  // on its response, if it sent one
   };
   struct End {
     tl::expected<Accepted, Failure> result;
@@ -78,9 +78,9 @@ class Exchange {
     bool past_caches = false;
   };
   static constexpr int kMostRequests = 3;  // to one URL: other method, other hash, past caches
-  // What a refused response says about the host that sent it.
+  // Verdict on the host that sent a refused response.
   enum class Meaning {
-    kHostWorks,    // of no use for this certificate, but the host works
+    kHostWorks,    // the response is of no use for this certificate, but the host works
     kStaleCopy,    // it was good once: perhaps a copy from a cache on the way
     kHostTrouble,  // try_later, a portal's page, garbage
   };
@@ -115,7 +115,7 @@ class Exchange {
   std::vector<std::string> hosts_asked_;
   std::optional<HostCall> call_;  // the last one
   std::optional<HeldValidators> held_;
-  RequestVariant variant_;          // of the fetch in flight
+  RequestVariant variant_;          // the fetch in flight has it
   bool asked_past_caches_ = false;  // once is enough
   const Seconds oldest_;
   std::optional<Accepted> copy_;  // the answer that a cache had held for too long, until a newer one comes
@@ -124,7 +124,7 @@ class Exchange {
   bool asked_by_other_method_ = false;
   int requests_ = 0;
   bool hash_refused_ = false;
-  net::Method usual_ = net::Method::kGet;  // by the length of the URL
+  net::Method usual_ = net::Method::kGet;  // by the URL's length
   net::Method first_method_ = net::Method::kGet;
   // The responder's own OCSP response; an HTTP error by the other method does not replace it.
   std::optional<Failure> said_;

@@ -104,7 +104,7 @@ bool Files::look_at(File* file, std::size_t* budget) {
     look_at_end(*file, reader);
   }
   awaited = awaited || !std::all_of(ready.begin(), ready.end(), seen);
-  // What is none of these certificates' may be that of one that has not seen it yet.
+  // The response may belong to a certificate that was not shown the file yet.
   if (file->refusal && !file->fits && !(awaited && is_foreign(file->refusal->error.reason))) {
     ignore(*file, *file->refusal);
     file->refusal.reset();

@@ -35,7 +35,7 @@ class Files {
  private:
   struct Reader {
     const Target* target;
-    FileStamp seen;     // of the contents last shown to the gate for it
+    FileStamp seen;     // stamp of the contents last shown to the gate for it
     bool fits = false;  // these are for it, and no line says that they have ended
   };
   // Why a file is of no use to a certificate.
@@ -47,7 +47,7 @@ class Files {
     std::string path;
     std::vector<Reader> readers;
     bool missing = false;            // and logged
-    FileStamp stamp;                 // of the contents last shown for anyone
+    FileStamp stamp;                 // stamp of the contents last shown for any reader
     bool fits = false;               // these are for one of the readers
     std::optional<Refusal> refusal;  // else, not logged yet
   };

@@ -105,7 +105,7 @@ class Finder {
     return true;
   }
 
-  // With such a leaf OpenSSL sends a response only if that names the issuer as the leaf does. GnuTLS accepts no other
+  // OpenSSL sends a response with such a leaf only if that names the issuer as the leaf does. GnuTLS accepts no other
   // either, but Java refuses to connect with it, and CAs make none.
   void look_at_spellings() {
     std::size_t number = 0;
@@ -154,7 +154,7 @@ class Finder {
   }
   bool verifiable(const Target& target) const { return target.issuer != nullptr || issuer_is_fetched(target); }
 
-  // What to do about an issuer that was not found; `fault` disqualifies a candidate.
+  // Advises what to do about an issuer that was not found; `fault` disqualifies a candidate.
   static std::string issuer_advice(std::string_view fault) {
     return fmt::format(
         "a certificate with its issuer's name was found, but {}; put the right one in its place or name it in "

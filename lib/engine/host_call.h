@@ -18,8 +18,8 @@ namespace ocsp_plus::engine {
 class Gate;
 class MissingIssuers;
 
-// What an exchange works with: the network, the hosts' health and the issuers. Unlike Context it has no zone, since
-// `ocsp-plus fetch` has none. All of it outlives the exchanges.
+// Services that an exchange works with: the network, the hosts' health and the issuers. Unlike Context it has no
+// zone, since `ocsp-plus fetch` has none. All of it outlives the exchanges.
 struct ExchangeServices {
   const Clock& clock;
   Random& random;
@@ -61,7 +61,7 @@ class HostCall {
  private:
   const ExchangeServices& services_;
   std::string host_;
-  std::uint32_t token_;  // from ResponderHealth::started()
+  std::uint32_t token_;  // ResponderHealth::started() gave it
   bool settled_ = false;
 };
 

@@ -49,7 +49,7 @@ class IssuerPool {
   std::size_t size() const { return by_id_.size(); }
 
  private:
-  // By key identifier, then by the certificate's id.
+  // Issuers by key identifier, then by the certificate's id.
   using ByKeyIdentifier = std::map<std::pair<Bytes, CertificateId>, IssuerPtr>;
   // Keyed by a certificate of that subject.
   using ByName = std::map<crypto::X509Ptr, ByKeyIdentifier, crypto::BySubject>;
@@ -60,7 +60,7 @@ class IssuerPool {
   std::map<CertificateId, IssuerPtr> by_id_;
   ByName by_name_;
   CertificateId swept_ = {};               // where sweep() goes on
-  std::uint64_t seed_;                     // of this process: an attacker cannot construct a pair that collides
+  std::uint64_t seed_;                     // this process's own: an attacker cannot construct a pair that collides
   std::vector<std::uint64_t> mismatches_;  // one word a pair, placed by its hash; empty before the first
 };
 

@@ -62,9 +62,9 @@ class LeaseHolder {
   Files& files() { return files_; }
   store::ZoneWriter& writer() { return writer_; }
   const Roster& roster() const { return roster_; }
-  // Gives back the leases of the shared store.
+  // Returns all leases to the shared store.
   void end_sharing();
-  // Whether that, or a publication there, is still under way.
+  // Returns whether returned leases or publications are still in flight.
   bool sharing_ends() const;
 
  private:
@@ -98,7 +98,7 @@ class LeaseHolder {
   // The shared store, and what only it uses; nullptr: there is none.
   std::unique_ptr<ShareAccess> share_access_;
   std::unique_ptr<net::SharedStore> share_;
-  std::array<std::uint64_t, kShareCounts> share_counted_ = {};  // by count_share(), in the zone already
+  std::array<std::uint64_t, kShareCounts> share_counted_ = {};  // count_share() has added these to the zone already
   Refresher refresher_;
   Discovery discovery_;
   Readiness readiness_;
@@ -106,8 +106,8 @@ class LeaseHolder {
   Millis swept_ = 0;
   Millis forgot_ = 0;
   bool new_configuration_;
-  unsigned jumps_ = 0;       // of the wall clock, as seen by the refresher
-  unsigned recoveries_ = 0;  // of the cache directory
+  unsigned jumps_ = 0;       // times that the refresher saw the wall clock jump
+  unsigned recoveries_ = 0;  // recoveries of the cache directory that were seen
 };
 
 }  // namespace ocsp_plus::engine

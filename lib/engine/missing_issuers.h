@@ -46,11 +46,13 @@ class MissingIssuers {
   // search() and give() at once, for a process that serves no clients meanwhile. Returns whether the issuer was
   // found.
   bool find(Target& target);
-  // The same with a document from the cache directory; useless contents are skipped.
+  // find() among the certificates of a document from the cache directory; useless contents are skipped.
   bool take_kept(Target& target, ByteView document);
 
+  // Sets the target's issuer to the one that `found` has found, in this process only. Nothing is kept or logged.
+  // REQUIRES: found.found() is not nullptr, and the search was for this target.
   void give(Target& target, const IssuerSearch& found);
-  // give() for an issuer that was fetched from `url`: it is also kept, and logged if it is new.
+  // give() for an issuer that was fetched from `url`; a new one is also kept in the directory and logged.
   void give_fetched(Target& target, const IssuerSearch& found, const net::Url& url);
 
   IssuerPool& pool() const { return catalog_.issuers(); }

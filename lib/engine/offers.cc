@@ -92,7 +92,7 @@ void Offers::offer(const store::StapleZone& zone, std::uint64_t profile, const C
   }
 }
 
-// Without memory nothing is noted.
+// Notes nothing where memory was short.
 void Offers::note(const CertificateId& id, Millis now) noexcept {
   if (places_ == nullptr) {
     places_.reset(new (std::nothrow) std::array<Place, kPlaces>());

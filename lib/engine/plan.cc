@@ -111,7 +111,7 @@ std::optional<Plan::Entry> Plan::take_permitted(UnixSeconds now, Millis monotoni
 // on a single certificate, so it is asked for others in turn.
 Plan::Entry Plan::choose(const std::string& host, const Queue& waiting_for) const {
   if (health_.failing(host)) {
-    // Of these, the one whose last request is longest ago.
+    // The one goes first whose last request is longest ago.
     return std::min_element(
                waiting_for.begin(), waiting_for.end(),
                [this](const auto& a, const auto& b) { return waiting(a.second).tried < waiting(b.second).tried; })

@@ -26,7 +26,7 @@ class Plan {
  public:
   using Entry = store::EntryIndex;
 
-  // What the plan has to know about a waiting certificate.
+  // Facts that the plan needs of a waiting certificate.
   struct Waiting {
     std::vector<std::string> hosts;  // health keys of all hosts that it might ask
     UnixSeconds ends = 0;            // end of the held response; 0: none that can be stapled

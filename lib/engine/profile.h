@@ -1,5 +1,5 @@
-// What a server's directives say of the certificates that it loads per connection; the catalog has the profiles of
-// all servers.
+// A server's directives for the certificates that it loads per connection; the catalog has the profiles of all
+// servers.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace ocsp_plus::engine {
 
 struct Target;
 
-// Which handshakes without a staple a server refuses.
+// Handshakes without a staple that a server refuses.
 enum class Require { kOff, kMustStaple, kOn };
 
 // Returns whether a handshake without a staple is refused. `must_staple`: the certificate has the TLS feature

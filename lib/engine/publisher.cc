@@ -12,7 +12,7 @@ namespace {
 using net::SharedStore;
 
 constexpr std::size_t kMostPublishing = 8;
-constexpr unsigned kMostTries = 3;  // of a publication that the store refuses, or answers with useless responses
+constexpr unsigned kMostTries = 3;  // for a publication that the store refuses, or answers with useless responses
 // A tenant's CA could fill the store with responses of certificates that nobody vouches for.
 constexpr std::size_t kMostForeignResponse = 8192;
 

@@ -1,4 +1,4 @@
-// What this node owes the shared store: the leases that it holds, and the responses that it has fetched. A lease is
+// Debts of this node to the shared store: the leases that it holds, and the responses that it has fetched. A lease is
 // given back with the response, or with word of when this node tries again. Part of engine/sharing.h.
 #pragma once
 
@@ -30,7 +30,7 @@ class Publisher {
   struct Granted {
     net::SharedStore::Lease lease;
     std::string host;                   // health key of the responder that it is for
-    unsigned failures = 0;              // of the fleet, since the last success
+    unsigned failures = 0;              // the fleet's, since the last success
     std::optional<net::Sha1> replaces;  // Publication::replaces
     Millis until = 0;                   // when it has surely ended; monotonic
     bool asking = false;                // its exchange has begun

@@ -25,7 +25,7 @@ class Readiness {
   // certificates at most. Returns the one that is waited for; nullptr: none is, or the budget is used up.
   const Target* tick(const Clock& clock, std::size_t budget = SIZE_MAX);
 
-  // As recorded in the zone, for good.
+  // Returns whether the first round is over, which the zone records for good.
   static bool over(const store::StapleZone& zone);
 
  private:

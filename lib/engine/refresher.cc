@@ -19,8 +19,8 @@ UnixSeconds soon_checked(UnixSeconds next, const RefreshBound& bound, UnixSecond
   return bound.within == 0 ? check : std::min(check, next);
 }
 
-// Of certificates for which nobody has asked for long, after a start or a jump of the clock: their turns count from
-// now on, or all would be asked for at once.
+// Restarts an overdue bound at `now`, so that a start or a jump of the clock does not make all certificates due at
+// once.
 RefreshBound taken_up(RefreshBound bound, UnixSeconds now) {
   bound.asked = saturating_sub(now, bound.asked) < bound.within ? bound.asked : now;
   return bound;
@@ -267,7 +267,7 @@ void Refresher::refresh(Entry entry) {
   plan_.requeue(entry, now);
 }
 
-// From Sharing, if it is there.
+// Takes a certificate back from Sharing, if it is there.
 void Refresher::take_back(Entry entry, UnixSeconds due) {
   if (sharing_.has_value() && sharing_->has(entry)) {
     sharing_->end(entry);
@@ -321,7 +321,7 @@ void Refresher::pump() {
     if (target(*entry).ended(now)) {
       park(*entry);
     } else if (kept_is_enough(*entry, now)) {
-      // That took a verification, and thousands may follow.
+      // The check took a verification, and thousands may follow.
       resume_ = work_queue_.enqueue([this] {
         resume_.reset();
         pump();
@@ -332,7 +332,7 @@ void Refresher::pump() {
   }
 }
 
-// What an operator asks for is fetched for the fleet, whatever its store holds.
+// Asks for what is due. What an operator asks for is fetched for the fleet, whatever its store holds.
 void Refresher::pump_due(UnixSeconds now) {
   while (const auto due = plan_.take_due(now)) {
     if (target(*due).ended(now)) {
@@ -402,7 +402,7 @@ void Refresher::wait(Entry entry, UnixSeconds now) {
   plan_.wait(entry, std::move(waiting), now);
 }
 
-// Before a responder is asked, looks whether another instance that shares the cache directory has asked. true: its
+// Looks, before a responder is asked, whether another instance that shares the cache directory has asked. true: its
 // response is enough, and the next attempt is planned.
 bool Refresher::kept_is_enough(Entry entry, UnixSeconds now) {
   const Target& about = target(entry);

@@ -165,7 +165,7 @@ class Refresher : private Sharing::User {
   std::unique_ptr<Timer> publish_timer_;
   std::unique_ptr<Timer> hang_timer_;
   std::size_t in_flight_ = 0;
-  std::size_t per_connection_in_flight_ = 0;  // of in_flight_; at most half of all slots
+  std::size_t per_connection_in_flight_ = 0;  // part of in_flight_; at most half of all slots
   Millis progressed_ = 0;
   bool lease_lost_ = false;
   // Ended certificates that are not logged yet; nothing is logged before the clock can be trusted.

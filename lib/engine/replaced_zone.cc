@@ -111,7 +111,7 @@ void ReplacedZone::carry_one_loaded(store::EntryIndex entry, IssuerPool& issuers
   target.issuer = found;
   target.entry = *added;
   target.per_connection = true;
-  // Without a disk cache, which would remember a target that goes; the first worker keeps the held response.
+  // The gate has no disk cache, which would remember a target that goes; the first worker keeps the held response.
   Gate gate(to_, writer, settings_.policy);
   admit(target, entry, gate);
 }

@@ -37,7 +37,7 @@ class ReplacedZone {
   static constexpr Millis kLoadedTime = 2000;
 
   std::size_t taken() const { return taken_; }      // responses, per connection included
-  std::size_t refused() const { return refused_; }  // likewise: ended, forged, or no room
+  std::size_t refused() const { return refused_; }  // responses left behind: ended, forged, or no room
   std::size_t loaded() const { return loaded_; }    // certificates loaded per connection
 
  private:

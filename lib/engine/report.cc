@@ -15,7 +15,7 @@ std::string host_of(const FailureGroups::Key& key) {
   return quoted(key.host.substr(0, key.host.find(kHealthSuffix)));
 }
 
-// Of the line about a response that was published. A revocation is crit, and so is its end.
+// Level of the line about a published response. A revocation is crit, and so is its end.
 LogLevel level_of(const Admission& admission) {
   const bool revoked = admission.verdict.reason == Reason::kRevoked;
   return revoked || admission.status_changed ? LogLevel::kCrit : LogLevel::kNotice;
@@ -159,8 +159,7 @@ void Report::tell_recovery(const Target& last, const FailureGroups::Key& key, co
       host_of(key), token(key.reason), group.most);
 }
 
-// Where nothing was stapled for the certificate, and a line said so, a response that its responder did not give ends
-// that; returns how loud the line was.
+// Ends a logged failure by a response from elsewhere; returns the level of its line. Nothing: none ended.
 std::optional<LogLevel> Report::end_of_missing(const Target& target) {
   const auto over = failures_.supplied(target.certificate.id);
   return over.has_value() ? over->second.loudest : std::nullopt;

@@ -1,6 +1,6 @@
 // The engine's log lines: one line an event, a sentence and then key=value pairs. docs/operations.md explains each.
 //
-// What ends an error is logged as loudly as the error was, so that whoever has read the one reads the other.
+// The end of an error is logged at the error's level, so that whoever has read the one reads the other.
 //
 // The log is never flooded, whatever clients and responders do. Failures are logged by group
 // (engine/failure_groups.h). Lines that may come once for each certificate are limited by the minute, and the rest is
@@ -78,7 +78,7 @@ class Report {
   // A zone was replaced: the numbers of responses that the gate has taken from the old one, and refused; `loaded` of
   // the taken ones belong to certificates loaded per connection.
   void zone_replaced(std::size_t taken, std::size_t refused, std::size_t loaded);
-  // What the workers begin with, of the configuration's certificates, CA certificates of chains aside.
+  // The configuration's certificates as the workers begin with them, CA certificates of chains aside.
   struct Started {
     std::size_t certificates = 0;
     std::size_t stapled = 0, revoked = 0;  // with a response that says good, revoked
@@ -88,11 +88,14 @@ class Report {
     std::string_view cache;                 // the directory; empty: off
   };
   void started(const Started& what);
+  // The start helper waits for responses of so many certificates, `at_most` ms.
   void startup_waits(std::size_t certificates, Millis at_most);
+  // The start helper has waited for `took` ms. Logs a warning if certificates are `missing` a response.
   void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
+  // Worker `slot`, this one, has become the designated worker, with so many configured certificates.
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);
-  void lease_lost();
-  // The first few in a minute are logged, the others counted.
+  void lease_lost();  // another process has become it
+  // The wall clock jumped `by` so much. The first few in a minute are logged, the others counted.
   void clock_jumped(Seconds by);
   // Compares a responder's Date with our clock: one line an hour if they are more than five minutes apart.
   void compare_clocks(const Target& target, std::size_t responder, UnixSeconds theirs, UnixSeconds ours);
@@ -109,8 +112,8 @@ class Report {
 
   // Certificates loaded per connection. Tenants decide how many there are, so each line but the first is logged at
   // most once an hour, with a count.
-  // `level`: kError where nothing is stapled for a leaf, else kWarn; each has a limit of its own. That the issuer of
-  // a certificate was found which such a line has named is logged as loudly.
+  // `level`: kError where nothing is stapled for a leaf, else kWarn; each has a limit of its own. Logs at the same
+  // level that the issuer of a named certificate was found.
   void loaded_taken(const Target& target, const std::string& server);
   void loaded_without_issuer(LogLevel level, const Target& target, crypto::IssuerFault fault);
   void loaded_refused(LogLevel level, const Error& error);
@@ -150,7 +153,7 @@ class Report {
   RateLimit repairs_{1};
   std::size_t repaired_words_ = 0, repaired_lost_ = 0;  // not logged yet
   RateLimit urgent_{1}, clocks_{1, RateLimit::kHour};
-  // For lines that may come in thousands: hourly().
+  // Limits of lines that may come in thousands: hourly().
   RateLimit dropped_{1, RateLimit::kHour}, evicted_{1, RateLimit::kHour}, share_refused_{1, RateLimit::kHour};
   HourlyByLevel without_issuer_, refused_, too_large_;
   std::map<CertificateId, LogLevel> named_without_issuer_;  // at most two an hour

@@ -15,10 +15,10 @@
 
 namespace ocsp_plus::engine {
 
-// What the roster owns of a certificate loaded per connection; for the others the catalog owns it.
+// The part of a certificate loaded per connection that the roster owns; the catalog owns it for the others.
 struct PerConnection {
   Target target;
-  std::uint64_t profile = 0;                    // of the server that loads it
+  std::uint64_t profile = 0;                    // key of the profile of the server that loads it
   std::vector<std::unique_ptr<net::Url>> urls;  // the certificate's own: responders, issuers
 };
 
@@ -31,12 +31,12 @@ struct Record {
   // The refresher owns the rest.
   store::Attempt attempt;
   bool ask = false;             // the operator wants it asked for, whatever the cache directory holds
-  Millis started = 0;           // of the exchange; monotonic
+  Millis started = 0;           // when the exchange began; monotonic
   UnixSeconds asked = 0;        // when it last began
   UnixSeconds waits_since = 0;  // for one of its hosts
   Millis past_caches = 0;       // when it was last asked past HTTP caches; monotonic, 0: never
   std::unique_ptr<Exchange> exchange;
-  std::unique_ptr<Exchange::HeldValidators> validators;  // of the held response; nullptr: none
+  std::unique_ptr<Exchange::HeldValidators> validators;  // the held response's; nullptr: none
 };
 
 // When the certificate's responder was last asked with success, or said later what is held. `confirmed_at`: that

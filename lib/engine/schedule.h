@@ -69,7 +69,7 @@ constexpr Seconds kBelievedFor = 3600;
 constexpr Seconds kCheckedWithin = 300;
 UnixSeconds next_check(UnixSeconds now, std::uint64_t random);
 
-// What clients lack while an answer is missing.
+// The lack that clients feel while an answer is missing.
 enum class Need {
   kNone,            // nothing: handshakes get a response
   kStaple,          // the staple
@@ -97,7 +97,7 @@ bool is_newly_issued(Reason reason, UnixSeconds not_before, UnixSeconds now);
 
 struct Failure {
   std::uint32_t failures = 1;              // in a row, this one included
-  std::optional<UnixSeconds> retry_after;  // what the responder asked for
+  std::optional<UnixSeconds> retry_after;  // as the responder asked
   bool newly_issued = false;               // is_newly_issued()
   Need need = Need::kNone;                 // kNone unless the failure may_pass()
   std::uint32_t refusals = 0;              // in a row, if the host refuses every certificate; else 0
@@ -120,14 +120,14 @@ struct Patience {
   Millis lease = 0;  // for another node's lease
   Millis note = 0;   // for a note that nobody need ask
 };
-// With a valid response: a quarter of the time left, plus up to an eighth. With nothing to staple: `timeout`
+// Returns, with a valid response, a quarter of the time left, plus up to an eighth. With nothing to staple: `timeout`
 // (ocsp_plus_timeout) for leases; for notes 10 to 30 s while this node itself has not failed, after `failures`
 // 2^failures times the minimum of the back-off, at most the longest back-off for the need. `held_until`: end of the
 // held response, 0: none. `need`: kNone unless the last failure may_pass(). `random`: uniform.
 Patience patience_for(UnixSeconds now, UnixSeconds held_until, std::uint32_t failures, Need need,
                       const RetryBounds& bounds, Millis timeout, std::uint64_t random);
 
-// Which lease a node with nothing to staple asks for after it has waited for `waited` ms: one of 2^n after n seconds,
+// Returns the lease that a node with nothing to staple asks for after `waited` ms: one of 2^n after n seconds,
 // at most 1,024. Each second doubles the nodes that may ask, so one that hangs with a lease in its hand delays the
 // fleet by a moment only.
 unsigned lease_number(Millis waited, std::uint64_t random);

@@ -15,7 +15,7 @@
 
 namespace ocsp_plus::engine {
 
-// Where the nodes of a fleet share responses (ocsp_plus_share).
+// The store where the nodes of a fleet share responses (ocsp_plus_share).
 struct ShareSettings {
   std::vector<net::RedisPlace> places;  // at least one
   std::string sentinel;                 // the name that sentinels at these places know; empty: they are servers

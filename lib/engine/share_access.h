@@ -35,7 +35,7 @@ Result<void> check_share_prefix(std::string_view prefix);
 // Errors: kInvalidArgument for a place or a prefix, kUnreadable for certificate and key; no text shows a secret.
 Result<ShareSettings> read_share(ShareTexts&& texts);
 
-// What the connections to a store share. Must outlive them.
+// Resources that the connections to a store share. Must outlive them.
 struct ShareAccess {
   // Names are resolved by the system's configuration: ocsp_plus_resolver is for responders. `max_response`: bytes,
   // as ocsp_plus_max_response. Fails if the resolver or TLS cannot be set up.

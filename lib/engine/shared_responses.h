@@ -29,7 +29,7 @@ class SharedResponses {
   enum class Judged {
     kCommitted,
     kSame,      // no newer than the held one
-    kRefused,   // by the gate, for what it is
+    kRefused,   // the gate refuses it for what it is
     kNotForUs,  // refused for what this node is
     kNoRoom,    // good, but it did not get into the zone
     kLost,      // another process holds the lease of the zone: what waits is not judged

@@ -15,7 +15,7 @@ constexpr Millis kNewsSpread = 2000;
 constexpr Millis kThrottled = 500;  // doubles with each look in vain, up to kMostThrottled
 constexpr Millis kMostThrottled = 2000;
 constexpr Millis kLongestThrottled = 60000;  // in all, while the store makes progress for others
-// For another node's request, with nothing to staple: doubles from one to the other.
+// Waits for another node's request, with nothing to staple: they double from the first to the second.
 constexpr Millis kShortestWait = 100;
 constexpr Millis kLongestWait = 1000;
 constexpr Millis kLongestStarved = 30000;  // for room in this node, with nothing to staple
@@ -26,7 +26,7 @@ constexpr Millis kSlow = 250;  // an answer of the store that takes longer holds
 // A store may answer with more than can be verified at once. No more looks are sent then, so that memory is bounded.
 constexpr std::size_t kMostLooks = 8;      // under way, for all hosts
 constexpr std::size_t kMostJudging = 128;  // responses that wait to be verified
-// Each answer that is full settles one certificate at least, up to kMostJudged times.
+// A full answer settles one certificate at least, up to kMostJudged times.
 constexpr unsigned kMostPutOff = kMostJudged * SharedStore::kMostItems;
 
 }  // namespace
@@ -55,7 +55,7 @@ Sharing::~Sharing() = default;
 
 // --- taking and handing back ---
 
-// Without the issuer no response can be verified; the exchange gets it first.
+// Returns whether the issuer is known: without it no response can be verified, and the exchange gets it first.
 bool Sharing::shares(Entry entry) const {
   return roster_.at(entry).target.issuer != nullptr;
 }
@@ -355,7 +355,7 @@ void Sharing::looked(std::list<Batch>::iterator at, Result<std::vector<Found>> f
 void Sharing::looked_one(Entry entry, const CertificateId& id, Found found, bool room_used_up) {
   const Record* const record = roster_.find(entry);
   if (record == nullptr || record->target.certificate.id != id) {
-    return;  // what was given for another certificate ends by itself
+    return;  // a lease given for another certificate ends by itself
   }
   const auto item = items_.find(entry);
   if (item == items_.end()) {
@@ -429,7 +429,7 @@ void Sharing::elsewhere(Entry entry, const Found& found) {
     progressed_ = now;
   }
   if (item.waits_since == 0) {
-    // What a node that is alone would do by itself: it tries more often where the failure may have passed.
+    // A node that is alone would do this by itself: it tries more often where the failure may have passed.
     const Need need =
         may_pass(record.attempt.reason, 500) ? need_for(held, record.target.staple_required(), wall) : Need::kNone;
     const Patience patience = patience_for(wall, held, record.attempt.failures, need, context_.settings.retry,

@@ -116,8 +116,8 @@ class Sharing {
     std::uint32_t order = 0;  // random, so that the nodes divide the work
     Millis taken = 0;
     Millis bound = INT64_MAX;    // when its own bound ends (ocsp_plus_refresh): it waits for nobody after that
-    Millis due = 0;              // of its next look; monotonic, as all times here
-    Millis waits_since = 0;      // for others; 0: it does not
+    Millis due = 0;              // when to look next; monotonic, as all times here
+    Millis waits_since = 0;      // since when it waits for others; 0: it does not
     Millis lease_patience = 0;   // when it stops to wait for another node's lease
     Millis note_patience = 0;    // when it stops to heed notes
     unsigned tries = 0;          // looks in vain in a row
@@ -143,7 +143,7 @@ class Sharing {
     std::unique_ptr<net::SharedStore::Query> query;
   };
   static constexpr std::size_t kMostBatches = 2;  // for one host
-  static constexpr Millis kVerdictWithin = 1000;  // of a store that has just been created; a start waits no longer
+  static constexpr Millis kVerdictWithin = 1000;  // for a store that has just been created; a start waits no longer
 
   void verdict_overdue();
   bool shares(Entry entry) const;

@@ -1,4 +1,4 @@
-// What engine::Sharing counts, since it was made.
+// Counts of engine::Sharing since it was made.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 //   unusable                without           without   without
 //   loaded per connection   without           staple    staple, or without where revoked ones are omitted
 //
-// With the leaf's good staple go those of the certificates after it that the server staples as well
+// The leaf's good staple takes along those of the certificates after it that the server staples as well
 // (ocsp_plus_chain): on TLS 1.3, in order up to the first that has none, or that is revoked, where revoked ones are
 // sent; and in all not more than kMostWithChain. A gap would make clients take a response for another certificate's,
 // and some refuse the connection over one that is bad. Nothing else depends on them. After a certificate of the
@@ -16,7 +16,7 @@
 // On TLS 1.3 a staple is left out if it would make the Certificate message longer than Java accepts
 // (crypto/certificate_message.h), unless the certificate or the server demands one.
 //
-// Without a staple the handshake is refused if the server's `require` says so; else another module's response stays,
+// A handshake without a staple is refused if the server's `require` says so; else another module's response stays,
 // unless ours was sent or is omitted; else it gets none. A certificate loaded per connection that the zone does not
 // have, or has without an issuer, is offered to the lease holder (store/discovery_queue.h), whatever this handshake
 // gets.
@@ -41,16 +41,16 @@
 
 namespace ocsp_plus::engine {
 
-// What the handshakes of a configured server depend on.
+// A configured server, as far as its handshakes depend on it.
 struct Server {
   static constexpr std::uint16_t kAnyStaple = UINT16_MAX;
-  // Which a handshake with a certificate may get: none, its own, those of Server::chains as well.
+  // Staples that a handshake with the certificate may get: none, its own, those of Server::chains as well.
   enum class Staples : std::uint8_t { kNone, kOwn, kChain };
   // All that a handshake needs of a certificate: with the server's address it fills a cache line (capi/config.h).
   struct Certificate {
     x509_st* leaf = nullptr;         // the key of find(); borrowed from the server's SSL_CTX
     const Target* target = nullptr;  // nullptr: the certificate is unusable and never gets a staple
-    CertificateId id = {};           // of the target
+    CertificateId id = {};           // the target's
     store::EntryIndex entry = store::kNoEntry;
     bool must_staple = false;
     Staples staples = Staples::kOwn;
@@ -126,7 +126,7 @@ struct Decision {
   // The caller keeps it with the connection and passes it in Hello::memory: a hello that has to be repeated (RFC 8446
   // section 4.1.4) comes twice but is one handshake. Never 0.
   std::uintptr_t memory = 0;
-  // To be logged at level error; nullptr: none. Of the Stapler, until its next decision.
+  // Line to log at level error, the Stapler's until its next decision; nullptr: none.
   const std::string* line = nullptr;
 };
 
@@ -177,7 +177,7 @@ class Stapler {
   // Why a handshake got no staple.
   enum Cause : std::size_t { kNothingHeld, kCallbackTaken, kMessageTooLarge };
 
-  // Of a chain; `storage` is only used where the leaf was loaded for the connection.
+  // Links of a chain; `storage` is only used where the leaf was loaded for the connection.
   struct Links {
     const Server::Link* first = nullptr;
     std::size_t count = 0;
@@ -211,7 +211,7 @@ class Stapler {
   Offers offers_;
   std::array<Unlogged, 3> unlogged_ = {};  // by cause
   std::string line_;                       // Decision::line
-  // Where the responses lay that were copied last, by entry, or by what remains of a large one.
+  // Place of the last copied response by entry, modulo the size: a hint for the prefetch.
   std::array<std::uint32_t, 4096> places_ = {};
 };
 

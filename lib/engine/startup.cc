@@ -8,9 +8,9 @@
 namespace ocsp_plus::engine {
 namespace {
 
-// To take the lease: the lease holder before us writes to the zone for an instant at a time.
+// Time to take the lease: the lease holder before us writes to the zone for an instant at a time.
 constexpr Millis kTakeTime = 1000;
-// For what goes to the shared store last: other nodes wait for it.
+// Time for what goes to the shared store last: other nodes wait for it.
 constexpr Millis kPublishTime = 500;
 constexpr Seconds kAboutToEnd = 10;
 
