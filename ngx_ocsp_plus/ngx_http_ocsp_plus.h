@@ -19,11 +19,11 @@ typedef struct {
     ngx_uint_t           format;             /* op_format_t */
     const char          *directive;          /* "ocsp_plus_status" or
                                                 "ocsp_plus_control" */
-    u_char              *file;               /* of the directive */
+    u_char              *file;               /* the directive's */
     ngx_uint_t           line;
     ngx_array_t          names;              /* ngx_str_t: the server's, in
                                                 "ocsp_plus_control" */
-    ngx_http_core_loc_conf_t  *control;      /* of a server: its first location
+    ngx_http_core_loc_conf_t  *control;      /* the server's first location
                                                 with "ocsp_plus_control" that
                                                 has a path */
 } ngx_http_ocsp_plus_loc_conf_t;

@@ -19,7 +19,7 @@
 
 
 /*
- * What the http and the stream module have to agree on: the version, and a sum
+ * The http and the stream module have to agree on the version, and on a sum
  * of the headers that both are compiled with, which config makes.  The modules
  * are two files, and nginx may run an older http module than the one on disk.
  */
@@ -65,7 +65,7 @@ typedef struct {
 
     ngx_array_t         *preload;            /* ngx_str_t, patterns */
     ngx_uint_t           preload_block;      /* http's or stream's */
-    u_char              *preload_file;       /* of the directive */
+    u_char              *preload_file;       /* the directive's */
     ngx_uint_t           preload_line;
 
     ngx_array_t          trusted;            /* ngx_ocsp_plus_trusted_t */
@@ -143,7 +143,7 @@ typedef struct {
     ngx_uint_t           line;
     ngx_array_t         *named;              /* its elements hold its names;
                                                 NULL: it has none */
-    size_t               offset;             /* of a name in such an element */
+    size_t               offset;             /* the name's in such an element */
     op_str_t            *names;              /* while it is added */
     ngx_uint_t           nnames;
 } ngx_ocsp_plus_server_t;
@@ -167,7 +167,7 @@ typedef struct {
     ngx_uint_t           outcome;
     X509                *leaf;               /* NULL: none */
     op_server_t         *server;
-    time_t               expires;            /* of the staple that was sent */
+    time_t               expires;            /* the sent staple's end */
     ngx_uint_t           chain;              /* staples after the leaf's */
     unsigned             revoked:1;          /* the staple says so */
     unsigned             asked:1;            /* for a status, where

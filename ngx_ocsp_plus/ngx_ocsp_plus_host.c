@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     ngx_event_t         event;
-    void               *ident[4];    /* what nginx's debug log takes for a
+    void               *ident[4];    /* nginx's debug log takes it for a
                                         connection: its fd is ident[3] */
     void              (*callback)(void *data);
     void               *data;

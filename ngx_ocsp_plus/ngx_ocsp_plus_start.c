@@ -23,7 +23,7 @@
 #define NGX_OCSP_PLUS_START_TURN     20      /* ms between looks at signals */
 #define NGX_OCSP_PLUS_START_KILL     1000    /* ms that it may take to die */
 #define NGX_OCSP_PLUS_START_REAP     5
-#define NGX_OCSP_PLUS_START_READS    256     /* from the pipe in a turn */
+#define NGX_OCSP_PLUS_START_READS    256     /* reads of the pipe in a turn */
 
 
 /* why the wait has ended */

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kHostsNamed = 3;
 
-// What becomes of a certificate that a request names.
+// The fate of a certificate that a request names.
 enum class Fate { kFetched, kNoIssuer, kNoResponder, kFile, kEnded, kTooSoon, kTooMany, kFates };
 constexpr auto kFates = static_cast<std::size_t>(Fate::kFates);
 
@@ -127,7 +127,7 @@ class Tally {
   const View& view_;
   store::HostTable hosts_;
   std::array<std::size_t, kFates> counts_ = {};
-  std::string name_;  // of the last certificate
+  std::string name_;  // the last certificate's
   std::size_t waiting_ = 0;
   std::set<std::string> failing_;
 };

@@ -165,7 +165,7 @@ struct InventoryWriter::Impl {
     return all;
   }
 
-  std::map<Bytes, std::size_t> indexes;  // by DER
+  std::map<Bytes, std::size_t> indexes;  // by the certificate's DER
   Json certificates = Json::array();
   Json servers = Json::array();
 };

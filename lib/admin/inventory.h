@@ -20,11 +20,11 @@
 
 namespace ocsp_plus::admin {
 
-// What nginx knows of itself.
+// Facts that nginx knows of itself.
 struct InventoryOrigin {
   std::string module;         // version of the module that wrote it
   std::string nginx;          // version
-  std::string user_name;      // of the worker user; empty: nginx does not change its user
+  std::string user_name;      // the worker user's; empty: nginx does not change its user
   store::DirectoryUser user;  // the worker user
   std::string unfit;          // why the OpenSSL of this nginx must not staple; empty: it may
   bool proxy_login = false;   // the proxy wants a user and a password, which are left out
@@ -39,7 +39,7 @@ struct InventoryServer {
     std::string file;
   };
 
-  // What all its certificates share; refers to the members below.
+  // Directives that all its certificates share; refers to the members below.
   engine::ServerCertificate common;
   bool omit_revoked = false;
   bool loads = false;    // it loads certificates per connection

@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kNamesShown = 100;  // of the servers of a certificate, and the like
+constexpr std::size_t kNamesShown = 100;  // names of a certificate's servers, and the like
 
 Json time_or_null(std::optional<UnixSeconds> time) {
   return time.has_value() ? Json(to_rfc3339(*time)) : Json();

@@ -185,7 +185,7 @@ class Metrics : public Document {
   Step step_ = Step::kEngine;
   std::size_t family_ = 0;
   std::optional<Selection> selection_;
-  // Of leaves, of CA certificates.
+  // Counts of leaves, then of CA certificates.
   std::array<std::array<std::uint64_t, kStates.size()>, 2> by_state_ = {};
   std::array<std::map<Reason, std::uint64_t>, 2> unsupported_;
 };

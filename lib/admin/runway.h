@@ -23,7 +23,8 @@ std::string_view token(Part part);
 struct Runway {
   Part part;
   std::string name;  // host key; subject; servers or "system"; host key; path
-  // That get responses by no other way; for the cache directory: whose current response only it would bring back.
+  // Certificates that depend on this part alone; for the cache: those whose response only it restores after a
+  // restart.
   std::size_t certificates = 0;
   // When the first of their good staples ends. Nothing: none has one, or, for the cache directory, nothing is lost
   // before a restart.

@@ -75,7 +75,7 @@ struct LastAttempt {
 struct CertificateStatus {
   const engine::Target* target;
   State state;
-  std::optional<Reason> reason;  // of kUnsupported: one of kObstacles
+  std::optional<Reason> reason;  // why it is kUnsupported: one of kObstacles
   bool staplable;                // the held response may be stapled now
   std::optional<HeldResponse> held;
   std::optional<LastAttempt> last_attempt;
@@ -95,14 +95,14 @@ struct LoadedTarget {
   engine::Target target;
   std::vector<std::unique_ptr<net::Url>> urls;
   bool verifiable = false;
-  std::size_t bytes = 0;  // of its DER
+  std::size_t bytes = 0;  // length of its DER
 };
 // Parses the certificate of an entry. nullptr: the entry is no certificate loaded per connection, or is being
 // changed. REQUIRES: view.zone.
 std::unique_ptr<LoadedTarget> loaded_target(const View& view, store::EntryIndex entry);
 
-// What a certificate waits for: the proxy if it is failing, else, if all of its responders are failing, the one that
-// is probed first.
+// The host that a certificate waits for: the proxy if it is failing, else, if all of its responders are failing, the
+// one that is probed first.
 struct FailingWay {
   std::string host;  // "host:port", or "the proxy"
   store::HostHealth health;
@@ -122,7 +122,7 @@ struct ResponderStatus {
   std::string host;                         // "host:port"
   std::string_view state;                   // unproven, up, failing
   std::uint32_t failures;                   // if failing
-  std::optional<UnixSeconds> next_attempt;  // likewise
+  std::optional<UnixSeconds> next_attempt;  // if failing
   FamilyStatus ipv4, ipv6;
 };
 std::vector<ResponderStatus> responder_statuses(const View& view);
@@ -146,15 +146,15 @@ Cache cache_status(const View& view);
 // The shared store of ocsp_plus_share, as last seen by the designated worker.
 struct Share {
   std::string_view state;            // connecting, up, read_only, down
-  std::optional<UnixSeconds> since;  // of the state
-  std::string place;                 // that is or was last used, or tried; without secrets; empty if unknown
-  std::optional<Reason> reason;      // of the last error
+  std::optional<UnixSeconds> since;  // when it came to this state
+  std::string place;                 // the one used or tried last; without secrets; empty if unknown
+  std::optional<Reason> reason;      // the last error's
   std::string detail;                // any bytes
-  std::optional<Millis> latency;     // of the last answer
+  std::optional<Millis> latency;     // the last answer's
 
   bool up() const { return state == "up" || state == "read_only"; }
 };
-// Nothing without the directive, or if there is nothing to staple.
+// Returns the shared store's state; no value without ocsp_plus_share or a zone.
 std::optional<Share> share_status(const View& view);
 
 struct Overview {
@@ -162,7 +162,7 @@ struct Overview {
   std::optional<Worker> worker;                                // the designated one
   store::HandshakeTotals handshakes = {};
   std::array<std::uint64_t, store::Counter::kKinds> counters = {};
-  store::Durations durations = {};    // of exchanges
+  store::Durations durations = {};    // how long exchanges took
   std::int64_t in_flight = 0;         // exchanges
   std::optional<Seconds> clock_skew;  // a responder's clock minus ours
 };

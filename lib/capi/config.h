@@ -25,13 +25,13 @@ struct alignas(64) op_server_s {
   ocsp_plus::engine::Server server;
   // The directives that all its certificates share; points to the caller's data.
   ocsp_plus::engine::ServerCertificate common;
-  std::size_t number;  // of the servers of the configuration
+  std::size_t number;  // its own among the configuration's servers
 };
 
 static_assert(sizeof(void*) + sizeof(ocsp_plus::engine::Server::Certificate) <= 64,
               "a handshake finds the server's first certificate in one cache line");
 
-// What is only needed while the configuration is read is kept until its end: holes that the master leaves in its heap
+// Keeps to its end even what is only needed while the configuration is read: holes that the master leaves in its heap
 // would be filled by each worker, at the cost of a page of its own for each.
 struct op_config_s {
   struct Area {

@@ -10,7 +10,7 @@
 namespace ocsp_plus::capi {
 namespace {
 
-// Where the exceptions of callbacks stop. What is called may destroy its owner; it is kept until it returns, and
+// Stops the exceptions of callbacks. A callback may destroy its owner; it is kept until it returns, and
 // keeping it allocates nothing: a callback that is not called at all would be the worst of failures.
 class Guard {
  public:

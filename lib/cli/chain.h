@@ -23,7 +23,7 @@ struct ChainCertificate {
   std::size_t position = 0;  // in the server's message, where its own certificate has 0
   std::string subject;
   bool stapled = false;
-  std::optional<crypto::Verdict> verdict;  // of the staple; nothing without a staple or an issuer
+  std::optional<crypto::Verdict> verdict;  // on the staple; nothing without a staple or an issuer
   std::vector<Finding> findings;           // never empty, most severe first
 };
 

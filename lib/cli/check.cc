@@ -95,7 +95,7 @@ class Handshakes {
 
   Millis left() const { return std::max<Millis>(deadline_ - clock_.monotonic(), 0); }
 
-  // By the system's resolver.
+  // Resolves the name by the system's resolver.
   Result<void> resolve() {
     if (target_.is_address) {
       addresses_ = {net::Address::literal(target_.host, target_.port)};

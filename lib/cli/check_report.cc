@@ -26,7 +26,7 @@ std::string findings_of(const CheckResult& result) {
   return text;
 }
 
-// Of several servers, those that are not ok.
+// Sums up one server's findings; of several servers, those of the ones that are not ok.
 std::string summary_of(const std::vector<CheckResult>& results) {
   if (results.size() == 1) {
     return findings_of(results.front());

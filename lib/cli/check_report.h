@@ -12,7 +12,7 @@
 
 namespace ocsp_plus::cli {
 
-// What is found of one server.
+// Findings on one server.
 struct CheckResult {
   CheckTarget target;
   std::vector<Handshake> handshakes;  // none: it could not be reached

@@ -30,7 +30,7 @@ struct Command {
   // Returns the exit status, or what main() complains of with usage_status; owns the parsed options.
   std::function<Result<int>()> run;
   int usage_status = kUsage;  // the exit status of wrong use
-  std::string plugin = {};    // of a monitoring plugin: begins its lines, and errors are one on standard output
+  std::string plugin = {};    // name of a monitoring plugin: begins its lines, and errors are one on standard output
 };
 
 // Adds the subcommand's name, help and options to `app`.

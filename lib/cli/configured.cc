@@ -74,7 +74,7 @@ std::string name_of(const admin::InventoryServer& server, const std::set<std::st
   return is_asked_by_name && !certified.empty() ? certified.front() : "";
 }
 
-// Where a client of this machine finds a server that listens on all addresses.
+// Returns the address at which a client of this machine finds a server, which may listen on all addresses.
 std::string reachable(const std::string& address) {
   const std::string port = address.substr(address.rfind(':'));
   return address == "0.0.0.0" + port ? "127.0.0.1" + port : address == "[::]" + port ? "[::1]" + port : address;

@@ -1,4 +1,4 @@
-// What nginx's configuration names, as `nginx -t` and the module tell it: for the commands that look at a whole
+// The content of nginx's configuration, as `nginx -t` and the module tell it: for the commands that look at a whole
 // nginx.
 #pragma once
 
@@ -38,7 +38,7 @@ Result<void> become_worker(const admin::Inventory& inventory);
 // Says why there is no inventory, for people.
 std::string why_no_inventory(const NginxTested& tested);
 
-// What is to be checked so that every certificate of every server is seen: each address of a server, with one of its
+// Returns the targets by which every certificate of every server is seen: each address of a server, with one of its
 // names.
 std::vector<CheckTarget> targets_of(const admin::Inventory& inventory);
 

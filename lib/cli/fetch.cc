@@ -41,7 +41,7 @@ Result<void> fetch_and_write(Fetching& fetching, const FetchOptions& options,
   });
 }
 
-// What is wrong with one certificate does not keep the others from their responses.
+// Fetches for all certificates: a fault of one does not keep the others from their responses.
 Result<int> run_fetch(const FetchOptions& options) {
   if (options.certificates.size() > 1 && !options.out.empty()) {
     return fail(Reason::kInvalidArgument,

@@ -1,4 +1,4 @@
-// Where "ocsp-plus fetch" leaves responses: the cache directory of the module, or one file.
+// The places where "ocsp-plus fetch" leaves responses: the cache directory of the module, or one file.
 #pragma once
 
 #include <optional>

@@ -35,15 +35,15 @@ struct FetchOptions {
   bool json = false;
 };
 
-// What has come of a certificate.
+// The outcome for one certificate.
 struct FetchOutcome {
-  crypto::Verdict verdict;  // of the response held in the end, or why there is none
+  crypto::Verdict verdict;  // on the response held in the end, or why there is none
   std::string responder;    // URL of the last request; empty: none was sent
   std::string file;         // path of the response; empty: none
-  bool written = false;     // by this command
+  bool written = false;     // this command has written it
   std::optional<engine::Verified> accepted;
-  std::optional<engine::Exchange::Failure> failure;  // of the last attempt; nothing: it got a response
-  // With --share:
+  std::optional<engine::Exchange::Failure> failure;  // the last attempt's; nothing: it got a response
+  // Set with --share:
   std::string store;       // the store's place
   bool published = false;  // it has what was accepted
   std::string warning;     // one sentence; empty: all went well
@@ -54,10 +54,10 @@ struct FetchOutcome {
 };
 
 struct FetchJob {
-  std::string file;               // of --cert
-  crypto::Certificate described;  // what it holds; without an id if it cannot be read
+  std::string file;               // path that --cert names
+  crypto::Certificate described;  // the certificate in it; without an id if it cannot be read
   std::optional<engine::Catalog> catalog;
-  std::vector<crypto::X509Ptr> owned;  // what the catalog borrows
+  std::vector<crypto::X509Ptr> owned;  // certificates that the catalog borrows
   Bytes kept_issuer;                   // a document of the cache directory; empty: none
   std::string issuer_url;              // the issuer was fetched from there; empty: it was given
   std::uint32_t attempts = 0;

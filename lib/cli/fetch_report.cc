@@ -64,7 +64,7 @@ std::string_view remedy(Reason reason) {
   }
 }
 
-// As in the status document; empty: there is no response.
+// Names the source as the status document does; empty: there is no response.
 std::string_view source_of(const FetchOutcome& outcome) {
   return !outcome.accepted.has_value()                               ? ""
          : outcome.accepted->origin.source == store::Source::kShared ? "shared"

@@ -1,4 +1,4 @@
-// What "ocsp-plus fetch" says of its certificates: exit status, one JSON document or text, and errors.
+// The report of "ocsp-plus fetch" on its certificates: exit status, one JSON document or text, and errors.
 #pragma once
 
 #include <memory>

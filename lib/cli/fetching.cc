@@ -19,7 +19,7 @@ namespace {
 
 constexpr Millis kSecond = 1000;
 
-// What somebody has to mend before an attempt can succeed.
+// Returns false for what somebody has to mend before an attempt can succeed.
 bool wait_may_mend(Reason reason) {
   switch (reason) {
     case Reason::kCertificateExpired:
@@ -56,7 +56,7 @@ class Fetching::Call {
   FetchJob& job;
   std::function<void(const std::string&)> step;
   engine::MissingIssuers issuers;
-  // Of one attempt: a host that failed in the last one is asked again.
+  // One attempt's health of hosts: a host that failed in the last one is asked again.
   std::optional<engine::ResponderHealth> health;
   std::unique_ptr<engine::Exchange> exchange;
   std::optional<engine::Exchange::End> result;
@@ -132,7 +132,7 @@ Result<void> Fetching::begin_due(Calls& calls) {
   return {};
 }
 
-// Until an attempt has ended, or another is due that may begin.
+// Waits until an attempt has ended, or another is due that may begin.
 void Fetching::wait_for_one(const Calls& calls) {
   Millis time = kNever;
   for (const auto& call : calls) {

@@ -1,8 +1,8 @@
 // Asks responders for the certificates of "ocsp-plus fetch": with the engine's exchange on a poll loop, up to 16
 // certificates at once, or through the store of a fleet, one after the other.
 //
-// With FetchOptions::wait a certificate without a response is asked for again, at the times at which a node would
-// that lacks a required staple (engine/schedule.h), until that time is over. What a wait cannot mend ends at once.
+// A certificate without a response is asked for again until FetchOptions::wait is over, at the times at which a node
+// would that lacks a required staple (engine/schedule.h). A failure that a wait cannot mend ends at once.
 #pragma once
 
 #include <functional>

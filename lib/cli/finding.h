@@ -1,4 +1,4 @@
-// What "ocsp-plus check" finds, and how grave it is: of one certificate and its staple, wherever it stands in the
+// Findings of "ocsp-plus check" and their gravity, on one certificate and its staple, wherever it stands in the
 // chain.
 #pragma once
 
@@ -32,10 +32,10 @@ Severity worst(const std::vector<Finding>& findings);
 
 void gravest_first(std::vector<Finding>* findings);
 
-// What is wanted of a server.
+// Demands on a server.
 struct Bounds {
   Thresholds thresholds;
-  Seconds max_age = 0;  // of the status, since thisUpdate; 0: not judged
+  Seconds max_age = 0;  // the status's, since thisUpdate; 0: not judged
   bool chain = false;   // CA certificates must be stapled as well
 };
 

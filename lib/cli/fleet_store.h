@@ -35,7 +35,7 @@ class FleetStore {
   // process may ask: with a lease, if the store has given one. Another node that has the lease is waited for, as long
   // as an exchange may take. A target without an issuer is not looked for: nothing could be verified.
   std::optional<engine::Verified> take(const engine::Target& target);
-  // After take() returned nothing: a response that passes the gate, for which nodes may ask again by now.
+  // Returns, after take() returned nothing, a response that passes the gate, for which nodes may ask again by now.
   const std::optional<engine::Verified>& old() const { return old_; }
 
   // Publishes a response that the gate has passed, and gives the lease back. If the store has a better one meanwhile,

@@ -17,7 +17,7 @@
 namespace ocsp_plus::cli {
 namespace {
 
-// Each is in its own file.
+// Subcommands, each in its own file.
 constexpr std::array kCommands = {register_verify, register_fetch, register_check,
                                   register_plan,   register_show,  register_share};
 

@@ -96,7 +96,7 @@ std::vector<std::string> lines_of(const std::string& text) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     std::string line = text.substr(at, end - at);
     at = end + 1;
-    // What it says of a configuration that it accepts.
+    // These two nginx says of a configuration that it accepts.
     if (!line.empty() && line.find(" syntax is ok") == line.npos && line.find(" test is successful") == line.npos) {
       lines.push_back(std::move(line));
     }

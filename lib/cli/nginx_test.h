@@ -12,12 +12,12 @@ namespace ocsp_plus::cli {
 struct NginxCommand {
   std::string nginx;   // the program; looked for in PATH and in the directories of system programs if it has no slash
   std::string conf;    // -c; empty: nginx's own default
-  std::string prefix;  // -p; likewise
+  std::string prefix;  // -p; empty: nginx's own default
 };
 
 struct NginxTested {
   bool accepted = false;           // nginx would start with this configuration
-  std::vector<std::string> lines;  // what it has to say of it
+  std::vector<std::string> lines;  // what nginx says of it
   std::string inventory;           // empty: the module is not loaded, or of a version that writes none
 };
 

@@ -39,7 +39,7 @@ struct Options {
 // All that the command has to tell.
 struct Plan {
   Configured configured;
-  std::string cache;  // what is wrong with the directory; empty: nothing
+  std::string cache;  // the fault of the directory; empty: none
   std::vector<std::string> remarks;
   Preview preview;
 };

@@ -236,7 +236,7 @@ Result<Preview> make_preview(const admin::Inventory& inventory, Millis timeout, 
   {
     engine::Startup startup(loop, {loop, clock, random, log, lock, *zone, catalog, settings},
                             {getpid(), 0, *generation}, [] {});
-    // Each responder is heard out, and nobody is waited for who has answered that there is no response.
+    // The preview hears each responder out, and does not wait for one that has answered that there is no response.
     RETURN_IF_ERROR(startup.run({timeout, timeout, false}));
   }
 

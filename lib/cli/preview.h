@@ -1,4 +1,4 @@
-// What nginx would staple with a configuration, found out as its start helper would find it: with the same engine
+// Finds out what nginx would staple with a configuration, as its start helper would: with the same engine
 // over a zone of its own, from the cache directory, the files and the responders. Nothing in the directory is
 // changed.
 //
@@ -17,7 +17,7 @@
 
 namespace ocsp_plus::cli {
 
-// What the handshakes of a server get with one of its certificates.
+// The staple that handshakes of a server get with one of its certificates.
 struct Expected {
   enum class Outcome {
     kGood,         // a good staple
@@ -36,10 +36,10 @@ struct Expected {
   bool ca = false;  // sent after a certificate of the server (ocsp_plus_chain)
   bool must_staple = false;
   Outcome outcome = Outcome::kNone;
-  std::string source;       // of the staple: network, cache, file
-  UnixSeconds expires = 0;  // of the staple
+  std::string source;       // the staple's: network, cache, file
+  UnixSeconds expires = 0;  // the staple's
   std::string reason;       // token: why there is none
-  std::string detail;       // likewise, for people
+  std::string detail;       // why there is none, for people
   std::string responder;    // URL of the one that was asked last; empty: none was
 
   bool stapled() const { return outcome == Outcome::kGood || outcome == Outcome::kRevoked; }

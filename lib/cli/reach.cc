@@ -17,7 +17,7 @@
 namespace ocsp_plus::cli {
 namespace {
 
-// What is asked on a connection, and no answer waited for: `openssl ocsp -port` serves nobody any more after a
+// Request sent on each connection; its answer is not read. `openssl ocsp -port` serves nobody any more after a
 // connection on which nothing was asked.
 constexpr std::string_view kQuestion = "GET / HTTP/1.0\r\n\r\n";
 

@@ -38,9 +38,9 @@ constexpr int kPings = 9;
 constexpr std::size_t kMostShown = 128;                    // bytes of a server's text in a line
 constexpr std::size_t kMostInfo = std::size_t{64} * 1024;  // bytes of a reply to INFO
 constexpr std::size_t kMostListed = 100000;                // certificates
-constexpr int kMostPages = 10000;                          // of SCAN: a server may never come to an end
+constexpr int kMostPages = 10000;                          // pages of SCAN: a server may never come to an end
 constexpr std::string_view kPageSize = "64";               // keys of a SCAN, about; a reply may have 256 elements
-constexpr Millis kScratchTime = 10000;                     // that keys of ours live where they cannot be removed
+constexpr Millis kScratchTime = 10000;                     // life of our keys where they cannot be removed
 constexpr int kMostNewsReads = 8;
 constexpr std::string_view kNotTold = "not permitted to tell";
 
@@ -205,7 +205,7 @@ class Inspection {
     }
   }
 
-  // What few users are permitted to ask.
+  // Tells what few users are permitted to ask.
   void tell_server() {
     const auto role = session_->try_to_ask({"ROLE"});
     report_.fact("role", (role ? net::role_in_words(*role) : std::nullopt).value_or(std::string(kNotTold)));
@@ -396,7 +396,7 @@ class Inspection {
     report_.listed = std::move(listed);
   }
 
-  // Where it is not permitted, keys go by themselves.
+  // Removes our key. Where that is not permitted, it goes by itself.
   void remove_scratch() {
     const std::string key = keys_.certificate(scratch_);
     if (!session_->try_to_ask({"DEL", key})) {
@@ -404,7 +404,7 @@ class Inspection {
     }
   }
 
-  // Of the responder, in keys of ours.
+  // Stands for the responder's host in keys of ours.
   std::string host() const { return "ocsp-plus-share-" + to_hex(scratch_).substr(0, 16); }
 
   const engine::ShareSettings& settings_;
@@ -413,7 +413,7 @@ class Inspection {
   engine::ShareAccess& access_;
   SystemRandom random_;
   const net::RedisKeys keys_;
-  CertificateId scratch_ = {};  // of no certificate
+  CertificateId scratch_ = {};  // an id that no certificate has
   net::RedisPlace server_;      // without user and password
   std::unique_ptr<Session> session_;
   StoreReport report_;

@@ -21,7 +21,7 @@ struct ShareArguments {
   std::string certificate;
   std::string key;
 
-  // What goes between "--" and an option's name: "share-" in fetch.
+  // Prefix between "--" and an option's name: "share-" in fetch.
   std::string before;
 
   std::string option(const std::string& name) const { return "--" + before + name; }

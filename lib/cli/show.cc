@@ -37,7 +37,7 @@ struct Options {
 // One response, or why it cannot be read.
 struct Shown {
   std::string file;
-  std::string certificate_id;  // from the file's name; empty: unknown
+  std::string certificate_id;  // as in the file's name; empty: unknown
   std::size_t size = 0;
   Result<ResponseContent> content;
 };

@@ -37,7 +37,7 @@ void judge_failure(Handshake& handshake) {
   }
 }
 
-// What clients refuse whatever the staple says.
+// Finds what clients refuse whatever the staple says.
 void judge_certificate(const Handshake& handshake, UnixSeconds now, std::vector<Finding>* findings) {
   const crypto::Certificate& certificate = *handshake.certificate;
   const bool is_told = handshake.verdict.has_value() && handshake.verdict->reason == Reason::kCertificateExpired;
@@ -56,7 +56,7 @@ void judge_certificate(const Handshake& handshake, UnixSeconds now, std::vector<
   }
 }
 
-// Without a staple, nobody has said yet that its issuer is missing, which may be the cause.
+// Tells that the issuer is missing, which may be the cause of a missing staple.
 void judge_missing_issuer(const crypto::Certificate& certificate, std::vector<Finding>* findings) {
   if (!certificate.is_root) {
     findings->push_back(
@@ -131,7 +131,7 @@ std::string outcome(const Handshake& handshake) {
   return handshake.seen.staples.front().has_value() ? "a staple" : "no staple";
 }
 
-// Of handshakes that leave the choice of the certificate to the server.
+// Compares the handshakes that leave the choice of the certificate to the server.
 void compare(const std::vector<Handshake>& handshakes, std::vector<Finding>* findings) {
   const Handshake* first = nullptr;
   for (const Handshake& handshake : handshakes) {

@@ -24,15 +24,15 @@ struct Handshake {
   // Filled in by evaluate():
   std::optional<crypto::Certificate> certificate;
   std::string key;                         // crypto::key_text(); empty without a certificate
-  std::optional<crypto::Verdict> verdict;  // of the staple; nothing without a staple or an issuer
+  std::optional<crypto::Verdict> verdict;  // on the staple; nothing without a staple or an issuer
   std::vector<Finding> findings;           // never empty afterwards, most severe first
   std::vector<ChainCertificate> chain;
 };
 
 struct Judgement {
   Severity severity = Severity::kUnknown;
-  std::vector<Finding> findings;                // of all handshakes, without duplicates, most severe first
-  std::optional<crypto::Verdict> first_to_end;  // of the valid staples; nothing: none is valid
+  std::vector<Finding> findings;                // on all handshakes, without duplicates, most severe first
+  std::optional<crypto::Verdict> first_to_end;  // the valid staple's that ends first; nothing: none is valid
 };
 
 // `anchors` supply issuers that the server does not send; `trusted`: the chain must lead to them.

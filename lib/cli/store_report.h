@@ -1,4 +1,4 @@
-// What "ocsp-plus share" has found out about a shared store, and how it is told: pure.
+// The findings of "ocsp-plus share" on a shared store, and how they are told: pure.
 #pragma once
 
 #include <map>
@@ -16,7 +16,7 @@
 namespace ocsp_plus::cli {
 
 struct StoreReport {
-  struct Response {  // that the store has for a certificate
+  struct Response {  // the store's for a certificate
     std::size_t size = 0;
     Millis remaining = 0;  // until the store forgets it
   };
@@ -34,7 +34,8 @@ struct StoreReport {
 // The gravest finding's.
 Severity severity_of(const StoreReport& report);
 
-// As "ocsp-plus check" has it: a line for the monitoring system, then a line for each fact. Everything is escaped.
+// Writes the text as "ocsp-plus check" does: a line for the monitoring system, then a line for each fact. Everything
+// is escaped.
 std::string text_of(const StoreReport& report);
 Json json_of(const StoreReport& report);
 

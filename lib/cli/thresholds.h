@@ -12,9 +12,9 @@ namespace ocsp_plus::cli {
 
 struct Threshold {
   Seconds time = 0;
-  int percent = 0;  // of the validity, in place of a time
+  int percent = 0;  // part of the validity, in place of a time
   bool relative = false;
-  bool given = false;  // by the user
+  bool given = false;  // the user has given it
 
   // The time before the end of a response with that verdict.
   Seconds of(const crypto::Verdict& verdict) const;

@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 // verdict, reason, cert_status, this_update, next_update, expires, detail. Null if unknown.
 Json verdict_json(const crypto::Verdict& verdict);
 
-// The same as lines for people, each with a line feed.
+// Writes the verdict as lines for people, each with a line feed.
 std::string verdict_text(const crypto::Verdict& verdict);
 
 // Returns "name: value\n", escaped for display; empty without a value.

@@ -66,7 +66,7 @@ Result<void> add_certificates(const std::string& path, Input& input) {
   return {};
 }
 
-// What was named as the issuer must be it, whatever the chain holds; `in_chain`: the candidates of --cert.
+// Checks that what was named as the issuer is it, whatever the chain holds; `in_chain`: the candidates of --cert.
 Result<void> check_issuer(const Options& options, const Input& input, std::size_t in_chain) {
   if (options.issuer.empty() && options.trusted.empty()) {
     return has_issuer(input.leaf, input.candidates)

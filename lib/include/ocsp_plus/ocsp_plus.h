@@ -99,18 +99,18 @@ void op_settings_defaults(op_settings_t *settings);
 op_status_t op_config_set(op_config_t *config, const op_settings_t *settings, op_error_t *error);
 
 typedef enum {
-    OP_VALUE_ADDRESS = 0, /* of a DNS server: an IP address with an optional port */
-    OP_VALUE_URL = 1,     /* of a responder */
-    OP_VALUE_PROXY = 2,    /* of a proxy; the error shows neither user nor password */
-    OP_VALUE_PLACE = 3,    /* of the shared store; likewise */
-    OP_VALUE_SENTINEL = 4, /* of a sentinel that knows it; likewise */
-    OP_VALUE_PREFIX = 5    /* of its keys */
+    OP_VALUE_ADDRESS = 0,  /* address of a DNS server: an IP address with an optional port */
+    OP_VALUE_URL = 1,      /* URL of a responder */
+    OP_VALUE_PROXY = 2,    /* URL of a proxy; its error shows neither user nor password, nor do the next two */
+    OP_VALUE_PLACE = 3,    /* place of the shared store */
+    OP_VALUE_SENTINEL = 4, /* place of a sentinel that knows the store */
+    OP_VALUE_PREFIX = 5    /* prefix of the store's keys */
 } op_value_t;
 
 /* Checks a directive's value. OP_ERROR: it cannot be used. */
 op_status_t op_config_check(op_value_t kind, op_str_t text, op_error_t *error);
 
-/* Which handshakes without a staple the server refuses. */
+/* Handshakes without a staple that the server refuses. */
 typedef enum {
     OP_REQUIRE_OFF = 0,
     OP_REQUIRE_MUST_STAPLE = 1, /* those with a certificate that has the TLS feature extension */
@@ -193,10 +193,10 @@ op_cache_state_t op_cache_check(const op_config_t *config, const op_cache_user_t
 /* Keeps what is added from now on for op_config_inventory(). Call it right after op_config_create(). */
 op_status_t op_config_record(op_config_t *config, op_error_t *error);
 
-/* What nginx knows of itself. */
+/* Facts that nginx knows of itself. */
 typedef struct {
     op_str_t         version; /* nginx's */
-    op_str_t         user_name; /* of the worker user; empty: nginx does not change its user */
+    op_str_t         user_name; /* the worker user's; empty: nginx does not change its user */
     op_cache_user_t  user;
 } op_origin_t;
 
@@ -242,7 +242,7 @@ op_status_t op_config_open_zone(op_config_t *config, void *base, size_t size, in
 
 /* --- the handshake ------------------------------------------------------------------------------------------- */
 
-/* What a handshake that asks for a status gets. */
+/* The outcome of a handshake that asks for a status. */
 typedef enum {
     OP_STAPLED = 0, /* our response: the connection has it */
     OP_NO_STAPLE = 1,
@@ -256,7 +256,7 @@ typedef struct {
     size_t          len;
 } op_response_t;
 
-#define OP_MAX_STAPLES 9 /* of a connection: the leaf's, and those of certificates after it */
+#define OP_MAX_STAPLES 9 /* most staples of a connection: the leaf's, and those of certificates after it */
 
 /* The connection of a handshake; used during the call only. */
 typedef struct {
