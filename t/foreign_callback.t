@@ -264,7 +264,7 @@ for my $name (qw/ strict must /) {
 		"blind, $name: the request is ended without an answer");
 	counted("blind, $name, an ended request", refused => 1);
 	ok($t->wait_log(
-		qr/\[error\].* connection ended, .*certificate="$name\.example"/,
+		qr/\[error\].* connection closed: .*certificate="$name\.example"/,
 		5, $since),
 		"blind, $name: the ended connection is logged") if $name eq 'strict';
 	ok(restored(), "blind, $name: the callback is restored");

@@ -493,7 +493,7 @@ void Report::resolver_failed(const Error& error) {
 }
 
 void Report::resolver_works() {
-  log(sink_, LogLevel::kError, "ocsp_plus: the resolver could be set up, responders are asked");
+  log(sink_, LogLevel::kError, "ocsp_plus: the resolver is set up again, responders are asked");
 }
 
 }  // namespace ocsp_plus::engine

@@ -86,7 +86,7 @@ struct Line {
 };
 constexpr std::array<Line, 3> kLines = {{
     {"ocsp_plus: handshake refused, there is no valid response and \"ocsp_plus_require\" demands one", "refused"},
-    {"ocsp_plus: connection ended, another module's status callback was in its handshake and \"ocsp_plus_require\" "
+    {"ocsp_plus: connection closed: another module's status callback ran in its handshake and \"ocsp_plus_require\" "
      "demands our response",
      "refused"},
     {"ocsp_plus: response not stapled, with it the Certificate message would be longer than the 32768 bytes that "

@@ -196,7 +196,7 @@ TEST_CASE("report: the cache directory and the resolver", "[report][recovery]") 
   CHECK(f.log.levels("the cache directory can") == Levels{LogLevel::kError, LogLevel::kError});
   f.report.resolver_failed({Reason::kOutOfMemory, ""});
   f.report.resolver_works();
-  CHECK(f.log.levels("the resolver c") == Levels{LogLevel::kError, LogLevel::kError});
+  CHECK(f.log.levels("the resolver ") == Levels{LogLevel::kError, LogLevel::kError});
 }
 
 TEST_CASE("report: the shared store", "[report][recovery]") {

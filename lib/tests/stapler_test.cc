@@ -321,7 +321,7 @@ TEST_CASE("stapler: what another module's callback decided is settled once", "[s
   CHECK(refused.outcome == Outcome::kRefused);
   REQUIRE(refused.line != nullptr);
   CHECK(*refused.line ==
-        "ocsp_plus: connection ended, another module's status callback was in its handshake and "
+        "ocsp_plus: connection closed: another module's status callback ran in its handshake and "
         "\"ocsp_plus_require\" demands our response: certificate=\"CN=leaf,O=ocsp_plus tests\" refused=1");
   CHECK(f.counters() == std::array<std::uint64_t, 4>{0, 1, 2, 1});
   // The next request of the connection: nothing is counted or said again.
