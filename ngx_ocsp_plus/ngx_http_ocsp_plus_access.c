@@ -164,7 +164,7 @@ ngx_http_ocsp_plus_asks_who(ngx_conf_t *cf)
 }
 
 
-/* of another nginx, whose rules have another size, any count as closed */
+/* any rules of another nginx, which have another size, count as closed */
 
 static ngx_http_ocsp_plus_verdict_t
 ngx_http_ocsp_plus_verdict(ngx_array_t *rules, size_t size, size_t mask,

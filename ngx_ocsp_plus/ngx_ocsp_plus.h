@@ -161,7 +161,7 @@ typedef struct {
 } ngx_ocsp_plus_ctx_t;
 
 
-/* what a connection's handshake got */
+/* the outcome of a connection's handshake */
 
 typedef struct {
     ngx_uint_t           outcome;

@@ -352,7 +352,7 @@ ngx_ocsp_plus_issuers(ngx_conf_t *cf, ngx_ocsp_plus_conf_t *ocf,
         return NGX_ERROR;
     }
 
-    /* from ssl_trusted_certificate and ssl_client_certificate */
+    /* certificates of ssl_trusted_certificate and ssl_client_certificate */
 
     objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ssl));
 

@@ -133,7 +133,7 @@ ngx_ocsp_plus_cleanup(void *data)
 }
 
 
-/* where no directive has set it, the core's default stays */
+/* the core's default stays where no directive has set a value */
 
 #define ngx_ocsp_plus_take(setting, value)                                    \
     if ((ngx_int_t) (value) != NGX_CONF_UNSET) {                              \

@@ -24,7 +24,7 @@ enum class TlsVersion { k12, k13 };
 // "1.2", "1.3".
 std::string_view token(TlsVersion version) noexcept;
 
-// What the client offers in its ClientHello.
+// The client's offer in its ClientHello.
 struct TlsHello {
   TlsVersion version = TlsVersion::k12;
   std::string servername;         // SNI; empty: none

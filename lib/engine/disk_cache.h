@@ -25,8 +25,8 @@ namespace ocsp_plus::engine {
 
 class DiskCache {
  public:
-  // With an empty settings.cache everything below does nothing, and with settings.cache_read_only everything that
-  // would change the directory. All references outlive the object. `quiet`: a failing directory is not logged.
+  // Everything below does nothing with an empty settings.cache, nor with settings.cache_read_only what would change
+  // the directory. All references outlive the object. `quiet`: a failing directory is not logged.
   // `writer` knows whether another process has written over the zone's contents, which are then not kept; nullptr: no
   // process has.
   DiskCache(EventLoop& loop, const Clock& clock, Report& report, const store::StapleZone& zone,

@@ -27,7 +27,7 @@ struct CertificateRange {
 
 class Offers {
  public:
-  static constexpr Millis kAgain = 30000;  // what has come to nothing is offered again
+  static constexpr Millis kAgain = 30000;  // until an offer that has come to nothing is repeated
 
   // Returns whether to offer the certificate: not if this process did so a moment ago, or the queue has it. `id`: the
   // certificate's. `profile`: the key of the server's Profile.

@@ -76,7 +76,7 @@ class Publisher {
     std::optional<net::Sha1> replaces;
     unsigned tries = 0;
     unsigned failures = 0;
-    bool judging = false;                            // what the store has in its place
+    bool judging = false;                            // the store's response in its place is being judged
     std::unique_ptr<net::SharedStore::Query> query;  // under way
   };
 

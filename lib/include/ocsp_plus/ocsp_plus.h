@@ -39,7 +39,7 @@ typedef struct {
     char    text[512];
 } op_text_t;
 
-typedef op_text_t op_error_t; /* what is wrong, and what to do */
+typedef op_text_t op_error_t; /* the fault, and what to do about it */
 
 typedef struct {
     const char  *data;
