@@ -166,7 +166,7 @@ Answer refresh_one(const View& view, const CertificateId& id) {
   Tally tally(view);
   const auto found = view.catalog.by_id().find(id);
   if (found != view.catalog.by_id().end()) {
-    request(view, view.catalog.target(found->second), &tally);
+    request(view, *found->second, &tally);
     return tally.answer();
   }
   const store::EntryIndex entry = view.zone->find(id);

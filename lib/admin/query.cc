@@ -221,7 +221,7 @@ std::optional<CertificateStatus> Selection::next(std::size_t* budget) {
 }
 
 std::optional<CertificateStatus> Selection::look() {
-  const engine::Target& target = view_.catalog.target(at_->second);
+  const engine::Target& target = *at_->second;
   last_ = at_->first;
   ++at_;
   over_ = at_ == view_.catalog.by_id().end() || query_.id.has_value();

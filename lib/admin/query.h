@@ -69,7 +69,7 @@ class Selection {
   const View& view_;
   const Query& query_;
   std::optional<store::HostTable> hosts_;  // a snapshot from the start; nothing without a zone
-  std::map<CertificateId, engine::Catalog::Index>::const_iterator at_;
+  std::map<CertificateId, engine::Target*>::const_iterator at_;
   bool loaded_;                  // iterates over those loaded per connection
   store::EntryIndex entry_ = 0;  // the next of them
   std::unique_ptr<LoadedTarget> at_loaded_;

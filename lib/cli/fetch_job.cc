@@ -84,7 +84,7 @@ Result<void> read(const FetchOptions& options, FetchJob* job) {
     return fail(Reason::kUnreadable, catalog.unusable().front().why);
   }
   catalog.settle_issuers(true);
-  const engine::Remarks& remarks = catalog.remarks().front();
+  const engine::Remarks& remarks = *added->target->remarks;
   job->described = added->target->certificate;
   if (added->target->responders.empty()) {
     note_missing_responder(remarks, &job->outcome.verdict);

@@ -64,8 +64,8 @@ struct FetchJob {
   FetchOutcome outcome;
   std::optional<Error> error;  // wrong use, unreadable input, or a file that cannot be written
 
-  engine::Target& target() { return catalog->target(0); }
-  const engine::Target& target() const { return catalog->target(0); }
+  engine::Target& target() { return *catalog->targets().front(); }
+  const engine::Target& target() const { return *catalog->targets().front(); }
   // Whether a responder can be asked. If not, `error` or `outcome` says why.
   bool can_be_asked() const { return !error.has_value() && outcome.verdict.reason != Reason::kNoResponder; }
 };

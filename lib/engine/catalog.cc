@@ -25,6 +25,13 @@ void join(std::vector<Value>* into, const More& more) {
   }
 }
 
+std::unique_ptr<Remarks> first_remarks(const ServerCertificate& from) {
+  auto remarks = std::make_unique<Remarks>();
+  remarks->file = from.file;
+  remarks->server = from.place;
+  return remarks;
+}
+
 }  // namespace
 
 bool names_issuer_url(const crypto::Certificate& certificate) {
@@ -138,7 +145,8 @@ void Catalog::add_unusable(const ServerCertificate& from, const Error& error) {
 }
 
 // Sets the target's issuer; without a usable one it keeps the leaf, since the issuer may be fetched.
-Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks) {
+Result<void> Catalog::find_issuer(const ServerCertificate& from, Target* entry) {
+  Remarks* const remarks = entry->remarks.get();
   const auto remark_unusable = [remarks](const Error& error) {
     if (remarks->issuer_unusable.empty()) {
       remarks->issuer_unusable = error.detail;
@@ -189,26 +197,23 @@ void Catalog::measure_message(const ServerCertificate& from, Remarks* remarks) {
 }
 
 // Returns the certificate's target; a new one is empty but for the certificate.
-Catalog::Index Catalog::intern_target(crypto::Certificate certificate, const ServerCertificate& from) {
+Target& Catalog::intern_target(crypto::Certificate certificate, const ServerCertificate& from) {
   const auto known = by_id_.find(certificate.id);
   if (known != by_id_.end()) {
-    return known->second;
+    return *known->second;
   }
-  const auto index = static_cast<Index>(targets_.size());
-  remarks_.resize(index);  // drops what a certificate left that failed half way
-  remarks_.emplace_back();
-  remarks_.back().file = from.file;
-  remarks_.back().server = from.place;
   auto fresh = std::make_unique<Target>();
   fresh->certificate = std::move(certificate);
-  const auto added = by_id_.emplace(fresh->certificate.id, index).first;
+  fresh->remarks = first_remarks(from);
+  Target& target = *fresh;
+  const auto added = by_id_.emplace(target.certificate.id, &target).first;
   try {
     targets_.push_back(std::move(fresh));
   } catch (...) {
     by_id_.erase(added);
     throw;
   }
-  return index;
+  return target;
 }
 
 Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
@@ -218,9 +223,9 @@ Result<Catalog::Added> Catalog::add(const ServerCertificate& from) {
     return Added();
   }
   RETURN_IF_ERROR(certificate);
-  const auto index = add_target(std::move(*certificate), from, false);
-  RETURN_IF_ERROR(index);
-  Added added = {*index, &target(*index), {}};
+  const auto target = add_target(std::move(*certificate), from, false);
+  RETURN_IF_ERROR(target);
+  Added added = {*target, {}};
   if (from.staple_chain) {
     auto links = add_chain(from);
     RETURN_IF_ERROR(links);
@@ -254,50 +259,46 @@ Result<std::vector<Target*>> Catalog::add_chain(const ServerCertificate& from) {
       }
       break;
     }
-    const auto index = add_target(std::move(*certificate), link, true);
-    RETURN_IF_ERROR(index);
-    if (target(*index).issuer == nullptr) {  // its key cannot be used
+    const auto target = add_target(std::move(*certificate), link, true);
+    RETURN_IF_ERROR(target);
+    if ((*target)->issuer == nullptr) {  // its key cannot be used
       break;
     }
-    links.push_back(&target(*index));
+    links.push_back(*target);
   }
   return links;
 }
 
 // `ca`: the certificate is sent after a leaf. What servers say of it as a leaf goes before.
-Result<Catalog::Index> Catalog::add_target(crypto::Certificate certificate, const ServerCertificate& from, bool ca) {
+Result<Target*> Catalog::add_target(crypto::Certificate certificate, const ServerCertificate& from, bool ca) {
   std::string ignored;
   auto responders = responders_of(from, certificate, &ignored);
   RETURN_IF_ERROR(responders);
-  const Index index = intern_target(std::move(certificate), from);
-  Target& entry = target(index);
-  Remarks& remarks = remarks_[index];
-  if (entry.ca && !ca) {
-    entry.responders.clear();
-    entry.servers_joined = false;
-    remarks = Remarks();
-    remarks.file = from.file;
-    remarks.server = from.place;
+  Target& target = intern_target(std::move(certificate), from);
+  if (target.ca && !ca) {
+    target.responders.clear();
+    target.servers_joined = false;
+    target.remarks = first_remarks(from);
   }
-  if (entry.issuer == nullptr) {
-    RETURN_IF_ERROR(find_issuer(from, &entry, &remarks));
+  if (target.issuer == nullptr) {
+    RETURN_IF_ERROR(find_issuer(from, &target));
   }
-  join(&entry.files, from.files);
-  entry.servers.insert(from.servers.begin(), from.servers.end());
-  if (ca && entry.servers_joined && !entry.ca) {
-    return index;
+  join(&target.files, from.files);
+  target.servers.insert(from.servers.begin(), from.servers.end());
+  if (ca && target.servers_joined && !target.ca) {
+    return &target;
   }
-  entry.ca = ca;
-  if (!entry.servers_joined) {
-    remarks.ignored_url = std::move(ignored);
+  target.ca = ca;
+  if (!target.servers_joined) {
+    target.remarks->ignored_url = std::move(ignored);
   }
-  RETURN_IF_ERROR(join_server(from, *responders, &entry, &remarks));
-  return index;
+  RETURN_IF_ERROR(join_server(from, *responders, &target));
+  return &target;
 }
 
 // Joins a server's directives to those of the servers before it.
 Result<void> Catalog::join_server(const ServerCertificate& from, const std::vector<const net::Url*>& responders,
-                                  Target* target, Remarks* remarks) {
+                                  Target* target) {
   const auto remark_if = [&from](bool so, std::optional<std::string>* place) {
     if (so && !place->has_value()) {
       *place = std::string(from.place);
@@ -306,6 +307,7 @@ Result<void> Catalog::join_server(const ServerCertificate& from, const std::vect
   const std::vector<x509_st*> anchors =
       from.responder_anchors.empty() ? std::vector<x509_st*>{nullptr} : from.responder_anchors;
   const bool required = requires_staple(from.require, target->certificate.must_staple);
+  Remarks* const remarks = target->remarks.get();
   remark_if(target->servers_joined && target->responders != responders, &remarks->other_responders);
   remark_if(target->servers_joined && anchors_of(*target) != anchors, &remarks->other_anchors);
   remark_if(required, &remarks->required_by);

@@ -37,6 +37,24 @@ bool names_issuer_url(const crypto::Certificate& certificate);
 // Begins Target::health_suffix; never part of a host key.
 constexpr char kHealthSuffix = '#';
 
+// Remarks on a certificate that findings() may report once all servers are added (engine/findings.h).
+struct Remarks {
+  std::string file;                             // ServerCertificate::file of the first server
+  std::string server;                           // place of the first server
+  std::optional<std::string> required_by;       // place of the first server that refuses handshakes without a staple
+  std::optional<std::string> other_responders;  // place of the first server that names other responders
+  std::optional<std::string> other_anchors;     // place of the first server that names other anchors for them
+  std::string ignored_url;                      // the first AIA URL that cannot be used, and why; empty: none
+  // Why the issuer that was found cannot be used and counts as not found; empty: no such issuer.
+  std::string issuer_unusable;
+  // The fault of a candidate that has the issuer's name, if no server names a better one.
+  crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
+  // The longest Certificate message with it that has no room for every usual staple (crypto/certificate_message.h):
+  // bytes, and the server's place; 0: none.
+  std::size_t message = 0;
+  std::string message_server;
+};
+
 // A certificate to be stapled, whatever the number of servers that use it.
 struct Target {
   crypto::Certificate certificate;
@@ -55,6 +73,7 @@ struct Target {
   bool required = false;                      // a server refuses handshakes without its staple
   Seconds refresh = 0;                        // RefreshBound::within: the shortest of its servers'
   store::EntryIndex entry = store::kNoEntry;  // set when the zone is open
+  std::unique_ptr<Remarks> remarks;           // nullptr: a server loads it per connection
 
   // A server loads it per connection (discovery.h). A tenant may have made it, so only public addresses are asked,
   // unless the operator vouches for it (public_only), and its responders' health is counted by its issuer
@@ -98,24 +117,6 @@ struct ServerCertificate {
 // Certificates sent after a leaf that may be stapled: no more have an issuer that is sent as well.
 constexpr std::size_t kMaxLinks = 8;
 
-// Remarks on a certificate that findings() may report once all servers are added (engine/findings.h).
-struct Remarks {
-  std::string file;                             // ServerCertificate::file of the first server
-  std::string server;                           // place of the first server
-  std::optional<std::string> required_by;       // place of the first server that refuses handshakes without a staple
-  std::optional<std::string> other_responders;  // place of the first server that names other responders
-  std::optional<std::string> other_anchors;     // place of the first server that names other anchors for them
-  std::string ignored_url;                      // the first AIA URL that cannot be used, and why; empty: none
-  // Why the issuer that was found cannot be used and counts as not found; empty: no such issuer.
-  std::string issuer_unusable;
-  // The fault of a candidate that has the issuer's name, if no server names a better one.
-  crypto::IssuerFault issuer_fault = crypto::IssuerFault::kAbsent;
-  // The longest Certificate message with it that has no room for every usual staple (crypto/certificate_message.h):
-  // bytes, and the server's place; 0: none.
-  std::size_t message = 0;
-  std::string message_server;
-};
-
 // A certificate that cannot be described and so never gets a staple, as one server has it.
 struct UnusableCertificate {
   std::string label;
@@ -145,10 +146,7 @@ struct IgnoredTrusted {
 
 class Catalog {
  public:
-  using Index = std::uint32_t;
-
   struct Added {
-    Index index = 0;             // the target's
     Target* target = nullptr;    // nullptr: the certificate is unusable (UnusableCertificate)
     std::vector<Target*> links;  // targets of the chain's first certificates, which may be stapled with the leaf
   };
@@ -176,18 +174,14 @@ class Catalog {
   const std::map<std::uint64_t, Profile>& profiles() const { return profiles_; }
 
   const std::vector<std::unique_ptr<Target>>& targets() const { return targets_; }
-  // Returns the targets' indexes by certificate id.
-  const std::map<CertificateId, Index>& by_id() const { return by_id_; }
+  const std::map<CertificateId, Target*>& by_id() const { return by_id_; }
   // Returns the host keys of all responders, each once, in the order of the configuration.
   const std::vector<std::string>& hosts() const { return hosts_; }
   bool names_host(const std::string& host_key) const { return known_hosts_.count(host_key) != 0; }
   // Returns all issuers of this process: those of the configuration, and those that the lease holder adds.
   IssuerPool& issuers() { return issuers_; }
-  Target& target(Index index) { return *targets_[index]; }
-  const Target& target(Index index) const { return *targets_[index]; }
 
-  // Remarks for findings().
-  const std::vector<Remarks>& remarks() const { return remarks_; }                           // by the target's index
+  // Remarks for findings(), beside those of the targets.
   const std::vector<UnusableCertificate>& unusable() const { return unusable_; }             // those to be reported
   const std::optional<IgnoredTrusted>& ignored_trusted() const { return ignored_trusted_; }  // the first
   const std::optional<std::string>& requires_all() const { return requires_all_; }  // the first with Require::kOn
@@ -199,13 +193,13 @@ class Catalog {
   Result<const net::Url*> intern_url(std::string_view text);
   Result<std::vector<const net::Url*>> intern_urls(const std::vector<std::string_view>& texts);
   void add_unusable(const ServerCertificate& from, const Error& error);
-  Result<Index> add_target(crypto::Certificate certificate, const ServerCertificate& from, bool ca);
+  Result<Target*> add_target(crypto::Certificate certificate, const ServerCertificate& from, bool ca);
   Result<void> join_server(const ServerCertificate& from, const std::vector<const net::Url*>& responders,
-                           Target* target, Remarks* remarks);
+                           Target* target);
   Result<std::vector<Target*>> add_chain(const ServerCertificate& from);
   Result<void> trust(const ServerCertificate& server, Profile* profile);
-  Index intern_target(crypto::Certificate certificate, const ServerCertificate& from);
-  Result<void> find_issuer(const ServerCertificate& from, Target* entry, Remarks* remarks);
+  Target& intern_target(crypto::Certificate certificate, const ServerCertificate& from);
+  Result<void> find_issuer(const ServerCertificate& from, Target* entry);
   static void measure_message(const ServerCertificate& from, Remarks* remarks);
   std::vector<x509_st*> anchors_of(const Target& target) const;
   Result<void> join_anchors(Target* target, const std::vector<x509_st*>& more);
@@ -215,8 +209,7 @@ class Catalog {
   std::vector<std::unique_ptr<Target>> targets_;
   std::map<std::uint64_t, Profile> profiles_;
   std::map<x509_st*, CertificateId> trusted_ids_;  // kept alive by the profiles
-  std::map<CertificateId, Index> by_id_;
-  std::vector<Remarks> remarks_;  // by index
+  std::map<CertificateId, Target*> by_id_;
   std::vector<UnusableCertificate> unusable_;
   std::set<CertificateId> unusable_ids_;  // added so far
   std::optional<IgnoredTrusted> ignored_trusted_;

@@ -79,13 +79,13 @@ class Finder {
   bool look_at_certificates() {
     std::size_t unsupported = 0, leaves = 0;
     std::string first;
-    for (std::size_t i = 0; i < catalog_.targets().size(); ++i) {
-      const Target& target = *catalog_.targets()[i];
+    for (const auto& each : catalog_.targets()) {
+      const Target& target = *each;
       if (target.ca) {
         continue;  // without a staple of it the list ends earlier, which harms nobody
       }
       ++leaves;
-      const Remarks& remarks = catalog_.remarks()[i];
+      const Remarks& remarks = *target.remarks;
       const std::string label = shortened(quoted(target.certificate.label()));
       if (remarks.required_by.has_value() && !(verifiable(target) && target.has_source())) {
         refuse(target, remarks, label);

@@ -234,7 +234,7 @@ void Stapler::note_use(std::uint64_t profile, Subject* subject, UnixSeconds now)
   if (!state.has_value()) {
     const auto preloaded = catalog_.by_id().find(subject->id);
     subject->unknown = preloaded == catalog_.by_id().end();
-    subject->unsupported = !subject->unknown && !catalog_.target(preloaded->second).supported();
+    subject->unsupported = !subject->unknown && !preloaded->second->supported();
     return;
   }
   subject->unknown = !state->has_issuer;  // this server may load more of its chain

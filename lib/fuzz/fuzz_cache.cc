@@ -22,7 +22,7 @@ struct Fixture : testing::EngineFixture {
     settings.max_response = 8192;
     add(0, {});
     register_all();
-    file = directory + "/" + store::CacheFiles::file_name(catalog.target(0).certificate.id);
+    file = directory + "/" + store::CacheFiles::file_name(catalog.targets()[0]->certificate.id);
   }
   ~Fixture() { std::filesystem::remove_all(directory); }
 
@@ -34,7 +34,7 @@ struct Fixture : testing::EngineFixture {
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static Fixture fixture;
-  const engine::Target& target = fixture.catalog.target(0);
+  const engine::Target& target = *fixture.catalog.targets()[0];
   const int fd = ::open(fixture.file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   fuzz::promise(fd >= 0 && ::write(fd, data, size) == static_cast<ssize_t>(size), "the file is written");
   ::close(fd);

@@ -41,14 +41,14 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   CHECK(certificate["names"] == nlohmann::json({"leaf1.example"}));
   CHECK(certificate["serial"] == "100001");
   CHECK(certificate["key"] == "ECDSA P-256");
-  CHECK(certificate["not_before"] == to_rfc3339(fixture.catalog.target(0).certificate.not_before));
+  CHECK(certificate["not_before"] == to_rfc3339(fixture.catalog.targets()[0]->certificate.not_before));
   CHECK(shown["control"].is_null());
   CHECK(fixture.show(Format::kJson, {}, {}, "/a \"b").text.find(R"("control":"/a \"b",)") != std::string::npos);
   CHECK(certificate["expires_in"].is_null());
   CHECK(certificate["last_attempt"].is_null());
 
   fixture.work(1000);
-  store::record_stapled(fixture.zone, fixture.catalog.target(0).entry, 1);
+  store::record_stapled(fixture.zone, fixture.catalog.targets()[0]->entry, 1);
   fixture.zone.handshakes(0).counts[store::Handshake::kStapled].fetch_add(3);
   fixture.zone.handshakes(1).counts[store::Handshake::kMissing].fetch_add(2);
   fixture.zone.handshakes(0).counts[store::Handshake::kUnsupported].fetch_add(5);
@@ -59,7 +59,7 @@ TEST_CASE("status: of a certificate before and after its response came", "[admin
   fixture.zone.handshakes(2).counts[store::Handshake::kReplaced].fetch_add(7);
   shown = fixture.json();
   certificate = shown["certificates"][0];
-  CHECK(certificate["id"] == to_hex(fixture.catalog.target(0).certificate.id));
+  CHECK(certificate["id"] == to_hex(fixture.catalog.targets()[0]->certificate.id));
   CHECK(certificate["state"] == "valid");
   CHECK(certificate["cert_status"] == "good");
   CHECK(certificate["source"] == "network");
@@ -551,8 +551,8 @@ TEST_CASE("ready: when each certificate is stapled or was tried, and from then o
 TEST_CASE("metrics: CA certificates are counted apart", "[admin][metrics]") {
   AdminFixture fixture;
   fixture.add(1, {&fixture.server()});
-  const engine::Catalog::Index ca = fixture.add(2, {&fixture.server(AdminFixture::hang())});
-  fixture.catalog.target(ca).ca = true;
+  const std::size_t ca = fixture.add(2, {&fixture.server(AdminFixture::hang())});
+  fixture.catalog.targets()[ca]->ca = true;
   fixture.open();
   fixture.work(1000);
   const std::string text = fixture.show(Format::kPrometheus).text;
@@ -570,18 +570,18 @@ TEST_CASE("metrics: CA certificates are counted apart", "[admin][metrics]") {
 TEST_CASE("ready: CA certificates that are stapled with others are not waited for", "[admin][ready]") {
   AdminFixture fixture;
   fixture.add(1, {&fixture.server()});
-  const engine::Catalog::Index ca = fixture.add(2, {&fixture.server(AdminFixture::hang())});
-  fixture.catalog.target(ca).ca = true;
+  const std::size_t ca = fixture.add(2, {&fixture.server(AdminFixture::hang())});
+  fixture.catalog.targets()[ca]->ca = true;
   fixture.open();
   const auto shown = fixture.json();
   for (const auto& certificate : shown["certificates"]) {  // ordered by id
     CHECK(certificate["role"] == (certificate["names"][0] == "leaf2.example" ? "ca" : "leaf"));
   }
   fixture.work(1000);
-  CHECK(store::read_attempt(fixture.zone, fixture.catalog.target(ca).entry).at == 0);
+  CHECK(store::read_attempt(fixture.zone, fixture.catalog.targets()[ca]->entry).at == 0);
   CHECK(fixture.show(Format::kReady).status == 200);
   CHECK(fixture.show(Format::kReady, "strict=1").status == 200);
-  fixture.catalog.target(ca).ca = false;
+  fixture.catalog.targets()[ca]->ca = false;
   CHECK(fixture.show(Format::kReady, "strict=1").status == 503);
 }
 
@@ -600,7 +600,7 @@ TEST_CASE("ready: not without a staple that a server requires", "[admin][ready]"
   AdminFixture fixture;
   auto& responder = fixture.server(AdminFixture::always("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
   const auto index = fixture.add(1, {&responder});
-  fixture.catalog.target(index).required = true;
+  fixture.catalog.targets()[index]->required = true;
   fixture.open();
   fixture.work(70000);
   const auto shown = fixture.show(Format::kReady);
@@ -646,11 +646,11 @@ TEST_CASE("control: the answer counts what is fetched, and says what the others 
   }
   fixture.add(3, {});
   fixture.add(4, {});
-  fixture.catalog.target(fixture.add(5, {})).files = {"/nowhere"};
-  fixture.catalog.target(fixture.add(6, {&responder})).certificate.not_after = testing::kNow - 1;
+  fixture.catalog.targets()[fixture.add(5, {})]->files = {"/nowhere"};
+  fixture.catalog.targets()[fixture.add(6, {&responder})]->certificate.not_after = testing::kNow - 1;
   const auto without_issuer = fixture.add(7, {&responder});
   fixture.open();
-  fixture.catalog.target(without_issuer).issuer = nullptr;
+  fixture.catalog.targets()[without_issuer]->issuer = nullptr;
   CHECK(refresh(fixture.view(), "refresh=all").text ==
         "3 of 8 certificates will be fetched; the others: issuer not known (1), no responder (2), only from a file, "
         "which is read when it changes (1), expired itself (1); no worker fetches now, the next one will");
@@ -670,7 +670,7 @@ TEST_CASE("control: one certificate is fetched again, not sooner than failures w
   fixture.add(3, {});
   fixture.open();
   fixture.work(2000);
-  const auto id = [&fixture](engine::Catalog::Index i) { return to_hex(fixture.catalog.target(i).certificate.id); };
+  const auto id = [&fixture](std::size_t i) { return to_hex(fixture.catalog.targets()[i]->certificate.id); };
   const Answer soon = refresh(fixture.view(), "refresh=" + id(1));
   CHECK(soon.http_status == 429);
   CHECK(soon.text == "certificate \"leaf2.example\" will not be fetched: fetched less than 5s ago");
@@ -693,9 +693,9 @@ TEST_CASE("control: a name stands for the certificates that bear it and for its 
   for (std::size_t i = 0; i < 4; ++i) {
     fixture.add(i, {&responder});
   }
-  fixture.catalog.target(0).servers = {"shop.example"};
-  fixture.catalog.target(1).servers = {"shop.example", "www.example"};
-  fixture.catalog.target(2).certificate.names = {"shop.example", "Img.Example"};
+  fixture.catalog.targets()[0]->servers = {"shop.example"};
+  fixture.catalog.targets()[1]->servers = {"shop.example", "www.example"};
+  fixture.catalog.targets()[2]->certificate.names = {"shop.example", "Img.Example"};
   fixture.open();
   fixture.work(10000);
   const auto asked = [&](const std::string& name) {
@@ -720,7 +720,7 @@ TEST_CASE("control: more requests than there is room for are not counted as fetc
   AdminFixture fixture;
   auto& responder = fixture.server();
   for (std::size_t i = 0; i < 70; ++i) {
-    fixture.catalog.target(fixture.add(i, {&responder})).servers = {"many.example"};
+    fixture.catalog.targets()[fixture.add(i, {&responder})]->servers = {"many.example"};
   }
   fixture.open();
   const Answer answer = refresh(fixture.view(), "refresh=many.example");
@@ -728,7 +728,7 @@ TEST_CASE("control: more requests than there is room for are not counted as fetc
   CHECK(answer.text ==
         "64 of 70 certificates will be fetched; the others: too many requests wait, try again in a second (6); no "
         "worker fetches now, the next one will");
-  const std::string last = to_hex(fixture.catalog.target(69).certificate.id);
+  const std::string last = to_hex(fixture.catalog.targets()[69]->certificate.id);
   CHECK(refresh(fixture.view(), "refresh=" + last).http_status == 503);
 }
 
@@ -752,7 +752,7 @@ TEST_CASE("control: a failing responder is asked at once", "[admin][control]") {
     CHECK(answer.text == "certificate \"leaf1.example\" will be fetched" + waits);
   }
   SECTION("by asking for the certificate") {
-    const Answer answer = refresh(fixture.view(), "refresh=" + to_hex(fixture.catalog.target(0).certificate.id));
+    const Answer answer = refresh(fixture.view(), "refresh=" + to_hex(fixture.catalog.targets()[0]->certificate.id));
     CHECK(answer.http_status == 202);
     CHECK(answer.text == "certificate \"leaf1.example\" will be fetched" + waits);
   }
@@ -840,7 +840,7 @@ TEST_CASE("status: the bound that a status's age is compared with", "[admin]") {
   fixture.work(1000);
   CHECK(fixture.json()["certificates"][0]["refresh"].is_null());
   CHECK(fixture.show(Format::kPrometheus).text.find("ocsp_plus_refresh_seconds{") == std::string::npos);
-  fixture.catalog.target(0).refresh = 900;
+  fixture.catalog.targets()[0]->refresh = 900;
   CHECK(fixture.json()["certificates"][0]["refresh"] == 900);
   const std::string metrics = fixture.show(Format::kPrometheus).text;
   const std::size_t at = metrics.find("ocsp_plus_refresh_seconds{");
@@ -857,7 +857,7 @@ TEST_CASE("status: a certificate that has ended is asked for by nobody and waite
   fixture.open();
   fixture.work(1000);
   REQUIRE(responder.asked.size() == 2);
-  const UnixSeconds end = fixture.catalog.target(0).certificate.not_after;
+  const UnixSeconds end = fixture.catalog.targets()[0]->certificate.not_after;
   fixture.loop.clock.jump(end - fixture.loop.clock.now() + 86400);
   const std::size_t asked = responder.asked.size();
   fixture.work(200000);
@@ -888,8 +888,8 @@ TEST_CASE("ready: a new zone does not wait for certificates that have ended", "[
   AdminFixture fixture;
   fixture.add(1, {&fixture.server(AdminFixture::hang())});
   fixture.open();
-  fixture.loop.clock.jump(fixture.catalog.target(0).certificate.not_after - fixture.loop.clock.now() + 5);
-  const_cast<engine::Target&>(fixture.catalog.target(0)).required = true;
+  fixture.loop.clock.jump(fixture.catalog.targets()[0]->certificate.not_after - fixture.loop.clock.now() + 5);
+  const_cast<engine::Target&>(*fixture.catalog.targets()[0]).required = true;
   fixture.work(2000);
   CHECK(fixture.show(Format::kReady).status == 200);
 }

@@ -122,7 +122,7 @@ struct Fixture : EngineFixture {
     index = add(1, {&server()});
     register_all();
   }
-  const Target& target() const { return catalog.target(index); }
+  const Target& target() const { return *catalog.targets()[index]; }
   Admission admit(const Bytes& response) {
     return gate.admit(target(), response, store::Source::kNetwork, {loop.clock.now()});
   }
@@ -132,7 +132,7 @@ struct Fixture : EngineFixture {
   }
   std::optional<Bytes> bytes_held() const { return zone.read(target().entry, target().certificate.id); }
 
-  Catalog::Index index = 0;
+  std::size_t index = 0;
   store::ZoneWriter writer{zone, lock, loop.clock, 0, 0};
   Gate gate{zone, writer, settings.policy};
 };

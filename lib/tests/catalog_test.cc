@@ -65,16 +65,15 @@ TEST_CASE("catalog: a certificate named twice has one entry", "[catalog]") {
   REQUIRE(first);
   const auto again = f.catalog.add(named_by(f.leaf, &f.ca));
   REQUIRE(again);
-  CHECK(again->index == first->index);
   CHECK(again->target == first->target);
 
   const Identity other = make_leaf(f.ca, "other.example", "http://ocsp.example/", {0x2b});
   const auto second = f.catalog.add(named_by(other, &f.ca));
   REQUIRE(second);
-  CHECK(second->index == 1);
+  CHECK(second->target == f.catalog.targets()[1].get());
   REQUIRE(f.catalog.targets().size() == 2);
-  const Target& a = f.catalog.target(0);
-  const Target& b = f.catalog.target(1);
+  const Target& a = *f.catalog.targets()[0];
+  const Target& b = *f.catalog.targets()[1];
   CHECK(a.stapleable());
   CHECK(a.issuer == b.issuer);          // interned
   CHECK(a.responders == b.responders);  // likewise
@@ -140,7 +139,7 @@ TEST_CASE("catalog: a certificate that cannot be described is no error, and has 
   // Those after it are numbered as if it were not there.
   const auto good = f.catalog.add(named_by(f.leaf, &f.ca));
   REQUIRE(good);
-  CHECK(good->index == 0);
+  CHECK(good->target == f.catalog.targets()[0].get());
   CHECK(good->target == f.catalog.targets()[0].get());
 }
 
@@ -149,11 +148,11 @@ TEST_CASE("catalog: an issuer that cannot be used counts as not found", "[catalo
   const Identity odd = odd_ca();
   const Identity leaf = make_leaf(odd, "odd.example", "http://ocsp.example/");
   REQUIRE(f.catalog.add(named_by(leaf, &odd)));
-  CHECK(f.catalog.remarks()[0].issuer_unusable.find("the public key of CN=Odd CA,O=ocsp_plus tests cannot be used") ==
-        0);
-  CHECK_FALSE(f.catalog.target(0).verifiable());
+  CHECK(f.catalog.targets()[0]->remarks->issuer_unusable.find(
+            "the public key of CN=Odd CA,O=ocsp_plus tests cannot be used") == 0);
+  CHECK_FALSE(f.catalog.targets()[0]->verifiable());
   REQUIRE(f.catalog.add(named_by(f.leaf, &f.ca)));
-  CHECK(f.catalog.remarks()[1].issuer_unusable.empty());
+  CHECK(f.catalog.targets()[1]->remarks->issuer_unusable.empty());
 }
 
 TEST_CASE("catalog: a trusted certificate that cannot be used is left out of a profile", "[catalog]") {
@@ -209,17 +208,17 @@ TEST_CASE("catalog: CA certificates loaded per connection have a profile of thei
 TEST_CASE("catalog: responders of the configuration replace the certificate's own", "[catalog]") {
   Fixture f;
   REQUIRE(f.catalog.add(named_by(f.leaf, &f.ca, {"http://a.example/x", "http://b.example", "http://a.example/x"})));
-  CHECK(urls_of(f.catalog.target(0)) == Urls{"http://a.example/x", "http://b.example/"});
-  CHECK(f.catalog.target(0).named_hosts() == Urls{"a.example:80", "b.example:80"});
+  CHECK(urls_of(*f.catalog.targets()[0]) == Urls{"http://a.example/x", "http://b.example/"});
+  CHECK(f.catalog.targets()[0]->named_hosts() == Urls{"a.example:80", "b.example:80"});
 }
 
 TEST_CASE("catalog: only what ocsp_plus_responder names is named, whoever else is asked", "[catalog]") {
   Fixture f;
   REQUIRE(f.catalog.add(named_by(f.leaf, &f.ca)));
-  CHECK(f.catalog.target(0).named_hosts().empty());
+  CHECK(f.catalog.targets()[0]->named_hosts().empty());
   REQUIRE(f.catalog.add(named_by(f.leaf, &f.ca, {"https://a.example"})));
-  CHECK(urls_of(f.catalog.target(0)) == Urls{"http://ocsp.example/", "https://a.example/"});
-  CHECK(f.catalog.target(0).named_hosts() == Urls{"a.example:443"});
+  CHECK(urls_of(*f.catalog.targets()[0]) == Urls{"http://ocsp.example/", "https://a.example/"});
+  CHECK(f.catalog.targets()[0]->named_hosts() == Urls{"a.example:443"});
 }
 
 TEST_CASE("catalog: why there is no issuer", "[catalog]") {
@@ -231,12 +230,12 @@ TEST_CASE("catalog: why there is no issuer", "[catalog]") {
   const Identity renewed = make_certificate(spec, key(KeyType::kP256, "renewed"), nullptr);
   const auto fault_with = [&f](const Identity& issuer) {
     REQUIRE(f.catalog.add(named_by(f.leaf, &issuer)));
-    return f.catalog.remarks()[0].issuer_fault;
+    return f.catalog.targets()[0]->remarks->issuer_fault;
   };
   CHECK(fault_with(other) == crypto::IssuerFault::kAbsent);
   CHECK(fault_with(renewed) == crypto::IssuerFault::kKeyIdentifier);
   CHECK(fault_with(other) == crypto::IssuerFault::kKeyIdentifier);  // what came closest
-  CHECK(f.catalog.target(0).issuer == nullptr);
+  CHECK(f.catalog.targets()[0]->issuer == nullptr);
 }
 
 TEST_CASE("catalog: two servers that name other responders", "[catalog]") {
@@ -245,7 +244,7 @@ TEST_CASE("catalog: two servers that name other responders", "[catalog]") {
     for (const auto& responders : servers) {
       REQUIRE(f.catalog.add(named_by(f.leaf, &f.ca, responders)));
     }
-    return std::pair(f.catalog.remarks()[0].other_responders.has_value(), urls_of(f.catalog.target(0)));
+    return std::pair(f.catalog.targets()[0]->remarks->other_responders.has_value(), urls_of(*f.catalog.targets()[0]));
   };
   const Urls both = {"http://ocsp.example/", "http://b.example/"};
   CHECK(after({{}, {"http://b.example/", "http://ocsp.example/"}}) == std::pair(true, both));
@@ -275,10 +274,10 @@ TEST_CASE("catalog: the certificate's own URLs, and those that cannot be used", 
     Catalog catalog;
     const auto added = catalog.add(named_by(leaf_with_urls(ca, c.own), &ca));
     REQUIRE(added);
-    const std::string& ignored = catalog.remarks()[0].ignored_url;
+    const std::string& ignored = catalog.targets()[0]->remarks->ignored_url;
     CHECK(ignored.substr(0, ignored.find(": ", 8)) == c.ignored);
-    CHECK(urls_of(catalog.target(0)) == c.used);
-    CHECK(catalog.target(0).stapleable() == !c.used.empty());
+    CHECK(urls_of(*catalog.targets()[0]) == c.used);
+    CHECK(catalog.targets()[0]->stapleable() == !c.used.empty());
   }
 }
 
@@ -293,16 +292,16 @@ TEST_CASE("catalog: no issuer, until a later server brings it", "[catalog]") {
   Fixture f;
   const Identity stranger = make_ca("Stranger");
   REQUIRE(f.catalog.add(named_by(f.leaf, nullptr)));
-  CHECK(f.catalog.target(0).issuer == nullptr);
-  CHECK_FALSE(f.catalog.target(0).stapleable());
+  CHECK(f.catalog.targets()[0]->issuer == nullptr);
+  CHECK_FALSE(f.catalog.targets()[0]->stapleable());
   REQUIRE(f.catalog.add(named_by(f.leaf, &stranger)));
-  CHECK(f.catalog.target(0).issuer == nullptr);
+  CHECK(f.catalog.targets()[0]->issuer == nullptr);
   const auto added = f.catalog.add(named_by(f.leaf, &f.ca));
   REQUIRE(added);
-  CHECK(added->index == 0);
-  CHECK_FALSE(f.catalog.remarks()[0].other_responders.has_value());
-  REQUIRE(f.catalog.target(0).stapleable());
-  CHECK(f.catalog.target(0).issuer->subject() == f.ca.issuer()->subject());
+  CHECK(added->target == f.catalog.targets()[0].get());
+  CHECK_FALSE(f.catalog.targets()[0]->remarks->other_responders.has_value());
+  REQUIRE(f.catalog.targets()[0]->stapleable());
+  CHECK(f.catalog.targets()[0]->issuer->subject() == f.ca.issuer()->subject());
 }
 
 TEST_CASE("catalog: anchors of several servers are joined, those of the system for one that names none",
@@ -313,10 +312,10 @@ TEST_CASE("catalog: anchors of several servers are joined, those of the system f
     ServerCertificate named = named_by(f.leaf, &f.ca);
     named.responder_anchors = std::move(anchors);
     REQUIRE(f.catalog.add(named));
-    return f.catalog.remarks()[0].other_anchors.has_value();
+    return f.catalog.targets()[0]->remarks->other_anchors.has_value();
   };
   const auto trusted = [&f](const Identity& anchor) {
-    const crypto::TrustAnchors* anchors = f.catalog.target(0).responder_anchors;
+    const crypto::TrustAnchors* anchors = f.catalog.targets()[0]->responder_anchors;
     return anchors != nullptr && anchors->issuer_of(make_leaf(anchor, "a", "http://a/").get()) != nullptr;
   };
   SECTION("named, and others named") {
@@ -342,7 +341,7 @@ TEST_CASE("catalog: anchors of several servers are joined, those of the system f
   SECTION("named by nobody") {
     CHECK_FALSE(add({}));
     CHECK_FALSE(add({}));
-    CHECK(f.catalog.target(0).responder_anchors == nullptr);
+    CHECK(f.catalog.targets()[0]->responder_anchors == nullptr);
   }
 }
 
@@ -471,7 +470,7 @@ TEST_CASE("catalog: a certificate that some server shows as its own is a leaf, w
     CHECK_FALSE(inner.ca);
     CHECK(inner.required);
     CHECK(urls_of(inner) == Urls{"http://named.example/"});
-    const Remarks& remarks = f.catalog.remarks()[f.catalog.by_id().at(inner.certificate.id)];
+    const Remarks& remarks = *f.catalog.by_id().at(inner.certificate.id)->remarks;
     CHECK_FALSE(remarks.other_responders.has_value());
     CHECK(remarks.required_by == "conf:1");
     CHECK(added->links[1]->ca);

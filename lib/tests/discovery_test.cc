@@ -648,7 +648,7 @@ TEST_CASE("loaded certificates: a configured certificate's record survives that 
   const Identity& leaf = tenant(501, server.url("1").c_str());
   const Bytes der = crypto::der_of(leaf.get()), issuer = crypto::der_of(test_ca().get());
   const auto key = test_ca().issuer()->key_sha256();
-  Target& target = fixture.catalog.target(0);
+  Target& target = *fixture.catalog.targets()[0];
   const bool is_loaded = GENERATE(true, false);
   INFO("the entry looks " << (is_loaded ? "loaded" : "free"));
   if (is_loaded) {

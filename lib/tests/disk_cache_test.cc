@@ -24,15 +24,15 @@ struct Fixture : LeaseFixture {
     }
   }
   // What the zone holds of a certificate is what its file holds.
-  bool kept(Catalog::Index index) {
-    const Target& target = catalog.target(index);
+  bool kept(std::size_t index) {
+    const Target& target = *catalog.targets()[index];
     auto disk = store::CacheFiles::open(directory.string(), settings.max_response);
     const auto file = disk ? disk->load(target.certificate.id) : Result<store::Kept>(store::Kept());
     return file && !file->bytes.empty() && zone.read(target.entry, target.certificate.id) == file->bytes;
   }
   std::size_t kept() {
     std::size_t count = 0;
-    for (Catalog::Index i = 0; i < kCount; ++i) {
+    for (std::size_t i = 0; i < kCount; ++i) {
       count += kept(i) ? 1u : 0u;
     }
     return count;
@@ -62,21 +62,22 @@ TEST_CASE("disk_cache: whoever takes the lease keeps what the zone holds and the
   f.loop.settle();
   REQUIRE(f.kept() == kCount);
   f.holder.reset();
-  fs::remove(f.directory.file(f.catalog.target(1).certificate.id));
+  fs::remove(f.directory.file(f.catalog.targets()[1]->certificate.id));
   // Torn, and of another certificate.
-  fs::resize_file(f.directory.file(f.catalog.target(2).certificate.id), 20);
-  fs::copy_file(f.directory.file(f.catalog.target(4).certificate.id),
-                f.directory.file(f.catalog.target(3).certificate.id), fs::copy_options::overwrite_existing);
+  fs::resize_file(f.directory.file(f.catalog.targets()[2]->certificate.id), 20);
+  fs::copy_file(f.directory.file(f.catalog.targets()[4]->certificate.id),
+                f.directory.file(f.catalog.targets()[3]->certificate.id), fs::copy_options::overwrite_existing);
   REQUIRE(f.kept() == kCount - 3);
 
-  const auto untouched = fs::last_write_time(f.directory.file(f.catalog.target(0).certificate.id));
+  const auto untouched = fs::last_write_time(f.directory.file(f.catalog.targets()[0]->certificate.id));
   f.take_lease();
   f.loop.settle();
   CHECK(f.kept() == kCount - 3);  // taking it alone does nothing: the start helper leaves it to the worker
   f.holder->catch_up();
   f.loop.settle();
   CHECK(f.kept() == kCount);
-  CHECK(fs::last_write_time(f.directory.file(f.catalog.target(0).certificate.id)) == untouched);  // not written again
+  CHECK(fs::last_write_time(f.directory.file(f.catalog.targets()[0]->certificate.id)) ==
+        untouched);  // not written again
   CHECK(f.log.count("cache directory") == 0);
 }
 
@@ -84,7 +85,7 @@ TEST_CASE("disk_cache: who leaves keeps what is still to be kept", "[disk_cache]
   Fixture f;
   f.take_lease();
   const Bytes response = good_response(test_leaf(0), test_ca(), kNow, kNow + kDay);
-  REQUIRE(f.holder->gate().admit(f.catalog.target(0), response, store::Source::kNetwork, {kNow}).stored ==
+  REQUIRE(f.holder->gate().admit(*f.catalog.targets()[0], response, store::Source::kNetwork, {kNow}).stored ==
           Reason::kOk);
   CHECK(f.kept() == 0);
   f.holder.reset();
@@ -121,7 +122,7 @@ TEST_CASE("disk_cache: who takes the lease has not tried the directory yet, and 
   f.take_lease();
   CHECK(store::number(f.zone, store::Number::kCacheFailingSince) == 0);
   const Bytes response = good_response(test_leaf(0), test_ca(), kNow, kNow + kDay);
-  REQUIRE(f.holder->gate().admit(f.catalog.target(0), response, store::Source::kNetwork, {kNow}).stored ==
+  REQUIRE(f.holder->gate().admit(*f.catalog.targets()[0], response, store::Source::kNetwork, {kNow}).stored ==
           Reason::kOk);
   fs::remove_all(f.directory.string());
   f.holder.reset();

@@ -21,11 +21,12 @@ struct Fixture : EngineFixture {
   }
 
   void start() {
-    REQUIRE(Exchange::choose(hosts, catalog.target(0), {}, loop.clock).permit == ResponderHealth::Permit::kAllowed);
+    REQUIRE(Exchange::choose(hosts, *catalog.targets()[0], {}, loop.clock).permit ==
+            ResponderHealth::Permit::kAllowed);
     exchange = std::make_unique<Exchange>(
         ExchangeServices{loop.clock, random, *transport, tls, hosts, work_queue, settings,
                          [this](const std::string& step) { note_verified(step); }, nullptr, &methods},
-        catalog.target(0), held, oldest, [this](Exchange::End ended) {
+        *catalog.targets()[0], held, oldest, [this](Exchange::End ended) {
           end = std::move(ended);
           ++ends;
           exchange.reset();
@@ -296,8 +297,8 @@ TEST_CASE("exchange: an answer older than the bound is asked for once more, past
     CHECK(f.health(f.first).state == ResponderHealth::State::kUp);
   }
   SECTION("not by POST, which no cache keeps") {
-    f.methods.record(f.catalog.target(0), *f.catalog.target(0).responders[0], net::Method::kPost, net::Method::kGet,
-                     true);
+    f.methods.record(*f.catalog.targets()[0], *f.catalog.targets()[0]->responders[0], net::Method::kPost,
+                     net::Method::kGet, true);
     f.first.answer = EngineFixture::always(aged(copy, 901));
     f.run();
     CHECK(f.first.asked.size() == 1);
@@ -403,8 +404,8 @@ struct Picky : Fixture {
     };
   }
   void remember(net::Method method) {
-    const net::Url& url = *catalog.target(0).responders[0];
-    methods.record(catalog.target(0), url, method, net::Method::kGet, true);
+    const net::Url& url = *catalog.targets()[0]->responders[0];
+    methods.record(*catalog.targets()[0], url, method, net::Method::kGet, true);
   }
   void run_again() {
     ends = 0;
@@ -551,8 +552,8 @@ TEST_CASE("exchange: what worked outlives a process, and is forgotten after two 
           "[exchange][method]") {
   Picky f(kHttp404, "POST");
   f.run();
-  const net::Url& url = *f.catalog.target(0).responders[0];
-  CHECK(Methods(f.zone).worked(f.catalog.target(0), url) == net::Method::kPost);
+  const net::Url& url = *f.catalog.targets()[0]->responders[0];
+  CHECK(Methods(f.zone).worked(*f.catalog.targets()[0], url) == net::Method::kPost);
   const auto picky = f.first.answer;
   const auto fail = [&] {
     f.first.answer = EngineFixture::always(kHttp503);
@@ -565,9 +566,9 @@ TEST_CASE("exchange: what worked outlives a process, and is forgotten after two 
   f.run_again();
   CHECK(f.seen == Seen{"POST"});  // a success between the two
   fail();
-  CHECK(Methods(f.zone).worked(f.catalog.target(0), url) == net::Method::kPost);
+  CHECK(Methods(f.zone).worked(*f.catalog.targets()[0], url) == net::Method::kPost);
   fail();
-  CHECK_FALSE(Methods(f.zone).worked(f.catalog.target(0), url).has_value());
+  CHECK_FALSE(Methods(f.zone).worked(*f.catalog.targets()[0], url).has_value());
   f.run_again();
   CHECK(f.seen == Seen{"GET", "POST"});
 }
@@ -594,7 +595,7 @@ TEST_CASE("exchange: validators go to the responder they came from", "[exchange]
 TEST_CASE("exchange: whom to ask", "[exchange]") {
   Fixture f;
   const auto choose = [&](const std::vector<bool>& asked = {}) {
-    return Exchange::choose(f.hosts, f.catalog.target(0), asked, f.loop.clock);
+    return Exchange::choose(f.hosts, *f.catalog.targets()[0], asked, f.loop.clock);
   };
   const std::string a = f.first.host();
   const std::string b = f.second.host();

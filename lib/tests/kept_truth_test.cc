@@ -60,7 +60,7 @@ struct Fixture : LeaseFixture {
     LeaseFixture::take_lease();
     holder->catch_up();
   }
-  const Target& target(std::size_t number) const { return catalog.target(static_cast<Catalog::Index>(number)); }
+  const Target& target(std::size_t number) const { return *catalog.targets()[number]; }
   fs::path file(std::size_t number) const { return directory.file(target(number).certificate.id); }
   store::CacheFiles disk() const {
     return std::move(*store::CacheFiles::open(directory.string(), settings.max_response));
@@ -77,11 +77,11 @@ struct Fixture : LeaseFixture {
     return revoked_response(test_leaf(number), test_ca(), from, to);
   }
   bool holds_revoked(std::size_t number) const {
-    const auto header = held(static_cast<Catalog::Index>(number));
+    const auto header = held(number);
     return header.has_value() && header->cert_status == static_cast<std::uint8_t>(crypto::CertStatus::kRevoked);
   }
   UnixSeconds confirmed_at(std::size_t number) const {
-    return store::read_confirmed_at(zone, target(number).entry, *held(static_cast<Catalog::Index>(number)), now());
+    return store::read_confirmed_at(zone, target(number).entry, *held(number), now());
   }
 
   OcspServer& responder;

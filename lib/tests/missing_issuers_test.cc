@@ -120,13 +120,14 @@ struct Fixture : LeaseFixture {
     spec.ca_issuers_urls = std::move(urls);
     return make_certificate(spec, key(KeyType::kP256, "leaf"), &test_ca());
   }
-  Catalog::Index add_without(const Identity& certificate) {
+  std::size_t add_without(const Identity& certificate) {
     const std::string url = responder.url("0");
     ServerCertificate server_certificate;
     server_certificate.leaf = certificate.get();
     server_certificate.responders = {url};
     leaves.push_back(certificate.der());
-    return catalog.add(server_certificate)->index;
+    (void)catalog.add(server_certificate).value();
+    return catalog.targets().size() - 1;
   }
   void open(bool fetch = true) {
     catalog.settle_issuers(fetch);
@@ -137,7 +138,7 @@ struct Fixture : LeaseFixture {
     std::vector<store::EntryIndex> entries;
     generation = store::register_all(zone, lock, registrations, &entries).value();
     for (std::size_t i = 0; i < entries.size(); ++i) {
-      catalog.target(static_cast<Catalog::Index>(i)).entry = entries[i];
+      catalog.targets()[i]->entry = entries[i];
     }
   }
 
@@ -158,7 +159,7 @@ TEST_CASE("missing issuers: fetched, used, and kept for the next holder", "[issu
   f.answered = &leaf;
   f.add_without(leaf);
   f.open();
-  Target& target = f.catalog.target(0);
+  Target& target = *f.catalog.targets()[0];
   REQUIRE(target.stapleable());
   REQUIRE(target.issuer == nullptr);
   f.take_lease();
@@ -236,7 +237,7 @@ TEST_CASE("missing issuers: the next URL, and the reason of the last", "[issuer]
     f.take_lease();
     f.pass(2);
     CHECK_FALSE(f.stapled(0));
-    CHECK(token(store::read_attempt(f.zone, f.catalog.target(0).entry).reason) == "redirect_forbidden");
+    CHECK(token(store::read_attempt(f.zone, f.catalog.targets()[0]->entry).reason) == "redirect_forbidden");
     CHECK(inside.asked.empty());
   }
   SECTION("sends us on, to a host that is named") {
@@ -256,15 +257,15 @@ TEST_CASE("missing issuers: the next URL, and the reason of the last", "[issuer]
     f.take_lease();
     f.pass(2);
     CHECK_FALSE(f.stapled(0));
-    CHECK(token(store::read_attempt(f.zone, f.catalog.target(0).entry).reason) == "issuer_mismatch");
-    CHECK(store::read_detail(f.zone, f.catalog.target(0).entry).find(f.spare.url("b")) != std::string::npos);
+    CHECK(token(store::read_attempt(f.zone, f.catalog.targets()[0]->entry).reason) == "issuer_mismatch");
+    CHECK(store::read_detail(f.zone, f.catalog.targets()[0]->entry).find(f.spare.url("b")) != std::string::npos);
     CHECK(f.responder.asked.empty());
   }
   SECTION("nothing but a page: the host fails, and is left alone; it mends itself") {
     f.spare.answer = EngineFixture::always(ocsp_reply(bytes_of("<html>")));
     f.take_lease();
     f.pass(20);
-    CHECK(token(store::read_attempt(f.zone, f.catalog.target(0).entry).reason) == "issuer_malformed");
+    CHECK(token(store::read_attempt(f.zone, f.catalog.targets()[0]->entry).reason) == "issuer_malformed");
     CHECK(f.spare.asked.size() < 8);
     CHECK(f.log.count("no response") >= 1);
     f.spare.answer = EngineFixture::always(ocsp_reply(test_ca().der()));
@@ -286,7 +287,7 @@ TEST_CASE("missing issuers: while nothing is held, the host that has it is tried
     f.settings.retry = {5, 3600};
     const Identity leaf = f.leaf("one", {f.host.url("a")});
     f.answered = &leaf;
-    f.catalog.target(f.add_without(leaf)).required = true;
+    f.catalog.targets()[f.add_without(leaf)]->required = true;
     f.open();
     f.host.answer = EngineFixture::always(c.reply);
     f.take_lease();
@@ -415,7 +416,7 @@ TEST_CASE("missing issuers: not fetched where that is off, or another server nam
   f.add_without(leaf);
   SECTION("off") {
     f.open(false);
-    CHECK_FALSE(f.catalog.target(0).stapleable());
+    CHECK_FALSE(f.catalog.targets()[0]->stapleable());
   }
   SECTION("named") {
     ServerCertificate server_certificate;
@@ -425,8 +426,8 @@ TEST_CASE("missing issuers: not fetched where that is off, or another server nam
     REQUIRE(added);
     CHECK(added->target->issuer_reference == CertificateId());
     f.open();
-    CHECK(f.catalog.target(0).issuer_lookup == nullptr);
-    CHECK(f.catalog.target(0).stapleable());
+    CHECK(f.catalog.targets()[0]->issuer_lookup == nullptr);
+    CHECK(f.catalog.targets()[0]->stapleable());
   }
   CHECK(f.catalog.hosts() == std::vector<std::string>{f.responder.host()});
 }
@@ -435,14 +436,14 @@ TEST_CASE("missing issuers: the certificate's URLs are bounded, and of schemes w
   Fixture f;
   const Identity leaf = f.leaf("one", {"ldap://a/", "http://b/", "http://b/", "ftp://c/", "https://d/", "http://e/",
                                        "http://f/", "http://g/", "http://h/"});
-  CHECK(f.catalog.target(f.add_without(leaf)).leaf != nullptr);
+  CHECK(f.catalog.targets()[f.add_without(leaf)]->leaf != nullptr);
   f.catalog.settle_issuers(true);
   std::vector<std::string> urls;
-  for (const net::Url* url : f.catalog.target(0).issuer_lookup->urls) {
+  for (const net::Url* url : f.catalog.targets()[0]->issuer_lookup->urls) {
     urls.push_back(url->to_string());
   }
   CHECK(urls == std::vector<std::string>{"http://b/", "https://d/", "http://e/", "http://f/"});
-  CHECK(f.catalog.target(0).leaf == nullptr);
+  CHECK(f.catalog.targets()[0]->leaf == nullptr);
 }
 
 }  // namespace

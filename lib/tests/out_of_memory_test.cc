@@ -216,7 +216,7 @@ TEST_CASE("out of memory: a certificate is added to the configuration and the zo
       REQUIRE(c.config->catalog.unusable().size() == 1);
       REQUIRE(c.add() == OP_OK);
     }
-    const engine::Target& target = c.config->catalog.target(0);
+    const engine::Target& target = *c.config->catalog.targets()[0];
     if (target.issuer == nullptr) {
       // OpenSSL does not tell that it ran out of memory where it compares keys and names.
       REQUIRE(FailingMemory::failed());

@@ -275,7 +275,7 @@ TEST_CASE("refresher: while nothing is held, a failing responder is tried often 
     OcspServer& server = fixture.server(EngineFixture::always(c.reply));
     for (std::size_t i = 0; i < 3; ++i) {
       const auto index = fixture.add(i, {&server});
-      fixture.catalog.target(index).required = static_cast<int>(i) == c.urgent;
+      fixture.catalog.targets()[index]->required = static_cast<int>(i) == c.urgent;
     }
     fixture.begin();
     fixture.pass(kDay, 1000);
@@ -291,7 +291,7 @@ TEST_CASE("refresher: one that needs a response speaks for the host on which all
   for (std::size_t i = 0; i < 5; ++i) {
     fixture.add(i, {&server});
   }
-  fixture.catalog.target(4).required = true;
+  fixture.catalog.targets()[4]->required = true;
   const auto good = fixture.good_answers(90 * kDay);
   server.answer = [&](const std::string& head) { return OcspServer::path_of(head) == "4" ? kTryLater : good(head); };
   fixture.begin();
@@ -308,7 +308,7 @@ TEST_CASE("refresher: what a responder refuses for good is asked for as seldom a
   Fixture fixture;
   OcspServer& server = fixture.server(EngineFixture::always(ocsp_reply(error_response(6))));
   fixture.add(1, {&server});
-  fixture.catalog.target(0).required = true;
+  fixture.catalog.targets()[0]->required = true;
   fixture.begin();
   fixture.pass(kDay, 1000);
   CHECK(longest_pause(server) > 1500);
@@ -333,7 +333,7 @@ TEST_CASE("refresher: a responder that is dead at a start and back after ten sec
       return fixture.loop.clock.monotonic() - start < 10000 ? std::string("hello\r\n\r\n") : good(head);
     };
     for (std::size_t i = 0; i < certificates; ++i) {
-      fixture.catalog.target(fixture.add(i, {&server})).required = urgent;
+      fixture.catalog.targets()[fixture.add(i, {&server})]->required = urgent;
     }
     fixture.begin();
     fixture.pass(15);

@@ -45,7 +45,7 @@ TEST_CASE("refresher: a bound of five seconds, one request in each", "[refresher
   Fixture fixture;
   OcspServer& server = fixture.server(fixture.good_answers(kDay));
   fixture.add(1, {&server});
-  fixture.catalog.target(0).refresh = 5;
+  fixture.catalog.targets()[0]->refresh = 5;
   fixture.begin();
   fixture.pass(100);
   for (std::size_t i = 1; i < server.asked.size(); ++i) {
@@ -66,8 +66,8 @@ TEST_CASE("refresher: a bound and the next lease holder, a shorter bound, none",
   fixture.begin();
   fixture.pass(1800, 5000);
   REQUIRE(server.asked.size() == 60);
-  for (Catalog::Index i = 0; i < 60; ++i) {
-    fixture.catalog.target(i).refresh = 60;
+  for (std::size_t i = 0; i < 60; ++i) {
+    fixture.catalog.targets()[i]->refresh = 60;
   }
   fixture.begin();  // reloaded: long past their bound, but not all at once
   fixture.pass(5);
@@ -93,10 +93,10 @@ TEST_CASE("refresher: a responder that cannot keep up is told of once", "[refres
   OcspServer& other = fixture.server(fixture.good_answers(kDay));
   for (std::size_t i = 0; i < 20; ++i) {
     fixture.add(i, {&server});
-    fixture.catalog.target(static_cast<Catalog::Index>(i)).refresh = 5;
+    fixture.catalog.targets()[i]->refresh = 5;
   }
   fixture.add(20, {&other});
-  fixture.catalog.target(20).refresh = 5;
+  fixture.catalog.targets()[20]->refresh = 5;
   fixture.begin();
   fixture.pass(120, 100);
   CHECK(fixture.log.count("a responder cannot keep up with ocsp_plus_refresh") == 1);
@@ -109,7 +109,7 @@ TEST_CASE("refresher: a responder that fails and comes back is not one that cann
   OcspServer& server = fixture.server(fixture.good_answers(3 * kDay));
   for (std::size_t i = 0; i < 20; ++i) {
     fixture.add(i, {&server});
-    fixture.catalog.target(static_cast<Catalog::Index>(i)).refresh = 60;
+    fixture.catalog.targets()[i]->refresh = 60;
   }
   fixture.begin();
   fixture.pass(60);
@@ -127,7 +127,7 @@ TEST_CASE("refresher: a failing responder is asked within the bound, not sooner 
   fixture.settings.retry = {7, 3600};
   OcspServer& server = fixture.server(fixture.good_answers(3 * kDay));
   fixture.add(1, {&server});
-  fixture.catalog.target(0).refresh = 60;
+  fixture.catalog.targets()[0]->refresh = 60;
   fixture.begin();
   fixture.pass(1);
   REQUIRE(fixture.stapled(0));
@@ -156,7 +156,7 @@ TEST_CASE("refresher: past caches at most once in a bound and certificate", "[re
     return reply;
   };
   fixture.add(1, {&server});
-  fixture.catalog.target(0).refresh = 300;
+  fixture.catalog.targets()[0]->refresh = 300;
   fixture.begin();
   fixture.pass(1800);
   std::vector<UnixSeconds> past;
@@ -404,8 +404,8 @@ TEST_CASE("refresher: what a registration takes away at this moment does no harm
   fixture.begin();
   fixture.refresher->tick();
   std::vector<store::EntryIndex> entries;
-  REQUIRE(store::register_all(fixture.zone, fixture.lock, {{fixture.catalog.target(0).certificate.id, test_id(3)}},
-                              &entries));
+  REQUIRE(store::register_all(fixture.zone, fixture.lock,
+                              {{fixture.catalog.targets()[0]->certificate.id, test_id(3)}}, &entries));
   fixture.pass(10);
   CHECK_FALSE(fixture.stapled(0));
   CHECK(fixture.log.count("a newer configuration has taken the entry over") >= 1);
@@ -442,10 +442,10 @@ TEST_CASE("refresher: who takes over keeps the plan", "[refresher]") {
     CHECK(bad.asked.size() == asked + 1);
   }
   SECTION("nonsense in the zone delays nothing beyond its bound") {
-    for (const Catalog::Index index : {0u, 1u}) {
+    for (const std::size_t index : {0u, 1u}) {
       store::Attempt nonsense = fixture.attempt(index);
       nonsense.next = INT64_MAX;
-      store::record_attempt(fixture.zone, fixture.catalog.target(index).entry, nonsense);
+      store::record_attempt(fixture.zone, fixture.catalog.targets()[index]->entry, nonsense);
     }
     fixture.begin(false);
     fixture.pass(fixture.settings.retry.max + 1, 1000);
@@ -462,7 +462,7 @@ TEST_CASE("refresher: all was well by the plan, but nothing valid is held", "[re
   fixture.add(1, {&server});
   fixture.begin();
   fixture.pass(1);
-  REQUIRE(fixture.writer->drop(fixture.catalog.target(0).entry));
+  REQUIRE(fixture.writer->drop(fixture.catalog.targets()[0]->entry));
   fixture.begin(false);
   fixture.pass(1);
   CHECK(fixture.stapled(0));
@@ -535,7 +535,7 @@ TEST_CASE("refresher: what is held and not modified goes on", "[refresher][rfc91
   SECTION("not for one that has come from elsewhere meanwhile") {
     const UnixSeconds now = fixture.loop.clock.now();
     const auto other = good_response(test_leaf(1), test_ca(), now, now + kDay);
-    REQUIRE(fixture.gate->admit(fixture.catalog.target(0), other, store::Source::kFile, {now}).action ==
+    REQUIRE(fixture.gate->admit(*fixture.catalog.targets()[0], other, store::Source::kFile, {now}).action ==
             Action::kPublish);
     const std::size_t before = heads.size();
     fixture.pass(kDay * 3 / 4, 10000);

@@ -22,8 +22,8 @@ struct Fixture : EngineFixture {
       catalog.add(server_certificate).value();
     }
   }
-  const Target& plain() const { return catalog.target(0); }
-  const Target& required() const { return catalog.target(1); }
+  const Target& plain() const { return *catalog.targets()[0]; }
+  const Target& required() const { return *catalog.targets()[1]; }
 
   void fail(const Target& target, Reason reason, bool held = false) {
     report.failed(target, 0, {reason, ""}, held ? kNow + kHour : 0, kNow + 5, 1);

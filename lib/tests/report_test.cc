@@ -18,7 +18,7 @@ struct Fixture : EngineFixture {
     server_certificate.responders = {"http://ocsp.example/x"};
     catalog.add(server_certificate).value();
   }
-  const Target& target() const { return catalog.target(0); }
+  const Target& target() const { return *catalog.targets()[0]; }
 
   // The one line that was written.
   void expect(LogLevel level, const std::string& line) {
@@ -243,16 +243,16 @@ struct Crowd : EngineFixture {
       catalog.add(server_certificate).value();
     }
   }
-  void fail(Catalog::Index i, Reason reason, bool held = false) {
+  void fail(std::size_t i, Reason reason, bool held = false) {
     const UnixSeconds now = loop.clock.now();
-    report.failed(catalog.target(i), 0, {reason, ""}, held ? now + kHour : 0, now + 5, 1);
+    report.failed(*catalog.targets()[i], 0, {reason, ""}, held ? now + kHour : 0, now + 5, 1);
   }
-  void succeed(Catalog::Index i) {
+  void succeed(std::size_t i) {
     Admission admission;
     admission.action = Action::kPublish;
     admission.verdict.reason = Reason::kOk;
     admission.verdict.cert_status = crypto::CertStatus::kGood;
-    report.verified(catalog.target(i), 0, admission, kNow + kHour, 1);
+    report.verified(*catalog.targets()[i], 0, admission, kNow + kHour, 1);
   }
   void pass(Seconds span) {
     loop.pass(1000 * span, 500, [this] { report.tick(); });
@@ -273,7 +273,7 @@ TEST_CASE("report: a host that fails for many certificates is told of in one lin
                                     : "no responses for several certificates, nothing is stapled for them: ";
   Crowd f(500);
   for (int round = 0; round < 3; ++round) {
-    for (Catalog::Index i = 0; i < 500; ++i) {
+    for (std::size_t i = 0; i < 500; ++i) {
       f.fail(i, Reason::kUnauthorized, held);
     }
   }
@@ -292,7 +292,7 @@ TEST_CASE("report: a host that fails for many certificates is told of in one lin
   REQUIRE(f.loud() == 1);
   CHECK(f.log.lines[0].second.find("certificates=500 failures=1") != std::string::npos);
   f.log.lines.clear();
-  for (Catalog::Index i = 0; i < 500; ++i) {
+  for (std::size_t i = 0; i < 500; ++i) {
     f.succeed(i);
   }
   CHECK(f.log.lines.back().second.find("host=\"ocsp0.example:80\" reason=unauthorized certificates=500") !=
@@ -307,7 +307,7 @@ TEST_CASE("report: reasons that vary, and lines that come for each certificate, 
                                  Reason::kBadSignature};
   for (int minute = 0; minute < 5; ++minute) {
     f.log.lines.clear();
-    for (Catalog::Index i = 0; i < 300; ++i) {
+    for (std::size_t i = 0; i < 300; ++i) {
       f.fail(i, kReasons[(i + static_cast<std::size_t>(minute)) % 7], i % 2 == 0);
     }
     f.pass(60);
@@ -316,7 +316,7 @@ TEST_CASE("report: reasons that vary, and lines that come for each certificate, 
   SECTION("at info, too") {
     f.log.lines.clear();
     for (int round = 0; round < 5; ++round) {
-      for (Catalog::Index i = 0; i < 300; ++i) {
+      for (std::size_t i = 0; i < 300; ++i) {
         f.fail(i, Reason::kTimeout);
       }
     }
@@ -327,7 +327,7 @@ TEST_CASE("report: reasons that vary, and lines that come for each certificate, 
   }
   SECTION("published ones") {
     f.log.lines.clear();
-    for (Catalog::Index i = 0; i < 300; ++i) {
+    for (std::size_t i = 0; i < 300; ++i) {
       f.succeed(i);
     }
     f.pass(61);
@@ -340,14 +340,14 @@ TEST_CASE("report: reasons that vary, and lines that come for each certificate, 
 
 TEST_CASE("report: the first line of each host is said, however many fail", "[report][flood]") {
   Crowd f(200, 200);
-  for (Catalog::Index i = 0; i < 200; ++i) {
+  for (std::size_t i = 0; i < 200; ++i) {
     f.fail(i, Reason::kTimeout);
   }
   CHECK(f.log.count("no response, nothing is stapled") == 200);
   CHECK(f.loud() == 200);
   // Another reason of the same hosts is not.
   f.log.lines.clear();
-  for (Catalog::Index i = 0; i < 200; ++i) {
+  for (std::size_t i = 0; i < 200; ++i) {
     f.fail(i, Reason::kConnectRefused);
   }
   CHECK(f.loud() == 100);

@@ -17,23 +17,24 @@ using testing::kHour;
 
 struct RunwayFixture : testing::AdminFixture {
   // Adds certificate `number` of the CA; returns its index.
-  engine::Catalog::Index add(const testing::Identity& leaf, const testing::Identity& ca,
-                             const std::vector<std::string>& urls, const std::vector<std::string>& files = {}) {
+  std::size_t add(const testing::Identity& leaf, const testing::Identity& ca, const std::vector<std::string>& urls,
+                  const std::vector<std::string>& files = {}) {
     engine::ServerCertificate server_certificate;
     server_certificate.leaf = leaf.get();
     server_certificate.issuers = {ca.get()};
     server_certificate.responders.assign(urls.begin(), urls.end());
     server_certificate.files.assign(files.begin(), files.end());
-    return catalog.add(server_certificate)->index;
+    (void)catalog.add(server_certificate).value();
+    return catalog.targets().size() - 1;
   }
-  engine::Catalog::Index add(std::size_t number, const std::vector<std::string>& urls,
-                             const std::vector<std::string>& files = {}) {
+  std::size_t add(std::size_t number, const std::vector<std::string>& urls,
+                  const std::vector<std::string>& files = {}) {
     return add(testing::test_leaf(number), testing::test_ca(), urls, files);
   }
 
   // Has the certificate hold a response that expires in that time.
-  void hold(engine::Catalog::Index index, Seconds expires_in, crypto::CertStatus status = crypto::CertStatus::kGood) {
-    const engine::Target& target = catalog.target(index);
+  void hold(std::size_t index, Seconds expires_in, crypto::CertStatus status = crypto::CertStatus::kGood) {
+    const engine::Target& target = *catalog.targets()[index];
     store::ZoneWriter writer(zone, lock, loop.clock, 0, 0);
     store::BlobHeader header = {};
     header.id = target.certificate.id;

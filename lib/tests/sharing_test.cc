@@ -58,8 +58,8 @@ struct Fleet {
     }
     return count;
   }
-  const CertificateId& id(Catalog::Index index = 0) const {
-    return nodes.front()->catalog.target(index).certificate.id;
+  const CertificateId& id(std::size_t index = 0) const {
+    return nodes.front()->catalog.targets()[index]->certificate.id;
   }
 
   Millis share_timeout = 1000;
@@ -287,8 +287,8 @@ TEST_CASE("sharing: who gets no lease from a store asks on its own, in time", "[
 
 void bound_to(Fleet& fleet, Seconds refresh) {
   for (const auto& node : fleet.nodes) {
-    for (Catalog::Index i = 0; i < node->catalog.targets().size(); ++i) {
-      node->catalog.target(i).refresh = refresh;
+    for (std::size_t i = 0; i < node->catalog.targets().size(); ++i) {
+      node->catalog.targets()[i]->refresh = refresh;
     }
   }
 }
@@ -304,7 +304,7 @@ TEST_CASE("sharing: under a bound a fleet asks once for all where the responses 
   CHECK(fleet.server.asked.size() >= 4 * 6);
   CHECK(fleet.server.asked.size() <= 4 * 8);
   for (const auto& node : fleet.nodes) {
-    for (Catalog::Index i = 0; i < 4; ++i) {
+    for (std::size_t i = 0; i < 4; ++i) {
       CHECK(fleet.loop.clock.now() - node->held(i)->this_update <= 300);
     }
   }
@@ -408,7 +408,7 @@ TEST_CASE("sharing: an older response in the store is replaced, a newer one is t
     fleet.store.put(fleet.id(), older, kDay * 1000);
     fleet.pass(20);
     CHECK(fleet.nodes[0]->held(0)->this_update == held);
-    fleet.nodes[0]->refresher->refresh(fleet.nodes[0]->catalog.target(0).entry);  // the operator's
+    fleet.nodes[0]->refresher->refresh(fleet.nodes[0]->catalog.targets()[0]->entry);  // the operator's
     fleet.pass(2);
     CHECK(fleet.server.asked.size() == 2);
     CHECK(fleet.store.slots()[fleet.id()].response != older);
@@ -431,7 +431,7 @@ TEST_CASE("sharing: a revocation that one node knows reaches all others within 1
         revoked_response(test_leaf(0), test_ca(), fleet.loop.clock.now(), fleet.loop.clock.now() + kDay));
   };
   const std::size_t before = fleet.server.asked.size();
-  fleet.nodes[2]->refresher->refresh(fleet.nodes[2]->catalog.target(0).entry);
+  fleet.nodes[2]->refresher->refresh(fleet.nodes[2]->catalog.targets()[0]->entry);
   fleet.pass(15);
   for (const auto& node : fleet.nodes) {
     CHECK(static_cast<crypto::CertStatus>(node->held(0)->cert_status) == crypto::CertStatus::kRevoked);
@@ -478,8 +478,7 @@ TEST_CASE("sharing: certificates wait for a host that fails, not for room", "[sh
   const std::size_t asked = std::stoul(fleet.server.asked.front().path);
   // The only certificate that would try the host again comes from another node.
   const UnixSeconds now = fleet.loop.clock.now();
-  fleet.store.put(fleet.id(static_cast<Catalog::Index>(asked)),
-                  good_response(test_leaf(asked), test_ca(), now, now + 3 * kDay), 3 * kDay * 1000);
+  fleet.store.put(fleet.id(asked), good_response(test_leaf(asked), test_ca(), now, now + 3 * kDay), 3 * kDay * 1000);
   fleet.server.answer = good;
   fleet.pass(900);
   CHECK(fleet.stapled() == 3);
@@ -496,7 +495,7 @@ TEST_CASE("sharing: a response that is lost while its certificate waits for othe
   fleet.pass_ms(Millis{51000} * 1000, 30000);
   REQUIRE(fleet.server.asked.size() == 1);  // its patience is a quarter of what is left
   Node& node = *fleet.nodes[0];
-  const store::EntryIndex entry = node.catalog.target(0).entry;
+  const store::EntryIndex entry = node.catalog.targets()[0]->entry;
   REQUIRE(node.writer.drop(entry));
   node.refresher->response_lost(entry);
   fleet.pass(15);
@@ -544,7 +543,7 @@ TEST_CASE("sharing: the store goes down while its responses wait to be verified"
       static_cast<MemoryStoreNode&>(*node.connection).lose();
     }
   };
-  for (Catalog::Index i = 0; i < 10; ++i) {
+  for (std::size_t i = 0; i < 10; ++i) {
     fleet.store.put(fleet.id(i), {0x30, 0x00}, kDay * 1000);
   }
   fleet.store.fault = [&](const void*) {

@@ -480,7 +480,7 @@ struct ChainFixture : Fixture {
     }
     REQUIRE(store::register_all(zone, lock, registrations, &entries));
     for (std::size_t i = 0; i < entries.size(); ++i) {
-      catalog.target(static_cast<Catalog::Index>(i)).entry = entries[i];
+      catalog.targets()[i]->entry = entries[i];
     }
     server.add(leaf.get(), added.target, sent, added.links);
     server.take_entries();
@@ -488,7 +488,7 @@ struct ChainFixture : Fixture {
 
   // Of the leaf (0) or a CA.
   void hold(std::size_t position, Held held, std::size_t size = 700) {
-    const Target& target = catalog.target(static_cast<Catalog::Index>(position));
+    const Target& target = *catalog.targets()[position];
     if (held == Held::kNothing) {
       return;
     }

@@ -78,8 +78,8 @@ TEST_CASE("startup: it does not wait for CA certificates that are stapled with o
   for (const bool ca : {false, true}) {
     Fixture f;
     f.require(1, "http://127.0.0.1:1/");
-    f.catalog.target(0).required = false;
-    f.catalog.target(0).ca = ca;
+    f.catalog.targets()[0]->required = false;
+    f.catalog.targets()[0]->ca = ca;
     CHECK(f.run(kLong));
     const auto waits = std::count_if(f.log.lines.begin(), f.log.lines.end(), [](const auto& line) {
       return line.second.find("waiting for responses before starting the workers") != std::string::npos;
@@ -116,8 +116,8 @@ struct Replaced : Fixture {
   }
   store::BlobHeader header_of(std::size_t number) const {
     store::BlobHeader header = {};
-    header.id = catalog.target(static_cast<Catalog::Index>(number)).certificate.id;
-    header.issuer_key = catalog.target(static_cast<Catalog::Index>(number)).issuer->key_sha256();
+    header.id = catalog.targets()[number]->certificate.id;
+    header.issuer_key = catalog.targets()[number]->issuer->key_sha256();
     header.this_update = now - kHour;
     header.expires = now + kDay;
     header.source = store::Source::kNetwork;
@@ -135,7 +135,7 @@ struct Replaced : Fixture {
     return made;
   }
   std::optional<Bytes> taken(std::size_t number) const {
-    const Target& target = catalog.target(static_cast<Catalog::Index>(number));
+    const Target& target = *catalog.targets()[number];
     return zone.read(target.entry, target.certificate.id);
   }
   Result<store::EntryIndex> load_old(const Identity& leaf, const Identity& issuer, std::uint64_t profile = 7) {
@@ -198,7 +198,7 @@ TEST_CASE("startup: the responses of a zone that is replaced pass the gate", "[s
   CHECK_FALSE(f.taken(6));
   CHECK(static_cast<crypto::CertStatus>(f.held(5)->cert_status) == crypto::CertStatus::kRevoked);
   // It goes on as what it was.
-  const Target& first = f.catalog.target(0);
+  const Target& first = *f.catalog.targets()[0];
   CHECK(f.held(0)->source == store::Source::kNetwork);
   CHECK(f.held(0)->this_update == f.now - kHour);
   CHECK(store::read_confirmed_at(f.zone, first.entry, *f.held(0), f.now) == f.now - 60);
@@ -266,7 +266,7 @@ TEST_CASE("startup: certificates loaded per connection come along from a zone th
   const store::EntryIndex empty = f.zone.find(f.old.entry(without).id);
   CHECK(store::per_connection_state(f.zone, empty));
   CHECK_FALSE(f.zone.peek(empty, f.old.entry(without).id));
-  CHECK_FALSE(store::per_connection_state(f.zone, f.catalog.target(0).entry));
+  CHECK_FALSE(store::per_connection_state(f.zone, f.catalog.targets()[0]->entry));
   CHECK(f.log.count("loaded_per_connection=2") == 1);
 }
 

@@ -42,7 +42,7 @@ struct Fixture : EngineFixture {
         std::make_unique<LeaseContender>(Context{loop, loop.clock, random, log, lock, zone, catalog, settings},
                                          store::ProcessIdentity{getpid(), 0, generation});
   }
-  const Target& target(std::size_t number) const { return catalog.target(static_cast<Catalog::Index>(number)); }
+  const Target& target(std::size_t number) const { return *catalog.targets()[number]; }
   store::Entry& entry(std::size_t number) const { return zone.entry(target(number).entry); }
   std::uint8_t* blob(std::size_t number) const {
     return zone.arena() + (entry(number).word.load() & UINT32_MAX) * store::kBlobAlign;
@@ -53,7 +53,7 @@ struct Fixture : EngineFixture {
   // A handshake gets a response that verifies.
   bool valid(std::size_t number) const {
     const UnixSeconds now = loop.clock.now();
-    const auto header = held(static_cast<Catalog::Index>(number));
+    const auto header = held(number);
     const auto verdict =
         crypto::verify(response(number), target(number).certificate, *target(number).issuer, now, {});
     return verdict.reason == Reason::kOk && header->expires == verdict.expires && header->expires > now;

@@ -58,7 +58,7 @@ struct EngineFixture {
   }
 
   // Adds certificate `number` with `responders`, each URL with the number as its path.
-  engine::Catalog::Index add(std::size_t number, const std::vector<const OcspServer*>& responders) {
+  std::size_t add(std::size_t number, const std::vector<const OcspServer*>& responders) {
     std::vector<std::string> urls;
     urls.reserve(responders.size());
     for (const OcspServer* responder : responders) {
@@ -68,7 +68,8 @@ struct EngineFixture {
     server_certificate.leaf = test_leaf(number).get();
     server_certificate.issuers = {test_ca().get()};
     server_certificate.responders.assign(urls.begin(), urls.end());
-    return catalog.add(server_certificate)->index;
+    (void)catalog.add(server_certificate).value();
+    return catalog.targets().size() - 1;
   }
 
   // Registers all certificates, as a configuration does when it takes effect; returns its generation.
@@ -82,7 +83,7 @@ struct EngineFixture {
     std::vector<store::EntryIndex> entries;
     const std::uint32_t generation = store::register_all(zone, lock, registrations, &entries).value();
     for (std::size_t i = 0; i < entries.size(); ++i) {
-      catalog.target(static_cast<engine::Catalog::Index>(i)).entry = entries[i];
+      catalog.targets()[i]->entry = entries[i];
     }
     return generation;
   }
@@ -100,17 +101,17 @@ struct EngineFixture {
   }
   static OcspServer::Answer hang() { return always(""); }
 
-  std::optional<store::BlobHeader> held(engine::Catalog::Index index) const {
-    const engine::Target& target = catalog.target(index);
+  std::optional<store::BlobHeader> held(std::size_t index) const {
+    const engine::Target& target = *catalog.targets()[index];
     return zone.peek(target.entry, target.certificate.id);
   }
-  bool stapled(engine::Catalog::Index index) const {
+  bool stapled(std::size_t index) const {
     const auto header = held(index);
     return header.has_value() && header->expires > loop.clock.now();
   }
   std::size_t stapled() const {
     std::size_t count = 0;
-    for (engine::Catalog::Index i = 0; i < catalog.targets().size(); ++i) {
+    for (std::size_t i = 0; i < catalog.targets().size(); ++i) {
       count += stapled(i) ? 1u : 0u;
     }
     return count;

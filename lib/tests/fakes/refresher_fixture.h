@@ -17,7 +17,7 @@ struct RefresherFixture : EngineFixture {
 
   // REQUIRES: the certificates are added.
   void begin(bool new_configuration = true) {
-    if (catalog.target(0).entry == store::kNoEntry) {
+    if (catalog.targets()[0]->entry == store::kNoEntry) {
       register_all();
     }
     refresher.reset();
@@ -50,8 +50,8 @@ struct RefresherFixture : EngineFixture {
     REQUIRE(done());
   }
 
-  store::Attempt attempt(engine::Catalog::Index index) const {
-    return store::read_attempt(zone, catalog.target(index).entry);
+  store::Attempt attempt(std::size_t index) const {
+    return store::read_attempt(zone, catalog.targets()[index]->entry);
   }
 
   std::unique_ptr<engine::Report> report;

@@ -23,12 +23,13 @@ struct SharingNode {
   }
 
   // Adds certificate `number`, whose responder is at `url`.
-  engine::Catalog::Index add(std::size_t number, const std::string& url) {
+  std::size_t add(std::size_t number, const std::string& url) {
     engine::ServerCertificate certificate;
     certificate.leaf = test_leaf(number).get();
     certificate.issuers = {test_ca().get()};
     certificate.responders = {url};
-    return catalog.add(certificate)->index;
+    (void)catalog.add(certificate).value();
+    return catalog.targets().size() - 1;
   }
 
   // Registers the certificates and begins. `connect` makes the connection to the shared store.
@@ -41,7 +42,7 @@ struct SharingNode {
     std::vector<store::EntryIndex> entries;
     (void)store::register_all(zone, lock, registrations, &entries).value();
     for (std::size_t i = 0; i < entries.size(); ++i) {
-      catalog.target(static_cast<engine::Catalog::Index>(i)).entry = entries[i];
+      catalog.targets()[i]->entry = entries[i];
     }
     roster = std::make_unique<engine::Roster>(catalog);
     connection = connect([this](auto state) { refresher->sharing()->state_changed(state); });
@@ -51,17 +52,17 @@ struct SharingNode {
     refresher->share_through(*connection);
   }
 
-  std::optional<store::BlobHeader> held(engine::Catalog::Index index) const {
-    const engine::Target& target = catalog.target(index);
+  std::optional<store::BlobHeader> held(std::size_t index) const {
+    const engine::Target& target = *catalog.targets()[index];
     return zone.peek(target.entry, target.certificate.id);
   }
-  bool stapled(engine::Catalog::Index index = 0) const {
+  bool stapled(std::size_t index = 0) const {
     const auto header = held(index);
     return header.has_value() && header->expires > clock.now();
   }
   std::size_t stapled_count() const {
     std::size_t count = 0;
-    for (engine::Catalog::Index i = 0; i < catalog.targets().size(); ++i) {
+    for (std::size_t i = 0; i < catalog.targets().size(); ++i) {
       count += stapled(i) ? 1 : 0;
     }
     return count;
