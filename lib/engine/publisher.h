@@ -1,4 +1,4 @@
-// Debts of this node to the shared store: the leases that it holds, and the responses that it has fetched. A lease is
+// Publishes to the shared store the responses that this node has fetched, and gives its leases back. A lease is
 // given back with the response, or with word of when this node tries again. Part of engine/sharing.h.
 #pragma once
 

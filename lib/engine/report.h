@@ -94,7 +94,7 @@ class Report {
   void startup_ends(std::size_t stapled, std::size_t missing, Millis took);
   // Worker `slot`, this one, has become the designated worker, with so many configured certificates.
   void lease_taken(std::uint32_t slot, std::uint32_t generation, std::size_t certificates);
-  void lease_lost();  // another process has become it
+  void lease_lost();  // another process has become the designated worker
   // The wall clock jumped `by` so much. The first few in a minute are logged, the others counted.
   void clock_jumped(Seconds by);
   // Compares a responder's Date with our clock: one line an hour if they are more than five minutes apart.

@@ -69,7 +69,7 @@ constexpr Seconds kBelievedFor = 3600;
 constexpr Seconds kCheckedWithin = 300;
 UnixSeconds next_check(UnixSeconds now, std::uint64_t random);
 
-// The lack that clients feel while an answer is missing.
+// The harm to clients while an answer is missing.
 enum class Need {
   kNone,            // nothing: handshakes get a response
   kStaple,          // the staple
