@@ -32,7 +32,7 @@ namespace ocsp_plus::admin {
   X(kResponderFamilyFailing, "responder_family_failing_seconds", "gauge",                                           \
     "seconds for which all connections to a responder host by this family have failed")                             \
   X(kRunway, "runway_seconds", "gauge", "seconds until the first client would notice if this part failed now")      \
-  X(kRunwayCertificates, "runway_certificates", "gauge", "certificates that hang on this part")                     \
+  X(kRunwayCertificates, "runway_certificates", "gauge", "certificates that depend on this part")                   \
   X(kZoneBytes, "zone_bytes", "gauge", "bytes of the shared zone, total and used")                                  \
   X(kZoneEntries, "zone_entries", "gauge", "certificates in the shared zone")                                       \
   X(kLoaded, "loaded_certificates_total", "counter", "certificates loaded per connection, by event")                \
@@ -46,11 +46,11 @@ namespace ocsp_plus::admin {
   X(kCertificates, "certificates", "gauge", "certificates by role and state")                                       \
   X(kUnsupported, "unsupported_certificates", "gauge", "certificates that can have no staple, by role and reason")  \
   X(kStapleValid, "staple_valid", "gauge", "1 if a good response is stapled, as in state valid")                    \
-  X(kThisUpdate, "staple_this_update_timestamp_seconds", "gauge", "thisUpdate of the held response")                \
-  X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the held response expires")                    \
+  X(kThisUpdate, "staple_this_update_timestamp_seconds", "gauge", "thisUpdate of the current response")             \
+  X(kStapleExpiry, "staple_expiry_timestamp_seconds", "gauge", "when the current response expires")                 \
   X(kStapleExpiresIn, "staple_expires_in_seconds", "gauge",                                                         \
-    "seconds until the held response expires, by the node's own clock")                                             \
-  X(kStatusAge, "status_age_seconds", "gauge", "seconds since the responder last confirmed the held response")      \
+    "seconds until the current response expires, by the node's own clock")                                          \
+  X(kStatusAge, "status_age_seconds", "gauge", "seconds since the responder last confirmed the current response")   \
   X(kRefresh, "refresh_seconds", "gauge", "ocsp_plus_refresh of the certificate; absent when auto")                 \
   X(kRevoked, "certificate_revoked", "gauge", "1 if a verified response says revoked")                              \
   X(kRequired, "certificate_staple_required", "gauge", "1 if clients or a server refuse it without a staple")       \

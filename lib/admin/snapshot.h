@@ -1,8 +1,9 @@
-// Snapshots of the engine and of a certificate, read once from the zone and the catalog, in bounded time. All outputs
-// (JSON, page, metrics, readiness) use them.
+// Snapshots of the engine and of a certificate, read once from the zone and the catalog, in bounded time: the status
+// document and the metrics are made from them.
 //
-// Any process may take one. Names come from the configuration, numbers from the zone, which another process may have
-// corrupted: an impossible time counts as absent.
+// Any process may take one. Names come from the configuration, or from the certificate itself where it was loaded per
+// connection; numbers come from the zone, which another process may have corrupted: an impossible time counts as
+// absent.
 #pragma once
 
 #include <array>
