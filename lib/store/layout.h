@@ -111,8 +111,8 @@ constexpr std::uint32_t kTombstone = UINT32_MAX;
 //
 // `leaf` to `per_connection` are for a certificate that no configuration names: a server loaded it for a connection.
 struct alignas(64) Entry {
-  // The handshake of a configured certificate reads this cache line alone, and no handshake writes to it, so that
-  // each processor keeps its own copy.
+  // The handshake of a configured certificate reads this cache line alone and does not write to it, so that each
+  // processor keeps its own copy.
   std::atomic<std::uint64_t> word;  // version of the blob << 32 | arena offset / kBlobAlign; 0: none held
   CertificateId id;
   std::atomic<std::uint32_t> generation;   // of the newest configuration that named it; 0: the entry is free
