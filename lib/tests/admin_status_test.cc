@@ -889,7 +889,7 @@ TEST_CASE("ready: a new zone does not wait for certificates that have ended", "[
   fixture.add(1, {&fixture.server(AdminFixture::hang())});
   fixture.open();
   fixture.loop.clock.jump(fixture.catalog.targets()[0]->certificate.not_after - fixture.loop.clock.now() + 5);
-  const_cast<engine::Target&>(*fixture.catalog.targets()[0]).required = true;
+  fixture.catalog.targets()[0]->required = true;
   fixture.work(2000);
   CHECK(fixture.show(Format::kReady).status == 200);
 }

@@ -50,7 +50,8 @@ TEST_CASE("layout: the parts follow each other, aligned, within the size", "[zon
       CHECK(g.arena + g.arena_bytes <= size);
       CHECK(g.arena_bytes % kBlobAlign == 0);
       CHECK(g.arena_bytes / kBlobAlign <= UINT32_MAX);
-      for (const std::size_t part : {g.workers, g.counters, g.index, g.offers, g.large_offers, g.entries, g.arena}) {
+      for (const std::size_t part :
+           {g.workers, g.counters, g.index, g.offers, g.large_offers, g.entries, g.staple_counts, g.arena}) {
         CHECK(part % 64 == 0);
       }
       const Geometry again = Geometry::of(size);

@@ -289,11 +289,12 @@ TEST_CASE("repair: after any scribbling all are stapled again", "[repair]") {
     std::size_t from, to;
   };
   const store::Geometry g = store::Geometry::of(256 << 10);
-  for (const Part& part : {Part{"the header", 0, sizeof(store::Header)}, Part{"the stats", g.stats, g.workers},
-                           Part{"who lives", g.workers, g.counters}, Part{"hosts and methods", g.hosts, g.index},
-                           Part{"the index", g.index, g.offers}, Part{"the entries", g.entries, g.details},
-                           Part{"details", g.details, g.arena}, Part{"responses", g.arena, g.arena + 16384},
-                           Part{"all of it", 0, g.size}}) {
+  for (const Part& part :
+       {Part{"the header", 0, sizeof(store::Header)}, Part{"the stats", g.stats, g.workers},
+        Part{"who lives", g.workers, g.counters}, Part{"hosts and methods", g.hosts, g.index},
+        Part{"the index", g.index, g.offers}, Part{"the entries", g.entries, g.details},
+        Part{"details", g.details, g.staple_counts}, Part{"staple counts", g.staple_counts, g.arena},
+        Part{"responses", g.arena, g.arena + 16384}, Part{"all of it", 0, g.size}}) {
     DYNAMIC_SECTION(part.name) {
       for (std::uint64_t image = 0; image < 12; ++image) {
         CAPTURE(image);
